@@ -1,0 +1,65 @@
+//! Generates everything that derives from `proto/`: message types, client and
+//! server, the wire-walk tables, the catalog, and the descriptor set.
+
+#[path = "build/catalog.rs"]
+mod catalog;
+#[path = "build/codegen.rs"]
+mod codegen;
+#[path = "build/retype.rs"]
+mod retype;
+#[path = "build/tables.rs"]
+mod tables;
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+
+use prost_reflect::DescriptorPool;
+
+const PROTO_ROOT: &str = "proto";
+
+fn main() {
+    println!("cargo:rerun-if-changed={PROTO_ROOT}");
+    println!("cargo:rerun-if-changed=build");
+    if let Err(error) = generate() {
+        eprintln!("error: {error}");
+        std::process::exit(1);
+    }
+}
+
+fn generate() -> Result<(), Box<dyn Error>> {
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    let mut compiler = protox::Compiler::new([PROTO_ROOT])?;
+    compiler
+        .include_source_info(true)
+        .include_imports(true)
+        .open_files(sources(Path::new(PROTO_ROOT))?)?;
+    // Through the pool, because the plain descriptor set loses custom options.
+    let encoded = compiler.encode_file_descriptor_set();
+    let pool = DescriptorPool::decode(encoded.as_slice())?;
+
+    std::fs::write(out.join("descriptor_set.bin"), &encoded)?;
+    let types = catalog::read(&pool)?;
+    std::fs::write(out.join("catalog.rs"), catalog::source(&types))?;
+    std::fs::write(out.join("tables.rs"), tables::source(&pool)?)?;
+    codegen::typed(&pool, &out)?;
+    codegen::retyped(&pool, &out)?;
+    Ok(())
+}
+
+/// The project's own proto files, in a stable order.
+fn sources(root: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
+    let mut found = Vec::new();
+    let mut pending = vec![root.to_path_buf()];
+    while let Some(folder) = pending.pop() {
+        for entry in std::fs::read_dir(&folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                pending.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "proto") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}

@@ -1,0 +1,129 @@
+//! Writes the tables by which `wire.rs` walks encoded messages: one entry for
+//! each message reachable from the service, with its fields sorted by number.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+use std::fmt::Write as _;
+
+use prost_reflect::{DescriptorPool, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
+
+const ROOT: &str = "auditgate.v1.Record";
+
+/// The source of the tables.
+pub fn source(pool: &DescriptorPool) -> Result<String, Box<dyn Error>> {
+    let root =
+        pool.get_message_by_name(ROOT).ok_or_else(|| format!("message {ROOT} is not defined"))?;
+    let mut messages = BTreeMap::new();
+    let mut enums = BTreeMap::new();
+    reach(&root, &mut messages, &mut enums);
+    let message_index: BTreeMap<&str, usize> =
+        messages.keys().enumerate().map(|(index, name)| (name.as_str(), index)).collect();
+    let enum_index: BTreeMap<&str, usize> =
+        enums.keys().enumerate().map(|(index, name)| (name.as_str(), index)).collect();
+
+    let mut out = String::new();
+    let _ = writeln!(out, "pub static MESSAGES: &[Message] = &[");
+    for message in messages.values() {
+        let _ = writeln!(
+            out,
+            "    Message {{ full_name: {:?}, map_entry: {}, fields: &[",
+            message.full_name(),
+            message.is_map_entry()
+        );
+        let mut fields: Vec<_> = message.fields().collect();
+        fields.sort_by_key(FieldDescriptor::number);
+        for field in fields {
+            let kind = match field.kind() {
+                Kind::Message(inner) => {
+                    format!("Message(MessageId({}))", message_index[inner.full_name()])
+                }
+                Kind::Enum(inner) => format!("Enum(EnumId({}))", enum_index[inner.full_name()]),
+                scalar => scalar_name(&scalar).to_owned(),
+            };
+            let oneof = field
+                .containing_oneof()
+                .filter(|oneof| !oneof.is_synthetic())
+                .map(|oneof| oneof.name().to_owned());
+            let _ = writeln!(
+                out,
+                "        Field {{ number: {}, name: {:?}, json_name: {:?}, kind: Kind::{kind}, repeated: {}, presence: {}, oneof: {oneof:?} }},",
+                field.number(),
+                field.name(),
+                field.json_name(),
+                field.is_list() || field.is_map(),
+                field.supports_presence(),
+            );
+        }
+        let _ = writeln!(out, "    ] }},");
+    }
+    let _ = writeln!(out, "];\n\npub static ENUMS: &[Enum] = &[");
+    for found in enums.values() {
+        let values: String = found
+            .values()
+            .map(|value| format!("({}, {:?}), ", value.number(), value.name()))
+            .collect();
+        let _ = writeln!(
+            out,
+            "    Enum {{ full_name: {:?}, values: &[{values}] }},",
+            found.full_name()
+        );
+    }
+    let _ = writeln!(out, "];\n");
+    for (constant, name) in [
+        ("RECORD", ROOT),
+        ("EVENT", "auditgate.v1.Event"),
+        ("TIMESTAMP", "google.protobuf.Timestamp"),
+        ("DURATION", "google.protobuf.Duration"),
+        ("VALUE", "google.protobuf.Value"),
+    ] {
+        let index = message_index
+            .get(name)
+            .ok_or_else(|| format!("message {name} is not reachable from {ROOT}"))?;
+        let _ =
+            writeln!(out, "/// `{name}`.\npub const {constant}: MessageId = MessageId({index});");
+    }
+    Ok(out)
+}
+
+fn reach(
+    message: &MessageDescriptor,
+    messages: &mut BTreeMap<String, MessageDescriptor>,
+    enums: &mut BTreeMap<String, EnumDescriptor>,
+) {
+    if messages.insert(message.full_name().to_owned(), message.clone()).is_some() {
+        return;
+    }
+    let mut inner = BTreeSet::new();
+    for field in message.fields() {
+        match field.kind() {
+            Kind::Message(found) if inner.insert(found.full_name().to_owned()) => {
+                reach(&found, messages, enums)
+            }
+            Kind::Enum(found) => {
+                enums.insert(found.full_name().to_owned(), found);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn scalar_name(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::Double => "Double",
+        Kind::Float => "Float",
+        Kind::Int32 => "Int32",
+        Kind::Int64 => "Int64",
+        Kind::Uint32 => "Uint32",
+        Kind::Uint64 => "Uint64",
+        Kind::Sint32 => "Sint32",
+        Kind::Sint64 => "Sint64",
+        Kind::Fixed32 => "Fixed32",
+        Kind::Fixed64 => "Fixed64",
+        Kind::Sfixed32 => "Sfixed32",
+        Kind::Sfixed64 => "Sfixed64",
+        Kind::Bool => "Bool",
+        Kind::String => "String",
+        Kind::Bytes => "Bytes",
+        Kind::Message(_) | Kind::Enum(_) => unreachable!("handled by the caller"),
+    }
+}

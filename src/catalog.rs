@@ -1,0 +1,109 @@
+//! The event types that the gateway knows, generated from the options in
+//! `proto/auditgate/v1/event.proto`.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use crate::proto::pb;
+
+/// Position of an event type in [`EVENT_TYPES`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TypeId(pub u16);
+
+/// One event type.
+#[derive(Debug, PartialEq, Eq)]
+pub struct EventType {
+    /// The dotted name, such as `user.login`.
+    pub name: &'static str,
+    /// The variant of `Event.payload`, such as `user_login`.
+    pub field_name: &'static str,
+    /// Field number of the variant.
+    pub number: u32,
+    /// Name of the payload's message, such as `UserLogin`.
+    pub message: &'static str,
+    /// A number of `auditgate.v1.Category`.
+    pub category: i32,
+    /// A number of `auditgate.v1.Severity`.
+    pub severity: i32,
+    /// One sentence: what such an event says.
+    pub description: &'static str,
+    /// The codes that events of this type are known to carry.
+    pub codes: &'static [Code],
+}
+
+/// A known code of an event type.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Code {
+    /// Such as `T1000I`.
+    pub code: &'static str,
+    /// A number of `auditgate.v1.Result`.
+    pub result: i32,
+    /// A number of `auditgate.v1.Severity`.
+    pub severity: i32,
+    /// What the code says beyond the type.
+    pub description: &'static str,
+}
+
+/// The type of `Event.payload.custom`; its records have the type
+/// `custom.NAME`.
+pub const CUSTOM: &str = "custom";
+/// What precedes the name in the type of a custom event.
+pub const CUSTOM_PREFIX: &str = "custom.";
+/// Longest name of a custom event, in bytes.
+pub const CUSTOM_NAME_BYTES_MAX: usize = 128;
+
+impl TypeId {
+    /// The event type.
+    pub fn get(self) -> &'static EventType {
+        EVENT_TYPES.get(usize::from(self.0)).expect("type ids are positions in the catalog")
+    }
+
+    /// Whether this is the type of custom events.
+    pub fn is_custom(self) -> bool {
+        self == *CUSTOM_ID
+    }
+}
+
+impl EventType {
+    /// The code, if the catalog lists it for this type.
+    pub fn code(&self, code: &str) -> Option<&'static Code> {
+        self.codes.iter().find(|known| known.code == code)
+    }
+}
+
+/// All event types with their ids, in the order of their names.
+pub fn all() -> impl Iterator<Item = (TypeId, &'static EventType)> {
+    EVENT_TYPES
+        .iter()
+        .enumerate()
+        .map(|(position, event_type)| (TypeId(position as u16), event_type))
+}
+
+/// The type with this name. `custom.NAME` is not in the catalog: see
+/// [`CUSTOM_PREFIX`].
+pub fn by_name(name: &str) -> Option<TypeId> {
+    let found = EVENT_TYPES.binary_search_by_key(&name, |event_type| event_type.name).ok()?;
+    Some(TypeId(found as u16))
+}
+
+/// The type whose variant of `Event.payload` has this field number.
+pub fn by_number(number: u32) -> Option<TypeId> {
+    BY_NUMBER.get(&number).copied()
+}
+
+/// Whether `name` may be the name of a custom event: 1 to
+/// [`CUSTOM_NAME_BYTES_MAX`] letters, digits, dots, dashes or underscores.
+pub fn is_custom_name(name: &str) -> bool {
+    (1..=CUSTOM_NAME_BYTES_MAX).contains(&name.len())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
+}
+
+static CUSTOM_ID: LazyLock<TypeId> =
+    LazyLock::new(|| by_name(CUSTOM).expect("the protocol has the variant custom"));
+
+static BY_NUMBER: LazyLock<HashMap<u32, TypeId>> =
+    LazyLock::new(|| all().map(|(id, event_type)| (event_type.number, id)).collect());
+
+include!(concat!(env!("OUT_DIR"), "/catalog.rs"));

@@ -1,0 +1,271 @@
+//! Events: checked once, where they arrive, and kept as the bytes they are.
+
+mod envelope;
+mod same;
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use crate::catalog::{self, TypeId};
+use crate::proto::pb;
+use crate::time::Time;
+use crate::wire::{self, Fault};
+
+pub use envelope::{Envelope, custom_name, number as field};
+pub use same::same_content;
+
+/// Longest event id, in bytes.
+pub const ID_BYTES_MAX: usize = 128;
+/// Default of the largest encoded event, in bytes.
+pub const EVENT_BYTES_MAX: usize = 1024 * 1024;
+/// How far an event's time may lie ahead of the gateway's clock: a day, in
+/// nanoseconds.
+pub const TIME_AHEAD_MAX: i64 = 24 * 60 * 60 * 1_000_000_000;
+/// Field numbers of `Event` from here on are variants of its payload.
+pub const VARIANT_NUMBER_MIN: u32 = 100;
+
+/// Why an event is not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// There is no event.
+    #[error("there is no event")]
+    Missing,
+    /// The event is too large.
+    #[error("event is {bytes} bytes, limit {limit}")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The largest size.
+        limit: usize,
+    },
+    /// The bytes are not an encoded event.
+    #[error("{} {fault}", if path.is_empty() { "event" } else { path })]
+    Malformed {
+        /// The field to blame, within the event; empty for the event itself.
+        path: String,
+        /// What is wrong with it.
+        fault: Fault,
+    },
+    /// No variant of the payload is set.
+    #[error("event has no payload: set the variant of its type, such as user_login")]
+    PayloadMissing,
+    /// The variant is not in this gateway's catalog.
+    #[error(
+        "event has payload field {number}, which this gateway does not know: upgrade the gateway"
+    )]
+    PayloadUnknown {
+        /// Field number of the variant.
+        number: u32,
+    },
+    /// Several variants are set.
+    #[error("event has several payloads, fields {first} and {second}: set one")]
+    PayloadAmbiguous {
+        /// Field number of the first variant.
+        first: u32,
+        /// Field number of another one.
+        second: u32,
+    },
+    /// The name of a custom event is not a name.
+    #[error(
+        "custom.name is {name:?}: it must be 1 to {max} letters, digits, dots, dashes or underscores",
+        max = catalog::CUSTOM_NAME_BYTES_MAX
+    )]
+    CustomName {
+        /// The beginning of the name.
+        name: String,
+    },
+    /// The id is too long.
+    #[error("id is {bytes} bytes, limit {ID_BYTES_MAX}")]
+    IdTooLong {
+        /// Its length.
+        bytes: usize,
+    },
+    /// The time lies before 1970.
+    #[error("time is before 1970-01-01T00:00:00Z")]
+    TimeTooEarly,
+    /// The time lies too far ahead.
+    #[error("time is {time}, more than a day ahead of the gateway's {now}")]
+    TimeTooLate {
+        /// The event's time.
+        time: String,
+        /// The gateway's time.
+        now: Time,
+    },
+}
+
+/// An event that passed all checks, with what the gateway derives from it.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// The encoded event: what the client sent and, behind it, the id if the
+    /// gateway had to append one.
+    pub bytes: Bytes,
+    /// Length of what the client sent.
+    pub client_len: usize,
+    /// When it happened; `None` where the time of acceptance stands in.
+    pub time: Option<Time>,
+    /// Its type.
+    pub type_id: TypeId,
+    /// A number of `auditgate.v1.Severity`.
+    pub severity: u8,
+    /// A number of `auditgate.v1.Result`.
+    pub result: u8,
+    id: Range<usize>,
+    custom_name: Range<usize>,
+}
+
+impl Event {
+    /// Checks an encoded event that arrived at `now`, and appends an id if it
+    /// has none.
+    ///
+    /// # Errors
+    /// Whatever makes the event unacceptable, the first found.
+    pub fn check(bytes: Bytes, now: Time, bytes_max: usize) -> Result<Self, Error> {
+        if bytes.is_empty() {
+            return Err(Error::Missing);
+        }
+        if bytes.len() > bytes_max {
+            return Err(Error::TooLarge { bytes: bytes.len(), limit: bytes_max });
+        }
+        wire::validate(wire::EVENT, &bytes)
+            .map_err(|wire::Error { path, fault }| Error::Malformed { path, fault })?;
+        let type_id = only_variant(&bytes)?;
+        let envelope = Envelope::read(&bytes);
+        let custom_name = if type_id.is_custom() { checked_custom_name(&envelope)? } else { "" };
+        let time = checked_time(&envelope, now)?;
+        let id = envelope.id.unwrap_or_default();
+        if id.len() > ID_BYTES_MAX {
+            return Err(Error::IdTooLong { bytes: id.len() });
+        }
+        let (severity, result) = assess(type_id, &envelope);
+        let mut event = Self {
+            client_len: bytes.len(),
+            time,
+            type_id,
+            severity,
+            result,
+            id: range_within(&bytes, id),
+            custom_name: range_within(&bytes, custom_name),
+            bytes: Bytes::new(),
+        };
+        if id.is_empty() {
+            let (with_id, id) = append_id(&bytes);
+            event.bytes = with_id;
+            event.id = id;
+        } else {
+            event.bytes = bytes;
+        }
+        Ok(event)
+    }
+
+    /// The event id.
+    pub fn id(&self) -> &str {
+        self.text(&self.id)
+    }
+
+    /// The type of the record: the catalog's, or `custom.NAME`.
+    pub fn type_name(&self) -> std::borrow::Cow<'static, str> {
+        if self.type_id.is_custom() {
+            format!("{}{}", catalog::CUSTOM_PREFIX, self.text(&self.custom_name)).into()
+        } else {
+            self.type_id.get().name.into()
+        }
+    }
+
+    /// What the client sent.
+    pub fn client_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.client_len).expect("the client's bytes are a prefix of the event")
+    }
+
+    fn text(&self, range: &Range<usize>) -> &str {
+        let bytes = self.bytes.get(range.clone()).expect("the range was found in these bytes");
+        std::str::from_utf8(bytes).expect("strings of a checked event are UTF-8")
+    }
+}
+
+/// Finds the one variant of the payload.
+fn only_variant(bytes: &[u8]) -> Result<TypeId, Error> {
+    let mut variants = wire::trusted(bytes)
+        .map(|(number, _)| number)
+        .filter(|number| *number >= VARIANT_NUMBER_MIN);
+    let first = variants.next().ok_or(Error::PayloadMissing)?;
+    let known = catalog::by_number(first).ok_or(Error::PayloadUnknown { number: first })?;
+    match variants.find(|number| *number != first) {
+        None => Ok(known),
+        Some(second) if catalog::by_number(second).is_none() => {
+            Err(Error::PayloadUnknown { number: second })
+        }
+        Some(second) => Err(Error::PayloadAmbiguous { first, second }),
+    }
+}
+
+fn checked_custom_name<'a>(envelope: &Envelope<'a>) -> Result<&'a str, Error> {
+    /// How much of a bad name an error repeats, in characters.
+    const SHOWN_CHARS_MAX: usize = 64;
+    let name = envelope.payload.and_then(|(_, payload)| custom_name(payload)).unwrap_or_default();
+    if catalog::is_custom_name(name) {
+        Ok(name)
+    } else {
+        Err(Error::CustomName { name: name.chars().take(SHOWN_CHARS_MAX).collect() })
+    }
+}
+
+fn checked_time(envelope: &Envelope<'_>, now: Time) -> Result<Option<Time>, Error> {
+    let Some((seconds, nanos)) = envelope.time else { return Ok(None) };
+    if seconds < 0 {
+        return Err(Error::TimeTooEarly);
+    }
+    match Time::from_parts(seconds, nanos) {
+        Some(time) if time <= now.saturating_add(TIME_AHEAD_MAX) => Ok(Some(time)),
+        // Also what lies beyond the range of `Time`.
+        _ => Err(Error::TimeTooLate {
+            time: prost_types::Timestamp { seconds, nanos: nanos as i32 }.to_string(),
+            now,
+        }),
+    }
+}
+
+/// Severity and result of a record: see the design of `Record`.
+fn assess(type_id: TypeId, envelope: &Envelope<'_>) -> (u8, u8) {
+    let event_type = type_id.get();
+    let code = envelope.code.and_then(|code| event_type.code(code));
+    let result = match envelope.success {
+        Some(true) => pb::Result::Success as i32,
+        Some(false) => pb::Result::Failure as i32,
+        None => code.map_or(pb::Result::Unspecified as i32, |code| code.result),
+    };
+    let mut severity = code.map_or(event_type.severity, |code| code.severity);
+    if result == pb::Result::Failure as i32 {
+        severity = severity.max(pb::Severity::Warning as i32);
+    }
+    (severity as u8, result as u8)
+}
+
+/// Where `part`, a slice of `whole`, lies in it.
+fn range_within(whole: &Bytes, part: &str) -> Range<usize> {
+    if part.is_empty() {
+        return 0..0;
+    }
+    let start = part.as_ptr() as usize - whole.as_ptr() as usize;
+    start..start + part.len()
+}
+
+fn append_id(bytes: &Bytes) -> (Bytes, Range<usize>) {
+    let id = Uuid::now_v7().hyphenated().to_string();
+    let mut with_id = Vec::with_capacity(bytes.len() + id.len() + 2);
+    with_id.extend_from_slice(bytes);
+    wire::put_bytes_field(&mut with_id, field::ID, id.as_bytes());
+    let end = with_id.len();
+    (with_id.into(), end - id.len()..end)
+}
+
+/// The encoding of the time that the gateway appends to an event without one.
+pub fn encode_time(time: Time, out: &mut Vec<u8>) {
+    let mut encoded = Vec::with_capacity(16);
+    prost::Message::encode(&time.timestamp(), &mut encoded).expect("a vector grows as needed");
+    wire::put_bytes_field(out, field::TIME, &encoded);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,31 @@
+//! Generated code and descriptors of the protocol `auditgate.v1`.
+
+pub mod codec;
+
+/// The messages and the client, as any language has them.
+#[allow(missing_docs, clippy::all, clippy::pedantic, rustdoc::all)]
+pub mod pb {
+    include!(concat!(env!("OUT_DIR"), "/typed/auditgate.v1.rs"));
+}
+
+/// The server, and the messages that hold events or records, with those as
+/// bytes: the same encoding, so an event is the slice that arrived.
+#[allow(missing_docs, clippy::all, clippy::pedantic, rustdoc::all)]
+pub mod retyped {
+    include!(concat!(env!("OUT_DIR"), "/retyped/auditgate.v1.rs"));
+    include!(concat!(env!("OUT_DIR"), "/retyped/auditgate.v1.AuditService.rs"));
+}
+
+/// The `FileDescriptorSet` of the protocol and what it imports, encoded, with
+/// comments.
+pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor_set.bin"));
+
+/// The descriptors, with options, for work by reflection.
+pub fn descriptor_pool() -> &'static prost_reflect::DescriptorPool {
+    static POOL: std::sync::LazyLock<prost_reflect::DescriptorPool> =
+        std::sync::LazyLock::new(|| {
+            prost_reflect::DescriptorPool::decode(DESCRIPTOR_SET)
+                .expect("the build wrote a valid descriptor set")
+        });
+    &POOL
+}

@@ -1,0 +1,81 @@
+//! The server's codec: requests and responses as bytes.
+//!
+//! Requests are decoded by the handlers, so that a request that does not decode
+//! is refused with the same care as any other. Responses are written straight
+//! from where the records lie, without an encoded copy in between.
+
+use bytes::{Buf, BufMut, Bytes};
+use tonic::Status;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+
+/// An encoded response.
+pub struct Encoded(Box<dyn Chunks>);
+
+/// Bytes of a response that lie in several places.
+pub trait Chunks: Send + 'static {
+    /// The sum of the lengths that `write` writes.
+    fn len(&self) -> usize;
+    /// Writes the bytes, in order.
+    fn write(&self, out: &mut dyn FnMut(&[u8]));
+}
+
+impl Encoded {
+    /// A response whose bytes `chunks` writes when it is sent.
+    pub fn new(chunks: impl Chunks) -> Self {
+        Self(Box::new(chunks))
+    }
+
+    /// A response that is a message.
+    pub fn message(message: &impl prost::Message) -> Self {
+        Self::new(Bytes::from(message.encode_to_vec()))
+    }
+}
+
+impl Chunks for Bytes {
+    fn len(&self) -> usize {
+        Bytes::len(self)
+    }
+
+    fn write(&self, out: &mut dyn FnMut(&[u8])) {
+        out(self);
+    }
+}
+
+/// Codec that leaves requests encoded and sends responses that already are.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Raw;
+
+impl Codec for Raw {
+    type Encode = Encoded;
+    type Decode = Bytes;
+    type Encoder = Raw;
+    type Decoder = Raw;
+
+    fn encoder(&mut self) -> Self::Encoder {
+        Raw
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        Raw
+    }
+}
+
+impl Encoder for Raw {
+    type Item = Encoded;
+    type Error = Status;
+
+    fn encode(&mut self, item: Encoded, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        out.reserve(item.0.len());
+        item.0.write(&mut |chunk| out.put_slice(chunk));
+        Ok(())
+    }
+}
+
+impl Decoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, body: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(body.copy_to_bytes(body.remaining())))
+    }
+}

@@ -1,0 +1,362 @@
+//! Records: accepted events with what the gateway adds, encoded once.
+
+use prost::Message as _;
+
+use crate::catalog::TypeId;
+use crate::event::{self, Envelope, Event};
+use crate::proto::pb;
+use crate::time::Time;
+use crate::wire::{self, Value};
+
+/// Position of a record in its log. The first record is 1.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sequence(pub u64);
+
+impl Sequence {
+    /// The position before the first record.
+    pub const ZERO: Sequence = Sequence(0);
+    /// The first record's.
+    pub const FIRST: Sequence = Sequence(1);
+
+    /// The position after this one.
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+
+    /// The position before this one; zero has none before it.
+    pub fn previous(self) -> Self {
+        Self(self.0.saturating_sub(1))
+    }
+}
+
+impl std::fmt::Display for Sequence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Field numbers of `Record`, and of `records` in the responses.
+mod number {
+    pub const SEQUENCE: u32 = 1;
+    pub const ACCEPT_TIME: u32 = 2;
+    pub const EMITTER: u32 = 3;
+    pub const TYPE: u32 = 4;
+    pub const SEVERITY: u32 = 5;
+    pub const RESULT: u32 = 6;
+    pub const CLIENT_BYTES: u32 = 7;
+    pub const EVENT: u32 = 15;
+    pub const EMITTER_PRINCIPAL: u32 = 1;
+    /// The field of `SubscribeResponse` and of `SearchResponse` that holds the
+    /// records: stored frames begin with its key.
+    pub const RECORDS: u32 = 1;
+}
+
+/// What an index keeps of a record: fixed in size, so that a scan reads nothing
+/// else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Columns {
+    /// When it happened.
+    pub time: Time,
+    /// [`key`] of the event id.
+    pub id: u32,
+    /// [`key`] of `event.user.name`; 0 if absent.
+    pub user: u32,
+    /// [`key`] of `event.user.impersonator`; 0 if absent.
+    pub impersonator: u32,
+    /// [`key`] of `event.session.id`; 0 if absent.
+    pub session: u32,
+    /// [`key`] of `event.server.id`; 0 if absent.
+    pub server: u32,
+    /// Its type.
+    pub type_id: TypeId,
+    /// A number of `auditgate.v1.Severity`.
+    pub severity: u8,
+    /// A number of `auditgate.v1.Result`.
+    pub result: u8,
+}
+
+/// The key under which a string is indexed: never 0. Equal strings have equal
+/// keys; different strings may, too, so what is found by key must be compared.
+pub fn key(text: &str) -> u32 {
+    use std::hash::BuildHasher as _;
+    let hash = foldhash::quality::FixedState::with_seed(0).hash_one(text);
+    ((hash >> 32) as u32).max(1)
+}
+
+fn key_of(text: Option<&str>) -> u32 {
+    text.map_or(0, key)
+}
+
+/// An event that is ready to become a record: all but its place in the log.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    event: Event,
+    principal: String,
+    /// Fields 3 to 6 of the record, encoded.
+    middle: Vec<u8>,
+    columns: Columns,
+}
+
+impl Draft {
+    /// Prepares the record of an event that `emitter` handed in.
+    pub fn new(event: Event, emitter: &pb::Emitter) -> Self {
+        let type_name = event.type_name();
+        let mut middle = Vec::with_capacity(64);
+        wire::put_bytes_header(&mut middle, number::EMITTER, emitter.encoded_len());
+        emitter.encode(&mut middle).expect("a vector grows as needed");
+        wire::put_bytes_field(&mut middle, number::TYPE, type_name.as_bytes());
+        wire::put_varint_field(&mut middle, number::SEVERITY, u64::from(event.severity));
+        if event.result != 0 {
+            wire::put_varint_field(&mut middle, number::RESULT, u64::from(event.result));
+        }
+        let envelope = Envelope::read(&event.bytes);
+        let columns = Columns {
+            time: event.time.unwrap_or_default(),
+            id: key(event.id()),
+            user: key_of(envelope.user),
+            impersonator: key_of(envelope.impersonator),
+            session: key_of(envelope.session_id),
+            server: key_of(envelope.server_id),
+            type_id: event.type_id,
+            severity: event.severity,
+            result: event.result,
+        };
+        Self { principal: emitter.principal.clone(), event, middle, columns }
+    }
+
+    /// The event.
+    pub fn event(&self) -> &Event {
+        &self.event
+    }
+
+    /// The authenticated principal of the emitter; empty without one.
+    pub fn principal(&self) -> &str {
+        &self.principal
+    }
+
+    /// Key of the event id.
+    pub fn id_key(&self) -> u32 {
+        self.columns.id
+    }
+
+    /// The most bytes that [`Draft::frame`] may add to the event.
+    pub fn frame_len_max(&self) -> usize {
+        /// Keys, lengths, sequence, two times and `client_bytes`, generously.
+        const REST_BYTES_MAX: usize = 96;
+        self.event.bytes.len() + self.middle.len() + REST_BYTES_MAX
+    }
+
+    /// Encodes the record as a frame: key of `records`, length, record. `head`
+    /// is scratch space; the frame is handed to `write` in parts. Returns what
+    /// the index keeps.
+    pub fn frame(
+        &self,
+        sequence: Sequence,
+        accept_time: Time,
+        head: &mut Vec<u8>,
+        mut write: impl FnMut(&[u8]),
+    ) -> Columns {
+        let mut tail = Vec::new();
+        let mut columns = self.columns;
+        if self.event.time.is_none() {
+            event::encode_time(accept_time, &mut tail);
+            columns.time = accept_time;
+        }
+        let event_len = self.event.bytes.len() + tail.len();
+
+        head.clear();
+        wire::put_varint_field(head, number::SEQUENCE, sequence.0);
+        let accept_time = accept_time.timestamp();
+        wire::put_bytes_header(head, number::ACCEPT_TIME, accept_time.encoded_len());
+        accept_time.encode(head).expect("a vector grows as needed");
+        head.extend_from_slice(&self.middle);
+        if event_len != self.event.client_len {
+            wire::put_varint_field(head, number::CLIENT_BYTES, self.event.client_len as u64);
+        }
+        wire::put_bytes_header(head, number::EVENT, event_len);
+
+        let mut prefix = [0_u8; 1 + wire::VARINT_BYTES_MAX];
+        write(frame_prefix(head.len() + event_len, &mut prefix));
+        write(head);
+        write(&self.event.bytes);
+        write(&tail);
+        columns
+    }
+}
+
+/// Key and length of a frame.
+fn frame_prefix(record_len: usize, out: &mut [u8; 1 + wire::VARINT_BYTES_MAX]) -> &[u8] {
+    let mut length = record_len as u64;
+    let mut used = 0;
+    let mut put = |byte: u8| {
+        if let Some(place) = out.get_mut(used) {
+            *place = byte;
+        }
+        used += 1;
+    };
+    put((number::RECORDS << 3) as u8 | 2);
+    while length >= 0x80 {
+        put((length as u8 & 0x7f) | 0x80);
+        length >>= 7;
+    }
+    put(length as u8);
+    out.get(..used).expect("a key and a varint fit")
+}
+
+/// An encoded record, read in place.
+#[derive(Debug, Clone, Copy)]
+pub struct Record<'a> {
+    /// Its position in the log.
+    pub sequence: Sequence,
+    /// When it was accepted.
+    pub accept_time: Time,
+    /// `emitter`, encoded.
+    pub emitter: &'a [u8],
+    /// Its type: the catalog's, or `custom.NAME`.
+    pub type_name: &'a str,
+    /// A number of `auditgate.v1.Severity`.
+    pub severity: u8,
+    /// A number of `auditgate.v1.Result`.
+    pub result: u8,
+    /// Length of what the client sent of the event.
+    pub client_len: usize,
+    /// The event, encoded.
+    pub event: &'a [u8],
+}
+
+impl<'a> Record<'a> {
+    /// Reads a record that the gateway encoded.
+    pub fn read(bytes: &'a [u8]) -> Self {
+        let mut record = Self {
+            sequence: Sequence::ZERO,
+            accept_time: Time::EPOCH,
+            emitter: &[],
+            type_name: "",
+            severity: 0,
+            result: 0,
+            client_len: usize::MAX,
+            event: &[],
+        };
+        for (number, value) in wire::trusted(bytes) {
+            match (number, value) {
+                (number::SEQUENCE, Value::Varint(sequence)) => record.sequence = Sequence(sequence),
+                (number::ACCEPT_TIME, Value::Bytes(time)) => {
+                    let (seconds, nanos) = wire::seconds_and_nanos(time);
+                    record.accept_time = Time::from_parts(seconds, nanos).unwrap_or_default();
+                }
+                (number::EMITTER, Value::Bytes(emitter)) => record.emitter = emitter,
+                (number::TYPE, value) => record.type_name = value.text().unwrap_or_default(),
+                (number::SEVERITY, Value::Varint(severity)) => record.severity = severity as u8,
+                (number::RESULT, Value::Varint(result)) => record.result = result as u8,
+                (number::CLIENT_BYTES, Value::Varint(length)) => {
+                    record.client_len = length as usize
+                }
+                (number::EVENT, Value::Bytes(event)) => record.event = event,
+                _ => {}
+            }
+        }
+        record.client_len = record.client_len.min(record.event.len());
+        record
+    }
+
+    /// Reads a record off its frame, which may be followed by others.
+    pub fn read_frame(frame: &'a [u8]) -> Self {
+        Self::read(unframed(frame))
+    }
+
+    /// What the client sent of the event.
+    pub fn client_bytes(&self) -> &'a [u8] {
+        self.event.get(..self.client_len).unwrap_or(self.event)
+    }
+
+    /// The authenticated principal of the emitter; empty without one.
+    pub fn principal(&self) -> &'a str {
+        wire::trusted(self.emitter)
+            .filter(|(number, _)| *number == number::EMITTER_PRINCIPAL)
+            .filter_map(|(_, value)| value.text())
+            .last()
+            .unwrap_or_default()
+    }
+
+    /// The fields of the event's envelope.
+    pub fn envelope(&self) -> Envelope<'a> {
+        Envelope::read(self.event)
+    }
+}
+
+/// The record within a frame.
+pub fn unframed(frame: &[u8]) -> &[u8] {
+    wire::trusted(frame).next().and_then(|(_, value)| value.bytes()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use prost::Message as _;
+
+    use super::*;
+    use crate::proto::pb::event::Payload;
+
+    const NOW: Time = Time(1_700_000_000_123_456_789);
+
+    fn framed(event: &pb::Event) -> (Vec<u8>, Columns) {
+        let event = Event::check(Bytes::from(event.encode_to_vec()), NOW, 4096).expect("valid");
+        let emitter = pb::Emitter { principal: "svc".into(), peer: "127.0.0.1:9".into() };
+        let draft = Draft::new(event, &emitter);
+        let mut frame = Vec::new();
+        let columns =
+            draft.frame(Sequence(300), NOW, &mut Vec::new(), |part| frame.extend_from_slice(part));
+        assert!(frame.len() <= draft.frame_len_max());
+        (frame, columns)
+    }
+
+    #[test]
+    fn a_frame_is_a_response_with_one_record() {
+        let event = pb::Event {
+            code: Some("T1000W".into()),
+            user: Some(pb::User { name: Some("alice".into()), ..Default::default() }),
+            payload: Some(Payload::UserLogin(pb::UserLogin::default())),
+            ..Default::default()
+        };
+        let (frame, columns) = framed(&event);
+        let response = pb::SubscribeResponse::decode(frame.as_slice()).expect("decodes");
+        let [record] = response.records.as_slice() else { panic!("one record") };
+        assert_eq!(record.sequence, 300);
+        assert_eq!(record.accept_time, Some(NOW.timestamp()));
+        assert_eq!(record.r#type, "user.login");
+        assert_eq!(record.severity(), pb::Severity::Warning);
+        assert_eq!(record.result(), pb::Result::Failure);
+        assert_eq!(record.emitter.as_ref().map(|emitter| emitter.principal.as_str()), Some("svc"));
+        assert_eq!(record.client_bytes, Some(event.encoded_len() as u32));
+        let kept = record.event.as_ref().expect("an event");
+        assert_eq!(kept.time, Some(NOW.timestamp()), "the time of acceptance stands in");
+        assert_eq!(kept.id().len(), 36);
+        assert_eq!(kept.payload, event.payload);
+        assert_eq!(columns.time, NOW);
+        assert_eq!(columns.user, key("alice"));
+        assert_eq!(columns.session, 0);
+
+        let read = Record::read_frame(&frame);
+        assert_eq!(read.sequence, Sequence(300));
+        assert_eq!(read.accept_time, NOW);
+        assert_eq!(read.type_name, "user.login");
+        assert_eq!(read.principal(), "svc");
+        assert_eq!(read.client_bytes(), event.encode_to_vec());
+        assert_eq!(read.envelope().user, Some("alice"));
+    }
+
+    #[test]
+    fn client_bytes_is_absent_where_nothing_was_appended() {
+        let event = pb::Event {
+            id: Some("x".into()),
+            time: Some(NOW.timestamp()),
+            payload: Some(Payload::Exec(pb::Exec::default())),
+            ..Default::default()
+        };
+        let (frame, _) = framed(&event);
+        let response = pb::SubscribeResponse::decode(frame.as_slice()).expect("decodes");
+        let record = response.records.first().expect("one record");
+        assert_eq!(record.client_bytes, None);
+        assert_eq!(record.event.as_ref(), Some(&event));
+    }
+}

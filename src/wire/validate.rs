@@ -1,0 +1,214 @@
+//! Checks an encoded message against its shape: what passes decodes in every
+//! language, and prints as JSON.
+
+use super::{DURATION, Field, Kind, MessageId, TIMESTAMP, VALUE, Value, fields, read_varint};
+
+/// How deep messages may be nested. Decoders of other languages stop at 100;
+/// records and responses add two levels around an event.
+pub const DEPTH_MAX: usize = 64;
+
+/// First and last second of the years 1 to 9999, the range of
+/// `google.protobuf.Timestamp`.
+const TIMESTAMP_SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
+/// Largest magnitude of `google.protobuf.Duration`, in seconds.
+const DURATION_SECONDS_MAX: i64 = 315_576_000_000;
+/// Nanoseconds a second.
+const NANOS: i64 = 1_000_000_000;
+
+/// What is wrong with an encoded message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The bytes end inside a field.
+    #[error("ends in the middle of a field")]
+    Truncated,
+    /// A varint goes on for more than 64 bits.
+    #[error("has a varint of more than 64 bits")]
+    VarintTooLong,
+    /// The number is not a field number.
+    #[error("has the field number {0}, which protobuf does not allow")]
+    FieldNumber(u64),
+    /// The wire type is not one of 0, 1, 2 and 5.
+    #[error("has the wire type {0}, which is not supported")]
+    WireType(u64),
+    /// The field is encoded as a value of another type.
+    #[error("is encoded as another type than the field has")]
+    WrongType,
+    /// A string is not UTF-8.
+    #[error("is not valid UTF-8")]
+    NotUtf8,
+    /// Messages are nested too deep.
+    #[error("is nested more than {DEPTH_MAX} messages deep")]
+    TooDeep,
+    /// A timestamp lies outside the years 1 to 9999.
+    #[error(
+        "is not a valid timestamp: seconds must lie within the years 1 to 9999, nanos within 0 to 999999999"
+    )]
+    Timestamp,
+    /// A duration is out of its range.
+    #[error(
+        "is not a valid duration: at most 315576000000 seconds, nanos within 999999999 and of the same sign as seconds"
+    )]
+    Duration,
+    /// A JSON number is infinite or not a number.
+    #[error("is not a finite number, so it has no JSON form")]
+    NotFinite,
+    /// A JSON value has no kind.
+    #[error("is a google.protobuf.Value without a kind, so it has no JSON form")]
+    NoKind,
+}
+
+/// A fault and where it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    /// What is wrong.
+    pub fault: Fault,
+    /// The field to blame, from the message down: `user.traits.value`. Empty
+    /// where it is the message itself.
+    pub path: String,
+}
+
+impl Error {
+    fn new(fault: Fault) -> Self {
+        Self { fault, path: String::new() }
+    }
+
+    #[cold]
+    fn inside(mut self, field: &Field) -> Self {
+        if self.path.is_empty() {
+            self.path.push_str(field.name);
+        } else {
+            self.path = format!("{}.{}", field.name, self.path);
+        }
+        self
+    }
+}
+
+/// Checks the encoding of a message: complete, of the right types, strings in
+/// UTF-8, nested at most [`DEPTH_MAX`] deep; times, durations and JSON values
+/// in their ranges. Unknown fields are let through.
+pub fn validate(message: MessageId, bytes: &[u8]) -> Result<(), Error> {
+    walk(message, bytes, 1)
+}
+
+fn walk(message: MessageId, bytes: &[u8], depth: usize) -> Result<(), Error> {
+    if depth > DEPTH_MAX {
+        return Err(Error::new(Fault::TooDeep));
+    }
+    let shape = message.get();
+    for read in fields(bytes) {
+        let (number, value) = read.map_err(Error::new)?;
+        let Some(field) = shape.field(number) else { continue };
+        check(field, value, depth).map_err(|error| error.inside(field))?;
+    }
+    match message {
+        TIMESTAMP => check_timestamp(bytes).map_err(Error::new),
+        DURATION => check_duration(bytes).map_err(Error::new),
+        VALUE => check_value(bytes).map_err(Error::new),
+        _ => Ok(()),
+    }
+}
+
+fn check(field: &Field, value: Value<'_>, depth: usize) -> Result<(), Error> {
+    match (field.kind, value) {
+        (Kind::Message(inner), Value::Bytes(bytes)) => walk(inner, bytes, depth + 1),
+        (Kind::String, Value::Bytes(bytes)) => match std::str::from_utf8(bytes) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Error::new(Fault::NotUtf8)),
+        },
+        (Kind::Bytes, Value::Bytes(_)) => Ok(()),
+        (kind, value) if is_wire_type_of(kind, value) => Ok(()),
+        (kind, Value::Bytes(packed)) if field.repeated => {
+            check_packed(kind, packed).map_err(Error::new)
+        }
+        _ => Err(Error::new(Fault::WrongType)),
+    }
+}
+
+fn is_wire_type_of(kind: Kind, value: Value<'_>) -> bool {
+    match kind {
+        Kind::Int32
+        | Kind::Int64
+        | Kind::Uint32
+        | Kind::Uint64
+        | Kind::Sint32
+        | Kind::Sint64
+        | Kind::Bool
+        | Kind::Enum(_) => matches!(value, Value::Varint(_)),
+        Kind::Double | Kind::Fixed64 | Kind::Sfixed64 => matches!(value, Value::Fixed64(_)),
+        Kind::Float | Kind::Fixed32 | Kind::Sfixed32 => matches!(value, Value::Fixed32(_)),
+        Kind::String | Kind::Bytes | Kind::Message(_) => false,
+    }
+}
+
+fn check_packed(kind: Kind, mut packed: &[u8]) -> Result<(), Fault> {
+    match kind {
+        Kind::String | Kind::Bytes | Kind::Message(_) => Err(Fault::WrongType),
+        Kind::Double | Kind::Fixed64 | Kind::Sfixed64 if packed.len() % 8 == 0 => Ok(()),
+        Kind::Float | Kind::Fixed32 | Kind::Sfixed32 if packed.len() % 4 == 0 => Ok(()),
+        Kind::Double
+        | Kind::Fixed64
+        | Kind::Sfixed64
+        | Kind::Float
+        | Kind::Fixed32
+        | Kind::Sfixed32 => Err(Fault::Truncated),
+        Kind::Int32
+        | Kind::Int64
+        | Kind::Uint32
+        | Kind::Uint64
+        | Kind::Sint32
+        | Kind::Sint64
+        | Kind::Bool
+        | Kind::Enum(_) => {
+            while !packed.is_empty() {
+                read_varint(&mut packed)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Seconds and nanos of an encoded timestamp or duration: fields 1 and 2. The
+/// last of several values counts.
+pub fn seconds_and_nanos(bytes: &[u8]) -> (i64, i64) {
+    let mut found = (0, 0);
+    for (number, value) in fields(bytes).map_while(Result::ok) {
+        match (number, value) {
+            (1, Value::Varint(seconds)) => found.0 = seconds as i64,
+            // An int32 is its lower half, sign and all.
+            (2, Value::Varint(nanos)) => found.1 = i64::from(nanos as i32),
+            _ => {}
+        }
+    }
+    found
+}
+
+fn check_timestamp(bytes: &[u8]) -> Result<(), Fault> {
+    let (seconds, nanos) = seconds_and_nanos(bytes);
+    if TIMESTAMP_SECONDS.contains(&seconds) && (0..NANOS).contains(&nanos) {
+        Ok(())
+    } else {
+        Err(Fault::Timestamp)
+    }
+}
+
+fn check_duration(bytes: &[u8]) -> Result<(), Fault> {
+    let (seconds, nanos) = seconds_and_nanos(bytes);
+    let in_range = seconds.unsigned_abs() <= DURATION_SECONDS_MAX as u64 && nanos.abs() < NANOS;
+    let same_sign = seconds == 0 || nanos == 0 || (seconds > 0) == (nanos > 0);
+    if in_range && same_sign { Ok(()) } else { Err(Fault::Duration) }
+}
+
+fn check_value(bytes: &[u8]) -> Result<(), Fault> {
+    /// `number_value` of `google.protobuf.Value`.
+    const NUMBER_VALUE: u32 = 2;
+    let mut has_kind = false;
+    for (number, value) in fields(bytes).map_while(Result::ok) {
+        has_kind |= VALUE.get().field(number).is_some();
+        if let (NUMBER_VALUE, Value::Fixed64(bits)) = (number, value)
+            && !f64::from_bits(bits).is_finite()
+        {
+            return Err(Fault::NotFinite);
+        }
+    }
+    if has_kind { Ok(()) } else { Err(Fault::NoKind) }
+}
