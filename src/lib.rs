@@ -1,8 +1,14 @@
 //! A gRPC audit event gateway.
 
 pub mod catalog;
+pub mod cli;
 pub mod event;
+pub mod filter;
+pub mod hub;
+pub mod log;
 pub mod proto;
 pub mod record;
+pub mod server;
+pub mod service;
 pub mod time;
 pub mod wire;

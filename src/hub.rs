@@ -1,0 +1,182 @@
+//! The hub: between the services and the log. It appends and fans out, hands
+//! replay over to live, and knows who subscribes.
+
+pub mod count;
+mod meter;
+pub mod search;
+mod subscribers;
+mod subscription;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+
+use crate::log::{Error, Extent, Identity, Log, Placed};
+use crate::record::{Draft, Sequence};
+use crate::time::Time;
+
+pub use count::{BUCKETS_MAX, Buckets, Count};
+pub use meter::{Meter, Rates};
+pub use search::{PAGE_BYTES_MAX, Page, Search, query_digest};
+pub use subscribers::Subscriber;
+pub use subscription::{MESSAGE_BYTES_MAX, Message, PROGRESS_INTERVAL, Start, Subscription};
+
+/// Records that a reader did not get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    /// The first of them; zero where it is not known.
+    pub first: Sequence,
+    /// The last of them; zero where it is not known.
+    pub last: Sequence,
+    /// Why.
+    pub reason: GapReason,
+}
+
+/// Why records are missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GapReason {
+    /// They had left the ring.
+    Evicted,
+    /// The cursor is of another log.
+    OtherLog,
+    /// The cursor lies past what the log kept.
+    RolledBack,
+}
+
+/// Names one record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Key<'a> {
+    /// By the id of its event.
+    Id(&'a str),
+    /// By its position.
+    Sequence(Sequence),
+}
+
+/// Totals since the start.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Events accepted.
+    pub accepted: AtomicU64,
+    /// Events received again with the same content.
+    pub duplicates: AtomicU64,
+    /// Calls to emit that were refused.
+    pub refused: AtomicU64,
+    /// Records delivered to subscribers.
+    pub delivered: AtomicU64,
+    /// Gaps that subscribers were told of.
+    pub gaps: AtomicU64,
+}
+
+/// Appends to a log and serves its readers.
+pub struct Hub {
+    log: Arc<dyn Log>,
+    counters: Arc<Counters>,
+    meter: Meter,
+    subscribers: Arc<subscribers::Registry>,
+    started: Time,
+    stopping: CancellationToken,
+}
+
+impl Hub {
+    /// A hub on `log`, which begins to measure rates. Its subscriptions end when
+    /// `stopping` is cancelled.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn new(log: Arc<dyn Log>, stopping: CancellationToken) -> Arc<Self> {
+        let counters = Arc::new(Counters::default());
+        let meter = Meter::start(Arc::clone(&counters), stopping.clone());
+        Arc::new(Self {
+            log,
+            counters,
+            meter,
+            subscribers: Arc::default(),
+            started: Time::now(),
+            stopping,
+        })
+    }
+
+    /// Appends records, or only checks them: see [`Log::append`].
+    ///
+    /// # Errors
+    /// As the log.
+    pub async fn append(&self, drafts: Vec<Draft>, commit: bool) -> Result<Vec<Placed>, Error> {
+        let placed = self.log.append(drafts, commit).await?;
+        if commit {
+            let duplicates = placed.iter().filter(|placed| placed.duplicate).count() as u64;
+            self.counters.duplicates.fetch_add(duplicates, Ordering::Relaxed);
+            self.counters.accepted.fetch_add(placed.len() as u64 - duplicates, Ordering::Relaxed);
+        }
+        Ok(placed)
+    }
+
+    /// The frame of one record, if it is kept.
+    ///
+    /// # Errors
+    /// As the log.
+    pub async fn record(&self, key: Key<'_>) -> Result<Option<Bytes>, Error> {
+        let sequence = match key {
+            Key::Id(id) => self.log.find(id).await?,
+            Key::Sequence(sequence) => Some(sequence),
+        };
+        let Some(sequence) = sequence else { return Ok(None) };
+        let Some(segment) = self.log.segment(sequence).await? else { return Ok(None) };
+        let view = segment.view(self.log.extent().last);
+        let position = view.position(sequence);
+        let kept = sequence >= view.base && position < view.len();
+        Ok(kept.then(|| Bytes::copy_from_slice(view.frame(position))))
+    }
+
+    /// Which log this is.
+    pub fn identity(&self) -> Identity {
+        self.log.identity()
+    }
+
+    /// What the log keeps.
+    pub fn extent(&self) -> Extent {
+        self.log.extent()
+    }
+
+    /// Totals since the start.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Rates of the last seconds.
+    pub fn rates(&self) -> Rates {
+        self.meter.rates()
+    }
+
+    /// Who subscribes.
+    pub fn subscribers(&self) -> Vec<Arc<Subscriber>> {
+        self.subscribers.list()
+    }
+
+    /// When the hub was made.
+    pub fn started(&self) -> Time {
+        self.started
+    }
+}
+
+/// Lets others run on this thread when a reader has had its share of it.
+struct Turns {
+    since: std::time::Instant,
+}
+
+impl Turns {
+    /// How long a reader keeps its thread.
+    const TURN: std::time::Duration = std::time::Duration::from_millis(2);
+
+    fn new() -> Self {
+        Self { since: std::time::Instant::now() }
+    }
+
+    async fn pass(&mut self) {
+        if self.since.elapsed() >= Self::TURN {
+            tokio::task::yield_now().await;
+            self.since = std::time::Instant::now();
+        }
+    }
+}

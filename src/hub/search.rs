@@ -1,0 +1,226 @@
+//! Search: history that matches a query, a page at a time.
+
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use prost::Message as _;
+use sha2::{Digest as _, Sha256};
+
+use crate::hub::{Gap, GapReason, Hub, Turns};
+use crate::log::cursor::{Cursor, PageToken, QUERY_DIGEST_BYTES};
+use crate::log::{self, Order, Query, Scanned, Tally, View};
+use crate::proto::pb;
+use crate::record::Sequence;
+
+/// The most bytes of records in one page; one larger record alone excepted.
+/// Clients of gRPC take 4 MiB unless told otherwise.
+pub const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024 - 64 * 1024;
+/// A page that has taken so long goes out as it is.
+const PAGE_TIME_MAX: Duration = Duration::from_millis(500);
+
+/// One page of a search.
+pub struct Search {
+    /// What to find.
+    pub query: Query,
+    /// In which order of the log.
+    pub order: Order,
+    /// The most records.
+    pub page_size: usize,
+    /// Digest of the search: see [`query_digest`].
+    pub digest: [u8; QUERY_DIGEST_BYTES],
+    /// Where the page before ended.
+    pub token: Option<PageToken>,
+}
+
+/// What a search returns.
+pub struct Page {
+    /// Frames of the records, in the order asked for.
+    pub frames: Vec<u8>,
+    /// Gives the next page; `None` after the last one.
+    pub next: Option<PageToken>,
+    /// The newest record when the first page was asked for.
+    pub cursor: Cursor,
+    /// What was evicted from page to page.
+    pub gaps: Vec<Gap>,
+    /// What was done.
+    pub tally: Tally,
+}
+
+/// Why a page token is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// It was given out for another log, or before the log lost records.
+    #[error("page_token belongs to another log: search again from the first page")]
+    OtherLog,
+    /// It was given out for another search.
+    #[error("page_token belongs to a search with another filter, time range or order")]
+    OtherSearch,
+    /// The log cannot be read.
+    #[error(transparent)]
+    Log(#[from] log::Error),
+}
+
+/// A digest of what must stay the same from page to page: filter, times and
+/// order. SHA-256, cut, over the request without page size and token.
+pub fn query_digest(request: &pb::SearchRequest) -> [u8; QUERY_DIGEST_BYTES] {
+    let same = pb::SearchRequest { page_size: 0, page_token: String::new(), ..request.clone() };
+    let digest = Sha256::digest(same.encode_to_vec());
+    *digest.first_chunk().expect("a SHA-256 has 32 bytes")
+}
+
+/// The range of a search and where it stands in it.
+struct Walk {
+    order: Order,
+    first: Sequence,
+    last: Sequence,
+    /// The next record to look at; outside of the range when all is done.
+    next: Sequence,
+}
+
+impl Hub {
+    /// One page of a search.
+    ///
+    /// # Errors
+    /// If the token does not fit, or the log cannot be read.
+    pub async fn search(&self, search: &Search) -> Result<Page, Error> {
+        let identity = self.log.identity();
+        let mut walk = self.walk(search)?;
+        let (first, last) = (walk.first, walk.last);
+        let mut page = Page {
+            frames: Vec::new(),
+            next: None,
+            cursor: Cursor::new(identity, last),
+            gaps: Vec::new(),
+            tally: Tally::default(),
+        };
+        let mut records = 0;
+        let started = Instant::now();
+        let mut turns = Turns::new();
+        while !walk.is_done() {
+            if records >= search.page_size || started.elapsed() >= PAGE_TIME_MAX {
+                page.next = Some(PageToken {
+                    log_id: identity.id,
+                    epoch: identity.epoch,
+                    query: search.digest,
+                    sequence: walk.before_next(),
+                    first,
+                    last,
+                });
+                break;
+            }
+            let Some(segment) = self.log.segment(walk.next).await? else { break };
+            let view = segment.view(last);
+            if view.base > walk.next {
+                page.gaps.extend(walk.skip_evicted(view.base));
+                continue;
+            }
+            let full = walk.read(search, &view, &mut records, &mut page);
+            if full {
+                records = records.max(search.page_size);
+            }
+            drop(segment);
+            turns.pass().await;
+        }
+        Ok(page)
+    }
+
+    fn walk(&self, search: &Search) -> Result<Walk, Error> {
+        let identity = self.log.identity();
+        let order = search.order;
+        let Some(token) = search.token else {
+            let extent = self.log.extent();
+            let (first, last) = (extent.first, extent.last);
+            let next = match order {
+                Order::Ascending => first,
+                Order::Descending => last,
+            };
+            return Ok(Walk { order, first, last, next });
+        };
+        if token.log_id != identity.id || token.epoch != identity.epoch {
+            return Err(Error::OtherLog);
+        }
+        if token.query != search.digest {
+            return Err(Error::OtherSearch);
+        }
+        let next = match order {
+            Order::Ascending => token.sequence.next(),
+            Order::Descending => token.sequence.previous(),
+        };
+        Ok(Walk { order, first: token.first, last: token.last, next })
+    }
+}
+
+impl Walk {
+    fn is_done(&self) -> bool {
+        self.next < self.first || self.next > self.last || self.next == Sequence::ZERO
+    }
+
+    /// The record looked at last.
+    fn before_next(&self) -> Sequence {
+        match self.order {
+            Order::Ascending => self.next.previous(),
+            Order::Descending => self.next.next(),
+        }
+    }
+
+    /// The records before `kept` are gone: what is missing of this search.
+    fn skip_evicted(&mut self, kept: Sequence) -> Option<Gap> {
+        let reason = GapReason::Evicted;
+        match self.order {
+            Order::Ascending => {
+                let last = kept.previous().min(self.last);
+                let gap = Gap { first: self.next, last, reason };
+                self.next = kept;
+                Some(gap)
+            }
+            Order::Descending => {
+                let gap = Gap { first: self.first, last: self.next, reason };
+                self.next = Sequence::ZERO;
+                Some(gap)
+            }
+        }
+    }
+
+    /// Reads on in one segment. Returns whether the page has no room for the
+    /// next match.
+    fn read(
+        &mut self,
+        search: &Search,
+        view: &View<'_>,
+        records: &mut usize,
+        page: &mut Page,
+    ) -> bool {
+        let at = view.position(self.next);
+        let range = match self.order {
+            Order::Ascending => at..view.len(),
+            Order::Descending => view.position(self.first)..(at + 1).min(view.len()),
+        };
+        let mut left = None;
+        let frames = &mut page.frames;
+        let scanned = search.query.scan(view, range, self.order, &mut page.tally, |position| {
+            let frame = view.frame(position);
+            if !frames.is_empty() && frames.len() + frame.len() > PAGE_BYTES_MAX {
+                left = Some(position);
+                return ControlFlow::Break(());
+            }
+            frames.extend_from_slice(frame);
+            *records += 1;
+            if *records >= search.page_size {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        let step = |position: usize| match self.order {
+            Order::Ascending => view.sequence(position).next(),
+            Order::Descending => view.sequence(position).previous(),
+        };
+        self.next = match (left, scanned, self.order) {
+            (Some(position), ..) => view.sequence(position),
+            (None, Scanned::Paused(position) | Scanned::Enough(position), _) => step(position),
+            (None, Scanned::Whole, Order::Ascending) => view.sequence(view.len()),
+            (None, Scanned::Whole, Order::Descending) => view.base.previous(),
+        };
+        left.is_some()
+    }
+}

@@ -1,0 +1,111 @@
+//! Who subscribes, for GetStatus.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::proto::pb;
+use crate::record::Sequence;
+use crate::time::Time;
+
+/// One open subscription, as others may look at it.
+#[derive(Debug)]
+pub struct Subscriber {
+    /// Network address.
+    pub peer: String,
+    /// What it asked for.
+    pub filter: pb::Filter,
+    /// Since when.
+    pub started: Time,
+    sequence: AtomicU64,
+    delivered: AtomicU64,
+    expression_errors: AtomicU64,
+}
+
+impl Subscriber {
+    /// A subscriber that asks for `filter` from `peer`.
+    pub fn new(peer: String, filter: pb::Filter) -> Self {
+        Self {
+            peer,
+            filter,
+            started: Time::now(),
+            sequence: AtomicU64::new(0),
+            delivered: AtomicU64::new(0),
+            expression_errors: AtomicU64::new(0),
+        }
+    }
+
+    /// The last record that it has got or that was filtered out for it.
+    pub fn sequence(&self) -> Sequence {
+        Sequence(self.sequence.load(Ordering::Relaxed))
+    }
+
+    /// How many records it was sent.
+    pub fn delivered(&self) -> u64 {
+        self.delivered.load(Ordering::Relaxed)
+    }
+
+    /// How many records its expression failed on.
+    pub fn expression_errors(&self) -> u64 {
+        self.expression_errors.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn advance(&self, sequence: Sequence, delivered: u64, expression_errors: u64) {
+        self.sequence.store(sequence.0, Ordering::Relaxed);
+        self.delivered.fetch_add(delivered, Ordering::Relaxed);
+        self.expression_errors.fetch_add(expression_errors, Ordering::Relaxed);
+    }
+}
+
+/// The open subscriptions.
+#[derive(Default)]
+pub(super) struct Registry {
+    open: Mutex<Open>,
+}
+
+#[derive(Default)]
+struct Open {
+    next: u64,
+    subscribers: BTreeMap<u64, Arc<Subscriber>>,
+}
+
+/// Keeps a subscriber in the registry until it is dropped.
+pub(super) struct Registration {
+    registry: Arc<Registry>,
+    number: u64,
+    subscriber: Arc<Subscriber>,
+}
+
+impl Registry {
+    pub fn register(self: &Arc<Self>, subscriber: Subscriber) -> Registration {
+        let subscriber = Arc::new(subscriber);
+        let mut open = self.lock();
+        let number = open.next;
+        open.next += 1;
+        open.subscribers.insert(number, Arc::clone(&subscriber));
+        drop(open);
+        Registration { registry: Arc::clone(self), number, subscriber }
+    }
+
+    pub fn list(&self) -> Vec<Arc<Subscriber>> {
+        self.lock().subscribers.values().cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::ops::Deref for Registration {
+    type Target = Subscriber;
+
+    fn deref(&self) -> &Subscriber {
+        &self.subscriber
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.registry.lock().subscribers.remove(&self.number);
+    }
+}

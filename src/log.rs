@@ -1,0 +1,164 @@
+//! The log: the totally ordered, gapless sequence of records.
+//!
+//! [`Log`] is the contract that every kind of log keeps; `conformance` holds
+//! the tests that each of them passes. The kinds share the ring: the newest
+//! segments, in memory.
+
+pub mod cursor;
+mod ids;
+mod index;
+mod memory;
+mod prefix;
+mod scan;
+mod segment;
+
+#[cfg(test)]
+mod conformance;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::record::{Draft, Sequence};
+use crate::time::Time;
+
+pub use memory::{BYTES_MIN, Bounds, MemoryLog, RING_BYTES, RING_RECORDS};
+pub use scan::{Order, Query, Scanned, Tally};
+pub use segment::{Segment, View};
+
+/// A future without a name, so that the contract can be an object.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What every kind of log does.
+///
+/// Sequences begin at 1 and have no holes; `accept_time` never decreases along
+/// them. What one reader has seen, every later reader sees, until it is evicted
+/// from the front.
+pub trait Log: Send + Sync + 'static {
+    /// Which log this is.
+    fn identity(&self) -> Identity;
+
+    /// Appends records, all of them or none, in order. On return each is as
+    /// durable as this kind of log makes it, and readable.
+    ///
+    /// The key of a record is (principal, event id). A draft whose key is kept
+    /// already, or comes earlier in the same call, is not stored again: with
+    /// the same content it gets the first one's place, marked as a duplicate.
+    /// With `commit` false nothing is stored: the checks are all that is done,
+    /// and new records get the sequence 0.
+    ///
+    /// Dropping the future before it is ready leaves it open whether the
+    /// records were appended; appending them again is safe.
+    ///
+    /// # Errors
+    /// See [`Error`]; nothing was stored.
+    fn append(&self, drafts: Vec<Draft>, commit: bool)
+    -> BoxFuture<'_, Result<Vec<Placed>, Error>>;
+
+    /// What is kept at the moment.
+    fn extent(&self) -> Extent;
+
+    /// The segment that holds the record at `at`; if that is not kept any more,
+    /// the one with the oldest record that is; `None` past the newest. Only
+    /// records up to [`Extent::last`] may be read from it.
+    fn segment(&self, at: Sequence) -> BoxFuture<'_, Result<Option<Arc<Segment>>, Error>>;
+
+    /// The newest record kept whose event has this id, whoever emitted it.
+    fn find(&self, id: &str) -> BoxFuture<'_, Result<Option<Sequence>, Error>>;
+
+    /// Changes whenever records were appended, after they are readable.
+    fn changes(&self) -> watch::Receiver<()>;
+}
+
+/// Which log a record or cursor belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// Unique to the log, for its whole life.
+    pub id: Uuid,
+    /// Raised when the log is opened after it may have lost records that
+    /// somebody had seen.
+    pub epoch: u64,
+    /// Kind of log: `memory`.
+    pub kind: &'static str,
+}
+
+/// What a log keeps at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// The oldest record kept; the next one's sequence if none is.
+    pub first: Sequence,
+    /// The newest record; 0 if there was none.
+    pub last: Sequence,
+    /// What the kept records take, with index and id table, in bytes.
+    pub bytes: usize,
+    /// The most that they may take, in bytes.
+    pub bytes_max: usize,
+    /// The most records that are kept.
+    pub records_max: usize,
+    /// When the newest record that was evicted had been accepted.
+    pub evicted_until: Option<Time>,
+}
+
+impl Extent {
+    /// How many records are kept.
+    pub fn records(&self) -> u64 {
+        (self.last.0 + 1).saturating_sub(self.first.0)
+    }
+
+    /// How many records were evicted.
+    pub fn evicted(&self) -> u64 {
+        self.first.0.saturating_sub(1)
+    }
+}
+
+/// Where a record stands in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Placed {
+    /// Its position; 0 where it was only checked.
+    pub sequence: Sequence,
+    /// When it was accepted; `None` where it was only checked.
+    pub accept_time: Option<Time>,
+    /// It had been accepted before.
+    pub duplicate: bool,
+}
+
+/// Why a log refuses.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The id is taken by an event with another content.
+    #[error("id {id:?} was accepted before with a different content{}", at(*.sequence))]
+    Conflict {
+        /// Position of the draft in the call.
+        position: usize,
+        /// The id.
+        id: String,
+        /// The record with that id; `None` if it is another draft of the call.
+        sequence: Option<Sequence>,
+    },
+    /// The log keeps fewer records than were handed in at once.
+    #[error("batch is {records} events, this log keeps no more than {limit} of a batch")]
+    TooManyRecords {
+        /// How many were handed in.
+        records: usize,
+        /// The most that it takes.
+        limit: usize,
+    },
+    /// The log keeps fewer bytes than were handed in at once.
+    #[error("batch is {bytes} bytes with its index, this log takes no more than {limit} at once")]
+    TooManyBytes {
+        /// What the records would take.
+        bytes: usize,
+        /// The most that it takes.
+        limit: usize,
+    },
+}
+
+fn at(sequence: Option<Sequence>) -> String {
+    sequence.map_or_else(
+        || " in the same batch".to_owned(),
+        |sequence| format!(" as record {sequence}"),
+    )
+}

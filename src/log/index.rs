@@ -1,0 +1,151 @@
+//! The index of a full segment: where each value of an indexed field occurs.
+
+use crate::filter::Selection;
+use crate::record::Columns;
+
+/// Posting lists of one segment: for each indexed field, the positions at which
+/// each key occurs.
+pub struct Index {
+    records: usize,
+    types: Postings,
+    results: Postings,
+    users: Postings,
+    sessions: Postings,
+    servers: Postings,
+}
+
+/// Positions by key, for one field.
+struct Postings {
+    /// The keys that occur, ascending.
+    keys: Box<[u32]>,
+    /// For each key, where its positions end in `positions`; they begin where
+    /// those of the key before end.
+    ends: Box<[u32]>,
+    /// Positions, ascending within a key.
+    positions: Box<[u16]>,
+}
+
+impl Index {
+    /// The most that the index takes for each record, in bytes: in each of five
+    /// fields a position and, if every key is new, key and end; a record has up
+    /// to two users.
+    pub const RECORD_BYTES_MAX: usize = 6 * (size_of::<u16>() + 2 * size_of::<u32>());
+
+    /// Builds the index of these records.
+    pub fn build(columns: &[Columns]) -> Self {
+        let by =
+            |key: fn(&Columns) -> u32| Postings::build(columns, |row, keys| keys.push(key(row)));
+        Self {
+            records: columns.len(),
+            types: by(|row| u32::from(row.type_id.0) + 1),
+            results: by(|row| u32::from(row.result) + 1),
+            users: Postings::build(columns, |row, keys| {
+                keys.push(row.user);
+                if row.impersonator != row.user {
+                    keys.push(row.impersonator);
+                }
+            }),
+            sessions: by(|row| row.session),
+            servers: by(|row| row.server),
+        }
+    }
+
+    /// Its size in memory, in bytes.
+    pub fn byte_size(&self) -> usize {
+        [&self.types, &self.results, &self.users, &self.sessions, &self.servers]
+            .map(Postings::byte_size)
+            .iter()
+            .sum()
+    }
+
+    /// The positions that a selection leaves, ascending, by the field that
+    /// leaves the fewest; `None` where that is more than half of the records, so
+    /// that going through all of them is cheaper.
+    pub fn candidates(&self, selection: &Selection) -> Option<Vec<u16>> {
+        let shifted = |number: u32| number + 1;
+        let types = selection
+            .types
+            .as_ref()
+            .map(|types| self.types.find(types.iter().map(|id| shifted(u32::from(id.0)))));
+        let results = selection.results.as_ref().map(|results| {
+            self.results.find(results.iter().map(|result| shifted(u32::from(*result))))
+        });
+        fn by_key<'a>(postings: &'a Postings, keys: Option<&Vec<u32>>) -> Option<Found<'a>> {
+            keys.map(|keys| postings.find(keys.iter().copied()))
+        }
+        let lists = [
+            types,
+            results,
+            by_key(&self.users, selection.users.as_ref()),
+            by_key(&self.sessions, selection.sessions.as_ref()),
+            by_key(&self.servers, selection.servers.as_ref()),
+        ];
+        let fewest = lists.into_iter().flatten().min_by_key(Found::len)?;
+        (fewest.len() <= self.records / 2).then(|| fewest.merge())
+    }
+}
+
+/// The posting lists of several keys.
+struct Found<'a>(Vec<&'a [u16]>);
+
+impl Found<'_> {
+    fn len(&self) -> usize {
+        self.0.iter().map(|list| list.len()).sum()
+    }
+
+    fn merge(self) -> Vec<u16> {
+        let mut merged = self.0.concat();
+        if self.0.len() > 1 {
+            merged.sort_unstable();
+            merged.dedup();
+        }
+        merged
+    }
+}
+
+impl Postings {
+    /// `keys_of` gives the keys of a record; 0 stands for an absent value,
+    /// which is not indexed.
+    fn build(columns: &[Columns], keys_of: impl Fn(&Columns, &mut Vec<u32>)) -> Self {
+        let mut pairs: Vec<(u32, u16)> = Vec::with_capacity(columns.len());
+        let mut keys = Vec::new();
+        for (position, row) in columns.iter().enumerate() {
+            keys.clear();
+            keys_of(row, &mut keys);
+            pairs.extend(keys.iter().filter(|key| **key != 0).map(|key| (*key, position as u16)));
+        }
+        pairs.sort_unstable();
+        let mut distinct = Vec::new();
+        let mut ends: Vec<u32> = Vec::new();
+        for (place, (key, _)) in pairs.iter().enumerate() {
+            let end = place as u32 + 1;
+            match ends.last_mut() {
+                Some(last) if distinct.last() == Some(key) => *last = end,
+                _ => {
+                    distinct.push(*key);
+                    ends.push(end);
+                }
+            }
+        }
+        Self {
+            keys: distinct.into(),
+            ends: ends.into(),
+            positions: pairs.iter().map(|(_, position)| *position).collect(),
+        }
+    }
+
+    fn byte_size(&self) -> usize {
+        size_of_val(&*self.keys) + size_of_val(&*self.ends) + size_of_val(&*self.positions)
+    }
+
+    fn find(&self, keys: impl Iterator<Item = u32>) -> Found<'_> {
+        Found(keys.map(|key| self.positions_of(key)).filter(|list| !list.is_empty()).collect())
+    }
+
+    fn positions_of(&self, key: u32) -> &[u16] {
+        let Ok(place) = self.keys.binary_search(&key) else { return &[] };
+        let end_of = |place: usize| self.ends.get(place).map_or(0, |end| *end as usize);
+        let start = place.checked_sub(1).map_or(0, end_of);
+        self.positions.get(start..end_of(place)).unwrap_or_default()
+    }
+}

@@ -1,0 +1,226 @@
+//! The log in memory: the ring and nothing else.
+
+mod writer;
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::event::same_content;
+use crate::log::segment::SEGMENT_RECORDS_MAX;
+use crate::log::{BoxFuture, Error, Extent, Identity, Log, Placed, Segment};
+use crate::record::{Draft, Sequence};
+use crate::time::Time;
+use writer::{Attempt, Known, Writer};
+
+/// Default of [`Bounds::bytes`].
+pub const RING_BYTES: usize = 256 * 1024 * 1024;
+/// Default of [`Bounds::records`].
+pub const RING_RECORDS: usize = 1_000_000;
+/// Smallest [`Bounds::bytes`].
+pub const BYTES_MIN: usize = 1024 * 1024;
+
+/// The largest segment, in bytes of records.
+const SEGMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// A ring is at least so many segments, so that eviction leaves most of it.
+const SEGMENTS_MIN: usize = 16;
+
+/// How much a ring keeps. When either bound is met, the oldest segment goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// The most bytes, index and id table included. At least [`BYTES_MIN`].
+    pub bytes: usize,
+    /// The most records. At least 1.
+    pub records: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { bytes: RING_BYTES, records: RING_RECORDS }
+    }
+}
+
+impl Bounds {
+    /// Records of a segment.
+    fn segment_records(self) -> usize {
+        (self.records / SEGMENTS_MIN).clamp(1, SEGMENT_RECORDS_MAX)
+    }
+
+    /// Bytes of a segment's records.
+    fn segment_bytes(self) -> usize {
+        (self.bytes / (2 * SEGMENTS_MIN)).min(SEGMENT_BYTES_MAX)
+    }
+
+    /// The most records of one call: all of them are kept when it returns,
+    /// though a whole segment may go to make room.
+    fn batch_records_max(self) -> usize {
+        (self.records - self.segment_records()).max(1)
+    }
+
+    /// The most bytes of one call, with columns and index.
+    fn batch_bytes_max(self) -> usize {
+        self.bytes / 2
+    }
+}
+
+/// A log that keeps its newest records in memory, for as long as it runs.
+pub struct MemoryLog {
+    identity: Identity,
+    bounds: Bounds,
+    writer: Mutex<Writer>,
+    shared: Shared,
+    changed: watch::Sender<()>,
+}
+
+/// What readers look at without a lock.
+struct Shared {
+    /// The segments, oldest first; the last one is being written.
+    segments: ArcSwap<Vec<Arc<Segment>>>,
+    /// The newest readable record.
+    last: AtomicU64,
+    /// What is kept takes so many bytes.
+    bytes: AtomicUsize,
+    /// Accept time of the newest evicted record, in nanoseconds; `i64::MIN` as
+    /// bits before the first eviction.
+    evicted_until: AtomicU64,
+}
+
+impl MemoryLog {
+    /// An empty log with a new identity.
+    ///
+    /// # Panics
+    /// If a bound is below its minimum.
+    pub fn new(bounds: Bounds) -> Self {
+        assert!(bounds.records >= 1, "a ring keeps at least one record");
+        assert!(bounds.bytes >= BYTES_MIN, "a ring has at least {BYTES_MIN} bytes");
+        let writer = Writer::new(bounds);
+        let shared = Shared {
+            segments: ArcSwap::from_pointee(writer.segments()),
+            last: AtomicU64::new(0),
+            bytes: AtomicUsize::new(writer.byte_size()),
+            evicted_until: AtomicU64::new(Time::MIN.0 as u64),
+        };
+        Self {
+            identity: Identity { id: Uuid::now_v7(), epoch: 1, kind: "memory" },
+            bounds,
+            writer: Mutex::new(writer),
+            shared,
+            changed: watch::Sender::new(()),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Writer> {
+        // A panic while appending leaves whole records only: what was not
+        // published is written over.
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn last(&self) -> Sequence {
+        Sequence(self.shared.last.load(Ordering::Acquire))
+    }
+
+    fn append_now(&self, drafts: &[Draft], commit: bool) -> Result<Vec<Placed>, Error> {
+        self.check_size(drafts)?;
+        let mut known = Known::within(drafts)?;
+        loop {
+            let attempt = self.lock().append(drafts, &known, commit, &self.shared);
+            match attempt {
+                Attempt::Done { placed, sealed } => {
+                    if commit {
+                        self.changed.send_replace(());
+                    }
+                    // Outside of the lock: it takes milliseconds.
+                    sealed.iter().for_each(|segment| segment.seal());
+                    return Ok(placed);
+                }
+                Attempt::Compare(pairs) => {
+                    for pair in pairs {
+                        let draft =
+                            drafts.get(pair.position).expect("positions are those of the drafts");
+                        if !same_content(draft.event().client_bytes(), &pair.kept) {
+                            return Err(Error::Conflict {
+                                position: pair.position,
+                                id: draft.event().id().to_owned(),
+                                sequence: Some(pair.sequence),
+                            });
+                        }
+                        known.equal(pair.position, pair.sequence);
+                    }
+                }
+            }
+        }
+    }
+
+    fn check_size(&self, drafts: &[Draft]) -> Result<(), Error> {
+        let limit = self.bounds.batch_records_max();
+        if drafts.len() > limit {
+            return Err(Error::TooManyRecords { records: drafts.len(), limit });
+        }
+        let bytes = drafts.iter().map(writer::size_max).sum();
+        let limit = self.bounds.batch_bytes_max();
+        if bytes > limit {
+            return Err(Error::TooManyBytes { bytes, limit });
+        }
+        Ok(())
+    }
+
+    fn segment_now(&self, at: Sequence) -> Option<Arc<Segment>> {
+        if at > self.last() {
+            return None;
+        }
+        let segments = self.shared.segments.load();
+        let after = segments.partition_point(|segment| segment.base() <= at);
+        segments.get(after.saturating_sub(1)).cloned()
+    }
+
+    fn find_now(&self, id: &str) -> Option<Sequence> {
+        self.lock().find(id)
+    }
+}
+
+impl Log for MemoryLog {
+    fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    fn append(
+        &self,
+        drafts: Vec<Draft>,
+        commit: bool,
+    ) -> BoxFuture<'_, Result<Vec<Placed>, Error>> {
+        Box::pin(async move { self.append_now(&drafts, commit) })
+    }
+
+    fn extent(&self) -> Extent {
+        // The segments before the newest record: a segment that is dropped in
+        // between makes the extent smaller, never larger than it was.
+        let segments = self.shared.segments.load();
+        let first = segments.first().map_or(Sequence::FIRST, |segment| segment.base());
+        let evicted_until = Time(self.shared.evicted_until.load(Ordering::Relaxed) as i64);
+        Extent {
+            first,
+            last: self.last(),
+            bytes: self.shared.bytes.load(Ordering::Relaxed),
+            bytes_max: self.bounds.bytes,
+            records_max: self.bounds.records,
+            evicted_until: (evicted_until != Time::MIN).then_some(evicted_until),
+        }
+    }
+
+    fn segment(&self, at: Sequence) -> BoxFuture<'_, Result<Option<Arc<Segment>>, Error>> {
+        let found = self.segment_now(at);
+        Box::pin(std::future::ready(Ok(found)))
+    }
+
+    fn find(&self, id: &str) -> BoxFuture<'_, Result<Option<Sequence>, Error>> {
+        let found = self.find_now(id);
+        Box::pin(std::future::ready(Ok(found)))
+    }
+
+    fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+}

@@ -1,0 +1,171 @@
+//! An append-only buffer of fixed capacity whose published part is read without
+//! a lock while one writer appends behind it.
+//!
+//! This is the one module with `unsafe`. A safe head (bytes behind an `RwLock`)
+//! makes every waking subscriber contend with the emitters for the lock; here a
+//! reader pays one atomic load.
+//!
+//! # Why it is sound
+//! - The allocation has a fixed address and capacity from construction to drop.
+//! - There is one [`Writer`] for each allocation: it is made with it, is not
+//!   `Clone`, and writes through `&mut self` only.
+//! - The writer writes at indexes from `published` up to `capacity`. Readers
+//!   form slices of indexes below a value of `published` that they loaded, and
+//!   `published` only grows. So no index is written after it can be read.
+//! - `published` is stored with `Release` after the writes and loaded with
+//!   `Acquire` before the reads: whoever sees the length sees the items.
+//! - Items are `Copy`, so none needs to be dropped.
+#![allow(unsafe_code)]
+
+use std::mem::MaybeUninit;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The reading side: a cheap handle.
+#[derive(Clone)]
+pub struct Prefix<T>(Arc<Shared<T>>);
+
+/// The writing side. What it has written becomes readable with
+/// [`Writer::publish`].
+pub struct Writer<T> {
+    shared: Arc<Shared<T>>,
+    written: usize,
+}
+
+struct Shared<T> {
+    start: NonNull<MaybeUninit<T>>,
+    capacity: usize,
+    published: AtomicUsize,
+}
+
+// SAFETY: see the module's proof; items are handed between threads by copy
+// (`Send`) and read by several at once (`Sync`).
+unsafe impl<T: Copy + Send + Sync> Send for Shared<T> {}
+// SAFETY: as above.
+unsafe impl<T: Copy + Send + Sync> Sync for Shared<T> {}
+
+impl<T> Drop for Shared<T> {
+    fn drop(&mut self) {
+        let slice = std::ptr::slice_from_raw_parts_mut(self.start.as_ptr(), self.capacity);
+        // SAFETY: `start` and `capacity` are those of the box taken apart in
+        // `new`, and this is the last handle.
+        drop(unsafe { Box::from_raw(slice) });
+    }
+}
+
+/// An empty buffer for `capacity` items. Memory is touched as it is written.
+pub fn new<T: Copy>(capacity: usize) -> (Writer<T>, Prefix<T>) {
+    let items = Box::leak(Box::<[T]>::new_uninit_slice(capacity));
+    let start = NonNull::from(items).cast();
+    let shared = Arc::new(Shared { start, capacity, published: AtomicUsize::new(0) });
+    (Writer { shared: Arc::clone(&shared), written: 0 }, Prefix(shared))
+}
+
+impl<T: Copy> Prefix<T> {
+    /// The items published so far.
+    #[inline]
+    pub fn as_slice(&self) -> &[T] {
+        let published = self.0.published.load(Ordering::Acquire);
+        // SAFETY: the first `published` items were written before the store
+        // that this load saw, and are never written again.
+        unsafe { std::slice::from_raw_parts(self.0.start.as_ptr().cast::<T>(), published) }
+    }
+}
+
+impl<T: Copy> Writer<T> {
+    /// How many more items fit.
+    pub fn room(&self) -> usize {
+        self.shared.capacity - self.written
+    }
+
+    /// How many items were written, published or not.
+    pub fn written(&self) -> usize {
+        self.written
+    }
+
+    /// Appends items, not yet readable.
+    ///
+    /// # Panics
+    /// If there is no room for them.
+    #[inline]
+    pub fn extend(&mut self, items: &[T]) {
+        assert!(items.len() <= self.room(), "the caller makes sure that there is room");
+        // SAFETY: the target lies within the allocation by the assertion, and
+        // beyond what readers may look at; `items` cannot overlap it, since no
+        // reference to unpublished items exists.
+        unsafe {
+            let target = self.shared.start.as_ptr().cast::<T>().add(self.written);
+            std::ptr::copy_nonoverlapping(items.as_ptr(), target, items.len());
+        }
+        self.written += items.len();
+    }
+
+    /// Makes readable all that was written.
+    #[inline]
+    pub fn publish(&mut self) {
+        self.shared.published.store(self.written, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_readable_once_published() {
+        let (mut writer, prefix) = new::<u32>(4);
+        writer.extend(&[1, 2]);
+        assert!(prefix.as_slice().is_empty());
+        writer.publish();
+        let before = prefix.as_slice();
+        writer.extend(&[3, 4]);
+        writer.publish();
+        assert_eq!(before, [1, 2]);
+        assert_eq!(prefix.as_slice(), [1, 2, 3, 4]);
+        assert_eq!(writer.room(), 0);
+    }
+
+    #[test]
+    #[should_panic(expected = "there is room")]
+    fn writing_past_the_capacity_panics() {
+        let (mut writer, _prefix) = new::<u8>(3);
+        writer.extend(b"four");
+    }
+
+    #[test]
+    fn readers_on_other_threads_see_whole_items() {
+        const COUNT: u64 = 100_000;
+        let (mut writer, prefix) = new::<[u64; 2]>(COUNT as usize);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    let mut seen = 0;
+                    while seen < COUNT as usize {
+                        let slice = prefix.as_slice();
+                        for (position, item) in slice.iter().enumerate().skip(seen) {
+                            assert_eq!(*item, [position as u64, !(position as u64)]);
+                        }
+                        seen = slice.len();
+                        std::hint::spin_loop();
+                    }
+                });
+            }
+            for number in 0..COUNT {
+                writer.extend(&[[number, !number]]);
+                if number % 7 == 0 || number + 1 == COUNT {
+                    writer.publish();
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn a_reader_keeps_the_items_after_the_writer_is_gone() {
+        let (mut writer, prefix) = new::<u8>(8);
+        writer.extend(b"kept");
+        writer.publish();
+        drop(writer);
+        assert_eq!(prefix.as_slice(), b"kept");
+    }
+}

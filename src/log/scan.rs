@@ -1,0 +1,169 @@
+//! Finds the records of a segment that a query matches: one implementation for
+//! subscribers, searches and counts.
+
+use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::filter::{Filter, Outcome, Verdict};
+use crate::log::segment::View;
+use crate::time::Time;
+
+/// How long a scan runs before it lets others run on its thread.
+const SLICE: Duration = Duration::from_millis(2);
+/// Records between two looks at the clock, where each is read.
+const READ_RECORDS_PER_LOOK: u32 = 64;
+
+/// What to find.
+#[derive(Clone)]
+pub struct Query {
+    /// Which records.
+    pub filter: Arc<Filter>,
+    /// Events from this time on.
+    pub start: Time,
+    /// Events before this time; [`Time::MAX`] for no end.
+    pub end: Time,
+}
+
+/// In which order a scan goes through the positions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// From the oldest on.
+    Ascending,
+    /// From the newest on.
+    Descending,
+}
+
+/// What a scan has done.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Tally {
+    /// Records looked at: with an index, only the candidates.
+    pub examined: u64,
+    /// Records on which the expression failed.
+    pub expression_errors: u64,
+}
+
+/// How a scan ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scanned {
+    /// All positions were looked at.
+    Whole,
+    /// The visitor has enough. The position is the one visited last.
+    Enough(usize),
+    /// The time slice is over. The scan goes on behind this position.
+    Paused(usize),
+}
+
+impl Query {
+    /// All records that the filter matches.
+    pub fn new(filter: Arc<Filter>) -> Self {
+        Self { filter, start: Time::MIN, end: Time::MAX }
+    }
+
+    /// Visits the matching positions of `range` in `order`, until the visitor
+    /// breaks or a time slice is over.
+    pub fn scan(
+        &self,
+        view: &View<'_>,
+        range: Range<usize>,
+        order: Order,
+        tally: &mut Tally,
+        mut visit: impl FnMut(usize) -> ControlFlow<()>,
+    ) -> Scanned {
+        let mut step =
+            Step { query: self, view, tally, visit: &mut visit, clock: Clock::default() };
+        match view.index().and_then(|index| index.candidates(self.filter.selection())) {
+            Some(candidates) => {
+                let from =
+                    candidates.partition_point(|position| usize::from(*position) < range.start);
+                let to = candidates.partition_point(|position| usize::from(*position) < range.end);
+                let within = candidates
+                    .get(from..to)
+                    .unwrap_or_default()
+                    .iter()
+                    .map(|position| usize::from(*position));
+                step.all(within, order)
+            }
+            None => step.all(range, order),
+        }
+    }
+
+    fn matches(
+        &self,
+        view: &View<'_>,
+        position: usize,
+        tally: &mut Tally,
+        clock: &mut Clock,
+    ) -> bool {
+        let Some(columns) = view.columns.get(position) else { return false };
+        if columns.time < self.start || (columns.time >= self.end && self.end != Time::MAX) {
+            return false;
+        }
+        match self.filter.columns(columns) {
+            Verdict::No => false,
+            Verdict::Yes => true,
+            Verdict::Unsure => {
+                clock.reads += 1;
+                match self.filter.record(view.record_bytes(position)) {
+                    Outcome::Match => true,
+                    Outcome::NoMatch => false,
+                    Outcome::ExpressionFailed => {
+                        tally.expression_errors += 1;
+                        false
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// One scan on its way.
+struct Step<'a, 'v, V> {
+    query: &'a Query,
+    view: &'a View<'v>,
+    tally: &'a mut Tally,
+    visit: &'a mut V,
+    clock: Clock,
+}
+
+impl<V: FnMut(usize) -> ControlFlow<()>> Step<'_, '_, V> {
+    fn all(&mut self, positions: impl DoubleEndedIterator<Item = usize>, order: Order) -> Scanned {
+        match order {
+            Order::Ascending => self.each(positions),
+            Order::Descending => self.each(positions.rev()),
+        }
+    }
+
+    fn each(&mut self, positions: impl Iterator<Item = usize>) -> Scanned {
+        for position in positions {
+            self.tally.examined += 1;
+            if self.query.matches(self.view, position, self.tally, &mut self.clock)
+                && (self.visit)(position).is_break()
+            {
+                return Scanned::Enough(position);
+            }
+            if self.clock.is_over() {
+                return Scanned::Paused(position);
+            }
+        }
+        Scanned::Whole
+    }
+}
+
+/// Looks at the time now and then: scanning columns needs no slices, since a
+/// segment's take well below one.
+#[derive(Default)]
+struct Clock {
+    reads: u32,
+    started: Option<Instant>,
+}
+
+impl Clock {
+    fn is_over(&mut self) -> bool {
+        if self.reads < READ_RECORDS_PER_LOOK {
+            return false;
+        }
+        self.reads = 0;
+        self.started.get_or_insert_with(Instant::now).elapsed() >= SLICE
+    }
+}

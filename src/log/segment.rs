@@ -1,0 +1,233 @@
+//! Segments: runs of consecutive records, encoded, with their columns.
+
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+use crate::log::index::Index;
+use crate::log::prefix::{self, Prefix};
+use crate::record::{self, Columns, Draft, Record, Sequence};
+use crate::time::Time;
+
+/// The most records that a segment holds: positions in it are 16 bits wide.
+pub const SEGMENT_RECORDS_MAX: usize = u16::MAX as usize;
+/// What the columns of one record take, in bytes.
+pub const COLUMNS_BYTES: usize = size_of::<Columns>() + size_of::<u32>();
+
+/// A run of consecutive records. What is published of it never changes.
+pub struct Segment {
+    base: Sequence,
+    /// Frames, one behind the other: see [`Draft::frame`].
+    data: Prefix<u8>,
+    /// Where in `data` each frame ends.
+    ends: Prefix<u32>,
+    columns: Prefix<Columns>,
+    index: OnceLock<Index>,
+}
+
+/// The writing side of a segment, until it is full.
+pub struct Writer {
+    segment: Arc<Segment>,
+    data: prefix::Writer<u8>,
+    ends: prefix::Writer<u32>,
+    columns: prefix::Writer<Columns>,
+    head: Vec<u8>,
+}
+
+/// Records of a segment up to a sequence, as a reader sees them. Positions
+/// count from the segment's first record.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    /// Sequence of the first record.
+    pub base: Sequence,
+    /// Their columns.
+    pub columns: &'a [Columns],
+    ends: &'a [u32],
+    data: &'a [u8],
+    index: Option<&'a Index>,
+}
+
+impl Segment {
+    /// An empty segment that begins at `base`, and its writer.
+    ///
+    /// # Panics
+    /// If `bytes` does not fit 32 bits, or `records` is more than
+    /// [`SEGMENT_RECORDS_MAX`].
+    pub fn create(base: Sequence, bytes: usize, records: usize) -> Writer {
+        assert!(u32::try_from(bytes).is_ok(), "offsets in a segment are 32 bits wide");
+        assert!(records <= SEGMENT_RECORDS_MAX, "positions in a segment are 16 bits wide");
+        let (data_writer, data) = prefix::new(bytes);
+        let (ends_writer, ends) = prefix::new(records);
+        let (columns_writer, columns) = prefix::new(records);
+        let segment = Arc::new(Segment { base, data, ends, columns, index: OnceLock::new() });
+        Writer {
+            segment,
+            data: data_writer,
+            ends: ends_writer,
+            columns: columns_writer,
+            head: Vec::with_capacity(128),
+        }
+    }
+
+    /// Sequence of the first record.
+    pub fn base(&self) -> Sequence {
+        self.base
+    }
+
+    /// How many records are published.
+    pub fn len(&self) -> usize {
+        self.columns.as_slice().len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Builds the index of a segment that is full. Others may read meanwhile.
+    pub fn seal(&self) {
+        self.index.get_or_init(|| Index::build(self.columns.as_slice()));
+    }
+
+    /// What the published records take in memory, in bytes; for an index that
+    /// is not built yet, the most that it may take.
+    pub fn byte_size(&self) -> usize {
+        let records = self.len();
+        let index = self.index.get().map_or(records * Index::RECORD_BYTES_MAX, Index::byte_size);
+        self.data.as_slice().len() + records * COLUMNS_BYTES + index
+    }
+
+    /// The records up to and with `last`.
+    pub fn view(&self, last: Sequence) -> View<'_> {
+        let wanted =
+            usize::try_from((last.0 + 1).saturating_sub(self.base.0)).unwrap_or(usize::MAX);
+        let columns = self.columns.as_slice();
+        let ends = self.ends.as_slice();
+        let visible = wanted.min(columns.len()).min(ends.len());
+        let ends = ends.get(..visible).unwrap_or_default();
+        let data_end = ends.last().map_or(0, |end| *end as usize);
+        View {
+            base: self.base,
+            columns: columns.get(..visible).unwrap_or_default(),
+            ends,
+            data: self.data.as_slice().get(..data_end).expect("data is published before the ends"),
+            index: self.index.get(),
+        }
+    }
+
+    /// The bytes of `range` of the segment's data.
+    pub fn bytes(&self, range: Range<usize>) -> &[u8] {
+        self.data.as_slice().get(range).expect("ranges come from a view of this segment")
+    }
+}
+
+impl<'a> View<'a> {
+    /// How many records there are.
+    pub fn len(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.columns.is_empty()
+    }
+
+    /// The index, once the segment is full.
+    pub fn index(&self) -> Option<&'a Index> {
+        self.index
+    }
+
+    /// Sequence of the record at `position`.
+    pub fn sequence(&self, position: usize) -> Sequence {
+        Sequence(self.base.0 + position as u64)
+    }
+
+    /// Position of the record with this sequence; past the end for a later one,
+    /// 0 for an earlier one.
+    pub fn position(&self, sequence: Sequence) -> usize {
+        let position = sequence.0.saturating_sub(self.base.0);
+        usize::try_from(position).unwrap_or(usize::MAX).min(self.len())
+    }
+
+    /// Where in the segment's data the frames of these positions lie: they are
+    /// consecutive.
+    pub fn frames(&self, positions: Range<usize>) -> Range<usize> {
+        let before = |position: usize| match position.checked_sub(1) {
+            Some(previous) => {
+                *self.ends.get(previous).expect("positions lie within the view") as usize
+            }
+            None => 0,
+        };
+        before(positions.start)..before(positions.end)
+    }
+
+    /// The frame of the record at `position`.
+    pub fn frame(&self, position: usize) -> &'a [u8] {
+        self.data.get(self.frames(position..position + 1)).expect("frames lie within the data")
+    }
+
+    /// The record at `position`, encoded.
+    pub fn record_bytes(&self, position: usize) -> &'a [u8] {
+        record::unframed(self.frame(position))
+    }
+
+    /// The record at `position`.
+    pub fn record(&self, position: usize) -> Record<'a> {
+        Record::read_frame(self.frame(position))
+    }
+
+    /// The first position whose record was accepted at `time` or later; the
+    /// length, if none was.
+    pub fn accepted_since(&self, time: Time) -> usize {
+        let (mut from, mut to) = (0, self.len());
+        while from < to {
+            let middle = from + (to - from) / 2;
+            if self.record(middle).accept_time < time {
+                from = middle + 1;
+            } else {
+                to = middle;
+            }
+        }
+        from
+    }
+}
+
+impl Writer {
+    /// The segment that is written.
+    pub fn segment(&self) -> &Arc<Segment> {
+        &self.segment
+    }
+
+    /// How many records were written, published or not.
+    pub fn len(&self) -> usize {
+        self.columns.written()
+    }
+
+    /// Bytes that the records take that were written, published or not, without
+    /// an index.
+    pub fn byte_size(&self) -> usize {
+        self.data.written() + self.len() * COLUMNS_BYTES
+    }
+
+    /// Whether one more record of at most `frame_len` bytes fits.
+    pub fn fits(&self, frame_len: usize) -> bool {
+        self.columns.room() > 0 && self.data.room() >= frame_len
+    }
+
+    /// Writes a record, not yet readable.
+    ///
+    /// # Panics
+    /// If it does not fit: see [`Writer::fits`].
+    pub fn append(&mut self, draft: &Draft, sequence: Sequence, accept_time: Time) {
+        let data = &mut self.data;
+        let columns = draft.frame(sequence, accept_time, &mut self.head, |part| data.extend(part));
+        self.columns.extend(&[columns]);
+        self.ends.extend(&[self.data.written() as u32]);
+    }
+
+    /// Makes readable what was written.
+    pub fn publish(&mut self) {
+        self.data.publish();
+        self.columns.publish();
+        self.ends.publish();
+    }
+}

@@ -1,0 +1,117 @@
+//! The service `auditgate.v1.AuditService`: one call a file, each of which
+//! decodes, calls the hub and encodes.
+
+mod count_records;
+mod emit;
+mod error;
+mod get_record;
+mod get_status;
+mod list_event_types;
+mod range;
+mod search;
+pub mod status;
+mod subscribe;
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio_stream::Stream;
+use tonic::{Request, Response, Status};
+
+use crate::event::EVENT_BYTES_MAX;
+use crate::hub::Hub;
+use crate::proto::codec::Encoded;
+use crate::proto::retyped::audit_service_server::AuditService;
+
+pub use emit::BATCH_EVENTS_MAX;
+pub use error::Error;
+pub use search::{PAGE_SIZE, PAGE_SIZE_MAX};
+
+/// Full name of the service.
+pub const NAME: &str = "auditgate.v1.AuditService";
+/// Default of [`Limits::request_bytes`].
+pub const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// What the service accepts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest event, encoded, in bytes.
+    pub event_bytes: usize,
+    /// The largest request, decompressed, in bytes.
+    pub request_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { event_bytes: EVENT_BYTES_MAX, request_bytes: REQUEST_BYTES_MAX }
+    }
+}
+
+/// The service, on a hub.
+#[derive(Clone)]
+pub struct Service {
+    hub: Arc<Hub>,
+    limits: Limits,
+}
+
+impl Service {
+    /// The service on `hub`.
+    pub fn new(hub: Arc<Hub>, limits: Limits) -> Self {
+        Self { hub, limits }
+    }
+}
+
+/// Network address of the client.
+fn peer<T>(request: &Request<T>) -> String {
+    request.remote_addr().map(|address| address.to_string()).unwrap_or_default()
+}
+
+/// Decodes a request.
+fn decode<M: prost::Message + Default>(body: Bytes) -> Result<M, Error> {
+    M::decode(body).map_err(Error::Malformed)
+}
+
+fn respond(result: Result<Encoded, Error>) -> Result<Response<Encoded>, Status> {
+    result.map(Response::new).map_err(Status::from)
+}
+
+#[tonic::async_trait]
+impl AuditService for Service {
+    type SubscribeStream = Pin<Box<dyn Stream<Item = Result<Encoded, Status>> + Send>>;
+
+    async fn emit(&self, request: Request<Bytes>) -> Result<Response<Encoded>, Status> {
+        respond(self.emit_one(request).await)
+    }
+
+    async fn emit_batch(&self, request: Request<Bytes>) -> Result<Response<Encoded>, Status> {
+        respond(self.emit_many(request).await)
+    }
+
+    async fn subscribe(
+        &self,
+        request: Request<Bytes>,
+    ) -> Result<Response<Self::SubscribeStream>, Status> {
+        self.open_stream(request).await.map(Response::new).map_err(Status::from)
+    }
+
+    async fn search(&self, request: Request<Bytes>) -> Result<Response<Encoded>, Status> {
+        respond(self.search_page(request).await)
+    }
+
+    async fn get_record(&self, request: Request<Bytes>) -> Result<Response<Encoded>, Status> {
+        respond(self.one_record(request).await)
+    }
+
+    async fn count_records(&self, request: Request<Bytes>) -> Result<Response<Encoded>, Status> {
+        respond(self.counts(request).await)
+    }
+
+    async fn list_event_types(&self, request: Request<Bytes>) -> Result<Response<Encoded>, Status> {
+        respond(list_event_types::list(request))
+    }
+
+    async fn get_status(&self, request: Request<Bytes>) -> Result<Response<Encoded>, Status> {
+        respond(self.current_status(request))
+    }
+}

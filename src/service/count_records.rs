@@ -1,0 +1,69 @@
+//! CountRecords.
+
+use bytes::Bytes;
+use prost::Message as _;
+use prost_types::{Duration, Timestamp};
+use tonic::Request;
+
+use crate::hub::{BUCKETS_MAX, Buckets, Count, PAGE_BYTES_MAX};
+use crate::proto::codec::Encoded;
+use crate::proto::pb;
+use crate::service::{Error, Service, decode, range};
+
+impl Service {
+    pub(super) async fn counts(&self, request: Request<Bytes>) -> Result<Encoded, Error> {
+        let request: pb::CountRecordsRequest = decode(request.into_inner())?;
+        let query = range::query(
+            request.filter.as_ref(),
+            request.start_time.as_ref(),
+            request.end_time.as_ref(),
+        )?;
+        let bucket = request.bucket.as_ref().map(nanos).transpose()?;
+        if let (Some(bucket), Some(_), Some(_)) = (bucket, request.start_time, request.end_time) {
+            let buckets = query.end.0.saturating_sub(query.start.0) as u64 / bucket as u64;
+            if buckets > BUCKETS_MAX as u64 {
+                return Err(Error::TooManyBuckets { buckets });
+            }
+        }
+        let counted = self.hub.count(&Count { query, bucket }).await.map_err(Error::Count)?;
+        let response = response(counted, bucket.is_some(), request.start_time);
+        let bytes = response.encoded_len();
+        if bytes > PAGE_BYTES_MAX {
+            return Err(Error::CountsTooLarge { bytes, limit: PAGE_BYTES_MAX });
+        }
+        Ok(Encoded::message(&response))
+    }
+}
+
+fn response(
+    counted: Buckets,
+    split: bool,
+    start_time: Option<Timestamp>,
+) -> pb::CountRecordsResponse {
+    let expression_errors = counted.expression_errors;
+    let buckets = if split {
+        let buckets = counted.buckets.into_iter();
+        buckets
+            .map(|(start, counts)| pb::CountBucket { start_time: Some(start.timestamp()), counts })
+            .collect()
+    } else {
+        let counts = counted.buckets.into_values().next().unwrap_or_default();
+        vec![pb::CountBucket { start_time, counts }]
+    };
+    pb::CountRecordsResponse { buckets, expression_errors }
+}
+
+/// A positive duration in nanoseconds.
+fn nanos(duration: &Duration) -> Result<i64, Error> {
+    let nanos = i64::from(duration.nanos);
+    let total =
+        duration.seconds.checked_mul(1_000_000_000).and_then(|seconds| seconds.checked_add(nanos));
+    match total {
+        Some(total)
+            if total > 0 && (0..1_000_000_000).contains(&nanos) && duration.seconds >= 0 =>
+        {
+            Ok(total)
+        }
+        _ => Err(Error::Bucket),
+    }
+}

@@ -1,0 +1,171 @@
+//! Why a call is refused.
+
+use crate::event;
+use crate::filter;
+use crate::hub::{count, search};
+use crate::log;
+use crate::log::cursor;
+use crate::record::Sequence;
+
+/// Why a call is refused. `status.rs` gives each its code, reason and fields.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The request does not decode.
+    #[error("request is not valid: {0}")]
+    Malformed(prost::DecodeError),
+    /// The request is too large.
+    #[error("request is {}, limit {limit} bytes", bytes.map_or_else(|| "larger than the limit once decompressed".to_owned(), |bytes| format!("{bytes} bytes")))]
+    RequestTooLarge {
+        /// Its size, where it is known.
+        bytes: Option<usize>,
+        /// The limit.
+        limit: usize,
+    },
+    /// The message is compressed by a method that is not accepted, or badly.
+    #[error(
+        "request is compressed in a way that is not accepted: {0}; accepted are gzip, zstd and identity"
+    )]
+    Compression(String),
+    /// The call is not framed as gRPC has it.
+    #[error("request is not framed as a gRPC call: {0}")]
+    Framing(String),
+    /// The method does not exist.
+    #[error("there is no method {0}: list them with grpcurl HOST list {name}", name = crate::service::NAME)]
+    MethodUnknown(String),
+    /// The event of Emit is not acceptable.
+    #[error("{0}")]
+    Event(event::Error),
+    /// Events of a batch are not acceptable.
+    #[error("{}", batch_sentence(errors, *total))]
+    Events {
+        /// Position and fault of the first of them; never empty.
+        errors: Vec<(usize, event::Error)>,
+        /// How many there are.
+        total: usize,
+    },
+    /// The batch has no events.
+    #[error("events is empty: a batch has at least one event")]
+    BatchEmpty,
+    /// The batch has too many events.
+    #[error("events has {0} events, limit {max}", max = crate::service::BATCH_EVENTS_MAX)]
+    BatchTooLarge(usize),
+    /// The log refuses an event of Emit, or of a batch.
+    #[error("{error}")]
+    Append {
+        /// Why.
+        error: log::Error,
+        /// The request was a batch.
+        batch: bool,
+    },
+    /// The log cannot be read.
+    #[error("the log cannot be read: {0}")]
+    Read(log::Error),
+    /// The filter is not acceptable.
+    #[error("filter.{}: {error}", error.field())]
+    Filter {
+        /// Why.
+        error: filter::Error,
+    },
+    /// A time of the request is not a time.
+    #[error(
+        "{field} is not a valid timestamp: seconds must lie within the years 1 to 9999, nanos within 0 to 999999999"
+    )]
+    TimeInvalid {
+        /// The field.
+        field: &'static str,
+    },
+    /// The range of time is empty.
+    #[error("start_time {start} is not before end_time {end}")]
+    TimesContradict {
+        /// From.
+        start: String,
+        /// Until.
+        end: String,
+    },
+    /// The cursor is not one.
+    #[error("cursor {0}")]
+    Cursor(cursor::Malformed),
+    /// The page token is not one.
+    #[error("page_token {0}")]
+    PageToken(cursor::Malformed),
+    /// The search cannot go on.
+    #[error("{0}")]
+    Search(search::Error),
+    /// The page size is negative.
+    #[error("page_size is {0}: it must not be negative; 0 stands for {size}", size = crate::service::PAGE_SIZE)]
+    PageSize(i32),
+    /// The enum has no such value.
+    #[error("{field} is {value}, which is not a value of {name}")]
+    EnumValue {
+        /// The field.
+        field: &'static str,
+        /// The number.
+        value: i32,
+        /// Name of the enum.
+        name: &'static str,
+    },
+    /// The bucket is not a length of time.
+    #[error("bucket must be a valid duration of 1 nanosecond to 292 years")]
+    Bucket,
+    /// The times of the request hold too many buckets.
+    #[error("start_time to end_time holds {buckets} buckets, limit {max}: make bucket longer or the time range shorter", max = crate::hub::BUCKETS_MAX)]
+    TooManyBuckets {
+        /// How many.
+        buckets: u64,
+    },
+    /// The response would be too large for clients.
+    #[error(
+        "counts are {bytes} bytes, limit {limit}: make bucket longer, or the filter or the time range narrower"
+    )]
+    CountsTooLarge {
+        /// The size of the response.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// There is no count.
+    #[error("{0}")]
+    Count(count::Error),
+    /// The request names no record.
+    #[error("key is missing: set id or sequence")]
+    KeyMissing,
+    /// There is no record with this id.
+    #[error("no record with the id {id:?} is kept")]
+    IdNotFound {
+        /// The beginning of the id.
+        id: String,
+    },
+    /// There is no record with this sequence.
+    #[error("record {sequence} is not kept: {}", kept(*first, *last))]
+    SequenceNotFound {
+        /// The sequence.
+        sequence: Sequence,
+        /// The oldest record kept.
+        first: Sequence,
+        /// The newest record.
+        last: Sequence,
+    },
+    /// The gateway stops.
+    #[error("the gateway is stopping: resume with the cursor {cursor}")]
+    Stopping {
+        /// Where the stream ended.
+        cursor: cursor::Cursor,
+    },
+}
+
+fn batch_sentence(errors: &[(usize, event::Error)], total: usize) -> String {
+    let first = errors.first().map(|(position, error)| format!("events[{position}]: {error}"));
+    let first = first.unwrap_or_default();
+    match total {
+        0 | 1 => first,
+        _ => format!("{first} ({total} events of the batch are refused)"),
+    }
+}
+
+fn kept(first: Sequence, last: Sequence) -> String {
+    if last < first {
+        "no record is".to_owned()
+    } else {
+        format!("those from {first} to {last} are")
+    }
+}

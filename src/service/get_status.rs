@@ -1,0 +1,75 @@
+//! GetStatus.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use tonic::Request;
+
+use crate::hub::{Counters, Subscriber};
+use crate::proto::codec::Encoded;
+use crate::proto::pb;
+use crate::record::Sequence;
+use crate::service::{Error, Service, decode};
+use crate::time::Time;
+
+impl Service {
+    pub(super) fn current_status(&self, request: Request<Bytes>) -> Result<Encoded, Error> {
+        let pb::GetStatusRequest {} = decode(request.into_inner())?;
+        let identity = self.hub.identity();
+        let extent = self.hub.extent();
+        let rates = self.hub.rates();
+        let started = self.hub.started();
+        let subscribers = self.hub.subscribers();
+        Ok(Encoded::message(&pb::GetStatusResponse {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            start_time: Some(started.timestamp()),
+            log_id: identity.id.to_string(),
+            log_kind: identity.kind.to_owned(),
+            first_sequence: extent.first.0,
+            last_sequence: extent.last.0,
+            record_count: extent.records(),
+            byte_size: extent.bytes as u64,
+            subscribers: subscribers.iter().map(|found| subscriber(found, extent.last)).collect(),
+            uptime: Some(since(started)),
+            record_limit: extent.records_max as u64,
+            byte_limit: extent.bytes_max as u64,
+            counters: Some(counters(self.hub.counters(), extent.evicted())),
+            rates: Some(pb::Rates {
+                accepted_per_second: rates.accepted,
+                delivered_per_second: rates.delivered,
+            }),
+        }))
+    }
+}
+
+fn subscriber(subscriber: &std::sync::Arc<Subscriber>, last: Sequence) -> pb::Subscriber {
+    let sequence = subscriber.sequence();
+    pb::Subscriber {
+        peer: subscriber.peer.clone(),
+        principal: String::new(),
+        filter: Some(subscriber.filter.clone()),
+        sequence: sequence.0,
+        lag: last.0.saturating_sub(sequence.0),
+        delivered: subscriber.delivered(),
+        expression_errors: subscriber.expression_errors(),
+        start_time: Some(subscriber.started.timestamp()),
+    }
+}
+
+fn counters(counters: &Counters, evicted: u64) -> pb::Counters {
+    let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    pb::Counters {
+        accepted: read(&counters.accepted),
+        duplicates: read(&counters.duplicates),
+        refused: read(&counters.refused),
+        evicted,
+        delivered: read(&counters.delivered),
+        gaps: read(&counters.gaps),
+    }
+}
+
+fn since(started: Time) -> prost_types::Duration {
+    let elapsed = Time(Time::now().0.saturating_sub(started.0).max(0));
+    let (seconds, nanos) = elapsed.parts();
+    prost_types::Duration { seconds, nanos }
+}

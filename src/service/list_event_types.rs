@@ -1,0 +1,32 @@
+//! ListEventTypes.
+
+use bytes::Bytes;
+use tonic::Request;
+
+use crate::catalog;
+use crate::proto::codec::Encoded;
+use crate::proto::pb;
+use crate::service::{Error, decode};
+
+pub(super) fn list(request: Request<Bytes>) -> Result<Encoded, Error> {
+    let pb::ListEventTypesRequest {} = decode(request.into_inner())?;
+    let event_types = catalog::EVENT_TYPES.iter().map(describe).collect();
+    Ok(Encoded::message(&pb::ListEventTypesResponse { event_types }))
+}
+
+fn describe(event_type: &catalog::EventType) -> pb::EventType {
+    let codes = event_type.codes.iter().map(|code| pb::EventCode {
+        code: code.code.to_owned(),
+        result: code.result,
+        severity: code.severity,
+        description: code.description.to_owned(),
+    });
+    pb::EventType {
+        r#type: event_type.name.to_owned(),
+        field_name: event_type.field_name.to_owned(),
+        category: event_type.category,
+        severity: event_type.severity,
+        description: event_type.description.to_owned(),
+        codes: codes.collect(),
+    }
+}

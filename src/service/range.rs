@@ -1,0 +1,54 @@
+//! Filter and time range of a request, as a query.
+
+use std::sync::Arc;
+
+use prost_types::Timestamp;
+
+use crate::filter::Filter;
+use crate::log::Query;
+use crate::proto::pb;
+use crate::service::Error;
+use crate::time::Time;
+
+/// The query of a request's filter, `start_time` and `end_time`.
+pub fn query(
+    filter: Option<&pb::Filter>,
+    start_time: Option<&Timestamp>,
+    end_time: Option<&Timestamp>,
+) -> Result<Query, Error> {
+    let mut query = Query::new(compile(filter)?);
+    if let Some(start) = start_time {
+        query.start = time("start_time", start)?;
+    }
+    if let Some(end) = end_time {
+        query.end = time("end_time", end)?;
+    }
+    match (start_time, end_time) {
+        (Some(start), Some(end)) if query.start >= query.end => {
+            Err(Error::TimesContradict { start: start.to_string(), end: end.to_string() })
+        }
+        _ => Ok(query),
+    }
+}
+
+/// A compiled filter; an absent one matches everything.
+pub fn compile(filter: Option<&pb::Filter>) -> Result<Arc<Filter>, Error> {
+    let everything = pb::Filter::default();
+    Filter::compile(filter.unwrap_or(&everything))
+        .map(Arc::new)
+        .map_err(|error| Error::Filter { error })
+}
+
+/// A time of a request. What lies beyond the range of [`Time`] is cut to it:
+/// no event lies there.
+pub fn time(field: &'static str, timestamp: &Timestamp) -> Result<Time, Error> {
+    /// First and last second of the years 1 to 9999.
+    const SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
+    let valid =
+        SECONDS.contains(&timestamp.seconds) && (0..1_000_000_000).contains(&timestamp.nanos);
+    if !valid {
+        return Err(Error::TimeInvalid { field });
+    }
+    let outside = if timestamp.seconds < 0 { Time::MIN } else { Time::MAX };
+    Ok(Time::try_from(timestamp).unwrap_or(outside))
+}

@@ -1,0 +1,71 @@
+//! Search.
+
+use bytes::Bytes;
+use prost::Message as _;
+use tonic::Request;
+
+use crate::hub::search::{Search, query_digest};
+use crate::log::Order;
+use crate::log::cursor::PageToken;
+use crate::proto::codec::Encoded;
+use crate::proto::pb;
+use crate::service::subscribe::gap;
+use crate::service::{Error, Service, decode, range};
+
+/// How many records a page holds if the request does not say.
+pub const PAGE_SIZE: usize = 50;
+/// The most records of a page.
+pub const PAGE_SIZE_MAX: usize = 1_000;
+
+impl Service {
+    pub(super) async fn search_page(&self, request: Request<Bytes>) -> Result<Encoded, Error> {
+        let request: pb::SearchRequest = decode(request.into_inner())?;
+        let search = Search {
+            query: range::query(
+                request.filter.as_ref(),
+                request.start_time.as_ref(),
+                request.end_time.as_ref(),
+            )?,
+            order: order(request.order)?,
+            page_size: page_size(request.page_size)?,
+            digest: query_digest(&request),
+            token: token(&request.page_token)?,
+        };
+        let page = self.hub.search(&search).await.map_err(Error::Search)?;
+        let rest = pb::SearchResponse {
+            records: Vec::new(),
+            next_page_token: page.next.map(|token| token.to_string()).unwrap_or_default(),
+            cursor: page.cursor.to_string(),
+            gaps: page.gaps.into_iter().map(gap).collect(),
+            examined: page.tally.examined,
+            expression_errors: page.tally.expression_errors,
+        };
+        // `records` is field 1 of the response, and frames carry its key.
+        let mut encoded = page.frames;
+        rest.encode(&mut encoded).expect("a vector grows as needed");
+        Ok(Encoded::new(Bytes::from(encoded)))
+    }
+}
+
+fn order(number: i32) -> Result<Order, Error> {
+    match pb::Order::try_from(number) {
+        Ok(pb::Order::Unspecified | pb::Order::NewestFirst) => Ok(Order::Descending),
+        Ok(pb::Order::OldestFirst) => Ok(Order::Ascending),
+        Err(_) => Err(Error::EnumValue { field: "order", value: number, name: "Order" }),
+    }
+}
+
+fn page_size(requested: i32) -> Result<usize, Error> {
+    match usize::try_from(requested) {
+        Ok(0) => Ok(PAGE_SIZE),
+        Ok(size) => Ok(size.min(PAGE_SIZE_MAX)),
+        Err(_) => Err(Error::PageSize(requested)),
+    }
+}
+
+fn token(text: &str) -> Result<Option<PageToken>, Error> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    PageToken::parse(text).map(Some).map_err(Error::PageToken)
+}

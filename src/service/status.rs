@@ -1,0 +1,223 @@
+//! Turns refusals into `Status`: the only place that makes one. An error that is
+//! not here does not compile, so each has a code, a reason and its fields.
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
+
+use crate::event;
+use crate::filter;
+use crate::hub::{count, search};
+use crate::log;
+use crate::proto::pb::ErrorReason;
+use crate::service::Error;
+use crate::wire::Fault;
+
+/// Domain of every `google.rpc.ErrorInfo`.
+pub const DOMAIN: &str = "auditgate";
+/// The most field violations that a status lists. Together with the bounds on
+/// what a message repeats, this keeps a status below the 8 KiB of trailers that
+/// grpc-core takes.
+pub const VIOLATIONS_MAX: usize = 10;
+/// The most bytes of a status message.
+const MESSAGE_BYTES_MAX: usize = 1024;
+/// After how long a client may try again where the gateway is at fault.
+const RETRY_DELAY: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// What a status says beyond its message.
+struct Shape {
+    code: Code,
+    reason: ErrorReason,
+    /// Fields to blame, each with what is wrong.
+    fields: Vec<(String, String)>,
+    /// Worth trying again.
+    retry: bool,
+}
+
+impl Shape {
+    fn new(code: Code, reason: ErrorReason) -> Self {
+        Self { code, reason, fields: Vec::new(), retry: false }
+    }
+
+    fn invalid(reason: ErrorReason, field: impl Into<String>, what: impl ToString) -> Self {
+        Self {
+            fields: vec![(field.into(), what.to_string())],
+            ..Self::new(Code::InvalidArgument, reason)
+        }
+    }
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        let message = truncated(error.to_string());
+        let shape = shape(&error);
+        let mut details = ErrorDetails::new();
+        details.set_error_info(reason_name(shape.reason), DOMAIN, []);
+        if !shape.fields.is_empty() {
+            let violations = shape.fields.into_iter().take(VIOLATIONS_MAX);
+            details.set_bad_request(
+                violations
+                    .map(|(field, what)| FieldViolation::new(field, truncated(what)))
+                    .collect::<Vec<_>>(),
+            );
+        }
+        if shape.retry {
+            details.set_retry_info(Some(RETRY_DELAY));
+        }
+        Status::with_error_details(shape.code, message, details)
+    }
+}
+
+/// `ID_TOO_LONG` for `ERROR_REASON_ID_TOO_LONG`.
+fn reason_name(reason: ErrorReason) -> &'static str {
+    let name = reason.as_str_name();
+    name.strip_prefix("ERROR_REASON_").unwrap_or(name)
+}
+
+fn truncated(mut text: String) -> String {
+    if text.len() > MESSAGE_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(MESSAGE_BYTES_MAX));
+        text.push('…');
+    }
+    text
+}
+
+fn shape(error: &Error) -> Shape {
+    match error {
+        Error::Malformed(_) | Error::Framing(_) => {
+            Shape::new(Code::InvalidArgument, ErrorReason::RequestMalformed)
+        }
+        Error::RequestTooLarge { .. } => {
+            Shape::new(Code::ResourceExhausted, ErrorReason::RequestTooLarge)
+        }
+        Error::Compression(_) => {
+            Shape::new(Code::Unimplemented, ErrorReason::CompressionUnsupported)
+        }
+        Error::MethodUnknown(_) => Shape::new(Code::Unimplemented, ErrorReason::MethodUnknown),
+        Error::Event(error) => {
+            Shape::invalid(event_reason(error), join("event", &event_field(error)), error)
+        }
+        Error::Events { errors, .. } => events_shape(errors),
+        Error::BatchEmpty => Shape::invalid(ErrorReason::BatchEmpty, "events", error),
+        Error::BatchTooLarge(_) => Shape::invalid(ErrorReason::BatchTooLarge, "events", error),
+        Error::Append { error, batch } => append_shape(error, *batch),
+        Error::Read(_) => {
+            Shape { retry: true, ..Shape::new(Code::Unavailable, ErrorReason::LogUnavailable) }
+        }
+        Error::Filter { error } => {
+            Shape::invalid(filter_reason(error), format!("filter.{}", error.field()), error)
+        }
+        Error::TimeInvalid { field } => {
+            Shape::invalid(ErrorReason::TimeRangeInvalid, *field, error)
+        }
+        Error::TimesContradict { .. } => {
+            Shape::invalid(ErrorReason::TimeRangeInvalid, "start_time", error)
+        }
+        Error::Cursor(what) => Shape::invalid(ErrorReason::CursorInvalid, "cursor", what),
+        Error::PageToken(what) => Shape::invalid(ErrorReason::PageTokenInvalid, "page_token", what),
+        Error::Search(search::Error::OtherLog | search::Error::OtherSearch) => {
+            Shape::invalid(ErrorReason::PageTokenMismatch, "page_token", error)
+        }
+        Error::Search(search::Error::Log(_)) | Error::Count(count::Error::Log(_)) => {
+            Shape { retry: true, ..Shape::new(Code::Unavailable, ErrorReason::LogUnavailable) }
+        }
+        Error::PageSize(_) => Shape::invalid(ErrorReason::PageSizeInvalid, "page_size", error),
+        Error::EnumValue { field, .. } => {
+            Shape::invalid(ErrorReason::EnumValueUnknown, *field, error)
+        }
+        Error::Bucket => Shape::invalid(ErrorReason::BucketInvalid, "bucket", error),
+        Error::TooManyBuckets { .. } | Error::Count(count::Error::TooManyBuckets) => {
+            Shape::invalid(ErrorReason::BucketsTooMany, "bucket", error)
+        }
+        Error::CountsTooLarge { .. } => {
+            Shape::invalid(ErrorReason::BucketsTooMany, "bucket", error)
+        }
+        Error::KeyMissing => Shape::invalid(ErrorReason::KeyMissing, "key", error),
+        Error::IdNotFound { .. } | Error::SequenceNotFound { .. } => {
+            Shape::new(Code::NotFound, ErrorReason::RecordNotFound)
+        }
+        Error::Stopping { .. } => {
+            Shape { retry: true, ..Shape::new(Code::Unavailable, ErrorReason::ShuttingDown) }
+        }
+    }
+}
+
+fn events_shape(errors: &[(usize, event::Error)]) -> Shape {
+    let reason =
+        errors.first().map_or(ErrorReason::EventMalformed, |(_, error)| event_reason(error));
+    let fields = errors.iter().map(|(position, error)| {
+        (join(&format!("events[{position}]"), &event_field(error)), error.to_string())
+    });
+    Shape { fields: fields.collect(), ..Shape::new(Code::InvalidArgument, reason) }
+}
+
+fn append_shape(error: &log::Error, batch: bool) -> Shape {
+    match error {
+        log::Error::Conflict { position, .. } => {
+            let field =
+                if batch { format!("events[{position}].id") } else { "event.id".to_owned() };
+            Shape {
+                fields: vec![(field, error.to_string())],
+                ..Shape::new(Code::AlreadyExists, ErrorReason::IdConflict)
+            }
+        }
+        log::Error::TooManyRecords { .. } | log::Error::TooManyBytes { .. } => {
+            let field = if batch { "events" } else { "event" };
+            Shape::invalid(ErrorReason::BatchTooLarge, field, error)
+        }
+    }
+}
+
+fn event_reason(error: &event::Error) -> ErrorReason {
+    match error {
+        event::Error::Missing => ErrorReason::EventMissing,
+        event::Error::TooLarge { .. } => ErrorReason::EventTooLarge,
+        event::Error::Malformed { fault, .. } => fault_reason(*fault),
+        event::Error::PayloadMissing => ErrorReason::PayloadMissing,
+        event::Error::PayloadUnknown { .. } => ErrorReason::PayloadUnknown,
+        event::Error::PayloadAmbiguous { .. } => ErrorReason::PayloadAmbiguous,
+        event::Error::CustomName { .. } => ErrorReason::CustomNameInvalid,
+        event::Error::IdTooLong { .. } => ErrorReason::IdTooLong,
+        event::Error::TimeTooEarly | event::Error::TimeTooLate { .. } => {
+            ErrorReason::TimeOutOfRange
+        }
+    }
+}
+
+fn fault_reason(fault: Fault) -> ErrorReason {
+    match fault {
+        Fault::NotUtf8 => ErrorReason::EventNotUtf8,
+        Fault::TooDeep => ErrorReason::EventTooDeep,
+        Fault::Timestamp => ErrorReason::TimeOutOfRange,
+        Fault::Truncated
+        | Fault::VarintTooLong
+        | Fault::FieldNumber(_)
+        | Fault::WireType(_)
+        | Fault::WrongType
+        | Fault::Duration
+        | Fault::NotFinite
+        | Fault::NoKind => ErrorReason::EventMalformed,
+    }
+}
+
+/// The field to blame within the event; empty for the event itself.
+fn event_field(error: &event::Error) -> String {
+    match error {
+        event::Error::Missing | event::Error::TooLarge { .. } => String::new(),
+        event::Error::Malformed { path, .. } => path.clone(),
+        event::Error::PayloadMissing
+        | event::Error::PayloadUnknown { .. }
+        | event::Error::PayloadAmbiguous { .. } => "payload".to_owned(),
+        event::Error::CustomName { .. } => "custom.name".to_owned(),
+        event::Error::IdTooLong { .. } => "id".to_owned(),
+        event::Error::TimeTooEarly | event::Error::TimeTooLate { .. } => "time".to_owned(),
+    }
+}
+
+fn join(outer: &str, inner: &str) -> String {
+    if inner.is_empty() { outer.to_owned() } else { format!("{outer}.{inner}") }
+}
+
+fn filter_reason(error: &filter::Error) -> ErrorReason {
+    let _ = error;
+    ErrorReason::FilterInvalid
+}
