@@ -14,7 +14,7 @@ pub struct Encoded(Box<dyn Chunks>);
 /// Bytes of a response that lie in several places.
 pub trait Chunks: Send + 'static {
     /// The sum of the lengths that `write` writes.
-    fn len(&self) -> usize;
+    fn total_len(&self) -> usize;
     /// Writes the bytes, in order.
     fn write(&self, out: &mut dyn FnMut(&[u8]));
 }
@@ -32,8 +32,8 @@ impl Encoded {
 }
 
 impl Chunks for Bytes {
-    fn len(&self) -> usize {
-        Bytes::len(self)
+    fn total_len(&self) -> usize {
+        self.len()
     }
 
     fn write(&self, out: &mut dyn FnMut(&[u8])) {
@@ -65,7 +65,7 @@ impl Encoder for Raw {
     type Error = Status;
 
     fn encode(&mut self, item: Encoded, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        out.reserve(item.0.len());
+        out.reserve(item.0.total_len());
         item.0.write(&mut |chunk| out.put_slice(chunk));
         Ok(())
     }

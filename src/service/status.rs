@@ -75,7 +75,8 @@ fn reason_name(reason: ErrorReason) -> &'static str {
 
 fn truncated(mut text: String) -> String {
     if text.len() > MESSAGE_BYTES_MAX {
-        text.truncate(text.floor_char_boundary(MESSAGE_BYTES_MAX));
+        let boundary = (0..=MESSAGE_BYTES_MAX).rev().find(|length| text.is_char_boundary(*length));
+        text.truncate(boundary.unwrap_or_default());
         text.push('…');
     }
     text

@@ -116,7 +116,7 @@ struct Parts {
 }
 
 impl Chunks for Parts {
-    fn len(&self) -> usize {
+    fn total_len(&self) -> usize {
         self.runs.iter().map(Range::len).sum::<usize>() + self.rest.len()
     }
 
