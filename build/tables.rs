@@ -75,6 +75,8 @@ pub fn source(pool: &DescriptorPool) -> Result<String, Box<dyn Error>> {
         ("TIMESTAMP", "google.protobuf.Timestamp"),
         ("DURATION", "google.protobuf.Duration"),
         ("VALUE", "google.protobuf.Value"),
+        ("STRUCT", "google.protobuf.Struct"),
+        ("LIST_VALUE", "google.protobuf.ListValue"),
     ] {
         let index = message_index
             .get(name)
