@@ -66,6 +66,8 @@ pub fn source(pool: &DescriptorPool) -> Result<String, Box<dyn Error>> {
         ("TIMESTAMP", "google.protobuf.Timestamp"),
         ("DURATION", "google.protobuf.Duration"),
         ("VALUE", "google.protobuf.Value"),
+        ("STRUCT", "google.protobuf.Struct"),
+        ("LIST_VALUE", "google.protobuf.ListValue"),
     ] {
         let index = positions
             .messages
