@@ -1,8 +1,12 @@
 //! A gRPC audit event gateway.
 
 pub mod catalog;
+
 pub mod event;
+
 pub mod proto;
 pub mod record;
+
+pub mod teleport;
 pub mod time;
 pub mod wire;
