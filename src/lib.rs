@@ -3,6 +3,7 @@
 pub mod catalog;
 
 pub mod event;
+pub mod example;
 
 pub mod proto;
 pub mod record;
