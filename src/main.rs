@@ -1,1 +1,5 @@
-fn main() {}
+//! The command `auditgate`.
+
+fn main() -> std::process::ExitCode {
+    auditgate::cli::main()
+}

@@ -1,5 +1,7 @@
 //! Which key of a line is which field of an event.
 
+mod renamed;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -9,6 +11,7 @@ use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor, Value};
 use crate::catalog::{self, TypeId};
 use crate::event::VARIANT_NUMBER_MIN;
 use crate::proto::descriptor_pool;
+use renamed::RENAMED;
 
 /// Key of the event type.
 pub const TYPE: &str = "event";
@@ -41,104 +44,6 @@ const PAYLOAD_GROUPS: [&str; 9] = [
 /// The field of a payload that is an object of its own, although its message is
 /// one of [`PAYLOAD_GROUPS`].
 const NESTED: (&str, &str) = ("UserLogin", "mfa_device");
-
-/// Message, field and key, where the key is not the name of the field.
-#[rustfmt::skip]
-const RENAMED: &[(&str, &str, &str)] = &[
-    ("Event", "id", ID),
-    ("Event", "index", "ei"),
-    ("AccessRequestCreate", "request_id", "id"),
-    ("AccessRequestCreate", "request_state", "state"),
-    ("AccessRequestCreate", "requested_resource_access_ids", "RequestedResourceAccessIDs"),
-    ("AccessRequestDelete", "request_id", "id"),
-    ("AccessRequestReview", "request_id", "id"),
-    ("AccessRequestReview", "request_state", "state"),
-    ("AccessRequestReview", "requested_resource_access_ids", "RequestedResourceAccessIDs"),
-    ("AccessRequestUpdate", "request_id", "id"),
-    ("AccessRequestUpdate", "request_state", "state"),
-    ("AccessRequestUpdate", "requested_resource_access_ids", "RequestedResourceAccessIDs"),
-    ("App", "uri", "app_uri"),
-    ("App", "public_address", "app_public_addr"),
-    ("App", "labels", "app_labels"),
-    ("App", "name", "app_name"),
-    ("App", "target_port", "app_target_port"),
-    ("AppSessionStart", "user_message", "message"),
-    ("AwsRequest", "region", "aws_region"),
-    ("AwsRequest", "service", "aws_service"),
-    ("AwsRequest", "host", "aws_host"),
-    ("AwsRequest", "assumed_role", "aws_assumed_role"),
-    ("Command", "line", "command"),
-    ("Command", "exit_code", "exitCode"),
-    ("Command", "exit_error", "exitError"),
-    ("Connection", "local_address", "addr.local"),
-    ("Connection", "remote_address", "addr.remote"),
-    ("Connection", "protocol", "proto"),
-    ("Database", "service", "db_service"),
-    ("Database", "protocol", "db_protocol"),
-    ("Database", "uri", "db_uri"),
-    ("Database", "name", "db_name"),
-    ("Database", "user", "db_user"),
-    ("Database", "labels", "db_labels"),
-    ("Database", "aws_region", "db_aws_region"),
-    ("Database", "aws_redshift_cluster_id", "db_aws_redshift_cluster_id"),
-    ("Database", "gcp_project_id", "db_gcp_project_id"),
-    ("Database", "gcp_instance_id", "db_gcp_instance_id"),
-    ("Database", "roles", "db_roles"),
-    ("Database", "type", "db_type"),
-    ("Database", "origin", "db_origin"),
-    ("DesktopRecording", "delay_milliseconds", "ms"),
-    ("Device", "id", "device_id"),
-    ("Device", "origin", "device_origin"),
-    ("Identity", "previous_identity_expires", "prev_identity_expires"),
-    ("Identity", "allowed_resource_access_ids", "AllowedResourceAccessIDs"),
-    ("KubernetesCluster", "name", "kubernetes_cluster"),
-    ("KubernetesCluster", "users", "kubernetes_users"),
-    ("KubernetesCluster", "groups", "kubernetes_groups"),
-    ("KubernetesCluster", "labels", "kubernetes_labels"),
-    ("KubernetesPod", "name", "kubernetes_pod_name"),
-    ("KubernetesPod", "namespace", "kubernetes_pod_namespace"),
-    ("KubernetesPod", "container_name", "kubernetes_container_name"),
-    ("KubernetesPod", "container_image", "kubernetes_container_image"),
-    ("KubernetesPod", "node_name", "kubernetes_node_name"),
-    ("KubernetesResource", "labels", "kube_labels"),
-    ("MfaDevice", "name", "mfa_device_name"),
-    ("MfaDevice", "id", "mfa_device_uuid"),
-    ("MfaDevice", "type", "mfa_device_type"),
-    ("MfaDevice", "via_browser", "mfa_via_browser"),
-    ("Resize", "terminal_size", "size"),
-    ("Resource", "expire_time", "expires"),
-    ("ResourceAccessId", "constraints", "Constraints"),
-    ("ResourceId", "cluster_name", "cluster"),
-    ("ResourceId", "sub_resource_name", "sub_resource"),
-    ("Server", "id", "server_id"),
-    ("Server", "hostname", "server_hostname"),
-    ("Server", "address", "server_addr"),
-    ("Server", "labels", "server_labels"),
-    ("Server", "sub_kind", "server_sub_kind"),
-    ("Server", "version", "server_version"),
-    ("Session", "id", "sid"),
-    ("Session", "mfa_device_id", "with_mfa"),
-    ("SessionData", "bytes_transmitted", "tx"),
-    ("SessionData", "bytes_received", "rx"),
-    ("SessionEnd", "start_time", "session_start"),
-    ("SessionEnd", "end_time", "session_stop"),
-    ("SessionNetwork", "tcp_version", "version"),
-    ("SessionRecordingAccess", "session_id", "sid"),
-    ("SessionRejected", "maximum", "max"),
-    ("SessionStart", "terminal_size", "size"),
-    ("SessionUpload", "session_url", "url"),
-    ("SsmRun", "standard_output", "stdout"),
-    ("SsmRun", "standard_error", "stderr"),
-    ("Subsystem", "error", "exitError"),
-    ("User", "name", "user"),
-    ("User", "kind", "user_kind"),
-    ("User", "origin", "user_origin"),
-    ("User", "roles", "user_roles"),
-    ("User", "traits", "user_traits"),
-    ("User", "cluster_name", "user_cluster_name"),
-    ("WindowsDesktopSessionEnd", "start_time", "session_start"),
-    ("WindowsDesktopSessionEnd", "end_time", "session_stop"),
-];
 
 /// The key of a field, within the object of its message.
 pub fn key(field: &FieldDescriptor) -> &str {
@@ -312,90 +217,4 @@ fn message_of(field: &FieldDescriptor) -> MessageDescriptor {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    fn plan(name: &str) -> &'static Plan {
-        Plan::of(catalog::by_name(name).expect(name))
-    }
-
-    fn path_of(name: &str, key: &str) -> String {
-        plan(name).entry(key).expect(key).path_name()
-    }
-
-    #[test]
-    fn renamed_fields_exist() {
-        let fields: BTreeSet<(String, String)> = descriptor_pool()
-            .all_messages()
-            .filter(|message| message.package_name() == "auditgate.v1")
-            .flat_map(|message| message.fields().collect::<Vec<_>>())
-            .map(|field| (field.parent_message().name().to_owned(), field.name().to_owned()))
-            .collect();
-        for (message, field, key) in RENAMED {
-            assert!(fields.contains(&((*message).into(), (*field).into())), "{message}.{field}");
-            assert_ne!(field, key, "{message}.{field} needs no row");
-        }
-    }
-
-    #[test]
-    fn envelope_and_payload_share_the_line() {
-        assert_eq!(path_of("user.login", "user"), "user.name");
-        assert_eq!(path_of("user.login", "addr.remote"), "connection.remote_address");
-        assert_eq!(path_of("user.login", "mfa_device"), "user_login.mfa_device");
-        assert_eq!(path_of("mfa.add", "mfa_device_uuid"), "mfa_add.mfa_device.id");
-        assert_eq!(path_of("exec", "exitCode"), "exec.command.exit_code");
-        assert_eq!(path_of("session.network", "version"), "session_network.tcp_version");
-        assert_eq!(path_of("user.login", "auditgate.source"), "source");
-    }
-
-    #[test]
-    fn the_key_of_a_payload_wins() {
-        for (name, key, payload, own, envelope) in [
-            (
-                "session.recording.access",
-                "sid",
-                "session_recording_access.session_id",
-                "auditgate.session.id",
-                "session.id",
-            ),
-            ("subsystem", "name", "subsystem.name", "auditgate.resource.name", "resource.name"),
-            (
-                "desktop.recording",
-                "message",
-                "desktop_recording.message",
-                "auditgate.outcome.message",
-                "outcome.message",
-            ),
-            (
-                "access_request.search",
-                "namespace",
-                "access_request_search.namespace",
-                "auditgate.server.namespace",
-                "server.namespace",
-            ),
-        ] {
-            assert_eq!(path_of(name, key), payload);
-            assert_eq!(path_of(name, own), envelope);
-        }
-    }
-
-    #[test]
-    fn each_field_has_a_key_of_its_own() {
-        for (type_id, event_type) in catalog::all() {
-            let plan = Plan::of(type_id);
-            assert_eq!(plan.by_key.len(), plan.entries.len(), "{}", event_type.name);
-            for entry in &plan.entries {
-                assert_ne!(entry.key, TYPE, "{}", event_type.name);
-                let is_payloads = entry.path.first().is_some_and(|f| f.number() >= 100);
-                assert!(
-                    !is_payloads || entry.is_group || entry.is_teleports(),
-                    "{} has no key of its own in {}",
-                    entry.path_name(),
-                    event_type.name
-                );
-            }
-        }
-    }
-}
+mod tests;
