@@ -3,12 +3,15 @@
 pub mod catalog;
 pub mod cli;
 pub mod event;
+pub mod example;
 pub mod filter;
 pub mod hub;
 pub mod log;
 pub mod proto;
 pub mod record;
+pub mod reference;
 pub mod server;
 pub mod service;
+pub mod teleport;
 pub mod time;
 pub mod wire;
