@@ -22,7 +22,10 @@ pub fn source(pool: &DescriptorPool) -> Result<String, Box<dyn Error>> {
         enums.keys().enumerate().map(|(index, name)| (name.as_str(), index)).collect();
 
     let mut out = String::new();
-    let _ = writeln!(out, "pub static MESSAGES: &[Message] = &[");
+    let _ = writeln!(
+        out,
+        "/// Every message of a record, in the order of their names.\npub static MESSAGES: &[Message] = &["
+    );
     for message in messages.values() {
         let _ = writeln!(
             out,
@@ -56,7 +59,10 @@ pub fn source(pool: &DescriptorPool) -> Result<String, Box<dyn Error>> {
         }
         let _ = writeln!(out, "    ] }},");
     }
-    let _ = writeln!(out, "];\n\npub static ENUMS: &[Enum] = &[");
+    let _ = writeln!(
+        out,
+        "];\n\n/// Every enum of a record, in the order of their names.\npub static ENUMS: &[Enum] = &["
+    );
     for found in enums.values() {
         let values: String = found
             .values()

@@ -1,1 +1,3 @@
+//! The `auditgate` command.
+
 fn main() {}

@@ -143,8 +143,8 @@ fn is_wire_type_of(kind: Kind, value: Value<'_>) -> bool {
 fn check_packed(kind: Kind, mut packed: &[u8]) -> Result<(), Fault> {
     match kind {
         Kind::String | Kind::Bytes | Kind::Message(_) => Err(Fault::WrongType),
-        Kind::Double | Kind::Fixed64 | Kind::Sfixed64 if packed.len() % 8 == 0 => Ok(()),
-        Kind::Float | Kind::Fixed32 | Kind::Sfixed32 if packed.len() % 4 == 0 => Ok(()),
+        Kind::Double | Kind::Fixed64 | Kind::Sfixed64 if packed.len().is_multiple_of(8) => Ok(()),
+        Kind::Float | Kind::Fixed32 | Kind::Sfixed32 if packed.len().is_multiple_of(4) => Ok(()),
         Kind::Double
         | Kind::Fixed64
         | Kind::Sfixed64
