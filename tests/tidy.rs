@@ -100,9 +100,20 @@ mod tests {
 fn p() { x.unwrap() } // no
 "#;
     objects_to(rules::forbidden, "src/event.rs", text);
-    let in_tests = Source::parse("src/event/tests.rs", "fn f() { x.unwrap() }");
-    assert!(rules::forbidden(&in_tests).is_empty());
     hold(rules::forbidden);
+}
+
+#[test]
+fn modules_for_tests_are_told_apart() {
+    let mut sources = [
+        Source::parse("src/event.rs", "#[cfg(test)]\nmod tests;\nmod testsuite;"),
+        Source::parse("src/event/tests.rs", "fn f() { x.unwrap() }"),
+        Source::parse("src/event/tests/more.rs", "fn f() { x.unwrap() }"),
+        Source::parse("src/event/testsuite.rs", "fn f() { x.unwrap() }"),
+    ];
+    source::mark_test_files(&mut sources);
+    let objections = sources.iter().map(|source| rules::forbidden(source).len());
+    assert_eq!(objections.collect::<Vec<_>>(), [0, 0, 0, 1]);
 }
 
 #[test]

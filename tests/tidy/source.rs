@@ -45,8 +45,7 @@ pub struct Token {
 }
 
 impl Source {
-    /// Splits `text` into tokens. A `path` that names a file of tests makes them
-    /// all tokens of tests.
+    /// Splits `text` into tokens.
     pub fn parse(path: &str, text: &str) -> Self {
         let mut tokens = Vec::new();
         let mut line = 1;
@@ -60,10 +59,6 @@ impl Source {
             line += found.matches('\n').count();
         }
         mark_tests(&mut tokens);
-        let in_tests = path.ends_with("/tests.rs") || path.contains("/tests/");
-        for token in &mut tokens {
-            token.test |= in_tests;
-        }
         Self { path: path.to_owned(), lines: text.lines().count(), tokens }
     }
 
@@ -74,6 +69,18 @@ impl Source {
         let here = |at: &[Token]| at.iter().map(|token| token.text.as_str()).eq(words.clone());
         let windows = self.tokens.windows(words.len()).enumerate();
         windows.filter(|(_, at)| here(at)).map(|(position, _)| position).collect()
+    }
+
+    /// The files that only tests have, by `#[cfg(test)] mod name;`, without
+    /// their ending.
+    fn test_modules(&self) -> Vec<String> {
+        let stem = self.path.trim_end_matches(".rs");
+        let folder = if stem == "src/lib" || stem == "src/main" { "src" } else { stem };
+        let declared = self
+            .find("mod")
+            .into_iter()
+            .filter(|position| self.tokens[*position].test && self.text(*position, 2) == ";");
+        declared.map(|position| format!("{folder}/{}", self.text(position, 1))).collect()
     }
 
     /// `path:line` of the token at `position`.
@@ -96,16 +103,31 @@ pub fn root() -> &'static Path {
 pub fn sources() -> Vec<Source> {
     let mut paths = Vec::new();
     walk(&root().join("src"), &mut paths);
-    let found: Vec<Source> = paths
+    let mut found: Vec<Source> = paths
         .iter()
         .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
         .map(|path| Source::parse(&relative(path), &std::fs::read_to_string(path).unwrap()))
         .collect();
     assert!(!found.is_empty(), "no Rust files below src");
+    mark_test_files(&mut found);
     found
 }
 
-/// Every file that git tracks; in a copy without git, every file.
+/// Marks what stands in files that only tests have, and in files below those.
+pub fn mark_test_files(sources: &mut [Source]) {
+    let modules: Vec<String> = sources.iter().flat_map(Source::test_modules).collect();
+    for source in sources {
+        let within = |module: &String| {
+            let rest = source.path.strip_prefix(module.as_str());
+            rest.is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
+        };
+        if modules.iter().any(within) {
+            source.tokens.iter_mut().for_each(|token| token.test = true);
+        }
+    }
+}
+
+/// Every file that git tracks or would track; in a copy without git, every file.
 pub fn tracked() -> Vec<String> {
     if !root().join(".git").exists() {
         let mut paths = Vec::new();
