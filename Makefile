@@ -36,7 +36,7 @@ test-rust: ## Run the Rust tests, which need neither network nor other tools.
 
 # With the debug binary, which the Rust tests have built already.
 .PHONY: test-clients
-test-clients: $(VENV_READY) ## Run the tests with real clients: grpcurl, and Python through reflection.
+test-clients: $(VENV_READY) ## Run the tests with real clients: grpcurl, Python.
 	$(CARGO) build --locked --bin auditgate
 	AUDITGATE_TEST_TARGET=$(abspath $(TARGET)) \
 		$(VENV_PYTHON) -m unittest discover --start-directory tests/clients
@@ -57,8 +57,9 @@ lint-docs: ## Check that the Rust documentation builds, warnings denied.
 	RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --locked --no-deps
 
 .PHONY: lint-proto
-lint-proto: $(VENV_READY) ## Check the protocol's style with buf.
+lint-proto: $(VENV_READY) ## Check the protocol's style, and that it breaks no client of the last release.
 	$(VENV)/bin/buf lint
+	$(VENV)/bin/buf breaking --against tests/golden/protocol.binpb
 
 .PHONY: lint-deps
 lint-deps: $(DENY_READY) ## Check licences, bans and sources of the dependencies.

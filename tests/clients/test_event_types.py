@@ -7,8 +7,8 @@ import unittest
 import samples
 from gateway import GatewayTest, records
 
-# Event types besides `custom`.
-CATALOG_TYPES = 75
+# Event types that the gateway began with, and `custom`.
+TYPES_MIN = 76
 # Events of each type: a stream that lets another type through is seen, since it
 # stands between these.
 ROUNDS = 2
@@ -17,7 +17,7 @@ ROUNDS = 2
 class EventTypes(GatewayTest):
     def test_the_catalog_lists_every_variant(self) -> None:
         listed = self.client.call("ListEventTypes").event_types
-        self.assertEqual(len(listed), CATALOG_TYPES + 1)
+        self.assertGreaterEqual(len(listed), TYPES_MIN)
         names = [event_type.type for event_type in listed]
         self.assertEqual(names, sorted(set(names)))
         payload = self.client.message("Event").DESCRIPTOR.oneofs_by_name["payload"]
