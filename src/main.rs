@@ -1,3 +1,1 @@
-//! The `auditgate` command.
-
 fn main() {}
