@@ -221,7 +221,10 @@ fn upper_camel(snake: &str) -> String {
 /// the order of their names, and the exhaustive map from variant to type.
 pub fn source(types: &[EventType]) -> String {
     let mut out = String::new();
-    let _ = writeln!(out, "pub static EVENT_TYPES: &[EventType] = &[");
+    let _ = writeln!(
+        out,
+        "/// All event types, in the order of their names.\npub static EVENT_TYPES: &[EventType] = &["
+    );
     for event_type in types {
         let codes: String = event_type
             .codes

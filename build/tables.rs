@@ -19,7 +19,10 @@ pub fn source(pool: &DescriptorPool) -> Result<String, Box<dyn Error>> {
     let positions = Positions { messages: positions(&messages), enums: positions(&enums) };
 
     let mut out = String::new();
-    let _ = writeln!(out, "pub static MESSAGES: &[Message] = &[");
+    let _ = writeln!(
+        out,
+        "/// Every message of a record, in the order of their names.\npub static MESSAGES: &[Message] = &["
+    );
     for message in messages.values() {
         let _ = writeln!(
             out,
@@ -47,7 +50,10 @@ pub fn source(pool: &DescriptorPool) -> Result<String, Box<dyn Error>> {
         }
         let _ = writeln!(out, "    ] }},");
     }
-    let _ = writeln!(out, "];\n\npub static ENUMS: &[Enum] = &[");
+    let _ = writeln!(
+        out,
+        "];\n\n/// Every enum of a record, in the order of their names.\npub static ENUMS: &[Enum] = &["
+    );
     for found in enums.values() {
         let values: String = found
             .values()
