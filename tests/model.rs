@@ -2,6 +2,8 @@
 //! plain `Vec`: whatever the sequence of calls, what a reader gets is
 //! filter(log), or an explicit gap.
 
+#![allow(clippy::indexing_slicing, reason = "a test that is wrong may panic")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
