@@ -109,8 +109,15 @@ fn it_says_where_it_listens_what_it_keeps_and_how_to_try_it() {
 
 #[tokio::test]
 async fn variables_stand_for_flags() {
-    let gateway = Gateway::start(&[], &[("AUDITGATE_RING_RECORDS", "77"), ("AUDITGATE_RING_BYTES", "2MiB")]);
-    let status = gateway.client().await.get_status(pb::GetStatusRequest {}).await.expect("status").into_inner();
+    let gateway =
+        Gateway::start(&[], &[("AUDITGATE_RING_RECORDS", "77"), ("AUDITGATE_RING_BYTES", "2MiB")]);
+    let status = gateway
+        .client()
+        .await
+        .get_status(pb::GetStatusRequest {})
+        .await
+        .expect("status")
+        .into_inner();
     assert_eq!((status.record_limit, status.byte_limit), (77, 2 * 1024 * 1024));
 }
 
@@ -119,10 +126,14 @@ async fn a_signal_ends_streams_with_a_cursor_and_the_process_with_success() {
     for signal in ["-TERM", "-INT"] {
         let gateway = Gateway::start(&[], &[]);
         let mut client = gateway.client().await;
-        let mut stream = client.subscribe(pb::SubscribeRequest::default()).await.expect("open").into_inner();
+        let mut stream =
+            client.subscribe(pb::SubscribeRequest::default()).await.expect("open").into_inner();
         let event =
             pb::Event { payload: Some(Payload::Exec(pb::Exec::default())), ..Default::default() };
-        client.emit(pb::EmitRequest { event: Some(event), ..Default::default() }).await.expect("accepted");
+        client
+            .emit(pb::EmitRequest { event: Some(event), ..Default::default() })
+            .await
+            .expect("accepted");
         gateway.signal(signal);
         let mut records = 0;
         let mut cursor = String::new();
