@@ -1,8 +1,6 @@
 //! Gives the refusals that tonic makes by itself the same care as our own.
 //!
-//! tonic refuses messages that are too large, badly compressed or for methods
-//! that do not exist before a handler sees them, with a bare status. Ours always
-//! carry details, so a refusal without any is tonic's.
+//! They are made before a handler sees the call: see `service::bare`.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,7 +10,7 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
-use crate::service::{Error, Limits, NAME};
+use crate::service::{Limits, bare};
 
 /// Header of the encoded `google.rpc.Status`.
 const DETAILS: &str = "grpc-status-details-bin";
@@ -65,7 +63,10 @@ where
         Box::pin(async move {
             let response = response.await?;
             Ok(match bare_refusal(response.headers()) {
-                Some(bare) => explain(bare, &path, limits).map_or(response, Status::into_http),
+                Some(status) => match bare::explain(&status, &path, limits) {
+                    Some(error) => Status::from(error).into_http(),
+                    None => response,
+                },
                 None => response,
             })
         })
@@ -78,39 +79,4 @@ fn bare_refusal(headers: &HeaderMap) -> Option<Status> {
         return None;
     }
     Status::from_header_map(headers).filter(|status| status.code() != Code::Ok)
-}
-
-/// What to say instead; `None` where the status is not tonic's.
-fn explain(bare: Status, path: &str, limits: Limits) -> Option<Status> {
-    let of_ours = path.strip_prefix('/').is_some_and(|path| path.starts_with(NAME));
-    let message = bare.message();
-    let error = match bare.code() {
-        Code::Unimplemented if message.contains("compressed") => {
-            Error::Compression(message.to_owned())
-        }
-        Code::Unimplemented => Error::MethodUnknown(path.chars().take(PATH_CHARS_MAX).collect()),
-        _ if !of_ours => return None,
-        // Of a message whose length is known beforehand, and of one that turns
-        // out to be too large while it is decompressed.
-        Code::OutOfRange => {
-            Error::RequestTooLarge { bytes: first_number(message), limit: limits.request_bytes }
-        }
-        Code::ResourceExhausted => {
-            Error::RequestTooLarge { bytes: None, limit: limits.request_bytes }
-        }
-        Code::Internal if message.contains("compress") => Error::Compression(message.to_owned()),
-        Code::Internal => Error::Framing(message.to_owned()),
-        _ => return None,
-    };
-    Some(error.into())
-}
-
-/// How much of an unknown path a refusal repeats, in characters.
-const PATH_CHARS_MAX: usize = 256;
-
-fn first_number(text: &str) -> Option<usize> {
-    let start = text.find(|letter: char| letter.is_ascii_digit())?;
-    let digits = text.get(start..)?;
-    let end = digits.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(digits.len());
-    digits.get(..end)?.parse().ok()
 }

@@ -8,7 +8,7 @@ use crate::event;
 use crate::filter;
 use crate::hub::{count, search};
 use crate::log;
-use crate::proto::pb::ErrorReason;
+use crate::proto::pb::{self, ErrorReason};
 use crate::service::Error;
 use crate::wire::Fault;
 
@@ -64,6 +64,18 @@ impl From<Error> for Status {
             details.set_retry_info(Some(RETRY_DELAY));
         }
         Status::with_error_details(shape.code, message, details)
+    }
+}
+
+/// What the status of an error says, for a stream that goes on.
+pub fn refusal(error: &Error, event: u64) -> pb::Refusal {
+    let shape = shape(error);
+    pb::Refusal {
+        event,
+        code: shape.code.into(),
+        message: truncated(error.to_string()),
+        reason: shape.reason.into(),
+        field: shape.fields.into_iter().next().map(|(field, _)| field).unwrap_or_default(),
     }
 }
 
@@ -136,7 +148,12 @@ fn shape(error: &Error) -> Shape {
         Error::IdNotFound { .. } | Error::SequenceNotFound { .. } => {
             Shape::new(Code::NotFound, ErrorReason::RecordNotFound)
         }
-        Error::Stopping { .. } => {
+        Error::AnswersNotRead { .. } => Shape {
+            retry: true,
+            ..Shape::new(Code::ResourceExhausted, ErrorReason::AnswersNotRead)
+        },
+        Error::Broken(status) => Shape::new(status.code(), ErrorReason::RequestMalformed),
+        Error::Stopping { .. } | Error::StoppingEmit { .. } => {
             Shape { retry: true, ..Shape::new(Code::Unavailable, ErrorReason::ShuttingDown) }
         }
     }
@@ -153,9 +170,12 @@ fn events_shape(errors: &[(usize, event::Error)]) -> Shape {
 
 fn append_shape(error: &log::Error, batch: bool) -> Shape {
     match error {
-        log::Error::Conflict { position, .. } => {
-            let field =
-                if batch { format!("events[{position}].id") } else { "event.id".to_owned() };
+        log::Error::Conflict(conflict) => {
+            let field = if batch {
+                format!("events[{}].id", conflict.position)
+            } else {
+                "event.id".to_owned()
+            };
             Shape {
                 fields: vec![(field, error.to_string())],
                 ..Shape::new(Code::AlreadyExists, ErrorReason::IdConflict)
