@@ -16,6 +16,8 @@ use crate::service::{Error, Limits, NAME};
 
 /// Header of the encoded `google.rpc.Status`.
 const DETAILS: &str = "grpc-status-details-bin";
+/// Header of the compressions that are accepted.
+const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
 
 /// Makes [`Explain`].
 #[derive(Debug, Clone, Copy)]
@@ -83,7 +85,7 @@ fn bare_refusal(headers: &HeaderMap) -> Option<Status> {
 /// What to say instead; `None` where the status is not tonic's.
 fn explain(bare: Status, path: &str, limits: Limits) -> Option<Status> {
     let of_ours = path.strip_prefix('/').is_some_and(|path| path.starts_with(NAME));
-    let message = bare.message();
+    let message = bare.message().trim_end_matches('.');
     let error = match bare.code() {
         Code::Unimplemented if message.contains("compressed") => {
             Error::Compression(message.to_owned())
@@ -98,11 +100,15 @@ fn explain(bare: Status, path: &str, limits: Limits) -> Option<Status> {
         Code::ResourceExhausted => {
             Error::RequestTooLarge { bytes: None, limit: limits.request_bytes }
         }
-        Code::Internal if message.contains("compress") => Error::Compression(message.to_owned()),
         Code::Internal => Error::Framing(message.to_owned()),
         _ => return None,
     };
-    Some(error.into())
+    let mut status = Status::from(error);
+    // A client that is told may choose another compression.
+    if let Some(accepted) = bare.metadata().get(ACCEPT_ENCODING) {
+        status.metadata_mut().insert(ACCEPT_ENCODING, accepted.clone());
+    }
+    Some(status)
 }
 
 /// How much of an unknown path a refusal repeats, in characters.
