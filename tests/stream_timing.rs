@@ -1,5 +1,5 @@
-//! A stream to which nothing is delivered still tells how far it has come. At
-//! the hub, where time can be paused; over the wire the same messages are sent.
+//! What streams do as time passes: at the hub, where time can be paused. Over the
+//! wire the same messages are sent.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use auditgate::event::{EVENT_BYTES_MAX, Event};
 use auditgate::filter::Filter;
-use auditgate::hub::{Hub, Message, Start, Subscriber, Subscription};
+use auditgate::hub::{Hub, LAST_READ_TIME_MAX, Message, Start, Subscriber, Subscription};
 use auditgate::log::{Bounds, MemoryLog, Query};
 use auditgate::record::Draft;
 use auditgate::time::Time;
@@ -22,7 +22,11 @@ use tokio_util::sync::CancellationToken;
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 fn hub() -> Arc<Hub> {
-    Hub::new(Arc::new(MemoryLog::new(Bounds::default())), CancellationToken::new())
+    hub_until(CancellationToken::new())
+}
+
+fn hub_until(stopping: CancellationToken) -> Arc<Hub> {
+    Hub::new(Arc::new(MemoryLog::new(Bounds::default())), stopping)
 }
 
 async fn append(hub: &Hub, event: pb::Event) {
@@ -104,4 +108,23 @@ async fn the_end_of_a_history_without_a_match_is_told() {
     assert!(message.records.is_none() && message.caught_up);
     assert_eq!(message.cursor.sequence.0, 100);
     assert_eq!(asked.elapsed(), Duration::ZERO, "it is known without waiting");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_that_stops_waits_only_so_long_for_a_stream_that_is_behind() {
+    let stopping = CancellationToken::new();
+    let hub = hub_until(stopping.clone());
+    for number in 1..=5 {
+        append(&hub, support::large(&format!("e-{number}"), 100_000)).await;
+    }
+    let mut subscription = subscribe(&hub, everything()).await;
+    assert_eq!(next(&mut subscription).await.cursor.sequence.0, 0);
+    assert_eq!(next(&mut subscription).await.cursor.sequence.0, 1);
+    stopping.cancel();
+    assert_eq!(next(&mut subscription).await.cursor.sequence.0, 2);
+    tokio::time::advance(LAST_READ_TIME_MAX / 2).await;
+    assert_eq!(next(&mut subscription).await.cursor.sequence.0, 3);
+    tokio::time::advance(LAST_READ_TIME_MAX / 2).await;
+    assert!(subscription.next().await.unwrap().is_none());
+    assert_eq!(subscription.cursor().sequence.0, 3, "where it can resume");
 }
