@@ -21,7 +21,9 @@ pub use count::{BUCKETS_MAX, Buckets, Count};
 pub use meter::{Meter, Rates};
 pub use search::{PAGE_BYTES_MAX, Page, Search, query_digest};
 pub use subscribers::Subscriber;
-pub use subscription::{MESSAGE_BYTES_MAX, Message, PROGRESS_INTERVAL, Start, Subscription};
+pub use subscription::{
+    LAST_READ_TIME_MAX, MESSAGE_BYTES_MAX, Message, PROGRESS_INTERVAL, Start, Subscription,
+};
 
 /// Records that a reader did not get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -129,10 +129,15 @@ impl Gateway {
     }
 
     /// Stops: health turns NOT_SERVING, streams end with a cursor, calls that
-    /// run are finished. After [`DRAIN_TIME_MAX`] what still runs is cut off.
+    /// run are finished. What still runs after [`DRAIN_TIME_MAX`] is left to end
+    /// with the process.
     pub async fn stop(mut self) {
         set_health(&self.health, ServingStatus::NotServing).await;
         self.stopping.cancel();
+        // Streams that watch the health end only where there is no more to watch.
+        for name in HEALTH_NAMES {
+            self.health.clear_service_status(name).await;
+        }
         if tokio::time::timeout(DRAIN_TIME_MAX, &mut self.task).await.is_err() {
             self.task.abort();
         }
@@ -146,8 +151,11 @@ impl Drop for Gateway {
     }
 }
 
+/// What the health is told of: the gateway and its service.
+const HEALTH_NAMES: [&str; 2] = ["", service::NAME];
+
 async fn set_health(health: &HealthReporter, status: ServingStatus) {
-    for name in ["", service::NAME] {
+    for name in HEALTH_NAMES {
         health.set_service_status(name, status).await;
     }
 }

@@ -10,10 +10,12 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
-use crate::service::{Limits, bare};
+use crate::service::{Error, Limits, bare};
 
 /// Header of the encoded `google.rpc.Status`.
 const DETAILS: &str = "grpc-status-details-bin";
+/// Header of the compressions that are accepted.
+const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
 
 /// Makes [`Explain`].
 #[derive(Debug, Clone, Copy)]
@@ -64,7 +66,7 @@ where
             let response = response.await?;
             Ok(match bare_refusal(response.headers()) {
                 Some(status) => match bare::explain(&status, &path, limits) {
-                    Some(error) => Status::from(error).into_http(),
+                    Some(error) => refusal(error, &status).into_http(),
                     None => response,
                 },
                 None => response,
@@ -79,4 +81,13 @@ fn bare_refusal(headers: &HeaderMap) -> Option<Status> {
         return None;
     }
     Status::from_header_map(headers).filter(|status| status.code() != Code::Ok)
+}
+
+fn refusal(error: Error, bare: &Status) -> Status {
+    let mut refusal = Status::from(error);
+    // A client that is told may choose another compression.
+    if let Some(accepted) = bare.metadata().get(ACCEPT_ENCODING) {
+        refusal.metadata_mut().insert(ACCEPT_ENCODING, accepted.clone());
+    }
+    refusal
 }

@@ -15,7 +15,7 @@ const PATH_CHARS_MAX: usize = 256;
 /// the status is not tonic's.
 pub fn explain(bare: &Status, path: &str, limits: Limits) -> Option<Error> {
     let of_ours = path.strip_prefix('/').is_some_and(|path| path.starts_with(NAME));
-    let message = bare.message();
+    let message = sentence(bare);
     match bare.code() {
         Code::Unimplemented if message.contains("compressed") => {
             Some(Error::Compression(message.to_owned()))
@@ -30,7 +30,7 @@ pub fn explain(bare: &Status, path: &str, limits: Limits) -> Option<Error> {
 
 /// What to say instead of a bare status that reading a message gave.
 pub fn explain_message(bare: &Status, limits: Limits) -> Option<Error> {
-    let message = bare.message();
+    let message = sentence(bare);
     match bare.code() {
         // Of a message whose length is known beforehand, and of one that turns
         // out to be too large while it is decompressed.
@@ -41,12 +41,13 @@ pub fn explain_message(bare: &Status, limits: Limits) -> Option<Error> {
         Code::ResourceExhausted => {
             Some(Error::RequestTooLarge { bytes: None, limit: limits.request_bytes })
         }
-        Code::Internal if message.contains("compress") => {
-            Some(Error::Compression(message.to_owned()))
-        }
         Code::Internal => Some(Error::Framing(message.to_owned())),
         _ => None,
     }
+}
+
+fn sentence(bare: &Status) -> &str {
+    bare.message().trim_end_matches('.')
 }
 
 fn first_number(text: &str) -> Option<usize> {

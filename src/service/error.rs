@@ -21,12 +21,12 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
-    /// The message is compressed by a method that is not accepted, or badly.
+    /// The message is compressed by a method that is not accepted.
     #[error(
         "request is compressed in a way that is not accepted: {0}; accepted are gzip, zstd and identity"
     )]
     Compression(String),
-    /// The call is not framed as gRPC has it.
+    /// The call is not framed as gRPC has it, or badly compressed.
     #[error("request is not framed as a gRPC call: {0}")]
     Framing(String),
     /// The method does not exist.
