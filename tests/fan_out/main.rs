@@ -17,11 +17,13 @@ use wishes::{Wish, some_event, wish_of};
 const SUBSCRIBERS: usize = 1_000;
 const SUBSCRIBERS_PER_CONNECTION: usize = 125;
 const EMITTERS: usize = 4;
-const BATCHES: usize = 25;
-const BATCH_EVENTS: usize = 20;
+const BATCHES: usize = 10;
+const BATCH_EVENTS: usize = 50;
+/// One batch in the middle is sent one by one up to here.
+const SINGLE_EVENTS: usize = 20;
 const EVENTS: usize = EMITTERS * BATCHES * BATCH_EVENTS;
-/// All of it takes no longer, also where nothing is optimised.
-const TIME_MAX: Duration = Duration::from_secs(30);
+/// All of it takes no longer, also on a busy machine where nothing is optimised.
+const TIME_MAX: Duration = Duration::from_secs(60);
 
 /// A subscriber that reads all it gets, until the gateway stops.
 struct Reader {
@@ -81,14 +83,13 @@ async fn emit_all(gateway: &auditgate::server::Gateway) {
             let mut random = Random(emitter as u64);
             for batch in 0..BATCHES {
                 let ids = (0..BATCH_EVENTS).map(|number| format!("{emitter}-{batch}-{number}"));
-                let events: Vec<_> = ids.map(|id| some_event(&mut random, id)).collect();
-                if batch % 5 == 0 {
-                    for event in events {
+                let mut events: Vec<_> = ids.map(|id| some_event(&mut random, id)).collect();
+                if batch == BATCHES / 2 {
+                    for event in events.drain(..SINGLE_EVENTS) {
                         support::emit(&mut client, event).await;
                     }
-                } else {
-                    support::emit_all(&mut client, events).await;
                 }
+                support::emit_all(&mut client, events).await;
             }
         }));
     }

@@ -14,7 +14,7 @@ fn filled<T: Default>() -> T {
     T::default()
 }
 
-/// An event of some kind: type, user, code, outcome, labels and trace vary.
+/// An event of which whatever filters look at varies.
 pub fn some_event(random: &mut Random, id: String) -> pb::Event {
     let payload = match random.below(7) {
         0 => Payload::UserLogin(filled()),
@@ -51,13 +51,12 @@ pub fn some_event(random: &mut Random, id: String) -> pb::Event {
     }
 }
 
-/// Whether a record, whose event is given, is wished for.
-pub type Matches = Box<dyn Fn(&pb::Record, &pb::Event) -> bool + Send + Sync>;
+type Matches = dyn Fn(&pb::Record, &pb::Event) -> bool + Send + Sync;
 
 /// A filter, and the same said again in the plainest way.
 pub struct Wish {
     pub filter: pb::Filter,
-    pub matches: Matches,
+    pub matches: Box<Matches>,
 }
 
 fn wish(
@@ -71,94 +70,101 @@ fn acts(event: &pb::Event, name: &str) -> bool {
     event.user.as_ref().is_some_and(|user| user.name() == name || user.impersonator() == name)
 }
 
-/// The wish of the subscriber with this number: eight kinds of them, each with
+/// The wish of the subscriber with this number: nine kinds of them, each with
 /// values that vary.
 pub fn wish_of(number: usize) -> Wish {
     let mut random = Random(number as u64);
     let user = *random.one_of(&USERS);
-    let users = vec![user.to_owned()];
     let city = *random.one_of(&CITIES);
-    let session = format!("s-{}", random.below(20));
+    // What is costly to evaluate, or gets everything, is asked for by few.
     match number % 50 {
         0 => wish(pb::Filter::default(), |_, _| true),
-        1 => wish(
-            pb::Filter {
-                expression: format!("event.user.name == '{user}' && result == 'failure'"),
-                ..filled()
-            },
-            move |record, event| {
-                event.user.as_ref().is_some_and(|found| found.name() == user)
-                    && record.result() == pb::Result::Failure
-            },
-        ),
-        number => match number % 7 {
-            0 => wish(
-                pb::Filter { types: vec!["user.*".into(), "exec".into()], users, ..filled() },
-                move |record, event| {
-                    (record.r#type.starts_with("user.") || record.r#type == "exec")
-                        && acts(event, user)
-                },
-            ),
-            1 => wish(
-                pb::Filter {
-                    exclude_types: vec!["session.*".into()],
-                    session_ids: vec![session.clone()],
-                    ..filled()
-                },
-                move |record, event| {
-                    !record.r#type.starts_with("session.")
-                        && event.session.as_ref().is_some_and(|found| found.id() == session)
-                },
-            ),
-            2 => wish(
-                pb::Filter {
-                    labels: [
-                        ("city".to_owned(), city.to_owned()),
-                        ("tier".to_owned(), "1".to_owned()),
-                    ]
-                    .into(),
-                    ..filled()
-                },
-                move |_, event| event.labels["city"] == city && event.labels["tier"] == "1",
-            ),
-            3 => wish(
-                pb::Filter { min_severity: pb::Severity::Warning.into(), users, ..filled() },
-                move |record, event| {
-                    record.severity >= pb::Severity::Warning as i32 && acts(event, user)
-                },
-            ),
-            4 => wish(
-                pb::Filter {
-                    text: city.to_uppercase(),
-                    types: vec!["custom.door.open".into()],
-                    ..filled()
-                },
-                move |record, event| {
-                    record.r#type == "custom.door.open" && event.labels["city"] == city
-                },
-            ),
-            5 => wish(
-                pb::Filter {
-                    results: vec![pb::Result::Success.into()],
-                    cluster_names: vec!["cluster-0".into(), "cluster-3".into()],
-                    ..filled()
-                },
-                |record, event| {
-                    record.result() == pb::Result::Success
-                        && ["cluster-0", "cluster-3"].contains(&event.cluster_name())
-                },
-            ),
-            _ => wish(
-                pb::Filter {
-                    codes: vec!["T1000W".into()],
-                    categories: vec![pb::Category::User.into(), pb::Category::Session.into()],
-                    ..filled()
-                },
-                |record, event| {
-                    let family = record.r#type.split('.').next().unwrap_or_default();
-                    event.code() == "T1000W" && ["user", "session"].contains(&family)
-                },
-            ),
+        1 => by_expression(user),
+        _ => match number % 7 {
+            0 => by_types_and_user(user),
+            1 => by_session(format!("s-{}", random.below(20))),
+            2 => by_labels(city),
+            3 => by_severity_and_user(user),
+            4 => by_text(city),
+            5 => by_result_and_cluster(),
+            _ => by_code_and_category(),
         },
     }
+}
+
+fn by_expression(user: &'static str) -> Wish {
+    let expression = format!("event.user.name == '{user}' && result == 'failure'");
+    wish(pb::Filter { expression, ..filled() }, move |record, event| {
+        let named = event.user.as_ref().is_some_and(|found| found.name() == user);
+        named && record.result() == pb::Result::Failure
+    })
+}
+
+fn by_types_and_user(user: &'static str) -> Wish {
+    let types = vec!["user.*".to_owned(), "exec".to_owned()];
+    wish(pb::Filter { types, users: vec![user.to_owned()], ..filled() }, move |record, event| {
+        (record.r#type.starts_with("user.") || record.r#type == "exec") && acts(event, user)
+    })
+}
+
+fn by_session(id: String) -> Wish {
+    let filter = pb::Filter {
+        exclude_types: vec!["session.*".to_owned()],
+        session_ids: vec![id.clone()],
+        ..filled()
+    };
+    wish(filter, move |record, event| {
+        let in_session = event.session.as_ref().is_some_and(|session| session.id() == id);
+        in_session && !record.r#type.starts_with("session.")
+    })
+}
+
+fn by_labels(city: &'static str) -> Wish {
+    let labels = [("city", city), ("tier", "1")];
+    let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    wish(pb::Filter { labels, ..filled() }, move |_, event| {
+        event.labels["city"] == city && event.labels["tier"] == "1"
+    })
+}
+
+fn by_severity_and_user(user: &'static str) -> Wish {
+    let filter = pb::Filter {
+        min_severity: pb::Severity::Warning.into(),
+        users: vec![user.to_owned()],
+        ..filled()
+    };
+    wish(filter, move |record, event| {
+        record.severity >= pb::Severity::Warning as i32 && acts(event, user)
+    })
+}
+
+fn by_text(city: &'static str) -> Wish {
+    let types = vec!["custom.door.open".to_owned()];
+    wish(pb::Filter { types, text: city.to_uppercase(), ..filled() }, move |record, event| {
+        record.r#type == "custom.door.open" && event.labels["city"] == city
+    })
+}
+
+fn by_result_and_cluster() -> Wish {
+    let clusters = ["cluster-0", "cluster-3"];
+    let filter = pb::Filter {
+        results: vec![pb::Result::Success.into()],
+        cluster_names: clusters.map(str::to_owned).into(),
+        ..filled()
+    };
+    wish(filter, move |record, event| {
+        record.result() == pb::Result::Success && clusters.contains(&event.cluster_name())
+    })
+}
+
+fn by_code_and_category() -> Wish {
+    let filter = pb::Filter {
+        codes: vec!["T1000W".to_owned()],
+        categories: vec![pb::Category::User.into(), pb::Category::Session.into()],
+        ..filled()
+    };
+    wish(filter, |record, event| {
+        let family = record.r#type.split('.').next().unwrap_or_default();
+        event.code() == "T1000W" && ["user", "session"].contains(&family)
+    })
 }

@@ -13,6 +13,7 @@ use auditgate::proto::pb::audit_service_client::AuditServiceClient;
 use auditgate::proto::pb::event::Payload;
 use auditgate::proto::pb::subscribe_request::Start;
 use auditgate::server::{Config, Gateway};
+use prost_types::Timestamp;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Status, Streaming};
 
@@ -89,6 +90,19 @@ pub async fn emit_all(client: &mut Client, events: Vec<pb::Event>) -> Vec<pb::Re
 
 pub async fn status(client: &mut Client) -> pb::GetStatusResponse {
     soon(client.get_status(pb::GetStatusRequest {})).await.expect("a status").into_inner()
+}
+
+/// Events at these seconds, in this order: the time of an event is its own.
+pub async fn emit_at(client: &mut Client, seconds: &[i64]) {
+    for (number, seconds) in seconds.iter().enumerate() {
+        let time = Some(Timestamp { seconds: *seconds, nanos: 0 });
+        let event = login(&format!("at-{number}"), "alice");
+        emit(client, pb::Event { time, ..event }).await;
+    }
+}
+
+pub fn at(seconds: i64) -> Option<Timestamp> {
+    Some(Timestamp { seconds, nanos: 0 })
 }
 
 /// One page.
