@@ -2,6 +2,7 @@
 
 pub mod catalog;
 pub mod event;
+pub mod filter;
 pub mod proto;
 pub mod record;
 pub mod time;
