@@ -108,7 +108,8 @@ async fn sequences_are_gapless_from_one(open: impl Fn(Bounds) -> Arc<dyn Log>) {
         let drafts = (0..=round % 3).map(|n| draft(&format!("{round}-{n}"), "ls")).collect();
         append(&log, drafts).await;
     }
-    let sequences: Vec<u64> = read_all(&log).await.iter().map(|(sequence, ..)| sequence.0).collect();
+    let sequences: Vec<u64> =
+        read_all(&log).await.iter().map(|(sequence, ..)| sequence.0).collect();
     assert_eq!(sequences, (1..=log.extent().last.0).collect::<Vec<_>>());
     assert_eq!(log.extent().records(), sequences.len() as u64);
 }
@@ -117,7 +118,9 @@ async fn a_receipt_means_readable(open: impl Fn(Bounds) -> Arc<dyn Log>) {
     let log = open(ROOMY);
     for number in 0..300 {
         let id = number.to_string();
-        let [placed] = append(&log, vec![draft(&id, "ls")]).await[..] else { panic!("one receipt") };
+        let [placed] = append(&log, vec![draft(&id, "ls")]).await[..] else {
+            panic!("one receipt")
+        };
         let segment = log.segment(placed.sequence).await.expect("readable").expect("kept");
         let view = segment.view(log.extent().last);
         let record = view.record(view.position(placed.sequence));
@@ -138,7 +141,8 @@ async fn accept_times_never_decrease(open: impl Fn(Bounds) -> Arc<dyn Log>) {
 async fn a_conflict_in_a_batch_stores_nothing(open: impl Fn(Bounds) -> Arc<dyn Log>) {
     let log = open(ROOMY);
     append(&log, vec![draft("a", "ls")]).await;
-    let refused = log.append(vec![draft("b", "ls"), draft("a", "rm"), draft("c", "ls")], true).await;
+    let refused =
+        log.append(vec![draft("b", "ls"), draft("a", "rm"), draft("c", "ls")], true).await;
     let wanted = Error::Conflict { position: 1, id: "a".into(), sequence: Some(Sequence(1)) };
     assert_eq!(refused, Err(wanted));
     assert_eq!(log.extent().last, Sequence(1));
@@ -167,7 +171,9 @@ async fn the_order_of_fields_makes_no_other_content(open: impl Fn(Bounds) -> Arc
     append(&log, vec![draft("a", "ls")]).await;
     // The same event, its id encoded last.
     let mut bytes = pb::Event { id: None, ..event("a", "ls") }.encode_to_vec();
-    bytes.extend_from_slice(&pb::Event { id: Some("a".into()), ..Default::default() }.encode_to_vec());
+    bytes.extend_from_slice(
+        &pb::Event { id: Some("a".into()), ..Default::default() }.encode_to_vec(),
+    );
     assert_ne!(bytes, event("a", "ls").encode_to_vec());
     let placed = append(&log, vec![draft_of(bytes, "")]).await;
     assert!(placed[0].duplicate);
@@ -183,7 +189,8 @@ async fn a_conflict_within_a_batch_is_noticed(open: impl Fn(Bounds) -> Arc<dyn L
 
 async fn the_same_id_of_another_principal_is_another_event(open: impl Fn(Bounds) -> Arc<dyn Log>) {
     let log = open(ROOMY);
-    let by = |principal: &str, command: &str| draft_of(event("a", command).encode_to_vec(), principal);
+    let by =
+        |principal: &str, command: &str| draft_of(event("a", command).encode_to_vec(), principal);
     append(&log, vec![by("one", "ls")]).await;
     let other = append(&log, vec![by("two", "rm")]).await;
     assert_eq!((other[0].sequence, other[0].duplicate), (Sequence(2), false));
@@ -194,9 +201,13 @@ async fn the_same_id_of_another_principal_is_another_event(open: impl Fn(Bounds)
 async fn checking_stores_nothing(open: impl Fn(Bounds) -> Arc<dyn Log>) {
     let log = open(ROOMY);
     append(&log, vec![draft("a", "ls")]).await;
-    let checked = log.append(vec![draft("a", "ls"), draft("b", "ls")], false).await.expect("acceptable");
+    let checked =
+        log.append(vec![draft("a", "ls"), draft("b", "ls")], false).await.expect("acceptable");
     assert!(checked[0].duplicate);
-    assert_eq!(checked[1], Placed { sequence: Sequence::ZERO, accept_time: None, duplicate: false });
+    assert_eq!(
+        checked[1],
+        Placed { sequence: Sequence::ZERO, accept_time: None, duplicate: false }
+    );
     assert!(log.append(vec![draft("a", "rm")], false).await.is_err());
     assert_eq!(log.extent().last, Sequence(1));
 }
@@ -249,7 +260,8 @@ async fn a_batch_that_the_log_cannot_keep_is_refused(open: impl Fn(Bounds) -> Ar
     assert_eq!(log.extent().last, Sequence(0));
     // What is taken is kept as a whole.
     append(&log, (0..10).map(|number| draft(&format!("a{number}"), "ls")).collect()).await;
-    let placed = append(&log, (0..15).map(|number| draft(&number.to_string(), "ls")).collect()).await;
+    let placed =
+        append(&log, (0..15).map(|number| draft(&number.to_string(), "ls")).collect()).await;
     assert!(log.extent().first <= placed[0].sequence);
 }
 
