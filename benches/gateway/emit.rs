@@ -14,7 +14,7 @@ use prost::Message as _;
 use tokio::task::JoinSet;
 
 use crate::bare::Sink;
-use crate::rounds::{Better, Duel, Row, median};
+use crate::rounds::{Better, Duel, Row, Sample, Stopwatch, median};
 use crate::stage::{self, Client, EMIT, EMIT_BATCH, Served, Stage};
 use crate::{Result, Scale, ensure, events};
 
@@ -51,7 +51,7 @@ struct Emitters {
 }
 
 /// How one round sends its events.
-type Round = fn(&Stage, &Target<'_>, Range<u64>) -> Result<f64>;
+type Round = fn(&Stage, &Target<'_>, Range<u64>) -> Result<Sample>;
 
 /// Who is sent to.
 struct Target<'a> {
@@ -109,7 +109,7 @@ pub fn accepted(hub: &Hub) -> u64 {
 }
 
 /// Emits events one a call, many calls at a time; gives events a second.
-fn unary_rate(stage: &Stage, target: &Target<'_>, numbers: Range<u64>) -> Result<f64> {
+fn unary_rate(stage: &Stage, target: &Target<'_>, numbers: Range<u64>) -> Result<Sample> {
     let requests = events::emit_requests(numbers);
     stage.run(emit_all(target.address, requests))
 }
@@ -119,7 +119,7 @@ fn unary_rate(stage: &Stage, target: &Target<'_>, numbers: Range<u64>) -> Result
 ///
 /// # Errors
 /// If one is not acknowledged.
-pub async fn emit_all(address: SocketAddr, requests: Vec<Bytes>) -> Result<f64> {
+pub async fn emit_all(address: SocketAddr, requests: Vec<Bytes>) -> Result<Sample> {
     let count = requests.len();
     let queue = Arc::new(Queue::new(requests));
     let mut clients = Vec::with_capacity(CONNECTIONS);
@@ -127,7 +127,7 @@ pub async fn emit_all(address: SocketAddr, requests: Vec<Bytes>) -> Result<f64> 
         clients.push(stage::connect(address).await?);
     }
     let mut workers = JoinSet::new();
-    let started = Instant::now();
+    let watch = Stopwatch::start();
     for client in &clients {
         for _ in 0..IN_FLIGHT {
             workers.spawn(emit_from(Arc::clone(&queue), client.clone()));
@@ -136,7 +136,7 @@ pub async fn emit_all(address: SocketAddr, requests: Vec<Bytes>) -> Result<f64> 
     while let Some(ended) = workers.join_next().await {
         ended??;
     }
-    Ok(count as f64 / started.elapsed().as_secs_f64())
+    Ok(watch.stop().rate(count as f64))
 }
 
 async fn emit_from(queue: Arc<Queue>, mut client: Client) -> Result<()> {
@@ -148,24 +148,25 @@ async fn emit_from(queue: Arc<Queue>, mut client: Client) -> Result<()> {
 
 /// Emits events one after the other; gives the median time of a call in
 /// microseconds.
-fn serial_latency(stage: &Stage, target: &Target<'_>, numbers: Range<u64>) -> Result<f64> {
+fn serial_latency(stage: &Stage, target: &Target<'_>, numbers: Range<u64>) -> Result<Sample> {
     let requests = events::emit_requests(numbers);
     let address = target.address;
     stage.run(async move {
         let mut client = stage::connect(address).await?;
         let mut times = Vec::with_capacity(requests.len());
+        let watch = Stopwatch::start();
         for request in requests {
             let started = Instant::now();
             let response = client.unary(EMIT, request).await?;
             times.push(started.elapsed().as_secs_f64() * 1e6);
             check_receipt(response)?;
         }
-        Ok(median(&times))
+        Ok(watch.stop().calls(median(&times)))
     })
 }
 
 /// Emits batches, one at a time on each connection; gives events a second.
-fn batch_rate(stage: &Stage, target: &Target<'_>, numbers: Range<u64>) -> Result<f64> {
+fn batch_rate(stage: &Stage, target: &Target<'_>, numbers: Range<u64>) -> Result<Sample> {
     let count = numbers.end - numbers.start;
     let queue = Arc::new(Queue::new(events::batch_requests(numbers, BATCH)));
     let address = target.address;
@@ -174,7 +175,7 @@ fn batch_rate(stage: &Stage, target: &Target<'_>, numbers: Range<u64>) -> Result
         for _ in 0..CONNECTIONS {
             clients.push(stage::connect(address).await?);
         }
-        let started = Instant::now();
+        let watch = Stopwatch::start();
         let mut workers = JoinSet::new();
         for mut client in clients {
             let queue = Arc::clone(&queue);
@@ -188,7 +189,7 @@ fn batch_rate(stage: &Stage, target: &Target<'_>, numbers: Range<u64>) -> Result
         while let Some(ended) = workers.join_next().await {
             ended??;
         }
-        Ok(count as f64 / started.elapsed().as_secs_f64())
+        Ok(watch.stop().rate(count as f64))
     })
 }
 

@@ -3,7 +3,6 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
 
 use auditgate::log::Bounds;
 use auditgate::wire::{self, Value};
@@ -12,7 +11,7 @@ use tokio::task::JoinSet;
 use tonic::Streaming;
 
 use crate::bare::{Broadcaster, Repeater};
-use crate::rounds::{Better, Duel, Row};
+use crate::rounds::{Better, Duel, Row, Sample, Stopwatch, Took};
 use crate::stage::{self, EMIT_BATCH, SUBSCRIBE, Stage};
 use crate::{Result, Scale, ensure, events};
 
@@ -51,7 +50,7 @@ fn measure(stage: &Stage, name: &'static str, scale: Scale) -> Result<Row> {
     let requests = Requests::new(records);
     let rate = |address: SocketAddr| {
         let round = fan_out(address, subscribers, requests.take(), records);
-        stage.run(round).map(|outcome| outcome.records as f64 / outcome.elapsed.as_secs_f64())
+        stage.run(round).map(|outcome| outcome.took.rate(outcome.records as f64))
     };
     let duel = Duel { name, unit: "deliveries/s", better: Better::More, peer: BROADCAST };
     duel.run(scale.rounds(), || rate(served.address), || rate(peer))
@@ -87,7 +86,7 @@ fn against_raw(stage: &Stage, name: &'static str, scale: Scale) -> Result<Row> {
 /// What subscribers got, all together.
 #[derive(Default)]
 struct Outcome {
-    elapsed: Duration,
+    took: Took,
     records: usize,
     bytes: usize,
     /// The largest message.
@@ -95,8 +94,8 @@ struct Outcome {
 }
 
 impl Outcome {
-    fn megabytes_per_second(&self) -> f64 {
-        self.bytes as f64 / 1e6 / self.elapsed.as_secs_f64()
+    fn megabytes_per_second(&self) -> Sample {
+        self.took.rate(self.bytes as f64 / 1e6)
     }
 
     fn add(&mut self, other: Self) {
@@ -135,7 +134,7 @@ async fn fan_out(
     let streams = open(address, subscribers).await?;
     let mut emitter = stage::connect(address).await?;
     let mut readers = JoinSet::new();
-    let started = Instant::now();
+    let watch = Stopwatch::start();
     for stream in streams {
         readers.spawn(read(stream, records));
     }
@@ -147,19 +146,19 @@ async fn fan_out(
     };
     let (emitted, outcome) = tokio::join!(emitting, collect(readers));
     emitted?;
-    Ok(Outcome { elapsed: started.elapsed(), ..outcome? })
+    Ok(Outcome { took: watch.stop(), ..outcome? })
 }
 
 /// Reads as many streams to their end.
 async fn drain_all(address: SocketAddr, subscribers: usize) -> Result<Outcome> {
     let streams = open(address, subscribers).await?;
     let mut readers = JoinSet::new();
-    let started = Instant::now();
+    let watch = Stopwatch::start();
     for stream in streams {
         readers.spawn(drain(stream));
     }
     let outcome = collect(readers).await?;
-    Ok(Outcome { elapsed: started.elapsed(), ..outcome })
+    Ok(Outcome { took: watch.stop(), ..outcome })
 }
 
 async fn collect(mut readers: JoinSet<Result<Outcome>>) -> Result<Outcome> {

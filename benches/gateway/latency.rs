@@ -14,7 +14,7 @@ use tonic::Streaming;
 use uuid::Uuid;
 
 use crate::bare::Sink;
-use crate::rounds::{Better, Duel, Row, quantile};
+use crate::rounds::{Better, Duel, Row, Sample, quantile};
 use crate::stage::{self, Client, EMIT, SUBSCRIBE, Stage};
 use crate::{Result, Scale, events, fanout};
 
@@ -51,7 +51,7 @@ pub fn run(_: &[&'static str], scale: Scale) -> Result<Vec<Row>> {
 }
 
 /// The time from call to delivery, p99 in microseconds.
-async fn to_subscriber(address: SocketAddr, first: u64, requests: Vec<Bytes>) -> Result<f64> {
+async fn to_subscriber(address: SocketAddr, first: u64, requests: Vec<Bytes>) -> Result<Sample> {
     let sent: Arc<[OnceLock<Instant>]> = requests.iter().map(|_| OnceLock::new()).collect();
     let stream = stage::connect(address).await?.stream(SUBSCRIBE, Bytes::new()).await?;
     let receiver = tokio::spawn(receive(stream, first, Arc::clone(&sent)));
@@ -61,12 +61,17 @@ async fn to_subscriber(address: SocketAddr, first: u64, requests: Vec<Bytes>) ->
         }
     });
     emitted.await?;
-    Ok(quantile(&receiver.await??, 0.99))
+    Ok(p99(&receiver.await??))
 }
 
 /// The time from call to answer, p99 in microseconds.
-async fn round_trip(address: SocketAddr, requests: Vec<Bytes>) -> Result<f64> {
-    Ok(quantile(&emit_steadily(address, requests, |_| {}).await?, 0.99))
+async fn round_trip(address: SocketAddr, requests: Vec<Bytes>) -> Result<Sample> {
+    Ok(p99(&emit_steadily(address, requests, |_| {}).await?))
+}
+
+fn p99(times: &[f64]) -> Sample {
+    // Most of the processor time goes by waiting for the clock.
+    Sample { value: quantile(times, 0.99), cpu: None }
 }
 
 /// The delays of all records, in microseconds.

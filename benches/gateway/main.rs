@@ -6,12 +6,19 @@
 
 mod bare;
 mod emit;
+mod evaluate;
 mod events;
 mod fanout;
+mod filtered;
+mod growth;
+mod history;
 mod latency;
+mod memory;
 mod report;
 mod ring;
 mod rounds;
+mod search;
+mod sqlite;
 mod stage;
 
 use std::path::PathBuf;
@@ -39,6 +46,10 @@ struct Args {
     #[arg(long)]
     quick: bool,
 
+    /// Be a process whose memory another one measures.
+    #[arg(long, hide = true)]
+    child: Option<memory::Child>,
+
     /// Given by cargo.
     #[arg(long, hide = true)]
     bench: bool,
@@ -53,7 +64,11 @@ struct Group {
 const GROUPS: &[Group] = &[
     Group { names: emit::NAMES, run: emit::run },
     Group { names: fanout::NAMES, run: fanout::run },
+    Group { names: filtered::NAMES, run: filtered::run },
     Group { names: latency::NAMES, run: latency::run },
+    Group { names: search::NAMES, run: search::run },
+    Group { names: growth::NAMES, run: growth::run },
+    Group { names: memory::NAMES, run: memory::run },
     Group { names: ring::NAMES, run: ring::run },
 ];
 
@@ -88,8 +103,11 @@ fn main() -> ExitCode {
 }
 
 fn measure(args: &Args) -> Result<()> {
-    let selected = select(args.only.as_deref())?;
     let scale = Scale { quick: args.quick };
+    if let Some(child) = args.child {
+        return memory::child(child, scale);
+    }
+    let selected = select(args.only.as_deref())?;
     check_events()?;
     let mut rows = Vec::new();
     for (group, names) in selected {

@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 
 use crate::rounds::Row;
 
-const COLUMNS: [&str; 8] = ["name", "ours", "peer", "ratio", "min", "max", "unit", "peer is"];
+const COLUMNS: [&str; 9] =
+    ["name", "ours", "peer", "ratio", "min", "max", "by cpu", "unit", "peer is"];
 
 /// Prints the rows as a table in Markdown, columns aligned.
 pub fn print(rows: &[Row]) {
@@ -44,6 +45,7 @@ fn entry(row: &Row) -> Value {
         "ratio": peer.map(|peer| peer.ratio.median),
         "ratio_min": peer.map(|peer| peer.ratio.min),
         "ratio_max": peer.map(|peer| peer.ratio.max),
+        "cpu_ratio": peer.and_then(|peer| peer.cpu_ratio),
         "unit": row.unit,
         "peer_name": peer.map(|peer| peer.name),
     })
@@ -51,17 +53,18 @@ fn entry(row: &Row) -> Value {
 
 fn cells(row: &Row) -> [String; COLUMNS.len()] {
     let ratio = |ratio: f64| format!("{ratio:.2}");
-    let [value, median, min, max, name] = match &row.peer {
+    let [value, median, min, max, cpu, name] = match &row.peer {
         Some(peer) => [
             number(peer.value),
             ratio(peer.ratio.median),
             ratio(peer.ratio.min),
             ratio(peer.ratio.max),
+            peer.cpu_ratio.map_or_else(|| "-".to_owned(), ratio),
             peer.name.to_owned(),
         ],
         None => std::array::from_fn(|_| "-".to_owned()),
     };
-    [row.name.to_owned(), number(row.ours), value, median, min, max, row.unit.to_owned(), name]
+    [row.name.to_owned(), number(row.ours), value, median, min, max, cpu, row.unit.to_owned(), name]
 }
 
 /// Three significant digits, and thousands apart.

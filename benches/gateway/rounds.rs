@@ -1,6 +1,10 @@
 //! Runs a measure and its peer in turn, and compares them round by round: what
 //! else the machine does in the meantime meets both alike.
 
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+
 use crate::Result;
 
 /// Which of two values is the better one.
@@ -34,6 +38,35 @@ pub struct Peer {
     pub value: f64,
     /// How much better we are: more is better, 1 is equal.
     pub ratio: Spread,
+    /// The same by processor time for the same work, in the median, where that
+    /// means something. Other load on the machine shows in it the least.
+    pub cpu_ratio: Option<f64>,
+}
+
+/// What one round found.
+#[derive(Debug, Clone, Copy)]
+pub struct Sample {
+    /// In the unit of the measure.
+    pub value: f64,
+    /// Processor time of the process for the work of the round: the same work
+    /// for both.
+    pub cpu: Option<Duration>,
+}
+
+/// Measures time on the wall and on the processors.
+#[derive(Debug, Clone, Copy)]
+pub struct Stopwatch {
+    wall: Instant,
+    cpu: Duration,
+}
+
+/// What a [`Stopwatch`] measured.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Took {
+    /// On the wall.
+    pub wall: Duration,
+    /// On all processors, by all threads of the process.
+    pub cpu: Duration,
 }
 
 /// The ratios of the rounds.
@@ -67,45 +100,73 @@ impl Duel {
     pub fn run(
         &self,
         rounds: usize,
-        mut ours: impl FnMut() -> Result<f64>,
-        mut peer: impl FnMut() -> Result<f64>,
+        mut ours: impl FnMut() -> Result<Sample>,
+        mut peer: impl FnMut() -> Result<Sample>,
     ) -> Result<Row> {
-        let mut our_values = Vec::with_capacity(rounds);
-        let mut peer_values = Vec::with_capacity(rounds);
+        let mut pairs = Vec::with_capacity(rounds);
         for round in 1..=rounds {
             let ours = ours().map_err(|error| format!("{}: {error}", self.name))?;
             let peer = peer().map_err(|error| format!("{}, peer: {error}", self.name))?;
-            let ratio = self.ratio(ours, peer);
             eprintln!(
-                "{} {round}/{rounds}: {ours:.4e} {peer:.4e} {}, {ratio:.3}",
-                self.name, self.unit
+                "{} {round}/{rounds}: {:.4e} {:.4e} {}, {:.3}",
+                self.name,
+                ours.value,
+                peer.value,
+                self.unit,
+                self.ratio(ours, peer)
             );
-            our_values.push(ours);
-            peer_values.push(peer);
+            pairs.push((ours, peer));
         }
-        let ratios: Vec<f64> = our_values
+        let all = |of: fn(&(Sample, Sample)) -> f64| pairs.iter().map(of).collect::<Vec<f64>>();
+        let ratios: Vec<f64> = pairs.iter().map(|(ours, peer)| self.ratio(*ours, *peer)).collect();
+        let cpu_ratios: Option<Vec<f64>> = pairs
             .iter()
-            .zip(&peer_values)
-            .map(|(ours, peer)| self.ratio(*ours, *peer))
+            .map(|(ours, peer)| Some(peer.cpu?.as_secs_f64() / ours.cpu?.as_secs_f64()))
             .collect();
-        Ok(Row {
-            name: self.name,
-            unit: self.unit,
-            ours: median(&our_values),
-            peer: Some(Peer {
-                name: self.peer,
-                value: median(&peer_values),
-                ratio: Spread::of(&ratios),
-            }),
-        })
+        let peer = Peer {
+            name: self.peer,
+            value: median(&all(|(_, peer)| peer.value)),
+            ratio: Spread::of(&ratios),
+            cpu_ratio: cpu_ratios.as_deref().map(median),
+        };
+        let ours = median(&all(|(ours, _)| ours.value));
+        Ok(Row { name: self.name, unit: self.unit, ours, peer: Some(peer) })
     }
 
-    fn ratio(&self, ours: f64, peer: f64) -> f64 {
+    fn ratio(&self, ours: Sample, peer: Sample) -> f64 {
         match self.better {
-            Better::More => ours / peer,
-            Better::Less => peer / ours,
+            Better::More => ours.value / peer.value,
+            Better::Less => peer.value / ours.value,
         }
     }
+}
+
+impl Stopwatch {
+    /// Starts it.
+    pub fn start() -> Self {
+        Self { wall: Instant::now(), cpu: cpu_time() }
+    }
+
+    /// Reads it.
+    pub fn stop(self) -> Took {
+        Took { wall: self.wall.elapsed(), cpu: cpu_time().saturating_sub(self.cpu) }
+    }
+}
+
+impl Took {
+    /// So much was done in this time.
+    pub fn rate(self, done: f64) -> Sample {
+        Sample { value: done / self.wall.as_secs_f64(), cpu: Some(self.cpu) }
+    }
+
+    /// It was a number of calls with this typical time.
+    pub fn calls(self, typical: f64) -> Sample {
+        Sample { value: typical, cpu: Some(self.cpu) }
+    }
+}
+
+fn cpu_time() -> Duration {
+    clock_gettime(ClockId::ProcessCPUTime).try_into().unwrap_or_default()
 }
 
 impl Spread {
