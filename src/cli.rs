@@ -1,4 +1,5 @@
 //! cli (temporary)
+#[cfg(feature = "server")]
 mod serve;
 use clap::{Parser, Subcommand};
 #[derive(Parser)]
@@ -8,6 +9,7 @@ struct Cli {
 }
 #[derive(Subcommand)]
 enum Cmd {
+    #[cfg(feature = "server")]
     Serve(serve::Serve),
 }
 /// main
@@ -15,6 +17,7 @@ pub fn main() -> std::process::ExitCode {
     let cli = Cli::parse();
     let rt = tokio::runtime::Runtime::new().expect("rt");
     match cli.c {
+        #[cfg(feature = "server")]
         Cmd::Serve(s) => rt.block_on(s.run()),
     }
 }
