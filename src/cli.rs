@@ -1,23 +1,208 @@
-//! cli (temporary)
+//! The command line.
+
+mod client;
+mod example;
+mod export;
+mod filter;
+mod import;
+mod output;
+mod paths;
+mod safe;
+mod search;
 #[cfg(feature = "server")]
 mod serve;
-use clap::{Parser, Subcommand};
-#[derive(Parser)]
+mod tail;
+mod terminal;
+mod times;
+mod types;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Exit status of a command that Ctrl-C ended, as shells have it.
+const INTERRUPTED: u8 = 130;
+
+/// A gRPC audit event gateway.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
-    c: Cmd,
+    command: Command,
 }
-#[derive(Subcommand)]
-enum Cmd {
+
+#[derive(Debug, Subcommand)]
+enum Command {
     #[cfg(feature = "server")]
     Serve(serve::Serve),
+    Tail(Box<tail::Args>),
+    Search(Box<search::Args>),
+    Import(import::Args),
+    Export(export::Args),
+    Example(example::Args),
+    Types(types::Args),
 }
-/// main
-pub fn main() -> std::process::ExitCode {
-    let cli = Cli::parse();
-    let rt = tokio::runtime::Runtime::new().expect("rt");
-    match cli.c {
+
+/// A form of events outside the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Teleport's audit log: flat JSON, one event a line.
+    Teleport,
+}
+
+/// How a command ended that did what it could.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Done {
+    /// All of it.
+    All,
+    /// Not all of it; what was left out has been reported.
+    Some,
+    /// The user interrupted it.
+    Interrupted,
+}
+
+/// Why a command did not go on.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    /// The server is not there, or does not speak the protocol.
+    #[error("cannot connect to {server}: {reason}")]
+    Connect {
+        /// The URL.
+        server: String,
+        /// What went wrong, down to its cause.
+        reason: String,
+    },
+    /// The gateway cannot be reached, or refuses.
+    #[error("{}", client::told(_0))]
+    Client(#[from] crate::client::Error),
+    /// The arguments do not go together.
+    #[error("{0}")]
+    Usage(String),
+    /// A file cannot be written.
+    #[error("cannot write {file}: {error}")]
+    WriteFile {
+        /// Its name.
+        file: String,
+        /// What went wrong.
+        error: std::io::Error,
+    },
+    /// The server refused a call.
+    #[error("the server refused: {0}")]
+    Refused(String),
+    /// The import ended early.
+    #[error("stopped at {place}, which was not stored: {reason}")]
+    Stopped {
+        /// The first line that was not stored.
+        place: String,
+        /// What the server said.
+        reason: String,
+    },
+    /// A file cannot be read.
+    #[error("cannot read {file}: {error}")]
+    Read {
+        /// Its name.
+        file: String,
+        /// What went wrong.
+        error: std::io::Error,
+    },
+    /// Standard output cannot be written.
+    #[error("cannot write to standard output: {0}")]
+    Write(#[from] std::io::Error),
+    /// There is no such event type.
+    #[error(
+        "there is no event type {name:?}{}: `auditgate types` lists them",
+        nearest.map_or_else(String::new, |nearest| format!(", but there is {nearest:?}"))
+    )]
+    TypeUnknown {
+        /// What was asked for.
+        name: String,
+        /// The most similar name.
+        nearest: Option<&'static str>,
+    },
+    /// No event type was given.
+    #[error("which event type? `auditgate types` lists them")]
+    TypeMissing,
+}
+
+/// Runs the command that the arguments name.
+pub fn main() -> ExitCode {
+    /// Exit status of a command that left something out.
+    const SOME: u8 = 1;
+    /// Exit status of a command that could not be carried out; clap's, too.
+    const FAILED: u8 = 2;
+    let done = match Cli::parse().command {
         #[cfg(feature = "server")]
-        Cmd::Serve(s) => rt.block_on(s.run()),
+        Command::Serve(serve) => return block_on(serve.run()),
+        Command::Tail(args) => block_on(tail::run(*args)),
+        Command::Search(args) => block_on(search::run(*args)),
+        Command::Import(args) => block_on(import::run(args)),
+        Command::Export(args) => block_on(export::run(args)),
+        Command::Example(args) => example::run(&args),
+        Command::Types(args) => types::run(&args),
+    };
+    match done {
+        Ok(Done::All) => ExitCode::SUCCESS,
+        Ok(Done::Some) => ExitCode::from(SOME),
+        Ok(Done::Interrupted) => ExitCode::from(INTERRUPTED),
+        // Whoever reads has seen enough.
+        Err(Error::Write(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            say(&format!("error: {error}"));
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("a process can start its threads");
+    let output = runtime.block_on(future);
+    // A read of standard input that never ends must not keep the process.
+    runtime.shutdown_background();
+    output
+}
+
+/// Runs `work` until it is done or the user presses Ctrl-C.
+async fn interruptible(work: impl Future<Output = Result<Done, Error>>) -> Result<Done, Error> {
+    /// How long what was gathered may take to be written.
+    const WRITE_TIME_MAX: std::time::Duration = std::time::Duration::from_millis(500);
+    // A write to a reader who does not read holds up `work` and all that follows.
+    tokio::spawn(async {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            tokio::time::sleep(WRITE_TIME_MAX).await;
+            std::process::exit(INTERRUPTED.into());
+        }
+    });
+    tokio::select! {
+        done = work => done,
+        _ = tokio::signal::ctrl_c() => Ok(Done::Interrupted),
+    }
+}
+
+/// Writes a line to standard error. Where that is closed, nobody reads it.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{}", safe::shown_lines(text));
+}
+
+/// Writes to standard output.
+fn print(text: &str) -> Result<Done, Error> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(Done::All)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        super::Cli::command().debug_assert();
     }
 }

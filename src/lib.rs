@@ -8,8 +8,10 @@ pub mod catalog;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod client;
-#[cfg(feature = "server")]
+#[cfg(any(feature = "cli", feature = "server"))]
 pub mod event;
+#[cfg(feature = "cli")]
+pub mod example;
 #[cfg(feature = "server")]
 pub mod filter;
 #[cfg(feature = "server")]
@@ -19,11 +21,15 @@ pub mod log;
 pub mod proto;
 #[cfg(feature = "server")]
 pub mod record;
+#[cfg(feature = "cli")]
+pub mod reference;
 #[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "server")]
 pub mod service;
-#[cfg(feature = "server")]
+#[cfg(feature = "cli")]
+pub mod teleport;
+#[cfg(any(feature = "cli", feature = "server"))]
 pub mod time;
-#[cfg(feature = "server")]
+#[cfg(any(feature = "cli", feature = "server"))]
 pub mod wire;

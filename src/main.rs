@@ -1,3 +1,5 @@
+//! The command `auditgate`.
+
 fn main() -> std::process::ExitCode {
     auditgate::cli::main()
 }

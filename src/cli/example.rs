@@ -1,0 +1,24 @@
+//! `auditgate example`: a request that can be sent as it is.
+
+use super::{Done, Error, print};
+
+/// Print a filled EmitRequest of an event type, as JSON
+///
+/// Ready to be sent: `auditgate example user.login | grpcurl -plaintext -d @
+/// localhost:50051 auditgate.v1.AuditService/Emit`. All fields of the type are
+/// filled. The id and the time are left out, so that the gateway sets them and
+/// each call stores a new event.
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// The event type, such as `user.login`; `auditgate types` lists them
+    #[arg(value_name = "TYPE")]
+    event_type: Option<String>,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<Done, Error> {
+    let name = args.event_type.as_deref().ok_or(Error::TypeMissing)?;
+    let type_id = super::types::find(name)?;
+    print(&format!("{}\n", crate::example::request_json(type_id)))
+}
