@@ -1,5 +1,6 @@
 //! Generates everything that derives from `proto/`: message types, client and
 //! server, the wire-walk tables, the catalog, and the descriptor set.
+#![allow(clippy::indexing_slicing, reason = "a build script that panics fails the build")]
 
 #[path = "build/catalog.rs"]
 mod catalog;
@@ -28,13 +29,7 @@ fn main() {
 
 fn generate() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
-    let mut compiler = protox::Compiler::new([PROTO_ROOT])?;
-    compiler
-        .include_source_info(true)
-        .include_imports(true)
-        .open_files(sources(Path::new(PROTO_ROOT))?)?;
-    // Through the pool, because the plain descriptor set loses custom options.
-    let encoded = compiler.encode_file_descriptor_set();
+    let encoded = compile(&sources(Path::new(PROTO_ROOT))?)?;
     let pool = DescriptorPool::decode(encoded.as_slice())?;
 
     std::fs::write(out.join("descriptor_set.bin"), &encoded)?;
@@ -44,6 +39,16 @@ fn generate() -> Result<(), Box<dyn Error>> {
     codegen::typed(&pool, &out)?;
     codegen::retyped(&pool, &out)?;
     Ok(())
+}
+
+/// The encoded descriptor set of `files` and what they import, with comments.
+fn compile(files: &[PathBuf]) -> Result<Vec<u8>, String> {
+    // Only the debug form of the compiler's error says in which file and line.
+    let located = |error: protox::Error| format!("{error:?}");
+    let mut compiler = protox::Compiler::new([PROTO_ROOT]).map_err(located)?;
+    compiler.include_source_info(true).include_imports(true).open_files(files).map_err(located)?;
+    // The decoded form of the set would lose the custom options.
+    Ok(compiler.encode_file_descriptor_set())
 }
 
 /// The project's own proto files, in a stable order.

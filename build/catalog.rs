@@ -4,14 +4,16 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, Value};
+use prost_reflect::{DescriptorPool, DynamicMessage, ExtensionDescriptor, FieldDescriptor, Value};
 
 const EVENT: &str = "auditgate.v1.Event";
 const PAYLOAD: &str = "payload";
 const OPTION: &str = "auditgate.v1.event_type";
+/// What precedes the names of custom events in their types.
+const CUSTOM_PREFIX: &str = "custom.";
 /// Numbers below are the envelope, so that an unknown variant can be told from
 /// an unknown envelope field.
-pub const VARIANT_NUMBER_MIN: u32 = 100;
+const VARIANT_NUMBER_MIN: u32 = 100;
 
 /// One event type as its variant describes it.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,94 +62,124 @@ pub fn read(pool: &DescriptorPool) -> Result<Vec<EventType>, Refusal> {
         .find(|oneof| oneof.name() == PAYLOAD)
         .ok_or_else(|| Refusal(format!("{EVENT} has no oneof {PAYLOAD}")))?;
 
-    let mut by_name: BTreeMap<String, EventType> = BTreeMap::new();
-    for field in payload.fields() {
-        let options = field.options();
-        if !options.has_extension(&option) {
+    for field in event.fields() {
+        let number = field.number();
+        if number >= VARIANT_NUMBER_MIN && field.containing_oneof().as_ref() != Some(&payload) {
             return Err(Refusal(format!(
-                "variant {} of {EVENT} lacks the option ({OPTION})",
+                "field {} of {EVENT} has the number {number}: those from {VARIANT_NUMBER_MIN} on \
+                 are variants of {PAYLOAD}",
                 field.name()
             )));
         }
-        let described = options.get_extension(&option);
-        let described = described
-            .as_message()
-            .ok_or_else(|| Refusal(format!("option {OPTION} is not a message")))?;
-        let event_type = read_variant(&field, described)?;
-        if let Some(other) = by_name.get(&event_type.name) {
-            return Err(Refusal(format!(
-                "variants {} and {} of {EVENT} both have the type {:?}",
-                other.field_name, event_type.field_name, event_type.name
-            )));
-        }
-        by_name.insert(event_type.name.clone(), event_type);
+    }
+    let mut by_name: BTreeMap<String, EventType> = BTreeMap::new();
+    for field in payload.fields() {
+        let read = read_variant(&field, &option, &by_name)
+            .map_err(|what| Refusal(format!("variant {} of {EVENT} {what}", field.name())))?;
+        by_name.insert(read.name.clone(), read);
     }
     Ok(by_name.into_values().collect())
 }
 
-fn read_variant(field: &FieldDescriptor, described: &DynamicMessage) -> Result<EventType, Refusal> {
-    let variant = field.name();
-    let refuse = |what: String| Err(Refusal(format!("variant {variant} of {EVENT} {what}")));
+/// Reads one variant; an error says what is wrong with it. `others` are those
+/// that were read before.
+fn read_variant(
+    field: &FieldDescriptor,
+    option: &ExtensionDescriptor,
+    others: &BTreeMap<String, EventType>,
+) -> Result<EventType, String> {
+    let options = field.options();
+    if !options.has_extension(option) {
+        return Err(format!("lacks the option ({OPTION})"));
+    }
+    let described = options.get_extension(option);
+    let described =
+        described.as_message().ok_or_else(|| format!("has a ({OPTION}) that is not a message"))?;
     let name = text(described, "type");
-    if name.is_empty() {
-        return refuse("has an empty type".into());
+    if let Some(other) = others.get(&name) {
+        return Err(format!("has the type {name:?}, as {} has", other.field_name));
     }
-    let follows = name.replace(['.', '-'], "_");
-    if variant != follows {
-        return refuse(format!("has the type {name:?}: its name must be {follows}"));
-    }
-    let kind = field.kind();
-    let Some(message) = kind.as_message() else {
-        return refuse("is not a message".into());
-    };
-    let plain = upper_camel(&follows);
-    if !message.name().starts_with(&plain) {
-        return refuse(format!(
-            "has the message {}: its name must be {plain}, with a suffix only if that is taken",
-            message.name()
-        ));
-    }
+    check_name(&name, field.name())?;
     if field.number() < VARIANT_NUMBER_MIN {
-        return refuse(format!(
+        return Err(format!(
             "has the number {}: variants begin at {VARIANT_NUMBER_MIN}",
             field.number()
         ));
     }
     let event_type = EventType {
-        field_name: variant.to_owned(),
+        name,
+        field_name: field.name().to_owned(),
         number: field.number(),
-        message: message.name().to_owned(),
+        message: message_name(field)?,
         category: number(described, "category"),
         severity: number(described, "severity"),
         description: text(described, "description"),
         codes: codes(described),
-        name,
     };
     if event_type.category == 0 {
-        return refuse("has no category".into());
+        return Err("has no category".into());
     }
     if event_type.severity == 0 {
-        return refuse("has no severity".into());
+        return Err("has no severity".into());
     }
     if event_type.description.is_empty() {
-        return refuse("has no description".into());
+        return Err("has no description".into());
     }
-    for (position, code) in event_type.codes.iter().enumerate() {
+    check_codes(&event_type.codes)?;
+    Ok(event_type)
+}
+
+fn check_name(name: &str, variant: &str) -> Result<(), String> {
+    if name.is_empty() {
+        return Err("has an empty type".into());
+    }
+    if name.starts_with(CUSTOM_PREFIX) {
+        return Err(format!(
+            "has the type {name:?}: {CUSTOM_PREFIX} is for names that emitters give"
+        ));
+    }
+    let follows = name.replace(['.', '-'], "_");
+    if variant != follows {
+        return Err(format!("has the type {name:?}: its name must be {follows}"));
+    }
+    Ok(())
+}
+
+/// Name of the variant's message, which must follow from that of the variant.
+fn message_name(field: &FieldDescriptor) -> Result<String, String> {
+    let kind = field.kind();
+    let message = kind.as_message().ok_or("is not a message")?;
+    let plain = upper_camel(field.name());
+    let full_name = format!("{}.{plain}", message.package_name());
+    let pool = message.parent_pool();
+    let taken = pool.get_message_by_name(&full_name).is_some()
+        || pool.get_enum_by_name(&full_name).is_some();
+    if message.name() == plain || (taken && message.name().starts_with(&plain)) {
+        return Ok(message.name().to_owned());
+    }
+    Err(format!(
+        "has the message {}: its name must be {plain}, with a suffix only if that is taken",
+        message.name()
+    ))
+}
+
+fn check_codes(codes: &[Code]) -> Result<(), String> {
+    for (position, code) in codes.iter().enumerate() {
         if code.code.is_empty()
             || code.result == 0
             || code.severity == 0
             || code.description.is_empty()
         {
-            return refuse(format!(
+            return Err(format!(
                 "has a code {:?} without all of code, result, severity and description",
                 code.code
             ));
         }
-        if event_type.codes.iter().take(position).any(|other| other.code == code.code) {
-            return refuse(format!("has the code {:?} twice", code.code));
+        if codes.iter().take(position).any(|other| other.code == code.code) {
+            return Err(format!("has the code {:?} twice", code.code));
         }
     }
-    Ok(event_type)
+    Ok(())
 }
 
 fn codes(described: &DynamicMessage) -> Vec<Code> {
@@ -175,7 +207,7 @@ fn number(message: &DynamicMessage, field: &str) -> i32 {
 }
 
 /// `user_login` as `UserLogin`.
-pub fn upper_camel(snake: &str) -> String {
+fn upper_camel(snake: &str) -> String {
     let mut camel = String::with_capacity(snake.len());
     for part in snake.split('_') {
         let mut letters = part.chars();
@@ -189,7 +221,10 @@ pub fn upper_camel(snake: &str) -> String {
 /// the order of their names, and the exhaustive map from variant to type.
 pub fn source(types: &[EventType]) -> String {
     let mut out = String::new();
-    let _ = writeln!(out, "pub static EVENT_TYPES: &[EventType] = &[");
+    let _ = writeln!(
+        out,
+        "/// All event types, in the order of their names.\npub static EVENT_TYPES: &[EventType] = &["
+    );
     for event_type in types {
         let codes: String = event_type
             .codes

@@ -10,7 +10,8 @@ use prost_types::FileDescriptorSet;
 
 use crate::retype;
 
-const PACKAGE: &str = "auditgate.v1";
+/// The package of the protocol.
+pub const PACKAGE: &str = "auditgate.v1";
 const SERVICE: &str = "auditgate.v1.AuditService";
 /// Codec of the server: requests arrive as the bytes that they are, and
 /// responses leave as bytes, so that refusals and fan-out are the handler's.
@@ -81,7 +82,7 @@ fn service(pool: &DescriptorPool) -> Result<tonic_build::manual::Service, Box<dy
 
 /// `GetRecord` as `get_record`.
 fn snake(camel: &str) -> String {
-    let mut snake = String::with_capacity(camel.len() + 4);
+    let mut snake = String::new();
     for (position, letter) in camel.char_indices() {
         if letter.is_ascii_uppercase() && position > 0 {
             snake.push('_');

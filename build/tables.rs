@@ -1,7 +1,7 @@
 //! Writes the tables by which `wire.rs` walks encoded messages: one entry for
-//! each message reachable from the service, with its fields sorted by number.
+//! each message reachable from a record, with its fields sorted by number.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Write as _;
 
@@ -16,13 +16,13 @@ pub fn source(pool: &DescriptorPool) -> Result<String, Box<dyn Error>> {
     let mut messages = BTreeMap::new();
     let mut enums = BTreeMap::new();
     reach(&root, &mut messages, &mut enums);
-    let message_index: BTreeMap<&str, usize> =
-        messages.keys().enumerate().map(|(index, name)| (name.as_str(), index)).collect();
-    let enum_index: BTreeMap<&str, usize> =
-        enums.keys().enumerate().map(|(index, name)| (name.as_str(), index)).collect();
+    let positions = Positions { messages: positions(&messages), enums: positions(&enums) };
 
     let mut out = String::new();
-    let _ = writeln!(out, "pub static MESSAGES: &[Message] = &[");
+    let _ = writeln!(
+        out,
+        "/// Every message of a record, in the order of their names.\npub static MESSAGES: &[Message] = &["
+    );
     for message in messages.values() {
         let _ = writeln!(
             out,
@@ -33,30 +33,27 @@ pub fn source(pool: &DescriptorPool) -> Result<String, Box<dyn Error>> {
         let mut fields: Vec<_> = message.fields().collect();
         fields.sort_by_key(FieldDescriptor::number);
         for field in fields {
-            let kind = match field.kind() {
-                Kind::Message(inner) => {
-                    format!("Message(MessageId({}))", message_index[inner.full_name()])
-                }
-                Kind::Enum(inner) => format!("Enum(EnumId({}))", enum_index[inner.full_name()]),
-                scalar => scalar_name(&scalar).to_owned(),
-            };
             let oneof = field
                 .containing_oneof()
                 .filter(|oneof| !oneof.is_synthetic())
                 .map(|oneof| oneof.name().to_owned());
             let _ = writeln!(
                 out,
-                "        Field {{ number: {}, name: {:?}, json_name: {:?}, kind: Kind::{kind}, repeated: {}, presence: {}, oneof: {oneof:?} }},",
+                "        Field {{ number: {}, name: {:?}, json_name: {:?}, kind: Kind::{}, repeated: {}, presence: {}, oneof: {oneof:?} }},",
                 field.number(),
                 field.name(),
                 field.json_name(),
+                positions.kind(&field.kind()),
                 field.is_list() || field.is_map(),
                 field.supports_presence(),
             );
         }
         let _ = writeln!(out, "    ] }},");
     }
-    let _ = writeln!(out, "];\n\npub static ENUMS: &[Enum] = &[");
+    let _ = writeln!(
+        out,
+        "];\n\n/// Every enum of a record, in the order of their names.\npub static ENUMS: &[Enum] = &["
+    );
     for found in enums.values() {
         let values: String = found
             .values()
@@ -75,8 +72,11 @@ pub fn source(pool: &DescriptorPool) -> Result<String, Box<dyn Error>> {
         ("TIMESTAMP", "google.protobuf.Timestamp"),
         ("DURATION", "google.protobuf.Duration"),
         ("VALUE", "google.protobuf.Value"),
+        ("STRUCT", "google.protobuf.Struct"),
+        ("LIST_VALUE", "google.protobuf.ListValue"),
     ] {
-        let index = message_index
+        let index = positions
+            .messages
             .get(name)
             .ok_or_else(|| format!("message {name} is not reachable from {ROOT}"))?;
         let _ =
@@ -93,12 +93,9 @@ fn reach(
     if messages.insert(message.full_name().to_owned(), message.clone()).is_some() {
         return;
     }
-    let mut inner = BTreeSet::new();
     for field in message.fields() {
         match field.kind() {
-            Kind::Message(found) if inner.insert(found.full_name().to_owned()) => {
-                reach(&found, messages, enums)
-            }
+            Kind::Message(found) => reach(&found, messages, enums),
             Kind::Enum(found) => {
                 enums.insert(found.full_name().to_owned(), found);
             }
@@ -107,23 +104,45 @@ fn reach(
     }
 }
 
-fn scalar_name(kind: &Kind) -> &'static str {
-    match kind {
-        Kind::Double => "Double",
-        Kind::Float => "Float",
-        Kind::Int32 => "Int32",
-        Kind::Int64 => "Int64",
-        Kind::Uint32 => "Uint32",
-        Kind::Uint64 => "Uint64",
-        Kind::Sint32 => "Sint32",
-        Kind::Sint64 => "Sint64",
-        Kind::Fixed32 => "Fixed32",
-        Kind::Fixed64 => "Fixed64",
-        Kind::Sfixed32 => "Sfixed32",
-        Kind::Sfixed64 => "Sfixed64",
-        Kind::Bool => "Bool",
-        Kind::String => "String",
-        Kind::Bytes => "Bytes",
-        Kind::Message(_) | Kind::Enum(_) => unreachable!("handled by the caller"),
+/// Where each message and enum stands in the tables, by full name.
+struct Positions<'a> {
+    messages: BTreeMap<&'a str, usize>,
+    enums: BTreeMap<&'a str, usize>,
+}
+
+fn positions<T>(named: &BTreeMap<String, T>) -> BTreeMap<&str, usize> {
+    named.keys().enumerate().map(|(position, name)| (name.as_str(), position)).collect()
+}
+
+impl Positions<'_> {
+    /// The variant of `Kind` in `wire/tables.rs` that stands for `kind`.
+    fn kind(&self, kind: &Kind) -> String {
+        const REACHED: &str = "the walk reached every message and enum that a field has";
+        let scalar = match kind {
+            Kind::Message(inner) => {
+                let position = self.messages.get(inner.full_name()).expect(REACHED);
+                return format!("Message(MessageId({position}))");
+            }
+            Kind::Enum(inner) => {
+                let position = self.enums.get(inner.full_name()).expect(REACHED);
+                return format!("Enum(EnumId({position}))");
+            }
+            Kind::Double => "Double",
+            Kind::Float => "Float",
+            Kind::Int32 => "Int32",
+            Kind::Int64 => "Int64",
+            Kind::Uint32 => "Uint32",
+            Kind::Uint64 => "Uint64",
+            Kind::Sint32 => "Sint32",
+            Kind::Sint64 => "Sint64",
+            Kind::Fixed32 => "Fixed32",
+            Kind::Fixed64 => "Fixed64",
+            Kind::Sfixed32 => "Sfixed32",
+            Kind::Sfixed64 => "Sfixed64",
+            Kind::Bool => "Bool",
+            Kind::String => "String",
+            Kind::Bytes => "Bytes",
+        };
+        scalar.to_owned()
     }
 }

@@ -35,7 +35,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     #[cfg(feature = "server")]
-    Serve(serve::Serve),
+    Serve(serve::Args),
     Tail(Box<tail::Args>),
     Search(Box<search::Args>),
     Import(import::Args),
@@ -87,6 +87,10 @@ enum Error {
         /// What went wrong.
         error: std::io::Error,
     },
+    /// The gateway cannot start.
+    #[cfg(feature = "server")]
+    #[error("{0}")]
+    Serve(std::io::Error),
     /// The server refused a call.
     #[error("the server refused: {0}")]
     Refused(String),
@@ -133,7 +137,7 @@ pub fn main() -> ExitCode {
     const FAILED: u8 = 2;
     let done = match Cli::parse().command {
         #[cfg(feature = "server")]
-        Command::Serve(serve) => return block_on(serve.run()),
+        Command::Serve(args) => block_on(serve::run(args)),
         Command::Tail(args) => block_on(tail::run(*args)),
         Command::Search(args) => block_on(search::run(*args)),
         Command::Import(args) => block_on(import::run(args)),

@@ -1,50 +1,252 @@
-//! stand-in until the filter branch lands
+//! Filters: which records Subscribe, Search and CountRecords return.
+//!
+//! A [`Filter`] is compiled once a request. An index narrows the log by its
+//! [`Selection`], [`Filter::columns`] looks at what the index keeps of each
+//! record, and [`Filter::record`] has the final word.
+
+mod address;
+mod error;
+mod expression;
+mod glob;
+mod text;
+mod types;
+mod values;
+
 use crate::catalog::TypeId;
 use crate::proto::pb;
-use crate::record::Columns;
-#[derive(Debug, thiserror::Error)]
-#[error("no")]
-pub struct Error;
-impl Error {
-    pub fn field(&self) -> String {
-        String::new()
-    }
+use crate::record::{self, Columns, Record};
+
+use address::Blocks;
+use expression::Expression;
+use text::Text;
+use types::Types;
+use values::{Labels, Values};
+
+pub use error::Error;
+pub use expression::{
+    BYTES_MAX as EXPRESSION_BYTES_MAX, COST_MAX as EXPRESSION_COST_MAX,
+    DEPTH_MAX as EXPRESSION_DEPTH_MAX, NESTING_MAX as EXPRESSION_NESTING_MAX,
+    PATTERNS_MAX as EXPRESSION_PATTERNS_MAX, Position, STEPS_MAX as EXPRESSION_STEPS_MAX,
+};
+pub use types::TYPE_BYTES_MAX;
+
+/// Most values of one field.
+pub const VALUES_MAX: usize = 1_000;
+/// Most labels.
+pub const LABELS_MAX: usize = 64;
+/// Longest value of a field, in bytes, where the field does not say otherwise.
+pub const VALUE_BYTES_MAX: usize = 1_024;
+/// Longest text to search for, in bytes.
+pub const TEXT_BYTES_MAX: usize = 4_096;
+
+/// A compiled filter.
+#[derive(Debug)]
+pub struct Filter {
+    types: Types,
+    min_severity: u8,
+    codes: Values,
+    users: Values,
+    session_ids: Values,
+    server_ids: Values,
+    cluster_names: Values,
+    sources: Values,
+    remote_addresses: Blocks,
+    labels: Labels,
+    text: Option<Text>,
+    expression: Option<Expression>,
+    selection: Selection,
+    /// Some field is about what only the record tells.
+    needs_record: bool,
 }
-pub enum Verdict {
-    No,
-    Unsure,
-    Yes,
-}
-pub enum Outcome {
-    Match,
-    NoMatch,
-    ExpressionFailed,
-}
-#[derive(Default)]
+
+/// What a columnar index can narrow by. `None` is not narrowed; keys are those
+/// of [`record::key`], sorted, without repeats. A record that the filter matches
+/// is never left out; others may be let in.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Selection {
+    /// Event types. Custom events are one type here.
     pub types: Option<Vec<TypeId>>,
+    /// Users; either column may hold them, user or impersonator.
     pub users: Option<Vec<u32>>,
+    /// Session ids.
     pub sessions: Option<Vec<u32>>,
+    /// Server ids.
     pub servers: Option<Vec<u32>>,
+    /// Numbers of `auditgate.v1.Result`.
     pub results: Option<Vec<u8>>,
 }
-pub struct Filter {
-    s: Selection,
+
+/// What the columns say of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It does not match.
+    No,
+    /// It may match: ask [`Filter::record`].
+    Unsure,
+    /// It matches.
+    Yes,
 }
+
+/// Whether a record matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It does.
+    Match,
+    /// It does not.
+    NoMatch,
+    /// It does not, since the expression fails on it.
+    ExpressionFailed,
+}
+
 impl Filter {
-    pub fn compile(_f: &pb::Filter) -> Result<Filter, Error> {
-        Ok(Filter { s: Selection::default() })
+    /// Checks and compiles a filter.
+    ///
+    /// # Errors
+    /// The first fault found, with the field to blame.
+    pub fn compile(filter: &pb::Filter) -> Result<Self, Error> {
+        let types = Types::compile(filter)?;
+        let min_severity = min_severity(filter.min_severity)?;
+        let results = results(&filter.results)?;
+        let users = Values::compile("users", &filter.users)?;
+        let session_ids = Values::compile("session_ids", &filter.session_ids)?;
+        let server_ids = Values::compile("server_ids", &filter.server_ids)?;
+        let mut compiled = Self {
+            selection: Selection {
+                types: types.selection(),
+                users: users.keys(record::key),
+                sessions: session_ids.keys(record::key),
+                servers: server_ids.keys(record::key),
+                results,
+            },
+            types,
+            min_severity,
+            codes: Values::compile("codes", &filter.codes)?,
+            users,
+            session_ids,
+            server_ids,
+            cluster_names: Values::compile("cluster_names", &filter.cluster_names)?,
+            sources: Values::compile("sources", &filter.sources)?,
+            remote_addresses: Blocks::compile("remote_addresses", &filter.remote_addresses)?,
+            labels: Labels::compile(&filter.labels)?,
+            text: Text::compile(&filter.text)?,
+            expression: Expression::compile(&filter.expression)?,
+            needs_record: false,
+        };
+        compiled.needs_record = compiled.needs_envelope()
+            || !compiled.labels.is_any()
+            || compiled.text.is_some()
+            || compiled.expression.is_some();
+        Ok(compiled)
     }
+
+    /// Whether every record matches.
     pub fn matches_all(&self) -> bool {
-        true
+        !self.needs_record
+            && self.types.is_all()
+            && self.min_severity == pb::Severity::Unspecified as u8
+            && self.selection.results.is_none()
     }
+
+    /// What the columnar index can narrow by.
     pub fn selection(&self) -> &Selection {
-        &self.s
+        &self.selection
     }
-    pub fn columns(&self, _c: &Columns) -> Verdict {
-        Verdict::Yes
+
+    /// First look, at the columns only.
+    pub fn columns(&self, columns: &Columns) -> Verdict {
+        let selected = |wanted: &Option<Vec<u32>>, keys: &[u32]| {
+            wanted
+                .as_ref()
+                .is_none_or(|wanted| keys.iter().any(|key| wanted.binary_search(key).is_ok()))
+        };
+        let of_type = self.types.verdict(columns.type_id);
+        if of_type == Verdict::No
+            || !self.assessment_matches(columns.severity, columns.result)
+            || !selected(&self.selection.users, &[columns.user, columns.impersonator])
+            || !selected(&self.selection.sessions, &[columns.session])
+            || !selected(&self.selection.servers, &[columns.server])
+        {
+            Verdict::No
+        } else if self.needs_record {
+            Verdict::Unsure
+        } else {
+            of_type
+        }
     }
-    pub fn record(&self, _r: &[u8]) -> Outcome {
-        Outcome::Match
+
+    /// The final word on an encoded record, which an event's frame holds. Looks
+    /// at everything, whatever [`Filter::columns`] said.
+    pub fn record(&self, record: &[u8]) -> Outcome {
+        let record = Record::read(record);
+        let fields_match = self.types.matches(record.type_name)
+            && self.assessment_matches(record.severity, record.result)
+            && (!self.needs_envelope() || self.envelope_matches(&record))
+            && self.labels.match_event(record.event)
+            && self.text.as_ref().is_none_or(|text| text.matches_event(record.event));
+        match &self.expression {
+            _ if !fields_match => Outcome::NoMatch,
+            None => Outcome::Match,
+            Some(expression) => match expression.matches(&record) {
+                Ok(true) => Outcome::Match,
+                Ok(false) => Outcome::NoMatch,
+                Err(expression::Failed) => Outcome::ExpressionFailed,
+            },
+        }
+    }
+
+    fn assessment_matches(&self, severity: u8, result: u8) -> bool {
+        severity >= self.min_severity
+            && self.selection.results.as_ref().is_none_or(|results| results.contains(&result))
+    }
+
+    fn needs_envelope(&self) -> bool {
+        let values = [
+            &self.codes,
+            &self.users,
+            &self.session_ids,
+            &self.server_ids,
+            &self.cluster_names,
+            &self.sources,
+        ];
+        !values.iter().all(|values| values.is_any()) || !self.remote_addresses.is_any()
+    }
+
+    fn envelope_matches(&self, record: &Record<'_>) -> bool {
+        let envelope = record.envelope();
+        (self.users.matches(envelope.user) || self.users.matches(envelope.impersonator))
+            && self.session_ids.matches(envelope.session_id)
+            && self.server_ids.matches(envelope.server_id)
+            && self.codes.matches(envelope.code)
+            && self.cluster_names.matches(envelope.cluster_name)
+            && self.sources.matches(envelope.source)
+            && self.remote_addresses.matches(envelope.remote_address)
     }
 }
+
+fn min_severity(number: i32) -> Result<u8, Error> {
+    match pb::Severity::try_from(number) {
+        Ok(severity) => Ok(severity as u8),
+        Err(_) => {
+            Err(Error::EnumUnknown { field: "min_severity".to_owned(), number, of: "severity" })
+        }
+    }
+}
+
+fn results(numbers: &[i32]) -> Result<Option<Vec<u8>>, Error> {
+    values::check_count("results", numbers.len())?;
+    let mut results = Vec::new();
+    for (position, number) in numbers.iter().enumerate() {
+        let result = pb::Result::try_from(*number).map_err(|_| Error::EnumUnknown {
+            field: values::path("results", position),
+            number: *number,
+            of: "result",
+        })?;
+        results.push(result as u8);
+    }
+    results.sort_unstable();
+    results.dedup();
+    Ok((!results.is_empty()).then_some(results))
+}
+
+#[cfg(test)]
+mod tests;

@@ -10,8 +10,8 @@ mod tables;
 mod validate;
 
 pub use tables::{
-    DURATION, ENUMS, EVENT, Enum, EnumId, Field, Kind, MESSAGES, Message, MessageId, RECORD,
-    TIMESTAMP, VALUE,
+    DURATION, ENUMS, EVENT, Enum, EnumId, Field, Kind, LIST_VALUE, MESSAGES, Message, MessageId,
+    RECORD, STRUCT, TIMESTAMP, VALUE,
 };
 pub use validate::{DEPTH_MAX, Error, Fault, seconds_and_nanos, validate};
 

@@ -3,84 +3,74 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
-use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::{Done, Error, say};
 use crate::log::{BYTES_MIN, Bounds, RING_RECORDS};
 use crate::server::{Config, DRAIN_TIME_MAX, Gateway, LISTEN};
 
-/// Exit status where the gateway cannot start.
-const CANNOT_START: u8 = 2;
-
-/// Run the gateway, with its log in memory.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  auditgate serve
-  auditgate serve --listen 127.0.0.1:0 --port-file /tmp/auditgate.port
-  auditgate serve --ring-bytes 1GiB --ring-records 4000000
-
-SIGTERM and Ctrl-C stop the gateway: streams end with a cursor, calls that run
-are finished, within 10 seconds. A second signal stops it at once.")]
-pub struct Serve {
-    /// Address to listen on; port 0 takes a free port.
+/// Run the gateway, with its log in memory
+///
+/// SIGTERM and Ctrl-C stop it: streams end with a cursor, calls that run are
+/// finished, within 10 seconds. A second signal stops it at once.
+///
+/// Examples:
+///   auditgate serve
+///   auditgate serve --listen 127.0.0.1:0 --port-file /tmp/auditgate.port
+///   auditgate serve --ring-bytes 1GiB --ring-records 4000000
+///
+/// Exit status: 0 if it was stopped by a signal; 2 if it cannot start.
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// Address to listen on; port 0 takes a free port
     #[arg(long, value_name = "ADDR", default_value = LISTEN, env = "AUDITGATE_LISTEN")]
     listen: SocketAddr,
 
-    /// Write the port to this file once the gateway listens.
+    /// Write the port to this file once the gateway listens
     #[arg(long, value_name = "FILE", env = "AUDITGATE_PORT_FILE")]
     port_file: Option<PathBuf>,
 
     /// The most memory that the ring takes, index included: bytes, or with a
-    /// suffix KiB, MiB or GiB. At least 1MiB.
+    /// suffix KiB, MiB or GiB; at least 1MiB
     #[arg(long, value_name = "BYTES", default_value = "256MiB", value_parser = parse_bytes, env = "AUDITGATE_RING_BYTES")]
     ring_bytes: usize,
 
-    /// The most records that the ring keeps.
+    /// The most records that the ring keeps
     #[arg(long, value_name = "COUNT", default_value_t = RING_RECORDS, value_parser = parse_records, env = "AUDITGATE_RING_RECORDS")]
     ring_records: usize,
 }
 
-impl Serve {
-    /// Runs until a signal comes.
-    pub async fn run(self) -> ExitCode {
-        match self.serve().await {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("auditgate: {error}");
-                ExitCode::from(CANNOT_START)
-            }
-        }
-    }
+/// Runs until a signal comes.
+pub async fn run(args: Args) -> Result<Done, Error> {
+    serve(args).await.map_err(Error::Serve)
+}
 
-    async fn serve(self) -> io::Result<()> {
-        // Before anyone can know that the gateway runs: a signal that comes
-        // right after must stop it in order.
-        let mut signals = Signals::new()?;
-        let ring = Bounds { bytes: self.ring_bytes, records: self.ring_records };
-        let config = Config { listen: self.listen, ring, ..Config::default() };
-        let gateway = Gateway::start(config)
-            .await
-            .map_err(|error| with_context(error, format!("cannot listen on {}", self.listen)))?;
-        let address = gateway.address();
-        if let Some(file) = &self.port_file {
-            write_port(file, address.port())
-                .map_err(|error| with_context(error, format!("cannot write {}", file.display())))?;
-        }
-        greet(address, ring);
-
-        let name = signals.next().await;
-        eprintln!(
-            "auditgate: {name}, stopping (at most {} s; once more to stop at once)",
-            DRAIN_TIME_MAX.as_secs()
-        );
-        tokio::select! {
-            () = gateway.stop() => eprintln!("auditgate: stopped"),
-            _ = signals.next() => eprintln!("auditgate: stopped at once"),
-        }
-        Ok(())
+async fn serve(args: Args) -> io::Result<Done> {
+    // Before anyone can know that the gateway runs: a signal that comes right
+    // after must stop it in order.
+    let mut signals = Signals::new()?;
+    let ring = Bounds { bytes: args.ring_bytes, records: args.ring_records };
+    let config = Config { listen: args.listen, ring, ..Config::default() };
+    let gateway = Gateway::start(config)
+        .await
+        .map_err(|error| with_context(error, format!("cannot listen on {}", args.listen)))?;
+    let address = gateway.address();
+    if let Some(file) = &args.port_file {
+        write_port(file, address.port())
+            .map_err(|error| with_context(error, format!("cannot write {}", file.display())))?;
     }
+    greet(address, ring);
+
+    let name = signals.next().await;
+    let seconds = DRAIN_TIME_MAX.as_secs();
+    say(&format!("{name}: stopping, within {seconds} s; once more to stop at once"));
+    tokio::select! {
+        () = gateway.stop() => say("stopped"),
+        _ = signals.next() => say("stopped at once"),
+    }
+    Ok(Done::All)
 }
 
 /// SIGTERM and SIGINT.
@@ -106,7 +96,7 @@ impl Signals {
 }
 
 fn greet(address: SocketAddr, ring: Bounds) {
-    eprintln!(
+    say(&format!(
         "auditgate {version} listens on {address}, without TLS or authentication
 keeps in memory the newest {records} records within {mib} MiB; they are gone when it stops
 
@@ -118,7 +108,7 @@ try it in another terminal:
         records = ring.records,
         mib = ring.bytes / (1024 * 1024),
         service = crate::service::NAME,
-    );
+    ));
 }
 
 /// Whoever waits for the file finds it complete: it is written beside and then

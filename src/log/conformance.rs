@@ -1,1 +1,323 @@
-//! x
+//! What every kind of log must do: one suite, run against each of them.
+//!
+//! A kind of log runs it by `conformance!(name, open)`, where `open` makes an
+//! empty log with the bounds given.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use prost::Message as _;
+
+use crate::event::Event;
+use crate::log::{Bounds, Error, Log, Placed};
+use crate::proto::pb;
+use crate::proto::pb::event::Payload;
+use crate::record::{Draft, Record, Sequence};
+use crate::time::Time;
+
+macro_rules! conformance {
+    ($name:ident, $open:expr) => {
+        mod $name {
+            use super::*;
+
+            conformance!(@each $open,
+                sequences_are_gapless_from_one,
+                a_receipt_means_readable,
+                accept_times_never_decrease,
+                a_conflict_in_a_batch_stores_nothing,
+                a_repeat_gets_the_first_receipt,
+                a_repeat_within_a_batch_gets_the_first_receipt,
+                the_order_of_fields_makes_no_other_content,
+                a_conflict_within_a_batch_is_noticed,
+                the_same_id_of_another_principal_is_another_event,
+                checking_stores_nothing,
+                records_are_found_by_id,
+                the_oldest_go_when_there_are_too_many,
+                the_oldest_go_when_they_are_too_large,
+                a_batch_that_the_log_cannot_keep_is_refused,
+                a_record_larger_than_a_segment_is_kept,
+                an_evicted_id_may_come_again,
+                appending_is_announced,
+                appends_at_once_are_each_stored_once,
+            );
+        }
+    };
+    (@each $open:expr, $($test:ident),+ $(,)?) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test($open).await;
+            }
+        )+
+    };
+}
+
+conformance!(memory, |bounds| Arc::new(crate::log::MemoryLog::new(bounds)));
+
+const ROOMY: Bounds = Bounds { bytes: 64 * 1024 * 1024, records: 100_000 };
+
+fn event(id: &str, command: &str) -> pb::Event {
+    pb::Event {
+        id: Some(id.into()),
+        time: Some(Time(1_000_000_000).timestamp()),
+        user: Some(pb::User { name: Some("alice".into()), ..Default::default() }),
+        payload: Some(Payload::Exec(pb::Exec {
+            command: Some(pb::Command { line: Some(command.into()), ..Default::default() }),
+            ..Default::default()
+        })),
+        ..Default::default()
+    }
+}
+
+fn draft_of(bytes: Vec<u8>, principal: &str) -> Draft {
+    let event = Event::check(bytes.into(), Time::now(), 4 * 1024 * 1024).expect("valid");
+    Draft::new(event, &pb::Emitter { principal: principal.into(), peer: String::new() })
+}
+
+fn draft(id: &str, command: &str) -> Draft {
+    draft_of(event(id, command).encode_to_vec(), "")
+}
+
+async fn append(log: &Arc<dyn Log>, drafts: Vec<Draft>) -> Vec<Placed> {
+    log.append(drafts, true).await.expect("acceptable")
+}
+
+/// Everything that is kept: sequence, accept time and event id.
+async fn read_all(log: &Arc<dyn Log>) -> Vec<(Sequence, Time, String)> {
+    let extent = log.extent();
+    let mut next = extent.first;
+    let mut all = Vec::new();
+    while next <= extent.last {
+        let segment = log.segment(next).await.expect("readable").expect("kept");
+        let view = segment.view(extent.last);
+        for position in view.position(next)..view.len() {
+            let record: Record<'_> = view.record(position);
+            let id = record.envelope().id.unwrap_or_default().to_owned();
+            all.push((record.sequence, record.accept_time, id));
+        }
+        next = view.sequence(view.len());
+    }
+    all
+}
+
+async fn sequences_are_gapless_from_one(open: impl Fn(Bounds) -> Arc<dyn Log>) {
+    let log = open(ROOMY);
+    assert_eq!(log.extent().records(), 0);
+    assert_eq!((log.extent().first, log.extent().last), (Sequence(1), Sequence(0)));
+    for round in 0..50_u64 {
+        let drafts = (0..=round % 3).map(|n| draft(&format!("{round}-{n}"), "ls")).collect();
+        append(&log, drafts).await;
+    }
+    let sequences: Vec<u64> =
+        read_all(&log).await.iter().map(|(sequence, ..)| sequence.0).collect();
+    assert_eq!(sequences, (1..=log.extent().last.0).collect::<Vec<_>>());
+    assert_eq!(log.extent().records(), sequences.len() as u64);
+}
+
+async fn a_receipt_means_readable(open: impl Fn(Bounds) -> Arc<dyn Log>) {
+    let log = open(ROOMY);
+    for number in 0..300 {
+        let id = number.to_string();
+        let [placed] = append(&log, vec![draft(&id, "ls")]).await[..] else {
+            panic!("one receipt")
+        };
+        let segment = log.segment(placed.sequence).await.expect("readable").expect("kept");
+        let view = segment.view(log.extent().last);
+        let record = view.record(view.position(placed.sequence));
+        assert_eq!(record.envelope().id, Some(id.as_str()));
+        assert_eq!(Some(record.accept_time), placed.accept_time);
+    }
+}
+
+async fn accept_times_never_decrease(open: impl Fn(Bounds) -> Arc<dyn Log>) {
+    let log = open(ROOMY);
+    for number in 0..300 {
+        append(&log, vec![draft(&number.to_string(), "ls")]).await;
+    }
+    let all = read_all(&log).await;
+    assert!(all.is_sorted_by_key(|(_, accept_time, _)| *accept_time));
+}
+
+async fn a_conflict_in_a_batch_stores_nothing(open: impl Fn(Bounds) -> Arc<dyn Log>) {
+    let log = open(ROOMY);
+    append(&log, vec![draft("a", "ls")]).await;
+    let refused =
+        log.append(vec![draft("b", "ls"), draft("a", "rm"), draft("c", "ls")], true).await;
+    let wanted = Error::Conflict { position: 1, id: "a".into(), sequence: Some(Sequence(1)) };
+    assert_eq!(refused, Err(wanted));
+    assert_eq!(log.extent().last, Sequence(1));
+    assert_eq!(append(&log, vec![draft("b", "other")]).await[0].sequence, Sequence(2));
+}
+
+async fn a_repeat_gets_the_first_receipt(open: impl Fn(Bounds) -> Arc<dyn Log>) {
+    let log = open(ROOMY);
+    let first = append(&log, vec![draft("a", "ls")]).await[0];
+    append(&log, vec![draft("b", "ls")]).await;
+    let again = append(&log, vec![draft("c", "ls"), draft("a", "ls")]).await;
+    assert_eq!(again[0].sequence, Sequence(3));
+    assert_eq!(again[1], Placed { duplicate: true, ..first });
+    assert_eq!(log.extent().last, Sequence(3));
+}
+
+async fn a_repeat_within_a_batch_gets_the_first_receipt(open: impl Fn(Bounds) -> Arc<dyn Log>) {
+    let log = open(ROOMY);
+    let placed = append(&log, vec![draft("a", "ls"), draft("b", "ls"), draft("a", "ls")]).await;
+    assert_eq!(placed[2], Placed { duplicate: true, ..placed[0] });
+    assert_eq!(log.extent().last, Sequence(2));
+}
+
+async fn the_order_of_fields_makes_no_other_content(open: impl Fn(Bounds) -> Arc<dyn Log>) {
+    let log = open(ROOMY);
+    append(&log, vec![draft("a", "ls")]).await;
+    // The same event, its id encoded last.
+    let mut bytes = pb::Event { id: None, ..event("a", "ls") }.encode_to_vec();
+    bytes.extend_from_slice(
+        &pb::Event { id: Some("a".into()), ..Default::default() }.encode_to_vec(),
+    );
+    assert_ne!(bytes, event("a", "ls").encode_to_vec());
+    let placed = append(&log, vec![draft_of(bytes, "")]).await;
+    assert!(placed[0].duplicate);
+    assert_eq!(log.extent().last, Sequence(1));
+}
+
+async fn a_conflict_within_a_batch_is_noticed(open: impl Fn(Bounds) -> Arc<dyn Log>) {
+    let log = open(ROOMY);
+    let refused = log.append(vec![draft("a", "ls"), draft("a", "rm")], true).await;
+    assert_eq!(refused, Err(Error::Conflict { position: 1, id: "a".into(), sequence: None }));
+    assert_eq!(log.extent().last, Sequence(0));
+}
+
+async fn the_same_id_of_another_principal_is_another_event(open: impl Fn(Bounds) -> Arc<dyn Log>) {
+    let log = open(ROOMY);
+    let by =
+        |principal: &str, command: &str| draft_of(event("a", command).encode_to_vec(), principal);
+    append(&log, vec![by("one", "ls")]).await;
+    let other = append(&log, vec![by("two", "rm")]).await;
+    assert_eq!((other[0].sequence, other[0].duplicate), (Sequence(2), false));
+    assert!(append(&log, vec![by("one", "ls")]).await[0].duplicate);
+    assert_eq!(log.find("a").await, Ok(Some(Sequence(2))), "the newest with this id");
+}
+
+async fn checking_stores_nothing(open: impl Fn(Bounds) -> Arc<dyn Log>) {
+    let log = open(ROOMY);
+    append(&log, vec![draft("a", "ls")]).await;
+    let checked =
+        log.append(vec![draft("a", "ls"), draft("b", "ls")], false).await.expect("acceptable");
+    assert!(checked[0].duplicate);
+    assert_eq!(
+        checked[1],
+        Placed { sequence: Sequence::ZERO, accept_time: None, duplicate: false }
+    );
+    assert!(log.append(vec![draft("a", "rm")], false).await.is_err());
+    assert_eq!(log.extent().last, Sequence(1));
+}
+
+async fn records_are_found_by_id(open: impl Fn(Bounds) -> Arc<dyn Log>) {
+    let log = open(ROOMY);
+    for number in 0..500 {
+        append(&log, vec![draft(&format!("id-{number}"), "ls")]).await;
+    }
+    assert_eq!(log.find("id-0").await, Ok(Some(Sequence(1))));
+    assert_eq!(log.find("id-417").await, Ok(Some(Sequence(418))));
+    assert_eq!(log.find("id-500").await, Ok(None));
+}
+
+async fn the_oldest_go_when_there_are_too_many(open: impl Fn(Bounds) -> Arc<dyn Log>) {
+    let log = open(Bounds { records: 100, ..ROOMY });
+    for number in 0..1_000_u64 {
+        append(&log, vec![draft(&number.to_string(), "ls")]).await;
+        let extent = log.extent();
+        assert!(extent.records() <= 100, "{extent:?}");
+        assert!(extent.records() >= (number + 1).min(90), "no more goes than must: {extent:?}");
+    }
+    let all = read_all(&log).await;
+    assert_eq!(all.last().map(|(sequence, ..)| *sequence), Some(Sequence(1_000)));
+    assert!(all.iter().all(|(sequence, _, id)| *id == (sequence.0 - 1).to_string()));
+    let oldest = log.segment(Sequence(1)).await.expect("readable").expect("the oldest kept");
+    assert_eq!(oldest.base(), log.extent().first);
+    assert!(log.extent().evicted_until.is_some());
+    assert_eq!(log.find("3").await, Ok(None));
+}
+
+async fn the_oldest_go_when_they_are_too_large(open: impl Fn(Bounds) -> Arc<dyn Log>) {
+    let bounds = Bounds { bytes: 1024 * 1024, records: 100_000 };
+    let log = open(bounds);
+    for number in 0..3_000_usize {
+        append(&log, vec![draft(&number.to_string(), &"x".repeat(number % 4_000))]).await;
+        assert!(log.extent().bytes <= bounds.bytes, "{:?}", log.extent());
+    }
+    let extent = log.extent();
+    assert!(extent.bytes > bounds.bytes / 2, "most of the room is used: {extent:?}");
+    assert_eq!(read_all(&log).await.len() as u64, extent.records());
+}
+
+async fn a_batch_that_the_log_cannot_keep_is_refused(open: impl Fn(Bounds) -> Arc<dyn Log>) {
+    let log = open(Bounds { bytes: 1024 * 1024, records: 16 });
+    let many = (0..17).map(|number| draft(&number.to_string(), "ls")).collect();
+    assert!(matches!(log.append(many, true).await, Err(Error::TooManyRecords { records: 17, .. })));
+    let large = vec![draft("large", &"x".repeat(1024 * 1024))];
+    assert!(matches!(log.append(large, true).await, Err(Error::TooManyBytes { .. })));
+    assert_eq!(log.extent().last, Sequence(0));
+    // What is taken is kept as a whole.
+    append(&log, (0..10).map(|number| draft(&format!("a{number}"), "ls")).collect()).await;
+    let placed =
+        append(&log, (0..15).map(|number| draft(&number.to_string(), "ls")).collect()).await;
+    assert!(log.extent().first <= placed[0].sequence);
+}
+
+async fn a_record_larger_than_a_segment_is_kept(open: impl Fn(Bounds) -> Arc<dyn Log>) {
+    let log = open(Bounds { bytes: 1024 * 1024, records: 1_000 });
+    append(&log, vec![draft("small", "ls")]).await;
+    append(&log, vec![draft("large", &"x".repeat(300 * 1024))]).await;
+    append(&log, vec![draft("after", "ls")]).await;
+    let ids: Vec<String> = read_all(&log).await.into_iter().map(|(.., id)| id).collect();
+    assert_eq!(ids, ["small", "large", "after"]);
+}
+
+async fn an_evicted_id_may_come_again(open: impl Fn(Bounds) -> Arc<dyn Log>) {
+    let log = open(Bounds { records: 16, ..ROOMY });
+    append(&log, vec![draft("a", "ls")]).await;
+    for number in 0..100 {
+        append(&log, vec![draft(&number.to_string(), "ls")]).await;
+    }
+    let again = append(&log, vec![draft("a", "rm")]).await;
+    assert_eq!((again[0].sequence, again[0].duplicate), (Sequence(102), false));
+}
+
+async fn appending_is_announced(open: impl Fn(Bounds) -> Arc<dyn Log>) {
+    let log = open(ROOMY);
+    let mut changes = log.changes();
+    let waiting = tokio::spawn(async move { changes.changed().await.is_ok() });
+    append(&log, vec![draft("a", "ls")]).await;
+    let announced = tokio::time::timeout(std::time::Duration::from_secs(10), waiting).await;
+    assert!(announced.expect("in time").expect("no panic"));
+}
+
+async fn appends_at_once_are_each_stored_once(open: impl Fn(Bounds) -> Arc<dyn Log>) {
+    const TASKS: u64 = 8;
+    const EVENTS: u64 = 200;
+    let log = open(ROOMY);
+    // Each event is emitted by two tasks.
+    let tasks = (0..TASKS).map(|task| {
+        let log = Arc::clone(&log);
+        tokio::spawn(async move {
+            let mut new = 0;
+            for number in 0..EVENTS {
+                let id = format!("{}-{number}", task / 2);
+                new += u64::from(!append(&log, vec![draft(&id, "ls")]).await[0].duplicate);
+                tokio::task::yield_now().await;
+            }
+            new
+        })
+    });
+    let mut new = 0;
+    for task in tasks.collect::<Vec<_>>() {
+        new += task.await.expect("no panic");
+    }
+    let stored = TASKS / 2 * EVENTS;
+    assert_eq!(new, stored);
+    let all = read_all(&log).await;
+    assert_eq!(all.len() as u64, stored);
+    assert_eq!(all.iter().map(|(.., id)| id).collect::<HashSet<_>>().len() as u64, stored);
+    assert!(all.iter().enumerate().all(|(place, (sequence, ..))| sequence.0 == place as u64 + 1));
+}

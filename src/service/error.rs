@@ -61,11 +61,8 @@ pub enum Error {
     #[error("the log cannot be read: {0}")]
     Read(log::Error),
     /// The filter is not acceptable.
-    #[error("filter.{}: {error}", error.field())]
-    Filter {
-        /// Why.
-        error: filter::Error,
-    },
+    #[error("filter.{0}")]
+    Filter(filter::Error),
     /// A time of the request is not a time.
     #[error(
         "{field} is not a valid timestamp: seconds must lie within the years 1 to 9999, nanos within 0 to 999999999"

@@ -34,9 +34,7 @@ pub fn query(
 /// A compiled filter; an absent one matches everything.
 pub fn compile(filter: Option<&pb::Filter>) -> Result<Arc<Filter>, Error> {
     let everything = pb::Filter::default();
-    Filter::compile(filter.unwrap_or(&everything))
-        .map(Arc::new)
-        .map_err(|error| Error::Filter { error })
+    Filter::compile(filter.unwrap_or(&everything)).map(Arc::new).map_err(Error::Filter)
 }
 
 /// A time of a request. What lies beyond the range of [`Time`] is cut to it:

@@ -104,7 +104,7 @@ fn shape(error: &Error) -> Shape {
         Error::Read(_) => {
             Shape { retry: true, ..Shape::new(Code::Unavailable, ErrorReason::LogUnavailable) }
         }
-        Error::Filter { error } => {
+        Error::Filter(error) => {
             Shape::invalid(filter_reason(error), format!("filter.{}", error.field()), error)
         }
         Error::TimeInvalid { field } => {
@@ -219,6 +219,23 @@ fn join(outer: &str, inner: &str) -> String {
 }
 
 fn filter_reason(error: &filter::Error) -> ErrorReason {
-    let _ = error;
-    ErrorReason::FilterInvalid
+    match error {
+        filter::Error::TypeUnknown { .. } | filter::Error::GlobUnmatched { .. } => {
+            ErrorReason::EventTypeUnknown
+        }
+        filter::Error::TooManyValues { .. }
+        | filter::Error::TooManyLabels { .. }
+        | filter::Error::TooLong { .. } => ErrorReason::FilterTooLarge,
+        filter::Error::Empty { .. }
+        | filter::Error::EnumUnknown { .. }
+        | filter::Error::AddressInvalid { .. } => ErrorReason::FilterInvalid,
+        filter::Error::ExpressionInvalid { .. } => ErrorReason::ExpressionInvalid,
+        filter::Error::ExpressionPathUnknown { .. } => ErrorReason::ExpressionPathUnknown,
+        filter::Error::ExpressionTooLong { .. } | filter::Error::ExpressionTooDeep => {
+            ErrorReason::ExpressionTooLarge
+        }
+        filter::Error::ExpressionNesting { .. }
+        | filter::Error::ExpressionTooManyPatterns { .. }
+        | filter::Error::ExpressionTooCostly { .. } => ErrorReason::ExpressionTooCostly,
+    }
 }

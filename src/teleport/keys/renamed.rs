@@ -49,6 +49,7 @@ pub const RENAMED: &[(&str, &str, &str)] = &[
     ("DesktopRecording", "delay_milliseconds", "ms"),
     ("Device", "id", "device_id"),
     ("Device", "origin", "device_origin"),
+    ("Identity", "issuing_cluster", "teleport_cluster"),
     ("Identity", "previous_identity_expires", "prev_identity_expires"),
     ("Identity", "allowed_resource_access_ids", "AllowedResourceAccessIDs"),
     ("KubernetesCluster", "name", "kubernetes_cluster"),

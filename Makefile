@@ -1,0 +1,99 @@
+# `make help` lists the targets. Everything that they install or build lies
+# below target/.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+PYTHON ?= python3
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+VENV := $(TARGET)/venv
+VENV_READY := $(VENV)/ready
+VENV_PYTHON := $(VENV)/bin/python
+
+DENY_VERSION := 0.20.2
+DENY := $(TARGET)/tools/bin/cargo-deny
+DENY_READY := $(TARGET)/tools/cargo-deny-$(DENY_VERSION)
+DENY_BUILD := $(TARGET)/tools/build
+
+.PHONY: help
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: build
+build: ## Build the release binary, target/release/auditgate.
+	$(CARGO) build --locked --release
+
+.PHONY: test
+test: test-rust test-clients ## Run all tests, those with real clients included.
+
+.PHONY: test-rust
+test-rust: ## Run the Rust tests, which need neither network nor other tools.
+	$(CARGO) test --locked
+
+# With the debug binary, which the Rust tests have built already.
+.PHONY: test-clients
+test-clients: $(VENV_READY) ## Run the tests with real clients: grpcurl, Python.
+	$(CARGO) build --locked --bin auditgate
+	AUDITGATE_TEST_TARGET=$(abspath $(TARGET)) \
+		$(VENV_PYTHON) -m unittest discover --start-directory tests/clients
+
+.PHONY: lint
+lint: lint-format lint-proto lint-deps lint-rust lint-docs ## Check everything but the tests.
+
+.PHONY: lint-format
+lint-format: ## Check the format of the Rust code.
+	$(CARGO) fmt --check
+
+.PHONY: lint-rust
+lint-rust: ## Check the Rust code with clippy, warnings denied.
+	$(CARGO) clippy --locked --all-targets -- --deny warnings
+
+.PHONY: lint-docs
+lint-docs: ## Check that the Rust documentation builds, warnings denied.
+	RUSTDOCFLAGS='--deny warnings' $(CARGO) doc --locked --no-deps
+
+.PHONY: lint-proto
+lint-proto: $(VENV_READY) ## Check the protocol's style, and that it breaks no client of the last release.
+	$(VENV)/bin/buf lint
+	$(VENV)/bin/buf breaking --against tests/golden/protocol.binpb
+
+.PHONY: lint-deps
+lint-deps: $(DENY_READY) ## Check licences, bans and sources of the dependencies.
+	$(DENY) --locked check licenses bans sources
+
+.PHONY: advisories
+advisories: $(DENY_READY) ## Check the dependencies for known vulnerabilities (needs the network).
+	$(DENY) --locked check advisories
+
+.PHONY: docs
+docs: ## Renew docs/EVENTS.md from the protocol.
+	$(CARGO) run --locked --quiet -- types --markdown > $(TARGET)/EVENTS.md
+	mkdir -p docs
+	mv $(TARGET)/EVENTS.md docs/EVENTS.md
+
+.PHONY: clean
+clean: ## Remove all that was built or installed.
+	rm -rf $(TARGET)
+
+# The venv is whole only once its `ready` exists; an interrupted one starts anew.
+$(VENV_READY): tests/clients/requirements.txt
+	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' || { \
+		echo "make: the client tests need Python 3.10 or later with venv and ensurepip, and $(PYTHON) is not that;" >&2; \
+		echo "make: on Debian and Ubuntu install python3-venv, or name another one: make PYTHON=..." >&2; \
+		exit 1; }
+	rm -rf $(VENV)
+	mkdir -p $(TARGET)
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+# A debug build: it takes a minute instead of many, and checks in two seconds.
+$(DENY_READY):
+	$(CARGO) install --locked --quiet --debug --no-default-features --force \
+		--root $(TARGET)/tools --target-dir $(DENY_BUILD) cargo-deny@$(DENY_VERSION)
+	rm -rf $(DENY_BUILD)
+	touch $@

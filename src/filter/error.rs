@@ -1,0 +1,206 @@
+//! Why a filter is refused.
+
+use super::{
+    LABELS_MAX, VALUES_MAX,
+    expression::{BYTES_MAX, COST_MAX, DEPTH_MAX, NESTING_MAX, PATTERNS_MAX, Position},
+};
+
+/// How much of a value an error repeats, in characters.
+const SHOWN_CHARS_MAX: usize = 64;
+
+/// Why a filter is refused. Messages name the field, the value and the limit.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The catalog has no such event type.
+    #[error("{field} is {value:?}, which is not an event type{}", did_you_mean(nearest))]
+    TypeUnknown {
+        /// The field to blame, within the filter.
+        field: String,
+        /// The beginning of the value.
+        value: String,
+        /// The types whose names are nearest, the nearest first.
+        nearest: Vec<&'static str>,
+    },
+    /// The glob matches no event type of the catalog.
+    #[error("{field} is {value:?}, which matches no event type{}", did_you_mean(nearest))]
+    GlobUnmatched {
+        /// The field to blame, within the filter.
+        field: String,
+        /// The beginning of the value.
+        value: String,
+        /// The types whose names are nearest, the nearest first.
+        nearest: Vec<&'static str>,
+    },
+    /// A field has too many values.
+    #[error("{field} has {count} values, limit {VALUES_MAX}")]
+    TooManyValues {
+        /// The field to blame, within the filter.
+        field: &'static str,
+        /// How many values it has.
+        count: usize,
+    },
+    /// There are too many labels.
+    #[error("labels has {count} entries, limit {LABELS_MAX}")]
+    TooManyLabels {
+        /// How many there are.
+        count: usize,
+    },
+    /// A value is too long.
+    #[error("{field} is {bytes} bytes, limit {limit}")]
+    TooLong {
+        /// The field to blame, within the filter.
+        field: String,
+        /// Its length.
+        bytes: usize,
+        /// The greatest length.
+        limit: usize,
+    },
+    /// A value is empty where that could match nothing.
+    #[error("{field} is empty")]
+    Empty {
+        /// The field to blame, within the filter.
+        field: String,
+    },
+    /// The number is not a value of the enum.
+    #[error("{field} is {number}, which is not a {of}")]
+    EnumUnknown {
+        /// The field to blame, within the filter.
+        field: String,
+        /// The number.
+        number: i32,
+        /// What the enum tells.
+        of: &'static str,
+    },
+    /// The value is no address.
+    #[error("{field} is {value:?}, which is neither an IP address nor a CIDR block")]
+    AddressInvalid {
+        /// The field to blame, within the filter.
+        field: String,
+        /// The beginning of the value.
+        value: String,
+    },
+    /// The expression does not parse, calls what does not exist, or mixes types.
+    #[error("expression is not valid at {at}: {problem}")]
+    ExpressionInvalid {
+        /// Where.
+        at: Position,
+        /// What is wrong there.
+        problem: String,
+    },
+    /// The expression names a field or a variable that does not exist.
+    #[error("expression names {name:?} at {at}, which {of} does not have{}", did_you_mean(nearest))]
+    ExpressionPathUnknown {
+        /// Where.
+        at: Position,
+        /// The beginning of the name.
+        name: String,
+        /// What was expected to have it.
+        of: String,
+        /// The name that is nearest to it, if one is near.
+        nearest: Vec<&'static str>,
+    },
+    /// The expression is too long.
+    #[error("expression is {bytes} bytes, limit {BYTES_MAX}")]
+    ExpressionTooLong {
+        /// Its length.
+        bytes: usize,
+    },
+    /// Operators and brackets are nested too deep.
+    #[error("expression is nested more than {DEPTH_MAX} levels deep")]
+    ExpressionTooDeep,
+    /// Macros that visit each element are nested too deep.
+    #[error(
+        "expression nests all, exists, exists_one, filter or map too deep at {at}, limit {NESTING_MAX} within another"
+    )]
+    ExpressionNesting {
+        /// Where.
+        at: Position,
+    },
+    /// The expression has too many patterns.
+    #[error("expression has another call of matches at {at}, limit {PATTERNS_MAX}")]
+    ExpressionTooManyPatterns {
+        /// Where.
+        at: Position,
+    },
+    /// The expression would cost too much to evaluate.
+    #[error("expression costs {cost} steps a record, limit {COST_MAX}")]
+    ExpressionTooCostly {
+        /// Its cost, by the model of `expression`.
+        cost: u64,
+    },
+}
+
+impl Error {
+    /// The path of the field to blame, within the filter: `types[2]`.
+    pub fn field(&self) -> String {
+        match self {
+            Error::TypeUnknown { field, .. }
+            | Error::GlobUnmatched { field, .. }
+            | Error::TooLong { field, .. }
+            | Error::Empty { field }
+            | Error::EnumUnknown { field, .. }
+            | Error::AddressInvalid { field, .. } => field.clone(),
+            Error::TooManyValues { field, .. } => (*field).to_owned(),
+            Error::TooManyLabels { .. } => "labels".to_owned(),
+            Error::ExpressionInvalid { .. }
+            | Error::ExpressionPathUnknown { .. }
+            | Error::ExpressionTooLong { .. }
+            | Error::ExpressionTooDeep
+            | Error::ExpressionNesting { .. }
+            | Error::ExpressionTooManyPatterns { .. }
+            | Error::ExpressionTooCostly { .. } => "expression".to_owned(),
+        }
+    }
+}
+
+/// As much of what the caller sent as an error may repeat.
+pub(super) fn excerpt(text: &str) -> String {
+    let mut shown: String = text.chars().take(SHOWN_CHARS_MAX).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// At most `count` of the candidates, those nearest to `name` first; none that
+/// is far from it.
+pub(super) fn nearest<'a>(
+    name: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+    count: usize,
+) -> Vec<&'a str> {
+    /// Of 1, where 1 is equality.
+    const SIMILARITY_MIN: f64 = 0.5;
+    let name = excerpt(name).to_lowercase();
+    let mut scored: Vec<_> = candidates
+        .into_iter()
+        .map(|candidate| (strsim::normalized_damerau_levenshtein(&name, candidate), candidate))
+        .filter(|(similarity, _)| *similarity >= SIMILARITY_MIN)
+        .collect();
+    scored.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+    scored.into_iter().take(count).map(|(_, candidate)| candidate).collect()
+}
+
+fn did_you_mean(nearest: &[&'static str]) -> String {
+    if nearest.is_empty() { String::new() } else { format!("; nearest: {}", nearest.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_is_bounded_in_characters() {
+        assert_eq!(excerpt("alice"), "alice");
+        assert_eq!(excerpt(&"é".repeat(64)), "é".repeat(64));
+        assert_eq!(excerpt(&"é".repeat(65)), "é".repeat(64) + "…");
+    }
+
+    #[test]
+    fn nearest_names_come_first_and_far_ones_not_at_all() {
+        let names = ["user.create", "user.login", "exec", "session.start"];
+        assert_eq!(nearest("user.logn", names, 3), ["user.login"]);
+        assert_eq!(nearest("USER.LOGIN", names, 1), ["user.login"]);
+        assert!(nearest("zzz", names, 3).is_empty());
+    }
+}

@@ -1,0 +1,90 @@
+//! CEL expressions over records.
+//!
+//! The `cel` crate parses; its tree is checked against the descriptor tables
+//! (every path, function and type) and becomes a tree of our own, which is
+//! evaluated straight off the encoded bytes: only the fields that it names are
+//! read, and only when they are needed.
+//!
+//! What holds, beyond <https://github.com/google/cel-spec>'s langdef:
+//! - Types are checked as far as they are known; only JSON (`Struct`) is not.
+//! - `int`, `uint` and `double` compare with each other by value. In arithmetic
+//!   they do not mix, but an `int` literal adapts to the other side.
+//! - Map and message literals, `bytes()`, `type()` and `dyn()` do not exist.
+//!
+//! Cost, in steps a record: each node is one, a list literal one more for each
+//! element, and what visits a list whose length is not known is taken to visit
+//! [`LENGTH_ASSUMED`] elements. A longer list costs what it costs: evaluation
+//! counts, and fails after [`STEPS_MAX`] steps.
+
+mod arithmetic;
+mod body;
+mod calls;
+mod check;
+mod eval;
+mod functions;
+mod kinds;
+mod lists;
+mod macros;
+mod node;
+mod operators;
+mod parse;
+mod time;
+mod value;
+mod visit;
+
+use crate::record::Record;
+
+use super::error::Error;
+use eval::Evaluator;
+use node::Node;
+
+pub use parse::Position;
+
+/// Longest expression, in bytes.
+pub const BYTES_MAX: usize = 4_096;
+/// How deep operators, calls and selections may be nested. Brackets alone may
+/// be nested half as deep.
+pub const DEPTH_MAX: usize = 64;
+/// How deep a macro that visits elements may stand in another.
+pub const NESTING_MAX: usize = 1;
+/// Most calls of `matches`.
+pub const PATTERNS_MAX: usize = 16;
+/// Most steps that an expression may cost by the model above.
+pub const COST_MAX: u64 = 100_000;
+/// Elements that a list is taken to have whose length is not known.
+pub const LENGTH_ASSUMED: u64 = 100;
+/// Most steps that evaluation takes on one record: a node, a field passed, or
+/// 64 bytes of a string searched. In the worst case some 20 ms.
+pub const STEPS_MAX: u64 = 4_000_000;
+
+/// A compiled expression.
+#[derive(Debug)]
+pub(super) struct Expression {
+    root: Node,
+}
+
+/// The expression has no value on a record: a key is missing, types do not
+/// match, a number is out of range, or it takes too many steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Failed;
+
+impl Expression {
+    /// `None` where the text is blank.
+    pub(super) fn compile(source: &str) -> Result<Option<Self>, Error> {
+        if source.len() > BYTES_MAX {
+            return Err(Error::ExpressionTooLong { bytes: source.len() });
+        }
+        if source.trim().is_empty() {
+            return Ok(None);
+        }
+        parse::compile(source).map(|root| Some(Self { root }))
+    }
+
+    /// The expression's value on a record.
+    pub(super) fn matches(&self, record: &Record<'_>) -> Result<bool, Failed> {
+        Evaluator::new(record).root(&self.root)
+    }
+}
+
+#[cfg(test)]
+mod tests;

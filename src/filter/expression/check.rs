@@ -1,0 +1,257 @@
+//! Checks a parsed tree: names, types, depth and cost.
+
+use cel::IdedExpr;
+use cel::common::ast::{Expr, ListExpr, LiteralValue, SelectExpr};
+
+use super::kinds::Type;
+use super::node::{Node, Path, Variable};
+use super::parse::{Position, Source};
+use super::value::Value;
+use super::{COST_MAX, DEPTH_MAX};
+use crate::filter::error::{Error, excerpt, nearest};
+use crate::wire::{ENUMS, EVENT, Kind, MessageId, RECORD};
+
+/// What precedes a name of the schema where it is written in full.
+const PACKAGE_PREFIX: &str = "auditgate.v1.";
+
+/// Turns a parsed tree into one that can be evaluated.
+pub(super) struct Checker<'s> {
+    pub(super) source: Source<'s>,
+    /// Variables of the macros around, from the outermost in.
+    pub(super) elements: Vec<(String, Type)>,
+    depth: usize,
+    /// Calls of `matches` so far.
+    pub(super) patterns: usize,
+}
+
+/// A node with what is known of it.
+pub(super) struct Checked {
+    pub(super) node: Node,
+    pub(super) kind: Type,
+    /// Steps, by the model of `expression`.
+    pub(super) cost: u64,
+}
+
+impl Checked {
+    pub(super) fn new(node: Node, kind: Type, cost: u64) -> Self {
+        Self { node, kind, cost }
+    }
+}
+
+impl<'s> Checker<'s> {
+    pub(super) fn new(source: Source<'s>) -> Self {
+        Self { source, elements: Vec::new(), depth: 0, patterns: 0 }
+    }
+
+    /// Checks the whole expression.
+    pub(super) fn root(mut self, root: &IdedExpr) -> Result<Node, Error> {
+        let checked = self.check(root)?;
+        if !checked.kind.may_be(&Type::Bool) {
+            return Err(self.invalid(root, format!("it is a {}, not a bool", checked.kind)));
+        }
+        if checked.cost > COST_MAX {
+            return Err(Error::ExpressionTooCostly { cost: checked.cost });
+        }
+        Ok(checked.node)
+    }
+
+    pub(super) fn check(&mut self, at: &IdedExpr) -> Result<Checked, Error> {
+        if self.depth == DEPTH_MAX {
+            return Err(Error::ExpressionTooDeep);
+        }
+        self.depth += 1;
+        let checked = match &at.expr {
+            Expr::Literal(literal) => Ok(check_literal(literal)),
+            Expr::Ident(name) => self.check_name(at, name),
+            Expr::Select(select) => self.check_select(at, select),
+            Expr::List(list) => self.check_list(list),
+            Expr::Call(call) => self.check_call(at, call),
+            Expr::Comprehension(comprehension) => self.check_visit(at, comprehension),
+            Expr::Map(_) => Err(self.invalid(at, "map literals are not supported".to_owned())),
+            Expr::Struct(_) => {
+                Err(self.invalid(at, "message literals are not supported".to_owned()))
+            }
+            Expr::Unspecified => Err(self.invalid(at, "there is nothing".to_owned())),
+        };
+        self.depth -= 1;
+        checked
+    }
+
+    pub(super) fn invalid(&self, at: &IdedExpr, problem: String) -> Error {
+        Error::ExpressionInvalid { at: self.source.position(at), problem }
+    }
+
+    fn check_name(&self, at: &IdedExpr, name: &str) -> Result<Checked, Error> {
+        let bound = self.elements.iter().rev().enumerate().find(|(_, (bound, _))| bound == name);
+        if let Some((depth, (_, kind))) = bound {
+            return Ok(Checked::new(Node::Element(depth), kind.clone(), 1));
+        }
+        match VARIABLES.iter().find(|(known, _)| *known == name) {
+            Some((_, variable)) => Ok(Checked::new(Node::Variable(*variable), variable.kind(), 1)),
+            None => {
+                let known = VARIABLES.iter().map(|(known, _)| *known);
+                Err(unknown(self.source.position(at), name, "a record".to_owned(), known))
+            }
+        }
+    }
+
+    fn check_select(&mut self, at: &IdedExpr, select: &SelectExpr) -> Result<Checked, Error> {
+        if let Some(number) = self.enum_value(at) {
+            let literal = Node::Literal(Value::Int(i64::from(number)));
+            return Ok(Checked::new(literal, Type::Int, 1));
+        }
+        let operand = self.check(&select.operand)?;
+        let cost = operand.cost.saturating_add(1);
+        match operand.kind {
+            Type::Message(message) => {
+                let path = self.path(at, select, operand.node, message)?;
+                Ok(if select.test {
+                    Checked::new(Node::Has(Box::new(path)), Type::Bool, cost)
+                } else {
+                    let kind = Type::of(path.field);
+                    Checked::new(Node::Read(Box::new(path)), kind, cost)
+                })
+            }
+            Type::Map(_) | Type::Dyn => {
+                let parts = Box::new((operand.node, select.field.clone()));
+                Ok(match operand.kind {
+                    _ if select.test => Checked::new(Node::HasKey(parts), Type::Bool, cost),
+                    Type::Map(value) => Checked::new(Node::Get(parts), *value, cost),
+                    _ => Checked::new(Node::Get(parts), Type::Dyn, cost),
+                })
+            }
+            kind => {
+                Err(unknown(self.source.name_position(at), &select.field, format!("a {kind}"), []))
+            }
+        }
+    }
+
+    /// The path to a field of a message that another path may lead to.
+    fn path(
+        &self,
+        at: &IdedExpr,
+        select: &SelectExpr,
+        base: Node,
+        message: MessageId,
+    ) -> Result<Path, Error> {
+        let shape = message.get();
+        let field = shape.field_by_name(&select.field).ok_or_else(|| {
+            unknown(
+                // `has(a.b)` stands where its bracket does.
+                if select.test { self.source.position(at) } else { self.source.name_position(at) },
+                &select.field,
+                shape.full_name.trim_start_matches(PACKAGE_PREFIX).to_owned(),
+                shape.fields.iter().map(|field| field.name),
+            )
+        })?;
+        Ok(match base {
+            Node::Read(mut path) => {
+                path.through.push(path.field.number);
+                path.field = field;
+                *path
+            }
+            base => Path { base, through: Vec::new(), field },
+        })
+    }
+
+    /// The number of `UserKind.USER_KIND_BOT`, if that is what stands here.
+    fn enum_value(&self, at: &IdedExpr) -> Option<i32> {
+        let mut names = Vec::new();
+        let mut rest = &at.expr;
+        while let Expr::Select(select) = rest {
+            names.push(select.field.as_str());
+            rest = &select.operand.expr;
+        }
+        let Expr::Ident(root) = rest else { return None };
+        let is_variable = VARIABLES.iter().any(|(known, _)| known == root)
+            || self.elements.iter().any(|(bound, _)| bound == root);
+        if is_variable {
+            return None;
+        }
+        names.push(root);
+        names.reverse();
+        let (value, name) = names.split_last()?;
+        let name = name.join(".");
+        let name = name.trim_start_matches(PACKAGE_PREFIX);
+        let found = ENUMS
+            .iter()
+            .find(|known| known.full_name.strip_prefix(PACKAGE_PREFIX) == Some(name))?;
+        found.values.iter().find(|(_, known)| known == value).map(|(number, _)| *number)
+    }
+
+    fn check_list(&mut self, list: &ListExpr) -> Result<Checked, Error> {
+        let mut nodes = Vec::with_capacity(list.elements.len());
+        let mut kind: Option<Type> = None;
+        let mut cost = 1_u64;
+        for element in &list.elements {
+            let checked = self.check(element)?;
+            cost = cost.saturating_add(checked.cost).saturating_add(1);
+            nodes.push(checked.node);
+            kind = Some(match kind {
+                None => checked.kind,
+                Some(kind) => kind.join(checked.kind).unwrap_or(Type::Dyn),
+            });
+        }
+        let kind = Type::List(Box::new(kind.unwrap_or(Type::Dyn)));
+        Ok(Checked::new(Node::List(nodes), kind, cost))
+    }
+
+    /// Checks what must be a bool.
+    pub(super) fn check_condition(&mut self, at: &IdedExpr) -> Result<Checked, Error> {
+        let checked = self.check(at)?;
+        if checked.kind.may_be(&Type::Bool) {
+            Ok(checked)
+        } else {
+            Err(self.invalid(at, format!("a bool must stand here, not a {}", checked.kind)))
+        }
+    }
+}
+
+const VARIABLES: [(&str, Variable); 7] = [
+    ("event", Variable::Event),
+    ("type", Variable::Type),
+    ("severity", Variable::Severity),
+    ("result", Variable::Result),
+    ("sequence", Variable::Sequence),
+    ("accept_time", Variable::AcceptTime),
+    ("emitter", Variable::Emitter),
+];
+
+impl Variable {
+    fn kind(self) -> Type {
+        match self {
+            Variable::Event => Type::Message(EVENT),
+            Variable::Type | Variable::Severity | Variable::Result => Type::String,
+            Variable::Sequence => Type::Uint,
+            Variable::AcceptTime => Type::Timestamp,
+            Variable::Emitter => match RECORD.get().field_by_name("emitter").map(|it| it.kind) {
+                Some(Kind::Message(emitter)) => Type::Message(emitter),
+                _ => Type::Dyn,
+            },
+        }
+    }
+}
+
+fn check_literal(literal: &LiteralValue) -> Checked {
+    let (value, kind) = match literal {
+        LiteralValue::Boolean(value) => (Value::Bool(*value.inner()), Type::Bool),
+        LiteralValue::Bytes(value) => (Value::Bytes(value.inner().to_vec().into()), Type::Bytes),
+        LiteralValue::Double(value) => (Value::Double(*value.inner()), Type::Double),
+        LiteralValue::Int(value) => (Value::Int(*value.inner()), Type::Int),
+        LiteralValue::Null => (Value::Null, Type::Null),
+        LiteralValue::String(value) => {
+            (Value::String(value.inner().to_owned().into()), Type::String)
+        }
+        LiteralValue::UInt(value) => (Value::Uint(*value.inner()), Type::Uint),
+    };
+    Checked::new(Node::Literal(value), kind, 1)
+}
+
+fn unknown(
+    at: Position,
+    name: &str,
+    of: String,
+    known: impl IntoIterator<Item = &'static str>,
+) -> Error {
+    Error::ExpressionPathUnknown { at, name: excerpt(name), of, nearest: nearest(name, known, 1) }
+}

@@ -1,0 +1,246 @@
+//! Evaluation of a checked expression on one record.
+
+use std::borrow::Cow;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use super::body::{Body, Meter};
+use super::lists::List;
+use super::node::{Node, Path, Variable};
+use super::value::{Value, is_set};
+use super::{Failed, STEPS_MAX, arithmetic, time};
+use crate::record::Record;
+
+/// Names of the severities, by number.
+const SEVERITIES: [&str; 5] = ["unspecified", "info", "warning", "error", "critical"];
+/// Names of the results, by number.
+const RESULTS: [&str; 4] = ["unspecified", "success", "failure", "pending"];
+
+/// Evaluates on one record. Recursion ends with the depth of the tree, which
+/// is bounded.
+pub(super) struct Evaluator<'a> {
+    record: &'a Record<'a>,
+    pub(super) meter: Meter,
+}
+
+/// The elements that macros visit at the moment, from the innermost macro out.
+pub(super) struct Scope<'s, 'a> {
+    pub(super) element: &'s Value<'a>,
+    pub(super) outer: Option<&'s Scope<'s, 'a>>,
+}
+
+pub(super) type Elements<'s, 'a> = Option<&'s Scope<'s, 'a>>;
+
+impl<'a> Evaluator<'a> {
+    pub(super) fn new(record: &'a Record<'a>) -> Self {
+        Self { record, meter: Meter::new(STEPS_MAX) }
+    }
+
+    /// The value of the whole expression.
+    pub(super) fn root(&self, root: &'a Node) -> Result<bool, Failed> {
+        self.test(root, None)
+    }
+
+    #[cfg(test)]
+    pub(super) fn steps_spent(&self) -> u64 {
+        STEPS_MAX - self.meter.left()
+    }
+
+    /// The value of a node that must be a bool.
+    fn test(&self, node: &'a Node, elements: Elements<'_, 'a>) -> Result<bool, Failed> {
+        match self.value(node, elements)? {
+            Value::Bool(value) => Ok(value),
+            _ => Err(Failed),
+        }
+    }
+
+    pub(super) fn value(
+        &self,
+        node: &'a Node,
+        elements: Elements<'_, 'a>,
+    ) -> Result<Value<'a>, Failed> {
+        self.meter.spend(1);
+        self.meter.check()?;
+        let value = |node| self.value(node, elements);
+        let test = |node| self.test(node, elements);
+        Ok(match node {
+            Node::Literal(literal) => literal.borrowed(),
+            Node::Variable(variable) => self.variable(*variable),
+            Node::Element(depth) => element(elements, *depth).ok_or(Failed)?,
+            Node::Read(path) => Value::read(&self.body(path, elements)?, path.field, &self.meter),
+            Node::Has(path) => {
+                Value::Bool(is_set(&self.body(path, elements)?, path.field, &self.meter))
+            }
+            Node::Get(parts) => match value(&parts.0)? {
+                Value::Map(map) => map.get(&parts.1, &self.meter).ok_or(Failed)?,
+                _ => return Err(Failed),
+            },
+            Node::HasKey(parts) => match value(&parts.0)? {
+                Value::Map(map) => Value::Bool(map.contains(&parts.1, &self.meter)),
+                _ => return Err(Failed),
+            },
+            Node::Index(parts) => self.index(&value(&parts.0)?, &value(&parts.1)?)?,
+            Node::List(nodes) => {
+                Value::List(List::Values(nodes.iter().map(value).collect::<Result<Arc<_>, _>>()?))
+            }
+            Node::Not(node) => Value::Bool(!test(node)?),
+            Node::Negate(node) => match value(node)? {
+                Value::Int(number) => Value::Int(number.checked_neg().ok_or(Failed)?),
+                Value::Double(number) => Value::Double(-number),
+                Value::Duration(nanos) => Value::Duration(-nanos),
+                _ => return Err(Failed),
+            },
+            Node::And(parts) => Value::Bool(decided(false, test(&parts.0), || test(&parts.1))?),
+            Node::Or(parts) => Value::Bool(decided(true, test(&parts.0), || test(&parts.1))?),
+            Node::Conditional(parts) => {
+                return value(if test(&parts.0)? { &parts.1 } else { &parts.2 });
+            }
+            Node::Equal(parts) => Value::Bool(self.equal(&value(&parts.0)?, &value(&parts.1)?)?),
+            Node::NotEqual(parts) => {
+                Value::Bool(!self.equal(&value(&parts.0)?, &value(&parts.1)?)?)
+            }
+            Node::Compare(comparison, parts) => {
+                let (a, b) = (value(&parts.0)?, value(&parts.1)?);
+                Value::Bool(comparison.holds(&a, &b, &self.meter)?)
+            }
+            Node::Arithmetic(operator, parts) => {
+                operator.apply(&value(&parts.0)?, &value(&parts.1)?, &self.meter)?
+            }
+            Node::In(parts) => Value::Bool(self.is_in(&parts.0, &parts.1, elements)?),
+            Node::Call(function, parts) => {
+                let argument = parts.1.as_ref().map(value).transpose()?;
+                function.call(value(&parts.0)?, argument.as_ref(), &self.meter)?
+            }
+            Node::Matches(parts) => match value(&parts.0)? {
+                Value::String(text) => {
+                    self.meter.spend_on(text.as_bytes());
+                    Value::Bool(parts.1.is_match(&text))
+                }
+                _ => return Err(Failed),
+            },
+            Node::Visit(visit) => self.visit(visit, elements)?,
+        })
+    }
+
+    fn variable(&self, variable: Variable) -> Value<'a> {
+        let name = |names: &[&'static str], number: u8| {
+            let name = names.get(usize::from(number)).or(names.first());
+            Value::String(Cow::Borrowed(name.copied().unwrap_or_default()))
+        };
+        match variable {
+            Variable::Event => Value::Message(Body::Whole(self.record.event)),
+            Variable::Emitter => Value::Message(Body::Whole(self.record.emitter)),
+            Variable::Type => Value::String(Cow::Borrowed(self.record.type_name)),
+            Variable::Severity => name(&SEVERITIES, self.record.severity),
+            Variable::Result => name(&RESULTS, self.record.result),
+            Variable::Sequence => Value::Uint(self.record.sequence.0),
+            Variable::AcceptTime => {
+                let (seconds, nanos) = self.record.accept_time.parts();
+                Value::Timestamp(i128::from(seconds) * time::NANOS_PER_SECOND + i128::from(nanos))
+            }
+        }
+    }
+
+    /// The message that holds the field of a path; empty where one on the way
+    /// to it is not set.
+    fn body(&self, path: &'a Path, elements: Elements<'_, 'a>) -> Result<Body<'a>, Failed> {
+        let Value::Message(mut body) = self.value(&path.base, elements)? else {
+            return Err(Failed);
+        };
+        for number in &path.through {
+            body = body.message(*number, &self.meter).unwrap_or(Body::EMPTY);
+        }
+        Ok(body)
+    }
+
+    fn index(&self, container: &Value<'a>, index: &Value<'a>) -> Result<Value<'a>, Failed> {
+        let found = match (container, index) {
+            (Value::Map(map), Value::String(key)) => map.get(key, &self.meter),
+            (Value::List(list), Value::Int(position)) => {
+                usize::try_from(*position).ok().and_then(|at| list.get(at, &self.meter))
+            }
+            (Value::List(list), Value::Uint(position)) => {
+                usize::try_from(*position).ok().and_then(|at| list.get(at, &self.meter))
+            }
+            _ => None,
+        };
+        found.ok_or(Failed)
+    }
+
+    fn equal(&self, a: &Value<'a>, b: &Value<'a>) -> Result<bool, Failed> {
+        arithmetic::equal(a, b, &self.meter)
+    }
+
+    fn is_in(
+        &self,
+        wanted: &'a Node,
+        container: &'a Node,
+        elements: Elements<'_, 'a>,
+    ) -> Result<bool, Failed> {
+        let wanted = self.value(wanted, elements)?;
+        if let Node::List(nodes) = container {
+            // Without a list made of them.
+            for node in nodes {
+                if self.equal(&wanted, &self.value(node, elements)?)? {
+                    return Ok(true);
+                }
+            }
+            return Ok(false);
+        }
+        match (self.value(container, elements)?, &wanted) {
+            (Value::Map(map), Value::String(key)) => Ok(map.contains(key, &self.meter)),
+            (Value::List(list), wanted) => {
+                let found = list.visit(&self.meter, |value| match self.equal(&value, wanted) {
+                    Ok(false) => ControlFlow::Continue(()),
+                    other => ControlFlow::Break(other),
+                });
+                found.unwrap_or(Ok(false))
+            }
+            _ => Err(Failed),
+        }
+    }
+}
+
+fn element<'a>(elements: Elements<'_, 'a>, depth: usize) -> Option<Value<'a>> {
+    let scope = elements?;
+    match depth.checked_sub(1) {
+        None => Some(scope.element.clone()),
+        Some(outer) => element(scope.outer, outer),
+    }
+}
+
+/// `&&` and `||`: either side may decide, also when the other one fails.
+fn decided(
+    decisive: bool,
+    left: Result<bool, Failed>,
+    right: impl FnOnce() -> Result<bool, Failed>,
+) -> Result<bool, Failed> {
+    match left {
+        Ok(value) if value == decisive => Ok(decisive),
+        Ok(_) => right(),
+        Err(Failed) => match right() {
+            Ok(value) if value == decisive => Ok(decisive),
+            _ => Err(Failed),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::pb;
+
+    #[test]
+    fn names_of_severities_and_results_are_the_enums() {
+        for (number, name) in SEVERITIES.iter().enumerate() {
+            let severity = pb::Severity::try_from(number as i32).expect("in the enum");
+            assert_eq!(format!("SEVERITY_{}", name.to_uppercase()), severity.as_str_name());
+        }
+        assert!(pb::Severity::try_from(SEVERITIES.len() as i32).is_err());
+        for (number, name) in RESULTS.iter().enumerate() {
+            let result = pb::Result::try_from(number as i32).expect("in the enum");
+            assert_eq!(format!("RESULT_{}", name.to_uppercase()), result.as_str_name());
+        }
+        assert!(pb::Result::try_from(RESULTS.len() as i32).is_err());
+    }
+}

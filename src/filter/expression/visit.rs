@@ -1,0 +1,98 @@
+//! Evaluation of macros that visit elements.
+
+use std::ops::ControlFlow;
+
+use super::Failed;
+use super::eval::{Elements, Evaluator, Scope};
+use super::lists::List;
+use super::node::{Node, Visit, VisitKind};
+use super::value::Value;
+
+impl<'a> Evaluator<'a> {
+    /// The value of a macro.
+    pub(super) fn visit(
+        &self,
+        visit: &'a Visit,
+        elements: Elements<'_, 'a>,
+    ) -> Result<Value<'a>, Failed> {
+        let list = match self.value(&visit.range, elements)? {
+            Value::List(list) => list,
+            Value::Map(map) => map.keys(&self.meter),
+            _ => return Err(Failed),
+        };
+        let each = |node: &'a Node, element: &Value<'a>| {
+            self.value(node, Some(&Scope { element, outer: elements }))
+        };
+        let test = |node: &'a Node, element: &Value<'a>| match each(node, element)? {
+            Value::Bool(value) => Ok(value),
+            _ => Err(Failed),
+        };
+        match &visit.kind {
+            VisitKind::All(condition) => {
+                self.fold(&list, false, |element| test(condition, element))
+            }
+            VisitKind::Exists(condition) => {
+                self.fold(&list, true, |element| test(condition, element))
+            }
+            VisitKind::ExistsOne(condition) => {
+                let mut count = 0_u64;
+                self.each(&list, |element| {
+                    count += u64::from(test(condition, &element)?);
+                    Ok(())
+                })?;
+                Ok(Value::Bool(count == 1))
+            }
+            VisitKind::Collect(condition, result) => {
+                let mut values = Vec::new();
+                self.each(&list, |element| {
+                    let kept = condition.as_ref().map(|node| test(node, &element)).transpose()?;
+                    if kept != Some(false) {
+                        self.meter.spend_on_memory(size_of::<Value<'a>>());
+                        values.push(each(result, &element)?);
+                    }
+                    Ok(())
+                })?;
+                Ok(Value::List(List::Values(values.into())))
+            }
+        }
+    }
+
+    /// Whether one test comes out as `decisive`, if so that, else the opposite.
+    /// A failure counts only where none does.
+    fn fold(
+        &self,
+        list: &List<'a>,
+        decisive: bool,
+        test: impl Fn(&Value<'a>) -> Result<bool, Failed>,
+    ) -> Result<Value<'a>, Failed> {
+        let mut so_far = Ok(!decisive);
+        let decided = list.visit(&self.meter, |element| match test(&element) {
+            Ok(value) if value == decisive => ControlFlow::Break(()),
+            Ok(_) => ControlFlow::Continue(()),
+            Err(Failed) => {
+                so_far = Err(Failed);
+                // Nothing can be tested any more once the steps are spent.
+                if self.meter.check().is_err() {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            }
+        });
+        self.meter.check()?;
+        if decided.is_some() { Ok(Value::Bool(decisive)) } else { so_far.map(Value::Bool) }
+    }
+
+    /// Visits all elements, up to the first failure.
+    fn each(
+        &self,
+        list: &List<'a>,
+        mut visit: impl FnMut(Value<'a>) -> Result<(), Failed>,
+    ) -> Result<(), Failed> {
+        let failed = list.visit(&self.meter, |element| match visit(element) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(Failed) => ControlFlow::Break(Failed),
+        });
+        failed.map_or(Ok(()), Err)
+    }
+}

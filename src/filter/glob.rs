@@ -1,0 +1,124 @@
+//! Patterns of event types.
+
+/// What an event type is compared with: a name, or a glob in which `*` stands
+/// for any characters, dots included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Pattern {
+    /// One name.
+    Exact(String),
+    /// The pieces between the stars.
+    Glob {
+        /// Before the first star.
+        prefix: String,
+        /// Between stars, none of them empty.
+        middle: Vec<String>,
+        /// After the last star.
+        suffix: String,
+    },
+}
+
+impl Pattern {
+    pub(super) fn new(text: &str) -> Self {
+        match (text.split_once('*'), text.rsplit_once('*')) {
+            (Some((prefix, _)), Some((before, suffix))) => Pattern::Glob {
+                prefix: prefix.to_owned(),
+                // One star alone is both the first and the last.
+                middle: before
+                    .get(prefix.len() + 1..)
+                    .unwrap_or_default()
+                    .split('*')
+                    .filter(|piece| !piece.is_empty())
+                    .map(str::to_owned)
+                    .collect(),
+                suffix: suffix.to_owned(),
+            },
+            _ => Pattern::Exact(text.to_owned()),
+        }
+    }
+
+    /// Whether the whole of `name` matches.
+    pub(super) fn matches(&self, name: &str) -> bool {
+        match self {
+            Pattern::Exact(exact) => exact == name,
+            Pattern::Glob { prefix, middle, suffix } => {
+                let Some(rest) = name.strip_prefix(prefix.as_str()) else { return false };
+                let Some(mut rest) = rest.strip_suffix(suffix.as_str()) else { return false };
+                // The leftmost place of each piece leaves the most to the next.
+                for piece in middle {
+                    let Some((_, after)) = rest.split_once(piece.as_str()) else { return false };
+                    rest = after;
+                }
+                true
+            }
+        }
+    }
+
+    /// Whether every name that starts with `start` matches.
+    pub(super) fn matches_all_after(&self, start: &str) -> bool {
+        match self {
+            Pattern::Exact(_) => false,
+            Pattern::Glob { suffix, .. } => suffix.is_empty() && self.matches(start),
+        }
+    }
+
+    /// Whether a name that starts with `start` may match. May be true where none
+    /// does.
+    pub(super) fn may_match_after(&self, start: &str) -> bool {
+        match self {
+            Pattern::Exact(exact) => exact.starts_with(start),
+            Pattern::Glob { prefix, .. } => {
+                prefix.starts_with(start) || start.starts_with(prefix.as_str())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn globs_are_anchored_and_stars_cross_dots() {
+        let cases = [
+            ("session.*", "session.start", true),
+            ("session.*", "session.", true),
+            ("session.*", "x.session.start", false),
+            ("*.start", "db.session.start", true),
+            ("*.start", "db.session.started", false),
+            ("*", "", true),
+            ("**", "anything", true),
+            ("a*a", "a", false),
+            ("a*a", "aa", true),
+            ("db.*.query", "db.session.query", true),
+            ("db.*.query", "db.query", false),
+            ("*a*b*a*", "xxabxa", true),
+            ("*a*b*a*", "xaxb", false),
+            ("*ab*ab", "ab", false),
+            ("*ab*ab", "abab", true),
+            ("user.login", "user.login", true),
+            ("user.login", "user.login2", false),
+            ("User.Login", "user.login", false),
+        ];
+        for (pattern, name, expected) in cases {
+            assert_eq!(Pattern::new(pattern).matches(name), expected, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn what_a_pattern_says_of_all_names_with_a_beginning() {
+        for (pattern, all, some) in [
+            ("*", true, true),
+            ("c*", true, true),
+            ("custom.*", true, true),
+            ("custom.a*", false, true),
+            ("custom.a", false, true),
+            ("*.a", false, true),
+            ("session.*", false, false),
+            ("user.login", false, false),
+        ] {
+            let parsed = Pattern::new(pattern);
+            assert_eq!(parsed.matches_all_after("custom."), all, "{pattern}");
+            assert_eq!(parsed.may_match_after("custom."), some, "{pattern}");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Text that occurs in a string of an event.
+
+use regex::bytes::{Regex, RegexBuilder};
+
+use crate::event::field;
+use crate::wire::{self, EVENT, Kind, MessageId};
+
+use super::TEXT_BYTES_MAX;
+use super::error::Error;
+
+/// Text to find within one string value, in upper or lower case by Unicode's
+/// simple case folding.
+#[derive(Debug)]
+pub(super) struct Text(Regex);
+
+impl Text {
+    /// `None` where there is no text to find.
+    pub(super) fn compile(text: &str) -> Result<Option<Self>, Error> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        if text.len() > TEXT_BYTES_MAX {
+            return Err(Error::TooLong {
+                field: "text".to_owned(),
+                bytes: text.len(),
+                limit: TEXT_BYTES_MAX,
+            });
+        }
+        let regex = RegexBuilder::new(&regex::escape(text))
+            .case_insensitive(true)
+            .build()
+            .expect("escaped text of bounded length is a small regular expression");
+        Ok(Some(Self(regex)))
+    }
+
+    /// Whether a string value of the encoded event contains the text.
+    pub(super) fn matches_event(&self, event: &[u8]) -> bool {
+        // What occurs in a string occurs in the bytes; most events end here.
+        self.0.is_match(event) && self.occurs(EVENT, event)
+    }
+
+    /// Recursion ends with the nesting that validation let through.
+    fn occurs(&self, message: MessageId, bytes: &[u8]) -> bool {
+        let shape = message.get();
+        wire::trusted(bytes).any(|(number, value)| {
+            let (Some(field), Some(bytes)) = (shape.field(number), value.bytes()) else {
+                return false;
+            };
+            match field.kind {
+                // The keys of a map are names, not values.
+                Kind::String if shape.map_entry && number == field::MAP_KEY => false,
+                Kind::String => self.0.is_match(bytes),
+                Kind::Message(inner) => self.0.is_match(bytes) && self.occurs(inner, bytes),
+                _ => false,
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+    use prost_types::value::Kind as Json;
+
+    use super::*;
+    use crate::proto::pb;
+    use crate::proto::pb::event::Payload;
+
+    fn event() -> pb::Event {
+        let json = |kind| prost_types::Value { kind: Some(kind) };
+        let list =
+            prost_types::ListValue { values: vec![json(Json::StringValue("Deep Water".into()))] };
+        let data = prost_types::Struct {
+            fields: [
+                ("inner_key".to_owned(), json(Json::ListValue(list))),
+                ("count".to_owned(), json(Json::NumberValue(12345.0))),
+            ]
+            .into(),
+        };
+        pb::Event {
+            code: Some("T1000I".into()),
+            user: Some(pb::User { name: Some("Alice".into()), ..Default::default() }),
+            labels: [("env".to_owned(), "Straße 7".to_owned())].into(),
+            payload: Some(Payload::Custom(pb::Custom {
+                name: Some("thing".into()),
+                data: Some(data),
+            })),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn text_is_found_in_string_values_at_any_depth_and_in_any_case() {
+        let event = event().encode_to_vec();
+        for (text, expected) in [
+            ("alice", true),
+            ("LIC", true),
+            ("t1000i", true),
+            ("deep water", true),
+            ("STRAßE", true),
+            ("STRAẞE", true),
+            ("thing", true),
+            (".*", false),
+            ("inner_key", false),
+            ("env", false),
+            ("12345", false),
+            ("AliceT1000I", false),
+        ] {
+            let found = Text::compile(text).expect("valid").expect("not empty");
+            assert_eq!(found.matches_event(&event), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn text_is_not_found_across_the_border_of_two_fields() {
+        // The bytes of name and login: 0a 01 'a' 12 01 'b'.
+        let user =
+            pb::User { name: Some("a".into()), login: Some("b".into()), ..Default::default() };
+        let event = pb::Event { user: Some(user), ..Default::default() }.encode_to_vec();
+        let across = Text::compile("a\u{12}\u{1}b").expect("valid").expect("not empty");
+        assert!(across.0.is_match(&event), "the bytes contain it");
+        assert!(!across.matches_event(&event));
+    }
+
+    #[test]
+    fn text_is_bounded() {
+        assert!(Text::compile("").expect("valid").is_none());
+        // Folding makes a class of each of these letters.
+        for letter in ["k", "ß", "\u{1e9e}", ".", "\0", "𐐀"] {
+            let longest = letter.repeat(TEXT_BYTES_MAX / letter.len());
+            assert!(Text::compile(&longest).expect("valid").is_some(), "{letter}");
+        }
+        let error = Text::compile(&"x".repeat(TEXT_BYTES_MAX + 1)).expect_err("too long");
+        assert_eq!(error.to_string(), "text is 4097 bytes, limit 4096");
+    }
+}

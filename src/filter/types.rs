@@ -1,0 +1,259 @@
+//! Which event types match: `types`, `exclude_types` and `categories` in one.
+
+use crate::catalog::{self, TypeId};
+use crate::proto::pb;
+
+use super::Verdict;
+use super::error::{Error, excerpt, nearest};
+use super::glob::Pattern;
+use super::values;
+
+/// Longest pattern of an event type, in bytes.
+pub const TYPE_BYTES_MAX: usize = 256;
+/// How many names an error suggests.
+const NEAREST_MAX: usize = 3;
+
+/// The event types that match.
+#[derive(Debug)]
+pub(super) struct Types {
+    /// Whether the type matches, by type id. The type of custom events does if
+    /// some of them do.
+    by_id: Vec<bool>,
+    custom: Custom,
+}
+
+/// Which custom events match.
+#[derive(Debug)]
+enum Custom {
+    None,
+    All,
+    /// Those whose type matches one of the first, if there are any, and none of
+    /// the second.
+    Named(Vec<Pattern>, Vec<Pattern>),
+}
+
+impl Types {
+    pub(super) fn compile(filter: &pb::Filter) -> Result<Self, Error> {
+        let include = patterns("types", &filter.types)?;
+        let exclude = patterns("exclude_types", &filter.exclude_types)?;
+        let categories = categories(&filter.categories)?;
+        let in_category = |category: i32| categories.is_empty() || categories.contains(&category);
+        let mut by_id: Vec<bool> = catalog::all()
+            .map(|(_, event_type)| {
+                let included = |pattern: &Pattern| pattern.matches(event_type.name);
+                in_category(event_type.category)
+                    && (include.is_empty() || include.iter().any(included))
+                    && !exclude.iter().any(included)
+            })
+            .collect();
+        let custom = if in_category(pb::Category::Custom as i32) {
+            Custom::new(include, exclude)
+        } else {
+            Custom::None
+        };
+        if let Some(slot) =
+            catalog::by_name(catalog::CUSTOM).and_then(|id| by_id.get_mut(usize::from(id.0)))
+        {
+            *slot = !matches!(custom, Custom::None);
+        }
+        Ok(Self { by_id, custom })
+    }
+
+    /// Whether every type matches.
+    pub(super) fn is_all(&self) -> bool {
+        matches!(self.custom, Custom::All) && self.by_id.iter().all(|matches| *matches)
+    }
+
+    /// The types that match or, among custom ones, may match.
+    pub(super) fn selection(&self) -> Option<Vec<TypeId>> {
+        if self.by_id.iter().all(|matches| *matches) {
+            return None;
+        }
+        let ids = catalog::all().map(|(id, _)| id).zip(&self.by_id);
+        Some(ids.filter(|(_, matches)| **matches).map(|(id, _)| id).collect())
+    }
+
+    /// What the type alone says.
+    pub(super) fn verdict(&self, type_id: TypeId) -> Verdict {
+        match (self.by_id.get(usize::from(type_id.0)), &self.custom) {
+            (Some(true), Custom::Named(..)) if type_id.is_custom() => Verdict::Unsure,
+            (Some(true), _) => Verdict::Yes,
+            _ => Verdict::No,
+        }
+    }
+
+    /// Whether a record of this type matches.
+    pub(super) fn matches(&self, type_name: &str) -> bool {
+        match (catalog::by_name(type_name), &self.custom) {
+            (Some(id), _) => self.by_id.get(usize::from(id.0)).is_some_and(|matches| *matches),
+            (None, Custom::None) => false,
+            (None, Custom::All) => true,
+            (None, Custom::Named(include, exclude)) => {
+                let matches = |pattern: &Pattern| pattern.matches(type_name);
+                (include.is_empty() || include.iter().any(matches)) && !exclude.iter().any(matches)
+            }
+        }
+    }
+}
+
+impl Custom {
+    fn new(include: Vec<Pattern>, exclude: Vec<Pattern>) -> Self {
+        // `custom` is the name under which the catalog lists them all.
+        let covers = |pattern: &Pattern| {
+            pattern.matches(catalog::CUSTOM) || pattern.matches_all_after(catalog::CUSTOM_PREFIX)
+        };
+        let touches = |pattern: &Pattern| pattern.may_match_after(catalog::CUSTOM_PREFIX);
+        let all_included = include.is_empty() || include.iter().any(covers);
+        if exclude.iter().any(covers) || !(all_included || include.iter().any(touches)) {
+            Custom::None
+        } else if all_included && !exclude.iter().any(touches) {
+            Custom::All
+        } else {
+            Custom::Named(if all_included { Vec::new() } else { include }, exclude)
+        }
+    }
+}
+
+fn patterns(field: &'static str, values: &[String]) -> Result<Vec<Pattern>, Error> {
+    values::check(field, values, TYPE_BYTES_MAX)?;
+    values.iter().enumerate().map(|(position, value)| known(field, position, value)).collect()
+}
+
+/// The pattern, if it stands for a type that is known.
+fn known(field: &str, position: usize, value: &str) -> Result<Pattern, Error> {
+    let pattern = Pattern::new(value);
+    let field = || values::path(field, position);
+    let names = || catalog::all().map(|(_, event_type)| event_type.name);
+    let custom_name = value.strip_prefix(catalog::CUSTOM_PREFIX);
+    match &pattern {
+        Pattern::Exact(name) => {
+            let is_known = catalog::by_name(name).is_some()
+                || custom_name.is_some_and(catalog::is_custom_name);
+            if !is_known {
+                return Err(Error::TypeUnknown {
+                    field: field(),
+                    value: excerpt(value),
+                    nearest: nearest(value, names(), NEAREST_MAX),
+                });
+            }
+        }
+        Pattern::Glob { .. } => {
+            if custom_name.is_none() && !names().any(|name| pattern.matches(name)) {
+                return Err(Error::GlobUnmatched {
+                    field: field(),
+                    value: excerpt(value),
+                    nearest: nearest(&value.replace('*', ""), names(), NEAREST_MAX),
+                });
+            }
+        }
+    }
+    Ok(pattern)
+}
+
+fn categories(numbers: &[i32]) -> Result<Vec<i32>, Error> {
+    values::check_count("categories", numbers.len())?;
+    for (position, number) in numbers.iter().enumerate() {
+        match pb::Category::try_from(*number) {
+            Ok(category) if category != pb::Category::Unspecified => {}
+            _ => {
+                return Err(Error::EnumUnknown {
+                    field: values::path("categories", position),
+                    number: *number,
+                    of: "category",
+                });
+            }
+        }
+    }
+    Ok(numbers.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compile(types: &[&str], exclude: &[&str]) -> Result<Types, Error> {
+        Types::compile(&pb::Filter {
+            types: types.iter().map(|value| (*value).to_owned()).collect(),
+            exclude_types: exclude.iter().map(|value| (*value).to_owned()).collect(),
+            ..Default::default()
+        })
+    }
+
+    fn id(name: &str) -> TypeId {
+        catalog::by_name(name).expect("in the catalog")
+    }
+
+    #[test]
+    fn types_and_exclusions_are_resolved_to_ids() {
+        let types = compile(&["session.*", "user.login"], &["session.start"]).expect("valid");
+        assert_eq!(types.verdict(id("user.login")), Verdict::Yes);
+        assert_eq!(types.verdict(id("session.end")), Verdict::Yes);
+        assert_eq!(types.verdict(id("session.start")), Verdict::No);
+        assert_eq!(types.verdict(id("custom")), Verdict::No);
+        assert!(types.matches("session.end"));
+        assert!(!types.matches("custom.session.end"));
+        let selected = types.selection().expect("narrowed");
+        assert!(selected.contains(&id("session.end")) && !selected.contains(&id("exec")));
+        assert!(selected.is_sorted());
+    }
+
+    #[test]
+    fn custom_types_match_by_name() {
+        let all = [&["custom"] as &[_], &["custom.*"], &["*"], &["c*"], &[]];
+        for types in all {
+            let types = compile(types, &[]).expect("valid");
+            assert_eq!(types.verdict(id("custom")), Verdict::Yes);
+            assert!(types.matches("custom.anything"));
+        }
+        let named = compile(&["custom.a", "custom.b*"], &["custom.bb"]).expect("valid");
+        assert_eq!(named.verdict(id("custom")), Verdict::Unsure);
+        assert_eq!(named.selection(), Some(vec![id("custom")]));
+        for (name, expected) in
+            [("custom.a", true), ("custom.b", true), ("custom.bb", false), ("custom.c", false)]
+        {
+            assert_eq!(named.matches(name), expected, "{name}");
+        }
+        let excluded = compile(&[], &["custom.a"]).expect("valid");
+        assert_eq!(excluded.verdict(id("custom")), Verdict::Unsure);
+        assert!(!excluded.is_all());
+        assert_eq!(excluded.selection(), None);
+        assert!(excluded.matches("custom.b") && !excluded.matches("custom.a"));
+        assert!(!compile(&[], &["c*"]).expect("valid").matches("custom.a"));
+        let ends = compile(&["*.login"], &[]).expect("valid");
+        assert!(ends.matches("custom.x.login") && ends.matches("user.login"));
+    }
+
+    #[test]
+    fn unknown_types_are_refused_with_the_nearest_names() {
+        match compile(&["exec", "user.logn"], &[]).expect_err("unknown") {
+            Error::TypeUnknown { field, nearest, .. } => {
+                assert_eq!(field, "types[1]");
+                assert_eq!(nearest.first(), Some(&"user.login"));
+                assert!(nearest.len() <= NEAREST_MAX);
+            }
+            other => panic!("{other}"),
+        }
+        match compile(&[], &["sesion.*"]).expect_err("unknown") {
+            Error::GlobUnmatched { field, .. } => assert_eq!(field, "exclude_types[0]"),
+            other => panic!("{other}"),
+        }
+        for bad in ["", "custom.", "custom.a b", "Custom.a", "*zzz*"] {
+            assert!(compile(&[bad], &[]).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn categories_must_be_known() {
+        let categories = |numbers: &[i32]| {
+            Types::compile(&pb::Filter { categories: numbers.to_vec(), ..Default::default() })
+        };
+        let types = categories(&[pb::Category::Session as i32]).expect("valid");
+        assert!(types.matches("session.start") && !types.matches("user.login"));
+        assert!(!types.matches("custom.a"));
+        assert!(categories(&[pb::Category::Custom as i32]).expect("valid").matches("custom.a"));
+        for bad in [0, -1, 1_000] {
+            let error = categories(&[1, bad]).expect_err("unknown");
+            assert_eq!(error.field(), "categories[1]");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! `auditgate serve` as its operator meets it: flags and variables, the port
+//! file, what it says, and how it ends.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use auditgate::proto::pb;
+use auditgate::proto::pb::audit_service_client::AuditServiceClient;
+use auditgate::proto::pb::event::Payload;
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A gateway in a process of its own, ended with the test.
+struct Gateway {
+    process: Child,
+    address: SocketAddr,
+    said: BufReader<std::process::ChildStderr>,
+}
+
+impl Gateway {
+    fn start(args: &[&str], variables: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let port_file = folder.path().join("port");
+        let mut process = auditgate()
+            .args(["serve", "--listen", "127.0.0.1:0", "--port-file"])
+            .arg(&port_file)
+            .args(args)
+            .envs(variables.iter().copied())
+            .spawn()
+            .expect("the binary was built");
+        let said = BufReader::new(process.stderr.take().expect("piped"));
+        let port = wait_for(|| read_port(&port_file));
+        Self { process, address: SocketAddr::from(([127, 0, 0, 1], port)), said }
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([name, &self.process.id().to_string()]).status();
+        assert!(sent.expect("kill is there").success());
+    }
+
+    /// Waits for its end; gives how it ended and what it said.
+    fn end(mut self) -> (ExitStatus, String) {
+        let status = wait_for(|| self.process.try_wait().expect("a child"));
+        let mut said = String::new();
+        self.said.read_to_string(&mut said).expect("text");
+        (status, said)
+    }
+
+    async fn client(&self) -> AuditServiceClient<tonic::transport::Channel> {
+        AuditServiceClient::connect(format!("http://{}", self.address)).await.expect("it listens")
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn auditgate() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_auditgate"));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    for variable in ["LISTEN", "PORT_FILE", "RING_BYTES", "RING_RECORDS"] {
+        command.env_remove(format!("AUDITGATE_{variable}"));
+    }
+    command
+}
+
+fn read_port(file: &Path) -> Option<u16> {
+    let text = std::fs::read_to_string(file).ok()?;
+    Some(text.trim().parse().expect("the file is complete as soon as it is there"))
+}
+
+fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(started.elapsed() < DEADLINE, "not within {DEADLINE:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn refused(args: &[&str]) -> String {
+    let output = auditgate().arg("serve").args(args).output().expect("the binary was built");
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    String::from_utf8(output.stderr).expect("text")
+}
+
+#[test]
+fn it_says_where_it_listens_what_it_keeps_and_how_to_try_it() {
+    let mut gateway = Gateway::start(&["--ring-records", "5000", "--ring-bytes", "8MiB"], &[]);
+    let mut lines = Vec::new();
+    while !lines.last().is_some_and(|line: &String| line.contains("Subscribe")) {
+        let mut line = String::new();
+        assert_ne!(gateway.said.read_line(&mut line).expect("text"), 0, "{lines:?}");
+        lines.push(line);
+    }
+    let said = lines.concat();
+    assert!(said.contains(&format!("listens on {}", gateway.address)), "{said}");
+    assert!(said.contains("newest 5000 records within 8 MiB"), "{said}");
+    assert!(said.contains("grpcurl -plaintext"), "{said}");
+}
+
+#[tokio::test]
+async fn variables_stand_for_flags() {
+    let gateway =
+        Gateway::start(&[], &[("AUDITGATE_RING_RECORDS", "77"), ("AUDITGATE_RING_BYTES", "2MiB")]);
+    let status = gateway
+        .client()
+        .await
+        .get_status(pb::GetStatusRequest {})
+        .await
+        .expect("status")
+        .into_inner();
+    assert_eq!((status.record_limit, status.byte_limit), (77, 2 * 1024 * 1024));
+}
+
+#[tokio::test]
+async fn a_signal_ends_streams_with_a_cursor_and_the_process_with_success() {
+    for signal in ["-TERM", "-INT"] {
+        let gateway = Gateway::start(&[], &[]);
+        let mut client = gateway.client().await;
+        let mut stream =
+            client.subscribe(pb::SubscribeRequest::default()).await.expect("open").into_inner();
+        let event =
+            pb::Event { payload: Some(Payload::Exec(pb::Exec::default())), ..Default::default() };
+        client
+            .emit(pb::EmitRequest { event: Some(event), ..Default::default() })
+            .await
+            .expect("accepted");
+        gateway.signal(signal);
+        let mut records = 0;
+        let mut cursor = String::new();
+        let status = loop {
+            match stream.message().await {
+                Ok(Some(message)) => {
+                    records += message.records.len();
+                    cursor = message.cursor;
+                }
+                Ok(None) => panic!("a stream ends with a status that says why"),
+                Err(status) => break status,
+            }
+        };
+        assert_eq!(status.code(), tonic::Code::Unavailable);
+        assert!(status.message().contains(&cursor), "{status:?}");
+        assert_eq!(records, 1, "what was acknowledged is delivered");
+        let (exit, said) = gateway.end();
+        assert!(exit.success(), "{said}");
+        assert!(said.contains("stopped"), "{said}");
+    }
+}
+
+/// A connection that never says anything must not keep the gateway alive, nor
+/// must a second signal wait for it.
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let gateway = Gateway::start(&[], &[]);
+    let mut silent = TcpStream::connect(gateway.address).expect("it listens");
+    silent.write_all(b"PRI * HTTP/2.0\r\n").expect("open");
+    let started = Instant::now();
+    gateway.signal("-TERM");
+    gateway.signal("-INT");
+    let (exit, said) = gateway.end();
+    assert!(exit.success(), "{said}");
+    assert!(started.elapsed() < Duration::from_secs(8), "{said}");
+    drop(silent);
+}
+
+#[test]
+fn what_it_cannot_do_it_says_in_a_sentence() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("bound").to_string();
+    let said = refused(&["--listen", &address]);
+    assert!(said.contains(&format!("cannot listen on {address}")), "{said}");
+    assert!(refused(&["--listen", "nowhere"]).contains("--listen"));
+    assert!(refused(&["--ring-bytes", "10"]).contains("at least 1048576"));
+    assert!(refused(&["--ring-bytes", "4XB"]).contains("use KiB, MiB or GiB"));
+    assert!(refused(&["--ring-records", "0"]).contains("from 1 to"));
+    let said = refused(&["--listen", "127.0.0.1:0", "--port-file", "/nonexistent/port"]);
+    assert!(said.contains("cannot write /nonexistent/port"), "{said}");
+}
