@@ -1,16 +1,23 @@
 //! The command line.
 
 mod client;
+mod completions;
+mod count;
+mod emit;
 mod example;
 mod export;
 mod filter;
+mod healthcheck;
 mod import;
+mod json;
 mod output;
 mod paths;
+mod proto;
 mod safe;
 mod search;
 #[cfg(feature = "server")]
 mod serve;
+mod status;
 mod tail;
 mod terminal;
 mod times;
@@ -38,10 +45,16 @@ enum Command {
     Serve(serve::Args),
     Tail(Box<tail::Args>),
     Search(Box<search::Args>),
+    Count(Box<count::Args>),
+    Emit(Box<emit::Args>),
     Import(import::Args),
     Export(export::Args),
     Example(example::Args),
     Types(types::Args),
+    Proto(proto::Args),
+    Status(status::Args),
+    Healthcheck(healthcheck::Args),
+    Completions(completions::Args),
 }
 
 /// A form of events outside the gateway.
@@ -140,10 +153,16 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => block_on(serve::run(args)),
         Command::Tail(args) => block_on(tail::run(*args)),
         Command::Search(args) => block_on(search::run(*args)),
+        Command::Count(args) => block_on(count::run(*args)),
+        Command::Emit(args) => block_on(emit::run(*args)),
         Command::Import(args) => block_on(import::run(args)),
         Command::Export(args) => block_on(export::run(args)),
         Command::Example(args) => example::run(&args),
         Command::Types(args) => types::run(&args),
+        Command::Proto(args) => proto::run(&args),
+        Command::Status(args) => block_on(status::run(args)),
+        Command::Healthcheck(args) => block_on(healthcheck::run(args)),
+        Command::Completions(args) => completions::run(&args),
     };
     match done {
         Ok(Done::All) => ExitCode::SUCCESS,

@@ -77,7 +77,7 @@ const USER_AGENT: &str = concat!("auditgate-client/", env!("CARGO_PKG_VERSION"))
 /// A connection to a gateway. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Client {
-    rpc: AuditServiceClient<Channel>,
+    channel: Channel,
 }
 
 impl Client {
@@ -91,7 +91,7 @@ impl Client {
     pub async fn connect(url: &str) -> Result<Self, Error> {
         let channel = endpoint(url)?.connect().await.map_err(|error| Error::Connect {
             url: url.to_owned(),
-            reason: error::causes(&error),
+            reason: error::root_cause(&error),
         })?;
         Ok(Self::new(channel))
     }
@@ -110,13 +110,17 @@ impl Client {
 
     /// A client on a channel that was set up elsewhere.
     pub fn new(channel: Channel) -> Self {
-        let rpc = AuditServiceClient::new(channel).max_decoding_message_size(RESPONSE_BYTES_MAX);
-        Self { rpc }
+        Self { channel }
+    }
+
+    /// The channel, for another service of the same gateway, such as its health.
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
     }
 
     /// The generated client, for a call without deadline or retries.
     pub fn rpc(&self) -> AuditServiceClient<Channel> {
-        self.rpc.clone()
+        AuditServiceClient::new(self.channel()).max_decoding_message_size(RESPONSE_BYTES_MAX)
     }
 
     /// Emits one event and waits for the receipt. Sets the id (a UUIDv7) and the

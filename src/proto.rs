@@ -22,6 +22,10 @@ pub mod retyped {
 /// comments.
 pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor_set.bin"));
 
+/// The proto files themselves: path, such as `auditgate/v1/event.proto`, and text.
+#[cfg(feature = "cli")]
+pub const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/files.rs"));
+
 /// The descriptors, with options, for work by reflection.
 #[cfg(any(feature = "server", feature = "cli"))]
 pub fn descriptor_pool() -> &'static prost_reflect::DescriptorPool {

@@ -42,6 +42,11 @@ impl Server {
         Ok(Client::connect(&self.url).await?)
     }
 
+    /// The error where there is no answer in time.
+    pub fn late(&self) -> Error {
+        Error::Connect { server: self.url.clone(), reason: "no answer in time".to_owned() }
+    }
+
     /// Connects.
     pub async fn connect(&self) -> Result<AuditServiceClient<Channel>, Error> {
         let fail = |error: tonic::transport::Error| Error::Connect {
@@ -106,11 +111,11 @@ pub fn told(error: &client::Error) -> String {
     let mut said = error.to_string();
     for violation in error.refusal().into_iter().flat_map(|refusal| &refusal.violations) {
         let client::Violation { field, description } = violation;
-        // The gateway's sentence may already say it.
-        if said.contains(description.as_str()) {
-            said.push_str(&format!("\n  at {field}"));
-        } else {
-            said.push_str(&format!("\n  {field}: {description}"));
+        // The gateway's sentence may already say it, and where.
+        match (said.contains(description.as_str()), said.contains(field.as_str())) {
+            (true, true) => {}
+            (true, false) => said.push_str(&format!("\n  at {field}")),
+            (false, _) => said.push_str(&format!("\n  {field}: {description}")),
         }
     }
     said

@@ -1,7 +1,7 @@
 //! `auditgate import`: lines of another log into the gateway.
 
 mod batch;
-mod lines;
+pub(super) mod lines;
 mod report;
 
 use std::sync::Arc;

@@ -10,9 +10,9 @@ use std::io::{BufWriter, IsTerminal as _, Stdout, Write as _};
 use clap::ValueEnum;
 use jiff::tz::TimeZone;
 
-use super::paths::{json, reflect};
+use super::paths::reflect;
 use super::terminal;
-use super::{Error, safe, say};
+use super::{Error, json, safe, say};
 use crate::proto::pb;
 use crate::teleport;
 use csv::Columns;
@@ -122,10 +122,10 @@ impl Printer {
         match &mut self.form {
             Form::Pretty(pretty) => writeln!(self.out, "{}", pretty.line(record))?,
             Form::Json { begun } => {
-                element(&mut self.out, begun, &json(&reflect("Record", record), true))?;
+                element(&mut self.out, begun, &json::indented(&reflect("Record", record)))?;
             }
             Form::Ndjson => {
-                writeln!(self.out, "{}", safe::json(&json(&reflect("Record", record), false)))?
+                writeln!(self.out, "{}", safe::json(&json::line(&reflect("Record", record))))?
             }
             Form::Csv(columns) => {
                 let line = columns.line(&reflect("Record", record), self.terminal);
@@ -150,13 +150,11 @@ impl Printer {
     /// If standard output cannot be written.
     pub fn gap(&mut self, gap: &pb::Gap) -> Result<(), Error> {
         self.lacking = true;
-        let in_place = |pretty| {
-            let response = pb::SubscribeResponse { gap: Some(*gap), ..Default::default() };
-            json(&reflect("SubscribeResponse", &response), pretty)
-        };
+        let response = pb::SubscribeResponse { gap: Some(*gap), ..Default::default() };
+        let in_place = || reflect("SubscribeResponse", &response);
         match &mut self.form {
-            Form::Json { begun } => element(&mut self.out, begun, &in_place(true))?,
-            Form::Ndjson => writeln!(self.out, "{}", in_place(false))?,
+            Form::Json { begun } => element(&mut self.out, begun, &json::indented(&in_place()))?,
+            Form::Ndjson => writeln!(self.out, "{}", json::line(&in_place()))?,
             Form::Pretty(_) | Form::Csv(_) | Form::Teleport => {
                 // In its place among the lines, where both go to a terminal.
                 self.out.flush()?;

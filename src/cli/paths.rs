@@ -3,10 +3,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use prost_reflect::{
-    DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MapKey, MessageDescriptor,
-    SerializeOptions, Value,
+    DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MapKey, MessageDescriptor, Value,
 };
 
+use crate::cli::json;
 use crate::proto::descriptor_pool;
 
 /// A path that was checked: it leads to a field.
@@ -47,20 +47,6 @@ pub fn reflect(name: &str, message: &impl prost::Message) -> DynamicMessage {
     let mut reflected = DynamicMessage::new(shape(name));
     reflected.transcode_from(message).expect("a message decodes by its own descriptor");
     reflected
-}
-
-/// A message as JSON, with the names that the protocol has.
-pub fn json(message: &DynamicMessage, pretty: bool) -> String {
-    let options = SerializeOptions::new().use_proto_field_name(true);
-    let mut out = Vec::new();
-    let written = if pretty {
-        message.serialize_with_options(&mut serde_json::Serializer::pretty(&mut out), &options)
-    } else {
-        message.serialize_with_options(&mut serde_json::Serializer::new(&mut out), &options)
-    };
-    // Times beyond the year 9999 have no JSON form; gateways refuse them.
-    written.expect("what a gateway keeps has a JSON form");
-    String::from_utf8(out).expect("JSON is UTF-8")
 }
 
 impl Path {
@@ -143,9 +129,9 @@ impl Path {
         read(message, &self.steps, None)
     }
 
-    /// The value as text, with the elements of a list side by side.
-    pub fn words(&self, message: &DynamicMessage) -> Option<String> {
-        read(message, &self.steps, Some(" "))
+    /// The value as text, with the elements of a list as they are, separated.
+    pub fn words(&self, message: &DynamicMessage, separator: &str) -> Option<String> {
+        read(message, &self.steps, Some(separator))
     }
 }
 
@@ -165,7 +151,7 @@ fn read(message: &DynamicMessage, steps: &[Step], separator: Option<&str>) -> Op
         }
         [Step::Json(keys), ..] => {
             let mut inner: serde_json::Value =
-                serde_json::from_str(&json(value.as_message()?, false)).ok()?;
+                serde_json::from_str(&json::line(value.as_message()?)).ok()?;
             for key in keys {
                 inner = inner.get_mut(key)?.take();
             }
@@ -194,7 +180,9 @@ fn whole(value: &Value, field: &FieldDescriptor, separator: Option<&str>) -> Str
             let kind = map_value_kind(field).unwrap_or(kind);
             let mut entries: Vec<String> = entries
                 .iter()
-                .map(|(key, value)| format!("{}:{}", quoted(&map_key(key)), element(value, &kind)))
+                .map(|(key, value)| {
+                    format!("{}:{}", quoted(&json::key_text(key)), element(value, &kind))
+                })
                 .collect();
             entries.sort();
             format!("{{{}}}", entries.join(","))
@@ -218,7 +206,7 @@ fn scalar(value: &Value, kind: &Kind) -> String {
         (Value::Bytes(bytes), _) => BASE64.encode(bytes),
         (Value::EnumNumber(number), Kind::Enum(names)) => enum_name(*number, names),
         (Value::Message(message), _) => {
-            let text = json(message, false);
+            let text = json::line(message);
             // Times and lengths of time are JSON strings.
             serde_json::from_str::<String>(&text).unwrap_or(text)
         }
@@ -237,7 +225,7 @@ fn scalar(value: &Value, kind: &Kind) -> String {
 /// A value within a list or map, as JSON.
 fn element(value: &Value, kind: &Kind) -> String {
     match value {
-        Value::Message(message) => json(message, false),
+        Value::Message(message) => json::line(message),
         Value::String(_) | Value::Bytes(_) | Value::EnumNumber(_) => quoted(&scalar(value, kind)),
         other => scalar(other, kind),
     }
@@ -245,17 +233,6 @@ fn element(value: &Value, kind: &Kind) -> String {
 
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
-}
-
-fn map_key(key: &MapKey) -> String {
-    match key {
-        MapKey::Bool(flag) => flag.to_string(),
-        MapKey::I32(number) => number.to_string(),
-        MapKey::I64(number) => number.to_string(),
-        MapKey::U32(number) => number.to_string(),
-        MapKey::U64(number) => number.to_string(),
-        MapKey::String(text) => text.clone(),
-    }
 }
 
 /// `failure` for RESULT_FAILURE; the number where it has no name.
@@ -340,7 +317,7 @@ mod tests {
         assert_eq!(text("custom.data").as_deref(), Some(r#"{"rate":1.5}"#));
         assert_eq!(text("user_login.method"), None, "of another variant");
         let roles = Path::of_record("user.roles").expect("a path");
-        assert_eq!(roles.words(&record()).as_deref(), Some("admin d\"ev"));
+        assert_eq!(roles.words(&record(), " ").as_deref(), Some("admin d\"ev"));
         assert_eq!(roles.last_name(), "roles");
     }
 

@@ -139,6 +139,15 @@ impl From<Status> for Refusal {
     }
 }
 
+/// What is at the bottom of an error.
+pub(super) fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut root = error;
+    while let Some(cause) = root.source() {
+        root = cause;
+    }
+    root.to_string()
+}
+
 /// An error and what caused it, in one line.
 pub(super) fn causes(error: &dyn std::error::Error) -> String {
     let mut said = error.to_string();

@@ -54,7 +54,7 @@ pub fn summary(record: &pb::Record, event: &pb::Event) -> String {
     let reflected = reflect("Event", event);
     let mut parts: Vec<String> = Vec::new();
     for shown in SHOWN.get(type_name).into_iter().flatten() {
-        match (shown.path.words(&reflected), &shown.name) {
+        match (shown.path.words(&reflected, " "), &shown.name) {
             (Some(text), Some(name)) => parts.push(format!("{name}={text}")),
             (Some(text), None) if !text.is_empty() => parts.push(text),
             _ => {}
