@@ -32,7 +32,7 @@ test: test-rust test-clients ## Run all tests, those with real clients included.
 
 .PHONY: test-rust
 test-rust: ## Run the Rust tests, which need neither network nor other tools.
-	$(CARGO) test --locked
+	$(CARGO) test --locked --no-fail-fast
 
 # With the debug binary, which the Rust tests have built already.
 .PHONY: test-clients

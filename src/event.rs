@@ -164,6 +164,11 @@ impl Event {
         self.text(&self.id)
     }
 
+    /// Whether the gateway appended the id.
+    pub fn id_was_appended(&self) -> bool {
+        self.bytes.len() != self.client_len
+    }
+
     /// The type of the record: the catalog's, or `custom.NAME`.
     pub fn type_name(&self) -> std::borrow::Cow<'static, str> {
         if self.type_id.is_custom() {

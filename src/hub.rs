@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
-use crate::log::{Error, Extent, Identity, Log, Placed};
+use crate::log::{Conflict, Error, Extent, Identity, Log, Placed};
 use crate::record::{Draft, Sequence};
 use crate::time::Time;
 
@@ -21,7 +21,9 @@ pub use count::{BUCKETS_MAX, Buckets, Count};
 pub use meter::{Meter, Rates};
 pub use search::{PAGE_BYTES_MAX, Page, Search, query_digest};
 pub use subscribers::Subscriber;
-pub use subscription::{MESSAGE_BYTES_MAX, Message, PROGRESS_INTERVAL, Start, Subscription};
+pub use subscription::{
+    LAST_READ_TIME_MAX, MESSAGE_BYTES_MAX, Message, PROGRESS_INTERVAL, Start, Subscription,
+};
 
 /// Records that a reader did not get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,11 +107,35 @@ impl Hub {
     pub async fn append(&self, drafts: Vec<Draft>, commit: bool) -> Result<Vec<Placed>, Error> {
         let placed = self.log.append(drafts, commit).await?;
         if commit {
-            let duplicates = placed.iter().filter(|placed| placed.duplicate).count() as u64;
-            self.counters.duplicates.fetch_add(duplicates, Ordering::Relaxed);
-            self.counters.accepted.fetch_add(placed.len() as u64 - duplicates, Ordering::Relaxed);
+            self.tally(placed.iter());
         }
         Ok(placed)
+    }
+
+    /// Appends records, each by itself: see [`Log::append_each`].
+    ///
+    /// # Errors
+    /// As the log.
+    pub async fn append_each(
+        &self,
+        drafts: Vec<Draft>,
+    ) -> Result<Vec<Result<Placed, Conflict>>, Error> {
+        let placed = self.log.append_each(drafts).await?;
+        self.tally(placed.iter().flatten());
+        Ok(placed)
+    }
+
+    fn tally<'a>(&self, placed: impl Iterator<Item = &'a Placed>) {
+        let (accepted, duplicates) = placed.fold((0, 0), |(accepted, duplicates), placed| {
+            if placed.duplicate { (accepted, duplicates + 1) } else { (accepted + 1, duplicates) }
+        });
+        self.counters.accepted.fetch_add(accepted, Ordering::Relaxed);
+        self.counters.duplicates.fetch_add(duplicates, Ordering::Relaxed);
+    }
+
+    /// Is cancelled when the gateway stops.
+    pub fn stopping(&self) -> &CancellationToken {
+        &self.stopping
     }
 
     /// The frame of one record, if it is kept.

@@ -58,6 +58,17 @@ pub trait Log: Send + Sync + 'static {
     fn append(&self, drafts: Vec<Draft>, commit: bool)
     -> BoxFuture<'_, Result<Vec<Placed>, Error>>;
 
+    /// Appends records, each by itself: as [`Log::append`] with `commit`, but a
+    /// draft whose id is taken by another content is left out, and its place in
+    /// the result says so.
+    ///
+    /// # Errors
+    /// See [`Error`], but for conflicts; nothing was stored.
+    fn append_each(
+        &self,
+        drafts: Vec<Draft>,
+    ) -> BoxFuture<'_, Result<Vec<Result<Placed, Conflict>>, Error>>;
+
     /// What is kept at the moment.
     fn extent(&self) -> Extent;
 
@@ -125,19 +136,24 @@ pub struct Placed {
     pub duplicate: bool,
 }
 
+/// An id that is taken by an event with another content.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("id {id:?} was accepted before with a different content{}", at(*.sequence))]
+pub struct Conflict {
+    /// Position of the draft in the call.
+    pub position: usize,
+    /// The id.
+    pub id: String,
+    /// The record with that id; `None` if it is another draft of the call.
+    pub sequence: Option<Sequence>,
+}
+
 /// Why a log refuses.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The id is taken by an event with another content.
-    #[error("id {id:?} was accepted before with a different content{}", at(*.sequence))]
-    Conflict {
-        /// Position of the draft in the call.
-        position: usize,
-        /// The id.
-        id: String,
-        /// The record with that id; `None` if it is another draft of the call.
-        sequence: Option<Sequence>,
-    },
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
     /// The log keeps fewer records than were handed in at once.
     #[error("batch is {records} events, this log keeps no more than {limit} of a batch")]
     TooManyRecords {

@@ -15,7 +15,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::hub::Hub;
-use crate::log::{Bounds, MemoryLog};
+use crate::log::{Bounds, Log, MemoryLog};
 use crate::proto;
 use crate::proto::retyped::audit_service_server::AuditServiceServer;
 use crate::service::{self, Limits, Service};
@@ -28,9 +28,11 @@ pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
 /// The most concurrent streams of one connection.
 const STREAMS_PER_CONNECTION_MAX: u32 = 4_096;
 /// How many bytes a client may send on one stream ahead of the gateway.
-const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
-/// How many bytes a client may send on one connection ahead of the gateway.
-const CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
+const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+/// How many bytes a client may send on one connection ahead of the gateway. h2
+/// gives up on a connection whose small frames, unread, cost more than half of
+/// this: many streams of small events need it large.
+const CONNECTION_WINDOW_BYTES: u32 = 64 * 1024 * 1024;
 /// How often a silent client is asked whether it is there.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 /// How long it has to answer.
@@ -75,10 +77,21 @@ impl Gateway {
     /// # Panics
     /// Outside of a tokio runtime; if a bound of the ring is below its minimum.
     pub async fn start(config: Config) -> io::Result<Self> {
+        Self::start_on(config, Arc::new(MemoryLog::new(config.ring))).await
+    }
+
+    /// Starts a gateway on a log; the ring of the configuration is not looked
+    /// at.
+    ///
+    /// # Errors
+    /// If the address cannot be listened on.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub async fn start_on(config: Config, log: Arc<dyn Log>) -> io::Result<Self> {
         let incoming = TcpIncoming::bind(config.listen)?.with_nodelay(Some(true));
         let address = incoming.local_addr()?;
         let stopping = CancellationToken::new();
-        let log = Arc::new(MemoryLog::new(config.ring));
         let hub = Hub::new(log, stopping.clone());
         let (health, health_service) = tonic_health::server::health_reporter();
         set_health(&health, ServingStatus::Serving).await;
@@ -116,10 +129,15 @@ impl Gateway {
     }
 
     /// Stops: health turns NOT_SERVING, streams end with a cursor, calls that
-    /// run are finished. After [`DRAIN_TIME_MAX`] what still runs is cut off.
+    /// run are finished. What still runs after [`DRAIN_TIME_MAX`] is left to end
+    /// with the process.
     pub async fn stop(mut self) {
         set_health(&self.health, ServingStatus::NotServing).await;
         self.stopping.cancel();
+        // Streams that watch the health end only where there is no more to watch.
+        for name in HEALTH_NAMES {
+            self.health.clear_service_status(name).await;
+        }
         if tokio::time::timeout(DRAIN_TIME_MAX, &mut self.task).await.is_err() {
             self.task.abort();
         }
@@ -133,8 +151,11 @@ impl Drop for Gateway {
     }
 }
 
+/// What the health is told of: the gateway and its service.
+const HEALTH_NAMES: [&str; 2] = ["", service::NAME];
+
 async fn set_health(health: &HealthReporter, status: ServingStatus) {
-    for name in ["", service::NAME] {
+    for name in HEALTH_NAMES {
         health.set_service_status(name, status).await;
     }
 }

@@ -1,8 +1,10 @@
 //! The service `auditgate.v1.AuditService`: one call a file, each of which
 //! decodes, calls the hub and encodes.
 
+pub mod bare;
 mod count_records;
 mod emit;
+mod emit_stream;
 mod error;
 mod get_record;
 mod get_status;
@@ -17,7 +19,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio_stream::Stream;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use crate::event::EVENT_BYTES_MAX;
 use crate::hub::Hub;
@@ -76,9 +78,13 @@ fn respond(result: Result<Encoded, Error>) -> Result<Response<Encoded>, Status> 
     result.map(Response::new).map_err(Status::from)
 }
 
+/// Responses of a streaming call.
+type Responses = Pin<Box<dyn Stream<Item = Result<Encoded, Status>> + Send>>;
+
 #[tonic::async_trait]
 impl AuditService for Service {
-    type SubscribeStream = Pin<Box<dyn Stream<Item = Result<Encoded, Status>> + Send>>;
+    type EmitStreamStream = Responses;
+    type SubscribeStream = Responses;
 
     async fn emit(&self, request: Request<Bytes>) -> Result<Response<Encoded>, Status> {
         respond(self.emit_one(request).await)
@@ -86,6 +92,13 @@ impl AuditService for Service {
 
     async fn emit_batch(&self, request: Request<Bytes>) -> Result<Response<Encoded>, Status> {
         respond(self.emit_many(request).await)
+    }
+
+    async fn emit_stream(
+        &self,
+        request: Request<Streaming<Bytes>>,
+    ) -> Result<Response<Self::EmitStreamStream>, Status> {
+        Ok(Response::new(self.answer_stream(request)))
     }
 
     async fn subscribe(

@@ -204,7 +204,7 @@ impl Pair {
                 assert_eq!(placed, expected);
                 self.accepted = model;
             }
-            (Err(Error::Conflict { .. }), Some(_)) => {}
+            (Err(Error::Conflict(_)), Some(_)) => {}
             (outcome, conflict) => panic!("{outcome:?}, expected conflict at {conflict:?}"),
         }
         assert_eq!(self.hub.extent().last.0, self.last());

@@ -127,8 +127,8 @@ impl Hub {
     fn walk(&self, search: &Search) -> Result<Walk, Error> {
         let identity = self.log.identity();
         let order = search.order;
+        let extent = self.log.extent();
         let Some(token) = search.token else {
-            let extent = self.log.extent();
             let (first, last) = (extent.first, extent.last);
             let next = match order {
                 Order::Ascending => first,
@@ -136,7 +136,10 @@ impl Hub {
             };
             return Ok(Walk { order, first, last, next });
         };
-        if token.log_id != identity.id || token.epoch != identity.epoch {
+        // Nothing vouches for what a token says: what lies past the log was not
+        // given out by it either.
+        let is_past = token.last > extent.last || token.sequence > token.last.next();
+        if token.log_id != identity.id || token.epoch != identity.epoch || is_past {
             return Err(Error::OtherLog);
         }
         if token.query != search.digest {

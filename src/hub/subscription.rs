@@ -21,6 +21,9 @@ pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// After so long without a message, one tells how far the stream has come: it
 /// must reach the subscriber within ten seconds.
 pub const PROGRESS_INTERVAL: Duration = Duration::from_secs(9);
+/// How long a stream that is behind goes on when the gateway stops: a log in
+/// memory is gone afterwards, so who reads gets what was accepted.
+pub const LAST_READ_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Where a subscription starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +65,8 @@ pub struct Subscription {
     told_caught_up: bool,
     begun: bool,
     last_sent: Instant,
+    /// When the stream noticed that the gateway stops.
+    stop_noticed: Option<Instant>,
 }
 
 impl Hub {
@@ -90,6 +95,7 @@ impl Hub {
             told_caught_up: false,
             begun: false,
             last_sent: Instant::now(),
+            stop_noticed: None,
         })
     }
 
@@ -161,8 +167,9 @@ impl Hub {
 }
 
 impl Subscription {
-    /// The next message; waits until there is one. `None` when the gateway
-    /// stops: [`Subscription::cursor`] tells where to resume.
+    /// The next message; waits until there is one. `None` when the gateway stops
+    /// and what was accepted is told, or [`LAST_READ_TIME_MAX`] is over:
+    /// [`Subscription::cursor`] tells where to resume.
     ///
     /// # Errors
     /// As the log. The subscription may go on.
@@ -174,11 +181,14 @@ impl Subscription {
         }
         let mut turns = Turns::new();
         loop {
-            if self.hub.stopping.is_cancelled() {
+            self.changes.mark_unchanged();
+            // Before the newest record is looked up: what was accepted before the
+            // stop is not missed.
+            let stopping = self.hub.stopping.is_cancelled();
+            let last = self.hub.log.extent().last;
+            if stopping && self.is_over(last) {
                 return Ok(None);
             }
-            self.changes.mark_unchanged();
-            let last = self.hub.log.extent().last;
             if self.next > last {
                 if !self.told_caught_up {
                     return Ok(Some(self.message(None, true)));
@@ -197,6 +207,12 @@ impl Subscription {
             }
             turns.pass().await;
         }
+    }
+
+    /// Whether a gateway that stops keeps this stream no longer.
+    fn is_over(&mut self, last: Sequence) -> bool {
+        let noticed = *self.stop_noticed.get_or_insert_with(Instant::now);
+        self.next > last || noticed.elapsed() >= LAST_READ_TIME_MAX
     }
 
     /// Covers everything that was sent.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use prost::Message as _;
 
 use crate::event::Event;
-use crate::log::{Bounds, Error, Log, Placed};
+use crate::log::{Bounds, Conflict, Error, Log, Placed};
 use crate::proto::pb;
 use crate::proto::pb::event::Payload;
 use crate::record::{Draft, Record, Sequence};
@@ -25,6 +25,7 @@ macro_rules! conformance {
                 a_receipt_means_readable,
                 accept_times_never_decrease,
                 a_conflict_in_a_batch_stores_nothing,
+                a_conflict_among_drafts_by_themselves_is_left_out,
                 a_repeat_gets_the_first_receipt,
                 a_repeat_within_a_batch_gets_the_first_receipt,
                 the_order_of_fields_makes_no_other_content,
@@ -143,10 +144,35 @@ async fn a_conflict_in_a_batch_stores_nothing(open: impl Fn(Bounds) -> Arc<dyn L
     append(&log, vec![draft("a", "ls")]).await;
     let refused =
         log.append(vec![draft("b", "ls"), draft("a", "rm"), draft("c", "ls")], true).await;
-    let wanted = Error::Conflict { position: 1, id: "a".into(), sequence: Some(Sequence(1)) };
-    assert_eq!(refused, Err(wanted));
+    let wanted = Conflict { position: 1, id: "a".into(), sequence: Some(Sequence(1)) };
+    assert_eq!(refused, Err(wanted.into()));
     assert_eq!(log.extent().last, Sequence(1));
     assert_eq!(append(&log, vec![draft("b", "other")]).await[0].sequence, Sequence(2));
+}
+
+async fn a_conflict_among_drafts_by_themselves_is_left_out(open: impl Fn(Bounds) -> Arc<dyn Log>) {
+    let log = open(ROOMY);
+    append(&log, vec![draft("a", "ls")]).await;
+    let drafts = vec![
+        draft("b", "ls"),
+        draft("a", "rm"),
+        draft("c", "ls"),
+        draft("b", "rm"),
+        draft("c", "ls"),
+        draft("a", "ls"),
+    ];
+    let placed = log.append_each(drafts).await.expect("conflicts are told one by one");
+    let places: Vec<_> = placed
+        .iter()
+        .map(|placed| placed.as_ref().map(|placed| (placed.sequence.0, placed.duplicate)))
+        .collect();
+    let taken = Conflict { position: 1, id: "a".into(), sequence: Some(Sequence(1)) };
+    let within = Conflict { position: 3, id: "b".into(), sequence: None };
+    assert_eq!(
+        places[..5],
+        [Ok((2, false)), Err(&taken), Ok((3, false)), Err(&within), Ok((3, true))]
+    );
+    assert_eq!(log.extent().last, Sequence(3));
 }
 
 async fn a_repeat_gets_the_first_receipt(open: impl Fn(Bounds) -> Arc<dyn Log>) {
@@ -183,7 +209,7 @@ async fn the_order_of_fields_makes_no_other_content(open: impl Fn(Bounds) -> Arc
 async fn a_conflict_within_a_batch_is_noticed(open: impl Fn(Bounds) -> Arc<dyn Log>) {
     let log = open(ROOMY);
     let refused = log.append(vec![draft("a", "ls"), draft("a", "rm")], true).await;
-    assert_eq!(refused, Err(Error::Conflict { position: 1, id: "a".into(), sequence: None }));
+    assert_eq!(refused, Err(Conflict { position: 1, id: "a".into(), sequence: None }.into()));
     assert_eq!(log.extent().last, Sequence(0));
 }
 

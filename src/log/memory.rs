@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::event::same_content;
 use crate::log::segment::SEGMENT_RECORDS_MAX;
-use crate::log::{BoxFuture, Error, Extent, Identity, Log, Placed, Segment};
+use crate::log::{BoxFuture, Conflict, Error, Extent, Identity, Log, Placed, Segment};
 use crate::record::{Draft, Sequence};
 use crate::time::Time;
 use writer::{Attempt, Known, Writer};
@@ -122,10 +122,19 @@ impl MemoryLog {
         Sequence(self.shared.last.load(Ordering::Acquire))
     }
 
-    fn append_now(&self, drafts: &[Draft], commit: bool) -> Result<Vec<Placed>, Error> {
+    /// With `each`, conflicting drafts are left out; without, they refuse all.
+    fn append_now(
+        &self,
+        drafts: &[Draft],
+        commit: bool,
+        each: bool,
+    ) -> Result<Vec<Result<Placed, Conflict>>, Error> {
         self.check_size(drafts)?;
-        let mut known = Known::within(drafts)?;
+        let mut known = Known::within(drafts);
         loop {
+            if !each && let Some(conflict) = known.first_conflict() {
+                return Err(conflict.into());
+            }
             let attempt = self.lock().append(drafts, &known, commit, &self.shared);
             match attempt {
                 Attempt::Done { placed, sealed } => {
@@ -140,14 +149,8 @@ impl MemoryLog {
                     for pair in pairs {
                         let draft =
                             drafts.get(pair.position).expect("positions are those of the drafts");
-                        if !same_content(draft.event().client_bytes(), &pair.kept) {
-                            return Err(Error::Conflict {
-                                position: pair.position,
-                                id: draft.event().id().to_owned(),
-                                sequence: Some(pair.sequence),
-                            });
-                        }
-                        known.equal(pair.position, pair.sequence);
+                        let equal = same_content(draft.event().client_bytes(), &pair.kept);
+                        known.compared(pair.position, draft, pair.sequence, equal);
                     }
                 }
             }
@@ -191,7 +194,17 @@ impl Log for MemoryLog {
         drafts: Vec<Draft>,
         commit: bool,
     ) -> BoxFuture<'_, Result<Vec<Placed>, Error>> {
-        Box::pin(async move { self.append_now(&drafts, commit) })
+        Box::pin(async move {
+            let placed = self.append_now(&drafts, commit, false)?;
+            Ok(placed.into_iter().collect::<Result<_, _>>()?)
+        })
+    }
+
+    fn append_each(
+        &self,
+        drafts: Vec<Draft>,
+    ) -> BoxFuture<'_, Result<Vec<Result<Placed, Conflict>>, Error>> {
+        Box::pin(async move { self.append_now(&drafts, true, true) })
     }
 
     fn extent(&self) -> Extent {

@@ -1,8 +1,6 @@
 //! Gives the refusals that tonic makes by itself the same care as our own.
 //!
-//! tonic refuses messages that are too large, badly compressed or for methods
-//! that do not exist before a handler sees them, with a bare status. Ours always
-//! carry details, so a refusal without any is tonic's.
+//! They are made before a handler sees the call: see `service::bare`.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,10 +10,12 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
-use crate::service::{Error, Limits, NAME};
+use crate::service::{Error, Limits, bare};
 
 /// Header of the encoded `google.rpc.Status`.
 const DETAILS: &str = "grpc-status-details-bin";
+/// Header of the compressions that are accepted.
+const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
 
 /// Makes [`Explain`].
 #[derive(Debug, Clone, Copy)]
@@ -65,7 +65,10 @@ where
         Box::pin(async move {
             let response = response.await?;
             Ok(match bare_refusal(response.headers()) {
-                Some(bare) => explain(bare, &path, limits).map_or(response, Status::into_http),
+                Some(status) => match bare::explain(&status, &path, limits) {
+                    Some(error) => refusal(error, &status).into_http(),
+                    None => response,
+                },
                 None => response,
             })
         })
@@ -80,37 +83,11 @@ fn bare_refusal(headers: &HeaderMap) -> Option<Status> {
     Status::from_header_map(headers).filter(|status| status.code() != Code::Ok)
 }
 
-/// What to say instead; `None` where the status is not tonic's.
-fn explain(bare: Status, path: &str, limits: Limits) -> Option<Status> {
-    let of_ours = path.strip_prefix('/').is_some_and(|path| path.starts_with(NAME));
-    let message = bare.message();
-    let error = match bare.code() {
-        Code::Unimplemented if message.contains("compressed") => {
-            Error::Compression(message.to_owned())
-        }
-        Code::Unimplemented => Error::MethodUnknown(path.chars().take(PATH_CHARS_MAX).collect()),
-        _ if !of_ours => return None,
-        // Of a message whose length is known beforehand, and of one that turns
-        // out to be too large while it is decompressed.
-        Code::OutOfRange => {
-            Error::RequestTooLarge { bytes: first_number(message), limit: limits.request_bytes }
-        }
-        Code::ResourceExhausted => {
-            Error::RequestTooLarge { bytes: None, limit: limits.request_bytes }
-        }
-        Code::Internal if message.contains("compress") => Error::Compression(message.to_owned()),
-        Code::Internal => Error::Framing(message.to_owned()),
-        _ => return None,
-    };
-    Some(error.into())
-}
-
-/// How much of an unknown path a refusal repeats, in characters.
-const PATH_CHARS_MAX: usize = 256;
-
-fn first_number(text: &str) -> Option<usize> {
-    let start = text.find(|letter: char| letter.is_ascii_digit())?;
-    let digits = text.get(start..)?;
-    let end = digits.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(digits.len());
-    digits.get(..end)?.parse().ok()
+fn refusal(error: Error, bare: &Status) -> Status {
+    let mut refusal = Status::from(error);
+    // A client that is told may choose another compression.
+    if let Some(accepted) = bare.metadata().get(ACCEPT_ENCODING) {
+        refusal.metadata_mut().insert(ACCEPT_ENCODING, accepted.clone());
+    }
+    refusal
 }

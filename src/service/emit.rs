@@ -103,6 +103,6 @@ fn receipt(id: String, placed: Placed) -> pb::Receipt {
     }
 }
 
-fn emitter(request: &Request<Bytes>) -> pb::Emitter {
+pub(super) fn emitter<T>(request: &Request<T>) -> pb::Emitter {
     pb::Emitter { principal: String::new(), peer: peer(request) }
 }

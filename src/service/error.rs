@@ -21,12 +21,12 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
-    /// The message is compressed by a method that is not accepted, or badly.
+    /// The message is compressed by a method that is not accepted.
     #[error(
         "request is compressed in a way that is not accepted: {0}; accepted are gzip, zstd and identity"
     )]
     Compression(String),
-    /// The call is not framed as gRPC has it.
+    /// The call is not framed as gRPC has it, or badly compressed.
     #[error("request is not framed as a gRPC call: {0}")]
     Framing(String),
     /// The method does not exist.
@@ -60,6 +60,25 @@ pub enum Error {
     /// The log cannot be read.
     #[error("the log cannot be read: {0}")]
     Read(log::Error),
+    /// The emitter reads no answers.
+    #[error(
+        "answers were not read for {seconds} s, so no more events are taken: read them, and send again from event {answered}"
+    )]
+    AnswersNotRead {
+        /// How long the gateway waited.
+        seconds: u64,
+        /// Number of the first event without an answer.
+        answered: u64,
+    },
+    /// The gateway stops while it takes events.
+    #[error("the gateway is stopping: send again from event {answered}")]
+    StoppingEmit {
+        /// Number of the first event without an answer.
+        answered: u64,
+    },
+    /// tonic could not read on.
+    #[error("{}", .0.message())]
+    Broken(tonic::Status),
     /// The filter is not acceptable.
     #[error("filter.{0}")]
     Filter(filter::Error),

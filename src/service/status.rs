@@ -8,18 +8,25 @@ use crate::event;
 use crate::filter;
 use crate::hub::{count, search};
 use crate::log;
-use crate::proto::pb::ErrorReason;
+use crate::proto::pb::{self, ErrorReason};
 use crate::service::Error;
 use crate::wire::Fault;
 
 /// Domain of every `google.rpc.ErrorInfo`.
 pub const DOMAIN: &str = "auditgate";
-/// The most field violations that a status lists. Together with the bounds on
-/// what a message repeats, this keeps a status below the 8 KiB of trailers that
-/// grpc-core takes.
+/// The most field violations that a status lists. Together with the bounds
+/// below, this keeps a status within the 8 KiB of trailers that grpc-core takes,
+/// although the message is sent twice: with escapes, and within the details,
+/// which are sent in base64.
 pub const VIOLATIONS_MAX: usize = 10;
 /// The most bytes of a status message.
 const MESSAGE_BYTES_MAX: usize = 1024;
+/// The most bytes of all field violations together.
+const VIOLATIONS_BYTES_MAX: usize = 2 * 1024;
+/// The most bytes of the path of a field, which is as long as an event is deep.
+const FIELD_BYTES_MAX: usize = 256;
+/// The most bytes of what is wrong with a field.
+const DESCRIPTION_BYTES_MAX: usize = 512;
 /// After how long a client may try again where the gateway is at fault.
 const RETRY_DELAY: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -48,22 +55,29 @@ impl Shape {
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
-        let message = truncated(error.to_string());
+        let message = truncated(error.to_string(), MESSAGE_BYTES_MAX);
         let shape = shape(&error);
         let mut details = ErrorDetails::new();
         details.set_error_info(reason_name(shape.reason), DOMAIN, []);
         if !shape.fields.is_empty() {
-            let violations = shape.fields.into_iter().take(VIOLATIONS_MAX);
-            details.set_bad_request(
-                violations
-                    .map(|(field, what)| FieldViolation::new(field, truncated(what)))
-                    .collect::<Vec<_>>(),
-            );
+            details.set_bad_request(violations(shape.fields));
         }
         if shape.retry {
             details.set_retry_info(Some(RETRY_DELAY));
         }
         Status::with_error_details(shape.code, message, details)
+    }
+}
+
+/// What the status of an error says, for a stream that goes on.
+pub fn refusal(error: &Error, event: u64) -> pb::Refusal {
+    let shape = shape(error);
+    pb::Refusal {
+        event,
+        code: shape.code.into(),
+        message: truncated(error.to_string(), MESSAGE_BYTES_MAX),
+        reason: shape.reason.into(),
+        field: shape.fields.into_iter().next().map(|(field, _)| field).unwrap_or_default(),
     }
 }
 
@@ -73,9 +87,22 @@ fn reason_name(reason: ErrorReason) -> &'static str {
     name.strip_prefix("ERROR_REASON_").unwrap_or(name)
 }
 
-fn truncated(mut text: String) -> String {
-    if text.len() > MESSAGE_BYTES_MAX {
-        let boundary = (0..=MESSAGE_BYTES_MAX).rev().find(|length| text.is_char_boundary(*length));
+/// The first violations, as many as fit. One always does.
+fn violations(fields: Vec<(String, String)>) -> Vec<FieldViolation> {
+    let mut bytes = 0;
+    let fields = fields.into_iter().take(VIOLATIONS_MAX).map(|(field, what)| {
+        (truncated(field, FIELD_BYTES_MAX), truncated(what, DESCRIPTION_BYTES_MAX))
+    });
+    let fitting = fields.take_while(|(field, what)| {
+        bytes += field.len() + what.len();
+        bytes <= VIOLATIONS_BYTES_MAX
+    });
+    fitting.map(|(field, what)| FieldViolation::new(field, what)).collect()
+}
+
+fn truncated(mut text: String, bytes_max: usize) -> String {
+    if text.len() > bytes_max {
+        let boundary = (0..=bytes_max).rev().find(|length| text.is_char_boundary(*length));
         text.truncate(boundary.unwrap_or_default());
         text.push('…');
     }
@@ -136,7 +163,12 @@ fn shape(error: &Error) -> Shape {
         Error::IdNotFound { .. } | Error::SequenceNotFound { .. } => {
             Shape::new(Code::NotFound, ErrorReason::RecordNotFound)
         }
-        Error::Stopping { .. } => {
+        Error::AnswersNotRead { .. } => Shape {
+            retry: true,
+            ..Shape::new(Code::ResourceExhausted, ErrorReason::AnswersNotRead)
+        },
+        Error::Broken(status) => Shape::new(status.code(), ErrorReason::RequestMalformed),
+        Error::Stopping { .. } | Error::StoppingEmit { .. } => {
             Shape { retry: true, ..Shape::new(Code::Unavailable, ErrorReason::ShuttingDown) }
         }
     }
@@ -153,9 +185,12 @@ fn events_shape(errors: &[(usize, event::Error)]) -> Shape {
 
 fn append_shape(error: &log::Error, batch: bool) -> Shape {
     match error {
-        log::Error::Conflict { position, .. } => {
-            let field =
-                if batch { format!("events[{position}].id") } else { "event.id".to_owned() };
+        log::Error::Conflict(conflict) => {
+            let field = if batch {
+                format!("events[{}].id", conflict.position)
+            } else {
+                "event.id".to_owned()
+            };
             Shape {
                 fields: vec![(field, error.to_string())],
                 ..Shape::new(Code::AlreadyExists, ErrorReason::IdConflict)

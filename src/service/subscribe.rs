@@ -1,13 +1,11 @@
 //! Subscribe.
 
 use std::ops::Range;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream;
 use prost::Message as _;
-use tokio_stream::Stream;
 use tonic::{Request, Status};
 
 use crate::hub::{Gap, GapReason, Message, Start, Subscriber, Subscription};
@@ -16,13 +14,10 @@ use crate::log::{Query, Segment};
 use crate::proto::codec::{Chunks, Encoded};
 use crate::proto::pb;
 use crate::service::range::{compile, time};
-use crate::service::{Error, Service, decode, peer};
+use crate::service::{Error, Responses, Service, decode, peer};
 
 impl Service {
-    pub(super) async fn open_stream(
-        &self,
-        request: Request<Bytes>,
-    ) -> Result<Pin<Box<dyn Stream<Item = Result<Encoded, Status>> + Send>>, Error> {
+    pub(super) async fn open_stream(&self, request: Request<Bytes>) -> Result<Responses, Error> {
         let peer = peer(&request);
         let request: pb::SubscribeRequest = decode(request.into_inner())?;
         let query = Query::new(compile(request.filter.as_ref())?);

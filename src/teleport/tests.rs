@@ -242,13 +242,22 @@ fn any_text_is_a_type() {
 
 #[test]
 fn what_is_nested_too_deep_for_an_event_is_kept_as_text() {
-    for (open, close) in [("[", "]"), ("{\"k\":", "}")] {
-        for levels in 1..json::DEPTH_MAX - 2 {
-            let deep = format!("{}1{}", open.repeat(levels), close.repeat(levels));
-            round_trip(&line("user.login", &format!(r#""attributes":{{"a":0,"deep":{deep}}}"#)));
-            round_trip(&line("unheard.of", &format!(r#""a":0,"deep":{deep}"#)));
+    // An array takes two levels of messages and an object three, so that these
+    // end on every level around the limit.
+    for objects in 0..4 {
+        for arrays in 0..json::DEPTH_MAX / 2 {
+            let open = "{\"k\":".repeat(objects) + &"[".repeat(arrays);
+            for innermost in ["1", "[]", "{}"] {
+                let deep =
+                    format!("{open}{innermost}{}{}", "]".repeat(arrays), "}".repeat(objects));
+                let attributes = format!(r#""attributes":{{"a":0,"deep":{deep}}}"#);
+                round_trip(&line("user.login", &attributes));
+                round_trip(&line("unheard.of", &format!(r#""a":0,"deep":{deep}"#)));
+            }
         }
     }
+    let most = "[".repeat(json::DEPTH_MAX) + &"]".repeat(json::DEPTH_MAX);
+    round_trip(&line("unheard.of", &format!("\"deep\":{most}")));
     let deep = "[".repeat(json::DEPTH_MAX + 1) + &"]".repeat(json::DEPTH_MAX + 1);
     let refused = import_line(&line("auth", &format!("\"a\":{deep}")), &mut Ordinals::default());
     assert!(matches!(refused, Err(Error::Json(json::Error::TooDeep))), "{refused:?}");

@@ -1,7 +1,9 @@
 //! Checks an encoded message against its shape: what passes decodes in every
 //! language, and prints as JSON.
 
-use super::{DURATION, Field, Kind, MessageId, TIMESTAMP, VALUE, Value, fields, read_varint};
+use super::{
+    DURATION, Field, Kind, Message, MessageId, TIMESTAMP, VALUE, Value, fields, read_varint,
+};
 
 /// How deep messages may be nested. Decoders of other languages stop at 100;
 /// records and responses add two levels around an event.
@@ -104,6 +106,7 @@ fn walk(message: MessageId, bytes: &[u8], depth: usize) -> Result<(), Error> {
         TIMESTAMP => check_timestamp(bytes).map_err(Error::new),
         DURATION => check_duration(bytes).map_err(Error::new),
         VALUE => check_value(bytes).map_err(Error::new),
+        _ if shape.map_entry => check_entry(shape, bytes),
         _ => Ok(()),
     }
 }
@@ -211,4 +214,17 @@ fn check_value(bytes: &[u8]) -> Result<(), Fault> {
         }
     }
     if has_kind { Ok(()) } else { Err(Fault::NoKind) }
+}
+
+/// An entry of a map may leave its value out; a JSON value that is left out has
+/// no kind.
+fn check_entry(entry: &Message, bytes: &[u8]) -> Result<(), Error> {
+    /// `value` of every entry of a map.
+    const MAP_VALUE: u32 = 2;
+    let Some(value) = entry.field(MAP_VALUE).filter(|value| value.kind == Kind::Message(VALUE))
+    else {
+        return Ok(());
+    };
+    let has_value = fields(bytes).map_while(Result::ok).any(|(number, _)| number == MAP_VALUE);
+    if has_value { Ok(()) } else { Err(Error::new(Fault::NoKind).inside(value)) }
 }

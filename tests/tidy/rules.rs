@@ -9,7 +9,7 @@ use crate::source::Source;
 
 /// The modules at the top of `src`, from the top layer down: each may use those
 /// below it. A module within the log may use all of the log, and so on.
-pub const LAYERS: [&str; 16] = [
+pub const LAYERS: [&str; 17] = [
     "main",
     "cli",
     "server",
@@ -22,13 +22,16 @@ pub const LAYERS: [&str; 16] = [
     "teleport",
     "record",
     "event",
+    "client",
     "catalog",
     "proto",
     "wire",
     "time",
 ];
 /// The layers that know of gRPC.
-const GRPC_LAYERS: [&str; 5] = ["main", "cli", "server", "service", "proto"];
+const GRPC_LAYERS: [&str; 6] = ["main", "cli", "server", "service", "client", "proto"];
+/// The layers that receive statuses: what they make never leaves the process.
+const CLIENT_LAYERS: [&str; 3] = ["main", "cli", "client"];
 /// The one file that makes a `Status`.
 const STATUS_FILE: &str = "src/service/status.rs";
 /// What turns a `Status` into something else, or what STATUS_FILE defines: any
@@ -135,7 +138,8 @@ pub fn grpc(source: &Source) -> Vec<String> {
 
 /// One file turns errors into statuses.
 pub fn statuses(source: &Source) -> Vec<String> {
-    if source.path == STATUS_FILE {
+    let of_client = module(&source.path).is_some_and(|own| CLIENT_LAYERS.contains(&own));
+    if of_client || source.path == STATUS_FILE {
         return Vec::new();
     }
     let made = source.find("Status : :").into_iter();

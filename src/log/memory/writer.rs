@@ -1,6 +1,6 @@
 //! The writing side of the ring, under the log's mutex.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -9,7 +9,7 @@ use crate::log::ids::Ids;
 use crate::log::index::Index;
 use crate::log::memory::{Bounds, Shared};
 use crate::log::segment::{self, COLUMNS_BYTES, Segment};
-use crate::log::{Error, Placed};
+use crate::log::{Conflict, Placed};
 use crate::record::{Draft, Record, Sequence, key};
 use crate::time::Time;
 
@@ -29,14 +29,16 @@ pub struct Known {
     first: Vec<Option<usize>>,
     /// For a draft, the record that has its content.
     equal: HashMap<usize, Sequence>,
+    /// Drafts that cannot be stored.
+    conflicts: BTreeMap<usize, Conflict>,
 }
 
 /// Outcome of one pass under the mutex.
 pub enum Attempt {
-    /// All drafts have their place.
+    /// All drafts that do not conflict have their place.
     Done {
-        /// Their places.
-        placed: Vec<Placed>,
+        /// Their places, or why they have none.
+        placed: Vec<Result<Placed, Conflict>>,
         /// Segments that became full and want an index.
         sealed: Vec<Arc<Segment>>,
     },
@@ -52,6 +54,18 @@ pub struct Pair {
     pub sequence: Sequence,
     /// What its client sent.
     pub kept: Vec<u8>,
+}
+
+/// What becomes of a draft.
+enum Place {
+    /// It cannot be stored.
+    Refused(Conflict),
+    /// It is stored already.
+    Kept(Placed),
+    /// It repeats an earlier draft of the same call.
+    AsDraft(usize),
+    /// It is stored now.
+    New,
 }
 
 /// The ring, as its one writer sees it.
@@ -70,34 +84,46 @@ pub struct Writer {
 
 impl Known {
     /// Finds drafts with the same key in one call.
-    pub fn within(drafts: &[Draft]) -> Result<Self, Error> {
-        let mut known = Self { first: vec![None; drafts.len()], equal: HashMap::new() };
+    pub fn within(drafts: &[Draft]) -> Self {
+        let mut known = Self {
+            first: vec![None; drafts.len()],
+            equal: HashMap::new(),
+            conflicts: BTreeMap::new(),
+        };
         if drafts.len() < 2 {
-            return Ok(known);
+            return known;
         }
         let mut seen: HashMap<(&str, &str), (usize, &Draft), foldhash::fast::RandomState> =
             HashMap::with_capacity_and_hasher(drafts.len(), foldhash::fast::RandomState::default());
         for ((position, draft), first) in drafts.iter().enumerate().zip(&mut known.first) {
-            let (earlier, other) =
-                *seen.entry((draft.principal(), draft.event().id())).or_insert((position, draft));
+            let key = (draft.principal(), draft.event().id());
+            let (earlier, other) = *seen.entry(key).or_insert((position, draft));
             if earlier == position {
                 continue;
             }
-            if !same_content(draft.event().client_bytes(), other.event().client_bytes()) {
-                return Err(Error::Conflict {
-                    position,
-                    id: draft.event().id().to_owned(),
-                    sequence: None,
-                });
+            if same_content(draft.event().client_bytes(), other.event().client_bytes()) {
+                *first = Some(earlier);
+            } else {
+                let id = draft.event().id().to_owned();
+                known.conflicts.insert(position, Conflict { position, id, sequence: None });
             }
-            *first = Some(earlier);
         }
-        Ok(known)
+        known
     }
 
-    /// The draft has the content of the record.
-    pub fn equal(&mut self, position: usize, sequence: Sequence) {
-        self.equal.insert(position, sequence);
+    /// The draft has the content of the record, or another one.
+    pub fn compared(&mut self, position: usize, draft: &Draft, sequence: Sequence, equal: bool) {
+        if equal {
+            self.equal.insert(position, sequence);
+        } else {
+            let id = draft.event().id().to_owned();
+            self.conflicts.insert(position, Conflict { position, id, sequence: Some(sequence) });
+        }
+    }
+
+    /// The conflict of the first draft that has one.
+    pub fn first_conflict(&self) -> Option<Conflict> {
+        self.conflicts.values().next().cloned()
     }
 }
 
@@ -158,18 +184,27 @@ impl Writer {
         shared: &Shared,
     ) -> Attempt {
         let mut compare = Vec::new();
-        let mut kept: Vec<Option<Placed>> = Vec::with_capacity(drafts.len());
+        let mut places = Vec::with_capacity(drafts.len());
         for (position, draft) in drafts.iter().enumerate() {
-            kept.push(self.find_kept(position, draft, known, &mut compare));
+            places.push(match known.conflicts.get(&position) {
+                Some(conflict) => Place::Refused(conflict.clone()),
+                None => match (
+                    self.find_kept(position, draft, known, &mut compare),
+                    known.first.get(position),
+                ) {
+                    (Some(placed), _) => Place::Kept(placed),
+                    (None, Some(Some(first))) => Place::AsDraft(*first),
+                    (None, _) => Place::New,
+                },
+            });
         }
         if !compare.is_empty() {
             return Attempt::Compare(compare);
         }
         let mut sealed = Vec::new();
         if commit {
-            let new = drafts.iter().zip(&kept).zip(&known.first);
-            let new = new.filter(|((_, kept), first)| kept.is_none() && first.is_none());
-            let (records, bytes) = new.fold((0, 0), |(records, bytes), ((draft, _), _)| {
+            let new = drafts.iter().zip(&places).filter(|(_, place)| matches!(place, Place::New));
+            let (records, bytes) = new.fold((0, 0), |(records, bytes), (draft, _)| {
                 (records + 1, bytes + size_max(draft))
             });
             if records > 0 {
@@ -177,15 +212,20 @@ impl Writer {
             }
         }
         let accepted = Time::now().max(self.last_accepted);
-        let mut placed: Vec<Placed> = Vec::with_capacity(drafts.len());
-        for ((draft, kept), first) in drafts.iter().zip(kept).zip(&known.first) {
-            let earlier = first
-                .and_then(|first| placed.get(first))
-                .map(|first| Placed { duplicate: true, ..*first });
-            placed.push(match kept.or(earlier) {
-                Some(duplicate) => duplicate,
-                None if commit => self.write(draft, accepted, &mut sealed),
-                None => Placed { sequence: Sequence::ZERO, accept_time: None, duplicate: false },
+        let mut placed: Vec<Result<Placed, Conflict>> = Vec::with_capacity(drafts.len());
+        for (draft, place) in drafts.iter().zip(places) {
+            placed.push(match place {
+                Place::Refused(conflict) => Err(conflict),
+                Place::Kept(placed) => Ok(placed),
+                Place::AsDraft(first) => {
+                    let first =
+                        placed.get(first).expect("a repeat comes after what it repeats").clone();
+                    first.map(|first| Placed { duplicate: true, ..first })
+                }
+                Place::New if commit => Ok(self.write(draft, accepted, &mut sealed)),
+                Place::New => {
+                    Ok(Placed { sequence: Sequence::ZERO, accept_time: None, duplicate: false })
+                }
             });
         }
         if commit {

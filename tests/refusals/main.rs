@@ -1,0 +1,13 @@
+//! What the gateway refuses, row by row: each refusal has the right code, a
+//! sentence, a reason and the field to blame, and changes nothing.
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod batches;
+mod events;
+mod filters;
+mod queries;
+mod scene;
+mod transport;
