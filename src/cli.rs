@@ -7,6 +7,7 @@ mod emit;
 mod example;
 mod export;
 mod filter;
+mod follow;
 mod healthcheck;
 mod import;
 mod json;

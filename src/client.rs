@@ -123,9 +123,10 @@ impl Client {
         AuditServiceClient::new(self.channel()).max_decoding_message_size(RESPONSE_BYTES_MAX)
     }
 
-    /// Emits one event and waits for the receipt. Sets the id (a UUIDv7) and the
-    /// time where they are absent, and retries with the same id, so that the
-    /// gateway stores the event once. For many events, see [`Client::emitter`].
+    /// Emits one event and waits for the receipt. An event without an id gets one
+    /// (a UUIDv7), and the present as its time if it has none. Retries go under
+    /// the same id, so that the gateway stores the event once. For many events,
+    /// see [`Client::emitter`].
     ///
     /// Whoever drops the future does not know whether the event was stored, but
     /// may emit it again if it had an id.

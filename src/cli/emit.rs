@@ -25,8 +25,8 @@ const STDIN: &str = "-";
 ///
 /// Without TYPE, events are read one a line, as protobuf JSON of
 /// auditgate.v1.Event. What `auditgate example` prints, and the records that
-/// `auditgate search` writes, are taken as well. An event without an id gets one,
-/// one without a time the present. A bad event is reported, and the rest goes on.
+/// `auditgate search` writes, are taken as well. An event without an id gets one. A
+/// bad event is reported, and the rest goes on.
 ///
 /// Writes a receipt a line to standard output, as JSON.
 #[derive(Debug, clap::Args)]

@@ -115,14 +115,6 @@ impl Path {
         }
     }
 
-    /// The field to which the path leads; none within a map or a Struct.
-    pub fn field(&self) -> Option<&FieldDescriptor> {
-        match self.steps.last() {
-            Some(Step::Field(field)) => Some(field),
-            _ => None,
-        }
-    }
-
     /// The value as text; lists, maps and messages as JSON. `None` if it is
     /// absent.
     pub fn text(&self, message: &DynamicMessage) -> Option<String> {

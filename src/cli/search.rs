@@ -1,8 +1,8 @@
 //! `auditgate search`: records that have been.
 
 use super::client::Server;
+use super::follow::{End, follow};
 use super::output::{self, Printer};
-use super::tail::{End, follow};
 use super::{Done, Error, filter, interruptible, say};
 use crate::client::{Client, Results, Start};
 use crate::proto::pb;

@@ -1,7 +1,8 @@
 //! `auditgate tail`: records as they come.
 
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+mod cursor_file;
+
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,10 +10,11 @@ use prost_types::Timestamp as Stamp;
 use tokio::time::Instant;
 
 use super::client::Server;
+use super::follow::{End, follow};
 use super::output::{self, Printer};
 use super::times::{self, When, stamp};
-use super::{Done, Error, filter, interruptible, say};
-use crate::client::{Client, Item, Refusal, Start, Subscriber};
+use super::{Done, Error, filter, interruptible};
+use crate::client::{Client, Start};
 use crate::proto::pb;
 
 /// How many of the last matches are shown first, unless told otherwise.
@@ -83,7 +85,7 @@ fn parse_start(text: &str) -> Result<From, String> {
 
 /// Runs the command.
 pub async fn run(args: Args) -> Result<Done, Error> {
-    let kept = args.cursor_file.as_deref().map(read_cursor).transpose()?.flatten();
+    let kept = args.cursor_file.as_deref().map(cursor_file::read).transpose()?.flatten();
     let (since, until) = args.filter.range(&args.output.zone())?;
     let start = match (kept, &args.from, since) {
         (Some(cursor), ..) => Some(Start::Cursor(cursor)),
@@ -164,7 +166,7 @@ impl Tail<'_> {
 
     fn keep(&self, cursor: &str) -> Result<(), Error> {
         match &self.args.cursor_file {
-            Some(file) => write_cursor(file, cursor),
+            Some(file) => cursor_file::write(file, cursor),
             None => Ok(()),
         }
     }
@@ -182,113 +184,6 @@ impl Tail<'_> {
     }
 }
 
-/// When to end.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum End {
-    Never,
-    /// When the newest record has been shown.
-    CaughtUp,
-    /// Then, or at a record that was accepted at this time or later.
-    CaughtUpOrAccepted(Stamp),
-    /// At a record accepted at this time or later, or when the clock says so.
-    At(Stamp, Instant),
-}
-
-impl End {
-    fn is_past(self, record: &pb::Record) -> bool {
-        let (End::CaughtUpOrAccepted(until) | End::At(until, _)) = self else { return false };
-        let accepted = record.accept_time.unwrap_or_default();
-        (accepted.seconds, accepted.nanos) >= (until.seconds, until.nanos)
-    }
-
-    async fn come(self) {
-        match self {
-            End::At(_, instant) => tokio::time::sleep_until(instant).await,
-            _ => std::future::pending().await,
-        }
-    }
-}
-
-/// Writes what a subscriber gets. `keep` is told each cursor after what it covers
-/// has been handed on.
-pub async fn follow(
-    mut subscriber: Subscriber,
-    printer: &mut Printer,
-    keep: impl Fn(&str) -> Result<(), Error>,
-    end: End,
-) -> Result<Done, Error> {
-    let mut trouble = Trouble::default();
-    let mut caught_up = false;
-    loop {
-        let item = tokio::select! {
-            item = subscriber.next() => item?,
-            () = end.come() => return Ok(Done::All),
-        };
-        match item {
-            Item::Record(record) if end.is_past(&record) => return Ok(Done::All),
-            Item::Record(record) => printer.record(&record)?,
-            Item::Gap(gap) => printer.gap(&gap)?,
-            Item::CaughtUp => caught_up = true,
-            Item::Checkpoint(cursor) => {
-                printer.flush()?;
-                keep(&cursor)?;
-                if caught_up && matches!(end, End::CaughtUp | End::CaughtUpOrAccepted(_)) {
-                    return Ok(Done::All);
-                }
-            }
-            Item::Lost { reason, retry_in } => trouble.tell(&reason, retry_in),
-            Item::Regained => trouble.over(),
-        }
-    }
-}
-
-/// Tells of a lost connection once, however many attempts it takes.
-#[derive(Debug, Default)]
-struct Trouble {
-    told: Option<String>,
-}
-
-impl Trouble {
-    fn tell(&mut self, reason: &Refusal, retry_in: Duration) {
-        let reason = reason.to_string();
-        if self.told.as_ref() != Some(&reason) {
-            say(&format!(
-                "connection lost: {reason}; trying again in {:.1} s, and until it is back",
-                retry_in.as_secs_f64()
-            ));
-            self.told = Some(reason);
-        }
-    }
-
-    fn over(&mut self) {
-        if self.told.take().is_some() {
-            say("connected again");
-        }
-    }
-}
-
-/// The cursor in a file; none if it is not there yet.
-fn read_cursor(file: &Path) -> Result<Option<String>, Error> {
-    match std::fs::read_to_string(file) {
-        Ok(text) => Ok(Some(text.trim().to_owned()).filter(|cursor| !cursor.is_empty())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::Read { file: file.display().to_string(), error }),
-    }
-}
-
-/// Replaces the file as a whole: whoever reads it, and after whatever crash,
-/// finds the old cursor or the new one.
-fn write_cursor(file: &Path, cursor: &str) -> Result<(), Error> {
-    let mut beside = file.as_os_str().to_owned();
-    beside.push(".new");
-    let written = std::fs::File::create(&beside).and_then(|mut new| {
-        writeln!(new, "{cursor}")?;
-        new.sync_all()?;
-        std::fs::rename(&beside, file)
-    });
-    written.map_err(|error| Error::WriteFile { file: file.display().to_string(), error })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -302,18 +197,5 @@ mod tests {
         let cursor = "AWMAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
         assert_eq!(parse_start(cursor), Ok(From::Cursor(cursor.into())));
         assert!(parse_start("erliest").is_err());
-    }
-
-    #[test]
-    fn a_cursor_file_is_replaced_as_a_whole() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let file = folder.path().join("cursor");
-        assert_eq!(read_cursor(&file).expect("no error"), None);
-        write_cursor(&file, "one").expect("it is written");
-        write_cursor(&file, "two").expect("it is written");
-        assert_eq!(read_cursor(&file).expect("it is read"), Some("two".into()));
-        let names = std::fs::read_dir(folder.path()).expect("a folder").count();
-        assert_eq!(names, 1, "nothing is left beside it");
-        assert!(write_cursor(&folder.path().join("absent/cursor"), "x").is_err());
     }
 }

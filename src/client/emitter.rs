@@ -52,7 +52,8 @@ impl Default for Options {
 
 /// Sends events in batches, in the order in which they were handed over.
 ///
-/// An event without an id gets one (a UUIDv7), one without a time the present.
+/// An event without an id gets one (a UUIDv7), and the present as its time if it
+/// has none. One with an id stays as it is, so that it can be sent again.
 /// A batch that fails because the gateway is away is sent again under the same
 /// ids, with growing waits, for a minute. One bad event does not harm the others
 /// of its batch.
@@ -131,8 +132,7 @@ impl Emitter {
         Self { commands, room, queue_bytes, worker }
     }
 
-    /// Hands over an event; waits only for room in the queue. Sets id and time
-    /// where they are absent.
+    /// Hands over an event; waits only for room in the queue.
     ///
     /// # Errors
     /// [`Error::Closed`] if the runtime in which the emitter was made is gone.
@@ -177,10 +177,12 @@ impl Future for Pending {
     }
 }
 
-/// Sets id and time where they are absent.
+/// Gives an event without an id one, and with it the time if that is absent. An
+/// event that has an id may come again after a restart, and must then be the
+/// same: its time is left to the gateway.
 pub(super) fn complete(event: &mut pb::Event) {
     if event.id().is_empty() {
         event.id = Some(Uuid::now_v7().to_string());
+        event.time.get_or_insert_with(|| SystemTime::now().into());
     }
-    event.time.get_or_insert_with(|| SystemTime::now().into());
 }

@@ -3,7 +3,6 @@
 //! type.
 
 use jiff::tz::TimeZone;
-use prost_types::Timestamp;
 
 use super::summary::summary;
 use crate::cli::terminal::{self, Color, Style};
@@ -72,7 +71,7 @@ impl Pretty {
         let layout = self.layout;
         let nothing = pb::Event::default();
         let event = record.event.as_ref().unwrap_or(&nothing);
-        let time = event.time.or(record.accept_time).unwrap_or(Timestamp::default());
+        let time = event.time.or(record.accept_time).unwrap_or_default();
         let time = times::format(&time, &self.zone, layout.time_pattern);
         let (severity, severity_style) = severity(record.severity(), layout.severity);
         let (result, result_style) = result(record.result(), layout.result);
@@ -176,6 +175,8 @@ fn without_port(address: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use prost_types::Timestamp;
+
     use crate::proto::pb::event::Payload;
 
     use super::*;

@@ -4,8 +4,6 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use prost_reflect::Kind;
-
 use super::fields::FIELDS;
 use crate::catalog;
 use crate::cli::paths::{Path, reflect, shape};
@@ -14,30 +12,15 @@ use crate::proto::pb;
 /// What a path begins with that leads through the envelope, not the payload.
 const ENVELOPE: &str = "event.";
 
-/// A field that is shown.
-struct Shown {
-    /// Within the event.
-    path: Path,
-    /// Shown before the value where that alone would say little.
-    name: Option<String>,
-}
-
-/// The fields that are shown, by the name of the type.
-static SHOWN: LazyLock<HashMap<&str, Vec<Shown>>> = LazyLock::new(|| {
+/// The fields that are shown, by the name of the type: paths within the event.
+static SHOWN: LazyLock<HashMap<&str, Vec<Path>>> = LazyLock::new(|| {
     let event = shape("Event");
     let shown = |type_name: &str, field: &str| {
         let variant = catalog::by_name(type_name)?.get().field_name;
-        let path = match field.strip_prefix(ENVELOPE) {
-            Some(path) => path.to_owned(),
-            None => format!("{variant}.{field}"),
-        };
-        let path = Path::new(&path, &event).ok()?;
-        let is_plain = path.field().is_none_or(|field| {
-            let kind = field.kind();
-            matches!(kind, Kind::String | Kind::Enum(_) | Kind::Message(_))
-        });
-        let name = (!is_plain).then(|| path.last_name().to_owned());
-        Some(Shown { path, name })
+        match field.strip_prefix(ENVELOPE) {
+            Some(path) => Path::new(path, &event).ok(),
+            None => Path::new(&format!("{variant}.{field}"), &event).ok(),
+        }
     };
     let row = |(type_name, fields): &(&'static str, &[&str])| {
         (*type_name, fields.iter().filter_map(|field| shown(type_name, field)).collect())
@@ -53,12 +36,13 @@ pub fn summary(record: &pb::Record, event: &pb::Event) -> String {
     };
     let reflected = reflect("Event", event);
     let mut parts: Vec<String> = Vec::new();
-    for shown in SHOWN.get(type_name).into_iter().flatten() {
-        match (shown.path.words(&reflected, " "), &shown.name) {
-            (Some(text), Some(name)) => parts.push(format!("{name}={text}")),
-            (Some(text), None) if !text.is_empty() => parts.push(text),
-            _ => {}
-        }
+    for path in SHOWN.get(type_name).into_iter().flatten() {
+        let text = path.words(&reflected, " ").filter(|text| !text.is_empty());
+        parts.extend(text.map(|text| {
+            // A number or truth says little without its name.
+            let is_bare = text.parse::<f64>().is_ok() || text.parse::<bool>().is_ok();
+            if is_bare { format!("{}={text}", path.last_name()) } else { text }
+        }));
     }
     if record.result() == pb::Result::Failure {
         let outcome = event.outcome.as_ref();
