@@ -9,7 +9,7 @@ use auditgate::proto::pb;
 use auditgate::proto::pb::event::Payload;
 use auditgate::server::{Config, Gateway};
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     for record in embed().await? {
         println!("{} {}", record.sequence, record.r#type);

@@ -49,7 +49,7 @@ enum Command {
     Count(Box<count::Args>),
     Emit(Box<emit::Args>),
     Import(import::Args),
-    Export(export::Args),
+    Export(Box<export::Args>),
     Example(example::Args),
     Types(types::Args),
     Proto(proto::Args),
@@ -79,14 +79,6 @@ enum Done {
 /// Why a command did not go on.
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    /// The server is not there, or does not speak the protocol.
-    #[error("cannot connect to {server}: {reason}")]
-    Connect {
-        /// The URL.
-        server: String,
-        /// What went wrong, down to its cause.
-        reason: String,
-    },
     /// The gateway cannot be reached, or refuses.
     #[error("{}", client::told(_0))]
     Client(#[from] crate::client::Error),
@@ -105,9 +97,6 @@ enum Error {
     #[cfg(feature = "server")]
     #[error("{0}")]
     Serve(std::io::Error),
-    /// The server refused a call.
-    #[error("the server refused: {0}")]
-    Refused(String),
     /// The import ended early.
     #[error("stopped at {place}, which was not stored: {reason}")]
     Stopped {
@@ -157,7 +146,7 @@ pub fn main() -> ExitCode {
         Command::Count(args) => block_on(count::run(*args)),
         Command::Emit(args) => block_on(emit::run(*args)),
         Command::Import(args) => block_on(import::run(args)),
-        Command::Export(args) => block_on(export::run(args)),
+        Command::Export(args) => block_on(export::run(*args)),
         Command::Example(args) => example::run(&args),
         Command::Types(args) => types::run(&args),
         Command::Proto(args) => proto::run(&args),

@@ -141,6 +141,25 @@ impl Client {
         response.receipt.ok_or_else(|| Refusal::protocol("response carries no receipt").into())
     }
 
+    /// Emits events as they are, all or none of them, in this order.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], which names the events to blame:
+    /// [`Violation::event_position`]; or [`Error::GaveUp`]. Without ids, a batch
+    /// that is sent again after that may be stored twice.
+    pub async fn emit_batch(
+        &self,
+        request: &pb::EmitBatchRequest,
+    ) -> Result<Vec<pb::Receipt>, Error> {
+        let response = self
+            .call(request, |mut rpc, request| async move { rpc.emit_batch(request).await })
+            .await?;
+        if response.receipts.len() != request.events.len() {
+            return Err(Refusal::protocol("response has not a receipt for each event").into());
+        }
+        Ok(response.receipts)
+    }
+
     /// An emitter for many events.
     ///
     /// # Panics

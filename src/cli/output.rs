@@ -103,17 +103,27 @@ impl Args {
             Format::Csv => Form::Csv(Columns::new(&self.fields).map_err(Error::Usage)?),
             Format::Teleport => Form::Teleport,
         };
-        let mut out = BufWriter::with_capacity(WRITE_BYTES, std::io::stdout());
-        match &form {
-            Form::Csv(columns) => writeln!(out, "{}", columns.headings())?,
-            Form::Json { .. } => write!(out, "[")?,
+        let mut printer = Printer::new(form, terminal);
+        match &printer.form {
+            Form::Csv(columns) => writeln!(printer.out, "{}", columns.headings())?,
+            Form::Json { .. } => write!(printer.out, "[")?,
             Form::Pretty(_) | Form::Ndjson | Form::Teleport => {}
         }
-        Ok(Printer { out, form, terminal, lacking: false })
+        Ok(printer)
     }
 }
 
 impl Printer {
+    fn new(form: Form, terminal: bool) -> Self {
+        let out = BufWriter::with_capacity(WRITE_BYTES, std::io::stdout());
+        Self { out, form, terminal, lacking: false }
+    }
+
+    /// Writes the lines of Teleport's audit log.
+    pub fn teleport() -> Self {
+        Self::new(Form::Teleport, std::io::stdout().is_terminal())
+    }
+
     /// Writes a record.
     ///
     /// # Errors

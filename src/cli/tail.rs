@@ -57,7 +57,7 @@ pub struct Args {
     filter: filter::Args,
     #[command(flatten)]
     output: output::Args,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = None)]
     server: Server,
 }
 

@@ -85,6 +85,13 @@ pub struct Violation {
     pub description: String,
 }
 
+impl Violation {
+    /// Position in its batch of the event to blame: 17 of `events[17].time`.
+    pub fn event_position(&self) -> Option<usize> {
+        self.field.strip_prefix("events[")?.split_once(']')?.0.parse().ok()
+    }
+}
+
 impl Refusal {
     /// The answer is not as the protocol has it.
     pub(super) fn protocol(message: &str) -> Self {
@@ -183,6 +190,18 @@ mod tests {
             Violation { field: "filter.types[0]".into(), description: "no such type".into() };
         assert_eq!(refusal.violations, [violation]);
         assert!(!refusal.transient);
+    }
+
+    #[test]
+    fn the_position_of_an_event_is_read_off_the_field() {
+        let position = |field: &str| {
+            Violation { field: field.to_owned(), description: String::new() }.event_position()
+        };
+        assert_eq!(position("events[17].time"), Some(17));
+        assert_eq!(position("events[0]"), Some(0));
+        for other in ["events", "events[]", "events[x].id", "event.time", "filter.events[1]"] {
+            assert_eq!(position(other), None, "{other}");
+        }
     }
 
     #[test]

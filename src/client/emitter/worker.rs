@@ -4,7 +4,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout_at;
 
 use super::{Command, Options, Queued};
-use crate::client::{Client, Error, Refusal};
+use crate::client::{Client, Error, Refusal, Violation};
 use crate::proto::pb;
 
 /// Refusals of a batch that two halves may not meet.
@@ -110,15 +110,8 @@ impl Worker {
 
     async fn emit_batch(&self, batch: &[Queued]) -> Result<Vec<pb::Receipt>, Error> {
         let events = batch.iter().map(|queued| pb::Event::clone(&queued.event)).collect();
-        let request = pb::EmitBatchRequest { events, validate_only: self.options.validate_only };
-        let response = self
-            .client
-            .call(&request, |mut rpc, request| async move { rpc.emit_batch(request).await })
-            .await?;
-        if response.receipts.len() != batch.len() {
-            return Err(Refusal::protocol("response has not a receipt for each event").into());
-        }
-        Ok(response.receipts)
+        let validate_only = self.options.validate_only;
+        self.client.emit_batch(&pb::EmitBatchRequest { events, validate_only }).await
     }
 }
 
@@ -128,7 +121,7 @@ impl Worker {
 fn remedy(mut batch: Vec<Queued>, error: Error) -> Vec<Vec<Queued>> {
     if let Error::Refused(refusal) = &error {
         let blamed: Vec<usize> =
-            refusal.violations.iter().filter_map(|violation| position(&violation.field)).collect();
+            refusal.violations.iter().filter_map(Violation::event_position).collect();
         if blamed.iter().any(|position| *position < batch.len()) {
             let mut rest = Vec::new();
             let mut alone = Vec::new();
@@ -153,23 +146,4 @@ fn remedy(mut batch: Vec<Queued>, error: Error) -> Vec<Vec<Queued>> {
         let _ = queued.settled.send(Err(error.clone()));
     }
     Vec::new()
-}
-
-/// The 17 of `events[17].time`.
-fn position(field: &str) -> Option<usize> {
-    field.strip_prefix("events[")?.split_once(']')?.0.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_position_of_an_event_is_read_off_the_field() {
-        assert_eq!(position("events[17].time"), Some(17));
-        assert_eq!(position("events[0]"), Some(0));
-        for other in ["events", "events[]", "events[x].id", "event.time", "filter.events[1]"] {
-            assert_eq!(position(other), None, "{other}");
-        }
-    }
 }
