@@ -2,7 +2,7 @@
 //!
 //! With `default-features = false` this is the protocol's messages and the
 //! [`client`] alone. The feature `server` adds the gateway, to embed in another
-//! program: [`server::Gateway`]. The feature `cli` adds the command line.
+//! program: `server::Gateway`. The feature `cli` adds the command line.
 
 pub mod catalog;
 #[cfg(feature = "cli")]

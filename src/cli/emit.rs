@@ -40,8 +40,6 @@ Exit status: 0 if every event was accepted, now or before; 1 if some were not, e
 of which is reported with its reason; 2 if the arguments are wrong, the file cannot
 be read, or the gateway cannot be reached; 130 after Ctrl-C.")]
 pub struct Args {
-    #[command(flatten)]
-    event: build::Args,
     /// Read events from this file; - is standard input [default: -]
     #[arg(long, value_name = "FILE", conflicts_with = "event_type")]
     file: Option<String>,
@@ -50,6 +48,8 @@ pub struct Args {
     validate_only: bool,
     #[command(flatten)]
     server: Server,
+    #[command(flatten)]
+    event: build::Args,
 }
 
 /// Runs the command.

@@ -1,5 +1,6 @@
 //! The log in memory: the ring and nothing else.
 
+mod known;
 mod writer;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -14,7 +15,8 @@ use crate::log::segment::SEGMENT_RECORDS_MAX;
 use crate::log::{BoxFuture, Conflict, Error, Extent, Identity, Log, Placed, Segment};
 use crate::record::{Draft, Sequence};
 use crate::time::Time;
-use writer::{Attempt, Known, Writer};
+use known::Known;
+use writer::{Attempt, Writer};
 
 /// Default of [`Bounds::bytes`].
 pub const RING_BYTES: usize = 256 * 1024 * 1024;

@@ -20,7 +20,7 @@ use crate::proto::pb;
 #[command(next_help_heading = "Event")]
 pub struct Args {
     /// Type of the event, such as user.login or custom.NAME
-    #[arg(value_name = "TYPE")]
+    #[arg(value_name = "TYPE", help_heading = None)]
     event_type: Option<String>,
     /// Who did it
     #[arg(long, value_name = "NAME", requires = "event_type")]

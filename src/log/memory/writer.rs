@@ -1,12 +1,12 @@
 //! The writing side of the ring, under the log's mutex.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::event::same_content;
 use crate::log::ids::Ids;
 use crate::log::index::Index;
+use crate::log::memory::known::Known;
 use crate::log::memory::{Bounds, Shared};
 use crate::log::segment::{self, COLUMNS_BYTES, Segment};
 use crate::log::{Conflict, Placed};
@@ -20,17 +20,6 @@ const RECORD_BYTES_MIN: usize = 64;
 /// The most that the record of a draft takes in memory, in bytes.
 pub fn size_max(draft: &Draft) -> usize {
     draft.frame_len_max() + COLUMNS_BYTES + Index::RECORD_BYTES_MAX
-}
-
-/// What comparing contents has shown, so that it need not be done under the
-/// mutex.
-pub struct Known {
-    /// For each draft, the earlier draft of the same call with its key.
-    first: Vec<Option<usize>>,
-    /// For a draft, the record that has its content.
-    equal: HashMap<usize, Sequence>,
-    /// Drafts that cannot be stored.
-    conflicts: BTreeMap<usize, Conflict>,
 }
 
 /// Outcome of one pass under the mutex.
@@ -80,51 +69,6 @@ pub struct Writer {
     last_accepted: Time,
     /// What the full segments take, each at its most until its index is built.
     full_bytes: usize,
-}
-
-impl Known {
-    /// Finds drafts with the same key in one call.
-    pub fn within(drafts: &[Draft]) -> Self {
-        let mut known = Self {
-            first: vec![None; drafts.len()],
-            equal: HashMap::new(),
-            conflicts: BTreeMap::new(),
-        };
-        if drafts.len() < 2 {
-            return known;
-        }
-        let mut seen: HashMap<(&str, &str), (usize, &Draft), foldhash::fast::RandomState> =
-            HashMap::with_capacity_and_hasher(drafts.len(), foldhash::fast::RandomState::default());
-        for ((position, draft), first) in drafts.iter().enumerate().zip(&mut known.first) {
-            let key = (draft.principal(), draft.event().id());
-            let (earlier, other) = *seen.entry(key).or_insert((position, draft));
-            if earlier == position {
-                continue;
-            }
-            if same_content(draft.event().client_bytes(), other.event().client_bytes()) {
-                *first = Some(earlier);
-            } else {
-                let id = draft.event().id().to_owned();
-                known.conflicts.insert(position, Conflict { position, id, sequence: None });
-            }
-        }
-        known
-    }
-
-    /// The draft has the content of the record, or another one.
-    pub fn compared(&mut self, position: usize, draft: &Draft, sequence: Sequence, equal: bool) {
-        if equal {
-            self.equal.insert(position, sequence);
-        } else {
-            let id = draft.event().id().to_owned();
-            self.conflicts.insert(position, Conflict { position, id, sequence: Some(sequence) });
-        }
-    }
-
-    /// The conflict of the first draft that has one.
-    pub fn first_conflict(&self) -> Option<Conflict> {
-        self.conflicts.values().next().cloned()
-    }
 }
 
 impl Writer {
@@ -186,16 +130,12 @@ impl Writer {
         let mut compare = Vec::new();
         let mut places = Vec::with_capacity(drafts.len());
         for (position, draft) in drafts.iter().enumerate() {
-            places.push(match known.conflicts.get(&position) {
-                Some(conflict) => Place::Refused(conflict.clone()),
-                None => match (
-                    self.find_kept(position, draft, known, &mut compare),
-                    known.first.get(position),
-                ) {
-                    (Some(placed), _) => Place::Kept(placed),
-                    (None, Some(Some(first))) => Place::AsDraft(*first),
-                    (None, _) => Place::New,
-                },
+            places.push(if let Some(conflict) = known.conflict(position) {
+                Place::Refused(conflict.clone())
+            } else if let Some(placed) = self.find_kept(position, draft, known, &mut compare) {
+                Place::Kept(placed)
+            } else {
+                known.repeated_by(position).map_or(Place::New, Place::AsDraft)
             });
         }
         if !compare.is_empty() {
@@ -251,7 +191,7 @@ impl Writer {
                     let accept_time = Some(record.accept_time);
                     found = Some(Placed { sequence, accept_time, duplicate: true });
                     let equal = record.client_bytes() == draft.event().client_bytes()
-                        || known.equal.get(&position) == Some(&sequence);
+                        || known.is_equal(position, sequence);
                     if !equal {
                         compare.push(Pair {
                             position,
