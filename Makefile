@@ -97,7 +97,7 @@ $(VENV_READY): tests/clients/requirements.txt examples/python/requirements.txt
 	touch $@
 
 $(NODE_READY): $(addprefix examples/node/,package.json package-lock.json .npmrc)
-	@node --eval 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' || { \
+	@node --eval '[major, minor] = process.versions.node.split("."); process.exit(major * 100 + +minor < 2006 ? 1 : 0)' || { \
 		echo "make: the client tests need Node 20.6 or later with npm" >&2; \
 		exit 1; }
 	mkdir -p $(NODE_FOLDER)

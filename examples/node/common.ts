@@ -3,8 +3,12 @@
 import { randomUUID } from "node:crypto";
 import { open, readFile, rename } from "node:fs/promises";
 import { type ChannelOptions, type ServiceError, status } from "@grpc/grpc-js";
-import { GapReason, Position, type SubscribeRequest } from "./gen/auditgate/v1/audit_service.js";
-import type { Gap } from "./gen/auditgate/v1/audit_service.js";
+import {
+  type Gap,
+  GapReason,
+  Position,
+  type SubscribeRequest,
+} from "./gen/auditgate/v1/audit_service.js";
 import { Event } from "./gen/auditgate/v1/event.js";
 import { BadRequest, ErrorInfo, Status } from "./gen/errors.js";
 
@@ -98,7 +102,8 @@ function details(error: ServiceError): {
   const [trailer] = error.metadata.get("grpc-status-details-bin");
   // Errors that never came from the gateway have none.
   const found = trailer instanceof Buffer ? Status.decode(trailer).details : [];
-  const named = (name: string) => found.find(({ typeUrl }) => typeUrl.endsWith(`/google.rpc.${name}`));
+  const named = (name: string) =>
+    found.find(({ typeUrl }) => typeUrl.endsWith(`/google.rpc.${name}`));
   const info = named("ErrorInfo");
   const request = named("BadRequest");
   return {
