@@ -6,9 +6,10 @@ import unittest
 from pathlib import Path
 
 import examples
+from manners import Manners
 
 
-class Node(examples.Manners, unittest.TestCase):
+class Node(Manners, unittest.TestCase):
     def folder(self) -> Path:
         return examples.set_up("node", "npm run generate")
 

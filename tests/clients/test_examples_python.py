@@ -6,9 +6,10 @@ import unittest
 from pathlib import Path
 
 import examples
+from manners import Manners
 
 
-class Threads(examples.Manners, unittest.TestCase):
+class Threads(Manners, unittest.TestCase):
     SUFFIX = ""
 
     def folder(self) -> Path:
