@@ -14,6 +14,11 @@ VENV := $(TARGET)/venv
 VENV_READY := $(VENV)/ready
 VENV_PYTHON := $(VENV)/bin/python
 
+# The client tests run the examples from a copy below target/, and put it there
+# themselves, all but what npm installs.
+NODE_FOLDER := $(TARGET)/clients/examples/node
+NODE_READY := $(NODE_FOLDER)/node_modules/ready
+
 DENY_VERSION := 0.20.2
 DENY := $(TARGET)/tools/bin/cargo-deny
 DENY_READY := $(TARGET)/tools/cargo-deny-$(DENY_VERSION)
@@ -38,7 +43,7 @@ test-rust: ## Run the Rust tests, which need neither network nor other tools.
 # there; `cargo build` would make another one, without the features that tests
 # add to dependencies.
 .PHONY: test-clients
-test-clients: $(VENV_READY) ## Run the tests with real clients: grpcurl, Python.
+test-clients: $(VENV_READY) $(NODE_READY) ## Run the tests with real clients: grpcurl, Python, Node.
 	$(CARGO) test --locked --no-run --test tidy
 	AUDITGATE_TEST_TARGET=$(abspath $(TARGET)) \
 		$(VENV_PYTHON) -m unittest discover --start-directory tests/clients
@@ -82,7 +87,7 @@ clean: ## Remove all that was built or installed.
 	rm -rf $(TARGET)
 
 # The venv is whole only once its `ready` exists; an interrupted one starts anew.
-$(VENV_READY): tests/clients/requirements.txt
+$(VENV_READY): tests/clients/requirements.txt examples/python/requirements.txt
 	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' || { \
 		echo "make: the client tests need Python 3.10 or later with venv and ensurepip, and $(PYTHON) is not that;" >&2; \
 		echo "make: on Debian and Ubuntu install python3-venv, or name another one: make PYTHON=..." >&2; \
@@ -90,7 +95,16 @@ $(VENV_READY): tests/clients/requirements.txt
 	rm -rf $(VENV)
 	mkdir -p $(TARGET)
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check $(addprefix --requirement ,$^)
+	touch $@
+
+$(NODE_READY): $(addprefix examples/node/,package.json package-lock.json .npmrc)
+	@node --eval '[major, minor] = process.versions.node.split("."); process.exit(major * 100 + +minor < 2006 ? 1 : 0)' || { \
+		echo "make: the client tests need Node 20.6 or later with npm" >&2; \
+		exit 1; }
+	mkdir -p $(NODE_FOLDER)
+	cp $^ $(NODE_FOLDER)
+	cd $(NODE_FOLDER) && npm install --silent
 	touch $@
 
 # A debug build: it takes a minute instead of many, and checks in two seconds.

@@ -44,16 +44,17 @@ def environment() -> dict[str, str]:
 
 
 class Gateway:
-    """A running `auditgate serve` on a free port."""
+    """A running `auditgate serve`."""
 
-    def __init__(self, *flags: str) -> None:
-        """Starts a gateway with `flags` and waits until it listens."""
+    def __init__(self, *flags: str, port: int = 0) -> None:
+        """Starts a gateway with `flags`, on a free port unless told which, and waits
+        until it listens."""
         self._folder = tempfile.TemporaryDirectory(prefix="auditgate-test-")
         port_file = Path(self._folder.name) / "port"
         self._log_path = Path(self._folder.name) / "log"
         with self._log_path.open("wb") as log:
             self._process = subprocess.Popen(
-                [BINARY, "serve", "--listen", "127.0.0.1:0", "--port-file", port_file, *flags],
+                [BINARY, "serve", "--listen", f"127.0.0.1:{port}", "--port-file", port_file, *flags],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
