@@ -34,10 +34,12 @@ test: test-rust test-clients ## Run all tests, those with real clients included.
 test-rust: ## Run the Rust tests, which need neither network nor other tools.
 	$(CARGO) test --locked --no-fail-fast
 
-# With the debug binary, which the Rust tests have built already.
+# The debug binary is built for any file of tests, so after test-rust it is
+# there; `cargo build` would make another one, without the features that tests
+# add to dependencies.
 .PHONY: test-clients
 test-clients: $(VENV_READY) ## Run the tests with real clients: grpcurl, Python.
-	$(CARGO) build --locked --bin auditgate
+	$(CARGO) test --locked --no-run --test tidy
 	AUDITGATE_TEST_TARGET=$(abspath $(TARGET)) \
 		$(VENV_PYTHON) -m unittest discover --start-directory tests/clients
 

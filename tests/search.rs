@@ -11,6 +11,9 @@ use tonic::{Code, Status};
 /// What gRPC clients take unless told otherwise.
 const CLIENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// No search here takes more pages.
+const PAGES_MAX: usize = 50;
+
 /// A search with pages of seven records.
 fn in_order(order: pb::Order) -> pb::SearchRequest {
     pb::SearchRequest { order: order.into(), page_size: 7, ..Default::default() }
@@ -30,6 +33,7 @@ async fn pages(
         if request.page_token.is_empty() {
             return pages;
         }
+        assert!(pages.len() < PAGES_MAX, "the search does not end");
         between(client).await;
     }
 }

@@ -4,12 +4,14 @@
 
 mod support;
 
+use std::time::Instant;
+
 use auditgate::hub::MESSAGE_BYTES_MAX;
 use auditgate::log::cursor::Cursor;
 use auditgate::record::Sequence;
 use pb::subscribe_request::Start;
 use support::raw::{self, values};
-use support::{Tail, after, earliest, gap, latest, numbered, pb, sequences};
+use support::{Tail, WAIT_MAX, after, earliest, gap, latest, numbered, pb, sequences};
 
 fn sequence_of(cursor: &str) -> u64 {
     Cursor::parse(cursor).expect("a cursor").sequence.0
@@ -122,7 +124,9 @@ async fn reconnecting_with_cursors_neither_misses_nor_repeats() {
     let mut seen = Vec::new();
     let mut request = earliest();
     let mut connections = 0;
+    let started = Instant::now();
     while seen.len() < EVENTS as usize {
+        assert!(started.elapsed() < WAIT_MAX, "{} records", seen.len());
         let (mut tail, first) = Tail::begin(&mut client, request).await;
         connections += 1;
         assert_eq!(first.gap, None);
@@ -178,7 +182,9 @@ async fn a_stream_that_is_not_read_gets_records_and_gaps_that_leave_nothing_out(
     }
     let mut next = 1;
     let mut gaps = 0;
+    let started = Instant::now();
     while next <= EVENTS {
+        assert!(started.elapsed() < WAIT_MAX, "before record {next}");
         let message = tail.next().await;
         if let Some(gap) = message.gap {
             assert_eq!(gap.first_sequence, next);
@@ -238,7 +244,9 @@ async fn who_is_behind_gets_full_messages_and_large_records_alone() {
     let channel = support::channel(&gateway).await;
     let mut stream = raw::open(&channel, "Subscribe", raw::varint(2, 2)).await.unwrap();
     let (mut records, mut messages, mut alone) = (0, 0, 0);
+    let started = Instant::now();
     while records < 202 {
+        assert!(started.elapsed() < WAIT_MAX, "{records} records");
         let message = support::soon(stream.message()).await.unwrap().expect("no end");
         let frames: Vec<_> = values(&message, 1).iter().map(|record| record.len()).collect();
         if frames.is_empty() {

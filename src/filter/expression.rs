@@ -28,6 +28,7 @@ mod macros;
 mod node;
 mod operators;
 mod parse;
+mod pattern;
 mod time;
 mod value;
 mod visit;
@@ -53,9 +54,10 @@ pub const PATTERNS_MAX: usize = 16;
 pub const COST_MAX: u64 = 100_000;
 /// Elements that a list is taken to have whose length is not known.
 pub const LENGTH_ASSUMED: u64 = 100;
-/// Most steps that evaluation takes on one record: a node, a field passed, or
-/// 64 bytes of a string searched. In the worst case some 20 ms.
-pub const STEPS_MAX: u64 = 4_000_000;
+/// Most steps that evaluation takes on one record: a node, a field passed, 64
+/// bytes of a string searched, or a few bytes of one that a pattern is sought
+/// in. By measure some 25 ms.
+pub const STEPS_MAX: u64 = 500_000;
 
 /// A compiled expression.
 #[derive(Debug)]

@@ -20,6 +20,8 @@ pub(super) struct Types {
     /// some of them do.
     by_id: Vec<bool>,
     custom: Custom,
+    /// Every type matches.
+    all: bool,
 }
 
 /// Which custom events match.
@@ -56,12 +58,13 @@ impl Types {
         {
             *slot = !matches!(custom, Custom::None);
         }
-        Ok(Self { by_id, custom })
+        let all = matches!(custom, Custom::All) && by_id.iter().all(|matches| *matches);
+        Ok(Self { by_id, custom, all })
     }
 
     /// Whether every type matches.
     pub(super) fn is_all(&self) -> bool {
-        matches!(self.custom, Custom::All) && self.by_id.iter().all(|matches| *matches)
+        self.all
     }
 
     /// The types that match or, among custom ones, may match.
@@ -84,6 +87,9 @@ impl Types {
 
     /// Whether a record of this type matches.
     pub(super) fn matches(&self, type_name: &str) -> bool {
+        if self.all {
+            return true;
+        }
         match (catalog::by_name(type_name), &self.custom) {
             (Some(id), _) => self.by_id.get(usize::from(id.0)).is_some_and(|matches| *matches),
             (None, Custom::None) => false,

@@ -169,8 +169,8 @@ mod tests {
 
     #[test]
     fn values_match_exactly() {
-        let values = Values::compile("codes", &strings(&["b", "a", "b"])).expect("valid");
-        assert!(values.matches(Some("a")) && values.matches(Some("b")));
+        let values = Values::compile("codes", &strings(&["b", "d", "a", "c", "b"])).expect("valid");
+        assert!(["a", "b", "c", "d"].iter().all(|value| values.matches(Some(value))));
         assert!(!values.matches(Some("A")) && !values.matches(Some("")) && !values.matches(None));
         assert!(Values::compile("codes", &[]).expect("valid").matches(None));
         assert_eq!(values.keys(|value| value.len() as u32), Some(vec![1]));

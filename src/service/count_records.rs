@@ -17,7 +17,8 @@ impl Service {
             request.filter.as_ref(),
             request.start_time.as_ref(),
             request.end_time.as_ref(),
-        )?;
+        )
+        .await?;
         let bucket = request.bucket.as_ref().map(nanos).transpose()?;
         if let (Some(bucket), Some(_), Some(_)) = (bucket, request.start_time, request.end_time) {
             let buckets = query.end.0.saturating_sub(query.start.0) as u64 / bucket as u64;

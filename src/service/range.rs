@@ -11,12 +11,12 @@ use crate::service::Error;
 use crate::time::Time;
 
 /// The query of a request's filter, `start_time` and `end_time`.
-pub fn query(
+pub async fn query(
     filter: Option<&pb::Filter>,
     start_time: Option<&Timestamp>,
     end_time: Option<&Timestamp>,
 ) -> Result<Query, Error> {
-    let mut query = Query::new(compile(filter)?);
+    let mut query = Query::new(compile(filter).await?);
     if let Some(start) = start_time {
         query.start = time("start_time", start)?;
     }
@@ -31,10 +31,19 @@ pub fn query(
     }
 }
 
-/// A compiled filter; an absent one matches everything.
-pub fn compile(filter: Option<&pb::Filter>) -> Result<Arc<Filter>, Error> {
-    let everything = pb::Filter::default();
-    Filter::compile(filter.unwrap_or(&everything)).map(Arc::new).map_err(Error::Filter)
+/// A compiled filter; an absent one matches everything. Compiling an expression
+/// takes milliseconds, so that is done where it holds nobody up.
+pub async fn compile(filter: Option<&pb::Filter>) -> Result<Arc<Filter>, Error> {
+    let compiled = match filter {
+        None => Filter::compile(&pb::Filter::default()),
+        Some(filter) if filter.expression.is_empty() => Filter::compile(filter),
+        Some(filter) => {
+            let filter = filter.clone();
+            let compiling = tokio::task::spawn_blocking(move || Filter::compile(&filter));
+            compiling.await.expect("compiling a filter does not panic, and is not cancelled")
+        }
+    };
+    compiled.map(Arc::new).map_err(Error::Filter)
 }
 
 /// A time of a request. What lies beyond the range of [`Time`] is cut to it:

@@ -25,7 +25,8 @@ impl Service {
                 request.filter.as_ref(),
                 request.start_time.as_ref(),
                 request.end_time.as_ref(),
-            )?,
+            )
+            .await?,
             order: order(request.order)?,
             page_size: page_size(request.page_size)?,
             digest: query_digest(&request),

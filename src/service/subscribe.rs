@@ -20,7 +20,7 @@ impl Service {
     pub(super) async fn open_stream(&self, request: Request<Bytes>) -> Result<Responses, Error> {
         let peer = peer(&request);
         let request: pb::SubscribeRequest = decode(request.into_inner())?;
-        let query = Query::new(compile(request.filter.as_ref())?);
+        let query = Query::new(compile(request.filter.as_ref()).await?);
         let start = start(request.start)?;
         let subscriber = Subscriber::new(peer, request.filter.unwrap_or_default());
         let subscription =

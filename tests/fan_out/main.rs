@@ -8,7 +8,7 @@ mod wishes;
 
 use std::time::Duration;
 
-use support::{Client, Random, Tail, pb, sequences};
+use support::{Client, Random, Tail, WAIT_MAX, pb, sequences};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tonic::Code;
@@ -155,7 +155,9 @@ async fn fan_out() {
     // Everyone else has everything while one is stuck.
     for (reader, expected) in readers.iter_mut().zip(&expected) {
         let all = expected.len();
-        reader.count.wait_for(|count| *count >= all).await.expect("the reader runs");
+        let enough = tokio::time::timeout(WAIT_MAX, reader.count.wait_for(|count| *count >= all));
+        let enough = enough.await.is_ok();
+        assert!(enough, "{} of {all} for {:?}", *reader.count.borrow(), reader.wish.filter);
     }
     let subscribers = support::status(&mut client).await.subscribers;
     assert_eq!(subscribers.len(), SUBSCRIBERS + 1);

@@ -166,24 +166,30 @@ impl Tail {
 
     /// Messages until one says that the stream has caught up, that one included.
     pub async fn until_caught_up(&mut self) -> Vec<pb::SubscribeResponse> {
-        let mut messages = Vec::new();
-        loop {
-            messages.push(self.next().await);
-            if messages.last().is_some_and(|message| message.caught_up) {
-                return messages;
+        soon(async {
+            let mut messages = vec![self.next().await];
+            while messages.last().is_some_and(|message| !message.caught_up) {
+                messages.push(self.next().await);
             }
-        }
+            messages
+        })
+        .await
     }
 
     /// The next `count` records, however they are spread over messages. No gap
     /// may come between.
     pub async fn records(&mut self, count: usize) -> Vec<pb::Record> {
-        let mut records = Vec::new();
-        while records.len() < count {
-            let message = self.next().await;
-            assert_eq!(message.gap, None, "after {} records", records.len());
-            records.extend(message.records);
-        }
+        // All of them in time: a stream without records still tells its progress.
+        let records = soon(async {
+            let mut records = Vec::new();
+            while records.len() < count {
+                let message = self.next().await;
+                assert_eq!(message.gap, None, "after {} records", records.len());
+                records.extend(message.records);
+            }
+            records
+        })
+        .await;
         assert_eq!(records.len(), count, "{:?}", sequences(&records));
         records
     }

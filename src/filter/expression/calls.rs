@@ -2,13 +2,13 @@
 
 use cel::IdedExpr;
 use cel::common::ast::{Expr, LiteralValue};
-use regex::{Regex, RegexBuilder};
 
 use super::body::Meter;
 use super::check::{Checked, Checker};
 use super::functions::{FUNCTIONS, Form, Function};
 use super::kinds::Type;
 use super::node::Node;
+use super::pattern::Pattern;
 use super::{PATTERNS_MAX, STEPS_MAX};
 use crate::filter::error::{Error, excerpt, nearest};
 
@@ -16,8 +16,6 @@ use crate::filter::error::{Error, excerpt, nearest};
 const MATCHES: &str = "matches";
 /// Macros, which are parsed as such only with the arguments that they take.
 const MACROS: [&str; 6] = ["has", "all", "exists", "exists_one", "map", "filter"];
-/// Largest compiled pattern, and largest cache of one, in bytes.
-const PATTERN_BYTES_MAX: usize = 256 * 1024;
 
 impl Checker<'_> {
     /// Checks a call of `name`; of a member, the first operand is the subject.
@@ -93,34 +91,16 @@ impl Checker<'_> {
             return Err(Error::ExpressionTooManyPatterns { at: self.source.position(at) });
         }
         self.patterns += 1;
-        let regex =
-            compile_pattern(text.inner()).map_err(|problem| self.invalid(pattern, problem))?;
+        let compiled =
+            Pattern::new(text.inner()).map_err(|problem| self.invalid(pattern, problem))?;
         let subject = self.check(subject)?;
         if !subject.kind.may_be(&Type::String) {
             let problem = format!("{MATCHES} does not take ({}, string)", subject.kind);
             return Err(self.invalid(at, problem));
         }
-        let node = Node::Matches(Box::new((subject.node, regex)));
+        let node = Node::Matches(Box::new((subject.node, compiled)));
         Ok(Checked::new(node, Type::Bool, subject.cost.saturating_add(1)))
     }
-}
-
-fn compile_pattern(pattern: &str) -> Result<Regex, String> {
-    let built = RegexBuilder::new(pattern)
-        .size_limit(PATTERN_BYTES_MAX)
-        .dfa_size_limit(PATTERN_BYTES_MAX)
-        .build();
-    built.map_err(|error| match error {
-        regex::Error::CompiledTooBig(limit) => {
-            format!("the pattern compiles to more than {limit} bytes")
-        }
-        // The message draws the pattern over several lines; the last one says why.
-        other => {
-            let message = other.to_string();
-            let why = message.lines().last().unwrap_or_default();
-            format!("the pattern is not valid: {}", excerpt(why.trim_start_matches("error: ")))
-        }
-    })
 }
 
 fn no_function(name: &str, is_member: bool) -> String {

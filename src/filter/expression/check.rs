@@ -47,7 +47,7 @@ impl<'s> Checker<'s> {
     pub(super) fn root(mut self, root: &IdedExpr) -> Result<Node, Error> {
         let checked = self.check(root)?;
         if !checked.kind.may_be(&Type::Bool) {
-            return Err(self.invalid(root, format!("it is a {}, not a bool", checked.kind)));
+            return Err(self.invalid(root, format!("its type is {}, not bool", checked.kind)));
         }
         if checked.cost > COST_MAX {
             return Err(Error::ExpressionTooCostly { cost: checked.cost });
@@ -121,7 +121,7 @@ impl<'s> Checker<'s> {
                 })
             }
             kind => {
-                Err(unknown(self.source.name_position(at), &select.field, format!("a {kind}"), []))
+                Err(unknown(self.source.name_position(at), &select.field, kind.to_string(), []))
             }
         }
     }
@@ -202,7 +202,7 @@ impl<'s> Checker<'s> {
         if checked.kind.may_be(&Type::Bool) {
             Ok(checked)
         } else {
-            Err(self.invalid(at, format!("a bool must stand here, not a {}", checked.kind)))
+            Err(self.invalid(at, format!("bool must stand here, not {}", checked.kind)))
         }
     }
 }

@@ -112,10 +112,7 @@ impl<'a> Evaluator<'a> {
                 function.call(value(&parts.0)?, argument.as_ref(), &self.meter)?
             }
             Node::Matches(parts) => match value(&parts.0)? {
-                Value::String(text) => {
-                    self.meter.spend_on(text.as_bytes());
-                    Value::Bool(parts.1.is_match(&text))
-                }
+                Value::String(text) => Value::Bool(parts.1.is_match(&text, &self.meter)?),
                 _ => return Err(Failed),
             },
             Node::Visit(visit) => self.visit(visit, elements)?,

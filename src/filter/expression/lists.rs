@@ -12,6 +12,8 @@ use crate::wire::{self, Field, Kind};
 /// Field numbers of a map entry.
 const KEY: u32 = 1;
 const VALUE: u32 = 2;
+/// Steps of remembering a key, by measure.
+const STEPS_PER_KEY: u64 = 32;
 
 /// A list.
 #[derive(Debug, Clone)]
@@ -130,7 +132,7 @@ impl<'a> Map<'a> {
         let mut seen = HashSet::new();
         let entries = self.body.values(self.field.number, meter).filter_map(wire::Value::bytes);
         let keys = entries.map(key_of).filter(|key| {
-            meter.spend_on_memory(size_of::<Value<'a>>());
+            meter.spend(STEPS_PER_KEY);
             seen.insert(*key)
         });
         List::Values(keys.map(|key| Value::String(Cow::Borrowed(key))).collect())

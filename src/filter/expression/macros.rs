@@ -37,7 +37,7 @@ impl Checker<'_> {
             Type::Map(_) => Type::String,
             Type::Dyn => Type::Dyn,
             kind => {
-                return Err(self.invalid(at, format!("there is nothing to visit in a {kind}")));
+                return Err(self.invalid(at, format!("there is nothing to visit in {kind}")));
             }
         };
         if self.elements.len() > NESTING_MAX {

@@ -1,9 +1,8 @@
 //! The tree that is evaluated.
 
-use regex::Regex;
-
 use super::arithmetic::{Arithmetic, Comparison};
 use super::functions::Function;
+use super::pattern::Pattern;
 use super::value::Value;
 use crate::wire::Field;
 
@@ -38,7 +37,7 @@ pub(super) enum Node {
     /// `a in b`.
     In(Box<(Node, Node)>),
     Call(Function, Box<(Node, Option<Node>)>),
-    Matches(Box<(Node, Regex)>),
+    Matches(Box<(Node, Pattern)>),
     Visit(Box<Visit>),
 }
 

@@ -57,7 +57,7 @@ impl Checker<'_> {
             Type::Int | Type::Double | Type::Duration | Type::Dyn => {
                 Ok(Checked::new(Node::Negate(Box::new(a.node)), a.kind, a.cost.saturating_add(1)))
             }
-            kind => Err(self.invalid(at, format!("a {kind} cannot be negated"))),
+            kind => Err(self.invalid(at, format!("{kind} cannot be negated"))),
         }
     }
 
@@ -72,9 +72,10 @@ impl Checker<'_> {
         let (a, b) = (self.check(a)?, self.check(b)?);
         let cost = condition.cost.saturating_add(a.cost.max(b.cost)).saturating_add(1);
         let (one, other) = (a.kind.to_string(), b.kind.to_string());
-        let kind = a.kind.join(b.kind).ok_or_else(|| {
-            self.invalid(at, format!("one branch is a {one}, the other a {other}"))
-        })?;
+        let kind = a
+            .kind
+            .join(b.kind)
+            .ok_or_else(|| self.invalid(at, format!("one branch is {one}, the other {other}")))?;
         let parts = Box::new((condition.node, a.node, b.node));
         Ok(Checked::new(Node::Conditional(parts), kind, cost))
     }
@@ -134,7 +135,7 @@ impl Checker<'_> {
             _ => false,
         };
         if !possible {
-            let problem = format!("a {} cannot be in a {}", a.kind, b.kind);
+            let problem = format!("{} cannot be in {}", a.kind, b.kind);
             return Err(self.invalid(at, problem));
         }
         let visited = if matches!(b.node, Node::List(_)) { 0 } else { LENGTH_ASSUMED };
@@ -151,7 +152,7 @@ impl Checker<'_> {
             Type::Map(value) if b.kind.may_be(&Type::String) => (**value).clone(),
             Type::Dyn if is_position(&b.kind) || b.kind == Type::String => Type::Dyn,
             _ => {
-                let problem = format!("a {} has no element at a {}", a.kind, b.kind);
+                let problem = format!("{} has no element at {}", a.kind, b.kind);
                 return Err(self.invalid(at, problem));
             }
         };
@@ -159,7 +160,7 @@ impl Checker<'_> {
     }
 
     fn cannot(&self, at: &IdedExpr, what: &str, a: &Checked, b: &Checked) -> Error {
-        self.invalid(at, format!("cannot {what} a {} and a {}", a.kind, b.kind))
+        self.invalid(at, format!("cannot {what} {} and {}", a.kind, b.kind))
     }
 }
 

@@ -1,3 +1,5 @@
+mod records;
+
 use std::time::{Duration, Instant};
 
 use prost::Message as _;
@@ -5,88 +7,7 @@ use prost_types::value::Kind as Json;
 
 use super::*;
 use crate::proto::pb;
-use crate::proto::pb::event::Payload;
-
-fn json(kind: Json) -> prost_types::Value {
-    prost_types::Value { kind: Some(kind) }
-}
-
-fn timestamp(text: &str) -> prost_types::Timestamp {
-    text.parse().expect("a timestamp")
-}
-
-fn record(event: pb::Event, record_type: &str) -> pb::Record {
-    pb::Record {
-        sequence: 42,
-        accept_time: Some(timestamp("2026-11-23T18:30:00.5Z")),
-        emitter: Some(pb::Emitter { principal: "billing".into(), peer: "10.0.0.9:1234".into() }),
-        r#type: record_type.into(),
-        severity: pb::Severity::Warning as i32,
-        result: pb::Result::Failure as i32,
-        event: Some(event),
-        ..Default::default()
-    }
-}
-
-fn login() -> pb::Record {
-    let strings = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect();
-    let user = pb::User {
-        name: Some("alice".into()),
-        login: Some(String::new()),
-        roles: strings(&["admin", "editor"]),
-        kind: Some(pb::UserKind::Human as i32),
-        traits: [("teams".to_owned(), pb::StringList { values: strings(&["red", "blue"]) })].into(),
-        ..Default::default()
-    };
-    let event = pb::Event {
-        id: Some("e1".into()),
-        time: Some(timestamp("2026-11-23T18:29:59Z")),
-        code: Some("T1000W".into()),
-        index: Some(-3),
-        user: Some(user),
-        connection: Some(pb::Connection {
-            remote_address: Some("10.1.2.3:4022".into()),
-            ..Default::default()
-        }),
-        outcome: Some(pb::Outcome { success: Some(false), ..Default::default() }),
-        resource: Some(pb::Resource {
-            ttl: Some(prost_types::Duration { seconds: 5_400, nanos: 0 }),
-            ..Default::default()
-        }),
-        labels: [("env", "prod"), ("region", "eu")]
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .into(),
-        payload: Some(Payload::UserLogin(pb::UserLogin::default())),
-        ..Default::default()
-    };
-    record(event, "user.login")
-}
-
-fn run() -> pb::Record {
-    let payload =
-        pb::SsmRun { exit_code: Some(0), status: Some("Success".into()), ..Default::default() };
-    record(pb::Event { payload: Some(Payload::SsmRun(payload)), ..Default::default() }, "ssm.run")
-}
-
-fn custom() -> pb::Record {
-    let list = [Json::NumberValue(1.0), Json::StringValue("two".into())].map(json).to_vec();
-    let inner = [("flag".to_owned(), json(Json::BoolValue(true)))].into();
-    let fields = [
-        ("count".to_owned(), json(Json::NumberValue(7.0))),
-        ("name".to_owned(), json(Json::StringValue("widget".into()))),
-        ("none".to_owned(), json(Json::NullValue(0))),
-        ("list".to_owned(), json(Json::ListValue(prost_types::ListValue { values: list }))),
-        ("inner".to_owned(), json(Json::StructValue(prost_types::Struct { fields: inner }))),
-    ];
-    let payload = pb::Custom {
-        name: Some("sale".into()),
-        data: Some(prost_types::Struct { fields: fields.into() }),
-    };
-    record(
-        pb::Event { payload: Some(Payload::Custom(payload)), ..Default::default() },
-        "custom.sale",
-    )
-}
+use records::{custom, json, login, record, run};
 
 fn compile(source: &str) -> Result<Expression, Error> {
     Expression::compile(source).map(|compiled| compiled.expect("not blank"))
@@ -325,23 +246,60 @@ fn operators() {
     );
 }
 
+/// The record of an event that is sent in two parts, and a reader merges.
+fn in_parts(parts: [pb::Event; 2]) -> Vec<u8> {
+    let event: Vec<u8> = parts.iter().flat_map(prost::Message::encode_to_vec).collect();
+    let mut record = Vec::new();
+    crate::wire::put_bytes_field(&mut record, 15, &event);
+    record
+}
+
 #[test]
-fn split_messages_are_merged() {
-    let user = |name: Option<&str>, role: &str| pb::User {
-        name: name.map(str::to_owned),
-        roles: vec![role.to_owned()],
+fn messages_in_parts_are_merged() {
+    let named = |name: Option<&str>, role: &str| pb::Event {
+        user: Some(pb::User {
+            name: name.map(str::to_owned),
+            roles: vec![role.to_owned()],
+            ..Default::default()
+        }),
         ..Default::default()
     };
-    let event = |user| pb::Event { user: Some(user), ..Default::default() };
-    let mut bytes =
-        pb::Record { event: Some(event(user(Some("alice"), "a"))), ..Default::default() }
-            .encode_to_vec();
-    let mut event_bytes = event(user(Some("alice"), "a")).encode_to_vec();
-    event_bytes.extend(event(user(None, "b")).encode_to_vec());
-    bytes.clear();
-    crate::wire::put_bytes_field(&mut bytes, 15, &event_bytes);
+    let record = in_parts([named(Some("alice"), "a"), named(None, "b")]);
     let compiled = compile("event.user.name == 'alice' && event.user.roles == ['a', 'b']");
-    assert_eq!(compiled.expect("valid").matches(&Record::read(&bytes)), YES);
+    assert_eq!(compiled.expect("valid").matches(&Record::read(&record)), YES);
+
+    let labelled = |value: &str| pb::Event {
+        labels: [("env".to_owned(), value.to_owned())].into(),
+        ..Default::default()
+    };
+    let record = in_parts([labelled("test"), labelled("prod")]);
+    let compiled = compile("event.labels.env == 'prod' && size(event.labels) == 1");
+    assert_eq!(compiled.expect("valid").matches(&Record::read(&record)), YES);
+}
+
+#[test]
+fn json_in_parts_is_merged() {
+    let data = |key: &str| {
+        json(Json::StructValue(prost_types::Struct {
+            fields: [(key.to_owned(), json(Json::BoolValue(true)))].into(),
+        }))
+    };
+    let value = [data("a"), data("b")].iter().flat_map(prost::Message::encode_to_vec).collect();
+    let meter = body::Meter::new(STEPS_MAX);
+    let merged = |bytes: &[u8]| match value::Value::of_message(
+        crate::wire::VALUE,
+        body::Body::Whole(bytes),
+        &meter,
+    ) {
+        value::Value::Map(map) => map.contains("a", &meter) && map.contains("b", &meter),
+        other => panic!("{other:?}"),
+    };
+    let mut value: Vec<u8> = value;
+    assert!(merged(&value));
+    // Another kind in between starts anew.
+    value.extend(json(Json::BoolValue(true)).encode_to_vec());
+    value.extend(data("b").encode_to_vec());
+    assert!(!merged(&value));
 }
 
 #[test]

@@ -1,0 +1,233 @@
+//! Fan-out: a fixed number of records to many subscribers, who count them
+//! without decoding them.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use auditgate::log::Bounds;
+use auditgate::wire::{self, Value};
+use bytes::Bytes;
+use tokio::task::JoinSet;
+use tonic::Streaming;
+
+use crate::bare::{Broadcaster, Repeater};
+use crate::rounds::{Better, Duel, Row, Sample, Stopwatch, Took};
+use crate::stage::{self, EMIT_BATCH, SUBSCRIBE, Stage};
+use crate::{Result, Scale, ensure, events};
+
+/// The measures of this file.
+pub const NAMES: &[&str] = &["fanout_1", "fanout_10", "fanout_100", "fanout_1000", "fanout_raw"];
+
+/// Subscribers of the measure against raw bytes.
+const RAW_SUBSCRIBERS: usize = 100;
+/// Records of the measure with 100 subscribers.
+const HUNDRED_RECORDS: usize = 20_000;
+/// Events of a batch in which the records are emitted.
+const BATCH: usize = 256;
+const BROADCAST: &str = "tokio broadcast of the prost message, encoded by tonic for each";
+const RAW: &str = "tonic streaming a constant message of the same size";
+
+/// Runs the measures of these names.
+///
+/// # Errors
+/// If one fails.
+pub fn run(wanted: &[&'static str], scale: Scale) -> Result<Vec<Row>> {
+    let stage = Stage::new()?;
+    wanted.iter().map(|name| measure(&stage, name, scale)).collect()
+}
+
+fn measure(stage: &Stage, name: &'static str, scale: Scale) -> Result<Row> {
+    let (subscribers, records) = match name {
+        "fanout_1" => (1, scale.pick(100_000, 1_000)),
+        "fanout_10" => (10, scale.pick(50_000, 1_000)),
+        "fanout_100" => (100, scale.pick(HUNDRED_RECORDS, 500)),
+        "fanout_1000" => (scale.pick(1_000, 50), scale.pick(2_000, 100)),
+        _ => return against_raw(stage, name, scale),
+    };
+    let served = stage.gateway(Bounds::default())?;
+    let broadcaster = Broadcaster::new(records);
+    let peer = stage.bare(broadcaster.routes())?;
+    let requests = Requests::new(records);
+    let rate = |address: SocketAddr| {
+        let round = fan_out(address, subscribers, requests.take(), records);
+        stage.run(round).map(|outcome| outcome.took.rate(outcome.records as f64))
+    };
+    let duel = Duel { name, unit: "deliveries/s", better: Better::More, peer: BROADCAST };
+    duel.run(scale.rounds(), || rate(served.address), || rate(peer))
+}
+
+/// A hundred subscribers against as many who get the bytes of one message again
+/// and again.
+fn against_raw(stage: &Stage, name: &'static str, scale: Scale) -> Result<Row> {
+    let records = scale.pick(HUNDRED_RECORDS, 500);
+    let served = stage.gateway(Bounds::default())?;
+    let requests = Requests::new(records);
+    let mut last = None;
+    let last = std::cell::RefCell::new(&mut last);
+    let ours = || {
+        let round = fan_out(served.address, RAW_SUBSCRIBERS, requests.take(), records);
+        let outcome = stage.run(round)?;
+        let rate = outcome.megabytes_per_second();
+        **last.borrow_mut() = Some(outcome);
+        Ok(rate)
+    };
+    let raw = || {
+        let outcome = last.borrow_mut().take().ok_or("our round comes first")?;
+        let each = outcome.bytes / RAW_SUBSCRIBERS;
+        let times = each.div_ceil(outcome.largest.len());
+        let repeater = Repeater { message: outcome.largest, times };
+        let address = stage.bare(repeater.routes())?;
+        Ok(stage.run(drain_all(address, RAW_SUBSCRIBERS))?.megabytes_per_second())
+    };
+    let duel = Duel { name, unit: "MB/s", better: Better::More, peer: RAW };
+    duel.run(scale.rounds(), ours, raw)
+}
+
+/// What subscribers got, all together.
+#[derive(Default)]
+struct Outcome {
+    took: Took,
+    records: usize,
+    bytes: usize,
+    /// The largest message.
+    largest: Bytes,
+}
+
+impl Outcome {
+    fn megabytes_per_second(&self) -> Sample {
+        self.took.rate(self.bytes as f64 / 1e6)
+    }
+
+    fn add(&mut self, other: Self) {
+        self.records += other.records;
+        self.bytes += other.bytes;
+        if other.largest.len() > self.largest.len() {
+            self.largest = other.largest;
+        }
+    }
+}
+
+/// Requests with events that were not sent before.
+struct Requests {
+    events: usize,
+    next: AtomicUsize,
+}
+
+impl Requests {
+    fn new(events: usize) -> Self {
+        Self { events, next: AtomicUsize::new(0) }
+    }
+
+    fn take(&self) -> Vec<Bytes> {
+        let from = self.next.fetch_add(self.events, Ordering::Relaxed) as u64;
+        events::batch_requests(from..from + self.events as u64, BATCH)
+    }
+}
+
+/// Emits batches to subscribers until each of them has got every record.
+async fn fan_out(
+    address: SocketAddr,
+    subscribers: usize,
+    requests: Vec<Bytes>,
+    records: usize,
+) -> Result<Outcome> {
+    let streams = open(address, subscribers).await?;
+    let mut emitter = stage::connect(address).await?;
+    let mut readers = JoinSet::new();
+    let watch = Stopwatch::start();
+    for stream in streams {
+        readers.spawn(read(stream, records));
+    }
+    let emitting = async {
+        for request in requests {
+            emitter.unary(EMIT_BATCH, request).await?;
+        }
+        Result::Ok(())
+    };
+    let (emitted, outcome) = tokio::join!(emitting, collect(readers));
+    emitted?;
+    Ok(Outcome { took: watch.stop(), ..outcome? })
+}
+
+/// Reads as many streams to their end.
+async fn drain_all(address: SocketAddr, subscribers: usize) -> Result<Outcome> {
+    let streams = open(address, subscribers).await?;
+    let mut readers = JoinSet::new();
+    let watch = Stopwatch::start();
+    for stream in streams {
+        readers.spawn(drain(stream));
+    }
+    let outcome = collect(readers).await?;
+    Ok(Outcome { took: watch.stop(), ..outcome })
+}
+
+async fn collect(mut readers: JoinSet<Result<Outcome>>) -> Result<Outcome> {
+    let mut total = Outcome::default();
+    while let Some(ended) = readers.join_next().await {
+        total.add(ended??);
+    }
+    Ok(total)
+}
+
+/// Opens streams, each on a connection of its own.
+async fn open(address: SocketAddr, subscribers: usize) -> Result<Vec<Streaming<Bytes>>> {
+    let mut streams = Vec::with_capacity(subscribers);
+    for _ in 0..subscribers {
+        let mut client = stage::connect(address).await?;
+        streams.push(client.stream(SUBSCRIBE, Bytes::new()).await?);
+    }
+    Ok(streams)
+}
+
+/// Reads `records` records, and fails if one is missing between them.
+async fn read(mut stream: Streaming<Bytes>, records: usize) -> Result<Outcome> {
+    let mut outcome = Outcome::default();
+    let mut last = None;
+    while outcome.records < records {
+        let message = stream.message().await?.ok_or("the stream ended")?;
+        for sequence in sequences(&message) {
+            let follows = last.is_none_or(|last| sequence == last + 1);
+            ensure(follows, || format!("record {sequence} came after {last:?}"))?;
+            last = Some(sequence);
+            outcome.records += 1;
+        }
+        outcome.keep(message);
+    }
+    ensure(outcome.records == records, || format!("{} of {records} records", outcome.records))?;
+    Ok(outcome)
+}
+
+/// Reads a stream to its end, looking at every message as [`read`] does.
+async fn drain(mut stream: Streaming<Bytes>) -> Result<Outcome> {
+    let mut outcome = Outcome::default();
+    while let Some(message) = stream.message().await? {
+        outcome.records += sequences(&message).count();
+        outcome.keep(message);
+    }
+    Ok(outcome)
+}
+
+impl Outcome {
+    fn keep(&mut self, message: Bytes) {
+        self.bytes += message.len();
+        if message.len() > self.largest.len() {
+            self.largest = message;
+        }
+    }
+}
+
+/// The sequences of the records in a response: the first field of each.
+pub fn sequences(response: &[u8]) -> impl Iterator<Item = u64> {
+    records(response).filter_map(|record| match wire::trusted(record).next() {
+        Some((1, Value::Varint(sequence))) => Some(sequence),
+        _ => None,
+    })
+}
+
+/// The records in a response, encoded.
+pub fn records(response: &[u8]) -> impl Iterator<Item = &[u8]> {
+    wire::trusted(response).filter_map(|(number, value)| match value {
+        Value::Bytes(record) if number == 1 => Some(record),
+        _ => None,
+    })
+}

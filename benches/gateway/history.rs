@@ -1,0 +1,139 @@
+//! A log with a history to search, and searches of it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use auditgate::filter::Filter;
+use auditgate::hub::{Hub, Search};
+use auditgate::log::{Bounds, Log, MemoryLog, Order, Query, Segment};
+use auditgate::proto::pb;
+use auditgate::time::Time;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+use crate::rounds::{Sample, Stopwatch, median};
+use crate::{Result, events, fanout, ring};
+
+/// Records of a page.
+pub const PAGE: usize = 50;
+/// Events that are generated at once.
+const CHUNK: u64 = 8_192;
+/// More than any history here takes.
+const BYTES_MAX: usize = 8 * 1024 * 1024 * 1024;
+
+/// A log that holds the first events, all of them.
+pub struct History {
+    /// Runs the searches, on the thread that asks.
+    pub runtime: Runtime,
+    /// Searches the log.
+    pub hub: Arc<Hub>,
+    log: Arc<MemoryLog>,
+}
+
+/// What to search for.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// Which records.
+    pub filter: pb::Filter,
+    /// Events from this time on.
+    pub start: Time,
+    /// Events before this time.
+    pub end: Time,
+}
+
+impl History {
+    /// Appends the first `count` events.
+    ///
+    /// # Errors
+    /// If one is refused.
+    pub fn new(count: u64) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let bounds = Bounds { bytes: BYTES_MAX, records: 2 * count as usize };
+        let log = Arc::new(MemoryLog::new(bounds));
+        for from in (0..count).step_by(CHUNK as usize) {
+            let events = events::encoded(from..(from + CHUNK).min(count)).collect();
+            runtime.block_on(ring::append(log.as_ref(), events))?;
+        }
+        let shared = Arc::clone(&log);
+        let hub = runtime.block_on(async { Hub::new(shared, CancellationToken::new()) });
+        Ok(Self { runtime, hub, log })
+    }
+
+    /// The segments, oldest first.
+    ///
+    /// # Errors
+    /// If the log cannot be read.
+    pub fn segments(&self) -> Result<Vec<Arc<Segment>>> {
+        let extent = self.log.extent();
+        let mut segments = Vec::new();
+        let mut next = extent.first;
+        while let Some(segment) = self.runtime.block_on(self.log.segment(next))? {
+            let view = segment.view(extent.last);
+            next = view.sequence(view.len());
+            segments.push(segment);
+        }
+        Ok(segments)
+    }
+
+    /// The first page: the newest records that match, as encoded frames.
+    ///
+    /// # Errors
+    /// If the filter is refused or the log cannot be read.
+    pub async fn page(&self, wanted: &Wanted) -> Result<Vec<u8>> {
+        let filter = Arc::new(Filter::compile(&wanted.filter)?);
+        let mut search = Search {
+            query: Query { filter, start: wanted.start, end: wanted.end },
+            order: Order::Descending,
+            page_size: PAGE,
+            digest: Default::default(),
+            token: None,
+        };
+        let mut frames = Vec::new();
+        loop {
+            let page = self.hub.search(&search).await?;
+            frames.extend(page.frames);
+            // A page may go out early, after a while: the next one goes on.
+            let missing = PAGE - fanout::records(&frames).count();
+            match page.next {
+                Some(token) if missing > 0 => search.token = Some(token),
+                _ => return Ok(frames),
+            }
+            search.page_size = missing;
+        }
+    }
+
+    /// Searches, one after the other; gives the median time in microseconds.
+    ///
+    /// # Errors
+    /// If a search fails.
+    pub fn search_all(&self, wanted: &[Wanted]) -> Result<Sample> {
+        self.runtime.block_on(async {
+            let watch = Stopwatch::start();
+            let mut times = Vec::with_capacity(wanted.len());
+            for wanted in wanted {
+                let started = Instant::now();
+                std::hint::black_box(self.page(wanted).await?);
+                times.push(started.elapsed().as_secs_f64() * 1e6);
+            }
+            Ok(watch.stop().calls(median(&times)))
+        })
+    }
+}
+
+impl Wanted {
+    /// At any time.
+    pub fn ever(filter: pb::Filter) -> Self {
+        Self { filter, start: Time::MIN, end: Time::MAX }
+    }
+
+    /// A type that is rare.
+    pub fn rare_type() -> Self {
+        Self::ever(pb::Filter { types: vec![events::RARE_TYPE.into()], ..Default::default() })
+    }
+
+    /// Some user.
+    pub fn user(number: u64) -> Self {
+        let user = events::user(number % events::USERS);
+        Self::ever(pb::Filter { users: vec![user], ..Default::default() })
+    }
+}

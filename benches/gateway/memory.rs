@@ -1,0 +1,99 @@
+//! What a kept record takes in memory beyond its encoding: two processes of this
+//! program do the same, but only one of them keeps the records.
+
+use std::process::Command;
+
+use auditgate::event::{EVENT_BYTES_MAX, Event};
+use auditgate::time::Time;
+use clap::ValueEnum;
+
+use crate::history::History;
+use crate::rounds::Row;
+use crate::{Result, Scale, ensure, events};
+
+/// The measures of this file.
+pub const NAMES: &[&str] = &["memory_per_record"];
+
+/// What a child process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Child {
+    /// Generates and checks the events, and keeps none.
+    Baseline,
+    /// Keeps them.
+    Loaded,
+}
+
+/// What a child process reports.
+struct Report {
+    resident_bytes: f64,
+    record_bytes: f64,
+}
+
+/// Runs the measures of these names.
+///
+/// # Errors
+/// If one fails.
+pub fn run(_: &[&'static str], scale: Scale) -> Result<Vec<Row>> {
+    let baseline = start(Child::Baseline, scale)?;
+    let loaded = start(Child::Loaded, scale)?;
+    let beyond = loaded.resident_bytes - baseline.resident_bytes - loaded.record_bytes;
+    let ours = beyond / count(scale) as f64;
+    Ok(vec![Row { name: "memory_per_record", unit: "bytes/record", ours, peer: None }])
+}
+
+/// Is the child process.
+///
+/// # Errors
+/// If an event is refused.
+pub fn child(child: Child, scale: Scale) -> Result<()> {
+    let count = count(scale);
+    let mut record_bytes = 0;
+    let history = match child {
+        Child::Baseline => {
+            for event in events::encoded(0..count) {
+                Event::check(event, Time::now(), EVENT_BYTES_MAX)?;
+            }
+            None
+        }
+        Child::Loaded => Some(History::new(count)?),
+    };
+    if let Some(history) = &history {
+        let last = history.hub.extent().last;
+        let mut records = 0;
+        for segment in history.segments()? {
+            let view = segment.view(last);
+            records += view.len() as u64;
+            record_bytes += (0..view.len()).map(|at| view.record_bytes(at).len()).sum::<usize>();
+        }
+        ensure(records == count, || format!("{records} of {count} records are kept"))?;
+    }
+    println!("{} {record_bytes}", resident_bytes()?);
+    Ok(())
+}
+
+fn count(scale: Scale) -> u64 {
+    scale.pick(1_000_000, 30_000)
+}
+
+fn start(child: Child, scale: Scale) -> Result<Report> {
+    let kind = child.to_possible_value().ok_or("both kinds have a name")?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("--child").arg(kind.get_name());
+    if scale.quick {
+        command.arg("--quick");
+    }
+    let output = command.output()?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let failed = || format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+    ensure(output.status.success(), failed)?;
+    let (resident, records) = said.trim().split_once(' ').ok_or("a child reports two numbers")?;
+    Ok(Report { resident_bytes: resident.parse()?, record_bytes: records.parse()? })
+}
+
+/// Resident memory of this process, as Linux reports it.
+fn resident_bytes() -> Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).ok_or("no VmRSS")?;
+    let kib: u64 = line.split_whitespace().nth(1).ok_or("no number")?.parse()?;
+    Ok(kib * 1024)
+}

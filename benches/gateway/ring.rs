@@ -1,0 +1,104 @@
+//! The ring by itself, without a network: records in and out.
+
+use std::sync::Arc;
+
+use auditgate::event::{EVENT_BYTES_MAX, Event};
+use auditgate::filter::Filter;
+use auditgate::hub::{Hub, Start, Subscriber};
+use auditgate::log::{Bounds, Log, MemoryLog, Query};
+use auditgate::proto::pb;
+use auditgate::record::Draft;
+use auditgate::time::Time;
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+
+use crate::rounds::{Row, Stopwatch, Took, median};
+use crate::{Result, Scale, ensure, events};
+
+/// The measures of this file.
+pub const NAMES: &[&str] = &["append", "read"];
+
+/// Events appended at once.
+pub const BATCH: usize = 256;
+
+/// Runs the measures of these names.
+///
+/// # Errors
+/// If one fails.
+pub fn run(wanted: &[&'static str], scale: Scale) -> Result<Vec<Row>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let count = scale.pick(200_000, 2_000);
+    wanted
+        .iter()
+        .map(|name| {
+            let mut values = Vec::new();
+            for _ in 0..scale.rounds() {
+                let took = runtime.block_on(async {
+                    let log = Arc::new(MemoryLog::new(Bounds::default()));
+                    let events = events::encoded(0..count).collect();
+                    let appending = append(log.as_ref(), events).await?;
+                    if *name == "append" { Ok(appending) } else { read(log, count).await }
+                })?;
+                // One thread does the work: its time leaves out what else the
+                // machine does.
+                values.push(took.cpu.as_nanos() as f64 / count as f64);
+            }
+            Ok(Row { name, unit: "ns/record", ours: median(&values), peer: None })
+        })
+        .collect()
+}
+
+/// Checks and appends events; tells how long it takes.
+///
+/// # Errors
+/// If one is refused.
+pub async fn append(log: &dyn Log, events: Vec<Bytes>) -> Result<Took> {
+    let emitter = pb::Emitter { principal: String::new(), peer: "127.0.0.1:50000".into() };
+    let (before, count) = (log.extent().last.0, events.len());
+    let watch = Stopwatch::start();
+    for batch in events.chunks(BATCH) {
+        let now = Time::now();
+        let drafts: std::result::Result<Vec<Draft>, _> = batch
+            .iter()
+            .map(|event| Event::check(event.clone(), now, EVENT_BYTES_MAX))
+            .map(|event| event.map(|event| Draft::new(event, &emitter)))
+            .collect();
+        log.append(drafts?, true).await?;
+    }
+    let took = watch.stop();
+    let kept = log.extent().last.0 - before;
+    ensure(kept == count as u64, || format!("{kept} of {count} events were appended"))?;
+    Ok(took)
+}
+
+/// Reads all records as a subscriber gets them; tells how long it takes.
+async fn read(log: Arc<MemoryLog>, count: u64) -> Result<Took> {
+    let hub = Hub::new(log, CancellationToken::new());
+    let filter = pb::Filter::default();
+    let query = Query::new(Arc::new(Filter::compile(&filter)?));
+    let subscriber = Subscriber::new(String::new(), filter);
+    let watch = Stopwatch::start();
+    let mut subscription = hub.subscribe(query, Start::Earliest, subscriber).await?;
+    let mut out = Vec::new();
+    loop {
+        let message = subscription.next().await?.ok_or("the stream ended")?;
+        if let Some((segment, runs)) = message.records {
+            out.clear();
+            for run in runs {
+                out.extend_from_slice(segment.bytes(run));
+            }
+            std::hint::black_box(&out);
+        }
+        if message.caught_up {
+            break;
+        }
+    }
+    let took = watch.stop();
+    let read = subscription_delivered(&hub);
+    ensure(read == count, || format!("{read} of {count} records were read"))?;
+    Ok(took)
+}
+
+fn subscription_delivered(hub: &Hub) -> u64 {
+    hub.subscribers().iter().map(|subscriber| subscriber.delivered()).sum()
+}

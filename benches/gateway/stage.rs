@@ -1,0 +1,196 @@
+//! Where a measure takes place: a runtime for the servers, another one for the
+//! clients, and sockets on the loopback between them.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use auditgate::log::Bounds;
+use auditgate::server::{Config, Gateway};
+use bytes::{Buf as _, BufMut as _, Bytes};
+use http::uri::PathAndQuery;
+use tokio::runtime::Runtime;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder, Streaming};
+use tonic::server::NamedService;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+use tower::Service;
+
+use crate::Result;
+
+/// Path of Emit.
+pub const EMIT: &str = "/auditgate.v1.AuditService/Emit";
+/// Path of EmitBatch.
+pub const EMIT_BATCH: &str = "/auditgate.v1.AuditService/EmitBatch";
+/// Path of Subscribe.
+pub const SUBSCRIBE: &str = "/auditgate.v1.AuditService/Subscribe";
+
+/// Threads of the servers and, apart from them, of the clients.
+const THREADS: usize = 2;
+/// A round that takes longer has failed.
+const ROUND_TIME_MAX: Duration = Duration::from_secs(300);
+
+/// Two runtimes.
+pub struct Stage {
+    servers: Runtime,
+    clients: Runtime,
+}
+
+/// A gateway that runs on a stage.
+pub struct Served {
+    /// The gateway.
+    pub gateway: Gateway,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+impl Stage {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// If the system gives none.
+    pub fn new() -> Result<Self> {
+        let runtime = |name| {
+            tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(THREADS)
+                .thread_name(name)
+                .enable_all()
+                .build()
+        };
+        Ok(Self { servers: runtime("servers")?, clients: runtime("clients")? })
+    }
+
+    /// Runs something on the clients' side.
+    ///
+    /// # Errors
+    /// What it says, or that it took too long.
+    pub fn run<T>(&self, round: impl Future<Output = Result<T>>) -> Result<T> {
+        self.clients.block_on(async {
+            tokio::time::timeout(ROUND_TIME_MAX, round)
+                .await
+                .map_err(|_| format!("a round took more than {} s", ROUND_TIME_MAX.as_secs()))?
+        })
+    }
+
+    /// Runs something on the servers' side.
+    pub fn serve<T>(&self, work: impl Future<Output = T>) -> T {
+        self.servers.block_on(work)
+    }
+
+    /// Starts a gateway.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn gateway(&self, ring: Bounds) -> Result<Served> {
+        let config = Config { listen: loopback(), ring, ..Config::default() };
+        let gateway = self.serve(Gateway::start(config))?;
+        Ok(Served { address: gateway.address(), gateway })
+    }
+
+    /// Starts a bare tonic server.
+    ///
+    /// # Errors
+    /// If it cannot listen.
+    pub fn bare<S>(&self, service: S) -> Result<SocketAddr>
+    where
+        S: Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<tonic::body::Body>,
+                Error = Infallible,
+            > + NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send,
+    {
+        self.serve(async {
+            let incoming = TcpIncoming::bind(loopback())?.with_nodelay(Some(true));
+            let address = incoming.local_addr()?;
+            let router = tonic::transport::Server::builder().add_service(service);
+            tokio::spawn(router.serve_with_incoming(incoming));
+            Ok(address)
+        })
+    }
+}
+
+fn loopback() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, 0).into()
+}
+
+/// A connection of its own.
+///
+/// # Errors
+/// If there is none.
+pub async fn connect(address: SocketAddr) -> Result<Client> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))?.tcp_nodelay(true);
+    Ok(Client(tonic::client::Grpc::new(endpoint.connect().await?)))
+}
+
+/// A client that sends and gets bytes, so that it costs the machine little and
+/// the same on both sides.
+#[derive(Clone)]
+pub struct Client(tonic::client::Grpc<Channel>);
+
+impl Client {
+    /// Calls a unary method.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn unary(&mut self, path: &'static str, request: Bytes) -> Result<Bytes> {
+        self.0.ready().await?;
+        let path = PathAndQuery::from_static(path);
+        Ok(self.0.unary(Request::new(request), path, Plain).await?.into_inner())
+    }
+
+    /// Opens a stream of responses.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn stream(&mut self, path: &'static str, request: Bytes) -> Result<Streaming<Bytes>> {
+        self.0.ready().await?;
+        let path = PathAndQuery::from_static(path);
+        Ok(self.0.server_streaming(Request::new(request), path, Plain).await?.into_inner())
+    }
+}
+
+/// Messages are bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Plain;
+
+impl Codec for Plain {
+    type Encode = Bytes;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for Plain {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, item: Bytes, out: &mut EncodeBuf<'_>) -> std::result::Result<(), Status> {
+        out.reserve(item.len());
+        out.put(item);
+        Ok(())
+    }
+}
+
+impl Decoder for Plain {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, body: &mut DecodeBuf<'_>) -> std::result::Result<Option<Bytes>, Status> {
+        Ok(Some(body.copy_to_bytes(body.remaining())))
+    }
+}
