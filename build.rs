@@ -12,6 +12,7 @@ mod retype;
 mod tables;
 
 use std::error::Error;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use prost_reflect::DescriptorPool;
@@ -29,12 +30,14 @@ fn main() {
 
 fn generate() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
-    let encoded = compile(&sources(Path::new(PROTO_ROOT))?)?;
+    let sources = sources(Path::new(PROTO_ROOT))?;
+    let encoded = compile(&sources)?;
     let pool = DescriptorPool::decode(encoded.as_slice())?;
 
     std::fs::write(out.join("descriptor_set.bin"), &encoded)?;
     let types = catalog::read(&pool)?;
     std::fs::write(out.join("catalog.rs"), catalog::source(&types))?;
+    std::fs::write(out.join("files.rs"), files(&sources)?)?;
     std::fs::write(out.join("tables.rs"), tables::source(&pool)?)?;
     codegen::typed(&pool, &out)?;
     codegen::retyped(&pool, &out)?;
@@ -49,6 +52,17 @@ fn compile(files: &[PathBuf]) -> Result<Vec<u8>, String> {
     compiler.include_source_info(true).include_imports(true).open_files(files).map_err(located)?;
     // The decoded form of the set would lose the custom options.
     Ok(compiler.encode_file_descriptor_set())
+}
+
+/// The source of a list of the proto files: path below `proto`, and text.
+fn files(sources: &[PathBuf]) -> Result<String, Box<dyn Error>> {
+    let mut list = String::from("&[\n");
+    for source in sources {
+        let text = std::fs::read_to_string(source)?;
+        let _ = writeln!(list, "    ({:?}, {text:?}),", source.strip_prefix(PROTO_ROOT)?);
+    }
+    list.push(']');
+    Ok(list)
 }
 
 /// The project's own proto files, in a stable order.

@@ -1,16 +1,36 @@
 //! The command line.
 
 mod client;
+mod completions;
+mod count;
+mod emit;
 mod example;
 mod export;
+mod filter;
+mod follow;
+mod healthcheck;
 mod import;
+mod json;
+mod output;
+mod paths;
+mod proto;
+mod safe;
+mod search;
+#[cfg(feature = "server")]
 mod serve;
+mod status;
+mod tail;
+mod terminal;
+mod times;
 mod types;
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
+
+/// Exit status of a command that Ctrl-C ended, as shells have it.
+const INTERRUPTED: u8 = 130;
 
 /// A gRPC audit event gateway.
 #[derive(Debug, Parser)]
@@ -22,11 +42,20 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[cfg(feature = "server")]
     Serve(serve::Args),
+    Tail(Box<tail::Args>),
+    Search(Box<search::Args>),
+    Count(Box<count::Args>),
+    Emit(Box<emit::Args>),
     Import(import::Args),
-    Export(export::Args),
+    Export(Box<export::Args>),
     Example(example::Args),
     Types(types::Args),
+    Proto(proto::Args),
+    Status(status::Args),
+    Healthcheck(healthcheck::Args),
+    Completions(completions::Args),
 }
 
 /// A form of events outside the gateway.
@@ -43,25 +72,31 @@ enum Done {
     All,
     /// Not all of it; what was left out has been reported.
     Some,
+    /// The user interrupted it.
+    Interrupted,
 }
 
 /// Why a command did not go on.
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    /// The server is not there, or does not speak the protocol.
-    #[error("cannot connect to {server}: {reason}")]
-    Connect {
-        /// The URL.
-        server: String,
-        /// What went wrong, down to its cause.
-        reason: String,
+    /// The gateway cannot be reached, or refuses.
+    #[error("{}", client::told(_0))]
+    Client(#[from] crate::client::Error),
+    /// The arguments do not go together.
+    #[error("{0}")]
+    Usage(String),
+    /// A file cannot be written.
+    #[error("cannot write {file}: {error}")]
+    WriteFile {
+        /// Its name.
+        file: String,
+        /// What went wrong.
+        error: std::io::Error,
     },
     /// The gateway cannot start.
+    #[cfg(feature = "server")]
     #[error("{0}")]
     Serve(std::io::Error),
-    /// The server refused a call.
-    #[error("the server refused: {0}")]
-    Refused(String),
     /// The import ended early.
     #[error("stopped at {place}, which was not stored: {reason}")]
     Stopped {
@@ -104,15 +139,25 @@ pub fn main() -> ExitCode {
     /// Exit status of a command that could not be carried out; clap's, too.
     const FAILED: u8 = 2;
     let done = match Cli::parse().command {
+        #[cfg(feature = "server")]
         Command::Serve(args) => block_on(serve::run(args)),
+        Command::Tail(args) => block_on(tail::run(*args)),
+        Command::Search(args) => block_on(search::run(*args)),
+        Command::Count(args) => block_on(count::run(*args)),
+        Command::Emit(args) => block_on(emit::run(*args)),
         Command::Import(args) => block_on(import::run(args)),
-        Command::Export(args) => block_on(export::run(args)),
+        Command::Export(args) => block_on(export::run(*args)),
         Command::Example(args) => example::run(&args),
         Command::Types(args) => types::run(&args),
+        Command::Proto(args) => proto::run(&args),
+        Command::Status(args) => block_on(status::run(args)),
+        Command::Healthcheck(args) => block_on(healthcheck::run(args)),
+        Command::Completions(args) => completions::run(&args),
     };
     match done {
         Ok(Done::All) => ExitCode::SUCCESS,
         Ok(Done::Some) => ExitCode::from(SOME),
+        Ok(Done::Interrupted) => ExitCode::from(INTERRUPTED),
         // Whoever reads has seen enough.
         Err(Error::Write(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
             ExitCode::SUCCESS
@@ -135,9 +180,26 @@ fn block_on<F: Future>(future: F) -> F::Output {
     output
 }
 
+/// Runs `work` until it is done or the user presses Ctrl-C.
+async fn interruptible(work: impl Future<Output = Result<Done, Error>>) -> Result<Done, Error> {
+    /// How long what was gathered may take to be written.
+    const WRITE_TIME_MAX: std::time::Duration = std::time::Duration::from_millis(500);
+    // A write to a reader who does not read holds up `work` and all that follows.
+    tokio::spawn(async {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            tokio::time::sleep(WRITE_TIME_MAX).await;
+            std::process::exit(INTERRUPTED.into());
+        }
+    });
+    tokio::select! {
+        done = work => done,
+        _ = tokio::signal::ctrl_c() => Ok(Done::Interrupted),
+    }
+}
+
 /// Writes a line to standard error. Where that is closed, nobody reads it.
 fn say(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(std::io::stderr(), "{}", safe::shown_lines(text));
 }
 
 /// Writes to standard output.

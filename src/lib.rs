@@ -1,17 +1,35 @@
 //! A gRPC audit event gateway.
+//!
+//! With `default-features = false` this is the protocol's messages and the
+//! [`client`] alone. The feature `server` adds the gateway, to embed in another
+//! program: `server::Gateway`. The feature `cli` adds the command line.
 
 pub mod catalog;
+#[cfg(feature = "cli")]
 pub mod cli;
+pub mod client;
+#[cfg(any(feature = "cli", feature = "server"))]
 pub mod event;
+#[cfg(feature = "cli")]
 pub mod example;
+#[cfg(feature = "server")]
 pub mod filter;
+#[cfg(feature = "server")]
 pub mod hub;
+#[cfg(feature = "server")]
 pub mod log;
 pub mod proto;
+#[cfg(feature = "server")]
 pub mod record;
+#[cfg(feature = "cli")]
 pub mod reference;
+#[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "server")]
 pub mod service;
+#[cfg(feature = "cli")]
 pub mod teleport;
+#[cfg(any(feature = "cli", feature = "server"))]
 pub mod time;
+#[cfg(any(feature = "cli", feature = "server"))]
 pub mod wire;

@@ -1,5 +1,6 @@
 //! Generated code and descriptors of the protocol `auditgate.v1`.
 
+#[cfg(feature = "server")]
 pub mod codec;
 
 /// The messages and the client, as any language has them.
@@ -10,6 +11,7 @@ pub mod pb {
 
 /// The server, and the messages that hold events or records, with those as
 /// bytes: the same encoding, so an event is the slice that arrived.
+#[cfg(feature = "server")]
 #[allow(missing_docs, clippy::all, clippy::pedantic, rustdoc::all)]
 pub mod retyped {
     include!(concat!(env!("OUT_DIR"), "/retyped/auditgate.v1.rs"));
@@ -20,7 +22,12 @@ pub mod retyped {
 /// comments.
 pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor_set.bin"));
 
+/// The proto files themselves: path, such as `auditgate/v1/event.proto`, and text.
+#[cfg(feature = "cli")]
+pub const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/files.rs"));
+
 /// The descriptors, with options, for work by reflection.
+#[cfg(any(feature = "server", feature = "cli"))]
 pub fn descriptor_pool() -> &'static prost_reflect::DescriptorPool {
     static POOL: std::sync::LazyLock<prost_reflect::DescriptorPool> =
         std::sync::LazyLock::new(|| {

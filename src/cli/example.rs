@@ -8,6 +8,8 @@ use super::{Done, Error, print};
 /// localhost:50051 auditgate.v1.AuditService/Emit`. All fields of the type are
 /// filled. The id and the time are left out, so that the gateway sets them and
 /// each call stores a new event.
+///
+/// Exit status: 0 if it was printed; 2 if there is no such type.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {

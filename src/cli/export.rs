@@ -1,17 +1,13 @@
 //! `auditgate export`: records in the form of another log.
 
-use std::io::{BufWriter, Write as _};
-
 use tonic::Code;
 
-use super::client::{Server, retry, sentence};
-use super::{Done, Error, Format, say};
+use super::client::{Server, told};
+use super::output::Printer;
+use super::{Done, Error, Format, filter, interruptible, terminal};
+use crate::client::{self, Client};
 use crate::proto::pb;
 use crate::proto::pb::get_record_request::Key;
-use crate::teleport;
-
-/// Most records of a page: what the gateway gives at most.
-const PAGE_RECORDS: i32 = 1_000;
 
 /// Write events in the form of another system's log
 ///
@@ -20,8 +16,8 @@ const PAGE_RECORDS: i32 = 1_000;
 /// with each key and value that it had.
 ///
 /// Exit status: 0 if every record was written; 1 if some were not, which is
-/// reported, or no record has the id; 2 if the arguments are wrong or the gateway
-/// cannot be reached.
+/// reported, or no record has the id; 2 if the arguments are wrong, or the gateway
+/// cannot be reached or refuses; 130 after Ctrl-C.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
@@ -32,74 +28,64 @@ pub struct Args {
     #[arg(long)]
     id: Option<String>,
     #[command(flatten)]
+    filter: filter::Args,
+    #[command(flatten, next_help_heading = None)]
     server: Server,
 }
 
 /// Runs the command.
 pub async fn run(args: Args) -> Result<Done, Error> {
     let Format::Teleport = args.format;
-    let mut client = args.server.connect().await?;
-    let mut output = Output::new();
-    if let Some(id) = args.id {
-        let request = pb::GetRecordRequest { key: Some(Key::Id(id)) };
-        match retry(async || client.get_record(request.clone()).await).await {
-            Ok(response) => output.write(response.into_inner().record.as_slice())?,
-            Err(status) if status.code() == Code::NotFound => output.lack(&sentence(&status)),
-            Err(status) => return Err(Error::Refused(sentence(&status))),
-        }
-        return Ok(output.done);
-    }
-    let mut request = pb::SearchRequest {
+    let (start_time, end_time) = args.filter.range(&terminal::zone(false))?;
+    let client = args.server.client().await?;
+    let mut printer = Printer::teleport();
+    let request = pb::SearchRequest {
+        filter: Some(args.filter.filter()),
+        start_time,
+        end_time,
         order: pb::Order::OldestFirst.into(),
-        page_size: PAGE_RECORDS,
         ..Default::default()
     };
+    let done = interruptible(async {
+        match args.id {
+            Some(id) => one(&client, id, &mut printer).await?,
+            None => all(&client, request, &mut printer).await?,
+        }
+        Ok(Done::All)
+    })
+    .await;
+    printer.finish()?;
+    match done? {
+        Done::All if printer.is_lacking() => Ok(Done::Some),
+        done => Ok(done),
+    }
+}
+
+async fn one(client: &Client, id: String, printer: &mut Printer) -> Result<(), Error> {
+    match client.get_record(Key::Id(id)).await {
+        Ok(record) => printer.record(&record)?,
+        Err(error) if is_absence(&error) => printer.lack(&told(&error)),
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+fn is_absence(error: &client::Error) -> bool {
+    error.refusal().is_some_and(|refusal| refusal.code == Code::NotFound)
+}
+
+async fn all(
+    client: &Client,
+    request: pb::SearchRequest,
+    printer: &mut Printer,
+) -> Result<(), Error> {
+    let mut results = client.search(request);
     loop {
-        let page = retry(async || client.search(request.clone()).await).await;
-        let page = page.map_err(|status| Error::Refused(sentence(&status)))?.into_inner();
-        for gap in &page.gaps {
-            output.lack(&format!(
-                "records {} to {} were evicted before they could be read",
-                gap.first_sequence, gap.last_sequence
-            ));
+        let next = results.next().await?;
+        for gap in results.take_gaps() {
+            printer.gap(&gap)?;
         }
-        output.write(&page.records)?;
-        if page.next_page_token.is_empty() {
-            return Ok(output.done);
-        }
-        request.page_token = page.next_page_token;
-    }
-}
-
-/// Standard output, and whether all went into it.
-struct Output {
-    lines: BufWriter<std::io::Stdout>,
-    done: Done,
-}
-
-impl Output {
-    fn new() -> Self {
-        Self { lines: BufWriter::new(std::io::stdout()), done: Done::All }
-    }
-
-    /// Writes the records, each as a line.
-    fn write(&mut self, records: &[pb::Record]) -> Result<(), Error> {
-        for record in records {
-            match record.event.as_ref().map(teleport::export) {
-                Some(Ok(line)) => writeln!(self.lines, "{line}")?,
-                Some(Err(error)) => self.lack(&format!(
-                    "record {} of type {} cannot be written: {error}",
-                    record.sequence, record.r#type
-                )),
-                None => self.lack(&format!("record {} has no event", record.sequence)),
-            }
-        }
-        Ok(self.lines.flush()?)
-    }
-
-    /// Tells what is left out.
-    fn lack(&mut self, what: &str) {
-        self.done = Done::Some;
-        say(what);
+        let Some(record) = next else { return Ok(()) };
+        printer.record(&record)?;
     }
 }

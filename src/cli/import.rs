@@ -1,7 +1,7 @@
 //! `auditgate import`: lines of another log into the gateway.
 
 mod batch;
-mod lines;
+pub(super) mod lines;
 mod report;
 
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use tokio::io::{AsyncRead, BufReader};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::client::{Server, retry};
+use super::client::Server;
 use super::{Done, Error, Format};
+use crate::client::{self, Client};
 use crate::proto::pb;
-use crate::proto::pb::audit_service_client::AuditServiceClient;
 use crate::teleport::{self, Ordinals};
 use batch::{Batch, Gateway, Pending, Place, deliver};
 use lines::{Line, Lines};
@@ -66,7 +66,7 @@ enum UnknownTypes {
 pub async fn run(args: Args) -> Result<Done, Error> {
     let Format::Teleport = args.format;
     let mut import = Import {
-        gateway: args.server.connect().await?,
+        gateway: args.server.client().await?,
         unknown_types: args.unknown_types,
         ordinals: Ordinals::default(),
         batch: Batch::default(),
@@ -187,11 +187,9 @@ impl<G: Gateway> Import<G> {
     }
 }
 
-impl Gateway for AuditServiceClient<tonic::transport::Channel> {
-    async fn emit(&mut self, events: Vec<pb::Event>) -> Result<Vec<pb::Receipt>, tonic::Status> {
-        let request = pb::EmitBatchRequest { events, validate_only: false };
-        let response = retry(async || self.emit_batch(request.clone()).await).await?;
-        Ok(response.into_inner().receipts)
+impl Gateway for Client {
+    async fn emit(&mut self, events: Vec<pb::Event>) -> Result<Vec<pb::Receipt>, client::Error> {
+        self.emit_batch(&pb::EmitBatchRequest { events, validate_only: false }).await
     }
 }
 

@@ -5,6 +5,8 @@ use crate::catalog::{self, TypeId};
 use crate::reference;
 
 /// List the event types, or describe one
+///
+/// Exit status: 0 if all was told; 2 if there is no such type.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Describe this type with its codes and fields

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use prost::Message as _;
 use tokio::time::Instant;
-use tonic::{Code, Status};
-use tonic_types::StatusExt as _;
+use tonic::Code;
 
 use super::super::Error;
-use super::super::client::{sentence, violations};
+use super::super::client::told;
 use super::report::Report;
+use crate::client;
 use crate::proto::pb;
 
 /// Most events of a batch. The gateway takes ten times as many.
@@ -90,7 +90,7 @@ pub trait Gateway {
     fn emit(
         &mut self,
         events: Vec<pb::Event>,
-    ) -> impl Future<Output = Result<Vec<pb::Receipt>, Status>>;
+    ) -> impl Future<Output = Result<Vec<pb::Receipt>, client::Error>>;
 }
 
 /// Stores all events but those that the gateway refuses, which are reported.
@@ -117,10 +117,10 @@ pub async fn deliver<G: Gateway>(
                 pending.drain(..size);
                 size_max = size_max.saturating_mul(2);
             }
-            Err(status) if is_about_events(&status) => {
-                let mut blamed = blamed(&status, size);
+            Err(error) if is_about_events(&error) => {
+                let mut blamed = blamed(&error, size);
                 if blamed.is_empty() && size == 1 {
-                    blamed.insert(0, sentence(&status));
+                    blamed.insert(0, told(&error));
                 }
                 for (position, reason) in &blamed {
                     if let Some(pending) = pending.get(*position) {
@@ -134,9 +134,9 @@ pub async fn deliver<G: Gateway>(
                 });
                 size_max = size / 2;
             }
-            Err(status) => {
+            Err(error) => {
                 let place = first.place.to_string();
-                return Err(Error::Stopped { place, reason: sentence(&status) });
+                return Err(Error::Stopped { place, reason: told(&error) });
             }
         }
     }
@@ -144,9 +144,10 @@ pub async fn deliver<G: Gateway>(
 }
 
 /// Whether a refusal is due to what was sent.
-fn is_about_events(status: &Status) -> bool {
+fn is_about_events(error: &client::Error) -> bool {
+    let client::Error::Refused(refusal) = error else { return false };
     matches!(
-        status.code(),
+        refusal.code,
         Code::InvalidArgument
             | Code::AlreadyExists
             | Code::OutOfRange
@@ -156,17 +157,12 @@ fn is_about_events(status: &Status) -> bool {
 }
 
 /// Positions of the events that a refusal names, below `size`, with the reasons.
-fn blamed(status: &Status, size: usize) -> BTreeMap<usize, String> {
-    let violations = violations(status)
-        .into_iter()
-        .filter_map(|violation| Some((position(&violation.field)?, violation.description)));
-    let metadata = status.get_details_error_info().map(|info| info.metadata).unwrap_or_default();
-    let metadata = metadata.values().filter_map(|value| Some((position(value)?, sentence(status))));
-    // A violation says more of its event than the status does.
-    metadata.chain(violations).filter(|(position, _)| *position < size).collect()
-}
-
-/// 17 of `events[17].time`.
-fn position(path: &str) -> Option<usize> {
-    path.strip_prefix("events[")?.split_once(']')?.0.parse().ok()
+fn blamed(error: &client::Error, size: usize) -> BTreeMap<usize, String> {
+    let violations = error.refusal().into_iter().flat_map(|refusal| &refusal.violations);
+    violations
+        .filter_map(|violation| {
+            let position = violation.event_position().filter(|position| *position < size)?;
+            Some((position, violation.description.clone()))
+        })
+        .collect()
 }

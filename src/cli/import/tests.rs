@@ -15,7 +15,6 @@ use super::*;
 #[derive(Clone, Copy, PartialEq)]
 enum Naming {
     Violation,
-    Metadata,
     None,
 }
 
@@ -32,28 +31,28 @@ impl Fake {
         Self { naming, stored: BTreeMap::new(), calls: 0, fails: None }
     }
 
-    fn refusal(&self, position: usize) -> Status {
+    fn refusal(&self, position: usize) -> client::Error {
         let mut details = ErrorDetails::new();
         match self.naming {
             Naming::Violation => {
                 details
                     .add_bad_request_violation(format!("events[{position}].code"), "code is BAD");
             }
-            Naming::Metadata => {
-                let field = ("field".to_owned(), format!("events[{position}]"));
-                details.set_error_info("CODE", "auditgate", [field]);
-            }
             Naming::None => {}
         }
-        Status::with_error_details(Code::InvalidArgument, "code is BAD", details)
+        refused(Status::with_error_details(Code::InvalidArgument, "code is BAD", details))
     }
 }
 
+fn refused(status: Status) -> client::Error {
+    client::Refusal::from(status).into()
+}
+
 impl Gateway for Fake {
-    async fn emit(&mut self, events: Vec<pb::Event>) -> Result<Vec<pb::Receipt>, Status> {
+    async fn emit(&mut self, events: Vec<pb::Event>) -> Result<Vec<pb::Receipt>, client::Error> {
         self.calls += 1;
         if let Some(code) = self.fails {
-            return Err(Status::new(code, "failing"));
+            return Err(refused(Status::new(code, "failing")));
         }
         if let Some(position) = events.iter().position(|event| event.code() == "BAD") {
             return Err(self.refusal(position));
@@ -114,7 +113,7 @@ fn line(id: usize, code: &str) -> String {
 
 #[tokio::test]
 async fn the_event_to_blame_is_found_and_the_rest_goes_in() {
-    for naming in [Naming::Violation, Naming::Metadata, Naming::None] {
+    for naming in [Naming::Violation, Naming::None] {
         let (mut import, said) = import(naming);
         let bad = [0, 17, 18, 640, 999];
         let code = |id| if bad.contains(&id) { "BAD" } else { "T9000I" };

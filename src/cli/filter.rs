@@ -1,0 +1,235 @@
+//! The filter as flags, the same for every command that reads.
+
+use std::collections::BTreeMap;
+
+use clap::ValueEnum;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use prost_types::Timestamp as Stamp;
+
+use super::Error;
+use super::times::{self, When};
+use crate::proto::pb;
+
+/// Which records.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Filter")]
+#[group(skip)]
+pub struct Args {
+    /// Event types, exact or as globs: user.login, 'session.*'
+    #[arg(long = "type", value_name = "TYPE", value_delimiter = ',')]
+    types: Vec<String>,
+    /// Event types to leave out
+    #[arg(long = "not-type", value_name = "TYPE", value_delimiter = ',')]
+    exclude_types: Vec<String>,
+    /// Categories of event types, such as db or access_request
+    #[arg(long = "category", value_name = "NAME", value_delimiter = ',', value_parser = category)]
+    categories: Vec<pb::Category>,
+    /// Least severity
+    #[arg(long, value_name = "LEVEL")]
+    severity: Option<Severity>,
+    /// Only what failed or was refused; the same as --result failure
+    #[arg(long, conflicts_with = "results")]
+    failed: bool,
+    /// How it came out
+    #[arg(long = "result", value_name = "RESULT", value_delimiter = ',')]
+    results: Vec<Outcome>,
+    /// Event codes, such as T1000W
+    #[arg(long = "code", value_name = "CODE", value_delimiter = ',')]
+    codes: Vec<String>,
+    /// Who did it, or was impersonated for it
+    #[arg(long = "user", value_name = "NAME")]
+    users: Vec<String>,
+    /// Session ids
+    #[arg(long = "session", value_name = "ID")]
+    session_ids: Vec<String>,
+    /// Ids of the servers where it happened
+    #[arg(long = "server-id", value_name = "ID")]
+    server_ids: Vec<String>,
+    /// Clusters where it happened
+    #[arg(long = "cluster", value_name = "NAME")]
+    cluster_names: Vec<String>,
+    /// Services that emitted it
+    #[arg(long = "source", value_name = "NAME")]
+    sources: Vec<String>,
+    /// Where it came from: addresses or CIDR blocks, such as 10.0.0.0/8
+    #[arg(long = "address", value_name = "ADDR", value_delimiter = ',')]
+    remote_addresses: Vec<String>,
+    /// Labels; all of them must match
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
+    labels: Vec<(String, String)>,
+    /// Text that occurs in any string of the event, in upper or lower case
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    text: String,
+    /// A CEL expression over event, type, severity, result, sequence,
+    /// accept_time and emitter: "event.user.name == 'alice'"
+    #[arg(long = "filter", value_name = "CEL", default_value = "", hide_default_value = true)]
+    expression: String,
+    /// From this time on: how long ago (1h, 2d), a date, or RFC 3339
+    #[arg(long, value_name = "TIME", value_parser = times::parse)]
+    since: Option<When>,
+    /// Before this time, written in the same ways
+    #[arg(long, value_name = "TIME", value_parser = times::parse)]
+    until: Option<When>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Severity {
+    Info,
+    Warning,
+    Error,
+    Critical,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Outcome {
+    Success,
+    Failure,
+    Pending,
+}
+
+impl Args {
+    /// As the gateway takes it.
+    pub fn filter(&self) -> pb::Filter {
+        let mut results: Vec<i32> = self
+            .results
+            .iter()
+            .map(|result| match result {
+                Outcome::Success => pb::Result::Success.into(),
+                Outcome::Failure => pb::Result::Failure.into(),
+                Outcome::Pending => pb::Result::Pending.into(),
+            })
+            .collect();
+        if self.failed {
+            results.push(pb::Result::Failure.into());
+        }
+        let min_severity = self.severity.map_or(pb::Severity::Unspecified, |least| match least {
+            Severity::Info => pb::Severity::Info,
+            Severity::Warning => pb::Severity::Warning,
+            Severity::Error => pb::Severity::Error,
+            Severity::Critical => pb::Severity::Critical,
+        });
+        pb::Filter {
+            types: self.types.clone(),
+            exclude_types: self.exclude_types.clone(),
+            categories: self.categories.iter().map(|category| (*category).into()).collect(),
+            min_severity: min_severity.into(),
+            results,
+            codes: self.codes.clone(),
+            users: self.users.clone(),
+            session_ids: self.session_ids.clone(),
+            server_ids: self.server_ids.clone(),
+            cluster_names: self.cluster_names.clone(),
+            sources: self.sources.clone(),
+            remote_addresses: self.remote_addresses.clone(),
+            labels: self.labels.iter().cloned().collect::<BTreeMap<_, _>>(),
+            text: self.text.clone(),
+            expression: self.expression.clone(),
+        }
+    }
+
+    /// `--since` and `--until`, where it is now in `zone`.
+    pub fn range(&self, zone: &TimeZone) -> Result<(Option<Stamp>, Option<Stamp>), Error> {
+        let now = Timestamp::now();
+        let resolve = |flag: &str, when: Option<When>| {
+            when.map(|when| when.resolve(now, zone))
+                .transpose()
+                .map_err(|error| Error::Usage(format!("{flag}: {error}")))
+        };
+        Ok((resolve("--since", self.since)?, resolve("--until", self.until)?))
+    }
+}
+
+fn category(text: &str) -> Result<pb::Category, String> {
+    const PREFIX: &str = "CATEGORY_";
+    let name = text.to_ascii_uppercase().replace('-', "_");
+    pb::Category::from_str_name(&format!("{PREFIX}{name}"))
+        .filter(|category| *category != pb::Category::Unspecified)
+        .ok_or_else(|| {
+            let known = (1..).map_while(|number| pb::Category::try_from(number).ok());
+            let known = known.map(|category| {
+                let name = category.as_str_name();
+                name.strip_prefix(PREFIX).unwrap_or(name).to_ascii_lowercase()
+            });
+            format!("there are: {}", known.collect::<Vec<_>>().join(", "))
+        })
+}
+
+/// Reads `KEY=VALUE`.
+pub fn label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(format!("{text:?} is not of the form KEY=VALUE")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        filter: Args,
+    }
+
+    fn filter(flags: &[&str]) -> Result<pb::Filter, String> {
+        Line::try_parse_from(std::iter::once(&"x").chain(flags))
+            .map(|line| line.filter.filter())
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_field_of_the_filter_has_a_flag() {
+        let all = filter(&[
+            "--type=user.login,session.*",
+            "--type=exec",
+            "--not-type=session.data",
+            "--category=db,access-request",
+            "--severity=warning",
+            "--result=failure,pending",
+            "--code=T1000W",
+            "--user=alice",
+            "--session=s",
+            "--server-id=n",
+            "--cluster=c",
+            "--source=billing",
+            "--address=10.0.0.0/8",
+            "--label=env=prod=1",
+            "--text=drop",
+            "--filter=result == 'failure'",
+        ]);
+        let expected = pb::Filter {
+            types: vec!["user.login".into(), "session.*".into(), "exec".into()],
+            exclude_types: vec!["session.data".into()],
+            categories: vec![pb::Category::Db.into(), pb::Category::AccessRequest.into()],
+            min_severity: pb::Severity::Warning.into(),
+            results: vec![pb::Result::Failure.into(), pb::Result::Pending.into()],
+            codes: vec!["T1000W".into()],
+            users: vec!["alice".into()],
+            session_ids: vec!["s".into()],
+            server_ids: vec!["n".into()],
+            cluster_names: vec!["c".into()],
+            sources: vec!["billing".into()],
+            remote_addresses: vec!["10.0.0.0/8".into()],
+            labels: BTreeMap::from([("env".into(), "prod=1".into())]),
+            text: "drop".into(),
+            expression: "result == 'failure'".into(),
+        };
+        assert_eq!(all, Ok(expected));
+        assert_eq!(filter(&[]), Ok(pb::Filter::default()));
+        let failed = filter(&["--failed"]).expect("a filter");
+        assert_eq!(failed.results, [pb::Result::Failure as i32]);
+    }
+
+    #[test]
+    fn what_is_no_filter_is_refused_with_advice() {
+        let refused = filter(&["--category=sql"]).expect_err("there is none");
+        assert!(refused.contains("there are: access_request, app,"), "{refused}");
+        assert!(filter(&["--label=x"]).is_err());
+        assert!(filter(&["--failed", "--result=success"]).is_err());
+        assert!(filter(&["--since=soon"]).is_err());
+    }
+}

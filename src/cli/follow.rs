@@ -1,0 +1,96 @@
+//! What comes, onto standard output: for `tail` and `search --follow`.
+
+use std::time::Duration;
+
+use prost_types::Timestamp as Stamp;
+use tokio::time::Instant;
+
+use super::output::Printer;
+use super::{Done, Error, say};
+use crate::client::{Item, Refusal, Subscriber};
+use crate::proto::pb;
+
+/// When to end.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum End {
+    Never,
+    /// When the newest record has been shown.
+    CaughtUp,
+    /// Then, or at a record that was accepted at this time or later.
+    CaughtUpOrAccepted(Stamp),
+    /// At a record accepted at this time or later, or when the clock says so.
+    At(Stamp, Instant),
+}
+
+impl End {
+    fn is_past(self, record: &pb::Record) -> bool {
+        let (End::CaughtUpOrAccepted(until) | End::At(until, _)) = self else { return false };
+        let accepted = record.accept_time.unwrap_or_default();
+        (accepted.seconds, accepted.nanos) >= (until.seconds, until.nanos)
+    }
+
+    async fn come(self) {
+        match self {
+            End::At(_, instant) => tokio::time::sleep_until(instant).await,
+            _ => std::future::pending().await,
+        }
+    }
+}
+
+/// Writes what a subscriber gets. `keep` is told each cursor after what it covers
+/// has been handed on.
+pub async fn follow(
+    mut subscriber: Subscriber,
+    printer: &mut Printer,
+    keep: impl Fn(&str) -> Result<(), Error>,
+    end: End,
+) -> Result<Done, Error> {
+    let mut trouble = Trouble::default();
+    let mut caught_up = false;
+    loop {
+        let item = tokio::select! {
+            item = subscriber.next() => item?,
+            () = end.come() => return Ok(Done::All),
+        };
+        match item {
+            Item::Record(record) if end.is_past(&record) => return Ok(Done::All),
+            Item::Record(record) => printer.record(&record)?,
+            Item::Gap(gap) => printer.gap(&gap)?,
+            Item::CaughtUp => caught_up = true,
+            Item::Checkpoint(cursor) => {
+                printer.flush()?;
+                keep(&cursor)?;
+                if caught_up && matches!(end, End::CaughtUp | End::CaughtUpOrAccepted(_)) {
+                    return Ok(Done::All);
+                }
+            }
+            Item::Lost { reason, retry_in } => trouble.tell(&reason, retry_in),
+            Item::Regained => trouble.over(),
+        }
+    }
+}
+
+/// Tells of a lost connection once, however many attempts it takes.
+#[derive(Debug, Default)]
+struct Trouble {
+    told: Option<String>,
+}
+
+impl Trouble {
+    fn tell(&mut self, reason: &Refusal, retry_in: Duration) {
+        let reason = reason.to_string();
+        if self.told.as_ref() != Some(&reason) {
+            say(&format!(
+                "connection lost: {reason}; trying again in {:.1} s, and until it is back",
+                retry_in.as_secs_f64()
+            ));
+            self.told = Some(reason);
+        }
+    }
+
+    fn over(&mut self) {
+        if self.told.take().is_some() {
+            say("connected again");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! `auditgate healthcheck`: is the gateway ready?
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use tokio::time::{Instant, sleep, timeout_at};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use super::client::Server;
+use super::{Done, Error, interruptible, say, times};
+use crate::client;
+
+/// What is asked for.
+const SERVICE: &str = "auditgate.v1.AuditService";
+/// How long one answer may take.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long to wait before asking again.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Ask the gateway whether it serves: for containers and CI
+///
+/// Says on standard error what the gateway answers.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  auditgate healthcheck
+  auditgate healthcheck --wait 10s && run-tests
+
+Exit status: 0 if it serves; 1 if it says that it does not; 2 if the arguments are
+wrong or it cannot be reached; 130 after Ctrl-C.")]
+pub struct Args {
+    /// Ask again until it serves, for so long at most
+    #[arg(long, value_name = "TIME", value_parser = times::parse_duration)]
+    wait: Option<SignedDuration>,
+    #[command(flatten)]
+    server: Server,
+}
+
+/// Runs the command.
+pub async fn run(args: Args) -> Result<Done, Error> {
+    interruptible(check(&args)).await
+}
+
+async fn check(args: &Args) -> Result<Done, Error> {
+    let wait = args.wait.map(|wait| wait.unsigned_abs());
+    let give_up = Instant::now() + wait.unwrap_or(ANSWER_TIME_MAX);
+    loop {
+        let attempt = timeout_at(give_up.min(Instant::now() + ANSWER_TIME_MAX), ask(args)).await;
+        let answer = attempt.unwrap_or_else(|_| Err(args.server.late()));
+        if let Ok(ServingStatus::Serving) = answer {
+            say("SERVING");
+            return Ok(Done::All);
+        }
+        if wait.is_none() || Instant::now() + PAUSE >= give_up {
+            say(answer?.as_str_name());
+            return Ok(Done::Some);
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+async fn ask(args: &Args) -> Result<ServingStatus, Error> {
+    let mut health = HealthClient::new(args.server.client().await?.channel());
+    let request = HealthCheckRequest { service: SERVICE.to_owned() };
+    match health.check(request).await {
+        Ok(response) => Ok(response.into_inner().status()),
+        Err(status) => Err(Error::Client(client::Refusal::from(status).into())),
+    }
+}

@@ -1,0 +1,259 @@
+//! Records on standard output, in the form that was asked for.
+
+mod csv;
+mod fields;
+mod pretty;
+mod summary;
+
+use std::io::{BufWriter, IsTerminal as _, Stdout, Write as _};
+
+use clap::ValueEnum;
+use jiff::tz::TimeZone;
+
+use super::paths::reflect;
+use super::terminal;
+use super::{Error, json, safe, say};
+use crate::proto::pb;
+use crate::teleport;
+use csv::Columns;
+use pretty::Pretty;
+
+/// How much is gathered before it is written, in bytes.
+const WRITE_BYTES: usize = 64 * 1024;
+
+/// How records are written.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Output")]
+#[group(skip)]
+pub struct Args {
+    /// The form; pretty on a terminal, ndjson otherwise
+    #[arg(short, long, value_enum, value_name = "FORM")]
+    output: Option<Format>,
+    /// The columns of csv: paths as in --filter, such as sequence,event.user.name
+    #[arg(long, value_name = "PATH", value_delimiter = ',')]
+    fields: Vec<String>,
+    #[command(flatten)]
+    color: terminal::Args,
+    /// Show and read times in UTC, not in the local time zone
+    #[arg(long)]
+    utc: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A line for people, fitted to the terminal
+    Pretty,
+    /// An array of records, indented
+    Json,
+    /// A record a line
+    Ndjson,
+    /// A table, with a line of headings
+    Csv,
+    /// Teleport's audit log: flat JSON, an event a line
+    Teleport,
+}
+
+/// Writes records to standard output, and what is not a record elsewhere.
+pub struct Printer {
+    out: BufWriter<Stdout>,
+    form: Form,
+    /// Standard output is a terminal.
+    terminal: bool,
+    /// Something is missing from the output, which was told.
+    lacking: bool,
+}
+
+enum Form {
+    Pretty(Pretty),
+    Json { begun: bool },
+    Ndjson,
+    Csv(Columns),
+    Teleport,
+}
+
+impl Args {
+    /// The zone in which times are read and shown.
+    pub fn zone(&self) -> TimeZone {
+        terminal::zone(self.utc)
+    }
+
+    /// Opens standard output.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if a path of `--fields` leads nowhere, or if the form has
+    /// no columns.
+    pub fn open(&self) -> Result<Printer, Error> {
+        let terminal = std::io::stdout().is_terminal();
+        let format = match self.output {
+            Some(format) => format,
+            None if !self.fields.is_empty() => Format::Csv,
+            None if terminal => Format::Pretty,
+            None => Format::Ndjson,
+        };
+        if format != Format::Csv && !self.fields.is_empty() {
+            return Err(Error::Usage("--fields goes with -o csv only".to_owned()));
+        }
+        let form = match format {
+            Format::Pretty => {
+                let color = self.color.resolve(terminal);
+                Form::Pretty(Pretty::new(terminal::width(), self.zone(), color))
+            }
+            Format::Json => Form::Json { begun: false },
+            Format::Ndjson => Form::Ndjson,
+            Format::Csv => Form::Csv(Columns::new(&self.fields).map_err(Error::Usage)?),
+            Format::Teleport => Form::Teleport,
+        };
+        let mut printer = Printer::new(form, terminal);
+        match &printer.form {
+            Form::Csv(columns) => writeln!(printer.out, "{}", columns.headings())?,
+            Form::Json { .. } => write!(printer.out, "[")?,
+            Form::Pretty(_) | Form::Ndjson | Form::Teleport => {}
+        }
+        Ok(printer)
+    }
+}
+
+impl Printer {
+    fn new(form: Form, terminal: bool) -> Self {
+        let out = BufWriter::with_capacity(WRITE_BYTES, std::io::stdout());
+        Self { out, form, terminal, lacking: false }
+    }
+
+    /// Writes the lines of Teleport's audit log.
+    pub fn teleport() -> Self {
+        Self::new(Form::Teleport, std::io::stdout().is_terminal())
+    }
+
+    /// Writes a record.
+    ///
+    /// # Errors
+    /// If standard output cannot be written.
+    pub fn record(&mut self, record: &pb::Record) -> Result<(), Error> {
+        match &mut self.form {
+            Form::Pretty(pretty) => writeln!(self.out, "{}", pretty.line(record))?,
+            Form::Json { begun } => {
+                element(&mut self.out, begun, &json::indented(&reflect("Record", record)))?;
+            }
+            Form::Ndjson => {
+                writeln!(self.out, "{}", safe::json(&json::line(&reflect("Record", record))))?
+            }
+            Form::Csv(columns) => {
+                let line = columns.line(&reflect("Record", record), self.terminal);
+                writeln!(self.out, "{line}")?;
+            }
+            Form::Teleport => match record.event.as_ref().map(teleport::export) {
+                Some(Ok(line)) => writeln!(self.out, "{}", safe::json(&line.to_string()))?,
+                Some(Err(error)) => self.lack(&format!(
+                    "record {} of type {} cannot be written: {error}",
+                    record.sequence, record.r#type
+                )),
+                None => self.lack(&format!("record {} has no event", record.sequence)),
+            },
+        }
+        Ok(())
+    }
+
+    /// Tells of records that are missing: in JSON in their place, otherwise on
+    /// standard error.
+    ///
+    /// # Errors
+    /// If standard output cannot be written.
+    pub fn gap(&mut self, gap: &pb::Gap) -> Result<(), Error> {
+        self.lacking = true;
+        let response = pb::SubscribeResponse { gap: Some(*gap), ..Default::default() };
+        let in_place = || reflect("SubscribeResponse", &response);
+        match &mut self.form {
+            Form::Json { begun } => element(&mut self.out, begun, &json::indented(&in_place()))?,
+            Form::Ndjson => writeln!(self.out, "{}", json::line(&in_place()))?,
+            Form::Pretty(_) | Form::Csv(_) | Form::Teleport => {
+                // In its place among the lines, where both go to a terminal.
+                self.out.flush()?;
+                say(&gap_sentence(gap));
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells on standard error of something that is missing from the output.
+    pub fn lack(&mut self, what: &str) {
+        self.lacking = true;
+        say(what);
+    }
+
+    /// Whether something is missing from the output.
+    pub fn is_lacking(&self) -> bool {
+        self.lacking
+    }
+
+    /// Hands everything so far to the reader.
+    ///
+    /// # Errors
+    /// If standard output cannot be written.
+    pub fn flush(&mut self) -> Result<(), Error> {
+        Ok(self.out.flush()?)
+    }
+
+    /// Writes what has to stand at the end.
+    ///
+    /// # Errors
+    /// If standard output cannot be written.
+    pub fn finish(&mut self) -> Result<(), Error> {
+        if let Form::Json { begun } = self.form {
+            writeln!(self.out, "{}]", if begun { "\n" } else { "" })?;
+        }
+        self.flush()
+    }
+}
+
+/// Writes an element of an array.
+fn element(out: &mut impl std::io::Write, begun: &mut bool, text: &str) -> Result<(), Error> {
+    out.write_all(if std::mem::replace(begun, true) { b",\n" } else { b"\n" })?;
+    out.write_all(safe::json(text).as_bytes())?;
+    Ok(())
+}
+
+/// What a gap means to whoever reads.
+fn gap_sentence(gap: &pb::Gap) -> String {
+    let which = match (gap.first_sequence, gap.last_sequence) {
+        (0, 0) => "records".to_owned(),
+        (0, last) => format!("records up to {last}"),
+        (first, last) if first == last => format!("record {first}"),
+        (first, last) => format!("records {first} to {last}"),
+    };
+    let verb = if which.starts_with("records") { "are" } else { "is" };
+    match gap.reason() {
+        pb::GapReason::Evicted => {
+            format!("gap: {which} {verb} missing: evicted before they could be read")
+        }
+        pb::GapReason::OtherLog => "gap: this is another log than the cursor's: \
+            from its oldest record on"
+            .to_owned(),
+        pb::GapReason::RolledBack => {
+            format!("gap: {which} {verb} missing: the log lost them when it was opened again")
+        }
+        pb::GapReason::Damaged => format!("gap: {which} {verb} missing: damaged on disk"),
+        pb::GapReason::Unspecified => format!("gap: {which} {verb} missing"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_is_told_in_a_sentence() {
+        let told = |first_sequence, last_sequence, reason: pb::GapReason| {
+            gap_sentence(&pb::Gap { first_sequence, last_sequence, reason: reason.into() })
+        };
+        assert_eq!(
+            told(3, 9, pb::GapReason::Evicted),
+            "gap: records 3 to 9 are missing: evicted before they could be read"
+        );
+        assert_eq!(told(4, 4, pb::GapReason::Damaged), "gap: record 4 is missing: damaged on disk");
+        assert_eq!(
+            told(0, 5, pb::GapReason::Evicted),
+            "gap: records up to 5 are missing: evicted before they could be read"
+        );
+        assert!(told(0, 0, pb::GapReason::OtherLog).contains("another log"));
+    }
+}

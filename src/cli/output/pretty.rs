@@ -1,0 +1,279 @@
+//! A record as one line for people, fitted to the width of their terminal: when,
+//! how bad, what type, who, where, how it came out, and what matters for that
+//! type.
+
+use jiff::tz::TimeZone;
+
+use super::summary::summary;
+use crate::cli::terminal::{self, Color, Style};
+use crate::cli::{safe, times};
+use crate::proto::pb;
+
+/// The width for which lines are laid out where nothing bounds them, in columns.
+const WIDTH_UNBOUNDED: usize = 200;
+/// From this width on a line has room for words instead of letters, in columns.
+const WIDTH_WORDS: usize = 100;
+/// From this width on a time has its year and its milliseconds, in columns.
+const WIDTH_WHOLE_TIME: usize = 120;
+/// Longest of the names that the catalog has, in columns.
+const TYPE_COLUMNS_MAX: usize = 32;
+
+/// Longest IPv4 address, in columns.
+const ADDRESS_COLUMNS: usize = 15;
+
+/// Writes lines for people.
+pub struct Pretty {
+    zone: TimeZone,
+    color: Color,
+    layout: Layout,
+}
+
+/// How many columns each part of a line has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Layout {
+    time_pattern: &'static str,
+    time: usize,
+    severity: usize,
+    type_name: usize,
+    who: usize,
+    place: usize,
+    result: usize,
+    /// Without a bound where lines are not cut.
+    rest: Option<usize>,
+}
+
+impl Layout {
+    fn new(width: Option<usize>) -> Self {
+        let columns = width.unwrap_or(WIDTH_UNBOUNDED);
+        let (time_pattern, time) =
+            if columns >= WIDTH_WHOLE_TIME { ("%F %T%.3f", 23) } else { ("%m-%d %T", 14) };
+        let (severity, result) = if columns >= WIDTH_WORDS { (8, 7) } else { (1, 4) };
+        /// One between each two of the seven parts.
+        const SPACES: usize = 6;
+        let flexible = columns.saturating_sub(time + severity + result + SPACES);
+        let type_name = (flexible * 31 / 100).clamp(8, TYPE_COLUMNS_MAX);
+        let who = (flexible * 16 / 100).clamp(6, 20);
+        let place = (flexible * 22 / 100).clamp(ADDRESS_COLUMNS, 24);
+        let rest = flexible.saturating_sub(type_name + who + place);
+        let rest = width.map(|_| rest);
+        Self { time_pattern, time, severity, type_name, who, place, result, rest }
+    }
+}
+
+impl Pretty {
+    /// Lines of at most `width` columns, or of any length.
+    pub fn new(width: Option<usize>, zone: TimeZone, color: Color) -> Self {
+        Self { zone, color, layout: Layout::new(width) }
+    }
+
+    /// The line of a record, without its end.
+    pub fn line(&self, record: &pb::Record) -> String {
+        let layout = self.layout;
+        let nothing = pb::Event::default();
+        let event = record.event.as_ref().unwrap_or(&nothing);
+        let time = event.time.or(record.accept_time).unwrap_or_default();
+        let time = times::format(&time, &self.zone, layout.time_pattern);
+        let (severity, severity_style) = severity(record.severity(), layout.severity);
+        let (result, result_style) = result(record.result(), layout.result);
+        let fit = |text: &str, width| terminal::fitted(&safe::shown(text), width);
+        let type_name = safe::shown(&record.r#type);
+        let type_name = terminal::fitted_in_the_middle(&type_name, layout.type_name);
+        let parts = [
+            (Style::Faint, terminal::fitted(&time, layout.time)),
+            (severity_style, terminal::fitted(severity, layout.severity)),
+            (Style::Bold, type_name),
+            (Style::Plain, fit(&who(event), layout.who)),
+            (Style::Plain, fit(place(event), layout.place)),
+            (result_style, terminal::fitted(result, layout.result)),
+        ];
+        let mut line = String::new();
+        for (style, part) in parts {
+            line.push_str(&self.color.paint(style, &part));
+            line.push(' ');
+        }
+        let rest = summary(record, event);
+        let rest = safe::shown(&rest);
+        match layout.rest {
+            Some(width) => line.push_str(&terminal::cut(&rest, width)),
+            None => line.push_str(&rest),
+        }
+        line.truncate(line.trim_end().len());
+        line
+    }
+}
+
+fn severity(severity: pb::Severity, width: usize) -> (&'static str, Style) {
+    let (word, style) = match severity {
+        pb::Severity::Unspecified => ("-", Style::Faint),
+        pb::Severity::Info => ("info", Style::Faint),
+        pb::Severity::Warning => ("warning", Style::Notable),
+        pb::Severity::Error => ("error", Style::Bad),
+        pb::Severity::Critical => ("critical", Style::Alarm),
+    };
+    // The first letters differ.
+    let letter = match severity {
+        pb::Severity::Unspecified => "-",
+        pb::Severity::Info => "I",
+        pb::Severity::Warning => "W",
+        pb::Severity::Error => "E",
+        pb::Severity::Critical => "C",
+    };
+    (if width > 1 { word } else { letter }, style)
+}
+
+fn result(result: pb::Result, width: usize) -> (&'static str, Style) {
+    let (word, short, style) = match result {
+        pb::Result::Unspecified => ("-", "-", Style::Faint),
+        pb::Result::Success => ("success", "ok", Style::Good),
+        pb::Result::Failure => ("failure", "fail", Style::Bad),
+        pb::Result::Pending => ("pending", "wait", Style::Notable),
+    };
+    (if width >= word.len() { word } else { short }, style)
+}
+
+/// Who did it: the user, and who acts as that user; else the bot or the service.
+fn who(event: &pb::Event) -> String {
+    let user = event.user.as_ref();
+    let name = user.map(pb::User::name).filter(|name| !name.is_empty());
+    let impersonator = user.map(pb::User::impersonator).filter(|name| !name.is_empty());
+    let bot = user.map(pb::User::bot_name).filter(|name| !name.is_empty());
+    let service = event.source.as_ref().map(pb::Source::name).filter(|name| !name.is_empty());
+    match (name, impersonator) {
+        (Some(name), Some(impersonator)) => format!("{impersonator} as {name}"),
+        (name, impersonator) => name.or(impersonator).or(bot).or(service).unwrap_or("-").to_owned(),
+    }
+}
+
+/// Where it happened: the host by its name; else where the actor came from; else
+/// the host by its id; else the cluster.
+fn place(event: &pb::Event) -> &str {
+    let server = event.server.as_ref();
+    let connection = event.connection.as_ref();
+    let candidates = [
+        server.map(pb::Server::hostname),
+        connection.map(|connection| without_port(connection.remote_address())),
+        server.map(pb::Server::id),
+        Some(event.cluster_name()),
+    ];
+    candidates.into_iter().flatten().find(|text| !text.is_empty()).unwrap_or("-")
+}
+
+/// `10.1.2.3` of `10.1.2.3:4711`, `fd00::1` of `[fd00::1]:4711`.
+fn without_port(address: &str) -> &str {
+    match address.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
+            match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+                Some(inner) => inner,
+                // An address of version 6 by itself is full of colons.
+                None if host.contains(':') => address,
+                None => host,
+            }
+        }
+        _ => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost_types::Timestamp;
+
+    use crate::proto::pb::event::Payload;
+
+    use super::*;
+
+    fn record() -> pb::Record {
+        let event = pb::Event {
+            time: Some(Timestamp { seconds: 1_700_000_000, nanos: 123_000_000 }),
+            user: Some(pb::User { name: Some("alice".into()), ..Default::default() }),
+            connection: Some(pb::Connection {
+                remote_address: Some("10.1.2.3:4711".into()),
+                ..Default::default()
+            }),
+            payload: Some(Payload::UserLogin(pb::UserLogin {
+                method: Some("local".into()),
+                ..Default::default()
+            })),
+            ..Default::default()
+        };
+        pb::Record {
+            sequence: 1,
+            r#type: "user.login".into(),
+            severity: pb::Severity::Warning.into(),
+            result: pb::Result::Failure.into(),
+            event: Some(event),
+            ..Default::default()
+        }
+    }
+
+    fn line(width: Option<usize>, record: &pb::Record) -> String {
+        Pretty::new(width, TimeZone::UTC, Color(false)).line(record)
+    }
+
+    #[test]
+    fn a_line_is_fitted_to_its_width() {
+        assert_eq!(
+            line(Some(80), &record()),
+            "11-14 22:13:20 W user.login        alice    10.1.2.3        fail local"
+        );
+        assert_eq!(
+            line(Some(200), &record()),
+            "2023-11-14 22:13:20.123 warning  user.login                       alice                \
+             10.1.2.3                 failure local"
+        );
+        for width in 40..300 {
+            let mut long = record();
+            long.r#type = "custom.".to_owned() + &"x".repeat(100);
+            if let Some(event) = &mut long.event {
+                event.user = Some(pb::User { name: Some("李".repeat(100)), ..Default::default() });
+                event.payload = Some(Payload::UserLogin(pb::UserLogin {
+                    method: Some("y".repeat(500)),
+                    ..Default::default()
+                }));
+            }
+            let columns = terminal::columns(&line(Some(width), &long));
+            assert!(columns <= width.max(60), "{columns} of {width}");
+        }
+        assert!(line(None, &record()).ends_with("failure local"));
+    }
+
+    #[test]
+    fn a_hostile_event_stays_within_its_line() {
+        let hostile = "\u{1b}[2J\u{9b}31m\u{202e}\u{2066}\u{200b}\r\nroot";
+        let mut record = record();
+        record.r#type = format!("custom.{hostile}");
+        let event = record.event.get_or_insert_default();
+        event.user = Some(pb::User { name: Some(hostile.into()), ..Default::default() });
+        event.server = Some(pb::Server { hostname: Some(hostile.into()), ..Default::default() });
+        event.outcome = Some(pb::Outcome { error: Some(hostile.into()), ..Default::default() });
+        event.payload = Some(Payload::UserLogin(pb::UserLogin {
+            method: Some(hostile.into()),
+            ..Default::default()
+        }));
+        for width in [Some(80), Some(200), None] {
+            let line = line(width, &record);
+            assert!(!line.contains(safe::is_unsafe), "{line:?}");
+        }
+        let colored = Pretty::new(None, TimeZone::UTC, Color(true)).line(&record);
+        let sequences = colored.matches('\u{1b}').count();
+        assert_eq!(sequences, 2 * 4, "our own: time, severity, type and result");
+    }
+
+    #[test]
+    fn who_and_where_have_second_choices() {
+        let mut event = pb::Event::default();
+        assert_eq!((who(&event).as_str(), place(&event)), ("-", "-"));
+        event.source = Some(pb::Source { name: Some("billing".into()), ..Default::default() });
+        event.cluster_name = Some("main".into());
+        assert_eq!((who(&event).as_str(), place(&event)), ("billing", "main"));
+        event.user = Some(pb::User {
+            name: Some("alice".into()),
+            impersonator: Some("carol".into()),
+            ..Default::default()
+        });
+        event.server = Some(pb::Server { hostname: Some("db1".into()), ..Default::default() });
+        assert_eq!((who(&event).as_str(), place(&event)), ("carol as alice", "db1"));
+        assert_eq!(without_port("[fd00::1]:22"), "fd00::1");
+        assert_eq!(without_port("fd00::1"), "fd00::1");
+        assert_eq!(without_port("host"), "host");
+    }
+}

@@ -1,0 +1,268 @@
+//! A status as people read it.
+
+use std::fmt::Write as _;
+
+use jiff::tz::TimeZone;
+
+use crate::cli::count::grouped;
+use crate::cli::paths::{Path, reflect, shape};
+use crate::cli::terminal::{self, Color, Style};
+use crate::cli::{safe, times};
+use crate::proto::pb;
+
+/// Width of a table where nothing bounds it, in columns.
+const WIDTH_UNBOUNDED: usize = 200;
+/// From this lag on a subscriber is worth a look, in records.
+const LAG_NOTABLE: u64 = 1_000;
+/// Headings of the subscribers; the last column takes what is left.
+const HEADINGS: [&str; 6] = ["SUBSCRIBER", "SINCE", "SEQUENCE", "LAG", "DELIVERED", "FILTER"];
+
+/// The table.
+pub fn draw(
+    status: &pb::GetStatusResponse,
+    width: Option<usize>,
+    zone: &TimeZone,
+    color: Color,
+) -> String {
+    let width = width.unwrap_or(WIDTH_UNBOUNDED);
+    let counters = status.counters.unwrap_or_default();
+    let rates = status.rates.unwrap_or_default();
+    let started = status.start_time.map(|time| times::format(&time, zone, "%F %T"));
+    let uptime = status.uptime.as_ref().map_or(0, |uptime| uptime.seconds);
+    let kept = match (status.record_count, status.first_sequence, status.last_sequence) {
+        (0, next, _) => format!("no records; the next one is {next}"),
+        (_, first, last) => format!("records {first} to {last}"),
+    };
+    let rows = [
+        (
+            "gateway",
+            format!(
+                "{}, up {}, since {}",
+                status.version,
+                length(uptime),
+                started.unwrap_or_default()
+            ),
+        ),
+        ("log", format!("{} {}: {kept}", status.log_kind, status.log_id)),
+        (
+            "kept",
+            format!(
+                "{} of {} records, {} of {}",
+                grouped(status.record_count),
+                grouped(status.record_limit),
+                size(status.byte_size),
+                size(status.byte_limit)
+            ),
+        ),
+        (
+            "accepted",
+            format!(
+                "{} ({}/s), {} stored before, {} calls refused, {} evicted",
+                grouped(counters.accepted),
+                rate(rates.accepted_per_second),
+                grouped(counters.duplicates),
+                grouped(counters.refused),
+                grouped(counters.evicted)
+            ),
+        ),
+        (
+            "delivered",
+            format!(
+                "{} ({}/s) to subscribers, {} gaps",
+                grouped(counters.delivered),
+                rate(rates.delivered_per_second),
+                grouped(counters.gaps)
+            ),
+        ),
+    ];
+    let mut out = String::new();
+    for (name, text) in rows {
+        let name = color.paint(Style::Bold, &terminal::fitted(name, 9));
+        let text = terminal::cut(&safe::shown(&text), width.saturating_sub(11));
+        let _ = writeln!(out, "{name}  {text}");
+    }
+    out.push('\n');
+    if status.subscribers.is_empty() {
+        out.push_str("no subscribers\n");
+    } else {
+        out.push_str(&subscribers(&status.subscribers, width, zone, color));
+    }
+    out
+}
+
+fn subscribers(
+    subscribers: &[pb::Subscriber],
+    width: usize,
+    zone: &TimeZone,
+    color: Color,
+) -> String {
+    let mut rows: Vec<(u64, [String; 6])> =
+        subscribers.iter().map(|subscriber| (subscriber.lag, row(subscriber, zone))).collect();
+    // Who is furthest behind comes first.
+    rows.sort_by(|(a, _), (b, _)| b.cmp(a));
+    let mut columns = HEADINGS.map(str::len);
+    for (_, row) in &rows {
+        for (column, cell) in columns.iter_mut().zip(row) {
+            *column = (*column).max(terminal::columns(cell));
+        }
+    }
+    let [who, since, sequence, lag, delivered, _] = columns;
+    let who = who.min(width * 2 / 5);
+    let rest = width.saturating_sub(who + since + sequence + lag + delivered + 2 * 5);
+    let line = |cells: [&str; 6]| {
+        let [a, b, c, d, e, f] = cells;
+        let line = format!(
+            "{}  {b:since$}  {c:>sequence$}  {d:>lag$}  {e:>delivered$}  {}",
+            terminal::fitted(a, who),
+            terminal::cut(f, rest)
+        );
+        line.trim_end().to_owned()
+    };
+    let mut out = format!("{}\n", color.paint(Style::Bold, &line(HEADINGS)));
+    for (lag, row) in &rows {
+        let style = if *lag >= LAG_NOTABLE { Style::Notable } else { Style::Plain };
+        let cells = row.each_ref().map(String::as_str);
+        let _ = writeln!(out, "{}", color.paint(style, &line(cells)));
+    }
+    out
+}
+
+fn row(subscriber: &pb::Subscriber, zone: &TimeZone) -> [String; 6] {
+    let who = match subscriber.principal.as_str() {
+        "" => subscriber.peer.clone(),
+        principal => format!("{principal} {}", subscriber.peer),
+    };
+    let since = subscriber.start_time.map(|time| times::format(&time, zone, "%m-%d %T"));
+    let filter = subscriber.filter.as_ref().map(told).filter(|told| !told.is_empty());
+    let filter = filter.unwrap_or_else(|| "everything".to_owned());
+    [
+        safe::shown(&who).into_owned(),
+        since.unwrap_or_default(),
+        grouped(subscriber.sequence),
+        grouped(subscriber.lag),
+        grouped(subscriber.delivered),
+        safe::shown(&filter).into_owned(),
+    ]
+}
+
+/// `types=session.*,exec text=drop`.
+fn told(filter: &pb::Filter) -> String {
+    let (shape, reflected) = (shape("Filter"), reflect("Filter", filter));
+    let fields = shape.fields().filter_map(|field| {
+        let path = Path::new(field.name(), &shape).ok()?;
+        Some(format!("{}={}", field.name(), path.words(&reflected, ",")?))
+    });
+    fields.collect::<Vec<_>>().join(" ")
+}
+
+/// `2 d 3 h`: the two largest units.
+fn length(seconds: i64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, minutes) => format!("{minutes} min {} s", seconds % 60),
+        (0, hours, minutes) => format!("{hours} h {minutes} min"),
+        (days, hours, _) => format!("{days} d {hours} h"),
+    }
+}
+
+/// `1.5 MiB`.
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut amount = bytes as f64 / 1024.0;
+    let mut unit = "KiB";
+    for larger in UNITS.into_iter().skip(1) {
+        if amount < 1024.0 {
+            break;
+        }
+        amount /= 1024.0;
+        unit = larger;
+    }
+    if amount >= 100.0 { format!("{amount:.0} {unit}") } else { format!("{amount:.1} {unit}") }
+}
+
+fn rate(per_second: f64) -> String {
+    if per_second >= 100.0 {
+        grouped(per_second.round() as u64)
+    } else {
+        format!("{per_second:.1}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost_types::{Duration, Timestamp};
+
+    use super::*;
+
+    fn status() -> pb::GetStatusResponse {
+        let subscriber = |peer: &str, lag, types: &[&str]| pb::Subscriber {
+            peer: peer.into(),
+            filter: Some(pb::Filter {
+                types: types.iter().map(|name| (*name).to_owned()).collect(),
+                ..Default::default()
+            }),
+            sequence: 123_456 - lag,
+            lag,
+            delivered: 17,
+            start_time: Some(Timestamp { seconds: 1_700_000_060, nanos: 0 }),
+            ..Default::default()
+        };
+        pb::GetStatusResponse {
+            version: "0.1.0".into(),
+            start_time: Some(Timestamp { seconds: 1_700_000_000, nanos: 0 }),
+            uptime: Some(Duration { seconds: 8_040, nanos: 0 }),
+            log_id: "7b0c".into(),
+            log_kind: "memory".into(),
+            first_sequence: 1,
+            last_sequence: 123_456,
+            record_count: 123_456,
+            record_limit: 1_000_000,
+            byte_size: 47 * 1024 * 1024 + 300_000,
+            byte_limit: 256 * 1024 * 1024,
+            counters: Some(pb::Counters { accepted: 123_456, delivered: 34, ..Default::default() }),
+            rates: Some(pb::Rates { accepted_per_second: 1_234.4, delivered_per_second: 1.25 }),
+            subscribers: vec![
+                subscriber("127.0.0.1:40000", 0, &[]),
+                subscriber("127.0.0.1:5", 100_000, &["session.*", "user.login\u{1b}[31m"]),
+            ],
+        }
+    }
+
+    #[test]
+    fn a_status_is_a_table() {
+        let text = draw(&status(), Some(80), &TimeZone::UTC, Color(false));
+        assert_eq!(
+            text,
+            "gateway    0.1.0, up 2 h 14 min, since 2023-11-14 22:13:20\n\
+             log        memory 7b0c: records 1 to 123456\n\
+             kept       123,456 of 1,000,000 records, 47.3 MiB of 256 MiB\n\
+             accepted   123,456 (1,234/s), 0 stored before, 0 calls refused, 0 evicted\n\
+             delivered  34 (1.2/s) to subscribers, 0 gaps\n\
+             \n\
+             SUBSCRIBER       SINCE           SEQUENCE      LAG  DELIVERED  FILTER\n\
+             127.0.0.1:5      11-14 22:14:20    23,456  100,000         17  types=session.*,…\n\
+             127.0.0.1:40000  11-14 22:14:20   123,456        0         17  everything\n"
+        );
+        assert!(draw(&status(), Some(200), &TimeZone::UTC, Color(false)).contains("\\u{1b}[31m"));
+        for width in [80, 100, 200] {
+            let text = draw(&status(), Some(width), &TimeZone::UTC, Color(false));
+            assert!(text.lines().all(|line| terminal::columns(line) <= width), "{text}");
+        }
+        let empty = pb::GetStatusResponse { first_sequence: 1, ..Default::default() };
+        let text = draw(&empty, None, &TimeZone::UTC, Color(false));
+        assert!(text.contains("no records; the next one is 1"), "{text}");
+        assert!(text.ends_with("\nno subscribers\n"), "{text}");
+    }
+
+    #[test]
+    fn amounts_are_short() {
+        assert_eq!([size(0), size(1_023), size(1_024)], ["0 B", "1023 B", "1.0 KiB"]);
+        assert_eq!([size(256 << 20), size(u64::MAX)], ["256 MiB", "16777216 TiB"]);
+        assert_eq!([length(59), length(61)], ["59 s", "1 min 1 s"]);
+        assert_eq!([length(3_660), length(90_000)], ["1 h 1 min", "1 d 1 h"]);
+    }
+}

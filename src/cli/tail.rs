@@ -1,0 +1,201 @@
+//! `auditgate tail`: records as they come.
+
+mod cursor_file;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use prost_types::Timestamp as Stamp;
+use tokio::time::Instant;
+
+use super::client::Server;
+use super::follow::{End, follow};
+use super::output::{self, Printer};
+use super::times::{self, When, stamp};
+use super::{Done, Error, filter, interruptible};
+use crate::client::{Client, Start};
+use crate::proto::pb;
+
+/// How many of the last matches are shown first, unless told otherwise.
+const LAST_RECORDS: u32 = 10;
+
+/// Show the last records that match, and then those that come
+///
+/// A lost connection is taken up again where it broke; records that are missing
+/// because they were evicted meanwhile are told as a gap. Standard output holds
+/// records only.
+///
+/// With --cursor-file the place is kept in a file: the cursor is written after
+/// the records before it have been handed on, so that a restarted tail misses
+/// nothing, and repeats no more than what it wrote since.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  auditgate tail
+  auditgate tail --failed --severity warning
+  auditgate tail --type 'session.*' --user alice -n 100
+  auditgate tail --since 1h --no-follow -o csv --fields time,type,user.name
+  auditgate tail --from earliest --cursor-file ship.cursor -o ndjson | ship
+
+Exit status: 0 if it ended as it was asked to, or its reader closed the pipe; 1 if
+records were missing; 2 if the arguments are wrong, or the gateway cannot be
+reached or refuses; 130 after Ctrl-C.")]
+pub struct Args {
+    /// Show so many of the last matches first [default: 10]
+    #[arg(short = 'n', long = "lines", value_name = "COUNT", conflicts_with_all = ["from", "since"])]
+    last: Option<u32>,
+    /// Start there: earliest, latest, a time, or a cursor
+    #[arg(long, value_name = "START", value_parser = parse_start, conflicts_with = "since")]
+    from: Option<From>,
+    /// End when the newest record has been shown
+    #[arg(long)]
+    no_follow: bool,
+    /// Keep the cursor in this file, and start from it if it is there
+    #[arg(long, value_name = "FILE")]
+    cursor_file: Option<PathBuf>,
+    #[command(flatten)]
+    filter: filter::Args,
+    #[command(flatten)]
+    output: output::Args,
+    #[command(flatten, next_help_heading = None)]
+    server: Server,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum From {
+    Earliest,
+    Latest,
+    Time(When),
+    Cursor(String),
+}
+
+fn parse_start(text: &str) -> Result<From, String> {
+    /// Cursors are longer, and times are shorter, in bytes.
+    const CURSOR_BYTES_MIN: usize = 32;
+    match text {
+        "earliest" => Ok(From::Earliest),
+        "latest" => Ok(From::Latest),
+        _ => match times::parse(text) {
+            Ok(time) => Ok(From::Time(time)),
+            Err(_) if text.len() >= CURSOR_BYTES_MIN => Ok(From::Cursor(text.to_owned())),
+            Err(error) => Err(format!("{error}, earliest, latest or a cursor")),
+        },
+    }
+}
+
+/// Runs the command.
+pub async fn run(args: Args) -> Result<Done, Error> {
+    let kept = args.cursor_file.as_deref().map(cursor_file::read).transpose()?.flatten();
+    let (since, until) = args.filter.range(&args.output.zone())?;
+    let start = match (kept, &args.from, since) {
+        (Some(cursor), ..) => Some(Start::Cursor(cursor)),
+        (None, Some(from), _) => Some(match from {
+            From::Earliest => Start::Earliest,
+            From::Latest => Start::Latest,
+            From::Cursor(cursor) => Start::Cursor(cursor.clone()),
+            From::Time(when) => Start::Since(
+                when.resolve(Timestamp::now(), &args.output.zone())
+                    .map_err(|error| Error::Usage(format!("--from: {error}")))?,
+            ),
+        }),
+        (None, None, Some(since)) => Some(Start::Since(since)),
+        (None, None, None) => None,
+    };
+    let client = args.server.client().await?;
+    let mut printer = args.output.open()?;
+    let tail = Tail { args: &args, client, until };
+    let done = interruptible(tail.run(start, &mut printer)).await;
+    printer.finish()?;
+    match done? {
+        Done::All if printer.is_lacking() => Ok(Done::Some),
+        done => Ok(done),
+    }
+}
+
+struct Tail<'a> {
+    args: &'a Args,
+    client: Client,
+    until: Option<Stamp>,
+}
+
+impl Tail<'_> {
+    async fn run(&self, start: Option<Start>, printer: &mut Printer) -> Result<Done, Error> {
+        let start = match start {
+            Some(start) => start,
+            None => {
+                let cursor = self.show_last(printer).await?;
+                printer.flush()?;
+                self.keep(&cursor)?;
+                if self.args.no_follow {
+                    return Ok(Done::All);
+                }
+                Start::Cursor(cursor)
+            }
+        };
+        let subscriber = self.client.subscribe(self.args.filter.filter(), start);
+        follow(subscriber, printer, |cursor| self.keep(cursor), self.end()).await
+    }
+
+    /// Shows the last matches, oldest first; returns the cursor behind them.
+    async fn show_last(&self, printer: &mut Printer) -> Result<String, Error> {
+        let count = self.args.last.unwrap_or(LAST_RECORDS) as usize;
+        let request = pb::SearchRequest {
+            filter: Some(self.args.filter.filter()),
+            end_time: self.until,
+            page_size: i32::try_from(count.clamp(1, 1_000)).unwrap_or(1_000),
+            ..Default::default()
+        };
+        let mut results = self.client.search(request);
+        let mut last = Vec::new();
+        while last.len() < count {
+            let Some(record) = results.next().await? else { break };
+            last.push(record);
+        }
+        for gap in results.take_gaps() {
+            printer.gap(&gap)?;
+        }
+        for record in last.iter().rev() {
+            printer.record(record)?;
+        }
+        // With a count of 0 nothing was asked for yet.
+        if results.cursor().is_none() {
+            results.next().await?;
+        }
+        Ok(results.cursor().unwrap_or_default().to_owned())
+    }
+
+    fn keep(&self, cursor: &str) -> Result<(), Error> {
+        match &self.args.cursor_file {
+            Some(file) => cursor_file::write(file, cursor),
+            None => Ok(()),
+        }
+    }
+
+    fn end(&self) -> End {
+        let Some(until) = self.until else {
+            return if self.args.no_follow { End::CaughtUp } else { End::Never };
+        };
+        let now = stamp(Timestamp::now());
+        if self.args.no_follow || (until.seconds, until.nanos) <= (now.seconds, now.nanos) {
+            return End::CaughtUpOrAccepted(until);
+        }
+        let seconds = u64::try_from(until.seconds - now.seconds).unwrap_or_default();
+        End::At(until, Instant::now() + Duration::from_secs(seconds))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_is_a_word_a_time_or_a_cursor() {
+        assert_eq!(parse_start("earliest"), Ok(From::Earliest));
+        assert_eq!(parse_start("latest"), Ok(From::Latest));
+        assert!(matches!(parse_start("2h"), Ok(From::Time(When::Ago(_)))));
+        assert!(matches!(parse_start("2026-01-01T00:00:00Z"), Ok(From::Time(When::At(_)))));
+        let cursor = "AWMAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+        assert_eq!(parse_start(cursor), Ok(From::Cursor(cursor.into())));
+        assert!(parse_start("erliest").is_err());
+    }
+}

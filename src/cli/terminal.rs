@@ -1,0 +1,167 @@
+//! What is known of the terminal: width, colours, time zone.
+
+use clap::ValueEnum;
+use jiff::tz::TimeZone;
+use unicode_width::UnicodeWidthChar as _;
+
+/// Whether to use colours.
+#[derive(Debug, Clone, Copy, clap::Args)]
+#[group(skip)]
+pub struct Args {
+    /// Colours; auto uses them on a terminal, unless NO_COLOR is set
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = When::Auto)]
+    color: When,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum When {
+    Auto,
+    Always,
+    Never,
+}
+
+/// Colours, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Color(pub bool);
+
+/// How a piece of text looks. Only what is readable on dark and on light ground.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// As any text.
+    Plain,
+    /// Of less interest.
+    Faint,
+    /// Of more interest.
+    Bold,
+    /// As it should be.
+    Good,
+    /// Worth a look.
+    Notable,
+    /// Gone wrong.
+    Bad,
+    /// An alarm.
+    Alarm,
+}
+
+impl Args {
+    /// Whether to use colours on a standard output that is a terminal, or not.
+    pub fn resolve(self, terminal: bool) -> Color {
+        let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let dumb = || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Color(match self.color {
+            When::Always => true,
+            When::Never => false,
+            When::Auto => terminal && !set("NO_COLOR") && !dumb(),
+        })
+    }
+}
+
+impl Color {
+    /// The text in this style.
+    pub fn paint(self, style: Style, text: &str) -> String {
+        let code = match style {
+            Style::Plain => return text.to_owned(),
+            Style::Faint => "2",
+            Style::Bold => "1",
+            Style::Good => "32",
+            Style::Notable => "33",
+            Style::Bad => "31",
+            Style::Alarm => "1;7;31",
+        };
+        if self.0 && !text.is_empty() {
+            format!("\u{1b}[{code}m{text}\u{1b}[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+}
+
+/// How many columns standard output has: as COLUMNS says, else as the terminal
+/// does. `None` where there is no terminal.
+pub fn width() -> Option<usize> {
+    let stated = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    stated.filter(|columns| *columns > 0).or_else(|| {
+        let (width, _) = terminal_size::terminal_size_of(std::io::stdout())?;
+        Some(usize::from(width.0))
+    })
+}
+
+/// UTC, or the zone of this machine.
+pub fn zone(utc: bool) -> TimeZone {
+    if utc { TimeZone::UTC } else { TimeZone::system() }
+}
+
+/// How many columns the text takes.
+pub fn columns(text: &str) -> usize {
+    text.chars().filter_map(|letter| letter.width()).sum()
+}
+
+/// The text in exactly `width` columns: filled up with spaces, or cut with `…`
+/// at the end.
+pub fn fitted(text: &str, width: usize) -> String {
+    let mut out = cut(text, width);
+    out.extend(std::iter::repeat_n(' ', width.saturating_sub(columns(&out))));
+    out
+}
+
+/// The text in at most `width` columns, cut with `…` at the end.
+pub fn cut(text: &str, width: usize) -> String {
+    if columns(text) <= width {
+        return text.to_owned();
+    }
+    let Some(room) = width.checked_sub(1) else { return String::new() };
+    let mut out = head(text, room);
+    out.push('…');
+    out
+}
+
+/// The text in exactly `width` columns, cut with `…` in its middle: for names
+/// whose last part tells most.
+pub fn fitted_in_the_middle(text: &str, width: usize) -> String {
+    let room = width.saturating_sub(1);
+    if columns(text) <= width || room < 2 {
+        return fitted(text, width);
+    }
+    let backwards: String = text.chars().rev().collect();
+    let tail: String = head(&backwards, room / 2).chars().rev().collect();
+    fitted(&format!("{}…{tail}", head(text, room - room / 2)), width)
+}
+
+/// As much of the beginning as goes into `room` columns.
+fn head(text: &str, room: usize) -> String {
+    let mut used = 0;
+    let fits = |letter: &char| {
+        used += letter.width().unwrap_or_default();
+        used <= room
+    };
+    text.chars().take_while(fits).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_fitted_to_columns() {
+        assert_eq!(fitted("alice", 8), "alice   ");
+        assert_eq!(fitted("alice", 5), "alice");
+        assert_eq!(fitted("alice", 4), "ali…");
+        assert_eq!(fitted("alice", 1), "…");
+        assert_eq!(fitted("alice", 0), "");
+        assert_eq!(fitted("李雷李雷", 6), "李雷… ", "two columns each");
+        assert_eq!(fitted("e\u{301}e\u{301}e\u{301}", 2), "e\u{301}…");
+        assert_eq!(fitted_in_the_middle("windows.desktop.session.end", 17), "windows.…sion.end");
+        assert_eq!(fitted_in_the_middle("exec", 6), "exec  ");
+        assert_eq!(fitted_in_the_middle("李雷李雷李雷", 6), "李…雷 ");
+    }
+
+    #[test]
+    fn colours_are_used_where_they_are_wanted() {
+        assert_eq!(Color(true).paint(Style::Bad, "x"), "\u{1b}[31mx\u{1b}[0m");
+        assert_eq!(Color(false).paint(Style::Bad, "x"), "x");
+        assert_eq!(Color(true).paint(Style::Plain, "x"), "x");
+        assert!(Args { color: When::Always }.resolve(false).0);
+        assert!(!Args { color: When::Never }.resolve(true).0);
+        assert!(!Args { color: When::Auto }.resolve(false).0);
+    }
+}

@@ -1,0 +1,111 @@
+//! Times as people write them, and as they read them.
+
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Span, Timestamp};
+use prost_types::Timestamp as Stamp;
+
+/// A point in time on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// So long ago: `90s`, `1h30m`, `2 days`.
+    Ago(SignedDuration),
+    /// At a time of the world: `2026-03-01T12:00:00Z`.
+    At(Timestamp),
+    /// At a time of the clock on the wall: `2026-03-01`, `2026-03-01 12:00`.
+    Civil(DateTime),
+}
+
+impl When {
+    /// The time, where it is `now` in `zone`.
+    ///
+    /// # Errors
+    /// If it lies beyond the years that can be told.
+    pub fn resolve(self, now: Timestamp, zone: &TimeZone) -> Result<Stamp, jiff::Error> {
+        let time = match self {
+            When::Ago(ago) => now.checked_sub(ago)?,
+            When::At(time) => time,
+            When::Civil(time) => time.to_zoned(zone.clone())?.timestamp(),
+        };
+        Ok(stamp(time))
+    }
+}
+
+/// Reads a time: how long ago, RFC 3339, or a local date and time.
+pub fn parse(text: &str) -> Result<When, String> {
+    if let Ok(time) = text.parse() {
+        return Ok(When::At(time));
+    }
+    if let Ok(time) = text.parse() {
+        return Ok(When::Civil(time));
+    }
+    parse_duration(text).map(When::Ago).map_err(|_| {
+        format!(
+            "{text:?} is not a time: write how long ago (90s, 1h30m, 2d), \
+             a date (2026-03-01, \"2026-03-01 12:00\") or RFC 3339 (2026-03-01T12:00:00Z)"
+        )
+    })
+}
+
+/// Reads a length of time; a day has 24 hours.
+pub fn parse_duration(text: &str) -> Result<SignedDuration, String> {
+    let wrong = || format!("{text:?} is not a length of time: write 90s, 1h30m or 2d");
+    let span: Span = text.parse().map_err(|_| wrong())?;
+    let length = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours());
+    length.map(SignedDuration::abs).map_err(|_| wrong())
+}
+
+/// As protobuf has it.
+pub fn stamp(time: Timestamp) -> Stamp {
+    let nanos = time.as_nanosecond();
+    Stamp {
+        seconds: i64::try_from(nanos.div_euclid(1_000_000_000)).unwrap_or(i64::MAX),
+        nanos: i32::try_from(nanos.rem_euclid(1_000_000_000)).unwrap_or_default(),
+    }
+}
+
+/// A time in a zone, as `pattern` (of `strftime`) has it; in seconds where it
+/// lies beyond the years that can be told.
+pub fn format(time: &Stamp, zone: &TimeZone, pattern: &str) -> String {
+    match Timestamp::new(time.seconds, time.nanos) {
+        Ok(told) => told.to_zoned(zone.clone()).strftime(pattern).to_string(),
+        Err(_) => time.seconds.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: &str = "2026-07-26T12:00:00Z";
+
+    fn resolved(text: &str) -> String {
+        let zone = TimeZone::fixed(jiff::tz::offset(2));
+        let when = parse(text).expect("a time");
+        when.resolve(NOW.parse().expect("a time"), &zone).expect("in range").to_string()
+    }
+
+    #[test]
+    fn times_are_written_in_many_ways() {
+        assert_eq!(resolved("1h"), "2026-07-26T11:00:00Z");
+        assert_eq!(resolved("1h30m"), "2026-07-26T10:30:00Z");
+        assert_eq!(resolved("2d"), "2026-07-24T12:00:00Z");
+        assert_eq!(resolved("1 week"), "2026-07-19T12:00:00Z");
+        assert_eq!(resolved("90 seconds ago"), "2026-07-26T11:58:30Z");
+        assert_eq!(resolved("2026-07-01T00:00:00.5+02:00"), "2026-06-30T22:00:00.500Z");
+        assert_eq!(resolved("2026-07-01"), "2026-06-30T22:00:00Z", "local");
+        assert_eq!(resolved("2026-07-01 12:30"), "2026-07-01T10:30:00Z");
+        assert_eq!(resolved("1969-12-31T23:59:59.25Z"), "1969-12-31T23:59:59.250Z");
+        for wrong in ["", "1", "yesterday", "1 month", "12:00", "2026-13-01"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_time_beyond_the_calendar_is_told_in_seconds() {
+        let far = Stamp { seconds: i64::MAX, nanos: 0 };
+        assert_eq!(format(&far, &TimeZone::UTC, "%Y"), i64::MAX.to_string());
+        let near = Stamp { seconds: 0, nanos: 7_000_000 };
+        assert_eq!(format(&near, &TimeZone::UTC, "%F %T%.3f"), "1970-01-01 00:00:00.007");
+    }
+}

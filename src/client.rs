@@ -1,0 +1,258 @@
+//! A client of the gateway, with the manners that the protocol asks for.
+//!
+//! [`Client`] calls; an [`Emitter`] sends events in batches and retries them
+//! under the same id; a [`Subscriber`] follows the log across lost connections;
+//! [`Results`] turns the pages of a search. Any other way to call is open too:
+//! [`Client::rpc`] is the generated client.
+//!
+//! Without the server this module is small: depend on auditgate with
+//! `default-features = false`.
+//!
+//! # Examples
+//!
+//! ```no_run
+//! use auditgate::client::{Client, Item, Start};
+//! use auditgate::proto::pb;
+//!
+//! # async fn run() -> Result<(), auditgate::client::Error> {
+//! let client = Client::connect("http://127.0.0.1:50051").await?;
+//! let receipt = client
+//!     .emit(pb::Event {
+//!         user: Some(pb::User { name: Some("alice".into()), ..Default::default() }),
+//!         payload: Some(pb::event::Payload::UserLogin(pb::UserLogin::default())),
+//!         ..Default::default()
+//!     })
+//!     .await?;
+//! println!("record {}", receipt.sequence);
+//!
+//! let failures = pb::Filter {
+//!     results: vec![pb::Result::Failure.into()],
+//!     ..Default::default()
+//! };
+//! let mut subscriber = client.subscribe(failures, Start::Latest);
+//! loop {
+//!     if let Item::Record(record) = subscriber.next().await? {
+//!         println!("{} {}", record.sequence, record.r#type);
+//!     }
+//! }
+//! # }
+//! ```
+
+mod emitter;
+mod error;
+mod retry;
+mod search;
+mod subscriber;
+
+use std::time::Duration;
+
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Response, Status};
+
+use crate::proto::pb;
+use crate::proto::pb::audit_service_client::AuditServiceClient;
+
+pub use emitter::{Emitter, Options, Pending};
+pub use error::{Error, Refusal, Violation};
+pub use retry::{RETRY_TIME_MAX, WAIT_MAX, WAIT_MIN};
+pub use search::Results;
+pub use subscriber::{Item, SILENCE_TIME_MAX, Start, Subscriber};
+
+/// Where a gateway listens unless told otherwise.
+pub const URL: &str = "http://127.0.0.1:50051";
+/// How long a connection may take to come about.
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long one attempt at a call may take: its deadline.
+pub const CALL_TIME_MAX: Duration = Duration::from_secs(10);
+/// How often a silent gateway is asked whether it is there.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
+/// How long it has to answer.
+const KEEPALIVE_TIME_MAX: Duration = Duration::from_secs(10);
+/// The largest response, in bytes. Pages and stream messages stay far below;
+/// one large record may come alone.
+const RESPONSE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Names this client in the gateway's log.
+const USER_AGENT: &str = concat!("auditgate-client/", env!("CARGO_PKG_VERSION"));
+
+/// A connection to a gateway. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Client {
+    channel: Channel,
+}
+
+impl Client {
+    /// Connects to the gateway at `url`, such as `http://127.0.0.1:50051`; a
+    /// mere `host:port` will do. A connection that is lost later comes about
+    /// again by itself.
+    ///
+    /// # Errors
+    /// [`Error::Url`] if `url` is none; [`Error::Connect`] if nobody answers
+    /// there within five seconds.
+    pub async fn connect(url: &str) -> Result<Self, Error> {
+        let channel = endpoint(url)?.connect().await.map_err(|error| Error::Connect {
+            url: url.to_owned(),
+            reason: error::root_cause(&error),
+        })?;
+        Ok(Self::new(channel))
+    }
+
+    /// A client that connects with its first call, which fails if that does not
+    /// work.
+    ///
+    /// # Errors
+    /// [`Error::Url`] if `url` is none.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn connect_lazy(url: &str) -> Result<Self, Error> {
+        Ok(Self::new(endpoint(url)?.connect_lazy()))
+    }
+
+    /// A client on a channel that was set up elsewhere.
+    pub fn new(channel: Channel) -> Self {
+        Self { channel }
+    }
+
+    /// The channel, for another service of the same gateway, such as its health.
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    /// The generated client, for a call without deadline or retries.
+    pub fn rpc(&self) -> AuditServiceClient<Channel> {
+        AuditServiceClient::new(self.channel()).max_decoding_message_size(RESPONSE_BYTES_MAX)
+    }
+
+    /// Emits one event and waits for the receipt. An event without an id gets one
+    /// (a UUIDv7), and the present as its time if it has none. Retries go under
+    /// the same id, so that the gateway stores the event once. For many events,
+    /// see [`Client::emitter`].
+    ///
+    /// Whoever drops the future does not know whether the event was stored, but
+    /// may emit it again if it had an id.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] or [`Error::GaveUp`].
+    pub async fn emit(&self, mut event: pb::Event) -> Result<pb::Receipt, Error> {
+        emitter::complete(&mut event);
+        let request = pb::EmitRequest { event: Some(event), validate_only: false };
+        let response =
+            self.call(&request, |mut rpc, request| async move { rpc.emit(request).await }).await?;
+        response.receipt.ok_or_else(|| Refusal::protocol("response carries no receipt").into())
+    }
+
+    /// Emits events as they are, all or none of them, in this order.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], which names the events to blame:
+    /// [`Violation::event_position`]; or [`Error::GaveUp`]. Without ids, a batch
+    /// that is sent again after that may be stored twice.
+    pub async fn emit_batch(
+        &self,
+        request: &pb::EmitBatchRequest,
+    ) -> Result<Vec<pb::Receipt>, Error> {
+        let response = self
+            .call(request, |mut rpc, request| async move { rpc.emit_batch(request).await })
+            .await?;
+        if response.receipts.len() != request.events.len() {
+            return Err(Refusal::protocol("response has not a receipt for each event").into());
+        }
+        Ok(response.receipts)
+    }
+
+    /// An emitter for many events.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn emitter(&self, options: Options) -> Emitter {
+        Emitter::start(self.clone(), options)
+    }
+
+    /// Follows the records that match `filter`. Connects with the first
+    /// [`Subscriber::next`].
+    pub fn subscribe(&self, filter: pb::Filter, start: Start) -> Subscriber {
+        Subscriber::new(self.rpc(), filter, start)
+    }
+
+    /// Searches, page by page as the results are taken. `page_token` is where to
+    /// start, if set; `page_size` of 0 takes the largest pages.
+    pub fn search(&self, request: pb::SearchRequest) -> Results {
+        Results::new(self.clone(), request)
+    }
+
+    /// The record with this event id or at this sequence.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with the code `NotFound` if it is not kept;
+    /// [`Error::GaveUp`].
+    pub async fn get_record(&self, key: pb::get_record_request::Key) -> Result<pb::Record, Error> {
+        let request = pb::GetRecordRequest { key: Some(key) };
+        let response = self
+            .call(&request, |mut rpc, request| async move { rpc.get_record(request).await })
+            .await?;
+        response.record.ok_or_else(|| Refusal::protocol("response carries no record").into())
+    }
+
+    /// Counts records by type over buckets of time.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] or [`Error::GaveUp`].
+    pub async fn count_records(
+        &self,
+        request: &pb::CountRecordsRequest,
+    ) -> Result<pb::CountRecordsResponse, Error> {
+        self.call(request, |mut rpc, request| async move { rpc.count_records(request).await }).await
+    }
+
+    /// The event types that the gateway knows.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] or [`Error::GaveUp`].
+    pub async fn list_event_types(&self) -> Result<Vec<pb::EventType>, Error> {
+        let request = pb::ListEventTypesRequest {};
+        let response = self
+            .call(&request, |mut rpc, request| async move { rpc.list_event_types(request).await })
+            .await?;
+        Ok(response.event_types)
+    }
+
+    /// What the gateway keeps, how it fares and who subscribes.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] or [`Error::GaveUp`].
+    pub async fn get_status(&self) -> Result<pb::GetStatusResponse, Error> {
+        let request = pb::GetStatusRequest {};
+        self.call(&request, |mut rpc, request| async move { rpc.get_status(request).await }).await
+    }
+
+    /// One call with a deadline, tried again while that may help.
+    async fn call<Q: Clone, R, F>(
+        &self,
+        request: &Q,
+        call: impl Fn(AuditServiceClient<Channel>, Request<Q>) -> F,
+    ) -> Result<R, Error>
+    where
+        F: Future<Output = Result<Response<R>, Status>>,
+    {
+        let attempt = || {
+            let mut request = Request::new(request.clone());
+            request.set_timeout(CALL_TIME_MAX);
+            call(self.rpc(), request)
+        };
+        Ok(retry::retrying(attempt).await?.into_inner())
+    }
+}
+
+/// Where and how to connect.
+fn endpoint(url: &str) -> Result<Endpoint, Error> {
+    let whole = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+    let endpoint = Endpoint::from_shared(whole)
+        .and_then(|endpoint| endpoint.user_agent(USER_AGENT))
+        .map_err(|error| Error::Url { url: url.to_owned(), reason: error::causes(&error) })?;
+    Ok(endpoint
+        .connect_timeout(CONNECT_TIME_MAX)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(KEEPALIVE_TIME_MAX)
+        .keep_alive_while_idle(true))
+}

@@ -1,0 +1,188 @@
+//! Sending many events: in batches, in order, each stored once.
+
+mod worker;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+
+use prost::Message as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::client::{Client, Error};
+use crate::proto::pb;
+use worker::Worker;
+
+/// What an event takes in the queue beyond its strings, in bytes.
+const QUEUED_BYTES: usize = size_of::<pb::Event>() + size_of::<Queued>();
+
+/// How an [`Emitter`] works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// The most events of a batch. Default 1,000; a gateway takes 10,000.
+    pub batch_events: usize,
+    /// The most bytes of a batch; one larger event alone excepted. Default
+    /// 1 MiB; a gateway takes 4 MiB.
+    pub batch_bytes: usize,
+    /// How long an event waits for others to share its batch. Default 10 ms.
+    /// While a batch is under way the next one collects, however long it takes.
+    pub linger: Duration,
+    /// How many bytes of events may wait for their receipts; [`Emitter::send`]
+    /// waits for room. Default 16 MiB; at most 4 GiB.
+    pub queue_bytes: usize,
+    /// Let the gateway check the events, but not keep them. Default false.
+    pub validate_only: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            batch_events: 1_000,
+            batch_bytes: 1024 * 1024,
+            linger: Duration::from_millis(10),
+            queue_bytes: 16 * 1024 * 1024,
+            validate_only: false,
+        }
+    }
+}
+
+/// Sends events in batches, in the order in which they were handed over.
+///
+/// An event without an id gets one (a UUIDv7), and the present as its time if it
+/// has none. One with an id stays as it is, so that it can be sent again.
+/// A batch that fails because the gateway is away is sent again under the same
+/// ids, with growing waits, for a minute. One bad event does not harm the others
+/// of its batch.
+///
+/// An emitter that is dropped goes on in the background with what it was given,
+/// as long as the runtime lives; [`Emitter::close`] waits for that.
+///
+/// # Examples
+///
+/// ```no_run
+/// # async fn run(client: auditgate::client::Client) -> Result<(), auditgate::client::Error> {
+/// use auditgate::client::Options;
+/// use auditgate::proto::pb;
+///
+/// let emitter = client.emitter(Options::default());
+/// let mut pending = Vec::new();
+/// for name in ["alice", "bob"] {
+///     let event = pb::Event {
+///         user: Some(pb::User { name: Some(name.into()), ..Default::default() }),
+///         payload: Some(pb::event::Payload::UserLogin(pb::UserLogin::default())),
+///         ..Default::default()
+///     };
+///     pending.push(emitter.send(event).await?);
+/// }
+/// for receipt in pending {
+///     println!("stored as record {}", receipt.await?.sequence);
+/// }
+/// emitter.close().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Emitter {
+    commands: mpsc::UnboundedSender<Command>,
+    room: Arc<Semaphore>,
+    queue_bytes: u32,
+    worker: JoinHandle<()>,
+}
+
+/// What the worker is told.
+#[derive(Debug)]
+enum Command {
+    Emit(Queued),
+    /// Answer once everything before is settled.
+    Flush(oneshot::Sender<()>),
+}
+
+/// An event on its way.
+#[derive(Debug)]
+struct Queued {
+    event: Box<pb::Event>,
+    bytes: usize,
+    since: Instant,
+    settled: oneshot::Sender<Result<pb::Receipt, Error>>,
+    /// Gives the room back when the event is settled.
+    _room: OwnedSemaphorePermit,
+}
+
+/// The receipt of an event that was sent, once it is there. Dropping it does not
+/// call the event back.
+///
+/// # Errors
+/// [`Error::Refused`] if the gateway does not take this event;
+/// [`Error::GaveUp`] if it was away for too long: then the event may have been
+/// stored, and can be sent again with its id.
+#[derive(Debug)]
+pub struct Pending(oneshot::Receiver<Result<pb::Receipt, Error>>);
+
+impl Emitter {
+    pub(super) fn start(client: Client, options: Options) -> Self {
+        // A permit is a byte; semaphores count to 2^32 - 1 at once.
+        let queue_bytes = u32::try_from(options.queue_bytes).unwrap_or(u32::MAX).max(1);
+        let (commands, queue) = mpsc::unbounded_channel();
+        let worker = tokio::spawn(Worker::new(client, options, queue).run());
+        let room = Arc::new(Semaphore::new(queue_bytes as usize));
+        Self { commands, room, queue_bytes, worker }
+    }
+
+    /// Hands over an event; waits only for room in the queue.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] if the runtime in which the emitter was made is gone.
+    pub async fn send(&self, mut event: pb::Event) -> Result<Pending, Error> {
+        complete(&mut event);
+        let bytes = event.encoded_len();
+        // An event that is larger than the queue has it to itself.
+        let cost = u32::try_from(bytes + QUEUED_BYTES).unwrap_or(u32::MAX).min(self.queue_bytes);
+        let room = Arc::clone(&self.room);
+        let room = room.acquire_many_owned(cost).await.map_err(|_| Error::Closed)?;
+        let (settled, receipt) = oneshot::channel();
+        let event = Box::new(event);
+        let queued = Queued { event, bytes, since: Instant::now(), settled, _room: room };
+        self.commands.send(Command::Emit(queued)).map_err(|_| Error::Closed)?;
+        Ok(Pending(receipt))
+    }
+
+    /// Waits until every event that was sent before has its receipt or was
+    /// refused. Does not wait for the batch to fill.
+    pub async fn flush(&self) {
+        let (done, flushed) = oneshot::channel();
+        if self.commands.send(Command::Flush(done)).is_ok() {
+            // A worker that is gone has nothing left to settle.
+            let _ = flushed.await;
+        }
+    }
+
+    /// Ends when every event has its receipt or was refused.
+    pub async fn close(self) {
+        drop(self.commands);
+        // A worker that was cut off by the end of its runtime settled what it
+        // held, with an error.
+        let _ = self.worker.await;
+    }
+}
+
+impl Future for Pending {
+    type Output = Result<pb::Receipt, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx).map(|settled| settled.unwrap_or(Err(Error::Closed)))
+    }
+}
+
+/// Gives an event without an id one, and with it the time if that is absent. An
+/// event that has an id may come again after a restart, and must then be the
+/// same: its time is left to the gateway.
+pub(super) fn complete(event: &mut pb::Event) {
+    if event.id().is_empty() {
+        event.id = Some(Uuid::now_v7().to_string());
+        event.time.get_or_insert_with(|| SystemTime::now().into());
+    }
+}

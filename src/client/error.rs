@@ -1,0 +1,228 @@
+//! What can go wrong with a call.
+
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+/// Why something asked of a gateway did not come about.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// The URL is none.
+    #[error("{url:?} is not the URL of a gateway: {reason}")]
+    Url {
+        /// What was given.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Nobody answers there.
+    #[error("cannot connect to {url}: {reason}")]
+    Connect {
+        /// Where.
+        url: String,
+        /// What happened, down to its cause.
+        reason: String,
+    },
+    /// The gateway refuses: asking again would not help.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// The gateway could not be reached, or could not do it, for so long that no
+    /// other attempt was made.
+    #[error("gave up after {attempts} attempts: {last}")]
+    GaveUp {
+        /// How many attempts there were.
+        attempts: u32,
+        /// How the last one ended.
+        last: Refusal,
+    },
+    /// The emitter was closed before.
+    #[error("the emitter is closed")]
+    Closed,
+}
+
+impl Error {
+    /// How the gateway answered, if it did.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Error::Refused(refusal) | Error::GaveUp { last: refusal, .. } => Some(refusal),
+            Error::Url { .. } | Error::Connect { .. } | Error::Closed => None,
+        }
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Error::Refused(refusal)
+    }
+}
+
+/// How a gateway answered that did not do as asked; or how the way to it failed.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// The gRPC code.
+    pub code: Code,
+    /// What the gateway says, in a sentence.
+    pub message: String,
+    /// A name from `auditgate.v1.ErrorReason` without its prefix, such as
+    /// `ID_CONFLICT`. Absent where the answer is not the gateway's.
+    pub reason: Option<String>,
+    /// The fields of the request that are to blame.
+    pub violations: Vec<Violation>,
+    /// After how long the gateway asks to try again.
+    pub retry_after: Option<Duration>,
+    /// The same request may succeed later.
+    pub transient: bool,
+}
+
+/// A field of a request that is to blame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Its path, such as `filter.types[2]`.
+    pub field: String,
+    /// What is wrong with it.
+    pub description: String,
+}
+
+impl Violation {
+    /// Position in its batch of the event to blame: 17 of `events[17].time`.
+    pub fn event_position(&self) -> Option<usize> {
+        self.field.strip_prefix("events[")?.split_once(']')?.0.parse().ok()
+    }
+}
+
+impl Refusal {
+    /// The answer is not as the protocol has it.
+    pub(super) fn protocol(message: &str) -> Self {
+        Self::unanswered(Code::Internal, message.to_owned(), false)
+    }
+
+    /// There was no answer in time.
+    pub(super) fn late(time: Duration) -> Self {
+        let message = format!("no answer within {} s", time.as_secs());
+        Self::unanswered(Code::DeadlineExceeded, message, true)
+    }
+
+    /// The stream ended without a word.
+    pub(super) fn ended() -> Self {
+        Self::unanswered(Code::Unavailable, "the gateway ended the stream".to_owned(), true)
+    }
+
+    fn unanswered(code: Code, message: String, transient: bool) -> Self {
+        Self { code, message, reason: None, violations: Vec::new(), retry_after: None, transient }
+    }
+}
+
+impl From<Status> for Refusal {
+    fn from(status: Status) -> Self {
+        // A status with a source was made on this side, of a failed connection.
+        if let Some(source) = std::error::Error::source(&status) {
+            let code = match status.code() {
+                Code::DeadlineExceeded => Code::DeadlineExceeded,
+                _ => Code::Unavailable,
+            };
+            return Self::unanswered(code, causes(source), true);
+        }
+        let retry_after = status.get_details_retry_info().and_then(|info| info.retry_delay);
+        let bad_request = status.get_details_bad_request();
+        let violations = bad_request.into_iter().flat_map(|found| found.field_violations);
+        let violations = violations.map(|violation| Violation {
+            field: violation.field,
+            description: violation.description,
+        });
+        Self {
+            code: status.code(),
+            message: match status.message() {
+                "" => status.code().description().to_owned(),
+                message => message.to_owned(),
+            },
+            reason: status.get_details_error_info().map(|info| info.reason),
+            violations: violations.collect(),
+            transient: retry_after.is_some()
+                || matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded),
+            retry_after,
+        }
+    }
+}
+
+/// What is at the bottom of an error.
+pub(super) fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut root = error;
+    while let Some(cause) = root.source() {
+        root = cause;
+    }
+    root.to_string()
+}
+
+/// An error and what caused it, in one line.
+pub(super) fn causes(error: &dyn std::error::Error) -> String {
+    let mut said = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let sentence = cause.to_string();
+        // Many an error repeats its cause.
+        if !said.contains(&sentence) {
+            said.push_str(": ");
+            said.push_str(&sentence);
+        }
+        next = cause.source();
+    }
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_carries_what_the_gateway_says() {
+        let mut details = ErrorDetails::new();
+        details.set_error_info("FILTER_INVALID", "auditgate", []);
+        details.add_bad_request_violation("filter.types[0]", "no such type");
+        let status = Status::with_error_details(Code::InvalidArgument, "bad filter", details);
+        let refusal = Refusal::from(status);
+        assert_eq!(refusal.to_string(), "bad filter");
+        assert_eq!(refusal.reason.as_deref(), Some("FILTER_INVALID"));
+        let violation =
+            Violation { field: "filter.types[0]".into(), description: "no such type".into() };
+        assert_eq!(refusal.violations, [violation]);
+        assert!(!refusal.transient);
+    }
+
+    #[test]
+    fn the_position_of_an_event_is_read_off_the_field() {
+        let position = |field: &str| {
+            Violation { field: field.to_owned(), description: String::new() }.event_position()
+        };
+        assert_eq!(position("events[17].time"), Some(17));
+        assert_eq!(position("events[0]"), Some(0));
+        for other in ["events", "events[]", "events[x].id", "event.time", "filter.events[1]"] {
+            assert_eq!(position(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn what_the_gateway_asks_to_repeat_is_transient() {
+        assert!(Refusal::from(Status::unavailable("restarting")).transient);
+        assert!(Refusal::from(Status::deadline_exceeded("slow")).transient);
+        let exhausted = Status::resource_exhausted("too large");
+        assert!(!Refusal::from(exhausted).transient);
+        let details = ErrorDetails::with_retry_info(Some(Duration::from_secs(3)));
+        let later = Status::with_error_details(Code::ResourceExhausted, "slow down", details);
+        let refusal = Refusal::from(later);
+        assert!(refusal.transient);
+        assert_eq!(refusal.retry_after, Some(Duration::from_secs(3)));
+    }
+
+    #[test]
+    fn a_broken_connection_is_transient_and_told_down_to_its_cause() {
+        let broken = std::io::Error::new(std::io::ErrorKind::ConnectionReset, "reset by peer");
+        let refusal = Refusal::from(Status::from_error(Box::new(broken)));
+        assert_eq!(refusal.code, Code::Unavailable);
+        assert_eq!(refusal.message, "reset by peer");
+        assert!(refusal.transient);
+    }
+}

@@ -1,0 +1,225 @@
+//! Emitting: batches, order, retries under the same id, and refusals.
+#![cfg(feature = "server")]
+
+mod client_support;
+
+use std::time::Duration;
+
+use auditgate::client::{Client, Error, Options};
+use auditgate::proto::pb;
+use client_support::{Way, free_port, login, soon, start, start_at, url};
+
+/// An emitter that sends only what it must: when a batch is full or flushed.
+fn patient() -> Options {
+    Options { linger: Duration::from_secs(3_600), ..Options::default() }
+}
+
+async fn all_records(client: &Client) -> Vec<pb::Record> {
+    let request = pb::SearchRequest { order: pb::Order::OldestFirst.into(), ..Default::default() };
+    let mut results = client.search(request);
+    let mut records = Vec::new();
+    while let Some(record) = results.next().await.expect("a search") {
+        records.push(record);
+    }
+    records
+}
+
+fn users(records: &[pb::Record]) -> Vec<&str> {
+    records
+        .iter()
+        .filter_map(|record| record.event.as_ref()?.user.as_ref())
+        .map(pb::User::name)
+        .collect()
+}
+
+#[tokio::test]
+async fn an_event_gets_an_id_and_a_time() {
+    let gateway = start().await;
+    let client = Client::connect(&url(gateway.address())).await.expect("it listens");
+    let receipt = client.emit(login("alice")).await.expect("it is accepted");
+    assert_eq!(receipt.sequence, 1);
+    let records = all_records(&client).await;
+    let event = records[0].event.as_ref().expect("a record has an event");
+    assert_eq!(event.id(), receipt.id);
+    assert_eq!(event.id().parse::<uuid::Uuid>().expect("a UUID").get_version_num(), 7);
+    assert!(event.time.is_some());
+    assert_eq!(records[0].client_bytes, None, "the gateway had nothing to append");
+
+    let own = pb::Event { id: Some("mine".into()), ..login("bob") };
+    assert_eq!(client.emit(own).await.expect("it is accepted").id, "mine");
+}
+
+#[tokio::test]
+async fn events_are_stored_in_order_in_full_batches() {
+    let gateway = start().await;
+    let client = Client::connect(&url(gateway.address())).await.expect("it listens");
+    let emitter = client.emitter(Options { batch_events: 10, ..patient() });
+    let mut pending = Vec::new();
+    for number in 0..25 {
+        pending.push(emitter.send(login(&number.to_string())).await.expect("it is open"));
+    }
+    let last = pending.split_off(20);
+    for (number, receipt) in pending.into_iter().enumerate() {
+        let receipt = soon(receipt).await.expect("it is accepted");
+        assert_eq!(receipt.sequence, number as u64 + 1);
+    }
+    // The third batch is not full.
+    assert_eq!(all_records(&client).await.len(), 20);
+    soon(emitter.flush()).await;
+    assert_eq!(all_records(&client).await.len(), 25);
+    soon(emitter.close()).await;
+    for receipt in last {
+        assert!(receipt.await.expect("it was settled").sequence > 20);
+    }
+    let expected: Vec<String> = (0..25).map(|number| number.to_string()).collect();
+    assert_eq!(users(&all_records(&client).await), expected);
+}
+
+#[tokio::test]
+async fn a_batch_is_bounded_by_bytes_and_sent_after_a_while() {
+    let gateway = start().await;
+    let client = Client::connect(&url(gateway.address())).await.expect("it listens");
+    let emitter = client.emitter(Options { batch_bytes: 3_000, ..patient() });
+    let first = emitter.send(login(&"a".repeat(2_000))).await.expect("it is open");
+    let _second = emitter.send(login(&"b".repeat(2_000))).await.expect("it is open");
+    assert_eq!(soon(first).await.expect("it is accepted").sequence, 1);
+    assert_eq!(all_records(&client).await.len(), 1);
+
+    let emitter = client.emitter(Options::default());
+    let pending = emitter.send(login("carol")).await.expect("it is open");
+    assert!(soon(pending).await.is_ok(), "without a flush");
+}
+
+#[tokio::test]
+async fn the_queue_is_bounded() {
+    let gateway = start().await;
+    let client = Client::connect(&url(gateway.address())).await.expect("it listens");
+    let emitter = client.emitter(Options { queue_bytes: 8_000, ..patient() });
+    let first = emitter.send(login(&"a".repeat(5_000))).await.expect("it is open");
+    let second = emitter.send(login(&"b".repeat(5_000)));
+    let mut second = Box::pin(second);
+    tokio::select! {
+        biased;
+        _ = &mut second => panic!("there is no room"),
+        () = tokio::task::yield_now() => {}
+    }
+    soon(emitter.flush()).await;
+    assert!(first.await.is_ok());
+    soon(second).await.expect("now there is room");
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_away_is_waited_for() {
+    let address = free_port().await;
+    let client = Client::connect_lazy(&url(address)).expect("it is a URL");
+    let emitter = client.emitter(Options::default());
+    let pending = emitter.send(login("alice")).await.expect("it is open");
+    let flushed = tokio::spawn(async move { emitter.flush().await });
+    let away = Client::connect(&url(address)).await;
+    assert!(matches!(away, Err(Error::Connect { .. })), "{away:?}");
+    let _gateway = start_at(address).await;
+    let receipt = soon(pending).await.expect("it is accepted");
+    assert_eq!((receipt.sequence, receipt.duplicate), (1, false));
+    soon(flushed).await.expect("it ends");
+}
+
+#[tokio::test]
+async fn a_lost_answer_does_not_store_twice() {
+    let gateway = start().await;
+    let mut way = Way::without_answers(gateway.address()).await;
+    let client = Client::connect_lazy(&url(way.address)).expect("it is a URL");
+    let emitter = client.emitter(Options { batch_events: 2, ..patient() });
+    let first = emitter.send(login("alice")).await.expect("it is open");
+    let second = emitter.send(login("bob")).await.expect("it is open");
+
+    let direct = Client::connect(&url(gateway.address())).await.expect("it listens");
+    let stored = async {
+        while direct.get_status().await.expect("a status").record_count < 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(stored).await;
+    way.mend().await;
+    for (pending, sequence) in [(first, 1), (second, 2)] {
+        let receipt = soon(pending).await.expect("it is accepted");
+        assert_eq!((receipt.sequence, receipt.duplicate), (sequence, true));
+    }
+    assert_eq!(users(&all_records(&direct).await), ["alice", "bob"]);
+}
+
+#[tokio::test]
+async fn a_bad_event_does_not_harm_its_batch() {
+    let gateway = start().await;
+    let client = Client::connect(&url(gateway.address())).await.expect("it listens");
+    let emitter = client.emitter(patient());
+    let mut pending = Vec::new();
+    for number in 0..40 {
+        let mut event = login(&number.to_string());
+        if number % 2 == 1 {
+            event.payload = None;
+        }
+        if number == 4 {
+            event.id = Some("x".repeat(500));
+        }
+        pending.push(emitter.send(event).await.expect("it is open"));
+    }
+    soon(emitter.close()).await;
+    let mut stored = Vec::new();
+    for (number, pending) in pending.into_iter().enumerate() {
+        match pending.await {
+            Ok(receipt) => stored.push((number, receipt.sequence)),
+            Err(Error::Refused(refusal)) => {
+                let expected = if number == 4 {
+                    ("ID_TOO_LONG", "event.id")
+                } else {
+                    ("PAYLOAD_MISSING", "event.payload")
+                };
+                let field = refusal.violations.first().expect("a field is to blame");
+                let reason = refusal.reason.as_deref().expect("the gateway says why");
+                assert_eq!((reason, field.field.as_str()), expected);
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+    let good = (0..40).filter(|number| number % 2 == 0 && *number != 4);
+    assert_eq!(stored, good.zip(1..).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_batch_that_is_too_large_is_halved() {
+    let gateway = start().await;
+    let client = Client::connect(&url(gateway.address())).await.expect("it listens");
+    let options = Options { batch_bytes: 8 * 1024 * 1024, ..patient() };
+    let emitter = client.emitter(options);
+    let mut pending = Vec::new();
+    for _ in 0..7 {
+        pending.push(emitter.send(login(&"x".repeat(900_000))).await.expect("it is open"));
+    }
+    soon(emitter.close()).await;
+    for (pending, sequence) in pending.into_iter().zip(1..) {
+        assert_eq!(pending.await.expect("it is accepted").sequence, sequence);
+    }
+}
+
+#[tokio::test]
+async fn events_may_be_checked_only() {
+    let gateway = start().await;
+    let client = Client::connect(&url(gateway.address())).await.expect("it listens");
+    let emitter = client.emitter(Options { validate_only: true, ..Options::default() });
+    let good = emitter.send(login("alice")).await.expect("it is open");
+    let bad = emitter.send(pb::Event::default()).await.expect("it is open");
+    assert_eq!(soon(good).await.expect("it would be accepted").sequence, 0);
+    assert!(matches!(soon(bad).await, Err(Error::Refused(_))));
+    assert!(all_records(&client).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_url_must_be_one() {
+    let wrong = Client::connect("http://a b").await.expect_err("it is none");
+    assert!(
+        wrong.to_string().starts_with("\"http://a b\" is not the URL of a gateway: "),
+        "{wrong}"
+    );
+    let gateway = start().await;
+    assert!(Client::connect(&gateway.address().to_string()).await.is_ok(), "without a scheme");
+}
