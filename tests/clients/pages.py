@@ -15,6 +15,8 @@ A comment right above a block changes that:
 - `<!-- run: fails -->`: the command must fail.
 - `<!-- run: stays -->`: the command runs on while the rest of the page is run;
   what the page shows is how its output begins.
+- `<!-- run: on a terminal -->`, `<!-- run: stays on a terminal -->`: the command is
+  run on a terminal of 100 columns, without colours.
 - `<!-- run: save NAME -->`: the block is a file, of any language.
 - `<!-- run: not, REASON -->`: the block is not run. Tests count these.
 
@@ -45,7 +47,13 @@ OUTPUT_SECONDS_MAX = 20
 FENCE = "```"
 SHELL = "sh"
 OUTPUTS = ("text", "json")
-DIRECTIVE = re.compile(r"<!-- run: (?:(fails|stays)|(save) (\S+)|(not), (.+)) -->")
+DIRECTIVE = re.compile(
+    r"<!-- run: (?:(fails|on a terminal)|(stays)( on a terminal)?|(save) (\S+)|(not), (.+)) -->"
+)
+ON_TERMINAL = "on a terminal"
+TERMINAL_COLUMNS = 100
+# Runs the command that follows on a terminal, and prints what that shows.
+TERMINAL = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
 ELISION = "…"
 
 # Where pages say that the gateway listens, and how they start the program.
@@ -56,7 +64,7 @@ SERVE = re.compile(rf"{PROGRAM} serve(.*)\n")
 
 # What differs from run to run, and what stands for it in a comparison.
 VARYING = [
-    (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z"), "TIME"),
+    (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?Z?"), "TIME"),
     (re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "UUID"),
     (re.compile(r"(?:localhost|127\.0\.0\.1):\d+"), "ADDRESS"),
     (re.compile(r'("cursor"|"nextPageToken"): "[^"]*"'), r"\1: TOKEN"),
@@ -110,7 +118,7 @@ def asked(place: str, above: str) -> tuple[str, str]:
     if match is None:
         raise PageError(f"{place}: the comment above is not one that pages have: {above}")
     words = [word for word in match.groups() if word]
-    return words[0], "".join(words[1:])
+    return words[0], "".join(words[1:]).strip()
 
 
 def normalized(text: str) -> list[str]:
@@ -145,7 +153,10 @@ class Staying:
             self._wait(lambda output: "\n" in output)
 
     def compare(self) -> None:
-        """Waits until the output begins as the page shows."""
+        """Waits until the output begins as the page shows; the command must not have
+        ended."""
+        if self.process.poll() is not None:
+            raise PageError(f"{self._block.place}: it did not stay\n{self._output.read_text()}")
         self._wait(lambda output: shows(self._expected, output, beginning=True))
 
     def _wait(self, is_there) -> None:
@@ -241,7 +252,7 @@ class Run:
         output = self._tools / f"output-{len(self._staying)}"
         with output.open("wb") as stdout:
             process = subprocess.Popen(
-                self._shell(command),
+                self._shell(block, command),
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=subprocess.STDOUT,
@@ -255,7 +266,7 @@ class Run:
 
     def _finish(self, block: Block, command: str, expected: str) -> None:
         done = subprocess.run(
-            self._shell(command),
+            self._shell(block, command),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -269,8 +280,13 @@ class Run:
         if expected and not shows(expected, done.stdout):
             raise difference(block, expected, done.stdout)
 
-    def _shell(self, command: str) -> list[str]:
-        return ["bash", "-eu", "-o", "pipefail", "-c", self._addressed(command)]
+    def _shell(self, block: Block, command: str) -> list[str]:
+        shell = ["bash", "-eu", "-o", "pipefail", "-c"]
+        script = self._addressed(command)
+        if ON_TERMINAL not in (block.directive, block.argument):
+            return [*shell, script]
+        size = f"stty columns {TERMINAL_COLUMNS}\n"
+        return [sys.executable, "-c", TERMINAL, *shell, size + script]
 
     def _addressed(self, text: str) -> str:
         """`text`, with the page's gateway for the one that it names."""
@@ -279,6 +295,8 @@ class Run:
     def _environment(self) -> dict[str, str]:
         return environment() | {
             "AUDITGATE_SERVER": f"http://{self.gateway.address}",
+            "NO_COLOR": "1",
+            "no_proxy": "localhost,127.0.0.1",
             "PATH": f"{self._tools}:{os.environ['PATH']}",
             "TZ": "UTC",
         }

@@ -135,6 +135,21 @@ class Runs(unittest.TestCase):
                 with self.assertRaisesRegex(PageError, "exit status"):
                     run.page("page", page)
 
+    def test_a_command_that_stays_must_stay_and_print_what_the_page_shows(self) -> None:
+        page = "<!-- run: stays -->\n```sh\n{}\n```\n\n```text\na\n```\n\n```sh\ntouch go\n```\n"
+        late = "echo a; until test -f go; do sleep 0.01; done; echo b"
+        with Run() as run:
+            run.page("page", page.format(f"{late}; sleep 60").replace("a\n```", "a\nb\n```"))
+        with Run() as run, self.assertRaisesRegex(PageError, "page:2: it did not stay"):
+            run.page("page", page.format("echo a"))
+
+    def test_a_terminal_is_one(self) -> None:
+        page = "{}\n```sh\ntest -t 1 && stty size | cut -d ' ' -f 2\n```\n\n```text\n100\n```\n"
+        with Run() as run:
+            run.page("page", page.format("<!-- run: on a terminal -->"))
+            with self.assertRaisesRegex(PageError, "exit status 1"):
+                run.page("page", page.format(""))
+
     def test_no_block_is_left_out_by_accident(self) -> None:
         for page in [
             "```text\nof no command\n```\n",
