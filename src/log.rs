@@ -155,7 +155,7 @@ pub enum Error {
     #[error(transparent)]
     Conflict(#[from] Conflict),
     /// The log keeps fewer records than were handed in at once.
-    #[error("batch is {records} events, this log keeps no more than {limit} of a batch")]
+    #[error("{records} events are more than this log takes at once, limit {limit}")]
     TooManyRecords {
         /// How many were handed in.
         records: usize,
@@ -163,7 +163,7 @@ pub enum Error {
         limit: usize,
     },
     /// The log keeps fewer bytes than were handed in at once.
-    #[error("batch is {bytes} bytes with its index, this log takes no more than {limit} at once")]
+    #[error("{bytes} bytes, index included, are more than this log takes at once, limit {limit}")]
     TooManyBytes {
         /// What the records would take.
         bytes: usize,

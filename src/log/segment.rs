@@ -51,7 +51,7 @@ impl Segment {
     ///
     /// # Panics
     /// If `bytes` does not fit 32 bits, or `records` is more than
-    /// [`SEGMENT_RECORDS_MAX`].
+    /// 65,535.
     pub fn create(base: Sequence, bytes: usize, records: usize) -> Writer {
         assert!(u32::try_from(bytes).is_ok(), "offsets in a segment are 32 bits wide");
         assert!(records <= SEGMENT_RECORDS_MAX, "positions in a segment are 16 bits wide");

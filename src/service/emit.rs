@@ -74,6 +74,10 @@ impl Service {
         validate_only: bool,
         batch: bool,
     ) -> Result<(Vec<pb::Receipt>, String), Error> {
+        // Streams that have ended would not tell of it.
+        if self.hub.stopping().is_cancelled() {
+            return Err(Error::StoppingCall);
+        }
         let ids: Vec<String> = drafts.iter().map(|draft| draft.event().id().to_owned()).collect();
         let placed = self.hub.append(drafts, !validate_only).await;
         let placed = placed.map_err(|error| Error::Append { error, batch })?;

@@ -70,6 +70,9 @@ pub enum Error {
         /// Number of the first event without an answer.
         answered: u64,
     },
+    /// The gateway stops, and takes no more events.
+    #[error("the gateway is stopping: emit again, with the same id, once it is back")]
+    StoppingCall,
     /// The gateway stops while it takes events.
     #[error("the gateway is stopping: send again from event {answered}")]
     StoppingEmit {

@@ -168,7 +168,7 @@ fn shape(error: &Error) -> Shape {
             ..Shape::new(Code::ResourceExhausted, ErrorReason::AnswersNotRead)
         },
         Error::Broken(status) => Shape::new(status.code(), ErrorReason::RequestMalformed),
-        Error::Stopping { .. } | Error::StoppingEmit { .. } => {
+        Error::Stopping { .. } | Error::StoppingCall | Error::StoppingEmit { .. } => {
             Shape { retry: true, ..Shape::new(Code::Unavailable, ErrorReason::ShuttingDown) }
         }
     }

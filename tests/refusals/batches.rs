@@ -39,7 +39,7 @@ async fn a_batch_that_the_ring_cannot_hold_is_refused() {
     let mut scene = Scene::open_with(Bounds { bytes: 1024 * 1024, records: 64 }).await;
     let records = (0..61).map(|number| login(&format!("e-{number}"), "alice").encode_to_vec());
     let bytes = (0..4).map(|number| large(&format!("e-{number}"), 150_000).encode_to_vec());
-    let says = ["batch is 61 events", "no more than 60"];
+    let says = ["61 events are more than", "limit 60"];
     scene
         .refuses([
             Row::invalid("61", "EmitBatch", batch(records), "BATCH_TOO_LARGE", "events", &says),
