@@ -51,7 +51,7 @@ DIRECTIVE = re.compile(
     r"<!-- run: (?:(fails|on a terminal)|(stays)( on a terminal)?|(save) (\S+)|(not), (.+)) -->"
 )
 ON_TERMINAL = "on a terminal"
-TERMINAL_COLUMNS = 100
+TERMINAL_ROWS, TERMINAL_COLUMNS = 40, 100
 # Runs the command that follows on a terminal, and prints what that shows.
 TERMINAL = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
 ELISION = "…"
@@ -64,7 +64,7 @@ SERVE = re.compile(rf"{PROGRAM} serve(.*)\n")
 
 # What differs from run to run, and what stands for it in a comparison.
 VARYING = [
-    (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?Z?"), "TIME"),
+    (re.compile(r"(?:\d{4}-)?\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?Z?"), "TIME"),
     (re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "UUID"),
     (re.compile(r"(?:localhost|127\.0\.0\.1):\d+"), "ADDRESS"),
     (re.compile(r'("cursor"|"nextPageToken"): "[^"]*"'), r"\1: TOKEN"),
@@ -285,7 +285,7 @@ class Run:
         script = self._addressed(command)
         if ON_TERMINAL not in (block.directive, block.argument):
             return [*shell, script]
-        size = f"stty columns {TERMINAL_COLUMNS}\n"
+        size = f"stty rows {TERMINAL_ROWS} columns {TERMINAL_COLUMNS}\n"
         return [sys.executable, "-c", TERMINAL, *shell, size + script]
 
     def _addressed(self, text: str) -> str:
