@@ -1,0 +1,311 @@
+"""Pages whose commands are run, and whose outputs must be what comes out.
+
+A page is run in order, in a folder and against a gateway of its own:
+
+- A block of `sh` is a command. It must succeed, and print what the block of
+  `text` or `json` shows that follows it, if one does.
+- There, a line `…` stands for any lines and `…` within a line for any text; what
+  differs from run to run (times, ids, addresses, cursors, versions) is not
+  compared.
+- `auditgate serve` as a block of its own is the page's gateway. Until it stands
+  there, the page has one with default flags.
+
+A comment right above a block changes that:
+
+- `<!-- run: fails -->`: the command must fail.
+- `<!-- run: stays -->`: the command runs on while the rest of the page is run;
+  what the page shows is how its output begins.
+- `<!-- run: on a terminal -->`, `<!-- run: stays on a terminal -->`: the command is
+  run on a terminal of 100 columns, without colours.
+- `<!-- run: save NAME -->`: the block is a file, of any language.
+- `<!-- run: not, REASON -->`: the block is not run. Tests count these.
+
+Any other block is an error, so that none is left out by accident.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway import BINARY, POLL_SECONDS, ROOT, TARGET, Gateway, environment
+
+# How long a command may take, and how long one that runs on may take to print
+# what the page shows, in seconds.
+COMMAND_SECONDS_MAX = 60
+OUTPUT_SECONDS_MAX = 20
+
+FENCE = "```"
+SHELL = "sh"
+OUTPUTS = ("text", "json")
+DIRECTIVE = re.compile(
+    r"<!-- run: (?:(fails|on a terminal)|(stays)( on a terminal)?|(save) (\S+)|(not), (.+)) -->"
+)
+ON_TERMINAL = "on a terminal"
+TERMINAL_ROWS, TERMINAL_COLUMNS = 40, 100
+# Runs the command that follows on a terminal, and prints what that shows.
+TERMINAL = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
+ELISION = "…"
+
+# Where pages say that the gateway listens, and how they start the program.
+ADDRESS = re.compile(r"(?:localhost|127\.0\.0\.1):50051")
+CARGO = "cargo run --release --"
+PROGRAM = "auditgate"
+SERVE = re.compile(rf"{PROGRAM} serve(.*)\n")
+
+# What differs from run to run, and what stands for it in a comparison.
+VARYING = [
+    (re.compile(r"(?:\d{4}-)?\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?Z?"), "TIME"),
+    (re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "UUID"),
+    (re.compile(r"(?:localhost|127\.0\.0\.1):\d+"), "ADDRESS"),
+    (re.compile(r'("cursor"|"nextPageToken"): "[^"]*"'), r"\1: TOKEN"),
+    (re.compile(r'(auditgate |"version": ")\d+\.\d+\.\d+'), r"\1VERSION"),
+]
+
+
+class PageError(AssertionError):
+    """A page and the program disagree, or the page cannot be run."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block, and what the comment above it asks for."""
+
+    place: str
+    language: str
+    text: str
+    directive: str = ""
+    argument: str = ""
+
+
+def blocks(name: str, page: str) -> list[Block]:
+    """The fenced blocks of a page."""
+    found: list[Block] = []
+    above = ""
+    lines: Iterator[tuple[int, str]] = enumerate(page.splitlines(), start=1)
+    for number, line in lines:
+        if line.startswith(FENCE):
+            place = f"{name}:{number}"
+            found.append(Block(place, line[len(FENCE) :], inside(place, lines), *asked(place, above)))
+        above = line
+    return found
+
+
+def inside(place: str, lines: Iterable[tuple[int, str]]) -> str:
+    """Reads the lines up to the end of a block."""
+    text = ""
+    for _, line in lines:
+        if line == FENCE:
+            return text
+        text += line + "\n"
+    raise PageError(f"{place}: the block does not end")
+
+
+def asked(place: str, above: str) -> tuple[str, str]:
+    """The directive in the line above a block, and its argument."""
+    if not above.startswith("<!--"):
+        return "", ""
+    match = DIRECTIVE.fullmatch(above)
+    if match is None:
+        raise PageError(f"{place}: the comment above is not one that pages have: {above}")
+    words = [word for word in match.groups() if word]
+    return words[0], "".join(words[1:]).strip()
+
+
+def normalized(text: str) -> list[str]:
+    """The lines of `text`, without what differs from run to run."""
+    for pattern, name in VARYING:
+        text = pattern.sub(name, text)
+    return [line.rstrip() for line in text.strip().splitlines()]
+
+
+def shows(expected: str, actual: str, *, beginning: bool = False) -> bool:
+    """Whether a page that shows `expected` tells what `actual` is, or how it
+    begins."""
+    pattern = "".join(
+        r"(?:.*\n)*?" if line.strip() == ELISION else re.escape(line).replace(ELISION, ".*") + r"\n"
+        for line in normalized(expected)
+    )
+    match = re.match if beginning else re.fullmatch
+    return match(pattern, "".join(line + "\n" for line in normalized(actual))) is not None
+
+
+class Staying:
+    """A command that runs on while the rest of its page is run."""
+
+    def __init__(self, block: Block, expected: str, process: subprocess.Popen[bytes], output: Path):
+        self._block, self._expected, self._output = block, expected, output
+        self.process = process
+
+    def wait_for_output(self) -> None:
+        """Waits for the first line, if the page shows one: what the page does from
+        then on is seen by the command."""
+        if self._expected:
+            self._wait(lambda output: "\n" in output)
+
+    def compare(self) -> None:
+        """Waits until the output begins as the page shows; the command must not have
+        ended."""
+        if self.process.poll() is not None:
+            raise PageError(f"{self._block.place}: it did not stay\n{self._output.read_text()}")
+        self._wait(lambda output: shows(self._expected, output, beginning=True))
+
+    def _wait(self, is_there) -> None:
+        deadline = time.monotonic() + OUTPUT_SECONDS_MAX
+        while not is_there(output := self._output.read_text()):
+            if time.monotonic() > deadline:
+                raise difference(self._block, self._expected, output)
+            time.sleep(POLL_SECONDS)
+
+    def kill(self) -> None:
+        """Ends the command and all that it started."""
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.process.wait()
+
+
+class Run:
+    """One run of a page: its folder, its gateway, its commands."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="auditgate-page-")))
+        self._tools = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="auditgate-tools-")))
+        self._gateway: Gateway | None = None
+        self._staying: list[Staying] = []
+        self._link_tools()
+
+    def _link_tools(self) -> None:
+        """What the pages call by name, and the files that they expect at hand."""
+        venv = TARGET / "venv" / "bin"
+        (self._tools / PROGRAM).symlink_to(BINARY)
+        (self._tools / "grpcurl").symlink_to(venv / "grpcurl")
+        (self._tools / "python3").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+        (self._tools / "python3").chmod(0o755)
+        (self.folder / "proto").symlink_to(ROOT / "proto")
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for staying in self._staying:
+            staying.kill()
+        if self._gateway is not None:
+            self._gateway.kill()
+        self._stack.close()
+
+    @property
+    def gateway(self) -> Gateway:
+        """The gateway of the page."""
+        if self._gateway is None:
+            self._gateway = Gateway()
+        return self._gateway
+
+    def page(self, name: str, page: str) -> list[Block]:
+        """Runs a page: the blocks that were not run because it asks for that."""
+        skipped: list[Block] = []
+        rest = blocks(name, page)
+        while rest:
+            block = rest.pop(0)
+            is_command = block.language == SHELL and block.directive not in ("save", "not")
+            shown = rest.pop(0) if is_command and rest and is_output(rest[0]) else None
+            if block.directive == "not":
+                skipped.append(block)
+            elif block.directive == "save":
+                (self.folder / block.argument).write_text(self._addressed(block.text))
+            elif is_command:
+                self._command(block, shown.text if shown else "")
+            else:
+                raise PageError(f"{block.place}: this is neither a command nor what one prints")
+        for staying in self._staying:
+            staying.compare()
+        return skipped
+
+    def _command(self, block: Block, expected: str) -> None:
+        command = block.text.replace(CARGO, PROGRAM)
+        if serve := SERVE.fullmatch(command):
+            self._serve(block, serve[1].split(), expected)
+        elif block.directive == "stays":
+            self._stay(block, command, expected)
+        else:
+            self._finish(block, command, expected)
+
+    def _serve(self, block: Block, flags: list[str], expected: str) -> None:
+        if self._gateway is not None:
+            self._gateway.kill()
+        self._gateway = Gateway(*flags)
+        if expected and not shows(expected, self._gateway.log()):
+            raise difference(block, expected, self._gateway.log())
+
+    def _stay(self, block: Block, command: str, expected: str) -> None:
+        output = self._tools / f"output-{len(self._staying)}"
+        with output.open("wb") as stdout:
+            process = subprocess.Popen(
+                self._shell(block, command),
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=subprocess.STDOUT,
+                cwd=self.folder,
+                env=self._environment(),
+                start_new_session=True,
+            )
+        staying = Staying(block, expected, process, output)
+        self._staying.append(staying)
+        staying.wait_for_output()
+
+    def _finish(self, block: Block, command: str, expected: str) -> None:
+        done = subprocess.run(
+            self._shell(block, command),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=COMMAND_SECONDS_MAX,
+            cwd=self.folder,
+            env=self._environment(),
+        )
+        if (done.returncode != 0) != (block.directive == "fails"):
+            raise PageError(f"{block.place}: exit status {done.returncode}\n{done.stdout}")
+        if expected and not shows(expected, done.stdout):
+            raise difference(block, expected, done.stdout)
+
+    def _shell(self, block: Block, command: str) -> list[str]:
+        shell = ["bash", "-eu", "-o", "pipefail", "-c"]
+        script = self._addressed(command)
+        if ON_TERMINAL not in (block.directive, block.argument):
+            return [*shell, script]
+        size = f"stty rows {TERMINAL_ROWS} columns {TERMINAL_COLUMNS}\n"
+        return [sys.executable, "-c", TERMINAL, *shell, size + script]
+
+    def _addressed(self, text: str) -> str:
+        """`text`, with the page's gateway for the one that it names."""
+        return ADDRESS.sub(self.gateway.address, text)
+
+    def _environment(self) -> dict[str, str]:
+        return environment() | {
+            "AUDITGATE_SERVER": f"http://{self.gateway.address}",
+            "NO_COLOR": "1",
+            "no_proxy": "localhost,127.0.0.1",
+            "PATH": f"{self._tools}:{os.environ['PATH']}",
+            "TZ": "UTC",
+        }
+
+
+def is_output(block: Block) -> bool:
+    """Whether a block shows what the command before it prints."""
+    return block.language in OUTPUTS and not block.directive
+
+
+def difference(block: Block, expected: str, actual: str) -> PageError:
+    return PageError(f"{block.place}: the page shows\n{expected}\nand the command prints\n{actual}")
