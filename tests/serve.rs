@@ -96,7 +96,7 @@ fn refused(args: &[&str]) -> String {
 fn it_says_where_it_listens_what_it_keeps_and_how_to_try_it() {
     let mut gateway = Gateway::start(&["--ring-records", "5000", "--ring-bytes", "8MiB"], &[]);
     let mut lines = Vec::new();
-    while !lines.last().is_some_and(|line: &String| line.contains("Subscribe")) {
+    while !lines.last().is_some_and(|line: &String| line.contains("grpcurl")) {
         let mut line = String::new();
         assert_ne!(gateway.said.read_line(&mut line).expect("text"), 0, "{lines:?}");
         lines.push(line);
@@ -104,7 +104,7 @@ fn it_says_where_it_listens_what_it_keeps_and_how_to_try_it() {
     let said = lines.concat();
     assert!(said.contains(&format!("listens on {}", gateway.address)), "{said}");
     assert!(said.contains("newest 5000 records within 8 MiB"), "{said}");
-    assert!(said.contains("grpcurl -plaintext"), "{said}");
+    assert!(said.contains("auditgate tail"), "{said}");
 }
 
 #[tokio::test]

@@ -73,6 +73,9 @@ async fn serve(args: Args) -> io::Result<Done> {
     Ok(Done::All)
 }
 
+/// The port at which commands look for a gateway.
+const DEFAULT_PORT: u16 = 50051;
+
 /// SIGTERM and SIGINT.
 struct Signals {
     terminate: Signal,
@@ -100,14 +103,18 @@ fn greet(address: SocketAddr, ring: Bounds) {
         "auditgate {version} listens on {address}, without TLS or authentication
 keeps in memory the newest {records} records within {mib} MiB; they are gone when it stops
 
-try it in another terminal:
-  grpcurl -plaintext {address} list
-  auditgate example user.login | grpcurl -plaintext -d @ {address} {service}/Emit
-  grpcurl -plaintext -d '{{\"position\": \"POSITION_EARLIEST\"}}' {address} {service}/Subscribe",
+try it in other terminals:
+  auditgate tail{server}
+  auditgate emit user.login --user alice{server}
+  grpcurl -plaintext {address} list",
         version = env!("CARGO_PKG_VERSION"),
         records = ring.records,
         mib = ring.bytes / (1024 * 1024),
-        service = crate::service::NAME,
+        server = if address.port() == DEFAULT_PORT {
+            String::new()
+        } else {
+            format!(" --server http://{address}")
+        },
     ));
 }
 
