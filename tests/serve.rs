@@ -121,7 +121,9 @@ async fn variables_stand_for_flags() {
     assert_eq!((status.record_limit, status.byte_limit), (77, 2 * 1024 * 1024));
 }
 
-#[tokio::test]
+/// The client answers the gateway's goodbye on another thread than the one that
+/// waits for the process.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_signal_ends_streams_with_a_cursor_and_the_process_with_success() {
     for signal in ["-TERM", "-INT"] {
         let gateway = Gateway::start(&[], &[]);
