@@ -248,7 +248,7 @@ fn endpoint(url: &str) -> Result<Endpoint, Error> {
     let whole = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
     let endpoint = Endpoint::from_shared(whole)
         .and_then(|endpoint| endpoint.user_agent(USER_AGENT))
-        .map_err(|error| Error::Url { url: url.to_owned(), reason: error::causes(&error) })?;
+        .map_err(|error| Error::Url { url: url.to_owned(), reason: error::root_cause(&error) })?;
     Ok(endpoint
         .connect_timeout(CONNECT_TIME_MAX)
         .tcp_nodelay(true)

@@ -200,11 +200,12 @@ async fn the_exit_status_tells() {
     let wrong = run(&gateway, &["search", "--since", "soon"]);
     assert_eq!(wrong.code, Some(2));
     assert!(wrong.err.contains("\"soon\" is not a time"), "{}", wrong.err);
-    let address = gateway.address();
-    gateway.stop().await;
-    let away = run_at(address, 80, &["search"]);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let nobody = listener.local_addr().expect("a bound socket has an address");
+    drop(listener);
+    let away = run_at(nobody, 80, &["search"]);
     assert_eq!((away.code, away.out.as_str()), (Some(2), ""));
     let expected =
-        format!("error: cannot connect to http://{address}: Connection refused (os error 111)\n");
+        format!("error: cannot connect to http://{nobody}: Connection refused (os error 111)\n");
     assert_eq!(away.err, expected);
 }

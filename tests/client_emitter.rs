@@ -81,9 +81,11 @@ async fn a_batch_is_bounded_by_bytes_and_sent_after_a_while() {
     let client = Client::connect(&url(gateway.address())).await.expect("it listens");
     let emitter = client.emitter(Options { batch_bytes: 3_000, ..patient() });
     let first = emitter.send(login(&"a".repeat(2_000))).await.expect("it is open");
-    let _second = emitter.send(login(&"b".repeat(2_000))).await.expect("it is open");
+    let second = emitter.send(login(&"b".repeat(2_000))).await.expect("it is open");
     assert_eq!(soon(first).await.expect("it is accepted").sequence, 1);
     assert_eq!(all_records(&client).await.len(), 1);
+    soon(emitter.flush()).await;
+    assert_eq!(soon(second).await.expect("it is accepted").sequence, 2);
 
     let emitter = client.emitter(Options::default());
     let pending = emitter.send(login("carol")).await.expect("it is open");

@@ -122,7 +122,7 @@ impl From<Status> for Refusal {
                 Code::DeadlineExceeded => Code::DeadlineExceeded,
                 _ => Code::Unavailable,
             };
-            return Self::unanswered(code, causes(source), true);
+            return Self::unanswered(code, root_cause(source), true);
         }
         let retry_after = status.get_details_retry_info().and_then(|info| info.retry_delay);
         let bad_request = status.get_details_bad_request();
@@ -146,29 +146,13 @@ impl From<Status> for Refusal {
     }
 }
 
-/// What is at the bottom of an error.
+/// What is at the bottom of an error: what lies above says less.
 pub(super) fn root_cause(error: &dyn std::error::Error) -> String {
     let mut root = error;
     while let Some(cause) = root.source() {
         root = cause;
     }
     root.to_string()
-}
-
-/// An error and what caused it, in one line.
-pub(super) fn causes(error: &dyn std::error::Error) -> String {
-    let mut said = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let sentence = cause.to_string();
-        // Many an error repeats its cause.
-        if !said.contains(&sentence) {
-            said.push_str(": ");
-            said.push_str(&sentence);
-        }
-        next = cause.source();
-    }
-    said
 }
 
 #[cfg(test)]
@@ -218,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_connection_is_transient_and_told_down_to_its_cause() {
+    fn a_broken_connection_is_transient_and_told_by_its_cause() {
         let broken = std::io::Error::new(std::io::ErrorKind::ConnectionReset, "reset by peer");
         let refusal = Refusal::from(Status::from_error(Box::new(broken)));
         assert_eq!(refusal.code, Code::Unavailable);
