@@ -13,6 +13,7 @@ mod import;
 mod json;
 mod output;
 mod paths;
+mod progress;
 mod proto;
 mod safe;
 mod search;

@@ -1,9 +1,12 @@
 //! `auditgate export`: records in the form of another log.
 
+use std::io::IsTerminal as _;
+
 use tonic::Code;
 
 use super::client::{Server, told};
 use super::output::Printer;
+use super::progress::Progress;
 use super::{Done, Error, Format, filter, interruptible, terminal};
 use crate::client::{self, Client};
 use crate::proto::pb;
@@ -49,7 +52,12 @@ pub async fn run(args: Args) -> Result<Done, Error> {
     let done = interruptible(async {
         match args.id {
             Some(id) => one(&client, id, &mut printer).await?,
-            None => all(&client, request, &mut printer).await?,
+            None => {
+                let progress = progress(&client, &request).await?;
+                let written = all(&client, request, &mut printer, &progress).await;
+                progress.clear();
+                written?;
+            }
         }
         Ok(Done::All)
     })
@@ -78,6 +86,7 @@ async fn all(
     client: &Client,
     request: pb::SearchRequest,
     printer: &mut Printer,
+    progress: &Progress,
 ) -> Result<(), Error> {
     let mut results = client.search(request);
     loop {
@@ -87,5 +96,23 @@ async fn all(
         }
         let Some(record) = next else { return Ok(()) };
         printer.record(&record)?;
+        progress.advance(1);
     }
+}
+
+/// Draws how far the export is, where that disturbs no records.
+async fn progress(client: &Client, request: &pb::SearchRequest) -> Result<Progress, Error> {
+    if std::io::stdout().is_terminal() || !std::io::stderr().is_terminal() {
+        return Ok(Progress::none());
+    }
+    let counted = client
+        .count_records(&pb::CountRecordsRequest {
+            filter: request.filter.clone(),
+            start_time: request.start_time,
+            end_time: request.end_time,
+            bucket: None,
+        })
+        .await?;
+    let total: i64 = counted.buckets.iter().flat_map(|bucket| bucket.counts.values()).sum();
+    Ok(Progress::of_records(total.unsigned_abs()))
 }

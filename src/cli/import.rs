@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::client::Server;
+use super::progress::Progress;
 use super::{Done, Error, Format};
 use crate::client::{self, Client};
 use crate::proto::pb;
@@ -21,6 +22,10 @@ use report::Report;
 
 /// How much of a file is read ahead, in bytes.
 const READ_BYTES: usize = 256 * 1024;
+/// What the summary calls a line that is no event.
+const NO_EVENT: &str = "line";
+/// What the summary calls a line whose type is refused.
+const UNKNOWN_TYPE: &str = "unknown type";
 /// The file name that stands for standard input.
 const STDIN: &str = "-";
 
@@ -65,19 +70,31 @@ enum UnknownTypes {
 /// Runs the command.
 pub async fn run(args: Args) -> Result<Done, Error> {
     let Format::Teleport = args.format;
+    let progress = Progress::of_bytes(total_bytes(&args.files));
+    let telling = progress.clone();
     let mut import = Import {
         gateway: args.server.client().await?,
         unknown_types: args.unknown_types,
         ordinals: Ordinals::default(),
         batch: Batch::default(),
-        report: Report::new(Box::new(std::io::stderr())),
+        report: Report::new(Box::new(move |text| telling.say(text))),
+        progress: progress.clone(),
         interrupted: CancellationToken::new(),
     };
     tokio::spawn(watch_interrupts(import.interrupted.clone()));
     let read = import.read_files(&args.files).await;
+    progress.clear();
     import.report.summarize();
     read?;
     Ok(if import.report.has_bad_lines() { Done::Some } else { Done::All })
+}
+
+/// What the files hold together; `None` where that is not known beforehand.
+fn total_bytes(files: &[String]) -> Option<u64> {
+    files
+        .iter()
+        .map(|file| std::fs::metadata(file).ok().filter(|file| file.is_file()))
+        .try_fold(0, |total, file| Some(total + file?.len()))
 }
 
 /// Ends the reading at the first Ctrl-C, and the process at the second.
@@ -99,6 +116,7 @@ struct Import<G> {
     ordinals: Ordinals,
     batch: Batch,
     report: Report,
+    progress: Progress,
     /// Ends the reading, but not the storing of what was read.
     interrupted: CancellationToken,
 }
@@ -146,25 +164,30 @@ impl<G: Gateway> Import<G> {
             let error = |error| Error::Read { file: file.to_string(), error };
             let Some((number, line)) = next.map_err(error)? else { return Ok(()) };
             let place = Place { file: file.clone(), line: number };
+            // And the end of the line.
+            self.progress.advance(line.bytes() + 1);
             match self.map(line) {
                 None => {}
                 Some(Ok(event)) => self.add(Pending { event, place }).await?,
-                Some(Err(reason)) => self.report.bad(&place, &reason),
+                Some(Err((kind, reason))) => self.report.bad(&place, kind, &reason),
             }
         }
     }
 
-    /// The event of a line, or why it has none. `None` for an empty line.
-    fn map(&mut self, line: Line<'_>) -> Option<Result<pb::Event, String>> {
+    /// The event of a line, or what it is instead and why. `None` for an empty
+    /// line.
+    fn map(&mut self, line: Line<'_>) -> Option<Result<pb::Event, (&'static str, String)>> {
         let text = match line {
             Line::Text(text) if text.trim().is_empty() => return None,
             Line::Text(text) => text,
-            Line::Bad(bad) => return Some(Err(bad.to_string())),
+            Line::Bad(bad) => return Some(Err((NO_EVENT, bad.to_string()))),
         };
         Some(match teleport::import_line(text, &mut self.ordinals) {
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err((NO_EVENT, error.to_string())),
             Ok(imported) => match (imported.unknown_type, self.unknown_types) {
-                (Some(name), UnknownTypes::Refuse) => Err(format!("unknown event type {name:?}")),
+                (Some(name), UnknownTypes::Refuse) => {
+                    Err((UNKNOWN_TYPE, format!("unknown event type {name:?}")))
+                }
                 (Some(name), UnknownTypes::Custom) => {
                     self.report.unknown(name);
                     Ok(imported.event)
@@ -183,7 +206,9 @@ impl<G: Gateway> Import<G> {
     }
 
     async fn flush(&mut self) -> Result<(), Error> {
-        deliver(&mut self.gateway, self.batch.take(), &mut self.report).await
+        let delivered = deliver(&mut self.gateway, self.batch.take(), &mut self.report).await;
+        self.progress.events(self.report.events());
+        delivered
     }
 }
 

@@ -120,11 +120,11 @@ pub async fn deliver<G: Gateway>(
             Err(error) if is_about_events(&error) => {
                 let mut blamed = blamed(&error, size);
                 if blamed.is_empty() && size == 1 {
-                    blamed.insert(0, told(&error));
+                    blamed.insert(0, Blame { kind: "event".to_owned(), reason: told(&error) });
                 }
-                for (position, reason) in &blamed {
+                for (position, blame) in &blamed {
                     if let Some(pending) = pending.get(*position) {
-                        report.bad(&pending.place, reason);
+                        report.bad(&pending.place, &blame.kind, &blame.reason);
                     }
                 }
                 let mut position = 0;
@@ -156,13 +156,23 @@ fn is_about_events(error: &client::Error) -> bool {
     )
 }
 
+/// What is wrong with an event.
+struct Blame {
+    /// The field, such as `event.time`.
+    kind: String,
+    /// In a sentence.
+    reason: String,
+}
+
 /// Positions of the events that a refusal names, below `size`, with the reasons.
-fn blamed(error: &client::Error, size: usize) -> BTreeMap<usize, String> {
+fn blamed(error: &client::Error, size: usize) -> BTreeMap<usize, Blame> {
     let violations = error.refusal().into_iter().flat_map(|refusal| &refusal.violations);
     violations
         .filter_map(|violation| {
             let position = violation.event_position().filter(|position| *position < size)?;
-            Some((position, violation.description.clone()))
+            let within = violation.field.split_once(']').map_or("", |(_, within)| within);
+            let kind = format!("event{within}");
+            Some((position, Blame { kind, reason: violation.description.clone() }))
         })
         .collect()
 }

@@ -16,6 +16,18 @@ pub enum Line<'a> {
     Bad(Bad),
 }
 
+impl Line<'_> {
+    /// Its length, as far as it is known.
+    pub fn bytes(&self) -> u64 {
+        let bytes = match self {
+            Line::Text(text) => text.len(),
+            Line::Bad(Bad::TooLong { bytes }) => *bytes,
+            Line::Bad(Bad::NotUtf8) => 0,
+        };
+        bytes as u64
+    }
+}
+
 /// Why a line is no text.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Bad {

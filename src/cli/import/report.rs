@@ -1,40 +1,55 @@
 //! What an import says.
 
-use std::collections::BTreeMap;
-use std::io::Write;
-
 use super::batch::Place;
 use crate::proto::pb;
+use std::collections::BTreeMap;
 
 /// How many names of unknown types are counted one by one.
 const UNKNOWN_NAMES_MAX: usize = 1_000;
 
+/// Takes the lines that a report says.
+pub type Say = Box<dyn FnMut(&str) + Send>;
+
 /// Counts of an import. Bad lines are told as they are found.
 pub struct Report {
-    out: Box<dyn Write + Send>,
+    say: Say,
     stored: u64,
     duplicates: u64,
-    bad: u64,
+    /// Bad lines, by what is wrong with them.
+    bad: BTreeMap<String, u64>,
     unknown: BTreeMap<String, u64>,
     /// Events of unknown types beyond the names that are counted.
     unknown_others: u64,
 }
 
 impl Report {
-    /// A report that is written to `out`.
-    pub fn new(out: Box<dyn Write + Send>) -> Self {
-        Self { out, stored: 0, duplicates: 0, bad: 0, unknown: BTreeMap::new(), unknown_others: 0 }
+    /// A report whose lines `say` takes.
+    pub fn new(say: Say) -> Self {
+        Self {
+            say,
+            stored: 0,
+            duplicates: 0,
+            bad: BTreeMap::new(),
+            unknown: BTreeMap::new(),
+            unknown_others: 0,
+        }
+    }
+
+    /// How many events are stored, now or before.
+    pub fn events(&self) -> u64 {
+        self.stored + self.duplicates
     }
 
     /// Whether a line was bad.
     pub fn has_bad_lines(&self) -> bool {
-        self.bad > 0
+        !self.bad.is_empty()
     }
 
-    /// Counts and tells a line that is not stored.
-    pub fn bad(&mut self, place: &Place, reason: &str) {
-        self.bad += 1;
-        self.say(&format!("{place}: {reason}"));
+    /// Counts and tells a line that is not stored. `kind` is what the summary
+    /// counts it under.
+    pub fn bad(&mut self, place: &Place, kind: &str, reason: &str) {
+        *self.bad.entry(kind.to_owned()).or_default() += 1;
+        (self.say)(&format!("{place}: {reason}"));
     }
 
     /// Counts an event of a type that the catalog lacks.
@@ -58,9 +73,15 @@ impl Report {
 
     /// Tells the counts.
     pub fn summarize(&mut self) {
-        let Self { stored, duplicates, bad, .. } = self;
+        let Self { stored, duplicates, .. } = self;
+        let bad: u64 = self.bad.values().sum();
         let counts = format!("{stored} stored, {duplicates} stored before, {bad} bad");
-        self.say(&counts);
+        (self.say)(&counts);
+        if !self.bad.is_empty() {
+            let kinds: Vec<String> =
+                self.bad.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
+            (self.say)(&format!("bad, by what is wrong: {}", kinds.join(", ")));
+        }
         if self.unknown.is_empty() {
             return;
         }
@@ -69,11 +90,6 @@ impl Report {
         if self.unknown_others > 0 {
             names.push(format!("others {}", self.unknown_others));
         }
-        self.say(&format!("imported as custom, by unknown type: {}", names.join(", ")));
-    }
-
-    /// Where standard error is closed, nobody reads it.
-    fn say(&mut self, text: &str) {
-        let _ = writeln!(self.out, "{text}");
+        (self.say)(&format!("imported as custom, by unknown type: {}", names.join(", ")));
     }
 }

@@ -1,7 +1,6 @@
 //! Imports into a gateway that is not there.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -66,35 +65,28 @@ impl Gateway for Fake {
     }
 }
 
-/// What a report wrote.
+/// What a report said.
 #[derive(Clone, Default)]
-struct Said(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Said {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        Write::write(&mut *self.0.lock().expect("no panic"), bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
+struct Said(Arc<Mutex<Vec<String>>>);
 
 impl Said {
     fn lines(&self) -> Vec<String> {
-        let said = self.0.lock().expect("no panic").clone();
-        String::from_utf8(said).expect("UTF-8").lines().map(str::to_owned).collect()
+        self.0.lock().expect("no panic").clone()
     }
 }
 
 fn import(naming: Naming) -> (Import<Fake>, Said) {
     let said = Said::default();
+    let heard = said.clone();
     let import = Import {
         gateway: Fake::new(naming),
         unknown_types: UnknownTypes::Custom,
         ordinals: Ordinals::default(),
         batch: Batch::default(),
-        report: Report::new(Box::new(said.clone())),
+        report: Report::new(Box::new(move |line| {
+            heard.0.lock().expect("no panic").push(line.to_owned());
+        })),
+        progress: Progress::none(),
         interrupted: CancellationToken::new(),
     };
     (import, said)
@@ -123,6 +115,11 @@ async fn the_event_to_blame_is_found_and_the_rest_goes_in() {
         let mut expected: Vec<String> =
             bad.iter().map(|id| format!("log:{}: code is BAD", id + 1)).collect();
         expected.push("995 stored, 0 stored before, 5 bad".to_owned());
+        expected.push(match naming {
+            Naming::Violation => "bad, by what is wrong: event.code 5".to_owned(),
+            // Whoever halves a batch knows the event, not the field.
+            Naming::None => "bad, by what is wrong: event 5".to_owned(),
+        });
         assert_eq!(said.lines(), expected);
         assert!(import.report.has_bad_lines());
     }
@@ -134,7 +131,7 @@ async fn nothing_but_bad_lines_cost_about_a_call_each() {
         let (mut import, said) = import(naming);
         let text: String = (0..2_000).map(|id| line(id, "BAD")).collect();
         import_text(&mut import, &text).await.expect("goes on");
-        assert_eq!(said.lines().len(), 2_001);
+        assert_eq!(said.lines().len(), 2_002);
         assert!(import.gateway.calls < 2_100, "{} calls", import.gateway.calls);
     }
 }
@@ -153,6 +150,7 @@ async fn bad_lines_are_told_by_place_and_reason() {
         "log:4: not a JSON object",
         "log:6: time is \"soon\"",
         "2 stored, 1 stored before, 3 bad",
+        "bad, by what is wrong: line 3",
     ];
     assert_eq!(bad.len(), begins.len());
     for (line, begin) in bad.iter().zip(begins) {
@@ -168,7 +166,11 @@ async fn unknown_types_can_be_refused() {
     import_text(&mut import, text).await.expect("goes on");
     assert_eq!(
         said.lines(),
-        ["log:1: unknown event type \"x.y\"", "1 stored, 0 stored before, 1 bad"]
+        [
+            "log:1: unknown event type \"x.y\"",
+            "1 stored, 0 stored before, 1 bad",
+            "bad, by what is wrong: unknown type 1"
+        ]
     );
 }
 
