@@ -13,6 +13,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, future::BoxFuture, stream};
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
+use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::server::{Grpc, NamedService};
 use tonic::{Request, Response, Status};
@@ -52,6 +53,8 @@ pub struct Repeater {
     pub message: Bytes,
     /// How often each subscriber gets it.
     pub times: usize,
+    /// Nobody gets anything before this is cancelled.
+    pub start: CancellationToken,
 }
 
 impl Sink {
@@ -165,10 +168,12 @@ impl Repeater {
     pub fn routes(&self) -> Routes {
         let repeater = self.clone();
         Routes::new(move |request| {
-            let Repeater { message, times } = repeater.clone();
+            let Repeater { message, times, start } = repeater.clone();
             async move {
                 let handler = service_fn(|_: Request<Bytes>| {
                     let messages = stream::iter(std::iter::repeat_n(Ok(message.clone()), times));
+                    let started = start.clone().cancelled_owned();
+                    let messages = stream::once(started).flat_map(move |()| messages.clone());
                     std::future::ready(Ok(Response::new(messages)))
                 });
                 Grpc::new(Plain).server_streaming(handler, request).await

@@ -8,6 +8,7 @@ use auditgate::log::Bounds;
 use auditgate::wire::{self, Value};
 use bytes::Bytes;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
 
 use crate::bare::{Broadcaster, Repeater};
@@ -21,7 +22,7 @@ pub const NAMES: &[&str] = &["fanout_1", "fanout_10", "fanout_100", "fanout_1000
 /// Subscribers of the measure against raw bytes.
 const RAW_SUBSCRIBERS: usize = 100;
 /// Records of the measure with 100 subscribers.
-const HUNDRED_RECORDS: usize = 20_000;
+pub const HUNDRED_RECORDS: usize = 20_000;
 /// Events of a batch in which the records are emitted.
 const BATCH: usize = 256;
 const BROADCAST: &str = "tokio broadcast of the prost message, encoded by tonic for each";
@@ -62,22 +63,22 @@ fn against_raw(stage: &Stage, name: &'static str, scale: Scale) -> Result<Row> {
     let records = scale.pick(HUNDRED_RECORDS, 500);
     let served = stage.gateway(Bounds::default())?;
     let requests = Requests::new(records);
-    let mut last = None;
-    let last = std::cell::RefCell::new(&mut last);
+    let last = std::cell::RefCell::new(None);
     let ours = || {
         let round = fan_out(served.address, RAW_SUBSCRIBERS, requests.take(), records);
         let outcome = stage.run(round)?;
         let rate = outcome.megabytes_per_second();
-        **last.borrow_mut() = Some(outcome);
+        *last.borrow_mut() = Some(outcome);
         Ok(rate)
     };
     let raw = || {
-        let outcome = last.borrow_mut().take().ok_or("our round comes first")?;
+        let outcome: Outcome = last.borrow_mut().take().ok_or("our round comes first")?;
         let each = outcome.bytes / RAW_SUBSCRIBERS;
         let times = each.div_ceil(outcome.largest.len());
-        let repeater = Repeater { message: outcome.largest, times };
+        let start = CancellationToken::new();
+        let repeater = Repeater { message: outcome.largest, times, start: start.clone() };
         let address = stage.bare(repeater.routes())?;
-        Ok(stage.run(drain_all(address, RAW_SUBSCRIBERS))?.megabytes_per_second())
+        Ok(stage.run(drain_all(address, RAW_SUBSCRIBERS, start))?.megabytes_per_second())
     };
     let duel = Duel { name, unit: "MB/s", better: Better::More, peer: RAW };
     duel.run(scale.rounds(), ours, raw)
@@ -85,9 +86,11 @@ fn against_raw(stage: &Stage, name: &'static str, scale: Scale) -> Result<Row> {
 
 /// What subscribers got, all together.
 #[derive(Default)]
-struct Outcome {
-    took: Took,
-    records: usize,
+pub struct Outcome {
+    /// How long it took.
+    pub took: Took,
+    /// How many records all of them got.
+    pub records: usize,
     bytes: usize,
     /// The largest message.
     largest: Bytes,
@@ -108,24 +111,29 @@ impl Outcome {
 }
 
 /// Requests with events that were not sent before.
-struct Requests {
+pub struct Requests {
     events: usize,
     next: AtomicUsize,
 }
 
 impl Requests {
-    fn new(events: usize) -> Self {
+    /// Each time so many.
+    pub fn new(events: usize) -> Self {
         Self { events, next: AtomicUsize::new(0) }
     }
 
-    fn take(&self) -> Vec<Bytes> {
+    /// The next ones, in batches.
+    pub fn take(&self) -> Vec<Bytes> {
         let from = self.next.fetch_add(self.events, Ordering::Relaxed) as u64;
         events::batch_requests(from..from + self.events as u64, BATCH)
     }
 }
 
 /// Emits batches to subscribers until each of them has got every record.
-async fn fan_out(
+///
+/// # Errors
+/// If a record is missing.
+pub async fn fan_out(
     address: SocketAddr,
     subscribers: usize,
     requests: Vec<Bytes>,
@@ -149,14 +157,19 @@ async fn fan_out(
     Ok(Outcome { took: watch.stop(), ..outcome? })
 }
 
-/// Reads as many streams to their end.
-async fn drain_all(address: SocketAddr, subscribers: usize) -> Result<Outcome> {
+/// Opens streams, starts them and reads them to their end.
+async fn drain_all(
+    address: SocketAddr,
+    subscribers: usize,
+    start: CancellationToken,
+) -> Result<Outcome> {
     let streams = open(address, subscribers).await?;
     let mut readers = JoinSet::new();
     let watch = Stopwatch::start();
     for stream in streams {
         readers.spawn(drain(stream));
     }
+    start.cancel();
     let outcome = collect(readers).await?;
     Ok(Outcome { took: watch.stop(), ..outcome })
 }

@@ -172,6 +172,8 @@ impl Library {
     }
 
     fn histogram(&self, scale: Scale) -> Result<Row> {
+        /// Counts of a round.
+        const CALLS: u64 = 2;
         let filter = Arc::new(Filter::compile(&pb::Filter::default())?);
         let count = Count { query: Query::new(filter), bucket: Some(HOUR) };
         let ours = || -> Result<BTreeMap<Time, BTreeMap<String, i64>>> {
@@ -188,8 +190,8 @@ impl Library {
         };
         duel.run(
             scale.rounds(),
-            || timed(3, |_| ours().map(drop)),
-            || timed(1, |_| peer().map(drop)),
+            || timed(CALLS, |_| ours().map(drop)),
+            || timed(CALLS, |_| peer().map(drop)),
         )
     }
 
