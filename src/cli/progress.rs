@@ -1,6 +1,8 @@
 //! How far a long command is, drawn on standard error while that is a terminal.
 
-use indicatif::{ProgressBar, ProgressStyle};
+use std::fmt::Write;
+
+use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
 
 use super::say;
 
@@ -19,11 +21,7 @@ impl Progress {
 
     /// Through this many records.
     pub fn of_records(total: u64) -> Self {
-        Self::new(
-            Some(total),
-            "{human_pos}/{human_len} records {wide_bar} {per_sec}, {eta} left",
-            "",
-        )
+        Self::new(Some(total), "{human_pos}/{human_len} records {wide_bar} {rate}, {eta} left", "")
     }
 
     /// Nothing to draw.
@@ -37,7 +35,11 @@ impl Progress {
             None => ProgressBar::new_spinner(),
         };
         let template = if total.is_some() { known } else { unknown };
-        bar.set_style(ProgressStyle::with_template(template).expect("the template is one"));
+        let style = ProgressStyle::with_template(template).expect("the template is one");
+        bar.set_style(style.with_key("rate", |state: &ProgressState, out: &mut dyn Write| {
+            // What cannot be written is not drawn.
+            let _ = write!(out, "{}/s", HumanCount(state.per_sec() as u64));
+        }));
         Self { bar }
     }
 
