@@ -5,6 +5,7 @@
 //! segments, in memory.
 
 pub mod cursor;
+pub mod disk;
 mod ids;
 mod index;
 mod memory;
@@ -103,6 +104,9 @@ pub struct Extent {
     pub first: Sequence,
     /// The newest record; 0 if there was none.
     pub last: Sequence,
+    /// The newest record that is on stable storage: what may be vouched for. A
+    /// log in memory has none better than itself, so there it is the newest.
+    pub synced: Sequence,
     /// What the kept records take, with index and id table, in bytes.
     pub bytes: usize,
     /// The most that they may take, in bytes.

@@ -215,9 +215,11 @@ impl Log for MemoryLog {
         let segments = self.shared.segments.load();
         let first = segments.first().map_or(Sequence::FIRST, |segment| segment.base());
         let evicted_until = Time(self.shared.evicted_until.load(Ordering::Relaxed) as i64);
+        let last = self.last();
         Extent {
             first,
-            last: self.last(),
+            last,
+            synced: last,
             bytes: self.shared.bytes.load(Ordering::Relaxed),
             bytes_max: self.bounds.bytes,
             records_max: self.bounds.records,

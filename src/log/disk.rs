@@ -1,0 +1,4 @@
+//! The log on disk.
+
+pub mod format;
+pub mod identity;

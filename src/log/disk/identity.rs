@@ -1,0 +1,207 @@
+//! The file `log`: which log a directory holds, and what must be known of it
+//! before its segments are read. Its form is described in `docs/FORMAT.md`.
+
+use uuid::Uuid;
+
+use crate::log::disk::format::{VERSION, checksum};
+use crate::record::Sequence;
+use crate::time::Time;
+
+/// The most epochs of which the file tells where they began. Of older ones it
+/// is known only that they ended before the oldest of these began.
+pub const EPOCHS_MAX: usize = 1_000;
+
+const MAGIC: [u8; 8] = *b"AGLOG\0\0\0";
+/// Flag: see [`Identity::unsynced`].
+const UNSYNCED: u32 = 1;
+const FIXED_BYTES: usize = 72;
+const EPOCH_BYTES: usize = 16;
+
+/// What the file `log` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Unique to the log, for its whole life.
+    pub log_id: Uuid,
+    /// When the log was made.
+    pub created: Time,
+    /// The minimum index: the oldest record kept. What is before was removed by
+    /// retention, though a crash may have left its files.
+    pub first: Sequence,
+    /// When the newest record that was removed had been accepted; `None` before
+    /// the first removal.
+    pub removed_until: Option<Time>,
+    /// The log is open, or was not closed, in a mode in which readers see
+    /// records before they are synced.
+    pub unsynced: bool,
+    /// The epochs, ascending; the last one is the present one.
+    pub epochs: Vec<Epoch>,
+}
+
+/// A stretch of a log's life in which nothing was lost that somebody had seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Epoch {
+    /// Its number.
+    pub number: u64,
+    /// The first sequence that was given out in it: what a cursor of an older
+    /// epoch says of this one and later ones was lost.
+    pub first: Sequence,
+}
+
+/// Why a file is not the identity of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// It is another kind of file.
+    #[error("is no log of auditgate")]
+    Foreign,
+    /// A newer program wrote it.
+    #[error("has format version {0}, which is newer than {VERSION}: use a newer auditgate")]
+    Newer(u32),
+    /// Its checksum does not fit.
+    #[error("is damaged")]
+    Damaged,
+}
+
+impl Identity {
+    /// The identity of a new log.
+    pub fn new(log_id: Uuid, created: Time) -> Self {
+        Self {
+            log_id,
+            created,
+            first: Sequence::FIRST,
+            removed_until: None,
+            unsynced: false,
+            epochs: vec![Epoch { number: 1, first: Sequence::FIRST }],
+        }
+    }
+
+    /// The present epoch.
+    pub fn epoch(&self) -> u64 {
+        self.epochs.last().map_or(1, |epoch| epoch.number)
+    }
+
+    /// Begins an epoch whose first record is to be `first`.
+    pub fn raise_epoch(&mut self, first: Sequence) {
+        let number = self.epoch() + 1;
+        self.epochs.push(Epoch { number, first });
+        let surplus = self.epochs.len().saturating_sub(EPOCHS_MAX);
+        self.epochs.drain(..surplus);
+    }
+
+    /// The last sequence that an epoch gave out and that is not lost since;
+    /// `None` for the present one, and those to come.
+    pub fn kept_of_epoch(&self, number: u64) -> Option<Sequence> {
+        let later = self.epochs.iter().filter(|epoch| epoch.number > number);
+        later.map(|epoch| epoch.first.previous()).min()
+    }
+
+    /// The file's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(FIXED_BYTES + self.epochs.len() * EPOCH_BYTES + 4);
+        bytes.extend_from_slice(&MAGIC);
+        bytes.extend_from_slice(&VERSION.to_le_bytes());
+        bytes.extend_from_slice(&if self.unsynced { UNSYNCED } else { 0 }.to_le_bytes());
+        bytes.extend_from_slice(self.log_id.as_bytes());
+        bytes.extend_from_slice(&self.created.0.to_le_bytes());
+        bytes.extend_from_slice(&self.first.0.to_le_bytes());
+        bytes.extend_from_slice(&self.removed_until.unwrap_or(Time::MIN).0.to_le_bytes());
+        bytes.extend_from_slice(&(self.epochs.len() as u64).to_le_bytes());
+        bytes.resize(FIXED_BYTES, 0);
+        for epoch in &self.epochs {
+            bytes.extend_from_slice(&epoch.number.to_le_bytes());
+            bytes.extend_from_slice(&epoch.first.0.to_le_bytes());
+        }
+        bytes.extend_from_slice(&checksum(&bytes).to_le_bytes());
+        bytes
+    }
+
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// If it is not one, of a newer version, or damaged.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Fault> {
+        if !bytes.starts_with(&MAGIC) {
+            return Err(Fault::Foreign);
+        }
+        let (body, sum) = bytes.split_last_chunk().ok_or(Fault::Damaged)?;
+        if checksum(body) != u32::from_le_bytes(*sum) {
+            return Err(Fault::Damaged);
+        }
+        let number = |at: usize| -> Result<u64, Fault> {
+            let rest = body.get(at..).unwrap_or_default();
+            rest.first_chunk().map(|bytes| u64::from_le_bytes(*bytes)).ok_or(Fault::Damaged)
+        };
+        let version_and_flags = number(8)?;
+        let (version, flags) = (version_and_flags as u32, (version_and_flags >> 32) as u32);
+        if version > VERSION {
+            return Err(Fault::Newer(version));
+        }
+        let id = body.get(16..).unwrap_or_default().first_chunk().ok_or(Fault::Damaged)?;
+        let removed_until = Time(number(48)? as i64);
+        let (epochs, rest) = body.get(FIXED_BYTES..).unwrap_or_default().as_chunks::<EPOCH_BYTES>();
+        if epochs.is_empty() || epochs.len() as u64 != number(56)? || !rest.is_empty() {
+            return Err(Fault::Damaged);
+        }
+        let epochs = epochs.iter().enumerate().map(|(place, _)| {
+            let at = FIXED_BYTES + place * EPOCH_BYTES;
+            Ok(Epoch { number: number(at)?, first: Sequence(number(at + 8)?) })
+        });
+        Ok(Self {
+            log_id: Uuid::from_bytes(*id),
+            created: Time(number(32)? as i64),
+            first: Sequence(number(40)?),
+            removed_until: (removed_until != Time::MIN).then_some(removed_until),
+            unsynced: flags & UNSYNCED != 0,
+            epochs: epochs.collect::<Result<_, Fault>>()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity() -> Identity {
+        let mut identity = Identity::new(Uuid::from_u128(9), Time(5_000));
+        identity.first = Sequence(70_001);
+        identity.removed_until = Some(Time(4_000));
+        identity.unsynced = true;
+        identity.raise_epoch(Sequence(80_000));
+        identity
+    }
+
+    #[test]
+    fn it_is_read_as_it_is_written() {
+        assert_eq!(Identity::decode(&identity().encode()), Ok(identity()));
+        let new = Identity::new(Uuid::from_u128(1), Time(0));
+        assert_eq!(Identity::decode(&new.encode()), Ok(new));
+    }
+
+    #[test]
+    fn every_flipped_bit_and_missing_byte_is_noticed() {
+        let bytes = identity().encode();
+        for bit in 0..bytes.len() * 8 {
+            let mut damaged = bytes.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert!(Identity::decode(&damaged).is_err(), "bit {bit}");
+        }
+        for len in 0..bytes.len() {
+            assert!(Identity::decode(&bytes[..len]).is_err(), "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn what_was_lost_of_an_epoch_is_known() {
+        let mut identity = identity();
+        assert_eq!(identity.kept_of_epoch(1), Some(Sequence(79_999)));
+        assert_eq!(identity.kept_of_epoch(2), None);
+        // The next loss reaches further back.
+        identity.raise_epoch(Sequence(75_000));
+        assert_eq!(identity.kept_of_epoch(1), Some(Sequence(74_999)));
+        for _ in 0..EPOCHS_MAX {
+            identity.raise_epoch(Sequence(90_000));
+        }
+        assert_eq!(identity.epochs.len(), EPOCHS_MAX);
+        assert_eq!(identity.epoch(), 3 + EPOCHS_MAX as u64);
+        assert_eq!(Identity::decode(&identity.encode()), Ok(identity));
+    }
+}
