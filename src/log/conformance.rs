@@ -72,7 +72,7 @@ fn event(id: &str, command: &str) -> pb::Event {
 
 fn draft_of(bytes: Vec<u8>, principal: &str) -> Draft {
     let event = Event::check(bytes.into(), Time::now(), 4 * 1024 * 1024).expect("valid");
-    Draft::new(event, &pb::Emitter { principal: principal.into(), peer: String::new() })
+    Draft::new(event, &pb::Emitter { principal: principal.into(), peer: String::new() }.into())
 }
 
 fn draft(id: &str, command: &str) -> Draft {

@@ -15,6 +15,8 @@
 //! - `published` is stored with `Release` after the writes and loaded with
 //!   `Acquire` before the reads: whoever sees the length sees the items.
 //! - Items are `Copy`, so none needs to be dropped.
+//! - An allocation begins anew only by [`Prefix::reuse`], which takes the last
+//!   handle: slices borrow from a handle, so there are none, and no writer.
 #![allow(unsafe_code)]
 
 use std::mem::MaybeUninit;
@@ -63,6 +65,20 @@ pub fn new<T: Copy>(capacity: usize) -> (Writer<T>, Prefix<T>) {
 }
 
 impl<T: Copy> Prefix<T> {
+    /// The same memory as an empty buffer; `None` if somebody else has a handle,
+    /// the writer or a reader.
+    pub fn reuse(self) -> Option<(Writer<T>, Prefix<T>)> {
+        let mut shared = Arc::into_inner(self.0)?;
+        *shared.published.get_mut() = 0;
+        let shared = Arc::new(shared);
+        Some((Writer { shared: Arc::clone(&shared), written: 0 }, Prefix(shared)))
+    }
+
+    /// How many items it has room for.
+    pub fn capacity(&self) -> usize {
+        self.0.capacity
+    }
+
     /// The items published so far.
     #[inline]
     pub fn as_slice(&self) -> &[T] {
@@ -158,6 +174,24 @@ mod tests {
                 }
             }
         });
+    }
+
+    #[test]
+    fn memory_is_used_again_only_when_nobody_reads_it() {
+        let (mut writer, prefix) = new::<u8>(8);
+        writer.extend(b"first");
+        writer.publish();
+        assert!(prefix.clone().reuse().is_none(), "there is a writer");
+        drop(writer);
+        let reader = prefix.clone();
+        assert!(prefix.reuse().is_none(), "there is a reader");
+        let start = reader.as_slice().as_ptr();
+        let (mut writer, prefix) = reader.reuse().expect("this is the last handle");
+        assert_eq!((prefix.as_slice(), writer.room()), (&[] as &[u8], 8));
+        writer.extend(b"second");
+        writer.publish();
+        assert_eq!(prefix.as_slice(), b"second");
+        assert_eq!(prefix.as_slice().as_ptr(), start);
     }
 
     #[test]

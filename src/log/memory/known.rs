@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::event::same_content;
 use crate::log::Conflict;
+use crate::log::ids::Ids;
 use crate::record::{Draft, Sequence};
 
 /// What comparing contents has shown, so that it need not be done under the
 /// mutex.
 pub struct Known {
-    /// For each draft, the earlier draft of the same call with its key.
-    first: Vec<Option<usize>>,
+    /// For a draft, the earlier draft of the same call with its key.
+    repeats: HashMap<usize, usize>,
     /// For a draft, the record that has its content.
     equal: HashMap<usize, Sequence>,
     /// Drafts that cannot be stored.
@@ -21,24 +22,28 @@ pub struct Known {
 impl Known {
     /// Finds drafts with the same key in one call.
     pub fn within(drafts: &[Draft]) -> Self {
-        let mut known = Self {
-            first: vec![None; drafts.len()],
-            equal: HashMap::new(),
-            conflicts: BTreeMap::new(),
-        };
+        let mut known =
+            Self { repeats: HashMap::new(), equal: HashMap::new(), conflicts: BTreeMap::new() };
         if drafts.len() < 2 {
             return known;
         }
-        let mut seen: HashMap<(&str, &str), (usize, &Draft), foldhash::fast::RandomState> =
-            HashMap::with_capacity_and_hasher(drafts.len(), foldhash::fast::RandomState::default());
-        for ((position, draft), first) in drafts.iter().enumerate().zip(&mut known.first) {
-            let key = (draft.principal(), draft.event().id());
-            let (earlier, other) = *seen.entry(key).or_insert((position, draft));
-            if earlier == position {
+        // The keys settle nearly all: ids are compared only where keys are equal.
+        // Positions stand in for sequences.
+        let mut seen = Ids::with_capacity(drafts.len());
+        for (position, draft) in drafts.iter().enumerate() {
+            let place = Sequence(position as u64);
+            let mut first = None;
+            seen.find(draft.id_key(), place, |Sequence(earlier)| {
+                let other = drafts.get(earlier as usize);
+                first = other.filter(|other| other.is_same(draft)).map(|other| (earlier, other));
+                first.is_some()
+            });
+            let Some((earlier, other)) = first else {
+                seen.insert(draft.id_key(), place);
                 continue;
-            }
+            };
             if same_content(draft.event().client_bytes(), other.event().client_bytes()) {
-                *first = Some(earlier);
+                known.repeats.insert(position, earlier as usize);
             } else {
                 let id = draft.event().id().to_owned();
                 known.conflicts.insert(position, Conflict { position, id, sequence: None });
@@ -64,7 +69,7 @@ impl Known {
 
     /// The earlier draft of the call that this one repeats.
     pub fn repeated_by(&self, position: usize) -> Option<usize> {
-        self.first.get(position).copied().flatten()
+        self.repeats.get(&position).copied()
     }
 
     /// Whether the draft was found to have the content of the record.

@@ -8,7 +8,7 @@ use crate::log::ids::Ids;
 use crate::log::index::Index;
 use crate::log::memory::known::Known;
 use crate::log::memory::{Bounds, Shared};
-use crate::log::segment::{self, COLUMNS_BYTES, Segment};
+use crate::log::segment::{self, Buffers, COLUMNS_BYTES, Segment};
 use crate::log::{Conflict, Placed};
 use crate::record::{Draft, Record, Sequence, key};
 use crate::time::Time;
@@ -47,8 +47,8 @@ pub struct Pair {
 
 /// What becomes of a draft.
 enum Place {
-    /// It cannot be stored.
-    Refused(Conflict),
+    /// It cannot be stored: see [`Known::conflict`].
+    Refused,
     /// It is stored already.
     Kept(Placed),
     /// It repeats an earlier draft of the same call.
@@ -64,6 +64,8 @@ pub struct Writer {
     full: VecDeque<Arc<Segment>>,
     head: segment::Writer,
     ids: Ids,
+    /// Buffers of a segment that was evicted.
+    spare: Option<Buffers>,
     /// The newest record.
     last: Sequence,
     last_accepted: Time,
@@ -83,6 +85,7 @@ impl Writer {
                 bounds.segment_records(),
             ),
             ids: Ids::with_capacity(capacity),
+            spare: None,
             last: Sequence::ZERO,
             last_accepted: Time::MIN,
             full_bytes: 0,
@@ -127,11 +130,14 @@ impl Writer {
         commit: bool,
         shared: &Shared,
     ) -> Attempt {
+        if drafts.len() > 1 {
+            self.ids.touch(drafts.iter().map(Draft::id_key));
+        }
         let mut compare = Vec::new();
         let mut places = Vec::with_capacity(drafts.len());
         for (position, draft) in drafts.iter().enumerate() {
-            places.push(if let Some(conflict) = known.conflict(position) {
-                Place::Refused(conflict.clone())
+            places.push(if known.conflict(position).is_some() {
+                Place::Refused
             } else if let Some(placed) = self.find_kept(position, draft, known, &mut compare) {
                 Place::Kept(placed)
             } else {
@@ -153,9 +159,11 @@ impl Writer {
         }
         let accepted = Time::now().max(self.last_accepted);
         let mut placed: Vec<Result<Placed, Conflict>> = Vec::with_capacity(drafts.len());
-        for (draft, place) in drafts.iter().zip(places) {
+        for ((position, draft), place) in drafts.iter().enumerate().zip(places) {
             placed.push(match place {
-                Place::Refused(conflict) => Err(conflict),
+                Place::Refused => {
+                    Err(known.conflict(position).expect("refused for a conflict").clone())
+                }
                 Place::Kept(placed) => Ok(placed),
                 Place::AsDraft(first) => {
                     let first =
@@ -217,21 +225,19 @@ impl Writer {
         self.head.publish();
         self.last = sequence;
         self.last_accepted = accepted;
-        let (full, head) = (&self.full, &self.head);
-        self.ids.insert(draft.id_key(), sequence, |other| {
-            with_view(full, head, other, |view, position| {
-                view.columns.get(position).map(|row| row.id)
-            })
-            .flatten()
-            .unwrap_or_default()
-        });
+        self.ids.insert(draft.id_key(), sequence);
         Placed { sequence, accept_time: Some(accepted), duplicate: false }
     }
 
     /// Closes the head and begins another, with room for `frame_len`.
     fn roll(&mut self, frame_len: usize, sealed: &mut Vec<Arc<Segment>>) {
         let bytes = self.bounds.segment_bytes().max(frame_len);
-        let head = Segment::create(self.last.next(), bytes, self.bounds.segment_records());
+        let records = self.bounds.segment_records();
+        let spare = self.spare.take().filter(|spare| spare.are_for(bytes, records));
+        let head = match spare {
+            Some(spare) => spare.begin(self.last.next()),
+            None => Segment::create(self.last.next(), bytes, records),
+        };
         self.full_bytes += self.head_bytes();
         let before = std::mem::replace(&mut self.head, head);
         if before.len() == 0 {
@@ -253,7 +259,7 @@ impl Writer {
         if !self.fits(records, bytes) {
             self.full_bytes = self.full.iter().map(|segment| segment.byte_size()).sum();
         }
-        let mut evicted = false;
+        let mut evicted = None;
         while !self.fits(records, bytes) {
             if self.full.is_empty() {
                 if self.head.len() == 0 {
@@ -262,12 +268,14 @@ impl Writer {
                 self.roll(0, sealed);
             }
             let Some(oldest) = self.full.pop_front() else { break };
-            evicted = true;
             self.full_bytes = self.full.iter().map(|segment| segment.byte_size()).sum();
             self.forget(&oldest, shared);
+            evicted = Some(oldest);
         }
-        if evicted {
+        if let Some(oldest) = evicted {
             shared.segments.store(Arc::new(self.segments()));
+            // Unless a reader is still at it.
+            self.spare = oldest.into_buffers().or(self.spare.take());
         }
     }
 
