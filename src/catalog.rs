@@ -1,7 +1,6 @@
 //! The event types that the gateway knows, generated from the options in
 //! `proto/auditgate/v1/event.proto`.
 
-use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use crate::proto::pb;
@@ -66,8 +65,8 @@ impl TypeId {
 
 impl EventType {
     /// The code, if the catalog lists it for this type.
-    pub fn code(&self, code: &str) -> Option<&'static Code> {
-        self.codes.iter().find(|known| known.code == code)
+    pub fn code(&self, code: impl AsRef<[u8]>) -> Option<&'static Code> {
+        self.codes.iter().find(|known| known.code.as_bytes() == code.as_ref())
     }
 }
 
@@ -88,7 +87,7 @@ pub fn by_name(name: &str) -> Option<TypeId> {
 
 /// The type whose variant of `Event.payload` has this field number.
 pub fn by_number(number: u32) -> Option<TypeId> {
-    BY_NUMBER.get(&number).copied()
+    BY_NUMBER.get(number as usize).copied().flatten()
 }
 
 /// Whether `name` may be the name of a custom event: 1 to
@@ -103,7 +102,15 @@ pub fn is_custom_name(name: &str) -> bool {
 static CUSTOM_ID: LazyLock<TypeId> =
     LazyLock::new(|| by_name(CUSTOM).expect("the protocol has the variant custom"));
 
-static BY_NUMBER: LazyLock<HashMap<u32, TypeId>> =
-    LazyLock::new(|| all().map(|(id, event_type)| (event_type.number, id)).collect());
+static BY_NUMBER: LazyLock<Vec<Option<TypeId>>> = LazyLock::new(|| {
+    let last = EVENT_TYPES.iter().map(|event_type| event_type.number).max();
+    let mut by_number = vec![None; last.map_or(0, |last| last as usize + 1)];
+    for (id, event_type) in all() {
+        if let Some(place) = by_number.get_mut(event_type.number as usize) {
+            *place = Some(id);
+        }
+    }
+    by_number
+});
 
 include!(concat!(env!("OUT_DIR"), "/catalog.rs"));

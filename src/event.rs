@@ -1,6 +1,7 @@
 //! Events: checked once, where they arrive, and kept as the bytes they are.
 
 mod envelope;
+mod noted;
 mod same;
 
 use std::ops::Range;
@@ -12,8 +13,10 @@ use crate::catalog::{self, TypeId};
 use crate::proto::pb;
 use crate::time::Time;
 use crate::wire::{self, Fault};
+use noted::{Noted, key_of, range_within};
 
 pub use envelope::{Envelope, custom_name, number as field};
+pub use noted::{Keys, key};
 pub use same::same_content;
 
 /// Longest event id, in bytes.
@@ -111,6 +114,8 @@ pub struct Event {
     pub severity: u8,
     /// A number of `auditgate.v1.Result`.
     pub result: u8,
+    /// Under which keys its record is found.
+    pub keys: Keys,
     id: Range<usize>,
     custom_name: Range<usize>,
 }
@@ -128,34 +133,36 @@ impl Event {
         if bytes.len() > bytes_max {
             return Err(Error::TooLarge { bytes: bytes.len(), limit: bytes_max });
         }
-        wire::validate(wire::EVENT, &bytes)
+        let mut noted = Noted::default();
+        wire::validate_noting(wire::EVENT, &bytes, |number, value| noted.take(number, value))
             .map_err(|wire::Error { path, fault }| Error::Malformed { path, fault })?;
-        let type_id = only_variant(&bytes)?;
-        let envelope = Envelope::read(&bytes);
-        let custom_name = if type_id.is_custom() { checked_custom_name(&envelope)? } else { "" };
-        let time = checked_time(&envelope, now)?;
-        let id = envelope.id.unwrap_or_default();
-        if id.len() > ID_BYTES_MAX {
-            return Err(Error::IdTooLong { bytes: id.len() });
+        let type_id = noted.only_variant()?;
+        let custom_name =
+            if type_id.is_custom() { checked_custom_name(noted.payload)? } else { "" };
+        let time = checked_time(noted.time, now)?;
+        if noted.id.len() > ID_BYTES_MAX {
+            return Err(Error::IdTooLong { bytes: noted.id.len() });
         }
-        let (severity, result) = assess(type_id, &envelope);
+        let (severity, result) = assess(type_id, &noted);
         let mut event = Self {
             client_len: bytes.len(),
             time,
             type_id,
             severity,
             result,
-            id: range_within(&bytes, id),
-            custom_name: range_within(&bytes, custom_name),
+            keys: noted.keys(),
+            id: range_within(&bytes, noted.id),
+            custom_name: range_within(&bytes, custom_name.as_bytes()),
             bytes: Bytes::new(),
         };
-        if id.is_empty() {
+        if noted.id.is_empty() {
             let (with_id, id) = append_id(&bytes);
             event.bytes = with_id;
             event.id = id;
         } else {
             event.bytes = bytes;
         }
+        event.keys.id = key_of(event.id_bytes());
         Ok(event)
     }
 
@@ -164,17 +171,23 @@ impl Event {
         self.text(&self.id)
     }
 
+    /// The event id, as the bytes that it is.
+    pub fn id_bytes(&self) -> &[u8] {
+        self.bytes.get(self.id.clone()).expect("the range was found in these bytes")
+    }
+
     /// Whether the gateway appended the id.
     pub fn id_was_appended(&self) -> bool {
         self.bytes.len() != self.client_len
     }
 
-    /// The type of the record: the catalog's, or `custom.NAME`.
-    pub fn type_name(&self) -> std::borrow::Cow<'static, str> {
+    /// The type of the record, in two parts: the catalog's and nothing, or
+    /// `custom.` and the name.
+    pub fn type_name(&self) -> [&str; 2] {
         if self.type_id.is_custom() {
-            format!("{}{}", catalog::CUSTOM_PREFIX, self.text(&self.custom_name)).into()
+            [catalog::CUSTOM_PREFIX, self.text(&self.custom_name)]
         } else {
-            self.type_id.get().name.into()
+            [self.type_id.get().name, ""]
         }
     }
 
@@ -189,26 +202,10 @@ impl Event {
     }
 }
 
-/// Finds the one variant of the payload.
-fn only_variant(bytes: &[u8]) -> Result<TypeId, Error> {
-    let mut variants = wire::trusted(bytes)
-        .map(|(number, _)| number)
-        .filter(|number| *number >= VARIANT_NUMBER_MIN);
-    let first = variants.next().ok_or(Error::PayloadMissing)?;
-    let known = catalog::by_number(first).ok_or(Error::PayloadUnknown { number: first })?;
-    match variants.find(|number| *number != first) {
-        None => Ok(known),
-        Some(second) if catalog::by_number(second).is_none() => {
-            Err(Error::PayloadUnknown { number: second })
-        }
-        Some(second) => Err(Error::PayloadAmbiguous { first, second }),
-    }
-}
-
-fn checked_custom_name<'a>(envelope: &Envelope<'a>) -> Result<&'a str, Error> {
+fn checked_custom_name(payload: &[u8]) -> Result<&str, Error> {
     /// How much of a bad name an error repeats, in characters.
     const SHOWN_CHARS_MAX: usize = 64;
-    let name = envelope.payload.and_then(|(_, payload)| custom_name(payload)).unwrap_or_default();
+    let name = custom_name(payload).unwrap_or_default();
     if catalog::is_custom_name(name) {
         Ok(name)
     } else {
@@ -216,8 +213,8 @@ fn checked_custom_name<'a>(envelope: &Envelope<'a>) -> Result<&'a str, Error> {
     }
 }
 
-fn checked_time(envelope: &Envelope<'_>, now: Time) -> Result<Option<Time>, Error> {
-    let Some((seconds, nanos)) = envelope.time else { return Ok(None) };
+fn checked_time(time: Option<(i64, i64)>, now: Time) -> Result<Option<Time>, Error> {
+    let Some((seconds, nanos)) = time else { return Ok(None) };
     if seconds < 0 {
         return Err(Error::TimeTooEarly);
     }
@@ -232,10 +229,10 @@ fn checked_time(envelope: &Envelope<'_>, now: Time) -> Result<Option<Time>, Erro
 }
 
 /// Severity and result of a record: see the design of `Record`.
-fn assess(type_id: TypeId, envelope: &Envelope<'_>) -> (u8, u8) {
+fn assess(type_id: TypeId, noted: &Noted<'_>) -> (u8, u8) {
     let event_type = type_id.get();
-    let code = envelope.code.and_then(|code| event_type.code(code));
-    let result = match envelope.success {
+    let code = noted.code.and_then(|code| event_type.code(code));
+    let result = match noted.success {
         Some(true) => pb::Result::Success as i32,
         Some(false) => pb::Result::Failure as i32,
         None => code.map_or(pb::Result::Unspecified as i32, |code| code.result),
@@ -245,15 +242,6 @@ fn assess(type_id: TypeId, envelope: &Envelope<'_>) -> (u8, u8) {
         severity = severity.max(pb::Severity::Warning as i32);
     }
     (severity as u8, result as u8)
-}
-
-/// Where `part`, a slice of `whole`, lies in it.
-fn range_within(whole: &Bytes, part: &str) -> Range<usize> {
-    if part.is_empty() {
-        return 0..0;
-    }
-    let start = part.as_ptr() as usize - whole.as_ptr() as usize;
-    start..start + part.len()
 }
 
 fn append_id(bytes: &Bytes) -> (Bytes, Range<usize>) {

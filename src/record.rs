@@ -7,7 +7,8 @@ use crate::event::Envelope;
 use crate::time::Time;
 use crate::wire::{self, Value};
 
-pub use draft::Draft;
+pub use crate::event::key;
+pub use draft::{Draft, Emitter};
 
 /// Position of a record in its log. The first record is 1.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,18 +75,6 @@ pub struct Columns {
     pub severity: u8,
     /// A number of `auditgate.v1.Result`.
     pub result: u8,
-}
-
-/// The key under which a string is indexed: never 0. Equal strings have equal
-/// keys; different strings may, too, so what is found by key must be compared.
-pub fn key(text: &str) -> u32 {
-    use std::hash::BuildHasher as _;
-    let hash = foldhash::quality::FixedState::with_seed(0).hash_one(text);
-    ((hash >> 32) as u32).max(1)
-}
-
-fn key_of(text: Option<&str>) -> u32 {
-    text.map_or(0, key)
 }
 
 /// An encoded record, read in place.
@@ -189,7 +178,7 @@ mod tests {
     fn framed(event: &pb::Event) -> (Vec<u8>, Columns) {
         let event = Event::check(Bytes::from(event.encode_to_vec()), NOW, 4096).expect("valid");
         let emitter = pb::Emitter { principal: "svc".into(), peer: "127.0.0.1:9".into() };
-        let draft = Draft::new(event, &emitter);
+        let draft = Draft::new(event, &emitter.into());
         let mut frame = Vec::new();
         let columns =
             draft.frame(Sequence(300), NOW, &mut Vec::new(), |part| frame.extend_from_slice(part));

@@ -13,7 +13,7 @@ pub use tables::{
     DURATION, ENUMS, EVENT, Enum, EnumId, Field, Kind, LIST_VALUE, MESSAGES, Message, MessageId,
     RECORD, STRUCT, TIMESTAMP, VALUE,
 };
-pub use validate::{DEPTH_MAX, Error, Fault, seconds_and_nanos, validate};
+pub use validate::{DEPTH_MAX, Error, Fault, seconds_and_nanos, validate, validate_noting};
 
 /// Longest encoding of a 64-bit varint, in bytes.
 pub const VARINT_BYTES_MAX: usize = 10;
@@ -79,6 +79,7 @@ impl<'a> Fields<'a> {
         self.rest
     }
 
+    #[inline(always)]
     fn read(&mut self) -> Result<(u32, Value<'a>), Fault> {
         let key = read_varint(&mut self.rest)?;
         let number = key >> 3;
@@ -101,6 +102,7 @@ impl<'a> Fields<'a> {
         Ok((number as u32, value))
     }
 
+    #[inline]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
         let (array, rest) = self.rest.split_first_chunk().ok_or(Fault::Truncated)?;
         self.rest = rest;
@@ -124,9 +126,19 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-/// Reads a varint off the front of `rest`.
-#[inline]
+/// Reads a varint off the front of `rest`. Keys and lengths mostly have one byte.
+#[inline(always)]
 pub fn read_varint(rest: &mut &[u8]) -> Result<u64, Fault> {
+    match rest.split_first() {
+        Some((&byte, after)) if byte < 0x80 => {
+            *rest = after;
+            Ok(u64::from(byte))
+        }
+        _ => read_long_varint(rest),
+    }
+}
+
+fn read_long_varint(rest: &mut &[u8]) -> Result<u64, Fault> {
     let mut number = 0_u64;
     for position in 0..VARINT_BYTES_MAX {
         let (&byte, after) = rest.split_first().ok_or(Fault::Truncated)?;
@@ -141,6 +153,22 @@ pub fn read_varint(rest: &mut &[u8]) -> Result<u64, Fault> {
         }
     }
     Err(Fault::VarintTooLong)
+}
+
+/// Whether bytes are UTF-8. Most texts are short and all ASCII, which eight bytes
+/// at a time settle; the last eight may overlap those before them.
+#[inline]
+pub fn is_utf8(text: &[u8]) -> bool {
+    const NOT_ASCII: u64 = 0x8080_8080_8080_8080;
+    let (words, _) = text.as_chunks::<8>();
+    let is_ascii = match text.last_chunk::<8>() {
+        Some(last) => {
+            let word = |bytes: &[u8; 8]| u64::from_ne_bytes(*bytes);
+            words.iter().fold(word(last), |seen, bytes| seen | word(bytes)) & NOT_ASCII == 0
+        }
+        None => text.iter().fold(0, |seen, byte| seen | byte) < 0x80,
+    };
+    is_ascii || std::str::from_utf8(text).is_ok()
 }
 
 /// Appends a varint.
@@ -192,6 +220,21 @@ mod tests {
                 let mut rest = out.as_slice();
                 assert_eq!(read_varint(&mut rest), Ok(number));
                 assert!(rest.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn text_is_utf8_wherever_its_bytes_stand() {
+        for length in 0..40 {
+            let ascii = vec![b'x'; length];
+            assert!(is_utf8(&ascii));
+            for at in 0..length {
+                let mut text = ascii.clone();
+                text[at] = 0xff;
+                assert!(!is_utf8(&text), "byte {at} of {length}");
+                let text = [ascii.get(..at).unwrap(), "ü".as_bytes(), &ascii].concat();
+                assert!(is_utf8(&text), "byte {at} of {}", text.len());
             }
         }
     }

@@ -21,7 +21,7 @@ fn each_example_is_accepted_and_of_its_type() {
             CUSTOM => "custom.billing.refund",
             name => name,
         };
-        assert_eq!(event.type_name(), expected);
+        assert_eq!(event.type_name().concat(), expected);
     }
 }
 

@@ -314,7 +314,7 @@ fn model(filter: &pb::Filter, meaning: Option<Meaning>, record: &pb::Record) -> 
 
 fn accepted(event: &pb::Event, sequence: u64) -> (Vec<u8>, Columns) {
     let checked = Event::check(Bytes::from(event.encode_to_vec()), NOW, 1 << 20).expect("valid");
-    let draft = Draft::new(checked, &pb::Emitter::default());
+    let draft = Draft::new(checked, &pb::Emitter::default().into());
     let mut frame = Vec::new();
     let columns =
         draft.frame(Sequence(sequence), NOW, &mut Vec::new(), |part| frame.extend_from_slice(part));

@@ -192,7 +192,7 @@ impl Pair {
                 }
             }
         }
-        let emitter = pb::Emitter::default();
+        let emitter = pb::Emitter::default().into();
         let drafts = batch.iter().map(|event| {
             let bytes = event.event().encode_to_vec();
             Draft::new(Event::check(bytes.into(), Time::now(), 4096).expect("valid"), &emitter)

@@ -31,7 +31,7 @@ fn hub_until(stopping: CancellationToken) -> Arc<Hub> {
 
 async fn append(hub: &Hub, event: pb::Event) {
     let event = Event::check(event.encode_to_vec().into(), Time::now(), EVENT_BYTES_MAX).unwrap();
-    hub.append(vec![Draft::new(event, &pb::Emitter::default())], true).await.unwrap();
+    hub.append(vec![Draft::new(event, &pb::Emitter::default().into())], true).await.unwrap();
 }
 
 async fn subscribe(hub: &Arc<Hub>, query: Query) -> Subscription {

@@ -36,7 +36,7 @@ fn each_key_of_each_type_has_its_field() {
     for (line, imported, event) in round_trip(LINES) {
         assert!(imported.event.unmapped.is_empty(), "{:?} of {line}", imported.event.unmapped);
         assert_eq!(imported.unknown_type, None);
-        seen.insert(event.type_name().into_owned());
+        seen.insert(event.type_name().concat());
     }
     let expected: BTreeSet<String> = catalog::all()
         .map(|(_, found)| found.name.to_owned())

@@ -53,7 +53,7 @@ pub fn run(wanted: &[&'static str], scale: Scale) -> Result<Vec<Row>> {
 /// # Errors
 /// If one is refused.
 pub async fn append(log: &dyn Log, events: Vec<Bytes>) -> Result<Took> {
-    let emitter = pb::Emitter { principal: String::new(), peer: "127.0.0.1:50000".into() };
+    let emitter = pb::Emitter { principal: String::new(), peer: "127.0.0.1:50000".into() }.into();
     let (before, count) = (log.extent().last.0, events.len());
     let watch = Stopwatch::start();
     for batch in events.chunks(BATCH) {

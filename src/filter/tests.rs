@@ -34,7 +34,7 @@ fn event() -> pb::Event {
 /// The record of an event, and what an index keeps of it.
 fn accepted(event: &pb::Event) -> (Vec<u8>, Columns) {
     let checked = Event::check(Bytes::from(event.encode_to_vec()), NOW, 1 << 20).expect("valid");
-    let draft = Draft::new(checked, &pb::Emitter::default());
+    let draft = Draft::new(checked, &pb::Emitter::default().into());
     let mut frame = Vec::new();
     let columns =
         draft.frame(Sequence(7), NOW, &mut Vec::new(), |part| frame.extend_from_slice(part));

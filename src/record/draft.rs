@@ -1,48 +1,45 @@
 //! Drafts: records on their way into the log, and their frames.
 
+use std::sync::Arc;
+
 use prost::Message as _;
 
-use super::{Columns, Sequence, key, key_of, number};
-use crate::event::{self, Envelope, Event};
+use super::{Columns, Sequence, number};
+use crate::event::{self, Event};
 use crate::proto::pb;
 use crate::time::Time;
 use crate::wire;
+
+/// Who hands events in. Encoded once, for all records of a call; clones share it.
+#[derive(Debug, Clone)]
+pub struct Emitter(Arc<EncodedEmitter>);
+
+#[derive(Debug)]
+struct EncodedEmitter {
+    principal: String,
+    /// The field `emitter` of the record, with key and length.
+    field: Vec<u8>,
+}
+
+impl From<pb::Emitter> for Emitter {
+    fn from(emitter: pb::Emitter) -> Self {
+        let mut field = Vec::new();
+        wire::put_bytes_field(&mut field, number::EMITTER, &emitter.encode_to_vec());
+        Self(Arc::new(EncodedEmitter { principal: emitter.principal, field }))
+    }
+}
 
 /// An event that is ready to become a record: all but its place in the log.
 #[derive(Debug, Clone)]
 pub struct Draft {
     event: Event,
-    principal: String,
-    /// Fields 3 to 6 of the record, encoded.
-    middle: Vec<u8>,
-    columns: Columns,
+    emitter: Emitter,
 }
 
 impl Draft {
     /// Prepares the record of an event that `emitter` handed in.
-    pub fn new(event: Event, emitter: &pb::Emitter) -> Self {
-        let type_name = event.type_name();
-        let mut middle = Vec::with_capacity(64);
-        wire::put_bytes_header(&mut middle, number::EMITTER, emitter.encoded_len());
-        emitter.encode(&mut middle).expect("a vector grows as needed");
-        wire::put_bytes_field(&mut middle, number::TYPE, type_name.as_bytes());
-        wire::put_varint_field(&mut middle, number::SEVERITY, u64::from(event.severity));
-        if event.result != 0 {
-            wire::put_varint_field(&mut middle, number::RESULT, u64::from(event.result));
-        }
-        let envelope = Envelope::read(&event.bytes);
-        let columns = Columns {
-            time: event.time.unwrap_or_default(),
-            id: key(event.id()),
-            user: key_of(envelope.user),
-            impersonator: key_of(envelope.impersonator),
-            session: key_of(envelope.session_id),
-            server: key_of(envelope.server_id),
-            type_id: event.type_id,
-            severity: event.severity,
-            result: event.result,
-        };
-        Self { principal: emitter.principal.clone(), event, middle, columns }
+    pub fn new(event: Event, emitter: &Emitter) -> Self {
+        Self { event, emitter: emitter.clone() }
     }
 
     /// The event.
@@ -52,19 +49,26 @@ impl Draft {
 
     /// The authenticated principal of the emitter; empty without one.
     pub fn principal(&self) -> &str {
-        &self.principal
+        &self.emitter.0.principal
     }
 
     /// Key of the event id.
     pub fn id_key(&self) -> u32 {
-        self.columns.id
+        self.event.keys.id
+    }
+
+    /// Whether both are the same to the log: the same principal and event id.
+    pub fn is_same(&self, other: &Draft) -> bool {
+        self.event.id_bytes() == other.event.id_bytes() && self.principal() == other.principal()
     }
 
     /// The most bytes that [`Draft::frame`] may add to the event.
     pub fn frame_len_max(&self) -> usize {
-        /// Keys, lengths, sequence, two times and `client_bytes`, generously.
-        const REST_BYTES_MAX: usize = 96;
-        self.event.bytes.len() + self.middle.len() + REST_BYTES_MAX
+        /// Keys, lengths, sequence, two times, severity, result and
+        /// `client_bytes`, generously.
+        const REST_BYTES_MAX: usize = 104;
+        let [type_start, type_end] = self.event.type_name().map(str::len);
+        self.event.bytes.len() + self.emitter.0.field.len() + type_start + type_end + REST_BYTES_MAX
     }
 
     /// Encodes the record as a frame: key of `records`, length, record. `head`
@@ -77,31 +81,48 @@ impl Draft {
         head: &mut Vec<u8>,
         mut write: impl FnMut(&[u8]),
     ) -> Columns {
+        let event = &self.event;
         let mut tail = Vec::new();
-        let mut columns = self.columns;
-        if self.event.time.is_none() {
+        if event.time.is_none() {
             event::encode_time(accept_time, &mut tail);
-            columns.time = accept_time;
         }
-        let event_len = self.event.bytes.len() + tail.len();
+        let event_len = event.bytes.len() + tail.len();
+        let [type_start, type_end] = event.type_name();
 
         head.clear();
         wire::put_varint_field(head, number::SEQUENCE, sequence.0);
-        let accept_time = accept_time.timestamp();
-        wire::put_bytes_header(head, number::ACCEPT_TIME, accept_time.encoded_len());
-        accept_time.encode(head).expect("a vector grows as needed");
-        head.extend_from_slice(&self.middle);
-        if event_len != self.event.client_len {
-            wire::put_varint_field(head, number::CLIENT_BYTES, self.event.client_len as u64);
+        let timestamp = accept_time.timestamp();
+        wire::put_bytes_header(head, number::ACCEPT_TIME, timestamp.encoded_len());
+        timestamp.encode(head).expect("a vector grows as needed");
+        head.extend_from_slice(&self.emitter.0.field);
+        wire::put_bytes_header(head, number::TYPE, type_start.len() + type_end.len());
+        head.extend_from_slice(type_start.as_bytes());
+        head.extend_from_slice(type_end.as_bytes());
+        wire::put_varint_field(head, number::SEVERITY, u64::from(event.severity));
+        if event.result != 0 {
+            wire::put_varint_field(head, number::RESULT, u64::from(event.result));
+        }
+        if event_len != event.client_len {
+            wire::put_varint_field(head, number::CLIENT_BYTES, event.client_len as u64);
         }
         wire::put_bytes_header(head, number::EVENT, event_len);
 
         let mut prefix = [0_u8; 1 + wire::VARINT_BYTES_MAX];
         write(frame_prefix(head.len() + event_len, &mut prefix));
         write(head);
-        write(&self.event.bytes);
+        write(&event.bytes);
         write(&tail);
-        columns
+        Columns {
+            time: event.time.unwrap_or(accept_time),
+            id: event.keys.id,
+            user: event.keys.user,
+            impersonator: event.keys.impersonator,
+            session: event.keys.session,
+            server: event.keys.server,
+            type_id: event.type_id,
+            severity: event.severity,
+            result: event.result,
+        }
     }
 }
 

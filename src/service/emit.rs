@@ -9,7 +9,7 @@ use crate::event::{self, Event};
 use crate::log::Placed;
 use crate::proto::codec::Encoded;
 use crate::proto::{pb, retyped};
-use crate::record::Draft;
+use crate::record::{Draft, Emitter};
 use crate::service::status::VIOLATIONS_MAX;
 use crate::service::{Error, Service, decode, peer};
 use crate::time::Time;
@@ -48,7 +48,7 @@ impl Service {
         .await
     }
 
-    fn check_all(&self, events: Vec<Bytes>, emitter: &pb::Emitter) -> Result<Vec<Draft>, Error> {
+    fn check_all(&self, events: Vec<Bytes>, emitter: &Emitter) -> Result<Vec<Draft>, Error> {
         let now = Time::now();
         let mut drafts = Vec::with_capacity(events.len());
         let mut errors: Vec<(usize, event::Error)> = Vec::new();
@@ -107,6 +107,6 @@ fn receipt(id: String, placed: Placed) -> pb::Receipt {
     }
 }
 
-pub(super) fn emitter<T>(request: &Request<T>) -> pb::Emitter {
-    pb::Emitter { principal: String::new(), peer: peer(request) }
+pub(super) fn emitter<T>(request: &Request<T>) -> Emitter {
+    pb::Emitter { principal: String::new(), peer: peer(request) }.into()
 }

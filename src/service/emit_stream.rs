@@ -20,7 +20,7 @@ use crate::event::{self, Event};
 use crate::log::{self, Placed};
 use crate::proto::codec::Encoded;
 use crate::proto::{pb, retyped};
-use crate::record::Draft;
+use crate::record::{Draft, Emitter};
 use crate::service::emit::emitter;
 use crate::service::{BATCH_EVENTS_MAX, Error, Limits, Responses, Service, bare, decode, status};
 use crate::time::Time;
@@ -66,7 +66,7 @@ impl Service {
 
 /// Reads requests ahead.
 struct Reader {
-    emitter: pb::Emitter,
+    emitter: Emitter,
     limits: Limits,
     queue: UnboundedSender<Queued>,
 }

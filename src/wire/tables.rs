@@ -89,9 +89,16 @@ impl Message {
     /// The field with this number.
     #[inline]
     pub fn field(&self, number: u32) -> Option<&'static Field> {
-        // Most messages number their fields from 1 without holes.
+        // Most messages number their fields from 1 without holes, and an event its
+        // payloads up to the last one.
+        let is_it = |field: &&Field| field.number == number;
         let guess = self.fields.get((number as usize).wrapping_sub(1));
-        if let Some(field) = guess.filter(|field| field.number == number) {
+        if let Some(field) = guess.filter(is_it) {
+            return Some(field);
+        }
+        let behind = self.fields.last()?.number.checked_sub(number)?;
+        let guess = self.fields.get(self.fields.len().wrapping_sub(behind as usize + 1));
+        if let Some(field) = guess.filter(is_it) {
             return Some(field);
         }
         let found = self.fields.binary_search_by_key(&number, |field| field.number).ok()?;

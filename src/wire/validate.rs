@@ -2,7 +2,8 @@
 //! language, and prints as JSON.
 
 use super::{
-    DURATION, Field, Kind, Message, MessageId, TIMESTAMP, VALUE, Value, fields, read_varint,
+    DURATION, Field, Kind, Message, MessageId, TIMESTAMP, VALUE, Value, fields, is_utf8,
+    read_varint,
 };
 
 /// How deep messages may be nested. Decoders of other languages stop at 100;
@@ -89,18 +90,35 @@ impl Error {
 /// UTF-8, nested at most [`DEPTH_MAX`] deep; times, durations and JSON values
 /// in their ranges. Unknown fields are let through.
 pub fn validate(message: MessageId, bytes: &[u8]) -> Result<(), Error> {
-    walk(message, bytes, 1)
+    walk(message, bytes, 1, |_, _| ())
 }
 
-fn walk(message: MessageId, bytes: &[u8], depth: usize) -> Result<(), Error> {
+/// As [`validate`], and hands each field of the message, but not of those inside
+/// it, to `note` as soon as it was checked, unknown ones included.
+pub fn validate_noting<'a>(
+    message: MessageId,
+    bytes: &'a [u8],
+    note: impl FnMut(u32, Value<'a>),
+) -> Result<(), Error> {
+    walk(message, bytes, 1, note)
+}
+
+fn walk<'a>(
+    message: MessageId,
+    bytes: &'a [u8],
+    depth: usize,
+    mut note: impl FnMut(u32, Value<'a>),
+) -> Result<(), Error> {
     if depth > DEPTH_MAX {
         return Err(Error::new(Fault::TooDeep));
     }
     let shape = message.get();
     for read in fields(bytes) {
         let (number, value) = read.map_err(Error::new)?;
-        let Some(field) = shape.field(number) else { continue };
-        check(field, value, depth).map_err(|error| error.inside(field))?;
+        if let Some(field) = shape.field(number) {
+            check(field, value, depth).map_err(|error| error.inside(field))?;
+        }
+        note(number, value);
     }
     match message {
         TIMESTAMP => check_timestamp(bytes).map_err(Error::new),
@@ -113,11 +131,9 @@ fn walk(message: MessageId, bytes: &[u8], depth: usize) -> Result<(), Error> {
 
 fn check(field: &Field, value: Value<'_>, depth: usize) -> Result<(), Error> {
     match (field.kind, value) {
-        (Kind::Message(inner), Value::Bytes(bytes)) => walk(inner, bytes, depth + 1),
-        (Kind::String, Value::Bytes(bytes)) => match std::str::from_utf8(bytes) {
-            Ok(_) => Ok(()),
-            Err(_) => Err(Error::new(Fault::NotUtf8)),
-        },
+        (Kind::Message(inner), Value::Bytes(bytes)) => walk(inner, bytes, depth + 1, |_, _| ()),
+        (Kind::String, Value::Bytes(bytes)) if is_utf8(bytes) => Ok(()),
+        (Kind::String, Value::Bytes(_)) => Err(Error::new(Fault::NotUtf8)),
         (Kind::Bytes, Value::Bytes(_)) => Ok(()),
         (kind, value) if is_wire_type_of(kind, value) => Ok(()),
         (kind, Value::Bytes(packed)) if field.repeated => {

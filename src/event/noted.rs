@@ -1,0 +1,140 @@
+//! What the gateway derives of an event, taken note of while it is validated: so
+//! that each event is walked once.
+
+use std::ops::Range;
+
+use super::envelope::number;
+use super::{Error, VARIANT_NUMBER_MIN};
+use crate::catalog::{self, TypeId};
+use crate::wire::{self, Value};
+
+/// Fields of an event, as bytes: whether they are text is the validation's
+/// business. As everywhere in protobuf, the last of several values counts, and
+/// parts of one message are merged. Absent and empty differ.
+#[derive(Debug, Default)]
+pub struct Noted<'a> {
+    pub id: &'a [u8],
+    /// Seconds and nanoseconds.
+    pub time: Option<(i64, i64)>,
+    pub code: Option<&'a [u8]>,
+    pub success: Option<bool>,
+    pub payload: &'a [u8],
+    user: Option<&'a [u8]>,
+    impersonator: Option<&'a [u8]>,
+    session: Option<&'a [u8]>,
+    server: Option<&'a [u8]>,
+    /// Field numbers of the first variant of the payload and of the first other
+    /// one.
+    variants: (Option<u32>, Option<u32>),
+}
+
+/// Under which keys a record is found: see [`key`]. 0 where a field is absent.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Keys {
+    /// Of `event.id`.
+    pub id: u32,
+    /// Of `event.user.name`.
+    pub user: u32,
+    /// Of `event.user.impersonator`.
+    pub impersonator: u32,
+    /// Of `event.session.id`.
+    pub session: u32,
+    /// Of `event.server.id`.
+    pub server: u32,
+}
+
+/// The key under which a text is indexed: never 0. Equal texts have equal keys;
+/// different ones may, too, so what is found by key must be compared.
+pub fn key(text: &str) -> u32 {
+    key_of(text.as_bytes())
+}
+
+/// [`key`], of a text as bytes.
+pub fn key_of(text: &[u8]) -> u32 {
+    use std::hash::{BuildHasher as _, Hasher as _};
+    let mut hasher = foldhash::quality::FixedState::with_seed(0).build_hasher();
+    hasher.write(text);
+    ((hasher.finish() >> 32) as u32).max(1)
+}
+
+impl<'a> Noted<'a> {
+    /// Takes a field of the event.
+    pub fn take(&mut self, number: u32, value: Value<'a>) {
+        if number >= VARIANT_NUMBER_MIN {
+            match self.variants.0 {
+                None => self.variants.0 = Some(number),
+                Some(first) if first == number => {}
+                Some(_) => _ = self.variants.1.get_or_insert(number),
+            }
+            self.payload = value.bytes().unwrap_or_default();
+            return;
+        }
+        let Value::Bytes(bytes) = value else { return };
+        match number {
+            number::ID => self.id = bytes,
+            number::TIME => self.time = Some(wire::seconds_and_nanos(bytes)),
+            number::CODE => self.code = Some(bytes),
+            number::USER => {
+                for (number, value) in wire::trusted(bytes) {
+                    match number {
+                        number::USER_NAME => self.user = value.bytes(),
+                        number::USER_IMPERSONATOR => self.impersonator = value.bytes(),
+                        _ => {}
+                    }
+                }
+            }
+            number::SESSION => take_bytes(&mut self.session, bytes, number::SESSION_ID),
+            number::SERVER => take_bytes(&mut self.server, bytes, number::SERVER_ID),
+            number::OUTCOME => {
+                for (number, value) in wire::trusted(bytes) {
+                    if let (number::OUTCOME_SUCCESS, Value::Varint(success)) = (number, value) {
+                        self.success = Some(success != 0);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The type of the one variant of the payload.
+    pub fn only_variant(&self) -> Result<TypeId, Error> {
+        let first = self.variants.0.ok_or(Error::PayloadMissing)?;
+        let known = catalog::by_number(first).ok_or(Error::PayloadUnknown { number: first })?;
+        match self.variants.1 {
+            None => Ok(known),
+            Some(second) if catalog::by_number(second).is_none() => {
+                Err(Error::PayloadUnknown { number: second })
+            }
+            Some(second) => Err(Error::PayloadAmbiguous { first, second }),
+        }
+    }
+
+    /// The keys of the fields; not yet that of the id, which may be appended.
+    pub fn keys(&self) -> Keys {
+        let key = |text: Option<&[u8]>| text.map_or(0, key_of);
+        Keys {
+            id: 0,
+            user: key(self.user),
+            impersonator: key(self.impersonator),
+            session: key(self.session),
+            server: key(self.server),
+        }
+    }
+}
+
+fn take_bytes<'a>(found: &mut Option<&'a [u8]>, message: &'a [u8], wanted: u32) {
+    for (number, value) in wire::trusted(message) {
+        if number == wanted {
+            *found = value.bytes();
+        }
+    }
+}
+
+/// Where `part`, a slice of `whole`, lies in it.
+pub fn range_within(whole: &[u8], part: &[u8]) -> Range<usize> {
+    if part.is_empty() {
+        return 0..0;
+    }
+    let start = part.as_ptr() as usize - whole.as_ptr() as usize;
+    start..start + part.len()
+}
