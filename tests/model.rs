@@ -22,6 +22,8 @@ use prost::Message as _;
 use tokio_util::sync::CancellationToken;
 
 const RECORDS_MAX: usize = 32;
+/// In nanoseconds.
+const SECOND: i64 = 1_000_000_000;
 
 /// An event, small enough that ids, users and contents meet again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,12 +71,16 @@ impl Small {
         };
         pb::Event {
             id: Some(format!("id-{}", self.id)),
-            time: Some(Time(1_000_000_000 * i64::from(self.id)).timestamp()),
+            time: Some(self.time().timestamp()),
             user: Some(pb::User { name: Some(self.user_name()), ..Default::default() }),
             outcome: Some(pb::Outcome { success: Some(!self.failed), ..Default::default() }),
             payload: Some(payload),
             ..Default::default()
         }
+    }
+
+    fn time(&self) -> Time {
+        Time(i64::from(self.id) * SECOND)
     }
 
     fn user_name(&self) -> String {
@@ -272,17 +278,17 @@ impl Pair {
     }
 
     async fn count(&self, filter: &SmallFilter) {
-        let counted = self
-            .hub
-            .count(&Count { query: filter.query(), bucket: None })
-            .await
-            .expect("one bucket");
-        let mut expected = BTreeMap::new();
-        for sequence in self.matching(filter, self.first_kept()..=self.last()) {
-            let name = self.accepted[sequence as usize - 1].type_name().to_owned();
-            *expected.entry(name).or_insert(0_i64) += 1;
+        for bucket in [None, Some(7 * SECOND)] {
+            let counted = self.hub.count(&Count { query: filter.query(), bucket }).await;
+            let mut expected: BTreeMap<Time, BTreeMap<String, i64>> = BTreeMap::new();
+            for sequence in self.matching(filter, self.first_kept()..=self.last()) {
+                let event = &self.accepted[sequence as usize - 1];
+                let begin = bucket.map_or(0, |length| event.time().0 / length * length);
+                let counts = expected.entry(Time(begin)).or_default();
+                *counts.entry(event.type_name().to_owned()).or_default() += 1;
+            }
+            assert_eq!(counted.expect("few buckets").buckets, expected);
         }
-        assert_eq!(counted.buckets.into_values().next().unwrap_or_default(), expected);
     }
 
     async fn resume(&mut self, filter: &SmallFilter, from: u8) {

@@ -1,7 +1,7 @@
 //! Counts: how many records of each type a query matches, by time.
 
 use std::collections::{BTreeMap, HashMap};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, RangeInclusive};
 
 use crate::catalog::{self, TypeId};
 use crate::hub::{Hub, Turns};
@@ -42,16 +42,26 @@ pub enum Error {
     Log(#[from] log::Error),
 }
 
-/// Counts on their way: by position in the catalog, custom types by name.
-#[derive(Default)]
+/// Counts on their way.
 struct Tables {
-    by_bucket: HashMap<i64, Table, foldhash::fast::RandomState>,
-    too_many: bool,
+    /// Length of a bucket; `None` for a single one.
+    bucket: Option<i64>,
+    /// Where in `tables` the bucket with a number is.
+    places: HashMap<i64, usize, foldhash::fast::RandomState>,
+    tables: Vec<Table>,
+    /// The bucket that was counted into last, and the times in it. Neighbours in
+    /// the log mostly share a bucket, so few records need the division and the
+    /// lookup that find another one.
+    current: usize,
+    times: RangeInclusive<i64>,
 }
 
-#[derive(Default)]
+/// The counts of one bucket.
 struct Table {
-    catalog: Vec<i64>,
+    number: i64,
+    /// By position in the catalog.
+    catalog: Box<[i64]>,
+    /// Custom types by name.
     custom: BTreeMap<String, i64>,
 }
 
@@ -64,59 +74,80 @@ impl Hub {
         let extent = self.log.extent();
         let mut next = extent.first;
         let mut tally = Tally::default();
-        let mut tables = Tables::default();
+        let mut tables = Tables::new(count.bucket);
         let mut turns = Turns::new();
         while next <= extent.last {
             let Some(segment) = self.log.segment(next).await? else { break };
             let view = segment.view(extent.last);
             let range = view.position(next)..view.len();
-            let scanned =
-                count.query.scan(&view, range, Order::Ascending, &mut tally, |position| {
-                    tables.add(count.bucket, &view, position);
-                    if tables.too_many { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-                });
-            if tables.too_many {
-                return Err(Error::TooManyBuckets);
-            }
+            let scanned = count
+                .query
+                .scan(&view, range, Order::Ascending, &mut tally, |at| tables.add(&view, at));
             next = match scanned {
-                Scanned::Paused(position) | Scanned::Enough(position) => {
-                    view.sequence(position).next()
-                }
+                Scanned::Enough(_) => return Err(Error::TooManyBuckets),
+                Scanned::Paused(position) => view.sequence(position).next(),
                 Scanned::Whole => view.sequence(view.len()),
             };
             drop(segment);
             turns.pass().await;
         }
-        Ok(tables.finish(count.bucket.unwrap_or(0), tally.expression_errors))
+        Ok(tables.finish(tally.expression_errors))
     }
 }
 
 impl Tables {
-    fn add(&mut self, bucket: Option<i64>, view: &View<'_>, position: usize) {
-        let Some(columns) = view.columns.get(position) else { return };
-        let number = bucket.map_or(0, |length| columns.time.0.div_euclid(length));
-        if self.by_bucket.len() >= BUCKETS_MAX && !self.by_bucket.contains_key(&number) {
-            self.too_many = true;
-            return;
+    fn new(bucket: Option<i64>) -> Self {
+        // No time is in the bucket of the first record until it is found.
+        #[allow(clippy::reversed_empty_ranges, reason = "it is meant to be empty")]
+        let times = 1..=0;
+        Self { bucket, places: HashMap::default(), tables: Vec::new(), current: 0, times }
+    }
+
+    /// Counts a record; breaks if that takes too many buckets.
+    fn add(&mut self, view: &View<'_>, position: usize) -> ControlFlow<()> {
+        let Some(columns) = view.columns.get(position) else { return ControlFlow::Continue(()) };
+        if !self.times.contains(&columns.time.0) {
+            self.turn_to(columns.time.0)?;
         }
-        let table = self.by_bucket.entry(number).or_default();
+        let Some(table) = self.tables.get_mut(self.current) else {
+            return ControlFlow::Continue(());
+        };
         if columns.type_id.is_custom() {
             let name = view.record(position).type_name;
             *table.custom.entry(name.to_owned()).or_default() += 1;
-        } else {
-            table.catalog.resize(catalog::EVENT_TYPES.len(), 0);
-            if let Some(count) = table.catalog.get_mut(usize::from(columns.type_id.0)) {
-                *count += 1;
-            }
+        } else if let Some(count) = table.catalog.get_mut(usize::from(columns.type_id.0)) {
+            *count += 1;
         }
+        ControlFlow::Continue(())
     }
 
-    fn finish(self, bucket: i64, expression_errors: u64) -> Buckets {
-        let buckets = self.by_bucket.into_iter().map(|(number, table)| {
+    /// Makes the bucket of this time the current one.
+    fn turn_to(&mut self, time: i64) -> ControlFlow<()> {
+        let number = self.bucket.map_or(0, |length| time.div_euclid(length));
+        self.times = self.bucket.map_or(i64::MIN..=i64::MAX, |length| {
+            let begin = |number: i64| number.saturating_mul(length);
+            begin(number)..=begin(number.saturating_add(1)).saturating_sub(1)
+        });
+        self.current = match self.places.get(&number) {
+            Some(place) => *place,
+            None if self.tables.len() >= BUCKETS_MAX => return ControlFlow::Break(()),
+            None => {
+                let catalog = vec![0; catalog::EVENT_TYPES.len()].into();
+                self.tables.push(Table { number, catalog, custom: BTreeMap::new() });
+                self.places.insert(number, self.tables.len() - 1);
+                self.tables.len() - 1
+            }
+        };
+        ControlFlow::Continue(())
+    }
+
+    fn finish(self, expression_errors: u64) -> Buckets {
+        let bucket = self.bucket.unwrap_or(0);
+        let buckets = self.tables.into_iter().map(|table| {
             let named = table.catalog.into_iter().enumerate().filter(|(_, count)| *count > 0);
             let named = named
                 .map(|(position, count)| (TypeId(position as u16).get().name.to_owned(), count));
-            (Time(number.saturating_mul(bucket)), named.chain(table.custom).collect())
+            (Time(table.number.saturating_mul(bucket)), named.chain(table.custom).collect())
         });
         Buckets { buckets: buckets.collect(), expression_errors }
     }

@@ -88,6 +88,11 @@ impl Query {
         }
     }
 
+    /// Whether every record matches.
+    fn matches_all(&self) -> bool {
+        self.filter.matches_all() && self.start == Time::MIN && self.end == Time::MAX
+    }
+
     fn matches(
         &self,
         view: &View<'_>,
@@ -135,11 +140,12 @@ impl<V: FnMut(usize) -> ControlFlow<()>> Step<'_, '_, V> {
     }
 
     fn each(&mut self, positions: impl Iterator<Item = usize>) -> Scanned {
+        let every = self.query.matches_all();
         for position in positions {
             self.tally.examined += 1;
-            if self.query.matches(self.view, position, self.tally, &mut self.clock)
-                && (self.visit)(position).is_break()
-            {
+            let matches =
+                every || self.query.matches(self.view, position, self.tally, &mut self.clock);
+            if matches && (self.visit)(position).is_break() {
                 return Scanned::Enough(position);
             }
             if self.clock.is_over() {
