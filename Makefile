@@ -77,10 +77,12 @@ advisories: $(DENY_READY) ## Check the dependencies for known vulnerabilities (n
 	$(DENY) --locked check advisories
 
 .PHONY: docs
-docs: ## Renew docs/EVENTS.md from the protocol.
+docs: ## Renew docs/EVENTS.md from the protocol, and docs/configuration.md from the keys.
 	$(CARGO) run --locked --quiet -- types --markdown > $(TARGET)/EVENTS.md
 	mkdir -p docs
 	mv $(TARGET)/EVENTS.md docs/EVENTS.md
+	$(CARGO) run --locked --quiet -- config reference > $(TARGET)/configuration.md
+	mv $(TARGET)/configuration.md docs/configuration.md
 
 .PHONY: clean
 clean: ## Remove all that was built or installed.

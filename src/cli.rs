@@ -2,6 +2,8 @@
 
 mod client;
 mod completions;
+#[cfg(feature = "server")]
+mod config;
 mod count;
 mod emit;
 mod example;
@@ -19,6 +21,8 @@ mod safe;
 mod search;
 #[cfg(feature = "server")]
 mod serve;
+#[cfg(feature = "server")]
+mod settings;
 mod status;
 mod tail;
 mod terminal;
@@ -45,6 +49,8 @@ struct Cli {
 enum Command {
     #[cfg(feature = "server")]
     Serve(serve::Args),
+    #[cfg(feature = "server")]
+    Config(config::Args),
     Tail(Box<tail::Args>),
     Search(Box<search::Args>),
     Count(Box<count::Args>),
@@ -94,6 +100,10 @@ enum Error {
         /// What went wrong.
         error: std::io::Error,
     },
+    /// The configuration is not acceptable.
+    #[cfg(feature = "server")]
+    #[error("{0}")]
+    Config(#[from] crate::config::Error),
     /// The gateway cannot start.
     #[cfg(feature = "server")]
     #[error("{0}")]
@@ -142,6 +152,8 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         #[cfg(feature = "server")]
         Command::Serve(args) => block_on(serve::run(args)),
+        #[cfg(feature = "server")]
+        Command::Config(args) => config::run(&args),
         Command::Tail(args) => block_on(tail::run(*args)),
         Command::Search(args) => block_on(search::run(*args)),
         Command::Count(args) => block_on(count::run(*args)),

@@ -9,6 +9,7 @@ mod error;
 mod expression;
 mod glob;
 mod text;
+mod type_set;
 mod types;
 mod values;
 
@@ -27,6 +28,8 @@ pub use expression::{
     BYTES_MAX as EXPRESSION_BYTES_MAX, DEPTH_MAX as EXPRESSION_DEPTH_MAX,
     PATTERNS_MAX as EXPRESSION_PATTERNS_MAX, Position,
 };
+pub use glob::Pattern;
+pub use type_set::TypeSet;
 pub use types::TYPE_BYTES_MAX;
 
 /// Most values of one field.

@@ -8,6 +8,8 @@ pub mod catalog;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod client;
+#[cfg(feature = "server")]
+pub mod config;
 #[cfg(any(feature = "cli", feature = "server"))]
 pub mod event;
 #[cfg(feature = "cli")]

@@ -18,6 +18,9 @@ pub mod retyped {
     include!(concat!(env!("OUT_DIR"), "/retyped/auditgate.v1.AuditService.rs"));
 }
 
+/// Full name of the service.
+pub const SERVICE: &str = "auditgate.v1.AuditService";
+
 /// The `FileDescriptorSet` of the protocol and what it imports, encoded, with
 /// comments.
 pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor_set.bin"));

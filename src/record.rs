@@ -37,6 +37,9 @@ impl std::fmt::Display for Sequence {
     }
 }
 
+/// Name under which the gateway emits events of its own. No client has it.
+pub const GATEWAY_PRINCIPAL: &str = "auditgate";
+
 /// Field numbers of `Record`, and of `records` in the responses.
 mod number {
     pub const SEQUENCE: u32 = 1;

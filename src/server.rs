@@ -14,6 +14,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+use crate::config::Settings;
 use crate::hub::Hub;
 use crate::log::{Bounds, Log, MemoryLog};
 use crate::proto;
@@ -21,8 +22,6 @@ use crate::proto::retyped::audit_service_server::AuditServiceServer;
 use crate::service::{self, Limits, Service};
 use explain::ExplainLayer;
 
-/// Where the gateway listens unless told otherwise: on loopback only.
-pub const LISTEN: &str = "127.0.0.1:50051";
 /// How long the gateway waits for calls to end when it stops.
 pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
 /// The most concurrent streams of one connection.
@@ -51,11 +50,13 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            listen: LISTEN.parse().expect("the default address is one"),
-            ring: Bounds::default(),
-            limits: Limits::default(),
-        }
+        Self::from(&Settings::default())
+    }
+}
+
+impl From<&Settings> for Config {
+    fn from(settings: &Settings) -> Self {
+        Self { listen: settings.listen, ring: settings.ring.bounds(), limits: Limits::default() }
     }
 }
 

@@ -64,9 +64,10 @@ impl Drop for Gateway {
 fn auditgate() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_auditgate"));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    for variable in ["LISTEN", "PORT_FILE", "RING_BYTES", "RING_RECORDS"] {
-        command.env_remove(format!("AUDITGATE_{variable}"));
+    for key in auditgate::config::keys() {
+        command.env_remove(key.variable());
     }
+    command.env_remove("AUDITGATE_CONFIG");
     command
 }
 
@@ -186,4 +187,29 @@ fn what_it_cannot_do_it_says_in_a_sentence() {
     assert!(refused(&["--ring-records", "0"]).contains("from 1 to"));
     let said = refused(&["--listen", "127.0.0.1:0", "--port-file", "/nonexistent/port"]);
     assert!(said.contains("cannot write /nonexistent/port"), "{said}");
+}
+
+#[test]
+fn beyond_loopback_it_asks_for_tls_and_authentication() {
+    let said = refused(&["--listen", "0.0.0.0:0"]);
+    assert!(said.contains("no TLS and authentication"), "{said}");
+    assert!(said.contains("--insecure"), "{said}");
+    Gateway::start(&["--listen", "0.0.0.0:0", "--insecure"], &[]);
+}
+
+#[test]
+fn a_configuration_file_is_read_and_what_is_wrong_with_it_is_said() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("auditgate.toml");
+    let path = file.to_str().expect("text");
+    std::fs::write(&file, "[ring]\nrecords = 5000\n").expect("written");
+    let mut gateway = Gateway::start(&["--config", path], &[]);
+    let mut said = String::new();
+    while !said.contains("within") {
+        assert_ne!(gateway.said.read_line(&mut said).expect("text"), 0, "{said}");
+    }
+    assert!(said.contains("newest 5000 records"), "{said}");
+    std::fs::write(&file, "[ring]\nrecord = 5000\n").expect("written");
+    let said = refused(&["--config", path]);
+    assert!(said.contains("ring.record, which does not exist; nearest: ring.records"), "{said}");
 }

@@ -2,13 +2,15 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::settings::Source;
 use super::{Done, Error, say};
-use crate::log::{BYTES_MIN, Bounds, RING_RECORDS};
-use crate::server::{Config, DRAIN_TIME_MAX, Gateway, LISTEN};
+use crate::config::Settings;
+use crate::log::Bounds;
+use crate::server::{Config, DRAIN_TIME_MAX, Gateway};
 
 /// Run the gateway, with its log in memory
 ///
@@ -19,45 +21,38 @@ use crate::server::{Config, DRAIN_TIME_MAX, Gateway, LISTEN};
 ///   auditgate serve
 ///   auditgate serve --listen 127.0.0.1:0 --port-file /tmp/auditgate.port
 ///   auditgate serve --ring-bytes 1GiB --ring-records 4000000
+///   auditgate serve --config auditgate.toml
 ///
 /// Exit status: 0 if it was stopped by a signal; 2 if it cannot start.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
-    /// Address to listen on; port 0 takes a free port
-    #[arg(long, value_name = "ADDR", default_value = LISTEN, env = "AUDITGATE_LISTEN")]
-    listen: SocketAddr,
-
-    /// Write the port to this file once the gateway listens
-    #[arg(long, value_name = "FILE", env = "AUDITGATE_PORT_FILE")]
-    port_file: Option<PathBuf>,
-
-    /// The most memory that the ring takes, index included: bytes, or with a
-    /// suffix KiB, MiB or GiB; at least 1MiB
-    #[arg(long, value_name = "BYTES", default_value = "256MiB", value_parser = parse_bytes, env = "AUDITGATE_RING_BYTES")]
-    ring_bytes: usize,
-
-    /// The most records that the ring keeps
-    #[arg(long, value_name = "COUNT", default_value_t = RING_RECORDS, value_parser = parse_records, env = "AUDITGATE_RING_RECORDS")]
-    ring_records: usize,
+    #[command(flatten)]
+    source: Source,
 }
 
 /// Runs until a signal comes.
 pub async fn run(args: Args) -> Result<Done, Error> {
-    serve(args).await.map_err(Error::Serve)
+    let settings = args.source.load()?.settings;
+    // Nobody may believe in what is not there.
+    if settings.tls.is_on() || settings.authenticates() {
+        let what = "this version has neither TLS nor authentication".to_owned();
+        return Err(Error::Usage(what));
+    }
+    serve(&settings).await.map_err(Error::Serve)
 }
 
-async fn serve(args: Args) -> io::Result<Done> {
+async fn serve(settings: &Settings) -> io::Result<Done> {
     // Before anyone can know that the gateway runs: a signal that comes right
     // after must stop it in order.
     let mut signals = Signals::new()?;
-    let ring = Bounds { bytes: args.ring_bytes, records: args.ring_records };
-    let config = Config { listen: args.listen, ring, ..Config::default() };
+    let config = Config::from(settings);
+    let ring = config.ring;
     let gateway = Gateway::start(config)
         .await
-        .map_err(|error| with_context(error, format!("cannot listen on {}", args.listen)))?;
+        .map_err(|error| with_context(error, format!("cannot listen on {}", settings.listen)))?;
     let address = gateway.address();
-    if let Some(file) = &args.port_file {
+    if let Some(file) = &settings.port_file {
         write_port(file, address.port())
             .map_err(|error| with_context(error, format!("cannot write {}", file.display())))?;
     }
@@ -129,51 +124,4 @@ fn write_port(file: &Path, port: u16) -> io::Result<()> {
 
 fn with_context(error: io::Error, context: String) -> io::Error {
     io::Error::new(error.kind(), format!("{context}: {error}"))
-}
-
-fn parse_bytes(text: &str) -> Result<usize, String> {
-    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-    let unit = match text.get(digits.len()..).unwrap_or_default() {
-        "" | "B" => 1,
-        "KiB" => 1024,
-        "MiB" => 1024 * 1024,
-        "GiB" => 1024 * 1024 * 1024,
-        other => return Err(format!("unknown unit {other:?}: use KiB, MiB or GiB")),
-    };
-    let number: usize =
-        digits.trim().parse().map_err(|_| format!("{text:?} is not a number of bytes"))?;
-    match number.checked_mul(unit) {
-        Some(bytes) if bytes >= BYTES_MIN => Ok(bytes),
-        Some(bytes) => Err(format!("{bytes} bytes are too few: at least {BYTES_MIN}")),
-        None => Err(format!("{text:?} is more than this machine can address")),
-    }
-}
-
-fn parse_records(text: &str) -> Result<usize, String> {
-    /// The id table tells records apart by 32 bits of their sequence.
-    const RECORDS_MAX: usize = u32::MAX as usize;
-    match text.parse() {
-        Ok(records) if (1..=RECORDS_MAX).contains(&records) => Ok(records),
-        _ => Err(format!("{text:?} is not a number of records from 1 to {RECORDS_MAX}")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_have_units() {
-        assert_eq!(parse_bytes("1048576"), Ok(1024 * 1024));
-        assert_eq!(parse_bytes("256MiB"), Ok(256 * 1024 * 1024));
-        assert_eq!(parse_bytes("2GiB"), Ok(2 * 1024 * 1024 * 1024));
-        for bad in ["", "MiB", "12XB", "-5MiB", "1023KiB", "99999999999999GiB"] {
-            assert!(parse_bytes(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn the_default_of_the_flag_is_the_ring_s() {
-        assert_eq!(parse_bytes("256MiB"), Ok(crate::log::RING_BYTES));
-    }
 }

@@ -1,9 +1,9 @@
-//! Patterns of event types.
+//! Patterns of names.
 
-/// What an event type is compared with: a name, or a glob in which `*` stands
+/// What a name is compared with: a name, or a glob in which `*` stands
 /// for any characters, dots included.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Pattern {
+pub enum Pattern {
     /// One name.
     Exact(String),
     /// The pieces between the stars.
@@ -18,7 +18,8 @@ pub(super) enum Pattern {
 }
 
 impl Pattern {
-    pub(super) fn new(text: &str) -> Self {
+    /// The pattern that `text` writes.
+    pub fn new(text: &str) -> Self {
         match (text.split_once('*'), text.rsplit_once('*')) {
             (Some((prefix, _)), Some((before, suffix))) => Pattern::Glob {
                 prefix: prefix.to_owned(),
@@ -37,7 +38,7 @@ impl Pattern {
     }
 
     /// Whether the whole of `name` matches.
-    pub(super) fn matches(&self, name: &str) -> bool {
+    pub fn matches(&self, name: &str) -> bool {
         match self {
             Pattern::Exact(exact) => exact == name,
             Pattern::Glob { prefix, middle, suffix } => {
@@ -54,7 +55,7 @@ impl Pattern {
     }
 
     /// Whether every name that starts with `start` matches.
-    pub(super) fn matches_all_after(&self, start: &str) -> bool {
+    pub fn matches_all_after(&self, start: &str) -> bool {
         match self {
             Pattern::Exact(_) => false,
             Pattern::Glob { suffix, .. } => suffix.is_empty() && self.matches(start),
@@ -63,7 +64,7 @@ impl Pattern {
 
     /// Whether a name that starts with `start` may match. May be true where none
     /// does.
-    pub(super) fn may_match_after(&self, start: &str) -> bool {
+    pub fn may_match_after(&self, start: &str) -> bool {
         match self {
             Pattern::Exact(exact) => exact.starts_with(start),
             Pattern::Glob { prefix, .. } => {

@@ -126,7 +126,7 @@ fn patterns(field: &'static str, values: &[String]) -> Result<Vec<Pattern>, Erro
 }
 
 /// The pattern, if it stands for a type that is known.
-fn known(field: &str, position: usize, value: &str) -> Result<Pattern, Error> {
+pub(super) fn known(field: &str, position: usize, value: &str) -> Result<Pattern, Error> {
     let pattern = Pattern::new(value);
     let field = || values::path(field, position);
     let names = || catalog::all().map(|(_, event_type)| event_type.name);

@@ -1,0 +1,97 @@
+//! Where a configuration comes from: a file, the environment, and a flag for each
+//! key that has one value.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use super::Error;
+use crate::config::{Key, Kind, Loaded, Overlay, keys};
+
+/// Name of the argument that names the file.
+const FILE: &str = "config";
+/// Its variable.
+const FILE_VARIABLE: &str = "AUDITGATE_CONFIG";
+
+/// The file, and the flags that were given.
+#[derive(Debug, Clone)]
+pub struct Source {
+    file: Option<PathBuf>,
+    flags: BTreeMap<String, String>,
+}
+
+impl Source {
+    /// Reads the configuration; also again, while the gateway runs.
+    pub fn load(&self) -> Result<Loaded, Error> {
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        let overlay = Overlay { flags: self.flags.clone(), environment };
+        Ok(Loaded::read(self.file.as_deref(), &overlay)?)
+    }
+}
+
+impl clap::FromArgMatches for Source {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let text = |key: &Key| {
+            let text = matches.get_one::<String>(&key.path)?;
+            Some((key.path.clone(), text.clone()))
+        };
+        Ok(Self {
+            file: matches.get_one::<PathBuf>(FILE).cloned(),
+            flags: keys().iter().filter(|key| key.is_single()).filter_map(text).collect(),
+        })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl clap::Args for Source {
+    fn augment_args(command: Command) -> Command {
+        let file = Arg::new(FILE)
+            .long(FILE)
+            .value_name("FILE")
+            .env(FILE_VARIABLE)
+            .value_parser(clap::value_parser!(PathBuf))
+            .help("Read the configuration from this TOML file; flags and variables go before it");
+        let flags = keys().iter().filter(|key| key.is_single()).map(argument);
+        command.arg(file).args(flags)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+fn argument(key: &Key) -> Arg {
+    let mut help = key.summary().to_owned();
+    if !key.choices.is_empty() {
+        let names: Vec<&str> = key.choices.iter().map(|(name, _)| name.as_str()).collect();
+        help.push_str(&format!(": {}", names.join(", ")));
+    }
+    if let Some(default) = key.default.as_ref().filter(|_| key.kind != Kind::Truth) {
+        help.push_str(&format!(" [default: {}]", default.trim_matches('"')));
+    }
+    help.push_str(&format!(" [env: {}]", key.variable()));
+    let argument = Arg::new(&key.path)
+        .long(key.flag())
+        .action(ArgAction::Set)
+        .overrides_with(&key.path)
+        .help(help);
+    let argument = match key.path.split_once('.') {
+        Some((table, _)) => argument.help_heading(format!("[{table}]")),
+        None => argument,
+    };
+    match key.kind {
+        Kind::Truth => argument
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true")
+            .value_name("true|false"),
+        _ => argument.value_name(key.value_name.clone()),
+    }
+}

@@ -1,0 +1,141 @@
+//! The configuration: a TOML file, environment and flags over it.
+//!
+//! [`Settings`] is plain data. A field of it is a key of the file and, unless it
+//! lies in a list, also a variable of the environment and a flag of `serve`; the
+//! first sentence of its comment is the help of the flag, the whole of it stands
+//! in the reference, docs/configuration.md. So a new key is a new field here,
+//! with its default, and its bounds in [`Settings::check`]; nothing else.
+
+mod access;
+mod error;
+mod keys;
+mod load;
+mod shown;
+mod text;
+mod tls;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::log::{BYTES_MIN, Bounds, RING_BYTES, RING_RECORDS};
+
+pub use access::{
+    Access, Algorithm, Audience, CertificateNames, Jwt, PRINCIPAL_BYTES_MAX, Right, Role, SanKind,
+    Token,
+};
+pub use error::Error;
+pub use keys::{Key, Kind, all as keys};
+pub use load::{Loaded, Origin, Overlay};
+pub use shown::{reference, shown};
+pub use text::{Bytes, Period};
+pub use tls::{ClientCertificates, Tls};
+
+/// Where the gateway listens unless told otherwise: on loopback only.
+pub const LISTEN: &str = "127.0.0.1:50051";
+/// The id table tells records apart by 32 bits of their sequence.
+const RING_RECORDS_MAX: usize = u32::MAX as usize;
+
+/// All that can be configured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Address to listen on; port 0 takes a free port. Beyond loopback, the gateway
+    /// asks for TLS and authentication.
+    #[schemars(extend("value_name" = "ADDR"))]
+    pub listen: SocketAddr,
+    /// Listen beyond loopback although there is no TLS, or no authentication.
+    /// Whoever reaches the port can then read, or write, or both.
+    pub insecure: bool,
+    /// Write the port to this file once the gateway listens.
+    #[schemars(extend("value_name" = "FILE"))]
+    pub port_file: Option<PathBuf>,
+    /// How much is kept in memory.
+    pub ring: Ring,
+    /// Encryption, and certificates of clients.
+    pub tls: Tls,
+    /// Who may do what. Without tokens, JWT issuers and a client CA there is no
+    /// authentication, and everybody may do everything.
+    pub access: Access,
+}
+
+/// How much is kept in memory.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ring {
+    /// The most memory that the ring takes, index included; at least 1MiB.
+    pub bytes: Bytes,
+    /// The most records that the ring keeps; at least 1, at most 4294967295.
+    pub records: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: LISTEN.parse().expect("the default address is one"),
+            insecure: false,
+            port_file: None,
+            ring: Ring::default(),
+            tls: Tls::default(),
+            access: Access::default(),
+        }
+    }
+}
+
+impl Default for Ring {
+    fn default() -> Self {
+        Self { bytes: Bytes(RING_BYTES), records: RING_RECORDS }
+    }
+}
+
+impl Ring {
+    /// The bounds.
+    pub fn bounds(&self) -> Bounds {
+        Bounds { bytes: self.bytes.0, records: self.records }
+    }
+}
+
+impl Settings {
+    /// Checks what the type of a field does not say.
+    ///
+    /// # Errors
+    /// The first key that is out of bounds or does not go with the others.
+    pub fn check(&self) -> Result<(), Error> {
+        let bytes = self.ring.bytes.0;
+        if bytes < BYTES_MIN {
+            let what = format!("{bytes} bytes are too few: at least {BYTES_MIN}");
+            return Err(Error::value("ring.bytes", what));
+        }
+        let records = self.ring.records;
+        if !(1..=RING_RECORDS_MAX).contains(&records) {
+            let what = format!("{records} records, which must be from 1 to {RING_RECORDS_MAX}");
+            return Err(Error::value("ring.records", what));
+        }
+        self.tls.check()?;
+        self.access.check()?;
+        self.check_exposure()
+    }
+
+    /// Whether clients can be told apart.
+    pub fn authenticates(&self) -> bool {
+        self.access.has_bearers() || self.tls.client_ca.is_some()
+    }
+
+    fn check_exposure(&self) -> Result<(), Error> {
+        if self.listen.ip().is_loopback() || self.insecure {
+            return Ok(());
+        }
+        let missing = match (self.tls.is_on(), self.authenticates()) {
+            (true, true) => return Ok(()),
+            (true, false) => "authentication",
+            (false, true) => "TLS",
+            (false, false) => "TLS and authentication",
+        };
+        Err(Error::Exposed { listen: self.listen, missing })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,303 @@
+//! `[access]`: who clients are, and what they may do.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Error, Period};
+use crate::filter::TypeSet;
+
+/// Longest name of a principal, in bytes.
+pub const PRINCIPAL_BYTES_MAX: usize = 256;
+/// The most entries of a list below `access`.
+const ENTRIES_MAX: usize = 10_000;
+/// Hexadecimal digits of a SHA-256.
+const SHA256_DIGITS: usize = 64;
+
+/// Who clients are, and what they may do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Access {
+    /// Who may ask for the health of the gateway.
+    pub health: Audience,
+    /// Who may ask the gateway to describe its protocol.
+    pub reflection: Audience,
+    /// Whether the gateway records what it refused, who read, its own start and stop,
+    /// and changes of its configuration, in event types of its own. Unless set, it
+    /// does where there is authentication.
+    pub self_audit: Option<bool>,
+    /// How a client certificate names a principal.
+    pub certificates: CertificateNames,
+    /// Static tokens; `auditgate token` makes them.
+    pub tokens: Vec<Token>,
+    /// Issuers of JSON web tokens that are taken.
+    pub jwt: Vec<Jwt>,
+    /// What principals may do. What no role allows is refused.
+    pub roles: Vec<Role>,
+}
+
+/// Who may use something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Audience {
+    /// Everybody who can connect.
+    Anyone,
+    /// Everybody who is authenticated.
+    Authenticated,
+    /// Principals with the right of this name.
+    Permitted,
+}
+
+/// How a client certificate names a principal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct CertificateNames {
+    /// Kinds of subject alternative name: the first name of the first kind that the
+    /// certificate has is the principal's.
+    pub san: Vec<SanKind>,
+    /// What is put before the name, so that it is nobody else's.
+    pub prefix: String,
+}
+
+/// A kind of subject alternative name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SanKind {
+    /// A URI, such as a SPIFFE id.
+    Uri,
+    /// A mail address.
+    Email,
+    /// A host's name.
+    Dns,
+}
+
+/// A static token.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Token {
+    /// Name of the principal that has the token; at most 256 bytes.
+    pub principal: String,
+    /// SHA-256 of the token, in 64 hexadecimal digits.
+    #[schemars(extend("secret" = true))]
+    pub sha256: String,
+}
+
+/// An issuer of JSON web tokens.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Jwt {
+    /// The issuer, exactly as the claim `iss` has it.
+    pub issuer: String,
+    /// What the claim `aud` must name at least one of.
+    pub audiences: Vec<String>,
+    /// File with the issuer's public keys, a JWK set. It is read again when it
+    /// changes.
+    #[schemars(extend("value_name" = "FILE"))]
+    pub jwks: PathBuf,
+    /// Algorithms of signatures that are taken. Those with a shared secret are never.
+    #[serde(default = "algorithms")]
+    pub algorithms: Vec<Algorithm>,
+    /// The claim that names the principal.
+    #[serde(default = "claim")]
+    pub claim: String,
+    /// What is put before the name, so that it is nobody else's.
+    #[serde(default = "jwt_prefix")]
+    pub prefix: String,
+    /// How far the clocks of issuer and gateway may be apart; at most 10m.
+    #[serde(default = "leeway")]
+    pub leeway: Period,
+}
+
+/// An algorithm of signatures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Algorithm {
+    /// ECDSA on P-256 with SHA-256.
+    ES256,
+    /// ECDSA on P-384 with SHA-384.
+    ES384,
+    /// Ed25519.
+    EdDSA,
+    /// RSA, PKCS #1, with SHA-256.
+    RS256,
+    /// RSA, PKCS #1, with SHA-384.
+    RS384,
+    /// RSA, PKCS #1, with SHA-512.
+    RS512,
+    /// RSA, PSS, with SHA-256.
+    PS256,
+    /// RSA, PSS, with SHA-384.
+    PS384,
+    /// RSA, PSS, with SHA-512.
+    PS512,
+}
+
+/// What some principals may do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Role {
+    /// Name of the role, for people.
+    pub name: String,
+    /// Whom it is for: names of principals, in which `*` stands for any characters.
+    pub principals: Vec<String>,
+    /// Event types that they may emit; `*` stands for any characters.
+    #[serde(default)]
+    pub emit: Vec<String>,
+    /// Event types that they may read; `*` stands for any characters.
+    #[serde(default)]
+    pub read: Vec<String>,
+    /// What else they may do.
+    #[serde(default)]
+    pub allow: Vec<Right>,
+}
+
+/// Something that may be done beside emitting and reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Right {
+    /// Ask for the status of the gateway; of the subscribers it shows one's own.
+    Status,
+    /// See all subscribers in the status.
+    Subscribers,
+    /// Ask for checkpoints and proofs.
+    Proof,
+    /// Ask for a description of the protocol, where that takes a right.
+    Reflection,
+    /// Ask for the health, where that takes a right.
+    Health,
+}
+
+fn algorithms() -> Vec<Algorithm> {
+    vec![Algorithm::ES256, Algorithm::EdDSA, Algorithm::RS256]
+}
+
+fn claim() -> String {
+    "sub".to_owned()
+}
+
+fn jwt_prefix() -> String {
+    "jwt:".to_owned()
+}
+
+fn leeway() -> Period {
+    Period(Duration::from_secs(60))
+}
+
+impl Default for CertificateNames {
+    fn default() -> Self {
+        Self { san: vec![SanKind::Uri, SanKind::Email, SanKind::Dns], prefix: "cert:".to_owned() }
+    }
+}
+
+impl Default for Access {
+    fn default() -> Self {
+        Self {
+            health: Audience::Anyone,
+            reflection: Audience::Permitted,
+            self_audit: None,
+            certificates: CertificateNames::default(),
+            tokens: Vec::new(),
+            jwt: Vec::new(),
+            roles: Vec::new(),
+        }
+    }
+}
+
+impl Access {
+    /// Whether there are tokens that a client may show.
+    pub fn has_bearers(&self) -> bool {
+        !self.tokens.is_empty() || !self.jwt.is_empty()
+    }
+
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let lists =
+            [("tokens", self.tokens.len()), ("jwt", self.jwt.len()), ("roles", self.roles.len())];
+        for (name, count) in lists {
+            if count > ENTRIES_MAX {
+                let what = format!("has {count} entries, limit {ENTRIES_MAX}");
+                return Err(Error::value(format!("access.{name}"), what));
+            }
+        }
+        if self.certificates.san.is_empty() {
+            return Err(Error::value("access.certificates.san", "is empty"));
+        }
+        let mut hashes = HashSet::new();
+        for (position, token) in self.tokens.iter().enumerate() {
+            token.check(position)?;
+            if !hashes.insert(token.sha256.to_ascii_lowercase()) {
+                let key = format!("access.tokens[{position}].sha256");
+                return Err(Error::value(key, "is that of an earlier token"));
+            }
+        }
+        let mut issuers = HashSet::new();
+        for (position, jwt) in self.jwt.iter().enumerate() {
+            jwt.check(position)?;
+            if !issuers.insert(jwt.issuer.as_str()) {
+                let key = format!("access.jwt[{position}].issuer");
+                return Err(Error::value(key, format!("{:?} comes twice", jwt.issuer)));
+            }
+        }
+        self.roles.iter().enumerate().try_for_each(|(position, role)| role.check(position))
+    }
+}
+
+impl Token {
+    fn check(&self, position: usize) -> Result<(), Error> {
+        check_principal(&format!("access.tokens[{position}].principal"), &self.principal)?;
+        let is_hash = self.sha256.len() == SHA256_DIGITS
+            && self.sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_hash {
+            return Ok(());
+        }
+        let what = format!("is not {SHA256_DIGITS} hexadecimal digits: `auditgate token` makes it");
+        Err(Error::value(format!("access.tokens[{position}].sha256"), what))
+    }
+}
+
+impl Jwt {
+    fn check(&self, position: usize) -> Result<(), Error> {
+        const LEEWAY_MAX: Duration = Duration::from_secs(600);
+        let key = |name: &str| format!("access.jwt[{position}].{name}");
+        for (name, empty) in [
+            ("issuer", self.issuer.is_empty()),
+            ("audiences", self.audiences.is_empty()),
+            ("algorithms", self.algorithms.is_empty()),
+            ("claim", self.claim.is_empty()),
+        ] {
+            if empty {
+                return Err(Error::value(key(name), "is empty"));
+            }
+        }
+        if self.leeway.0 > LEEWAY_MAX {
+            return Err(Error::value(key("leeway"), format!("{}, limit 10m", self.leeway)));
+        }
+        Ok(())
+    }
+}
+
+impl Role {
+    fn check(&self, position: usize) -> Result<(), Error> {
+        let key = |name: &str| format!("access.roles[{position}].{name}");
+        if self.principals.is_empty() {
+            return Err(Error::value(key("principals"), "is empty: the role is nobody's"));
+        }
+        for (name, patterns) in [("emit", &self.emit), ("read", &self.read)] {
+            TypeSet::compile(&key(name), patterns).map_err(Error::Types)?;
+        }
+        Ok(())
+    }
+}
+
+fn check_principal(key: &str, name: &str) -> Result<(), Error> {
+    let bytes = name.len();
+    let what = match name {
+        "" => "is empty".to_owned(),
+        crate::record::GATEWAY_PRINCIPAL => format!("{name:?} is the gateway's own name"),
+        _ if bytes > PRINCIPAL_BYTES_MAX => format!("{bytes} bytes, limit {PRINCIPAL_BYTES_MAX}"),
+        _ if name.chars().any(char::is_control) => format!("{name:?} has control characters"),
+        _ => return Ok(()),
+    };
+    Err(Error::value(key, what))
+}

@@ -1,0 +1,190 @@
+//! The keys of the configuration, read off the schema of [`Settings`].
+
+use std::sync::LazyLock;
+
+use schemars::generate::SchemaSettings;
+use serde_json::Value;
+
+use super::Settings;
+
+/// A key.
+#[derive(Debug)]
+pub struct Key {
+    /// Its path, such as `ring.bytes`; `[]` stands for each entry of a list.
+    pub path: String,
+    /// What it holds.
+    pub kind: Kind,
+    /// What it is for: the comment of its field.
+    pub description: String,
+    /// Its default, as TOML; `None` if it is unset, or has to be set.
+    pub default: Option<String>,
+    /// Its values, where they are a choice: each with its comment.
+    pub choices: Vec<(String, String)>,
+    /// What stands for its value in the help.
+    pub value_name: String,
+    /// Its value is not shown.
+    pub secret: bool,
+    /// An entry of its list must have it.
+    pub required: bool,
+}
+
+/// What a key holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Other keys.
+    Table,
+    /// A list of tables.
+    Tables,
+    /// A list of texts.
+    Texts,
+    /// A whole number.
+    Number,
+    /// `true` or `false`.
+    Truth,
+    /// Text with a size in it.
+    Bytes,
+    /// Text with a length of time in it.
+    Period,
+    /// Text.
+    Text,
+}
+
+/// All keys: values before tables, a table before what is in it.
+pub fn all() -> &'static [Key] {
+    static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
+        let mut keys = Vec::new();
+        collect("", &schema(), &mut keys);
+        keys
+    });
+    &KEYS
+}
+
+impl Key {
+    /// Whether it has one value, and so a variable and a flag: all but tables and
+    /// what is in lists.
+    pub fn is_single(&self) -> bool {
+        !matches!(self.kind, Kind::Table | Kind::Tables) && !self.path.contains("[]")
+    }
+
+    /// Its variable in the environment: `AUDITGATE_RING_BYTES`.
+    pub fn variable(&self) -> String {
+        format!("AUDITGATE_{}", self.path.to_uppercase().replace('.', "_"))
+    }
+
+    /// Its flag, without the dashes before it: `ring-bytes`.
+    pub fn flag(&self) -> String {
+        self.path.replace(['.', '_'], "-")
+    }
+
+    /// Whether it names a file or a folder.
+    pub fn is_path(&self) -> bool {
+        matches!(self.value_name.as_str(), "FILE" | "DIR")
+    }
+
+    /// The first sentence of its description.
+    pub fn summary(&self) -> &str {
+        self.description
+            .split_once(". ")
+            .map_or(self.description.trim_end_matches('.'), |(first, _)| first)
+    }
+
+    /// The value that a variable or a flag holds.
+    ///
+    /// # Errors
+    /// If it is not of this kind.
+    pub fn parse(&self, text: &str) -> Result<toml::Value, String> {
+        Ok(match self.kind {
+            Kind::Number => toml::Value::Integer(
+                text.parse().map_err(|_| format!("{text:?} is not a whole number"))?,
+            ),
+            Kind::Truth => toml::Value::Boolean(
+                text.parse().map_err(|_| format!("{text:?} is neither true nor false"))?,
+            ),
+            Kind::Texts => {
+                let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+                toml::Value::Array(entries.map(|entry| entry.to_owned().into()).collect())
+            }
+            _ => toml::Value::String(text.to_owned()),
+        })
+    }
+}
+
+/// The schema, with every definition in its place.
+fn schema() -> Value {
+    let settings =
+        SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    settings.into_generator().into_root_schema_for::<Settings>().to_value()
+}
+
+fn collect(prefix: &str, schema: &Value, keys: &mut Vec<Key>) {
+    let Some(fields) = schema.get("properties").and_then(Value::as_object) else { return };
+    let required = schema.get("required").and_then(Value::as_array);
+    let is_group = |kind| matches!(kind, Kind::Table | Kind::Tables);
+    let (groups, values): (Vec<_>, Vec<_>) =
+        fields.iter().partition(|(_, field)| is_group(kind(field)));
+    // As a file has them: values of a table stand before the tables in it.
+    for (name, field) in values.into_iter().chain(groups) {
+        let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+        let kind = kind(field);
+        let default = field.get("default").filter(|value| !value.is_null());
+        keys.push(Key {
+            kind,
+            description: text(field, "description"),
+            default: default.filter(|_| !is_group(kind)).map(ToString::to_string),
+            choices: choices(field),
+            value_name: value_name(kind, field),
+            secret: field.get("secret").is_some(),
+            required: required.is_some_and(|names| names.iter().any(|other| other == name)),
+            path: path.clone(),
+        });
+        match kind {
+            Kind::Table => collect(&path, field, keys),
+            Kind::Tables => {
+                let entry = field.get("items").unwrap_or(&Value::Null);
+                collect(&format!("{path}[]"), entry, keys);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn kind(field: &Value) -> Kind {
+    let is = |name: &str| match field.get("type") {
+        Some(Value::String(only)) => only == name,
+        Some(Value::Array(some)) => some.iter().any(|one| one == name),
+        _ => false,
+    };
+    let of_tables = field.pointer("/items/properties").is_some();
+    match field.get("format").and_then(Value::as_str) {
+        Some("bytes") => Kind::Bytes,
+        Some("time") => Kind::Period,
+        _ if is("object") => Kind::Table,
+        _ if is("array") && of_tables => Kind::Tables,
+        _ if is("array") => Kind::Texts,
+        _ if is("integer") => Kind::Number,
+        _ if is("boolean") => Kind::Truth,
+        _ => Kind::Text,
+    }
+}
+
+fn value_name(kind: Kind, field: &Value) -> String {
+    let named = text(field, "value_name");
+    let by_kind = match kind {
+        Kind::Bytes => "BYTES",
+        Kind::Period => "TIME",
+        Kind::Number => "COUNT",
+        _ => "VALUE",
+    };
+    if named.is_empty() { by_kind.to_owned() } else { named }
+}
+
+/// The values of a choice: of the field itself, or of the entries of its list.
+fn choices(field: &Value) -> Vec<(String, String)> {
+    let listed = field.get("oneOf").or_else(|| field.pointer("/items/oneOf"));
+    let listed = listed.and_then(Value::as_array).into_iter().flatten();
+    listed.map(|choice| (text(choice, "const"), text(choice, "description"))).collect()
+}
+
+fn text(value: &Value, name: &str) -> String {
+    value.get(name).and_then(Value::as_str).unwrap_or_default().replace('\n', " ")
+}

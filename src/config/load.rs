@@ -1,0 +1,211 @@
+//! Reads a configuration, and remembers where each value came from.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize as _;
+use toml::{Table, Value};
+
+use super::{Error, Key, Kind, Settings, keys};
+
+/// What is put over the file.
+#[derive(Debug, Clone, Default)]
+pub struct Overlay {
+    /// Path of a key, and its text on the command line.
+    pub flags: BTreeMap<String, String>,
+    /// Name of a variable, and its text; others than those of keys are ignored.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// Where a value came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A file.
+    File(PathBuf),
+    /// A variable of the environment.
+    Variable(String),
+    /// A flag.
+    Flag(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::File(path) => path.display().fmt(f),
+            Origin::Variable(name) => name.fmt(f),
+            Origin::Flag(name) => write!(f, "--{name}"),
+        }
+    }
+}
+
+/// A configuration, with the origin of each value that is not the default.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The configuration, checked.
+    pub settings: Settings,
+    /// Origins by path; a list has one.
+    pub origins: BTreeMap<String, Origin>,
+}
+
+impl Loaded {
+    /// Reads the file, if there is one; puts the environment over it, and the flags
+    /// over that.
+    ///
+    /// # Errors
+    /// If the file cannot be read, has a key that does not exist, or a value is not
+    /// acceptable: the first fault found, with its key and origin.
+    pub fn read(file: Option<&Path>, overlay: &Overlay) -> Result<Self, Error> {
+        let mut origins = BTreeMap::new();
+        let mut table = Table::new();
+        if let Some(file) = file {
+            table = parse(file)?;
+            check_names(file, "", &table)?;
+            note(file, "", &table, &mut origins);
+            resolve(file.parent().unwrap_or(Path::new("")), "", &mut table);
+        }
+        for key in keys().iter().filter(|key| key.is_single()) {
+            let variable = key.variable();
+            // An empty variable is one that is not set, as container tools have it.
+            let of_environment = overlay.environment.get(&variable).filter(|text| !text.is_empty());
+            let (text, origin) = match (overlay.flags.get(&key.path), of_environment) {
+                (Some(text), _) => (text, Origin::Flag(key.flag())),
+                (None, Some(text)) => (text, Origin::Variable(variable)),
+                (None, None) => continue,
+            };
+            let value = key.parse(text).map_err(|what| Error::Value {
+                key: key.path.clone(),
+                origin: Some(origin.to_string()),
+                what,
+            })?;
+            put(&mut table, &key.path, value);
+            origins.insert(key.path.clone(), origin);
+        }
+        let settings = settings(table).and_then(|settings| settings.check().map(|()| settings));
+        match settings {
+            Ok(settings) => Ok(Self { settings, origins }),
+            Err(error) => Err(located(error, &origins)),
+        }
+    }
+}
+
+fn parse(file: &Path) -> Result<Table, Error> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Error::Unreadable { file: file.to_owned(), error })?;
+    text.parse().map_err(|error| Error::Malformed { file: file.to_owned(), error: Box::new(error) })
+}
+
+fn settings(table: Table) -> Result<Settings, Error> {
+    let mut track = serde_path_to_error::Track::new();
+    let deserializer = serde_path_to_error::Deserializer::new(Value::Table(table), &mut track);
+    Settings::deserialize(deserializer).map_err(|error| {
+        // Only the first line: the rest points into a text that there is not.
+        let what = error.to_string();
+        Error::value(track.path().to_string(), what.lines().next().unwrap_or_default())
+    })
+}
+
+/// The error with the origin of its value.
+fn located(error: Error, origins: &BTreeMap<String, Origin>) -> Error {
+    let Error::Value { key, origin: None, what } = error else { return error };
+    let path = key.split('[').next().unwrap_or_default();
+    let origin = origins
+        .iter()
+        .find(|(known, _)| *known == path || path.starts_with(&format!("{known}.")))
+        .map(|(_, origin)| origin.to_string());
+    Error::Value { key, origin, what }
+}
+
+fn put(table: &mut Table, path: &str, value: Value) {
+    match path.split_once('.') {
+        None => {
+            table.insert(path.to_owned(), value);
+        }
+        Some((first, rest)) => {
+            let inner = table.entry(first).or_insert_with(|| Value::Table(Table::new()));
+            if let Value::Table(inner) = inner {
+                put(inner, rest, value);
+            }
+        }
+    }
+}
+
+/// Notes the file as the origin of all that it sets.
+fn note(file: &Path, prefix: &str, table: &Table, origins: &mut BTreeMap<String, Origin>) {
+    for (name, value) in table {
+        let path = join(prefix, name);
+        match value {
+            Value::Table(inner) => note(file, &path, inner, origins),
+            _ => {
+                origins.insert(path, Origin::File(file.to_owned()));
+            }
+        }
+    }
+}
+
+/// Makes paths in a file, which are relative to its folder, relative to where the
+/// gateway runs.
+fn resolve(folder: &Path, prefix: &str, table: &mut Table) {
+    for (name, value) in table {
+        let path = join(prefix, name);
+        match value {
+            Value::Table(inner) => resolve(folder, &path, inner),
+            Value::Array(entries) => {
+                for entry in entries.iter_mut().filter_map(Value::as_table_mut) {
+                    resolve(folder, &format!("{path}[]"), entry);
+                }
+            }
+            Value::String(text) if find(&path).is_some_and(Key::is_path) => {
+                if let Some(joined) = folder.join(&*text).to_str() {
+                    *text = joined.to_owned();
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Checks that every key exists.
+fn check_names(file: &Path, prefix: &str, table: &Table) -> Result<(), Error> {
+    for (name, value) in table {
+        let path = join(prefix, name);
+        let Some(key) = find(&path) else {
+            let nearest = nearest(&path);
+            return Err(Error::KeyUnknown { file: file.to_owned(), key: path, nearest });
+        };
+        match (key.kind, value) {
+            (Kind::Table, Value::Table(inner)) => check_names(file, &path, inner)?,
+            (Kind::Tables, Value::Array(entries)) => {
+                for entry in entries.iter().filter_map(Value::as_table) {
+                    check_names(file, &format!("{path}[]"), entry)?;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn find(path: &str) -> Option<&'static Key> {
+    keys().iter().find(|key| key.path == path)
+}
+
+/// The key most similar to a path: by the whole of it, or by its last name, so that
+/// a key in the wrong table finds its own.
+fn nearest(path: &str) -> Option<String> {
+    /// Of 1, where 1 is equality.
+    const SIMILARITY_MIN: f64 = 0.6;
+    let last = |path: &str| path.rsplit('.').next().unwrap_or_default().to_owned();
+    let similarity = |key: &&Key| {
+        let whole = strsim::normalized_damerau_levenshtein(path, &key.path);
+        let name = strsim::normalized_damerau_levenshtein(&last(path), &last(&key.path));
+        whole.max(name * 0.95)
+    };
+    let scored = keys().iter().map(|key| (similarity(&key), key));
+    let best = scored.max_by(|(a, _), (b, _)| a.total_cmp(b));
+    best.filter(|(similarity, _)| *similarity >= SIMILARITY_MIN).map(|(_, key)| key.path.clone())
+}
+
+fn join(prefix: &str, name: &str) -> String {
+    if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") }
+}

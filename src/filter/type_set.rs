@@ -1,0 +1,151 @@
+//! Sets of event types, named by patterns: what roles may emit and read.
+
+use crate::catalog::{self, TypeId};
+
+use super::error::Error;
+use super::glob::Pattern;
+use super::types::known;
+
+/// A set of event types.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TypeSet {
+    /// Whether the type is in it, by type id. The type of custom events is if some
+    /// of them may be.
+    by_id: Vec<bool>,
+    /// What names the custom types in it.
+    custom: Vec<Pattern>,
+    /// All custom types are in it.
+    all_custom: bool,
+}
+
+impl TypeSet {
+    /// The types that one of the patterns names. `field` is what errors blame.
+    ///
+    /// # Errors
+    /// If a pattern names no event type.
+    pub fn compile(field: &str, patterns: &[String]) -> Result<Self, Error> {
+        let known = |(position, value): (usize, &String)| known(field, position, value);
+        let patterns: Vec<Pattern> =
+            patterns.iter().enumerate().map(known).collect::<Result<_, _>>()?;
+        let of_custom = |pattern: &Pattern| {
+            pattern.matches(catalog::CUSTOM) || pattern.may_match_after(catalog::CUSTOM_PREFIX)
+        };
+        let all_of_custom = |pattern: &Pattern| {
+            pattern.matches(catalog::CUSTOM) || pattern.matches_all_after(catalog::CUSTOM_PREFIX)
+        };
+        let by_id = catalog::all().map(|(id, event_type)| {
+            if id.is_custom() {
+                patterns.iter().any(of_custom)
+            } else {
+                patterns.iter().any(|pattern| pattern.matches(event_type.name))
+            }
+        });
+        Ok(Self {
+            by_id: by_id.collect(),
+            all_custom: patterns.iter().any(all_of_custom),
+            custom: patterns.into_iter().filter(of_custom).collect(),
+        })
+    }
+
+    /// Every type.
+    pub fn all() -> Self {
+        Self { by_id: vec![true; catalog::EVENT_TYPES.len()], custom: Vec::new(), all_custom: true }
+    }
+
+    /// Adds the types of another set.
+    pub fn extend(&mut self, other: &TypeSet) {
+        if self.by_id.is_empty() {
+            self.by_id = vec![false; catalog::EVENT_TYPES.len()];
+        }
+        for (own, other) in self.by_id.iter_mut().zip(&other.by_id) {
+            *own |= other;
+        }
+        self.custom.extend(other.custom.iter().cloned());
+        self.all_custom |= other.all_custom;
+    }
+
+    /// Whether a type is in it, by id and, where that is the one of custom events, by
+    /// name, such as `custom.deploy`.
+    pub fn contains(&self, type_id: TypeId, name: &str) -> bool {
+        let has_id = self.has(type_id);
+        has_id && (!type_id.is_custom() || self.has_custom(name))
+    }
+
+    /// Whether every type is in it.
+    pub fn is_all(&self) -> bool {
+        self.all_custom && !self.by_id.is_empty() && self.by_id.iter().all(|has| *has)
+    }
+
+    /// Whether no type is in it.
+    pub fn is_empty(&self) -> bool {
+        !self.by_id.iter().any(|has| *has)
+    }
+
+    /// Whether a type of the catalog is in it; of custom events, whether some are.
+    pub(super) fn has(&self, type_id: TypeId) -> bool {
+        self.by_id.get(usize::from(type_id.0)).is_some_and(|has| *has)
+    }
+
+    /// Whether a custom type is in it.
+    pub(super) fn has_custom(&self, name: &str) -> bool {
+        self.all_custom || self.custom.iter().any(|pattern| pattern.matches(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(patterns: &[&str]) -> TypeSet {
+        let patterns: Vec<String> = patterns.iter().map(|text| (*text).to_owned()).collect();
+        TypeSet::compile("read", &patterns).expect("valid")
+    }
+
+    fn has(set: &TypeSet, name: &str) -> bool {
+        let id = catalog::by_name(name).or_else(|| catalog::by_name(catalog::CUSTOM));
+        set.contains(id.expect("in the catalog"), name)
+    }
+
+    #[test]
+    fn patterns_name_types() {
+        let some = set(&["session.*", "user.login", "custom.a*"]);
+        for (name, expected) in [
+            ("session.start", true),
+            ("user.login", true),
+            ("user.create", false),
+            ("custom.a", true),
+            ("custom.abc", true),
+            ("custom.b", false),
+        ] {
+            assert_eq!(has(&some, name), expected, "{name}");
+        }
+        assert!(!some.is_all() && !some.is_empty());
+    }
+
+    #[test]
+    fn all_and_none_are_told() {
+        assert!(set(&["*"]).is_all() && TypeSet::all().is_all());
+        assert!(set(&[]).is_empty() && TypeSet::default().is_empty());
+        assert!(!set(&["*.login", "custom"]).is_all());
+        assert!(has(&set(&["custom"]), "custom.any") && has(&set(&["custom.*"]), "custom.any"));
+    }
+
+    #[test]
+    fn sets_add_up() {
+        let mut sum = TypeSet::default();
+        sum.extend(&set(&["exec", "custom.a"]));
+        sum.extend(&set(&["user.login", "custom.b"]));
+        for name in ["exec", "user.login", "custom.a", "custom.b"] {
+            assert!(has(&sum, name), "{name}");
+        }
+        assert!(!has(&sum, "custom.c") && !has(&sum, "session.start"));
+    }
+
+    #[test]
+    fn a_pattern_without_a_type_is_refused() {
+        let refused = TypeSet::compile("roles[0].read", &["user.logni".to_owned()]);
+        let said = refused.expect_err("unknown").to_string();
+        assert!(said.starts_with("roles[0].read[0] is \"user.logni\""), "{said}");
+        assert!(said.contains("user.login"), "{said}");
+    }
+}
