@@ -57,6 +57,12 @@ impl TypeId {
         EVENT_TYPES.get(usize::from(self.0)).expect("type ids are positions in the catalog")
     }
 
+    /// The type of a record; custom events, and those of a type that only a newer
+    /// gateway knows, are one type here.
+    pub fn of(type_name: &str) -> Self {
+        by_name(type_name).unwrap_or(*CUSTOM_ID)
+    }
+
     /// Whether this is the type of custom events.
     pub fn is_custom(self) -> bool {
         self == *CUSTOM_ID

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
-use crate::log::{Conflict, Error, Extent, Identity, Log, Placed};
+use crate::log::{Conflict, Error, Extent, Found, Identity, Log, Placed, Want};
 use crate::record::{Draft, Sequence};
 use crate::time::Time;
 
@@ -45,6 +45,8 @@ pub enum GapReason {
     OtherLog,
     /// The cursor lies past what the log kept.
     RolledBack,
+    /// Their storage is damaged.
+    Damaged,
 }
 
 /// Names one record.
@@ -148,11 +150,16 @@ impl Hub {
             Key::Sequence(sequence) => Some(sequence),
         };
         let Some(sequence) = sequence else { return Ok(None) };
-        let Some(segment) = self.log.segment(sequence).await? else { return Ok(None) };
-        let view = segment.view(self.log.extent().last);
-        let position = view.position(sequence);
-        let kept = sequence >= view.base && position < view.len();
-        Ok(kept.then(|| Bytes::copy_from_slice(view.frame(position))))
+        match self.log.read(sequence, Want::one()).await? {
+            None => Ok(None),
+            Some(Found::Damaged { first, .. }) if first > sequence => Ok(None),
+            Some(Found::Damaged { .. }) => Err(Error::Damaged { sequence }),
+            Some(Found::Records(segment)) => {
+                let view = segment.view(self.log.extent().last);
+                let frame = || Bytes::copy_from_slice(view.frame(view.position(sequence)));
+                Ok(view.holds(sequence).then(frame))
+            }
+        }
     }
 
     /// Which log this is.

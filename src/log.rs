@@ -10,6 +10,7 @@ mod ids;
 mod index;
 mod memory;
 mod prefix;
+mod read;
 mod scan;
 mod segment;
 
@@ -18,7 +19,6 @@ mod conformance;
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -27,6 +27,7 @@ use crate::record::{Draft, Sequence};
 use crate::time::Time;
 
 pub use memory::{BYTES_MIN, Bounds, MemoryLog, RING_BYTES, RING_RECORDS};
+pub use read::{Content, Found, Want};
 pub use scan::{Order, Query, Scanned, Tally};
 pub use segment::{Segment, View};
 
@@ -73,10 +74,29 @@ pub trait Log: Send + Sync + 'static {
     /// What is kept at the moment.
     fn extent(&self) -> Extent;
 
-    /// The segment that holds the record at `at`; if that is not kept any more,
-    /// the one with the oldest record that is; `None` past the newest. Only
-    /// records up to [`Extent::last`] may be read from it.
-    fn segment(&self, at: Sequence) -> BoxFuture<'_, Result<Option<Arc<Segment>>, Error>>;
+    /// A run of records that holds `at`; if that is not kept any more, one that
+    /// begins with the oldest record that is; `None` past the newest. Of the run,
+    /// records that `want` does not match may be left out, though the run covers
+    /// them: see [`View::end`]. Only records up to [`Extent::last`] may be read
+    /// from it, and the reader goes on where it ends.
+    ///
+    /// What is in memory is found at once. A run from disk is of bounded size,
+    /// and may cover `at` and nothing else.
+    ///
+    /// # Errors
+    /// If the storage cannot be read.
+    fn read<'a>(
+        &'a self,
+        at: Sequence,
+        want: Want<'a>,
+    ) -> BoxFuture<'a, Result<Option<Found>, Error>>;
+
+    /// The first record kept that was accepted at `time` or later; the one that
+    /// comes next, if none was.
+    ///
+    /// # Errors
+    /// If the storage cannot be read.
+    fn accepted_since(&self, time: Time) -> BoxFuture<'_, Result<Sequence, Error>>;
 
     /// The newest record kept whose event has this id, whoever emitted it.
     fn find(&self, id: &str) -> BoxFuture<'_, Result<Option<Sequence>, Error>>;
@@ -173,6 +193,20 @@ pub enum Error {
         bytes: usize,
         /// The most that it takes.
         limit: usize,
+    },
+    /// A record cannot be read, since its storage is damaged.
+    #[error("record {sequence} is damaged on disk")]
+    Damaged {
+        /// The record.
+        sequence: Sequence,
+    },
+    /// The storage cannot be read.
+    #[error("records from {from} on cannot be read from disk: {why}")]
+    Unreadable {
+        /// Where the reader stands.
+        from: Sequence,
+        /// What the system says.
+        why: String,
     },
 }
 

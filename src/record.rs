@@ -3,7 +3,7 @@
 mod draft;
 
 use crate::catalog::TypeId;
-use crate::event::Envelope;
+use crate::event::{self, Envelope};
 use crate::time::Time;
 use crate::wire::{self, Value};
 
@@ -78,6 +78,26 @@ pub struct Columns {
     pub severity: u8,
     /// A number of `auditgate.v1.Result`.
     pub result: u8,
+}
+
+impl Columns {
+    /// What an index keeps of a record, read off its encoding.
+    pub fn of(record: &Record<'_>) -> Self {
+        let key = |text: Option<&str>| text.map_or(0, event::key);
+        let envelope = record.envelope();
+        let time = envelope.time.and_then(|(seconds, nanos)| Time::from_parts(seconds, nanos));
+        Self {
+            time: time.unwrap_or(record.accept_time),
+            id: key(envelope.id),
+            user: key(envelope.user),
+            impersonator: key(envelope.impersonator),
+            session: key(envelope.session_id),
+            server: key(envelope.server_id),
+            type_id: TypeId::of(record.type_name),
+            severity: record.severity,
+            result: record.result,
+        }
+    }
 }
 
 /// An encoded record, read in place.
@@ -214,6 +234,7 @@ mod tests {
         assert_eq!(columns.time, NOW);
         assert_eq!(columns.user, key("alice"));
         assert_eq!(columns.session, 0);
+        assert_eq!(Columns::of(&Record::read_frame(&frame)), columns);
 
         let read = Record::read_frame(&frame);
         assert_eq!(read.sequence, Sequence(300));

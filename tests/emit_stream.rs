@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auditgate::log::{
-    Bounds, BoxFuture, Conflict, Error, Extent, Identity, Log, MemoryLog, Placed, Segment,
+    Bounds, BoxFuture, Conflict, Error, Extent, Found, Identity, Log, MemoryLog, Placed, Want,
 };
 use auditgate::proto::pb;
 use auditgate::proto::pb::audit_service_client::AuditServiceClient;
 use auditgate::proto::pb::event::Payload;
 use auditgate::record::{Draft, Sequence};
 use auditgate::server::{Config, Gateway};
+use auditgate::time::Time;
 use prost::Message as _;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
@@ -223,8 +224,16 @@ impl Log for SlowLog {
         self.log.extent()
     }
 
-    fn segment(&self, at: Sequence) -> BoxFuture<'_, Result<Option<Arc<Segment>>, Error>> {
-        self.log.segment(at)
+    fn read<'a>(
+        &'a self,
+        at: Sequence,
+        want: Want<'a>,
+    ) -> BoxFuture<'a, Result<Option<Found>, Error>> {
+        self.log.read(at, want)
+    }
+
+    fn accepted_since(&self, time: Time) -> BoxFuture<'_, Result<Sequence, Error>> {
+        self.log.accepted_since(time)
     }
 
     fn find(&self, id: &str) -> BoxFuture<'_, Result<Option<Sequence>, Error>> {

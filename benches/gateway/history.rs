@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use auditgate::filter::Filter;
 use auditgate::hub::{Hub, Search};
-use auditgate::log::{Bounds, Log, MemoryLog, Order, Query, Segment};
+use auditgate::log::{Bounds, Found, Log, MemoryLog, Order, Query, Segment, Want};
 use auditgate::proto::pb;
 use auditgate::time::Time;
 use tokio::runtime::Runtime;
@@ -67,9 +67,11 @@ impl History {
         let extent = self.log.extent();
         let mut segments = Vec::new();
         let mut next = extent.first;
-        while let Some(segment) = self.runtime.block_on(self.log.segment(next))? {
-            let view = segment.view(extent.last);
-            next = view.sequence(view.len());
+        let want = Want::all(Order::Ascending);
+        while let Some(Found::Records(segment)) =
+            self.runtime.block_on(self.log.read(next, want))?
+        {
+            next = segment.view(extent.last).end();
             segments.push(segment);
         }
         Ok(segments)

@@ -4,12 +4,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::{ControlFlow, RangeInclusive};
 
 use crate::catalog::{self, TypeId};
-use crate::hub::{Hub, Turns};
-use crate::log::{self, Order, Query, Scanned, Tally, View};
+use crate::hub::{Gap, GapReason, Hub, Turns};
+use crate::log::{self, Content, Found, Order, Query, Scanned, Tally, View, Want};
 use crate::time::Time;
 
 /// The most buckets that a count returns.
 pub const BUCKETS_MAX: usize = 10_000;
+
+/// The most gaps that a count tells of.
+const GAPS_MAX: usize = 1_000;
 
 /// What to count.
 pub struct Count {
@@ -27,6 +30,8 @@ pub struct Buckets {
     pub buckets: BTreeMap<Time, BTreeMap<String, i64>>,
     /// Records on which the expression failed.
     pub expression_errors: u64,
+    /// Records that cannot be read, the first ranges of them.
+    pub gaps: Vec<Gap>,
 }
 
 /// Why there is no count.
@@ -75,9 +80,25 @@ impl Hub {
         let mut next = extent.first;
         let mut tally = Tally::default();
         let mut tables = Tables::new(count.bucket);
+        let mut gaps = Vec::new();
         let mut turns = Turns::new();
         while next <= extent.last {
-            let Some(segment) = self.log.segment(next).await? else { break };
+            let want = Want {
+                content: Content::Columns,
+                ..Want::matching(&count.query, Order::Ascending)
+            };
+            let segment = match self.log.read(next, want).await? {
+                None => break,
+                Some(Found::Records(segment)) => segment,
+                Some(Found::Damaged { first, last }) => {
+                    next = last.next();
+                    if gaps.len() < GAPS_MAX {
+                        let last = last.min(extent.last);
+                        gaps.push(Gap { first, last, reason: GapReason::Damaged });
+                    }
+                    continue;
+                }
+            };
             let view = segment.view(extent.last);
             let range = view.position(next)..view.len();
             let scanned = count
@@ -86,12 +107,13 @@ impl Hub {
             next = match scanned {
                 Scanned::Enough(_) => return Err(Error::TooManyBuckets),
                 Scanned::Paused(position) => view.sequence(position).next(),
-                Scanned::Whole => view.sequence(view.len()),
+                Scanned::Whole => view.end(),
             };
             drop(segment);
             turns.pass().await;
         }
-        Ok(tables.finish(tally.expression_errors))
+        let expression_errors = tally.expression_errors;
+        Ok(Buckets { buckets: tables.finish(), expression_errors, gaps })
     }
 }
 
@@ -141,7 +163,7 @@ impl Tables {
         ControlFlow::Continue(())
     }
 
-    fn finish(self, expression_errors: u64) -> Buckets {
+    fn finish(self) -> BTreeMap<Time, BTreeMap<String, i64>> {
         let bucket = self.bucket.unwrap_or(0);
         let buckets = self.tables.into_iter().map(|table| {
             let named = table.catalog.into_iter().enumerate().filter(|(_, count)| *count > 0);
@@ -149,6 +171,6 @@ impl Tables {
                 .map(|(position, count)| (TypeId(position as u16).get().name.to_owned(), count));
             (Time(table.number.saturating_mul(bucket)), named.chain(table.custom).collect())
         });
-        Buckets { buckets: buckets.collect(), expression_errors }
+        buckets.collect()
     }
 }

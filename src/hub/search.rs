@@ -8,13 +8,15 @@ use sha2::{Digest as _, Sha256};
 
 use crate::hub::{Gap, GapReason, Hub, Turns};
 use crate::log::cursor::{Cursor, PageToken, QUERY_DIGEST_BYTES};
-use crate::log::{self, Order, Query, Scanned, Tally, View};
+use crate::log::{self, Found, Order, Query, Scanned, Tally, View, Want};
 use crate::proto::pb;
 use crate::record::Sequence;
 
 /// The most bytes of records in one page; one larger record alone excepted.
 /// Clients of gRPC take 4 MiB unless told otherwise.
 pub const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024 - 64 * 1024;
+/// The most gaps in one page.
+const PAGE_GAPS_MAX: usize = 1_000;
 /// A page that has taken so long goes out as it is.
 const PAGE_TIME_MAX: Duration = Duration::from_millis(500);
 
@@ -40,7 +42,7 @@ pub struct Page {
     pub next: Option<PageToken>,
     /// The newest record when the first page was asked for.
     pub cursor: Cursor,
-    /// What was evicted from page to page.
+    /// What was evicted from page to page, or is damaged.
     pub gaps: Vec<Gap>,
     /// What was done.
     pub tally: Tally,
@@ -97,7 +99,8 @@ impl Hub {
         let started = Instant::now();
         let mut turns = Turns::new();
         while !walk.is_done() {
-            if records >= search.page_size || started.elapsed() >= PAGE_TIME_MAX {
+            let is_full = records >= search.page_size || page.gaps.len() >= PAGE_GAPS_MAX;
+            if is_full || started.elapsed() >= PAGE_TIME_MAX {
                 page.next = Some(PageToken {
                     log_id: identity.id,
                     epoch: identity.epoch,
@@ -108,10 +111,25 @@ impl Hub {
                 });
                 break;
             }
-            let Some(segment) = self.log.segment(walk.next).await? else { break };
+            let want = Want {
+                records: search.page_size - records,
+                ..Want::matching(&search.query, search.order)
+            };
+            let segment = match self.log.read(walk.next, want).await? {
+                None => break,
+                Some(Found::Records(segment)) => segment,
+                Some(Found::Damaged { first, .. }) if first > walk.next => {
+                    page.gaps.push(walk.skip_evicted(first));
+                    continue;
+                }
+                Some(Found::Damaged { first, last }) => {
+                    page.gaps.push(walk.skip_damaged(first, last));
+                    continue;
+                }
+            };
             let view = segment.view(last);
             if view.base > walk.next {
-                page.gaps.extend(walk.skip_evicted(view.base));
+                page.gaps.push(walk.skip_evicted(view.base));
                 continue;
             }
             let full = walk.read(search, &view, &mut records, &mut page);
@@ -167,19 +185,36 @@ impl Walk {
     }
 
     /// The records before `kept` are gone: what is missing of this search.
-    fn skip_evicted(&mut self, kept: Sequence) -> Option<Gap> {
+    fn skip_evicted(&mut self, kept: Sequence) -> Gap {
         let reason = GapReason::Evicted;
         match self.order {
             Order::Ascending => {
                 let last = kept.previous().min(self.last);
                 let gap = Gap { first: self.next, last, reason };
                 self.next = kept;
-                Some(gap)
+                gap
             }
             Order::Descending => {
                 let gap = Gap { first: self.first, last: self.next, reason };
                 self.next = Sequence::ZERO;
-                Some(gap)
+                gap
+            }
+        }
+    }
+
+    /// These records cannot be read: what is missing of this search.
+    fn skip_damaged(&mut self, first: Sequence, last: Sequence) -> Gap {
+        let reason = GapReason::Damaged;
+        match self.order {
+            Order::Ascending => {
+                let gap = Gap { first: self.next, last: last.min(self.last), reason };
+                self.next = last.next();
+                gap
+            }
+            Order::Descending => {
+                let gap = Gap { first: first.max(self.first), last: self.next, reason };
+                self.next = first.previous();
+                gap
             }
         }
     }
@@ -193,10 +228,9 @@ impl Walk {
         records: &mut usize,
         page: &mut Page,
     ) -> bool {
-        let at = view.position(self.next);
         let range = match self.order {
-            Order::Ascending => at..view.len(),
-            Order::Descending => view.position(self.first)..(at + 1).min(view.len()),
+            Order::Ascending => view.position(self.next)..view.len(),
+            Order::Descending => view.position(self.first)..view.position(self.next.next()),
         };
         let mut left = None;
         let frames = &mut page.frames;
@@ -221,7 +255,7 @@ impl Walk {
         self.next = match (left, scanned, self.order) {
             (Some(position), ..) => view.sequence(position),
             (None, Scanned::Paused(position) | Scanned::Enough(position), _) => step(position),
-            (None, Scanned::Whole, Order::Ascending) => view.sequence(view.len()),
+            (None, Scanned::Whole, Order::Ascending) => view.end(),
             (None, Scanned::Whole, Order::Descending) => view.base.previous(),
         };
         left.is_some()

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::hub::subscribers::{Registration, Subscriber};
 use crate::hub::{Gap, GapReason, Hub, Turns};
 use crate::log::cursor::Cursor;
-use crate::log::{self, Error, Query, Scanned, Segment, Tally};
+use crate::log::{Error, Found, Order, Query, Scanned, Segment, Tally, Want};
 use crate::record::Sequence;
 use crate::time::Time;
 
@@ -106,16 +106,18 @@ impl Hub {
             Start::Latest => (extent.last.next(), None),
             Start::Earliest => (extent.first, None),
             Start::Since(time) => {
-                let next = self.first_accepted_since(time).await?;
+                let next = self.log.accepted_since(time).await?;
+                // Looked up after that: what was evicted meanwhile counts as lost.
+                let extent = self.log.extent();
                 // How many of those evicted were accepted since then is not known.
                 let lost =
-                    next == extent.first && extent.evicted_until.is_some_and(|until| until >= time);
+                    next <= extent.first && extent.evicted_until.is_some_and(|until| until >= time);
                 let gap = Gap {
                     first: Sequence::ZERO,
                     last: extent.first.previous(),
                     reason: GapReason::Evicted,
                 };
-                (next, lost.then_some(gap))
+                if lost { (extent.first, Some(gap)) } else { (next, None) }
             }
             Start::Cursor(cursor) => {
                 let identity = self.log.identity();
@@ -139,30 +141,6 @@ impl Hub {
                 }
             }
         })
-    }
-
-    async fn first_accepted_since(&self, time: Time) -> Result<Sequence, Error> {
-        let extent = self.log.extent();
-        // The first sequence whose record was accepted at `time` or later, in
-        // first..=last + 1; accept times never decrease.
-        let (mut from, mut to) = (extent.first, extent.last.next());
-        while from < to {
-            let middle = Sequence(from.0 + (to.0 - from.0) / 2);
-            let Some(segment) = self.log.segment(middle).await? else { break };
-            let view = segment.view(extent.last);
-            let since = view.accepted_since(time);
-            if view.is_empty() || view.base > middle {
-                // Evicted meanwhile.
-                from = view.base;
-            } else if since == view.len() {
-                from = view.sequence(since);
-            } else if since == 0 {
-                to = view.base;
-            } else {
-                return Ok(view.sequence(since));
-            }
-        }
-        Ok(from)
     }
 }
 
@@ -198,9 +176,14 @@ impl Subscription {
                 }
                 continue;
             }
-            let Some(segment) = self.hub.log.segment(self.next).await? else { continue };
-            if let Some(message) = self.read(segment, last) {
-                return Ok(Some(message));
+            let want = Want::matching(&self.query, Order::Ascending);
+            let message = match self.hub.log.read(self.next, want).await? {
+                None => continue,
+                Some(Found::Records(segment)) => self.read(segment, last),
+                Some(Found::Damaged { first, last }) => Some(self.skip_damaged(first, last)),
+            };
+            if message.is_some() {
+                return Ok(message);
             }
             if self.last_sent.elapsed() >= PROGRESS_INTERVAL {
                 return Ok(Some(self.message(None, false)));
@@ -252,12 +235,8 @@ impl Subscription {
         let mut records = 0;
         let mut left = None;
         let mut tally = Tally::default();
-        let scanned = self.query.scan(
-            &view,
-            from..view.len(),
-            log::Order::Ascending,
-            &mut tally,
-            |position| {
+        let scanned =
+            self.query.scan(&view, from..view.len(), Order::Ascending, &mut tally, |position| {
                 let frame = view.frames(position..position + 1);
                 if bytes > 0 && bytes + frame.len() > MESSAGE_BYTES_MAX {
                     left = Some(position);
@@ -270,14 +249,14 @@ impl Subscription {
                     _ => runs.push(frame),
                 }
                 ControlFlow::Continue(())
-            },
-        );
-        let read_to = match (left, scanned) {
-            (Some(position), _) => position,
-            (None, Scanned::Paused(position) | Scanned::Enough(position)) => position + 1,
-            (None, Scanned::Whole) => view.len(),
+            });
+        self.next = match (left, scanned) {
+            (Some(position), _) => view.sequence(position),
+            (None, Scanned::Paused(position) | Scanned::Enough(position)) => {
+                view.sequence(position).next()
+            }
+            (None, Scanned::Whole) => view.end(),
         };
-        self.next = view.sequence(read_to);
         self.registration.advance(self.next.previous(), records, tally.expression_errors);
         self.hub.counters.delivered.fetch_add(records, Ordering::Relaxed);
         let caught_up = self.next > self.hub.log.extent().last;
@@ -288,6 +267,21 @@ impl Subscription {
         } else {
             None
         }
+    }
+
+    /// Goes on behind records that cannot be read.
+    fn skip_damaged(&mut self, first: Sequence, last: Sequence) -> Message {
+        // What precedes the damage was evicted: the damage is met again behind it.
+        let (last, reason) = if first > self.next {
+            (first.previous(), GapReason::Evicted)
+        } else {
+            (last, GapReason::Damaged)
+        };
+        self.gap = Some(Gap { first: self.next, last, reason });
+        self.next = last.next();
+        self.registration.advance(last, 0, 0);
+        let caught_up = self.next > self.hub.log.extent().last;
+        self.message(None, caught_up)
     }
 
     fn message(

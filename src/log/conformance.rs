@@ -9,7 +9,7 @@ use std::sync::Arc;
 use prost::Message as _;
 
 use crate::event::Event;
-use crate::log::{Bounds, Conflict, Error, Log, Placed};
+use crate::log::{Bounds, Conflict, Error, Found, Log, Order, Placed, Segment, Want};
 use crate::proto::pb;
 use crate::proto::pb::event::Payload;
 use crate::record::{Draft, Record, Sequence};
@@ -83,20 +83,29 @@ async fn append(log: &Arc<dyn Log>, drafts: Vec<Draft>) -> Vec<Placed> {
     log.append(drafts, true).await.expect("acceptable")
 }
 
+/// A run of records from `at` on.
+async fn run(log: &Arc<dyn Log>, at: Sequence) -> Arc<Segment> {
+    match log.read(at, Want::all(Order::Ascending)).await.expect("readable") {
+        Some(Found::Records(segment)) => segment,
+        Some(Found::Damaged { first, last }) => panic!("{first} to {last} are damaged"),
+        None => panic!("{at} is past the newest record"),
+    }
+}
+
 /// Everything that is kept: sequence, accept time and event id.
 async fn read_all(log: &Arc<dyn Log>) -> Vec<(Sequence, Time, String)> {
     let extent = log.extent();
     let mut next = extent.first;
     let mut all = Vec::new();
     while next <= extent.last {
-        let segment = log.segment(next).await.expect("readable").expect("kept");
+        let segment = run(log, next).await;
         let view = segment.view(extent.last);
         for position in view.position(next)..view.len() {
             let record: Record<'_> = view.record(position);
             let id = record.envelope().id.unwrap_or_default().to_owned();
             all.push((record.sequence, record.accept_time, id));
         }
-        next = view.sequence(view.len());
+        next = view.end();
     }
     all
 }
@@ -122,7 +131,7 @@ async fn a_receipt_means_readable(open: impl Fn(Bounds) -> Arc<dyn Log>) {
         let [placed] = append(&log, vec![draft(&id, "ls")]).await[..] else {
             panic!("one receipt")
         };
-        let segment = log.segment(placed.sequence).await.expect("readable").expect("kept");
+        let segment = run(&log, placed.sequence).await;
         let view = segment.view(log.extent().last);
         let record = view.record(view.position(placed.sequence));
         assert_eq!(record.envelope().id, Some(id.as_str()));
@@ -259,7 +268,7 @@ async fn the_oldest_go_when_there_are_too_many(open: impl Fn(Bounds) -> Arc<dyn 
     let all = read_all(&log).await;
     assert_eq!(all.last().map(|(sequence, ..)| *sequence), Some(Sequence(1_000)));
     assert!(all.iter().all(|(sequence, _, id)| *id == (sequence.0 - 1).to_string()));
-    let oldest = log.segment(Sequence(1)).await.expect("readable").expect("the oldest kept");
+    let oldest = run(&log, Sequence(1)).await;
     assert_eq!(oldest.base(), log.extent().first);
     assert!(log.extent().evicted_until.is_some());
     assert_eq!(log.find("3").await, Ok(None));

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::event::same_content;
 use crate::log::segment::SEGMENT_RECORDS_MAX;
-use crate::log::{BoxFuture, Conflict, Error, Extent, Identity, Log, Placed, Segment};
+use crate::log::{BoxFuture, Conflict, Error, Extent, Found, Identity, Log, Placed, Segment, Want};
 use crate::record::{Draft, Sequence};
 use crate::time::Time;
 use known::Known;
@@ -181,6 +181,23 @@ impl MemoryLog {
         segments.get(after.saturating_sub(1)).cloned()
     }
 
+    fn accepted_since_now(&self, time: Time) -> Sequence {
+        let segments = self.shared.segments.load();
+        let last = self.last();
+        // The last segment that begins earlier: accept times never decrease.
+        let after = segments.partition_point(|segment| {
+            let view = segment.view(last);
+            !view.is_empty() && view.record(0).accept_time < time
+        });
+        match after.checked_sub(1).and_then(|place| segments.get(place)) {
+            Some(segment) => {
+                let view = segment.view(last);
+                view.sequence(view.accepted_since(time))
+            }
+            None => segments.first().map_or(Sequence::FIRST, |segment| segment.base()),
+        }
+    }
+
     fn find_now(&self, id: &str) -> Option<Sequence> {
         self.lock().find(id)
     }
@@ -227,8 +244,17 @@ impl Log for MemoryLog {
         }
     }
 
-    fn segment(&self, at: Sequence) -> BoxFuture<'_, Result<Option<Arc<Segment>>, Error>> {
-        let found = self.segment_now(at);
+    fn read<'a>(
+        &'a self,
+        at: Sequence,
+        _want: Want<'a>,
+    ) -> BoxFuture<'a, Result<Option<Found>, Error>> {
+        let found = self.segment_now(at).map(Found::Records);
+        Box::pin(std::future::ready(Ok(found)))
+    }
+
+    fn accepted_since(&self, time: Time) -> BoxFuture<'_, Result<Sequence, Error>> {
+        let found = self.accepted_since_now(time);
         Box::pin(std::future::ready(Ok(found)))
     }
 

@@ -17,6 +17,7 @@
 //! - Items are `Copy`, so none needs to be dropped.
 //! - An allocation begins anew only by [`Prefix::reuse`], which takes the last
 //!   handle: slices borrow from a handle, so there are none, and no writer.
+//! - A buffer that is made [`full`] has no writer and is published as a whole.
 #![allow(unsafe_code)]
 
 use std::mem::MaybeUninit;
@@ -51,7 +52,8 @@ impl<T> Drop for Shared<T> {
     fn drop(&mut self) {
         let slice = std::ptr::slice_from_raw_parts_mut(self.start.as_ptr(), self.capacity);
         // SAFETY: `start` and `capacity` are those of the box taken apart in
-        // `new`, and this is the last handle.
+        // `new` or `full`, where the items were as large and aligned as here, and
+        // this is the last handle.
         drop(unsafe { Box::from_raw(slice) });
     }
 }
@@ -62,6 +64,14 @@ pub fn new<T: Copy>(capacity: usize) -> (Writer<T>, Prefix<T>) {
     let start = NonNull::from(items).cast();
     let shared = Arc::new(Shared { start, capacity, published: AtomicUsize::new(0) });
     (Writer { shared: Arc::clone(&shared), written: 0 }, Prefix(shared))
+}
+
+/// A buffer that holds `items` and never changes.
+pub fn full<T: Copy>(items: Vec<T>) -> Prefix<T> {
+    let items = Box::leak(items.into_boxed_slice());
+    let capacity = items.len();
+    let start = NonNull::from(items).cast();
+    Prefix(Arc::new(Shared { start, capacity, published: AtomicUsize::new(capacity) }))
 }
 
 impl<T: Copy> Prefix<T> {
@@ -140,6 +150,12 @@ mod tests {
         assert_eq!(before, [1, 2]);
         assert_eq!(prefix.as_slice(), [1, 2, 3, 4]);
         assert_eq!(writer.room(), 0);
+    }
+
+    #[test]
+    fn a_full_buffer_is_readable_at_once() {
+        assert_eq!(full(vec![1_u32, 2, 3]).as_slice(), [1, 2, 3]);
+        assert!(full(Vec::<u64>::new()).clone().as_slice().is_empty());
     }
 
     #[test]

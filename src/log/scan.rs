@@ -15,7 +15,7 @@ const SLICE: Duration = Duration::from_millis(2);
 const READ_RECORDS_PER_LOOK: u32 = 64;
 
 /// What to find.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Query {
     /// Which records.
     pub filter: Arc<Filter>,

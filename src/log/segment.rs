@@ -13,7 +13,9 @@ pub const SEGMENT_RECORDS_MAX: usize = u16::MAX as usize;
 /// What the columns of one record take, in bytes.
 pub const COLUMNS_BYTES: usize = size_of::<Columns>() + size_of::<u32>();
 
-/// A run of consecutive records. What is published of it never changes.
+/// A run of records. What is published of it never changes. In memory the
+/// records are consecutive; a run that was read from disk may lack some that the
+/// reader does not want.
 pub struct Segment {
     base: Sequence,
     /// Frames, one behind the other: see [`Draft::frame`].
@@ -22,6 +24,28 @@ pub struct Segment {
     ends: Prefix<u32>,
     columns: Prefix<Columns>,
     index: OnceLock<Index>,
+    sparse: Option<Sparse>,
+}
+
+/// Where the records of a run lie that lacks some.
+struct Sparse {
+    /// For each record, how far behind the run's first place it is; ascending.
+    offsets: Box<[u32]>,
+    /// How many places the run covers.
+    covers: u32,
+}
+
+/// Records that were read from disk, to become a segment.
+#[derive(Default)]
+pub struct Parts {
+    /// How far behind the base each is, ascending.
+    pub offsets: Vec<u32>,
+    /// Their columns.
+    pub columns: Vec<Columns>,
+    /// Their frames, one behind the other.
+    pub data: Vec<u8>,
+    /// Where in `data` each frame ends.
+    pub ends: Vec<u32>,
 }
 
 /// The writing side of a segment, until it is full.
@@ -42,16 +66,20 @@ pub struct Buffers {
 }
 
 /// Records of a segment up to a sequence, as a reader sees them. Positions
-/// count from the segment's first record.
+/// count the records that the segment has.
 #[derive(Clone, Copy)]
 pub struct View<'a> {
-    /// Sequence of the first record.
+    /// The first place that the view covers.
     pub base: Sequence,
     /// Their columns.
     pub columns: &'a [Columns],
     ends: &'a [u32],
     data: &'a [u8],
     index: Option<&'a Index>,
+    /// How far behind `base` each record is, where some are lacking.
+    offsets: Option<&'a [u32]>,
+    /// Behind the last place that the view covers.
+    end: Sequence,
 }
 
 impl Segment {
@@ -78,7 +106,31 @@ impl Segment {
         Some(Buffers { data: data.reuse()?, ends: ends.reuse()?, columns: columns.reuse()? })
     }
 
-    /// Sequence of the first record.
+    /// The records of `covers` places from `base` on, as they were read from
+    /// disk.
+    ///
+    /// # Panics
+    /// If the parts are not of the same length, or a record lies past the end.
+    pub fn of_parts(base: Sequence, covers: u32, parts: Parts) -> Self {
+        let records = parts.columns.len();
+        assert!(
+            parts.offsets.len() == records && parts.ends.len() == records,
+            "each record has offset, end and columns"
+        );
+        assert!(parts.offsets.last().is_none_or(|last| *last < covers), "records lie in the run");
+        let is_whole = records == covers as usize;
+        let sparse = (!is_whole).then(|| Sparse { offsets: parts.offsets.into(), covers });
+        Self {
+            base,
+            data: prefix::full(parts.data),
+            ends: prefix::full(parts.ends),
+            columns: prefix::full(parts.columns),
+            index: OnceLock::new(),
+            sparse,
+        }
+    }
+
+    /// The first place that the run covers.
     pub fn base(&self) -> Sequence {
         self.base
     }
@@ -112,7 +164,17 @@ impl Segment {
             usize::try_from((last.0 + 1).saturating_sub(self.base.0)).unwrap_or(usize::MAX);
         let columns = self.columns.as_slice();
         let ends = self.ends.as_slice();
-        let visible = wanted.min(columns.len()).min(ends.len());
+        let (visible, covered) = match &self.sparse {
+            None => {
+                let visible = wanted.min(columns.len()).min(ends.len());
+                (visible, visible as u64)
+            }
+            Some(sparse) => {
+                let covered = (sparse.covers as usize).min(wanted);
+                let before = |offset: &u32| (*offset as usize) < covered;
+                (sparse.offsets.partition_point(before), covered as u64)
+            }
+        };
         let ends = ends.get(..visible).unwrap_or_default();
         let data_end = ends.last().map_or(0, |end| *end as usize);
         View {
@@ -121,6 +183,11 @@ impl Segment {
             ends,
             data: self.data.as_slice().get(..data_end).expect("data is published before the ends"),
             index: self.index.get(),
+            offsets: self
+                .sparse
+                .as_ref()
+                .map(|sparse| sparse.offsets.get(..visible).unwrap_or_default()),
+            end: Sequence(self.base.0 + covered),
         }
     }
 
@@ -139,9 +206,14 @@ impl Buffers {
     /// An empty segment in these buffers that begins at `base`, and its writer.
     pub fn begin(self, base: Sequence) -> Writer {
         let Self { data, ends, columns } = self;
-        let index = OnceLock::new();
-        let segment =
-            Arc::new(Segment { base, data: data.1, ends: ends.1, columns: columns.1, index });
+        let segment = Arc::new(Segment {
+            base,
+            data: data.1,
+            ends: ends.1,
+            columns: columns.1,
+            index: OnceLock::new(),
+            sparse: None,
+        });
         let head = Vec::with_capacity(128);
         Writer { segment, data: data.0, ends: ends.0, columns: columns.0, head }
     }
@@ -163,16 +235,37 @@ impl<'a> View<'a> {
         self.index
     }
 
-    /// Sequence of the record at `position`.
+    /// Sequence of the record at `position`; behind the last one, where the view
+    /// ends.
     pub fn sequence(&self, position: usize) -> Sequence {
-        Sequence(self.base.0 + position as u64)
+        match self.offsets {
+            None => Sequence(self.base.0 + position as u64),
+            Some(offsets) => offsets
+                .get(position)
+                .map_or(self.end, |offset| Sequence(self.base.0 + u64::from(*offset))),
+        }
     }
 
-    /// Position of the record with this sequence; past the end for a later one,
-    /// 0 for an earlier one.
+    /// Where the reader goes on behind the view: records of the log before this
+    /// place are in the view, or are none that the reader wants.
+    pub fn end(&self) -> Sequence {
+        self.end
+    }
+
+    /// Position of the record with this sequence or, where it is lacking, of the
+    /// next one; past the end for a later one, 0 for an earlier one.
     pub fn position(&self, sequence: Sequence) -> usize {
-        let position = sequence.0.saturating_sub(self.base.0);
-        usize::try_from(position).unwrap_or(usize::MAX).min(self.len())
+        let offset = sequence.0.saturating_sub(self.base.0);
+        match self.offsets {
+            None => usize::try_from(offset).unwrap_or(usize::MAX).min(self.len()),
+            Some(offsets) => offsets.partition_point(|own| u64::from(*own) < offset),
+        }
+    }
+
+    /// Whether the record with this sequence is in the view.
+    pub fn holds(&self, sequence: Sequence) -> bool {
+        let position = self.position(sequence);
+        position < self.len() && self.sequence(position) == sequence
     }
 
     /// Where in the segment's data the frames of these positions lie: they are
@@ -256,5 +349,57 @@ impl Writer {
         self.data.publish();
         self.columns.publish();
         self.ends.publish();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ten places from 100 on, of which the records 102, 105 and 106 are there.
+    fn sparse() -> Segment {
+        let columns = Columns {
+            time: Time(0),
+            id: 1,
+            user: 0,
+            impersonator: 0,
+            session: 0,
+            server: 0,
+            type_id: crate::catalog::TypeId(0),
+            severity: 0,
+            result: 0,
+        };
+        let parts = Parts {
+            offsets: vec![2, 5, 6],
+            columns: vec![columns; 3],
+            data: b"aabbbc".to_vec(),
+            ends: vec![2, 5, 6],
+        };
+        Segment::of_parts(Sequence(100), 10, parts)
+    }
+
+    #[test]
+    fn a_run_that_lacks_records_knows_which_it_has() {
+        let segment = sparse();
+        let view = segment.view(Sequence(1_000));
+        assert_eq!((view.base, view.end(), view.len()), (Sequence(100), Sequence(110), 3));
+        let sequences: Vec<u64> = (0..=3).map(|position| view.sequence(position).0).collect();
+        assert_eq!(sequences, [102, 105, 106, 110]);
+        let positions =
+            [99, 100, 102, 103, 106, 107, 200].map(|place| view.position(Sequence(place)));
+        assert_eq!(positions, [0, 0, 0, 1, 2, 3, 3]);
+        assert_eq!(view.frame(1), b"bbb");
+        assert!(view.holds(Sequence(105)) && !view.holds(Sequence(104)));
+        assert!(!view.holds(Sequence(110)));
+    }
+
+    #[test]
+    fn a_view_of_such_a_run_ends_where_the_log_does() {
+        let segment = sparse();
+        let ends = [99, 101, 105, 109].map(|last| {
+            let view = segment.view(Sequence(last));
+            (view.len(), view.end().0)
+        });
+        assert_eq!(ends, [(0, 100), (0, 102), (2, 106), (3, 110)]);
     }
 }

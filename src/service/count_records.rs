@@ -8,6 +8,7 @@ use tonic::Request;
 use crate::hub::{BUCKETS_MAX, Buckets, Count, PAGE_BYTES_MAX};
 use crate::proto::codec::Encoded;
 use crate::proto::pb;
+use crate::service::subscribe::gap;
 use crate::service::{Error, Service, decode, range};
 
 impl Service {
@@ -42,6 +43,7 @@ fn response(
     start_time: Option<Timestamp>,
 ) -> pb::CountRecordsResponse {
     let expression_errors = counted.expression_errors;
+    let gaps = counted.gaps.into_iter().map(gap).collect();
     let buckets = if split {
         let buckets = counted.buckets.into_iter();
         buckets
@@ -51,7 +53,7 @@ fn response(
         let counts = counted.buckets.into_values().next().unwrap_or_default();
         vec![pb::CountBucket { start_time, counts }]
     };
-    pb::CountRecordsResponse { buckets, expression_errors }
+    pb::CountRecordsResponse { buckets, expression_errors, gaps }
 }
 
 /// A positive duration in nanoseconds.

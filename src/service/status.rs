@@ -128,6 +128,9 @@ fn shape(error: &Error) -> Shape {
         Error::BatchEmpty => Shape::invalid(ErrorReason::BatchEmpty, "events", error),
         Error::BatchTooLarge(_) => Shape::invalid(ErrorReason::BatchTooLarge, "events", error),
         Error::Append { error, batch } => append_shape(error, *batch),
+        Error::Read(log::Error::Damaged { .. }) => {
+            Shape::new(Code::DataLoss, ErrorReason::RecordDamaged)
+        }
         Error::Read(_) => {
             Shape { retry: true, ..Shape::new(Code::Unavailable, ErrorReason::LogUnavailable) }
         }
@@ -199,6 +202,10 @@ fn append_shape(error: &log::Error, batch: bool) -> Shape {
         log::Error::TooManyRecords { .. } | log::Error::TooManyBytes { .. } => {
             let field = if batch { "events" } else { "event" };
             Shape::invalid(ErrorReason::BatchTooLarge, field, error)
+        }
+        // Whether an id was accepted before cannot be told.
+        log::Error::Damaged { .. } | log::Error::Unreadable { .. } => {
+            Shape { retry: true, ..Shape::new(Code::Unavailable, ErrorReason::LogUnavailable) }
         }
     }
 }

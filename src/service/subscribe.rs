@@ -99,6 +99,7 @@ pub fn gap(gap: Gap) -> pb::Gap {
         GapReason::Evicted => pb::GapReason::Evicted,
         GapReason::OtherLog => pb::GapReason::OtherLog,
         GapReason::RolledBack => pb::GapReason::RolledBack,
+        GapReason::Damaged => pb::GapReason::Damaged,
     };
     pb::Gap { first_sequence: gap.first.0, last_sequence: gap.last.0, reason: reason.into() }
 }

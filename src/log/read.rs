@@ -1,0 +1,65 @@
+//! Reading: what a reader asks a log for, and what it gets.
+
+use std::sync::Arc;
+
+use crate::log::scan::{Order, Query};
+use crate::log::segment::Segment;
+use crate::record::Sequence;
+
+/// What a reader wants of the records from a place on. It narrows what has to
+/// be read from disk: who reads must still look at each record that it gets.
+#[derive(Debug, Clone, Copy)]
+pub struct Want<'a> {
+    /// Which records: those that it does not match may be left out. All, if
+    /// `None`.
+    pub query: Option<&'a Query>,
+    /// In which direction the reader goes on.
+    pub order: Order,
+    /// What it looks at.
+    pub content: Content,
+    /// It has enough when so many match.
+    pub records: usize,
+}
+
+/// What a reader looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// Columns and frames.
+    Frames,
+    /// Columns; frames only of records that they do not decide on, and of custom
+    /// events, whose name they lack. The other frames may be empty.
+    Columns,
+}
+
+/// What there is at a place of the log.
+#[derive(Clone)]
+pub enum Found {
+    /// A run of records with that place in it.
+    Records(Arc<Segment>),
+    /// Records that cannot be read, since their storage is damaged.
+    Damaged {
+        /// The first of them.
+        first: Sequence,
+        /// The last of them.
+        last: Sequence,
+    },
+}
+
+impl Want<'static> {
+    /// All records from a place on, with their frames.
+    pub fn all(order: Order) -> Self {
+        Self { query: None, order, content: Content::Frames, records: usize::MAX }
+    }
+
+    /// One record, with its frame.
+    pub fn one() -> Self {
+        Self { records: 1, ..Self::all(Order::Ascending) }
+    }
+}
+
+impl<'a> Want<'a> {
+    /// The records that `query` matches, with their frames.
+    pub fn matching(query: &'a Query, order: Order) -> Self {
+        Self { query: Some(query), order, content: Content::Frames, records: usize::MAX }
+    }
+}
