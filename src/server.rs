@@ -1,6 +1,10 @@
 //! The server: a listener, the services on it, and how it ends.
 
-mod explain;
+pub mod admission;
+mod calls;
+pub mod connection;
+pub mod listener;
+pub mod stats;
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,32 +14,26 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::codec::CompressionEncoding;
-use tonic::transport::server::TcpIncoming;
+use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
+use tower::Layer as _;
 
 use crate::config::Settings;
 use crate::hub::Hub;
 use crate::log::{Bounds, Log, MemoryLog};
 use crate::proto;
 use crate::proto::retyped::audit_service_server::AuditServiceServer;
+use crate::service::quota::{self, Quotas};
 use crate::service::{self, Limits, Service};
-use explain::ExplainLayer;
+use admission::Admission;
+use calls::{CallLayer, Rules};
+use listener::Listener;
+use stats::Stats;
 
-/// How long the gateway waits for calls to end when it stops.
-pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
-/// The most concurrent streams of one connection.
-const STREAMS_PER_CONNECTION_MAX: u32 = 4_096;
-/// How many bytes a client may send on one stream ahead of the gateway.
-const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
-/// How many bytes a client may send on one connection ahead of the gateway. h2
-/// gives up on a connection whose small frames, unread, cost more than half of
-/// this: many streams of small events need it large.
-const CONNECTION_WINDOW_BYTES: u32 = 64 * 1024 * 1024;
-/// How often a silent client is asked whether it is there.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-/// How long it has to answer.
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the gateway waits for calls to end when it stops, unless told
+/// otherwise.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How a gateway is set up.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +44,14 @@ pub struct Config {
     pub ring: Bounds,
     /// What is accepted.
     pub limits: Limits,
+    /// How many connections are taken.
+    pub admission: admission::Limits,
+    /// What a connection may do.
+    pub connections: connection::Limits,
+    /// What a principal may use.
+    pub quotas: quota::Limits,
+    /// How long the gateway waits for calls to end when it stops.
+    pub drain_timeout: Duration,
 }
 
 impl Default for Config {
@@ -56,15 +62,25 @@ impl Default for Config {
 
 impl From<&Settings> for Config {
     fn from(settings: &Settings) -> Self {
-        Self { listen: settings.listen, ring: settings.ring.bounds(), limits: Limits::default() }
+        Self {
+            listen: settings.listen,
+            ring: settings.ring.bounds(),
+            limits: Limits::default(),
+            admission: admission::Limits::default(),
+            connections: connection::Limits::default(),
+            quotas: quota::Limits::default(),
+            drain_timeout: DRAIN_TIMEOUT,
+        }
     }
 }
 
 /// A gateway that runs.
 pub struct Gateway {
+    connections: Arc<listener::Counters>,
     address: SocketAddr,
     stopping: CancellationToken,
-    task: JoinHandle<Result<(), tonic::transport::Error>>,
+    drain_timeout: Duration,
+    task: JoinHandle<()>,
     health: HealthReporter,
     hub: Arc<Hub>,
 }
@@ -90,8 +106,10 @@ impl Gateway {
     /// # Panics
     /// Outside of a tokio runtime.
     pub async fn start_on(config: Config, log: Arc<dyn Log>) -> io::Result<Self> {
-        let incoming = TcpIncoming::bind(config.listen)?.with_nodelay(Some(true));
-        let address = incoming.local_addr()?;
+        let admission = Admission::new(config.admission);
+        let listener = Listener::bind(config.listen, config.connections, admission).await?;
+        let address = listener.address()?;
+        let connections = listener.counters();
         let stopping = CancellationToken::new();
         let hub = Hub::new(log, stopping.clone());
         let (health, health_service) = tonic_health::server::health_reporter();
@@ -103,25 +121,30 @@ impl Gateway {
             .accept_compressed(CompressionEncoding::Zstd)
             .send_compressed(CompressionEncoding::Gzip)
             .send_compressed(CompressionEncoding::Zstd);
-        let router = tonic::transport::Server::builder()
-            .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-            .layer(ExplainLayer::new(config.limits))
-            .add_service(service)
+        let routes = Routes::new(service)
             .add_service(health_service)
             .add_service(reflection().build_v1().map_err(io::Error::other)?)
-            .add_service(reflection().build_v1alpha().map_err(io::Error::other)?);
-        let stopped = stopping.clone().cancelled_owned();
-        let task = tokio::spawn(router.serve_with_incoming_shutdown(incoming, stopped));
-        Ok(Self { address, stopping, task, health, hub })
+            .add_service(reflection().build_v1alpha().map_err(io::Error::other)?)
+            .prepare();
+        let rules = Arc::new(Rules {
+            limits: config.limits,
+            quotas: Arc::new(Quotas::new(config.quotas)),
+            stats: Arc::new(Stats::begin()),
+        });
+        let routes = CallLayer::new(rules).layer(routes);
+        let task = tokio::spawn(listener.serve(routes, stopping.clone()));
+        let drain_timeout = config.drain_timeout;
+        Ok(Self { connections, address, stopping, drain_timeout, task, health, hub })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What became of connections.
+    pub fn connections(&self) -> &listener::Counters {
+        &self.connections
     }
 
     /// The hub, for use within the process.
@@ -130,8 +153,8 @@ impl Gateway {
     }
 
     /// Stops: health turns NOT_SERVING, streams end with a cursor, calls that
-    /// run are finished. What still runs after [`DRAIN_TIME_MAX`] is left to end
-    /// with the process.
+    /// run are finished. What still runs after [`Config::drain_timeout`] is
+    /// cut off.
     pub async fn stop(mut self) {
         set_health(&self.health, ServingStatus::NotServing).await;
         self.stopping.cancel();
@@ -139,7 +162,7 @@ impl Gateway {
         for name in HEALTH_NAMES {
             self.health.clear_service_status(name).await;
         }
-        if tokio::time::timeout(DRAIN_TIME_MAX, &mut self.task).await.is_err() {
+        if tokio::time::timeout(self.drain_timeout, &mut self.task).await.is_err() {
             self.task.abort();
         }
     }

@@ -9,6 +9,7 @@ mod error;
 mod get_record;
 mod get_status;
 mod list_event_types;
+pub mod quota;
 mod range;
 mod search;
 pub mod status;
@@ -34,6 +35,12 @@ pub use search::{PAGE_SIZE, PAGE_SIZE_MAX};
 pub const NAME: &str = "auditgate.v1.AuditService";
 /// Default of [`Limits::request_bytes`].
 pub const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// A message that comes in at a lower rate than this, after
+/// [`REQUEST_GRACE`], is not waited for.
+pub const REQUEST_BYTES_PER_SECOND_MIN: usize = 16 * 1024;
+/// How long a message may be waited for, beside what its bytes take.
+pub const REQUEST_GRACE: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// What the service accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use auditgate::log::cursor::Cursor;
-use auditgate::server::{DRAIN_TIME_MAX, Gateway};
+use auditgate::server::{DRAIN_TIMEOUT, Gateway};
 use auditgate::service::NAME;
 use support::{Client, Tail, earliest};
 use tonic::{Code, Status};
@@ -169,7 +169,7 @@ async fn peers_that_are_stuck_or_silent_hold_it_only_so_long() {
 
     // From here on, time passes when nothing else can happen.
     tokio::time::pause();
-    let almost = DRAIN_TIME_MAX - QUICK;
+    let almost = DRAIN_TIMEOUT - QUICK;
     assert!(tokio::time::timeout(almost, &mut stopping).await.is_err(), "it gives them time");
     assert!(tokio::time::timeout(QUICK, &mut stopping).await.is_ok(), "but not more");
     drop((stuck, silent));

@@ -10,7 +10,7 @@ use super::settings::Source;
 use super::{Done, Error, say};
 use crate::config::Settings;
 use crate::log::Bounds;
-use crate::server::{Config, DRAIN_TIME_MAX, Gateway};
+use crate::server::{Config, DRAIN_TIMEOUT, Gateway};
 
 /// Run the gateway, with its log in memory
 ///
@@ -59,7 +59,7 @@ async fn serve(settings: &Settings) -> io::Result<Done> {
     greet(address, ring);
 
     let name = signals.next().await;
-    let seconds = DRAIN_TIME_MAX.as_secs();
+    let seconds = DRAIN_TIMEOUT.as_secs();
     say(&format!("{name}: stopping, within {seconds} s; once more to stop at once"));
     tokio::select! {
         () = gateway.stop() => say("stopped"),

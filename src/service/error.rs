@@ -1,11 +1,14 @@
 //! Why a call is refused.
 
+use std::time::Duration;
+
 use crate::event;
 use crate::filter;
 use crate::hub::{count, search};
 use crate::log;
 use crate::log::cursor;
 use crate::record::Sequence;
+use crate::service::quota::{Held, Rate};
 
 /// Why a call is refused. `status.rs` gives each its code, reason and fields.
 #[derive(Debug, thiserror::Error)]
@@ -164,12 +167,58 @@ pub enum Error {
         /// The newest record.
         last: Sequence,
     },
+    /// The principal asks for too much in too short a time.
+    #[error(
+        "{what} come too fast, limit {limit} a second: try again in {} ms", wait.as_millis() + 1, what = rate.name()
+    )]
+    TooFast {
+        /// What comes too fast.
+        rate: Rate,
+        /// How many may come in a second.
+        limit: u64,
+        /// When the next one is let through.
+        wait: Duration,
+    },
+    /// The principal, or all of them, hold too much at once.
+    #[error("there are too many {} {}, limit {limit}", what.name(), if *in_all { "in all" } else { "of yours" })]
+    TooMany {
+        /// What there is too much of.
+        what: Held,
+        /// How many there may be.
+        limit: usize,
+        /// It is the limit of all principals together.
+        in_all: bool,
+    },
+    /// The time that the client gave the call is over.
+    #[error("the call's deadline of {} ms is over: what it asked for may have been done", asked.as_millis())]
+    DeadlineExceeded {
+        /// How long the client was willing to wait.
+        asked: Duration,
+    },
+    /// The request comes too slowly.
+    #[error("of a message, {bytes} bytes came within {seconds} s: send at least {rate} bytes a second", rate = crate::service::REQUEST_BYTES_PER_SECOND_MIN)]
+    RequestTooSlow {
+        /// How much came.
+        bytes: usize,
+        /// In which time.
+        seconds: u64,
+    },
     /// The gateway stops.
     #[error("the gateway is stopping: resume with the cursor {cursor}")]
     Stopping {
         /// Where the stream ended.
         cursor: cursor::Cursor,
     },
+}
+
+impl Error {
+    /// After how long another attempt may do, where that is known.
+    pub fn retry_delay(&self) -> Option<Duration> {
+        match self {
+            Error::TooFast { wait, .. } => Some(*wait),
+            _ => None,
+        }
+    }
 }
 
 fn batch_sentence(errors: &[(usize, event::Error)], total: usize) -> String {

@@ -62,8 +62,9 @@ impl From<Error> for Status {
         if !shape.fields.is_empty() {
             details.set_bad_request(violations(shape.fields));
         }
-        if shape.retry {
-            details.set_retry_info(Some(RETRY_DELAY));
+        let retry = error.retry_delay().or(shape.retry.then_some(RETRY_DELAY));
+        if retry.is_some() {
+            details.set_retry_info(retry);
         }
         Status::with_error_details(shape.code, message, details)
     }
@@ -171,6 +172,18 @@ fn shape(error: &Error) -> Shape {
             ..Shape::new(Code::ResourceExhausted, ErrorReason::AnswersNotRead)
         },
         Error::Broken(status) => Shape::new(status.code(), ErrorReason::RequestMalformed),
+        Error::TooFast { .. } => {
+            Shape { retry: true, ..Shape::new(Code::ResourceExhausted, ErrorReason::RateLimited) }
+        }
+        Error::TooMany { .. } => {
+            Shape { retry: true, ..Shape::new(Code::ResourceExhausted, ErrorReason::LimitReached) }
+        }
+        Error::DeadlineExceeded { .. } => {
+            Shape::new(Code::DeadlineExceeded, ErrorReason::DeadlineExceeded)
+        }
+        Error::RequestTooSlow { .. } => {
+            Shape::new(Code::DeadlineExceeded, ErrorReason::RequestTooSlow)
+        }
         Error::Stopping { .. } | Error::StoppingCall | Error::StoppingEmit { .. } => {
             Shape { retry: true, ..Shape::new(Code::Unavailable, ErrorReason::ShuttingDown) }
         }

@@ -1,0 +1,180 @@
+//! How many connections there may be, in all and from one peer.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Files that the process needs beside its connections: logs, listeners, and
+/// what is opened for a moment.
+const RESERVED_FILES: usize = 128;
+/// So many connections are allowed however few files may be open.
+const CONNECTIONS_MIN: usize = 16;
+
+/// How many connections are allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// In all.
+    pub connections: usize,
+    /// From one IPv4 address, or from one IPv6 network of 64 bits.
+    pub connections_per_peer: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connections: 10_000, connections_per_peer: 1_000 }
+    }
+}
+
+impl Limits {
+    /// These limits where a process may have so many files open.
+    pub fn within(self, files: usize) -> Self {
+        let most = files.saturating_sub(RESERVED_FILES).max(CONNECTIONS_MIN);
+        Self { connections: self.connections.min(most), ..self }
+    }
+}
+
+/// Why a connection is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// There are too many.
+    #[error("{limit} connections are open, which is the limit")]
+    Full {
+        /// The limit.
+        limit: usize,
+    },
+    /// There are too many from the same peer.
+    #[error("{limit} connections are open from one address, which is the limit")]
+    PeerFull {
+        /// The limit.
+        limit: usize,
+    },
+}
+
+/// Counts connections.
+#[derive(Debug)]
+pub struct Admission {
+    limits: Limits,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    all: usize,
+    by_peer: HashMap<IpAddr, usize>,
+}
+
+/// Stands for one connection that is open, until it is dropped.
+#[derive(Debug)]
+pub struct Permit {
+    admission: Arc<Admission>,
+    peer: IpAddr,
+}
+
+impl Admission {
+    /// No connections yet.
+    pub fn new(limits: Limits) -> Arc<Self> {
+        Arc::new(Self { limits, open: Mutex::default() })
+    }
+
+    /// Takes a connection from this address.
+    ///
+    /// # Errors
+    /// If that would be one too many.
+    pub fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Permit, Refused> {
+        let peer = network(address);
+        let mut open = self.lock();
+        if open.all >= self.limits.connections {
+            return Err(Refused::Full { limit: self.limits.connections });
+        }
+        let of_peer = open.by_peer.entry(peer).or_default();
+        if *of_peer >= self.limits.connections_per_peer {
+            return Err(Refused::PeerFull { limit: self.limits.connections_per_peer });
+        }
+        *of_peer += 1;
+        open.all += 1;
+        drop(open);
+        Ok(Permit { admission: Arc::clone(self), peer })
+    }
+
+    /// How many are open.
+    pub fn count(&self) -> usize {
+        self.lock().all
+    }
+
+    /// What is allowed.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut open = self.admission.lock();
+        open.all -= 1;
+        if let Some(of_peer) = open.by_peer.get_mut(&self.peer) {
+            *of_peer -= 1;
+            if *of_peer == 0 {
+                open.by_peer.remove(&self.peer);
+            }
+        }
+    }
+}
+
+/// Who has one address of an IPv6 network has all of its 64 bits.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn connections_are_limited_by_peer_and_in_all() {
+        let limits = Limits { connections: 3, connections_per_peer: 2 };
+        let admission = Admission::new(limits);
+        let first = admission.admit(address("192.0.2.1")).unwrap();
+        let _second = admission.admit(address("::ffff:192.0.2.1")).unwrap();
+        assert_eq!(
+            admission.admit(address("192.0.2.1")).unwrap_err(),
+            Refused::PeerFull { limit: 2 }
+        );
+        let _third = admission.admit(address("192.0.2.2")).unwrap();
+        let refused = admission.admit(address("192.0.2.3")).unwrap_err();
+        assert_eq!(refused, Refused::Full { limit: 3 });
+        drop(first);
+        assert_eq!(admission.count(), 2);
+        admission.admit(address("192.0.2.1")).unwrap();
+        assert_eq!(admission.count(), 2);
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_peer() {
+        let admission = Admission::new(Limits { connections: 9, connections_per_peer: 1 });
+        let _first = admission.admit(address("2001:db8:1:2::1")).unwrap();
+        admission.admit(address("2001:db8:1:2:ffff::9")).unwrap_err();
+        admission.admit(address("2001:db8:1:3::1")).unwrap();
+    }
+
+    #[test]
+    fn files_leave_room_for_connections() {
+        let limits = Limits::default();
+        assert_eq!(limits.within(1_024).connections, 1_024 - RESERVED_FILES);
+        assert_eq!(limits.within(1_000_000).connections, limits.connections);
+        assert_eq!(limits.within(20).connections, CONNECTIONS_MIN);
+    }
+}

@@ -1,0 +1,83 @@
+//! The body of a response on its way out: it ends at the deadline of its call, and
+//! what became of the call is known when it ends.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Frame, SizeHint};
+use tokio::time::Sleep;
+use tonic::Status;
+use tonic::body::Body;
+
+use super::record::Record;
+use crate::service::Error;
+
+/// A body that is watched.
+pub struct Outbound {
+    inner: Option<Body>,
+    deadline: Option<Deadline>,
+    record: Record,
+}
+
+/// When a call must have ended.
+pub struct Deadline {
+    /// How long the client was willing to wait.
+    pub asked: Duration,
+    /// Ends then.
+    pub sleep: Pin<Box<Sleep>>,
+}
+
+impl Outbound {
+    /// Watches the body of a response.
+    pub fn new(inner: Body, deadline: Option<Deadline>, record: Record) -> Self {
+        Self { inner: Some(inner), deadline, record }
+    }
+
+    /// Ends the stream with a status.
+    fn end(&mut self, error: Error) -> Frame<Bytes> {
+        self.inner = None;
+        let status = Status::from(error);
+        let mut trailers = HeaderMap::new();
+        // The status is made of text and base64, which headers can carry.
+        let _ = status.add_header(&mut trailers);
+        self.record.finish(&status);
+        Frame::trailers(trailers)
+    }
+}
+
+impl http_body::Body for Outbound {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = self.get_mut();
+        let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
+        if let Some(deadline) = &mut this.deadline
+            && deadline.sleep.as_mut().poll(cx).is_ready()
+        {
+            let asked = deadline.asked;
+            return Poll::Ready(Some(Ok(this.end(Error::DeadlineExceeded { asked }))));
+        }
+        let polled = Pin::new(inner).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && let Some(trailers) = frame.trailers_ref()
+        {
+            this.record.trailers(trailers);
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(http_body::Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
+    }
+}

@@ -1,0 +1,252 @@
+//! One connection: what is known of it, and how it is served.
+
+mod frames;
+mod guard;
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tonic::transport::server::TcpConnectInfo;
+use tower::{Service, ServiceExt as _};
+
+use crate::service::quota::{Quota, Quotas};
+use guard::Guard;
+
+/// The most concurrent streams of one connection.
+pub const STREAMS_MAX: u32 = 4_096;
+/// How many bytes a client may send on one stream ahead of the gateway.
+const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+/// How many bytes a client may send on one connection ahead of the gateway. h2
+/// gives up on a connection whose small frames, unread, cost more than half of
+/// this: many streams of small events need it large.
+const CONNECTION_WINDOW_BYTES: u32 = 64 * 1024 * 1024;
+/// The most bytes of the headers of one call, and so of the CONTINUATION frames
+/// in which they may come.
+pub const HEADER_BYTES_MAX: u32 = 16 * 1024;
+/// How many streams a client may have reset before the gateway has looked at
+/// them: 20 is h2's own default, which stops rapid resets.
+const PENDING_RESETS_MAX: usize = 20;
+/// How many streams the gateway may have to reset for a client's mistakes.
+const ERROR_RESETS_MAX: usize = 256;
+/// The most bytes that wait on one stream for a client that does not read.
+const SEND_BUFFER_BYTES: usize = 256 * 1024;
+
+/// How long a connection may be silent or busy with nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// How long the preface, a frame or the headers of a call may take from
+    /// their beginning.
+    pub unfinished: Duration,
+    /// How long a client may read nothing of what waits for it.
+    pub write_stall: Duration,
+    /// How long a connection may have no call.
+    pub idle: Duration,
+    /// How often a silent client is asked whether it is there.
+    pub keepalive_interval: Duration,
+    /// How long it has to answer.
+    pub keepalive_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            unfinished: Duration::from_secs(5),
+            write_stall: Duration::from_secs(10),
+            idle: Duration::from_secs(15 * 60),
+            keepalive_interval: Duration::from_secs(30),
+            keepalive_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Why a connection was cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// It never said that it speaks HTTP/2.
+    Silent,
+    /// It began something and did not finish it.
+    Unfinished,
+    /// It did not read what was sent to it.
+    NotReading,
+    /// It sent too many frames that carry nothing.
+    IdleFrames,
+}
+
+impl Cut {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Silent, Self::Unfinished, Self::NotReading, Self::IdleFrames];
+
+    /// A name for metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Silent => "silent",
+            Self::Unfinished => "unfinished",
+            Self::NotReading => "not_reading",
+            Self::IdleFrames => "idle_frames",
+        }
+    }
+
+    /// What the peer did.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::Silent => "the peer did not begin to speak HTTP/2 in time",
+            Self::Unfinished => "the peer did not finish a frame or the headers of a call in time",
+            Self::NotReading => "the peer did not read what was sent to it",
+            Self::IdleFrames => "the peer sent too many frames that carry nothing",
+        }
+    }
+}
+
+/// What is known of an open connection.
+#[derive(Debug)]
+pub struct Connection {
+    /// The client's address.
+    pub remote: SocketAddr,
+    /// The gateway's own.
+    pub local: SocketAddr,
+    established: AtomicBool,
+    calls: AtomicUsize,
+    /// Since when there is no call.
+    idle_since: Mutex<Instant>,
+    cut: Mutex<Option<Cut>>,
+    quota: OnceLock<Arc<Quota>>,
+}
+
+/// Counts a call as one that runs on a connection, until it is dropped.
+#[derive(Debug)]
+pub struct Call(Arc<Connection>);
+
+impl Connection {
+    /// A connection that was accepted just now.
+    pub fn new(remote: SocketAddr, local: SocketAddr) -> Arc<Self> {
+        Arc::new(Self {
+            remote,
+            local,
+            established: AtomicBool::new(false),
+            calls: AtomicUsize::new(0),
+            idle_since: Mutex::new(Instant::now()),
+            cut: Mutex::new(None),
+            quota: OnceLock::new(),
+        })
+    }
+
+    /// Counts a call.
+    pub fn begin(self: &Arc<Self>) -> Call {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        Call(Arc::clone(self))
+    }
+
+    /// What the peer may use, as long as it is known by its address only.
+    pub fn quota(&self, quotas: &Quotas) -> Arc<Quota> {
+        let quota = self.quota.get_or_init(|| quotas.of(&self.remote.ip().to_string()));
+        Arc::clone(quota)
+    }
+
+    /// Why it was cut off, if it was.
+    pub fn why_cut(&self) -> Option<Cut> {
+        *self.cut.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_established(&self) -> bool {
+        self.established.load(Ordering::Relaxed)
+    }
+
+    fn establish(&self) {
+        self.established.store(true, Ordering::Relaxed);
+    }
+
+    fn cut(&self, why: Cut) {
+        self.cut.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
+    }
+
+    /// When it will have had no call for so long; later if it has one now.
+    fn idle_at(&self, idle: Duration) -> Instant {
+        if self.calls.load(Ordering::Relaxed) > 0 {
+            return Instant::now() + idle;
+        }
+        *self.idle_since.lock().unwrap_or_else(PoisonError::into_inner) + idle
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if self.0.calls.fetch_sub(1, Ordering::Relaxed) == 1 {
+            *self.0.idle_since.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        }
+    }
+}
+
+/// Serves a connection until the client ends it, breaks a rule or is idle for too
+/// long, or until `stopping` is cancelled and the calls that run have ended. A
+/// connection that has not begun to speak by then is dropped at once.
+pub async fn serve<IO, S>(
+    io: IO,
+    connection: Arc<Connection>,
+    service: S,
+    limits: Limits,
+    stopping: CancellationToken,
+) where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<tonic::codegen::StdError> + Send,
+{
+    let of_call = Arc::clone(&connection);
+    let service = service.map_request(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        let address =
+            TcpConnectInfo { local_addr: Some(of_call.local), remote_addr: Some(of_call.remote) };
+        request.extensions_mut().insert(address);
+        request.extensions_mut().insert(Arc::clone(&of_call));
+        request
+    });
+    let io = Guard::new(io, Arc::clone(&connection), limits);
+    let served =
+        builder(limits).serve_connection(TokioIo::new(io), TowerToHyperService::new(service));
+    let mut served = pin!(served);
+    loop {
+        tokio::select! {
+            // How a connection ended is of no interest beyond why it was cut.
+            _ = &mut served => return,
+            () = stopping.cancelled() => break,
+            () = tokio::time::sleep_until(connection.idle_at(limits.idle)) => {
+                if connection.idle_at(limits.idle) <= Instant::now() {
+                    break;
+                }
+            }
+        }
+    }
+    if connection.is_established() {
+        served.as_mut().graceful_shutdown();
+        let _ = served.await;
+    }
+}
+
+fn builder(limits: Limits) -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_header_list_size(HEADER_BYTES_MAX)
+        .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
+        .max_local_error_reset_streams(ERROR_RESETS_MAX)
+        .max_send_buf_size(SEND_BUFFER_BYTES)
+        .keep_alive_interval(limits.keepalive_interval)
+        .keep_alive_timeout(limits.keepalive_timeout);
+    builder
+}

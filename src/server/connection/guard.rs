@@ -1,0 +1,206 @@
+//! The transport of one connection, watched: who is silent before the preface,
+//! leaves things unfinished, reads nothing, or sends frames without a purpose, is
+//! cut off.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Duration, Instant, Sleep};
+
+use super::frames::Frames;
+use super::{Connection, Cut, Limits};
+
+/// What a frame without a purpose costs. Answering one takes up to 17 bytes,
+/// which count as bytes sent: what is left of its price is a loss.
+const IDLE_FRAME_PRICE: f64 = 64.0 + 17.0;
+/// How many such frames may come at once: as many as a client may have streams
+/// to reset, and some.
+const IDLE_FRAMES_BURST: f64 = 8_192.0;
+/// How many such frames may come a second, beside those that answer what the
+/// gateway sends.
+const IDLE_FRAMES_PER_SECOND: f64 = 500.0;
+
+/// A transport that is watched.
+pub struct Guard<IO> {
+    io: IO,
+    connection: Arc<Connection>,
+    limits: Limits,
+    frames: Frames,
+    /// What frames without a purpose may still cost.
+    purse: f64,
+    purse_at: Instant,
+    /// Since when something is unfinished.
+    unfinished_since: Option<Instant>,
+    /// Since when nothing could be written.
+    stalled_since: Option<Instant>,
+    read_timer: Timer,
+    write_timer: Timer,
+}
+
+impl<IO> Guard<IO> {
+    /// Watches `io`, which was accepted just now.
+    pub fn new(io: IO, connection: Arc<Connection>, limits: Limits) -> Self {
+        let now = Instant::now();
+        Self {
+            io,
+            connection,
+            limits,
+            frames: Frames::new(),
+            purse: IDLE_FRAMES_BURST * IDLE_FRAME_PRICE,
+            purse_at: now,
+            unfinished_since: Some(now),
+            stalled_since: None,
+            read_timer: Timer::default(),
+            write_timer: Timer::default(),
+        }
+    }
+
+    /// Looks at what was read.
+    fn look_at(&mut self, from: usize, buffer: &ReadBuf<'_>) -> io::Result<()> {
+        let read = buffer.filled().get(from..).unwrap_or_default();
+        let finished = self.frames.finished();
+        let idle = self.frames.take(read);
+        if idle > 0 && !self.pay(idle) {
+            return Err(self.cut(Cut::IdleFrames));
+        }
+        if !self.frames.is_unfinished() {
+            self.unfinished_since = None;
+        } else if self.unfinished_since.is_none() || self.frames.finished() > finished {
+            self.unfinished_since = Some(Instant::now());
+        }
+        if self.frames.is_established() && !self.connection.is_established() {
+            self.connection.establish();
+        }
+        Ok(())
+    }
+
+    /// Takes the price of so many frames from the purse, if it is there.
+    fn pay(&mut self, idle: u64) -> bool {
+        let now = Instant::now();
+        let earned = (now - self.purse_at).as_secs_f64() * IDLE_FRAMES_PER_SECOND;
+        self.purse_at = now;
+        self.earn(earned * IDLE_FRAME_PRICE);
+        self.purse -= idle as f64 * IDLE_FRAME_PRICE;
+        self.purse >= 0.0
+    }
+
+    fn earn(&mut self, amount: f64) {
+        self.purse = (self.purse + amount).min(IDLE_FRAMES_BURST * IDLE_FRAME_PRICE);
+    }
+
+    fn cut(&self, why: Cut) -> io::Error {
+        self.connection.cut(why);
+        io::Error::new(io::ErrorKind::TimedOut, why.sentence())
+    }
+
+    /// What came of an attempt to write.
+    fn wrote(
+        &mut self,
+        written: Poll<io::Result<usize>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Ready(result) => {
+                self.stalled_since = None;
+                if let Ok(bytes) = result {
+                    // What is sent may be answered: by a window update, say.
+                    self.earn(bytes as f64);
+                }
+                Poll::Ready(result)
+            }
+            Poll::Pending => {
+                let since = *self.stalled_since.get_or_insert_with(Instant::now);
+                if self.write_timer.is_over(since + self.limits.write_stall, cx) {
+                    return Poll::Ready(Err(self.cut(Cut::NotReading)));
+                }
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<IO: AsyncRead + Unpin> AsyncRead for Guard<IO> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        match Pin::new(&mut this.io).poll_read(cx, buffer) {
+            Poll::Ready(Ok(())) => Poll::Ready(this.look_at(before, buffer)),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => {
+                let Some(since) = this.unfinished_since else { return Poll::Pending };
+                if this.read_timer.is_over(since + this.limits.unfinished, cx) {
+                    let established = this.frames.is_established();
+                    let why = if established { Cut::Unfinished } else { Cut::Silent };
+                    return Poll::Ready(Err(this.cut(why)));
+                }
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> AsyncWrite for Guard<IO> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.io).poll_write(cx, bytes);
+        this.wrote(written, cx)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.io).poll_write_vectored(cx, parts);
+        this.wrote(written, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+    }
+}
+
+/// A timer that is set seldom: one that waits for an earlier moment than asked
+/// for is left as it is, and set again when that has come.
+#[derive(Default)]
+struct Timer(Option<Pin<Box<Sleep>>>);
+
+impl Timer {
+    /// Whether the moment has come; if not, the task is woken by then.
+    fn is_over(&mut self, moment: Instant, cx: &mut Context<'_>) -> bool {
+        if Instant::now() >= moment {
+            return true;
+        }
+        let sleep = self.0.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(moment)));
+        if sleep.deadline() > moment {
+            sleep.as_mut().reset(moment);
+        }
+        while sleep.as_mut().poll(cx).is_ready() {
+            if Instant::now() >= moment {
+                return true;
+            }
+            sleep.as_mut().reset(moment.max(Instant::now() + Duration::from_millis(1)));
+        }
+        false
+    }
+}

@@ -1,0 +1,166 @@
+//! Takes connections and serves each in a task of its own.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use http::{Request, Response};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tower::Service;
+
+use crate::server::admission::{Admission, Refused};
+use crate::server::connection::{self, Connection, Cut};
+
+/// How long no connection is taken after one could not be: at the limit of open
+/// files, trying on would only burn the processor.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What became of connections since the start.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Taken.
+    pub accepted: AtomicU64,
+    /// Not taken, since there were too many.
+    pub refused_full: AtomicU64,
+    /// Not taken, since there were too many from the same peer.
+    pub refused_peer: AtomicU64,
+    /// Could not be taken, for want of files or memory.
+    pub failed: AtomicU64,
+    cut: [AtomicU64; Cut::ALL.len()],
+}
+
+impl Counters {
+    /// How many were cut off for this reason.
+    pub fn cut(&self, why: Cut) -> u64 {
+        self.cut.get(why as usize).map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
+    fn count_cut(&self, why: Cut) {
+        if let Some(count) = self.cut.get(why as usize) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A socket that listens, and what its connections may do.
+pub struct Listener {
+    socket: TcpListener,
+    limits: connection::Limits,
+    admission: Arc<Admission>,
+    counters: Arc<Counters>,
+}
+
+impl Listener {
+    /// Listens.
+    ///
+    /// # Errors
+    /// If the address cannot be listened on.
+    pub async fn bind(
+        address: SocketAddr,
+        limits: connection::Limits,
+        admission: Arc<Admission>,
+    ) -> io::Result<Self> {
+        let socket = TcpListener::bind(address).await?;
+        Ok(Self { socket, limits, admission, counters: Arc::default() })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// If the system does not say.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// What becomes of its connections.
+    pub fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.counters)
+    }
+
+    /// Takes connections until `stopping` is cancelled, then no more; returns when
+    /// all have ended. Dropping this ends them.
+    pub async fn serve<S>(self, service: S, stopping: CancellationToken)
+    where
+        S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+        S::Future: Send,
+        S::Error: Into<tonic::codegen::StdError> + Send,
+    {
+        let mut open = JoinSet::new();
+        loop {
+            tokio::select! {
+                biased;
+                () = stopping.cancelled() => break,
+                Some(_) = open.join_next() => {}
+                accepted = self.socket.accept() => match accepted {
+                    Ok((stream, remote)) => {
+                        if let Some(work) = self.take(stream, remote, service.clone(), &stopping) {
+                            open.spawn(work);
+                        }
+                    }
+                    Err(error) if concerns_one(&error) => {}
+                    Err(_) => {
+                        self.counters.failed.fetch_add(1, Ordering::Relaxed);
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+        // From here on nobody can connect.
+        drop(self.socket);
+        while open.join_next().await.is_some() {}
+    }
+
+    /// The work of serving a connection; `None` if it is not taken, and closed.
+    fn take<S>(
+        &self,
+        stream: TcpStream,
+        remote: SocketAddr,
+        service: S,
+        stopping: &CancellationToken,
+    ) -> Option<impl Future<Output = ()> + Send + use<S>>
+    where
+        S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+        S::Future: Send,
+        S::Error: Into<tonic::codegen::StdError> + Send,
+    {
+        let permit = match self.admission.admit(remote.ip()) {
+            Ok(permit) => permit,
+            Err(refused) => {
+                let count = match refused {
+                    Refused::Full { .. } => &self.counters.refused_full,
+                    Refused::PeerFull { .. } => &self.counters.refused_peer,
+                };
+                count.fetch_add(1, Ordering::Relaxed);
+                return None;
+            }
+        };
+        self.counters.accepted.fetch_add(1, Ordering::Relaxed);
+        // Small answers must not wait for more. If it fails, the peer has gone.
+        stream.set_nodelay(true).ok()?;
+        let local = stream.local_addr().ok()?;
+        let connection = Connection::new(remote, local);
+        let (limits, stopping) = (self.limits, stopping.clone());
+        let counters = Arc::clone(&self.counters);
+        Some(async move {
+            let _permit = permit;
+            connection::serve(stream, Arc::clone(&connection), service, limits, stopping).await;
+            if let Some(why) = connection.why_cut() {
+                counters.count_cut(why);
+            }
+        })
+    }
+}
+
+/// The error is that of one connection, which is gone: the next one may do.
+fn concerns_one(error: &io::Error) -> bool {
+    use io::ErrorKind;
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted
+    )
+}

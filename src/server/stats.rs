@@ -1,0 +1,231 @@
+//! What became of calls, by method: a few atomic additions a call.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use prost_reflect::DescriptorPool;
+use tonic::Code;
+
+use crate::proto;
+use crate::proto::pb::ErrorReason;
+
+/// Service and name of what is none of the gateway's methods.
+pub const UNKNOWN: &str = "unknown";
+/// Codes of gRPC, from 0.
+const CODES: usize = 17;
+/// More than the largest number of a reason.
+const REASONS: usize = 128;
+/// Upper bounds of the buckets of time, in microseconds.
+pub const BOUNDS_MICROS: [u64; 16] = [
+    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
+    1_000_000, 2_500_000, 5_000_000, 10_000_000,
+];
+
+/// One method, and what became of its calls.
+#[derive(Debug)]
+pub struct Method {
+    /// Full name of its service.
+    pub service: String,
+    /// Its name.
+    pub name: String,
+    /// The client sends a stream.
+    pub client_streams: bool,
+    /// The gateway sends a stream.
+    pub server_streams: bool,
+    started: AtomicU64,
+    handled: [AtomicU64; CODES],
+    /// How many calls took as long as this bucket has, and no less; the last
+    /// bucket is without a bound.
+    times: [AtomicU64; BOUNDS_MICROS.len() + 1],
+    nanos: AtomicU64,
+}
+
+impl Method {
+    fn new(service: &str, name: &str, client_streams: bool, server_streams: bool) -> Self {
+        Self {
+            service: service.to_owned(),
+            name: name.to_owned(),
+            client_streams,
+            server_streams,
+            started: AtomicU64::new(0),
+            handled: Default::default(),
+            times: Default::default(),
+            nanos: AtomicU64::new(0),
+        }
+    }
+
+    /// The shape of its calls, as metrics of gRPC name it.
+    pub fn shape(&self) -> &'static str {
+        match (self.client_streams, self.server_streams) {
+            (false, false) => "unary",
+            (true, false) => "client_stream",
+            (false, true) => "server_stream",
+            (true, true) => "bidi_stream",
+        }
+    }
+
+    /// Counts a call that begins.
+    pub fn start(&self) {
+        self.started.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a call that ended with this code after this time.
+    pub fn finish(&self, code: Code, took: Duration) {
+        if let Some(count) = self.handled.get(code as usize) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let bucket = BOUNDS_MICROS.partition_point(|bound| *bound < micros);
+        if let Some(count) = self.times.get(bucket) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.nanos.fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    /// How many calls have begun.
+    pub fn started(&self) -> u64 {
+        self.started.load(Ordering::Relaxed)
+    }
+
+    /// How many calls ended with each code that any ended with.
+    pub fn handled(&self) -> impl Iterator<Item = (Code, u64)> {
+        let counts = self.handled.iter().enumerate();
+        counts
+            .map(|(code, count)| (Code::from_i32(code as i32), count.load(Ordering::Relaxed)))
+            .filter(|(_, count)| *count > 0)
+    }
+
+    /// How many calls fell into each bucket of [`BOUNDS_MICROS`], and into the one
+    /// without a bound.
+    pub fn times(&self) -> impl Iterator<Item = u64> {
+        self.times.iter().map(|count| count.load(Ordering::Relaxed))
+    }
+
+    /// How long all calls that ended took.
+    pub fn took(&self) -> Duration {
+        Duration::from_nanos(self.nanos.load(Ordering::Relaxed))
+    }
+}
+
+/// All methods, and why calls were refused.
+#[derive(Debug)]
+pub struct Stats {
+    methods: Vec<Arc<Method>>,
+    by_path: HashMap<String, Arc<Method>>,
+    unknown: Arc<Method>,
+    refused: Box<[AtomicU64]>,
+}
+
+impl Stats {
+    /// No calls yet; of all methods that the gateway has.
+    pub fn begin() -> Self {
+        let mut methods = methods_of(proto::descriptor_pool());
+        for set in [
+            tonic_health::pb::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+        ] {
+            // What cannot be told apart is counted as unknown.
+            methods.extend(DescriptorPool::decode(set).iter().flat_map(methods_of));
+        }
+        let by_path = methods
+            .iter()
+            .map(|method| (format!("/{}/{}", method.service, method.name), Arc::clone(method)));
+        let by_path = by_path.collect();
+        let unknown = Arc::new(Method::new(UNKNOWN, UNKNOWN, false, false));
+        methods.push(Arc::clone(&unknown));
+        let refused = (0..REASONS).map(|_| AtomicU64::new(0)).collect();
+        Self { methods, by_path, unknown, refused }
+    }
+
+    /// The method at this path.
+    pub fn method(&self, path: &str) -> &Arc<Method> {
+        self.by_path.get(path).unwrap_or(&self.unknown)
+    }
+
+    /// All methods.
+    pub fn methods(&self) -> &[Arc<Method>] {
+        &self.methods
+    }
+
+    /// Counts a refusal by the name of its reason.
+    pub fn refuse(&self, reason: &str) {
+        let reason = ErrorReason::from_str_name(&format!("ERROR_REASON_{reason}"));
+        let number = reason.map_or(0, |reason| reason as usize);
+        if let Some(count) = self.refused.get(number) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many calls were refused for each reason that any was refused for.
+    pub fn refused(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.refused.iter().enumerate().filter_map(|(number, count)| {
+            let count = count.load(Ordering::Relaxed);
+            let name = ErrorReason::try_from(number as i32).ok()?.as_str_name();
+            (count > 0).then(|| (name.strip_prefix("ERROR_REASON_").unwrap_or(name), count))
+        })
+    }
+}
+
+fn methods_of(pool: &DescriptorPool) -> Vec<Arc<Method>> {
+    let methods = pool.services().flat_map(|service| {
+        let methods: Vec<_> = service.methods().collect();
+        methods.into_iter().map(move |method| {
+            let (client, server) = (method.is_client_streaming(), method.is_server_streaming());
+            Arc::new(Method::new(service.full_name(), method.name(), client, server))
+        })
+    });
+    methods.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_method_is_told_apart() {
+        let stats = Stats::begin();
+        let shape = |path: &str| stats.method(path).shape();
+        assert_eq!(shape("/auditgate.v1.AuditService/Emit"), "unary");
+        assert_eq!(shape("/auditgate.v1.AuditService/EmitStream"), "bidi_stream");
+        assert_eq!(shape("/auditgate.v1.AuditService/Subscribe"), "server_stream");
+        assert_eq!(shape("/grpc.health.v1.Health/Watch"), "server_stream");
+        for version in ["v1", "v1alpha"] {
+            let path = format!("/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo");
+            assert_eq!(shape(&path), "bidi_stream");
+        }
+        assert_eq!(stats.method("/auditgate.v1.AuditService/Shred").name, "unknown");
+    }
+
+    #[test]
+    fn calls_are_counted_by_code_and_time() {
+        let stats = Stats::begin();
+        let method = stats.method("/auditgate.v1.AuditService/Emit");
+        for (code, micros) in [(Code::Ok, 100), (Code::Ok, 101), (Code::NotFound, 20_000_000)] {
+            method.start();
+            method.finish(code, Duration::from_micros(micros));
+        }
+        assert_eq!(method.started(), 3);
+        assert_eq!(method.handled().collect::<Vec<_>>(), [(Code::Ok, 2), (Code::NotFound, 1)]);
+        let times: Vec<u64> = method.times().collect();
+        assert_eq!((times[0], times[1], times[BOUNDS_MICROS.len()]), (1, 1, 1));
+        assert_eq!(method.took(), Duration::from_micros(20_000_201));
+    }
+
+    #[test]
+    fn every_reason_has_a_counter() {
+        let stats = Stats::begin();
+        for number in 0..REASONS as i32 * 2 {
+            if let Ok(reason) = ErrorReason::try_from(number) {
+                assert!((number as usize) < REASONS, "raise REASONS");
+                let name = reason.as_str_name();
+                stats.refuse(name.strip_prefix("ERROR_REASON_").unwrap());
+                assert!(stats.refused().any(|(refused, _)| name.ends_with(refused)));
+            }
+        }
+        assert!(stats.refused().all(|(_, count)| count == 1));
+    }
+}

@@ -1,0 +1,399 @@
+//! What each principal may use: rates, streams, and memory while it is slow.
+//!
+//! Until a principal is known, the network address stands for it.
+
+mod bucket;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::service::Error;
+use bucket::Bucket;
+
+/// Principals that use nothing are forgotten when there are more than this.
+const PRINCIPALS_KEPT: usize = 1_024;
+
+/// How much one principal may use, and all of them together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Calls a second of one principal; 0 for any number.
+    pub calls_per_second: u64,
+    /// Events a second of one principal; 0 for any number.
+    pub events_per_second: u64,
+    /// Bytes of requests a second of one principal, as sent; 0 for any number.
+    pub bytes_per_second: u64,
+    /// Open subscriptions of one principal.
+    pub subscribers: usize,
+    /// Open emit streams of one principal.
+    pub emit_streams: usize,
+    /// Searches and counts of one principal that run, or whose answer waits to be
+    /// read. Others wait their turn.
+    pub reads: usize,
+    /// Searches and counts of all principals.
+    pub reads_in_all: usize,
+    /// Bytes of unfinished requests of one principal.
+    pub receiving_bytes: usize,
+    /// Bytes of unfinished requests of all principals.
+    pub receiving_bytes_in_all: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const MIB: usize = 1024 * 1024;
+        Self {
+            calls_per_second: 100_000,
+            events_per_second: 2_000_000,
+            bytes_per_second: 1024 * MIB as u64,
+            subscribers: 4_096,
+            emit_streams: 1_024,
+            reads: 32,
+            reads_in_all: 64,
+            receiving_bytes: 64 * MIB,
+            receiving_bytes_in_all: 256 * MIB,
+        }
+    }
+}
+
+/// What a rate counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rate {
+    /// Calls.
+    Calls,
+    /// Events.
+    Events,
+    /// Bytes of requests.
+    Bytes,
+}
+
+impl Rate {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Calls, Self::Events, Self::Bytes];
+
+    /// What is counted, in the plural.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Calls => "calls",
+            Self::Events => "events",
+            Self::Bytes => "bytes",
+        }
+    }
+}
+
+/// What a principal has too many of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    /// Open subscriptions.
+    Subscribers,
+    /// Open emit streams.
+    EmitStreams,
+    /// Bytes of unfinished requests.
+    ReceivingBytes,
+}
+
+impl Held {
+    /// A name for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Subscribers => "open subscriptions",
+            Self::EmitStreams => "open emit streams",
+            Self::ReceivingBytes => "bytes of unfinished requests",
+        }
+    }
+}
+
+/// The quotas of all principals.
+#[derive(Debug)]
+pub struct Quotas {
+    limits: Limits,
+    by_principal: Mutex<HashMap<String, Arc<Quota>>>,
+    reads: Arc<Semaphore>,
+    receiving: Arc<AtomicUsize>,
+    limited: Arc<Limited>,
+}
+
+/// How often a rate was over its limit.
+#[derive(Debug, Default)]
+pub struct Limited([AtomicU64; Rate::ALL.len()]);
+
+impl Limited {
+    /// How often, for this rate.
+    pub fn count(&self, rate: Rate) -> u64 {
+        self.0.get(rate as usize).map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
+    fn add(&self, rate: Rate) {
+        if let Some(count) = self.0.get(rate as usize) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The quota of one principal.
+#[derive(Debug)]
+pub struct Quota {
+    limits: Limits,
+    calls: Bucket,
+    events: Bucket,
+    bytes: Bucket,
+    subscribers: Arc<AtomicUsize>,
+    emit_streams: Arc<AtomicUsize>,
+    reads: Arc<Semaphore>,
+    receiving: Arc<AtomicUsize>,
+    all: Shared,
+}
+
+/// What all quotas share.
+#[derive(Debug, Clone)]
+struct Shared {
+    reads: Arc<Semaphore>,
+    receiving: Arc<AtomicUsize>,
+    limited: Arc<Limited>,
+}
+
+/// One of a limited number, until it is dropped.
+#[derive(Debug)]
+pub struct Slot(Arc<AtomicUsize>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A search or count that runs, or whose answer waits to be read.
+#[derive(Debug)]
+pub struct Read {
+    _own: OwnedSemaphorePermit,
+    _all: OwnedSemaphorePermit,
+}
+
+impl Quotas {
+    /// Nobody has used anything.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            by_principal: Mutex::default(),
+            reads: Arc::new(Semaphore::new(limits.reads_in_all)),
+            receiving: Arc::default(),
+            limited: Arc::default(),
+        }
+    }
+
+    /// The quota of a principal.
+    pub fn of(&self, principal: &str) -> Arc<Quota> {
+        let mut all = self.by_principal.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(quota) = all.get(principal) {
+            return Arc::clone(quota);
+        }
+        if all.len() >= PRINCIPALS_KEPT {
+            all.retain(|_, quota| Arc::strong_count(quota) > 1 || !quota.is_unused());
+        }
+        let quota = Arc::new(self.fresh());
+        all.insert(principal.to_owned(), Arc::clone(&quota));
+        quota
+    }
+
+    /// How often rates were over their limits.
+    pub fn limited(&self) -> &Limited {
+        &self.limited
+    }
+
+    /// What is allowed.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Bytes of unfinished requests.
+    pub fn receiving_bytes(&self) -> usize {
+        self.receiving.load(Ordering::Relaxed)
+    }
+
+    fn fresh(&self) -> Quota {
+        let limits = self.limits;
+        Quota {
+            limits,
+            calls: Bucket::new(limits.calls_per_second),
+            events: Bucket::new(limits.events_per_second),
+            bytes: Bucket::new(limits.bytes_per_second),
+            subscribers: Arc::default(),
+            emit_streams: Arc::default(),
+            reads: Arc::new(Semaphore::new(limits.reads)),
+            receiving: Arc::default(),
+            all: Shared {
+                reads: Arc::clone(&self.reads),
+                receiving: Arc::clone(&self.receiving),
+                limited: Arc::clone(&self.limited),
+            },
+        }
+    }
+}
+
+impl Quota {
+    /// Counts a call.
+    ///
+    /// # Errors
+    /// If calls, events or bytes came too fast.
+    pub fn call(&self) -> Result<(), Error> {
+        self.take(Rate::Calls, 1)?;
+        // Events and bytes are known only later, and leave a debt.
+        self.take(Rate::Events, 0)?;
+        self.take(Rate::Bytes, 0)
+    }
+
+    /// Counts events that were received.
+    pub fn events(&self, events: usize) {
+        self.events.charge(events as u64);
+    }
+
+    /// Counts bytes that were received.
+    pub fn bytes(&self, bytes: usize) {
+        self.bytes.charge(bytes as u64);
+    }
+
+    /// How long a stream has to pause until its rates are kept; `None` if they
+    /// are.
+    pub fn pause(&self) -> Option<Duration> {
+        let events = self.take(Rate::Events, 0);
+        let bytes = self.take(Rate::Bytes, 0);
+        [events, bytes].into_iter().filter_map(|taken| taken.err()?.retry_delay()).max()
+    }
+
+    /// Takes one of the subscriptions.
+    ///
+    /// # Errors
+    /// If all are taken.
+    pub fn subscriber(&self) -> Result<Slot, Error> {
+        slot(&self.subscribers, self.limits.subscribers, Held::Subscribers)
+    }
+
+    /// Takes one of the emit streams.
+    ///
+    /// # Errors
+    /// If all are taken.
+    pub fn emit_stream(&self) -> Result<Slot, Error> {
+        slot(&self.emit_streams, self.limits.emit_streams, Held::EmitStreams)
+    }
+
+    /// Waits for the turn of a search or count.
+    pub async fn read(&self) -> Read {
+        let own = Arc::clone(&self.reads).acquire_owned().await;
+        let all = Arc::clone(&self.all.reads).acquire_owned().await;
+        Read {
+            _own: own.expect("the semaphore is never closed"),
+            _all: all.expect("the semaphore is never closed"),
+        }
+    }
+
+    /// Counts bytes of an unfinished request.
+    ///
+    /// # Errors
+    /// If there are too many.
+    pub fn receive(&self, bytes: usize) -> Result<(), Error> {
+        let own = self.receiving.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let all = self.all.receiving.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let limits = self.limits;
+        if own > limits.receiving_bytes {
+            let limit = limits.receiving_bytes;
+            return Err(Error::TooMany { what: Held::ReceivingBytes, limit, in_all: false });
+        }
+        if all > limits.receiving_bytes_in_all {
+            let limit = limits.receiving_bytes_in_all;
+            return Err(Error::TooMany { what: Held::ReceivingBytes, limit, in_all: true });
+        }
+        Ok(())
+    }
+
+    /// So many bytes of [`Quota::receive`] are finished with.
+    pub fn received(&self, bytes: usize) {
+        self.receiving.fetch_sub(bytes, Ordering::Relaxed);
+        self.all.receiving.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    fn take(&self, rate: Rate, units: u64) -> Result<(), Error> {
+        let (bucket, limit) = match rate {
+            Rate::Calls => (&self.calls, self.limits.calls_per_second),
+            Rate::Events => (&self.events, self.limits.events_per_second),
+            Rate::Bytes => (&self.bytes, self.limits.bytes_per_second),
+        };
+        bucket.take(units).map_err(|wait| {
+            self.all.limited.add(rate);
+            Error::TooFast { rate, limit, wait }
+        })
+    }
+
+    fn is_unused(&self) -> bool {
+        [&self.calls, &self.events, &self.bytes].into_iter().all(Bucket::is_full)
+    }
+}
+
+fn slot(count: &Arc<AtomicUsize>, limit: usize, what: Held) -> Result<Slot, Error> {
+    let slot = Slot(Arc::clone(count));
+    if count.fetch_add(1, Ordering::Relaxed) >= limit {
+        return Err(Error::TooMany { what, limit, in_all: false });
+    }
+    Ok(slot)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn quotas(limits: Limits) -> Quotas {
+        Quotas::new(limits)
+    }
+
+    #[test]
+    fn slots_are_given_back() {
+        let quota = quotas(Limits { subscribers: 2, ..Limits::default() }).of("alice");
+        let first = quota.subscriber().unwrap();
+        let _second = quota.subscriber().unwrap();
+        let refused = quota.subscriber().unwrap_err();
+        assert!(matches!(refused, Error::TooMany { what: Held::Subscribers, limit: 2, .. }));
+        drop(first);
+        quota.subscriber().unwrap();
+    }
+
+    #[test]
+    fn one_principal_leaves_room_for_others() {
+        let limits =
+            Limits { receiving_bytes: 100, receiving_bytes_in_all: 150, ..Limits::default() };
+        let quotas = quotas(limits);
+        let (alice, bob) = (quotas.of("alice"), quotas.of("bob"));
+        alice.receive(90).unwrap();
+        alice.receive(20).unwrap_err();
+        alice.received(20);
+        bob.receive(60).unwrap();
+        bob.receive(1).unwrap_err();
+        assert_eq!(quotas.receiving_bytes(), 151);
+    }
+
+    #[test]
+    fn a_debt_of_events_stops_calls() {
+        let quotas = quotas(Limits { events_per_second: 100, ..Limits::default() });
+        let quota = quotas.of("alice");
+        quota.call().unwrap();
+        quota.events(1_000);
+        let refused = quota.call().unwrap_err();
+        assert!(matches!(refused, Error::TooFast { rate: Rate::Events, limit: 100, .. }));
+        assert!(refused.to_string().contains("limit 100"), "{refused}");
+        assert!(quota.pause().unwrap() > Duration::from_secs(7));
+        assert_eq!(quotas.limited().count(Rate::Events), 2);
+        quotas.of("bob").call().unwrap();
+    }
+
+    #[test]
+    fn principals_that_use_nothing_are_forgotten() {
+        let quotas = quotas(Limits::default());
+        let held = quotas.of("held");
+        for number in 0..3 * PRINCIPALS_KEPT {
+            quotas.of(&number.to_string());
+        }
+        let kept = quotas.by_principal.lock().unwrap().len();
+        assert!(kept <= PRINCIPALS_KEPT + 1, "{kept}");
+        assert!(Arc::ptr_eq(&held, &quotas.of("held")));
+    }
+}
