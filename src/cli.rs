@@ -1,5 +1,6 @@
 //! The command line.
 
+mod checkpoint;
 mod client;
 mod completions;
 #[cfg(feature = "server")]
@@ -13,10 +14,12 @@ mod follow;
 mod healthcheck;
 mod import;
 mod json;
+mod keygen;
 mod output;
 mod paths;
 mod progress;
 mod proto;
+mod receipt;
 mod safe;
 mod search;
 #[cfg(feature = "server")]
@@ -27,7 +30,9 @@ mod status;
 mod tail;
 mod terminal;
 mod times;
+mod trust;
 mod types;
+mod verify;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -61,6 +66,10 @@ enum Command {
     Types(types::Args),
     Proto(proto::Args),
     Status(status::Args),
+    Keygen(keygen::Args),
+    Checkpoint(checkpoint::Args),
+    Receipt(receipt::Args),
+    Verify(verify::Args),
     Healthcheck(healthcheck::Args),
     Completions(completions::Args),
 }
@@ -164,6 +173,10 @@ pub fn main() -> ExitCode {
         Command::Types(args) => types::run(&args),
         Command::Proto(args) => proto::run(&args),
         Command::Status(args) => block_on(status::run(args)),
+        Command::Keygen(args) => keygen::run(&args),
+        Command::Checkpoint(args) => block_on(checkpoint::run(args)),
+        Command::Receipt(args) => block_on(receipt::run(args)),
+        Command::Verify(args) => block_on(verify::run(args)),
         Command::Healthcheck(args) => block_on(healthcheck::run(args)),
         Command::Completions(args) => completions::run(&args),
     };

@@ -225,6 +225,52 @@ impl Client {
         self.call(&request, |mut rpc, request| async move { rpc.get_status(request).await }).await
     }
 
+    /// A signed checkpoint of all records that are durable.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], also where the gateway keeps no tree; or
+    /// [`Error::GaveUp`].
+    pub async fn get_checkpoint(&self) -> Result<pb::GetCheckpointResponse, Error> {
+        let request = pb::GetCheckpointRequest {};
+        self.call(&request, |mut rpc, request| async move { rpc.get_checkpoint(request).await })
+            .await
+    }
+
+    /// Shows that the log has the record with this event id or sequence.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with the code `NotFound` if it is not kept;
+    /// [`Error::GaveUp`].
+    pub async fn get_inclusion_proof(
+        &self,
+        key: pb::get_inclusion_proof_request::Key,
+    ) -> Result<pb::GetInclusionProofResponse, Error> {
+        let request = pb::GetInclusionProofRequest { key: Some(key) };
+        self.call(
+            &request,
+            |mut rpc, request| async move { rpc.get_inclusion_proof(request).await },
+        )
+        .await
+    }
+
+    /// Shows that the log begins with its first `old_size` records as they were
+    /// when a checkpoint of them was signed.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], also where the log has fewer records; or
+    /// [`Error::GaveUp`].
+    pub async fn get_consistency_proof(
+        &self,
+        old_size: u64,
+    ) -> Result<pb::GetConsistencyProofResponse, Error> {
+        let request = pb::GetConsistencyProofRequest { old_size };
+        self.call(
+            &request,
+            |mut rpc, request| async move { rpc.get_consistency_proof(request).await },
+        )
+        .await
+    }
+
     /// One call with a deadline, tried again while that may help.
     async fn call<Q: Clone, R, F>(
         &self,

@@ -52,6 +52,15 @@ pub struct Settings {
     /// Write the port to this file once the gateway listens.
     #[schemars(extend("value_name" = "FILE"))]
     pub port_file: Option<PathBuf>,
+    /// Keep a Merkle tree over the log, and prove by it what the log has: see
+    /// docs/PROOF.md. In memory it takes 33 bytes a record, for the records of the
+    /// ring or for 2,000,000, whichever are more.
+    pub merkle: bool,
+    /// File with the key that signs the tree's checkpoints, as `auditgate keygen`
+    /// makes it. Without one, the key of a log in memory is made when it starts and
+    /// gone when it stops.
+    #[schemars(extend("value_name" = "FILE"))]
+    pub signing_key: Option<PathBuf>,
     /// How much is kept in memory.
     pub ring: Ring,
     /// Encryption, and certificates of clients.
@@ -77,6 +86,8 @@ impl Default for Settings {
             listen: LISTEN.parse().expect("the default address is one"),
             insecure: false,
             port_file: None,
+            merkle: false,
+            signing_key: None,
             ring: Ring::default(),
             tls: Tls::default(),
             access: Access::default(),

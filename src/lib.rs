@@ -20,6 +20,8 @@ pub mod filter;
 pub mod hub;
 #[cfg(feature = "server")]
 pub mod log;
+#[cfg(any(feature = "cli", feature = "server"))]
+pub mod proof;
 pub mod proto;
 #[cfg(feature = "server")]
 pub mod record;

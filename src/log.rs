@@ -19,6 +19,7 @@ mod conformance;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -103,6 +104,21 @@ pub trait Log: Send + Sync + 'static {
 
     /// Changes whenever records were appended, after they are readable.
     fn changes(&self) -> watch::Receiver<()>;
+
+    /// Has `keeper` asked from now on before records leave the log for good. A
+    /// log has one keeper; a later one is not asked.
+    fn keep_for(&self, keeper: Arc<dyn Keeper>);
+}
+
+/// Follows a log, and needs each record once before it goes.
+pub trait Keeper: Send + Sync {
+    /// Whether the records before `first` may go now. A keeper that says so has
+    /// done with them. It may write a file first: a log asks where that may be,
+    /// and seldom.
+    fn release(&self, first: Sequence) -> bool;
+
+    /// Waits until it is worth asking again.
+    fn released(&self, first: Sequence) -> BoxFuture<'_, ()>;
 }
 
 /// Which log a record or cursor belongs to.

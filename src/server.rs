@@ -22,6 +22,9 @@ use tower::Layer as _;
 use crate::config::Settings;
 use crate::hub::Hub;
 use crate::log::{Bounds, Log, MemoryLog};
+use crate::proof::SigningKey;
+use crate::proof::prover::{Opened, Prover};
+use crate::proof::store::MemoryStore;
 use crate::proto;
 use crate::proto::retyped::audit_service_server::AuditServiceServer;
 use crate::service::quota::{self, Quotas};
@@ -36,7 +39,7 @@ use stats::Stats;
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How a gateway is set up.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Config {
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
@@ -52,6 +55,9 @@ pub struct Config {
     pub quotas: quota::Limits,
     /// How long the gateway waits for calls to end when it stops.
     pub drain_timeout: Duration,
+    /// With a key the gateway keeps a Merkle tree over its log and signs
+    /// checkpoints of it; without one it proves nothing.
+    pub signing_key: Option<SigningKey>,
 }
 
 impl Default for Config {
@@ -70,6 +76,7 @@ impl From<&Settings> for Config {
             connections: connection::Limits::default(),
             quotas: quota::Limits::default(),
             drain_timeout: DRAIN_TIMEOUT,
+            signing_key: None,
         }
     }
 }
@@ -83,6 +90,7 @@ pub struct Gateway {
     task: JoinHandle<()>,
     health: HealthReporter,
     hub: Arc<Hub>,
+    prover: Option<Arc<Prover>>,
 }
 
 impl Gateway {
@@ -94,7 +102,8 @@ impl Gateway {
     /// # Panics
     /// Outside of a tokio runtime; if a bound of the ring is below its minimum.
     pub async fn start(config: Config) -> io::Result<Self> {
-        Self::start_on(config, Arc::new(MemoryLog::new(config.ring))).await
+        let log = Arc::new(MemoryLog::new(config.ring));
+        Self::start_on(config, log).await
     }
 
     /// Starts a gateway on a log; the ring of the configuration is not looked
@@ -111,10 +120,12 @@ impl Gateway {
         let address = listener.address()?;
         let connections = listener.counters();
         let stopping = CancellationToken::new();
+        let prover = config.signing_key.map(|key| prover(Arc::clone(&log), key)).transpose()?;
         let hub = Hub::new(log, stopping.clone());
         let (health, health_service) = tonic_health::server::health_reporter();
         set_health(&health, ServingStatus::Serving).await;
-        let service = AuditServiceServer::new(Service::new(Arc::clone(&hub), config.limits))
+        let audit = Service::new(Arc::clone(&hub), config.limits).with_proofs(prover.clone());
+        let service = AuditServiceServer::new(audit)
             .max_decoding_message_size(config.limits.request_bytes)
             .max_encoding_message_size(usize::MAX)
             .accept_compressed(CompressionEncoding::Gzip)
@@ -134,7 +145,7 @@ impl Gateway {
         let routes = CallLayer::new(rules).layer(routes);
         let task = tokio::spawn(listener.serve(routes, stopping.clone()));
         let drain_timeout = config.drain_timeout;
-        Ok(Self { connections, address, stopping, drain_timeout, task, health, hub })
+        Ok(Self { connections, address, stopping, drain_timeout, task, health, hub, prover })
     }
 
     /// Where it listens.
@@ -165,6 +176,10 @@ impl Gateway {
         if tokio::time::timeout(self.drain_timeout, &mut self.task).await.is_err() {
             self.task.abort();
         }
+        // After the last call that may append.
+        if let Some(prover) = &self.prover {
+            prover.stop().await;
+        }
     }
 }
 
@@ -172,7 +187,15 @@ impl Gateway {
 impl Drop for Gateway {
     fn drop(&mut self) {
         self.stopping.cancel();
+        if let Some(prover) = &self.prover {
+            prover.leave();
+        }
     }
+}
+
+/// A tree over `log` for as long as it runs.
+fn prover(log: Arc<dyn Log>, key: SigningKey) -> io::Result<Arc<Prover>> {
+    Prover::start(log, key, Box::new(MemoryStore::default()), Opened::default())
 }
 
 /// What the health is told of: the gateway and its service.

@@ -9,6 +9,7 @@ mod error;
 mod get_record;
 mod get_status;
 mod list_event_types;
+mod prove;
 pub mod quota;
 mod range;
 mod search;
@@ -24,6 +25,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::event::EVENT_BYTES_MAX;
 use crate::hub::Hub;
+use crate::proof::prover::Prover;
 use crate::proto::codec::Encoded;
 use crate::proto::retyped::audit_service_server::AuditService;
 
@@ -62,12 +64,18 @@ impl Default for Limits {
 pub struct Service {
     hub: Arc<Hub>,
     limits: Limits,
+    prover: Option<Arc<Prover>>,
 }
 
 impl Service {
-    /// The service on `hub`.
+    /// The service on `hub`, which proves nothing.
     pub fn new(hub: Arc<Hub>, limits: Limits) -> Self {
-        Self { hub, limits }
+        Self { hub, limits, prover: None }
+    }
+
+    /// The same, with proofs by `prover`, whose log is the hub's.
+    pub fn with_proofs(self, prover: Option<Arc<Prover>>) -> Self {
+        Self { prover, ..self }
     }
 }
 
@@ -133,5 +141,23 @@ impl AuditService for Service {
 
     async fn get_status(&self, request: Request<Bytes>) -> Result<Response<Encoded>, Status> {
         respond(self.current_status(request))
+    }
+
+    async fn get_checkpoint(&self, request: Request<Bytes>) -> Result<Response<Encoded>, Status> {
+        respond(self.checkpoint(request).await)
+    }
+
+    async fn get_inclusion_proof(
+        &self,
+        request: Request<Bytes>,
+    ) -> Result<Response<Encoded>, Status> {
+        respond(self.inclusion(request).await)
+    }
+
+    async fn get_consistency_proof(
+        &self,
+        request: Request<Bytes>,
+    ) -> Result<Response<Encoded>, Status> {
+        respond(self.consistency(request).await)
     }
 }

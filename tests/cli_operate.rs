@@ -114,6 +114,10 @@ async fn every_command_explains_itself() {
         "example",
         "proto",
         "status",
+        "keygen",
+        "checkpoint",
+        "receipt",
+        "verify",
         "healthcheck",
         "completions",
     ];

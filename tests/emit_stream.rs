@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auditgate::log::{
-    Bounds, BoxFuture, Conflict, Error, Extent, Found, Identity, Log, MemoryLog, Placed, Want,
+    Bounds, BoxFuture, Conflict, Error, Extent, Found, Identity, Keeper, Log, MemoryLog, Placed,
+    Want,
 };
 use auditgate::proto::pb;
 use auditgate::proto::pb::audit_service_client::AuditServiceClient;
@@ -242,6 +243,10 @@ impl Log for SlowLog {
 
     fn changes(&self) -> watch::Receiver<()> {
         self.log.changes()
+    }
+
+    fn keep_for(&self, keeper: Arc<dyn Keeper>) {
+        self.log.keep_for(keeper);
     }
 }
 

@@ -6,10 +6,13 @@ use std::path::Path;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::keygen::read_signing_key;
 use super::settings::Source;
 use super::{Done, Error, say};
 use crate::config::Settings;
 use crate::log::Bounds;
+use crate::proof::SigningKey;
+use crate::proof::key::Use;
 use crate::server::{Config, DRAIN_TIMEOUT, Gateway};
 
 /// Run the gateway, with its log in memory
@@ -22,6 +25,7 @@ use crate::server::{Config, DRAIN_TIMEOUT, Gateway};
 ///   auditgate serve --listen 127.0.0.1:0 --port-file /tmp/auditgate.port
 ///   auditgate serve --ring-bytes 1GiB --ring-records 4000000
 ///   auditgate serve --config auditgate.toml
+///   auditgate serve --merkle --signing-key prod.key
 ///
 /// Exit status: 0 if it was stopped by a signal; 2 if it cannot start.
 #[derive(Debug, clap::Args)]
@@ -46,7 +50,12 @@ async fn serve(settings: &Settings) -> io::Result<Done> {
     // Before anyone can know that the gateway runs: a signal that comes right
     // after must stop it in order.
     let mut signals = Signals::new()?;
-    let config = Config::from(settings);
+    let signing_key = signing_key(settings).map_err(io::Error::other)?;
+    let proofs = signing_key.as_ref().map(|key| {
+        let made = if settings.signing_key.is_some() { "" } else { ", made for this run," };
+        format!("proves what it has: see docs/PROOF.md; the key{made} is {}", key.verifier())
+    });
+    let config = Config { signing_key, ..Config::from(settings) };
     let ring = config.ring;
     let gateway = Gateway::start(config)
         .await
@@ -56,7 +65,7 @@ async fn serve(settings: &Settings) -> io::Result<Done> {
         write_port(file, address.port())
             .map_err(|error| with_context(error, format!("cannot write {}", file.display())))?;
     }
-    greet(address, ring);
+    greet(address, ring, proofs.as_deref());
 
     let name = signals.next().await;
     let seconds = DRAIN_TIMEOUT.as_secs();
@@ -93,10 +102,10 @@ impl Signals {
     }
 }
 
-fn greet(address: SocketAddr, ring: Bounds) {
+fn greet(address: SocketAddr, ring: Bounds, proofs: Option<&str>) {
     say(&format!(
         "auditgate {version} listens on {address}, without TLS or authentication
-keeps in memory the newest {records} records within {mib} MiB; they are gone when it stops
+keeps in memory the newest {records} records within {mib} MiB; they are gone when it stops{proofs}
 
 try it in other terminals:
   auditgate tail{server}
@@ -105,6 +114,7 @@ try it in other terminals:
         version = env!("CARGO_PKG_VERSION"),
         records = ring.records,
         mib = ring.bytes / (1024 * 1024),
+        proofs = proofs.map_or_else(String::new, |proofs| format!("\n{proofs}")),
         server = if address.port() == DEFAULT_PORT {
             String::new()
         } else {
@@ -112,6 +122,21 @@ try it in other terminals:
         },
     ));
 }
+
+/// The key that signs checkpoints, if the gateway is to prove anything.
+fn signing_key(settings: &Settings) -> Result<Option<SigningKey>, String> {
+    match &settings.signing_key {
+        _ if !settings.merkle => Ok(None),
+        Some(file) => read_signing_key(file, Use::Log).map(Some).map_err(|error| error.to_string()),
+        None => {
+            let key = SigningKey::generate(UNNAMED, Use::Log);
+            key.map(Some).map_err(|error| error.to_string())
+        }
+    }
+}
+
+/// Origin of a log in memory whose key nobody made: no other run has that key.
+const UNNAMED: &str = "auditgate.invalid/memory";
 
 /// Whoever waits for the file finds it complete: it is written beside and then
 /// renamed.

@@ -55,6 +55,12 @@ pub fn parse_duration(text: &str) -> Result<SignedDuration, String> {
     length.map(SignedDuration::abs).map_err(|_| wrong())
 }
 
+/// A time in seconds since 1970, as RFC 3339 has it.
+pub fn unix(seconds: u64) -> String {
+    let time = i64::try_from(seconds).ok().and_then(|time| Timestamp::from_second(time).ok());
+    time.map_or_else(|| format!("{seconds} s after 1970"), |time| time.to_string())
+}
+
 /// As protobuf has it.
 pub fn stamp(time: Timestamp) -> Stamp {
     let nanos = time.as_nanosecond();

@@ -4,7 +4,7 @@ mod known;
 mod writer;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
@@ -12,7 +12,9 @@ use uuid::Uuid;
 
 use crate::event::same_content;
 use crate::log::segment::SEGMENT_RECORDS_MAX;
-use crate::log::{BoxFuture, Conflict, Error, Extent, Found, Identity, Log, Placed, Segment, Want};
+use crate::log::{
+    BoxFuture, Conflict, Error, Extent, Found, Identity, Keeper, Log, Placed, Segment, Want,
+};
 use crate::record::{Draft, Sequence};
 use crate::time::Time;
 use known::Known;
@@ -88,6 +90,8 @@ struct Shared {
     /// Accept time of the newest evicted record, in nanoseconds; `i64::MIN` as
     /// bits before the first eviction.
     evicted_until: AtomicU64,
+    /// Is asked before records are evicted.
+    keeper: OnceLock<Arc<dyn Keeper>>,
 }
 
 impl MemoryLog {
@@ -104,6 +108,7 @@ impl MemoryLog {
             last: AtomicU64::new(0),
             bytes: AtomicUsize::new(writer.byte_size()),
             evicted_until: AtomicU64::new(Time::MIN.0 as u64),
+            keeper: OnceLock::new(),
         };
         Self {
             identity: Identity { id: Uuid::now_v7(), epoch: 1, kind: "memory" },
@@ -125,7 +130,7 @@ impl MemoryLog {
     }
 
     /// With `each`, conflicting drafts are left out; without, they refuse all.
-    fn append_now(
+    async fn append_now(
         &self,
         drafts: &[Draft],
         commit: bool,
@@ -146,6 +151,11 @@ impl MemoryLog {
                     // Outside of the lock: it takes milliseconds.
                     sealed.iter().for_each(|segment| segment.seal());
                     return Ok(placed);
+                }
+                Attempt::Wait(first) => {
+                    if let Some(keeper) = self.shared.keeper.get() {
+                        keeper.released(first).await;
+                    }
                 }
                 Attempt::Compare(pairs) => {
                     for pair in pairs {
@@ -214,7 +224,7 @@ impl Log for MemoryLog {
         commit: bool,
     ) -> BoxFuture<'_, Result<Vec<Placed>, Error>> {
         Box::pin(async move {
-            let placed = self.append_now(&drafts, commit, false)?;
+            let placed = self.append_now(&drafts, commit, false).await?;
             Ok(placed.into_iter().collect::<Result<_, _>>()?)
         })
     }
@@ -223,7 +233,7 @@ impl Log for MemoryLog {
         &self,
         drafts: Vec<Draft>,
     ) -> BoxFuture<'_, Result<Vec<Result<Placed, Conflict>>, Error>> {
-        Box::pin(async move { self.append_now(&drafts, true, true) })
+        Box::pin(async move { self.append_now(&drafts, true, true).await })
     }
 
     fn extent(&self) -> Extent {
@@ -265,5 +275,10 @@ impl Log for MemoryLog {
 
     fn changes(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
+    }
+
+    fn keep_for(&self, keeper: Arc<dyn Keeper>) {
+        // A later one is not asked.
+        let _ = self.shared.keeper.set(keeper);
     }
 }

@@ -7,6 +7,7 @@ use crate::filter;
 use crate::hub::{count, search};
 use crate::log;
 use crate::log::cursor;
+use crate::proof::prover;
 use crate::record::Sequence;
 use crate::service::quota::{Held, Rate};
 
@@ -203,6 +204,14 @@ pub enum Error {
         /// In which time.
         seconds: u64,
     },
+    /// The gateway keeps no tree.
+    #[error(
+        "this gateway proves nothing, since it keeps no tree: start it with --merkle or with --data-dir"
+    )]
+    ProofOff,
+    /// There is no proof.
+    #[error("{0}")]
+    Proof(prover::Error),
     /// The gateway stops.
     #[error("the gateway is stopping: resume with the cursor {cursor}")]
     Stopping {

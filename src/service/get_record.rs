@@ -15,15 +15,20 @@ impl Service {
         let request: pb::GetRecordRequest = decode(request.into_inner())?;
         let key = match &request.key {
             None => return Err(Error::KeyMissing),
-            Some(Requested::Id(id)) if id.is_empty() => return Err(Error::KeyMissing),
             Some(Requested::Id(id)) => Key::Id(id),
             Some(Requested::Sequence(sequence)) => Key::Sequence(Sequence(*sequence)),
         };
-        match self.hub.record(key).await.map_err(Error::Read)? {
-            // `record` is field 1 of the response, and frames carry its key.
-            Some(frame) => Ok(Encoded::new(frame)),
-            None => Err(self.not_found(key)),
+        // `record` is field 1 of the response, and frames carry its key.
+        self.frame(key).await.map(Encoded::new)
+    }
+
+    /// The frame of one record.
+    pub(super) async fn frame(&self, key: Key<'_>) -> Result<Bytes, Error> {
+        if key == Key::Id("") {
+            return Err(Error::KeyMissing);
         }
+        let found = self.hub.record(key).await.map_err(Error::Read)?;
+        found.ok_or_else(|| self.not_found(key))
     }
 
     fn not_found(&self, key: Key<'_>) -> Error {

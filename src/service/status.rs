@@ -8,6 +8,7 @@ use crate::event;
 use crate::filter;
 use crate::hub::{count, search};
 use crate::log;
+use crate::proof::{prover, tree};
 use crate::proto::pb::{self, ErrorReason};
 use crate::service::Error;
 use crate::wire::Fault;
@@ -167,6 +168,8 @@ fn shape(error: &Error) -> Shape {
         Error::IdNotFound { .. } | Error::SequenceNotFound { .. } => {
             Shape::new(Code::NotFound, ErrorReason::RecordNotFound)
         }
+        Error::ProofOff => Shape::new(Code::FailedPrecondition, ErrorReason::ProofOff),
+        Error::Proof(error) => proof_shape(error),
         Error::AnswersNotRead { .. } => Shape {
             retry: true,
             ..Shape::new(Code::ResourceExhausted, ErrorReason::AnswersNotRead)
@@ -220,6 +223,27 @@ fn append_shape(error: &log::Error, batch: bool) -> Shape {
         log::Error::Damaged { .. } | log::Error::Unreadable { .. } => {
             Shape { retry: true, ..Shape::new(Code::Unavailable, ErrorReason::LogUnavailable) }
         }
+    }
+}
+
+fn proof_shape(error: &prover::Error) -> Shape {
+    match error {
+        prover::Error::Trouble(trouble) if trouble.is_lasting() => {
+            Shape::new(Code::DataLoss, ErrorReason::ProofBroken)
+        }
+        prover::Error::Tree(tree::Error::Damaged { .. } | tree::Error::Missing { .. }) => {
+            Shape::new(Code::DataLoss, ErrorReason::ProofBroken)
+        }
+        prover::Error::Trouble(_)
+        | prover::Error::Late { .. }
+        | prover::Error::Tree(tree::Error::Read { .. } | tree::Error::Sizes { .. }) => {
+            Shape { retry: true, ..Shape::new(Code::Unavailable, ErrorReason::ProofUnavailable) }
+        }
+        prover::Error::OldSize { .. } => Shape {
+            fields: vec![("old_size".to_owned(), error.to_string())],
+            ..Shape::new(Code::OutOfRange, ErrorReason::OldSizeAhead)
+        },
+        prover::Error::Pruned { .. } => Shape::new(Code::NotFound, ErrorReason::ProofNotKept),
     }
 }
 

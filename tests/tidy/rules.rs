@@ -9,13 +9,14 @@ use crate::source::Source;
 
 /// The modules at the top of `src`, from the top layer down: each may use those
 /// below it. A module within the log may use all of the log, and so on.
-pub const LAYERS: [&str; 18] = [
+pub const LAYERS: [&str; 19] = [
     "main",
     "cli",
     "server",
     "service",
     "config",
     "hub",
+    "proof",
     "log",
     "filter",
     "reference",

@@ -33,6 +33,9 @@ pub enum Attempt {
     },
     /// Nothing was stored: these must be compared by meaning first.
     Compare(Vec<Pair>),
+    /// Nothing was stored: the records before this one must go first, and the
+    /// keeper has not done with them.
+    Wait(Sequence),
 }
 
 /// A draft and the record that has its key, with other bytes.
@@ -153,8 +156,10 @@ impl Writer {
             let (records, bytes) = new.fold((0, 0), |(records, bytes), (draft, _)| {
                 (records + 1, bytes + size_max(draft))
             });
-            if records > 0 {
-                self.make_room(records, bytes, shared, &mut sealed);
+            if records > 0
+                && let Err(first) = self.make_room(records, bytes, shared, &mut sealed)
+            {
+                return Attempt::Wait(first);
             }
         }
         let accepted = Time::now().max(self.last_accepted);
@@ -247,25 +252,32 @@ impl Writer {
         sealed.push(Arc::clone(before.segment()));
     }
 
-    /// Evicts whole segments, oldest first, until so much more fits.
+    /// Evicts whole segments, oldest first, until so much more fits. Fails where
+    /// the keeper needs one, with the sequence before which records must go.
     fn make_room(
         &mut self,
         records: usize,
         bytes: usize,
         shared: &Shared,
         sealed: &mut Vec<Arc<Segment>>,
-    ) {
+    ) -> Result<(), Sequence> {
         // Indexes that were built since take less than was set aside for them.
         if !self.fits(records, bytes) {
             self.full_bytes = self.full.iter().map(|segment| segment.byte_size()).sum();
         }
         let mut evicted = None;
+        let mut outcome = Ok(());
         while !self.fits(records, bytes) {
             if self.full.is_empty() {
                 if self.head.len() == 0 {
                     break;
                 }
                 self.roll(0, sealed);
+            }
+            let first = self.full.get(1).unwrap_or(self.head.segment()).base();
+            if shared.keeper.get().is_some_and(|keeper| !keeper.release(first)) {
+                outcome = Err(first);
+                break;
             }
             let Some(oldest) = self.full.pop_front() else { break };
             self.full_bytes = self.full.iter().map(|segment| segment.byte_size()).sum();
@@ -277,6 +289,7 @@ impl Writer {
             // Unless a reader is still at it.
             self.spare = oldest.into_buffers().or(self.spare.take());
         }
+        outcome
     }
 
     fn fits(&self, records: usize, bytes: usize) -> bool {

@@ -1,0 +1,66 @@
+//! `auditgate checkpoint`: fetches a checkpoint, to keep it.
+
+use std::path::PathBuf;
+
+use super::client::Server;
+use super::trust::{KeyArg, replace};
+use super::{Done, Error, interruptible, print, say};
+use crate::proof::Signed;
+use crate::proof::key::Use;
+
+/// Fetch a signed checkpoint of the log, to keep it
+///
+/// A checkpoint fixes every record up to now. Keep it where whoever runs the
+/// gateway cannot change it; `auditgate verify --since FILE` then shows, at any
+/// later time, whether the log still begins with the same records.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  auditgate checkpoint --key prod.key.pub --out monday.checkpoint
+  auditgate verify --since monday.checkpoint --key prod.key.pub
+
+Exit status: 0 if it was fetched and, with --key, its signature is valid; 1 if the
+signature is not; 2 if the arguments are wrong, or the gateway cannot be reached or
+makes no checkpoint; 130 after Ctrl-C.")]
+pub struct Args {
+    /// Verifier key of the log, or a file that holds it; without it the signature
+    /// is not verified
+    #[arg(long, value_name = "KEY")]
+    key: Option<KeyArg>,
+    /// File for the checkpoint; standard output without it
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    server: Server,
+}
+
+/// Runs the command.
+pub async fn run(args: Args) -> Result<Done, Error> {
+    interruptible(fetch(args)).await
+}
+
+async fn fetch(args: Args) -> Result<Done, Error> {
+    let key = args.key.map(|key| key.key(Use::Log)).transpose()?;
+    let response = args.server.client().await?.get_checkpoint().await?;
+    let text = response.checkpoint;
+    match &key {
+        Some(key) => match Signed::verify(&text, key) {
+            Ok(signed) => say(&format!(
+                "the log {} has {} records: signed by its key",
+                signed.origin(),
+                signed.size()
+            )),
+            Err(error) => {
+                say(&format!("what the gateway sent is not to be relied on: {error}"));
+                return Ok(Done::Some);
+            }
+        },
+        None => say(&format!(
+            "the signature was not verified, since no --key was given; the gateway says that its key is {}",
+            response.verifier_key
+        )),
+    }
+    match &args.out {
+        Some(file) => replace(file, &text).map(|()| Done::All),
+        None => print(&text),
+    }
+}

@@ -1,0 +1,108 @@
+//! `auditgate keygen`: a key for a log or a witness.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use super::{Done, Error, print, say};
+use crate::proof::SigningKey;
+use crate::proof::key::Use;
+
+/// Make a key that signs checkpoints: for a gateway, or for a witness
+///
+/// Writes two files: the signing key, which only its owner may read, and beside
+/// it, with the ending .pub, the verifier key. Whoever has the first can sign in
+/// the log's name; the second is for everybody, and is printed, too. Both have
+/// the encodings of C2SP signed-note.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  auditgate keygen --name audit.example.com/prod --out prod.key
+  auditgate serve --merkle --signing-key prod.key
+  auditgate keygen --witness --name w1.example.org --out witness.key
+
+Exit status: 0 if both files were written; 2 if not: a file that exists is left as it
+is.")]
+pub struct Args {
+    /// Name of the key: for a gateway the origin of its log, which every
+    /// checkpoint repeats and which no other log may have; by custom a host and
+    /// path without a scheme
+    #[arg(long)]
+    name: String,
+    /// File for the signing key
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Make the key of a witness, which cosigns
+    #[arg(long)]
+    witness: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<Done, Error> {
+    let kind = if args.witness { Use::Cosignature } else { Use::Log };
+    let key =
+        SigningKey::generate(&args.name, kind).map_err(|error| Error::Usage(error.to_string()))?;
+    let mut public = args.out.clone().into_os_string();
+    public.push(".pub");
+    let public = PathBuf::from(public);
+    write_new(&args.out, &key.encoded(), PRIVATE)?;
+    write_new(&public, &key.verifier().to_string(), PUBLIC)?;
+    say(&format!(
+        "the signing key is in {}: keep it secret; the verifier key, for everybody, in {}:",
+        args.out.display(),
+        public.display()
+    ));
+    print(&format!("{}\n", key.verifier()))
+}
+
+/// Mode of a file that only its owner may read.
+const PRIVATE: u32 = 0o600;
+/// Mode of a file that everybody may read.
+const PUBLIC: u32 = 0o644;
+
+/// Writes a file that must not exist yet, and makes it durable.
+fn write_new(file: &Path, text: &str, mode: u32) -> Result<(), Error> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = std::fs::OpenOptions::new();
+    let written = options.write(true).create_new(true).mode(mode).open(file).and_then(|mut new| {
+        writeln!(new, "{text}")?;
+        new.sync_all()
+    });
+    written.map_err(|error| Error::WriteFile { file: file.display().to_string(), error })
+}
+
+/// Reads a signing key of this use.
+pub fn read_signing_key(file: &Path, kind: Use) -> Result<SigningKey, Error> {
+    let text = read(file)?;
+    let key = SigningKey::parse(&text).and_then(|key| key.used_for(kind));
+    key.map_err(|error| Error::Usage(format!("{}: {error}", file.display())))
+}
+
+/// Reads a text file of an expected size.
+pub fn read(file: &Path) -> Result<String, Error> {
+    std::fs::read_to_string(file)
+        .map_err(|error| Error::Read { file: file.display().to_string(), error })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_for_its_owner_alone_and_is_not_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("a.key");
+        let args = Args { name: "a.example/log".into(), out: out.clone(), witness: false };
+        run(&args).unwrap();
+        let mode = std::fs::metadata(&out).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, PRIVATE);
+        let key = read_signing_key(&out, Use::Log).unwrap();
+        assert_eq!(
+            read(&folder.path().join("a.key.pub")).unwrap().trim(),
+            key.verifier().to_string()
+        );
+        assert!(read_signing_key(&out, Use::Cosignature).is_err());
+        assert!(run(&args).is_err());
+        assert_eq!(read_signing_key(&out, Use::Log).unwrap().encoded(), key.encoded());
+    }
+}

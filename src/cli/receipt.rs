@@ -1,0 +1,88 @@
+//! `auditgate receipt`: a proof that the log has a record.
+
+use std::path::PathBuf;
+
+use super::client::Server;
+use super::trust::{KeyArg, replace};
+use super::{Done, Error, interruptible, print, say};
+use crate::proof::Hash;
+use crate::proof::key::Use;
+use crate::proof::receipt::Receipt;
+use crate::proto::pb::get_inclusion_proof_request::Key;
+
+/// Fetch a proof that the log has an event
+///
+/// The proof holds the record itself, its place in the log, and a checkpoint
+/// signed by the log: whoever has the log's verifier key can check it by
+/// `auditgate verify --proof FILE`, without a gateway and without its data. Its
+/// form is C2SP tlog-proof.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  auditgate receipt 3f0f5d5e-1 --key prod.key.pub > login.tlog-proof
+  auditgate verify --proof login.tlog-proof --key prod.key.pub
+  auditgate receipt --sequence 17 --out 17.tlog-proof
+
+Exit status: 0 if it was fetched and, with --key, proves what it should; 1 if it does
+not; 2 if the arguments are wrong, there is no such event, or the gateway cannot be
+reached or proves nothing; 130 after Ctrl-C.")]
+pub struct Args {
+    /// Id of the event
+    #[arg(value_name = "ID", required_unless_present = "sequence")]
+    id: Option<String>,
+    /// Its position in the log, instead of the id
+    #[arg(long, conflicts_with = "id")]
+    sequence: Option<u64>,
+    /// Verifier key of the log, or a file that holds it, to check the proof now
+    #[arg(long, value_name = "KEY")]
+    key: Option<KeyArg>,
+    /// File for the proof; standard output without it
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    server: Server,
+}
+
+/// Runs the command.
+pub async fn run(args: Args) -> Result<Done, Error> {
+    interruptible(fetch(args)).await
+}
+
+async fn fetch(args: Args) -> Result<Done, Error> {
+    let key = args.key.map(|key| key.key(Use::Log)).transpose()?;
+    let wanted = args.id.map(Key::Id).or(args.sequence.map(Key::Sequence));
+    let wanted = wanted.ok_or_else(|| Error::Usage("which event? give its id".to_owned()))?;
+    let response = args.server.client().await?.get_inclusion_proof(wanted).await?;
+    let hashes: Option<Vec<Hash>> = response.hashes.iter().map(|hash| hash_of(hash)).collect();
+    let Some(hashes) = hashes else {
+        say("what the gateway sent proves nothing: its hashes are not 32 bytes long");
+        return Ok(Done::Some);
+    };
+    let receipt = Receipt {
+        record: response.record,
+        index: response.leaf_index,
+        hashes,
+        checkpoint: response.checkpoint,
+    };
+    match key.map(|key| receipt.check(&key)) {
+        Some(Ok(signed)) => say(&format!(
+            "record {} is in the log {}: checked against its signed checkpoint of {} records",
+            receipt.index + 1,
+            signed.origin(),
+            signed.size()
+        )),
+        Some(Err(error)) => {
+            say(&format!("what the gateway sent proves nothing: {error}"));
+            return Ok(Done::Some);
+        }
+        None => say("the proof was not checked, since no --key was given"),
+    }
+    match &args.out {
+        Some(file) => replace(file, &receipt.encoded()).map(|()| Done::All),
+        None => print(&receipt.encoded()),
+    }
+}
+
+/// A hash that came over the wire.
+pub fn hash_of(bytes: &[u8]) -> Option<Hash> {
+    bytes.try_into().ok().map(Hash)
+}

@@ -1,0 +1,58 @@
+//! The keys that a command relies on, and checkpoints kept in files.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use super::Error;
+use super::keygen::read;
+use crate::proof::key::Use;
+use crate::proof::{Signed, VerifierKey};
+
+/// A verifier key: itself, or a file that holds it.
+#[derive(Debug, Clone)]
+pub struct KeyArg(String);
+
+impl std::str::FromStr for KeyArg {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl KeyArg {
+    /// The key, which must serve for this.
+    pub fn key(&self, kind: Use) -> Result<VerifierKey, Error> {
+        let file = PathBuf::from(&self.0);
+        let text = match VerifierKey::parse(&self.0) {
+            Ok(_) => self.0.clone(),
+            Err(error) if !file.exists() => {
+                return Err(Error::Usage(format!("--key is neither a file nor a key: {error}")));
+            }
+            Err(_) => read(&file)?,
+        };
+        let key = VerifierKey::parse(&text).and_then(|key| key.used_for(kind));
+        key.map_err(|error| Error::Usage(format!("--key {}: {error}", self.0)))
+    }
+}
+
+/// The checkpoint in a file, with its signature verified.
+pub fn read_checkpoint(file: &Path, key: &VerifierKey) -> Result<Signed, Error> {
+    let read = Signed::verify(&read(file)?, key);
+    read.map_err(|error| Error::Usage(format!("{} proves nothing: {error}", file.display())))
+}
+
+/// Replaces a file as a whole: whoever reads it, and after whatever crash, finds
+/// the old text or the new one.
+pub fn replace(file: &Path, text: &str) -> Result<(), Error> {
+    let mut beside = file.as_os_str().to_owned();
+    beside.push(".new");
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let written = std::fs::File::create(&beside).and_then(|mut new| {
+        new.write_all(text.as_bytes())?;
+        new.sync_all()?;
+        std::fs::rename(&beside, file)?;
+        std::fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    });
+    written.map_err(|error| Error::WriteFile { file: file.display().to_string(), error })
+}

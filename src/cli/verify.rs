@@ -1,0 +1,73 @@
+//! `auditgate verify`: is the log what it was?
+
+mod online;
+mod proof_file;
+
+use std::path::PathBuf;
+
+use super::client::Server;
+use super::trust::KeyArg;
+use super::{Done, Error, interruptible, say};
+use crate::proof::key::Use;
+
+/// Check that nothing in a log was altered, reordered, dropped or added
+///
+/// With --proof: that a record is in a log. That needs the proof file and the
+/// log's verifier key, and no gateway.
+///
+/// With --since: that the log of a running gateway begins with the records of a
+/// checkpoint that you kept.
+///
+/// What is found is said on standard output: what was checked, and what is wrong.
+#[derive(Debug, clap::Args)]
+#[command(
+    group = clap::ArgGroup::new("what").required(true).args(["proof", "since"]),
+    after_help = "Examples:
+  auditgate verify --proof login.tlog-proof --key prod.key.pub
+  auditgate verify --since monday.checkpoint --key prod.key.pub --out today.checkpoint
+  auditgate verify --proof login.tlog-proof --key prod.key.pub --witness witness.key.pub
+
+Exit status: 0 if all that was to be checked is good; 1 if something is bad; 2 if it
+cannot be checked: the arguments are wrong, a file cannot be read, or the gateway
+cannot be reached or proves nothing; 130 after Ctrl-C."
+)]
+pub struct Args {
+    /// Check this proof file, as `auditgate receipt` writes it
+    #[arg(long, value_name = "FILE")]
+    proof: Option<PathBuf>,
+    /// Check that the log begins with the records of this checkpoint, as
+    /// `auditgate checkpoint` writes it
+    #[arg(long, value_name = "FILE")]
+    since: Option<PathBuf>,
+    /// Verifier key of the log, or a file that holds it: from somebody whom you
+    /// trust, not from the gateway
+    #[arg(long, value_name = "KEY")]
+    key: KeyArg,
+    /// Verifier key of a witness, or a file that holds it: its signature must
+    /// stand on the checkpoint, too; may be given several times
+    #[arg(long, value_name = "KEY")]
+    witness: Vec<KeyArg>,
+    /// With --since: keep the checkpoint of now in this file, if all is good
+    #[arg(long, value_name = "FILE", requires = "since")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    server: Server,
+}
+
+/// Runs the command.
+pub async fn run(args: Args) -> Result<Done, Error> {
+    let key = args.key.key(Use::Log)?;
+    let witnesses = args.witness.iter().map(|key| key.key(Use::Cosignature));
+    let witnesses = witnesses.collect::<Result<Vec<_>, _>>()?;
+    if let Some(file) = &args.proof {
+        return proof_file::check(file, &key, &witnesses);
+    }
+    let since = args.since.ok_or_else(|| Error::Usage("what is to be checked?".to_owned()))?;
+    interruptible(online::check(&since, &key, args.out.as_deref(), &args.server)).await
+}
+
+/// Says that something is wrong, which ends the command.
+fn bad(what: &str) -> Result<Done, Error> {
+    say(&format!("BAD: {what}"));
+    Ok(Done::Some)
+}

@@ -1,0 +1,65 @@
+//! The log of a running gateway, checked against a checkpoint that was kept.
+
+use std::path::Path;
+
+use super::bad;
+use crate::cli::client::{Server, told};
+use crate::cli::receipt::hash_of;
+use crate::cli::trust::{read_checkpoint, replace};
+use crate::cli::{Done, Error, print};
+use crate::client;
+use crate::proof::{Hash, Signed, VerifierKey, check_consistency};
+
+/// Checks that the log begins with the records of the checkpoint in a file, and
+/// keeps the newer one.
+pub async fn check(
+    since: &Path,
+    key: &VerifierKey,
+    out: Option<&Path>,
+    server: &Server,
+) -> Result<Done, Error> {
+    let old = read_checkpoint(since, key)?;
+    let response = match server.client().await?.get_consistency_proof(old.size()).await {
+        Ok(response) => response,
+        Err(error) if is_denial(&error) => {
+            return bad(&format!(
+                "the gateway cannot show that its log begins with the {} records of {}: {}",
+                old.size(),
+                since.display(),
+                told(&error)
+            ));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let new = match Signed::verify(&response.checkpoint, key) {
+        Ok(new) => new,
+        Err(error) => return bad(&format!("the gateway's checkpoint: {error}")),
+    };
+    let hashes: Option<Vec<Hash>> = response.hashes.iter().map(|hash| hash_of(hash)).collect();
+    let hashes = hashes.unwrap_or_default();
+    if let Err(error) = check_consistency(old.checkpoint(), new.checkpoint(), &hashes) {
+        return bad(&format!(
+            "{error}; the two signed checkpoints, which show it, are {} and this one:\n{}",
+            since.display(),
+            new.text()
+        ));
+    }
+    if let Some(out) = out {
+        replace(out, new.text())?;
+    }
+    print(&format!(
+        "proven: the log {origin} has {now} records, and the first {then} are those of {file}\n",
+        origin = new.origin(),
+        now = new.size(),
+        then = old.size(),
+        file = since.display(),
+    ))
+}
+
+/// Whether the gateway itself says that the log is not what was signed.
+pub fn is_denial(error: &client::Error) -> bool {
+    /// Reasons by which a gateway admits it.
+    const REASONS: [&str; 2] = ["OLD_SIZE_AHEAD", "PROOF_BROKEN"];
+    let reason = error.refusal().and_then(|refusal| refusal.reason.as_deref());
+    reason.is_some_and(|reason| REASONS.contains(&reason))
+}

@@ -1,0 +1,128 @@
+//! Proof: that the log only grows, and that a record is in it, for people who
+//! trust nobody who runs it.
+//!
+//! The records, in order, are the entries of a Merkle tree as RFC 6962 has it:
+//! the entry is the SHA-256 of the stored record's bytes, the leaf hash that of a
+//! zero byte and the entry. A signed [`checkpoint`] fixes all records up to one
+//! of them. `docs/PROOF.md` says what that proves, and against whom.
+//!
+//! The formats are those of C2SP: signed-note, tlog-checkpoint, tlog-tiles,
+//! tlog-cosignature and tlog-proof (<https://c2sp.org>), so that tools of others
+//! read what this module writes.
+
+pub mod checkpoint;
+pub mod key;
+#[cfg(feature = "server")]
+pub mod prover;
+pub mod receipt;
+#[cfg(feature = "server")]
+pub mod store;
+#[cfg(feature = "server")]
+mod tile;
+#[cfg(feature = "server")]
+pub mod tree;
+
+use sha2::{Digest as _, Sha256};
+
+pub use checkpoint::{Checkpoint, Signed};
+pub use key::{SigningKey, VerifierKey};
+pub use tlog_tiles::Hash;
+
+/// Length of a hash, in bytes.
+pub const HASH_BYTES: usize = tlog_tiles::HASH_SIZE;
+
+/// The entry of a record in the tree: the SHA-256 of its bytes, as they are
+/// stored, without the frame's key and length.
+pub fn entry(record: &[u8]) -> [u8; HASH_BYTES] {
+    Sha256::digest(record).into()
+}
+
+/// The leaf hash of an entry.
+pub fn leaf(entry: &[u8; HASH_BYTES]) -> Hash {
+    tlog_tiles::record_hash(entry)
+}
+
+/// Why a proof does not prove what it should.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refuted {
+    /// The leaf lies past the tree.
+    #[error("leaf {index} lies past the tree, which has {size} leaves")]
+    LeafPastTree {
+        /// Index of the leaf, from 0.
+        index: u64,
+        /// Size of the tree.
+        size: u64,
+    },
+    /// The hashes do not lead from the record to the root.
+    #[error(
+        "the hashes do not lead from the record, as leaf {index}, to the root of {size} leaves"
+    )]
+    NotIncluded {
+        /// Index of the leaf, from 0.
+        index: u64,
+        /// Size of the tree.
+        size: u64,
+    },
+    /// The later tree is smaller.
+    #[error(
+        "the later checkpoint has {new} records, the earlier one {old}: the log was rolled back"
+    )]
+    Smaller {
+        /// Size of the earlier tree.
+        old: u64,
+        /// Size of the later tree.
+        new: u64,
+    },
+    /// The later tree does not begin with the earlier one.
+    #[error(
+        "the {new} records of the later checkpoint do not begin with the {old} of the earlier one: the log was rewritten"
+    )]
+    Rewritten {
+        /// Size of the earlier tree.
+        old: u64,
+        /// Size of the later tree.
+        new: u64,
+    },
+}
+
+/// Checks that the tree of a checkpoint has a record as leaf `index`.
+///
+/// # Errors
+/// If the hashes do not show it.
+pub fn check_inclusion(
+    record: &[u8],
+    index: u64,
+    hashes: &[Hash],
+    checkpoint: &Checkpoint,
+) -> Result<(), Refuted> {
+    let size = checkpoint.size;
+    if index >= size {
+        return Err(Refuted::LeafPastTree { index, size });
+    }
+    let leaf = leaf(&entry(record));
+    tlog_tiles::check_record(&hashes.to_vec(), size, checkpoint.root, index, leaf)
+        .map_err(|_| Refuted::NotIncluded { index, size })
+}
+
+/// Checks that the records of `old` are the first of those of `new`.
+///
+/// # Errors
+/// If the hashes do not show it.
+pub fn check_consistency(
+    old: &Checkpoint,
+    new: &Checkpoint,
+    hashes: &[Hash],
+) -> Result<(), Refuted> {
+    let sizes = (old.size, new.size);
+    let rewritten = || Refuted::Rewritten { old: sizes.0, new: sizes.1 };
+    if new.size < old.size {
+        return Err(Refuted::Smaller { old: old.size, new: new.size });
+    }
+    if old.size == 0 {
+        // Every tree begins with the empty one, whose root is known.
+        let is_right = old.root == tlog_tiles::EMPTY_HASH && hashes.is_empty();
+        return if is_right { Ok(()) } else { Err(rewritten()) };
+    }
+    tlog_tiles::check_tree(&hashes.to_vec(), new.size, new.root, old.size, old.root)
+        .map_err(|_| rewritten())
+}

@@ -1,0 +1,187 @@
+//! The follower: hashes what the log has published, off the runtime.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{CHECKPOINT_INTERVAL, Prover, Trouble};
+use crate::log::{Found, Order, Segment, Want};
+use crate::proof::{Hash, Signed, entry, leaf};
+use crate::record::Sequence;
+
+/// The most records hashed in one go, which keep the tree from those who prove
+/// for a millisecond.
+const RUN_RECORDS_MAX: usize = 4_096;
+/// The follower looks no more often than this unless somebody waits: so that it
+/// works on many records at a time, and an append seldom has to wake it.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Follows the log until the prover is to stop; then once more.
+pub async fn follow(prover: Arc<Prover>) {
+    let mut changes = prover.log.changes();
+    let mut signed_at = Instant::now();
+    loop {
+        changes.borrow_and_update();
+        let is_last = prover.stopping.is_cancelled();
+        if turn(&prover, &mut signed_at, is_last).await.is_break() {
+            break;
+        }
+        tokio::select! {
+            () = prover.stopping.cancelled() => {}
+            () = prover.demand.notified() => {}
+            () = idle(&prover, &mut changes, signed_at) => {}
+        }
+    }
+    prover.state.send_modify(|state| state.ended = true);
+}
+
+/// Hashes what there is, and makes a checkpoint if one is due.
+async fn turn(
+    prover: &Arc<Prover>,
+    signed_at: &mut Instant,
+    is_last: bool,
+) -> std::ops::ControlFlow<()> {
+    let mut outcome = prover.catch_up().await;
+    let (hashed, signed) = {
+        let state = prover.state.borrow();
+        (state.hashed, state.signed.size())
+    };
+    let is_wanted = prover.wanted.load(Ordering::Relaxed) > signed;
+    let ends = is_last || outcome.as_ref().is_err_and(Trouble::is_lasting);
+    let is_due = is_wanted || ends || signed_at.elapsed() >= CHECKPOINT_INTERVAL;
+    if hashed > signed && is_due && !outcome.as_ref().is_err_and(Trouble::is_denial) {
+        *signed_at = Instant::now();
+        let made = prover.blocking(Prover::sign).await;
+        outcome = outcome.and(made);
+    }
+    let trouble = outcome.err();
+    let is_over = is_last || trouble.as_ref().is_some_and(Trouble::is_lasting);
+    prover.state.send_modify(|state| {
+        state.attempts += 1;
+        state.trouble = trouble;
+    });
+    if is_over { std::ops::ControlFlow::Break(()) } else { std::ops::ControlFlow::Continue(()) }
+}
+
+/// Waits until there may be something to do.
+async fn idle(prover: &Prover, changes: &mut tokio::sync::watch::Receiver<()>, signed_at: Instant) {
+    tokio::time::sleep(PAUSE).await;
+    let (hashed, signed) = {
+        let state = prover.state.borrow();
+        (state.hashed, state.signed.size())
+    };
+    if prover.log.extent().synced.0 > hashed {
+        return;
+    }
+    let due = async {
+        if hashed > signed {
+            tokio::time::sleep_until(signed_at + CHECKPOINT_INTERVAL).await;
+        } else {
+            std::future::pending().await
+        }
+    };
+    tokio::select! {
+        // A log that is gone changes no more.
+        Ok(()) = changes.changed() => {}
+        () = due => {}
+    }
+}
+
+impl Prover {
+    /// Hashes all records that are durable.
+    async fn catch_up(self: &Arc<Self>) -> Result<(), Trouble> {
+        if let Some(trouble) = self.trouble().filter(Trouble::is_lasting) {
+            return Err(trouble);
+        }
+        loop {
+            let next = Sequence(self.state.borrow().hashed + 1);
+            let until = self.log.extent().synced;
+            if next > until {
+                return Ok(());
+            }
+            let found = self.log.read(next, Want::all(Order::Ascending)).await;
+            let segment = match found.map_err(|error| Trouble::Passing(error.to_string()))? {
+                None => return Ok(()),
+                Some(Found::Damaged { .. }) => {
+                    return Err(Trouble::Unreadable { sequence: next.0 });
+                }
+                Some(Found::Records(segment)) => segment,
+            };
+            self.blocking(move |prover| prover.hash(&segment, next, until)).await?;
+        }
+    }
+
+    async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, Trouble> + Send + 'static,
+    ) -> Result<T, Trouble> {
+        let prover = Arc::clone(self);
+        let task = tokio::task::spawn_blocking(move || work(&prover));
+        task.await.map_err(|error| Trouble::Passing(error.to_string()))?
+    }
+
+    /// Hashes a run of records into the tree.
+    fn hash(&self, segment: &Segment, next: Sequence, until: Sequence) -> Result<(), Trouble> {
+        self.flush()?;
+        let view = segment.view(until);
+        let from = view.position(next);
+        if view.base > next || from >= view.len() {
+            return Err(Trouble::Unreadable { sequence: next.0 });
+        }
+        let signed = *self.state.borrow().signed.checkpoint();
+        let mut to = view.len().min(from + RUN_RECORDS_MAX);
+        if let Some(missing) = signed.size.checked_sub(next.previous().0).filter(|size| *size > 0) {
+            // What was signed before is compared where it was signed.
+            to = to.min(from.saturating_add(usize::try_from(missing).unwrap_or(usize::MAX)));
+        }
+        let leaves: Vec<Hash> =
+            (from..to).map(|position| leaf(&entry(view.record_bytes(position)))).collect();
+        let head = self.push(&leaves);
+        if head == signed.size && self.grow().tree.head() != signed {
+            return Err(Trouble::Rewritten { signed: signed.size });
+        }
+        self.state.send_modify(|state| state.hashed = head);
+        self.flush()
+    }
+
+    /// Appends to the tree. Gives its size.
+    fn push(&self, leaves: &[Hash]) -> u64 {
+        let mut growing = self.grow();
+        let super::Growing { tree, pending } = &mut *growing;
+        for leaf in leaves {
+            tree.push(*leaf, |place, tile| {
+                pending.insert(place, tile);
+            });
+        }
+        tree.size()
+    }
+
+    /// Hands the store the tiles that became full.
+    fn flush(&self) -> Result<(), Trouble> {
+        let full = self.grow().pending.clone();
+        for (place, tile) in full {
+            // What is not written stays pending, and nothing more is hashed.
+            let written = self.store.write(place, &tile);
+            written.map_err(|error| Trouble::Passing(format!("a tile of the tree: {error}")))?;
+            self.grow().pending.remove(&place);
+        }
+        Ok(())
+    }
+
+    /// Signs the tree as it is, keeps the checkpoint, and then gives it out.
+    fn sign(&self) -> Result<(), Trouble> {
+        let tree = self.grow().tree.clone();
+        let head = tree.head();
+        if head.size <= self.state.borrow().signed.size() {
+            return Ok(());
+        }
+        let failed =
+            |error: &dyn std::fmt::Display| Trouble::Passing(format!("a checkpoint: {error}"));
+        let signed = Signed::sign(head, &self.key).map_err(|error| failed(&error))?;
+        self.store.commit(&tree, &signed).map_err(|error| failed(&error))?;
+        self.state.send_modify(|state| state.signed = Arc::new(signed));
+        Ok(())
+    }
+}

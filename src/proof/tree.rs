@@ -1,0 +1,218 @@
+//! The tree: appending to it, and proofs from it.
+//!
+//! In memory is only its right edge, a tile of each level. Full tiles lie in a
+//! store.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use tlog_tiles::{Hash, HashReader, Tile};
+
+use super::tile::{self, HEIGHT, Place};
+use super::{Checkpoint, HASH_BYTES};
+
+/// The hashes of a full tile.
+pub type FullTile = Arc<[u8]>;
+
+/// The right edge of a tree: all that is needed to append to it.
+#[derive(Debug, Clone, Default)]
+pub struct Tree {
+    size: u64,
+    /// Hashes of the tile of each level that is not full.
+    edges: Vec<Vec<u8>>,
+}
+
+/// Why there is no proof.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A tile cannot be read.
+    #[error("tile {path} cannot be read: {error}")]
+    Read {
+        /// Its path.
+        path: String,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// A tile is not there.
+    #[error("tile {path} is not kept")]
+    Missing {
+        /// Its path.
+        path: String,
+    },
+    /// A tile is not what it was.
+    #[error("a tile of the tree of {size} records is not what was hashed into its root")]
+    Damaged {
+        /// Size of the tree.
+        size: u64,
+    },
+    /// The tree is not that large.
+    #[error("there is no proof from {old} records to {size}")]
+    Sizes {
+        /// Size of the earlier tree, or index of the leaf.
+        old: u64,
+        /// Size of the tree.
+        size: u64,
+    },
+}
+
+impl Tree {
+    /// The tree of this size whose edges `read` gives, by level.
+    ///
+    /// # Errors
+    /// As `read`, and if an edge has another length than it should.
+    pub fn load(
+        size: u64,
+        mut read: impl FnMut(Place, usize) -> Result<Vec<u8>, Error>,
+    ) -> Result<Self, Error> {
+        let mut edges = Vec::new();
+        for level in 0..tile::LEVELS_MAX {
+            let (place, width) = tile::edge(size, level);
+            let edge = if width == 0 { Vec::new() } else { read(place, width)? };
+            if edge.len() != width * HASH_BYTES {
+                return Err(Error::Damaged { size });
+            }
+            edges.push(edge);
+        }
+        Ok(Self { size, edges })
+    }
+
+    /// How many leaves it has.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Appends a leaf. `full` gets each tile that it completes, leaves first.
+    pub fn push(&mut self, leaf: Hash, mut full: impl FnMut(Place, FullTile)) {
+        let index = self.size;
+        self.size += 1;
+        let mut hash = leaf;
+        for level in 0..tile::LEVELS_MAX {
+            let level_of = usize::from(level);
+            if self.edges.len() <= level_of {
+                self.edges.push(Vec::with_capacity(tile::BYTES));
+            }
+            let edge = self.edges.get_mut(level_of).expect("it was added if it was not there");
+            edge.extend_from_slice(&hash.0);
+            if edge.len() < tile::BYTES {
+                return;
+            }
+            hash = Tile::subtree_hash(edge);
+            let place = Place { level, index: tile::hashes(index, level + 1) };
+            full(place, Arc::from(edge.as_slice()));
+            edge.clear();
+        }
+    }
+
+    /// Its size and root.
+    pub fn head(&self) -> Checkpoint {
+        let root = tlog_tiles::tree_hash(self.size, self)
+            .expect("the root needs no hashes but those of the edges");
+        Checkpoint { size: self.size, root }
+    }
+
+    /// The tiles that are not full, with their hashes.
+    pub fn edges(&self) -> impl Iterator<Item = (Place, &[u8])> {
+        (0..tile::LEVELS_MAX)
+            .zip(&self.edges)
+            .filter(|(_, edge)| !edge.is_empty())
+            .map(|(level, edge)| (tile::edge(self.size, level).0, edge.as_slice()))
+    }
+
+    fn edge(&self, place: Place) -> Option<&[u8]> {
+        let at_edge = tile::edge(self.size, place.level).0 == place;
+        self.edges.get(usize::from(place.level)).filter(|_| at_edge).map(Vec::as_slice)
+    }
+}
+
+/// The hashes of subtrees that lie in the edges.
+impl HashReader for Tree {
+    fn read_hashes(&self, indexes: &[u64]) -> Result<Vec<Hash>, tlog_tiles::Error> {
+        let read = |index: &u64| {
+            let tile = Tile::from_index(HEIGHT, *index);
+            let place = Place { level: tile.level(), index: tile.level_index() };
+            let edge = self.edge(place).ok_or(tlog_tiles::Error::IndexesNotInTree)?;
+            tile.hash_at_index(edge, *index)
+        };
+        indexes.iter().map(read).collect()
+    }
+}
+
+/// What proves: a tree, at its size or any earlier one, and its full tiles.
+///
+/// A tile may be damaged where it is kept, so each proof is checked before it is
+/// given out. (`tlog_tiles::TileHashReader` would check the tiles, but where a
+/// tree's right edge has several subtrees in one tile it leaves some out.)
+pub struct Prover<'a, R> {
+    tree: &'a Tree,
+    read: R,
+    failed: RefCell<Option<Error>>,
+}
+
+impl<'a, R: Fn(Place) -> Result<FullTile, Error>> Prover<'a, R> {
+    /// Proofs from a tree, whose full tiles `read` gives.
+    pub fn new(tree: &'a Tree, read: R) -> Self {
+        Self { tree, read, failed: RefCell::default() }
+    }
+
+    /// The path from a leaf, at `index`, to the root of `head`.
+    ///
+    /// # Errors
+    /// If that leaf is not there, or tiles are missing or damaged.
+    pub fn inclusion(&self, leaf: Hash, index: u64, head: &Checkpoint) -> Result<Vec<Hash>, Error> {
+        let Checkpoint { size, root } = *head;
+        if index >= size {
+            return Err(Error::Sizes { old: index, size });
+        }
+        let path = tlog_tiles::prove_record(size, index, self).map_err(|_| self.failure(size))?;
+        tlog_tiles::check_record(&path, size, root, index, leaf)
+            .map_err(|_| Error::Damaged { size })?;
+        Ok(path)
+    }
+
+    /// Shows that the tree of `head` begins with that of `old` leaves.
+    ///
+    /// # Errors
+    /// If it is smaller, or tiles are missing or damaged.
+    pub fn consistency(&self, old: u64, head: &Checkpoint) -> Result<Vec<Hash>, Error> {
+        let Checkpoint { size, root } = *head;
+        if old > size {
+            return Err(Error::Sizes { old, size });
+        }
+        if old == 0 {
+            return Ok(Vec::new());
+        }
+        let steps = tlog_tiles::prove_tree(size, old, self).map_err(|_| self.failure(size))?;
+        let old_root = tlog_tiles::tree_hash(old, self).map_err(|_| self.failure(size))?;
+        tlog_tiles::check_tree(&steps, size, root, old, old_root)
+            .map_err(|_| Error::Damaged { size })?;
+        Ok(steps)
+    }
+
+    fn failure(&self, size: u64) -> Error {
+        self.failed.take().unwrap_or(Error::Damaged { size })
+    }
+
+    fn hash(&self, index: u64) -> Result<Hash, Error> {
+        let size = self.tree.size;
+        let tile = Tile::from_index(HEIGHT, index);
+        let place = Place { level: tile.level(), index: tile.level_index() };
+        let hash = match self.tree.edge(place) {
+            Some(edge) => tile.hash_at_index(edge, index),
+            None => tile.hash_at_index(&(self.read)(place)?, index),
+        };
+        hash.map_err(|_| Error::Damaged { size })
+    }
+}
+
+impl<R: Fn(Place) -> Result<FullTile, Error>> HashReader for Prover<'_, R> {
+    fn read_hashes(&self, indexes: &[u64]) -> Result<Vec<Hash>, tlog_tiles::Error> {
+        let read: Result<_, _> = indexes.iter().map(|index| self.hash(*index)).collect();
+        read.map_err(|error| {
+            self.failed.replace(Some(error));
+            tlog_tiles::Error::InconsistentTile
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

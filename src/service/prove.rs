@@ -1,0 +1,64 @@
+//! GetCheckpoint, GetInclusionProof and GetConsistencyProof.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tonic::Request;
+
+use crate::hub::Key;
+use crate::proof::Hash;
+use crate::proof::prover::Prover;
+use crate::proto::codec::Encoded;
+use crate::proto::pb;
+use crate::record::{Record, Sequence, unframed};
+use crate::service::{Error, Service, decode};
+
+impl Service {
+    pub(super) async fn checkpoint(&self, request: Request<Bytes>) -> Result<Encoded, Error> {
+        let pb::GetCheckpointRequest {} = decode(request.into_inner())?;
+        let prover = self.prover()?;
+        let signed = prover.checkpoint().await.map_err(Error::Proof)?;
+        Ok(Encoded::message(&pb::GetCheckpointResponse {
+            checkpoint: signed.text().to_owned(),
+            verifier_key: prover.verifier().to_string(),
+        }))
+    }
+
+    pub(super) async fn inclusion(&self, request: Request<Bytes>) -> Result<Encoded, Error> {
+        use pb::get_inclusion_proof_request::Key as Requested;
+        let request: pb::GetInclusionProofRequest = decode(request.into_inner())?;
+        let prover = self.prover()?;
+        let key = match &request.key {
+            None => return Err(Error::KeyMissing),
+            Some(Requested::Id(id)) => Key::Id(id),
+            Some(Requested::Sequence(sequence)) => Key::Sequence(Sequence(*sequence)),
+        };
+        let frame = self.frame(key).await?;
+        let record = unframed(&frame);
+        let sequence = Record::read(record).sequence;
+        let shown = prover.inclusion(sequence, record).await.map_err(Error::Proof)?;
+        Ok(Encoded::message(&pb::GetInclusionProofResponse {
+            record: record.to_vec(),
+            leaf_index: shown.index,
+            hashes: bytes(&shown.hashes),
+            checkpoint: shown.signed.text().to_owned(),
+        }))
+    }
+
+    pub(super) async fn consistency(&self, request: Request<Bytes>) -> Result<Encoded, Error> {
+        let request: pb::GetConsistencyProofRequest = decode(request.into_inner())?;
+        let shown = self.prover()?.consistency(request.old_size).await.map_err(Error::Proof)?;
+        Ok(Encoded::message(&pb::GetConsistencyProofResponse {
+            hashes: bytes(&shown.hashes),
+            checkpoint: shown.signed.text().to_owned(),
+        }))
+    }
+
+    fn prover(&self) -> Result<&Arc<Prover>, Error> {
+        self.prover.as_ref().ok_or(Error::ProofOff)
+    }
+}
+
+fn bytes(hashes: &[Hash]) -> Vec<Vec<u8>> {
+    hashes.iter().map(|hash| hash.0.to_vec()).collect()
+}
