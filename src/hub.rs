@@ -114,16 +114,20 @@ impl Hub {
         Ok(placed)
     }
 
-    /// Appends records, each by itself: see [`Log::append_each`].
+    /// Appends records, each by itself, or only checks them: see
+    /// [`Log::append_each`].
     ///
     /// # Errors
     /// As the log.
     pub async fn append_each(
         &self,
         drafts: Vec<Draft>,
+        commit: bool,
     ) -> Result<Vec<Result<Placed, Conflict>>, Error> {
-        let placed = self.log.append_each(drafts).await?;
-        self.tally(placed.iter().flatten());
+        let placed = self.log.append_each(drafts, commit).await?;
+        if commit {
+            self.tally(placed.iter().flatten());
+        }
         Ok(placed)
     }
 
