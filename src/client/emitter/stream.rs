@@ -37,7 +37,7 @@ type Opened = Result<Response<Streaming<pb::EmitStreamResponse>>, Status>;
 enum Answers {
     /// Requests are sent all the same: nothing waits for a round trip.
     Opening(Pin<Box<dyn Future<Output = Opened> + Send>>),
-    Open(Streaming<pb::EmitStreamResponse>),
+    Open(Box<Streaming<pb::EmitStreamResponse>>),
 }
 
 /// What became of an event: a receipt, without the id, or why it is refused.
@@ -127,7 +127,7 @@ impl Answers {
         loop {
             match self {
                 Answers::Opening(opening) => {
-                    *self = Answers::Open(opening.await?.into_inner());
+                    *self = Answers::Open(Box::new(opening.await?.into_inner()));
                 }
                 Answers::Open(answers) => {
                     return answers.message().await?.ok_or_else(Refusal::ended);
