@@ -7,6 +7,7 @@
 //! with its default, and its bounds in [`Settings::check`]; nothing else.
 
 mod access;
+mod disk;
 mod error;
 mod keys;
 mod load;
@@ -26,11 +27,12 @@ pub use access::{
     Access, Algorithm, Audience, CertificateNames, Jwt, PRINCIPAL_BYTES_MAX, Right, Role, SanKind,
     Token,
 };
+pub use disk::Retain;
 pub use error::Error;
 pub use keys::{Key, Kind, all as keys};
 pub use load::{Loaded, Origin, Overlay};
 pub use shown::{reference, shown};
-pub use text::{Bytes, Period};
+pub use text::{Bytes, Period, Syncing};
 pub use tls::{ClientCertificates, Tls};
 
 /// Where the gateway listens unless told otherwise: on loopback only.
@@ -52,6 +54,22 @@ pub struct Settings {
     /// Write the port to this file once the gateway listens.
     #[schemars(extend("value_name" = "FILE"))]
     pub port_file: Option<PathBuf>,
+    /// Keep the log on disk, in this folder, which is made if there is none. Without
+    /// it the log is in memory, and gone when the gateway stops. One gateway at a time can use a folder.
+    #[schemars(extend("value_name" = "DIR"))]
+    pub data_dir: Option<PathBuf>,
+    /// When what is accepted is on stable storage: `always`, `interval=TIME` or `none`. With
+    /// `always` it is before a receipt is given, and no crash loses it. With `interval=100ms`, a
+    /// crash of the machine can lose what was accepted in the last 100 ms; one of the gateway alone loses
+    /// nothing. With `none` the system decides, and a crash of the machine can lose what was
+    /// accepted since the last segment was full.
+    #[schemars(extend("value_name" = "MODE"))]
+    pub sync: Syncing,
+    /// Refuse to start if records are damaged on disk. Without it, the others are served, and
+    /// readers are told of the damaged ones.
+    pub strict: bool,
+    /// How long records are kept on disk.
+    pub retain: Retain,
     /// Keep a Merkle tree over the log, and prove by it what the log has: see
     /// docs/PROOF.md. In memory it takes 33 bytes a record, for the records of the
     /// ring or for 2,000,000, whichever are more.
@@ -61,7 +79,7 @@ pub struct Settings {
     /// gone when it stops.
     #[schemars(extend("value_name" = "FILE"))]
     pub signing_key: Option<PathBuf>,
-    /// How much is kept in memory.
+    /// How much is kept in memory: of a log on disk, the newest part.
     pub ring: Ring,
     /// Encryption, and certificates of clients.
     pub tls: Tls,
@@ -86,6 +104,10 @@ impl Default for Settings {
             listen: LISTEN.parse().expect("the default address is one"),
             insecure: false,
             port_file: None,
+            data_dir: None,
+            sync: Syncing::default(),
+            strict: false,
+            retain: Retain::default(),
             merkle: false,
             signing_key: None,
             ring: Ring::default(),
@@ -124,6 +146,7 @@ impl Settings {
             let what = format!("{records} records, which must be from 1 to {RING_RECORDS_MAX}");
             return Err(Error::value("ring.records", what));
         }
+        self.check_disk()?;
         self.tls.check()?;
         self.access.check()?;
         self.check_exposure()

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
-use crate::log::{Conflict, Error, Extent, Found, Identity, Log, Placed, Want};
+use crate::log::{Conflict, Disk, Error, Extent, Found, Identity, Log, Placed, Want};
 use crate::record::{Draft, Sequence};
 use crate::time::Time;
 
@@ -114,20 +114,16 @@ impl Hub {
         Ok(placed)
     }
 
-    /// Appends records, each by itself, or only checks them: see
-    /// [`Log::append_each`].
+    /// Appends records, each by itself: see [`Log::append_each`].
     ///
     /// # Errors
     /// As the log.
     pub async fn append_each(
         &self,
         drafts: Vec<Draft>,
-        commit: bool,
     ) -> Result<Vec<Result<Placed, Conflict>>, Error> {
-        let placed = self.log.append_each(drafts, commit).await?;
-        if commit {
-            self.tally(placed.iter().flatten());
-        }
+        let placed = self.log.append_each(drafts).await?;
+        self.tally(placed.iter().flatten());
         Ok(placed)
     }
 
@@ -174,6 +170,11 @@ impl Hub {
     /// What the log keeps.
     pub fn extent(&self) -> Extent {
         self.log.extent()
+    }
+
+    /// How the log is kept on disk; `None` if it is not.
+    pub fn disk(&self) -> Option<Disk> {
+        self.log.disk()
     }
 
     /// Totals since the start.

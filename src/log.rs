@@ -11,6 +11,7 @@ mod index;
 mod memory;
 mod prefix;
 mod read;
+mod ring;
 mod scan;
 mod segment;
 
@@ -27,8 +28,9 @@ use uuid::Uuid;
 use crate::record::{Draft, Sequence};
 use crate::time::Time;
 
-pub use memory::{BYTES_MIN, Bounds, MemoryLog, RING_BYTES, RING_RECORDS};
+pub use memory::MemoryLog;
 pub use read::{Content, Found, Want};
+pub use ring::{BYTES_MIN, Bounds, RING_BYTES, RING_RECORDS};
 pub use scan::{Order, Query, Scanned, Tally};
 pub use segment::{Segment, View};
 
@@ -61,16 +63,15 @@ pub trait Log: Send + Sync + 'static {
     fn append(&self, drafts: Vec<Draft>, commit: bool)
     -> BoxFuture<'_, Result<Vec<Placed>, Error>>;
 
-    /// Appends records, each by itself: as [`Log::append`], but a draft whose id
-    /// is taken by another content is left out, and its place in the result says
-    /// so.
+    /// Appends records, each by itself: as [`Log::append`] with `commit`, but a
+    /// draft whose id is taken by another content is left out, and its place in
+    /// the result says so.
     ///
     /// # Errors
     /// See [`Error`], but for conflicts; nothing was stored.
     fn append_each(
         &self,
         drafts: Vec<Draft>,
-        commit: bool,
     ) -> BoxFuture<'_, Result<Vec<Result<Placed, Conflict>>, Error>>;
 
     /// What is kept at the moment.
@@ -106,6 +107,23 @@ pub trait Log: Send + Sync + 'static {
     /// Changes whenever records were appended, after they are readable.
     fn changes(&self) -> watch::Receiver<()>;
 
+    /// The last record that an older epoch gave out and that was not lost since;
+    /// `None` for the present epoch.
+    fn kept_of_epoch(&self, _epoch: u64) -> Option<Sequence> {
+        None
+    }
+
+    /// Whether the log takes events, as that changes; `None` for a log that
+    /// always does.
+    fn state(&self) -> Option<watch::Receiver<State>> {
+        None
+    }
+
+    /// How the log is kept on disk; `None` if it is not.
+    fn disk(&self) -> Option<Disk> {
+        None
+    }
+
     /// Has `keeper` asked from now on before records leave the log for good. A
     /// log has one keeper; a later one is not asked.
     fn keep_for(&self, keeper: Arc<dyn Keeper>);
@@ -130,7 +148,7 @@ pub struct Identity {
     /// Raised when the log is opened after it may have lost records that
     /// somebody had seen.
     pub epoch: u64,
-    /// Kind of log: `memory`.
+    /// Kind of log: `memory` or `disk`.
     pub kind: &'static str,
 }
 
@@ -164,6 +182,50 @@ impl Extent {
     pub fn evicted(&self) -> u64 {
         self.first.0.saturating_sub(1)
     }
+}
+
+/// Whether a log takes events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// It does.
+    Ready,
+    /// There is no space for more. It goes on when there is.
+    Full(String),
+    /// Its storage has failed: it takes none any more. Reading goes on.
+    Failed(String),
+}
+
+impl State {
+    /// There is space again. Returns whether that is news.
+    fn relieve(&mut self) -> bool {
+        let was_full = matches!(self, Self::Full(_));
+        if was_full {
+            *self = Self::Ready;
+        }
+        was_full
+    }
+
+    /// There is no space. Returns whether that is news.
+    fn fill(&mut self, why: String) -> bool {
+        let was_ready = *self == Self::Ready;
+        if was_ready {
+            *self = Self::Full(why);
+        }
+        was_ready
+    }
+}
+
+/// How a log is kept on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disk {
+    /// When it is synced: `always`, `interval=100ms` or `none`.
+    pub sync: String,
+    /// What its segment files take, in bytes.
+    pub bytes: u64,
+    /// Records that cannot be read, ascending.
+    pub damage: Vec<disk::walk::Damage>,
+    /// Whether it takes events.
+    pub state: State,
 }
 
 /// Where a record stands in the log.
@@ -211,6 +273,21 @@ pub enum Error {
         /// The most that it takes.
         limit: usize,
     },
+    /// There is no space on disk.
+    #[error("there is no space for more events: {why}; emit again once there is")]
+    Full {
+        /// What the system says.
+        why: String,
+    },
+    /// The storage has failed.
+    #[error("the log takes no events any more, since its storage has failed: {why}")]
+    Failed {
+        /// What failed.
+        why: String,
+    },
+    /// The log was closed.
+    #[error("the log is closed, and takes no events")]
+    Closed,
     /// A record cannot be read, since its storage is damaged.
     #[error("record {sequence} is damaged on disk")]
     Damaged {

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::codec::CompressionEncoding;
@@ -21,7 +22,7 @@ use tower::Layer as _;
 
 use crate::config::Settings;
 use crate::hub::Hub;
-use crate::log::{Bounds, Log, MemoryLog};
+use crate::log::{Bounds, Log, MemoryLog, State};
 use crate::proof::SigningKey;
 use crate::proof::prover::{Opened, Prover};
 use crate::proof::store::MemoryStore;
@@ -120,10 +121,14 @@ impl Gateway {
         let address = listener.address()?;
         let connections = listener.counters();
         let stopping = CancellationToken::new();
+        let state = log.state();
         let prover = config.signing_key.map(|key| prover(Arc::clone(&log), key)).transpose()?;
         let hub = Hub::new(log, stopping.clone());
         let (health, health_service) = tonic_health::server::health_reporter();
         set_health(&health, ServingStatus::Serving).await;
+        if let Some(state) = state {
+            tokio::spawn(follow(state, health.clone(), stopping.clone()));
+        }
         let audit = Service::new(Arc::clone(&hub), config.limits).with_proofs(prover.clone());
         let service = AuditServiceServer::new(audit)
             .max_decoding_message_size(config.limits.request_bytes)
@@ -200,6 +205,19 @@ fn prover(log: Arc<dyn Log>, key: SigningKey) -> io::Result<Arc<Prover>> {
 
 /// What the health is told of: the gateway and its service.
 const HEALTH_NAMES: [&str; 2] = ["", service::NAME];
+
+/// Lets the health follow the log: a gateway whose log takes no events any more
+/// does not serve. It may still be read.
+async fn follow(
+    mut state: watch::Receiver<State>,
+    health: HealthReporter,
+    stopping: CancellationToken,
+) {
+    let failed = async { state.wait_for(|state| matches!(state, State::Failed(_))).await.is_ok() };
+    if stopping.run_until_cancelled(failed).await == Some(true) {
+        set_health(&health, ServingStatus::NotServing).await;
+    }
+}
 
 async fn set_health(health: &HealthReporter, status: ServingStatus) {
     for name in HEALTH_NAMES {

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -10,12 +11,13 @@ use super::keygen::read_signing_key;
 use super::settings::Source;
 use super::{Done, Error, say};
 use crate::config::Settings;
-use crate::log::Bounds;
+use crate::log::disk::{DiskLog, Sync};
+use crate::log::{Log, MemoryLog};
 use crate::proof::SigningKey;
 use crate::proof::key::Use;
 use crate::server::{Config, DRAIN_TIMEOUT, Gateway};
 
-/// Run the gateway, with its log in memory
+/// Run the gateway, with its log in memory or on disk
 ///
 /// SIGTERM and Ctrl-C stop it: streams end with a cursor, calls that run are
 /// finished, within 10 seconds. A second signal stops it at once.
@@ -24,6 +26,7 @@ use crate::server::{Config, DRAIN_TIMEOUT, Gateway};
 ///   auditgate serve
 ///   auditgate serve --listen 127.0.0.1:0 --port-file /tmp/auditgate.port
 ///   auditgate serve --ring-bytes 1GiB --ring-records 4000000
+///   auditgate serve --data-dir /var/lib/auditgate --retain-age 90d
 ///   auditgate serve --config auditgate.toml
 ///   auditgate serve --merkle --signing-key prod.key
 ///
@@ -56,8 +59,12 @@ async fn serve(settings: &Settings) -> io::Result<Done> {
         format!("proves what it has: see docs/PROOF.md; the key{made} is {}", key.verifier())
     });
     let config = Config { signing_key, ..Config::from(settings) };
-    let ring = config.ring;
-    let gateway = Gateway::start(config)
+    let disk = open_log(settings).await?;
+    let log: Arc<dyn Log> = match &disk {
+        Some(log) => Arc::clone(log) as _,
+        None => Arc::new(MemoryLog::new(config.ring)),
+    };
+    let gateway = Gateway::start_on(config, log)
         .await
         .map_err(|error| with_context(error, format!("cannot listen on {}", settings.listen)))?;
     let address = gateway.address();
@@ -65,7 +72,9 @@ async fn serve(settings: &Settings) -> io::Result<Done> {
         write_port(file, address.port())
             .map_err(|error| with_context(error, format!("cannot write {}", file.display())))?;
     }
-    greet(address, ring, proofs.as_deref());
+    let mut kept = kept(settings);
+    kept.extend(proofs.iter().flat_map(|proofs| ["\n", proofs]));
+    greet(address, &kept);
 
     let name = signals.next().await;
     let seconds = DRAIN_TIMEOUT.as_secs();
@@ -74,7 +83,49 @@ async fn serve(settings: &Settings) -> io::Result<Done> {
         () = gateway.stop() => say("stopped"),
         _ = signals.next() => say("stopped at once"),
     }
+    if let Some(disk) = disk {
+        // Whatever still runs finds it closed.
+        tokio::task::spawn_blocking(move || disk.close()).await.map_err(io::Error::other)?;
+    }
     Ok(Done::All)
+}
+
+/// Opens the log on disk, if that is where it is to be, and tells how it was
+/// found.
+async fn open_log(settings: &Settings) -> io::Result<Option<Arc<DiskLog>>> {
+    let Some(folder) = settings.data_dir.clone() else { return Ok(None) };
+    let config = settings.disk();
+    let opened = tokio::task::spawn_blocking(move || DiskLog::open(&folder, config)).await;
+    let (log, notices) = opened.map_err(io::Error::other)?.map_err(io::Error::other)?;
+    notices.iter().for_each(|notice| say(notice));
+    Ok(Some(Arc::new(log)))
+}
+
+/// What the log keeps, and what a receipt means.
+fn kept(settings: &Settings) -> String {
+    let Some(folder) = &settings.data_dir else {
+        let (records, mib) = (settings.ring.records, settings.ring.bytes.0 / (1024 * 1024));
+        return format!(
+            "keeps in memory the newest {records} records within {mib} MiB; they are gone when it stops"
+        );
+    };
+    let receipt = match settings.sync.0 {
+        Sync::Always => "a receipt means: on stable storage".to_owned(),
+        Sync::Interval(_) => format!(
+            "synced late ({}): a crash of the machine can lose what was accepted since",
+            settings.sync
+        ),
+        Sync::None => "never synced on purpose: a crash of the machine can lose what was \
+                       accepted since the last segment was full"
+            .to_owned(),
+    };
+    let retain = match (&settings.retain.bytes, &settings.retain.age) {
+        (None, None) => "all of it".to_owned(),
+        (Some(bytes), None) => format!("the newest {bytes} of it"),
+        (None, Some(age)) => format!("for {age}"),
+        (Some(bytes), Some(age)) => format!("for {age}, and at most {bytes} of it"),
+    };
+    format!("keeps the log in {}, {retain}; {receipt}", folder.display())
 }
 
 /// The port at which commands look for a gateway.
@@ -102,19 +153,16 @@ impl Signals {
     }
 }
 
-fn greet(address: SocketAddr, ring: Bounds, proofs: Option<&str>) {
+fn greet(address: SocketAddr, kept: &str) {
     say(&format!(
         "auditgate {version} listens on {address}, without TLS or authentication
-keeps in memory the newest {records} records within {mib} MiB; they are gone when it stops{proofs}
+{kept}
 
 try it in other terminals:
   auditgate tail{server}
   auditgate emit user.login --user alice{server}
   grpcurl -plaintext {address} list",
         version = env!("CARGO_PKG_VERSION"),
-        records = ring.records,
-        mib = ring.bytes / (1024 * 1024),
-        proofs = proofs.map_or_else(String::new, |proofs| format!("\n{proofs}")),
         server = if address.port() == DEFAULT_PORT {
             String::new()
         } else {

@@ -213,3 +213,34 @@ fn the_example_of_the_page_is_valid() {
     let loaded = read(example.expect("an example"), &[], &[]).expect("valid");
     assert!(loaded.settings.authenticates() && loaded.settings.tls.is_on());
 }
+
+#[test]
+fn a_log_on_disk_is_set_up_by_flags() {
+    let flags = [
+        ("data_dir", "/data"),
+        ("sync", "interval=200ms"),
+        ("retain.bytes", "1GiB"),
+        ("retain.age", "30d"),
+        ("strict", "true"),
+    ];
+    let settings = read("", &flags, &[]).expect("valid").settings;
+    assert_eq!(settings.data_dir.as_deref(), Some(Path::new("/data")));
+    let disk = settings.disk();
+    let days = std::time::Duration::from_secs(30 * 24 * 60 * 60);
+    assert_eq!(disk.sync, crate::log::disk::Sync::Interval(std::time::Duration::from_millis(200)));
+    assert_eq!(
+        (disk.retain.bytes, disk.retain.age, disk.strict),
+        (Some(1 << 30), Some(days), true)
+    );
+    assert_eq!(settings.sync.to_string(), "interval=200ms");
+    for (text, wanted) in [
+        ("sync = \"sometimes\"", "is none of always, interval=TIME and none"),
+        ("data_dir = \"/d\"\nsync = \"interval=2m\"", "from 1ms to 60s"),
+        ("data_dir = \"/d\"\n[retain]\nbytes = 1000", "at least 64MiB"),
+        ("data_dir = \"/d\"\n[retain]\nage = \"1ms\"", "at least 1s"),
+        ("strict = true", "is for a log on disk: set data_dir, too"),
+    ] {
+        let error = refused(text);
+        assert!(error.contains(wanted), "{text}: {error}");
+    }
+}

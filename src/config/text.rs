@@ -8,6 +8,8 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::log::disk::Sync;
+
 /// A number of bytes: a number, or with KiB, MiB or GiB behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bytes(pub usize);
@@ -15,6 +17,27 @@ pub struct Bytes(pub usize);
 /// A length of time: a number with ms, s, m, h or d behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Period(pub Duration);
+
+/// When a log is synced.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Syncing(pub Sync);
+
+impl FromStr for Syncing {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse().map(Self)
+    }
+}
+
+impl fmt::Display for Syncing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Sync::Interval(interval) => write!(f, "interval={}", Period(interval)),
+            other => other.fmt(f),
+        }
+    }
+}
 
 /// Units of [`Bytes`], the largest first.
 const SIZES: [(&str, usize); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
@@ -92,7 +115,7 @@ impl<T: FromStr<Err = String>> de::Visitor<'_> for Text<T> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a number with a unit, such as \"64MiB\" or \"10s\"")
+        f.write_str("text, such as \"64MiB\" or \"10s\"")
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
@@ -136,6 +159,7 @@ macro_rules! written_as_text {
 
 written_as_text!(Bytes, "bytes");
 written_as_text!(Period, "time");
+written_as_text!(Syncing, "sync");
 
 #[cfg(test)]
 mod tests {

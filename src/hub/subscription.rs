@@ -128,19 +128,26 @@ impl Hub {
                         reason: GapReason::OtherLog,
                     };
                     (extent.first, Some(gap))
-                } else if cursor.sequence > extent.last {
+                } else if let Some(kept) = self.lost_behind(cursor, extent.last) {
                     let gap = Gap {
-                        first: extent.last.next(),
+                        first: kept.next(),
                         last: cursor.sequence,
                         reason: GapReason::RolledBack,
                     };
-                    (extent.last.next(), Some(gap))
+                    (kept.next(), Some(gap))
                 } else {
                     // What was evicted meanwhile is noticed when it is read.
                     (cursor.sequence.next(), None)
                 }
             }
         })
+    }
+
+    /// The last record that is left of what a cursor covers, if the newest of it
+    /// was lost.
+    fn lost_behind(&self, cursor: Cursor, last: Sequence) -> Option<Sequence> {
+        let kept = self.log.kept_of_epoch(cursor.epoch).unwrap_or(last).min(last);
+        (cursor.sequence > kept).then_some(kept)
     }
 }
 

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tonic::Request;
 
 use crate::hub::{Counters, Subscriber};
+use crate::log::{Disk, State};
 use crate::proto::codec::Encoded;
 use crate::proto::pb;
 use crate::record::Sequence;
@@ -38,7 +39,31 @@ impl Service {
                 accepted_per_second: rates.accepted,
                 delivered_per_second: rates.delivered,
             }),
+            disk: self.hub.disk().map(|found| disk(found, extent.synced)),
         }))
+    }
+}
+
+/// The most ranges of damaged records that are told.
+const DAMAGED_RANGES_MAX: usize = 1_000;
+
+fn disk(disk: Disk, synced: Sequence) -> pb::DiskStatus {
+    let (state, reason) = match disk.state {
+        State::Ready => (pb::StorageState::Ready, String::new()),
+        State::Full(why) => (pb::StorageState::Full, why),
+        State::Failed(why) => (pb::StorageState::Failed, why),
+    };
+    let damaged = disk.damage.iter().take(DAMAGED_RANGES_MAX).map(|damage| pb::SequenceRange {
+        first_sequence: damage.first.0,
+        last_sequence: damage.last.0,
+    });
+    pb::DiskStatus {
+        sync: disk.sync,
+        synced_sequence: synced.0,
+        byte_size: disk.bytes,
+        state: state.into(),
+        reason,
+        damaged: damaged.collect(),
     }
 }
 

@@ -219,6 +219,13 @@ fn append_shape(error: &log::Error, batch: bool) -> Shape {
             let field = if batch { "events" } else { "event" };
             Shape::invalid(ErrorReason::BatchTooLarge, field, error)
         }
+        log::Error::Full { .. } => {
+            Shape { retry: true, ..Shape::new(Code::ResourceExhausted, ErrorReason::StorageFull) }
+        }
+        log::Error::Failed { .. } => Shape::new(Code::Unavailable, ErrorReason::StorageFailed),
+        log::Error::Closed => {
+            Shape { retry: true, ..Shape::new(Code::Unavailable, ErrorReason::ShuttingDown) }
+        }
         // Whether an id was accepted before cannot be told.
         log::Error::Damaged { .. } | log::Error::Unreadable { .. } => {
             Shape { retry: true, ..Shape::new(Code::Unavailable, ErrorReason::LogUnavailable) }

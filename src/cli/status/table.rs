@@ -33,7 +33,7 @@ pub fn draw(
         (0, next, _) => format!("no records; the next one is {next}"),
         (_, first, last) => format!("records {first} to {last}"),
     };
-    let rows = [
+    let mut rows = vec![
         (
             "gateway",
             format!(
@@ -75,6 +75,7 @@ pub fn draw(
             ),
         ),
     ];
+    rows.extend(status.disk.as_ref().map(|found| ("disk", disk(found))));
     let mut out = String::new();
     for (name, text) in rows {
         let name = color.paint(Style::Bold, &terminal::fitted(name, 9));
@@ -192,6 +193,30 @@ fn rate(per_second: f64) -> String {
     }
 }
 
+/// How the log is kept on disk.
+fn disk(disk: &pb::DiskStatus) -> String {
+    let mut text = format!(
+        "{}, synced up to {} ({})",
+        size(disk.byte_size),
+        disk.synced_sequence,
+        safe::shown(&disk.sync)
+    );
+    match disk.state() {
+        pb::StorageState::Unspecified | pb::StorageState::Ready => {}
+        pb::StorageState::Full => text += &format!("; FULL: {}", safe::shown(&disk.reason)),
+        pb::StorageState::Failed => text += &format!("; FAILED: {}", safe::shown(&disk.reason)),
+    }
+    match disk.damaged.as_slice() {
+        [] => {}
+        [first, ..] => {
+            let ranges = disk.damaged.len();
+            let (first, last) = (first.first_sequence, first.last_sequence);
+            text += &format!("; DAMAGED: {ranges} ranges of records, the first {first} to {last}");
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use prost_types::{Duration, Timestamp};
@@ -225,6 +250,7 @@ mod tests {
             byte_limit: 256 * 1024 * 1024,
             counters: Some(pb::Counters { accepted: 123_456, delivered: 34, ..Default::default() }),
             rates: Some(pb::Rates { accepted_per_second: 1_234.4, delivered_per_second: 1.25 }),
+            disk: None,
             subscribers: vec![
                 subscriber("127.0.0.1:40000", 0, &[]),
                 subscriber("127.0.0.1:5", 100_000, &["session.*", "user.login\u{1b}[31m"]),
@@ -256,6 +282,33 @@ mod tests {
         let text = draw(&empty, None, &TimeZone::UTC, Color(false));
         assert!(text.contains("no records; the next one is 1"), "{text}");
         assert!(text.ends_with("\nno subscribers\n"), "{text}");
+    }
+
+    #[test]
+    fn a_log_on_disk_has_a_row() {
+        let disk = pb::DiskStatus {
+            sync: "always".into(),
+            synced_sequence: 123_456,
+            byte_size: 5 << 30,
+            ..Default::default()
+        };
+        let row = |disk: pb::DiskStatus| {
+            let status = pb::GetStatusResponse { disk: Some(disk), ..status() };
+            let text = draw(&status, None, &TimeZone::UTC, Color(false));
+            text.lines().find(|line| line.starts_with("disk")).map(str::to_owned)
+        };
+        let plain = "disk       5.0 GiB, synced up to 123456 (always)";
+        assert_eq!(row(disk.clone()).as_deref(), Some(plain));
+        let damaged = pb::SequenceRange { first_sequence: 7, last_sequence: 9 };
+        let bad = pb::DiskStatus {
+            state: pb::StorageState::Failed.into(),
+            reason: "no disk".into(),
+            damaged: vec![damaged],
+            ..disk
+        };
+        let wanted =
+            format!("{plain}; FAILED: no disk; DAMAGED: 1 ranges of records, the first 7 to 9");
+        assert_eq!(row(bad), Some(wanted));
     }
 
     #[test]

@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::event::same_content;
-use crate::log::Conflict;
 use crate::log::ids::Ids;
+use crate::log::ring::Pair;
+use crate::log::{Conflict, Placed};
 use crate::record::{Draft, Sequence};
 
 /// What comparing contents has shown, so that it need not be done under the
@@ -15,6 +16,8 @@ pub struct Known {
     repeats: HashMap<usize, usize>,
     /// For a draft, the record that has its content.
     equal: HashMap<usize, Sequence>,
+    /// For a draft, its record outside of the ring.
+    kept: HashMap<usize, Placed>,
     /// Drafts that cannot be stored.
     conflicts: BTreeMap<usize, Conflict>,
 }
@@ -22,8 +25,12 @@ pub struct Known {
 impl Known {
     /// Finds drafts with the same key in one call.
     pub fn within(drafts: &[Draft]) -> Self {
-        let mut known =
-            Self { repeats: HashMap::new(), equal: HashMap::new(), conflicts: BTreeMap::new() };
+        let mut known = Self {
+            repeats: HashMap::new(),
+            equal: HashMap::new(),
+            kept: HashMap::new(),
+            conflicts: BTreeMap::new(),
+        };
         if drafts.len() < 2 {
             return known;
         }
@@ -60,6 +67,25 @@ impl Known {
             let id = draft.event().id().to_owned();
             self.conflicts.insert(position, Conflict { position, id, sequence: Some(sequence) });
         }
+    }
+
+    /// Compares drafts by meaning with the records that have their keys.
+    pub fn compare(&mut self, drafts: &[Draft], pairs: Vec<Pair>) {
+        for pair in pairs {
+            let draft = drafts.get(pair.position).expect("positions are those of the drafts");
+            let equal = same_content(draft.event().client_bytes(), &pair.kept);
+            self.compared(pair.position, draft, pair.sequence, equal);
+        }
+    }
+
+    /// The draft is kept already, outside of the ring.
+    pub fn found(&mut self, position: usize, placed: Placed) {
+        self.kept.insert(position, placed);
+    }
+
+    /// The place of a draft that is kept outside of the ring.
+    pub fn kept(&self, position: usize) -> Option<Placed> {
+        self.kept.get(&position).copied()
     }
 
     /// Why the draft cannot be stored, if that is known.

@@ -1,4 +1,8 @@
 //! The writing side of the ring, under the log's mutex.
+//!
+//! A log in memory appends: a full head makes way for another by itself, and what
+//! is written is readable. A log on disk stages: it begins each head itself, and
+//! publishes once what was staged is on disk.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -6,8 +10,7 @@ use std::sync::atomic::Ordering;
 
 use crate::log::ids::Ids;
 use crate::log::index::Index;
-use crate::log::memory::known::Known;
-use crate::log::memory::{Bounds, Shared};
+use crate::log::ring::{BYTES_MIN, Bounds, Known, Shared, Sizes, Start};
 use crate::log::segment::{self, Buffers, COLUMNS_BYTES, Segment};
 use crate::log::{Conflict, Placed};
 use crate::record::{Draft, Record, Sequence, key};
@@ -38,6 +41,27 @@ pub enum Attempt {
     Wait(Sequence),
 }
 
+/// Outcome of one pass under the mutex of a log that publishes by itself.
+pub enum Staged {
+    /// All drafts that do not conflict have their place.
+    Done(Vec<Result<Placed, Conflict>>),
+    /// Nothing was staged: these must be compared by meaning first.
+    Compare(Vec<Pair>),
+    /// Nothing was staged: the head has no room for so much.
+    Full(Need),
+}
+
+/// What the new records of a call take at most.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Need {
+    /// How many there are.
+    pub records: usize,
+    /// Their frames, in bytes.
+    pub frame_bytes: usize,
+    /// What they take in memory, with columns and index, in bytes.
+    pub bytes: usize,
+}
+
 /// A draft and the record that has its key, with other bytes.
 pub struct Pair {
     /// Position of the draft.
@@ -63,6 +87,7 @@ enum Place {
 /// The ring, as its one writer sees it.
 pub struct Writer {
     bounds: Bounds,
+    sizes: Sizes,
     /// Full segments, oldest first.
     full: VecDeque<Arc<Segment>>,
     head: segment::Writer,
@@ -77,20 +102,23 @@ pub struct Writer {
 }
 
 impl Writer {
-    pub fn new(bounds: Bounds) -> Self {
+    /// An empty ring of segments of these sizes.
+    ///
+    /// # Panics
+    /// If a bound is below its minimum.
+    pub fn new(bounds: Bounds, sizes: Sizes, start: Start) -> Self {
+        assert!(bounds.records >= 1, "a ring keeps at least one record");
+        assert!(bounds.bytes >= BYTES_MIN, "a ring has at least {BYTES_MIN} bytes");
         let capacity = bounds.records.min(bounds.bytes / RECORD_BYTES_MIN);
         Self {
             bounds,
+            sizes,
             full: VecDeque::new(),
-            head: Segment::create(
-                Sequence::FIRST,
-                bounds.segment_bytes(),
-                bounds.segment_records(),
-            ),
+            head: Segment::create(start.last.next(), sizes.bytes, sizes.records),
             ids: Ids::with_capacity(capacity),
             spare: None,
-            last: Sequence::ZERO,
-            last_accepted: Time::MIN,
+            last: start.last,
+            last_accepted: start.accepted,
             full_bytes: 0,
         }
     }
@@ -98,6 +126,16 @@ impl Writer {
     /// The segments, oldest first, with the one that is written.
     pub fn segments(&self) -> Vec<Arc<Segment>> {
         self.full.iter().chain([self.head.segment()]).cloned().collect()
+    }
+
+    /// The newest record, readable or not.
+    pub fn last(&self) -> Sequence {
+        self.last
+    }
+
+    /// The segment that is written.
+    pub fn head(&self) -> &segment::Writer {
+        &self.head
     }
 
     /// What is kept takes at most so many bytes.
@@ -109,15 +147,13 @@ impl Writer {
         self.head.byte_size() + self.head.len() * Index::RECORD_BYTES_MAX
     }
 
-    /// The newest record with this id, whoever emitted it.
-    pub fn find(&self, id: &str) -> Option<Sequence> {
+    /// The newest record up to `last` with this id, whoever emitted it.
+    pub fn find(&self, id: &str, last: Sequence) -> Option<Sequence> {
         let mut newest = None;
         let key = key(id);
         self.ids.find(key, self.last, |sequence| {
-            if self
-                .with_record(sequence, key, |record| record.envelope().id == Some(id))
-                .unwrap_or(false)
-            {
+            let has_id = self.with_record(sequence, key, |record| record.envelope().id == Some(id));
+            if sequence <= last && has_id.unwrap_or(false) {
                 newest = newest.max(Some(sequence));
             }
             false
@@ -133,6 +169,56 @@ impl Writer {
         commit: bool,
         shared: &Shared,
     ) -> Attempt {
+        let places = match self.places(drafts, known) {
+            Ok(places) => places,
+            Err(pairs) => return Attempt::Compare(pairs),
+        };
+        let mut sealed = Vec::new();
+        if commit {
+            let need = Need::of(drafts, &places);
+            if need.records > 0
+                && let Err(first) = self.make_room(need, shared, Some(&mut sealed))
+            {
+                return Attempt::Wait(first);
+            }
+        }
+        let placed = self.place(drafts, known, places, commit, &mut sealed);
+        if commit {
+            self.publish(shared);
+        }
+        Attempt::Done { placed, sealed }
+    }
+
+    /// Gives each draft its place in the head without making it readable, if the
+    /// head has room for all and `admit` agrees.
+    pub fn stage(
+        &mut self,
+        drafts: &[Draft],
+        known: &Known,
+        commit: bool,
+        shared: &Shared,
+        admit: impl FnOnce(Need) -> bool,
+    ) -> Staged {
+        let places = match self.places(drafts, known) {
+            Ok(places) => places,
+            Err(pairs) => return Staged::Compare(pairs),
+        };
+        let need = if commit { Need::of(drafts, &places) } else { Need::default() };
+        if need.records > 0 {
+            if !self.head_takes(need) || !admit(need) {
+                return Staged::Full(need);
+            }
+            let made = self.make_room(need, shared, None);
+            assert!(made.is_ok(), "what leaves this ring is on disk: nobody is asked");
+        }
+        let mut sealed = Vec::new();
+        let placed = self.place(drafts, known, places, commit, &mut sealed);
+        assert!(sealed.is_empty(), "the head has room for all");
+        Staged::Done(placed)
+    }
+
+    /// What becomes of each draft; else what must be compared first.
+    fn places(&self, drafts: &[Draft], known: &Known) -> Result<Vec<Place>, Vec<Pair>> {
         if drafts.len() > 1 {
             self.ids.touch(drafts.iter().map(Draft::id_key));
         }
@@ -141,27 +227,25 @@ impl Writer {
         for (position, draft) in drafts.iter().enumerate() {
             places.push(if known.conflict(position).is_some() {
                 Place::Refused
+            } else if let Some(placed) = known.kept(position) {
+                Place::Kept(placed)
             } else if let Some(placed) = self.find_kept(position, draft, known, &mut compare) {
                 Place::Kept(placed)
             } else {
                 known.repeated_by(position).map_or(Place::New, Place::AsDraft)
             });
         }
-        if !compare.is_empty() {
-            return Attempt::Compare(compare);
-        }
-        let mut sealed = Vec::new();
-        if commit {
-            let new = drafts.iter().zip(&places).filter(|(_, place)| matches!(place, Place::New));
-            let (records, bytes) = new.fold((0, 0), |(records, bytes), (draft, _)| {
-                (records + 1, bytes + size_max(draft))
-            });
-            if records > 0
-                && let Err(first) = self.make_room(records, bytes, shared, &mut sealed)
-            {
-                return Attempt::Wait(first);
-            }
-        }
+        if compare.is_empty() { Ok(places) } else { Err(compare) }
+    }
+
+    fn place(
+        &mut self,
+        drafts: &[Draft],
+        known: &Known,
+        places: Vec<Place>,
+        commit: bool,
+        sealed: &mut Vec<Arc<Segment>>,
+    ) -> Vec<Result<Placed, Conflict>> {
         let accepted = Time::now().max(self.last_accepted);
         let mut placed: Vec<Result<Placed, Conflict>> = Vec::with_capacity(drafts.len());
         for ((position, draft), place) in drafts.iter().enumerate().zip(places) {
@@ -175,16 +259,13 @@ impl Writer {
                         placed.get(first).expect("a repeat comes after what it repeats").clone();
                     first.map(|first| Placed { duplicate: true, ..first })
                 }
-                Place::New if commit => Ok(self.write(draft, accepted, &mut sealed)),
+                Place::New if commit => Ok(self.write(draft, accepted, sealed)),
                 Place::New => {
                     Ok(Placed { sequence: Sequence::ZERO, accept_time: None, duplicate: false })
                 }
             });
         }
-        if commit {
-            self.publish(shared);
-        }
-        Attempt::Done { placed, sealed }
+        placed
     }
 
     /// The record that the draft repeats, if it is kept.
@@ -236,8 +317,13 @@ impl Writer {
 
     /// Closes the head and begins another, with room for `frame_len`.
     fn roll(&mut self, frame_len: usize, sealed: &mut Vec<Arc<Segment>>) {
-        let bytes = self.bounds.segment_bytes().max(frame_len);
-        let records = self.bounds.segment_records();
+        let bytes = self.sizes.bytes.max(frame_len);
+        sealed.extend(self.begin(Sizes { bytes, ..self.sizes }));
+    }
+
+    /// Begins a head of these sizes. Returns the one before, unless it is empty.
+    pub fn begin(&mut self, sizes: Sizes) -> Option<Arc<Segment>> {
+        let Sizes { bytes, records } = sizes;
         let spare = self.spare.take().filter(|spare| spare.are_for(bytes, records));
         let head = match spare {
             Some(spare) => spare.begin(self.last.next()),
@@ -246,36 +332,48 @@ impl Writer {
         self.full_bytes += self.head_bytes();
         let before = std::mem::replace(&mut self.head, head);
         if before.len() == 0 {
-            return;
+            return None;
         }
         self.full.push_back(Arc::clone(before.segment()));
-        sealed.push(Arc::clone(before.segment()));
+        Some(Arc::clone(before.segment()))
     }
 
-    /// Evicts whole segments, oldest first, until so much more fits. Fails where
-    /// the keeper needs one, with the sequence before which records must go.
+    /// Whether the head takes so much, and the ring, if all else goes.
+    fn head_takes(&self, need: Need) -> bool {
+        let records = self.head.len() + need.records;
+        let bytes = self.head_bytes() + self.ids.byte_size() + need.bytes;
+        let (records_room, bytes_room) = self.head.room();
+        records_room >= need.records
+            && bytes_room >= need.frame_bytes
+            && records <= self.bounds.records
+            && bytes <= self.bounds.bytes
+    }
+
+    /// Evicts whole segments, oldest first, until so much more fits. Where there
+    /// is `sealed`, the head may go, too. Fails where the keeper needs one, with
+    /// the sequence before which records must go.
     fn make_room(
         &mut self,
-        records: usize,
-        bytes: usize,
+        need: Need,
         shared: &Shared,
-        sealed: &mut Vec<Arc<Segment>>,
+        mut sealed: Option<&mut Vec<Arc<Segment>>>,
     ) -> Result<(), Sequence> {
         // Indexes that were built since take less than was set aside for them.
-        if !self.fits(records, bytes) {
+        if !self.fits(need) {
             self.full_bytes = self.full.iter().map(|segment| segment.byte_size()).sum();
         }
         let mut evicted = None;
         let mut outcome = Ok(());
-        while !self.fits(records, bytes) {
+        while !self.fits(need) {
             if self.full.is_empty() {
                 if self.head.len() == 0 {
                     break;
                 }
+                let Some(sealed) = sealed.as_deref_mut() else { break };
                 self.roll(0, sealed);
             }
             let first = self.full.get(1).unwrap_or(self.head.segment()).base();
-            if shared.keeper.get().is_some_and(|keeper| !keeper.release(first)) {
+            if shared.keeper().is_some_and(|keeper| !keeper.release(first)) {
                 outcome = Err(first);
                 break;
             }
@@ -287,15 +385,16 @@ impl Writer {
         if let Some(oldest) = evicted {
             shared.segments.store(Arc::new(self.segments()));
             // Unless a reader is still at it.
-            self.spare = Buffers::of(oldest).or(self.spare.take());
+            self.spare = oldest.into_buffers().or(self.spare.take());
         }
         outcome
     }
 
-    fn fits(&self, records: usize, bytes: usize) -> bool {
+    fn fits(&self, need: Need) -> bool {
         let first = self.full.front().unwrap_or(self.head.segment()).base();
         let kept = (self.last.0 + 1 - first.0) as usize;
-        kept + records <= self.bounds.records && self.byte_size() + bytes <= self.bounds.bytes
+        kept + need.records <= self.bounds.records
+            && self.byte_size() + need.bytes <= self.bounds.bytes
     }
 
     fn forget(&mut self, evicted: &Segment, shared: &Shared) {
@@ -311,12 +410,17 @@ impl Writer {
 
     /// Makes readable what was written.
     fn publish(&mut self, shared: &Shared) {
+        self.list(shared);
+        shared.publish(self.last);
+    }
+
+    /// Tells readers of the head, and how large the ring is.
+    pub fn list(&self, shared: &Shared) {
         let listed = shared.segments.load();
         if !listed.last().is_some_and(|newest| Arc::ptr_eq(newest, self.head.segment())) {
             shared.segments.store(Arc::new(self.segments()));
         }
         shared.bytes.store(self.byte_size(), Ordering::Relaxed);
-        shared.last.store(self.last.0, Ordering::Release);
     }
 
     /// Looks at a record, if its id has this key.
@@ -331,6 +435,17 @@ impl Writer {
             has_key.then(|| look(view.record(position)))
         })
         .flatten()
+    }
+}
+
+impl Need {
+    fn of(drafts: &[Draft], places: &[Place]) -> Self {
+        let new = drafts.iter().zip(places).filter(|(_, place)| matches!(place, Place::New));
+        new.fold(Self::default(), |need, (draft, _)| Self {
+            records: need.records + 1,
+            frame_bytes: need.frame_bytes + draft.frame_len_max(),
+            bytes: need.bytes + size_max(draft),
+        })
     }
 }
 

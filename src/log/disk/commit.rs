@@ -1,0 +1,312 @@
+//! The thread that commits: it takes all that is staged, writes it as one group,
+//! syncs it, lets readers see it, and acknowledges it. Only then comes the next.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::log::disk::format::{ALIGNMENT, Entry, FileHeader, GroupHeader, HEADER_BYTES, checksum};
+use crate::log::disk::open::mark;
+use crate::log::disk::sealed::SegmentFile;
+use crate::log::disk::space::{Lack, Prepared, Space};
+use crate::log::disk::stage::{Batch, Room, capacity};
+use crate::log::disk::storage::{File, is_full};
+use crate::log::disk::{Inner, State, Sync};
+use crate::log::ring::{Need, Sizes};
+use crate::record::Sequence;
+
+/// Works on a log until that is closed or its storage fails.
+pub struct Committer {
+    inner: Arc<Inner>,
+    space: Space,
+    head: Option<Head>,
+    /// When the oldest record was written that is not synced.
+    unsynced_since: Option<Instant>,
+    retention_due: Option<Instant>,
+    table: Vec<u8>,
+}
+
+/// The file that is written.
+struct Head {
+    file: Box<dyn File>,
+    path: PathBuf,
+    base: Sequence,
+    salt: u64,
+}
+
+/// What is to be done next.
+enum Task {
+    Commit(Batch),
+    Roll(Need),
+    Sync,
+    Retain,
+    Stop,
+}
+
+/// Why the log takes nothing any more.
+struct Failure(String);
+
+impl Failure {
+    fn of(what: &'static str) -> impl Fn(io::Error) -> Self {
+        move |error| Self(format!("{what}: {error}"))
+    }
+}
+
+impl Committer {
+    pub fn new(inner: Arc<Inner>, space: Space) -> Self {
+        let retention_due =
+            inner.config.retain.interval().map(|interval| Instant::now() + interval);
+        Self { inner, space, head: None, unsynced_since: None, retention_due, table: Vec::new() }
+    }
+
+    pub fn run(mut self) {
+        loop {
+            let done = match self.next_task() {
+                Task::Commit(batch) => self.commit(batch),
+                Task::Roll(need) => self.roll(need),
+                Task::Sync => self.sync(),
+                Task::Retain => {
+                    self.retain();
+                    Ok(())
+                }
+                Task::Stop => {
+                    let closed = self.close();
+                    self.inner.refuse_all();
+                    if let Err(failure) = closed {
+                        self.fail(failure);
+                    }
+                    return;
+                }
+            };
+            if let Err(failure) = done {
+                self.fail(failure);
+                return;
+            }
+        }
+    }
+
+    fn fail(&self, Failure(why): Failure) {
+        self.inner.state.send_replace(State::Failed(why));
+        self.inner.refuse_all();
+    }
+
+    fn next_task(&mut self) -> Task {
+        let inner = Arc::clone(&self.inner);
+        let mut stage = inner.lock();
+        loop {
+            if stage.writer.last() > stage.taken || !stage.waiting.is_empty() {
+                return Task::Commit(stage.take());
+            }
+            if stage.stopping {
+                return Task::Stop;
+            }
+            if let Some(need) = stage.roll {
+                return Task::Roll(need);
+            }
+            let now = Instant::now();
+            let sync_due = match inner.config.sync {
+                Sync::Interval(interval) => self.unsynced_since.map(|since| since + interval),
+                Sync::Always | Sync::None => None,
+            };
+            if sync_due.is_some_and(|due| due <= now) {
+                return Task::Sync;
+            }
+            if self.retention_due.is_some_and(|due| due <= now) {
+                return Task::Retain;
+            }
+            let due = [sync_due, self.retention_due].into_iter().flatten().min();
+            stage.idle = true;
+            stage = match due {
+                None => inner.work.wait(stage).unwrap_or_else(PoisonError::into_inner),
+                Some(due) => {
+                    let wait = due.saturating_duration_since(now).max(Duration::from_millis(1));
+                    let woken = inner.work.wait_timeout(stage, wait);
+                    woken.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+            stage.idle = false;
+        }
+    }
+
+    fn commit(&mut self, batch: Batch) -> Result<(), Failure> {
+        if batch.last >= batch.first {
+            self.write(&batch).map_err(Failure::of("a commit could not be written"))?;
+            if self.inner.config.sync == Sync::Always {
+                self.sync_head()?;
+                self.inner.synced(batch.last);
+            } else {
+                self.unsynced_since.get_or_insert_with(Instant::now);
+            }
+            self.inner.shared.publish(batch.last);
+            self.inner.changed.send_replace(());
+        }
+        for waiting in batch.waiting {
+            // Whoever does not wait any more has lost nothing.
+            let _ = waiting.send(());
+        }
+        self.sync_if_due()
+    }
+
+    /// Records that come without a pause are synced in time, too.
+    fn sync_if_due(&mut self) -> Result<(), Failure> {
+        match (self.inner.config.sync, self.unsynced_since) {
+            (Sync::Interval(interval), Some(since)) if since.elapsed() >= interval => self.sync(),
+            _ => Ok(()),
+        }
+    }
+
+    fn write(&mut self, batch: &Batch) -> io::Result<()> {
+        let head = self.head.as_ref().ok_or_else(|| io::Error::other("there is no file"))?;
+        let view = batch.segment.view(batch.last);
+        let positions = view.position(batch.first)..view.len();
+        self.table.clear();
+        for position in positions.clone() {
+            self.table.extend_from_slice(&Entry::of(view.frame(position)).encode());
+        }
+        let data = batch.segment.bytes(view.frames(positions.clone()));
+        let header = GroupHeader {
+            salt: head.salt,
+            first: batch.first,
+            records: positions.len() as u32,
+            data_len: data.len() as u32,
+            table_checksum: checksum(&self.table),
+            follows_synced: self.unsynced_since.is_none(),
+        };
+        head.file.write(&[&header.encode(), &self.table, data], batch.at)
+    }
+
+    fn sync_head(&self) -> Result<(), Failure> {
+        let Some(head) = &self.head else { return Ok(()) };
+        head.file.sync().map_err(Failure::of("a commit could not be synced"))
+    }
+
+    /// Syncs what was written since the last time.
+    fn sync(&mut self) -> Result<(), Failure> {
+        if self.unsynced_since.is_some() {
+            self.sync_head()?;
+            self.unsynced_since = None;
+            self.inner.synced(self.inner.shared.last());
+        }
+        Ok(())
+    }
+
+    /// Begins the next file, and a head with room for `need`.
+    fn roll(&mut self, need: Need) -> Result<(), Failure> {
+        self.sync()?;
+        let standard = self.inner.sizes;
+        let sizes = Sizes {
+            records: standard.records.max(need.records),
+            bytes: standard.bytes.max(need.frame_bytes),
+        };
+        let prepared = match self.space.take(capacity(sizes), capacity(standard)) {
+            Ok(prepared) => prepared,
+            Err(Lack::Full(why)) => {
+                self.refuse(why);
+                return Ok(());
+            }
+            Err(Lack::Failed(why)) => {
+                return Err(Failure(format!("the next file could not be prepared: {why}")));
+            }
+        };
+        // Nothing is staged until there is a head.
+        let base = self.inner.shared.last().next();
+        let room = Room { end: HEADER_BYTES as u64, capacity: prepared.capacity };
+        match self.begin_file(prepared, base) {
+            Ok(head) => {
+                self.space.settled();
+                self.begin_head(head, sizes, room);
+                self.retain();
+                Ok(())
+            }
+            Err(error) if is_full(&error) => {
+                self.space.give_up(error.to_string());
+                self.refuse(error.to_string());
+                Ok(())
+            }
+            Err(error) => Err(Failure::of("the next file could not be begun")(error)),
+        }
+    }
+
+    /// Gives a prepared file its header and its name; both are on stable storage
+    /// before it is used.
+    fn begin_file(&self, prepared: Prepared, base: Sequence) -> io::Result<Head> {
+        let Prepared { file, capacity } = prepared;
+        let directory = &self.inner.directory;
+        let salt = fastrand::u64(1..);
+        let header = FileHeader { log_id: self.inner.identity.id, base, capacity, salt };
+        file.write(&[&header.encode()], 0)?;
+        file.sync()?;
+        let path = directory.segment(base);
+        directory.storage().rename(&directory.prepared(), &path)?;
+        directory.storage().sync_directory(&directory.segments())?;
+        Ok(Head { file, path, base, salt })
+    }
+
+    fn begin_head(&mut self, head: Head, sizes: Sizes, room: Room) {
+        let next = head.base;
+        let before = self.head.replace(head);
+        let mut stage = self.inner.lock();
+        let full = Arc::clone(stage.writer.head().segment());
+        let used = stage.room.end;
+        if let Some(before) = &before {
+            // Before the ring may let go of it.
+            let file = SegmentFile {
+                path: before.path.clone(),
+                base: before.base,
+                end: next,
+                bytes: used,
+                salt: before.salt,
+            };
+            self.inner.sealed.add(file, Arc::clone(&full));
+        }
+        stage.writer.begin(sizes);
+        stage.writer.list(&self.inner.shared);
+        stage.taken_bytes = 0;
+        stage.room = room;
+        stage.roll = None;
+        drop(stage);
+        self.inner.state.send_if_modified(|state| state.relieve());
+        self.inner.rolled.notify_waiters();
+        let Some(Head { file, .. }) = before else { return };
+        self.space.add_chore(Box::new(move |_| {
+            full.seal();
+            // It need not be synced: a reader passes over what lies behind the
+            // groups. If it fails, the room is not given back yet.
+            let _ = file.set_len(used);
+        }));
+    }
+
+    /// There is no room for what asked for a roll.
+    fn refuse(&self, why: String) {
+        self.inner.state.send_if_modified(|state| state.fill(why));
+        self.inner.lock().roll = None;
+        self.inner.rolled.notify_waiters();
+    }
+
+    fn retain(&mut self) {
+        if let Some(interval) = self.inner.config.retain.interval() {
+            self.retention_due = Some(Instant::now() + interval);
+            let inner = Arc::clone(&self.inner);
+            self.space.add_chore(Box::new(move |_| inner.retain()));
+        }
+    }
+
+    /// Leaves the log so that the next opening has nothing to mend.
+    fn close(&mut self) -> Result<(), Failure> {
+        if let Some(head) = self.head.take() {
+            self.unsynced_since = None;
+            let end = self.inner.lock().room.end;
+            let last = self.inner.shared.last();
+            let finish = || {
+                head.file.sync()?;
+                head.file.write(&[&mark(head.salt, last.next())], end)?;
+                head.file.set_len(end + ALIGNMENT as u64)?;
+                head.file.sync()
+            };
+            finish().map_err(Failure::of("the log could not be closed"))?;
+            self.inner.synced(last);
+        }
+        self.inner.note_closed().map_err(Failure::of("the log could not be closed"))
+    }
+}

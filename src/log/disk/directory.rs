@@ -1,0 +1,176 @@
+//! The directory of a log: its names, its lock, and its identity file.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::log::disk::identity::Identity;
+use crate::log::disk::open::{Error, Failed as _};
+use crate::log::disk::storage::{self, Storage};
+use crate::record::Sequence;
+
+const LOCK: &str = "lock";
+const IDENTITY: &str = "log";
+const SEGMENTS: &str = "segments";
+/// The file that is filled with zeros ahead.
+const PREPARED: &str = "next.tmp";
+const SEGMENT_SUFFIX: &str = ".log";
+const SEQUENCE_DIGITS: usize = 20;
+
+/// The directory of a log, for as long as this process may change it.
+pub struct Directory {
+    path: PathBuf,
+    storage: Arc<dyn Storage>,
+    /// Its lock ends with the process, however that ends.
+    _lock: fs::File,
+}
+
+impl Directory {
+    /// Makes the directory, unless there is one, and locks it.
+    pub fn open(path: &Path, storage: Arc<dyn Storage>) -> Result<Self, Error> {
+        create(&*storage, path)?;
+        let lock_path = path.join(LOCK);
+        let lock = fs::OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&lock_path)
+            .failed("open", &lock_path)?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(Error::InUse(path.to_owned())),
+            Err(error) => return Err(io::Error::from(error)).failed("lock", &lock_path),
+        }
+        create(&*storage, &path.join(SEGMENTS))?;
+        Ok(Self { path: path.to_owned(), storage, _lock: lock })
+    }
+
+    /// The operations that change it.
+    pub fn storage(&self) -> &dyn Storage {
+        &*self.storage
+    }
+
+    /// Where the segment files lie.
+    pub fn segments(&self) -> PathBuf {
+        self.path.join(SEGMENTS)
+    }
+
+    /// The segment file with this base.
+    pub fn segment(&self, base: Sequence) -> PathBuf {
+        self.segments().join(format!("{base:0>SEQUENCE_DIGITS$}{SEGMENT_SUFFIX}"))
+    }
+
+    /// The segment file that is prepared.
+    pub fn prepared(&self) -> PathBuf {
+        self.segments().join(PREPARED)
+    }
+
+    /// Where the identity lies.
+    pub fn identity_path(&self) -> PathBuf {
+        self.path.join(IDENTITY)
+    }
+
+    /// Reads the identity; `None` if there is none yet.
+    pub fn read_identity(&self) -> Result<Option<Identity>, Error> {
+        let path = self.identity_path();
+        match storage::read(&path) {
+            Ok(bytes) => match Identity::decode(&bytes) {
+                Ok(identity) => Ok(Some(identity)),
+                Err(fault) => Err(Error::Identity { path, fault }),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).failed("read", &path),
+        }
+    }
+
+    /// Replaces the identity. It is on stable storage when this returns.
+    pub fn write_identity(&self, identity: &Identity) -> io::Result<()> {
+        storage::replace(&*self.storage, &self.identity_path(), &identity.encode())
+    }
+
+    /// The bases of the segment files, ascending, and the names of files that are
+    /// none of the log's.
+    pub fn list(&self) -> Result<(Vec<Sequence>, Vec<String>), Error> {
+        let folder = self.segments();
+        let mut bases = Vec::new();
+        let mut foreign = Vec::new();
+        for entry in fs::read_dir(&folder).failed("list", &folder)? {
+            let name = entry.failed("list", &folder)?.file_name();
+            let name = name.to_string_lossy();
+            match segment_base(&name) {
+                Some(base) => bases.push(base),
+                None if is_ours(&name) => {}
+                None => foreign.push(name.into_owned()),
+            }
+        }
+        bases.sort_unstable();
+        Ok((bases, foreign))
+    }
+}
+
+/// The base in the name of a segment file.
+fn segment_base(name: &str) -> Option<Sequence> {
+    let digits = name.strip_suffix(SEGMENT_SUFFIX)?;
+    let all_digits = digits.len() == SEQUENCE_DIGITS && digits.bytes().all(|b| b.is_ascii_digit());
+    let base = digits.parse().ok().filter(|_| all_digits)?;
+    (base > 0).then_some(Sequence(base))
+}
+
+/// Whether a file beside the segment files is the log's: the prepared one, or
+/// what was made from a segment file and has its name.
+fn is_ours(name: &str) -> bool {
+    let stem = name.split('.').next().unwrap_or_default();
+    name == PREPARED || (stem.len() == SEQUENCE_DIGITS && stem.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// Makes a directory whose parent exists, so that it is there after a crash.
+fn create(storage: &dyn Storage, path: &Path) -> Result<(), Error> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    storage.create_directory(path).failed("make", path)?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    storage.sync_directory(parent.unwrap_or(Path::new("."))).failed("make", path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::disk::storage::System;
+
+    #[test]
+    fn a_directory_has_one_owner_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data");
+        let first = Directory::open(&path, Arc::new(System)).unwrap();
+        assert!(matches!(Directory::open(&path, Arc::new(System)), Err(Error::InUse(_))));
+        drop(first);
+        Directory::open(&path, Arc::new(System)).unwrap();
+    }
+
+    #[test]
+    fn names_of_segment_files_are_told_from_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = Directory::open(folder.path(), Arc::new(System)).unwrap();
+        assert!(directory.segment(Sequence(70)).ends_with("segments/00000000000000000070.log"));
+        let names = [
+            "00000000000000000070.log",
+            "00000000000000000001.log",
+            "next.tmp",
+            "00000000000000000001.idx",
+            "70.log",
+            "00000000000000000000.log.bak",
+            "notes.txt",
+        ];
+        for name in names {
+            fs::write(directory.segments().join(name), b"").unwrap();
+        }
+        let (bases, mut foreign) = directory.list().unwrap();
+        foreign.sort();
+        assert_eq!(bases, [Sequence(1), Sequence(70)]);
+        assert_eq!(foreign, ["70.log", "notes.txt"]);
+    }
+}

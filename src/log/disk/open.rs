@@ -1,0 +1,323 @@
+//! Opens a log: what a crash left is put in order, what is damaged set aside.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::log::disk::directory::Directory;
+use crate::log::disk::format::{self, FileHeader, GroupHeader, HEADER_BYTES};
+use crate::log::disk::identity::{self, Identity};
+use crate::log::disk::sealed::{Sealed, SegmentFile};
+use crate::log::disk::storage::{self, Storage};
+use crate::log::disk::walk::{Damage, Walk};
+use crate::log::disk::{Config, Sync};
+use crate::log::ring::Start;
+use crate::record::{Record, Sequence};
+use crate::time::Time;
+
+/// Why a log cannot be opened. Each names the file to look at.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another process has it open.
+    #[error("{} is in use by another gateway: one at a time", .0.display())]
+    InUse(PathBuf),
+    /// The system refuses.
+    #[error("cannot {what} {}: {error}", path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The identity file cannot be used.
+    #[error("{} {fault}", path.display())]
+    Identity {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        fault: identity::Fault,
+    },
+    /// There are segments without an identity.
+    #[error("{} is missing, but there are segment files: put it back from a copy of the directory", .0.display())]
+    IdentityMissing(PathBuf),
+    /// A segment file cannot be used.
+    #[error("{} {fault}", path.display())]
+    Segment {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        fault: format::Fault,
+    },
+    /// A segment file is another log's.
+    #[error("{} belongs to log {found}, not to log {wanted}: take it out of the directory", path.display())]
+    OtherLog {
+        /// The file.
+        path: PathBuf,
+        /// Its log.
+        found: Uuid,
+        /// The log that is opened.
+        wanted: Uuid,
+    },
+    /// A segment file was renamed.
+    #[error("{} begins with record {found}: name it so", path.display())]
+    Renamed {
+        /// The file.
+        path: PathBuf,
+        /// Its base.
+        found: Sequence,
+    },
+    /// Records are damaged, and none may be.
+    #[error("{}", damage_sentence(.0))]
+    Damaged(Vec<Damage>),
+}
+
+/// Says which records are damaged, the first ranges of them.
+pub fn damage_sentence(damage: &[Damage]) -> String {
+    const RANGES_MAX: usize = 10;
+    let ranges = damage.iter().take(RANGES_MAX).map(|Damage { first, last }| {
+        if first == last { format!("{first}") } else { format!("{first} to {last}") }
+    });
+    let ranges = ranges.collect::<Vec<_>>().join(", ");
+    let more = damage.len().saturating_sub(RANGES_MAX);
+    let more = if more > 0 { format!(" and {more} more ranges") } else { String::new() };
+    format!("records {ranges}{more} are damaged on disk and cannot be read")
+}
+
+/// Adds to an error what was tried, and with which file.
+pub trait Failed<T> {
+    /// The result, or the error with what was tried.
+    fn failed(self, what: &'static str, path: &Path) -> Result<T, Error>;
+}
+
+impl<T> Failed<T> for io::Result<T> {
+    fn failed(self, what: &'static str, path: &Path) -> Result<T, Error> {
+        self.map_err(|error| Error::Io { what, path: path.to_owned(), error })
+    }
+}
+
+/// A log in order, before anything is appended.
+pub struct Opened {
+    /// Its directory.
+    pub directory: Directory,
+    /// Its identity, as it is on disk.
+    pub identity: Identity,
+    /// What is on disk.
+    pub sealed: Sealed,
+    /// Where appending goes on.
+    pub start: Start,
+    /// What the operator should know.
+    pub notices: Vec<String>,
+}
+
+/// Opens the log in the directory at `path`, or makes one.
+pub fn open(path: &Path, config: &Config, storage: Arc<dyn Storage>) -> Result<Opened, Error> {
+    let directory = Directory::open(path, storage)?;
+    let (mut bases, foreign) = directory.list()?;
+    let mut notices: Vec<String> = foreign
+        .iter()
+        .map(|name| {
+            format!("{} is none of the log's files", directory.segments().join(name).display())
+        })
+        .collect();
+    let mut identity = match directory.read_identity()? {
+        Some(identity) => identity,
+        None if bases.is_empty() => {
+            let identity = Identity::new(Uuid::now_v7(), Time::now());
+            let path = directory.identity_path();
+            directory.write_identity(&identity).failed("write", &path)?;
+            identity
+        }
+        None => return Err(Error::IdentityMissing(directory.identity_path())),
+    };
+    remove_retired(&directory, &identity, &mut bases)?;
+    let mut files = Vec::new();
+    let mut start = Start { last: identity.first.previous(), accepted: Time::MIN };
+    while let Some(base) = bases.pop() {
+        let next_base = files.last().map(|file: &SegmentFile| file.base);
+        let file = segment_file(&directory, &identity, base, next_base)?;
+        if next_base.is_some() {
+            files.push(file);
+            continue;
+        }
+        let Some((file, accepted)) = mend_last(&directory, file, &mut notices)? else { continue };
+        start = Start { last: file.end.previous(), accepted };
+        files.push(file);
+    }
+    files.reverse();
+    let lacking = files.first().map_or(start.last.next(), |file| file.base);
+    let sealed = Sealed::open(&directory.segments(), identity.log_id, files)
+        .failed("read", &directory.segments())?;
+    let mut damage = sealed.damage();
+    if identity.first < lacking {
+        damage.insert(0, Damage { first: identity.first, last: lacking.previous() });
+    }
+    if !damage.is_empty() {
+        if config.strict {
+            return Err(Error::Damaged(damage));
+        }
+        notices.push(damage_sentence(&damage));
+    }
+    renew_identity(&directory, &mut identity, config, start.last, &mut notices)?;
+    Ok(Opened { directory, identity, sealed, start, notices })
+}
+
+/// Removes what retention had given up when the process ended.
+fn remove_retired(
+    directory: &Directory,
+    identity: &Identity,
+    bases: &mut Vec<Sequence>,
+) -> Result<(), Error> {
+    let kept = bases.partition_point(|base| *base <= identity.first).saturating_sub(1);
+    for base in bases.drain(..kept) {
+        let path = directory.segment(base);
+        directory.storage().remove(&path).failed("remove", &path)?;
+    }
+    Ok(())
+}
+
+/// A file as its name and header have it. Its end is known where another
+/// follows.
+fn segment_file(
+    directory: &Directory,
+    identity: &Identity,
+    base: Sequence,
+    next_base: Option<Sequence>,
+) -> Result<SegmentFile, Error> {
+    let path = directory.segment(base);
+    let start =
+        storage::read_start(&path, HEADER_BYTES + format::ALIGNMENT).failed("read", &path)?;
+    let header = match FileHeader::decode(&start) {
+        Ok(header) => header,
+        Err(fault @ format::Fault::Newer(_)) => return Err(Error::Segment { path, fault }),
+        Err(fault) => match without_header(&start, identity.log_id, base) {
+            Some(header) => header,
+            // Where it does not end the log, it is known what is lost.
+            None if next_base.is_some() => {
+                FileHeader { log_id: identity.log_id, base, capacity: 0, salt: 0 }
+            }
+            None => return Err(Error::Segment { path, fault }),
+        },
+    };
+    if header.log_id != identity.log_id {
+        return Err(Error::OtherLog { path, found: header.log_id, wanted: identity.log_id });
+    }
+    if header.base != base {
+        return Err(Error::Renamed { path, found: header.base });
+    }
+    let bytes = fs::metadata(&path).failed("read", &path)?.len();
+    Ok(SegmentFile { path, base, end: next_base.unwrap_or(base), bytes, salt: header.salt })
+}
+
+/// The header of a file whose own is damaged, by its first group.
+fn without_header(start: &[u8], log_id: Uuid, base: Sequence) -> Option<FileHeader> {
+    let group = GroupHeader::decode(start.get(HEADER_BYTES..)?)?;
+    (group.first == base).then_some(FileHeader { log_id, base, capacity: 0, salt: group.salt })
+}
+
+/// Cuts off the torn end of the last file, and makes sure that the rest is on
+/// stable storage. Returns it, and when its last record was accepted; `None`,
+/// after removing it, if it holds no record.
+fn mend_last(
+    directory: &Directory,
+    file: SegmentFile,
+    notices: &mut Vec<String>,
+) -> Result<Option<(SegmentFile, Time)>, Error> {
+    let path = &file.path;
+    let bytes = storage::read(path).failed("read", path)?;
+    let header = FileHeader { log_id: Uuid::nil(), base: file.base, capacity: 0, salt: file.salt };
+    let walk = Walk::over(&bytes, &header, None);
+    if let Some(torn) = walk.torn {
+        notices.push(format!(
+            "cut off {} bytes of {}, where record {} would have begun: a commit that was not \
+             finished, so nothing of it was acknowledged",
+            torn.bytes,
+            path.display(),
+            torn.first
+        ));
+    }
+    if walk.next == file.base {
+        directory.storage().remove(path).failed("remove", path)?;
+        directory.storage().sync_directory(&directory.segments()).failed("sync", path)?;
+        return Ok(None);
+    }
+    let mut end = walk.end;
+    if !walk.is_proven() || walk.torn.is_some() {
+        let open = directory.storage().open(path).failed("open", path)?;
+        let at = walk.unproven();
+        let unproven = bytes.get(at..walk.end.min(bytes.len())).unwrap_or_default();
+        let mark = mark(file.salt, walk.next);
+        let prove = || {
+            open.set_len(walk.end as u64)?;
+            // What was read may be in memory only, even if a sync failed that was
+            // to bring it to disk: so it is written again.
+            open.write(&[unproven], at as u64)?;
+            open.sync()?;
+            open.write(&[&mark], walk.end as u64)?;
+            open.set_len((walk.end + format::ALIGNMENT) as u64)?;
+            open.sync()
+        };
+        prove().failed("write", path)?;
+        end += format::ALIGNMENT;
+    }
+    let accepted = last_accepted(&bytes, &walk);
+    Ok(Some((SegmentFile { end: walk.next, bytes: end as u64, ..file }, accepted)))
+}
+
+/// A group without records: it says that all before it is synced.
+pub fn mark(salt: u64, next: Sequence) -> [u8; format::GROUP_HEADER_BYTES] {
+    let table_checksum = format::checksum(&[]);
+    let header = GroupHeader {
+        salt,
+        first: next,
+        records: 0,
+        data_len: 0,
+        table_checksum,
+        follows_synced: true,
+    };
+    header.encode()
+}
+
+/// When the last readable record of a file was accepted.
+pub fn last_accepted(bytes: &[u8], walk: &Walk) -> Time {
+    let accepted = walk.groups.iter().rev().find_map(|group| {
+        let mut positions = (0..group.header.records).rev();
+        let whole = positions.find(|position| group.damaged.binary_search(position).is_err())?;
+        let group_bytes = bytes.get(group.at..)?;
+        let table = group_bytes.get(group.header.table())?;
+        let (_, range) = format::Entry::decode_all(table).nth(whole as usize)?;
+        let frame = group_bytes.get(group.header.data())?.get(range)?;
+        Some(Record::read_frame(frame).accept_time)
+    });
+    accepted.unwrap_or(Time::MIN)
+}
+
+/// Raises the epoch if records may be lost that somebody had seen, and notes
+/// whether they may be from now on.
+fn renew_identity(
+    directory: &Directory,
+    identity: &mut Identity,
+    config: &Config,
+    last: Sequence,
+    notices: &mut Vec<String>,
+) -> Result<(), Error> {
+    let before = identity.clone();
+    if identity.unsynced {
+        identity.raise_epoch(last.next());
+        notices.push(format!(
+            "the log was not closed, and synced late: what was accepted behind record {last} is \
+             lost, if there was any; the epoch is now {}",
+            identity.epoch()
+        ));
+    }
+    identity.unsynced = config.sync != Sync::Always;
+    if *identity != before {
+        let path = directory.identity_path();
+        directory.write_identity(identity).failed("write", &path)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,118 @@
+//! What is staged: records that have their place in the head, but are not on
+//! disk yet.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use crate::log::Segment;
+use crate::log::disk::format::{ALIGNMENT, ENTRY_BYTES, GROUP_HEADER_BYTES, HEADER_BYTES, align};
+use crate::log::ring::{Need, Sizes, Writer};
+use crate::record::Sequence;
+
+/// What is guarded by the log's mutex.
+pub struct Stage {
+    /// The ring, with what is staged at its end.
+    pub writer: Writer,
+    /// The newest record that was taken to be committed.
+    pub taken: Sequence,
+    /// So many bytes of the head's frames were taken.
+    pub taken_bytes: usize,
+    /// Who waits until what is staged is committed.
+    pub waiting: Vec<oneshot::Sender<()>>,
+    /// The room of the head's file.
+    pub room: Room,
+    /// The head is full for a call with such a need: nothing is staged until
+    /// there is another.
+    pub roll: Option<Need>,
+    /// The committing thread sleeps.
+    pub idle: bool,
+    /// The log is to be closed.
+    pub stopping: bool,
+    /// Nothing is taken any more.
+    pub closed: bool,
+}
+
+/// How much of a segment file is used, in bytes.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Where the next group begins.
+    pub end: u64,
+    /// Length of the file.
+    pub capacity: u64,
+}
+
+/// Records that go to disk at once.
+pub struct Batch {
+    /// The segment that holds them.
+    pub segment: Arc<Segment>,
+    /// The first of them.
+    pub first: Sequence,
+    /// The last of them; before the first if there are none.
+    pub last: Sequence,
+    /// Where in the file they go, in bytes.
+    pub at: u64,
+    /// Who waits for them.
+    pub waiting: Vec<oneshot::Sender<()>>,
+}
+
+impl Stage {
+    /// Nothing is staged, and there is no file.
+    pub fn new(writer: Writer) -> Self {
+        Self {
+            taken: writer.last(),
+            taken_bytes: 0,
+            waiting: Vec::new(),
+            room: Room::default(),
+            roll: None,
+            idle: false,
+            stopping: false,
+            closed: false,
+            writer,
+        }
+    }
+
+    /// Whether so much more fits into the head's file, in one group with what is
+    /// staged.
+    pub fn admits(room: Room, staged: (usize, usize), need: Need) -> bool {
+        let (records, bytes) = staged;
+        let group = group_bytes(records + need.records, bytes + need.frame_bytes);
+        room.end + (group + ALIGNMENT) as u64 <= room.capacity
+    }
+
+    /// How many records are staged, and the bytes of their frames.
+    pub fn staged(&self) -> (usize, usize) {
+        let records = (self.writer.last().0 - self.taken.0) as usize;
+        (records, self.writer.head().data_len() - self.taken_bytes)
+    }
+
+    /// Takes all that is staged.
+    pub fn take(&mut self) -> Batch {
+        let (records, bytes) = self.staged();
+        let batch = Batch {
+            segment: Arc::clone(self.writer.head().segment()),
+            first: self.taken.next(),
+            last: self.writer.last(),
+            at: self.room.end,
+            waiting: std::mem::take(&mut self.waiting),
+        };
+        if records > 0 {
+            self.room.end += group_bytes(records, bytes) as u64;
+        }
+        self.taken = batch.last;
+        self.taken_bytes += bytes;
+        batch
+    }
+}
+
+/// What a group takes of a file, with what it is filled up by.
+fn group_bytes(records: usize, bytes: usize) -> usize {
+    align(GROUP_HEADER_BYTES + records * ENTRY_BYTES + bytes)
+}
+
+/// How large the file of such a segment is: commits of a few hundred bytes, each
+/// filled up, leave part of the segment unused.
+pub fn capacity(sizes: Sizes) -> u64 {
+    let spare = (sizes.bytes / 4).max(64 * 1024);
+    (HEADER_BYTES + group_bytes(sizes.records, sizes.bytes) + align(spare)) as u64
+}

@@ -1,0 +1,211 @@
+//! What the log does to its files: few operations, so that tests can let each of
+//! them fail, or forget what was not synced.
+
+#[cfg(test)]
+pub mod faulty;
+
+use std::fs;
+use std::io::{self, IoSlice};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+/// Where files lie. All that changes them goes through here; reading does not.
+pub trait Storage: Send + Sync + 'static {
+    /// Makes an empty file, in place of what has that name.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn create(&self, path: &Path) -> io::Result<Box<dyn File>>;
+
+    /// Opens a file that exists, to change it.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn open(&self, path: &Path) -> io::Result<Box<dyn File>>;
+
+    /// Gives a file another name within its directory, in place of what has that
+    /// name. It lasts once the directory is synced.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file. It lasts once the directory is synced.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes a directory, unless there is one. It lasts once the directory that
+    /// it is in is synced.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn create_directory(&self, path: &Path) -> io::Result<()>;
+
+    /// Brings a directory's names to stable storage.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn sync_directory(&self, path: &Path) -> io::Result<()>;
+}
+
+/// A file that is changed.
+pub trait File: Send {
+    /// Writes the parts one behind the other, all of them, from `at` on.
+    ///
+    /// # Errors
+    /// What the system says; how much was written is then not known.
+    fn write(&self, parts: &[&[u8]], at: u64) -> io::Result<()>;
+
+    /// Cuts the file off, or fills it up with zeros.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn set_len(&self, bytes: u64) -> io::Result<()>;
+
+    /// Brings what was written to stable storage, and the file's length.
+    ///
+    /// # Errors
+    /// What the system says. Whatever was written since the last sync that
+    /// succeeded may then be lost, whatever a later sync says.
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// The system's files.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct System;
+
+impl Storage for System {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        Ok(Box::new(fs::File::create(path)?))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        Ok(Box::new(fs::OpenOptions::new().read(true).write(true).open(path)?))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn create_directory(&self, path: &Path) -> io::Result<()> {
+        match fs::create_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+            made => made,
+        }
+    }
+
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        fs::File::open(path)?.sync_all()
+    }
+}
+
+impl File for fs::File {
+    fn write(&self, parts: &[&[u8]], mut at: u64) -> io::Result<()> {
+        let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
+        let mut rest = slices.as_mut_slice();
+        // Parts without bytes would make the last call write nothing.
+        IoSlice::advance_slices(&mut rest, 0);
+        while !rest.is_empty() {
+            match rustix::io::pwritev(self, rest, at) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    at += written as u64;
+                    IoSlice::advance_slices(&mut rest, written);
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn set_len(&self, bytes: u64) -> io::Result<()> {
+        fs::File::set_len(self, bytes)
+    }
+
+    /// `fdatasync`, which leaves out only what reading does not need.
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
+/// Writes a file as a whole: whoever opens it, now or after a crash, finds what
+/// it was or what it is to be.
+///
+/// # Errors
+/// What the system says; the file may then be either.
+pub fn replace(storage: &dyn Storage, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    let beside = Path::new(&beside);
+    let file = storage.create(beside)?;
+    file.write(&[bytes], 0)?;
+    file.sync()?;
+    storage.rename(beside, path)?;
+    storage.sync_directory(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// Reads a file as a whole.
+///
+/// # Errors
+/// What the system says.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    fs::read(path)
+}
+
+/// Reads as many of a file's first bytes as there are, up to `len`.
+///
+/// # Errors
+/// What the system says.
+pub fn read_start(path: &Path, len: usize) -> io::Result<Vec<u8>> {
+    let file = fs::File::open(path)?;
+    let mut bytes = vec![0; len];
+    let mut filled = 0;
+    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, filled as u64)? {
+            0 => break,
+            read => filled += read,
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
+/// Whether an error says that there is no room.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_written_one_behind_the_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let file = System.create(&path).unwrap();
+        file.write(&[b"one", b"", b"two", b""], 2).unwrap();
+        file.write(&[b""], 0).unwrap();
+        file.sync().unwrap();
+        assert_eq!(read(&path).unwrap(), b"\0\0onetwo");
+        assert_eq!(read_start(&path, 4).unwrap(), b"\0\0on");
+        assert_eq!(read_start(&path, 100).unwrap().len(), 8);
+    }
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        replace(&System, &path, b"first, and longer").unwrap();
+        replace(&System, &path, b"second").unwrap();
+        assert_eq!(read(&path).unwrap(), b"second");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

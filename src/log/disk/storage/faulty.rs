@@ -1,0 +1,117 @@
+//! Storage that fails when a test wants it to.
+#![allow(missing_docs, reason = "only tests see it")]
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use super::{File, Storage, System};
+
+/// What fails.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Faults {
+    /// So many writes succeed before all fail.
+    writes: Option<u64>,
+    /// So many syncs succeed before all fail.
+    syncs: Option<u64>,
+    /// There is no space: no file can be filled with zeros.
+    full: bool,
+}
+
+impl Faults {
+    pub fn fail_write(after: u64) -> Self {
+        Self { writes: Some(after), ..Self::default() }
+    }
+
+    pub fn fail_sync(after: u64) -> Self {
+        Self { syncs: Some(after), ..Self::default() }
+    }
+
+    pub fn full() -> Self {
+        Self { full: true, ..Self::default() }
+    }
+
+    /// Counts down; an error when it is time.
+    fn count(left: &mut Option<u64>) -> io::Result<()> {
+        match left {
+            Some(0) => Err(io::Error::from_raw_os_error(5)),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// The system's files, with faults.
+pub struct Faulty(Arc<Mutex<Faults>>);
+
+impl Faulty {
+    pub fn new(faults: Faults) -> Self {
+        Self(Arc::new(Mutex::new(faults)))
+    }
+
+    pub fn set(&self, faults: Faults) {
+        *self.0.lock().unwrap() = faults;
+    }
+
+    fn file(&self, file: Box<dyn File>) -> Box<dyn File> {
+        Box::new(FaultyFile { file, faults: Arc::clone(&self.0) })
+    }
+}
+
+impl Storage for Faulty {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        Ok(self.file(System.create(path)?))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        Ok(self.file(System.open(path)?))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        System.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        System.remove(path)
+    }
+
+    fn create_directory(&self, path: &Path) -> io::Result<()> {
+        System.create_directory(path)
+    }
+
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        System.sync_directory(path)
+    }
+}
+
+struct FaultyFile {
+    file: Box<dyn File>,
+    faults: Arc<Mutex<Faults>>,
+}
+
+impl File for FaultyFile {
+    fn write(&self, parts: &[&[u8]], at: u64) -> io::Result<()> {
+        let is_filling = parts.iter().all(|part| part.iter().all(|byte| *byte == 0));
+        let mut faults = self.faults.lock().unwrap();
+        if faults.full && is_filling {
+            return Err(io::Error::from_raw_os_error(28));
+        }
+        if !is_filling {
+            Faults::count(&mut faults.writes)?;
+        }
+        drop(faults);
+        self.file.write(parts, at)
+    }
+
+    fn set_len(&self, bytes: u64) -> io::Result<()> {
+        self.file.set_len(bytes)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Faults::count(&mut self.faults.lock().unwrap().syncs)?;
+        self.file.sync()
+    }
+}

@@ -1,0 +1,199 @@
+//! The ring: the newest segments of a log, in memory. Every kind of log has one.
+
+mod known;
+mod writer;
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwap;
+
+use crate::log::segment::SEGMENT_RECORDS_MAX;
+use crate::log::{Error, Keeper, Segment};
+use crate::record::{Draft, Sequence};
+use crate::time::Time;
+
+pub use known::Known;
+pub use writer::{Attempt, Need, Pair, Staged, Writer};
+
+/// Default of [`Bounds::bytes`].
+pub const RING_BYTES: usize = 256 * 1024 * 1024;
+/// Default of [`Bounds::records`].
+pub const RING_RECORDS: usize = 1_000_000;
+/// Smallest [`Bounds::bytes`].
+pub const BYTES_MIN: usize = 1024 * 1024;
+
+/// A ring is at least so many segments, so that eviction leaves most of it.
+const SEGMENTS_MIN: usize = 16;
+
+/// How much a ring keeps. When either bound is met, the oldest segment goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// The most bytes, index and id table included. At least [`BYTES_MIN`].
+    pub bytes: usize,
+    /// The most records. At least 1.
+    pub records: usize,
+}
+
+/// How large the segments of a ring are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    /// Records of a segment.
+    pub records: usize,
+    /// Bytes of a segment's frames.
+    pub bytes: usize,
+}
+
+/// Where a ring begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Start {
+    /// The newest record that the log has already.
+    pub last: Sequence,
+    /// When that was accepted.
+    pub accepted: Time,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { bytes: RING_BYTES, records: RING_RECORDS }
+    }
+}
+
+impl Default for Start {
+    fn default() -> Self {
+        Self { last: Sequence::ZERO, accepted: Time::MIN }
+    }
+}
+
+impl Bounds {
+    /// The segments of such a ring, with at most `bytes_max` of frames each.
+    pub fn sizes(self, bytes_max: usize) -> Sizes {
+        Sizes {
+            records: (self.records / SEGMENTS_MIN).clamp(1, SEGMENT_RECORDS_MAX),
+            bytes: (self.bytes / (2 * SEGMENTS_MIN)).min(bytes_max),
+        }
+    }
+
+    /// The most records of one call: all of them are kept when it returns,
+    /// though a whole segment may go to make room.
+    fn batch_records_max(self) -> usize {
+        (self.records - self.sizes(usize::MAX).records).max(1)
+    }
+
+    /// The most bytes of one call, with columns and index.
+    fn batch_bytes_max(self) -> usize {
+        self.bytes / 2
+    }
+
+    /// Whether the ring takes the drafts of one call.
+    ///
+    /// # Errors
+    /// If there are too many, or they are too large.
+    pub fn check_size(self, drafts: &[Draft]) -> Result<(), Error> {
+        let limit = self.batch_records_max();
+        if drafts.len() > limit {
+            return Err(Error::TooManyRecords { records: drafts.len(), limit });
+        }
+        let bytes = drafts.iter().map(writer::size_max).sum();
+        let limit = self.batch_bytes_max();
+        if bytes > limit {
+            return Err(Error::TooManyBytes { bytes, limit });
+        }
+        Ok(())
+    }
+}
+
+/// What readers look at without a lock.
+pub struct Shared {
+    /// The segments, oldest first; the last one is being written.
+    segments: ArcSwap<Vec<Arc<Segment>>>,
+    /// The newest readable record.
+    last: AtomicU64,
+    /// What is kept takes so many bytes.
+    bytes: AtomicUsize,
+    /// Accept time of the newest evicted record, in nanoseconds; `i64::MIN` as
+    /// bits before the first eviction.
+    evicted_until: AtomicU64,
+    /// Is asked before records are evicted: see [`Shared::ask`].
+    keeper: OnceLock<Arc<dyn Keeper>>,
+}
+
+impl Shared {
+    /// What is to be seen of this writer's ring.
+    pub fn new(writer: &Writer) -> Self {
+        Self {
+            segments: ArcSwap::from_pointee(writer.segments()),
+            last: AtomicU64::new(writer.last().0),
+            bytes: AtomicUsize::new(writer.byte_size()),
+            evicted_until: AtomicU64::new(Time::MIN.0 as u64),
+            keeper: OnceLock::new(),
+        }
+    }
+
+    /// The oldest record in the ring; the next one's sequence if none is.
+    pub fn first(&self) -> Sequence {
+        self.segments.load().first().map_or(Sequence::FIRST, |segment| segment.base())
+    }
+
+    /// The newest readable record.
+    pub fn last(&self) -> Sequence {
+        Sequence(self.last.load(Ordering::Acquire))
+    }
+
+    /// What is kept takes so many bytes.
+    pub fn byte_size(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// When the newest evicted record had been accepted.
+    pub fn evicted_until(&self) -> Option<Time> {
+        let evicted_until = Time(self.evicted_until.load(Ordering::Relaxed) as i64);
+        (evicted_until != Time::MIN).then_some(evicted_until)
+    }
+
+    /// Has `keeper` asked before records are evicted, for a log that keeps no
+    /// others. A later one is not asked.
+    pub fn ask(&self, keeper: Arc<dyn Keeper>) {
+        let _ = self.keeper.set(keeper);
+    }
+
+    /// Who is asked before records are evicted.
+    pub fn keeper(&self) -> Option<&Arc<dyn Keeper>> {
+        self.keeper.get()
+    }
+
+    /// Lets readers see the records up to `last`.
+    pub fn publish(&self, last: Sequence) {
+        self.last.store(last.0, Ordering::Release);
+    }
+
+    /// The segment that holds the record at `at`, or else the oldest one; `None`
+    /// past the newest record.
+    pub fn segment(&self, at: Sequence) -> Option<Arc<Segment>> {
+        if at > self.last() {
+            return None;
+        }
+        let segments = self.segments.load();
+        let after = segments.partition_point(|segment| segment.base() <= at);
+        segments.get(after.saturating_sub(1)).cloned()
+    }
+
+    /// The first record in the ring that was accepted at `time` or later; the
+    /// one that comes next, if none was.
+    pub fn accepted_since(&self, time: Time) -> Sequence {
+        let segments = self.segments.load();
+        let last = self.last();
+        // The last segment that begins earlier: accept times never decrease.
+        let after = segments.partition_point(|segment| {
+            let view = segment.view(last);
+            !view.is_empty() && view.record(0).accept_time < time
+        });
+        match after.checked_sub(1).and_then(|place| segments.get(place)) {
+            Some(segment) => {
+                let view = segment.view(last);
+                view.sequence(view.accepted_since(time))
+            }
+            None => segments.first().map_or(Sequence::FIRST, |segment| segment.base()),
+        }
+    }
+}
