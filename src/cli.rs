@@ -15,6 +15,10 @@ mod healthcheck;
 mod import;
 mod json;
 mod keygen;
+#[cfg(feature = "server")]
+mod logs;
+#[cfg(feature = "server")]
+mod memory;
 mod output;
 mod paths;
 mod progress;

@@ -10,13 +10,16 @@ mod access;
 mod disk;
 mod error;
 mod keys;
+mod limits;
 mod load;
+mod operation;
 mod shown;
 mod text;
 mod tls;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -30,13 +33,17 @@ pub use access::{
 pub use disk::Retain;
 pub use error::Error;
 pub use keys::{Key, Kind, all as keys};
+pub use limits::Limits;
 pub use load::{Loaded, Origin, Overlay};
+pub use operation::{Admin, Format, Level, Log};
 pub use shown::{reference, shown};
 pub use text::{Bytes, Period, Syncing};
 pub use tls::{ClientCertificates, Tls};
 
 /// Where the gateway listens unless told otherwise: on loopback only.
 pub const LISTEN: &str = "127.0.0.1:50051";
+/// How long calls have to end when the gateway stops, unless told otherwise.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The id table tells records apart by 32 bits of their sequence.
 const RING_RECORDS_MAX: usize = u32::MAX as usize;
 
@@ -80,12 +87,24 @@ pub struct Settings {
     #[schemars(extend("value_name" = "FILE"))]
     pub signing_key: Option<PathBuf>,
     /// How much is kept in memory: of a log on disk, the newest part.
+    /// How long calls have to end when the gateway stops; from 1s to 1h. What still runs
+    /// then is cut off.
+    pub drain_timeout: Period,
+    /// How much is kept in memory.
     pub ring: Ring,
     /// Encryption, and certificates of clients.
     pub tls: Tls,
     /// Who may do what. Without tokens, JWT issuers and a client CA there is no
     /// authentication, and everybody may do everything.
     pub access: Access,
+    /// What clients may use. The limits on one client hold for its principal, or for its
+    /// network address where there is no authentication.
+    pub limits: Limits,
+    /// A listener for operators: `/metrics`, `/livez` and `/readyz`, by plain HTTP. It
+    /// shows no events.
+    pub admin: Admin,
+    /// What the gateway says on standard error. It never says what is in an event.
+    pub log: Log,
 }
 
 /// How much is kept in memory.
@@ -110,9 +129,13 @@ impl Default for Settings {
             retain: Retain::default(),
             merkle: false,
             signing_key: None,
+            drain_timeout: Period(DRAIN_TIMEOUT),
             ring: Ring::default(),
             tls: Tls::default(),
             access: Access::default(),
+            limits: Limits::default(),
+            admin: Admin::default(),
+            log: Log::default(),
         }
     }
 }
@@ -147,6 +170,8 @@ impl Settings {
             return Err(Error::value("ring.records", what));
         }
         self.check_disk()?;
+        limits::period("drain_timeout", self.drain_timeout, 1..=60 * 60)?;
+        self.limits.check()?;
         self.tls.check()?;
         self.access.check()?;
         self.check_exposure()

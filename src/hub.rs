@@ -1,22 +1,28 @@
 //! The hub: between the services and the log. It appends and fans out, hands
 //! replay over to live, and knows who subscribes.
 
+mod by_type;
 pub mod count;
 mod meter;
 pub mod search;
 mod subscribers;
 mod subscription;
 
+use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::log::{Conflict, Disk, Error, Extent, Found, Identity, Log, Placed, Want};
 use crate::record::{Draft, Sequence};
 use crate::time::Time;
+use by_type::HandedIn;
 
+pub use by_type::ByType;
 pub use count::{BUCKETS_MAX, Buckets, Count};
 pub use meter::{Meter, Rates};
 pub use search::{PAGE_BYTES_MAX, Page, Search, query_digest};
@@ -71,6 +77,8 @@ pub struct Counters {
     pub delivered: AtomicU64,
     /// Gaps that subscribers were told of.
     pub gaps: AtomicU64,
+    /// Events accepted, by type.
+    pub by_type: ByType,
 }
 
 /// Appends to a log and serves its readers.
@@ -81,6 +89,10 @@ pub struct Hub {
     subscribers: Arc<subscribers::Registry>,
     started: Time,
     stopping: CancellationToken,
+    /// How long a stream that is behind goes on when the gateway stops.
+    last_read: Duration,
+    /// As many turns as there are processors, for readers that read much.
+    turns: Arc<Semaphore>,
 }
 
 impl Hub {
@@ -90,7 +102,21 @@ impl Hub {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn new(log: Arc<dyn Log>, stopping: CancellationToken) -> Arc<Self> {
+        Self::ending(log, stopping, LAST_READ_TIME_MAX)
+    }
+
+    /// As [`Hub::new`]; subscriptions that are behind when `stopping` is cancelled
+    /// go on for as long as `last_read`.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn ending(
+        log: Arc<dyn Log>,
+        stopping: CancellationToken,
+        last_read: Duration,
+    ) -> Arc<Self> {
         let counters = Arc::new(Counters::default());
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
         let meter = Meter::start(Arc::clone(&counters), stopping.clone());
         Arc::new(Self {
             log,
@@ -99,6 +125,8 @@ impl Hub {
             subscribers: Arc::default(),
             started: Time::now(),
             stopping,
+            last_read,
+            turns: Arc::new(Semaphore::new(processors)),
         })
     }
 
@@ -107,9 +135,10 @@ impl Hub {
     /// # Errors
     /// As the log.
     pub async fn append(&self, drafts: Vec<Draft>, commit: bool) -> Result<Vec<Placed>, Error> {
+        let handed_in = ByType::note(&drafts);
         let placed = self.log.append(drafts, commit).await?;
         if commit {
-            self.tally(placed.iter());
+            self.tally(placed.iter().map(Some).zip(handed_in));
         }
         Ok(placed)
     }
@@ -122,15 +151,26 @@ impl Hub {
         &self,
         drafts: Vec<Draft>,
     ) -> Result<Vec<Result<Placed, Conflict>>, Error> {
+        let handed_in = ByType::note(&drafts);
         let placed = self.log.append_each(drafts).await?;
-        self.tally(placed.iter().flatten());
+        self.tally(placed.iter().map(|placed| placed.as_ref().ok()).zip(handed_in));
         Ok(placed)
     }
 
-    fn tally<'a>(&self, placed: impl Iterator<Item = &'a Placed>) {
-        let (accepted, duplicates) = placed.fold((0, 0), |(accepted, duplicates), placed| {
-            if placed.duplicate { (accepted, duplicates + 1) } else { (accepted + 1, duplicates) }
-        });
+    fn tally<'a>(&self, placed: impl Iterator<Item = (Option<&'a Placed>, HandedIn)>) {
+        let (mut accepted, mut duplicates, mut bytes) = (0, 0, 0);
+        for (placed, handed_in) in placed {
+            match placed {
+                Some(placed) if placed.duplicate => duplicates += 1,
+                Some(_) => {
+                    accepted += 1;
+                    bytes += handed_in.bytes as u64;
+                    self.counters.by_type.add(handed_in.type_id);
+                }
+                None => {}
+            }
+        }
+        self.counters.by_type.add_bytes(bytes);
         self.counters.accepted.fetch_add(accepted, Ordering::Relaxed);
         self.counters.duplicates.fetch_add(duplicates, Ordering::Relaxed);
     }
@@ -198,9 +238,12 @@ impl Hub {
     }
 }
 
-/// Lets others run on this thread when a reader has had its share of it.
+/// Lets others run on this thread when a reader has had its share of it. A reader
+/// that needs more than one turn waits for each of them in a line: however many read
+/// much, calls that do little are not held up.
 struct Turns {
     since: std::time::Instant,
+    turn: Option<OwnedSemaphorePermit>,
 }
 
 impl Turns {
@@ -208,12 +251,15 @@ impl Turns {
     const TURN: std::time::Duration = std::time::Duration::from_millis(2);
 
     fn new() -> Self {
-        Self { since: std::time::Instant::now() }
+        Self { since: std::time::Instant::now(), turn: None }
     }
 
-    async fn pass(&mut self) {
+    async fn pass(&mut self, line: &Arc<Semaphore>) {
         if self.since.elapsed() >= Self::TURN {
+            self.turn = None;
             tokio::task::yield_now().await;
+            let turn = Arc::clone(line).acquire_owned().await;
+            self.turn = Some(turn.expect("the semaphore is never closed"));
             self.since = std::time::Instant::now();
         }
     }

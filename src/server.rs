@@ -1,9 +1,12 @@
 //! The server: a listener, the services on it, and how it ends.
 
+mod admin;
 pub mod admission;
 mod calls;
 pub mod connection;
 pub mod listener;
+mod metrics;
+mod seldom;
 pub mod stats;
 
 use std::io;
@@ -12,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tonic::codec::CompressionEncoding;
 use tonic::service::Routes;
@@ -21,7 +24,7 @@ use tonic_health::server::HealthReporter;
 use tower::Layer as _;
 
 use crate::config::Settings;
-use crate::hub::Hub;
+use crate::hub::{Hub, LAST_READ_TIME_MAX};
 use crate::log::{Bounds, Log, MemoryLog, State};
 use crate::proof::SigningKey;
 use crate::proof::prover::{Opened, Prover};
@@ -30,14 +33,15 @@ use crate::proto;
 use crate::proto::retyped::audit_service_server::AuditServiceServer;
 use crate::service::quota::{self, Quotas};
 use crate::service::{self, Limits, Service};
+use admin::Admin;
 use admission::Admission;
 use calls::{CallLayer, Rules};
+use connection::Load;
 use listener::Listener;
+use metrics::Sources;
 use stats::Stats;
 
-/// How long the gateway waits for calls to end when it stops, unless told
-/// otherwise.
-pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+pub use crate::config::DRAIN_TIMEOUT;
 
 /// How a gateway is set up.
 #[derive(Debug, Clone)]
@@ -54,6 +58,8 @@ pub struct Config {
     pub connections: connection::Limits,
     /// What a principal may use.
     pub quotas: quota::Limits,
+    /// Where metrics and probes are served, if they are; port 0 takes a free one.
+    pub admin: Option<SocketAddr>,
     /// How long the gateway waits for calls to end when it stops.
     pub drain_timeout: Duration,
     /// With a key the gateway keeps a Merkle tree over its log and signs
@@ -69,14 +75,35 @@ impl Default for Config {
 
 impl From<&Settings> for Config {
     fn from(settings: &Settings) -> Self {
+        let limits = &settings.limits;
         Self {
             listen: settings.listen,
             ring: settings.ring.bounds(),
             limits: Limits::default(),
-            admission: admission::Limits::default(),
-            connections: connection::Limits::default(),
-            quotas: quota::Limits::default(),
-            drain_timeout: DRAIN_TIMEOUT,
+            admission: admission::Limits {
+                connections: limits.connections,
+                connections_per_peer: limits.connections_per_address,
+            },
+            connections: connection::Limits {
+                unfinished: limits.unfinished_timeout.0,
+                write_stall: limits.stall_timeout.0,
+                idle: limits.idle_timeout.0,
+                ..connection::Limits::default()
+            },
+            quotas: quota::Limits {
+                calls_per_second: limits.calls_per_second,
+                events_per_second: limits.events_per_second,
+                bytes_per_second: limits.bytes_per_second.0 as u64,
+                subscribers: limits.subscribers,
+                emit_streams: limits.emit_streams,
+                reads: limits.reads,
+                reads_in_all: limits.reads_in_all,
+                receiving_bytes: limits.receiving_bytes.0,
+                receiving_bytes_in_all: limits.receiving_bytes_in_all.0,
+                waiting_bytes_in_all: limits.waiting_bytes_in_all.0,
+            },
+            admin: settings.admin.listen,
+            drain_timeout: settings.drain_timeout.0,
             signing_key: None,
         }
     }
@@ -86,6 +113,8 @@ impl From<&Settings> for Config {
 pub struct Gateway {
     connections: Arc<listener::Counters>,
     address: SocketAddr,
+    admin_address: Option<SocketAddr>,
+    admin_task: Option<AbortHandle>,
     stopping: CancellationToken,
     drain_timeout: Duration,
     task: JoinHandle<()>,
@@ -116,17 +145,28 @@ impl Gateway {
     /// # Panics
     /// Outside of a tokio runtime.
     pub async fn start_on(config: Config, log: Arc<dyn Log>) -> io::Result<Self> {
-        let admission = Admission::new(config.admission);
-        let listener = Listener::bind(config.listen, config.connections, admission).await?;
+        let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let files = files.and_then(|files| usize::try_from(files).ok()).unwrap_or(usize::MAX);
+        let admission = Admission::new(config.admission.within(files));
+        let quotas = Arc::new(Quotas::new(config.quotas));
+        let load = Load {
+            waiting: quotas.waiting(),
+            waiting_max: config.quotas.waiting_bytes_in_all,
+            admission: Arc::clone(&admission),
+        };
+        let listener = Listener::bind(config.listen, config.connections, load)
+            .await
+            .map_err(|error| cannot_listen(config.listen, &error))?;
         let address = listener.address()?;
         let connections = listener.counters();
         let stopping = CancellationToken::new();
         let state = log.state();
         let prover = config.signing_key.map(|key| prover(Arc::clone(&log), key)).transpose()?;
-        let hub = Hub::new(log, stopping.clone());
+        let last_read = LAST_READ_TIME_MAX.min(config.drain_timeout / 2);
+        let hub = Hub::ending(log, stopping.clone(), last_read);
         let (health, health_service) = tonic_health::server::health_reporter();
         set_health(&health, ServingStatus::Serving).await;
-        if let Some(state) = state {
+        if let Some(state) = state.clone() {
             tokio::spawn(follow(state, health.clone(), stopping.clone()));
         }
         let audit = Service::new(Arc::clone(&hub), config.limits).with_proofs(prover.clone());
@@ -142,20 +182,52 @@ impl Gateway {
             .add_service(reflection().build_v1().map_err(io::Error::other)?)
             .add_service(reflection().build_v1alpha().map_err(io::Error::other)?)
             .prepare();
-        let rules = Arc::new(Rules {
-            limits: config.limits,
-            quotas: Arc::new(Quotas::new(config.quotas)),
-            stats: Arc::new(Stats::begin()),
-        });
+        let stats = Arc::new(Stats::begin());
+        let sources = Sources {
+            stats: Arc::clone(&stats),
+            connections: Arc::clone(&connections),
+            admission,
+            quotas: Arc::clone(&quotas),
+            hub: Arc::clone(&hub),
+            state,
+        };
+        let admin = match config.admin {
+            Some(listen) => Some(
+                Admin::bind(listen, Arc::new(sources))
+                    .await
+                    .map_err(|error| cannot_listen(listen, &error))?,
+            ),
+            None => None,
+        };
+        let admin_address = admin.as_ref().map(Admin::address).transpose()?;
+        let admin_task = admin.map(|admin| tokio::spawn(admin.serve()).abort_handle());
+        let rules =
+            Arc::new(Rules { limits: config.limits, quotas, stats, seldom: Arc::default() });
         let routes = CallLayer::new(rules).layer(routes);
         let task = tokio::spawn(listener.serve(routes, stopping.clone()));
         let drain_timeout = config.drain_timeout;
-        Ok(Self { connections, address, stopping, drain_timeout, task, health, hub, prover })
+        Ok(Self {
+            connections,
+            address,
+            admin_address,
+            admin_task,
+            stopping,
+            drain_timeout,
+            task,
+            health,
+            hub,
+            prover,
+        })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where metrics and probes are served, if they are.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin_address
     }
 
     /// What became of connections.
@@ -195,12 +267,19 @@ impl Drop for Gateway {
         if let Some(prover) = &self.prover {
             prover.leave();
         }
+        if let Some(admin) = &self.admin_task {
+            admin.abort();
+        }
     }
 }
 
 /// A tree over `log` for as long as it runs.
 fn prover(log: Arc<dyn Log>, key: SigningKey) -> io::Result<Arc<Prover>> {
     Prover::start(log, key, Box::new(MemoryStore::default()), Opened::default())
+}
+
+fn cannot_listen(address: SocketAddr, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
 }
 
 /// What the health is told of: the gateway and its service.
@@ -213,9 +292,20 @@ async fn follow(
     health: HealthReporter,
     stopping: CancellationToken,
 ) {
-    let failed = async { state.wait_for(|state| matches!(state, State::Failed(_))).await.is_ok() };
-    if stopping.run_until_cancelled(failed).await == Some(true) {
-        set_health(&health, ServingStatus::NotServing).await;
+    loop {
+        let now = state.borrow_and_update().clone();
+        match now {
+            State::Ready => tracing::info!("the log takes events"),
+            State::Full(why) => tracing::warn!("the log is full: {why}"),
+            State::Failed(why) => {
+                tracing::error!("the log has failed: {why}");
+                return set_health(&health, ServingStatus::NotServing).await;
+            }
+        }
+        match stopping.run_until_cancelled(state.changed()).await {
+            Some(Ok(())) => {}
+            _ => return,
+        }
     }
 }
 

@@ -95,7 +95,9 @@ fn refused(args: &[&str]) -> String {
 
 #[test]
 fn it_says_where_it_listens_what_it_keeps_and_how_to_try_it() {
-    let mut gateway = Gateway::start(&["--ring-records", "5000", "--ring-bytes", "8MiB"], &[]);
+    let variables = [("AUDITGATE_LOG_FORMAT", "text")];
+    let mut gateway =
+        Gateway::start(&["--ring-records", "5000", "--ring-bytes", "8MiB"], &variables);
     let mut lines = Vec::new();
     while !lines.last().is_some_and(|line: &String| line.contains("grpcurl")) {
         let mut line = String::new();
@@ -203,7 +205,7 @@ fn a_configuration_file_is_read_and_what_is_wrong_with_it_is_said() {
     let file = folder.path().join("auditgate.toml");
     let path = file.to_str().expect("text");
     std::fs::write(&file, "[ring]\nrecords = 5000\n").expect("written");
-    let mut gateway = Gateway::start(&["--config", path], &[]);
+    let mut gateway = Gateway::start(&["--config", path, "--log-format", "text"], &[]);
     let mut said = String::new();
     while !said.contains("within") {
         assert_ne!(gateway.said.read_line(&mut said).expect("text"), 0, "{said}");
@@ -212,4 +214,55 @@ fn a_configuration_file_is_read_and_what_is_wrong_with_it_is_said() {
     std::fs::write(&file, "[ring]\nrecord = 5000\n").expect("written");
     let said = refused(&["--config", path]);
     assert!(said.contains("ring.record, which does not exist; nearest: ring.records"), "{said}");
+}
+
+/// Every line is a JSON object, none of them says what is in an event, and a call can
+/// be found by the ids that its client gave it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn elsewhere_than_on_a_terminal_the_log_is_json() {
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let gateway = Gateway::start(&["--log-level", "debug"], &[]);
+    let event = pb::Event {
+        id: Some("secret-id".to_owned()),
+        user: Some(pb::User { name: Some("secret-user".to_owned()), ..Default::default() }),
+        payload: Some(Payload::Exec(pb::Exec::default())),
+        ..Default::default()
+    };
+    let emit = pb::EmitRequest { event: Some(event), ..Default::default() };
+    let mut request = tonic::Request::new(emit);
+    request.metadata_mut().insert("x-request-id", "order-77".parse().expect("a value"));
+    let parent = format!("00-{TRACE}-00f067aa0ba902b7-01");
+    request.metadata_mut().insert("traceparent", parent.parse().expect("a value"));
+    let address = gateway.address.to_string();
+    gateway.client().await.emit(request).await.expect("accepted");
+    gateway.signal("-TERM");
+    let (exit, said) = gateway.end();
+    assert!(exit.success(), "{said}");
+    assert!(!said.contains("secret"), "{said}");
+    let lines: Vec<serde_json::Value> =
+        said.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let line = |message: &str| {
+        let found = lines.iter().find(|line| line["message"] == message);
+        found.unwrap_or_else(|| panic!("no {message:?} in {said}"))
+    };
+    assert_eq!(line("listens")["listen"], address);
+    assert_eq!(line("listens")["level"], "INFO");
+    let call = line("call");
+    assert_eq!((&call["method"], &call["code"]), (&"Emit".into(), &"Ok".into()));
+    assert_eq!((&call["request_id"], &call["trace_id"]), (&"order-77".into(), &TRACE.into()));
+    assert!(call["peer"].as_str().is_some_and(|peer| peer.starts_with("127.0.0.1:")), "{call}");
+    line("stopped");
+}
+
+#[test]
+fn a_drain_lasts_as_long_as_it_is_told() {
+    let gateway = Gateway::start(&["--drain-timeout", "1s"], &[]);
+    let mut silent = TcpStream::connect(gateway.address).expect("it listens");
+    silent.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").expect("open");
+    let started = Instant::now();
+    gateway.signal("-TERM");
+    let (exit, said) = gateway.end();
+    assert!(exit.success(), "{said}");
+    assert!(started.elapsed() < Duration::from_secs(8), "{said}");
+    assert!(refused(&["--drain-timeout", "0s"]).contains("from 1s to 1h"));
 }

@@ -8,19 +8,20 @@ use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::keygen::read_signing_key;
+use super::logs::Logs;
 use super::settings::Source;
-use super::{Done, Error, say};
+use super::{Done, Error, memory, say};
 use crate::config::Settings;
 use crate::log::disk::{DiskLog, Sync};
-use crate::log::{Log, MemoryLog};
+use crate::log::{Bounds, Log, MemoryLog};
 use crate::proof::SigningKey;
 use crate::proof::key::Use;
-use crate::server::{Config, DRAIN_TIMEOUT, Gateway};
+use crate::server::{Config, Gateway};
 
 /// Run the gateway, with its log in memory or on disk
 ///
 /// SIGTERM and Ctrl-C stop it: streams end with a cursor, calls that run are
-/// finished, within 10 seconds. A second signal stops it at once.
+/// finished, within the drain timeout. A second signal stops it at once.
 ///
 /// Examples:
 ///   auditgate serve
@@ -50,23 +51,25 @@ pub async fn run(args: Args) -> Result<Done, Error> {
 }
 
 async fn serve(settings: &Settings) -> io::Result<Done> {
+    let logs = Logs::start(&settings.log);
     // Before anyone can know that the gateway runs: a signal that comes right
     // after must stop it in order.
     let mut signals = Signals::new()?;
+    // Connections are files; how many there may be is limited elsewhere.
+    raise_open_files();
+    warn_of_memory(settings.ring.bounds());
     let signing_key = signing_key(settings).map_err(io::Error::other)?;
     let proofs = signing_key.as_ref().map(|key| {
         let made = if settings.signing_key.is_some() { "" } else { ", made for this run," };
         format!("proves what it has: see docs/PROOF.md; the key{made} is {}", key.verifier())
     });
     let config = Config { signing_key, ..Config::from(settings) };
-    let disk = open_log(settings).await?;
+    let disk = open_log(settings, &logs).await?;
     let log: Arc<dyn Log> = match &disk {
         Some(log) => Arc::clone(log) as _,
         None => Arc::new(MemoryLog::new(config.ring)),
     };
-    let gateway = Gateway::start_on(config, log)
-        .await
-        .map_err(|error| with_context(error, format!("cannot listen on {}", settings.listen)))?;
+    let gateway = Gateway::start_on(config, log).await?;
     let address = gateway.address();
     if let Some(file) = &settings.port_file {
         write_port(file, address.port())
@@ -74,14 +77,26 @@ async fn serve(settings: &Settings) -> io::Result<Done> {
     }
     let mut kept = kept(settings);
     kept.extend(proofs.iter().flat_map(|proofs| ["\n", proofs]));
-    greet(address, &kept);
+    let admin = gateway.admin_address();
+    if logs.is_text() {
+        let served = admin.map(|admin| {
+            format!("\nmetrics and probes on http://{admin}: /metrics, /livez, /readyz")
+        });
+        kept.extend(served);
+        greet(address, &kept);
+    } else {
+        let admin = admin.map(tracing::field::display);
+        let version = env!("CARGO_PKG_VERSION");
+        tracing::info!(version, listen = %address, admin, "listens");
+        kept.lines().for_each(|line| logs.tell(line));
+    }
 
     let name = signals.next().await;
-    let seconds = DRAIN_TIMEOUT.as_secs();
-    say(&format!("{name}: stopping, within {seconds} s; once more to stop at once"));
+    let within = settings.drain_timeout;
+    logs.tell(&format!("{name}: stopping, within {within}; once more to stop at once"));
     tokio::select! {
-        () = gateway.stop() => say("stopped"),
-        _ = signals.next() => say("stopped at once"),
+        () = gateway.stop() => logs.tell("stopped"),
+        _ = signals.next() => logs.tell("stopped at once"),
     }
     if let Some(disk) = disk {
         // Whatever still runs finds it closed.
@@ -92,12 +107,12 @@ async fn serve(settings: &Settings) -> io::Result<Done> {
 
 /// Opens the log on disk, if that is where it is to be, and tells how it was
 /// found.
-async fn open_log(settings: &Settings) -> io::Result<Option<Arc<DiskLog>>> {
+async fn open_log(settings: &Settings, logs: &Logs) -> io::Result<Option<Arc<DiskLog>>> {
     let Some(folder) = settings.data_dir.clone() else { return Ok(None) };
     let config = settings.disk();
     let opened = tokio::task::spawn_blocking(move || DiskLog::open(&folder, config)).await;
     let (log, notices) = opened.map_err(io::Error::other)?.map_err(io::Error::other)?;
-    notices.iter().for_each(|notice| say(notice));
+    notices.iter().for_each(|notice| logs.tell(notice));
     Ok(Some(Arc::new(log)))
 }
 
@@ -126,6 +141,28 @@ fn kept(settings: &Settings) -> String {
         (Some(bytes), Some(age)) => format!("for {age}, and at most {bytes} of it"),
     };
     format!("keeps the log in {}, {retain}; {receipt}", folder.display())
+}
+
+/// Says if the ring alone may take so much of the memory that the process is likely
+/// to be killed.
+fn warn_of_memory(ring: Bounds) {
+    let Some(limit) = memory::limit() else { return };
+    if ring.bytes as u64 > limit / 2 {
+        let (mib, limit) = (ring.bytes / MIB, limit / MIB as u64);
+        tracing::warn!(
+            "the ring may take {mib} MiB, more than half of the {limit} MiB that the control group allows: lower ring.bytes, or raise the limit"
+        );
+    }
+}
+
+const MIB: usize = 1024 * 1024;
+
+/// Lets the process open as many files as it is allowed to.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // If not, there are fewer connections.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// The port at which commands look for a gateway.

@@ -110,7 +110,7 @@ impl Hub {
                 Scanned::Whole => view.end(),
             };
             drop(segment);
-            turns.pass().await;
+            turns.pass(&self.turns).await;
         }
         let expression_errors = tally.expression_errors;
         Ok(Buckets { buckets: tables.finish(), expression_errors, gaps })

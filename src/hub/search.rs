@@ -137,7 +137,7 @@ impl Hub {
                 records = records.max(search.page_size);
             }
             drop(segment);
-            turns.pass().await;
+            turns.pass(&self.turns).await;
         }
         Ok(page)
     }

@@ -21,7 +21,7 @@ pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// After so long without a message, one tells how far the stream has come: it
 /// must reach the subscriber within ten seconds.
 pub const PROGRESS_INTERVAL: Duration = Duration::from_secs(9);
-/// How long a stream that is behind goes on when the gateway stops: a log in
+/// How long a stream that is behind goes on at most when the gateway stops: a log in
 /// memory is gone afterwards, so who reads gets what was accepted.
 pub const LAST_READ_TIME_MAX: Duration = Duration::from_secs(5);
 
@@ -153,7 +153,7 @@ impl Hub {
 
 impl Subscription {
     /// The next message; waits until there is one. `None` when the gateway stops
-    /// and what was accepted is told, or [`LAST_READ_TIME_MAX`] is over:
+    /// and what was accepted is told, or the time for that is over:
     /// [`Subscription::cursor`] tells where to resume.
     ///
     /// # Errors
@@ -195,14 +195,14 @@ impl Subscription {
             if self.last_sent.elapsed() >= PROGRESS_INTERVAL {
                 return Ok(Some(self.message(None, false)));
             }
-            turns.pass().await;
+            turns.pass(&self.hub.turns).await;
         }
     }
 
     /// Whether a gateway that stops keeps this stream no longer.
     fn is_over(&mut self, last: Sequence) -> bool {
         let noticed = *self.stop_noticed.get_or_insert_with(Instant::now);
-        self.next > last || noticed.elapsed() >= LAST_READ_TIME_MAX
+        self.next > last || noticed.elapsed() >= self.hub.last_read
     }
 
     /// Covers everything that was sent.

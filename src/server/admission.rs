@@ -19,12 +19,6 @@ pub struct Limits {
     pub connections_per_peer: usize,
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self { connections: 10_000, connections_per_peer: 1_000 }
-    }
-}
-
 impl Limits {
     /// These limits where a process may have so many files open.
     pub fn within(self, files: usize) -> Self {
@@ -172,7 +166,7 @@ mod tests {
 
     #[test]
     fn files_leave_room_for_connections() {
-        let limits = Limits::default();
+        let limits = Limits { connections: 10_000, connections_per_peer: 1_000 };
         assert_eq!(limits.within(1_024).connections, 1_024 - RESERVED_FILES);
         assert_eq!(limits.within(1_000_000).connections, limits.connections);
         assert_eq!(limits.within(20).connections, CONNECTIONS_MIN);

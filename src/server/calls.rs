@@ -1,11 +1,13 @@
 //! What holds for every call, whatever its method: it is counted, it keeps to the
 //! quota of its principal and to its deadline, and a refusal says why.
 
+mod context;
 mod deadline;
 mod inbound;
 mod message;
 mod outbound;
 mod record;
+mod waiting;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,12 +19,15 @@ use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 use crate::server::connection::Connection;
+use crate::server::seldom::Seldom;
 use crate::server::stats::{Method, Stats, UNKNOWN};
 use crate::service::quota::{Quota, Quotas};
 use crate::service::{Error, Limits, NAME, bare};
+use context::Context as CallContext;
 use inbound::Inbound;
 use outbound::{Deadline, Outbound};
-use record::Record;
+use record::{CODE, Record};
+use waiting::Waiting;
 
 /// Header of the encoded `google.rpc.Status`.
 const DETAILS: &str = "grpc-status-details-bin";
@@ -41,6 +46,8 @@ pub struct Rules {
     pub quotas: Arc<Quotas>,
     /// What became of calls.
     pub stats: Arc<Stats>,
+    /// Lines about calls that are said only so often.
+    pub seldom: Arc<Seldom>,
 }
 
 /// Makes [`Calls`].
@@ -91,10 +98,12 @@ where
         std::mem::swap(&mut inner, &mut self.inner);
         let rules = Arc::clone(&self.rules);
         let method = Arc::clone(rules.stats.method(request.uri().path()));
-        let connection = request.extensions().get::<Arc<Connection>>();
-        let quota = quota(&rules.quotas, connection);
-        let call = connection.map(Connection::begin);
-        let mut record = Record::begin(Arc::clone(&rules.stats), Arc::clone(&method), call);
+        let connection = request.extensions().get::<Arc<Connection>>().cloned();
+        let quota = quota(&rules.quotas, connection.as_ref());
+        let call = connection.as_ref().map(Connection::begin);
+        let (stats, seldom) = (Arc::clone(&rules.stats), Arc::clone(&rules.seldom));
+        let context = CallContext::of(request.headers());
+        let mut record = Record::begin(stats, seldom, Arc::clone(&method), context, call);
         let asked = deadline::timeout(request.headers());
         let mut deadline =
             asked.map(|asked| Deadline { asked, sleep: Box::pin(tokio::time::sleep(asked)) });
@@ -102,7 +111,7 @@ where
         let request = request
             .map(|body| Body::new(Inbound::new(body, Arc::clone(&quota), method.client_streams)));
         Box::pin(async move {
-            let response = {
+            let mut response = {
                 let answering = answer(inner, request, &rules, &method, &quota, &mut record);
                 match &mut deadline {
                     None => answering.await?,
@@ -112,9 +121,19 @@ where
                     },
                 }
             };
+            let refused = response.headers().contains_key(CODE);
+            if refused || record.context.is_named() {
+                let id = record.context.request_id().clone();
+                response.headers_mut().insert(context::REQUEST_ID, id);
+            }
             // A refusal, or an answer without a body, has its code in front.
             record.trailers(response.headers());
-            Ok(response.map(|body| Body::new(Outbound::new(body, deadline, record))))
+            let waiting =
+                connection.filter(|_| method.server_streams || record.holds.read.is_some());
+            let waiting = waiting.map(|connection| {
+                Waiting::new(rules.quotas.waiting(), connection, record.holds.read.clone())
+            });
+            Ok(response.map(|body| Body::new(Outbound::new(body, deadline, waiting, record))))
         })
     }
 }
@@ -161,7 +180,7 @@ async fn admit(method: &Method, quota: &Quota, record: &mut Record) -> Result<()
         (true, _) => Some(quota.emit_stream()?),
     };
     if method.service == NAME && READS.contains(&method.name.as_str()) {
-        record.holds.read = Some(quota.read().await);
+        record.holds.read = Some(Arc::new(quota.read().await));
     }
     Ok(())
 }

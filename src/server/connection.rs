@@ -6,7 +6,7 @@ mod guard;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use tonic::body::Body;
 use tonic::transport::server::TcpConnectInfo;
 use tower::{Service, ServiceExt as _};
 
+use crate::server::admission::Admission;
 use crate::service::quota::{Quota, Quotas};
 use guard::Guard;
 
@@ -43,6 +44,31 @@ const PENDING_RESETS_MAX: usize = 20;
 const ERROR_RESETS_MAX: usize = 256;
 /// The most bytes that wait on one stream for a client that does not read.
 const SEND_BUFFER_BYTES: usize = 256 * 1024;
+
+/// How often a connection is looked at.
+const WATCH_INTERVAL: Duration = Duration::from_secs(2);
+
+/// What all connections together have waiting.
+#[derive(Debug)]
+pub struct Load {
+    /// Bytes of responses that wait.
+    pub waiting: Arc<AtomicUsize>,
+    /// How many may.
+    pub waiting_max: usize,
+    /// Connections that are open.
+    pub admission: Arc<Admission>,
+}
+
+impl Load {
+    fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// What each has waiting on average.
+    fn share(&self) -> usize {
+        self.waiting() / self.admission.count().max(1)
+    }
+}
 
 /// How long a connection may be silent or busy with nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,6 +149,40 @@ pub struct Connection {
     idle_since: Mutex<Instant>,
     cut: Mutex<Option<Cut>>,
     quota: OnceLock<Arc<Quota>>,
+    waiting: Waits,
+}
+
+/// What waits for the client to read it.
+#[derive(Debug)]
+struct Waits {
+    bytes: AtomicUsize,
+    /// Of these, answers that hold one of the reads.
+    of_reads: AtomicUsize,
+    begun: Instant,
+    /// When something was taken last, in milliseconds after the beginning.
+    moved_at: AtomicU64,
+}
+
+impl Waits {
+    fn new() -> Self {
+        Self {
+            bytes: AtomicUsize::new(0),
+            of_reads: AtomicUsize::new(0),
+            begun: Instant::now(),
+            moved_at: AtomicU64::new(0),
+        }
+    }
+
+    fn moved(&self) {
+        let now = self.begun.elapsed().as_millis() as u64;
+        self.moved_at.store(now, Ordering::Relaxed);
+    }
+
+    /// For how long nothing was taken.
+    fn stuck_for(&self) -> Duration {
+        let moved = Duration::from_millis(self.moved_at.load(Ordering::Relaxed));
+        self.begun.elapsed().saturating_sub(moved)
+    }
 }
 
 /// Counts a call as one that runs on a connection, until it is dropped.
@@ -140,6 +200,7 @@ impl Connection {
             idle_since: Mutex::new(Instant::now()),
             cut: Mutex::new(None),
             quota: OnceLock::new(),
+            waiting: Waits::new(),
         })
     }
 
@@ -153,6 +214,40 @@ impl Connection {
     pub fn quota(&self, quotas: &Quotas) -> Arc<Quota> {
         let quota = self.quota.get_or_init(|| quotas.of(&self.remote.ip().to_string()));
         Arc::clone(quota)
+    }
+
+    /// So many bytes wait from now on; `of_read` says whether they hold one of the
+    /// reads.
+    pub fn wait(&self, bytes: usize, of_read: bool) {
+        if self.waiting.bytes.fetch_add(bytes, Ordering::Relaxed) == 0 {
+            self.waiting.moved();
+        }
+        if of_read {
+            self.waiting.of_reads.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// So many bytes were taken.
+    pub fn gone(&self, bytes: usize, of_read: bool) {
+        self.waiting.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        if of_read {
+            self.waiting.of_reads.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        self.waiting.moved();
+    }
+
+    /// Whether the client lets answers lie for so long that others might lack the
+    /// room: it holds a read, or more than its share of what all may have waiting.
+    fn is_hoarding(&self, limits: &Limits, load: &Load) -> bool {
+        let bytes = self.waiting.bytes.load(Ordering::Relaxed);
+        if bytes == 0 {
+            return false;
+        }
+        let stuck_for = self.waiting.stuck_for();
+        let of_reads = self.waiting.of_reads.load(Ordering::Relaxed);
+        let over = load.waiting() > load.waiting_max;
+        of_reads > 0 && stuck_for >= limits.write_stall
+            || over && stuck_for >= WATCH_INTERVAL && bytes >= load.share()
     }
 
     /// Why it was cut off, if it was.
@@ -181,6 +276,13 @@ impl Connection {
     }
 }
 
+impl Call {
+    /// The connection that it came on.
+    pub fn connection(&self) -> &Connection {
+        &self.0
+    }
+}
+
 impl Drop for Call {
     fn drop(&mut self) {
         if self.0.calls.fetch_sub(1, Ordering::Relaxed) == 1 {
@@ -197,6 +299,7 @@ pub async fn serve<IO, S>(
     connection: Arc<Connection>,
     service: S,
     limits: Limits,
+    load: &Load,
     stopping: CancellationToken,
 ) where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -222,9 +325,13 @@ pub async fn serve<IO, S>(
             // How a connection ended is of no interest beyond why it was cut.
             _ = &mut served => return,
             () = stopping.cancelled() => break,
-            () = tokio::time::sleep_until(connection.idle_at(limits.idle)) => {
+            () = tokio::time::sleep(WATCH_INTERVAL) => {
                 if connection.idle_at(limits.idle) <= Instant::now() {
                     break;
+                }
+                if connection.is_hoarding(&limits, load) {
+                    connection.cut(Cut::NotReading);
+                    return;
                 }
             }
         }

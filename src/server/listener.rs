@@ -13,8 +13,9 @@ use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tower::Service;
 
-use crate::server::admission::{Admission, Refused};
-use crate::server::connection::{self, Connection, Cut};
+use crate::server::admission::Refused;
+use crate::server::connection::{self, Connection, Cut, Load};
+use crate::server::seldom::Seldom;
 
 /// How long no connection is taken after one could not be: at the limit of open
 /// files, trying on would only burn the processor.
@@ -51,8 +52,9 @@ impl Counters {
 pub struct Listener {
     socket: TcpListener,
     limits: connection::Limits,
-    admission: Arc<Admission>,
+    load: Arc<Load>,
     counters: Arc<Counters>,
+    seldom: Arc<Seldom>,
 }
 
 impl Listener {
@@ -63,10 +65,16 @@ impl Listener {
     pub async fn bind(
         address: SocketAddr,
         limits: connection::Limits,
-        admission: Arc<Admission>,
+        load: Load,
     ) -> io::Result<Self> {
         let socket = TcpListener::bind(address).await?;
-        Ok(Self { socket, limits, admission, counters: Arc::default() })
+        Ok(Self {
+            socket,
+            limits,
+            load: Arc::new(load),
+            counters: Arc::default(),
+            seldom: Arc::default(),
+        })
     }
 
     /// Where it listens.
@@ -103,8 +111,11 @@ impl Listener {
                         }
                     }
                     Err(error) if concerns_one(&error) => {}
-                    Err(_) => {
+                    Err(error) => {
                         self.counters.failed.fetch_add(1, Ordering::Relaxed);
+                        if let Some(suppressed) = self.seldom.say() {
+                            tracing::warn!(%error, suppressed, "no connection can be taken");
+                        }
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 },
@@ -128,7 +139,7 @@ impl Listener {
         S::Future: Send,
         S::Error: Into<tonic::codegen::StdError> + Send,
     {
-        let permit = match self.admission.admit(remote.ip()) {
+        let permit = match self.load.admission.admit(remote.ip()) {
             Ok(permit) => permit,
             Err(refused) => {
                 let count = match refused {
@@ -136,6 +147,9 @@ impl Listener {
                     Refused::PeerFull { .. } => &self.counters.refused_peer,
                 };
                 count.fetch_add(1, Ordering::Relaxed);
+                if let Some(suppressed) = self.seldom.say() {
+                    tracing::warn!(peer = %remote, suppressed, "connection not taken: {refused}");
+                }
                 return None;
             }
         };
@@ -145,12 +159,18 @@ impl Listener {
         let local = stream.local_addr().ok()?;
         let connection = Connection::new(remote, local);
         let (limits, stopping) = (self.limits, stopping.clone());
-        let counters = Arc::clone(&self.counters);
+        let seldom = Arc::clone(&self.seldom);
+        let (load, counters) = (Arc::clone(&self.load), Arc::clone(&self.counters));
         Some(async move {
             let _permit = permit;
-            connection::serve(stream, Arc::clone(&connection), service, limits, stopping).await;
+            let of_task = Arc::clone(&connection);
+            connection::serve(stream, of_task, service, limits, &load, stopping).await;
             if let Some(why) = connection.why_cut() {
                 counters.count_cut(why);
+                if let Some(suppressed) = seldom.say() {
+                    let reason = why.name();
+                    tracing::info!(peer = %remote, reason, suppressed, "connection cut off: {}", why.sentence());
+                }
             }
         })
     }

@@ -1,5 +1,6 @@
 //! Emit and EmitBatch.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use crate::log::Placed;
 use crate::proto::codec::Encoded;
 use crate::proto::{pb, retyped};
 use crate::record::{Draft, Emitter};
+use crate::service::quota::Quota;
 use crate::service::status::VIOLATIONS_MAX;
 use crate::service::{Error, Service, decode, peer};
 use crate::time::Time;
@@ -20,8 +22,10 @@ pub const BATCH_EVENTS_MAX: usize = 10_000;
 impl Service {
     pub(super) async fn emit_one(&self, request: Request<Bytes>) -> Result<Encoded, Error> {
         let emitter = emitter(&request);
+        let quota = quota(&request);
         self.count_refusal(async {
             let request: retyped::EmitRequest = decode(request.into_inner())?;
+            charge(quota.as_deref(), 1);
             let event = Event::check(request.event, Time::now(), self.limits.event_bytes)
                 .map_err(Error::Event)?;
             let drafts = vec![Draft::new(event, &emitter)];
@@ -33,8 +37,10 @@ impl Service {
 
     pub(super) async fn emit_many(&self, request: Request<Bytes>) -> Result<Encoded, Error> {
         let emitter = emitter(&request);
+        let quota = quota(&request);
         self.count_refusal(async {
             let request: retyped::EmitBatchRequest = decode(request.into_inner())?;
+            charge(quota.as_deref(), request.events.len());
             if request.events.is_empty() {
                 return Err(Error::BatchEmpty);
             }
@@ -109,4 +115,16 @@ fn receipt(id: String, placed: Placed) -> pb::Receipt {
 
 pub(super) fn emitter<T>(request: &Request<T>) -> Emitter {
     pb::Emitter { principal: String::new(), peer: peer(request) }.into()
+}
+
+/// The quota of the principal, where the call came through a listener.
+pub(super) fn quota<T>(request: &Request<T>) -> Option<Arc<Quota>> {
+    request.extensions().get().cloned()
+}
+
+/// Counts events that came, whatever becomes of them.
+pub(super) fn charge(quota: Option<&Quota>, events: usize) {
+    if let Some(quota) = quota {
+        quota.events(events);
+    }
 }

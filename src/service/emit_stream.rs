@@ -21,7 +21,8 @@ use crate::log::{self, Placed};
 use crate::proto::codec::Encoded;
 use crate::proto::{pb, retyped};
 use crate::record::{Draft, Emitter};
-use crate::service::emit::emitter;
+use crate::service::emit::{charge, emitter, quota};
+use crate::service::quota::Quota;
 use crate::service::{BATCH_EVENTS_MAX, Error, Limits, Responses, Service, bare, decode, status};
 use crate::time::Time;
 
@@ -55,9 +56,9 @@ enum Queued {
 
 impl Service {
     pub(super) fn answer_stream(&self, request: Request<Streaming<Bytes>>) -> Responses {
-        let emitter = emitter(&request);
+        let (emitter, quota) = (emitter(&request), quota(&request));
         let (sender, queue) = mpsc::unbounded_channel();
-        let reader = Reader { emitter, limits: self.limits, queue: sender };
+        let reader = Reader { emitter, quota, limits: self.limits, queue: sender };
         tokio::spawn(reader.run(request.into_inner()));
         let answers = Answers { service: self.clone(), queue, answered: 0, end: None };
         Box::pin(stream::unfold(Some(answers), |answers| async { answers?.step().await }))
@@ -67,6 +68,7 @@ impl Service {
 /// Reads requests ahead.
 struct Reader {
     emitter: Emitter,
+    quota: Option<Arc<Quota>>,
     limits: Limits,
     queue: UnboundedSender<Queued>,
 }
@@ -104,6 +106,7 @@ impl Reader {
             Ok(request) => request.events,
             Err(error) => return Queued::Broken(error),
         };
+        charge(self.quota.as_deref(), events.len());
         let size = (size + QUEUED_EVENT_BYTES * (events.len() + 1)).min(QUEUE_BYTES_MAX);
         let room = Arc::clone(room).acquire_many_owned(size as u32);
         let Ok(room) = tokio::time::timeout(STALL_TIME_MAX, room).await else {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::service::Error;
-use bucket::Bucket;
+pub use bucket::Bucket;
 
 /// Principals that use nothing are forgotten when there are more than this.
 const PRINCIPALS_KEPT: usize = 1_024;
@@ -39,23 +39,8 @@ pub struct Limits {
     pub receiving_bytes: usize,
     /// Bytes of unfinished requests of all principals.
     pub receiving_bytes_in_all: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        const MIB: usize = 1024 * 1024;
-        Self {
-            calls_per_second: 100_000,
-            events_per_second: 2_000_000,
-            bytes_per_second: 1024 * MIB as u64,
-            subscribers: 4_096,
-            emit_streams: 1_024,
-            reads: 32,
-            reads_in_all: 64,
-            receiving_bytes: 64 * MIB,
-            receiving_bytes_in_all: 256 * MIB,
-        }
-    }
+    /// Bytes of responses that wait for clients that do not read.
+    pub waiting_bytes_in_all: usize,
 }
 
 /// What a rate counts.
@@ -112,6 +97,7 @@ pub struct Quotas {
     by_principal: Mutex<HashMap<String, Arc<Quota>>>,
     reads: Arc<Semaphore>,
     receiving: Arc<AtomicUsize>,
+    waiting: Arc<AtomicUsize>,
     limited: Arc<Limited>,
 }
 
@@ -179,6 +165,7 @@ impl Quotas {
             by_principal: Mutex::default(),
             reads: Arc::new(Semaphore::new(limits.reads_in_all)),
             receiving: Arc::default(),
+            waiting: Arc::default(),
             limited: Arc::default(),
         }
     }
@@ -210,6 +197,16 @@ impl Quotas {
     /// Bytes of unfinished requests.
     pub fn receiving_bytes(&self) -> usize {
         self.receiving.load(Ordering::Relaxed)
+    }
+
+    /// Counts bytes of responses that wait for clients to read them.
+    pub fn waiting(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.waiting)
+    }
+
+    /// Bytes of responses that wait for clients to read them.
+    pub fn waiting_bytes(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     fn fresh(&self) -> Quota {
@@ -342,13 +339,26 @@ fn slot(count: &Arc<AtomicUsize>, limit: usize, what: Held) -> Result<Slot, Erro
 mod tests {
     use super::*;
 
+    const LIMITS: Limits = Limits {
+        calls_per_second: 100_000,
+        events_per_second: 2_000_000,
+        bytes_per_second: 0,
+        subscribers: 4_096,
+        emit_streams: 1_024,
+        reads: 32,
+        reads_in_all: 64,
+        receiving_bytes: 64 * 1024 * 1024,
+        receiving_bytes_in_all: 256 * 1024 * 1024,
+        waiting_bytes_in_all: 256 * 1024 * 1024,
+    };
+
     fn quotas(limits: Limits) -> Quotas {
         Quotas::new(limits)
     }
 
     #[test]
     fn slots_are_given_back() {
-        let quota = quotas(Limits { subscribers: 2, ..Limits::default() }).of("alice");
+        let quota = quotas(Limits { subscribers: 2, ..LIMITS }).of("alice");
         let first = quota.subscriber().unwrap();
         let _second = quota.subscriber().unwrap();
         let refused = quota.subscriber().unwrap_err();
@@ -359,8 +369,7 @@ mod tests {
 
     #[test]
     fn one_principal_leaves_room_for_others() {
-        let limits =
-            Limits { receiving_bytes: 100, receiving_bytes_in_all: 150, ..Limits::default() };
+        let limits = Limits { receiving_bytes: 100, receiving_bytes_in_all: 150, ..LIMITS };
         let quotas = quotas(limits);
         let (alice, bob) = (quotas.of("alice"), quotas.of("bob"));
         alice.receive(90).unwrap();
@@ -373,7 +382,7 @@ mod tests {
 
     #[test]
     fn a_debt_of_events_stops_calls() {
-        let quotas = quotas(Limits { events_per_second: 100, ..Limits::default() });
+        let quotas = quotas(Limits { events_per_second: 100, ..LIMITS });
         let quota = quotas.of("alice");
         quota.call().unwrap();
         quota.events(1_000);
@@ -387,7 +396,7 @@ mod tests {
 
     #[test]
     fn principals_that_use_nothing_are_forgotten() {
-        let quotas = quotas(Limits::default());
+        let quotas = quotas(LIMITS);
         let held = quotas.of("held");
         for number in 0..3 * PRINCIPALS_KEPT {
             quotas.of(&number.to_string());

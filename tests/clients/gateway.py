@@ -58,7 +58,8 @@ class Gateway:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=environment(),
+                # As on a terminal.
+                env=environment() | {"AUDITGATE_LOG_FORMAT": "text"},
             )
         try:
             self.address = f"127.0.0.1:{self._wait_for_port(port_file)}"

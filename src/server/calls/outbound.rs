@@ -13,12 +13,14 @@ use tonic::Status;
 use tonic::body::Body;
 
 use super::record::Record;
+use super::waiting::Waiting;
 use crate::service::Error;
 
 /// A body that is watched.
 pub struct Outbound {
     inner: Option<Body>,
     deadline: Option<Deadline>,
+    waiting: Option<Waiting>,
     record: Record,
 }
 
@@ -32,8 +34,13 @@ pub struct Deadline {
 
 impl Outbound {
     /// Watches the body of a response.
-    pub fn new(inner: Body, deadline: Option<Deadline>, record: Record) -> Self {
-        Self { inner: Some(inner), deadline, record }
+    pub fn new(
+        inner: Body,
+        deadline: Option<Deadline>,
+        waiting: Option<Waiting>,
+        record: Record,
+    ) -> Self {
+        Self { inner: Some(inner), deadline, waiting, record }
     }
 
     /// Ends the stream with a status.
@@ -70,7 +77,8 @@ impl http_body::Body for Outbound {
         {
             this.record.trailers(trailers);
         }
-        polled
+        let Some(waiting) = &this.waiting else { return polled };
+        polled.map_ok(|frame| frame.map_data(|bytes| waiting.count(bytes)))
     }
 
     fn is_end_stream(&self) -> bool {

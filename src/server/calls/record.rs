@@ -7,22 +7,24 @@ use http::HeaderMap;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+use super::context::Context;
 use crate::server::connection::Call;
+use crate::server::seldom::Seldom;
 use crate::server::stats::{Method, Stats};
 use crate::service::quota::{Read, Slot};
 
 /// Header and trailer of the code.
-const CODE: &str = "grpc-status";
+pub const CODE: &str = "grpc-status";
 
 /// What a call holds until its response has gone.
 #[derive(Debug, Default)]
 pub struct Holds {
     /// Its connection has a call.
-    pub _call: Option<Call>,
+    pub call: Option<Call>,
     /// One of the streams of its principal.
     pub slot: Option<Slot>,
     /// One of the reads.
-    pub read: Option<Read>,
+    pub read: Option<Arc<Read>>,
 }
 
 /// One call, until it has ended. A call that is dropped before was cancelled.
@@ -31,24 +33,46 @@ pub struct Record {
     stats: Arc<Stats>,
     begun: Instant,
     finished: bool,
+    /// What it is known by.
+    pub context: Context,
+    /// Who calls, where that is known.
+    pub principal: Option<String>,
+    seldom: Arc<Seldom>,
     /// Held until the response has gone.
     pub holds: Holds,
 }
 
 impl Record {
     /// A call that begins.
-    pub fn begin(stats: Arc<Stats>, method: Arc<Method>, call: Option<Call>) -> Self {
+    pub fn begin(
+        stats: Arc<Stats>,
+        seldom: Arc<Seldom>,
+        method: Arc<Method>,
+        context: Context,
+        call: Option<Call>,
+    ) -> Self {
         method.start();
-        let holds = Holds { _call: call, ..Holds::default() };
-        Self { method, stats, begun: Instant::now(), finished: false, holds }
+        let holds = Holds { call, ..Holds::default() };
+        Self {
+            method,
+            stats,
+            begun: Instant::now(),
+            finished: false,
+            context,
+            principal: None,
+            seldom,
+            holds,
+        }
     }
 
     /// The call ended with a status.
     pub fn finish(&mut self, status: &Status) {
-        if let Some(info) = status.get_details_error_info() {
-            self.stats.refuse(&info.reason);
+        let info = status.get_details_error_info();
+        let reason = info.as_ref().map_or("", |info| &info.reason);
+        if !reason.is_empty() {
+            self.stats.refuse(reason);
         }
-        self.finish_with(status.code());
+        self.finish_with(status.code(), reason);
     }
 
     /// The call ended as these trailers say.
@@ -56,21 +80,72 @@ impl Record {
         // Most calls end well: no need to look at more.
         let Some(code) = trailers.get(CODE) else { return };
         if code == "0" {
-            self.finish_with(Code::Ok);
+            self.finish_with(Code::Ok, "");
         } else if let Some(status) = Status::from_header_map(trailers) {
             self.finish(&status);
         }
     }
 
-    fn finish_with(&mut self, code: Code) {
-        if !std::mem::replace(&mut self.finished, true) {
-            self.method.finish(code, self.begun.elapsed());
+    fn finish_with(&mut self, code: Code, reason: &str) {
+        if std::mem::replace(&mut self.finished, true) {
+            return;
+        }
+        let took = self.begun.elapsed();
+        self.method.finish(code, took);
+        // A client may cause any number of refusals; what the gateway fails at is
+        // for the operator to see.
+        let failed = matches!(code, Code::Internal | Code::Unknown | Code::DataLoss);
+        if failed && let Some(suppressed) = self.seldom.say() {
+            let known = self.known();
+            tracing::error!(
+                request_id = known.request_id,
+                trace_id = known.trace_id,
+                peer = known.peer,
+                principal = known.principal,
+                method = self.method.name,
+                code = ?code,
+                reason,
+                suppressed,
+                "call failed"
+            );
+        } else if tracing::enabled!(tracing::Level::DEBUG) {
+            let known = self.known();
+            tracing::debug!(
+                request_id = known.request_id,
+                trace_id = known.trace_id,
+                peer = known.peer,
+                principal = known.principal,
+                method = self.method.name,
+                code = ?code,
+                reason,
+                micros = took.as_micros() as u64,
+                "call"
+            );
+        }
+    }
+
+    fn known(&mut self) -> Known {
+        let request_id = self.context.request_id().to_str().unwrap_or_default().to_owned();
+        let connection = self.holds.call.as_ref().map(Call::connection);
+        Known {
+            request_id,
+            trace_id: self.context.trace_id.clone(),
+            peer: connection.map(|connection| connection.remote.to_string()),
+            principal: self.principal.clone(),
         }
     }
 }
 
+/// What a line says of a call.
+struct Known {
+    request_id: String,
+    trace_id: Option<String>,
+    peer: Option<String>,
+    principal: Option<String>,
+}
+
 impl Drop for Record {
     fn drop(&mut self) {
-        self.finish_with(Code::Cancelled);
+        self.finish_with(Code::Cancelled, "");
     }
 }

@@ -1,0 +1,112 @@
+//! `[limits]`: what a client may use.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Bytes, Error, Period};
+
+/// What clients may use. The limits on one client hold for its principal, or for its
+/// network address where there is no authentication.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Open connections in all; at least 16. Fewer are taken where the process may
+    /// not open so many files.
+    pub connections: usize,
+    /// Open connections from one address; at least 1. An IPv6 network of 64 bits
+    /// counts as one address.
+    pub connections_per_address: usize,
+    /// How long a connection may have no call; from 10s to 30d.
+    pub idle_timeout: Period,
+    /// How long a client may take to begin to speak HTTP/2, and to finish a frame or the
+    /// headers of a call; from 1s to 60s.
+    pub unfinished_timeout: Period,
+    /// How long a client may read nothing of what is sent to its connection; from 1s to
+    /// 1h.
+    pub stall_timeout: Period,
+    /// Calls of one client in a second; 0 for any number.
+    pub calls_per_second: u64,
+    /// Events of one client in a second; 0 for any number.
+    pub events_per_second: u64,
+    /// Bytes of requests of one client in a second, as they are sent; 0 for any number.
+    pub bytes_per_second: Bytes,
+    /// Open subscriptions of one client; at least 1.
+    pub subscribers: usize,
+    /// Open emit streams of one client; at least 1.
+    pub emit_streams: usize,
+    /// Searches and counts of one client at once; at least 1. Others wait their turn.
+    pub reads: usize,
+    /// Searches and counts of all clients at once; at least 1.
+    pub reads_in_all: usize,
+    /// Unfinished requests of one client; at least 4MiB, the size of one request.
+    pub receiving_bytes: Bytes,
+    /// Unfinished requests of all clients; at least 4MiB.
+    pub receiving_bytes_in_all: Bytes,
+    /// What waits for clients that do not read; at least 1MiB. Beyond it, those are
+    /// cut off for which most waits.
+    pub waiting_bytes_in_all: Bytes,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const MIB: usize = 1024 * 1024;
+        Self {
+            connections: 10_000,
+            connections_per_address: 1_000,
+            idle_timeout: Period(Duration::from_secs(15 * 60)),
+            unfinished_timeout: Period(Duration::from_secs(5)),
+            stall_timeout: Period(Duration::from_secs(8)),
+            calls_per_second: 100_000,
+            events_per_second: 2_000_000,
+            bytes_per_second: Bytes(1024 * MIB),
+            subscribers: 4_096,
+            emit_streams: 1_024,
+            reads: 32,
+            reads_in_all: 64,
+            receiving_bytes: Bytes(64 * MIB),
+            receiving_bytes_in_all: Bytes(256 * MIB),
+            waiting_bytes_in_all: Bytes(256 * MIB),
+        }
+    }
+}
+
+impl Limits {
+    pub(super) fn check(&self) -> Result<(), Error> {
+        const MIB: usize = 1024 * 1024;
+        const DAY: u64 = 24 * 60 * 60;
+        let counts = [
+            ("connections", self.connections, 16),
+            ("connections_per_address", self.connections_per_address, 1),
+            ("subscribers", self.subscribers, 1),
+            ("emit_streams", self.emit_streams, 1),
+            ("reads", self.reads, 1),
+            ("reads_in_all", self.reads_in_all, 1),
+            ("receiving_bytes", self.receiving_bytes.0, 4 * MIB),
+            ("receiving_bytes_in_all", self.receiving_bytes_in_all.0, 4 * MIB),
+            ("waiting_bytes_in_all", self.waiting_bytes_in_all.0, MIB),
+        ];
+        for (key, value, least) in counts {
+            if value < least {
+                let what = format!("{value}, which must be at least {least}");
+                return Err(Error::value(format!("limits.{key}"), what));
+            }
+        }
+        period("limits.idle_timeout", self.idle_timeout, 10..=30 * DAY)?;
+        period("limits.unfinished_timeout", self.unfinished_timeout, 1..=60)?;
+        period("limits.stall_timeout", self.stall_timeout, 1..=60 * 60)
+    }
+}
+
+/// Checks that a length of time is within these seconds.
+pub(super) fn period(key: &str, value: Period, seconds: RangeInclusive<u64>) -> Result<(), Error> {
+    let (least, most) =
+        (Duration::from_secs(*seconds.start()), Duration::from_secs(*seconds.end()));
+    if (least..=most).contains(&value.0) {
+        return Ok(());
+    }
+    let what = format!("{value}, which must be from {} to {}", Period(least), Period(most));
+    Err(Error::value(key, what))
+}

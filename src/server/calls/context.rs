@@ -1,0 +1,101 @@
+//! What a call is known by in the log: the id that the client gave it, or one of
+//! ours, and the trace that it belongs to.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// Header of the id, in requests and in refusals.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Header of the trace: W3C Trace Context, `00-TRACE-PARENT-FLAGS`.
+const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
+/// The most bytes of an id that a client gives.
+const REQUEST_ID_BYTES_MAX: usize = 128;
+/// Digits of the id of a trace.
+const TRACE_ID_DIGITS: usize = 32;
+
+/// What a call is known by.
+#[derive(Debug, Default)]
+pub struct Context {
+    request_id: Option<HeaderValue>,
+    /// The trace, if the client named a valid one.
+    pub trace_id: Option<String>,
+}
+
+impl Context {
+    /// What the headers of a request say.
+    pub fn of(headers: &HeaderMap) -> Self {
+        let request_id = headers.get(REQUEST_ID).filter(|id| is_request_id(id)).cloned();
+        let trace_id = headers.get(TRACE_PARENT).and_then(trace_id);
+        Self { request_id, trace_id }
+    }
+
+    /// The id; made now if the client gave none.
+    pub fn request_id(&mut self) -> &HeaderValue {
+        self.request_id.get_or_insert_with(|| {
+            let id = format!("{:016x}", fastrand::u64(..));
+            HeaderValue::try_from(id).expect("hexadecimal digits can stand in a header")
+        })
+    }
+
+    /// The client gave the call an id.
+    pub fn is_named(&self) -> bool {
+        self.request_id.is_some()
+    }
+}
+
+/// An id is copied into the log and into headers: it must be harmless there.
+fn is_request_id(id: &HeaderValue) -> bool {
+    let harmless = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(byte);
+    (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.as_bytes().iter().all(harmless)
+}
+
+fn trace_id(parent: &HeaderValue) -> Option<String> {
+    let mut parts = parent.to_str().ok()?.split('-');
+    let (version, trace) = (parts.next()?, parts.next()?);
+    let is_hex = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let valid = version.len() == 2
+        && version != "ff"
+        && is_hex(version)
+        && trace.len() == TRACE_ID_DIGITS
+        && is_hex(trace)
+        && trace.bytes().any(|digit| digit != b'0')
+        && parts.next().is_some_and(|parent| parent.len() == TRACE_ID_DIGITS / 2);
+    valid.then(|| trace.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn context(name: HeaderName, value: &str) -> Context {
+        Context::of(&HeaderMap::from_iter([(name, value.parse().unwrap())]))
+    }
+
+    #[test]
+    fn a_trace_is_taken_if_it_is_one() {
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+        let parsed = |text: &str| context(TRACE_PARENT, text).trace_id;
+        assert_eq!(parsed(&format!("00-{trace}-00f067aa0ba902b7-01")).as_deref(), Some(trace));
+        assert_eq!(parsed(&format!("01-{trace}-00f067aa0ba902b7-01-x")).as_deref(), Some(trace));
+        for bad in [
+            "",
+            "00",
+            "00-4bf92f3577b34da6-00f067aa0ba902b7-01",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+        ] {
+            assert_eq!(parsed(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_id_is_taken_if_it_is_harmless() {
+        assert_eq!(context(REQUEST_ID, "a-1/b").request_id(), "a-1/b");
+        for bad in ["", "two words", "quote\"", &"x".repeat(129)] {
+            let mut context = context(REQUEST_ID, bad);
+            assert!(!context.is_named(), "{bad}");
+            assert_eq!(context.request_id().len(), 16);
+            assert_eq!(context.request_id().clone(), context.request_id(), "it stays");
+        }
+    }
+}

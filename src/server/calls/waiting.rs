@@ -1,0 +1,62 @@
+//! Bytes of responses that wait for a client to read them: counted where they wait,
+//! which is within h2, until the transport has taken them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+
+use crate::server::connection::Connection;
+use crate::service::quota::Read;
+
+/// Smaller pieces are not worth counting.
+const COUNTED_BYTES_MIN: usize = 1024;
+
+/// Counts what one call's response has waiting.
+#[derive(Debug, Clone)]
+pub struct Waiting {
+    all: Arc<AtomicUsize>,
+    connection: Arc<Connection>,
+    /// Given back when the last of its bytes has gone.
+    read: Option<Arc<Read>>,
+}
+
+struct Piece {
+    bytes: Bytes,
+    waiting: Waiting,
+}
+
+impl Waiting {
+    /// Of a call on a connection; `all` counts for the whole gateway.
+    pub fn new(
+        all: Arc<AtomicUsize>,
+        connection: Arc<Connection>,
+        read: Option<Arc<Read>>,
+    ) -> Self {
+        Self { all, connection, read }
+    }
+
+    /// The same bytes, counted until they are dropped.
+    pub fn count(&self, bytes: Bytes) -> Bytes {
+        if bytes.len() < COUNTED_BYTES_MIN {
+            return bytes;
+        }
+        self.all.fetch_add(bytes.len(), Ordering::Relaxed);
+        self.connection.wait(bytes.len(), self.read.is_some());
+        Bytes::from_owner(Piece { bytes, waiting: self.clone() })
+    }
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        let Waiting { all, connection, read } = &self.waiting;
+        all.fetch_sub(self.bytes.len(), Ordering::Relaxed);
+        connection.gone(self.bytes.len(), read.is_some());
+    }
+}

@@ -1,0 +1,369 @@
+//! What the gateway measures, in the text form of OpenMetrics.
+//!
+//! Nothing is kept for this: at each scrape the counters are read from where the
+//! work is done. Labels have few values, none of them chosen by a client.
+
+mod process;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::exemplar::Exemplar;
+use prometheus_client::registry::Registry;
+use tokio::sync::watch;
+use tonic::Code;
+
+use crate::catalog;
+use crate::hub::Hub;
+use crate::log::State;
+use crate::server::admission::Admission;
+use crate::server::connection::Cut;
+use crate::server::listener;
+use crate::server::stats::{BOUNDS_MICROS, Stats};
+use crate::service::quota::{Quotas, Rate};
+
+/// Media type of the text.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Where the numbers come from.
+pub struct Sources {
+    /// Calls.
+    pub stats: Arc<Stats>,
+    /// What became of connections.
+    pub connections: Arc<listener::Counters>,
+    /// Connections that are open.
+    pub admission: Arc<Admission>,
+    /// Quotas.
+    pub quotas: Arc<Quotas>,
+    /// Events.
+    pub hub: Arc<Hub>,
+    /// Whether the log takes events, where that may change.
+    pub state: Option<watch::Receiver<State>>,
+}
+
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sources")
+    }
+}
+
+/// The text.
+///
+/// # Errors
+/// If a name or label is not one that OpenMetrics has.
+pub fn text(sources: &Arc<Sources>) -> Result<String, fmt::Error> {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Arc::clone(sources)));
+    let mut text = String::new();
+    text::encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+type Label<'a> = (&'static str, &'a str);
+type NoExemplar<'a> = Option<&'a Exemplar<[Label<'a>; 0], f64>>;
+
+/// The page that is written.
+struct Page<'a>(DescriptorEncoder<'a>);
+
+impl Page<'_> {
+    fn counters<'l, const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl Iterator<Item = ([Label<'l>; N], u64)>,
+    ) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (labels, value) in values {
+            metric.encode_family(&labels)?.encode_counter(&value, NoExemplar::None)?;
+        }
+        Ok(())
+    }
+
+    fn gauges<'l>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl Iterator<Item = ([Label<'l>; 1], f64)>,
+    ) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (labels, value) in values {
+            metric.encode_family(&labels)?.encode_gauge(&value)?;
+        }
+        Ok(())
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        metric.encode_counter(&value, NoExemplar::None)
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        metric.encode_gauge(&value)
+    }
+}
+
+impl Collector for Sources {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut page = Page(encoder);
+        self.info(&mut page)?;
+        self.calls(&mut page)?;
+        self.connections(&mut page)?;
+        self.quotas(&mut page)?;
+        self.events(&mut page)?;
+        self.log(&mut page)?;
+        self.readers(&mut page)?;
+        process::encode(&mut page)
+    }
+}
+
+impl Sources {
+    /// Whether the log takes events.
+    pub fn state(&self) -> State {
+        self.state.as_ref().map_or(State::Ready, |state| state.borrow().clone())
+    }
+
+    fn info(&self, page: &mut Page<'_>) -> fmt::Result {
+        let identity = self.hub.identity();
+        let log_id = identity.id.to_string();
+        let labels = [
+            ("version", env!("CARGO_PKG_VERSION")),
+            ("log_id", log_id.as_str()),
+            ("log_kind", identity.kind),
+        ];
+        let mut metric =
+            page.0.encode_descriptor("auditgate", "The gateway", None, MetricType::Info)?;
+        metric.encode_info(&labels)?;
+        let stopping = f64::from(u8::from(self.hub.stopping().is_cancelled()));
+        page.gauge("auditgate_stopping", "1 while the gateway stops", stopping)
+    }
+
+    fn calls(&self, page: &mut Page<'_>) -> fmt::Result {
+        let methods = self.stats.methods();
+        let labels = |method: &'_ crate::server::stats::Method| {
+            (method.shape(), method.service.clone(), method.name.clone())
+        };
+        let named: Vec<_> = methods.iter().map(|method| (labels(method), method)).collect();
+        page.counters(
+            "grpc_server_started",
+            "Calls that began",
+            named.iter().map(|((shape, service, name), method)| {
+                (of_method(shape, service, name), method.started())
+            }),
+        )?;
+        page.counters(
+            "grpc_server_handled",
+            "Calls that ended, by code",
+            named.iter().flat_map(|((shape, service, name), method)| {
+                method.handled().map(|(code, count)| {
+                    let [a, b, c] = of_method(shape, service, name);
+                    ([a, b, c, ("grpc_code", code_name(code))], count)
+                })
+            }),
+        )?;
+        let mut metric = page.0.encode_descriptor(
+            "grpc_server_handling_seconds",
+            "How long calls took, streams included",
+            None,
+            MetricType::Histogram,
+        )?;
+        for ((shape, service, name), method) in &named {
+            let bounds = BOUNDS_MICROS.iter().map(|micros| *micros as f64 / 1e6);
+            let bounds = bounds.chain([f64::INFINITY]);
+            let buckets: Vec<(f64, u64)> = bounds.zip(method.times()).collect();
+            let count = buckets.iter().map(|(_, count)| count).sum();
+            metric
+                .encode_family(&of_method(shape, service, name))?
+                .encode_histogram::<[Label; 0]>(
+                    method.took().as_secs_f64(),
+                    count,
+                    &buckets,
+                    None,
+                )?;
+        }
+        page.counters(
+            "auditgate_refusals",
+            "Calls that were refused, by reason of the ErrorInfo",
+            self.stats.refused().map(|(reason, count)| ([("reason", reason)], count)),
+        )
+    }
+
+    fn connections(&self, page: &mut Page<'_>) -> fmt::Result {
+        let limits = self.admission.limits();
+        let counters = &self.connections;
+        page.gauge(
+            "auditgate_connections",
+            "Connections that are open",
+            self.admission.count() as f64,
+        )?;
+        page.gauge(
+            "auditgate_connections_limit",
+            "Connections that may be open",
+            limits.connections as f64,
+        )?;
+        page.counter(
+            "auditgate_connections_accepted",
+            "Connections that were taken",
+            read(&counters.accepted),
+        )?;
+        let refused = [
+            ("full", &counters.refused_full),
+            ("address", &counters.refused_peer),
+            ("system", &counters.failed),
+        ];
+        page.counters(
+            "auditgate_connections_refused",
+            "Connections that were not taken, by what there was too little of",
+            refused.into_iter().map(|(reason, count)| ([("reason", reason)], read(count))),
+        )?;
+        page.counters(
+            "auditgate_connections_cut",
+            "Connections that were cut off, by what the peer did",
+            Cut::ALL.into_iter().map(|why| ([("reason", why.name())], counters.cut(why))),
+        )
+    }
+
+    fn quotas(&self, page: &mut Page<'_>) -> fmt::Result {
+        let limited = self.quotas.limited();
+        page.counters(
+            "auditgate_rate_limited",
+            "Calls and pauses of streams for want of a higher rate",
+            Rate::ALL.into_iter().map(|rate| ([("rate", rate.name())], limited.count(rate))),
+        )?;
+        page.gauge(
+            "auditgate_receiving_bytes",
+            "Bytes of requests that have not come whole",
+            self.quotas.receiving_bytes() as f64,
+        )?;
+        page.gauge(
+            "auditgate_waiting_bytes",
+            "Bytes of responses that clients have not read",
+            self.quotas.waiting_bytes() as f64,
+        )
+    }
+
+    fn events(&self, page: &mut Page<'_>) -> fmt::Result {
+        let counters = self.hub.counters();
+        page.counters(
+            "auditgate_events_accepted",
+            "Events that were accepted, by type",
+            catalog::all().filter_map(|(id, event_type)| {
+                let count = counters.by_type.count(id);
+                (count > 0).then_some(([("type", event_type.name)], count))
+            }),
+        )?;
+        page.counter(
+            "auditgate_event_bytes_accepted",
+            "Bytes of events that were accepted",
+            counters.by_type.bytes(),
+        )?;
+        page.counter(
+            "auditgate_events_duplicate",
+            "Events that were received again",
+            read(&counters.duplicates),
+        )?;
+        page.counter(
+            "auditgate_emits_refused",
+            "Emit calls, and events of streams, that were refused",
+            read(&counters.refused),
+        )
+    }
+
+    fn log(&self, page: &mut Page<'_>) -> fmt::Result {
+        let state = self.state();
+        let states = [
+            ("ready", state == State::Ready),
+            ("full", matches!(state, State::Full(_))),
+            ("failed", matches!(state, State::Failed(_))),
+        ];
+        page.gauges(
+            "auditgate_log_state",
+            "1 for the state of the log: whether it takes events",
+            states.into_iter().map(|(name, is)| ([("state", name)], f64::from(u8::from(is)))),
+        )?;
+        let extent = self.hub.extent();
+        page.gauge(
+            "auditgate_log_first_sequence",
+            "The oldest record that is kept",
+            extent.first.0 as f64,
+        )?;
+        page.gauge("auditgate_log_last_sequence", "The newest record", extent.last.0 as f64)?;
+        page.gauge("auditgate_log_records", "Records that are kept", extent.records() as f64)?;
+        page.gauge(
+            "auditgate_log_records_limit",
+            "Records that may be kept",
+            extent.records_max as f64,
+        )?;
+        page.gauge(
+            "auditgate_log_bytes",
+            "Bytes of what is kept, index included",
+            extent.bytes as f64,
+        )?;
+        page.gauge(
+            "auditgate_log_bytes_limit",
+            "Bytes that may be kept, index included",
+            extent.bytes_max as f64,
+        )?;
+        page.counter("auditgate_log_evicted", "Records that were evicted", extent.evicted())
+    }
+
+    fn readers(&self, page: &mut Page<'_>) -> fmt::Result {
+        let counters = self.hub.counters();
+        let last = self.hub.extent().last;
+        let subscribers = self.hub.subscribers();
+        let lag = |sequence: u64| last.0.saturating_sub(sequence);
+        let lags: Vec<u64> = subscribers.iter().map(|one| lag(one.sequence().0)).collect();
+        page.gauge("auditgate_subscribers", "Open subscriptions", lags.len() as f64)?;
+        page.gauge(
+            "auditgate_subscriber_lag_records_max",
+            "Records by which the slowest subscriber is behind",
+            lags.iter().copied().max().unwrap_or(0) as f64,
+        )?;
+        page.gauge(
+            "auditgate_subscriber_lag_records_sum",
+            "Records by which all subscribers are behind",
+            lags.iter().sum::<u64>() as f64,
+        )?;
+        page.counter(
+            "auditgate_records_delivered",
+            "Records that were sent to subscribers",
+            read(&counters.delivered),
+        )?;
+        page.counter("auditgate_gaps", "Gaps that subscribers were told of", read(&counters.gaps))
+    }
+}
+
+fn of_method<'a>(shape: &'a str, service: &'a str, name: &'a str) -> [Label<'a>; 3] {
+    [("grpc_type", shape), ("grpc_service", service), ("grpc_method", name)]
+}
+
+fn read(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
+/// The name of a code as other metrics of gRPC have it.
+fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "Canceled",
+        Code::Unknown => "Unknown",
+        Code::InvalidArgument => "InvalidArgument",
+        Code::DeadlineExceeded => "DeadlineExceeded",
+        Code::NotFound => "NotFound",
+        Code::AlreadyExists => "AlreadyExists",
+        Code::PermissionDenied => "PermissionDenied",
+        Code::ResourceExhausted => "ResourceExhausted",
+        Code::FailedPrecondition => "FailedPrecondition",
+        Code::Aborted => "Aborted",
+        Code::OutOfRange => "OutOfRange",
+        Code::Unimplemented => "Unimplemented",
+        Code::Internal => "Internal",
+        Code::Unavailable => "Unavailable",
+        Code::DataLoss => "DataLoss",
+        Code::Unauthenticated => "Unauthenticated",
+    }
+}

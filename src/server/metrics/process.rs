@@ -1,0 +1,38 @@
+//! The process, as Linux tells of it; elsewhere nothing.
+
+use std::fmt;
+
+use super::Page;
+
+/// Writes what is known.
+pub(super) fn encode(page: &mut Page<'_>) -> fmt::Result {
+    if let Some(bytes) = resident_bytes() {
+        page.gauge("process_resident_memory_bytes", "Memory that is in use", bytes as f64)?;
+    }
+    if let Some(files) = open_files() {
+        page.gauge("process_open_fds", "Files that are open", files as f64)?;
+    }
+    Ok(())
+}
+
+/// See proc_pid_status(5): `VmRSS: 123 kB`, with tabs.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+fn open_files() -> Option<usize> {
+    Some(std::fs::read_dir("/proc/self/fd").ok()?.count())
+}
+
+#[cfg(test)]
+mod tests {
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn linux_tells_of_the_process() {
+        assert!(super::resident_bytes().is_some_and(|bytes| bytes > 1_000_000));
+        assert!(super::open_files().is_some_and(|files| files >= 3));
+    }
+}

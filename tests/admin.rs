@@ -1,0 +1,122 @@
+//! What an operator sees: metrics in the form of OpenMetrics, probes, and ids by which
+//! a call is found in the log.
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::net::SocketAddr;
+
+use auditgate::server::{Config, Gateway};
+use support::{Tail, pb, soon};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tonic::{Code, Request};
+
+async fn start() -> Gateway {
+    let free: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    let config = Config { listen: free, admin: Some(free), ..Config::default() };
+    Gateway::start(config).await.expect("free ports")
+}
+
+/// Head and body of an answer.
+async fn ask(address: SocketAddr, method: &str, path: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    soon(stream.read_to_string(&mut answer)).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.to_owned(), body.to_owned())
+}
+
+async fn metrics(gateway: &Gateway) -> String {
+    let (head, body) = ask(gateway.admin_address().unwrap(), "GET", "/metrics").await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    assert!(head.contains("application/openmetrics-text; version=1.0.0"), "{head}");
+    body
+}
+
+/// The value on the line that begins so.
+fn value(page: &str, begin: &str) -> f64 {
+    let line = page.lines().find(|line| line.starts_with(begin));
+    let line = line.unwrap_or_else(|| panic!("no {begin} in\n{page}"));
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn what_happens_is_counted() {
+    let gateway = start().await;
+    let mut client = support::connect(&gateway).await;
+    support::emit(&mut client, support::login("secret-id", "secret-user")).await;
+    support::emit(&mut client, support::login("secret-id", "secret-user")).await;
+    let empty = pb::EmitBatchRequest { events: vec![], validate_only: false };
+    soon(client.emit_batch(empty)).await.unwrap_err();
+    let (mut tail, _) = Tail::begin(&mut client, support::earliest()).await;
+    tail.records(1).await;
+
+    let page = metrics(&gateway).await;
+    let service = r#"grpc_service="auditgate.v1.AuditService""#;
+    let emits = format!(r#"{{grpc_type="unary",{service},grpc_method="Emit"#);
+    assert_eq!(value(&page, &format!("grpc_server_started_total{emits}\"}}")), 2.0);
+    let handled = format!("grpc_server_handled_total{emits}\",grpc_code=\"OK\"}}");
+    assert_eq!(value(&page, &handled), 2.0);
+    let seconds = "grpc_server_handling_seconds_bucket{le=\"+Inf\",grpc_type=\"unary\"";
+    assert!(value(&page, seconds) >= 0.0);
+    assert_eq!(value(&page, "auditgate_events_accepted_total{type=\"user.login\"}"), 1.0);
+    assert!(value(&page, "auditgate_event_bytes_accepted_total") > 20.0);
+    assert_eq!(value(&page, "auditgate_events_duplicate_total"), 1.0);
+    assert_eq!(value(&page, "auditgate_refusals_total{reason=\"BATCH_EMPTY\"}"), 1.0);
+    assert_eq!(value(&page, "auditgate_log_records "), 1.0);
+    assert_eq!(value(&page, "auditgate_log_records_limit "), 1_000_000.0);
+    assert_eq!(value(&page, "auditgate_subscribers "), 1.0);
+    assert_eq!(value(&page, "auditgate_subscriber_lag_records_max "), 0.0);
+    assert_eq!(value(&page, "auditgate_records_delivered_total"), 1.0);
+    assert_eq!(value(&page, "auditgate_connections "), 1.0);
+    assert!(page.ends_with("# EOF\n"), "{page}");
+    assert!(!page.contains("secret"), "no event content: {page}");
+}
+
+#[tokio::test]
+async fn probes_tell_whether_it_lives_and_whether_it_takes_calls() {
+    let gateway = start().await;
+    let admin = gateway.admin_address().unwrap();
+    for (path, body) in [("/livez", "alive\n"), ("/readyz", "ready\n")] {
+        let (head, text) = ask(admin, "GET", path).await;
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        assert_eq!(text, body);
+    }
+    assert!(ask(admin, "POST", "/metrics").await.0.starts_with("HTTP/1.1 405"));
+    assert!(ask(admin, "GET", "/events").await.0.starts_with("HTTP/1.1 404"));
+    // A client that reads nothing of what waits for it keeps the gateway from
+    // stopping at once.
+    let mut client = support::connect(&gateway).await;
+    let (_stuck, _) = Tail::begin(&mut client, support::earliest()).await;
+    for number in 0..12 {
+        support::emit(&mut client, support::large(&format!("e-{number}"), 1_000_000)).await;
+    }
+    let stopping = tokio::spawn(gateway.stop());
+    let not_ready =
+        async { while !ask(admin, "GET", "/readyz").await.0.starts_with("HTTP/1.1 503") {} };
+    soon(not_ready).await;
+    assert!(ask(admin, "GET", "/livez").await.0.starts_with("HTTP/1.1 200"));
+    stopping.abort();
+}
+
+#[tokio::test]
+async fn a_refusal_has_an_id_to_ask_for() {
+    let gateway = start().await;
+    let mut client = support::connect(&gateway).await;
+    let mut request = Request::new(pb::GetRecordRequest::default());
+    let status = soon(client.get_record(request)).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert_eq!(status.metadata().get("x-request-id").expect("an id").len(), 16);
+
+    request = Request::new(pb::GetRecordRequest::default());
+    request.metadata_mut().insert("x-request-id", "order-77".parse().unwrap());
+    let status = soon(client.get_record(request)).await.unwrap_err();
+    assert_eq!(status.metadata().get("x-request-id").unwrap(), "order-77");
+    let mut request = Request::new(pb::GetStatusRequest {});
+    request.metadata_mut().insert("x-request-id", "order-78".parse().unwrap());
+    let answer = soon(client.get_status(request)).await.unwrap();
+    assert_eq!(answer.metadata().get("x-request-id").unwrap(), "order-78");
+}
