@@ -46,7 +46,7 @@ const ERROR_RESETS_MAX: usize = 256;
 const SEND_BUFFER_BYTES: usize = 256 * 1024;
 
 /// How often a connection is looked at.
-const WATCH_INTERVAL: Duration = Duration::from_secs(2);
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What all connections together have waiting.
 #[derive(Debug)]

@@ -12,11 +12,22 @@ const HEADER_BYTES: usize = 9;
 
 const DATA: u8 = 0x0;
 const HEADERS: u8 = 0x1;
+const SETTINGS: u8 = 0x4;
+const PING: u8 = 0x6;
 const CONTINUATION: u8 = 0x9;
 /// Flag of DATA and HEADERS: the stream ends.
 const END_STREAM: u8 = 0x1;
 /// Flag of HEADERS and CONTINUATION: the block of headers ends.
 const END_HEADERS: u8 = 0x4;
+
+/// How many frames carry neither a call nor its data.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Idle {
+    /// Those that h2 answers: SETTINGS and PING.
+    pub answered: u32,
+    /// The others.
+    pub others: u32,
+}
 
 /// Follows what a client sends.
 #[derive(Debug)]
@@ -45,10 +56,10 @@ impl Frames {
         Self { state: State::Preface(0), block_is_open: false, preface_is_done: false, finished: 0 }
     }
 
-    /// Takes the next bytes; gives how many frames began in them that carry
-    /// neither a call nor its data. What is no HTTP/2 at all is left to h2.
-    pub fn take(&mut self, mut bytes: &[u8]) -> u64 {
-        let mut idle = 0;
+    /// Takes the next bytes; gives which frames began in them that carry neither a
+    /// call nor its data. What is no HTTP/2 at all is left to h2.
+    pub fn take(&mut self, mut bytes: &[u8]) -> Idle {
+        let mut idle = Idle::default();
         while !bytes.is_empty() {
             let (state, taken) = match &mut self.state {
                 State::Preface(have) => {
@@ -67,8 +78,7 @@ impl Frames {
                     let have = known.len() + taken;
                     if have == HEADER_BYTES {
                         let header = *header;
-                        let (length, carries) = self.begin(header);
-                        idle += u64::from(!carries);
+                        let length = self.begin(header, &mut idle);
                         (self.payload(length), taken)
                     } else {
                         (State::Header(*header, have), taken)
@@ -113,19 +123,20 @@ impl Frames {
         between()
     }
 
-    /// The length of a frame, and whether it carries something.
-    fn begin(&mut self, header: [u8; HEADER_BYTES]) -> (usize, bool) {
+    /// The length of a frame that begins.
+    fn begin(&mut self, header: [u8; HEADER_BYTES], idle: &mut Idle) -> usize {
         let [high, middle, low, kind, flags, ..] = header;
         let length = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
-        let carries = match kind {
-            DATA => length > 0 || flags & END_STREAM != 0,
-            HEADERS => true,
-            _ => false,
-        };
+        match kind {
+            HEADERS => {}
+            DATA if length > 0 || flags & END_STREAM != 0 => {}
+            SETTINGS | PING => idle.answered += 1,
+            _ => idle.others += 1,
+        }
         if matches!(kind, HEADERS | CONTINUATION) {
             self.block_is_open = flags & END_HEADERS == 0;
         }
-        (length, carries)
+        length
     }
 }
 
@@ -136,8 +147,6 @@ fn between() -> State {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const PING: u8 = 0x6;
 
     fn frame(kind: u8, flags: u8, length: u32) -> Vec<u8> {
         let mut frame = length.to_be_bytes()[1..].to_vec();
@@ -162,8 +171,9 @@ mod tests {
         ]);
         for size in [1, 2, 7, 9, 100, bytes.len()] {
             let mut frames = Frames::new();
-            let idle: u64 = bytes.chunks(size).map(|chunk| frames.take(chunk)).sum();
-            assert_eq!(idle, 3, "in pieces of {size}");
+            let idle = bytes.chunks(size).map(|chunk| frames.take(chunk));
+            let idle = idle.fold((0, 0), |sum, idle| (sum.0 + idle.answered, sum.1 + idle.others));
+            assert_eq!(idle, (1, 2), "in pieces of {size}");
             assert!(!frames.is_unfinished());
         }
     }

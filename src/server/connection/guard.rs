@@ -10,18 +10,17 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Duration, Instant, Sleep};
 
-use super::frames::Frames;
+use super::frames::{Frames, Idle};
 use super::{Connection, Cut, Limits};
 
-/// What a frame without a purpose costs. Answering one takes up to 17 bytes,
-/// which count as bytes sent: what is left of its price is a loss.
+/// What a frame that carries nothing costs. Answering one takes up to 17 bytes, which
+/// count as bytes sent: what is left of its price is a loss. Who is sent data may
+/// answer it: clients measure by a PING for each piece how fast it comes.
 const IDLE_FRAME_PRICE: f64 = 64.0 + 17.0;
-/// How many such frames may come at once: as many as a client may have streams
-/// to reset, and some.
-const IDLE_FRAMES_BURST: f64 = 8_192.0;
-/// How many such frames may come a second, beside those that answer what the
-/// gateway sends.
-const IDLE_FRAMES_PER_SECOND: f64 = 500.0;
+/// How many frames that h2 answers may come at once, and in a second.
+const ANSWERED: Rate = Rate { burst: 1_024.0, per_second: 100.0 };
+/// How many others: as many as a client may have streams to reset, and some.
+const OTHERS: Rate = Rate { burst: 8_192.0, per_second: 500.0 };
 
 /// A transport that is watched.
 pub struct Guard<IO> {
@@ -29,9 +28,9 @@ pub struct Guard<IO> {
     connection: Arc<Connection>,
     limits: Limits,
     frames: Frames,
-    /// What frames without a purpose may still cost.
-    purse: f64,
-    purse_at: Instant,
+    /// What frames that carry nothing may still cost.
+    answered: Purse,
+    others: Purse,
     /// Since when something is unfinished.
     unfinished_since: Option<Instant>,
     /// Since when nothing could be written.
@@ -49,8 +48,8 @@ impl<IO> Guard<IO> {
             connection,
             limits,
             frames: Frames::new(),
-            purse: IDLE_FRAMES_BURST * IDLE_FRAME_PRICE,
-            purse_at: now,
+            answered: Purse::full(ANSWERED, now),
+            others: Purse::full(OTHERS, now),
             unfinished_since: Some(now),
             stalled_since: None,
             read_timer: Timer::default(),
@@ -63,7 +62,9 @@ impl<IO> Guard<IO> {
         let read = buffer.filled().get(from..).unwrap_or_default();
         let finished = self.frames.finished();
         let idle = self.frames.take(read);
-        if idle > 0 && !self.pay(idle) {
+        if idle != Idle::default()
+            && !(self.answered.pay(idle.answered) && self.others.pay(idle.others))
+        {
             return Err(self.cut(Cut::IdleFrames));
         }
         if !self.frames.is_unfinished() {
@@ -75,20 +76,6 @@ impl<IO> Guard<IO> {
             self.connection.establish();
         }
         Ok(())
-    }
-
-    /// Takes the price of so many frames from the purse, if it is there.
-    fn pay(&mut self, idle: u64) -> bool {
-        let now = Instant::now();
-        let earned = (now - self.purse_at).as_secs_f64() * IDLE_FRAMES_PER_SECOND;
-        self.purse_at = now;
-        self.earn(earned * IDLE_FRAME_PRICE);
-        self.purse -= idle as f64 * IDLE_FRAME_PRICE;
-        self.purse >= 0.0
-    }
-
-    fn earn(&mut self, amount: f64) {
-        self.purse = (self.purse + amount).min(IDLE_FRAMES_BURST * IDLE_FRAME_PRICE);
     }
 
     fn cut(&self, why: Cut) -> io::Error {
@@ -107,7 +94,8 @@ impl<IO> Guard<IO> {
                 self.stalled_since = None;
                 if let Ok(bytes) = result {
                     // What is sent may be answered: by a window update, say.
-                    self.earn(bytes as f64);
+                    self.answered.earn(bytes as f64);
+                    self.others.earn(bytes as f64);
                 }
                 Poll::Ready(result)
             }
@@ -177,6 +165,42 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Guard<IO> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Rate {
+    burst: f64,
+    per_second: f64,
+}
+
+/// What frames of a kind may still cost.
+#[derive(Debug)]
+struct Purse {
+    rate: Rate,
+    left: f64,
+    at: Instant,
+}
+
+impl Purse {
+    fn full(rate: Rate, now: Instant) -> Self {
+        Self { rate, left: rate.burst * IDLE_FRAME_PRICE, at: now }
+    }
+
+    /// Takes the price of so many frames, if it is there.
+    fn pay(&mut self, frames: u32) -> bool {
+        if frames > 0 {
+            let now = Instant::now();
+            let earned = (now - self.at).as_secs_f64() * self.rate.per_second;
+            self.at = now;
+            self.earn(earned * IDLE_FRAME_PRICE);
+            self.left -= f64::from(frames) * IDLE_FRAME_PRICE;
+        }
+        self.left >= 0.0
+    }
+
+    fn earn(&mut self, amount: f64) {
+        self.left = (self.left + amount).min(self.rate.burst * IDLE_FRAME_PRICE);
     }
 }
 
