@@ -2,11 +2,15 @@
 //! replay over to live, and knows who subscribes.
 
 mod by_type;
+mod cohort;
 pub mod count;
+mod message;
 mod meter;
 pub mod search;
+mod start;
 mod subscribers;
 mod subscription;
+mod waiting;
 
 use std::num::NonZero;
 use std::sync::Arc;
@@ -15,21 +19,22 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::log::{Conflict, Disk, Error, Extent, Found, Identity, Log, Placed, Want};
+use crate::proto::pb;
 use crate::record::{Draft, Sequence};
 use crate::time::Time;
 use by_type::HandedIn;
 
 pub use by_type::ByType;
 pub use count::{BUCKETS_MAX, Buckets, Count};
+pub use message::Message;
 pub use meter::{Meter, Rates};
 pub use search::{PAGE_BYTES_MAX, Page, Search, query_digest};
+pub use start::Start;
 pub use subscribers::Subscriber;
-pub use subscription::{
-    LAST_READ_TIME_MAX, MESSAGE_BYTES_MAX, Message, PROGRESS_INTERVAL, Start, Subscription,
-};
+pub use subscription::{LAST_READ_TIME_MAX, MESSAGE_BYTES_MAX, PROGRESS_INTERVAL, Subscription};
 
 /// Records that a reader did not get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +58,19 @@ pub enum GapReason {
     RolledBack,
     /// Their storage is damaged.
     Damaged,
+}
+
+/// A gap, as responses have it.
+impl From<Gap> for pb::Gap {
+    fn from(gap: Gap) -> Self {
+        let reason = match gap.reason {
+            GapReason::Evicted => pb::GapReason::Evicted,
+            GapReason::OtherLog => pb::GapReason::OtherLog,
+            GapReason::RolledBack => pb::GapReason::RolledBack,
+            GapReason::Damaged => pb::GapReason::Damaged,
+        };
+        pb::Gap { first_sequence: gap.first.0, last_sequence: gap.last.0, reason: reason.into() }
+    }
 }
 
 /// Names one record.
@@ -87,16 +105,20 @@ pub struct Hub {
     counters: Arc<Counters>,
     meter: Meter,
     subscribers: Arc<subscribers::Registry>,
+    cohorts: Arc<cohort::Cohorts>,
+    waiting: Arc<waiting::Waiting>,
     started: Time,
     stopping: CancellationToken,
     /// How long a stream that is behind goes on when the gateway stops.
     last_read: Duration,
     /// As many turns as there are processors, for readers that read much.
     turns: Arc<Semaphore>,
+    /// Ends what the hub runs, when it is dropped.
+    _running: DropGuard,
 }
 
 impl Hub {
-    /// A hub on `log`, which begins to measure rates. Its subscriptions end when
+    /// A hub on `log`, which begins to measure rates and to wake who waits. Its subscriptions end when
     /// `stopping` is cancelled.
     ///
     /// # Panics
@@ -117,16 +139,21 @@ impl Hub {
     ) -> Arc<Self> {
         let counters = Arc::new(Counters::default());
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let meter = Meter::start(Arc::clone(&counters), stopping.clone());
+        let running = stopping.child_token();
+        let meter = Meter::start(Arc::clone(&counters), running.clone());
+        let waiting = waiting::Waiting::start(Arc::clone(&log), running.clone());
         Arc::new(Self {
             log,
             counters,
             meter,
             subscribers: Arc::default(),
+            cohorts: Arc::default(),
+            waiting,
             started: Time::now(),
             stopping,
             last_read,
             turns: Arc::new(Semaphore::new(processors)),
+            _running: running.drop_guard(),
         })
     }
 

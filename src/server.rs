@@ -17,7 +17,6 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
-use tonic::codec::CompressionEncoding;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
@@ -30,9 +29,8 @@ use crate::proof::SigningKey;
 use crate::proof::prover::{Opened, Prover};
 use crate::proof::store::MemoryStore;
 use crate::proto;
-use crate::proto::retyped::audit_service_server::AuditServiceServer;
 use crate::service::quota::{self, Quotas};
-use crate::service::{self, Limits, Service};
+use crate::service::{self, Direct, Limits, Service};
 use admin::Admin;
 use admission::Admission;
 use calls::{CallLayer, Rules};
@@ -169,14 +167,8 @@ impl Gateway {
         if let Some(state) = state.clone() {
             tokio::spawn(follow(state, health.clone(), stopping.clone()));
         }
-        let audit = Service::new(Arc::clone(&hub), config.limits).with_proofs(prover.clone());
-        let service = AuditServiceServer::new(audit)
-            .max_decoding_message_size(config.limits.request_bytes)
-            .max_encoding_message_size(usize::MAX)
-            .accept_compressed(CompressionEncoding::Gzip)
-            .accept_compressed(CompressionEncoding::Zstd)
-            .send_compressed(CompressionEncoding::Gzip)
-            .send_compressed(CompressionEncoding::Zstd);
+        let service = Service::new(Arc::clone(&hub), config.limits).with_proofs(prover.clone());
+        let service = Direct::new(service);
         let routes = Routes::new(service)
             .add_service(health_service)
             .add_service(reflection().build_v1().map_err(io::Error::other)?)

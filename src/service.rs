@@ -3,6 +3,7 @@
 
 pub mod bare;
 mod count_records;
+mod direct;
 mod emit;
 mod emit_stream;
 mod error;
@@ -20,6 +21,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::TryStreamExt as _;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -29,6 +31,7 @@ use crate::proof::prover::Prover;
 use crate::proto::codec::Encoded;
 use crate::proto::retyped::audit_service_server::AuditService;
 
+pub use direct::Direct;
 pub use emit::BATCH_EVENTS_MAX;
 pub use error::Error;
 pub use search::{PAGE_SIZE, PAGE_SIZE_MAX};
@@ -120,7 +123,9 @@ impl AuditService for Service {
         &self,
         request: Request<Bytes>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
-        self.open_stream(request).await.map(Response::new).map_err(Status::from)
+        let responses = self.open_stream(request).await?;
+        let responses = responses.map_ok(|framed| Encoded::new(framed.message()));
+        Ok(Response::new(Box::pin(responses)))
     }
 
     async fn search(&self, request: Request<Bytes>) -> Result<Response<Encoded>, Status> {

@@ -317,13 +317,13 @@ impl Pair {
         loop {
             let message = subscription.next().await.expect("readable").expect("the gateway runs");
             let before = found.last().copied().unwrap_or(0);
-            if let Some((segment, runs)) = &message.records {
-                for run in runs {
-                    let decoded =
-                        pb::SubscribeResponse::decode(segment.bytes(run.clone())).expect("frames");
-                    found.extend(decoded.records.iter().map(|record| self.checked(record)));
-                }
-            }
+            let response = pb::SubscribeResponse::decode(message.response.message());
+            let response = response.expect("a response");
+            assert_eq!(response.records.len() as u64, message.records);
+            assert_eq!(response.gap, message.gap.map(pb::Gap::from));
+            assert_eq!(response.caught_up, message.caught_up);
+            assert_eq!(response.cursor, message.cursor.to_string());
+            found.extend(response.records.iter().map(|record| self.checked(record)));
             if let Some(gap) = message.gap {
                 assert!(gap.first.0 > before, "a gap precedes the records of its message");
                 gaps.push(gap);

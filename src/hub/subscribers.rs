@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::hub::waiting::Listener;
 use crate::proto::pb;
 use crate::record::Sequence;
 use crate::time::Time;
 
 /// One open subscription, as others may look at it.
-#[derive(Debug)]
 pub struct Subscriber {
     /// Network address.
     pub peer: String,
@@ -17,6 +17,7 @@ pub struct Subscriber {
     pub filter: pb::Filter,
     /// Since when.
     pub started: Time,
+    listener: Option<Arc<Listener>>,
     sequence: AtomicU64,
     delivered: AtomicU64,
     expression_errors: AtomicU64,
@@ -29,6 +30,7 @@ impl Subscriber {
             peer,
             filter,
             started: Time::now(),
+            listener: None,
             sequence: AtomicU64::new(0),
             delivered: AtomicU64::new(0),
             expression_errors: AtomicU64::new(0),
@@ -37,7 +39,8 @@ impl Subscriber {
 
     /// The last record that it has got or that was filtered out for it.
     pub fn sequence(&self) -> Sequence {
-        Sequence(self.sequence.load(Ordering::Relaxed))
+        let next = Sequence(self.sequence.load(Ordering::Relaxed)).next();
+        self.listener.as_ref().map_or(next, |listener| listener.skip(next)).previous()
     }
 
     /// How many records it was sent.
@@ -77,8 +80,12 @@ pub(super) struct Registration {
 }
 
 impl Registry {
-    pub fn register(self: &Arc<Self>, subscriber: Subscriber) -> Registration {
-        let subscriber = Arc::new(subscriber);
+    pub fn register(
+        self: &Arc<Self>,
+        subscriber: Subscriber,
+        listener: Arc<Listener>,
+    ) -> Registration {
+        let subscriber = Arc::new(Subscriber { listener: Some(listener), ..subscriber });
         let mut open = self.lock();
         let number = open.next;
         open.next += 1;

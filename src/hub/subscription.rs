@@ -2,19 +2,21 @@
 //! later, at its own pace.
 
 use std::ops::{ControlFlow, Range};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
+use crate::hub::cohort::{Cohort, Stretch};
+use crate::hub::message::Records;
 use crate::hub::subscribers::{Registration, Subscriber};
-use crate::hub::{Gap, GapReason, Hub, Turns};
+use crate::hub::waiting::Listener;
+use crate::hub::{Gap, GapReason, Hub, Message, Start, Turns};
 use crate::log::cursor::Cursor;
 use crate::log::{Error, Found, Order, Query, Scanned, Segment, Tally, Want};
 use crate::record::Sequence;
-use crate::time::Time;
 
 /// The most bytes of records in one message; one larger record alone excepted.
 pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
@@ -25,37 +27,13 @@ pub const PROGRESS_INTERVAL: Duration = Duration::from_secs(9);
 /// memory is gone afterwards, so who reads gets what was accepted.
 pub const LAST_READ_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// Where a subscription starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Start {
-    /// Behind the newest record.
-    Latest,
-    /// At the oldest record kept.
-    Earliest,
-    /// At the first record accepted at this time or later.
-    Since(Time),
-    /// Behind what a cursor covers.
-    Cursor(Cursor),
-}
-
-/// What a subscriber is sent at once.
-pub struct Message {
-    /// The records that match, as ranges of the bytes of one segment.
-    pub records: Option<(Arc<Segment>, Vec<Range<usize>>)>,
-    /// Records that the subscriber did not get; they precede those above.
-    pub gap: Option<Gap>,
-    /// The newest record was reached.
-    pub caught_up: bool,
-    /// Covers this message and all before it.
-    pub cursor: Cursor,
-}
-
 /// One subscriber's stream.
 pub struct Subscription {
     hub: Arc<Hub>,
-    query: Query,
+    /// Those who ask for the same.
+    cohort: Arc<Cohort>,
     registration: Registration,
-    changes: watch::Receiver<()>,
+    listener: Arc<Listener>,
     /// The next record to look at. Across an await this is all that is held: a
     /// stuck subscriber keeps no segment alive.
     next: Sequence,
@@ -65,12 +43,16 @@ pub struct Subscription {
     told_caught_up: bool,
     begun: bool,
     last_sent: Instant,
+    /// Ends when progress may have to be told: it is not set anew with each
+    /// message, but when it has ended too early.
+    progress: Pin<Box<Sleep>>,
     /// When the stream noticed that the gateway stops.
     stop_noticed: Option<Instant>,
 }
 
 impl Hub {
-    /// Opens a subscription.
+    /// Opens a subscription. The filter of `subscriber` is the one that `query`
+    /// was compiled from.
     ///
     /// # Errors
     /// As the log, where it has to be read to find the start.
@@ -80,74 +62,24 @@ impl Hub {
         start: Start,
         subscriber: Subscriber,
     ) -> Result<Subscription, Error> {
-        // Before the start is determined: whatever comes later is noticed.
-        let changes = self.log.changes();
         let (next, gap) = self.resolve(start).await?;
-        let registration = self.subscribers.register(subscriber);
+        let listener = self.waiting.listen(&query.filter);
+        let cohort = self.cohorts.join(&subscriber.filter, query);
+        let registration = self.subscribers.register(subscriber, Arc::clone(&listener));
         registration.advance(next.previous(), 0, 0);
         Ok(Subscription {
             hub: Arc::clone(self),
-            query,
+            cohort,
             registration,
-            changes,
+            listener,
             next,
             gap,
             told_caught_up: false,
             begun: false,
             last_sent: Instant::now(),
+            progress: Box::pin(tokio::time::sleep(PROGRESS_INTERVAL)),
             stop_noticed: None,
         })
-    }
-
-    /// The first record to look at, and what is missing before it.
-    async fn resolve(&self, start: Start) -> Result<(Sequence, Option<Gap>), Error> {
-        let extent = self.log.extent();
-        Ok(match start {
-            Start::Latest => (extent.last.next(), None),
-            Start::Earliest => (extent.first, None),
-            Start::Since(time) => {
-                let next = self.log.accepted_since(time).await?;
-                // Looked up after that: what was evicted meanwhile counts as lost.
-                let extent = self.log.extent();
-                // How many of those evicted were accepted since then is not known.
-                let lost =
-                    next <= extent.first && extent.evicted_until.is_some_and(|until| until >= time);
-                let gap = Gap {
-                    first: Sequence::ZERO,
-                    last: extent.first.previous(),
-                    reason: GapReason::Evicted,
-                };
-                if lost { (extent.first, Some(gap)) } else { (next, None) }
-            }
-            Start::Cursor(cursor) => {
-                let identity = self.log.identity();
-                if cursor.log_id != identity.id {
-                    let gap = Gap {
-                        first: Sequence::ZERO,
-                        last: Sequence::ZERO,
-                        reason: GapReason::OtherLog,
-                    };
-                    (extent.first, Some(gap))
-                } else if let Some(kept) = self.lost_behind(cursor, extent.last) {
-                    let gap = Gap {
-                        first: kept.next(),
-                        last: cursor.sequence,
-                        reason: GapReason::RolledBack,
-                    };
-                    (kept.next(), Some(gap))
-                } else {
-                    // What was evicted meanwhile is noticed when it is read.
-                    (cursor.sequence.next(), None)
-                }
-            }
-        })
-    }
-
-    /// The last record that is left of what a cursor covers, if the newest of it
-    /// was lost.
-    fn lost_behind(&self, cursor: Cursor, last: Sequence) -> Option<Sequence> {
-        let kept = self.log.kept_of_epoch(cursor.epoch).unwrap_or(last).min(last);
-        (cursor.sequence > kept).then_some(kept)
     }
 }
 
@@ -166,7 +98,6 @@ impl Subscription {
         }
         let mut turns = Turns::new();
         loop {
-            self.changes.mark_unchanged();
             // Before the newest record is looked up: what was accepted before the
             // stop is not missed.
             let stopping = self.hub.stopping.is_cancelled();
@@ -179,15 +110,14 @@ impl Subscription {
                     return Ok(Some(self.message(None, true)));
                 }
                 if self.wait().await.is_break() {
-                    return Ok(Some(self.message(None, true)));
+                    let caught_up = self.next > self.hub.log.extent().last;
+                    return Ok(Some(self.message(None, caught_up)));
                 }
                 continue;
             }
-            let want = Want::matching(&self.query, Order::Ascending);
-            let message = match self.hub.log.read(self.next, want).await? {
-                None => continue,
-                Some(Found::Records(segment)) => self.read(segment, last),
-                Some(Found::Damaged { first, last }) => Some(self.skip_damaged(first, last)),
+            let message = match self.cohort.find(self.next, last) {
+                Some(stretch) => self.follow(stretch),
+                None => self.explore(last).await?,
             };
             if message.is_some() {
                 return Ok(message);
@@ -210,22 +140,53 @@ impl Subscription {
         Cursor::new(self.hub.log.identity(), self.next.previous())
     }
 
-    /// Waits for new records; breaks when it is time to tell the progress.
+    /// Waits for new records that may match; breaks when it is time to tell the
+    /// progress. Skips what does not match in either case.
     async fn wait(&mut self) -> ControlFlow<()> {
-        let progress = self.last_sent + PROGRESS_INTERVAL;
-        tokio::select! {
-            changed = self.changes.changed() => match changed {
-                Ok(()) => ControlFlow::Continue(()),
-                // The log is gone; the hub is about to be.
-                Err(_) => ControlFlow::Break(()),
-            },
-            () = self.hub.stopping.cancelled() => ControlFlow::Continue(()),
-            () = tokio::time::sleep_until(progress) => ControlFlow::Break(()),
+        loop {
+            tokio::select! {
+                next = self.listener.heard(self.next) => {
+                    self.advance(next, 0, 0);
+                    return ControlFlow::Continue(());
+                }
+                () = self.progress.as_mut() => {
+                    let due = self.last_sent + PROGRESS_INTERVAL;
+                    if due <= Instant::now() {
+                        self.advance(self.listener.skip(self.next), 0, 0);
+                        return ControlFlow::Break(());
+                    }
+                    self.progress.as_mut().reset(due);
+                }
+            }
         }
     }
 
+    /// Everything before `next` is dealt with.
+    fn advance(&mut self, next: Sequence, records: u64, expression_errors: u64) {
+        self.next = next;
+        self.registration.advance(next.previous(), records, expression_errors);
+        self.hub.counters.delivered.fetch_add(records, Ordering::Relaxed);
+    }
+
+    /// Takes what another one of the cohort has found.
+    fn follow(&mut self, stretch: Stretch) -> Option<Message> {
+        let records = stretch.message.as_ref().map_or(0, |message| message.records);
+        self.advance(stretch.next, records, stretch.expression_errors);
+        stretch.message.inspect(|message| self.told(message.caught_up))
+    }
+
+    /// Reads on from the log, up to `last`. `None` if nothing is to be told.
+    async fn explore(&mut self, last: Sequence) -> Result<Option<Message>, Error> {
+        let want = Want::matching(self.cohort.query(), Order::Ascending);
+        Ok(match self.hub.log.read(self.next, want).await? {
+            None => None,
+            Some(Found::Records(segment)) => self.read(&segment, last),
+            Some(Found::Damaged { first, last }) => Some(self.skip_damaged(first, last)),
+        })
+    }
+
     /// Reads on in one segment, up to `last`. `None` if nothing is to be told.
-    fn read(&mut self, segment: Arc<Segment>, last: Sequence) -> Option<Message> {
+    fn read(&mut self, segment: &Segment, last: Sequence) -> Option<Message> {
         let view = segment.view(last);
         if view.base > self.next {
             // No gap is pending here: it goes with the message that follows it.
@@ -236,44 +197,53 @@ impl Subscription {
             });
             self.next = view.base;
         }
-        let from = view.position(self.next);
+        let from = self.next;
         let mut runs: Vec<Range<usize>> = Vec::new();
         let mut bytes = 0;
-        let mut records = 0;
+        let mut count = 0;
         let mut left = None;
         let mut tally = Tally::default();
-        let scanned =
-            self.query.scan(&view, from..view.len(), Order::Ascending, &mut tally, |position| {
-                let frame = view.frames(position..position + 1);
-                if bytes > 0 && bytes + frame.len() > MESSAGE_BYTES_MAX {
-                    left = Some(position);
-                    return ControlFlow::Break(());
-                }
-                bytes += frame.len();
-                records += 1;
-                match runs.last_mut() {
-                    Some(run) if run.end == frame.start => run.end = frame.end,
-                    _ => runs.push(frame),
-                }
-                ControlFlow::Continue(())
-            });
-        self.next = match (left, scanned) {
+        let range = view.position(from)..view.len();
+        let query = self.cohort.query();
+        let scanned = query.scan(&view, range, Order::Ascending, &mut tally, |position| {
+            let frame = view.frames(position..position + 1);
+            if bytes > 0 && bytes + frame.len() > MESSAGE_BYTES_MAX {
+                left = Some(position);
+                return ControlFlow::Break(());
+            }
+            bytes += frame.len();
+            count += 1;
+            match runs.last_mut() {
+                Some(run) if run.end == frame.start => run.end = frame.end,
+                _ => runs.push(frame),
+            }
+            ControlFlow::Continue(())
+        });
+        let next = match (left, scanned) {
             (Some(position), _) => view.sequence(position),
             (None, Scanned::Paused(position) | Scanned::Enough(position)) => {
                 view.sequence(position).next()
             }
             (None, Scanned::Whole) => view.end(),
         };
-        self.registration.advance(self.next.previous(), records, tally.expression_errors);
-        self.hub.counters.delivered.fetch_add(records, Ordering::Relaxed);
-        let caught_up = self.next > self.hub.log.extent().last;
-        if records > 0 {
-            Some(self.message(Some((segment, runs)), caught_up))
-        } else if self.gap.is_some() {
-            Some(self.message(None, caught_up))
+        self.advance(next, count, tally.expression_errors);
+        let caught_up = next > last;
+        let with_gap = self.gap.is_some();
+        let message = if count > 0 {
+            Some(self.message(Some(Records { segment, runs, count }), caught_up))
         } else {
-            None
+            with_gap.then(|| self.message(None, caught_up))
+        };
+        if !with_gap {
+            self.cohort.keep(Stretch {
+                from,
+                next,
+                is_newest: caught_up,
+                expression_errors: tally.expression_errors,
+                message: message.clone(),
+            });
         }
+        message
     }
 
     /// Goes on behind records that cannot be read.
@@ -285,23 +255,22 @@ impl Subscription {
             (last, GapReason::Damaged)
         };
         self.gap = Some(Gap { first: self.next, last, reason });
-        self.next = last.next();
-        self.registration.advance(last, 0, 0);
+        self.advance(last.next(), 0, 0);
         let caught_up = self.next > self.hub.log.extent().last;
         self.message(None, caught_up)
     }
 
-    fn message(
-        &mut self,
-        records: Option<(Arc<Segment>, Vec<Range<usize>>)>,
-        caught_up: bool,
-    ) -> Message {
+    fn message(&mut self, records: Option<Records<'_>>, caught_up: bool) -> Message {
         let gap = self.gap.take();
         if gap.is_some() {
             self.hub.counters.gaps.fetch_add(1, Ordering::Relaxed);
         }
+        self.told(caught_up);
+        Message::new(records, gap, caught_up, self.cursor())
+    }
+
+    fn told(&mut self, caught_up: bool) {
         self.told_caught_up = caught_up;
         self.last_sent = Instant::now();
-        Message { records, gap, caught_up, cursor: self.cursor() }
     }
 }

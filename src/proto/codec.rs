@@ -42,6 +42,55 @@ impl Chunks for Bytes {
     }
 }
 
+/// Flag and length before each message of gRPC, in bytes.
+const HEADER_BYTES: usize = 5;
+
+/// A response as it goes over the wire: in the frame of gRPC, not compressed. All
+/// who get the same response share its bytes.
+#[derive(Debug, Clone)]
+pub struct Framed(Bytes);
+
+impl Framed {
+    /// Frames what `write` appends, at most `len` bytes unless it has to grow.
+    ///
+    /// # Panics
+    /// If it appends more than 4 GiB.
+    pub fn new(len: usize, write: impl FnOnce(&mut Vec<u8>)) -> Self {
+        let mut bytes = Vec::with_capacity(HEADER_BYTES + len);
+        bytes.extend_from_slice(&[0; HEADER_BYTES]);
+        write(&mut bytes);
+        let len = u32::try_from(bytes.len() - HEADER_BYTES).expect("messages are below 4 GiB");
+        let place = bytes.get_mut(1..HEADER_BYTES).expect("the header was written");
+        place.copy_from_slice(&len.to_be_bytes());
+        Self(bytes.into())
+    }
+
+    /// Frames a message.
+    ///
+    /// # Panics
+    /// If it has more than 4 GiB.
+    pub fn of(message: &impl prost::Message) -> Self {
+        Self::new(message.encoded_len(), |out| {
+            message.encode(out).expect("a vector grows as needed");
+        })
+    }
+
+    /// The message without its frame.
+    pub fn message(&self) -> Bytes {
+        self.0.slice(HEADER_BYTES..)
+    }
+
+    /// The message in its frame.
+    pub fn into_frame(self) -> Bytes {
+        self.0
+    }
+
+    /// How many bytes it has, frame included.
+    pub fn byte_size(&self) -> usize {
+        self.0.len()
+    }
+}
+
 /// Codec that leaves requests encoded and sends responses that already are.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Raw;

@@ -8,7 +8,6 @@ use tonic::Request;
 use crate::hub::{BUCKETS_MAX, Buckets, Count, PAGE_BYTES_MAX};
 use crate::proto::codec::Encoded;
 use crate::proto::pb;
-use crate::service::subscribe::gap;
 use crate::service::{Error, Service, decode, range};
 
 impl Service {
@@ -43,7 +42,7 @@ fn response(
     start_time: Option<Timestamp>,
 ) -> pb::CountRecordsResponse {
     let expression_errors = counted.expression_errors;
-    let gaps = counted.gaps.into_iter().map(gap).collect();
+    let gaps = counted.gaps.into_iter().map(pb::Gap::from).collect();
     let buckets = if split {
         let buckets = counted.buckets.into_iter();
         buckets

@@ -9,7 +9,6 @@ use crate::log::Order;
 use crate::log::cursor::PageToken;
 use crate::proto::codec::Encoded;
 use crate::proto::pb;
-use crate::service::subscribe::gap;
 use crate::service::{Error, Service, decode, range};
 
 /// How many records a page holds if the request does not say.
@@ -37,7 +36,7 @@ impl Service {
             records: Vec::new(),
             next_page_token: page.next.map(|token| token.to_string()).unwrap_or_default(),
             cursor: page.cursor.to_string(),
-            gaps: page.gaps.into_iter().map(gap).collect(),
+            gaps: page.gaps.into_iter().map(pb::Gap::from).collect(),
             examined: page.tally.examined,
             expression_errors: page.tally.expression_errors,
         };

@@ -1,0 +1,69 @@
+//! What subscribers are sent: encoded here, since all who get the same message
+//! share it.
+
+use std::ops::Range;
+
+use prost::Message as _;
+
+use crate::hub::Gap;
+use crate::log::Segment;
+use crate::log::cursor::Cursor;
+use crate::proto::codec::Framed;
+use crate::proto::pb;
+
+/// What a subscriber is sent at once.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// All of it: a `SubscribeResponse`.
+    pub response: Framed,
+    /// How many records are in it.
+    pub records: u64,
+    /// Records that the subscriber did not get; they precede those in it.
+    pub gap: Option<Gap>,
+    /// The newest record was reached.
+    pub caught_up: bool,
+    /// Covers this message and all before it.
+    pub cursor: Cursor,
+}
+
+/// Records of a segment, where they lie.
+pub(super) struct Records<'a> {
+    pub segment: &'a Segment,
+    /// Ranges of the segment's data, in order.
+    pub runs: Vec<Range<usize>>,
+    pub count: u64,
+}
+
+impl Records<'_> {
+    fn parts(&self) -> impl Iterator<Item = (&Segment, Range<usize>)> {
+        self.runs.iter().map(|run| (self.segment, run.clone()))
+    }
+}
+
+impl Message {
+    pub(super) fn new(
+        records: Option<Records<'_>>,
+        gap: Option<Gap>,
+        caught_up: bool,
+        cursor: Cursor,
+    ) -> Self {
+        let rest = pb::SubscribeResponse {
+            records: Vec::new(),
+            gap: gap.map(pb::Gap::from),
+            caught_up,
+            cursor: cursor.to_string(),
+        };
+        let parts = records.iter().flat_map(Records::parts);
+        let len = parts.map(|(_, run)| run.len()).sum::<usize>() + rest.encoded_len();
+        let response = Framed::new(len, |out| {
+            // `records` is field 1 of the response, and frames carry its key: they
+            // are copied as they lie in the segment.
+            for (segment, run) in records.iter().flat_map(Records::parts) {
+                out.extend_from_slice(segment.bytes(run));
+            }
+            rest.encode(out).expect("a vector grows as needed");
+        });
+        let records = records.map_or(0, |records| records.count);
+        Self { response, records, gap, caught_up, cursor }
+    }
+}

@@ -1,0 +1,73 @@
+//! Where a subscription starts.
+
+use crate::hub::{Gap, GapReason, Hub};
+use crate::log::Error;
+use crate::log::cursor::Cursor;
+use crate::record::Sequence;
+use crate::time::Time;
+
+/// Where a subscription starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// Behind the newest record.
+    Latest,
+    /// At the oldest record kept.
+    Earliest,
+    /// At the first record accepted at this time or later.
+    Since(Time),
+    /// Behind what a cursor covers.
+    Cursor(Cursor),
+}
+
+impl Hub {
+    /// The first record to look at, and what is missing before it.
+    pub(super) async fn resolve(&self, start: Start) -> Result<(Sequence, Option<Gap>), Error> {
+        let extent = self.log.extent();
+        Ok(match start {
+            Start::Latest => (extent.last.next(), None),
+            Start::Earliest => (extent.first, None),
+            Start::Since(time) => {
+                let next = self.log.accepted_since(time).await?;
+                // Looked up after that: what was evicted meanwhile counts as lost.
+                let extent = self.log.extent();
+                // How many of those evicted were accepted since then is not known.
+                let lost =
+                    next <= extent.first && extent.evicted_until.is_some_and(|until| until >= time);
+                let gap = Gap {
+                    first: Sequence::ZERO,
+                    last: extent.first.previous(),
+                    reason: GapReason::Evicted,
+                };
+                if lost { (extent.first, Some(gap)) } else { (next, None) }
+            }
+            Start::Cursor(cursor) => {
+                let identity = self.log.identity();
+                if cursor.log_id != identity.id {
+                    let gap = Gap {
+                        first: Sequence::ZERO,
+                        last: Sequence::ZERO,
+                        reason: GapReason::OtherLog,
+                    };
+                    (extent.first, Some(gap))
+                } else if let Some(kept) = self.lost_behind(cursor, extent.last) {
+                    let gap = Gap {
+                        first: kept.next(),
+                        last: cursor.sequence,
+                        reason: GapReason::RolledBack,
+                    };
+                    (kept.next(), Some(gap))
+                } else {
+                    // What was evicted meanwhile is noticed when it is read.
+                    (cursor.sequence.next(), None)
+                }
+            }
+        })
+    }
+
+    /// The last record that is left of what a cursor covers, if the newest of it
+    /// was lost.
+    fn lost_behind(&self, cursor: Cursor, last: Sequence) -> Option<Sequence> {
+        let kept = self.log.kept_of_epoch(cursor.epoch).unwrap_or(last).min(last);
+        (cursor.sequence > kept).then_some(kept)
+    }
+}
