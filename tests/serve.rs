@@ -266,3 +266,23 @@ fn a_drain_lasts_as_long_as_it_is_told() {
     assert!(started.elapsed() < Duration::from_secs(8), "{said}");
     assert!(refused(&["--drain-timeout", "0s"]).contains("from 1s to 1h"));
 }
+
+/// Whoever starts the gateway as systemd does is told when it listens, and when it
+/// begins to stop.
+#[test]
+fn a_supervisor_is_told_that_it_listens_and_that_it_stops() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("notify");
+    let socket = std::os::unix::net::UnixDatagram::bind(&path).expect("a socket");
+    socket.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+    let told = || {
+        let mut buffer = [0; 256];
+        let length = socket.recv(&mut buffer).expect("it tells");
+        String::from_utf8_lossy(&buffer[..length]).into_owned()
+    };
+    let gateway = Gateway::start(&[], &[("NOTIFY_SOCKET", path.to_str().expect("text"))]);
+    assert!(told().contains("READY=1"));
+    gateway.signal("-TERM");
+    assert!(told().contains("STOPPING=1"));
+    assert!(gateway.end().0.success());
+}

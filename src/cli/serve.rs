@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::keygen::read_signing_key;
@@ -91,7 +92,10 @@ async fn serve(settings: &Settings) -> io::Result<Done> {
         kept.lines().for_each(|line| logs.tell(line));
     }
 
+    // To systemd, where that started the gateway and waits for it.
+    let _ = sd_notify::notify(&[NotifyState::Ready]);
     let name = signals.next().await;
+    let _ = sd_notify::notify(&[NotifyState::Stopping]);
     let within = settings.drain_timeout;
     logs.tell(&format!("{name}: stopping, within {within}; once more to stop at once"));
     tokio::select! {

@@ -41,7 +41,8 @@ pub struct Limits {
     pub reads: usize,
     /// Searches and counts of all clients at once; at least 1.
     pub reads_in_all: usize,
-    /// Unfinished requests of one client; at least 4MiB, the size of one request.
+    /// Unfinished requests of one client; at least 4MiB, the size of one request. As
+    /// much again may wait for the log on its emit streams.
     pub receiving_bytes: Bytes,
     /// Unfinished requests of all clients; at least 4MiB.
     pub receiving_bytes_in_all: Bytes,

@@ -22,7 +22,7 @@ use crate::proto::codec::Encoded;
 use crate::proto::{pb, retyped};
 use crate::record::{Draft, Emitter};
 use crate::service::emit::{charge, emitter, quota};
-use crate::service::quota::Quota;
+use crate::service::quota::{Quota, Room};
 use crate::service::{BATCH_EVENTS_MAX, Error, Limits, Responses, Service, bare, decode, status};
 use crate::time::Time;
 
@@ -45,8 +45,8 @@ enum Queued {
     Events {
         /// Each checked; those refused with why.
         events: Vec<Result<Draft, event::Error>>,
-        /// Gives the room in the queue back.
-        _room: OwnedSemaphorePermit,
+        /// Gives the room in the queue back, of the stream and of its principal.
+        _room: (OwnedSemaphorePermit, Option<Room>),
     },
     /// The requests cannot be read on.
     Broken(Error),
@@ -108,7 +108,14 @@ impl Reader {
         };
         charge(self.quota.as_deref(), events.len());
         let size = (size + QUEUED_EVENT_BYTES * (events.len() + 1)).min(QUEUE_BYTES_MAX);
-        let room = Arc::clone(room).acquire_many_owned(size as u32);
+        let room = async {
+            let own = Arc::clone(room).acquire_many_owned(size as u32).await;
+            let of_all = match &self.quota {
+                Some(quota) => Some(quota.room(size).await),
+                None => None,
+            };
+            (own.expect("the semaphore is never closed"), of_all)
+        };
         let Ok(room) = tokio::time::timeout(STALL_TIME_MAX, room).await else {
             return Queued::Stalled;
         };
@@ -117,10 +124,7 @@ impl Reader {
         let events = events
             .into_iter()
             .map(|event| check(event).map(|event| Draft::new(event, &self.emitter)));
-        Queued::Events {
-            events: events.collect(),
-            _room: room.expect("the semaphore is never closed"),
-        }
+        Queued::Events { events: events.collect(), _room: room }
     }
 }
 

@@ -35,7 +35,8 @@ pub struct Limits {
     pub reads: usize,
     /// Searches and counts of all principals.
     pub reads_in_all: usize,
-    /// Bytes of unfinished requests of one principal.
+    /// Bytes of unfinished requests of one principal, and as many again of events on
+    /// streams that wait for the log.
     pub receiving_bytes: usize,
     /// Bytes of unfinished requests of all principals.
     pub receiving_bytes_in_all: usize,
@@ -96,6 +97,7 @@ pub struct Quotas {
     limits: Limits,
     by_principal: Mutex<HashMap<String, Arc<Quota>>>,
     reads: Arc<Semaphore>,
+    queue: Arc<Semaphore>,
     receiving: Arc<AtomicUsize>,
     waiting: Arc<AtomicUsize>,
     limited: Arc<Limited>,
@@ -128,6 +130,7 @@ pub struct Quota {
     subscribers: Arc<AtomicUsize>,
     emit_streams: Arc<AtomicUsize>,
     reads: Arc<Semaphore>,
+    queue: Arc<Semaphore>,
     receiving: Arc<AtomicUsize>,
     all: Shared,
 }
@@ -136,6 +139,7 @@ pub struct Quota {
 #[derive(Debug, Clone)]
 struct Shared {
     reads: Arc<Semaphore>,
+    queue: Arc<Semaphore>,
     receiving: Arc<AtomicUsize>,
     limited: Arc<Limited>,
 }
@@ -157,6 +161,13 @@ pub struct Read {
     _all: OwnedSemaphorePermit,
 }
 
+/// Room for events of streams that wait for the log, until it is dropped.
+#[derive(Debug)]
+pub struct Room {
+    _own: OwnedSemaphorePermit,
+    _all: OwnedSemaphorePermit,
+}
+
 impl Quotas {
     /// Nobody has used anything.
     pub fn new(limits: Limits) -> Self {
@@ -164,6 +175,7 @@ impl Quotas {
             limits,
             by_principal: Mutex::default(),
             reads: Arc::new(Semaphore::new(limits.reads_in_all)),
+            queue: Arc::new(Semaphore::new(limits.receiving_bytes_in_all)),
             receiving: Arc::default(),
             waiting: Arc::default(),
             limited: Arc::default(),
@@ -219,9 +231,11 @@ impl Quotas {
             subscribers: Arc::default(),
             emit_streams: Arc::default(),
             reads: Arc::new(Semaphore::new(limits.reads)),
+            queue: Arc::new(Semaphore::new(limits.receiving_bytes)),
             receiving: Arc::default(),
             all: Shared {
                 reads: Arc::clone(&self.reads),
+                queue: Arc::clone(&self.queue),
                 receiving: Arc::clone(&self.receiving),
                 limited: Arc::clone(&self.limited),
             },
@@ -280,6 +294,18 @@ impl Quota {
         let own = Arc::clone(&self.reads).acquire_owned().await;
         let all = Arc::clone(&self.all.reads).acquire_owned().await;
         Read {
+            _own: own.expect("the semaphore is never closed"),
+            _all: all.expect("the semaphore is never closed"),
+        }
+    }
+
+    /// Waits for room for so many bytes of events that wait for the log.
+    pub async fn room(&self, bytes: usize) -> Room {
+        let limits = self.limits;
+        let bytes = bytes.min(limits.receiving_bytes).min(limits.receiving_bytes_in_all) as u32;
+        let own = Arc::clone(&self.queue).acquire_many_owned(bytes).await;
+        let all = Arc::clone(&self.all.queue).acquire_many_owned(bytes).await;
+        Room {
             _own: own.expect("the semaphore is never closed"),
             _all: all.expect("the semaphore is never closed"),
         }
@@ -378,6 +404,20 @@ mod tests {
         bob.receive(60).unwrap();
         bob.receive(1).unwrap_err();
         assert_eq!(quotas.receiving_bytes(), 151);
+    }
+
+    #[tokio::test]
+    async fn events_of_one_principal_wait_for_their_own_room() {
+        let limits = Limits { receiving_bytes: 100, receiving_bytes_in_all: 150, ..LIMITS };
+        let quotas = quotas(limits);
+        let (alice, bob) = (quotas.of("alice"), quotas.of("bob"));
+        let first = alice.room(1_000).await;
+        let mut second = Box::pin(alice.room(1));
+        assert!(futures_util::FutureExt::now_or_never(&mut second).is_none());
+        drop(bob.room(50).await);
+        assert!(futures_util::FutureExt::now_or_never(&mut second).is_none());
+        drop(first);
+        second.await;
     }
 
     #[test]
