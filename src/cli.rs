@@ -37,6 +37,7 @@ mod times;
 mod trust;
 mod types;
 mod verify;
+mod witness;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -74,6 +75,7 @@ enum Command {
     Checkpoint(checkpoint::Args),
     Receipt(receipt::Args),
     Verify(verify::Args),
+    Witness(witness::Args),
     Healthcheck(healthcheck::Args),
     Completions(completions::Args),
 }
@@ -105,6 +107,9 @@ enum Error {
     /// The arguments do not go together.
     #[error("{0}")]
     Usage(String),
+    /// There is nothing that can be verified.
+    #[error("{0}")]
+    Unverifiable(String),
     /// A file cannot be written.
     #[error("cannot write {file}: {error}")]
     WriteFile {
@@ -181,6 +186,7 @@ pub fn main() -> ExitCode {
         Command::Checkpoint(args) => block_on(checkpoint::run(args)),
         Command::Receipt(args) => block_on(receipt::run(args)),
         Command::Verify(args) => block_on(verify::run(args)),
+        Command::Witness(args) => block_on(witness::run(args)),
         Command::Healthcheck(args) => block_on(healthcheck::run(args)),
         Command::Completions(args) => completions::run(&args),
     };

@@ -78,12 +78,14 @@ pub struct Settings {
     /// How long records are kept on disk.
     pub retain: Retain,
     /// Keep a Merkle tree over the log, and prove by it what the log has: see
-    /// docs/PROOF.md. In memory it takes 33 bytes a record, for the records of the
-    /// ring or for 2,000,000, whichever are more.
-    pub merkle: bool,
+    /// docs/PROOF.md. Unless told otherwise, a log on disk has one, and one in memory
+    /// has none: there it takes 33 bytes a record, for the records of the ring or for
+    /// 2,000,000, whichever are more.
+    pub merkle: Option<bool>,
     /// File with the key that signs the tree's checkpoints, as `auditgate keygen`
-    /// makes it. Without one, the key of a log in memory is made when it starts and
-    /// gone when it stops.
+    /// makes it. Without one, a log on disk makes its key when it begins, and keeps
+    /// it beside the data, where whoever can change the data can sign, too; that of a
+    /// log in memory is gone when it stops.
     #[schemars(extend("value_name" = "FILE"))]
     pub signing_key: Option<PathBuf>,
     /// How much is kept in memory: of a log on disk, the newest part.
@@ -127,7 +129,7 @@ impl Default for Settings {
             sync: Syncing::default(),
             strict: false,
             retain: Retain::default(),
-            merkle: false,
+            merkle: None,
             signing_key: None,
             drain_timeout: Period(DRAIN_TIMEOUT),
             ring: Ring::default(),

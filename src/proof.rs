@@ -10,15 +10,18 @@
 //! tlog-cosignature and tlog-proof (<https://c2sp.org>), so that tools of others
 //! read what this module writes.
 
+#[cfg(feature = "server")]
+pub mod audit;
 pub mod checkpoint;
 pub mod key;
+pub mod minimum;
 #[cfg(feature = "server")]
 pub mod prover;
 pub mod receipt;
 #[cfg(feature = "server")]
 pub mod store;
 #[cfg(feature = "server")]
-mod tile;
+pub mod tile;
 #[cfg(feature = "server")]
 pub mod tree;
 

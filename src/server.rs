@@ -11,6 +11,7 @@ pub mod stats;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ use crate::hub::{Hub, LAST_READ_TIME_MAX};
 use crate::log::{Bounds, Log, MemoryLog, State};
 use crate::proof::SigningKey;
 use crate::proof::prover::{Opened, Prover};
-use crate::proof::store::MemoryStore;
+use crate::proof::store::{DiskStore, MemoryStore};
 use crate::proto;
 use crate::service::quota::{self, Quotas};
 use crate::service::{self, Direct, Limits, Service};
@@ -63,6 +64,9 @@ pub struct Config {
     /// With a key the gateway keeps a Merkle tree over its log and signs
     /// checkpoints of it; without one it proves nothing.
     pub signing_key: Option<SigningKey>,
+    /// Where tiles and checkpoints of the tree are kept: the data directory of a
+    /// log on disk. In memory, if `None`.
+    pub tiles: Option<PathBuf>,
 }
 
 impl Default for Config {
@@ -103,6 +107,7 @@ impl From<&Settings> for Config {
             admin: settings.admin.listen,
             drain_timeout: settings.drain_timeout.0,
             signing_key: None,
+            tiles: None,
         }
     }
 }
@@ -159,7 +164,10 @@ impl Gateway {
         let connections = listener.counters();
         let stopping = CancellationToken::new();
         let state = log.state();
-        let prover = config.signing_key.map(|key| prover(Arc::clone(&log), key)).transpose()?;
+        let prover = match config.signing_key {
+            Some(key) => Some(prover(Arc::clone(&log), key, config.tiles.as_deref())?),
+            None => None,
+        };
         let last_read = LAST_READ_TIME_MAX.min(config.drain_timeout / 2);
         let hub = Hub::ending(log, stopping.clone(), last_read);
         let (health, health_service) = tonic_health::server::health_reporter();
@@ -227,6 +235,11 @@ impl Gateway {
         &self.connections
     }
 
+    /// The tree over the log, if one is kept.
+    pub fn prover(&self) -> Option<&Arc<Prover>> {
+        self.prover.as_ref()
+    }
+
     /// The hub, for use within the process.
     pub fn hub(&self) -> &Arc<Hub> {
         &self.hub
@@ -265,9 +278,15 @@ impl Drop for Gateway {
     }
 }
 
-/// A tree over `log` for as long as it runs.
-fn prover(log: Arc<dyn Log>, key: SigningKey) -> io::Result<Arc<Prover>> {
-    Prover::start(log, key, Box::new(MemoryStore::default()), Opened::default())
+/// A tree over `log`, whose tiles lie in a folder or in memory.
+fn prover(log: Arc<dyn Log>, key: SigningKey, tiles: Option<&Path>) -> io::Result<Arc<Prover>> {
+    match tiles {
+        Some(folder) => {
+            let (store, opened) = DiskStore::open(folder, &key).map_err(io::Error::other)?;
+            Prover::start(log, key, Box::new(store), opened)
+        }
+        None => Prover::start(log, key, Box::new(MemoryStore::default()), Opened::default()),
+    }
 }
 
 fn cannot_listen(address: SocketAddr, error: &io::Error) -> io::Error {

@@ -118,6 +118,7 @@ async fn every_command_explains_itself() {
         "checkpoint",
         "receipt",
         "verify",
+        "witness",
         "healthcheck",
         "completions",
     ];

@@ -54,12 +54,12 @@ pub fn run(args: &Args) -> Result<Done, Error> {
 }
 
 /// Mode of a file that only its owner may read.
-const PRIVATE: u32 = 0o600;
+pub const PRIVATE: u32 = 0o600;
 /// Mode of a file that everybody may read.
 const PUBLIC: u32 = 0o644;
 
 /// Writes a file that must not exist yet, and makes it durable.
-fn write_new(file: &Path, text: &str, mode: u32) -> Result<(), Error> {
+pub fn write_new(file: &Path, text: &str, mode: u32) -> Result<(), Error> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let mut options = std::fs::OpenOptions::new();
     let written = options.write(true).create_new(true).mode(mode).open(file).and_then(|mut new| {

@@ -1,5 +1,7 @@
 //! `auditgate serve`: runs the gateway.
 
+mod proofs;
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -8,15 +10,14 @@ use std::sync::Arc;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::keygen::read_signing_key;
+use self::proofs::Proofs;
 use super::logs::Logs;
 use super::settings::Source;
 use super::{Done, Error, memory, say};
 use crate::config::Settings;
 use crate::log::disk::{DiskLog, Sync};
 use crate::log::{Bounds, Log, MemoryLog};
-use crate::proof::SigningKey;
-use crate::proof::key::Use;
+use crate::proof::prover::Trouble;
 use crate::server::{Config, Gateway};
 
 /// Run the gateway, with its log in memory or on disk
@@ -59,25 +60,30 @@ async fn serve(settings: &Settings) -> io::Result<Done> {
     // Connections are files; how many there may be is limited elsewhere.
     raise_open_files();
     warn_of_memory(settings.ring.bounds());
-    let signing_key = signing_key(settings).map_err(io::Error::other)?;
-    let proofs = signing_key.as_ref().map(|key| {
-        let made = if settings.signing_key.is_some() { "" } else { ", made for this run," };
-        format!("proves what it has: see docs/PROOF.md; the key{made} is {}", key.verifier())
-    });
-    let config = Config { signing_key, ..Config::from(settings) };
     let disk = open_log(settings, &logs).await?;
+    let mut config = Config::from(settings);
     let log: Arc<dyn Log> = match &disk {
         Some(log) => Arc::clone(log) as _,
         None => Arc::new(MemoryLog::new(config.ring)),
     };
+    let proofs = Proofs::of(settings, &*log)?;
+    config.signing_key = proofs.key.clone();
+    config.tiles = settings.data_dir.clone();
     let gateway = Gateway::start_on(config, log).await?;
+    let trouble = gateway.prover().and_then(|prover| prover.trouble());
+    if let Some(trouble) = trouble.filter(Trouble::is_lasting) {
+        tracing::error!("ALARM: {trouble}");
+    }
     let address = gateway.address();
     if let Some(file) = &settings.port_file {
         write_port(file, address.port())
             .map_err(|error| with_context(error, format!("cannot write {}", file.display())))?;
     }
     let mut kept = kept(settings);
-    kept.extend(proofs.iter().flat_map(|proofs| ["\n", proofs]));
+    if let Some(told) = &proofs.told {
+        kept.push('\n');
+        kept.push_str(told);
+    }
     let admin = gateway.admin_address();
     if logs.is_text() {
         let served = admin.map(|admin| {
@@ -211,21 +217,6 @@ try it in other terminals:
         },
     ));
 }
-
-/// The key that signs checkpoints, if the gateway is to prove anything.
-fn signing_key(settings: &Settings) -> Result<Option<SigningKey>, String> {
-    match &settings.signing_key {
-        _ if !settings.merkle => Ok(None),
-        Some(file) => read_signing_key(file, Use::Log).map(Some).map_err(|error| error.to_string()),
-        None => {
-            let key = SigningKey::generate(UNNAMED, Use::Log);
-            key.map(Some).map_err(|error| error.to_string())
-        }
-    }
-}
-
-/// Origin of a log in memory whose key nobody made: no other run has that key.
-const UNNAMED: &str = "auditgate.invalid/memory";
 
 /// Whoever waits for the file finds it complete: it is written beside and then
 /// renamed.

@@ -1,5 +1,7 @@
 //! `auditgate verify`: is the log what it was?
 
+#[cfg(feature = "server")]
+mod offline;
 mod online;
 mod proof_file;
 
@@ -10,6 +12,8 @@ use super::trust::KeyArg;
 use super::{Done, Error, interruptible, say};
 use crate::proof::key::Use;
 
+pub use online::is_denial;
+
 /// Check that nothing in a log was altered, reordered, dropped or added
 ///
 /// With --proof: that a record is in a log. That needs the proof file and the
@@ -18,14 +22,19 @@ use crate::proof::key::Use;
 /// With --since: that the log of a running gateway begins with the records of a
 /// checkpoint that you kept.
 ///
+/// With --data-dir: every frame, hash, tile and checkpoint of a data directory on
+/// which no gateway runs, or of a copy. With --since as well: that it begins with
+/// the records of a checkpoint that you kept.
+///
 /// What is found is said on standard output: what was checked, and what is wrong.
 #[derive(Debug, clap::Args)]
 #[command(
-    group = clap::ArgGroup::new("what").required(true).args(["proof", "since"]),
+    group = clap::ArgGroup::new("what").required(true).multiple(true).args(["proof", "since", "data_dir"]),
     after_help = "Examples:
   auditgate verify --proof login.tlog-proof --key prod.key.pub
   auditgate verify --since monday.checkpoint --key prod.key.pub --out today.checkpoint
   auditgate verify --proof login.tlog-proof --key prod.key.pub --witness witness.key.pub
+  auditgate verify --data-dir /var/lib/auditgate --key prod.key.pub --since monday.checkpoint
 
 Exit status: 0 if all that was to be checked is good; 1 if something is bad; 2 if it
 cannot be checked: the arguments are wrong, a file cannot be read, or the gateway
@@ -35,9 +44,13 @@ pub struct Args {
     /// Check this proof file, as `auditgate receipt` writes it
     #[arg(long, value_name = "FILE")]
     proof: Option<PathBuf>,
+    /// Check this data directory
+    #[cfg(feature = "server")]
+    #[arg(long, value_name = "DIR", conflicts_with = "proof")]
+    data_dir: Option<PathBuf>,
     /// Check that the log begins with the records of this checkpoint, as
     /// `auditgate checkpoint` writes it
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "proof")]
     since: Option<PathBuf>,
     /// Verifier key of the log, or a file that holds it: from somebody whom you
     /// trust, not from the gateway
@@ -48,7 +61,7 @@ pub struct Args {
     #[arg(long, value_name = "KEY")]
     witness: Vec<KeyArg>,
     /// With --since: keep the checkpoint of now in this file, if all is good
-    #[arg(long, value_name = "FILE", requires = "since")]
+    #[arg(long, value_name = "FILE", requires = "since", conflicts_with = "data_dir")]
     out: Option<PathBuf>,
     #[command(flatten)]
     server: Server,
@@ -61,6 +74,10 @@ pub async fn run(args: Args) -> Result<Done, Error> {
     let witnesses = witnesses.collect::<Result<Vec<_>, _>>()?;
     if let Some(file) = &args.proof {
         return proof_file::check(file, &key, &witnesses);
+    }
+    #[cfg(feature = "server")]
+    if let Some(folder) = &args.data_dir {
+        return offline::check(folder, &key, &witnesses, args.since.as_ref());
     }
     let since = args.since.ok_or_else(|| Error::Usage("what is to be checked?".to_owned()))?;
     interruptible(online::check(&since, &key, args.out.as_deref(), &args.server)).await

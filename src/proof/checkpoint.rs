@@ -169,7 +169,10 @@ fn parse(text: &str) -> Result<(Note, tlog_tiles::Checkpoint), Error> {
 }
 
 /// The signature of `key` on a note.
-fn check_signature(note: &Note, key: &VerifierKey) -> Result<signed_note::Signature, Error> {
+pub(super) fn check_signature(
+    note: &Note,
+    key: &VerifierKey,
+) -> Result<signed_note::Signature, Error> {
     let known = VerifierList::new(vec![Box::new(key.clone())]);
     match note.verify(&known) {
         Ok((verified, _)) => verified.into_iter().next(),

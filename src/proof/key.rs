@@ -105,7 +105,8 @@ pub struct VerifierKey {
 pub fn check_name(name: &str) -> Result<(), Error> {
     let is_name = signed_note::is_key_name_valid(name)
         && name.len() <= NAME_BYTES_MAX
-        && !name.contains(char::is_control);
+        && !name.contains(char::is_control)
+        && name != super::minimum::HEADER;
     if is_name { Ok(()) } else { Err(Error::Name(name.to_owned())) }
 }
 

@@ -4,7 +4,7 @@ mod follow;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -30,6 +30,8 @@ pub struct Opened {
     pub signed: Option<Signed>,
     /// The tree, as far as its tiles are there: it has the checkpoint's root.
     pub tree: Option<Tree>,
+    /// Records with a leaf index below this were released by the log.
+    pub minimum: u64,
 }
 
 /// Why no checkpoint is made.
@@ -53,6 +55,16 @@ pub enum Trouble {
         /// Size of the checkpoint.
         signed: u64,
     },
+    /// Records are gone that the log did not release.
+    #[error(
+        "the oldest record is {first}, but only those before {} were released: others removed them, or it was done while no tree was kept; nothing is signed any more", minimum + 1
+    )]
+    Incomplete {
+        /// The oldest record.
+        first: u64,
+        /// The signed minimum index.
+        minimum: u64,
+    },
     /// A record cannot be hashed.
     #[error(
         "record {sequence} cannot be read, so the tree ends before it, and nothing after it is signed"
@@ -74,7 +86,12 @@ impl Trouble {
 
     /// Whether what was signed before is not to be relied on.
     fn is_denial(&self) -> bool {
-        matches!(self, Trouble::RolledBack { .. } | Trouble::Rewritten { .. })
+        match self {
+            Trouble::RolledBack { .. } | Trouble::Rewritten { .. } | Trouble::Incomplete { .. } => {
+                true
+            }
+            Trouble::Unreadable { .. } | Trouble::Passing(_) => false,
+        }
     }
 }
 
@@ -215,7 +232,7 @@ impl Prover {
             stopping: CancellationToken::new(),
             task: Mutex::default(),
         });
-        log.keep_for(Arc::clone(&prover) as Arc<dyn Keeper>);
+        log.keep_for(Arc::new(Held(Arc::downgrade(&prover))));
         let task = tokio::spawn(follow::follow(Arc::clone(&prover)));
         prover.task.lock().unwrap_or_else(PoisonError::into_inner).replace(task);
         Ok(prover)
@@ -362,16 +379,46 @@ impl Prover {
     }
 }
 
+/// What a log asks: it must not keep alive who keeps it.
+struct Held(Weak<Prover>);
+
 /// What was not hashed stays in the log.
-impl Keeper for Prover {
+impl Keeper for Held {
     fn release(&self, first: Sequence) -> bool {
-        let (covered, signed, is_free) = {
+        self.0.upgrade().is_none_or(|prover| prover.release(first))
+    }
+
+    fn released(&self, first: Sequence) -> BoxFuture<'_, ()> {
+        let prover = self.0.upgrade();
+        Box::pin(async move {
+            if let Some(mut states) = prover.map(|prover| prover.state.subscribe()) {
+                // A prover that is gone needs nothing more.
+                let _ = states.wait_for(|state| state.has_done_with(first)).await;
+            }
+        })
+    }
+}
+
+impl State {
+    /// Whether the records before `first` need not be waited for.
+    fn has_done_with(&self, first: Sequence) -> bool {
+        self.hashed >= first.previous().0 || self.is_over()
+    }
+
+    /// Nothing more will be hashed.
+    fn is_over(&self) -> bool {
+        self.ended || self.trouble.as_ref().is_some_and(Trouble::is_lasting)
+    }
+}
+
+impl Prover {
+    fn release(&self, first: Sequence) -> bool {
+        let (covered, signed, is_over) = {
             let state = self.state.borrow();
-            let is_lasting = state.trouble.as_ref().is_some_and(Trouble::is_lasting);
             let covered = if self.store.is_durable() { state.signed.size() } else { state.hashed };
-            (covered, Arc::clone(&state.signed), state.ended || is_lasting)
+            (covered, Arc::clone(&state.signed), state.is_over())
         };
-        if is_free {
+        if is_over {
             return true;
         }
         if covered < first.previous().0 {
@@ -380,19 +427,6 @@ impl Keeper for Prover {
             return false;
         }
         self.store.release(first.0, signed.checkpoint()).is_ok()
-    }
-
-    fn released(&self, first: Sequence) -> BoxFuture<'_, ()> {
-        let mut states = self.state.subscribe();
-        Box::pin(async move {
-            let hashed = |state: &State| {
-                state.hashed >= first.previous().0
-                    || state.ended
-                    || state.trouble.as_ref().is_some_and(Trouble::is_lasting)
-            };
-            // The sender lives as long as this prover.
-            let _ = states.wait_for(hashed).await;
-        })
     }
 }
 

@@ -1,5 +1,7 @@
-//! Where full tiles are kept: in memory, for as long as the gateway runs.
+//! Where full tiles are kept: in memory, for as long as the gateway runs, or in
+//! the data directory.
 
+pub mod disk;
 mod memory;
 
 use std::io;
@@ -8,6 +10,7 @@ use super::tile::Place;
 use super::tree::{FullTile, Tree};
 use super::{Checkpoint, Signed};
 
+pub use disk::DiskStore;
 pub use memory::{MemoryStore, TILES_BYTES};
 
 /// Keeps the full tiles of one tree, and its newest checkpoint.

@@ -162,7 +162,7 @@ async fn nothing_is_signed_for_a_log_that_was_rolled_back_or_rewritten() {
     let head = |size| Checkpoint { size, root: other.head().root };
     let open = |size| {
         let signed = Some(Signed::sign(head(size), &key).unwrap());
-        let opened = Opened { signed, tree: None };
+        let opened = Opened { signed, ..Opened::default() };
         let log = Arc::clone(&log) as Arc<dyn Log>;
         Prover::start(log, key.clone(), Box::new(MemoryStore::default()), opened).unwrap()
     };
@@ -185,7 +185,7 @@ async fn a_tree_is_made_again_from_the_records() {
     let signed = first.checkpoint().await.unwrap();
     first.stop().await;
     append(&log, 700..800).await;
-    let opened = Opened { signed: Some((*signed).clone()), tree: None };
+    let opened = Opened { signed: Some((*signed).clone()), ..Opened::default() };
     let log = Arc::clone(&log) as Arc<dyn Log>;
     let again = Prover::start(log, first.key.clone(), Box::new(MemoryStore::default()), opened);
     let shown = again.unwrap().consistency(700).await.unwrap();

@@ -1,0 +1,75 @@
+//! A data directory, checked file by file.
+
+use std::path::{Path, PathBuf};
+
+use crate::cli::trust::read_checkpoint;
+use crate::cli::{Done, Error, print};
+use crate::proof::audit::{Report, audit};
+use crate::proof::{Signed, VerifierKey};
+
+/// Checks a data directory, also against a checkpoint that was kept.
+pub fn check(
+    folder: &Path,
+    key: &VerifierKey,
+    witnesses: &[VerifierKey],
+    since: Option<&PathBuf>,
+) -> Result<Done, Error> {
+    let mut kept = Vec::new();
+    if let Some(file) = since {
+        kept.push((read_checkpoint(file, key)?, file.display().to_string()));
+    }
+    let report =
+        audit(folder, key, &kept).map_err(|error| Error::Unverifiable(error.to_string()))?;
+    let mut said = told(&report, &kept);
+    let mut is_good = report.is_good();
+    for witness in witnesses {
+        let found = report.checkpoint.as_ref().map(|signed| signed.cosignature(witness));
+        if let Some(Err(error)) = found {
+            is_good = false;
+            said.push_str(&format!("BAD: the checkpoint was not witnessed: {error}\n"));
+        }
+    }
+    print(&said)?;
+    Ok(if is_good { Done::All } else { Done::Some })
+}
+
+/// What was checked, and what was found.
+fn told(report: &Report, kept: &[(Signed, String)]) -> String {
+    let mut said = String::new();
+    for finding in &report.findings {
+        said.push_str(&format!("BAD: {}\n", finding.what));
+    }
+    let more = report.found - report.findings.len() as u64;
+    if more > 0 {
+        said.push_str(&format!("BAD: and {more} more findings\n"));
+    }
+    if let Some(bad) = report.first_bad() {
+        said.push_str(&format!("the first bad record is {bad}\n"));
+    }
+    let range = match report.records {
+        0 => "no records".to_owned(),
+        records => format!("{records} records, {} to {}", report.first, report.last),
+    };
+    said.push_str(&format!(
+        "checked: {range}: checksum, place and hash of each; {} tiles",
+        report.tiles
+    ));
+    if let Some(signed) = &report.checkpoint {
+        let (size, origin) = (signed.size(), signed.origin());
+        said.push_str(&format!("; the checkpoint of {size} records, signed by {origin}"));
+        let unsigned = report.last.saturating_sub(size);
+        if unsigned > 0 {
+            said.push_str(&format!(", which does not cover the last {unsigned}"));
+        }
+    }
+    for (signed, name) in kept {
+        said.push_str(&format!("; {name}, of {} records", signed.size()));
+    }
+    said.push('\n');
+    if let Some(bytes) = report.torn {
+        said.push_str(&format!(
+            "the last file ends in {bytes} bytes that are no whole group: what was begun and never acknowledged, or damage behind the last record\n"
+        ));
+    }
+    said
+}

@@ -1,0 +1,195 @@
+//! `auditgate witness`: follows a log, and signs what it saw.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use jiff::SignedDuration;
+
+use super::client::{Server, told};
+use super::keygen::read_signing_key;
+use super::receipt::hash_of;
+use super::trust::{KeyArg, read_checkpoint, replace};
+use super::verify::is_denial;
+use super::{Done, Error, interruptible, print, say, times};
+use crate::client::Client;
+use crate::proof::key::Use;
+use crate::proof::{Hash, Signed, SigningKey, VerifierKey, check_consistency};
+
+/// How often the log is asked, unless told otherwise.
+const INTERVAL: &str = "10s";
+
+/// Follow a log, check that it only grows, and cosign its checkpoints
+///
+/// A witness remembers the newest checkpoint that it saw. Of each later one it
+/// checks that the log still begins with the same records; then it signs it, as
+/// C2SP tlog-cosignature has it. Run it where whoever runs the gateway has no
+/// access: then a log that is rewritten or rolled back is noticed, and nobody can
+/// be shown another past than the witness saw.
+///
+/// The state is written before anything is signed, so that a witness never signs
+/// two pasts, whenever it is stopped.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  auditgate keygen --witness --name w1.example.org --out witness.key
+  auditgate witness --log prod.key.pub --key witness.key --state prod.state --out prod.cosigned
+  auditgate witness --log prod.key.pub --key witness.key --state prod.state --once
+
+Exit status: 0 if it was told to look --once and all is good; 1 if the log was
+rewritten or rolled back, or what came is not signed by it: the two checkpoints that
+show it are printed; 2 if the arguments are wrong, a file cannot be read or written,
+or, with --once, the gateway cannot be reached or proves nothing; 130 after Ctrl-C.")]
+pub struct Args {
+    /// Verifier key of the log, or a file that holds it
+    #[arg(long, value_name = "KEY")]
+    log: KeyArg,
+    /// File with the witness's own signing key, as `auditgate keygen --witness`
+    /// makes it
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    /// File that holds the newest checkpoint seen; it is made with the first one,
+    /// which is taken as it is
+    #[arg(long, value_name = "FILE")]
+    state: PathBuf,
+    /// File for the newest cosigned checkpoint
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// How often to look
+    #[arg(long, value_name = "TIME", default_value = INTERVAL, value_parser = times::parse_duration)]
+    interval: SignedDuration,
+    /// Look once, and end
+    #[arg(long)]
+    once: bool,
+    #[command(flatten)]
+    server: Server,
+}
+
+/// What a look at the log came to.
+enum Seen {
+    /// It is what it was, or has grown.
+    Good(Signed),
+    /// It is not what it was.
+    Bad(String),
+}
+
+/// Runs the command.
+pub async fn run(args: Args) -> Result<Done, Error> {
+    let log = args.log.key(Use::Log)?;
+    let key = read_signing_key(&args.key, Use::Cosignature)?;
+    interruptible(watch(&args, &log, &key)).await
+}
+
+async fn watch(args: &Args, log: &VerifierKey, key: &SigningKey) -> Result<Done, Error> {
+    let mut state = match args.state.exists() {
+        true => Some(read_checkpoint(&args.state, log)?),
+        false => None,
+    };
+    let mut is_lost = false;
+    loop {
+        match look(args, log, key, state.as_ref()).await {
+            Ok(Seen::Good(signed)) => {
+                if is_lost || state.as_ref().is_none_or(|old| old.size() != signed.size()) {
+                    say(&progress(state.as_ref(), &signed));
+                }
+                is_lost = false;
+                state = Some(signed);
+            }
+            Ok(Seen::Bad(what)) => {
+                say(&format!("ALARM: {what}"));
+                print(&evidence(state.as_ref()))?;
+                return Ok(Done::Some);
+            }
+            // A gateway that is away says nothing about its log.
+            Err(Error::Client(error)) if !args.once => {
+                if !is_lost {
+                    say(&format!("the log cannot be seen: {}; trying again", told(&error)));
+                }
+                is_lost = true;
+            }
+            Err(error) => return Err(error),
+        }
+        if args.once {
+            return Ok(Done::All);
+        }
+        tokio::time::sleep(args.interval.unsigned_abs().max(INTERVAL_MIN)).await;
+    }
+}
+
+/// Shorter intervals are not worth the calls.
+const INTERVAL_MIN: Duration = Duration::from_millis(100);
+
+/// Looks at the log once: checks, remembers, signs, in this order.
+async fn look(
+    args: &Args,
+    log: &VerifierKey,
+    key: &SigningKey,
+    old: Option<&Signed>,
+) -> Result<Seen, Error> {
+    let client = args.server.client().await?;
+    let signed = match checked(&client, log, old).await? {
+        Seen::Good(signed) => signed,
+        bad @ Seen::Bad(_) => return Ok(bad),
+    };
+    replace(&args.state, signed.text())?;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let cosigned = signed.cosign(key, now.as_secs());
+    let cosigned = cosigned.map_err(|error| Error::Usage(error.to_string()))?;
+    if let Some(out) = &args.out {
+        replace(out, cosigned.text())?;
+    }
+    Ok(Seen::Good(signed))
+}
+
+/// The newest checkpoint, if it begins with the older one.
+async fn checked(client: &Client, log: &VerifierKey, old: Option<&Signed>) -> Result<Seen, Error> {
+    let Some(old) = old else {
+        let first = client.get_checkpoint().await?;
+        return Ok(match Signed::verify(&first.checkpoint, log) {
+            Ok(signed) => Seen::Good(signed),
+            Err(error) => Seen::Bad(format!("the first checkpoint: {error}")),
+        });
+    };
+    let response = match client.get_consistency_proof(old.size()).await {
+        Ok(response) => response,
+        Err(error) if is_denial(&error) => {
+            return Ok(Seen::Bad(format!(
+                "the gateway cannot show that its log begins with the {} records that this witness saw: {}",
+                old.size(),
+                told(&error)
+            )));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let new = match Signed::verify(&response.checkpoint, log) {
+        Ok(new) => new,
+        Err(error) => return Ok(Seen::Bad(format!("the newest checkpoint: {error}"))),
+    };
+    let hashes: Option<Vec<Hash>> = response.hashes.iter().map(|hash| hash_of(hash)).collect();
+    let shown = check_consistency(old.checkpoint(), new.checkpoint(), &hashes.unwrap_or_default());
+    Ok(match shown {
+        Ok(()) => Seen::Good(new),
+        Err(error) => Seen::Bad(format!("{error}; the newer checkpoint is\n{}", new.text())),
+    })
+}
+
+fn progress(old: Option<&Signed>, new: &Signed) -> String {
+    match old {
+        None => format!(
+            "begins with {} records of {}, as they are; what was before is not witnessed",
+            new.size(),
+            new.origin()
+        ),
+        Some(old) => format!(
+            "{} records of {}, which begin with the {} seen before: cosigned",
+            new.size(),
+            new.origin(),
+            old.size()
+        ),
+    }
+}
+
+/// What this witness saw, for whoever is to judge.
+fn evidence(old: Option<&Signed>) -> String {
+    old.map_or_else(String::new, |old| {
+        format!("the checkpoint that this witness saw before is\n{}", old.text())
+    })
+}

@@ -1,0 +1,100 @@
+//! The minimum index: which records a log may lack, signed by it.
+//!
+//! Retention removes records from the front. So that nobody else can, the log
+//! signs how far before it does so. The idea of a minimum index is that of C2SP
+//! tlog-tiles; a note of its own, rather than a line in each checkpoint, since
+//! witnesses make no statement on such lines.
+
+use signed_note::Note;
+
+use super::checkpoint;
+use super::key::{SigningKey, VerifierKey};
+
+/// The first line of the note: no log may have it as its origin, so that this is
+/// no checkpoint of any log.
+pub const HEADER: &str = "auditgate-minimum/v1";
+
+/// Records with a leaf index below this may be gone; all others must be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Minimum {
+    /// The index of the oldest record's leaf, from 0.
+    pub index: u64,
+}
+
+/// Why a text is not a minimum index.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// It is not a note of this form.
+    #[error("not a minimum index: {HEADER}, origin and number")]
+    Form,
+    /// It is another log's.
+    #[error("it is of another log than {0:?}")]
+    Origin(String),
+    /// The signature is missing or not valid.
+    #[error("{0}")]
+    Signature(checkpoint::Error),
+    /// It cannot be signed.
+    #[error("it cannot be signed: {0}")]
+    Sign(String),
+}
+
+impl Minimum {
+    /// The note, signed by the log's key.
+    ///
+    /// # Errors
+    /// [`Error::Sign`].
+    pub fn sign(self, key: &SigningKey) -> Result<String, Error> {
+        let text = format!("{HEADER}\n{}\n{}\n", key.name(), self.index);
+        let failed = |error: signed_note::NoteError| Error::Sign(error.to_string());
+        let mut note = Note::new(text.as_bytes(), &[]).map_err(failed)?;
+        note.add_sigs(&[&key.at(0)]).map_err(failed)?;
+        Ok(String::from_utf8(note.to_bytes()).expect("a note is made of strings"))
+    }
+
+    /// Reads a note that must be signed by the log's key.
+    ///
+    /// # Errors
+    /// If it is not.
+    pub fn verify(text: &str, key: &VerifierKey) -> Result<Self, Error> {
+        let note = Note::from_bytes(text.as_bytes()).map_err(|_| Error::Form)?;
+        let body = std::str::from_utf8(note.text()).map_err(|_| Error::Form)?;
+        let rest = body.strip_prefix(HEADER).and_then(|rest| rest.strip_prefix('\n'));
+        let (origin, number) =
+            rest.and_then(|rest| rest.strip_suffix('\n')?.split_once('\n')).ok_or(Error::Form)?;
+        if origin != key.name() {
+            return Err(Error::Origin(key.name().to_owned()));
+        }
+        let index: u64 = number.parse().map_err(|_| Error::Form)?;
+        if index.to_string() != number {
+            return Err(Error::Form);
+        }
+        checkpoint::check_signature(&note, key).map_err(Error::Signature)?;
+        Ok(Self { index })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proof::key::Use;
+    use crate::proof::{Checkpoint, Hash, Signed};
+
+    #[test]
+    fn it_is_read_as_it_is_written_and_no_byte_can_change() {
+        let key = SigningKey::generate("a.example/log", Use::Log).unwrap();
+        let public = key.verifier();
+        let text = Minimum { index: 4_711 }.sign(&key).unwrap();
+        assert_eq!(Minimum::verify(&text, &public), Ok(Minimum { index: 4_711 }));
+        for position in 0..text.len() {
+            let mut bytes = text.as_bytes().to_vec();
+            bytes[position] ^= 1;
+            let Ok(changed) = String::from_utf8(bytes) else { continue };
+            assert!(Minimum::verify(&changed, &public).is_err(), "byte {position}: {changed}");
+        }
+        let checkpoint = Checkpoint { size: 1, root: Hash::default() };
+        let checkpoint = Signed::sign(checkpoint, &key).unwrap();
+        assert_eq!(Minimum::verify(checkpoint.text(), &public), Err(Error::Form));
+        assert!(Signed::verify(&text, &public).is_err());
+        assert!(SigningKey::generate(HEADER, Use::Log).is_err());
+    }
+}
