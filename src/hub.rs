@@ -170,17 +170,21 @@ impl Hub {
         Ok(placed)
     }
 
-    /// Appends records, each by itself: see [`Log::append_each`].
+    /// Appends records, each by itself, or only checks them: see
+    /// [`Log::append_each`].
     ///
     /// # Errors
     /// As the log.
     pub async fn append_each(
         &self,
         drafts: Vec<Draft>,
+        commit: bool,
     ) -> Result<Vec<Result<Placed, Conflict>>, Error> {
         let handed_in = ByType::note(&drafts);
-        let placed = self.log.append_each(drafts).await?;
-        self.tally(placed.iter().map(|placed| placed.as_ref().ok()).zip(handed_in));
+        let placed = self.log.append_each(drafts, commit).await?;
+        if commit {
+            self.tally(placed.iter().map(|placed| placed.as_ref().ok()).zip(handed_in));
+        }
         Ok(placed)
     }
 

@@ -63,15 +63,16 @@ pub trait Log: Send + Sync + 'static {
     fn append(&self, drafts: Vec<Draft>, commit: bool)
     -> BoxFuture<'_, Result<Vec<Placed>, Error>>;
 
-    /// Appends records, each by itself: as [`Log::append`] with `commit`, but a
-    /// draft whose id is taken by another content is left out, and its place in
-    /// the result says so.
+    /// Appends records, each by itself: as [`Log::append`], but a draft whose id
+    /// is taken by another content is left out, and its place in the result says
+    /// so.
     ///
     /// # Errors
     /// See [`Error`], but for conflicts; nothing was stored.
     fn append_each(
         &self,
         drafts: Vec<Draft>,
+        commit: bool,
     ) -> BoxFuture<'_, Result<Vec<Result<Placed, Conflict>>, Error>>;
 
     /// What is kept at the moment.

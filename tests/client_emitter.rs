@@ -188,19 +188,88 @@ async fn a_bad_event_does_not_harm_its_batch() {
 }
 
 #[tokio::test]
-async fn a_batch_that_is_too_large_is_halved() {
+async fn a_request_that_is_too_large_is_halved() {
     let gateway = start().await;
     let client = Client::connect(&url(gateway.address())).await.expect("it listens");
-    let options = Options { batch_bytes: 8 * 1024 * 1024, ..patient() };
+    let options = Options { batch_bytes: 16 * 1024 * 1024, ..patient() };
     let emitter = client.emitter(options);
     let mut pending = Vec::new();
-    for _ in 0..7 {
-        pending.push(emitter.send(login(&"x".repeat(900_000))).await.expect("it is open"));
+    for number in 0..7 {
+        // One of them cannot be sent at all.
+        let bytes = if number == 3 { 5_000_000 } else { 900_000 };
+        pending.push(emitter.send(login(&"x".repeat(bytes))).await.expect("it is open"));
     }
     soon(emitter.close()).await;
-    for (pending, sequence) in pending.into_iter().zip(1..) {
-        assert_eq!(pending.await.expect("it is accepted").sequence, sequence);
+    let mut sequences = Vec::new();
+    for pending in pending {
+        sequences.push(match pending.await {
+            Ok(receipt) => receipt.sequence,
+            Err(Error::Refused(refusal)) => {
+                assert_eq!(refusal.reason.as_deref(), Some("REQUEST_TOO_LARGE"));
+                0
+            }
+            Err(other) => panic!("{other}"),
+        });
     }
+    assert_eq!(sequences, [1, 2, 3, 0, 4, 5, 6]);
+}
+
+/// What a gateway has answered when it stops is stored there, and nothing else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_stopping_gateway_did_not_answer_is_sent_again() {
+    const EVENTS: u64 = 20_000;
+    let gateway = start().await;
+    let address = gateway.address();
+    let client = Client::connect(&url(address)).await.expect("it listens");
+    // Few at a time, so that it is stopped on its way.
+    let options = Options { queue_bytes: 200_000, linger: Duration::ZERO, ..Options::default() };
+    let emitter = client.emitter(options);
+    let send = tokio::spawn(async move {
+        let mut pending = Vec::new();
+        for number in 0..EVENTS {
+            pending.push(emitter.send(login(&number.to_string())).await.expect("it is open"));
+        }
+        emitter.close().await;
+        pending
+    });
+    let hub = gateway.hub().clone();
+    soon(async {
+        while hub.extent().last.0 < 100 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    soon(gateway.stop()).await;
+    let next = start_at(address).await;
+    let first = hub.extent().last.0;
+    let mut expected = (1..=first).chain(1..);
+    for pending in soon(send).await.expect("no panic") {
+        let receipt = pending.await.expect("it is accepted");
+        assert_eq!((Some(receipt.sequence), receipt.duplicate), (expected.next(), false));
+    }
+    assert!(first < EVENTS, "it was stopped on its way");
+    assert_eq!(first + next.hub().extent().last.0, EVENTS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_that_stays_away_is_given_up() {
+    let client = Client::connect_lazy(&url(free_port().await)).expect("it is a URL");
+    let emitter = client.emitter(Options::default());
+    let first = emitter.send(login("alice")).await.expect("it is open");
+    let second = emitter.send(login("bob")).await.expect("it is open");
+    for pending in [first, second] {
+        match pending.await {
+            Err(Error::GaveUp { attempts, last }) => {
+                assert!((12..40).contains(&attempts), "{attempts}");
+                assert!(last.transient, "{last}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    // Who comes later has a minute of its own.
+    let late = emitter.send(login("carol")).await.expect("it is open");
+    let waited = tokio::time::timeout(Duration::from_secs(50), late).await;
+    assert!(waited.is_err(), "{waited:?}");
 }
 
 #[tokio::test]

@@ -63,7 +63,7 @@ async fn a_subscription_ends_after_its_records() {
 async fn an_emit_stream_ends_after_its_answers() {
     let gateway = support::start().await;
     let mut client = support::connect(&gateway).await;
-    let first = pb::EmitStreamRequest { events: support::numbered(1..=2) };
+    let first = pb::EmitStreamRequest { events: support::numbered(1..=2), validate_only: false };
     let events = tokio_stream::once(first).chain(tokio_stream::pending());
     let started = Instant::now();
     let mut answers = soon(client.emit_stream(request(events))).await.unwrap().into_inner();

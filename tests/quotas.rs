@@ -60,7 +60,8 @@ async fn a_stream_is_slowed_down_instead() {
     let gateway = start(|limits| limits.events_per_second = 40).await;
     let mut client = support::connect(&gateway).await;
     let requests = (1..=EVENTS)
-        .map(|number| pb::EmitStreamRequest { events: support::numbered(number..=number) });
+        .map(|number| support::numbered(number..=number))
+        .map(|events| pb::EmitStreamRequest { events, validate_only: false });
     let requests = tokio_stream::iter(requests.collect::<Vec<_>>());
     let started = std::time::Instant::now();
     let mut answers = soon(client.emit_stream(requests)).await.unwrap().into_inner();

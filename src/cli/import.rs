@@ -1,22 +1,23 @@
 //! `auditgate import`: lines of another log into the gateway.
 
-mod batch;
+mod delivery;
 pub(super) mod lines;
 mod report;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, BufReader};
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::client::Server;
 use super::progress::Progress;
 use super::{Done, Error, Format};
-use crate::client::{self, Client};
+use crate::client::Options;
 use crate::proto::pb;
 use crate::teleport::{self, Ordinals};
-use batch::{Batch, Gateway, Pending, Place, deliver};
+use delivery::{Fate, Gateway, Place, Read, settle};
 use lines::{Line, Lines};
 use report::Report;
 
@@ -26,6 +27,10 @@ const READ_BYTES: usize = 256 * 1024;
 const NO_EVENT: &str = "line";
 /// What the summary calls a line whose type is refused.
 const UNKNOWN_TYPE: &str = "unknown type";
+/// How long an event waits for others to be sent with.
+const LINGER: Duration = Duration::from_millis(200);
+/// How many lines may be awaited at once.
+const LINES_AWAITED: usize = 10_000;
 /// The file name that stands for standard input.
 const STDIN: &str = "-";
 
@@ -67,26 +72,31 @@ enum UnknownTypes {
     Refuse,
 }
 
+/// An event, and its type where the catalog lacks it.
+type Mapped = (pb::Event, Option<String>);
+
 /// Runs the command.
 pub async fn run(args: Args) -> Result<Done, Error> {
     let Format::Teleport = args.format;
     let progress = Progress::of_bytes(total_bytes(&args.files));
     let telling = progress.clone();
-    let mut import = Import {
-        gateway: args.server.client().await?,
+    let mut report = Report::new(Box::new(move |text| telling.say(text)));
+    let options = Options { linger: LINGER, ..Options::default() };
+    let (lines, read) = mpsc::channel(LINES_AWAITED);
+    let import = Import {
+        gateway: args.server.client().await?.emitter(options),
         unknown_types: args.unknown_types,
         ordinals: Ordinals::default(),
-        batch: Batch::default(),
-        report: Report::new(Box::new(move |text| telling.say(text))),
+        lines,
         progress: progress.clone(),
         interrupted: CancellationToken::new(),
     };
     tokio::spawn(watch_interrupts(import.interrupted.clone()));
-    let read = import.read_files(&args.files).await;
+    let done = import.run(&args.files, read, &mut report).await;
     progress.clear();
-    import.report.summarize();
-    read?;
-    Ok(if import.report.has_bad_lines() { Done::Some } else { Done::All })
+    report.summarize();
+    done?;
+    Ok(if report.has_bad_lines() { Done::Some } else { Done::All })
 }
 
 /// What the files hold together; `None` where that is not known beforehand.
@@ -110,41 +120,52 @@ async fn watch_interrupts(interrupted: CancellationToken) {
 }
 
 /// An import under way.
-struct Import<G> {
+struct Import<G: Gateway> {
     gateway: G,
     unknown_types: UnknownTypes,
     ordinals: Ordinals,
-    batch: Batch,
-    report: Report,
+    /// Lines that were read, in order, to be reported.
+    lines: mpsc::Sender<Read<G::Receipt>>,
     progress: Progress,
     /// Ends the reading, but not the storing of what was read.
     interrupted: CancellationToken,
 }
 
 impl<G: Gateway> Import<G> {
-    /// Reads the files until they end or the user interrupts, and stores what
-    /// was read.
+    /// Imports the files, in order, until they end or the user interrupts.
+    async fn run(
+        mut self,
+        files: &[String],
+        read: mpsc::Receiver<Read<G::Receipt>>,
+        report: &mut Report,
+    ) -> Result<(), Error> {
+        let progress = self.progress.clone();
+        let reading = async {
+            let outcome = self.read_files(files).await;
+            // What was read before a file failed is good.
+            self.gateway.flush().await;
+            drop(self);
+            Ok(outcome)
+        };
+        // Where the gateway fails, there is nothing more to read.
+        let (outcome, ()) = tokio::try_join!(reading, settle(read, report, &progress))?;
+        outcome
+    }
+
     async fn read_files(&mut self, files: &[String]) -> Result<(), Error> {
-        let mut outcome = Ok(());
         for file in files {
-            outcome = if file == STDIN {
-                self.read(file, tokio::io::stdin()).await
+            if file == STDIN {
+                self.read(file, tokio::io::stdin()).await?;
             } else {
-                match tokio::fs::File::open(file).await {
-                    Ok(opened) => self.read(file, opened).await,
-                    Err(error) => Err(Error::Read { file: file.clone(), error }),
-                }
-            };
-            if outcome.is_err() || self.interrupted.is_cancelled() {
+                let opened = tokio::fs::File::open(file).await;
+                let opened = opened.map_err(|error| Error::Read { file: file.clone(), error })?;
+                self.read(file, opened).await?;
+            }
+            if self.interrupted.is_cancelled() {
                 break;
             }
         }
-        // What was read before a file failed is good; but where the gateway
-        // failed, it would fail again.
-        match outcome {
-            Err(Error::Stopped { .. }) => outcome,
-            _ => self.flush().await.and(outcome),
-        }
+        Ok(())
     }
 
     async fn read(&mut self, file: &str, input: impl AsyncRead + Unpin) -> Result<(), Error> {
@@ -152,13 +173,8 @@ impl<G: Gateway> Import<G> {
         let file: Arc<str> = file.into();
         let mut lines = Lines::new(BufReader::with_capacity(READ_BYTES, input));
         loop {
-            let due = self.batch.due();
             let next = tokio::select! {
                 next = lines.next() => next,
-                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                    self.flush().await?;
-                    continue;
-                }
                 () = interrupted.cancelled() => return Ok(()),
             };
             let error = |error| Error::Read { file: file.to_string(), error };
@@ -166,17 +182,21 @@ impl<G: Gateway> Import<G> {
             let place = Place { file: file.clone(), line: number };
             // And the end of the line.
             self.progress.advance(line.bytes() + 1);
-            match self.map(line) {
-                None => {}
-                Some(Ok(event)) => self.add(Pending { event, place }).await?,
-                Some(Err((kind, reason))) => self.report.bad(&place, kind, &reason),
-            }
+            let fate = match self.map(line) {
+                None => continue,
+                Some(Ok((event, unknown_type))) => {
+                    Fate::Sent { receipt: self.gateway.send(event).await?, unknown_type }
+                }
+                Some(Err((kind, reason))) => Fate::Bad { kind, reason },
+            };
+            // Nobody takes it where the import failed, which ends this, too.
+            let _ = self.lines.send(Read { place, fate }).await;
         }
     }
 
-    /// The event of a line, or what it is instead and why. `None` for an empty
-    /// line.
-    fn map(&mut self, line: Line<'_>) -> Option<Result<pb::Event, (&'static str, String)>> {
+    /// The event of a line, and its type if the catalog lacks it; or what the line
+    /// is instead and why. `None` for an empty line.
+    fn map(&mut self, line: Line<'_>) -> Option<Result<Mapped, (&'static str, String)>> {
         let text = match line {
             Line::Text(text) if text.trim().is_empty() => return None,
             Line::Text(text) => text,
@@ -188,33 +208,9 @@ impl<G: Gateway> Import<G> {
                 (Some(name), UnknownTypes::Refuse) => {
                     Err((UNKNOWN_TYPE, format!("unknown event type {name:?}")))
                 }
-                (Some(name), UnknownTypes::Custom) => {
-                    self.report.unknown(name);
-                    Ok(imported.event)
-                }
-                (None, _) => Ok(imported.event),
+                (unknown_type, _) => Ok((imported.event, unknown_type)),
             },
         })
-    }
-
-    async fn add(&mut self, pending: Pending) -> Result<(), Error> {
-        if !self.batch.has_room_for(&pending) {
-            self.flush().await?;
-        }
-        self.batch.push(pending);
-        Ok(())
-    }
-
-    async fn flush(&mut self) -> Result<(), Error> {
-        let delivered = deliver(&mut self.gateway, self.batch.take(), &mut self.report).await;
-        self.progress.events(self.report.events());
-        delivered
-    }
-}
-
-impl Gateway for Client {
-    async fn emit(&mut self, events: Vec<pb::Event>) -> Result<Vec<pb::Receipt>, client::Error> {
-        self.emit_batch(&pb::EmitBatchRequest { events, validate_only: false }).await
     }
 }
 

@@ -1,5 +1,6 @@
-//! Sending many events: in batches, in order, each stored once.
+//! Sending many events: on a stream, in order, each stored once.
 
+mod stream;
 mod worker;
 
 use std::pin::Pin;
@@ -23,13 +24,12 @@ const QUEUED_BYTES: usize = size_of::<pb::Event>() + size_of::<Queued>();
 /// How an [`Emitter`] works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
-    /// The most events of a batch. Default 1,000; a gateway takes 10,000.
+    /// The most events of a request. Default 1,000; a gateway takes 10,000.
     pub batch_events: usize,
-    /// The most bytes of a batch; one larger event alone excepted. Default
+    /// The most bytes of a request; one larger event alone excepted. Default
     /// 1 MiB; a gateway takes 4 MiB.
     pub batch_bytes: usize,
-    /// How long an event waits for others to share its batch. Default 10 ms.
-    /// While a batch is under way the next one collects, however long it takes.
+    /// How long an event waits for others to share its request. Default 10 ms.
     pub linger: Duration,
     /// How many bytes of events may wait for their receipts; [`Emitter::send`]
     /// waits for room. Default 16 MiB; at most 4 GiB.
@@ -50,13 +50,14 @@ impl Default for Options {
     }
 }
 
-/// Sends events in batches, in the order in which they were handed over.
+/// Sends events on a stream, in the order in which they were handed over, and does
+/// not wait for the receipts of some to send others.
 ///
 /// An event without an id gets one (a UUIDv7), and the present as its time if it
 /// has none. One with an id stays as it is, so that it can be sent again.
-/// A batch that fails because the gateway is away is sent again under the same
-/// ids, with growing waits, for a minute. One bad event does not harm the others
-/// of its batch.
+/// When the stream breaks, or the gateway stops, what has no receipt yet is sent
+/// again under the same ids, with growing waits, for a minute. One bad event does
+/// not harm the others.
 ///
 /// An emitter that is dropped goes on in the background with what it was given,
 /// as long as the runtime lives; [`Emitter::close`] waits for that.

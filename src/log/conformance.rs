@@ -211,7 +211,7 @@ async fn a_conflict_among_drafts_by_themselves_is_left_out(open: impl Fn(Bounds)
         draft("c", "ls"),
         draft("a", "ls"),
     ];
-    let placed = log.append_each(drafts).await.expect("conflicts are told one by one");
+    let placed = log.append_each(drafts, true).await.expect("conflicts are told one by one");
     let places: Vec<_> = placed
         .iter()
         .map(|placed| placed.as_ref().map(|placed| (placed.sequence.0, placed.duplicate)))
@@ -285,6 +285,9 @@ async fn checking_stores_nothing(open: impl Fn(Bounds) -> Arc<dyn Log>) {
         Placed { sequence: Sequence::ZERO, accept_time: None, duplicate: false }
     );
     assert!(log.append(vec![draft("a", "rm")], false).await.is_err());
+    let each = vec![draft("a", "rm"), draft("b", "ls"), draft("b", "rm")];
+    let each = log.append_each(each, false).await.expect("conflicts are told one by one");
+    assert_eq!((each[0].is_err(), each[1].clone(), each[2].is_err()), (true, Ok(checked[1]), true));
     assert_eq!(log.extent().last, Sequence(1));
 }
 

@@ -97,8 +97,9 @@ impl Log for MemoryLog {
     fn append_each(
         &self,
         drafts: Vec<Draft>,
+        commit: bool,
     ) -> BoxFuture<'_, Result<Vec<Result<Placed, Conflict>>, Error>> {
-        Box::pin(async move { self.append_now(&drafts, true, true).await })
+        Box::pin(async move { self.append_now(&drafts, commit, true).await })
     }
 
     fn extent(&self) -> Extent {

@@ -1,5 +1,7 @@
 //! Segments: runs of consecutive records, encoded, with their columns.
 
+mod buffers;
+
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
@@ -7,6 +9,8 @@ use crate::log::index::Index;
 use crate::log::prefix::{self, Prefix};
 use crate::record::{self, Columns, Draft, Record, Sequence};
 use crate::time::Time;
+
+pub use buffers::Buffers;
 
 /// The most records that a segment holds: positions in it are 16 bits wide.
 pub const SEGMENT_RECORDS_MAX: usize = u16::MAX as usize;
@@ -57,14 +61,6 @@ pub struct Writer {
     head: Vec<u8>,
 }
 
-/// Room for a segment. Fresh memory costs a page fault for every 4 KiB, which is
-/// as much as to write a dozen records: what was evicted is used again.
-pub struct Buffers {
-    data: (prefix::Writer<u8>, Prefix<u8>),
-    ends: (prefix::Writer<u32>, Prefix<u32>),
-    columns: (prefix::Writer<Columns>, Prefix<Columns>),
-}
-
 /// Records of a segment up to a sequence, as a reader sees them. Positions
 /// count the records that the segment has.
 #[derive(Clone, Copy)]
@@ -91,19 +87,7 @@ impl Segment {
     pub fn create(base: Sequence, bytes: usize, records: usize) -> Writer {
         assert!(u32::try_from(bytes).is_ok(), "offsets in a segment are 32 bits wide");
         assert!(records <= SEGMENT_RECORDS_MAX, "positions in a segment are 16 bits wide");
-        Buffers {
-            data: prefix::new(bytes),
-            ends: prefix::new(records),
-            columns: prefix::new(records),
-        }
-        .begin(base)
-    }
-
-    /// The buffers of a segment that nobody reads any more; `None` while somebody
-    /// does.
-    pub fn into_buffers(self: Arc<Self>) -> Option<Buffers> {
-        let Segment { data, ends, columns, .. } = Arc::into_inner(self)?;
-        Some(Buffers { data: data.reuse()?, ends: ends.reuse()?, columns: columns.reuse()? })
+        Buffers::new(bytes, records).begin(base)
     }
 
     /// The records of `covers` places from `base` on, as they were read from
@@ -194,28 +178,6 @@ impl Segment {
     /// The bytes of `range` of the segment's data.
     pub fn bytes(&self, range: Range<usize>) -> &[u8] {
         self.data.as_slice().get(range).expect("ranges come from a view of this segment")
-    }
-}
-
-impl Buffers {
-    /// Whether they are as large as [`Segment::create`] would make them.
-    pub fn are_for(&self, bytes: usize, records: usize) -> bool {
-        (self.data.1.capacity(), self.columns.1.capacity()) == (bytes, records)
-    }
-
-    /// An empty segment in these buffers that begins at `base`, and its writer.
-    pub fn begin(self, base: Sequence) -> Writer {
-        let Self { data, ends, columns } = self;
-        let segment = Arc::new(Segment {
-            base,
-            data: data.1,
-            ends: ends.1,
-            columns: columns.1,
-            index: OnceLock::new(),
-            sparse: None,
-        });
-        let head = Vec::with_capacity(128);
-        Writer { segment, data: data.0, ends: ends.0, columns: columns.0, head }
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use prost::Message as _;
 use tonic::Request;
 
 use crate::event::{self, Event};
@@ -15,6 +16,7 @@ use crate::service::quota::Quota;
 use crate::service::status::VIOLATIONS_MAX;
 use crate::service::{Error, Service, decode, peer};
 use crate::time::Time;
+use crate::wire;
 
 /// The most events of a batch.
 pub const BATCH_EVENTS_MAX: usize = 10_000;
@@ -29,8 +31,7 @@ impl Service {
             let event = Event::check(request.event, Time::now(), self.limits.event_bytes)
                 .map_err(Error::Event)?;
             let drafts = vec![Draft::new(event, &emitter)];
-            let (receipts, log_id) = self.append(drafts, request.validate_only, false).await?;
-            Ok(Encoded::message(&pb::EmitResponse { receipt: receipts.into_iter().next(), log_id }))
+            self.append(drafts, request.validate_only, false).await
         })
         .await
     }
@@ -48,8 +49,7 @@ impl Service {
                 return Err(Error::BatchTooLarge(request.events.len()));
             }
             let drafts = self.check_all(request.events, &emitter)?;
-            let (receipts, log_id) = self.append(drafts, request.validate_only, true).await?;
-            Ok(Encoded::message(&pb::EmitBatchResponse { receipts, log_id }))
+            self.append(drafts, request.validate_only, true).await
         })
         .await
     }
@@ -73,23 +73,25 @@ impl Service {
         if total > 0 { Err(Error::Events { errors, total }) } else { Ok(drafts) }
     }
 
-    /// Appends drafts, or only checks them; gives the receipts and the log's id.
+    /// Appends drafts, or only checks them; gives the response.
     async fn append(
         &self,
         drafts: Vec<Draft>,
         validate_only: bool,
         batch: bool,
-    ) -> Result<(Vec<pb::Receipt>, String), Error> {
+    ) -> Result<Encoded, Error> {
         // Streams that have ended would not tell of it.
         if self.hub.stopping().is_cancelled() {
             return Err(Error::StoppingCall);
         }
-        let ids: Vec<String> = drafts.iter().map(|draft| draft.event().id().to_owned()).collect();
+        // One behind the other, as the receipts will have them.
+        let mut ids = Vec::new();
+        for draft in &drafts {
+            wire::put_bytes_field(&mut ids, number::ID, draft.event().id_bytes());
+        }
         let placed = self.hub.append(drafts, !validate_only).await;
         let placed = placed.map_err(|error| Error::Append { error, batch })?;
-        let receipts =
-            ids.into_iter().zip(placed).map(|(id, placed)| receipt(id, placed)).collect();
-        Ok((receipts, self.hub.identity().id.to_string()))
+        Ok(Encoded::new(response(&ids, &placed, &self.hub.identity().id.to_string())))
     }
 
     async fn count_refusal<T>(
@@ -104,13 +106,51 @@ impl Service {
     }
 }
 
-fn receipt(id: String, placed: Placed) -> pb::Receipt {
-    pb::Receipt {
-        id,
-        sequence: placed.sequence.0,
-        accept_time: placed.accept_time.map(Time::timestamp),
-        duplicate: placed.duplicate,
+/// Field numbers of `Receipt`, and of the responses of Emit and EmitBatch, which
+/// are the same.
+mod number {
+    pub const ID: u32 = 1;
+    pub const SEQUENCE: u32 = 2;
+    pub const ACCEPT_TIME: u32 = 3;
+    pub const DUPLICATE: u32 = 4;
+    pub const RECEIPT: u32 = 1;
+    pub const LOG_ID: u32 = 2;
+}
+
+/// The response with a receipt for each event, encoded straight from what is
+/// known. `ids` holds the field `id` of each receipt, encoded.
+fn response(ids: &[u8], placed: &[Placed], log_id: &str) -> Bytes {
+    /// About what a receipt takes beside its id, in bytes.
+    const RECEIPT_BYTES: usize = 32;
+    let mut response =
+        Vec::with_capacity(ids.len() + placed.len() * RECEIPT_BYTES + log_id.len() + 2);
+    let mut receipt = Vec::new();
+    let mut accepted = (None, Vec::new());
+    for ((_, id), placed) in wire::trusted(ids).zip(placed) {
+        receipt.clear();
+        if placed.sequence.0 != 0 {
+            wire::put_varint_field(&mut receipt, number::SEQUENCE, placed.sequence.0);
+        }
+        // Events that are accepted together have the same time.
+        if accepted.0 != placed.accept_time {
+            let encoded = placed.accept_time.map(|time| time.timestamp().encode_to_vec());
+            accepted = (placed.accept_time, Vec::new());
+            if let Some(encoded) = encoded {
+                wire::put_bytes_field(&mut accepted.1, number::ACCEPT_TIME, &encoded);
+            }
+        }
+        receipt.extend_from_slice(&accepted.1);
+        if placed.duplicate {
+            wire::put_varint_field(&mut receipt, number::DUPLICATE, 1);
+        }
+        let id = id.bytes().unwrap_or_default();
+        let id_len = 1 + wire::varint_len(id.len() as u64) + id.len();
+        wire::put_bytes_header(&mut response, number::RECEIPT, id_len + receipt.len());
+        wire::put_bytes_field(&mut response, number::ID, id);
+        response.extend_from_slice(&receipt);
     }
+    wire::put_bytes_field(&mut response, number::LOG_ID, log_id.as_bytes());
+    response.into()
 }
 
 pub(super) fn emitter<T>(request: &Request<T>) -> Emitter {
@@ -126,5 +166,50 @@ pub(super) fn quota<T>(request: &Request<T>) -> Option<Arc<Quota>> {
 pub(super) fn charge(quota: Option<&Quota>, events: usize) {
     if let Some(quota) = quota {
         quota.events(events);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Sequence;
+
+    #[test]
+    fn a_response_is_encoded_as_the_protocol_has_it() {
+        let time = |nanos: i64| Some(Time(1_700_000_000_000_000_000 + nanos));
+        let placed = [
+            (300, time(5), false),
+            (7, time(0), true),
+            (301, time(5), false),
+            (0, None, false),
+            (0, None, true),
+        ]
+        .map(|(sequence, accept_time, duplicate)| Placed {
+            sequence: Sequence(sequence),
+            accept_time,
+            duplicate,
+        });
+        let long = "x".repeat(crate::event::ID_BYTES_MAX);
+        let ids = ["a", "", "0190b5a2-7d1f-7c3e-9a52-6f0f3c1d2e4b", &long, "ü"];
+        let mut encoded_ids = Vec::new();
+        for id in ids {
+            wire::put_bytes_field(&mut encoded_ids, number::ID, id.as_bytes());
+        }
+        let receipts = ids.iter().zip(placed).map(|(id, placed)| pb::Receipt {
+            id: (*id).to_owned(),
+            sequence: placed.sequence.0,
+            accept_time: placed.accept_time.map(Time::timestamp),
+            duplicate: placed.duplicate,
+        });
+        let expected = pb::EmitBatchResponse { receipts: receipts.collect(), log_id: "log".into() };
+        let response = response(&encoded_ids, &placed, "log");
+        assert_eq!(pb::EmitBatchResponse::decode(response), Ok(expected.clone()));
+
+        let one = super::response(b"\x0a\x01a", &placed[..1], "log");
+        let receipt = expected.receipts.into_iter().next();
+        assert_eq!(
+            pb::EmitResponse::decode(one),
+            Ok(pb::EmitResponse { receipt, log_id: "log".into() })
+        );
     }
 }

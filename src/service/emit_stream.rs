@@ -6,53 +6,29 @@
 //! when the client has room for it: answers that are not read end up slowing the
 //! requests, with nothing in between that grows.
 
-use std::sync::Arc;
+mod reader;
+
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::stream;
-use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tonic::{Request, Status, Streaming};
 
-use crate::event::{self, Event};
 use crate::log::{self, Placed};
 use crate::proto::codec::Encoded;
-use crate::proto::{pb, retyped};
-use crate::record::{Draft, Emitter};
-use crate::service::emit::{charge, emitter, quota};
-use crate::service::quota::{Quota, Room};
-use crate::service::{BATCH_EVENTS_MAX, Error, Limits, Responses, Service, bare, decode, status};
+use crate::proto::pb;
+use crate::record::{Draft, Sequence};
+use crate::service::emit::{emitter, quota};
+use crate::service::{Error, Responses, Service, status};
 use crate::time::Time;
+use reader::{Checked, QUEUED_EVENT_BYTES, Queued, Reader, STALL_TIME_MAX};
 
-/// The most bytes of events that wait for the log on one stream, with what goes
-/// with each of them.
-const QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// What an event takes in the queue beside its bytes.
-const QUEUED_EVENT_BYTES: usize = 512;
 /// A response is sent when it answers so many events, even if more wait.
 const RESPONSE_EVENTS_MAX: u64 = 4_096;
 /// A response is sent when its first event has waited so long.
 const RESPONSE_DELAY_MAX: Duration = Duration::from_millis(5);
-/// How long the queue may be full before the emitter is taken for one that
-/// reads no answers.
-const STALL_TIME_MAX: Duration = Duration::from_secs(30);
-
-/// What the reading task hands over.
-enum Queued {
-    /// The events of a request.
-    Events {
-        /// Each checked; those refused with why.
-        events: Vec<Result<Draft, event::Error>>,
-        /// Gives the room in the queue back, of the stream and of its principal.
-        _room: (OwnedSemaphorePermit, Option<Room>),
-    },
-    /// The requests cannot be read on.
-    Broken(Error),
-    /// The queue was full for too long.
-    Stalled,
-}
 
 impl Service {
     pub(super) fn answer_stream(&self, request: Request<Streaming<Bytes>>) -> Responses {
@@ -60,71 +36,8 @@ impl Service {
         let (sender, queue) = mpsc::unbounded_channel();
         let reader = Reader { emitter, quota, limits: self.limits, queue: sender };
         tokio::spawn(reader.run(request.into_inner()));
-        let answers = Answers { service: self.clone(), queue, answered: 0, end: None };
+        let answers = Answers { service: self.clone(), queue, held: None, answered: 0, end: None };
         Box::pin(stream::unfold(Some(answers), |answers| async { answers?.step().await }))
-    }
-}
-
-/// Reads requests ahead.
-struct Reader {
-    emitter: Emitter,
-    quota: Option<Arc<Quota>>,
-    limits: Limits,
-    queue: UnboundedSender<Queued>,
-}
-
-impl Reader {
-    async fn run(self, mut requests: Streaming<Bytes>) {
-        let room = Arc::new(Semaphore::new(QUEUE_BYTES_MAX));
-        loop {
-            let request = tokio::select! {
-                request = requests.message() => request,
-                // The call is over: nobody waits for answers.
-                () = self.queue.closed() => return,
-            };
-            let queued = match request {
-                Ok(None) => return,
-                Ok(Some(request)) => self.check(request, &room).await,
-                Err(status) => {
-                    let error = bare::explain_message(&status, self.limits);
-                    Queued::Broken(error.unwrap_or(Error::Broken(status)))
-                }
-            };
-            let goes_on = matches!(queued, Queued::Events { .. });
-            if self.queue.send(queued).is_err() || !goes_on {
-                return;
-            }
-        }
-    }
-
-    async fn check(&self, request: Bytes, room: &Arc<Semaphore>) -> Queued {
-        let size = request.len();
-        let events = match decode::<retyped::EmitStreamRequest>(request) {
-            Ok(request) if request.events.len() > BATCH_EVENTS_MAX => {
-                return Queued::Broken(Error::BatchTooLarge(request.events.len()));
-            }
-            Ok(request) => request.events,
-            Err(error) => return Queued::Broken(error),
-        };
-        charge(self.quota.as_deref(), events.len());
-        let size = (size + QUEUED_EVENT_BYTES * (events.len() + 1)).min(QUEUE_BYTES_MAX);
-        let room = async {
-            let own = Arc::clone(room).acquire_many_owned(size as u32).await;
-            let of_all = match &self.quota {
-                Some(quota) => Some(quota.room(size).await),
-                None => None,
-            };
-            (own.expect("the semaphore is never closed"), of_all)
-        };
-        let Ok(room) = tokio::time::timeout(STALL_TIME_MAX, room).await else {
-            return Queued::Stalled;
-        };
-        let now = Time::now();
-        let check = |event| Event::check(event, now, self.limits.event_bytes);
-        let events = events
-            .into_iter()
-            .map(|event| check(event).map(|event| Draft::new(event, &self.emitter)));
-        Queued::Events { events: events.collect(), _room: room }
     }
 }
 
@@ -132,6 +45,8 @@ impl Reader {
 struct Answers {
     service: Service,
     queue: UnboundedReceiver<Queued>,
+    /// Was taken from the queue, but is not to be appended with what came before.
+    held: Option<Queued>,
     /// How many events were answered.
     answered: u64,
     /// Why the stream ends, once what was answered is sent.
@@ -146,15 +61,17 @@ impl Answers {
             let stopping = self.service.hub.stopping().clone();
             let mut queued = tokio::select! {
                 biased;
-                () = stopping.cancelled() => Some(Queued::Broken(Error::StoppingEmit { answered: self.answered })),
-                queued = self.queue.recv() => Some(queued?),
+                () = stopping.cancelled() => {
+                    Some(Queued::Broken(Error::StoppingEmit { answered: self.answered }))
+                }
+                queued = self.next() => Some(queued?),
             };
             let started = Instant::now();
             while let Some(next) = queued {
                 self.take(next, &mut response).await;
                 let full = self.answered - first >= RESPONSE_EVENTS_MAX
                     || started.elapsed() >= RESPONSE_DELAY_MAX;
-                queued = if full || self.end.is_some() { None } else { self.queue.try_recv().ok() };
+                queued = if full || self.end.is_some() { None } else { self.waiting() };
             }
         }
         if self.answered > first {
@@ -172,9 +89,25 @@ impl Answers {
         }
     }
 
+    /// What is queued next, once there is something; `None` after the last.
+    async fn next(&mut self) -> Option<Queued> {
+        match self.held.take() {
+            Some(held) => Some(held),
+            None => self.queue.recv().await,
+        }
+    }
+
+    /// What is queued next, if there is something.
+    fn waiting(&mut self) -> Option<Queued> {
+        self.held.take().or_else(|| self.queue.try_recv().ok())
+    }
+
     async fn take(&mut self, queued: Queued, response: &mut pb::EmitStreamResponse) {
         match queued {
-            Queued::Events { events, .. } => self.append(events, response).await,
+            Queued::Events(checked) => {
+                let requests = self.gather(checked);
+                self.append(requests, response).await;
+            }
             Queued::Broken(error) => self.end = Some(error),
             Queued::Stalled => {
                 let seconds = STALL_TIME_MAX.as_secs();
@@ -183,42 +116,96 @@ impl Answers {
         }
     }
 
-    /// Appends the events of a request that are acceptable; answers all.
-    async fn append(
+    /// Adds to a request those that wait behind it and are appended in the same
+    /// way: a log that makes events durable does so for many at the cost of one.
+    fn gather(&mut self, first: Checked) -> Vec<Checked> {
+        let validate_only = first.validate_only;
+        let mut events = first.count;
+        let mut requests = vec![first];
+        while events < RESPONSE_EVENTS_MAX {
+            match self.waiting() {
+                Some(Queued::Events(next)) if next.validate_only == validate_only => {
+                    events += next.count;
+                    requests.push(next);
+                }
+                other => {
+                    self.held = other;
+                    break;
+                }
+            }
+        }
+        requests
+    }
+
+    /// Appends the events that are acceptable, and answers all.
+    async fn append(&mut self, mut requests: Vec<Checked>, response: &mut pb::EmitStreamResponse) {
+        let validate_only = requests.iter().any(|request| request.validate_only);
+        let mut drafts = Vec::new();
+        for request in &mut requests {
+            // Most often there is one, and nothing is moved.
+            match drafts.is_empty() {
+                true => drafts = std::mem::take(&mut request.drafts),
+                false => drafts.append(&mut request.drafts),
+            }
+        }
+        let mut places = Vec::new();
+        while !drafts.is_empty() {
+            let rest = drafts.split_off(self.fitting(&drafts));
+            let count = drafts.len();
+            match self.service.hub.append_each(drafts, !validate_only).await {
+                Ok(placed) => {
+                    places.extend(placed.into_iter().map(|placed| placed.map_err(Into::into)));
+                }
+                // This log does not take the one event, ever.
+                Err(error) if is_about_events(&error) => {
+                    places.resize(places.len() + count, Err(error));
+                }
+                // The others may be sent again.
+                Err(error) => {
+                    self.end = Some(Error::Append { error, batch: false });
+                    break;
+                }
+            }
+            drafts = rest;
+        }
+        let mut places = places.into_iter();
+        for request in requests {
+            self.answer(request, &mut places, response);
+        }
+    }
+
+    /// How many of the drafts, from the front, the log surely takes at once: it
+    /// takes half of what it keeps. One at least: that is the log's to judge.
+    fn fitting(&self, drafts: &[Draft]) -> usize {
+        let extent = self.service.hub.extent();
+        let mut bytes = 0;
+        let fitting = drafts.iter().take(extent.records_max / 2).take_while(|draft| {
+            bytes += draft.frame_len_max() + QUEUED_EVENT_BYTES;
+            bytes <= extent.bytes_max / 2
+        });
+        fitting.count().max(1)
+    }
+
+    /// Answers the events of a request, up to the first whose place is not known.
+    fn answer(
         &mut self,
-        events: Vec<Result<Draft, event::Error>>,
+        request: Checked,
+        places: &mut impl Iterator<Item = Result<Placed, log::Error>>,
         response: &mut pb::EmitStreamResponse,
     ) {
-        let mut drafts = Vec::with_capacity(events.len());
-        // For each event its appended id, or why it is refused.
-        let mut checked: Vec<Result<Option<String>, event::Error>> =
-            Vec::with_capacity(events.len());
-        for event in events {
-            checked.push(event.map(|draft| {
-                let id = draft.event().id_was_appended().then(|| draft.event().id().to_owned());
-                drafts.push(draft);
-                id
-            }));
-        }
-        let count = drafts.len();
-        let mut placed = match self.service.hub.append_each(drafts).await {
-            Ok(placed) => {
-                placed.into_iter().map(|placed| placed.map_err(log::Error::from)).collect()
-            }
-            // The log does not take so much at once: none of it was stored.
-            Err(error) => vec![Err(error); count],
-        }
-        .into_iter();
-        for event in checked {
-            let outcome = match event {
-                Err(error) => Err(Error::Event(error)),
-                Ok(id) => match placed.next().expect("the log gives a place to each draft") {
-                    Ok(placed) => Ok((id, placed)),
-                    Err(error) => Err(Error::Append { error, batch: false }),
+        let mut refused = request.refused.into_iter().peekable();
+        let mut ids = request.appended_ids.into_iter().peekable();
+        for position in 0..request.count {
+            let id = ids.next_if(|(at, _)| *at == position).map(|(_, id)| id);
+            let outcome = match refused.next_if(|(at, _)| *at == position) {
+                Some((_, error)) => Err(Error::Event(error)),
+                None => match places.next() {
+                    Some(place) => place.map_err(|error| Error::Append { error, batch: false }),
+                    None => return,
                 },
             };
             match outcome {
-                Ok((id, placed)) => self.add_receipt(&mut response.receipts, id, placed),
+                Ok(placed) => self.add_receipt(&mut response.receipts, id, placed),
                 Err(error) => {
                     self.service.hub.counters().refused.fetch_add(1, Ordering::Relaxed);
                     response.refusals.push(status::refusal(&error, self.answered));
@@ -229,12 +216,16 @@ impl Answers {
     }
 
     /// Adds the receipt of the event `self.answered`, to the last range if it
-    /// follows on.
+    /// follows on. Events that were only checked have no sequences.
     fn add_receipt(&self, ranges: &mut Vec<pb::ReceiptRange>, id: Option<String>, placed: Placed) {
         let accept_time = placed.accept_time.map(Time::timestamp);
+        let follows = |range: &pb::ReceiptRange| match placed.sequence {
+            Sequence::ZERO => range.first_sequence == 0,
+            Sequence(sequence) => range.first_sequence + range.event_count == sequence,
+        };
         if let Some(range) = ranges.last_mut()
             && range.first_event + range.event_count == self.answered
-            && range.first_sequence + range.event_count == placed.sequence.0
+            && follows(range)
             && range.duplicate == placed.duplicate
             && range.ids.is_empty() == id.is_none()
             && range.accept_time == accept_time
@@ -252,4 +243,14 @@ impl Answers {
             ids: id.into_iter().collect(),
         });
     }
+}
+
+/// Whether the events themselves are what the log does not take.
+fn is_about_events(error: &log::Error) -> bool {
+    matches!(
+        error,
+        log::Error::Conflict(_)
+            | log::Error::TooManyRecords { .. }
+            | log::Error::TooManyBytes { .. }
+    )
 }

@@ -71,12 +71,8 @@ pub struct Error {
 }
 
 impl Error {
-    fn new(fault: Fault) -> Self {
-        Self { fault, path: String::new() }
-    }
-
     #[cold]
-    fn inside(mut self, field: &Field) -> Self {
+    fn inside(mut self: Box<Self>, field: &Field) -> Box<Self> {
         if self.path.is_empty() {
             self.path.push_str(field.name);
         } else {
@@ -90,7 +86,7 @@ impl Error {
 /// UTF-8, nested at most [`DEPTH_MAX`] deep; times, durations and JSON values
 /// in their ranges. Unknown fields are let through.
 pub fn validate(message: MessageId, bytes: &[u8]) -> Result<(), Error> {
-    walk(message, bytes, 1, |_, _| ())
+    walk(message, bytes, 1, |_, _| ()).map_err(|error| *error)
 }
 
 /// As [`validate`], and hands each field of the message, but not of those inside
@@ -100,7 +96,15 @@ pub fn validate_noting<'a>(
     bytes: &'a [u8],
     note: impl FnMut(u32, Value<'a>),
 ) -> Result<(), Error> {
-    walk(message, bytes, 1, note)
+    walk(message, bytes, 1, note).map_err(|error| *error)
+}
+
+/// What each level returns is small: the error is in a box.
+type Checked = Result<(), Box<Error>>;
+
+#[cold]
+fn fault(fault: Fault) -> Box<Error> {
+    Box::new(Error { fault, path: String::new() })
 }
 
 fn walk<'a>(
@@ -108,38 +112,41 @@ fn walk<'a>(
     bytes: &'a [u8],
     depth: usize,
     mut note: impl FnMut(u32, Value<'a>),
-) -> Result<(), Error> {
+) -> Checked {
     if depth > DEPTH_MAX {
-        return Err(Error::new(Fault::TooDeep));
+        return Err(fault(Fault::TooDeep));
     }
     let shape = message.get();
     for read in fields(bytes) {
-        let (number, value) = read.map_err(Error::new)?;
+        let (number, value) = read.map_err(fault)?;
         if let Some(field) = shape.field(number) {
             check(field, value, depth).map_err(|error| error.inside(field))?;
         }
         note(number, value);
     }
     match message {
-        TIMESTAMP => check_timestamp(bytes).map_err(Error::new),
-        DURATION => check_duration(bytes).map_err(Error::new),
-        VALUE => check_value(bytes).map_err(Error::new),
+        TIMESTAMP => check_timestamp(bytes).map_err(fault),
+        DURATION => check_duration(bytes).map_err(fault),
+        VALUE => check_value(bytes).map_err(fault),
         _ if shape.map_entry => check_entry(shape, bytes),
         _ => Ok(()),
     }
 }
 
-fn check(field: &Field, value: Value<'_>, depth: usize) -> Result<(), Error> {
-    match (field.kind, value) {
-        (Kind::Message(inner), Value::Bytes(bytes)) => walk(inner, bytes, depth + 1, |_, _| ()),
-        (Kind::String, Value::Bytes(bytes)) if is_utf8(bytes) => Ok(()),
-        (Kind::String, Value::Bytes(_)) => Err(Error::new(Fault::NotUtf8)),
-        (Kind::Bytes, Value::Bytes(_)) => Ok(()),
-        (kind, value) if is_wire_type_of(kind, value) => Ok(()),
-        (kind, Value::Bytes(packed)) if field.repeated => {
-            check_packed(kind, packed).map_err(Error::new)
-        }
-        _ => Err(Error::new(Fault::WrongType)),
+/// Part of the walk's loop: as a call of its own it costs as much again.
+#[inline(always)]
+fn check(field: &Field, value: Value<'_>, depth: usize) -> Checked {
+    let Value::Bytes(bytes) = value else {
+        let fits = is_wire_type_of(field.kind, value);
+        return if fits { Ok(()) } else { Err(fault(Fault::WrongType)) };
+    };
+    match field.kind {
+        Kind::String if is_utf8(bytes) => Ok(()),
+        Kind::String => Err(fault(Fault::NotUtf8)),
+        Kind::Message(inner) => walk(inner, bytes, depth + 1, |_, _| ()),
+        Kind::Bytes => Ok(()),
+        kind if field.repeated => check_packed(kind, bytes).map_err(fault),
+        _ => Err(fault(Fault::WrongType)),
     }
 }
 
@@ -234,7 +241,7 @@ fn check_value(bytes: &[u8]) -> Result<(), Fault> {
 
 /// An entry of a map may leave its value out; a JSON value that is left out has
 /// no kind.
-fn check_entry(entry: &Message, bytes: &[u8]) -> Result<(), Error> {
+fn check_entry(entry: &Message, bytes: &[u8]) -> Checked {
     /// `value` of every entry of a map.
     const MAP_VALUE: u32 = 2;
     let Some(value) = entry.field(MAP_VALUE).filter(|value| value.kind == Kind::Message(VALUE))
@@ -242,5 +249,5 @@ fn check_entry(entry: &Message, bytes: &[u8]) -> Result<(), Error> {
         return Ok(());
     };
     let has_value = fields(bytes).map_while(Result::ok).any(|(number, _)| number == MAP_VALUE);
-    if has_value { Ok(()) } else { Err(Error::new(Fault::NoKind).inside(value)) }
+    if has_value { Ok(()) } else { Err(fault(Fault::NoKind).inside(value)) }
 }

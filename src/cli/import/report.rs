@@ -1,6 +1,6 @@
 //! What an import says.
 
-use super::batch::Place;
+use super::delivery::Place;
 use crate::proto::pb;
 use std::collections::BTreeMap;
 
@@ -64,11 +64,13 @@ impl Report {
         }
     }
 
-    /// Counts events that are stored.
-    pub fn stored(&mut self, receipts: &[pb::Receipt]) {
-        let duplicates = receipts.iter().filter(|receipt| receipt.duplicate).count() as u64;
-        self.duplicates += duplicates;
-        self.stored += receipts.len() as u64 - duplicates;
+    /// Counts an event that is stored.
+    pub fn stored(&mut self, receipt: &pb::Receipt) {
+        if receipt.duplicate {
+            self.duplicates += 1;
+        } else {
+            self.stored += 1;
+        }
     }
 
     /// Tells the counts.

@@ -1,6 +1,7 @@
 //! Imports into a gateway that is not there.
 
 use std::collections::BTreeMap;
+use std::future::{Ready, ready};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,60 +10,48 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::*;
+use crate::client;
 
-/// How a gateway tells which event it refuses.
-#[derive(Clone, Copy, PartialEq)]
-enum Naming {
-    Violation,
-    None,
-}
-
-/// Keeps events by id; refuses those whose code is `BAD`, the first of a batch.
+/// Keeps events by id; refuses those whose code is `BAD`, naming the field, or
+/// `WORSE`, naming none.
+#[derive(Default)]
 struct Fake {
-    naming: Naming,
     stored: BTreeMap<String, pb::Event>,
-    calls: usize,
     fails: Option<Code>,
-}
-
-impl Fake {
-    fn new(naming: Naming) -> Self {
-        Self { naming, stored: BTreeMap::new(), calls: 0, fails: None }
-    }
-
-    fn refusal(&self, position: usize) -> client::Error {
-        let mut details = ErrorDetails::new();
-        match self.naming {
-            Naming::Violation => {
-                details
-                    .add_bad_request_violation(format!("events[{position}].code"), "code is BAD");
-            }
-            Naming::None => {}
-        }
-        refused(Status::with_error_details(Code::InvalidArgument, "code is BAD", details))
-    }
 }
 
 fn refused(status: Status) -> client::Error {
     client::Refusal::from(status).into()
 }
 
-impl Gateway for Fake {
-    async fn emit(&mut self, events: Vec<pb::Event>) -> Result<Vec<pb::Receipt>, client::Error> {
-        self.calls += 1;
-        if let Some(code) = self.fails {
-            return Err(refused(Status::new(code, "failing")));
-        }
-        if let Some(position) = events.iter().position(|event| event.code() == "BAD") {
-            return Err(self.refusal(position));
-        }
-        let receipt = |event: pb::Event| {
-            let id = event.id().to_owned();
-            let duplicate = self.stored.insert(id.clone(), event).is_some();
-            pb::Receipt { id, duplicate, ..Default::default() }
+/// What the import was given, for the test to look at.
+type Shared = Arc<Mutex<Fake>>;
+
+impl Gateway for Shared {
+    type Receipt = Ready<Result<pb::Receipt, client::Error>>;
+
+    async fn send(&mut self, event: pb::Event) -> Result<Self::Receipt, client::Error> {
+        let mut fake = self.lock().expect("no panic");
+        let failure = fake.fails.map(|code| Status::new(code, "failing"));
+        let refusal = match event.code() {
+            "BAD" => {
+                let details = ErrorDetails::with_bad_request_violation("event.code", "code is BAD");
+                Some(Status::with_error_details(Code::InvalidArgument, "code is BAD", details))
+            }
+            "WORSE" => Some(Status::invalid_argument("code is WORSE")),
+            _ => None,
         };
-        Ok(events.into_iter().map(receipt).collect())
+        Ok(ready(match failure.or(refusal) {
+            Some(status) => Err(refused(status)),
+            None => {
+                let id = event.id().to_owned();
+                let duplicate = fake.stored.insert(id.clone(), event).is_some();
+                Ok(pb::Receipt { id, duplicate, ..Default::default() })
+            }
+        }))
     }
+
+    async fn flush(&mut self) {}
 }
 
 /// What a report said.
@@ -75,28 +64,66 @@ impl Said {
     }
 }
 
-fn import(naming: Naming) -> (Import<Fake>, Said) {
-    let said = Said::default();
-    let heard = said.clone();
-    let import = Import {
-        gateway: Fake::new(naming),
-        unknown_types: UnknownTypes::Custom,
-        ordinals: Ordinals::default(),
-        batch: Batch::default(),
-        report: Report::new(Box::new(move |line| {
-            heard.0.lock().expect("no panic").push(line.to_owned());
-        })),
-        progress: Progress::none(),
-        interrupted: CancellationToken::new(),
-    };
-    (import, said)
+/// An import into a gateway that is not there.
+struct Scene {
+    gateway: Shared,
+    unknown_types: UnknownTypes,
+    interrupted: CancellationToken,
+    said: Said,
 }
 
-async fn import_text<G: Gateway>(import: &mut Import<G>, text: &str) -> Result<(), Error> {
-    import.read("log", text.as_bytes()).await?;
-    import.flush().await?;
-    import.report.summarize();
-    Ok(())
+impl Scene {
+    fn new() -> Self {
+        Self {
+            gateway: Shared::default(),
+            unknown_types: UnknownTypes::Custom,
+            interrupted: CancellationToken::new(),
+            said: Said::default(),
+        }
+    }
+
+    fn report(&self) -> Report {
+        let heard = self.said.clone();
+        Report::new(Box::new(move |line| {
+            heard.0.lock().expect("no panic").push(line.to_owned());
+        }))
+    }
+
+    fn import(&self, lines: mpsc::Sender<Read<<Shared as Gateway>::Receipt>>) -> Import<Shared> {
+        Import {
+            gateway: Arc::clone(&self.gateway),
+            unknown_types: self.unknown_types,
+            ordinals: Ordinals::default(),
+            lines,
+            progress: Progress::none(),
+            interrupted: self.interrupted.clone(),
+        }
+    }
+
+    /// Imports files, and sums up.
+    async fn files(&self, files: &[String]) -> Result<(), Error> {
+        let (lines, read) = mpsc::channel(LINES_AWAITED);
+        let mut report = self.report();
+        self.import(lines).run(files, read, &mut report).await?;
+        report.summarize();
+        Ok(())
+    }
+
+    /// Imports a file called `log` with this text.
+    async fn text(&self, text: &str) -> Result<(), Error> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("log");
+        std::fs::write(&path, text).expect("writes");
+        let path = path.to_str().expect("UTF-8");
+        let done = self.files(&[path.to_owned()]).await;
+        let mut said = self.said.0.lock().expect("no panic");
+        said.iter_mut().for_each(|line| *line = line.replace(path, "log"));
+        done
+    }
+
+    fn stored(&self) -> usize {
+        self.gateway.lock().expect("no panic").stored.len()
+    }
 }
 
 fn line(id: usize, code: &str) -> String {
@@ -104,45 +131,36 @@ fn line(id: usize, code: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_event_to_blame_is_found_and_the_rest_goes_in() {
-    for naming in [Naming::Violation, Naming::None] {
-        let (mut import, said) = import(naming);
-        let bad = [0, 17, 18, 640, 999];
-        let code = |id| if bad.contains(&id) { "BAD" } else { "T9000I" };
-        let text: String = (0..1_000).map(|id| line(id, code(id))).collect();
-        import_text(&mut import, &text).await.expect("goes on");
-        assert_eq!(import.gateway.stored.len(), 995);
-        let mut expected: Vec<String> =
-            bad.iter().map(|id| format!("log:{}: code is BAD", id + 1)).collect();
-        expected.push("995 stored, 0 stored before, 5 bad".to_owned());
-        expected.push(match naming {
-            Naming::Violation => "bad, by what is wrong: event.code 5".to_owned(),
-            // Whoever halves a batch knows the event, not the field.
-            Naming::None => "bad, by what is wrong: event 5".to_owned(),
-        });
-        assert_eq!(said.lines(), expected);
-        assert!(import.report.has_bad_lines());
-    }
-}
-
-#[tokio::test]
-async fn nothing_but_bad_lines_cost_about_a_call_each() {
-    for naming in [Naming::Violation, Naming::None] {
-        let (mut import, said) = import(naming);
-        let text: String = (0..2_000).map(|id| line(id, "BAD")).collect();
-        import_text(&mut import, &text).await.expect("goes on");
-        assert_eq!(said.lines().len(), 2_002);
-        assert!(import.gateway.calls < 2_100, "{} calls", import.gateway.calls);
-    }
+async fn a_refused_event_is_told_and_the_rest_goes_in() {
+    let scene = Scene::new();
+    let code = |id| match id {
+        0 | 17 | 999 => "BAD",
+        18 => "WORSE",
+        _ => "T9000I",
+    };
+    let text: String = (0..1_000).map(|id| line(id, code(id))).collect();
+    scene.text(&text).await.expect("goes on");
+    assert_eq!(scene.stored(), 996);
+    assert_eq!(
+        scene.said.lines(),
+        [
+            "log:1: code is BAD",
+            "log:18: code is BAD",
+            "log:19: code is WORSE",
+            "log:1000: code is BAD",
+            "996 stored, 0 stored before, 4 bad",
+            "bad, by what is wrong: event 1, event.code 3",
+        ]
+    );
 }
 
 #[tokio::test]
 async fn bad_lines_are_told_by_place_and_reason() {
-    let (mut import, said) = import(Naming::Violation);
+    let scene = Scene::new();
     let text = "{\"event\":\"auth\",\"uid\":\"a\"}\nnot JSON\n\n[]\n{\"event\":\"x.y\",\"uid\":\"b\"}\n\
                 {\"event\":\"auth\",\"time\":\"soon\"}\n{\"event\":\"auth\",\"uid\":\"a\"}\n";
-    import_text(&mut import, text).await.expect("goes on");
-    let said = said.lines();
+    scene.text(text).await.expect("goes on");
+    let said = scene.said.lines();
     let (last, bad) = said.split_last().expect("lines");
     assert_eq!(last, "imported as custom, by unknown type: \"x.y\" 1");
     let begins = [
@@ -160,12 +178,11 @@ async fn bad_lines_are_told_by_place_and_reason() {
 
 #[tokio::test]
 async fn unknown_types_can_be_refused() {
-    let (mut import, said) = import(Naming::Violation);
-    import.unknown_types = UnknownTypes::Refuse;
+    let scene = Scene { unknown_types: UnknownTypes::Refuse, ..Scene::new() };
     let text = "{\"event\":\"x.y\",\"uid\":\"b\"}\n{\"event\":\"auth\",\"uid\":\"a\"}\n";
-    import_text(&mut import, text).await.expect("goes on");
+    scene.text(text).await.expect("goes on");
     assert_eq!(
-        said.lines(),
+        scene.said.lines(),
         [
             "log:1: unknown event type \"x.y\"",
             "1 stored, 0 stored before, 1 bad",
@@ -176,67 +193,46 @@ async fn unknown_types_can_be_refused() {
 
 #[tokio::test]
 async fn importing_again_gives_duplicates() {
-    let (mut import, _) = import(Naming::Violation);
+    let scene = Scene::new();
     let text = "{\"event\":\"auth\"}\n{\"event\":\"auth\"}\n{\"event\":\"auth\",\"uid\":\"a\"}\n";
-    import_text(&mut import, text).await.expect("goes on");
-    assert_eq!(import.gateway.stored.len(), 3);
-    let (mut again, said) = self::import(Naming::Violation);
-    again.gateway = import.gateway;
-    import_text(&mut again, text).await.expect("goes on");
-    assert_eq!(said.lines(), ["0 stored, 3 stored before, 0 bad"]);
-}
-
-#[tokio::test]
-async fn batches_are_bounded_by_events_and_bytes() {
-    let (mut import, _) = import(Naming::Violation);
-    let text: String = (0..2_500).map(|id| line(id, "T9000I")).collect();
-    import_text(&mut import, &text).await.expect("goes on");
-    assert_eq!((import.gateway.calls, import.gateway.stored.len()), (3, 2_500));
-
-    let (mut import, _) = self::import(Naming::Violation);
-    let long = "x".repeat(900_000);
-    let text: String = (0..5).map(|id| line(id, &long)).collect();
-    import_text(&mut import, &text).await.expect("goes on");
-    assert_eq!((import.gateway.calls, import.gateway.stored.len()), (3, 5));
+    scene.text(text).await.expect("goes on");
+    assert_eq!(scene.stored(), 3);
+    let again = Scene { gateway: Arc::clone(&scene.gateway), ..Scene::new() };
+    again.text(text).await.expect("goes on");
+    assert_eq!(again.said.lines(), ["0 stored, 3 stored before, 0 bad"]);
 }
 
 #[tokio::test]
 async fn a_failing_gateway_ends_the_import_at_a_line() {
-    let (mut import, said) = import(Naming::Violation);
-    import.gateway.fails = Some(Code::Internal);
-    let ended = import_text(&mut import, &[line(1, ""), line(2, "")].concat()).await;
-    let error = ended.expect_err("ends").to_string();
-    assert_eq!(error, "stopped at log:1, which was not stored: failing");
-    assert_eq!(import.gateway.calls, 1);
-    assert_eq!(said.lines(), Vec::<String>::new());
+    let scene = Scene::new();
+    scene.gateway.lock().expect("no panic").fails = Some(Code::Internal);
+    let error = scene.text(&[line(1, ""), line(2, "")].concat()).await.expect_err("ends");
+    let error = error.to_string();
+    assert!(error.ends_with("/log:1, which was not stored: failing"), "{error}");
+    assert_eq!(scene.said.lines(), Vec::<String>::new());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_line_of_a_pipe_is_stored_within_200_ms() {
-    let (mut import, _) = import(Naming::Violation);
+async fn a_line_of_a_pipe_is_sent_when_it_is_read() {
+    let scene = Scene::new();
+    let (lines, _read) = mpsc::channel(LINES_AWAITED);
+    let mut import = scene.import(lines);
     let (mut writer, reader) = tokio::io::duplex(1024);
     writer.write_all(line(1, "").as_bytes()).await.expect("writes");
-    let waited = tokio::time::timeout(Duration::from_millis(199), import.read("-", reader)).await;
+    let waited = tokio::time::timeout(Duration::from_millis(1), import.read("-", reader)).await;
     assert!(waited.is_err(), "the pipe is open");
-    assert_eq!(import.gateway.calls, 0, "it waits for others");
-
-    let (mut import, _) = self::import(Naming::Violation);
-    let (mut writer, reader) = tokio::io::duplex(1024);
-    writer.write_all(line(1, "").as_bytes()).await.expect("writes");
-    let waited = tokio::time::timeout(Duration::from_millis(201), import.read("-", reader)).await;
-    assert!(waited.is_err(), "the pipe is open");
-    assert_eq!(import.gateway.stored.len(), 1);
+    assert_eq!(scene.stored(), 1);
 }
 
 #[tokio::test]
 async fn an_interrupt_ends_the_reading_and_stores_what_was_read() {
-    let (mut import, _) = import(Naming::Violation);
+    let scene = Scene::new();
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("log");
     std::fs::write(&path, line(1, "")).expect("writes");
     let file = path.to_str().expect("UTF-8").to_owned();
-    import.read_files(&[file.clone(), "missing".to_owned()]).await.expect_err("no such file");
-    assert_eq!(import.gateway.stored.len(), 1, "what was read before is stored");
-    import.interrupted.cancel();
-    import.read_files(&[file, "missing".to_owned()]).await.expect("does not come to it");
+    scene.files(&[file.clone(), "missing".to_owned()]).await.expect_err("no such file");
+    assert_eq!(scene.stored(), 1, "what was read before is stored");
+    scene.interrupted.cancel();
+    scene.files(&[file, "missing".to_owned()]).await.expect("does not come to it");
 }

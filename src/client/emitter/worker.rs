@@ -1,22 +1,58 @@
 //! What an emitter does in the background.
 
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout_at;
+use std::collections::VecDeque;
 
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
+
+use super::stream::{Outcome, Stream};
 use super::{Command, Options, Queued};
-use crate::client::{Client, Error, Refusal, Violation};
+use crate::client::retry::{Backoff, RETRY_TIME_MAX};
+use crate::client::{Client, Error, Refusal};
 use crate::proto::pb;
 
-/// Refusals of a batch that two halves may not meet.
-const TOO_LARGE: [&str; 2] = ["REQUEST_TOO_LARGE", "BATCH_TOO_LARGE"];
+/// Why a stream ends whose request has too many bytes.
+const TOO_MANY_BYTES: &str = "REQUEST_TOO_LARGE";
+/// Why a stream ends whose request has too many events.
+const TOO_MANY_EVENTS: &str = "BATCH_TOO_LARGE";
 
-/// Sends batches, one after the other.
+/// Sends events on a stream, and sends again what a broken one left unanswered.
 pub(super) struct Worker {
     client: Client,
+    /// Bounds of a request become smaller where the gateway's are.
     options: Options,
     queue: mpsc::UnboundedReceiver<Command>,
-    /// Did not fit into the batch before.
-    held: Option<Queued>,
+    /// Nothing more comes from the queue.
+    closed: bool,
+    /// What is not settled, in order; the first `sent` of it are on the stream.
+    pending: VecDeque<Queued>,
+    sent: usize,
+    /// Bytes of what is pending and not sent.
+    unsent_bytes: usize,
+    /// How many events were settled.
+    settled: u64,
+    /// Of all events, so many do not wait for others to share their request.
+    urgent: u64,
+    /// Who waits until so many events are settled.
+    flushes: VecDeque<(u64, oneshot::Sender<()>)>,
+    trouble: Option<Trouble>,
+}
+
+/// The gateway is away, or not itself.
+struct Trouble {
+    since: Instant,
+    attempts: u32,
+    backoff: Backoff,
+    retry_at: Instant,
+}
+
+/// What happens next.
+enum Next {
+    Command(Option<Command>),
+    Send(mpsc::OwnedPermit<pb::EmitStreamRequest>),
+    Answers(Result<Vec<Outcome>, Refusal>),
+    /// It is time to look again.
+    Due,
 }
 
 impl Worker {
@@ -25,125 +61,201 @@ impl Worker {
         options: Options,
         queue: mpsc::UnboundedReceiver<Command>,
     ) -> Self {
-        Self { client, options, queue, held: None }
+        Self {
+            client,
+            options,
+            queue,
+            closed: false,
+            pending: VecDeque::new(),
+            sent: 0,
+            unsent_bytes: 0,
+            settled: 0,
+            urgent: 0,
+            flushes: VecDeque::new(),
+            trouble: None,
+        }
     }
 
     /// Ends when the emitter is gone and everything is settled.
     pub(super) async fn run(mut self) {
-        loop {
-            let first = match self.held.take() {
-                Some(held) => held,
-                None => match self.queue.recv().await {
-                    Some(Command::Emit(queued)) => queued,
-                    Some(Command::Flush(done)) => {
-                        // Nobody may be waiting any more.
-                        let _ = done.send(());
-                        continue;
-                    }
-                    None => return,
-                },
+        let mut stream: Option<Stream> = None;
+        while !(self.closed && self.pending.is_empty()) {
+            let now = Instant::now();
+            let due = self.due();
+            let is_due = due.is_some_and(|due| due <= now);
+            if is_due && stream.is_none() {
+                stream = Some(Stream::open(&self.client));
+            }
+            let room = stream.as_ref().map(Stream::room);
+            let next = tokio::select! {
+                // Answers come first: they make room.
+                biased;
+                answers = answers(&mut stream), if stream.is_some() => Next::Answers(answers),
+                permit = async { room.expect("there is a stream").await }, if is_due => {
+                    Next::Send(permit)
+                }
+                command = self.queue.recv(), if !self.closed => Next::Command(command),
+                () = sleep_until(due.unwrap_or(now)), if due.is_some() && !is_due => Next::Due,
             };
-            let (batch, flushed) = self.collect(first).await;
-            self.deliver(batch).await;
-            if let Some(done) = flushed {
+            match (next, &mut stream) {
+                (Next::Command(command), _) => self.take(command),
+                (Next::Send(permit), Some(stream)) => stream.send(permit, self.request()),
+                (Next::Answers(Ok(outcomes)), _) => self.settle_all(outcomes),
+                (Next::Answers(Err(refusal)), Some(ended)) => {
+                    let first = ended.first_unanswered();
+                    stream = None;
+                    self.ended(first as usize, refusal);
+                }
+                (Next::Send(_) | Next::Answers(Err(_)), None) | (Next::Due, _) => {}
+            }
+        }
+    }
+
+    fn take(&mut self, first: Option<Command>) {
+        let mut next = first;
+        loop {
+            match next {
+                Some(Command::Emit(queued)) => {
+                    self.unsent_bytes += queued.bytes;
+                    self.pending.push_back(queued);
+                }
+                Some(Command::Flush(done)) => {
+                    self.urgent = self.settled + self.pending.len() as u64;
+                    self.flushes.push_back((self.urgent, done));
+                    self.answer_flushes();
+                }
+                None => {
+                    self.urgent = u64::MAX;
+                    self.closed = true;
+                    return;
+                }
+            }
+            if self.is_full() {
+                return;
+            }
+            next = match self.queue.try_recv() {
+                Ok(command) => Some(command),
+                Err(_) => return,
+            };
+        }
+    }
+
+    /// When something is to be sent; `None` if there is nothing.
+    fn due(&self) -> Option<Instant> {
+        let first = self.pending.get(self.sent)?;
+        let in_time = if self.is_full() || self.settled + (self.sent as u64) < self.urgent {
+            first.since
+        } else {
+            first.since + self.options.linger
+        };
+        let retry_at = self.trouble.as_ref().map(|trouble| trouble.retry_at);
+        Some(retry_at.map_or(in_time, |retry_at| in_time.max(retry_at)))
+    }
+
+    /// Whether a request can be filled.
+    fn is_full(&self) -> bool {
+        self.pending.len() - self.sent >= self.options.batch_events
+            || self.unsent_bytes >= self.options.batch_bytes
+    }
+
+    /// The next events that were not sent, as many as a request takes, and one at
+    /// least.
+    fn request(&mut self) -> pb::EmitStreamRequest {
+        let mut events = Vec::new();
+        let mut bytes = 0;
+        for queued in self.pending.iter().skip(self.sent).take(self.options.batch_events.max(1)) {
+            bytes += queued.bytes;
+            if bytes > self.options.batch_bytes && !events.is_empty() {
+                bytes -= queued.bytes;
+                break;
+            }
+            events.push(pb::Event::clone(&queued.event));
+        }
+        self.sent += events.len();
+        self.unsent_bytes -= bytes;
+        pb::EmitStreamRequest { events, validate_only: self.options.validate_only }
+    }
+
+    fn settle_all(&mut self, outcomes: Vec<Outcome>) {
+        if !outcomes.is_empty() {
+            self.trouble = None;
+        }
+        for outcome in outcomes {
+            self.settle(outcome.map_err(Error::Refused));
+        }
+    }
+
+    /// Settles the first event that is pending.
+    fn settle(&mut self, outcome: Result<pb::Receipt, Error>) {
+        let Some(queued) = self.pending.pop_front() else { return };
+        self.settled += 1;
+        match self.sent.checked_sub(1) {
+            Some(sent) => self.sent = sent,
+            None => self.unsent_bytes -= queued.bytes,
+        }
+        let id = || queued.event.id().to_owned();
+        // Whoever does not want the receipt has dropped it.
+        let _ = queued.settled.send(outcome.map(|receipt| pb::Receipt { id: id(), ..receipt }));
+        self.answer_flushes();
+    }
+
+    fn answer_flushes(&mut self) {
+        while self.flushes.front().is_some_and(|(count, _)| *count <= self.settled) {
+            if let Some((_, done)) = self.flushes.pop_front() {
+                // Nobody may be waiting any more.
                 let _ = done.send(());
             }
         }
     }
 
-    /// Gathers a batch: until it is full, the first event has waited long
-    /// enough, or somebody waits for it.
-    async fn collect(&mut self, first: Queued) -> (Vec<Queued>, Option<oneshot::Sender<()>>) {
-        let until = first.since + self.options.linger;
-        let mut bytes = first.bytes;
-        let mut batch = vec![first];
-        while batch.len() < self.options.batch_events {
-            match timeout_at(until, self.queue.recv()).await {
-                Ok(Some(Command::Emit(queued))) => {
-                    bytes += queued.bytes;
-                    if bytes > self.options.batch_bytes {
-                        self.held = Some(queued);
-                        break;
-                    }
-                    batch.push(queued);
-                }
-                Ok(Some(Command::Flush(done))) => return (batch, Some(done)),
-                Ok(None) | Err(_) => break,
-            }
+    /// The stream ended. `first` events of it were in the first request that has
+    /// no answer.
+    fn ended(&mut self, first: usize, refusal: Refusal) {
+        let sent = std::mem::take(&mut self.sent);
+        self.unsent_bytes = self.pending.iter().map(|queued| queued.bytes).sum();
+        if self.pending.is_empty() {
+            return;
         }
-        (batch, None)
-    }
-
-    /// Settles every event of a batch.
-    async fn deliver(&self, batch: Vec<Queued>) {
-        // What is still to be sent, the next part last.
-        let mut parts = vec![batch];
-        while let Some(part) = parts.pop() {
-            if part.len() == 1 {
-                for queued in part {
-                    let answer = self.emit(*queued.event).await;
-                    // Whoever does not want the receipt has dropped it.
-                    let _ = queued.settled.send(answer);
-                }
-                continue;
+        match refusal.reason.as_deref() {
+            Some(TOO_MANY_BYTES) if first > 1 => {
+                let bytes: usize = self.pending.iter().take(first).map(|queued| queued.bytes).sum();
+                self.options.batch_bytes = bytes / 2;
             }
-            match self.emit_batch(&part).await {
-                Ok(receipts) => {
-                    for (queued, receipt) in part.into_iter().zip(receipts) {
-                        let _ = queued.settled.send(Ok(receipt));
-                    }
+            Some(TOO_MANY_EVENTS) if first > 1 => self.options.batch_events = first / 2,
+            Some(TOO_MANY_BYTES | TOO_MANY_EVENTS) => self.settle(Err(Error::Refused(refusal))),
+            _ if refusal.transient => self.retry(refusal),
+            // What is not sent yet may fare better on another stream; where
+            // nothing was sent, the stream itself is what is refused.
+            _ => {
+                let refused = if sent > 0 { sent } else { self.pending.len() };
+                for _ in 0..refused {
+                    self.settle(Err(Error::Refused(refusal.clone())));
                 }
-                Err(error) => parts.extend(remedy(part, error).into_iter().rev()),
             }
         }
     }
 
-    async fn emit(&self, event: pb::Event) -> Result<pb::Receipt, Error> {
-        let validate_only = self.options.validate_only;
-        let request = pb::EmitRequest { event: Some(event), validate_only };
-        let response = self
-            .client
-            .call(&request, |mut rpc, request| async move { rpc.emit(request).await })
-            .await?;
-        response.receipt.ok_or_else(|| Refusal::protocol("response carries no receipt").into())
-    }
-
-    async fn emit_batch(&self, batch: &[Queued]) -> Result<Vec<pb::Receipt>, Error> {
-        let events = batch.iter().map(|queued| pb::Event::clone(&queued.event)).collect();
-        let validate_only = self.options.validate_only;
-        self.client.emit_batch(&pb::EmitBatchRequest { events, validate_only }).await
+    /// What is pending is sent again after a while, but for what has waited too
+    /// long.
+    fn retry(&mut self, refusal: Refusal) {
+        let now = Instant::now();
+        let trouble = self.trouble.get_or_insert_with(|| Trouble {
+            since: now,
+            attempts: 0,
+            backoff: Backoff::new(),
+            retry_at: now,
+        });
+        trouble.attempts += 1;
+        trouble.retry_at = now + trouble.backoff.wait(refusal.retry_after);
+        let Trouble { since, attempts, retry_at, .. } = *trouble;
+        while let Some(first) = self.pending.front()
+            && first.since.max(since) + RETRY_TIME_MAX < retry_at
+        {
+            self.settle(Err(Error::GaveUp { attempts, last: refusal.clone() }));
+        }
     }
 }
 
-/// What to send instead of a batch that failed, in order. An event that is
-/// blamed goes alone, to get a refusal of its own; where the batch is too large,
-/// its halves go. Where nothing would help, every event is told the error.
-fn remedy(mut batch: Vec<Queued>, error: Error) -> Vec<Vec<Queued>> {
-    if let Error::Refused(refusal) = &error {
-        let blamed: Vec<usize> =
-            refusal.violations.iter().filter_map(Violation::event_position).collect();
-        if blamed.iter().any(|position| *position < batch.len()) {
-            let mut rest = Vec::new();
-            let mut alone = Vec::new();
-            for (position, queued) in batch.into_iter().enumerate() {
-                if blamed.contains(&position) {
-                    alone.push(vec![queued]);
-                } else {
-                    rest.push(queued);
-                }
-            }
-            if !rest.is_empty() {
-                alone.push(rest);
-            }
-            return alone;
-        }
-        if refusal.reason.as_deref().is_some_and(|reason| TOO_LARGE.contains(&reason)) {
-            let second = batch.split_off(batch.len() / 2);
-            return vec![batch, second];
-        }
-    }
-    for queued in batch {
-        let _ = queued.settled.send(Err(error.clone()));
-    }
-    Vec::new()
+async fn answers(stream: &mut Option<Stream>) -> Result<Vec<Outcome>, Refusal> {
+    stream.as_mut().expect("there is a stream").next().await
 }

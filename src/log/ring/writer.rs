@@ -385,7 +385,7 @@ impl Writer {
         if let Some(oldest) = evicted {
             shared.segments.store(Arc::new(self.segments()));
             // Unless a reader is still at it.
-            self.spare = oldest.into_buffers().or(self.spare.take());
+            self.spare = Buffers::of(oldest).or(self.spare.take());
         }
         outcome
     }

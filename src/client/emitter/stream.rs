@@ -1,0 +1,253 @@
+//! One stream of events to the gateway, for as long as it holds.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Response, Status, Streaming};
+
+use crate::client::{CALL_TIME_MAX, Client, Refusal, Violation};
+use crate::proto::pb;
+
+/// How many requests may wait for the connection to take them. What is under way
+/// beyond them is bounded by the queue of the emitter.
+const REQUESTS_WAITING: usize = 4;
+/// What names of reasons begin with in the protocol.
+const REASON_PREFIX: &str = "ERROR_REASON_";
+
+/// A stream that has events under way.
+pub(super) struct Stream {
+    requests: mpsc::Sender<pb::EmitStreamRequest>,
+    answers: Answers,
+    /// For each request that is not answered, how many events the stream had
+    /// carried with it.
+    ends: VecDeque<u64>,
+    /// How many events were sent.
+    sent: u64,
+    /// How many of them were answered.
+    answered: u64,
+    /// When the gateway last answered, or had nothing to answer.
+    heard: Instant,
+}
+
+type Opened = Result<Response<Streaming<pb::EmitStreamResponse>>, Status>;
+
+enum Answers {
+    /// Requests are sent all the same: nothing waits for a round trip.
+    Opening(Pin<Box<dyn Future<Output = Opened> + Send>>),
+    Open(Box<Streaming<pb::EmitStreamResponse>>),
+}
+
+/// What became of an event: a receipt, without the id, or why it is refused.
+pub(super) type Outcome = Result<pb::Receipt, Refusal>;
+
+impl Stream {
+    /// Begins to open a stream.
+    pub(super) fn open(client: &Client) -> Self {
+        let (requests, waiting) = mpsc::channel(REQUESTS_WAITING);
+        let mut rpc = client.rpc();
+        let opening = async move { rpc.emit_stream(ReceiverStream::new(waiting)).await };
+        Self {
+            requests,
+            answers: Answers::Opening(Box::pin(opening)),
+            ends: VecDeque::new(),
+            sent: 0,
+            answered: 0,
+            heard: Instant::now(),
+        }
+    }
+
+    /// Waits until another request can be sent; for ever, where the stream has
+    /// ended: its answers tell.
+    pub(super) fn room(
+        &self,
+    ) -> impl Future<Output = mpsc::OwnedPermit<pb::EmitStreamRequest>> + 'static {
+        let requests = self.requests.clone();
+        async {
+            match requests.reserve_owned().await {
+                Ok(permit) => permit,
+                Err(_) => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Sends a request.
+    pub(super) fn send(
+        &mut self,
+        permit: mpsc::OwnedPermit<pb::EmitStreamRequest>,
+        request: pb::EmitStreamRequest,
+    ) {
+        if self.sent == self.answered {
+            self.heard = Instant::now();
+        }
+        self.sent += request.events.len() as u64;
+        self.ends.push_back(self.sent);
+        permit.send(request);
+    }
+
+    /// How many events are under way.
+    pub(super) fn unanswered(&self) -> u64 {
+        self.sent - self.answered
+    }
+
+    /// How many events the first request has that is not answered.
+    pub(super) fn first_unanswered(&self) -> u64 {
+        self.ends.front().map_or(0, |end| end - self.answered)
+    }
+
+    /// The next answers, one for each event, in the order of the events.
+    /// Cancelling loses nothing.
+    ///
+    /// # Errors
+    /// Why the stream ended.
+    pub(super) async fn next(&mut self) -> Result<Vec<Outcome>, Refusal> {
+        let late = self.heard + CALL_TIME_MAX;
+        let waiting = self.unanswered() > 0;
+        let response = tokio::select! {
+            response = self.answers.next() => response?,
+            () = tokio::time::sleep_until(late), if waiting => {
+                return Err(Refusal::late(CALL_TIME_MAX));
+            }
+        };
+        self.heard = Instant::now();
+        let outcomes = outcomes(&response, self.answered, self.sent)
+            .ok_or_else(|| Refusal::protocol("answers are not those of the events sent"))?;
+        self.answered = response.answered;
+        while self.ends.front().is_some_and(|end| *end <= self.answered) {
+            self.ends.pop_front();
+        }
+        Ok(outcomes)
+    }
+}
+
+impl Answers {
+    async fn next(&mut self) -> Result<pb::EmitStreamResponse, Refusal> {
+        loop {
+            match self {
+                Answers::Opening(opening) => {
+                    *self = Answers::Open(Box::new(opening.await?.into_inner()));
+                }
+                Answers::Open(answers) => {
+                    return answers.message().await?.ok_or_else(Refusal::ended);
+                }
+            }
+        }
+    }
+}
+
+/// What a response says of the events from `first` to the one before
+/// `response.answered`; `None` where that is not exactly one thing of each.
+fn outcomes(response: &pb::EmitStreamResponse, first: u64, sent: u64) -> Option<Vec<Outcome>> {
+    if response.answered > sent {
+        return None;
+    }
+    let count = usize::try_from(response.answered.checked_sub(first)?).ok()?;
+    let mut outcomes: Vec<Option<Outcome>> = Vec::new();
+    outcomes.resize_with(count, || None);
+    let mut tell = |event: u64, outcome| {
+        let place = usize::try_from(event.checked_sub(first)?).ok()?;
+        outcomes.get_mut(place)?.replace(outcome).is_none().then_some(())
+    };
+    for range in &response.receipts {
+        // Checked first: a range says how long it is.
+        let end = range.first_event.checked_add(range.event_count)?;
+        if end > response.answered {
+            return None;
+        }
+        for place in 0..range.event_count {
+            let sequence = match range.first_sequence {
+                // The event was only validated.
+                0 => 0,
+                first => first.checked_add(place)?,
+            };
+            let receipt = pb::Receipt {
+                id: String::new(),
+                sequence,
+                accept_time: range.accept_time,
+                duplicate: range.duplicate,
+            };
+            tell(range.first_event + place, Ok(receipt))?;
+        }
+    }
+    for refusal in &response.refusals {
+        tell(refusal.event, Err(told(refusal)))?;
+    }
+    outcomes.into_iter().collect()
+}
+
+fn told(refusal: &pb::Refusal) -> Refusal {
+    let reason = refusal.reason().as_str_name();
+    let blamed = !refusal.field.is_empty();
+    let violation =
+        || Violation { field: refusal.field.clone(), description: refusal.message.clone() };
+    Refusal {
+        code: Code::from(refusal.code),
+        message: refusal.message.clone(),
+        reason: Some(reason.strip_prefix(REASON_PREFIX).unwrap_or(reason).to_owned()),
+        violations: blamed.then(violation).into_iter().collect(),
+        retry_after: None,
+        transient: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn response(ranges: &[(u64, u64, u64)], refused: &[u64]) -> pb::EmitStreamResponse {
+        let range =
+            |(first_event, event_count, first_sequence): &(u64, u64, u64)| pb::ReceiptRange {
+                first_event: *first_event,
+                event_count: *event_count,
+                first_sequence: *first_sequence,
+                ..Default::default()
+            };
+        let refusal = |event: &u64| pb::Refusal {
+            event: *event,
+            code: Code::InvalidArgument as i32,
+            message: "no".into(),
+            reason: pb::ErrorReason::IdTooLong.into(),
+            field: "event.id".into(),
+        };
+        pb::EmitStreamResponse {
+            receipts: ranges.iter().map(range).collect(),
+            refusals: refused.iter().map(refusal).collect(),
+            answered: 10,
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn each_event_gets_its_answer() {
+        let told = outcomes(&response(&[(4, 2, 70), (7, 3, 0)], &[6]), 4, 12).expect("complete");
+        let told: Vec<_> = told
+            .into_iter()
+            .map(|outcome| match outcome {
+                Ok(receipt) => (receipt.sequence, None),
+                Err(refusal) => (0, Some((refusal.code, refusal.reason.expect("there is one")))),
+            })
+            .collect();
+        let refused = Some((Code::InvalidArgument, "ID_TOO_LONG".to_owned()));
+        assert_eq!(told, [(70, None), (71, None), (0, refused), (0, None), (0, None), (0, None)]);
+    }
+
+    #[test]
+    fn answers_that_do_not_fit_are_noticed() {
+        let wrong = [
+            response(&[(4, 5, 70)], &[]),
+            response(&[(4, 6, 70)], &[4]),
+            response(&[(4, 7, 70)], &[]),
+            response(&[(3, 7, 70)], &[]),
+            response(&[(4, u64::MAX, 70)], &[]),
+            response(&[(4, 6, u64::MAX)], &[]),
+            response(&[(4, 6, 70)], &[11]),
+        ];
+        for response in wrong {
+            assert!(outcomes(&response, 4, 12).is_none(), "{response:?}");
+        }
+        assert!(outcomes(&response(&[(4, 6, 70)], &[]), 4, 9).is_none(), "not so many were sent");
+        assert!(outcomes(&response(&[], &[]), 11, 12).is_none(), "fewer than before");
+    }
+}

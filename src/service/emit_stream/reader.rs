@@ -1,0 +1,136 @@
+//! Reads the requests of a stream ahead of the log, and checks their events.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tonic::Streaming;
+
+use crate::event::{self, Event};
+use crate::proto::retyped;
+use crate::record::{Draft, Emitter};
+use crate::service::emit::charge;
+use crate::service::quota::{Quota, Room};
+use crate::service::{BATCH_EVENTS_MAX, Error, Limits, bare, decode};
+use crate::time::Time;
+
+/// The most bytes of events that wait for the log on one stream, with what goes
+/// with each of them.
+const QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// What an event takes in the queue beside its bytes; less than that in the log.
+pub const QUEUED_EVENT_BYTES: usize = 512;
+/// How long the queue may be full before the emitter is taken for one that
+/// reads no answers.
+pub const STALL_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// What the reading task hands over.
+pub enum Queued {
+    /// The events of a request.
+    Events(Checked),
+    /// The requests cannot be read on.
+    Broken(Error),
+    /// The queue was full for too long.
+    Stalled,
+}
+
+/// The events of a request, checked. Positions count from its first event.
+pub struct Checked {
+    /// How many events there are.
+    pub count: u64,
+    /// Those that are acceptable, in their order.
+    pub drafts: Vec<Draft>,
+    /// The others, each with its position, ascending.
+    pub refused: Vec<(u64, event::Error)>,
+    /// Ids that the gateway appended, each with the position of its event,
+    /// ascending.
+    pub appended_ids: Vec<(u64, String)>,
+    /// The events are only checked.
+    pub validate_only: bool,
+    /// Gives the room in the queue back, of the stream and of its principal.
+    _room: (OwnedSemaphorePermit, Option<Room>),
+}
+
+/// Reads requests ahead.
+pub struct Reader {
+    /// Who emits.
+    pub emitter: Emitter,
+    /// What the emitter may do, where the call came through a listener.
+    pub quota: Option<Arc<Quota>>,
+    /// What is accepted.
+    pub limits: Limits,
+    /// Where checked events go.
+    pub queue: UnboundedSender<Queued>,
+}
+
+impl Reader {
+    /// Reads until the requests end or nobody takes them any more.
+    pub async fn run(self, mut requests: Streaming<Bytes>) {
+        let room = Arc::new(Semaphore::new(QUEUE_BYTES_MAX));
+        loop {
+            let request = tokio::select! {
+                request = requests.message() => request,
+                // The call is over: nobody waits for answers.
+                () = self.queue.closed() => return,
+            };
+            let queued = match request {
+                Ok(None) => return,
+                Ok(Some(request)) => self.check(request, &room).await,
+                Err(status) => {
+                    let error = bare::explain_message(&status, self.limits);
+                    Queued::Broken(error.unwrap_or(Error::Broken(status)))
+                }
+            };
+            let goes_on = matches!(queued, Queued::Events(_));
+            if self.queue.send(queued).is_err() || !goes_on {
+                return;
+            }
+        }
+    }
+
+    async fn check(&self, request: Bytes, room: &Arc<Semaphore>) -> Queued {
+        let size = request.len();
+        let retyped::EmitStreamRequest { events, validate_only } = match decode(request) {
+            Ok(request) => request,
+            Err(error) => return Queued::Broken(error),
+        };
+        if events.len() > BATCH_EVENTS_MAX {
+            return Queued::Broken(Error::BatchTooLarge(events.len()));
+        }
+        charge(self.quota.as_deref(), events.len());
+        let size = (size + QUEUED_EVENT_BYTES * (events.len() + 1)).min(QUEUE_BYTES_MAX);
+        let room = async {
+            let own = Arc::clone(room).acquire_many_owned(size as u32).await;
+            let of_all = match &self.quota {
+                Some(quota) => Some(quota.room(size).await),
+                None => None,
+            };
+            (own.expect("the semaphore is never closed"), of_all)
+        };
+        let Ok(room) = tokio::time::timeout(STALL_TIME_MAX, room).await else {
+            return Queued::Stalled;
+        };
+        let mut checked = Checked {
+            count: events.len() as u64,
+            drafts: Vec::with_capacity(events.len()),
+            refused: Vec::new(),
+            appended_ids: Vec::new(),
+            validate_only,
+            _room: room,
+        };
+        let now = Time::now();
+        for (position, event) in (0..).zip(events) {
+            match Event::check(event, now, self.limits.event_bytes) {
+                Ok(event) => {
+                    if event.id_was_appended() {
+                        checked.appended_ids.push((position, event.id().to_owned()));
+                    }
+                    checked.drafts.push(Draft::new(event, &self.emitter));
+                }
+                Err(error) => checked.refused.push((position, error)),
+            }
+        }
+        Queued::Events(checked)
+    }
+}
