@@ -16,11 +16,11 @@ use tokio_stream::wrappers::BroadcastStream;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::server::{Grpc, NamedService};
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 use tower::{Service, service_fn};
 
-use crate::stage::{EMIT, EMIT_BATCH, Plain, SUBSCRIBE};
+use crate::stage::{EMIT, EMIT_BATCH, EMIT_STREAM, Plain, SUBSCRIBE};
 
 /// As long as an id of one of our logs.
 const LOG_ID: &str = "00000000-0000-7000-8000-000000000000";
@@ -83,6 +83,13 @@ impl Sink {
                         });
                         Grpc::new(ProstCodec::default()).unary(handler, request).await
                     }
+                    EMIT_STREAM => {
+                        let handler = service_fn(|request: Request<Streaming<_>>| {
+                            let sink = sink.clone();
+                            async move { sink.emit_stream(request.into_inner()).await }
+                        });
+                        Grpc::new(ProstCodec::default()).client_streaming(handler, request).await
+                    }
                     path => Status::unimplemented(path).into_http(),
                 }
             }
@@ -99,6 +106,19 @@ impl Sink {
             duplicate: false,
         };
         Ok(pb::EmitResponse { receipt: Some(receipt), log_id: LOG_ID.to_owned() })
+    }
+
+    /// Answers once, when the stream ends.
+    async fn emit_stream(
+        &self,
+        mut requests: Streaming<pb::EmitStreamRequest>,
+    ) -> Result<Response<pb::EmitStreamResponse>, Status> {
+        let mut response = pb::EmitStreamResponse::default();
+        while let Some(request) = requests.message().await? {
+            response.answered += request.events.len() as u64;
+        }
+        self.accepted.fetch_add(response.answered, Ordering::Relaxed);
+        Ok(Response::new(response))
     }
 
     fn emit_batch(&self, request: &pb::EmitBatchRequest) -> pb::EmitBatchResponse {

@@ -1,4 +1,4 @@
-//! Emit and EmitBatch against a bare tonic service.
+//! Emit, EmitBatch and EmitStream against a bare tonic service.
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -15,11 +15,11 @@ use tokio::task::JoinSet;
 
 use crate::bare::Sink;
 use crate::rounds::{Better, Duel, Row, Sample, Stopwatch, median};
-use crate::stage::{self, Client, EMIT, EMIT_BATCH, Served, Stage};
+use crate::stage::{self, Client, EMIT, EMIT_BATCH, EMIT_STREAM, Served, Stage};
 use crate::{Result, Scale, ensure, events};
 
 /// The measures of this file.
-pub const NAMES: &[&str] = &["emit_unary", "emit_unary_serial", "emit_batch"];
+pub const NAMES: &[&str] = &["emit_unary", "emit_unary_serial", "emit_batch", "emit_stream"];
 
 /// Connections, each from a client of its own.
 const CONNECTIONS: usize = 4;
@@ -27,6 +27,8 @@ const CONNECTIONS: usize = 4;
 const IN_FLIGHT: usize = 64;
 /// Events of a batch.
 const BATCH: usize = 256;
+/// Events of a message of a stream.
+const STREAMED: usize = 64;
 const PEER: &str = "bare tonic, decoding with prost";
 
 /// Runs the measures of these names.
@@ -76,6 +78,11 @@ impl Emitters {
                 },
                 serial_latency,
                 scale.pick(3_000, 50),
+            ),
+            "emit_stream" => (
+                Duel { name: "emit_stream", unit: "events/s", better: Better::More, peer: PEER },
+                stream_rate,
+                scale.pick(200 * 1_024, CONNECTIONS * STREAMED),
             ),
             _ => (
                 Duel { name: "emit_batch", unit: "events/s", better: Better::More, peer: PEER },
@@ -190,6 +197,43 @@ fn batch_rate(stage: &Stage, target: &Target<'_>, numbers: Range<u64>) -> Result
             ended??;
         }
         Ok(watch.stop().rate(count as f64))
+    })
+}
+
+/// Emits on a stream on each connection, without waiting for anything before the
+/// last answer; gives events a second.
+fn stream_rate(stage: &Stage, target: &Target<'_>, numbers: Range<u64>) -> Result<Sample> {
+    let count = numbers.end - numbers.start;
+    let share = count / CONNECTIONS as u64;
+    let shares: Vec<Vec<Bytes>> = (0..CONNECTIONS as u64)
+        .map(|place| numbers.start + place * share)
+        .map(|first| events::batch_requests(first..first + share, STREAMED))
+        .collect();
+    let address = target.address;
+    stage.run(async move {
+        let mut streams = Vec::with_capacity(CONNECTIONS);
+        for requests in shares {
+            streams.push((stage::connect(address).await?, requests));
+        }
+        let watch = Stopwatch::start();
+        let mut workers = JoinSet::new();
+        for (mut client, requests) in streams {
+            workers.spawn(async move {
+                let mut answers = client.both_ways(EMIT_STREAM, requests).await?;
+                let mut answered = 0;
+                while let Some(answer) = answers.message().await? {
+                    answered = pb::EmitStreamResponse::decode(answer)?.answered;
+                }
+                Result::Ok(answered)
+            });
+        }
+        let mut answered = 0;
+        while let Some(ended) = workers.join_next().await {
+            answered += ended??;
+        }
+        let sample = watch.stop().rate(count as f64);
+        ensure(answered == count, || format!("{answered} of {count} events were answered"))?;
+        Ok(sample)
     })
 }
 

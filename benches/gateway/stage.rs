@@ -24,6 +24,8 @@ use crate::Result;
 pub const EMIT: &str = "/auditgate.v1.AuditService/Emit";
 /// Path of EmitBatch.
 pub const EMIT_BATCH: &str = "/auditgate.v1.AuditService/EmitBatch";
+/// Path of EmitStream.
+pub const EMIT_STREAM: &str = "/auditgate.v1.AuditService/EmitStream";
 /// Path of Subscribe.
 pub const SUBSCRIBE: &str = "/auditgate.v1.AuditService/Subscribe";
 
@@ -143,6 +145,22 @@ impl Client {
         self.0.ready().await?;
         let path = PathAndQuery::from_static(path);
         Ok(self.0.unary(Request::new(request), path, Plain).await?.into_inner())
+    }
+
+    /// Opens a stream of these requests, which are sent as fast as the server takes
+    /// them, and of responses.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn both_ways(
+        &mut self,
+        path: &'static str,
+        requests: Vec<Bytes>,
+    ) -> Result<Streaming<Bytes>> {
+        self.0.ready().await?;
+        let path = PathAndQuery::from_static(path);
+        let requests = Request::new(futures_util::stream::iter(requests));
+        Ok(self.0.streaming(requests, path, Plain).await?.into_inner())
     }
 
     /// Opens a stream of responses.
