@@ -1,9 +1,9 @@
 //! A client of the gateway, with the manners that the protocol asks for.
 //!
-//! [`Client`] calls; an [`Emitter`] sends events in batches and retries them
-//! under the same id; a [`Subscriber`] follows the log across lost connections;
-//! [`Results`] turns the pages of a search. Any other way to call is open too:
-//! [`Client::rpc`] is the generated client.
+//! [`Client`] calls; an [`Emitter`] sends events on a stream, and where it breaks
+//! again under the same id; a [`Subscriber`] follows the log across lost
+//! connections; [`Results`] turns the pages of a search. Any other way to call is
+//! open too: [`Client::rpc`] is the generated client.
 //!
 //! Without the server this module is small: depend on auditgate with
 //! `default-features = false`.
