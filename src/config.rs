@@ -13,6 +13,7 @@ mod keys;
 mod limits;
 mod load;
 mod operation;
+mod redact;
 mod shown;
 mod text;
 mod tls;
@@ -36,6 +37,7 @@ pub use keys::{Key, Kind, all as keys};
 pub use limits::Limits;
 pub use load::{Loaded, Origin, Overlay};
 pub use operation::{Admin, Format, Level, Log};
+pub use redact::{Oversize, Redact, RedactAction, RedactRule, Treatment};
 pub use shown::{reference, shown};
 pub use text::{Bytes, Period, Syncing};
 pub use tls::{ClientCertificates, Tls};
@@ -92,8 +94,15 @@ pub struct Settings {
     /// How long calls have to end when the gateway stops; from 1s to 1h. What still runs
     /// then is cut off.
     pub drain_timeout: Period,
+    /// What is done with an event that is larger than 1 MiB.
+    pub oversize: Oversize,
+    /// How far the time of an event may be from the gateway's before the record says
+    /// so, in `clock_skew`. Without it, no record does.
+    pub max_skew: Option<Period>,
     /// How much is kept in memory.
     pub ring: Ring,
+    /// What is redacted in events before they are kept.
+    pub redact: Redact,
     /// Encryption, and certificates of clients.
     pub tls: Tls,
     /// Who may do what. Without tokens, JWT issuers and a client CA there is no
@@ -132,7 +141,10 @@ impl Default for Settings {
             merkle: None,
             signing_key: None,
             drain_timeout: Period(DRAIN_TIMEOUT),
+            oversize: Oversize::default(),
+            max_skew: None,
             ring: Ring::default(),
+            redact: Redact::default(),
             tls: Tls::default(),
             access: Access::default(),
             limits: Limits::default(),
@@ -176,6 +188,7 @@ impl Settings {
         self.limits.check()?;
         self.tls.check()?;
         self.access.check()?;
+        self.content()?;
         self.check_exposure()
     }
 

@@ -1,5 +1,6 @@
 //! Events: checked once, where they arrive, and kept as the bytes they are.
 
+mod amended;
 mod envelope;
 mod noted;
 mod same;
@@ -15,6 +16,7 @@ use crate::time::Time;
 use crate::wire::{self, Fault};
 use noted::{Noted, key_of, range_within};
 
+pub use amended::{Again, Amended};
 pub use envelope::{Envelope, custom_name, number as field};
 pub use noted::{Keys, key};
 pub use same::same_content;
@@ -96,6 +98,12 @@ pub enum Error {
         /// The gateway's time.
         now: Time,
     },
+    /// What redaction puts into the event makes it too large.
+    #[error("event is more than {limit} bytes once it is redacted, which is the limit")]
+    GrownTooLarge {
+        /// The largest size.
+        limit: usize,
+    },
 }
 
 /// An event that passed all checks, with what the gateway derives from it.
@@ -104,7 +112,7 @@ pub struct Event {
     /// The encoded event: what the client sent and, behind it, the id if the
     /// gateway had to append one.
     pub bytes: Bytes,
-    /// Length of what the client sent.
+    /// Length of what the client sent, or of what amendments left of that.
     pub client_len: usize,
     /// When it happened; `None` where the time of acceptance stands in.
     pub time: Option<Time>,
@@ -116,6 +124,11 @@ pub struct Event {
     pub result: u8,
     /// Under which keys its record is found.
     pub keys: Keys,
+    /// How far the time lies ahead of the gateway's, in nanoseconds, where that is
+    /// worth a note.
+    pub clock_skew: Option<i64>,
+    /// What was redacted or trimmed; `None` where the bytes are the client's.
+    pub amended: Option<Box<Amended>>,
     id: Range<usize>,
     custom_name: Range<usize>,
 }
@@ -153,6 +166,8 @@ impl Event {
             keys: noted.keys(),
             id: range_within(&bytes, noted.id),
             custom_name: range_within(&bytes, custom_name.as_bytes()),
+            clock_skew: None,
+            amended: None,
             bytes: Bytes::new(),
         };
         if noted.id.is_empty() {
@@ -191,7 +206,7 @@ impl Event {
         }
     }
 
-    /// What the client sent.
+    /// What the client sent, or what amendments left of that.
     pub fn client_bytes(&self) -> &[u8] {
         self.bytes.get(..self.client_len).expect("the client's bytes are a prefix of the event")
     }

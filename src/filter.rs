@@ -7,7 +7,6 @@
 mod address;
 mod error;
 mod expression;
-mod glob;
 mod text;
 mod type_set;
 mod types;
@@ -28,7 +27,6 @@ pub use expression::{
     BYTES_MAX as EXPRESSION_BYTES_MAX, DEPTH_MAX as EXPRESSION_DEPTH_MAX,
     PATTERNS_MAX as EXPRESSION_PATTERNS_MAX, Position,
 };
-pub use glob::Pattern;
 pub use type_set::TypeSet;
 pub use types::TYPE_BYTES_MAX;
 

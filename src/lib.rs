@@ -10,12 +10,16 @@ pub mod cli;
 pub mod client;
 #[cfg(feature = "server")]
 pub mod config;
+#[cfg(feature = "server")]
+pub mod content;
 #[cfg(any(feature = "cli", feature = "server"))]
 pub mod event;
 #[cfg(feature = "cli")]
 pub mod example;
 #[cfg(feature = "server")]
 pub mod filter;
+#[cfg(feature = "server")]
+pub mod glob;
 #[cfg(feature = "server")]
 pub mod hub;
 #[cfg(feature = "server")]

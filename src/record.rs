@@ -2,8 +2,11 @@
 
 mod draft;
 
+use prost::Message as _;
+
 use crate::catalog::TypeId;
 use crate::event::{self, Envelope};
+use crate::proto::pb;
 use crate::time::Time;
 use crate::wire::{self, Value};
 
@@ -49,6 +52,8 @@ mod number {
     pub const SEVERITY: u32 = 5;
     pub const RESULT: u32 = 6;
     pub const CLIENT_BYTES: u32 = 7;
+    pub const AMENDMENTS: u32 = 8;
+    pub const CLOCK_SKEW: u32 = 9;
     pub const EVENT: u32 = 15;
     pub const EMITTER_PRINCIPAL: u32 = 1;
     /// The field of `SubscribeResponse` and of `SearchResponse` that holds the
@@ -103,6 +108,8 @@ impl Columns {
 /// An encoded record, read in place.
 #[derive(Debug, Clone, Copy)]
 pub struct Record<'a> {
+    /// All of it, encoded.
+    pub bytes: &'a [u8],
     /// Its position in the log.
     pub sequence: Sequence,
     /// When it was accepted.
@@ -115,7 +122,7 @@ pub struct Record<'a> {
     pub severity: u8,
     /// A number of `auditgate.v1.Result`.
     pub result: u8,
-    /// Length of what the client sent of the event.
+    /// Length of what the client sent of the event, or of what amendments left of that.
     pub client_len: usize,
     /// The event, encoded.
     pub event: &'a [u8],
@@ -125,6 +132,7 @@ impl<'a> Record<'a> {
     /// Reads a record that the gateway encoded.
     pub fn read(bytes: &'a [u8]) -> Self {
         let mut record = Self {
+            bytes,
             sequence: Sequence::ZERO,
             accept_time: Time::EPOCH,
             emitter: &[],
@@ -161,7 +169,7 @@ impl<'a> Record<'a> {
         Self::read(unframed(frame))
     }
 
-    /// What the client sent of the event.
+    /// What the client sent of the event, or what amendments left of that.
     pub fn client_bytes(&self) -> &'a [u8] {
         self.event.get(..self.client_len).unwrap_or(self.event)
     }
@@ -173,6 +181,21 @@ impl<'a> Record<'a> {
             .filter_map(|(_, value)| value.text())
             .last()
             .unwrap_or_default()
+    }
+
+    /// What the gateway changed in the event.
+    pub fn amendments(&self) -> impl Iterator<Item = pb::Amendment> + use<'a> {
+        wire::trusted(self.bytes)
+            .filter(|(number, _)| *number == number::AMENDMENTS)
+            .filter_map(|(_, value)| pb::Amendment::decode(value.bytes()?).ok())
+    }
+
+    /// How far the event's time was ahead of the gateway's clock, in nanoseconds;
+    /// `None` where that is not worth a note.
+    pub fn clock_skew(&self) -> Option<i128> {
+        let skews = wire::trusted(self.bytes).filter(|(number, _)| *number == number::CLOCK_SKEW);
+        let (seconds, nanos) = wire::seconds_and_nanos(skews.last()?.1.bytes()?);
+        Some(i128::from(seconds) * 1_000_000_000 + i128::from(nanos))
     }
 
     /// The fields of the event's envelope.

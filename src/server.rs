@@ -24,6 +24,7 @@ use tonic_health::server::HealthReporter;
 use tower::Layer as _;
 
 use crate::config::Settings;
+use crate::content::Policy;
 use crate::hub::{Hub, LAST_READ_TIME_MAX};
 use crate::log::{Bounds, Log, MemoryLog, State};
 use crate::proof::SigningKey;
@@ -67,6 +68,8 @@ pub struct Config {
     /// Where tiles and checkpoints of the tree are kept: the data directory of a
     /// log on disk. In memory, if `None`.
     pub tiles: Option<PathBuf>,
+    /// What is done to the content of events; nothing, if `None`.
+    pub content: Option<Arc<Policy>>,
 }
 
 impl Default for Config {
@@ -108,6 +111,7 @@ impl From<&Settings> for Config {
             drain_timeout: settings.drain_timeout.0,
             signing_key: None,
             tiles: None,
+            content: None,
         }
     }
 }
@@ -175,7 +179,9 @@ impl Gateway {
         if let Some(state) = state.clone() {
             tokio::spawn(follow(state, health.clone(), stopping.clone()));
         }
-        let service = Service::new(Arc::clone(&hub), config.limits).with_proofs(prover.clone());
+        let service = Service::new(Arc::clone(&hub), config.limits)
+            .with_proofs(prover.clone())
+            .with_policy(config.content);
         let service = Direct::new(service);
         let routes = Routes::new(service)
             .add_service(health_service)

@@ -25,6 +25,7 @@ use futures_util::TryStreamExt as _;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::content::{Intake, Policy};
 use crate::event::EVENT_BYTES_MAX;
 use crate::hub::Hub;
 use crate::proof::prover::Prover;
@@ -67,18 +68,27 @@ impl Default for Limits {
 pub struct Service {
     hub: Arc<Hub>,
     limits: Limits,
+    intake: Intake,
     prover: Option<Arc<Prover>>,
 }
 
 impl Service {
-    /// The service on `hub`, which proves nothing.
+    /// The service on `hub`, which proves nothing and leaves the content of events
+    /// alone.
     pub fn new(hub: Arc<Hub>, limits: Limits) -> Self {
-        Self { hub, limits, prover: None }
+        let intake = Intake { event_bytes: limits.event_bytes, policy: None };
+        Self { hub, limits, intake, prover: None }
     }
 
     /// The same, with proofs by `prover`, whose log is the hub's.
     pub fn with_proofs(self, prover: Option<Arc<Prover>>) -> Self {
         Self { prover, ..self }
+    }
+
+    /// The same, with a policy for the content of events.
+    pub fn with_policy(mut self, policy: Option<Arc<Policy>>) -> Self {
+        self.intake.policy = policy;
+        self
     }
 }
 

@@ -104,6 +104,7 @@ impl Sink {
             sequence: self.accepted.fetch_add(1, Ordering::Relaxed) + 1,
             accept_time: Some(Time::now().timestamp()),
             duplicate: false,
+            amendments: Vec::new(),
         };
         Ok(pb::EmitResponse { receipt: Some(receipt), log_id: LOG_ID.to_owned() })
     }

@@ -60,6 +60,7 @@ async fn serve(settings: &Settings) -> io::Result<Done> {
     // Connections are files; how many there may be is limited elsewhere.
     raise_open_files();
     warn_of_memory(settings.ring.bounds());
+    let content = settings.content().map_err(io::Error::other)?;
     let disk = open_log(settings, &logs).await?;
     let mut config = Config::from(settings);
     let log: Arc<dyn Log> = match &disk {
@@ -69,6 +70,7 @@ async fn serve(settings: &Settings) -> io::Result<Done> {
     let proofs = Proofs::of(settings, &*log)?;
     config.signing_key = proofs.key.clone();
     config.tiles = settings.data_dir.clone();
+    config.content = content;
     let gateway = Gateway::start_on(config, log).await?;
     let trouble = gateway.prover().and_then(|prover| prover.trouble());
     if let Some(trouble) = trouble.filter(Trouble::is_lasting) {

@@ -17,6 +17,8 @@ pub mod number {
     pub const OUTCOME: u32 = 10;
     pub const SOURCE: u32 = 12;
     pub const LABELS: u32 = 14;
+    pub const UNMAPPED: u32 = 15;
+    pub const CUSTOM: u32 = 100;
     pub const USER_NAME: u32 = 1;
     pub const USER_IMPERSONATOR: u32 = 3;
     pub const SESSION_ID: u32 = 1;
@@ -151,7 +153,8 @@ mod tests {
             (&[("source", number::SOURCE), ("name", number::SOURCE_NAME)], "string"),
             (&[("labels", number::LABELS), ("key", number::MAP_KEY)], "string"),
             (&[("labels", number::LABELS), ("value", number::MAP_VALUE)], "string"),
-            (&[("custom", 100), ("name", number::CUSTOM_NAME)], "string"),
+            (&[("unmapped", number::UNMAPPED), ("key", number::MAP_KEY)], "string"),
+            (&[("custom", number::CUSTOM), ("name", number::CUSTOM_NAME)], "string"),
         ];
         for (path, kind) in paths {
             let mut message = EVENT;

@@ -3,8 +3,8 @@
 use crate::catalog::{self, TypeId};
 
 use super::error::Error;
-use super::glob::Pattern;
 use super::types::known;
+use crate::glob::Pattern;
 
 /// A set of event types.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

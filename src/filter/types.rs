@@ -1,11 +1,11 @@
 //! Which event types match: `types`, `exclude_types` and `categories` in one.
 
 use crate::catalog::{self, TypeId};
+use crate::glob::Pattern;
 use crate::proto::pb;
 
 use super::Verdict;
 use super::error::{Error, excerpt, nearest};
-use super::glob::Pattern;
 use super::values;
 
 /// Longest pattern of an event type, in bytes.

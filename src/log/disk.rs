@@ -30,13 +30,12 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot, watch};
 
-use crate::event::same_content;
 use crate::log::ring::{Bounds, Known, Shared, Sizes, Staged, Writer};
 use crate::log::segment::SEGMENT_RECORDS_MAX;
 use crate::log::{
     BoxFuture, Conflict, Disk, Error, Extent, Found, Identity, Keeper, Log, Placed, State, Want,
 };
-use crate::record::{Draft, Sequence};
+use crate::record::{Draft, Record, Sequence};
 use crate::time::Time;
 use commit::Committer;
 use directory::Directory;
@@ -299,8 +298,7 @@ impl Inner {
             let Some(kept) = self.sealed.find_kept(id, draft.principal(), first).await? else {
                 continue;
             };
-            let client_bytes = draft.event().client_bytes();
-            if client_bytes == kept.client_bytes || same_content(client_bytes, &kept.client_bytes) {
+            if draft.repeats_record(&Record::read(&kept.record)) {
                 let accept_time = Some(kept.accept_time);
                 let placed = Placed { sequence: kept.sequence, accept_time, duplicate: true };
                 known.found(position, placed);

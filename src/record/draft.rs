@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use prost::Message as _;
 
-use super::{Columns, Sequence, number};
-use crate::event::{self, Event};
+use super::{Columns, Record, Sequence, number};
+use crate::event::{self, Event, same_content};
 use crate::proto::pb;
 use crate::time::Time;
 use crate::wire;
@@ -34,12 +34,16 @@ impl From<pb::Emitter> for Emitter {
 pub struct Draft {
     event: Event,
     emitter: Emitter,
+    /// The fields `amendments` and `clock_skew` of the record, encoded; nearly always
+    /// empty.
+    notes: Vec<u8>,
 }
 
 impl Draft {
     /// Prepares the record of an event that `emitter` handed in.
     pub fn new(event: Event, emitter: &Emitter) -> Self {
-        Self { event, emitter: emitter.clone() }
+        let notes = notes(&event);
+        Self { event, emitter: emitter.clone(), notes }
     }
 
     /// The event.
@@ -62,13 +66,52 @@ impl Draft {
         self.event.id_bytes() == other.event.id_bytes() && self.principal() == other.principal()
     }
 
+    /// What the gateway changed in the event, as its record will tell.
+    pub fn amendments(&self) -> &[pb::Amendment] {
+        self.event.amended.as_ref().map_or(&[], |amended| &amended.amendments)
+    }
+
+    /// Whether another draft has the same content.
+    pub fn repeats(&self, other: &Draft) -> bool {
+        same_content(self.event.client_bytes(), other.event.client_bytes())
+            && cuts(self.amendments()).eq(cuts(other.amendments()))
+    }
+
+    /// Whether a record has the same content, byte for byte: a quick look.
+    pub fn repeats_exactly(&self, kept: &Record<'_>) -> bool {
+        self.event.client_bytes() == kept.client_bytes() && self.is_cut_like(kept)
+    }
+
+    /// Whether a record has the same content. Where both were redacted with an HMAC,
+    /// and with different keys, what was sent is redacted once more, with the
+    /// record's key.
+    pub fn repeats_record(&self, kept: &Record<'_>) -> bool {
+        if !self.is_cut_like(kept) {
+            return false;
+        }
+        if same_content(self.event.client_bytes(), kept.client_bytes()) {
+            return true;
+        }
+        let again = self.event.amended.as_ref().and_then(|amended| amended.again.as_ref());
+        let key_id = kept.amendments().map(|amendment| amendment.key_id).find(|id| !id.is_empty());
+        let redacted = again.zip(key_id).and_then(|(again, key_id)| again.with_key(&key_id));
+        redacted.is_some_and(|redacted| same_content(&redacted, kept.client_bytes()))
+    }
+
+    /// Of a text that was cut, what is kept does not tell all.
+    fn is_cut_like(&self, kept: &Record<'_>) -> bool {
+        let kept: Vec<pb::Amendment> = kept.amendments().collect();
+        cuts(self.amendments()).eq(cuts(&kept))
+    }
+
     /// The most bytes that [`Draft::frame`] may add to the event.
     pub fn frame_len_max(&self) -> usize {
         /// Keys, lengths, sequence, two times, severity, result and
         /// `client_bytes`, generously.
         const REST_BYTES_MAX: usize = 104;
         let [type_start, type_end] = self.event.type_name().map(str::len);
-        self.event.bytes.len() + self.emitter.0.field.len() + type_start + type_end + REST_BYTES_MAX
+        let described = self.emitter.0.field.len() + type_start + type_end + self.notes.len();
+        self.event.bytes.len() + described + REST_BYTES_MAX
     }
 
     /// Encodes the record as a frame: key of `records`, length, record. `head`
@@ -105,6 +148,7 @@ impl Draft {
         if event_len != event.client_len {
             wire::put_varint_field(head, number::CLIENT_BYTES, event.client_len as u64);
         }
+        head.extend_from_slice(&self.notes);
         wire::put_bytes_header(head, number::EVENT, event_len);
 
         let mut prefix = [0_u8; 1 + wire::VARINT_BYTES_MAX];
@@ -124,6 +168,33 @@ impl Draft {
             result: event.result,
         }
     }
+}
+
+/// The fields of the record that tell what the gateway noted about an event.
+fn notes(event: &Event) -> Vec<u8> {
+    let mut notes = Vec::new();
+    for amendment in event.amended.iter().flat_map(|amended| &amended.amendments) {
+        wire::put_bytes_field(&mut notes, number::AMENDMENTS, &amendment.encode_to_vec());
+    }
+    if let Some(nanos) = event.clock_skew {
+        let skew = duration(nanos).encode_to_vec();
+        wire::put_bytes_field(&mut notes, number::CLOCK_SKEW, &skew);
+    }
+    notes
+}
+
+fn duration(nanos: i64) -> prost_types::Duration {
+    const NANOS_PER_SECOND: i64 = 1_000_000_000;
+    prost_types::Duration {
+        seconds: nanos / NANOS_PER_SECOND,
+        nanos: (nanos % NANOS_PER_SECOND) as i32,
+    }
+}
+
+/// The texts that were cut, by what they were.
+fn cuts(amendments: &[pb::Amendment]) -> impl Iterator<Item = (&str, &[u8])> {
+    let cut = amendments.iter().filter(|amendment| !amendment.original_sha256.is_empty());
+    cut.map(|amendment| (amendment.path.as_str(), amendment.original_sha256.as_slice()))
 }
 
 /// Key and length of a frame.

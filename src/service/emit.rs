@@ -7,7 +7,7 @@ use bytes::Bytes;
 use prost::Message as _;
 use tonic::Request;
 
-use crate::event::{self, Event};
+use crate::event;
 use crate::log::Placed;
 use crate::proto::codec::Encoded;
 use crate::proto::{pb, retyped};
@@ -28,8 +28,7 @@ impl Service {
         self.count_refusal(async {
             let request: retyped::EmitRequest = decode(request.into_inner())?;
             charge(quota.as_deref(), 1);
-            let event = Event::check(request.event, Time::now(), self.limits.event_bytes)
-                .map_err(Error::Event)?;
+            let event = self.intake.admit(request.event, Time::now()).map_err(Error::Event)?;
             let drafts = vec![Draft::new(event, &emitter)];
             self.append(drafts, request.validate_only, false).await
         })
@@ -60,7 +59,7 @@ impl Service {
         let mut errors: Vec<(usize, event::Error)> = Vec::new();
         let mut total = 0;
         for (position, event) in events.into_iter().enumerate() {
-            match Event::check(event, now, self.limits.event_bytes) {
+            match self.intake.admit(event, now) {
                 Ok(event) => drafts.push(Draft::new(event, emitter)),
                 Err(error) => {
                     total += 1;
@@ -89,9 +88,10 @@ impl Service {
         for draft in &drafts {
             wire::put_bytes_field(&mut ids, number::ID, draft.event().id_bytes());
         }
+        let amended = if validate_only { drafts.iter().map(amended).collect() } else { Vec::new() };
         let placed = self.hub.append(drafts, !validate_only).await;
         let placed = placed.map_err(|error| Error::Append { error, batch })?;
-        Ok(Encoded::new(response(&ids, &placed, &self.hub.identity().id.to_string())))
+        Ok(Encoded::new(response(&ids, &amended, &placed, &self.hub.identity().id.to_string())))
     }
 
     async fn count_refusal<T>(
@@ -113,20 +113,32 @@ mod number {
     pub const SEQUENCE: u32 = 2;
     pub const ACCEPT_TIME: u32 = 3;
     pub const DUPLICATE: u32 = 4;
+    pub const AMENDMENTS: u32 = 5;
     pub const RECEIPT: u32 = 1;
     pub const LOG_ID: u32 = 2;
 }
 
+/// What the gateway changed in the event of a draft: the field `amendments` of a
+/// receipt, encoded.
+fn amended(draft: &Draft) -> Vec<u8> {
+    let mut amended = Vec::new();
+    for amendment in draft.amendments() {
+        wire::put_bytes_field(&mut amended, number::AMENDMENTS, &amendment.encode_to_vec());
+    }
+    amended
+}
+
 /// The response with a receipt for each event, encoded straight from what is
-/// known. `ids` holds the field `id` of each receipt, encoded.
-fn response(ids: &[u8], placed: &[Placed], log_id: &str) -> Bytes {
+/// known. `ids` holds the field `id` of each receipt, encoded; `amended` what else
+/// each has, if anything.
+fn response(ids: &[u8], amended: &[Vec<u8>], placed: &[Placed], log_id: &str) -> Bytes {
     /// About what a receipt takes beside its id, in bytes.
     const RECEIPT_BYTES: usize = 32;
     let mut response =
         Vec::with_capacity(ids.len() + placed.len() * RECEIPT_BYTES + log_id.len() + 2);
     let mut receipt = Vec::new();
     let mut accepted = (None, Vec::new());
-    for ((_, id), placed) in wire::trusted(ids).zip(placed) {
+    for (position, ((_, id), placed)) in wire::trusted(ids).zip(placed).enumerate() {
         receipt.clear();
         if placed.sequence.0 != 0 {
             wire::put_varint_field(&mut receipt, number::SEQUENCE, placed.sequence.0);
@@ -143,6 +155,7 @@ fn response(ids: &[u8], placed: &[Placed], log_id: &str) -> Bytes {
         if placed.duplicate {
             wire::put_varint_field(&mut receipt, number::DUPLICATE, 1);
         }
+        receipt.extend_from_slice(amended.get(position).map_or(&[], Vec::as_slice));
         let id = id.bytes().unwrap_or_default();
         let id_len = 1 + wire::varint_len(id.len() as u64) + id.len();
         wire::put_bytes_header(&mut response, number::RECEIPT, id_len + receipt.len());
@@ -200,12 +213,13 @@ mod tests {
             sequence: placed.sequence.0,
             accept_time: placed.accept_time.map(Time::timestamp),
             duplicate: placed.duplicate,
+            amendments: Vec::new(),
         });
         let expected = pb::EmitBatchResponse { receipts: receipts.collect(), log_id: "log".into() };
-        let response = response(&encoded_ids, &placed, "log");
+        let response = response(&encoded_ids, &[], &placed, "log");
         assert_eq!(pb::EmitBatchResponse::decode(response), Ok(expected.clone()));
 
-        let one = super::response(b"\x0a\x01a", &placed[..1], "log");
+        let one = super::response(b"\x0a\x01a", &[], &placed[..1], "log");
         let receipt = expected.receipts.into_iter().next();
         assert_eq!(
             pb::EmitResponse::decode(one),

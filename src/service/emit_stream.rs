@@ -34,7 +34,8 @@ impl Service {
     pub(super) fn answer_stream(&self, request: Request<Streaming<Bytes>>) -> Responses {
         let (emitter, quota) = (emitter(&request), quota(&request));
         let (sender, queue) = mpsc::unbounded_channel();
-        let reader = Reader { emitter, quota, limits: self.limits, queue: sender };
+        let intake = self.intake.clone();
+        let reader = Reader { emitter, quota, limits: self.limits, intake, queue: sender };
         tokio::spawn(reader.run(request.into_inner()));
         let answers = Answers { service: self.clone(), queue, held: None, answered: 0, end: None };
         Box::pin(stream::unfold(Some(answers), |answers| async { answers?.step().await }))

@@ -257,7 +257,9 @@ fn proof_shape(error: &prover::Error) -> Shape {
 fn event_reason(error: &event::Error) -> ErrorReason {
     match error {
         event::Error::Missing => ErrorReason::EventMissing,
-        event::Error::TooLarge { .. } => ErrorReason::EventTooLarge,
+        event::Error::TooLarge { .. } | event::Error::GrownTooLarge { .. } => {
+            ErrorReason::EventTooLarge
+        }
         event::Error::Malformed { fault, .. } => fault_reason(*fault),
         event::Error::PayloadMissing => ErrorReason::PayloadMissing,
         event::Error::PayloadUnknown { .. } => ErrorReason::PayloadUnknown,
@@ -289,7 +291,9 @@ fn fault_reason(fault: Fault) -> ErrorReason {
 /// The field to blame within the event; empty for the event itself.
 fn event_field(error: &event::Error) -> String {
     match error {
-        event::Error::Missing | event::Error::TooLarge { .. } => String::new(),
+        event::Error::Missing
+        | event::Error::TooLarge { .. }
+        | event::Error::GrownTooLarge { .. } => String::new(),
         event::Error::Malformed { path, .. } => path.clone(),
         event::Error::PayloadMissing
         | event::Error::PayloadUnknown { .. }

@@ -207,13 +207,14 @@ impl<'s> Checker<'s> {
     }
 }
 
-const VARIABLES: [(&str, Variable); 7] = [
+const VARIABLES: [(&str, Variable); 8] = [
     ("event", Variable::Event),
     ("type", Variable::Type),
     ("severity", Variable::Severity),
     ("result", Variable::Result),
     ("sequence", Variable::Sequence),
     ("accept_time", Variable::AcceptTime),
+    ("clock_skew", Variable::ClockSkew),
     ("emitter", Variable::Emitter),
 ];
 
@@ -224,6 +225,7 @@ impl Variable {
             Variable::Type | Variable::Severity | Variable::Result => Type::String,
             Variable::Sequence => Type::Uint,
             Variable::AcceptTime => Type::Timestamp,
+            Variable::ClockSkew => Type::Duration,
             Variable::Emitter => match RECORD.get().field_by_name("emitter").map(|it| it.kind) {
                 Some(Kind::Message(emitter)) => Type::Message(emitter),
                 _ => Type::Dyn,

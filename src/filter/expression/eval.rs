@@ -131,6 +131,7 @@ impl<'a> Evaluator<'a> {
             Variable::Severity => name(&SEVERITIES, self.record.severity),
             Variable::Result => name(&RESULTS, self.record.result),
             Variable::Sequence => Value::Uint(self.record.sequence.0),
+            Variable::ClockSkew => Value::Duration(self.record.clock_skew().unwrap_or_default()),
             Variable::AcceptTime => {
                 let (seconds, nanos) = self.record.accept_time.parts();
                 Value::Timestamp(i128::from(seconds) * time::NANOS_PER_SECOND + i128::from(nanos))

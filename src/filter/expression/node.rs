@@ -50,6 +50,7 @@ pub(super) enum Variable {
     Result,
     Sequence,
     AcceptTime,
+    ClockSkew,
     Emitter,
 }
 

@@ -205,6 +205,21 @@ fn strings_and_conversions() {
 }
 
 #[test]
+fn a_skew_that_is_not_noted_reads_as_none() {
+    let unnoted = "clock_skew == duration('0s') && clock_skew > duration('-1m')";
+    check_all(&login(), &[(unnoted, YES)]);
+    let skew = Some(prost_types::Duration { seconds: -90, nanos: -500_000_000 });
+    check_all(
+        &pb::Record { clock_skew: skew, ..login() },
+        &[
+            ("clock_skew < duration('-1m')", YES),
+            ("clock_skew == duration('-90.5s')", YES),
+            ("clock_skew > duration('1m')", NO),
+        ],
+    );
+}
+
+#[test]
 fn timestamps_and_durations() {
     check_all(
         &login(),

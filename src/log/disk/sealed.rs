@@ -37,8 +37,8 @@ pub struct Kept {
     pub sequence: Sequence,
     /// When it was accepted.
     pub accept_time: Time,
-    /// What its client sent of the event.
-    pub client_bytes: Vec<u8>,
+    /// All of it, encoded.
+    pub record: Vec<u8>,
 }
 
 /// The full segments, oldest first.
@@ -119,7 +119,7 @@ impl Sealed {
             let kept = || Kept {
                 sequence: record.sequence,
                 accept_time: record.accept_time,
-                client_bytes: record.client_bytes().to_vec(),
+                record: record.bytes.to_vec(),
             };
             (record.principal() == principal).then(kept)
         })

@@ -3,11 +3,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::event::same_content;
 use crate::log::ids::Ids;
 use crate::log::ring::Pair;
 use crate::log::{Conflict, Placed};
-use crate::record::{Draft, Sequence};
+use crate::record::{Draft, Record, Sequence};
 
 /// What comparing contents has shown, so that it need not be done under the
 /// mutex.
@@ -49,7 +48,7 @@ impl Known {
                 seen.insert(draft.id_key(), place);
                 continue;
             };
-            if same_content(draft.event().client_bytes(), other.event().client_bytes()) {
+            if draft.repeats(other) {
                 known.repeats.insert(position, earlier as usize);
             } else {
                 let id = draft.event().id().to_owned();
@@ -73,7 +72,7 @@ impl Known {
     pub fn compare(&mut self, drafts: &[Draft], pairs: Vec<Pair>) {
         for pair in pairs {
             let draft = drafts.get(pair.position).expect("positions are those of the drafts");
-            let equal = same_content(draft.event().client_bytes(), &pair.kept);
+            let equal = draft.repeats_record(&Record::read(&pair.kept));
             self.compared(pair.position, draft, pair.sequence, equal);
         }
     }

@@ -68,7 +68,7 @@ pub struct Pair {
     pub position: usize,
     /// The record.
     pub sequence: Sequence,
-    /// What its client sent.
+    /// The record, encoded.
     pub kept: Vec<u8>,
 }
 
@@ -284,14 +284,10 @@ impl Writer {
                 if same_key {
                     let accept_time = Some(record.accept_time);
                     found = Some(Placed { sequence, accept_time, duplicate: true });
-                    let equal = record.client_bytes() == draft.event().client_bytes()
-                        || known.is_equal(position, sequence);
+                    let equal =
+                        draft.repeats_exactly(&record) || known.is_equal(position, sequence);
                     if !equal {
-                        compare.push(Pair {
-                            position,
-                            sequence,
-                            kept: record.client_bytes().to_vec(),
-                        });
+                        compare.push(Pair { position, sequence, kept: record.bytes.to_vec() });
                     }
                 }
                 same_key

@@ -8,7 +8,8 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::Streaming;
 
-use crate::event::{self, Event};
+use crate::content::Intake;
+use crate::event;
 use crate::proto::retyped;
 use crate::record::{Draft, Emitter};
 use crate::service::emit::charge;
@@ -60,6 +61,8 @@ pub struct Reader {
     pub quota: Option<Arc<Quota>>,
     /// What is accepted.
     pub limits: Limits,
+    /// How events are let in.
+    pub intake: Intake,
     /// Where checked events go.
     pub queue: UnboundedSender<Queued>,
 }
@@ -121,7 +124,7 @@ impl Reader {
         };
         let now = Time::now();
         for (position, event) in (0..).zip(events) {
-            match Event::check(event, now, self.limits.event_bytes) {
+            match self.intake.admit(event, now) {
                 Ok(event) => {
                     if event.id_was_appended() {
                         checked.appended_ids.push((position, event.id().to_owned()));

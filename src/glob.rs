@@ -1,7 +1,7 @@
 //! Patterns of names.
 
-/// What a name is compared with: a name, or a glob in which `*` stands
-/// for any characters, dots included.
+/// What a name is compared with: a name, or a glob in which `*` stands for any
+/// characters, dots included.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pattern {
     /// One name.

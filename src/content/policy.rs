@@ -1,0 +1,355 @@
+//! The policy: a configuration, held against the schema and made ready for use.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::keys::Key;
+use super::redact::{Change, redact};
+use super::tree::{Name, Node, Place};
+use super::{Action, Config, Keys, Oversize, Rule, path, trim};
+use crate::catalog::{self, TypeId};
+use crate::event::{self, Again, Amended, Envelope, Event, VARIANT_NUMBER_MIN, custom_name, field};
+use crate::glob::Pattern;
+use crate::proto::pb;
+use crate::time::Time;
+
+/// The most paths of all rules together.
+pub const PATHS_MAX: usize = 1_000;
+/// The most patterns of types of one rule.
+const TYPES_MAX: usize = 1_000;
+
+/// Where the preset `sql` finds texts and parameters of SQL.
+const SQL: [&str; 3] = [
+    "db_session_query.db_query",
+    "db_session_query.db_query_parameters",
+    "db_session_sqlserver_rpc_request.parameters",
+];
+/// Where the preset `commands` finds command lines and arguments.
+const COMMANDS: [&str; 4] = [
+    "exec.command.line",
+    "session_command.argv",
+    "session_start.initial_command",
+    "session_end.initial_command",
+];
+/// Where the preset `secrets` finds queries of URLs by themselves.
+const QUERIES: [&str; 1] = ["app_session_request.raw_query"];
+/// What the preset `secrets` leaves alone: the id, and the type of a custom event.
+const NOT_SECRET: [&[u32]; 2] = [&[field::ID], &[field::CUSTOM, field::CUSTOM_NAME]];
+
+/// Why a configuration of content is refused. The key is that of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key} {what}")]
+pub struct Error {
+    /// The key to blame, such as `redact.rules[0].fields[1]`.
+    pub key: String,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+/// What is done to the content of events.
+#[derive(Debug)]
+pub struct Policy {
+    /// What is redacted, by type id; `None` where nothing is.
+    trees: Vec<Option<Node>>,
+    /// Which custom types each rule is for; all, if `None`.
+    custom: Vec<Option<Vec<Pattern>>>,
+    /// Whether custom types differ in what is redacted.
+    by_name: bool,
+    keys: Option<Keys>,
+    oversize: Oversize,
+    /// In nanoseconds.
+    skew_max: Option<i64>,
+}
+
+impl Policy {
+    /// Compiles a configuration; `None` where it asks for nothing.
+    ///
+    /// # Errors
+    /// The first key that does not fit the schema, or the others.
+    pub fn compile(config: Config) -> Result<Option<Arc<Self>>, Error> {
+        let mut compiler = Compiler::default();
+        for (position, rule) in config.rules.iter().enumerate() {
+            compiler.rule(&format!("redact.rules[{position}]"), rule)?;
+        }
+        for (key, action, fields) in [
+            ("redact.sql", config.sql, &SQL[..]),
+            ("redact.commands", config.commands, &COMMANDS[..]),
+        ] {
+            if let Some(action) = action {
+                compiler.rule(key, &preset(action, fields))?;
+            }
+        }
+        if config.secrets {
+            compiler.rule("redact.secrets", &preset(Action::Query, &QUERIES))?;
+            compiler.secrets();
+        }
+        if let Some(key) = compiler.needs_keys.filter(|_| config.keys.is_none()) {
+            let what = "asks for HMACs, but there is no redact.hmac_key_file".to_owned();
+            return Err(Error { key, what });
+        }
+        let policy = Self {
+            by_name: compiler.custom.iter().any(Option::is_some),
+            trees: compiler.trees.into_iter().map(finished).collect(),
+            custom: compiler.custom,
+            keys: config.keys,
+            oversize: config.oversize,
+            skew_max: config
+                .skew_max
+                .map(|skew| i64::try_from(skew.as_nanos()).unwrap_or(i64::MAX)),
+        };
+        let does_nothing = policy.trees.iter().all(Option::is_none)
+            && policy.oversize == Oversize::Reject
+            && policy.skew_max.is_none();
+        Ok((!does_nothing).then(|| Arc::new(policy)))
+    }
+
+    /// As [`super::Intake::admit`].
+    pub(super) fn admit(
+        self: &Arc<Self>,
+        bytes: Bytes,
+        now: Time,
+        bytes_max: usize,
+    ) -> Result<Event, event::Error> {
+        let checked_max = match self.oversize {
+            Oversize::Reject => bytes_max,
+            // Requests are bounded.
+            Oversize::Trim => usize::MAX,
+        };
+        let sent = bytes.clone();
+        let mut event = Event::check(bytes, now, checked_max)?;
+        let key = self.keys.as_ref().map(Keys::active);
+        if let Some((kept, amendments)) = self.amend(&sent, event.type_id, key, bytes_max)? {
+            let by_key = amendments.iter().any(|amendment| !amendment.key_id.is_empty());
+            // Whatever is derived from the event is derived from what is kept of it.
+            event = Event::check(kept.into(), now, bytes_max)?;
+            let again = by_key.then(|| -> Arc<dyn Again> {
+                let policy = Arc::clone(self);
+                Arc::new(Sent { policy, sent, type_id: event.type_id, bytes_max })
+            });
+            event.amended = Some(Box::new(Amended { amendments, again }));
+        } else if sent.len() > bytes_max {
+            return Err(event::Error::TooLarge { bytes: sent.len(), limit: bytes_max });
+        }
+        if let (Some(skew_max), Some(time)) = (self.skew_max, event.time) {
+            let skew = time.0.saturating_sub(now.0);
+            event.clock_skew = (skew.saturating_abs() > skew_max).then_some(skew);
+        }
+        Ok(event)
+    }
+
+    /// What is kept of a checked event, and what was changed; `None` where nothing
+    /// was. May still be too large.
+    fn amend(
+        &self,
+        sent: &[u8],
+        type_id: TypeId,
+        key: Option<&Key>,
+        bytes_max: usize,
+    ) -> Result<Option<(Vec<u8>, Vec<pb::Amendment>)>, event::Error> {
+        let tree = self.trees.get(usize::from(type_id.0)).and_then(Option::as_ref);
+        let enabled = self.enabled(type_id, sent);
+        let redacted = match tree {
+            None => None,
+            Some(tree) => {
+                let root = Place::root(tree, enabled.as_deref());
+                let limit = sent.len().max(bytes_max);
+                redact(sent, root, key, limit).map_err(|_| event::Error::GrownTooLarge { limit })?
+            }
+        };
+        let redacted = redacted.map(|(kept, changes)| (kept, told(&changes, key)));
+        let size = redacted.as_ref().map_or(sent.len(), |(kept, _)| kept.len());
+        if size <= bytes_max || self.oversize == Oversize::Reject {
+            return Ok(redacted);
+        }
+        let (whole, mut amendments) = match &redacted {
+            Some((kept, amendments)) => (kept.as_slice(), amendments.clone()),
+            None => (sent, Vec::new()),
+        };
+        let Some((kept, cuts)) = trim::trim(whole, bytes_max) else {
+            return Err(event::Error::TooLarge { bytes: sent.len(), limit: bytes_max });
+        };
+        amendments.extend(cuts);
+        Ok(Some((kept, amendments)))
+    }
+
+    /// Which rules apply; all, if `None`.
+    fn enabled(&self, type_id: TypeId, sent: &[u8]) -> Option<Vec<bool>> {
+        if !self.by_name || !type_id.is_custom() {
+            return None;
+        }
+        let payload = Envelope::read(sent).payload.map(|(_, payload)| payload);
+        let name = payload.and_then(custom_name).unwrap_or_default();
+        let name = format!("{}{name}", catalog::CUSTOM_PREFIX);
+        let applies = |patterns: &Option<Vec<Pattern>>| {
+            let any = |patterns: &Vec<Pattern>| patterns.iter().any(|known| known.matches(&name));
+            patterns.as_ref().is_none_or(any)
+        };
+        Some(self.custom.iter().map(applies).collect())
+    }
+}
+
+/// What a client sent, for as long as its event is on the way.
+struct Sent {
+    policy: Arc<Policy>,
+    sent: Bytes,
+    type_id: TypeId,
+    bytes_max: usize,
+}
+
+impl Again for Sent {
+    fn with_key(&self, key_id: &str) -> Option<Vec<u8>> {
+        let key = self.policy.keys.as_ref()?.get(key_id)?;
+        let amended = self.policy.amend(&self.sent, self.type_id, Some(key), self.bytes_max);
+        amended.ok()?.map(|(kept, _)| kept)
+    }
+}
+
+/// The changes as records tell of them.
+fn told(changes: &[Change<'_>], key: Option<&Key>) -> Vec<pb::Amendment> {
+    let tell = |change: &Change<'_>| pb::Amendment {
+        path: text_of(&change.path),
+        action: change.action.done().to_owned(),
+        values: change.values,
+        key_id: key
+            .filter(|_| change.action == Action::Hmac)
+            .map_or_else(String::new, |key| key.id().to_owned()),
+        ..Default::default()
+    };
+    changes.iter().map(tell).collect()
+}
+
+fn text_of(path: &[Name<'_>]) -> String {
+    let is_word = |key: &str| {
+        !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    let mut text = String::from("event");
+    for name in path {
+        match name {
+            Name::Field(name) => text.extend([".", name]),
+            Name::Key(key) if is_word(key) => text.extend([".", key]),
+            Name::Key(key) => text.push_str(&format!("[{key:?}]")),
+            Name::AnyKey => text.push_str(".*"),
+        }
+    }
+    text
+}
+
+fn preset(action: Action, fields: &[&str]) -> Rule {
+    let fields = fields.iter().map(|field| (*field).to_owned()).collect();
+    Rule { types: Vec::new(), fields, action }
+}
+
+fn finished(mut tree: Node) -> Option<Node> {
+    tree.finish();
+    (!tree.is_empty()).then_some(tree)
+}
+
+/// Adds up rules.
+struct Compiler {
+    trees: Vec<Node>,
+    custom: Vec<Option<Vec<Pattern>>>,
+    paths: usize,
+    /// The first key that asks for HMACs.
+    needs_keys: Option<String>,
+}
+
+impl Default for Compiler {
+    fn default() -> Self {
+        Self {
+            trees: vec![Node::default(); catalog::EVENT_TYPES.len()],
+            custom: Vec::new(),
+            paths: 0,
+            needs_keys: None,
+        }
+    }
+}
+
+impl Compiler {
+    fn rule(&mut self, key: &str, rule: &Rule) -> Result<(), Error> {
+        let error = |key: String, what: String| Error { key, what };
+        if rule.types.len() > TYPES_MAX {
+            let what = format!("has {} patterns, limit {TYPES_MAX}", rule.types.len());
+            return Err(error(format!("{key}.types"), what));
+        }
+        if rule.fields.is_empty() {
+            return Err(error(format!("{key}.fields"), "is empty: name what is redacted".into()));
+        }
+        self.paths += rule.fields.len();
+        if self.paths > PATHS_MAX {
+            let what = format!("comes to {} paths, limit {PATHS_MAX}", self.paths);
+            return Err(error(format!("{key}.fields"), what));
+        }
+        let patterns: Vec<Pattern> = rule.types.iter().map(|text| Pattern::new(text)).collect();
+        for (position, (pattern, text)) in patterns.iter().zip(&rule.types).enumerate() {
+            let known = catalog::all().any(|(_, known)| pattern.matches(known.name))
+                || pattern.may_match_after(catalog::CUSTOM_PREFIX);
+            if !known {
+                let what = format!("is {text:?}, which is no event type{}", nearest(text));
+                return Err(error(format!("{key}.types[{position}]"), what));
+            }
+        }
+        if rule.action == Action::Hmac && self.needs_keys.is_none() {
+            self.needs_keys = Some(key.to_owned());
+        }
+        for (position, text) in rule.fields.iter().enumerate() {
+            let steps = path::resolve(text, rule.action)
+                .map_err(|what| error(format!("{key}.fields[{position}]"), what))?;
+            self.add(&steps, rule.action, &patterns);
+        }
+        self.custom.push(custom_patterns(patterns));
+        Ok(())
+    }
+
+    /// Adds a path to the trees of the types for which it is and that can have it.
+    fn add(&mut self, steps: &[path::Step], action: Action, patterns: &[Pattern]) {
+        let rule = self.custom.len();
+        let variant = match steps.first() {
+            Some(path::Step::Field(number)) if *number >= VARIANT_NUMBER_MIN => Some(*number),
+            _ => None,
+        };
+        for ((id, known), tree) in catalog::all().zip(&mut self.trees) {
+            let is_for = |pattern: &Pattern| {
+                pattern.matches(known.name)
+                    || id.is_custom() && pattern.may_match_after(catalog::CUSTOM_PREFIX)
+            };
+            let can_have = variant.is_none_or(|variant| variant == known.number);
+            if can_have && (patterns.is_empty() || patterns.iter().any(is_for)) {
+                tree.add(steps, action, rule);
+            }
+        }
+    }
+
+    /// Masks secrets wherever there is text.
+    fn secrets(&mut self) {
+        let rule = self.custom.len();
+        for tree in &mut self.trees {
+            tree.add(&[], Action::Secrets, rule);
+            for numbers in NOT_SECRET {
+                let steps: Vec<_> = numbers.iter().copied().map(path::Step::Field).collect();
+                tree.exempt(&steps);
+            }
+        }
+        self.custom.push(None);
+    }
+}
+
+/// Which custom types are meant; all, if `None`.
+fn custom_patterns(patterns: Vec<Pattern>) -> Option<Vec<Pattern>> {
+    let all = |pattern: &Pattern| {
+        pattern.matches(catalog::CUSTOM) || pattern.matches_all_after(catalog::CUSTOM_PREFIX)
+    };
+    (!patterns.is_empty() && !patterns.iter().any(all)).then_some(patterns)
+}
+
+fn nearest(text: &str) -> String {
+    /// Of 1, where 1 is equality.
+    const SIMILARITY_MIN: f64 = 0.5;
+    let text = text.replace('*', "").to_lowercase();
+    let similar = |name: &'static str| (strsim::normalized_damerau_levenshtein(&text, name), name);
+    let found = catalog::all().map(|(_, known)| similar(known.name));
+    found
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .filter(|(similarity, _)| *similarity >= SIMILARITY_MIN)
+        .map_or_else(String::new, |(_, name)| format!("; nearest: {name}"))
+}

@@ -1,0 +1,280 @@
+//! Redaction: rewrites an encoded event by a tree of rules.
+//!
+//! The walk follows the wire format: each occurrence of a field is rewritten, also
+//! where the last one counts or where parts of a message are merged. What no rule
+//! names is copied byte for byte, fields that the schema does not know included.
+
+use super::Action;
+use super::keys::Key;
+use super::secrets::{self, MARKER};
+use super::tree::{Name, Place};
+use crate::event::field;
+use crate::wire::{self, EVENT, Field, Kind, LIST_VALUE, MessageId, STRUCT, VALUE, Value};
+
+/// `number_value` and `string_value` of `google.protobuf.Value`.
+const NUMBER_VALUE: u32 = 2;
+const STRING_VALUE: u32 = 3;
+
+/// The event would become larger than it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TooLarge;
+
+/// What was done to a field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Change<'p> {
+    /// Names from the event down.
+    pub(super) path: Vec<Name<'p>>,
+    pub(super) action: Action,
+    /// To how many values it was done.
+    pub(super) values: u32,
+}
+
+/// An event without what was redacted, and what that was.
+pub(super) type Redacted<'p> = (Vec<u8>, Vec<Change<'p>>);
+
+/// What is to be done with one occurrence of a field.
+enum Step<'p> {
+    /// It stays.
+    Keep,
+    /// It is left out.
+    Drop,
+    /// It is replaced by this text, in the field with this number.
+    Replace(u32, String),
+    /// It is a message, of which parts may change.
+    Enter(MessageId, Place<'p>),
+}
+
+/// Rewrites one event.
+struct Redactor<'p> {
+    key: Option<&'p Key>,
+    bytes_max: usize,
+    out: Vec<u8>,
+    path: Vec<Name<'p>>,
+    /// Where the text before was a flag that announces a secret.
+    flag: Option<Vec<Name<'p>>>,
+    changes: Vec<Change<'p>>,
+}
+
+/// Redacts a checked event; `None` where nothing is to be changed. `key` is for
+/// rules that ask for an HMAC.
+pub(super) fn redact<'p>(
+    event: &[u8],
+    root: Place<'p>,
+    key: Option<&'p Key>,
+    bytes_max: usize,
+) -> Result<Option<Redacted<'p>>, TooLarge> {
+    let mut redactor = Redactor {
+        key,
+        bytes_max,
+        out: Vec::new(),
+        path: Vec::new(),
+        flag: None,
+        changes: Vec::new(),
+    };
+    let changed = redactor.message(EVENT, event, root)?;
+    Ok(changed.then_some((redactor.out, redactor.changes)))
+}
+
+impl<'p> Redactor<'p> {
+    /// Appends the message as it is to be. Returns whether that differs from what it
+    /// was; if not, nothing is appended.
+    fn message(&mut self, id: MessageId, bytes: &[u8], place: Place<'p>) -> Result<bool, TooLarge> {
+        let start = self.out.len();
+        // How many of the bytes are written, or left out on purpose.
+        let mut done = 0;
+        let mut from = 0;
+        let mut changed = false;
+        let mut fields = wire::fields(bytes);
+        while let Some(Ok((number, value))) = fields.next() {
+            let to = bytes.len() - fields.rest().len();
+            let depth = self.path.len();
+            let step = self.step(id, number, value, place);
+            if !matches!(step, Step::Keep) {
+                self.out.extend_from_slice(bytes.get(done..from).unwrap_or_default());
+                done = from;
+                if self.take(step, number, value)? {
+                    changed = true;
+                    done = to;
+                }
+            }
+            self.path.truncate(depth);
+            from = to;
+        }
+        if changed {
+            self.out.extend_from_slice(bytes.get(done..).unwrap_or_default());
+        } else {
+            self.out.truncate(start);
+        }
+        Ok(changed)
+    }
+
+    /// Decides on a field, and adds its names to the path.
+    fn step(&mut self, id: MessageId, number: u32, value: Value<'_>, place: Place<'p>) -> Step<'p> {
+        if place.is_free() {
+            return Step::Keep;
+        }
+        let shape = id.get();
+        let Some(found) = shape.field(number) else {
+            // What a rule names as a whole may hold anything in such a field.
+            return self.unknown(place);
+        };
+        // JSON is messages within messages, of which paths know nothing.
+        let is_json = matches!(id, STRUCT | VALUE | LIST_VALUE);
+        let mut here = match number {
+            _ if is_json => place,
+            field::MAP_VALUE if shape.map_entry => place,
+            _ if shape.map_entry => place.nothing(),
+            number => place.field(number),
+        };
+        if here.is_free() {
+            return Step::Keep;
+        }
+        if !is_json && !shape.map_entry {
+            self.path.push(Name::Field(found.name));
+        }
+        if let (Some(entry), Value::Bytes(bytes)) = (entry(found), value) {
+            let name;
+            (here, name) = here.key(key_of(bytes));
+            // JSON below what rules name is told as one.
+            self.path.extend(name.or((!is_json).then_some(Name::AnyKey)));
+            if here.is_free() {
+                return Step::Keep;
+            }
+            if here.action == Some(Action::Drop) {
+                return self.drop();
+            }
+            return Step::Enter(entry, here);
+        }
+        if here.action == Some(Action::Drop) {
+            return self.drop();
+        }
+        match (found.kind, value) {
+            (Kind::String, _) => {
+                let text = value.text().unwrap_or_default();
+                self.replace(number, text, here)
+            }
+            (Kind::Message(inner), _) => Step::Enter(inner, here),
+            (Kind::Double, Value::Fixed64(bits)) if id == VALUE && number == NUMBER_VALUE => {
+                if here.action >= Some(Action::Hmac) {
+                    self.replace(STRING_VALUE, &f64::from_bits(bits).to_string(), here)
+                } else {
+                    Step::Keep
+                }
+            }
+            _ => Step::Keep,
+        }
+    }
+
+    fn unknown(&mut self, place: Place<'p>) -> Step<'p> {
+        if place.action >= Some(Action::Hmac) { self.drop() } else { Step::Keep }
+    }
+
+    fn drop(&mut self) -> Step<'p> {
+        self.note(Action::Drop);
+        Step::Drop
+    }
+
+    fn replace(&mut self, number: u32, text: &str, place: Place<'p>) -> Step<'p> {
+        let replaced = place.action.and_then(|action| self.replacement(text, action));
+        match (replaced, place.action) {
+            (Some(replaced), Some(action)) if replaced != text => {
+                self.note(action);
+                Step::Replace(number, replaced)
+            }
+            _ => Step::Keep,
+        }
+    }
+
+    /// What stands for a text; `None` where it stays.
+    fn replacement(&mut self, text: &str, action: Action) -> Option<String> {
+        match action {
+            Action::Drop => None,
+            Action::Mask => Some(self.quoted(MARKER.to_owned())),
+            Action::Hmac => {
+                let key = self.key.expect("a policy with such a rule has keys");
+                Some(self.quoted(key.stand_in(text)))
+            }
+            Action::Query => secrets::mask_query(text),
+            Action::Secrets => {
+                let is_argument = !text.starts_with('-');
+                let is_announced = self.flag.take().is_some_and(|path| path == self.path);
+                if !is_argument && secrets::is_flag(text) {
+                    self.flag = Some(self.path.clone());
+                }
+                if is_announced && is_argument {
+                    return Some(MARKER.to_owned());
+                }
+                secrets::mask(text)
+            }
+        }
+    }
+
+    /// The values of `unmapped` are JSON, and stay so.
+    fn quoted(&self, text: String) -> String {
+        let unmapped = EVENT.get().field(field::UNMAPPED).map(|found| Name::Field(found.name));
+        if self.path.first().copied() == unmapped { format!("\"{text}\"") } else { text }
+    }
+
+    fn note(&mut self, action: Action) {
+        let same = |change: &&mut Change<'_>| change.action == action && change.path == self.path;
+        match self.changes.iter_mut().rev().find(same) {
+            Some(change) => change.values += 1,
+            None => self.changes.push(Change { path: self.path.clone(), action, values: 1 }),
+        }
+    }
+
+    /// Does it. Returns whether the field differs from what it was; if not, nothing
+    /// was written.
+    fn take(&mut self, step: Step<'p>, number: u32, value: Value<'_>) -> Result<bool, TooLarge> {
+        let mark = self.out.len();
+        let changed = match (step, value) {
+            (Step::Drop, _) => true,
+            (Step::Replace(number, text), _) => {
+                wire::put_bytes_field(&mut self.out, number, text.as_bytes());
+                true
+            }
+            (Step::Enter(inner, place), Value::Bytes(bytes)) => {
+                self.enter(number, inner, bytes, place)?
+            }
+            (Step::Keep | Step::Enter(..), _) => false,
+        };
+        if !changed {
+            self.out.truncate(mark);
+        }
+        if self.out.len() > self.bytes_max { Err(TooLarge) } else { Ok(changed) }
+    }
+
+    fn enter(
+        &mut self,
+        number: u32,
+        inner: MessageId,
+        bytes: &[u8],
+        place: Place<'p>,
+    ) -> Result<bool, TooLarge> {
+        wire::put_bytes_header(&mut self.out, number, bytes.len());
+        let body = self.out.len();
+        if !self.message(inner, bytes, place)? {
+            return Ok(false);
+        }
+        let length = self.out.len() - body;
+        let mut header = Vec::with_capacity(wire::VARINT_BYTES_MAX);
+        wire::put_varint(&mut header, length as u64);
+        let before = body - wire::varint_len(bytes.len() as u64);
+        self.out.splice(before..body, header);
+        Ok(true)
+    }
+}
+
+/// The entries of a map.
+fn entry(field: &Field) -> Option<MessageId> {
+    match field.kind {
+        Kind::Message(inner) if inner.get().map_entry => Some(inner),
+        _ => None,
+    }
+}
+
+/// The key of an entry; absent, it is the empty one.
+fn key_of(entry: &[u8]) -> &str {
+    let keys = wire::trusted(entry).filter(|(number, _)| *number == field::MAP_KEY);
+    keys.last().and_then(|(_, value)| value.text()).unwrap_or_default()
+}

@@ -1,0 +1,130 @@
+//! What is masked within text, and what is not. The secret is `S3cr3t!Value`.
+
+use super::*;
+
+const SECRET: &str = "S3cr3t!Value";
+
+/// The secret is gone, and the rest is as written: `*` stands for the marker, `$` for
+/// the secret.
+#[track_caller]
+fn masks(text: &str, expected: &str) {
+    let text = text.replace('$', SECRET);
+    let masked = mask(&text).unwrap_or_else(|| panic!("not masked: {text}"));
+    assert_eq!(masked, expected.replace('*', MARKER), "{text}");
+    assert!(!masked.contains(SECRET), "{masked}");
+    assert_eq!(mask(&masked), None, "what is masked stays: {masked}");
+}
+
+#[test]
+fn urls_lose_user_info_and_values() {
+    masks("postgres://alice:$@db:5432/orders", "postgres://*@db:5432/orders");
+    masks("git clone https://$@github.com/a/b.git x", "git clone https://*@github.com/a/b.git x");
+    masks("https://a:b@$@h/", "https://*@h/");
+    masks("redis://:$@cache", "redis://*@cache");
+    masks("amqp://u:$/a@mq/vhost", "amqp://*@mq/vhost");
+    masks("amqp://u:$?a#b@mq/vhost", "amqp://*@mq/vhost");
+    masks("see https://h/p?sig=$&x=$;y#top", "see https://h/p?sig=*&x=*;y#top");
+    masks("https://h/cb#access=$&state=1", "https://h/cb#access=*&state=*");
+    masks(r#"{"url":"https://u:$@h/?a=1"}"#, r#"{"url":"https://*@h/?a=*"}"#);
+    masks("jdbc:mysql://h/d?user=u&password=$", "jdbc:mysql://h/d?user=*&password=*");
+}
+
+#[test]
+fn arguments_lose_their_secrets() {
+    masks("login --password=$ -v", "login --password=* -v");
+    masks("login --password $ -v", "login --password * -v");
+    masks("login -password '$ x' -v", "login -password '*' -v");
+    masks(r#"login --api-key "$ x" -v"#, r#"login --api-key "*" -v"#);
+    masks("x --client-secret=$", "x --client-secret=*");
+    masks("x --db.pass $", "x --db.pass *");
+    masks("PGPASSWORD=$ psql -h db", "PGPASSWORD=* psql -h db");
+    masks("AWS_SECRET_ACCESS_KEY=$ aws s3 ls", "AWS_SECRET_ACCESS_KEY=* aws s3 ls");
+    masks("sh -c \"PASS='$' run\"", "sh -c \"PASS='*' run\"");
+    masks("host=db password=$ user=u", "host=db password=* user=u");
+    masks("vault login token $9", "vault login token *");
+    masks("password '$'", "password '*'");
+    masks("curl -u alice:$ https://h", "curl -u alice:* https://h");
+    masks("curl -s --user 'alice:$' https://h", "curl -s --user 'alice:*' https://h");
+    masks("mysql -u root -p$ orders", "mysql -u root -p* orders");
+    masks("sshpass -p $ ssh h", "sshpass -p * ssh h");
+}
+
+#[test]
+fn headers_json_and_sql_lose_theirs() {
+    masks("curl -H 'Authorization: Bearer $ x' u", "curl -H 'Authorization: *' u");
+    masks("Cookie: a=$; b=$", "Cookie: *");
+    masks("X-Api-Key: $", "X-Api-Key: *");
+    masks("sent Bearer $", "sent Bearer *");
+    masks(r#"{"password": "$ \" x", "n": 1}"#, r#"{"password": "*", "n": 1}"#);
+    masks(r#"{"password":"$","n":1}"#, r#"{"password":"*","n":1}"#);
+    masks(r#""{\"token\":\"$\",\"n\":1}""#, r#""{\"token\":\"*\",\"n\":1}""#);
+    masks("ALTER USER u IDENTIFIED BY '$'", "ALTER USER u IDENTIFIED BY '*'");
+    masks("SET PASSWORD FOR u = PASSWORD('$')", "SET PASSWORD FOR u = PASSWORD('*')");
+    masks("WHERE password == '$'", "WHERE password == '*'");
+    masks("ALTER ROLE u PASSWORD '$'", "ALTER ROLE u PASSWORD '*'");
+}
+
+#[test]
+fn keys_and_tokens_are_told_by_their_form() {
+    masks("x -----BEGIN RSA PRIVATE KEY-----\n$\n-----END RSA PRIVATE KEY----- y", "x * y");
+    masks("-----BEGIN PRIVATE KEY-----\n$", "*");
+    masks("got eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl here", "got * here");
+}
+
+#[test]
+fn a_quote_that_is_not_closed_goes_on_to_the_end() {
+    masks("--password='$ and more $", "--password=*");
+    masks("--password=\"$ and more $", "--password=*");
+    masks(r#"\"token\":\"$ and $"#, r#"\"token\":*"#);
+}
+
+#[test]
+fn what_is_no_secret_stays() {
+    for text in [
+        "",
+        "ls -l /srv",
+        "token expired",
+        "the secret is out",
+        "a basic login by the bearer of bad news",
+        "https://example.com:8443/path/@user/x#top",
+        "http://[fd00::1]:80/a@b",
+        "ssh -p 22 alice@host",
+        "--password --verbose",
+        "max_tokens=5",
+        "bypass=true",
+        "--token-file=/run/token",
+        "-s token bucket",
+        "SELECT key FROM orders",
+        "--password=[redacted]",
+        "https://[redacted]@h/?a=[redacted]",
+    ] {
+        assert_eq!(mask(text), None, "{text}");
+    }
+}
+
+#[test]
+fn queries_by_themselves_lose_their_values() {
+    assert_eq!(mask_query("a=1&b=&c").as_deref(), Some("a=[redacted]&b=&c"));
+    assert_eq!(mask_query("a"), None);
+    assert_eq!(mask_query("a=b=c;d==").as_deref(), Some("a=[redacted];d=[redacted]"));
+}
+
+#[test]
+fn a_flag_announces_a_secret() {
+    for flag in ["--password", "-token", "--api-key", "--AWS.secret", "--pass"] {
+        assert!(is_flag(flag), "{flag}");
+    }
+    for other in ["--password=x", "password", "--token-file", "-p", "--bypass", "token x"] {
+        assert!(!is_flag(other), "{other}");
+    }
+}
+
+/// The patterns match in linear time: what grows tenfold may not take a hundred
+/// times as long. By work, not by time: no pattern has a counted repetition of
+/// another.
+#[test]
+fn long_texts_are_masked_in_full() {
+    let text = format!("{} --password={}", "token ".repeat(20_000), "x".repeat(100_000));
+    let masked = mask(&text).expect("masked");
+    assert!(masked.ends_with(" --password=[redacted]"));
+}

@@ -1,0 +1,30 @@
+//! What redaction and trimming did to an event.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::proto::pb;
+
+/// What was done to an event before it was kept.
+#[derive(Clone)]
+pub struct Amended {
+    /// Each change, as the record tells of it.
+    pub amendments: Vec<pb::Amendment>,
+    /// Redacts what the client sent once more, where other keys could have given
+    /// another content.
+    pub again: Option<Arc<dyn Again>>,
+}
+
+/// Redacts an event once more.
+pub trait Again: Send + Sync {
+    /// The client's part of the event, redacted with the key of this id; `None` if
+    /// there is no such key.
+    fn with_key(&self, key_id: &str) -> Option<Vec<u8>>;
+}
+
+/// Shows the amendments alone: the rest leads to what was redacted.
+impl fmt::Debug for Amended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Amended").field("amendments", &self.amendments).finish_non_exhaustive()
+    }
+}
