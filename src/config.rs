@@ -90,7 +90,6 @@ pub struct Settings {
     /// log in memory is gone when it stops.
     #[schemars(extend("value_name" = "FILE"))]
     pub signing_key: Option<PathBuf>,
-    /// How much is kept in memory: of a log on disk, the newest part.
     /// How long calls have to end when the gateway stops; from 1s to 1h. What still runs
     /// then is cut off.
     pub drain_timeout: Period,
@@ -99,9 +98,9 @@ pub struct Settings {
     /// How far the time of an event may be from the gateway's before the record says
     /// so, in `clock_skew`. Without it, no record does.
     pub max_skew: Option<Period>,
-    /// How much is kept in memory.
+    /// How much is kept in memory: of a log on disk, the newest part.
     pub ring: Ring,
-    /// What is redacted in events before they are kept.
+    /// What is redacted in events before they are kept: see docs/content.md.
     pub redact: Redact,
     /// Encryption, and certificates of clients.
     pub tls: Tls,

@@ -47,6 +47,9 @@ pub struct Error {
     pub what: String,
 }
 
+/// What is kept of an event, and what was changed in it.
+type Kept = (Vec<u8>, Vec<pb::Amendment>);
+
 /// What is done to the content of events.
 #[derive(Debug)]
 pub struct Policy {
@@ -146,7 +149,7 @@ impl Policy {
         type_id: TypeId,
         key: Option<&Key>,
         bytes_max: usize,
-    ) -> Result<Option<(Vec<u8>, Vec<pb::Amendment>)>, event::Error> {
+    ) -> Result<Option<Kept>, event::Error> {
         let tree = self.trees.get(usize::from(type_id.0)).and_then(Option::as_ref);
         let enabled = self.enabled(type_id, sent);
         let redacted = match tree {

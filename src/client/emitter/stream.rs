@@ -167,6 +167,7 @@ fn outcomes(response: &pb::EmitStreamResponse, first: u64, sent: u64) -> Option<
                 sequence,
                 accept_time: range.accept_time,
                 duplicate: range.duplicate,
+                amendments: Vec::new(),
             };
             tell(range.first_event + place, Ok(receipt))?;
         }
