@@ -148,6 +148,17 @@ impl Filter {
             && self.selection.results.is_none()
     }
 
+    /// Whether a text must occur in a record.
+    pub fn has_text(&self) -> bool {
+        self.text.is_some()
+    }
+
+    /// Whether the text occurs in these bytes: where it does not occur in those
+    /// of a record, the record does not match.
+    pub fn text_occurs(&self, bytes: &[u8]) -> bool {
+        self.text.as_ref().is_none_or(|text| text.occurs_in(bytes))
+    }
+
     /// What the columnar index can narrow by.
     pub fn selection(&self) -> &Selection {
         &self.selection

@@ -35,8 +35,14 @@ impl Text {
 
     /// Whether a string value of the encoded event contains the text.
     pub(super) fn matches_event(&self, event: &[u8]) -> bool {
-        // What occurs in a string occurs in the bytes; most events end here.
-        self.0.is_match(event) && self.occurs(EVENT, event)
+        // Most events end here.
+        self.occurs_in(event) && self.occurs(EVENT, event)
+    }
+
+    /// Whether the bytes contain the text: what occurs in a string occurs in the
+    /// bytes of its event.
+    pub(super) fn occurs_in(&self, bytes: &[u8]) -> bool {
+        self.0.is_match(bytes)
     }
 
     /// Recursion ends with the nesting that validation let through.

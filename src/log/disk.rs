@@ -491,12 +491,12 @@ impl Log for DiskLog {
     fn read<'a>(
         &'a self,
         at: Sequence,
-        _want: Want<'a>,
+        want: Want<'a>,
     ) -> BoxFuture<'a, Result<Option<Found>, Error>> {
         Box::pin(async move {
             let inner = &*self.inner;
             loop {
-                let Some(segment) = inner.shared.segment(at) else { return Ok(None) };
+                let Some(segment) = inner.shared.read(at, &want) else { return Ok(None) };
                 if segment.base() <= at {
                     return Ok(Some(Found::Records(segment)));
                 }

@@ -1,12 +1,17 @@
 //! The index of a full segment: where each value of an indexed field occurs.
 
+use std::ops::RangeInclusive;
+
 use crate::filter::Selection;
 use crate::record::Columns;
+use crate::time::Time;
 
 /// Posting lists of one segment: for each indexed field, the positions at which
 /// each key occurs.
 pub struct Index {
     records: usize,
+    /// When the first and the last of the events happened.
+    times: RangeInclusive<Time>,
     types: Postings,
     results: Postings,
     users: Postings,
@@ -37,6 +42,9 @@ impl Index {
             |key: fn(&Columns) -> u32| Postings::build(columns, |row, keys| keys.push(key(row)));
         Self {
             records: columns.len(),
+            times: columns.iter().fold(Time::MAX..=Time::MIN, |times, row| {
+                row.time.min(*times.start())..=row.time.max(*times.end())
+            }),
             types: by(|row| u32::from(row.type_id.0) + 1),
             results: by(|row| u32::from(row.result) + 1),
             users: Postings::build(columns, |row, keys| {
@@ -56,6 +64,27 @@ impl Index {
             .map(Postings::byte_size)
             .iter()
             .sum()
+    }
+
+    /// Whether no record can match: none is of the time from `start` on and before
+    /// `end`, or one of the selected fields has none of its values.
+    pub fn rules_out(&self, start: Time, end: Time, selection: &Selection) -> bool {
+        let is_outside =
+            *self.times.end() < start || (*self.times.start() >= end && end != Time::MAX);
+        let lacks = |postings: &Postings, keys: Option<&Vec<u32>>| {
+            keys.is_some_and(|keys| keys.iter().all(|key| postings.positions_of(*key).is_empty()))
+        };
+        let lacks_types = || {
+            let types = selection.types.as_ref();
+            types.is_some_and(|types| {
+                types.iter().all(|id| self.types.positions_of(u32::from(id.0) + 1).is_empty())
+            })
+        };
+        is_outside
+            || lacks(&self.sessions, selection.sessions.as_ref())
+            || lacks(&self.users, selection.users.as_ref())
+            || lacks(&self.servers, selection.servers.as_ref())
+            || lacks_types()
     }
 
     /// The positions that a selection leaves, ascending, by the field that

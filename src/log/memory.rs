@@ -121,9 +121,9 @@ impl Log for MemoryLog {
     fn read<'a>(
         &'a self,
         at: Sequence,
-        _want: Want<'a>,
+        want: Want<'a>,
     ) -> BoxFuture<'a, Result<Option<Found>, Error>> {
-        let found = self.shared.segment(at).map(Found::Records);
+        let found = self.shared.read(at, &want).map(Found::Records);
         Box::pin(std::future::ready(Ok(found)))
     }
 

@@ -8,8 +8,8 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 
-use crate::log::segment::SEGMENT_RECORDS_MAX;
-use crate::log::{Error, Keeper, Segment};
+use crate::log::segment::{Parts, SEGMENT_RECORDS_MAX};
+use crate::log::{Error, Keeper, Order, Segment, Want};
 use crate::record::{Draft, Sequence};
 use crate::time::Time;
 
@@ -167,15 +167,48 @@ impl Shared {
         self.last.store(last.0, Ordering::Release);
     }
 
-    /// The segment that holds the record at `at`, or else the oldest one; `None`
-    /// past the newest record.
-    pub fn segment(&self, at: Sequence) -> Option<Arc<Segment>> {
-        if at > self.last() {
+    /// The segment that holds the record at `at`; if that is not kept any more,
+    /// the one with the oldest record that is; `None` past the newest. Where its
+    /// index rules out what the reader wants, an empty run in its place, and in
+    /// that of the segments behind which it says the same.
+    pub fn read(&self, at: Sequence, want: &Want<'_>) -> Option<Arc<Segment>> {
+        // Before the segments: they hold at least the records up to here.
+        let last = self.last();
+        if at > last {
             return None;
         }
         let segments = self.segments.load();
-        let after = segments.partition_point(|segment| segment.base() <= at);
-        segments.get(after.saturating_sub(1)).cloned()
+        let place = segments.partition_point(|segment| segment.base() <= at).saturating_sub(1);
+        let found = segments.get(place)?;
+        let Some(query) = want.query.filter(|_| found.base() <= at) else {
+            return Some(Arc::clone(found));
+        };
+        let is_ruled_out =
+            |place: usize| segments.get(place).is_some_and(|segment| segment.rules_out(query));
+        if !is_ruled_out(place) {
+            return Some(Arc::clone(found));
+        }
+        let (mut first, mut end) = (place, place + 1);
+        match want.order {
+            Order::Ascending => {
+                while is_ruled_out(end) {
+                    end += 1;
+                }
+            }
+            Order::Descending => {
+                while first > 0 && is_ruled_out(first - 1) {
+                    first -= 1;
+                }
+            }
+        }
+        let base = segments.get(first)?.base();
+        let behind = segments.get(end).map_or(last.next(), |segment| segment.base());
+        match u32::try_from(behind.0.saturating_sub(base.0)) {
+            Ok(covers) if covers > 0 => {
+                Some(Arc::new(Segment::of_parts(base, covers, Parts::default())))
+            }
+            _ => Some(Arc::clone(found)),
+        }
     }
 
     /// The first record in the ring that was accepted at `time` or later; the

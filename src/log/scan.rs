@@ -7,12 +7,16 @@ use std::time::{Duration, Instant};
 
 use crate::filter::{Filter, Outcome, Verdict};
 use crate::log::segment::View;
+use crate::record::Columns;
 use crate::time::Time;
 
 /// How long a scan runs before it lets others run on its thread.
 const SLICE: Duration = Duration::from_millis(2);
 /// Records between two looks at the clock, where each is read.
 const READ_RECORDS_PER_LOOK: u32 = 64;
+
+/// Records that are searched for a text in one go.
+const BLOCK_RECORDS: usize = 256;
 
 /// What to find.
 #[derive(Debug, Clone)]
@@ -84,7 +88,8 @@ impl Query {
                     .map(|position| usize::from(*position));
                 step.all(within, order)
             }
-            None => step.all(range, order),
+            None if self.filter.has_text() => step.blocks(range, order),
+            None => step.probed(range, order),
         }
     }
 
@@ -139,6 +144,62 @@ impl<V: FnMut(usize) -> ControlFlow<()>> Step<'_, '_, V> {
         }
     }
 
+    /// Goes through records that no index narrows. Where a column must have one
+    /// value, that is looked at before anything else: the newest segment has no
+    /// index, and each search begins or ends in it.
+    fn probed(&mut self, range: Range<usize>, order: Order) -> Scanned {
+        fn only<T: Copy>(values: Option<&Vec<T>>) -> Option<T> {
+            values.and_then(|values| if let [only] = **values { Some(only) } else { None })
+        }
+        let columns = self.view.columns;
+        let selection = self.query.filter.selection();
+        if let Some(session) = only(selection.sessions.as_ref()) {
+            self.all(range.filter(|at| has(columns, *at, |row| row.session == session)), order)
+        } else if let Some(user) = only(selection.users.as_ref()) {
+            let is_user = |row: &Columns| row.user == user || row.impersonator == user;
+            self.all(range.filter(|at| has(columns, *at, is_user)), order)
+        } else if let Some(server) = only(selection.servers.as_ref()) {
+            self.all(range.filter(|at| has(columns, *at, |row| row.server == server)), order)
+        } else if let Some(type_id) = only(selection.types.as_ref()) {
+            self.all(range.filter(|at| has(columns, *at, |row| row.type_id == type_id)), order)
+        } else {
+            self.all(range, order)
+        }
+    }
+
+    /// Searches for a text in many records at once, and looks into those alone in
+    /// whose bytes it occurs.
+    fn blocks(&mut self, range: Range<usize>, order: Order) -> Scanned {
+        for number in 0..range.len().div_ceil(BLOCK_RECORDS) {
+            let skipped = number * BLOCK_RECORDS;
+            let (block, last) = match order {
+                Order::Ascending => {
+                    let from = range.start + skipped;
+                    let to = (from + BLOCK_RECORDS).min(range.end);
+                    (from..to, to - 1)
+                }
+                Order::Descending => {
+                    let to = range.end - skipped;
+                    let from = to.saturating_sub(BLOCK_RECORDS).max(range.start);
+                    (from..to, from)
+                }
+            };
+            if self.query.filter.text_occurs(self.view.bytes(block.clone())) {
+                match self.all(block, order) {
+                    Scanned::Whole => {}
+                    ended => return ended,
+                }
+            } else {
+                self.tally.examined += block.len() as u64;
+            }
+            self.clock.reads += READ_RECORDS_PER_LOOK;
+            if self.clock.is_over() {
+                return Scanned::Paused(last);
+            }
+        }
+        Scanned::Whole
+    }
+
     fn each(&mut self, positions: impl Iterator<Item = usize>) -> Scanned {
         let every = self.query.matches_all();
         for position in positions {
@@ -154,6 +215,10 @@ impl<V: FnMut(usize) -> ControlFlow<()>> Step<'_, '_, V> {
         }
         Scanned::Whole
     }
+}
+
+fn has(columns: &[Columns], position: usize, matches: impl Fn(&Columns) -> bool) -> bool {
+    columns.get(position).is_some_and(matches)
 }
 
 /// Looks at the time now and then: scanning columns needs no slices, since a

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::log::index::Index;
 use crate::log::prefix::{self, Prefix};
+use crate::log::scan::Query;
 use crate::record::{self, Columns, Draft, Record, Sequence};
 use crate::time::Time;
 
@@ -134,6 +135,14 @@ impl Segment {
         self.index.get_or_init(|| Index::build(self.columns.as_slice()));
     }
 
+    /// Whether the index knows that no record matches; a segment that is not full
+    /// has none.
+    pub fn rules_out(&self, query: &Query) -> bool {
+        self.index
+            .get()
+            .is_some_and(|index| index.rules_out(query.start, query.end, query.filter.selection()))
+    }
+
     /// What the published records take in memory, in bytes; for an index that
     /// is not built yet, the most that it may take.
     pub fn byte_size(&self) -> usize {
@@ -245,6 +254,11 @@ impl<'a> View<'a> {
     /// The frame of the record at `position`.
     pub fn frame(&self, position: usize) -> &'a [u8] {
         self.data.get(self.frames(position..position + 1)).expect("frames lie within the data")
+    }
+
+    /// The frames of these positions, one behind the other.
+    pub fn bytes(&self, positions: Range<usize>) -> &'a [u8] {
+        self.data.get(self.frames(positions)).expect("frames lie within the data")
     }
 
     /// The record at `position`, encoded.
