@@ -77,6 +77,20 @@ pub struct Selection {
     pub results: Option<Vec<u8>>,
 }
 
+impl Selection {
+    /// Whether nothing is narrowed.
+    pub fn is_empty(&self) -> bool {
+        self.fields() == 0
+    }
+
+    /// By how many fields it narrows.
+    pub fn fields(&self) -> usize {
+        let keys = [&self.users, &self.sessions, &self.servers];
+        let keys = keys.iter().filter(|keys| keys.is_some()).count();
+        keys + usize::from(self.types.is_some()) + usize::from(self.results.is_some())
+    }
+}
+
 /// What the columns say of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {

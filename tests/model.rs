@@ -1,6 +1,7 @@
 //! Append, read, search, count, subscribe, idempotency and eviction against a
 //! plain `Vec`: whatever the sequence of calls, what a reader gets is
-//! filter(log), or an explicit gap.
+//! filter(log), or an explicit gap. The log is in memory; or on disk, with a ring
+//! that holds little of it, closed and opened again now and then.
 
 #![allow(clippy::indexing_slicing, reason = "a test that is wrong may panic")]
 
@@ -12,13 +13,15 @@ use auditgate::filter::Filter;
 use auditgate::hub::search::{Search, query_digest};
 use auditgate::hub::{Count, Gap, GapReason, Hub, Key, Start, Subscriber, Subscription};
 use auditgate::log::cursor::{Cursor, PageToken};
-use auditgate::log::{Bounds, Error, MemoryLog, Order, Query};
+use auditgate::log::disk::{Config, DiskLog, Sync};
+use auditgate::log::{Bounds, Error, Log, MemoryLog, Order, Query};
 use auditgate::proto::pb;
 use auditgate::proto::pb::event::Payload;
 use auditgate::record::{Draft, Sequence};
 use auditgate::time::Time;
 use proptest::prelude::*;
 use prost::Message as _;
+use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 const RECORDS_MAX: usize = 32;
@@ -58,6 +61,8 @@ enum Step {
     },
     /// The subscriber that is open all the time reads on.
     ReadOn,
+    /// The log is closed and opened again, if it is on disk.
+    Reopen,
 }
 
 const TYPES: [&str; 3] = ["user.login", "exec", "custom.probe"];
@@ -143,12 +148,30 @@ fn step() -> impl Strategy<Value = Step> {
         1 => small_filter().prop_map(Step::Count),
         1 => (small_filter(), any::<u8>()).prop_map(|(filter, from)| Step::Resume { filter, from }),
         1 => Just(Step::ReadOn),
+        1 => Just(Step::Reopen),
     ]
+}
+
+/// A log in memory, or in this folder.
+fn open(folder: Option<&TempDir>) -> Arc<Hub> {
+    let ring = Bounds { bytes: 1024 * 1024, records: RECORDS_MAX };
+    let log: Arc<dyn Log> = match folder {
+        None => Arc::new(MemoryLog::new(ring)),
+        Some(folder) => {
+            let config = Config { ring, sync: Sync::None, ..Config::default() };
+            let (log, notices) = DiskLog::open(folder.path(), config).expect("it can be opened");
+            assert_eq!(notices, [] as [String; 0]);
+            Arc::new(log)
+        }
+    };
+    Hub::new(log, CancellationToken::new())
 }
 
 /// Gateway and model, side by side.
 struct Pair {
     hub: Arc<Hub>,
+    /// Where the log is, if it is on disk.
+    folder: Option<TempDir>,
     /// Every event ever accepted: the one with the sequence n is at n - 1.
     accepted: Vec<Small>,
     /// The subscriber that is open all the time, and what it has got.
@@ -159,13 +182,36 @@ struct Pair {
 }
 
 impl Pair {
-    async fn new(open_filter: SmallFilter) -> Self {
-        let log = Arc::new(MemoryLog::new(Bounds { bytes: 1024 * 1024, records: RECORDS_MAX }));
-        let hub = Hub::new(log, CancellationToken::new());
+    async fn new(open_filter: SmallFilter, folder: Option<TempDir>) -> Self {
+        let hub = open(folder.as_ref());
         let subscriber = Subscriber::new(String::new(), open_filter.filter());
         let open =
             hub.subscribe(open_filter.query(), Start::Latest, subscriber).await.expect("readable");
-        Self { hub, accepted: Vec::new(), open, open_filter, got: Vec::new(), gaps: Vec::new() }
+        let (accepted, got, gaps) = (Vec::new(), Vec::new(), Vec::new());
+        Self { hub, folder, accepted, open, open_filter, got, gaps }
+    }
+
+    /// Closes the log, opens it, and lets the subscriber resume.
+    async fn reopen(&mut self) {
+        if self.folder.is_none() {
+            return;
+        }
+        let cursor = self.open.cursor();
+        // The lock goes with the last handle: of this log, nobody keeps one.
+        self.hub = Hub::new(
+            Arc::new(MemoryLog::new(Bounds { bytes: 1024 * 1024, records: 1 })),
+            CancellationToken::new(),
+        );
+        self.resubscribe(Start::Latest).await;
+        self.hub = open(self.folder.as_ref());
+        self.resubscribe(Start::Cursor(cursor)).await;
+        assert_eq!(self.hub.extent().last.0, self.last());
+    }
+
+    async fn resubscribe(&mut self, start: Start) {
+        let subscriber = Subscriber::new(String::new(), self.open_filter.filter());
+        let open = self.hub.subscribe(self.open_filter.query(), start, subscriber).await;
+        self.open = open.expect("readable");
     }
 
     fn first_kept(&self) -> u64 {
@@ -214,7 +260,9 @@ impl Pair {
             (outcome, conflict) => panic!("{outcome:?}, expected conflict at {conflict:?}"),
         }
         assert_eq!(self.hub.extent().last.0, self.last());
-        assert!(self.hub.extent().records() <= RECORDS_MAX as u64);
+        if self.folder.is_none() {
+            assert!(self.hub.extent().records() <= RECORDS_MAX as u64);
+        }
     }
 
     async fn search(
@@ -364,6 +412,24 @@ impl Pair {
     }
 }
 
+async fn run(open_filter: SmallFilter, steps: Vec<Step>, folder: Option<TempDir>) {
+    let mut pair = Pair::new(open_filter, folder).await;
+    for step in &steps {
+        match step {
+            Step::Append(batch) => pair.append(batch).await,
+            Step::Search { filter, newest_first, page_size, meanwhile } => {
+                pair.search(filter, *newest_first, *page_size, meanwhile).await;
+            }
+            Step::Count(filter) => pair.count(filter).await,
+            Step::Resume { filter, from } => pair.resume(filter, *from).await,
+            Step::ReadOn => pair.read_on().await,
+            Step::Reopen => pair.reopen().await,
+        }
+    }
+    pair.read_on().await;
+    pair.every_kept_record_is_found().await;
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
@@ -374,21 +440,20 @@ proptest! {
     ) {
         // With time paused, a subscriber that waits is at once ten seconds on.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
-        runtime.expect("a runtime").block_on(async {
-            let mut pair = Pair::new(open_filter).await;
-            for step in &steps {
-                match step {
-                    Step::Append(batch) => pair.append(batch).await,
-                    Step::Search { filter, newest_first, page_size, meanwhile } => {
-                        pair.search(filter, *newest_first, *page_size, meanwhile).await;
-                    }
-                    Step::Count(filter) => pair.count(filter).await,
-                    Step::Resume { filter, from } => pair.resume(filter, *from).await,
-                    Step::ReadOn => pair.read_on().await,
-                }
-            }
-            pair.read_on().await;
-            pair.every_kept_record_is_found().await;
-        });
+        runtime.expect("a runtime").block_on(run(open_filter, steps, None));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_gateway_on_disk_does_as_a_vec_would(
+        open_filter in small_filter(),
+        steps in prop::collection::vec(step(), 40..100),
+    ) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+        runtime.expect("a runtime").block_on(run(open_filter, steps, Some(folder)));
     }
 }

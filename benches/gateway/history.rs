@@ -7,6 +7,7 @@ use auditgate::filter::Filter;
 use auditgate::hub::{Hub, Search};
 use auditgate::log::{Bounds, Found, Log, MemoryLog, Order, Query, Segment, Want};
 use auditgate::proto::pb;
+use auditgate::record::Record;
 use auditgate::time::Time;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +28,7 @@ pub struct History {
     pub runtime: Runtime,
     /// Searches the log.
     pub hub: Arc<Hub>,
-    log: Arc<MemoryLog>,
+    log: Arc<dyn Log>,
 }
 
 /// What to search for.
@@ -39,6 +40,8 @@ pub struct Wanted {
     pub start: Time,
     /// Events before this time.
     pub end: Time,
+    /// From which end.
+    pub order: Order,
 }
 
 impl History {
@@ -47,9 +50,16 @@ impl History {
     /// # Errors
     /// If one is refused.
     pub fn new(count: u64) -> Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let bounds = Bounds { bytes: BYTES_MAX, records: 2 * count as usize };
-        let log = Arc::new(MemoryLog::new(bounds));
+        Self::on(Arc::new(MemoryLog::new(bounds)), count)
+    }
+
+    /// Appends the first `count` events to a log.
+    ///
+    /// # Errors
+    /// If one is refused.
+    pub fn on(log: Arc<dyn Log>, count: u64) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         for from in (0..count).step_by(CHUNK as usize) {
             let events = events::encoded(from..(from + CHUNK).min(count)).collect();
             runtime.block_on(ring::append(log.as_ref(), events))?;
@@ -77,7 +87,27 @@ impl History {
         Ok(segments)
     }
 
-    /// The first page: the newest records that match, as encoded frames.
+    /// Goes through all records and their frames.
+    ///
+    /// # Errors
+    /// If the log cannot be read, or `take` fails.
+    pub fn for_each(&self, mut take: impl FnMut(Record<'_>, &[u8]) -> Result<()>) -> Result<()> {
+        let extent = self.log.extent();
+        let mut next = extent.first;
+        let want = Want::all(Order::Ascending);
+        while let Some(Found::Records(segment)) =
+            self.runtime.block_on(self.log.read(next, want))?
+        {
+            let view = segment.view(extent.last);
+            for position in view.position(next)..view.len() {
+                take(view.record(position), view.frame(position))?;
+            }
+            next = view.end();
+        }
+        Ok(())
+    }
+
+    /// The first page: records that match, as encoded frames.
     ///
     /// # Errors
     /// If the filter is refused or the log cannot be read.
@@ -85,7 +115,7 @@ impl History {
         let filter = Arc::new(Filter::compile(&wanted.filter)?);
         let mut search = Search {
             query: Query { filter, start: wanted.start, end: wanted.end },
-            order: Order::Descending,
+            order: wanted.order,
             page_size: PAGE,
             digest: Default::default(),
             token: None,
@@ -125,7 +155,7 @@ impl History {
 impl Wanted {
     /// At any time.
     pub fn ever(filter: pb::Filter) -> Self {
-        Self { filter, start: Time::MIN, end: Time::MAX }
+        Self { filter, start: Time::MIN, end: Time::MAX, order: Order::Descending }
     }
 
     /// A type that is rare.

@@ -5,6 +5,7 @@
 //! is busy with other things. `cargo bench --bench gateway -- --help` says how.
 
 mod bare;
+mod cold;
 mod emit;
 mod evaluate;
 mod events;
@@ -50,6 +51,10 @@ struct Args {
     #[arg(long, hide = true)]
     child: Option<memory::Child>,
 
+    /// Be a process that opens the log in this directory.
+    #[arg(long, hide = true, value_name = "DIR")]
+    opens: Option<PathBuf>,
+
     /// Given by cargo.
     #[arg(long, hide = true)]
     bench: bool,
@@ -67,6 +72,7 @@ const GROUPS: &[Group] = &[
     Group { names: filtered::NAMES, run: filtered::run },
     Group { names: latency::NAMES, run: latency::run },
     Group { names: search::NAMES, run: search::run },
+    Group { names: cold::NAMES, run: cold::run },
     Group { names: growth::NAMES, run: growth::run },
     Group { names: memory::NAMES, run: memory::run },
     Group { names: ring::NAMES, run: ring::run },
@@ -106,6 +112,9 @@ fn measure(args: &Args) -> Result<()> {
     let scale = Scale { quick: args.quick };
     if let Some(child) = args.child {
         return memory::child(child, scale);
+    }
+    if let Some(path) = &args.opens {
+        return cold::opens(path);
     }
     let selected = select(args.only.as_deref())?;
     check_events()?;

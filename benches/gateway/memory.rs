@@ -91,7 +91,10 @@ fn start(child: Child, scale: Scale) -> Result<Report> {
 }
 
 /// Resident memory of this process, as Linux reports it.
-fn resident_bytes() -> Result<u64> {
+///
+/// # Errors
+/// If there is none.
+pub fn resident_bytes() -> Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).ok_or("no VmRSS")?;
     let kib: u64 = line.split_whitespace().nth(1).ok_or("no number")?.parse()?;

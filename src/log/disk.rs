@@ -6,6 +6,7 @@
 //! as one group, and then shows and acknowledges it: the more wait, the more goes
 //! with one sync.
 
+mod blocks;
 mod commit;
 mod directory;
 pub mod format;
@@ -13,6 +14,8 @@ pub mod identity;
 pub mod open;
 mod retention;
 pub mod sealed;
+mod sidecar;
+mod slices;
 mod space;
 mod stage;
 pub mod storage;
@@ -430,15 +433,15 @@ impl Inner {
     /// What the segment files take, in bytes.
     fn disk_bytes(&self) -> u64 {
         let head = self.lock().room.capacity;
-        self.sealed.list().iter().map(|file| file.bytes).sum::<u64>() + head
+        self.sealed.disk_bytes() + head
     }
 
     /// What lies before the ring.
-    async fn read_sealed(&self, at: Sequence) -> Result<Option<Found>, Error> {
+    async fn read_sealed(&self, at: Sequence, want: Want<'_>) -> Result<Option<Found>, Error> {
         let at = at.max(self.first());
-        let found = self.sealed.read(at).await?;
+        let found = self.sealed.read(at, want).await?;
         // Before the first file: it was there, and is not any more.
-        let begins = self.sealed.list().first().map_or(self.shared.first(), |file| file.base);
+        let begins = self.sealed.first().unwrap_or(self.shared.first());
         if at < begins && begins > self.first() {
             return Ok(Some(Found::Damaged { first: self.first(), last: begins.previous() }));
         }
@@ -500,7 +503,7 @@ impl Log for DiskLog {
                 if segment.base() <= at {
                     return Ok(Some(Found::Records(segment)));
                 }
-                if let Some(found) = inner.read_sealed(at).await? {
+                if let Some(found) = inner.read_sealed(at, want).await? {
                     return Ok(Some(found));
                 }
                 // What was oldest in the ring a moment ago.
@@ -569,7 +572,7 @@ impl Inner {
     /// Records that cannot be read.
     fn damage(&self) -> Vec<Damage> {
         let mut damage = self.sealed.damage();
-        let begins = self.sealed.list().first().map_or(self.shared.first(), |file| file.base);
+        let begins = self.sealed.first().unwrap_or(self.shared.first());
         if self.first() < begins {
             damage.insert(0, Damage { first: self.first(), last: begins.previous() });
         }

@@ -98,6 +98,15 @@ impl Query {
         self.filter.matches_all() && self.start == Time::MIN && self.end == Time::MAX
     }
 
+    /// What the columns say of a record.
+    #[inline]
+    pub fn columns(&self, columns: &Columns) -> Verdict {
+        if columns.time < self.start || (columns.time >= self.end && self.end != Time::MAX) {
+            return Verdict::No;
+        }
+        self.filter.columns(columns)
+    }
+
     fn matches(
         &self,
         view: &View<'_>,
@@ -106,10 +115,7 @@ impl Query {
         clock: &mut Clock,
     ) -> bool {
         let Some(columns) = view.columns.get(position) else { return false };
-        if columns.time < self.start || (columns.time >= self.end && self.end != Time::MAX) {
-            return false;
-        }
-        match self.filter.columns(columns) {
+        match self.columns(columns) {
             Verdict::No => false,
             Verdict::Yes => true,
             Verdict::Unsure => {

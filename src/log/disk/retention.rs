@@ -88,6 +88,10 @@ impl Inner {
 
     /// When the last record of a file was accepted.
     fn accepted_until(&self, file: &SegmentFile) -> io::Result<Time> {
+        let indexed = self.sealed.first_accepted_until().filter(|(base, _)| *base == file.base);
+        if let Some((_, accepted)) = indexed {
+            return Ok(accepted);
+        }
         let mut known = self.lock_oldest_accepted();
         if let Some((_, accepted)) = known.filter(|(base, _)| *base == file.base) {
             return Ok(accepted);

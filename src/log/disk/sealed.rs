@@ -1,24 +1,52 @@
-//! The full segments of a log on disk: found by sequence, by time and by id,
-//! though they are not in memory.
+//! The full segments of a log on disk: read in bounded memory, through their
+//! sidecars, and never on a thread of the runtime.
 
-use std::collections::HashSet;
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+mod add;
+mod cache;
+mod cold;
+mod find;
+mod handle;
+mod open;
+mod pick;
+mod reader;
+mod run;
+#[cfg(test)]
+mod tests;
 
+use std::path::PathBuf;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use arc_swap::ArcSwap;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use crate::log::disk::format::{Entry, FileHeader};
-use crate::log::disk::walk::{Damage, Walk};
-use crate::log::segment::Parts;
-use crate::log::{Error, Found, Segment};
-use crate::record::{Columns, Record, Sequence, key};
+use crate::log::disk::sidecar::{Keyed, Of, key_hash};
+use crate::log::disk::slices::Slices;
+use crate::log::disk::walk::Damage;
+use crate::log::segment::SEGMENT_RECORDS_MAX;
+use crate::log::{BoxFuture, Error, Found, Segment, Want};
+use crate::record::Sequence;
 use crate::time::Time;
+
+use cache::Cache;
+use cold::Cold;
+use handle::Handles;
+use reader::Wish;
+
+pub use find::Kept;
+
+/// The most bytes of records from disk that are kept, so that readers of the same
+/// stretch do not each read it.
+pub const CACHE_BYTES: usize = 64 * 1024 * 1024;
+/// Readers of the disk at any time; more wait.
+pub const READERS_MAX: usize = 8;
 
 /// A segment file that is full: nothing is appended to it any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SegmentFile {
-    /// Where it lies.
+    /// Where it lies. Its sidecar is beside it.
     pub path: PathBuf,
     /// Sequence of its first record.
     pub base: Sequence,
@@ -30,78 +58,162 @@ pub struct SegmentFile {
     pub salt: u64,
 }
 
-/// A record that was found by its id.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
-    /// Its place.
-    pub sequence: Sequence,
-    /// When it was accepted.
-    pub accept_time: Time,
-    /// All of it, encoded.
-    pub record: Vec<u8>,
-}
-
 /// The full segments, oldest first.
 pub struct Sealed {
-    files: Mutex<Vec<Arc<Full>>>,
-    /// What was read last.
-    recent: Mutex<Option<(Sequence, Runs)>>,
+    inner: Arc<Inner>,
+    /// Tells the thread that makes sidecars of each segment that is added.
+    added: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
-/// Runs of records, and damage between them, ascending.
-type Runs = Arc<Vec<(Damage, Option<Arc<Segment>>)>>;
+struct Inner {
+    log_id: Uuid,
+    state: ArcSwap<State>,
+    /// Held by who changes `state`.
+    changing: Mutex<()>,
+    handles: Handles,
+    cache: Cache,
+    readers: Arc<Semaphore>,
+    /// Segments whose sidecar could not be written yet.
+    unsaved: Mutex<Vec<Sequence>>,
+}
 
-struct Full {
+/// The segments at one moment, oldest first.
+#[derive(Clone, Default)]
+struct State {
+    segments: Vec<Arc<Cold>>,
+    ids: Slices,
+    keys: Slices,
+    /// Those that were added lately, behind the others: they are in memory until
+    /// their sidecar is made.
+    fresh: Vec<Fresh>,
+}
+
+/// A segment whose sidecar is not made yet.
+#[derive(Clone)]
+struct Fresh {
     file: SegmentFile,
-    keys: HashSet<u32>,
-    damage: Vec<Damage>,
+    segment: Arc<Segment>,
+}
+
+impl SegmentFile {
+    /// What its sidecar says it is for.
+    fn of(&self, log_id: Uuid) -> Of {
+        let covers = self.end.0.saturating_sub(self.base.0);
+        // Of a gap between files that is larger, the rest is lost.
+        let covers = covers.min(SEGMENT_RECORDS_MAX as u64) as u32;
+        Of { log_id, base: self.base, covers, salt: self.salt }
+    }
 }
 
 impl Sealed {
-    /// Opens these files, which lie in `folder` and belong to the log.
-    ///
-    /// # Errors
-    /// If a file cannot be read. What is damaged is no error: see
-    /// [`Sealed::damage`].
-    pub fn open(_folder: &Path, _log_id: Uuid, files: Vec<SegmentFile>) -> io::Result<Self> {
-        let full = files.into_iter().map(|file| {
-            let runs = load(&file)?;
-            let segments = runs.iter().filter_map(|(_, segment)| segment.as_ref());
-            let keys = segments.flat_map(|segment| keys(segment)).collect();
-            let damage =
-                runs.iter().filter(|(_, run)| run.is_none()).map(|(damage, _)| *damage).collect();
-            Ok(Arc::new(Full { file, keys, damage }))
-        });
-        let files = full.collect::<io::Result<Vec<_>>>()?;
-        Ok(Self { files: Mutex::new(files), recent: Mutex::new(None) })
-    }
-
-    /// Adds a segment that is full and synced.
-    pub fn add(&self, file: SegmentFile, segment: Arc<Segment>) {
-        let keys = keys(&segment).collect();
-        self.files().push(Arc::new(Full { file, keys, damage: Vec::new() }));
-    }
-
-    /// Forgets the files before the one that begins at `base`, and what was made
-    /// from them.
+    /// Forgets the files before the one that begins at `base`, and removes their
+    /// sidecars. Reads on their way may still see them.
     pub fn remove_before(&self, base: Sequence) {
-        self.files().retain(|full| full.file.base >= base);
+        let mut removed = Vec::new();
+        self.inner.change(|state| {
+            let gone = state.segments.partition_point(|segment| segment.base() < base);
+            removed.extend(state.segments.drain(..gone));
+            state.fresh.retain(|fresh| fresh.file.base >= base);
+            state.ids.remove_before(base);
+            state.keys.remove_before(base);
+        });
+        for segment in removed {
+            self.inner.handles.remove(segment.base());
+            // What is left behind means nothing without its segment file.
+            drop(std::fs::remove_file(segment.sidecar_path()));
+        }
+        self.inner.cache.remove_before(base);
     }
 
     /// The files.
     pub fn list(&self) -> Vec<SegmentFile> {
-        self.files().iter().map(|full| full.file.clone()).collect()
+        let state = self.inner.state.load();
+        let cold = state.segments.iter().map(|segment| segment.file.clone());
+        cold.chain(state.fresh.iter().map(|fresh| fresh.file.clone())).collect()
     }
 
-    /// Records of these files that cannot be read.
+    /// Sequence of the first record of the first file; `None` without files.
+    pub fn first(&self) -> Option<Sequence> {
+        let state = self.inner.state.load();
+        let cold = state.segments.first().map(|segment| segment.base());
+        cold.or_else(|| state.fresh.first().map(|fresh| fresh.file.base))
+    }
+
+    /// What the files take on disk, in bytes, without their sidecars.
+    pub fn disk_bytes(&self) -> u64 {
+        let state = self.inner.state.load();
+        let cold: u64 = state.segments.iter().map(|segment| segment.file.bytes).sum();
+        cold + state.fresh.iter().map(|fresh| fresh.file.bytes).sum::<u64>()
+    }
+
+    /// When the last record of the first file was accepted; `None` where that is
+    /// not known yet.
+    pub fn first_accepted_until(&self) -> Option<(Sequence, Time)> {
+        let state = self.inner.state.load();
+        state.segments.first().map(|segment| (segment.base(), segment.accepted.1))
+    }
+
+    /// Records of these files that are known to be damaged.
     pub fn damage(&self) -> Vec<Damage> {
-        self.files().iter().flat_map(|full| full.damage.clone()).collect()
+        let state = self.inner.state.load();
+        let mut damage = Vec::new();
+        let mut before: Option<Sequence> = None;
+        for segment in &state.segments {
+            let lost = before.filter(|before| *before < segment.base());
+            damage.extend(lost.map(|first| Damage { first, last: segment.base().previous() }));
+            damage.extend(segment.damage());
+            before = Some(segment.end());
+        }
+        damage
+    }
+
+    /// How many sidecars could not be written yet.
+    pub fn unsaved(&self) -> usize {
+        self.inner.unsaved.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// What the filters take in memory, in bytes.
+    pub fn byte_size(&self) -> usize {
+        let state = self.inner.state.load();
+        state.ids.byte_size() + state.keys.byte_size()
+    }
+
+    /// A run of records at `at`, as [`Log::read`](crate::log::Log::read) gives it;
+    /// `None` behind the last of these files. Before the first file, a run of it.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub fn read(
+        &self,
+        at: Sequence,
+        want: Want<'_>,
+    ) -> BoxFuture<'static, Result<Option<Found>, Error>> {
+        if let Some(found) = self.inner.in_memory(at, want) {
+            return Box::pin(std::future::ready(Ok(Some(found))));
+        }
+        let wish = Wish::new(want);
+        self.off_runtime(at, move |inner| inner.read(at, &wish))
+    }
+
+    /// The first record that was accepted at `time` or later; `None` if none was.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub fn accepted_since(
+        &self,
+        time: Time,
+    ) -> BoxFuture<'static, Result<Option<Sequence>, Error>> {
+        self.off_runtime(Sequence::ZERO, move |inner| inner.accepted_since(time))
     }
 
     /// Whether a record before `before` may have an id with this key: mostly not,
-    /// if none has.
+    /// if none has. Does not read the disk.
     pub fn may_hold(&self, key: u32, before: Sequence) -> bool {
-        self.files().iter().any(|full| full.file.base < before && full.keys.contains(&key))
+        let state = self.inner.state.load();
+        let mut may = false;
+        state.ids.find(key_hash(Keyed::Id, key), |base| may |= base < before);
+        may || state.fresh.iter().any(|fresh| fresh.file.base < before && fresh.holds(key))
     }
 
     /// The newest record before `before` with this id that this principal
@@ -109,166 +221,79 @@ impl Sealed {
     ///
     /// # Errors
     /// If a file cannot be read.
-    pub async fn find_kept(
+    pub fn find_kept(
         &self,
         id: &str,
         principal: &str,
         before: Sequence,
-    ) -> Result<Option<Kept>, Error> {
-        self.find_record(id, before, |record| {
-            let kept = || Kept {
-                sequence: record.sequence,
-                accept_time: record.accept_time,
-                record: record.bytes.to_vec(),
-            };
-            (record.principal() == principal).then(kept)
-        })
-        .await
+    ) -> BoxFuture<'static, Result<Option<Kept>, Error>> {
+        let (id, principal) = (id.to_owned(), principal.to_owned());
+        self.off_runtime(before, move |inner| inner.find(&id, Some(&principal), before))
     }
 
     /// The newest record before `before` with this id, whoever emitted it.
     ///
     /// # Errors
     /// If a file cannot be read.
-    pub async fn find(&self, id: &str, before: Sequence) -> Result<Option<Sequence>, Error> {
-        self.find_record(id, before, |record| Some(record.sequence)).await
-    }
-
-    async fn find_record<T>(
+    pub fn find(
         &self,
         id: &str,
         before: Sequence,
-        take: impl Fn(&Record<'_>) -> Option<T>,
-    ) -> Result<Option<T>, Error> {
-        let key = key(id);
-        let holding: Vec<SegmentFile> = self
-            .files()
-            .iter()
-            .rev()
-            .filter(|full| full.file.base < before && full.keys.contains(&key))
-            .map(|full| full.file.clone())
-            .collect();
-        for file in holding {
-            let runs = self.runs(&file).await?;
-            for segment in runs.iter().rev().filter_map(|(_, segment)| segment.as_ref()) {
-                let view = segment.view(file.end.previous());
-                for position in (0..view.len()).rev() {
-                    let has_key = view.columns.get(position).is_some_and(|row| row.id == key);
-                    if has_key
-                        && view.record(position).envelope().id == Some(id)
-                        && let Some(taken) = take(&view.record(position))
-                    {
-                        return Ok(Some(taken));
-                    }
-                }
-            }
+    ) -> BoxFuture<'static, Result<Option<Sequence>, Error>> {
+        if !self.may_hold(crate::record::key(id), before) {
+            return Box::pin(std::future::ready(Ok(None)));
         }
-        Ok(None)
+        let id = id.to_owned();
+        self.off_runtime(before, move |inner| {
+            Ok(inner.find(&id, None, before)?.map(|kept| kept.sequence))
+        })
     }
 
-    /// A run that holds the record at `at`, or the damage there; `None` past the
-    /// last file. The first file's, if `at` lies before it.
-    ///
-    /// # Errors
-    /// If the file cannot be read.
-    pub async fn read(&self, at: Sequence) -> Result<Option<Found>, Error> {
-        let file =
-            self.files().iter().find(|full| at < full.file.end).map(|full| full.file.clone());
-        let Some(file) = file else { return Ok(None) };
-        let runs = self.runs(&file).await?;
-        let found =
-            runs.iter().find(|(range, _)| at <= range.last).map(|(range, segment)| match segment {
-                Some(segment) => Found::Records(Arc::clone(segment)),
-                None => Found::Damaged { first: range.first, last: range.last },
+    /// Does what reads the disk on a thread that may wait. `at` is for the error.
+    fn off_runtime<T: Send + 'static>(
+        &self,
+        at: Sequence,
+        work: impl FnOnce(&Inner) -> Result<T, Error> + Send + 'static,
+    ) -> BoxFuture<'static, Result<T, Error>> {
+        let inner = Arc::clone(&self.inner);
+        Box::pin(async move {
+            let readers = Arc::clone(&inner.readers);
+            // The permit is held as long as the work goes on, also when nobody
+            // waits for it any more.
+            let permit = readers.acquire_owned().await;
+            let done = tokio::task::spawn_blocking(move || {
+                let _permit = permit;
+                work(&inner)
             });
-        Ok(found)
-    }
-
-    /// The first readable record that was accepted at `time` or later; `None` if
-    /// none was.
-    ///
-    /// # Errors
-    /// If a file cannot be read.
-    pub async fn accepted_since(&self, time: Time) -> Result<Option<Sequence>, Error> {
-        for file in self.list() {
-            for (range, segment) in self.runs(&file).await?.iter() {
-                let Some(segment) = segment else { continue };
-                let view = segment.view(range.last);
-                let since = view.accepted_since(time);
-                if since < view.len() {
-                    return Ok(Some(view.sequence(since)));
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    async fn runs(&self, file: &SegmentFile) -> Result<Runs, Error> {
-        let recent = || self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, runs)) = recent().as_ref().filter(|(base, _)| *base == file.base) {
-            return Ok(Arc::clone(runs));
-        }
-        let wanted = file.clone();
-        let loaded = tokio::task::spawn_blocking(move || load(&wanted)).await;
-        let runs = loaded
-            .map_err(io::Error::other)
-            .and_then(|runs| runs)
-            .map_err(|error| Error::Unreadable { from: file.base, why: error.to_string() })?;
-        *recent() = Some((file.base, Arc::clone(&runs)));
-        Ok(runs)
-    }
-
-    fn files(&self) -> MutexGuard<'_, Vec<Arc<Full>>> {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+            done.await
+                .unwrap_or_else(|error| Err(Error::Unreadable { from: at, why: error.to_string() }))
+        })
     }
 }
 
-fn keys(segment: &Segment) -> impl Iterator<Item = u32> {
-    let view = segment.view(Sequence(u64::MAX - 1));
-    view.columns.iter().map(|row| row.id)
-}
-
-/// Reads a file as a whole.
-fn load(file: &SegmentFile) -> io::Result<Runs> {
-    let bytes = std::fs::read(&file.path)?;
-    let header = FileHeader { log_id: Uuid::nil(), base: file.base, capacity: 0, salt: file.salt };
-    let walk = Walk::over(&bytes, &header, Some(file.end));
-    let mut runs: Vec<(Damage, Option<Arc<Segment>>)> =
-        walk.damage.iter().map(|damage| (*damage, None)).collect();
-    let mut parts = Parts::default();
-    let mut next = file.base;
-    for group in &walk.groups {
-        let bytes = bytes.get(group.at..).unwrap_or_default();
-        let table = bytes.get(group.header.table()).unwrap_or_default();
-        let data = bytes.get(group.header.data()).unwrap_or_default();
-        for (position, (_, range)) in (0..).zip(Entry::decode_all(table)) {
-            let at = Sequence(group.header.first.0 + u64::from(position));
-            if group.damaged.binary_search(&position).is_ok() {
-                continue;
-            }
-            if at != next {
-                end_run(&mut runs, &mut parts, next);
-            }
-            let frame = data.get(range).unwrap_or_default();
-            parts.offsets.push(parts.columns.len() as u32);
-            parts.columns.push(Columns::of(&Record::read_frame(frame)));
-            parts.data.extend_from_slice(frame);
-            parts.ends.push(parts.data.len() as u32);
-            next = at.next();
-        }
+impl Inner {
+    /// Replaces the state by a changed one.
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = State::clone(&self.state.load());
+        change(&mut state);
+        self.state.store(Arc::new(state));
     }
-    end_run(&mut runs, &mut parts, next);
-    runs.sort_unstable_by_key(|(range, _)| range.first);
-    Ok(Arc::new(runs))
 }
 
-/// Ends the run whose last record is before `next`.
-fn end_run(runs: &mut Vec<(Damage, Option<Arc<Segment>>)>, parts: &mut Parts, next: Sequence) {
-    let parts = std::mem::take(parts);
-    let covers = parts.columns.len() as u32;
-    if covers > 0 {
-        let first = Sequence(next.0 - u64::from(covers));
-        let segment = Segment::of_parts(first, covers, parts);
-        runs.push((Damage { first, last: next.previous() }, Some(Arc::new(segment))));
+impl Fresh {
+    fn holds(&self, key: u32) -> bool {
+        let view = self.segment.view(self.file.end.previous());
+        view.columns.iter().any(|row| row.id == key)
+    }
+}
+
+impl Drop for Sealed {
+    fn drop(&mut self) {
+        // The thread makes the sidecars that are missing, and ends.
+        drop(self.added.take());
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
     }
 }

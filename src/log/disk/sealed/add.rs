@@ -1,0 +1,118 @@
+//! Adding segments: they are served from memory until a thread of their own has
+//! made their sidecars.
+
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use super::cold::Cold;
+use super::handle::Handle;
+use super::open::Read;
+use super::{Fresh, Inner, Sealed, SegmentFile, State};
+use crate::log::Segment;
+use crate::record::Sequence;
+use crate::time::Time;
+
+/// How long to wait before a sidecar that could not be made or written is tried
+/// again.
+const RETRY_DELAY: Duration = Duration::from_secs(5);
+
+impl Sealed {
+    /// Adds a segment that is full and synced, behind the others. It costs next to
+    /// nothing here: the sidecar is made and written by another thread. Until then
+    /// the segment is served from memory; if the sidecar cannot be written, it is
+    /// made whenever it is needed, and written when that is possible.
+    pub fn add(&self, file: SegmentFile, segment: Arc<Segment>) {
+        self.inner.change(|state| state.fresh.push(Fresh { file, segment }));
+        if let Some(added) = &self.added {
+            // The thread ends only when this handle does.
+            let _ = added.send(());
+        }
+    }
+}
+
+impl Inner {
+    /// What the thread does, until all handles to `added` are gone and nothing is
+    /// left to do.
+    pub fn make_sidecars(&self, added: &Receiver<()>) {
+        let mut is_open = true;
+        let mut failed = false;
+        while is_open {
+            let delay = if self.is_behind() { RETRY_DELAY } else { Duration::MAX };
+            is_open = match added.recv_timeout(delay) {
+                Ok(()) | Err(RecvTimeoutError::Timeout) => true,
+                Err(RecvTimeoutError::Disconnected) => false,
+            };
+            if failed && is_open {
+                // Others are likely to fail, too: they wait as well.
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            failed = self.catch_up().is_err();
+        }
+    }
+
+    fn is_behind(&self) -> bool {
+        let unsaved = self.unsaved.lock().unwrap_or_else(PoisonError::into_inner).len();
+        unsaved > 0 || !self.state.load().fresh.is_empty()
+    }
+
+    /// Makes the sidecars that are missing.
+    fn catch_up(&self) -> io::Result<()> {
+        loop {
+            let fresh = self.state.load().fresh.first().cloned();
+            let Some(Fresh { file, segment }) = fresh else { break };
+            let view = segment.view(file.end.previous());
+            let read = Read::new(self.log_id, file, Some(view.columns))?;
+            self.change(|state| self.settle(state, read));
+        }
+        self.save_another()
+    }
+
+    /// Takes a segment whose sidecar is made, in place of the one in memory.
+    fn settle(&self, state: &mut State, read: Read) {
+        let base = read.file.base;
+        // Unless it was removed meanwhile.
+        if state.fresh.first().is_some_and(|fresh| fresh.file.base == base) {
+            state.fresh.remove(0);
+            self.take(state, read, 0);
+        } else {
+            drop(std::fs::remove_file(super::cold::sidecar_path(&read.file.path)));
+        }
+    }
+
+    /// Takes a segment behind the others, `more` of which are to follow.
+    pub fn take(&self, state: &mut State, read: Read, more: usize) {
+        let Read { file, of, summary, keys, ids, unsaved } = read;
+        let before = state.segments.last().map_or(Time::MIN, |segment| segment.accepted.1);
+        let slot = state.keys.add(file.base, &keys, more);
+        state.ids.add(file.base, &ids, more);
+        if unsaved {
+            self.unsaved.lock().unwrap_or_else(PoisonError::into_inner).push(file.base);
+        }
+        state.segments.push(Arc::new(Cold::new(file, of, summary, slot, before)));
+    }
+
+    /// Writes the sidecars that could not be written before, as far as possible.
+    fn save_another(&self) -> io::Result<()> {
+        let next = || self.unsaved.lock().unwrap_or_else(PoisonError::into_inner).last().copied();
+        while let Some(base) = next() {
+            let state = self.state.load_full();
+            if let Some(cold) = state.segments.iter().find(|own| own.base() == base) {
+                // Opening it makes and writes what is missing.
+                self.handles.remove(base);
+                let handle =
+                    Handle::open(cold).map_err(|fault| io::Error::other(fault.to_string()))?;
+                if handle.unsaved {
+                    return Err(io::ErrorKind::StorageFull.into());
+                }
+            }
+            self.forget_unsaved(base);
+        }
+        Ok(())
+    }
+
+    fn forget_unsaved(&self, base: Sequence) {
+        self.unsaved.lock().unwrap_or_else(PoisonError::into_inner).retain(|own| *own != base);
+    }
+}

@@ -1,0 +1,130 @@
+//! One sealed segment: what is known of it in memory.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::log::disk::sealed::SegmentFile;
+use crate::log::disk::sidecar::{EXTENSION, Keyed, Of, Summary, key_hash};
+use crate::log::disk::slices::Slot;
+use crate::log::disk::walk::Damage;
+use crate::log::scan::Query;
+use crate::record::Sequence;
+use crate::time::Time;
+
+/// The most keys of a filter that are looked up in each segment; a filter with
+/// more is rarely narrow.
+const KEYS_MAX: usize = 64;
+
+/// A sealed segment.
+pub struct Cold {
+    pub file: SegmentFile,
+    pub of: Of,
+    pub summary: Summary,
+    /// When the first and the last record were accepted; where all are damaged,
+    /// the last one of the segment before.
+    pub accepted: (Time, Time),
+    pub keys: Slot,
+    /// First and last position of each run of records that are known to be
+    /// damaged, ascending, with records in between.
+    damage: ArcSwap<Vec<(u32, u32)>>,
+}
+
+impl Cold {
+    pub fn new(file: SegmentFile, of: Of, summary: Summary, keys: Slot, before: Time) -> Self {
+        let accepted = summary.accepted.unwrap_or((before, before));
+        let damage = ArcSwap::from_pointee(summary.damage.clone());
+        Self { file, of, summary, accepted, keys, damage }
+    }
+
+    pub fn base(&self) -> Sequence {
+        self.file.base
+    }
+
+    /// Behind the last place that it covers. Where files are missing before the
+    /// next one, that begins later.
+    pub fn end(&self) -> Sequence {
+        self.sequence(self.covers())
+    }
+
+    /// How many places it covers.
+    pub fn covers(&self) -> u32 {
+        self.of.covers
+    }
+
+    pub fn sidecar_path(&self) -> PathBuf {
+        sidecar_path(&self.file.path)
+    }
+
+    /// Position of a record of the segment.
+    pub fn position(&self, sequence: Sequence) -> u32 {
+        (sequence.0.saturating_sub(self.file.base.0)).min(u64::from(self.covers())) as u32
+    }
+
+    pub fn sequence(&self, position: u32) -> Sequence {
+        Sequence(self.file.base.0 + u64::from(position))
+    }
+
+    /// What is known to be damaged.
+    pub fn damage(&self) -> Vec<Damage> {
+        let damage = self.damage.load();
+        let ranges = damage.iter().map(|(first, last)| Damage {
+            first: self.sequence(*first),
+            last: self.sequence(*last),
+        });
+        ranges.collect()
+    }
+
+    /// The positions around `position` without known damage; or, as the error,
+    /// the first and last position of the damage there.
+    pub fn stretch(&self, position: u32) -> Result<Range<u32>, (u32, u32)> {
+        let damage = self.damage.load();
+        let behind = damage.partition_point(|(_, last)| *last < position);
+        let start = behind.checked_sub(1).and_then(|place| damage.get(place));
+        let start = start.map_or(0, |(_, last)| last + 1);
+        match damage.get(behind) {
+            Some((first, last)) if *first <= position => Err((*first, *last)),
+            Some((first, _)) => Ok(start..*first),
+            None => Ok(start..self.covers()),
+        }
+    }
+
+    /// Takes note of damage that was found while reading.
+    pub fn note_damage(&self, positions: &[u32]) {
+        self.damage.rcu(|damage| {
+            let mut runs: Vec<(u32, u32)> = damage.to_vec();
+            runs.extend(positions.iter().map(|position| (*position, *position)));
+            runs.sort_unstable();
+            let mut merged: Vec<(u32, u32)> = Vec::with_capacity(runs.len());
+            for (first, last) in runs {
+                match merged.last_mut() {
+                    Some((_, end)) if first <= end.saturating_add(1) => *end = (*end).max(last),
+                    _ => merged.push((first, last)),
+                }
+            }
+            Arc::new(merged)
+        });
+    }
+
+    /// Whether a record may match, by what is in memory.
+    pub fn may_match(&self, query: &Query) -> bool {
+        let selection = query.filter.selection();
+        let has = |field: Keyed, keys: &Option<Vec<u32>>| {
+            keys.as_ref().is_none_or(|keys| {
+                keys.len() > KEYS_MAX
+                    || keys.iter().any(|key| self.keys.may_hold(key_hash(field, *key)))
+            })
+        };
+        self.summary.may_match(query)
+            && has(Keyed::Session, &selection.sessions)
+            && has(Keyed::User, &selection.users)
+            && has(Keyed::Server, &selection.servers)
+    }
+}
+
+/// Where the sidecar of a segment file is.
+pub fn sidecar_path(path: &Path) -> PathBuf {
+    path.with_extension(EXTENSION)
+}

@@ -1,0 +1,119 @@
+//! Opening the full segments of a log: of each, no more is read than the beginning
+//! of its sidecar.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, mpsc};
+
+use arc_swap::ArcSwap;
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use super::cache::Cache;
+use super::cold::sidecar_path;
+use super::handle::Handles;
+use super::{CACHE_BYTES, Inner, READERS_MAX, Sealed, SegmentFile, State};
+use crate::log::disk::blocks::{Fault, Source};
+use crate::log::disk::sidecar::{self, Of, Sidecar, Summary};
+use crate::log::disk::slices::Column;
+use crate::record::Columns;
+
+/// Segments that are read at once while a log is opened: the filters of so many
+/// are in memory twice.
+const READ_AHEAD: usize = 64;
+/// Threads that read segments while a log is opened.
+const THREADS: usize = 4;
+
+/// What is read of a segment to add it to the others.
+pub struct Read {
+    pub file: SegmentFile,
+    pub of: Of,
+    pub summary: Summary,
+    pub keys: Column,
+    pub ids: Column,
+    /// The sidecar could not be written.
+    pub unsaved: bool,
+}
+
+impl Sealed {
+    /// Opens these files, oldest first, which lie in `folder` and belong to the
+    /// log. Sidecars that are missing or damaged are made again.
+    ///
+    /// # Errors
+    /// If a file cannot be read. What is damaged is no error: see
+    /// [`Sealed::damage`].
+    pub fn open(folder: &Path, log_id: Uuid, files: Vec<SegmentFile>) -> io::Result<Self> {
+        debug_assert!(files.iter().all(|file| file.path.parent() == Some(folder)), "all lie there");
+        let inner = Arc::new(Inner {
+            log_id,
+            state: ArcSwap::default(),
+            changing: Mutex::new(()),
+            handles: Handles::default(),
+            cache: Cache::new(CACHE_BYTES),
+            readers: Arc::new(Semaphore::new(READERS_MAX)),
+            unsaved: Mutex::default(),
+        });
+        let mut state = State::default();
+        let mut more = files.len();
+        for batch in files.chunks(READ_AHEAD) {
+            for read in read_all(log_id, batch)? {
+                more -= 1;
+                inner.take(&mut state, read, more);
+            }
+        }
+        inner.state.store(Arc::new(state));
+        let (added, made) = mpsc::channel();
+        let worker = Arc::clone(&inner);
+        let thread = std::thread::Builder::new()
+            .name("auditgate-index".into())
+            .spawn(move || worker.make_sidecars(&made))?;
+        Ok(Self { inner, added: Some(added), thread: Some(thread) })
+    }
+}
+
+impl Read {
+    /// Reads the beginning of a segment's sidecar; makes the sidecar if it is
+    /// missing or damaged. The columns of all records may be known.
+    pub fn new(log_id: Uuid, file: SegmentFile, columns: Option<&[Columns]>) -> io::Result<Self> {
+        let of = file.of(log_id);
+        let path = sidecar_path(&file.path);
+        let saved = File::open(&path)
+            .map_err(Fault::from)
+            .and_then(|source| Self::through(Source::File(source), &of));
+        let (opened, unsaved) = match saved {
+            Ok(opened) => (opened, false),
+            Err(_) => {
+                let encoded = sidecar::make(&file.path, &of, columns)?;
+                let unsaved = sidecar::save(&path, &encoded).is_err();
+                let made = Self::through(Source::Memory(encoded), &of);
+                (made.map_err(|fault| io::Error::other(fault.to_string()))?, unsaved)
+            }
+        };
+        let (summary, (keys, ids)) = opened;
+        Ok(Self { file, of, summary, keys, ids, unsaved })
+    }
+
+    fn through(source: Source, of: &Of) -> Result<(Summary, (Column, Column)), Fault> {
+        let opened = Sidecar::open(source, of)?;
+        Ok((opened.summary, opened.sidecar.filters()?))
+    }
+}
+
+/// Reads segments on several threads.
+fn read_all(log_id: Uuid, files: &[SegmentFile]) -> io::Result<Vec<Read>> {
+    let per_thread = files.len().div_ceil(THREADS).max(1);
+    std::thread::scope(|scope| {
+        let read = |part: &[SegmentFile]| -> io::Result<Vec<Read>> {
+            part.iter().map(|file| Read::new(log_id, file.clone(), None)).collect()
+        };
+        let parts = files.chunks(per_thread);
+        let workers: Vec<_> = parts.map(|part| scope.spawn(move || read(part))).collect();
+        let mut all = Vec::with_capacity(files.len());
+        for worker in workers {
+            let part = worker.join().map_err(|_| io::Error::other("a reader panicked"))?;
+            all.extend(part?);
+        }
+        Ok(all)
+    })
+}

@@ -1,0 +1,170 @@
+//! Picks records at the positions that an index left.
+
+use std::collections::HashMap;
+
+use super::cold::Cold;
+use super::handle::{Handle, Trouble};
+use super::reader::{Fate, Wish};
+use super::run::{BYTES_MAX, Run};
+use crate::log::read::Content;
+use crate::log::scan::Order;
+use crate::record::{Columns, Record};
+
+/// How many candidates are looked at before it is seen whether they are enough.
+const BATCH_MIN: usize = 16;
+/// The same, at most.
+const BATCH_MAX: usize = 8 * 1024;
+/// Where no more than one record in so many is a candidate, a block of the table
+/// of columns rarely holds two: what its frame says takes less time to read.
+const SPARSE_ONE_IN: usize = 64;
+
+/// Picks records at these positions, at least one, until the run is enough.
+/// Returns whether all were looked at.
+pub fn pick(
+    cold: &Cold,
+    handle: &Handle,
+    positions: &[u32],
+    wish: &Wish,
+    run: &mut Run,
+) -> Result<bool, Trouble> {
+    let mut rest = positions;
+    while !rest.is_empty() {
+        let size = match wish.content {
+            Content::Columns => BATCH_MAX,
+            Content::Frames => run.missing().clamp(BATCH_MIN, BATCH_MAX),
+        };
+        let now = rest.get(..size.min(rest.len())).unwrap_or_default();
+        let batch = Batch::read(handle, now, wish)?;
+        let mut looked_at = 0;
+        for position in now.iter().take_while(|position| batch.left != Some(**position)) {
+            looked_at += 1;
+            let sequence = cold.sequence(*position);
+            run.cover(sequence);
+            let Some((columns, matched)) = batch.picked.get(position) else { continue };
+            run.pick(sequence, *columns, batch.frame(*position), *matched);
+            if run.is_enough() {
+                return Ok(looked_at == rest.len());
+            }
+        }
+        rest = rest.get(looked_at..).unwrap_or_default();
+        if run.is_enough() {
+            break;
+        }
+    }
+    Ok(rest.is_empty())
+}
+
+/// What was read of some positions.
+struct Batch {
+    /// Columns of those that are picked, and whether they are known to match.
+    picked: HashMap<u32, (Columns, bool), foldhash::fast::RandomState>,
+    /// Positions of frames, ascending, and where each ends in `data`.
+    framed: Vec<u32>,
+    ends: Vec<u32>,
+    data: Vec<u8>,
+    /// The first position that is left for another batch, since the frames would
+    /// be too large together.
+    left: Option<u32>,
+}
+
+impl Batch {
+    /// `positions` are in the order of the reader.
+    fn read(handle: &Handle, positions: &[u32], wish: &Wish) -> Result<Self, Trouble> {
+        let mut ascending = positions.to_vec();
+        ascending.sort_unstable();
+        let mut batch = Self {
+            picked: HashMap::default(),
+            framed: Vec::new(),
+            ends: Vec::new(),
+            data: Vec::new(),
+            left: None,
+        };
+        let known = wish.columns_decide || !is_sparse(&ascending);
+        if known {
+            batch.read_columns(handle, &ascending, wish)?;
+        } else {
+            batch.framed = ascending;
+        }
+        batch.read_frames(handle, wish)?;
+        batch.judge(wish, known);
+        Ok(batch)
+    }
+
+    fn read_columns(
+        &mut self,
+        handle: &Handle,
+        ascending: &[u32],
+        wish: &Wish,
+    ) -> Result<(), Trouble> {
+        for (position, columns) in ascending.iter().zip(handle.sidecar.columns(ascending)?) {
+            match wish.fate(&columns) {
+                Fate::LeftOut => {}
+                Fate::ColumnsOnly => drop(self.picked.insert(*position, (columns, true))),
+                Fate::Picked(matched) => {
+                    self.picked.insert(*position, (columns, matched));
+                    self.framed.push(*position);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the frames that are wanted, as far as they fit.
+    fn read_frames(&mut self, handle: &Handle, wish: &Wish) -> Result<(), Trouble> {
+        let mut located = handle.locate(&self.framed)?;
+        if wish.order == Order::Descending {
+            located.reverse();
+        }
+        let mut bytes = 0;
+        let fit = located.iter().take_while(|(_, own)| {
+            let before = bytes;
+            bytes += own.map_or(0, |own| own.entry.len as usize);
+            before == 0 || bytes <= BYTES_MAX
+        });
+        let fit = fit.count();
+        self.left = located.get(fit).map(|(position, _)| *position);
+        located.truncate(fit);
+        located.sort_unstable_by_key(|(position, _)| *position);
+        self.framed = located.iter().map(|(position, _)| *position).collect();
+        handle.frames(&located, &mut self.data, &mut self.ends)
+    }
+
+    /// Decides by the frames: so that a run holds no more than the reader wants.
+    fn judge(&mut self, wish: &Wish, known: bool) {
+        for position in &self.framed {
+            let frame = self.frame(*position);
+            let columns = match self.picked.get(position) {
+                Some((_, true)) => continue,
+                Some((columns, false)) => *columns,
+                None if known => continue,
+                None => Columns::of(&Record::read_frame(frame)),
+            };
+            let matched = match wish.fate(&columns) {
+                Fate::LeftOut => None,
+                Fate::ColumnsOnly | Fate::Picked(true) => Some(true),
+                Fate::Picked(false) => wish.verdict(frame),
+            };
+            match matched {
+                Some(matched) => drop(self.picked.insert(*position, (columns, matched))),
+                None => drop(self.picked.remove(position)),
+            }
+        }
+    }
+
+    /// The frame at a position; empty where it was not read.
+    fn frame(&self, position: u32) -> &[u8] {
+        let place = self.framed.binary_search(&position).ok();
+        let end_of = |place: usize| self.ends.get(place).map(|end| *end as usize);
+        let range = place.and_then(|place| {
+            let before = place.checked_sub(1).map_or(Some(0), end_of)?;
+            Some(before..end_of(place)?)
+        });
+        range.and_then(|range| self.data.get(range)).unwrap_or_default()
+    }
+}
+
+/// Whether these positions, which are ascending, lie far apart.
+fn is_sparse(positions: &[u32]) -> bool {
+    let span = positions.last().zip(positions.first()).map_or(0, |(last, first)| last - first);
+    positions.len() * SPARSE_ONE_IN <= span as usize + 1
+}

@@ -1,0 +1,277 @@
+//! Sidecars: what makes a sealed segment file searchable, in a file beside it.
+//!
+//! `segments/BASE.idx` holds a summary, where the frames lie, the columns, posting
+//! lists and the id table of `segments/BASE.log`. It is a file of [`Blocks`], so
+//! that a look-up reads a few of them and trusts none unchecked. It can always be
+//! made again from the segment file. `docs/FORMAT.md` describes it.
+
+mod build;
+mod lookup;
+mod row;
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::log::disk::blocks::{self, Blocks, Fault, Source};
+use crate::log::disk::format::Entry;
+use crate::log::disk::slices::Column;
+use crate::log::scan::Query;
+use crate::record::{Columns, Sequence};
+use crate::time::Time;
+
+pub use build::build;
+#[cfg(test)]
+pub use row::columns;
+
+/// Version of the form that this program writes and reads.
+pub const VERSION: u32 = 1;
+/// How the name of a sidecar ends.
+pub const EXTENSION: &str = "idx";
+/// Length of what a sidecar says of one frame, in bytes.
+pub const FRAME_BYTES: usize = 12;
+
+const MAGIC: [u8; 8] = *b"AGINDEX\0";
+const HEADER_BYTES: usize = 256;
+const RANGE_BYTES: usize = 8;
+const TYPE_BYTES: usize = 8;
+const LIST_BYTES: usize = 12;
+const ID_BYTES: usize = 6;
+const TIME_BYTES: usize = 8;
+/// Rows of a table that lie no further apart are read at once, in bytes.
+const NEAR_BYTES: usize = 8 * 1024;
+
+/// The sections of a sidecar, in their order.
+#[derive(Debug, Clone, Copy)]
+enum Section {
+    /// Field number of the payload and number of records, for each type.
+    Types,
+    /// First and last position of each run of damaged records.
+    Damage,
+    /// Filter of the keys of users, sessions and servers.
+    KeyRows,
+    /// Filter of event ids.
+    IdRows,
+    /// For each record: offset, length and checksum of its frame.
+    Frames,
+    /// For each record: see `row.rs`.
+    Columns,
+    /// For each record: when it was accepted.
+    Accepted,
+    /// For each key of a field: the key, where its positions begin, and how many
+    /// there are. Five fields: type, result, user, session, server.
+    TypeLists,
+    ResultLists,
+    UserLists,
+    SessionLists,
+    ServerLists,
+    /// The positions of all lists.
+    Positions,
+    /// Key of the event id and position, by key.
+    Ids,
+}
+
+const SECTIONS: usize = Section::Ids as usize + 1;
+
+/// What is known of a segment without reading more than the beginning of its
+/// sidecar.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// When the first and the last record were accepted; `None` if all are
+    /// damaged.
+    pub accepted: Option<(Time, Time)>,
+    /// The earliest and the latest time of an event.
+    pub times: (Time, Time),
+    /// How many records there are of each type, by the field number of its
+    /// payload, ascending.
+    pub types: Vec<(u32, u32)>,
+    /// Bit n: a record has the result n.
+    pub results: u32,
+    /// Length of all frames together, in bytes.
+    pub data_len: u64,
+    /// First and last position of each run of damaged records.
+    pub damage: Vec<(u32, u32)>,
+}
+
+/// Where a frame lies in its segment file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Located {
+    /// From the beginning of the file, in bytes.
+    pub offset: u32,
+    /// Its length and checksum.
+    pub entry: Entry,
+}
+
+/// An open sidecar.
+pub struct Sidecar {
+    blocks: Blocks,
+    records: u32,
+    sections: [Range<u32>; SECTIONS],
+}
+
+/// What a sidecar's beginning says, for those who keep it in memory.
+pub struct Opened {
+    /// Reads the rest.
+    pub sidecar: Sidecar,
+    /// What is in the segment.
+    pub summary: Summary,
+}
+
+/// Which segment file a sidecar is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Of {
+    /// The log.
+    pub log_id: Uuid,
+    /// The file's first record.
+    pub base: Sequence,
+    /// How many records it covers.
+    pub covers: u32,
+    /// The file's salt.
+    pub salt: u64,
+}
+
+/// Hash of a key of [`Columns`], as the filters have it.
+pub fn key_hash(field: Keyed, key: u32) -> u64 {
+    use std::hash::{BuildHasher as _, Hasher as _};
+    let mut hasher = foldhash::quality::FixedState::with_seed(0).build_hasher();
+    hasher.write_u64(((field as u64) << 32) | u64::from(key));
+    hasher.finish()
+}
+
+/// Fields whose keys the filters have.
+#[derive(Debug, Clone, Copy)]
+pub enum Keyed {
+    /// Event id.
+    Id = 0,
+    /// User or impersonator.
+    User = 1,
+    /// Session.
+    Session = 2,
+    /// Server.
+    Server = 3,
+}
+
+impl Sidecar {
+    /// Opens the sidecar of a segment.
+    ///
+    /// # Errors
+    /// If it is not one, is that of another file, or is damaged at its beginning.
+    pub fn open(source: Source, of: &Of) -> Result<Opened, Fault> {
+        let blocks = Blocks::new(source, of.salt);
+        let header = blocks.read(0..HEADER_BYTES)?;
+        let mut fields = Fields(&header);
+        let header = build::Header::decode(&mut fields).ok_or(Fault::Damaged)?;
+        if header.of != *of || header.probe != build::probe() {
+            return Err(Fault::Damaged);
+        }
+        let sidecar = Self { blocks, records: of.covers, sections: header.sections };
+        let pairs = |section| -> Result<Vec<(u32, u32)>, Fault> {
+            let bytes = sidecar.section(section)?;
+            let (pairs, _) = bytes.as_chunks::<RANGE_BYTES>();
+            Ok(pairs.iter().map(|pair| split(*pair)).collect())
+        };
+        let summary = Summary {
+            accepted: header.accepted,
+            times: header.times,
+            types: pairs(Section::Types)?,
+            results: header.results,
+            data_len: header.data_len,
+            damage: pairs(Section::Damage)?,
+        };
+        Ok(Opened { sidecar, summary })
+    }
+
+    /// What it takes in memory, in bytes.
+    pub fn memory_size(&self) -> usize {
+        self.blocks.memory_size()
+    }
+
+    /// The filters of keys and of ids.
+    ///
+    /// # Errors
+    /// As [`Blocks::read`].
+    pub fn filters(&self) -> Result<(Column, Column), Fault> {
+        let column = |section| {
+            let bytes = self.section(section)?;
+            let (words, _) = bytes.as_chunks();
+            let words = words.iter().map(|word| u64::from_le_bytes(*word)).collect();
+            Column::from_words(words).ok_or(Fault::Damaged)
+        };
+        Ok((column(Section::KeyRows)?, column(Section::IdRows)?))
+    }
+}
+
+impl Summary {
+    /// Whether a record of the segment may match the query.
+    pub fn may_match(&self, query: &Query) -> bool {
+        let selection = query.filter.selection();
+        let has_type = |number: u32| self.types.binary_search_by_key(&number, |of| of.0).is_ok();
+        let in_time =
+            self.times.1 >= query.start && (query.end == Time::MAX || self.times.0 < query.end);
+        let of_type = selection
+            .types
+            .as_ref()
+            .is_none_or(|types| types.iter().any(|id| has_type(id.get().number)));
+        let of_result = selection.results.as_ref().is_none_or(|results| {
+            results.iter().any(|result| self.results >> (*result).min(31) & 1 != 0)
+        });
+        in_time && of_type && of_result
+    }
+}
+
+/// Writes a sidecar: beside its place, synced, then renamed.
+///
+/// # Errors
+/// If the system refuses; nothing is left behind.
+pub fn save(path: &Path, encoded: &[u8]) -> io::Result<()> {
+    let beside = path.with_extension("idx.tmp");
+    let write = || {
+        let mut file = File::create(&beside)?;
+        file.write_all(encoded)?;
+        file.sync_data()?;
+        std::fs::rename(&beside, path)
+    };
+    write().inspect_err(|_| drop(std::fs::remove_file(&beside)))
+}
+
+/// The sidecar of a segment, made from its file and, where they are known, from
+/// the columns of all of its records; encoded.
+///
+/// # Errors
+/// If the file cannot be read.
+pub fn make(path: &Path, of: &Of, columns: Option<&[Columns]>) -> io::Result<Arc<Vec<u8>>> {
+    let file = std::fs::read(path)?;
+    Ok(Arc::new(blocks::encode(&build(&file, of, columns), of.salt)))
+}
+
+fn split(pair: [u8; RANGE_BYTES]) -> (u32, u32) {
+    let both = u64::from_le_bytes(pair);
+    (both as u32, (both >> 32) as u32)
+}
+
+/// Fixed-width fields, one behind the other.
+struct Fields<'a>(&'a [u8]);
+
+impl Fields<'_> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (taken, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*taken)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.take().map(u32::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.take().map(u64::from_le_bytes)
+    }
+
+    fn time(&mut self) -> Option<Time> {
+        self.take().map(|bytes| Time(i64::from_le_bytes(bytes)))
+    }
+}
