@@ -48,6 +48,11 @@ test-clients: $(VENV_READY) $(NODE_READY) ## Run the tests with real clients: gr
 	AUDITGATE_TEST_TARGET=$(abspath $(TARGET)) \
 		$(VENV_PYTHON) -m unittest discover --start-directory tests/clients
 
+.PHONY: faults
+faults: ## Inject faults into the log on disk, at length: kills, failing and full storage (root, strace).
+	AUDITGATE_FAULTS=long $(CARGO) test --locked --test disk_faults -- --nocapture --test-threads 1
+	AUDITGATE_FAULTS=long $(CARGO) test --locked --lib log::disk::tests::crash
+
 .PHONY: lint
 lint: lint-format lint-proto lint-deps lint-rust lint-docs ## Check everything but the tests.
 

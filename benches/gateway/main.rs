@@ -6,6 +6,7 @@
 
 mod bare;
 mod cold;
+mod durable;
 mod emit;
 mod evaluate;
 mod events;
@@ -68,6 +69,7 @@ struct Group {
 
 const GROUPS: &[Group] = &[
     Group { names: emit::NAMES, run: emit::run },
+    Group { names: durable::NAMES, run: durable::run },
     Group { names: fanout::NAMES, run: fanout::run },
     Group { names: filtered::NAMES, run: filtered::run },
     Group { names: latency::NAMES, run: latency::run },

@@ -4,13 +4,15 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
-use auditgate::log::Bounds;
+use auditgate::log::{Bounds, Log};
 use auditgate::server::{Config, Gateway};
 use bytes::{Buf as _, BufMut as _, Bytes};
 use http::uri::PathAndQuery;
 use tokio::runtime::Runtime;
+use tokio_stream::Stream;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder, Streaming};
 use tonic::server::NamedService;
 use tonic::transport::server::TcpIncoming;
@@ -88,6 +90,16 @@ impl Stage {
     pub fn gateway(&self, ring: Bounds) -> Result<Served> {
         let config = Config { listen: loopback(), ring, ..Config::default() };
         let gateway = self.serve(Gateway::start(config))?;
+        Ok(Served { address: gateway.address(), gateway })
+    }
+
+    /// Starts a gateway on this log.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn gateway_on(&self, log: Arc<dyn Log>) -> Result<Served> {
+        let config = Config { listen: loopback(), ..Config::default() };
+        let gateway = self.serve(Gateway::start_on(config, log))?;
         Ok(Served { address: gateway.address(), gateway })
     }
 
@@ -171,6 +183,22 @@ impl Client {
         self.0.ready().await?;
         let path = PathAndQuery::from_static(path);
         Ok(self.0.server_streaming(Request::new(request), path, Plain).await?.into_inner())
+    }
+}
+
+impl Client {
+    /// Opens a stream both ways.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn duplex(
+        &mut self,
+        path: &'static str,
+        requests: impl Stream<Item = Bytes> + Send + 'static,
+    ) -> Result<Streaming<Bytes>> {
+        self.0.ready().await?;
+        let path = PathAndQuery::from_static(path);
+        Ok(self.0.streaming(Request::new(requests), path, Plain).await?.into_inner())
     }
 }
 

@@ -53,6 +53,15 @@ impl Failure {
     }
 }
 
+/// Whoever waits for a thread that panicked is told.
+impl Drop for Committer {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.fail(Failure("the thread that commits has panicked".to_owned()));
+        }
+    }
+}
+
 impl Committer {
     pub fn new(inner: Arc<Inner>, space: Space) -> Self {
         let retention_due =

@@ -19,6 +19,9 @@ const FILL_BYTES: usize = 1024 * 1024;
 /// How long to wait before space is asked for again where there was none.
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
+/// How often to see that the thread is there, while it is waited for.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
 /// A file of zeros, all of them on stable storage.
 pub struct Prepared {
     /// The file.
@@ -127,7 +130,12 @@ impl Space {
             // One that is too small makes way.
             slot.ready = None;
             self.shared.changed.notify_all();
-            slot = self.shared.changed.wait(slot).unwrap_or_else(PoisonError::into_inner);
+            if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
+                let why = "the thread that prepares files has ended".to_owned();
+                return Err(Lack::Failed(why));
+            }
+            let waited = self.shared.changed.wait_timeout(slot, LOOK_INTERVAL);
+            slot = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 

@@ -3,6 +3,8 @@
 
 #[cfg(test)]
 pub mod faulty;
+#[cfg(test)]
+pub mod forgetful;
 
 use std::fs;
 use std::io::{self, IoSlice};

@@ -1,5 +1,7 @@
 //! What only a log on disk does: closing and opening, damage, failing storage.
 
+mod crash;
+
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
