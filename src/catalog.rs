@@ -70,6 +70,11 @@ impl TypeId {
 }
 
 impl EventType {
+    /// Whether only the gateway itself emits such events.
+    pub fn is_reserved(&self) -> bool {
+        self.category == pb::Category::Auditgate as i32
+    }
+
     /// The code, if the catalog lists it for this type.
     pub fn code(&self, code: impl AsRef<[u8]>) -> Option<&'static Code> {
         self.codes.iter().find(|known| known.code.as_bytes() == code.as_ref())

@@ -13,6 +13,8 @@ mod filter;
 mod follow;
 mod healthcheck;
 mod import;
+#[cfg(feature = "server")]
+mod init;
 mod json;
 mod keygen;
 #[cfg(feature = "server")]
@@ -34,6 +36,8 @@ mod status;
 mod tail;
 mod terminal;
 mod times;
+#[cfg(feature = "server")]
+mod token;
 mod trust;
 mod types;
 mod verify;
@@ -61,6 +65,10 @@ enum Command {
     Serve(serve::Args),
     #[cfg(feature = "server")]
     Config(config::Args),
+    #[cfg(feature = "server")]
+    Init(init::Args),
+    #[cfg(feature = "server")]
+    Token(token::Args),
     Tail(Box<tail::Args>),
     Search(Box<search::Args>),
     Count(Box<count::Args>),
@@ -172,6 +180,10 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => block_on(serve::run(args)),
         #[cfg(feature = "server")]
         Command::Config(args) => config::run(&args),
+        #[cfg(feature = "server")]
+        Command::Init(args) => init::run(&args),
+        #[cfg(feature = "server")]
+        Command::Token(args) => token::run(&args),
         Command::Tail(args) => block_on(tail::run(*args)),
         Command::Search(args) => block_on(search::run(*args)),
         Command::Count(args) => block_on(count::run(*args)),

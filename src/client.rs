@@ -6,7 +6,7 @@
 //! open too: [`Client::rpc`] is the generated client.
 //!
 //! Without the server this module is small: depend on auditgate with
-//! `default-features = false`.
+//! `default-features = false`, and the feature `tls` where the gateway has TLS.
 //!
 //! # Examples
 //!
@@ -38,6 +38,7 @@
 //! # }
 //! ```
 
+mod credentials;
 mod emitter;
 mod error;
 mod retry;
@@ -46,12 +47,14 @@ mod subscriber;
 
 use std::time::Duration;
 
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status};
 
 use crate::proto::pb;
 use crate::proto::pb::audit_service_client::AuditServiceClient;
 
+pub use credentials::{Bearer, Credentials};
 pub use emitter::{Emitter, Options, Pending};
 pub use error::{Error, Refusal, Violation};
 pub use retry::{RETRY_TIME_MAX, WAIT_MAX, WAIT_MIN};
@@ -74,10 +77,13 @@ const RESPONSE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Names this client in the gateway's log.
 const USER_AGENT: &str = concat!("auditgate-client/", env!("CARGO_PKG_VERSION"));
 
+/// What calls go over: a connection, and the token that goes with each of them.
+pub type Transport = InterceptedService<Channel, Bearer>;
+
 /// A connection to a gateway. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Client {
-    channel: Channel,
+    transport: Transport,
 }
 
 impl Client {
@@ -89,11 +95,22 @@ impl Client {
     /// [`Error::Url`] if `url` is none; [`Error::Connect`] if nobody answers
     /// there within five seconds.
     pub async fn connect(url: &str) -> Result<Self, Error> {
-        let channel = endpoint(url)?.connect().await.map_err(|error| Error::Connect {
+        Self::connect_with(url, &Credentials::new()).await
+    }
+
+    /// Connects to the gateway at `url`, such as `https://audit.example.org:50051`,
+    /// and shows these credentials. A mere `host:port` is taken for one with TLS if
+    /// they hold certificates.
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    pub async fn connect_with(url: &str, credentials: &Credentials) -> Result<Self, Error> {
+        let endpoint = endpoint(url, credentials)?;
+        let channel = endpoint.connect().await.map_err(|error| Error::Connect {
             url: url.to_owned(),
             reason: error::root_cause(&error),
         })?;
-        Ok(Self::new(channel))
+        Ok(Self::with_bearer(channel, credentials))
     }
 
     /// A client that connects with its first call, which fails if that does not
@@ -105,22 +122,38 @@ impl Client {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn connect_lazy(url: &str) -> Result<Self, Error> {
-        Ok(Self::new(endpoint(url)?.connect_lazy()))
+        Self::connect_lazy_with(url, &Credentials::new())
+    }
+
+    /// The same, with credentials.
+    ///
+    /// # Errors
+    /// [`Error::Url`] if `url` is none, or does not go with the credentials.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn connect_lazy_with(url: &str, credentials: &Credentials) -> Result<Self, Error> {
+        Ok(Self::with_bearer(endpoint(url, credentials)?.connect_lazy(), credentials))
     }
 
     /// A client on a channel that was set up elsewhere.
     pub fn new(channel: Channel) -> Self {
-        Self { channel }
+        Self::with_bearer(channel, &Credentials::new())
     }
 
-    /// The channel, for another service of the same gateway, such as its health.
-    pub fn channel(&self) -> Channel {
-        self.channel.clone()
+    fn with_bearer(channel: Channel, credentials: &Credentials) -> Self {
+        Self { transport: InterceptedService::new(channel, credentials.bearer.clone()) }
+    }
+
+    /// What calls go over, for another service of the same gateway, such as its
+    /// health.
+    pub fn transport(&self) -> Transport {
+        self.transport.clone()
     }
 
     /// The generated client, for a call without deadline or retries.
-    pub fn rpc(&self) -> AuditServiceClient<Channel> {
-        AuditServiceClient::new(self.channel()).max_decoding_message_size(RESPONSE_BYTES_MAX)
+    pub fn rpc(&self) -> AuditServiceClient<Transport> {
+        AuditServiceClient::new(self.transport()).max_decoding_message_size(RESPONSE_BYTES_MAX)
     }
 
     /// Emits one event and waits for the receipt. An event without an id gets one
@@ -275,7 +308,7 @@ impl Client {
     async fn call<Q: Clone, R, F>(
         &self,
         request: &Q,
-        call: impl Fn(AuditServiceClient<Channel>, Request<Q>) -> F,
+        call: impl Fn(AuditServiceClient<Transport>, Request<Q>) -> F,
     ) -> Result<R, Error>
     where
         F: Future<Output = Result<Response<R>, Status>>,
@@ -290,15 +323,43 @@ impl Client {
 }
 
 /// Where and how to connect.
-fn endpoint(url: &str) -> Result<Endpoint, Error> {
-    let whole = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+fn endpoint(url: &str, credentials: &Credentials) -> Result<Endpoint, Error> {
+    let refused = |reason: String| Error::Url { url: url.to_owned(), reason };
+    let scheme = if credentials.tls.is_set() { "https" } else { "http" };
+    let whole = if url.contains("://") { url.to_owned() } else { format!("{scheme}://{url}") };
+    let is_encrypted = whole.starts_with("https://");
+    if credentials.tls.is_set() && !is_encrypted {
+        return Err(refused("certificates are for https".to_owned()));
+    }
     let endpoint = Endpoint::from_shared(whole)
         .and_then(|endpoint| endpoint.user_agent(USER_AGENT))
-        .map_err(|error| Error::Url { url: url.to_owned(), reason: error::root_cause(&error) })?;
+        .map_err(|error| refused(error::root_cause(&error)))?;
+    let endpoint =
+        if is_encrypted { encrypted(endpoint, credentials).map_err(refused)? } else { endpoint };
     Ok(endpoint
         .connect_timeout(CONNECT_TIME_MAX)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
         .keep_alive_timeout(KEEPALIVE_TIME_MAX)
         .keep_alive_while_idle(true))
+}
+
+#[cfg(feature = "tls")]
+fn encrypted(endpoint: Endpoint, credentials: &Credentials) -> Result<Endpoint, String> {
+    use tonic::transport::{Certificate, ClientTlsConfig, Identity};
+    let tls = ClientTlsConfig::new();
+    let tls = match &credentials.tls.ca {
+        Some(pem) => tls.ca_certificate(Certificate::from_pem(pem)),
+        None => tls.with_enabled_roots(),
+    };
+    let tls = match &credentials.tls.identity {
+        Some((cert, key)) => tls.identity(Identity::from_pem(cert, key)),
+        None => tls,
+    };
+    endpoint.tls_config(tls).map_err(|error| error::root_cause(&error))
+}
+
+#[cfg(not(feature = "tls"))]
+fn encrypted(_: Endpoint, _: &Credentials) -> Result<Endpoint, String> {
+    Err("this program was built without TLS: turn the feature `tls` of auditgate on".to_owned())
 }

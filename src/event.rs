@@ -81,6 +81,18 @@ pub enum Error {
         /// The beginning of the name.
         name: String,
     },
+    /// No role of the emitter allows it to emit events of this type.
+    #[error("event is {type_name:?}, which you may not emit: no role allows it")]
+    Forbidden {
+        /// The type.
+        type_name: String,
+    },
+    /// Events of this type are the gateway's own.
+    #[error("event is {type_name:?}, which only the gateway itself emits")]
+    Reserved {
+        /// The type.
+        type_name: String,
+    },
     /// The id is too long.
     #[error("id is {bytes} bytes, limit {ID_BYTES_MAX}")]
     IdTooLong {

@@ -12,6 +12,8 @@ mod type_set;
 mod types;
 mod values;
 
+use std::sync::Arc;
+
 use crate::catalog::TypeId;
 use crate::proto::pb;
 use crate::record::{self, Columns, Record};
@@ -43,6 +45,8 @@ pub const TEXT_BYTES_MAX: usize = 1_024;
 /// A compiled filter.
 #[derive(Debug)]
 pub struct Filter {
+    /// The types that whoever asks may read.
+    readable: Arc<TypeSet>,
     types: Types,
     min_severity: u8,
     codes: Values,
@@ -114,12 +118,21 @@ pub enum Outcome {
 }
 
 impl Filter {
-    /// Checks and compiles a filter.
+    /// Checks and compiles a filter for somebody who may read everything.
     ///
     /// # Errors
     /// The first fault found, with the field to blame.
     pub fn compile(filter: &pb::Filter) -> Result<Self, Error> {
-        let types = Types::compile(filter)?;
+        Self::compile_for(filter, &Arc::new(TypeSet::all()))
+    }
+
+    /// Checks and compiles a filter for somebody who may read these types. It
+    /// matches no others; where that goes by the type alone, it costs nothing.
+    ///
+    /// # Errors
+    /// The first fault found, with the field to blame.
+    pub fn compile_for(filter: &pb::Filter, readable: &Arc<TypeSet>) -> Result<Self, Error> {
+        let types = Types::compile(filter, readable)?;
         let min_severity = min_severity(filter.min_severity)?;
         let results = results(&filter.results)?;
         let users = Values::compile("users", &filter.users)?;
@@ -133,6 +146,7 @@ impl Filter {
                 servers: server_ids.keys(record::key),
                 results,
             },
+            readable: Arc::clone(readable),
             types,
             min_severity,
             codes: Values::compile("codes", &filter.codes)?,
@@ -171,6 +185,16 @@ impl Filter {
     /// of a record, the record does not match.
     pub fn text_occurs(&self, bytes: &[u8]) -> bool {
         self.text.as_ref().is_none_or(|text| text.occurs_in(bytes))
+    }
+
+    /// The types that whoever asks may read.
+    pub fn readable(&self) -> &TypeSet {
+        &self.readable
+    }
+
+    /// Whether every type that matches is in a set.
+    pub fn is_within(&self, set: &TypeSet) -> bool {
+        self.types.is_within(set)
     }
 
     /// What the columnar index can narrow by.

@@ -4,6 +4,10 @@
 //! [`client`] alone. The feature `server` adds the gateway, to embed in another
 //! program: `server::Gateway`. The feature `cli` adds the command line.
 
+#[cfg(feature = "server")]
+pub mod access;
+#[cfg(feature = "server")]
+pub mod audit;
 pub mod catalog;
 #[cfg(feature = "cli")]
 pub mod cli;

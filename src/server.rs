@@ -1,13 +1,16 @@
 //! The server: a listener, the services on it, and how it ends.
 
+mod access;
 mod admin;
 pub mod admission;
 mod calls;
 pub mod connection;
 pub mod listener;
 mod metrics;
+mod reload;
 mod seldom;
 pub mod stats;
+mod tls;
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,7 +26,8 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tower::Layer as _;
 
-use crate::config::Settings;
+use crate::audit::Auditor;
+use crate::config::{self, Settings};
 use crate::content::Policy;
 use crate::hub::{Hub, LAST_READ_TIME_MAX};
 use crate::log::{Bounds, Log, MemoryLog, State};
@@ -39,9 +43,12 @@ use calls::{CallLayer, Rules};
 use connection::Load;
 use listener::Listener;
 use metrics::Sources;
+use reload::Reloader;
 use stats::Stats;
 
 pub use crate::config::DRAIN_TIMEOUT;
+
+pub use reload::{changed_keys, restart_keys};
 
 /// How a gateway is set up.
 #[derive(Debug, Clone)]
@@ -50,6 +57,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// How much the ring keeps.
     pub ring: Bounds,
+    /// Encryption, and certificates of clients.
+    pub tls: config::Tls,
+    /// Who may do what.
+    pub access: config::Access,
     /// What is accepted.
     pub limits: Limits,
     /// How many connections are taken.
@@ -84,6 +95,8 @@ impl From<&Settings> for Config {
         Self {
             listen: settings.listen,
             ring: settings.ring.bounds(),
+            tls: settings.tls.clone(),
+            access: settings.access.clone(),
             limits: Limits::default(),
             admission: admission::Limits {
                 connections: limits.connections,
@@ -118,6 +131,8 @@ impl From<&Settings> for Config {
 
 /// A gateway that runs.
 pub struct Gateway {
+    reloader: Arc<Reloader>,
+    auditor: Auditor,
     connections: Arc<listener::Counters>,
     address: SocketAddr,
     admin_address: Option<SocketAddr>,
@@ -161,7 +176,12 @@ impl Gateway {
             waiting_max: config.quotas.waiting_bytes_in_all,
             admission: Arc::clone(&admission),
         };
-        let listener = Listener::bind(config.listen, config.connections, load)
+        let encrypted = config.tls.is_on();
+        let authenticates = config.access.has_bearers() || config.tls.client_ca.is_some();
+        let audits = config.access.self_audit.unwrap_or(authenticates);
+        let reloader = Reloader::load(config.tls, config.access).map_err(invalid)?;
+        let (access, tls) = (Arc::clone(reloader.access()), Arc::clone(reloader.tls()));
+        let listener = Listener::bind(config.listen, config.connections, load, tls)
             .await
             .map_err(|error| cannot_listen(config.listen, &error))?;
         let address = listener.address()?;
@@ -174,12 +194,15 @@ impl Gateway {
         };
         let last_read = LAST_READ_TIME_MAX.min(config.drain_timeout / 2);
         let hub = Hub::ending(log, stopping.clone(), last_read);
+        let auditor = if audits { Auditor::start(&hub, stopping.clone()) } else { Auditor::off() };
+        auditor.started(&address.to_string(), encrypted).await;
         let (health, health_service) = tonic_health::server::health_reporter();
         set_health(&health, ServingStatus::Serving).await;
         if let Some(state) = state.clone() {
             tokio::spawn(follow(state, health.clone(), stopping.clone()));
         }
-        let service = Service::new(Arc::clone(&hub), config.limits)
+        let service = Service::new(Arc::clone(&hub), Arc::clone(&access), config.limits)
+            .with_audit(auditor.clone())
             .with_proofs(prover.clone())
             .with_policy(config.content);
         let service = Direct::new(service);
@@ -207,12 +230,23 @@ impl Gateway {
         };
         let admin_address = admin.as_ref().map(Admin::address).transpose()?;
         let admin_task = admin.map(|admin| tokio::spawn(admin.serve()).abort_handle());
-        let rules =
-            Arc::new(Rules { limits: config.limits, quotas, stats, seldom: Arc::default() });
+        let limits = config.limits;
+        let rules = Arc::new(Rules {
+            access,
+            auditor: auditor.clone(),
+            limits,
+            quotas,
+            stats,
+            seldom: Arc::default(),
+        });
         let routes = CallLayer::new(rules).layer(routes);
         let task = tokio::spawn(listener.serve(routes, stopping.clone()));
         let drain_timeout = config.drain_timeout;
+        let reloader = Arc::new(reloader);
+        tokio::spawn(Arc::clone(&reloader).watch(auditor.clone(), stopping.clone()));
         Ok(Self {
+            reloader,
+            auditor,
             connections,
             address,
             admin_address,
@@ -224,6 +258,18 @@ impl Gateway {
             hub,
             prover,
         })
+    }
+
+    /// Goes on with other keys, certificates and roles than `before`: those that the
+    /// settings `after` name, as their files are now. Connections stay, and so do streams, unless their
+    /// principal may no longer read what they bring. Files that change are read
+    /// again without this.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or does not hold what it should: everything stays
+    /// as it was.
+    pub async fn reload(&self, before: &Settings, after: &Settings) -> Result<(), config::Error> {
+        self.reloader.follow(before, after, &self.auditor).await
     }
 
     /// Where it listens.
@@ -256,6 +302,8 @@ impl Gateway {
     /// cut off.
     pub async fn stop(mut self) {
         set_health(&self.health, ServingStatus::NotServing).await;
+        // Before streams end, so that their readers see it.
+        self.auditor.stopped().await;
         self.stopping.cancel();
         // Streams that watch the health end only where there is no more to watch.
         for name in HEALTH_NAMES {
@@ -324,6 +372,19 @@ async fn follow(
             _ => return,
         }
     }
+}
+
+/// Reads the certificates and keys that the settings name, as a gateway would that
+/// starts with them.
+///
+/// # Errors
+/// If one cannot be read, or does not hold what it should.
+pub fn check(settings: &Settings) -> Result<(), config::Error> {
+    Reloader::load(settings.tls.clone(), settings.access.clone()).map(drop)
+}
+
+fn invalid(error: config::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, error)
 }
 
 async fn set_health(health: &HealthReporter, status: ServingStatus) {

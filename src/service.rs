@@ -25,10 +25,13 @@ use futures_util::TryStreamExt as _;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::access::{Access, Caller};
+use crate::audit::Auditor;
 use crate::content::{Intake, Policy};
 use crate::event::EVENT_BYTES_MAX;
 use crate::hub::Hub;
 use crate::proof::prover::Prover;
+use crate::proto;
 use crate::proto::codec::Encoded;
 use crate::proto::retyped::audit_service_server::AuditService;
 
@@ -38,7 +41,7 @@ pub use error::Error;
 pub use search::{PAGE_SIZE, PAGE_SIZE_MAX};
 
 /// Full name of the service.
-pub const NAME: &str = "auditgate.v1.AuditService";
+pub const NAME: &str = proto::SERVICE;
 /// Default of [`Limits::request_bytes`].
 pub const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -67,6 +70,8 @@ impl Default for Limits {
 #[derive(Clone)]
 pub struct Service {
     hub: Arc<Hub>,
+    access: Arc<Access>,
+    auditor: Auditor,
     limits: Limits,
     intake: Intake,
     prover: Option<Arc<Prover>>,
@@ -74,10 +79,16 @@ pub struct Service {
 
 impl Service {
     /// The service on `hub`, which proves nothing and leaves the content of events
-    /// alone.
-    pub fn new(hub: Arc<Hub>, limits: Limits) -> Self {
+    /// alone. Where `access` is not open, a layer before the service has to put the
+    /// [`Caller`] into the extensions of each request.
+    pub fn new(hub: Arc<Hub>, access: Arc<Access>, limits: Limits) -> Self {
         let intake = Intake { event_bytes: limits.event_bytes, policy: None };
-        Self { hub, limits, intake, prover: None }
+        Self { hub, access, auditor: Auditor::off(), limits, intake, prover: None }
+    }
+
+    /// The same, which records who reads.
+    pub fn with_audit(self, auditor: Auditor) -> Self {
+        Self { auditor, ..self }
     }
 
     /// The same, with proofs by `prover`, whose log is the hub's.
@@ -89,6 +100,15 @@ impl Service {
     pub fn with_policy(mut self, policy: Option<Arc<Policy>>) -> Self {
         self.intake.policy = policy;
         self
+    }
+
+    /// Who calls.
+    fn caller<T>(&self, request: &Request<T>) -> Result<Arc<Caller>, Error> {
+        match request.extensions().get::<Arc<Caller>>() {
+            Some(caller) => Ok(Arc::clone(caller)),
+            None if self.access.is_open() => Ok(Caller::anybody()),
+            None => Err(Error::Access(crate::access::Error::CredentialsMissing)),
+        }
     }
 }
 
@@ -126,7 +146,7 @@ impl AuditService for Service {
         &self,
         request: Request<Streaming<Bytes>>,
     ) -> Result<Response<Self::EmitStreamStream>, Status> {
-        Ok(Response::new(self.answer_stream(request)))
+        self.answer_stream(request).map(Response::new).map_err(Status::from)
     }
 
     async fn subscribe(
@@ -151,7 +171,7 @@ impl AuditService for Service {
     }
 
     async fn list_event_types(&self, request: Request<Bytes>) -> Result<Response<Encoded>, Status> {
-        respond(list_event_types::list(request))
+        respond(self.event_types(request))
     }
 
     async fn get_status(&self, request: Request<Bytes>) -> Result<Response<Encoded>, Status> {

@@ -82,7 +82,8 @@ fn read(file: &Path, key: &VerifierKey) -> Signed {
 async fn a_receipt_is_checked_without_a_gateway() {
     let scene = Scene::new();
     let gateway = scene.gateway(&["alice", "bob", "carol"]).await;
-    let ran = scene.run(&gateway, "receipt --sequence 2 --key @log.key.pub --out @2.proof");
+    let ran =
+        scene.run(&gateway, "receipt --sequence 2 --verifier-key @log.key.pub --out @2.proof");
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.err.contains("checked against its signed checkpoint of 3 records"), "{ran:?}");
     let printed = scene.run(&gateway, "receipt --sequence 2");
@@ -94,21 +95,21 @@ async fn a_receipt_is_checked_without_a_gateway() {
 
     // Nobody listens any more; a command needs no server for this.
     let gateway = cli_support::start().await;
-    let ran = scene.run(&gateway, "verify --proof @2.proof --key @log.key.pub");
+    let ran = scene.run(&gateway, "verify --proof @2.proof --verifier-key @log.key.pub");
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.out.starts_with("proven: record 2, user.login "), "{ran:?}");
     assert!(ran.out.contains("test.example/log, whose first 3 records its key signed"), "{ran:?}");
 
     let text = fs::read_to_string(scene.path("2.proof")).unwrap();
     fs::write(scene.path("bad.proof"), text.replacen("index 1", "index 2", 1)).unwrap();
-    let ran = scene.run(&gateway, "verify --proof @bad.proof --key @log.key.pub");
+    let ran = scene.run(&gateway, "verify --proof @bad.proof --verifier-key @log.key.pub");
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert!(ran.err.contains("BAD: ") && ran.err.contains("proves nothing"), "{ran:?}");
-    let ran = scene.run(&gateway, "verify --proof @2.proof --key @witness.key.pub");
+    let ran = scene.run(&gateway, "verify --proof @2.proof --verifier-key @witness.key.pub");
     assert_eq!((ran.code, ran.err.contains("a log's key is needed")), (Some(2), true), "{ran:?}");
-    let ran = scene.run(&gateway, "verify --proof @none --key @log.key.pub");
+    let ran = scene.run(&gateway, "verify --proof @none --verifier-key @log.key.pub");
     assert_eq!(ran.code, Some(2), "{ran:?}");
-    let words = "verify --proof @2.proof --key @log.key.pub --witness @witness.key.pub";
+    let words = "verify --proof @2.proof --verifier-key @log.key.pub --witness @witness.key.pub";
     let ran = scene.run(&gateway, words);
     assert_eq!((ran.code, ran.err.contains("was not witnessed")), (Some(1), true), "{ran:?}");
 }
@@ -117,11 +118,11 @@ async fn a_receipt_is_checked_without_a_gateway() {
 async fn a_kept_checkpoint_shows_whether_the_log_is_what_it_was() {
     let scene = Scene::new();
     let gateway = scene.gateway(&["alice", "bob"]).await;
-    let ran = scene.run(&gateway, "checkpoint --key @log.key.pub --out @monday");
+    let ran = scene.run(&gateway, "checkpoint --verifier-key @log.key.pub --out @monday");
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert_eq!(scene.checkpoint("monday").size(), 2);
     scene.emit(&gateway, &["carol"], 2).await;
-    let words = "verify --since @monday --key @log.key.pub --out @tuesday";
+    let words = "verify --since @monday --verifier-key @log.key.pub --out @tuesday";
     let ran = scene.run(&gateway, words);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.out.contains("has 3 records, and the first 2 are those of"), "{ran:?}");
@@ -129,23 +130,25 @@ async fn a_kept_checkpoint_shows_whether_the_log_is_what_it_was() {
 
     // The same origin and key, with another past and as many records.
     let rewritten = scene.gateway(&["alice", "mallory", "carol", "dave"]).await;
-    let ran = scene.run(&rewritten, "verify --since @monday --key @log.key.pub --out @never");
+    let ran =
+        scene.run(&rewritten, "verify --since @monday --verifier-key @log.key.pub --out @never");
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert!(ran.err.contains("the log was rewritten"), "{ran:?}");
     assert!(!scene.path("never").exists());
     let shorter = scene.gateway(&["alice"]).await;
-    let ran = scene.run(&shorter, "verify --since @monday --key @log.key.pub");
+    let ran = scene.run(&shorter, "verify --since @monday --verifier-key @log.key.pub");
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert!(ran.err.contains("rolled back"), "{ran:?}");
     let off = cli_support::start().await;
-    let ran = scene.run(&off, "verify --since @monday --key @log.key.pub");
+    let ran = scene.run(&off, "verify --since @monday --verifier-key @log.key.pub");
     assert_eq!((ran.code, ran.err.contains("--merkle")), (Some(2), true), "{ran:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_witness_signs_one_past_only() {
     let scene = Scene::new();
-    let words = "witness --log @log.key.pub --key @witness.key --state @state --out @out --once";
+    let words =
+        "witness --log @log.key.pub --signing-key @witness.key --state @state --out @out --once";
     let gateway = scene.gateway(&["alice", "bob"]).await;
     let ran = scene.run(&gateway, words);
     assert_eq!(ran.code, Some(0), "{ran:?}");

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::bare::Sink;
 use crate::rounds::{Better, Duel, Row, Sample, Stopwatch, median};
-use crate::stage::{self, Client, EMIT, EMIT_BATCH, EMIT_STREAM, Served, Stage};
+use crate::stage::{self, Client, Door, EMIT, EMIT_BATCH, EMIT_STREAM, Served, Stage};
 use crate::{Result, Scale, ensure, events};
 
 /// The measures of this file.
@@ -126,12 +126,13 @@ fn unary_rate(stage: &Stage, target: &Target<'_>, numbers: Range<u64>) -> Result
 ///
 /// # Errors
 /// If one is not acknowledged.
-pub async fn emit_all(address: SocketAddr, requests: Vec<Bytes>) -> Result<Sample> {
+pub async fn emit_all(door: impl Into<Door>, requests: Vec<Bytes>) -> Result<Sample> {
     let count = requests.len();
     let queue = Arc::new(Queue::new(requests));
+    let door = door.into();
     let mut clients = Vec::with_capacity(CONNECTIONS);
     for _ in 0..CONNECTIONS {
-        clients.push(stage::connect(address).await?);
+        clients.push(stage::connect(door.clone()).await?);
     }
     let mut workers = JoinSet::new();
     let watch = Stopwatch::start();

@@ -13,7 +13,7 @@ use tonic::Streaming;
 
 use crate::bare::{Broadcaster, Repeater};
 use crate::rounds::{Better, Duel, Row, Sample, Stopwatch, Took};
-use crate::stage::{self, EMIT_BATCH, SUBSCRIBE, Stage};
+use crate::stage::{self, Door, EMIT_BATCH, SUBSCRIBE, Stage};
 use crate::{Result, Scale, ensure, events};
 
 /// The measures of this file.
@@ -134,13 +134,14 @@ impl Requests {
 /// # Errors
 /// If a record is missing.
 pub async fn fan_out(
-    address: SocketAddr,
+    door: impl Into<Door>,
     subscribers: usize,
     requests: Vec<Bytes>,
     records: usize,
 ) -> Result<Outcome> {
-    let streams = open(address, subscribers).await?;
-    let mut emitter = stage::connect(address).await?;
+    let door = door.into();
+    let streams = open(&door, subscribers).await?;
+    let mut emitter = stage::connect(door).await?;
     let mut readers = JoinSet::new();
     let watch = Stopwatch::start();
     for stream in streams {
@@ -163,7 +164,7 @@ async fn drain_all(
     subscribers: usize,
     start: CancellationToken,
 ) -> Result<Outcome> {
-    let streams = open(address, subscribers).await?;
+    let streams = open(&address.into(), subscribers).await?;
     let mut readers = JoinSet::new();
     let watch = Stopwatch::start();
     for stream in streams {
@@ -183,10 +184,10 @@ async fn collect(mut readers: JoinSet<Result<Outcome>>) -> Result<Outcome> {
 }
 
 /// Opens streams, each on a connection of its own.
-async fn open(address: SocketAddr, subscribers: usize) -> Result<Vec<Streaming<Bytes>>> {
+async fn open(door: &Door, subscribers: usize) -> Result<Vec<Streaming<Bytes>>> {
     let mut streams = Vec::with_capacity(subscribers);
     for _ in 0..subscribers {
-        let mut client = stage::connect(address).await?;
+        let mut client = stage::connect(door.clone()).await?;
         streams.push(client.stream(SUBSCRIBE, Bytes::new()).await?);
     }
     Ok(streams)

@@ -20,6 +20,7 @@ mod report;
 mod ring;
 mod rounds;
 mod search;
+mod secured;
 mod sqlite;
 mod stage;
 
@@ -78,6 +79,7 @@ const GROUPS: &[Group] = &[
     Group { names: growth::NAMES, run: growth::run },
     Group { names: memory::NAMES, run: memory::run },
     Group { names: ring::NAMES, run: ring::run },
+    Group { names: secured::NAMES, run: secured::run },
 ];
 
 /// How much is measured.

@@ -14,9 +14,10 @@ use http::uri::PathAndQuery;
 use tokio::runtime::Runtime;
 use tokio_stream::Stream;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder, Streaming};
+use tonic::metadata::{Ascii, MetadataValue};
 use tonic::server::NamedService;
 use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Status};
 use tower::Service;
 
@@ -134,19 +135,49 @@ fn loopback() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, 0).into()
 }
 
+/// Where a client connects, and what it shows.
+#[derive(Clone)]
+pub struct Door {
+    endpoint: Endpoint,
+    bearer: Option<MetadataValue<Ascii>>,
+}
+
+impl From<SocketAddr> for Door {
+    fn from(address: SocketAddr) -> Self {
+        let endpoint = Endpoint::from_shared(format!("http://{address}"));
+        Self { endpoint: endpoint.expect("an address makes a URL"), bearer: None }
+    }
+}
+
+impl Door {
+    /// TLS by this certificate, and a token unless it is empty.
+    ///
+    /// # Errors
+    /// If either is not acceptable.
+    pub fn secured(address: SocketAddr, pem: &str, token: &str) -> Result<Self> {
+        let tls = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(pem))
+            .domain_name("localhost");
+        let endpoint = Endpoint::from_shared(format!("https://{address}"))?.tls_config(tls)?;
+        let bearer = (!token.is_empty()).then(|| format!("Bearer {token}").parse()).transpose()?;
+        Ok(Self { endpoint, bearer })
+    }
+}
+
 /// A connection of its own.
 ///
 /// # Errors
 /// If there is none.
-pub async fn connect(address: SocketAddr) -> Result<Client> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}"))?.tcp_nodelay(true);
-    Ok(Client(tonic::client::Grpc::new(endpoint.connect().await?)))
+pub async fn connect(door: impl Into<Door>) -> Result<Client> {
+    let Door { endpoint, bearer } = door.into();
+    let channel = endpoint.tcp_nodelay(true).connect().await?;
+    Ok(Client(tonic::client::Grpc::new(channel), bearer))
 }
 
 /// A client that sends and gets bytes, so that it costs the machine little and
 /// the same on both sides.
 #[derive(Clone)]
-pub struct Client(tonic::client::Grpc<Channel>);
+pub struct Client(tonic::client::Grpc<Channel>, Option<MetadataValue<Ascii>>);
 
 impl Client {
     /// Calls a unary method.
@@ -156,7 +187,16 @@ impl Client {
     pub async fn unary(&mut self, path: &'static str, request: Bytes) -> Result<Bytes> {
         self.0.ready().await?;
         let path = PathAndQuery::from_static(path);
-        Ok(self.0.unary(Request::new(request), path, Plain).await?.into_inner())
+        let request = self.request(request);
+        Ok(self.0.unary(request, path, Plain).await?.into_inner())
+    }
+
+    fn request(&self, message: Bytes) -> Request<Bytes> {
+        let mut request = Request::new(message);
+        if let Some(bearer) = &self.1 {
+            request.metadata_mut().insert("authorization", bearer.clone());
+        }
+        request
     }
 
     /// Opens a stream of these requests, which are sent as fast as the server takes
@@ -182,7 +222,8 @@ impl Client {
     pub async fn stream(&mut self, path: &'static str, request: Bytes) -> Result<Streaming<Bytes>> {
         self.0.ready().await?;
         let path = PathAndQuery::from_static(path);
-        Ok(self.0.server_streaming(Request::new(request), path, Plain).await?.into_inner())
+        let request = self.request(request);
+        Ok(self.0.server_streaming(request, path, Plain).await?.into_inner())
     }
 }
 

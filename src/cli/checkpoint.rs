@@ -15,16 +15,16 @@ use crate::proof::key::Use;
 /// later time, whether the log still begins with the same records.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  auditgate checkpoint --key prod.key.pub --out monday.checkpoint
-  auditgate verify --since monday.checkpoint --key prod.key.pub
+  auditgate checkpoint --verifier-key prod.key.pub --out monday.checkpoint
+  auditgate verify --since monday.checkpoint --verifier-key prod.key.pub
 
-Exit status: 0 if it was fetched and, with --key, its signature is valid; 1 if the
+Exit status: 0 if it was fetched and, with --verifier-key, its signature is valid; 1 if the
 signature is not; 2 if the arguments are wrong, or the gateway cannot be reached or
 makes no checkpoint; 130 after Ctrl-C.")]
 pub struct Args {
     /// Verifier key of the log, or a file that holds it; without it the signature
     /// is not verified
-    #[arg(long, value_name = "KEY")]
+    #[arg(id = "verifier-key", long = "verifier-key", value_name = "KEY")]
     key: Option<KeyArg>,
     /// File for the checkpoint; standard output without it
     #[arg(long, value_name = "FILE")]
@@ -55,7 +55,7 @@ async fn fetch(args: Args) -> Result<Done, Error> {
             }
         },
         None => say(&format!(
-            "the signature was not verified, since no --key was given; the gateway says that its key is {}",
+            "the signature was not verified, since no --verifier-key was given; the gateway says that its key is {}",
             response.verifier_key
         )),
     }

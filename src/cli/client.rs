@@ -1,7 +1,9 @@
 //! The way to the gateway.
 
+use std::path::{Path, PathBuf};
+
 use super::Error;
-use crate::client::{self, Client, Violation};
+use crate::client::{self, Client, Credentials, Violation};
 
 /// Where the gateway is.
 #[derive(Debug, clap::Args)]
@@ -15,12 +17,42 @@ pub struct Server {
         default_value = client::URL
     )]
     url: String,
+    /// Show the token in this file
+    #[arg(long, value_name = "FILE", env = "AUDITGATE_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
+    /// Trust the CAs in this file, in PEM, instead of the system's
+    #[arg(long, value_name = "FILE", env = "AUDITGATE_CACERT")]
+    cacert: Option<PathBuf>,
+    /// Show the certificate in this file, in PEM
+    #[arg(long, value_name = "FILE", env = "AUDITGATE_CERT", requires = "key")]
+    cert: Option<PathBuf>,
+    /// Its private key, in PEM
+    #[arg(long, value_name = "FILE", env = "AUDITGATE_KEY", requires = "cert")]
+    key: Option<PathBuf>,
 }
 
 impl Server {
     /// Connects.
     pub async fn client(&self) -> Result<Client, Error> {
-        Ok(Client::connect(&self.url).await?)
+        Ok(Client::connect_with(&self.url, &self.credentials()?).await?)
+    }
+
+    fn credentials(&self) -> Result<Credentials, Error> {
+        let unreadable =
+            |file: &Path, error| Error::Read { file: file.display().to_string(), error };
+        let read =
+            |file: &PathBuf| std::fs::read_to_string(file).map_err(|error| unreadable(file, error));
+        let mut credentials = Credentials::new();
+        if let Some(file) = &self.token_file {
+            credentials = credentials.token_file(file).map_err(|error| unreadable(file, error))?;
+        }
+        if let Some(file) = &self.cacert {
+            credentials = credentials.ca(read(file)?);
+        }
+        if let (Some(cert), Some(key)) = (&self.cert, &self.key) {
+            credentials = credentials.identity(read(cert)?, read(key)?);
+        }
+        Ok(credentials)
     }
 
     /// The error where there is no answer in time.

@@ -3,6 +3,7 @@
 use super::settings::Source;
 use super::{Done, Error, print, say};
 use crate::config;
+use crate::server;
 
 /// Check the configuration, or show it with where each value came from
 ///
@@ -34,7 +35,7 @@ enum Command {
 pub fn run(args: &Args) -> Result<Done, Error> {
     match &args.command {
         Command::Check(source) => {
-            source.load()?;
+            server::check(&source.load()?.settings)?;
             say("the configuration is valid");
             Ok(Done::All)
         }

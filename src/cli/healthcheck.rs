@@ -61,7 +61,7 @@ async fn check(args: &Args) -> Result<Done, Error> {
 }
 
 async fn ask(args: &Args) -> Result<ServingStatus, Error> {
-    let mut health = HealthClient::new(args.server.client().await?.channel());
+    let mut health = HealthClient::new(args.server.client().await?.transport());
     let request = HealthCheckRequest { service: SERVICE.to_owned() };
     match health.check(request).await {
         Ok(response) => Ok(response.into_inner().status()),

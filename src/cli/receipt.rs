@@ -18,11 +18,11 @@ use crate::proto::pb::get_inclusion_proof_request::Key;
 /// form is C2SP tlog-proof.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  auditgate receipt 3f0f5d5e-1 --key prod.key.pub > login.tlog-proof
-  auditgate verify --proof login.tlog-proof --key prod.key.pub
+  auditgate receipt 3f0f5d5e-1 --verifier-key prod.key.pub > login.tlog-proof
+  auditgate verify --proof login.tlog-proof --verifier-key prod.key.pub
   auditgate receipt --sequence 17 --out 17.tlog-proof
 
-Exit status: 0 if it was fetched and, with --key, proves what it should; 1 if it does
+Exit status: 0 if it was fetched and, with --verifier-key, proves what it should; 1 if it does
 not; 2 if the arguments are wrong, there is no such event, or the gateway cannot be
 reached or proves nothing; 130 after Ctrl-C.")]
 pub struct Args {
@@ -33,7 +33,7 @@ pub struct Args {
     #[arg(long, conflicts_with = "id")]
     sequence: Option<u64>,
     /// Verifier key of the log, or a file that holds it, to check the proof now
-    #[arg(long, value_name = "KEY")]
+    #[arg(id = "verifier-key", long = "verifier-key", value_name = "KEY")]
     key: Option<KeyArg>,
     /// File for the proof; standard output without it
     #[arg(long, value_name = "FILE")]
@@ -74,7 +74,7 @@ async fn fetch(args: Args) -> Result<Done, Error> {
             say(&format!("what the gateway sent proves nothing: {error}"));
             return Ok(Done::Some);
         }
-        None => say("the proof was not checked, since no --key was given"),
+        None => say("the proof was not checked, since no --verifier-key was given"),
     }
     match &args.out {
         Some(file) => replace(file, &receipt.encoded()).map(|()| Done::All),

@@ -1,6 +1,7 @@
 //! `auditgate serve`: runs the gateway.
 
 mod proofs;
+mod reload;
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,11 +20,15 @@ use crate::log::disk::{DiskLog, Sync};
 use crate::log::{Bounds, Log, MemoryLog};
 use crate::proof::prover::Trouble;
 use crate::server::{Config, Gateway};
+use reload::reload;
 
 /// Run the gateway, with its log in memory or on disk
 ///
 /// SIGTERM and Ctrl-C stop it: streams end with a cursor, calls that run are
 /// finished, within the drain timeout. A second signal stops it at once.
+/// SIGHUP makes it read the configuration again: keys, certificates and roles change
+/// without a restart. Keys and certificates are also read again when their files
+/// change.
 ///
 /// Examples:
 ///   auditgate serve
@@ -49,10 +54,10 @@ pub async fn run(args: Args) -> Result<Done, Error> {
         let what = "this version has neither TLS nor authentication".to_owned();
         return Err(Error::Usage(what));
     }
-    serve(&settings).await.map_err(Error::Serve)
+    serve(&args.source, settings).await.map_err(Error::Serve)
 }
 
-async fn serve(settings: &Settings) -> io::Result<Done> {
+async fn serve(source: &Source, mut settings: Settings) -> io::Result<Done> {
     let logs = Logs::start(&settings.log);
     // Before anyone can know that the gateway runs: a signal that comes right
     // after must stop it in order.
@@ -61,13 +66,13 @@ async fn serve(settings: &Settings) -> io::Result<Done> {
     raise_open_files();
     warn_of_memory(settings.ring.bounds());
     let content = settings.content().map_err(io::Error::other)?;
-    let disk = open_log(settings, &logs).await?;
-    let mut config = Config::from(settings);
+    let disk = open_log(&settings, &logs).await?;
+    let mut config = Config::from(&settings);
     let log: Arc<dyn Log> = match &disk {
         Some(log) => Arc::clone(log) as _,
         None => Arc::new(MemoryLog::new(config.ring)),
     };
-    let proofs = Proofs::of(settings, &*log)?;
+    let proofs = Proofs::of(&settings, &*log)?;
     config.signing_key = proofs.key.clone();
     config.tiles = settings.data_dir.clone();
     config.content = content;
@@ -81,7 +86,7 @@ async fn serve(settings: &Settings) -> io::Result<Done> {
         write_port(file, address.port())
             .map_err(|error| with_context(error, format!("cannot write {}", file.display())))?;
     }
-    let mut kept = kept(settings);
+    let mut kept = kept(&settings);
     if let Some(told) = &proofs.told {
         kept.push('\n');
         kept.push_str(told);
@@ -92,7 +97,7 @@ async fn serve(settings: &Settings) -> io::Result<Done> {
             format!("\nmetrics and probes on http://{admin}: /metrics, /livez, /readyz")
         });
         kept.extend(served);
-        greet(address, &kept);
+        greet(address, &settings, &kept);
     } else {
         let admin = admin.map(tracing::field::display);
         let version = env!("CARGO_PKG_VERSION");
@@ -102,13 +107,18 @@ async fn serve(settings: &Settings) -> io::Result<Done> {
 
     // To systemd, where that started the gateway and waits for it.
     let _ = sd_notify::notify(&[NotifyState::Ready]);
-    let name = signals.next().await;
+    let name = loop {
+        match signals.next().await {
+            Signals::RELOAD => settings = reload(source, &gateway, settings, &logs).await,
+            name => break name,
+        }
+    };
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
     let within = settings.drain_timeout;
     logs.tell(&format!("{name}: stopping, within {within}; once more to stop at once"));
     tokio::select! {
         () = gateway.stop() => logs.tell("stopped"),
-        _ = signals.next() => logs.tell("stopped at once"),
+        _ = signals.next_end() => logs.tell("stopped at once"),
     }
     if let Some(disk) = disk {
         // Whatever still runs finds it closed.
@@ -180,17 +190,22 @@ fn raise_open_files() {
 /// The port at which commands look for a gateway.
 const DEFAULT_PORT: u16 = 50051;
 
-/// SIGTERM and SIGINT.
+/// SIGTERM, SIGINT and SIGHUP.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
+    /// The signal that does not end the gateway.
+    const RELOAD: &str = "SIGHUP";
+
     fn new() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
         })
     }
 
@@ -198,26 +213,44 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
+            _ = self.hangup.recv() => Self::RELOAD,
+        }
+    }
+
+    /// A signal that ends the gateway.
+    async fn next_end(&mut self) -> &'static str {
+        loop {
+            match self.next().await {
+                Self::RELOAD => {}
+                name => return name,
+            }
         }
     }
 }
 
-fn greet(address: SocketAddr, kept: &str) {
-    say(&format!(
-        "auditgate {version} listens on {address}, without TLS or authentication
-{kept}
-
+fn greet(address: SocketAddr, settings: &Settings, kept: &str) {
+    let guarded = match (settings.tls.is_on(), settings.authenticates()) {
+        (true, true) => "with TLS and authentication",
+        (true, false) => "with TLS, without authentication",
+        (false, true) => "without TLS, with authentication",
+        (false, false) => "without TLS or authentication",
+    };
+    let version = env!("CARGO_PKG_VERSION");
+    say(&format!("auditgate {version} listens on {address}, {guarded}\n{kept}"));
+    // Elsewhere it takes certificates and tokens, which only the operator knows.
+    if !settings.tls.is_on() && !settings.authenticates() {
+        let server = match address.port() {
+            DEFAULT_PORT => String::new(),
+            _ => format!(" --server http://{address}"),
+        };
+        say(&format!(
+            "
 try it in other terminals:
   auditgate tail{server}
   auditgate emit user.login --user alice{server}
-  grpcurl -plaintext {address} list",
-        version = env!("CARGO_PKG_VERSION"),
-        server = if address.port() == DEFAULT_PORT {
-            String::new()
-        } else {
-            format!(" --server http://{address}")
-        },
-    ));
+  grpcurl -plaintext {address} list"
+        ));
+    }
 }
 
 /// Whoever waits for the file finds it complete: it is written beside and then

@@ -27,12 +27,14 @@ impl KeyArg {
         let text = match VerifierKey::parse(&self.0) {
             Ok(_) => self.0.clone(),
             Err(error) if !file.exists() => {
-                return Err(Error::Usage(format!("--key is neither a file nor a key: {error}")));
+                return Err(Error::Usage(format!(
+                    "--verifier-key is neither a file nor a key: {error}"
+                )));
             }
             Err(_) => read(&file)?,
         };
         let key = VerifierKey::parse(&text).and_then(|key| key.used_for(kind));
-        key.map_err(|error| Error::Usage(format!("--key {}: {error}", self.0)))
+        key.map_err(|error| Error::Usage(format!("--verifier-key {}: {error}", self.0)))
     }
 }
 

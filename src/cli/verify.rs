@@ -31,10 +31,10 @@ pub use online::is_denial;
 #[command(
     group = clap::ArgGroup::new("what").required(true).multiple(true).args(["proof", "since", "data_dir"]),
     after_help = "Examples:
-  auditgate verify --proof login.tlog-proof --key prod.key.pub
-  auditgate verify --since monday.checkpoint --key prod.key.pub --out today.checkpoint
-  auditgate verify --proof login.tlog-proof --key prod.key.pub --witness witness.key.pub
-  auditgate verify --data-dir /var/lib/auditgate --key prod.key.pub --since monday.checkpoint
+  auditgate verify --proof login.tlog-proof --verifier-key prod.key.pub
+  auditgate verify --since monday.checkpoint --verifier-key prod.key.pub --out today.checkpoint
+  auditgate verify --proof login.tlog-proof --verifier-key prod.key.pub --witness witness.key.pub
+  auditgate verify --data-dir /var/lib/auditgate --verifier-key prod.key.pub --since monday.checkpoint
 
 Exit status: 0 if all that was to be checked is good; 1 if something is bad; 2 if it
 cannot be checked: the arguments are wrong, a file cannot be read, or the gateway
@@ -54,7 +54,7 @@ pub struct Args {
     since: Option<PathBuf>,
     /// Verifier key of the log, or a file that holds it: from somebody whom you
     /// trust, not from the gateway
-    #[arg(long, value_name = "KEY")]
+    #[arg(id = "verifier-key", long = "verifier-key", value_name = "KEY")]
     key: KeyArg,
     /// Verifier key of a witness, or a file that holds it: its signature must
     /// stand on the checkpoint, too; may be given several times

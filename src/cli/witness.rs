@@ -31,8 +31,8 @@ const INTERVAL: &str = "10s";
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   auditgate keygen --witness --name w1.example.org --out witness.key
-  auditgate witness --log prod.key.pub --key witness.key --state prod.state --out prod.cosigned
-  auditgate witness --log prod.key.pub --key witness.key --state prod.state --once
+  auditgate witness --log prod.key.pub --signing-key witness.key --state prod.state --out prod.cosigned
+  auditgate witness --log prod.key.pub --signing-key witness.key --state prod.state --once
 
 Exit status: 0 if it was told to look --once and all is good; 1 if the log was
 rewritten or rolled back, or what came is not signed by it: the two checkpoints that
@@ -44,7 +44,7 @@ pub struct Args {
     log: KeyArg,
     /// File with the witness's own signing key, as `auditgate keygen --witness`
     /// makes it
-    #[arg(long, value_name = "FILE")]
+    #[arg(id = "signing-key", long = "signing-key", value_name = "FILE")]
     key: PathBuf,
     /// File that holds the newest checkpoint seen; it is made with the first one,
     /// which is taken as it is

@@ -6,10 +6,9 @@ use std::time::Duration;
 use prost_types::Timestamp;
 use tokio::time::Instant;
 use tonic::Streaming;
-use tonic::transport::Channel;
 
 use crate::client::retry::Backoff;
-use crate::client::{CALL_TIME_MAX, Error, Refusal};
+use crate::client::{CALL_TIME_MAX, Error, Refusal, Transport};
 use crate::proto::pb;
 use crate::proto::pb::audit_service_client::AuditServiceClient;
 use crate::proto::pb::subscribe_request::Start as Requested;
@@ -84,7 +83,7 @@ pub enum Item {
 /// ```
 #[derive(Debug)]
 pub struct Subscriber {
-    rpc: AuditServiceClient<Channel>,
+    rpc: AuditServiceClient<Transport>,
     filter: pb::Filter,
     start: Start,
     ready: VecDeque<Item>,
@@ -101,7 +100,11 @@ enum State {
 }
 
 impl Subscriber {
-    pub(super) fn new(rpc: AuditServiceClient<Channel>, filter: pb::Filter, start: Start) -> Self {
+    pub(super) fn new(
+        rpc: AuditServiceClient<Transport>,
+        filter: pb::Filter,
+        start: Start,
+    ) -> Self {
         Self {
             rpc,
             filter,

@@ -189,6 +189,10 @@ fn every_key_is_described_and_its_variable_and_flag_are_its_own() {
         if key.is_single() {
             assert!(names.insert(key.variable()) && names.insert(key.flag()), "{}", key.path);
             assert_ne!(key.flag(), "config", "that names the file");
+            // Those of clients, which may run beside the gateway.
+            for other in ["SERVER", "TOKEN_FILE", "CACERT", "CERT", "KEY", "CONFIG"] {
+                assert_ne!(key.variable(), format!("AUDITGATE_{other}"));
+            }
         }
         for (choice, meaning) in &key.choices {
             assert!(!choice.is_empty() && meaning.ends_with('.'), "{}", key.path);

@@ -31,6 +31,14 @@ pub enum Error {
         /// The types whose names are nearest, the nearest first.
         nearest: Vec<&'static str>,
     },
+    /// No role of the reader allows it to read this type.
+    #[error("{field} is {value:?}, which you may not read: no role allows it")]
+    TypeForbidden {
+        /// The field to blame, within the filter.
+        field: String,
+        /// The beginning of the value.
+        value: String,
+    },
     /// A field has too many values.
     #[error("{field} has {count} values, limit {VALUES_MAX}")]
     TooManyValues {
@@ -136,6 +144,7 @@ impl Error {
         match self {
             Error::TypeUnknown { field, .. }
             | Error::GlobUnmatched { field, .. }
+            | Error::TypeForbidden { field, .. }
             | Error::TooLong { field, .. }
             | Error::Empty { field }
             | Error::EnumUnknown { field, .. }

@@ -52,6 +52,21 @@ impl TypeSet {
         Self { by_id: vec![true; catalog::EVENT_TYPES.len()], custom: Vec::new(), all_custom: true }
     }
 
+    /// The types that only the gateway itself emits.
+    pub fn reserved() -> Self {
+        let by_id = catalog::all().map(|(_, event_type)| event_type.is_reserved()).collect();
+        Self { by_id, custom: Vec::new(), all_custom: false }
+    }
+
+    /// Takes away the types that only the gateway itself emits.
+    #[must_use]
+    pub fn without_reserved(mut self) -> Self {
+        for (has, (_, event_type)) in self.by_id.iter_mut().zip(catalog::all()) {
+            *has &= !event_type.is_reserved();
+        }
+        self
+    }
+
     /// Adds the types of another set.
     pub fn extend(&mut self, other: &TypeSet) {
         if self.by_id.is_empty() {
@@ -71,6 +86,14 @@ impl TypeSet {
         has_id && (!type_id.is_custom() || self.has_custom(name))
     }
 
+    /// Whether a type is in it, by the name that its records carry.
+    pub fn contains_name(&self, name: &str) -> bool {
+        match catalog::by_name(name) {
+            Some(id) => self.has(id),
+            None => self.has_custom(name),
+        }
+    }
+
     /// Whether every type is in it.
     pub fn is_all(&self) -> bool {
         self.all_custom && !self.by_id.is_empty() && self.by_id.iter().all(|has| *has)
@@ -81,9 +104,37 @@ impl TypeSet {
         !self.by_id.iter().any(|has| *has)
     }
 
+    /// What tells it from every other set.
+    pub fn identity(&self) -> Vec<u8> {
+        let mut identity: Vec<u8> = self.by_id.iter().map(|has| u8::from(*has)).collect();
+        identity.push(u8::from(self.all_custom));
+        if !self.all_custom {
+            identity.extend(format!("{:?}", self.custom).into_bytes());
+        }
+        identity
+    }
+
     /// Whether a type of the catalog is in it; of custom events, whether some are.
-    pub(super) fn has(&self, type_id: TypeId) -> bool {
+    pub fn has(&self, type_id: TypeId) -> bool {
         self.by_id.get(usize::from(type_id.0)).is_some_and(|has| *has)
+    }
+
+    /// Whether all custom types are in it.
+    pub(super) fn has_all_custom(&self) -> bool {
+        self.all_custom
+    }
+
+    /// Whether custom types may be in it.
+    pub(super) fn may_have_custom(&self) -> bool {
+        self.all_custom || !self.custom.is_empty()
+    }
+
+    /// Whether all custom types of another set are in it; may be false where they
+    /// are.
+    pub(super) fn has_custom_of(&self, other: &TypeSet) -> bool {
+        self.all_custom
+            || (!other.all_custom
+                && other.custom.iter().all(|pattern| self.custom.contains(pattern)))
     }
 
     /// Whether a custom type is in it.

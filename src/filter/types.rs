@@ -1,11 +1,14 @@
 //! Which event types match: `types`, `exclude_types` and `categories` in one.
 
+use std::sync::Arc;
+
 use crate::catalog::{self, TypeId};
 use crate::glob::Pattern;
 use crate::proto::pb;
 
 use super::Verdict;
 use super::error::{Error, excerpt, nearest};
+use super::type_set::TypeSet;
 use super::values;
 
 /// Longest pattern of an event type, in bytes.
@@ -20,6 +23,8 @@ pub(super) struct Types {
     /// some of them do.
     by_id: Vec<bool>,
     custom: Custom,
+    /// The custom types that may be read, unless those are all.
+    readable: Option<Arc<TypeSet>>,
     /// Every type matches.
     all: bool,
 }
@@ -35,15 +40,19 @@ enum Custom {
 }
 
 impl Types {
-    pub(super) fn compile(filter: &pb::Filter) -> Result<Self, Error> {
+    /// The types of a filter, of those that may be read. A type that is named and
+    /// may not be read is an error; a pattern stands for those that may.
+    pub(super) fn compile(filter: &pb::Filter, readable: &Arc<TypeSet>) -> Result<Self, Error> {
         let include = patterns("types", &filter.types)?;
+        check_readable(&include, readable)?;
         let exclude = patterns("exclude_types", &filter.exclude_types)?;
         let categories = categories(&filter.categories)?;
         let in_category = |category: i32| categories.is_empty() || categories.contains(&category);
         let mut by_id: Vec<bool> = catalog::all()
-            .map(|(_, event_type)| {
+            .map(|(id, event_type)| {
                 let included = |pattern: &Pattern| pattern.matches(event_type.name);
                 in_category(event_type.category)
+                    && readable.has(id)
                     && (include.is_empty() || include.iter().any(included))
                     && !exclude.iter().any(included)
             })
@@ -56,10 +65,13 @@ impl Types {
         if let Some(slot) =
             catalog::by_name(catalog::CUSTOM).and_then(|id| by_id.get_mut(usize::from(id.0)))
         {
-            *slot = !matches!(custom, Custom::None);
+            *slot = !matches!(custom, Custom::None) && readable.may_have_custom();
         }
-        let all = matches!(custom, Custom::All) && by_id.iter().all(|matches| *matches);
-        Ok(Self { by_id, custom, all })
+        let readable = (!readable.has_all_custom()).then(|| Arc::clone(readable));
+        let all = matches!(custom, Custom::All)
+            && readable.is_none()
+            && by_id.iter().all(|matches| *matches);
+        Ok(Self { by_id, custom, readable, all })
     }
 
     /// Whether every type matches.
@@ -78,9 +90,10 @@ impl Types {
 
     /// What the type alone says.
     pub(super) fn verdict(&self, type_id: TypeId) -> Verdict {
-        match (self.by_id.get(usize::from(type_id.0)), &self.custom) {
-            (Some(true), Custom::Named(..)) if type_id.is_custom() => Verdict::Unsure,
-            (Some(true), _) => Verdict::Yes,
+        let by_name = matches!(self.custom, Custom::Named(..)) || self.readable.is_some();
+        match self.by_id.get(usize::from(type_id.0)) {
+            Some(true) if type_id.is_custom() && by_name => Verdict::Unsure,
+            Some(true) => Verdict::Yes,
             _ => Verdict::No,
         }
     }
@@ -92,6 +105,7 @@ impl Types {
         }
         match (catalog::by_name(type_name), &self.custom) {
             (Some(id), _) => self.by_id.get(usize::from(id.0)).is_some_and(|matches| *matches),
+            (None, _) if !self.may_read_custom(type_name) => false,
             (None, Custom::None) => false,
             (None, Custom::All) => true,
             (None, Custom::Named(include, exclude)) => {
@@ -99,6 +113,21 @@ impl Types {
                 (include.is_empty() || include.iter().any(matches)) && !exclude.iter().any(matches)
             }
         }
+    }
+
+    /// Whether every type that matches is in a set.
+    pub(super) fn is_within(&self, set: &TypeSet) -> bool {
+        let ids = catalog::all().map(|(id, _)| id).zip(&self.by_id);
+        let mut matching = ids.filter(|(_, matches)| **matches).map(|(id, _)| id);
+        matching.all(|id| match (id.is_custom(), &self.readable) {
+            (false, _) => set.has(id),
+            (true, None) => set.has_all_custom(),
+            (true, Some(readable)) => set.has_custom_of(readable),
+        })
+    }
+
+    fn may_read_custom(&self, type_name: &str) -> bool {
+        self.readable.as_ref().is_none_or(|readable| readable.has_custom(type_name))
     }
 }
 
@@ -118,6 +147,22 @@ impl Custom {
             Custom::Named(if all_included { Vec::new() } else { include }, exclude)
         }
     }
+}
+
+/// Refuses names of types that may not be read.
+fn check_readable(include: &[Pattern], readable: &TypeSet) -> Result<(), Error> {
+    for (position, pattern) in include.iter().enumerate() {
+        let Pattern::Exact(name) = pattern else { continue };
+        let may = match catalog::by_name(name) {
+            Some(id) => readable.has(id),
+            None => readable.has_custom(name),
+        };
+        if !may {
+            let field = values::path("types", position);
+            return Err(Error::TypeForbidden { field, value: excerpt(name) });
+        }
+    }
+    Ok(())
 }
 
 fn patterns(field: &'static str, values: &[String]) -> Result<Vec<Pattern>, Error> {
@@ -178,11 +223,21 @@ mod tests {
     use super::*;
 
     fn compile(types: &[&str], exclude: &[&str]) -> Result<Types, Error> {
-        Types::compile(&pb::Filter {
+        compile_for(types, exclude, &["*"])
+    }
+
+    fn set(patterns: &[&str]) -> Arc<TypeSet> {
+        let patterns: Vec<String> = patterns.iter().map(|text| (*text).to_owned()).collect();
+        Arc::new(TypeSet::compile("read", &patterns).expect("valid"))
+    }
+
+    fn compile_for(types: &[&str], exclude: &[&str], readable: &[&str]) -> Result<Types, Error> {
+        let filter = pb::Filter {
             types: types.iter().map(|value| (*value).to_owned()).collect(),
             exclude_types: exclude.iter().map(|value| (*value).to_owned()).collect(),
             ..Default::default()
-        })
+        };
+        Types::compile(&filter, &set(readable))
     }
 
     fn id(name: &str) -> TypeId {
@@ -230,6 +285,63 @@ mod tests {
     }
 
     #[test]
+    fn only_what_may_be_read_matches() {
+        let read = ["session.*", "user.login", "custom.a*"];
+        for types in [&[] as &[_], &["*"], &["*.*", "user.login"]] {
+            let types = compile_for(types, &[], &read).expect("valid");
+            assert!(!types.is_all());
+            for (name, expected) in [
+                ("session.start", true),
+                ("user.login", true),
+                ("user.create", false),
+                ("exec", false),
+                ("custom.a", true),
+                ("custom.b", false),
+            ] {
+                assert_eq!(types.matches(name), expected, "{name}");
+            }
+            assert_eq!(types.verdict(id("exec")), Verdict::No);
+            assert_eq!(types.verdict(id("user.login")), Verdict::Yes);
+            assert_eq!(types.verdict(id("custom")), Verdict::Unsure);
+            assert!(!types.selection().expect("narrowed").contains(&id("exec")));
+        }
+        let none = compile_for(&[], &[], &["exec"]).expect("valid");
+        assert_eq!(none.verdict(id("custom")), Verdict::No);
+        assert!(!none.matches("custom.a"));
+        let all = compile_for(&["custom"], &[], &["custom.a*"]).expect("narrowed");
+        assert!(all.matches("custom.a") && !all.matches("custom.b"));
+    }
+
+    #[test]
+    fn a_name_that_may_not_be_read_is_refused_and_a_pattern_is_not() {
+        for (types, field) in [
+            (&["session.*", "exec"] as &[_], "types[1]"),
+            (&["custom.b"], "types[0]"),
+            (&["user.create"], "types[0]"),
+        ] {
+            let error = compile_for(types, &[], &["session.*", "custom.a"]).expect_err("named");
+            assert!(matches!(&error, Error::TypeForbidden { .. }), "{error}");
+            assert_eq!(error.field(), field);
+        }
+        assert!(compile_for(&["user.*"], &["exec"], &["session.*"]).is_ok());
+        let error = compile_for(&["custom"], &[], &["session.*"]).expect_err("named");
+        assert_eq!(error.field(), "types[0]");
+    }
+
+    #[test]
+    fn what_a_filter_needs_is_compared_with_what_may_be_read() {
+        let types = |wanted: &[&str], read: &[&str]| compile_for(wanted, &[], read).expect("valid");
+        let sessions = types(&["session.*"], &["session.*", "exec"]);
+        assert!(sessions.is_within(&set(&["session.*"])), "exec was not asked for");
+        assert!(!sessions.is_within(&set(&["session.start"])));
+        let custom = types(&[], &["custom.a"]);
+        assert!(custom.is_within(&set(&["custom.a", "custom.b"])));
+        assert!(custom.is_within(&set(&["*"])));
+        assert!(!custom.is_within(&set(&["custom.b"])));
+        assert!(!types(&[], &["custom"]).is_within(&set(&["custom.a"])));
+    }
+
+    #[test]
     fn unknown_types_are_refused_with_the_nearest_names() {
         match compile(&["exec", "user.logn"], &[]).expect_err("unknown") {
             Error::TypeUnknown { field, nearest, .. } => {
@@ -251,7 +363,8 @@ mod tests {
     #[test]
     fn categories_must_be_known() {
         let categories = |numbers: &[i32]| {
-            Types::compile(&pb::Filter { categories: numbers.to_vec(), ..Default::default() })
+            let filter = pb::Filter { categories: numbers.to_vec(), ..Default::default() };
+            Types::compile(&filter, &Arc::new(TypeSet::all()))
         };
         let types = categories(&[pb::Category::Session as i32]).expect("valid");
         assert!(types.matches("session.start") && !types.matches("user.login"));

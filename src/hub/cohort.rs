@@ -26,8 +26,9 @@ pub(super) struct Cohorts {
     bytes: AtomicUsize,
 }
 
-/// A filter as it was asked for, and the times of the query.
-type Key = (Vec<u8>, Time, Time);
+/// A filter as it was asked for, what those who ask may read, and the times of the
+/// query.
+type Key = (Vec<u8>, Vec<u8>, Time, Time);
 
 /// Those who ask for the same.
 pub(super) struct Cohort {
@@ -57,7 +58,9 @@ impl Cohorts {
     /// The cohort of those who ask for this; `filter` is what the query was
     /// compiled from.
     pub fn join(self: &Arc<Self>, filter: &pb::Filter, query: Query) -> Arc<Cohort> {
-        let key = (filter.encode_to_vec(), query.start, query.end);
+        // Who may read other types finds other records, though it asks for the same.
+        let readable = query.filter.readable().identity();
+        let key = (filter.encode_to_vec(), readable, query.start, query.end);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(cohort) = open.get(&key).and_then(Weak::upgrade) {
             return cohort;

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use arc_swap::ArcSwapOption;
+
 use crate::hub::waiting::Listener;
 use crate::proto::pb;
 use crate::record::Sequence;
@@ -11,13 +13,15 @@ use crate::time::Time;
 
 /// One open subscription, as others may look at it.
 pub struct Subscriber {
+    /// Its name; empty where there is no authentication.
+    pub principal: String,
     /// Network address.
     pub peer: String,
     /// What it asked for.
     pub filter: pb::Filter,
     /// Since when.
     pub started: Time,
-    listener: Option<Arc<Listener>>,
+    listener: ArcSwapOption<Listener>,
     sequence: AtomicU64,
     delivered: AtomicU64,
     expression_errors: AtomicU64,
@@ -27,20 +31,26 @@ impl Subscriber {
     /// A subscriber that asks for `filter` from `peer`.
     pub fn new(peer: String, filter: pb::Filter) -> Self {
         Self {
+            principal: String::new(),
             peer,
             filter,
             started: Time::now(),
-            listener: None,
+            listener: ArcSwapOption::empty(),
             sequence: AtomicU64::new(0),
             delivered: AtomicU64::new(0),
             expression_errors: AtomicU64::new(0),
         }
     }
 
+    /// The same, of this principal.
+    pub fn named(self, principal: &str) -> Self {
+        Self { principal: principal.to_owned(), ..self }
+    }
+
     /// The last record that it has got or that was filtered out for it.
     pub fn sequence(&self) -> Sequence {
         let next = Sequence(self.sequence.load(Ordering::Relaxed)).next();
-        self.listener.as_ref().map_or(next, |listener| listener.skip(next)).previous()
+        self.listener.load().as_ref().map_or(next, |listener| listener.skip(next)).previous()
     }
 
     /// How many records it was sent.
@@ -51,6 +61,11 @@ impl Subscriber {
     /// How many records its expression failed on.
     pub fn expression_errors(&self) -> u64 {
         self.expression_errors.load(Ordering::Relaxed)
+    }
+
+    /// What is skipped for it from now on is what this one skips.
+    pub(super) fn listen(&self, listener: Arc<Listener>) {
+        self.listener.store(Some(listener));
     }
 
     pub(super) fn advance(&self, sequence: Sequence, delivered: u64, expression_errors: u64) {
@@ -85,7 +100,8 @@ impl Registry {
         subscriber: Subscriber,
         listener: Arc<Listener>,
     ) -> Registration {
-        let subscriber = Arc::new(Subscriber { listener: Some(listener), ..subscriber });
+        let subscriber = Arc::new(subscriber);
+        subscriber.listen(listener);
         let mut open = self.lock();
         let number = open.next;
         open.next += 1;

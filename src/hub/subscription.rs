@@ -135,6 +135,13 @@ impl Subscription {
         self.next > last || noticed.elapsed() >= self.hub.last_read
     }
 
+    /// Goes on with another query, from the record that is next.
+    pub fn set_query(&mut self, query: Query) {
+        self.listener = self.hub.waiting.listen(&query.filter);
+        self.registration.listen(Arc::clone(&self.listener));
+        self.cohort = self.hub.cohorts.join(&self.registration.filter, query);
+    }
+
     /// Covers everything that was sent.
     pub fn cursor(&self) -> Cursor {
         Cursor::new(self.hub.log.identity(), self.next.previous())

@@ -16,8 +16,12 @@ use std::task::{Context, Poll};
 use http::{HeaderMap, Request, Response};
 use tonic::body::Body;
 use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
 use tower::{Layer, Service};
 
+use crate::access::{Access, Caller, Refused};
+use crate::audit::{Auditor, Denial};
+use crate::server::access;
 use crate::server::connection::Connection;
 use crate::server::seldom::Seldom;
 use crate::server::stats::{Method, Stats, UNKNOWN};
@@ -38,8 +42,11 @@ const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
 const READS: [&str; 2] = ["Search", "CountRecords"];
 
 /// What calls have in common.
-#[derive(Debug)]
 pub struct Rules {
+    /// Who may do what.
+    pub access: Arc<Access>,
+    /// Records what is refused.
+    pub auditor: Auditor,
     /// What the service accepts.
     pub limits: Limits,
     /// What principals may use.
@@ -51,13 +58,13 @@ pub struct Rules {
 }
 
 /// Makes [`Calls`].
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct CallLayer {
     rules: Arc<Rules>,
 }
 
 /// Applies the rules to each call.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Calls<S> {
     inner: S,
     rules: Arc<Rules>,
@@ -99,7 +106,10 @@ where
         let rules = Arc::clone(&self.rules);
         let method = Arc::clone(rules.stats.method(request.uri().path()));
         let connection = request.extensions().get::<Arc<Connection>>().cloned();
-        let quota = quota(&rules.quotas, connection.as_ref());
+        let channel = connection.as_ref().map(|connection| &connection.channel);
+        let admitted = access::admit(&rules.access, channel, &mut request);
+        let origin = Origin::of(&request, connection.clone(), &admitted);
+        let quota = quota(&rules.quotas, connection.as_ref(), &request);
         let call = connection.as_ref().map(Connection::begin);
         let (stats, seldom) = (Arc::clone(&rules.stats), Arc::clone(&rules.seldom));
         let context = CallContext::of(request.headers());
@@ -112,7 +122,8 @@ where
             .map(|body| Body::new(Inbound::new(body, Arc::clone(&quota), method.client_streams)));
         Box::pin(async move {
             let mut response = {
-                let answering = answer(inner, request, &rules, &method, &quota, &mut record);
+                let answering =
+                    answer(inner, request, admitted, &rules, &method, &quota, &mut record);
                 match &mut deadline {
                     None => answering.await?,
                     Some(Deadline { asked, sleep }) => tokio::select! {
@@ -126,6 +137,7 @@ where
                 let id = record.context.request_id().clone();
                 response.headers_mut().insert(context::REQUEST_ID, id);
             }
+            origin.audit(&rules.auditor, response.headers());
             // A refusal, or an answer without a body, has its code in front.
             record.trailers(response.headers());
             let waiting =
@@ -138,9 +150,17 @@ where
     }
 }
 
-/// What the principal of a call may use; until there is one, its address stands for
+/// What the principal of a call may use; where there is none, its address stands for
 /// it.
-fn quota(quotas: &Quotas, connection: Option<&Arc<Connection>>) -> Arc<Quota> {
+fn quota<B>(
+    quotas: &Quotas,
+    connection: Option<&Arc<Connection>>,
+    request: &Request<B>,
+) -> Arc<Quota> {
+    let caller = request.extensions().get::<Arc<Caller>>();
+    if let Some(caller) = caller.filter(|caller| !caller.principal().is_empty()) {
+        return quotas.of(caller.principal());
+    }
     match connection {
         Some(connection) => connection.quota(quotas),
         None => quotas.of(""),
@@ -150,6 +170,7 @@ fn quota(quotas: &Quotas, connection: Option<&Arc<Connection>>) -> Arc<Quota> {
 async fn answer<S>(
     mut inner: S,
     request: Request<Body>,
+    admitted: Result<(), Refused>,
     rules: &Rules,
     method: &Method,
     quota: &Quota,
@@ -160,6 +181,10 @@ where
 {
     if let Err(error) = admit(method, quota, record).await {
         return Ok(refusal(error));
+    }
+    // Counted against the quota before: guessing has its limit.
+    if let Err(refused) = admitted {
+        return Ok(refusal(Error::Access(refused.error)));
     }
     let path = (method.name == UNKNOWN).then(|| request.uri().path().to_owned());
     let response = inner.call(request).await?;
@@ -183,6 +208,52 @@ async fn admit(method: &Method, quota: &Quota, record: &mut Record) -> Result<()
         record.holds.read = Some(Arc::new(quota.read().await));
     }
     Ok(())
+}
+
+/// Who calls what, for the record of a refusal.
+struct Origin {
+    path: Option<http::uri::PathAndQuery>,
+    principal: Option<Arc<str>>,
+    connection: Option<Arc<Connection>>,
+}
+
+impl Origin {
+    fn of<B>(
+        request: &Request<B>,
+        connection: Option<Arc<Connection>>,
+        admitted: &Result<(), Refused>,
+    ) -> Self {
+        let principal = match admitted {
+            Ok(()) => request.extensions().get::<Arc<Caller>>().map(|caller| caller.name()),
+            Err(refused) => refused.principal.clone(),
+        };
+        Self { path: request.uri().path_and_query().cloned(), principal, connection }
+    }
+
+    /// Records an answer that is a refusal about who may do what.
+    fn audit(&self, auditor: &Auditor, headers: &HeaderMap) {
+        if !auditor.is_on() || !headers.contains_key(CODE) {
+            return;
+        }
+        let Some(status) = Status::from_header_map(headers) else { return };
+        if !matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied) {
+            return;
+        }
+        auditor.denied(|| Denial {
+            principal: self.principal.as_deref().unwrap_or_default().to_owned(),
+            peer: self.connection.as_ref().map(|one| one.remote.to_string()).unwrap_or_default(),
+            rpc: self.path.as_ref().map(|path| shown(path.path())).unwrap_or_default(),
+            reason: status.get_details_error_info().map(|info| info.reason).unwrap_or_default(),
+            message: status.message().to_owned(),
+        });
+    }
+}
+
+/// As much of a path as a record repeats.
+fn shown(path: &str) -> String {
+    /// In characters: those of the protocol are shorter.
+    const PATH_CHARS_MAX: usize = 128;
+    path.chars().take(PATH_CHARS_MAX).collect()
 }
 
 fn refusal(error: Error) -> Response<Body> {

@@ -22,6 +22,7 @@ use tonic::body::Body;
 use tonic::transport::server::TcpConnectInfo;
 use tower::{Service, ServiceExt as _};
 
+use crate::access::Channel;
 use crate::server::admission::Admission;
 use crate::service::quota::{Quota, Quotas};
 use guard::Guard;
@@ -143,6 +144,8 @@ pub struct Connection {
     pub remote: SocketAddr,
     /// The gateway's own.
     pub local: SocketAddr,
+    /// What it shows of its client.
+    pub channel: Channel,
     established: AtomicBool,
     calls: AtomicUsize,
     /// Since when there is no call.
@@ -191,10 +194,11 @@ pub struct Call(Arc<Connection>);
 
 impl Connection {
     /// A connection that was accepted just now.
-    pub fn new(remote: SocketAddr, local: SocketAddr) -> Arc<Self> {
+    pub fn new(remote: SocketAddr, local: SocketAddr, channel: Channel) -> Arc<Self> {
         Arc::new(Self {
             remote,
             local,
+            channel,
             established: AtomicBool::new(false),
             calls: AtomicUsize::new(0),
             idle_since: Mutex::new(Instant::now()),

@@ -13,9 +13,11 @@ use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tower::Service;
 
+use crate::access::Channel;
 use crate::server::admission::Refused;
 use crate::server::connection::{self, Connection, Cut, Load};
 use crate::server::seldom::Seldom;
+use crate::server::tls::{Accepted, Acceptor};
 
 /// How long no connection is taken after one could not be: at the limit of open
 /// files, trying on would only burn the processor.
@@ -30,6 +32,8 @@ pub struct Counters {
     pub refused_full: AtomicU64,
     /// Not taken, since there were too many from the same peer.
     pub refused_peer: AtomicU64,
+    /// Taken, but the handshake of TLS failed or took too long.
+    pub refused_tls: AtomicU64,
     /// Could not be taken, for want of files or memory.
     pub failed: AtomicU64,
     cut: [AtomicU64; Cut::ALL.len()],
@@ -53,6 +57,7 @@ pub struct Listener {
     socket: TcpListener,
     limits: connection::Limits,
     load: Arc<Load>,
+    tls: Arc<Acceptor>,
     counters: Arc<Counters>,
     seldom: Arc<Seldom>,
 }
@@ -66,12 +71,14 @@ impl Listener {
         address: SocketAddr,
         limits: connection::Limits,
         load: Load,
+        tls: Arc<Acceptor>,
     ) -> io::Result<Self> {
         let socket = TcpListener::bind(address).await?;
         Ok(Self {
             socket,
             limits,
             load: Arc::new(load),
+            tls,
             counters: Arc::default(),
             seldom: Arc::default(),
         })
@@ -157,14 +164,37 @@ impl Listener {
         // Small answers must not wait for more. If it fails, the peer has gone.
         stream.set_nodelay(true).ok()?;
         let local = stream.local_addr().ok()?;
-        let connection = Connection::new(remote, local);
         let (limits, stopping) = (self.limits, stopping.clone());
         let seldom = Arc::clone(&self.seldom);
         let (load, counters) = (Arc::clone(&self.load), Arc::clone(&self.counters));
+        let tls = Arc::clone(&self.tls);
         Some(async move {
             let _permit = permit;
-            let of_task = Arc::clone(&connection);
-            connection::serve(stream, of_task, service, limits, &load, stopping).await;
+            let accepted = tokio::select! {
+                accepted = tls.accept(stream) => accepted,
+                () = stopping.cancelled() => return,
+            };
+            let connection = match accepted {
+                Err(error) => {
+                    counters.refused_tls.fetch_add(1, Ordering::Relaxed);
+                    if let Some(suppressed) = seldom.say() {
+                        tracing::info!(peer = %remote, suppressed, "no handshake of TLS: {error}");
+                    }
+                    return;
+                }
+                Ok(Accepted::Plain(stream)) => {
+                    let connection = Connection::new(remote, local, Channel::default());
+                    let of_task = Arc::clone(&connection);
+                    connection::serve(stream, of_task, service, limits, &load, stopping).await;
+                    connection
+                }
+                Ok(Accepted::Encrypted(stream, certificates)) => {
+                    let connection = Connection::new(remote, local, Channel::new(certificates));
+                    let of_task = Arc::clone(&connection);
+                    connection::serve(stream, of_task, service, limits, &load, stopping).await;
+                    connection
+                }
+            };
             if let Some(why) = connection.why_cut() {
                 counters.count_cut(why);
                 if let Some(suppressed) = seldom.say() {

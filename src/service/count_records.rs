@@ -12,9 +12,11 @@ use crate::service::{Error, Service, decode, range};
 
 impl Service {
     pub(super) async fn counts(&self, request: Request<Bytes>) -> Result<Encoded, Error> {
+        let caller = self.caller(&request)?;
         let request: pb::CountRecordsRequest = decode(request.into_inner())?;
         let query = range::query(
             request.filter.as_ref(),
+            caller.grants().read(),
             request.start_time.as_ref(),
             request.end_time.as_ref(),
         )

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use prost::Message as _;
 use tonic::Request;
 
-use crate::event;
+use crate::access::{Caller, Grants};
+use crate::event::{self, Event};
 use crate::log::Placed;
 use crate::proto::codec::Encoded;
 use crate::proto::{pb, retyped};
@@ -23,12 +24,16 @@ pub const BATCH_EVENTS_MAX: usize = 10_000;
 
 impl Service {
     pub(super) async fn emit_one(&self, request: Request<Bytes>) -> Result<Encoded, Error> {
-        let emitter = emitter(&request);
+        let caller = self.caller(&request)?;
+        let emitter = emitter(&caller, &request);
         let quota = quota(&request);
         self.count_refusal(async {
             let request: retyped::EmitRequest = decode(request.into_inner())?;
             charge(quota.as_deref(), 1);
-            let event = self.intake.admit(request.event, Time::now()).map_err(Error::Event)?;
+            let event = self.intake.admit(request.event, Time::now());
+            let event = event
+                .and_then(|event| permitted(event, caller.grants()))
+                .map_err(Error::Event)?;
             let drafts = vec![Draft::new(event, &emitter)];
             self.append(drafts, request.validate_only, false).await
         })
@@ -36,7 +41,8 @@ impl Service {
     }
 
     pub(super) async fn emit_many(&self, request: Request<Bytes>) -> Result<Encoded, Error> {
-        let emitter = emitter(&request);
+        let caller = self.caller(&request)?;
+        let emitter = emitter(&caller, &request);
         let quota = quota(&request);
         self.count_refusal(async {
             let request: retyped::EmitBatchRequest = decode(request.into_inner())?;
@@ -47,19 +53,25 @@ impl Service {
             if request.events.len() > BATCH_EVENTS_MAX {
                 return Err(Error::BatchTooLarge(request.events.len()));
             }
-            let drafts = self.check_all(request.events, &emitter)?;
+            let drafts = self.check_all(request.events, &emitter, caller.grants())?;
             self.append(drafts, request.validate_only, true).await
         })
         .await
     }
 
-    fn check_all(&self, events: Vec<Bytes>, emitter: &Emitter) -> Result<Vec<Draft>, Error> {
+    fn check_all(
+        &self,
+        events: Vec<Bytes>,
+        emitter: &Emitter,
+        grants: &Grants,
+    ) -> Result<Vec<Draft>, Error> {
         let now = Time::now();
         let mut drafts = Vec::with_capacity(events.len());
         let mut errors: Vec<(usize, event::Error)> = Vec::new();
         let mut total = 0;
         for (position, event) in events.into_iter().enumerate() {
-            match self.intake.admit(event, now) {
+            let checked = self.intake.admit(event, now);
+            match checked.and_then(|event| permitted(event, grants)) {
                 Ok(event) => drafts.push(Draft::new(event, emitter)),
                 Err(error) => {
                     total += 1;
@@ -166,8 +178,23 @@ fn response(ids: &[u8], amended: &[Vec<u8>], placed: &[Placed], log_id: &str) ->
     response.into()
 }
 
-pub(super) fn emitter<T>(request: &Request<T>) -> Emitter {
-    pb::Emitter { principal: String::new(), peer: peer(request) }.into()
+/// The event, if its type may be emitted.
+pub(super) fn permitted(event: Event, grants: &Grants) -> Result<Event, event::Error> {
+    if grants.emit().has(event.type_id) && !event.type_id.is_custom() {
+        return Ok(event);
+    }
+    let type_name = event.type_name().concat();
+    if grants.emit().contains(event.type_id, &type_name) {
+        Ok(event)
+    } else if event.type_id.get().is_reserved() {
+        Err(event::Error::Reserved { type_name })
+    } else {
+        Err(event::Error::Forbidden { type_name })
+    }
+}
+
+pub(super) fn emitter<T>(caller: &Caller, request: &Request<T>) -> Emitter {
+    pb::Emitter { principal: caller.principal().to_owned(), peer: peer(request) }.into()
 }
 
 /// The quota of the principal, where the call came through a listener.

@@ -8,6 +8,7 @@
 
 mod reader;
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -16,34 +17,47 @@ use futures_util::stream;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tonic::{Request, Status, Streaming};
 
+use crate::audit::Denial;
+use crate::event;
 use crate::log::{self, Placed};
 use crate::proto::codec::Encoded;
 use crate::proto::pb;
 use crate::record::{Draft, Sequence};
 use crate::service::emit::{emitter, quota};
-use crate::service::{Error, Responses, Service, status};
+use crate::service::{Error, Responses, Service, peer, status};
 use crate::time::Time;
 use reader::{Checked, QUEUED_EVENT_BYTES, Queued, Reader, STALL_TIME_MAX};
 
+/// Path of the call.
+const RPC: &str = "/auditgate.v1.AuditService/EmitStream";
 /// A response is sent when it answers so many events, even if more wait.
 const RESPONSE_EVENTS_MAX: u64 = 4_096;
 /// A response is sent when its first event has waited so long.
 const RESPONSE_DELAY_MAX: Duration = Duration::from_millis(5);
 
 impl Service {
-    pub(super) fn answer_stream(&self, request: Request<Streaming<Bytes>>) -> Responses {
-        let (emitter, quota) = (emitter(&request), quota(&request));
+    pub(super) fn answer_stream(
+        &self,
+        request: Request<Streaming<Bytes>>,
+    ) -> Result<Responses, Error> {
+        let caller = self.caller(&request)?;
+        let (emitter, quota) = (emitter(&caller, &request), quota(&request));
+        let origin = (caller.principal().to_owned(), peer(&request));
+        let access = Arc::clone(&self.access);
         let (sender, queue) = mpsc::unbounded_channel();
-        let intake = self.intake.clone();
-        let reader = Reader { emitter, quota, limits: self.limits, intake, queue: sender };
+        let (intake, limits) = (self.intake.clone(), self.limits);
+        let reader = Reader { access, caller, emitter, quota, limits, intake, queue: sender };
         tokio::spawn(reader.run(request.into_inner()));
-        let answers = Answers { service: self.clone(), queue, held: None, answered: 0, end: None };
-        Box::pin(stream::unfold(Some(answers), |answers| async { answers?.step().await }))
+        let service = self.clone();
+        let answers = Answers { origin, service, queue, held: None, answered: 0, end: None };
+        Ok(Box::pin(stream::unfold(Some(answers), |answers| async { answers?.step().await })))
     }
 }
 
 /// Appends what is queued, and answers.
 struct Answers {
+    /// The principal, and where its stream comes from.
+    origin: (String, String),
     service: Service,
     queue: UnboundedReceiver<Queued>,
     /// Was taken from the queue, but is not to be appended with what came before.
@@ -209,10 +223,28 @@ impl Answers {
                 Ok(placed) => self.add_receipt(&mut response.receipts, id, placed),
                 Err(error) => {
                     self.service.hub.counters().refused.fetch_add(1, Ordering::Relaxed);
+                    self.note(&error);
                     response.refusals.push(status::refusal(&error, self.answered));
                 }
             }
             self.answered += 1;
+        }
+    }
+
+    /// Records a refusal that is about who may emit what.
+    fn note(&self, error: &Error) {
+        let is_denial = matches!(
+            error,
+            Error::Event(event::Error::Forbidden { .. } | event::Error::Reserved { .. })
+        );
+        if is_denial {
+            self.service.auditor.denied(|| Denial {
+                principal: self.origin.0.clone(),
+                peer: self.origin.1.clone(),
+                rpc: RPC.to_owned(),
+                reason: status::reason(error).to_owned(),
+                message: error.to_string(),
+            });
         }
     }
 

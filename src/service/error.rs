@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::access;
 use crate::event;
 use crate::filter;
 use crate::hub::{count, search};
@@ -203,6 +204,20 @@ pub enum Error {
         bytes: usize,
         /// In which time.
         seconds: u64,
+    },
+    /// There is no record with this sequence, or it is not for this reader.
+    #[error("no record {0} that you may read is kept")]
+    SequenceHidden(Sequence),
+    /// It is not known who calls, or the caller may not.
+    #[error("{0}")]
+    Access(access::Error),
+    /// The reader of an open stream may not go on.
+    #[error("{error}: what was read ends at the cursor {cursor}")]
+    AccessEnded {
+        /// Why not.
+        error: access::Error,
+        /// Where the stream ended.
+        cursor: cursor::Cursor,
     },
     /// The gateway keeps no tree.
     #[error(

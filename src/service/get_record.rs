@@ -3,15 +3,18 @@
 use bytes::Bytes;
 use tonic::Request;
 
+use crate::filter::TypeSet;
 use crate::hub::Key;
 use crate::proto::codec::Encoded;
 use crate::proto::pb;
-use crate::record::Sequence;
+use crate::record::{Record, Sequence};
 use crate::service::{Error, Service, decode};
 
 impl Service {
     pub(super) async fn one_record(&self, request: Request<Bytes>) -> Result<Encoded, Error> {
         use pb::get_record_request::Key as Requested;
+        let caller = self.caller(&request)?;
+        let readable = caller.grants().read();
         let request: pb::GetRecordRequest = decode(request.into_inner())?;
         let key = match &request.key {
             None => return Err(Error::KeyMissing),
@@ -19,27 +22,34 @@ impl Service {
             Some(Requested::Sequence(sequence)) => Key::Sequence(Sequence(*sequence)),
         };
         // `record` is field 1 of the response, and frames carry its key.
-        self.frame(key).await.map(Encoded::new)
+        self.frame(key, readable).await.map(Encoded::new)
     }
 
-    /// The frame of one record.
-    pub(super) async fn frame(&self, key: Key<'_>) -> Result<Bytes, Error> {
+    /// The frame of one record, for a reader of these types.
+    pub(super) async fn frame(&self, key: Key<'_>, readable: &TypeSet) -> Result<Bytes, Error> {
         if key == Key::Id("") {
             return Err(Error::KeyMissing);
         }
         let found = self.hub.record(key).await.map_err(Error::Read)?;
-        found.ok_or_else(|| self.not_found(key))
+        let found = found.filter(|frame| may_read(readable, frame));
+        found.ok_or_else(|| self.not_found(key, readable))
     }
 
-    fn not_found(&self, key: Key<'_>) -> Error {
+    /// The same for what is not there and what may not be read.
+    fn not_found(&self, key: Key<'_>, readable: &TypeSet) -> Error {
         /// How much of an id the error repeats, in characters.
         const SHOWN_CHARS_MAX: usize = 128;
         match key {
             Key::Id(id) => Error::IdNotFound { id: id.chars().take(SHOWN_CHARS_MAX).collect() },
+            Key::Sequence(sequence) if !readable.is_all() => Error::SequenceHidden(sequence),
             Key::Sequence(sequence) => {
                 let extent = self.hub.extent();
                 Error::SequenceNotFound { sequence, first: extent.first, last: extent.last }
             }
         }
     }
+}
+
+fn may_read(readable: &TypeSet, frame: &[u8]) -> bool {
+    readable.is_all() || readable.contains_name(Record::read_frame(frame).type_name)
 }

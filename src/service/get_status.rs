@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use tonic::Request;
 
+use crate::config::Right;
 use crate::hub::{Counters, Subscriber};
 use crate::log::{Disk, State};
 use crate::proto::codec::Encoded;
@@ -15,12 +16,22 @@ use crate::time::Time;
 
 impl Service {
     pub(super) fn current_status(&self, request: Request<Bytes>) -> Result<Encoded, Error> {
+        let caller = self.caller(&request)?;
         let pb::GetStatusRequest {} = decode(request.into_inner())?;
         let identity = self.hub.identity();
         let extent = self.hub.extent();
         let rates = self.hub.rates();
         let started = self.hub.started();
-        let subscribers = self.hub.subscribers();
+        let mut subscribers = self.hub.subscribers();
+        if !caller.grants().has(Right::Subscribers) {
+            subscribers.retain(|found| found.principal == caller.principal());
+        }
+        // A filter tells what others look for, by names of types among other things.
+        let shows_filters = caller.grants().read().is_all();
+        let shown = subscribers.iter().map(|found| {
+            let with_filter = shows_filters || found.principal == caller.principal();
+            subscriber(found, extent.last, with_filter)
+        });
         Ok(Encoded::message(&pb::GetStatusResponse {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             start_time: Some(started.timestamp()),
@@ -30,7 +41,7 @@ impl Service {
             last_sequence: extent.last.0,
             record_count: extent.records(),
             byte_size: extent.bytes as u64,
-            subscribers: subscribers.iter().map(|found| subscriber(found, extent.last)).collect(),
+            subscribers: shown.collect(),
             uptime: Some(since(started)),
             record_limit: extent.records_max as u64,
             byte_limit: extent.bytes_max as u64,
@@ -67,12 +78,12 @@ fn disk(disk: Disk, synced: Sequence) -> pb::DiskStatus {
     }
 }
 
-fn subscriber(subscriber: &std::sync::Arc<Subscriber>, last: Sequence) -> pb::Subscriber {
+fn subscriber(subscriber: &Subscriber, last: Sequence, with_filter: bool) -> pb::Subscriber {
     let sequence = subscriber.sequence();
     pb::Subscriber {
         peer: subscriber.peer.clone(),
-        principal: String::new(),
-        filter: Some(subscriber.filter.clone()),
+        principal: subscriber.principal.clone(),
+        filter: with_filter.then(|| subscriber.filter.clone()),
         sequence: sequence.0,
         lag: last.0.saturating_sub(sequence.0),
         delivered: subscriber.delivered(),

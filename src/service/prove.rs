@@ -15,6 +15,7 @@ use crate::service::{Error, Service, decode};
 
 impl Service {
     pub(super) async fn checkpoint(&self, request: Request<Bytes>) -> Result<Encoded, Error> {
+        self.caller(&request)?;
         let pb::GetCheckpointRequest {} = decode(request.into_inner())?;
         let prover = self.prover()?;
         let signed = prover.checkpoint().await.map_err(Error::Proof)?;
@@ -26,6 +27,7 @@ impl Service {
 
     pub(super) async fn inclusion(&self, request: Request<Bytes>) -> Result<Encoded, Error> {
         use pb::get_inclusion_proof_request::Key as Requested;
+        let caller = self.caller(&request)?;
         let request: pb::GetInclusionProofRequest = decode(request.into_inner())?;
         let prover = self.prover()?;
         let key = match &request.key {
@@ -33,7 +35,7 @@ impl Service {
             Some(Requested::Id(id)) => Key::Id(id),
             Some(Requested::Sequence(sequence)) => Key::Sequence(Sequence(*sequence)),
         };
-        let frame = self.frame(key).await?;
+        let frame = self.frame(key, caller.grants().read()).await?;
         let record = unframed(&frame);
         let sequence = Record::read(record).sequence;
         let shown = prover.inclusion(sequence, record).await.map_err(Error::Proof)?;
@@ -46,6 +48,7 @@ impl Service {
     }
 
     pub(super) async fn consistency(&self, request: Request<Bytes>) -> Result<Encoded, Error> {
+        self.caller(&request)?;
         let request: pb::GetConsistencyProofRequest = decode(request.into_inner())?;
         let shown = self.prover()?.consistency(request.old_size).await.map_err(Error::Proof)?;
         Ok(Encoded::message(&pb::GetConsistencyProofResponse {

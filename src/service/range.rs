@@ -4,19 +4,21 @@ use std::sync::Arc;
 
 use prost_types::Timestamp;
 
-use crate::filter::Filter;
+use crate::filter::{Filter, TypeSet};
 use crate::log::Query;
 use crate::proto::pb;
 use crate::service::Error;
 use crate::time::Time;
 
-/// The query of a request's filter, `start_time` and `end_time`.
+/// The query of a request's filter, `start_time` and `end_time`, of a reader of
+/// these types.
 pub async fn query(
     filter: Option<&pb::Filter>,
+    readable: &Arc<TypeSet>,
     start_time: Option<&Timestamp>,
     end_time: Option<&Timestamp>,
 ) -> Result<Query, Error> {
-    let mut query = Query::new(compile(filter).await?);
+    let mut query = Query::new(compile(filter, readable).await?);
     if let Some(start) = start_time {
         query.start = time("start_time", start)?;
     }
@@ -31,15 +33,20 @@ pub async fn query(
     }
 }
 
-/// A compiled filter; an absent one matches everything. Compiling an expression
+/// A compiled filter, of a reader of these types; an absent one matches all of
+/// them. Compiling an expression
 /// takes milliseconds, so that is done where it holds nobody up.
-pub async fn compile(filter: Option<&pb::Filter>) -> Result<Arc<Filter>, Error> {
+pub async fn compile(
+    filter: Option<&pb::Filter>,
+    readable: &Arc<TypeSet>,
+) -> Result<Arc<Filter>, Error> {
     let compiled = match filter {
-        None => Filter::compile(&pb::Filter::default()),
-        Some(filter) if filter.expression.is_empty() => Filter::compile(filter),
+        None => Filter::compile_for(&pb::Filter::default(), readable),
+        Some(filter) if filter.expression.is_empty() => Filter::compile_for(filter, readable),
         Some(filter) => {
-            let filter = filter.clone();
-            let compiling = tokio::task::spawn_blocking(move || Filter::compile(&filter));
+            let (filter, readable) = (filter.clone(), Arc::clone(readable));
+            let compile = move || Filter::compile_for(&filter, &readable);
+            let compiling = tokio::task::spawn_blocking(compile);
             compiling.await.expect("compiling a filter does not panic, and is not cancelled")
         }
     };

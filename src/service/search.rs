@@ -4,13 +4,16 @@ use bytes::Bytes;
 use prost::Message as _;
 use tonic::Request;
 
+use crate::audit::Read;
 use crate::hub::search::{Search, query_digest};
 use crate::log::Order;
 use crate::log::cursor::PageToken;
 use crate::proto::codec::Encoded;
 use crate::proto::pb;
-use crate::service::{Error, Service, decode, range};
+use crate::service::{Error, Service, decode, peer, range};
 
+/// Path of the call.
+const RPC: &str = "/auditgate.v1.AuditService/Search";
 /// How many records a page holds if the request does not say.
 pub const PAGE_SIZE: usize = 50;
 /// The most records of a page.
@@ -18,10 +21,13 @@ pub const PAGE_SIZE_MAX: usize = 1_000;
 
 impl Service {
     pub(super) async fn search_page(&self, request: Request<Bytes>) -> Result<Encoded, Error> {
+        let caller = self.caller(&request)?;
+        let peer = peer(&request);
         let request: pb::SearchRequest = decode(request.into_inner())?;
         let search = Search {
             query: range::query(
                 request.filter.as_ref(),
+                caller.grants().read(),
                 request.start_time.as_ref(),
                 request.end_time.as_ref(),
             )
@@ -32,6 +38,18 @@ impl Service {
             token: token(&request.page_token)?,
         };
         let page = self.hub.search(&search).await.map_err(Error::Search)?;
+        // Before the answer: nobody reads without it. Behind the search: it is not
+        // among what was found.
+        let asked = request.filter.unwrap_or_default();
+        let read = Read {
+            principal: caller.principal(),
+            peer: &peer,
+            rpc: RPC,
+            asked: &asked,
+            start_time: request.start_time,
+            end_time: request.end_time,
+        };
+        self.auditor.read(&search.query.filter, read).await;
         let rest = pb::SearchResponse {
             records: Vec::new(),
             next_page_token: page.next.map(|token| token.to_string()).unwrap_or_default(),

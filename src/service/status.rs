@@ -4,6 +4,7 @@
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
+use crate::access;
 use crate::event;
 use crate::filter;
 use crate::hub::{count, search};
@@ -83,6 +84,11 @@ pub fn refusal(error: &Error, event: u64) -> pb::Refusal {
     }
 }
 
+/// Name of the reason of an error, as statuses carry it.
+pub fn reason(error: &Error) -> &'static str {
+    reason_name(shape(error).reason)
+}
+
 /// `ID_TOO_LONG` for `ERROR_REASON_ID_TOO_LONG`.
 fn reason_name(reason: ErrorReason) -> &'static str {
     let name = reason.as_str_name();
@@ -123,9 +129,10 @@ fn shape(error: &Error) -> Shape {
             Shape::new(Code::Unimplemented, ErrorReason::CompressionUnsupported)
         }
         Error::MethodUnknown(_) => Shape::new(Code::Unimplemented, ErrorReason::MethodUnknown),
-        Error::Event(error) => {
-            Shape::invalid(event_reason(error), join("event", &event_field(error)), error)
-        }
+        Error::Event(error) => Shape {
+            code: event_code(error),
+            ..Shape::invalid(event_reason(error), join("event", &event_field(error)), error)
+        },
         Error::Events { errors, .. } => events_shape(errors),
         Error::BatchEmpty => Shape::invalid(ErrorReason::BatchEmpty, "events", error),
         Error::BatchTooLarge(_) => Shape::invalid(ErrorReason::BatchTooLarge, "events", error),
@@ -136,9 +143,10 @@ fn shape(error: &Error) -> Shape {
         Error::Read(_) => {
             Shape { retry: true, ..Shape::new(Code::Unavailable, ErrorReason::LogUnavailable) }
         }
-        Error::Filter(error) => {
-            Shape::invalid(filter_reason(error), format!("filter.{}", error.field()), error)
-        }
+        Error::Filter(error) => Shape {
+            code: filter_code(error),
+            ..Shape::invalid(filter_reason(error), format!("filter.{}", error.field()), error)
+        },
         Error::TimeInvalid { field } => {
             Shape::invalid(ErrorReason::TimeRangeInvalid, *field, error)
         }
@@ -165,7 +173,8 @@ fn shape(error: &Error) -> Shape {
             Shape::invalid(ErrorReason::BucketsTooMany, "bucket", error)
         }
         Error::KeyMissing => Shape::invalid(ErrorReason::KeyMissing, "key", error),
-        Error::IdNotFound { .. } | Error::SequenceNotFound { .. } => {
+        Error::Access(error) | Error::AccessEnded { error, .. } => access_shape(error),
+        Error::IdNotFound { .. } | Error::SequenceNotFound { .. } | Error::SequenceHidden(_) => {
             Shape::new(Code::NotFound, ErrorReason::RecordNotFound)
         }
         Error::ProofOff => Shape::new(Code::FailedPrecondition, ErrorReason::ProofOff),
@@ -196,10 +205,27 @@ fn shape(error: &Error) -> Shape {
 fn events_shape(errors: &[(usize, event::Error)]) -> Shape {
     let reason =
         errors.first().map_or(ErrorReason::EventMalformed, |(_, error)| event_reason(error));
+    let code = errors.first().map_or(Code::InvalidArgument, |(_, error)| event_code(error));
     let fields = errors.iter().map(|(position, error)| {
         (join(&format!("events[{position}]"), &event_field(error)), error.to_string())
     });
-    Shape { fields: fields.collect(), ..Shape::new(Code::InvalidArgument, reason) }
+    Shape { fields: fields.collect(), ..Shape::new(code, reason) }
+}
+
+fn access_shape(error: &access::Error) -> Shape {
+    let (code, reason) = match error {
+        access::Error::CredentialsMissing => {
+            (Code::Unauthenticated, ErrorReason::CredentialsMissing)
+        }
+        access::Error::Scheme
+        | access::Error::TokenUnknown
+        | access::Error::Jwt(_)
+        | access::Error::Certificate(_) => (Code::Unauthenticated, ErrorReason::CredentialsInvalid),
+        access::Error::Expired(_) => (Code::Unauthenticated, ErrorReason::CredentialsExpired),
+        access::Error::Forbidden(_) => (Code::PermissionDenied, ErrorReason::CallForbidden),
+        access::Error::TypesForbidden => (Code::PermissionDenied, ErrorReason::EventTypeForbidden),
+    };
+    Shape::new(code, reason)
 }
 
 fn append_shape(error: &log::Error, batch: bool) -> Shape {
@@ -254,6 +280,20 @@ fn proof_shape(error: &prover::Error) -> Shape {
     }
 }
 
+fn event_code(error: &event::Error) -> Code {
+    match error {
+        event::Error::Forbidden { .. } | event::Error::Reserved { .. } => Code::PermissionDenied,
+        _ => Code::InvalidArgument,
+    }
+}
+
+fn filter_code(error: &filter::Error) -> Code {
+    match error {
+        filter::Error::TypeForbidden { .. } => Code::PermissionDenied,
+        _ => Code::InvalidArgument,
+    }
+}
+
 fn event_reason(error: &event::Error) -> ErrorReason {
     match error {
         event::Error::Missing => ErrorReason::EventMissing,
@@ -265,6 +305,8 @@ fn event_reason(error: &event::Error) -> ErrorReason {
         event::Error::PayloadUnknown { .. } => ErrorReason::PayloadUnknown,
         event::Error::PayloadAmbiguous { .. } => ErrorReason::PayloadAmbiguous,
         event::Error::CustomName { .. } => ErrorReason::CustomNameInvalid,
+        event::Error::Forbidden { .. } => ErrorReason::EventTypeForbidden,
+        event::Error::Reserved { .. } => ErrorReason::EventTypeReserved,
         event::Error::IdTooLong { .. } => ErrorReason::IdTooLong,
         event::Error::TimeTooEarly | event::Error::TimeTooLate { .. } => {
             ErrorReason::TimeOutOfRange
@@ -297,7 +339,9 @@ fn event_field(error: &event::Error) -> String {
         event::Error::Malformed { path, .. } => path.clone(),
         event::Error::PayloadMissing
         | event::Error::PayloadUnknown { .. }
-        | event::Error::PayloadAmbiguous { .. } => "payload".to_owned(),
+        | event::Error::PayloadAmbiguous { .. }
+        | event::Error::Forbidden { .. }
+        | event::Error::Reserved { .. } => "payload".to_owned(),
         event::Error::CustomName { .. } => "custom.name".to_owned(),
         event::Error::IdTooLong { .. } => "id".to_owned(),
         event::Error::TimeTooEarly | event::Error::TimeTooLate { .. } => "time".to_owned(),
@@ -313,6 +357,7 @@ fn filter_reason(error: &filter::Error) -> ErrorReason {
         filter::Error::TypeUnknown { .. } | filter::Error::GlobUnmatched { .. } => {
             ErrorReason::EventTypeUnknown
         }
+        filter::Error::TypeForbidden { .. } => ErrorReason::EventTypeForbidden,
         filter::Error::TooManyValues { .. }
         | filter::Error::TooManyLabels { .. }
         | filter::Error::TooLong { .. } => ErrorReason::FilterTooLarge,

@@ -28,6 +28,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -58,6 +59,8 @@ ELISION = "…"
 
 # Where pages say that the gateway listens, and how they start the program.
 ADDRESS = re.compile(r"(?:localhost|127\.0\.0\.1):50051")
+# A second gateway, which a page starts by itself at this port: it gets a free one.
+OTHER_PORT = re.compile(r"(localhost|127\.0\.0\.1):50052")
 CARGO = "cargo run --release --"
 PROGRAM = "auditgate"
 SERVE = re.compile(rf"{PROGRAM} serve(.*)\n")
@@ -184,6 +187,7 @@ class Run:
         self._tools = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="auditgate-tools-")))
         self._gateway: Gateway | None = None
         self._staying: list[Staying] = []
+        self._other_port = free_port()
         self._link_tools()
 
     def _link_tools(self) -> None:
@@ -292,7 +296,7 @@ class Run:
 
     def _addressed(self, text: str) -> str:
         """`text`, with the page's gateway for the one that it names."""
-        return ADDRESS.sub(self.gateway.address, text)
+        return OTHER_PORT.sub(rf"\1:{self._other_port}", ADDRESS.sub(self.gateway.address, text))
 
     def _environment(self) -> dict[str, str]:
         return environment() | {
@@ -302,6 +306,12 @@ class Run:
             "PATH": f"{self._tools}:{os.environ['PATH']}",
             "TZ": "UTC",
         }
+
+
+def free_port() -> int:
+    """A port of loopback at which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
 
 
 def is_output(block: Block) -> bool:

@@ -77,7 +77,7 @@ class Proofs(unittest.TestCase):
     def test_the_directory_is_good_and_every_flipped_byte_is_found(self) -> None:
         data = self.folder / "data"
         self.assertEqual(check_directory(data, self.key), (1, EVENTS))
-        run("verify", "--data-dir", data, "--key", self.folder / "key.pub")
+        run("verify", "--data-dir", data, "--verifier-key", self.folder / "key.pub")
         chance = random.Random(7)
         segment = next((data / "segments").glob("*.log"))
         used = len(segment.read_bytes().rstrip(b"\0"))

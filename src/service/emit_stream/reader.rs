@@ -8,11 +8,12 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::Streaming;
 
+use crate::access::{self, Access, Caller, Rule};
 use crate::content::Intake;
 use crate::event;
 use crate::proto::retyped;
 use crate::record::{Draft, Emitter};
-use crate::service::emit::charge;
+use crate::service::emit::{charge, permitted};
 use crate::service::quota::{Quota, Room};
 use crate::service::{BATCH_EVENTS_MAX, Error, Limits, bare, decode};
 use crate::time::Time;
@@ -55,6 +56,10 @@ pub struct Checked {
 
 /// Reads requests ahead.
 pub struct Reader {
+    /// Who may emit what.
+    pub access: Arc<Access>,
+    /// Who emits, as it was known last.
+    pub caller: Arc<Caller>,
     /// Who emits.
     pub emitter: Emitter,
     /// What the emitter may do, where the call came through a listener.
@@ -69,7 +74,7 @@ pub struct Reader {
 
 impl Reader {
     /// Reads until the requests end or nobody takes them any more.
-    pub async fn run(self, mut requests: Streaming<Bytes>) {
+    pub async fn run(mut self, mut requests: Streaming<Bytes>) {
         let room = Arc::new(Semaphore::new(QUEUE_BYTES_MAX));
         loop {
             let request = tokio::select! {
@@ -92,7 +97,7 @@ impl Reader {
         }
     }
 
-    async fn check(&self, request: Bytes, room: &Arc<Semaphore>) -> Queued {
+    async fn check(&mut self, request: Bytes, room: &Arc<Semaphore>) -> Queued {
         let size = request.len();
         let retyped::EmitStreamRequest { events, validate_only } = match decode(request) {
             Ok(request) => request,
@@ -114,6 +119,9 @@ impl Reader {
         let Ok(room) = tokio::time::timeout(STALL_TIME_MAX, room).await else {
             return Queued::Stalled;
         };
+        if let Err(error) = self.refresh() {
+            return Queued::Broken(Error::Access(error));
+        }
         let mut checked = Checked {
             count: events.len() as u64,
             drafts: Vec::with_capacity(events.len()),
@@ -124,7 +132,8 @@ impl Reader {
         };
         let now = Time::now();
         for (position, event) in (0..).zip(events) {
-            match self.intake.admit(event, now) {
+            let event = self.intake.admit(event, now);
+            match event.and_then(|event| permitted(event, self.caller.grants())) {
                 Ok(event) => {
                     if event.id_was_appended() {
                         checked.appended_ids.push((position, event.id().to_owned()));
@@ -135,5 +144,12 @@ impl Reader {
             }
         }
         Queued::Events(checked)
+    }
+
+    /// Asks who emits again if something has changed: who may no more is told so at
+    /// the next request.
+    fn refresh(&mut self) -> Result<(), access::Error> {
+        self.caller = self.access.refresh(&self.caller)?;
+        self.caller.grants().permit(Rule::Emit)
     }
 }

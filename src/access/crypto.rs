@@ -1,0 +1,78 @@
+//! Signatures of JSON web tokens, checked by ring, which TLS uses too: the
+//! library's own ways to do it bring in a second cryptography.
+
+use std::sync::Once;
+
+use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
+use jsonwebtoken::errors::{Error, ErrorKind};
+use jsonwebtoken::signature::{self, Verifier};
+use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind, EncodingKey};
+use ring::signature as algorithms;
+
+static PROVIDER: CryptoProvider = CryptoProvider {
+    signer_factory: signer,
+    verifier_factory: verifier,
+    key_utils: KeyUtils::new_unimplemented(),
+};
+
+/// Sets the library up; a provider that is there already stays.
+pub(super) fn install() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let _ = PROVIDER.install_default();
+    });
+}
+
+/// The gateway issues no tokens.
+fn signer(_: &Algorithm, _: &EncodingKey) -> Result<Box<dyn JwtSigner>, Error> {
+    Err(ErrorKind::UnsupportedAlgorithm.into())
+}
+
+/// A key, and how signatures by it are checked.
+struct Check {
+    algorithm: Algorithm,
+    key: DecodingKey,
+}
+
+fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>, Error> {
+    // Neither is an RSA key ever taken for a secret, nor another for its kind.
+    if algorithm.family() != key.family() {
+        return Err(ErrorKind::InvalidAlgorithm.into());
+    }
+    Ok(Box::new(Check { algorithm: *algorithm, key: key.clone() }))
+}
+
+impl JwtVerifier for Check {
+    fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+}
+
+impl Verifier<Vec<u8>> for Check {
+    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), signature::Error> {
+        let checked = match self.key.kind() {
+            DecodingKeyKind::SecretOrDer(key) => {
+                let algorithm: &dyn algorithms::VerificationAlgorithm = match self.algorithm {
+                    Algorithm::ES256 => &algorithms::ECDSA_P256_SHA256_FIXED,
+                    Algorithm::ES384 => &algorithms::ECDSA_P384_SHA384_FIXED,
+                    Algorithm::EdDSA => &algorithms::ED25519,
+                    _ => return Err(signature::Error::new()),
+                };
+                algorithms::UnparsedPublicKey::new(algorithm, key).verify(message, signature)
+            }
+            DecodingKeyKind::RsaModulusExponent { n, e } => {
+                let parameters = match self.algorithm {
+                    Algorithm::RS256 => &algorithms::RSA_PKCS1_2048_8192_SHA256,
+                    Algorithm::RS384 => &algorithms::RSA_PKCS1_2048_8192_SHA384,
+                    Algorithm::RS512 => &algorithms::RSA_PKCS1_2048_8192_SHA512,
+                    Algorithm::PS256 => &algorithms::RSA_PSS_2048_8192_SHA256,
+                    Algorithm::PS384 => &algorithms::RSA_PSS_2048_8192_SHA384,
+                    Algorithm::PS512 => &algorithms::RSA_PSS_2048_8192_SHA512,
+                    _ => return Err(signature::Error::new()),
+                };
+                algorithms::RsaPublicKeyComponents { n, e }.verify(parameters, message, signature)
+            }
+        };
+        checked.map_err(|_| signature::Error::new())
+    }
+}

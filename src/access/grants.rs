@@ -1,0 +1,105 @@
+//! Roles, and what they add up to for a principal.
+
+use std::sync::{Arc, LazyLock};
+
+use crate::config::{self, Right, Role};
+use crate::filter::{Pattern, TypeSet};
+
+/// The roles.
+#[derive(Debug, Default)]
+pub struct Policy {
+    roles: Vec<Compiled>,
+}
+
+#[derive(Debug)]
+struct Compiled {
+    principals: Vec<Pattern>,
+    grants: Grants,
+}
+
+/// What a principal may do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Grants {
+    emit: TypeSet,
+    read: Arc<TypeSet>,
+    rights: Vec<Right>,
+}
+
+impl Policy {
+    /// Compiles roles.
+    ///
+    /// # Errors
+    /// If one names an event type that does not exist.
+    pub fn compile(roles: &[Role]) -> Result<Self, config::Error> {
+        let compile = |(position, role): (usize, &Role)| {
+            let types = |name: &str, patterns: &[String]| {
+                TypeSet::compile(&format!("access.roles[{position}].{name}"), patterns)
+                    .map_err(config::Error::Types)
+            };
+            Ok(Compiled {
+                principals: role.principals.iter().map(|text| Pattern::new(text)).collect(),
+                grants: Grants {
+                    emit: types("emit", &role.emit)?.without_reserved(),
+                    read: Arc::new(types("read", &role.read)?),
+                    rights: role.allow.clone(),
+                },
+            })
+        };
+        Ok(Self { roles: roles.iter().enumerate().map(compile).collect::<Result<_, _>>()? })
+    }
+
+    /// What the roles of a principal add up to.
+    pub fn grants(&self, principal: &str) -> Grants {
+        let of_principal =
+            |role: &&Compiled| role.principals.iter().any(|pattern| pattern.matches(principal));
+        let mut sum = Grants::default();
+        let mut read = TypeSet::default();
+        for role in self.roles.iter().filter(of_principal) {
+            sum.emit.extend(&role.grants.emit);
+            read.extend(&role.grants.read);
+            sum.rights.extend(&role.grants.rights);
+        }
+        sum.read = Arc::new(read);
+        sum
+    }
+}
+
+impl Grants {
+    /// Everything.
+    pub fn all() -> Arc<Self> {
+        static ALL: LazyLock<Arc<Grants>> = LazyLock::new(|| {
+            Arc::new(Grants {
+                emit: TypeSet::all().without_reserved(),
+                read: Arc::new(TypeSet::all()),
+                rights: vec![
+                    Right::Status,
+                    Right::Subscribers,
+                    Right::Proof,
+                    Right::Reflection,
+                    Right::Health,
+                ],
+            })
+        });
+        Arc::clone(&ALL)
+    }
+
+    /// The types that may be emitted.
+    pub fn emit(&self) -> &TypeSet {
+        &self.emit
+    }
+
+    /// The types that may be read.
+    pub fn read(&self) -> &Arc<TypeSet> {
+        &self.read
+    }
+
+    /// Whether it includes a right.
+    pub fn has(&self, right: Right) -> bool {
+        self.rights.contains(&right)
+    }
+
+    /// Whether there is none at all.
+    pub fn is_empty(&self) -> bool {
+        self.emit.is_empty() && self.read.is_empty() && self.rights.is_empty()
+    }
+}

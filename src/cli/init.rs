@@ -1,0 +1,217 @@
+//! `auditgate init`: what a gateway with TLS and authentication starts with.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::Write as _;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use jiff::ToSpan as _;
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType,
+};
+
+use super::{Done, Error, say};
+use crate::access::{hash_token, new_token};
+use crate::config::LISTEN;
+
+/// How long the CA is valid, in days.
+const CA_DAYS: i64 = 3_650;
+/// How long the gateway's certificate is valid, in days.
+const SERVER_DAYS: i64 = 397;
+
+/// Make what a gateway with TLS and authentication starts with
+///
+/// Writes into the folder: a CA (ca.pem, ca.key), the gateway's certificate by it
+/// (server.pem, server.key; for a year), a token that may do everything
+/// (admin.token), and the configuration (auditgate.toml). Files that are there are
+/// never overwritten. Secrets can be read by their owner only; keep ca.key elsewhere.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  auditgate init gateway && auditgate serve --config gateway/auditgate.toml
+  auditgate init gateway --host audit.example.org --listen 0.0.0.0:50051
+
+Exit status: 0 if all was written; 2 if not.")]
+pub struct Args {
+    /// Folder to write to; it is made if it is not there
+    dir: PathBuf,
+    /// Names and addresses at which clients reach the gateway; may be repeated
+    #[arg(long = "host", value_name = "NAME", default_values = ["localhost", "127.0.0.1", "::1"])]
+    hosts: Vec<String>,
+    /// Address to listen on
+    #[arg(long, value_name = "ADDR", default_value = LISTEN)]
+    listen: SocketAddr,
+}
+
+/// Names of the files.
+const CA: &str = "ca.pem";
+const CA_KEY: &str = "ca.key";
+const CERT: &str = "server.pem";
+const KEY: &str = "server.key";
+const TOKEN: &str = "admin.token";
+const CONFIG: &str = "auditgate.toml";
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<Done, Error> {
+    let made = Made::new(args).map_err(Error::Usage)?;
+    let files = made.files(args);
+    // Nothing is written unless all can be.
+    for (name, ..) in &files {
+        let file = args.dir.join(name);
+        if file.exists() {
+            let what = format!("{} is there already: it is not overwritten", file.display());
+            return Err(Error::Usage(what));
+        }
+    }
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&args.dir)
+        .map_err(|error| Error::WriteFile { file: args.dir.display().to_string(), error })?;
+    for (name, text, is_secret) in &files {
+        write_new(&args.dir.join(name), text, *is_secret)?;
+    }
+    let dir = args.dir.display();
+    say(&format!(
+        "wrote {dir}: a CA, a certificate for {hosts}, a token and a configuration
+
+start the gateway, and use it:
+  auditgate serve --config {dir}/{CONFIG}
+  export AUDITGATE_SERVER=https://{server} AUDITGATE_CACERT={dir}/{CA} AUDITGATE_TOKEN_FILE={dir}/{TOKEN}
+  auditgate tail",
+        hosts = args.hosts.join(", "),
+        server = reachable(args),
+    ));
+    Ok(Done::All)
+}
+
+/// Writes a file that is not there yet; a secret so that only its owner reads it.
+pub(super) fn write_new(file: &Path, text: &str, is_secret: bool) -> Result<(), Error> {
+    let mode = if is_secret { 0o600 } else { 0o644 };
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(file)
+        .and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|error| Error::WriteFile { file: file.display().to_string(), error })
+}
+
+/// What is made.
+struct Made {
+    ca: String,
+    ca_key: String,
+    cert: String,
+    key: String,
+    token: String,
+}
+
+impl Made {
+    fn new(args: &Args) -> Result<Self, String> {
+        let text = |error: rcgen::Error| error.to_string();
+        let mut params = CertificateParams::new(Vec::new()).map_err(text)?;
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.distinguished_name.push(DnType::CommonName, "auditgate CA");
+        set_validity(&mut params, CA_DAYS)?;
+        let ca_key = KeyPair::generate().map_err(text)?;
+        let ca = params.self_signed(&ca_key).map_err(text)?.pem();
+        let ca_key_pem = ca_key.serialize_pem();
+        let issuer = Issuer::new(params, ca_key);
+
+        let mut params = CertificateParams::new(Vec::new()).map_err(text)?;
+        params.subject_alt_names = args.hosts.iter().map(name).collect::<Result<_, _>>()?;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.distinguished_name.push(DnType::CommonName, "auditgate");
+        params.use_authority_key_identifier_extension = true;
+        set_validity(&mut params, SERVER_DAYS)?;
+        let key = KeyPair::generate().map_err(text)?;
+        let cert = params.signed_by(&key, &issuer).map_err(text)?.pem();
+        let token = new_token().map_err(|error| error.to_string())?;
+        Ok(Self { ca, ca_key: ca_key_pem, cert, key: key.serialize_pem(), token })
+    }
+
+    /// Name, text, and whether it is a secret.
+    fn files(&self, args: &Args) -> [(&'static str, String, bool); 6] {
+        [
+            (CA, self.ca.clone(), false),
+            (CA_KEY, self.ca_key.clone(), true),
+            (CERT, self.cert.clone(), false),
+            (KEY, self.key.clone(), true),
+            (TOKEN, format!("{}\n", self.token), true),
+            (CONFIG, configuration(args.listen, &self.token), true),
+        ]
+    }
+}
+
+fn name(host: &String) -> Result<SanType, String> {
+    match host.parse::<IpAddr>() {
+        Ok(address) => Ok(SanType::IpAddress(address)),
+        Err(_) => {
+            let name = host.as_str().try_into();
+            name.map(SanType::DnsName).map_err(|_| format!("{host:?} is not the name of a host"))
+        }
+    }
+}
+
+/// From yesterday on, since clocks differ, for so many days.
+fn set_validity(params: &mut CertificateParams, days: i64) -> Result<(), String> {
+    let today = jiff::Zoned::now().date();
+    let at = |offset: i64| -> Result<_, String> {
+        let date = today.checked_add(offset.days()).map_err(|error| error.to_string())?;
+        Ok(rcgen::date_time_ymd(i32::from(date.year()), date.month() as u8, date.day() as u8))
+    };
+    params.not_before = at(-1)?;
+    params.not_after = at(days)?;
+    Ok(())
+}
+
+/// Where a client on the same machine finds the gateway.
+fn reachable(args: &Args) -> String {
+    let host = args.hosts.first().map_or("localhost", String::as_str);
+    match host.parse::<IpAddr>() {
+        Ok(IpAddr::V6(address)) => format!("[{address}]:{}", args.listen.port()),
+        _ => format!("{host}:{}", args.listen.port()),
+    }
+}
+
+fn configuration(listen: SocketAddr, token: &str) -> String {
+    format!(
+        r#"# Configuration of auditgate. `auditgate config check --config FILE` looks it over.
+listen = "{listen}"
+
+[tls]
+cert = "{CERT}"
+key = "{KEY}"
+# Clients may also show a certificate by this CA:
+# client_ca = "{CA}"
+
+# Who has the token in {TOKEN}. `auditgate token NAME FILE` makes others.
+[[access.tokens]]
+principal = "admin"
+sha256 = "{hash}"
+
+# What no role allows is refused.
+[[access.roles]]
+name = "admin"
+principals = ["admin"]
+emit = ["*"]
+read = ["*"]
+allow = ["status", "subscribers", "proof", "reflection"]
+
+# For example, a service that emits, and a person who looks at sessions:
+# [[access.roles]]
+# name = "services"
+# principals = ["orders", "cert:spiffe://example.org/*"]
+# emit = ["db.*", "custom.orders.*"]
+#
+# [[access.roles]]
+# name = "support"
+# principals = ["jwt:*@example.org"]
+# read = ["session.*"]
+"#,
+        hash = hash_token(token),
+    )
+}

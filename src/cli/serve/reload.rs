@@ -1,0 +1,39 @@
+//! SIGHUP: the configuration, read again.
+
+use super::Logs;
+use crate::cli::settings::Source;
+use crate::config::Settings;
+use crate::server::{Gateway, changed_keys, restart_keys};
+
+/// Reads the configuration again; gives what is in force then.
+pub(super) async fn reload(
+    source: &Source,
+    gateway: &Gateway,
+    before: Settings,
+    logs: &Logs,
+) -> Settings {
+    let loaded = source.load().map(|loaded| loaded.settings);
+    let after = match loaded {
+        Ok(after) => after,
+        Err(error) => {
+            logs.tell(&format!("error: {error}; the former configuration stays"));
+            return before;
+        }
+    };
+    if let Err(error) = gateway.reload(&before, &after).await {
+        logs.tell(&format!("error: {error}; the former configuration stays"));
+        return before;
+    }
+    let waiting = restart_keys(&before, &after);
+    let mut changed = changed_keys(&before, &after);
+    changed.retain(|key| !waiting.contains(key));
+    logs.tell(&match changed.as_slice() {
+        [] => "SIGHUP: read keys and certificates again".to_owned(),
+        keys => format!("SIGHUP: in force from now on: {}", keys.join(", ")),
+    });
+    if !waiting.is_empty() {
+        logs.tell(&format!("only a restart changes {}", waiting.join(", ")));
+    }
+    // What waits for a restart is told again at the next time.
+    Settings { tls: after.tls, access: after.access, ..before }
+}

@@ -1,0 +1,178 @@
+//! How a client shows who it is, and how it knows the gateway.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::{Request, Status};
+
+/// How long a token that was read from a file is used before the file is looked at
+/// again: tokens that expire are written anew.
+const TOKEN_AGE_MAX: Duration = Duration::from_secs(10);
+
+/// How a client shows who it is, and how it knows the gateway. By default it shows
+/// nothing, and trusts the CAs that the system trusts.
+#[derive(Debug, Clone, Default)]
+pub struct Credentials {
+    pub(super) bearer: Bearer,
+    pub(super) tls: Tls,
+}
+
+/// PEM texts.
+#[derive(Clone, Default)]
+pub(super) struct Tls {
+    pub(super) ca: Option<String>,
+    pub(super) identity: Option<(String, String)>,
+}
+
+/// Never shows the key.
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tls")
+            .field("ca", &self.ca)
+            .field("identity", &self.identity.as_ref().map(|(cert, _)| cert))
+            .finish()
+    }
+}
+
+impl Tls {
+    pub(super) fn is_set(&self) -> bool {
+        self.ca.is_some() || self.identity.is_some()
+    }
+}
+
+impl Credentials {
+    /// The default.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Shows this token with each call.
+    #[must_use]
+    pub fn token(self, token: &str) -> Self {
+        Self { bearer: Bearer(Some(Arc::new(Token::new(None, token)))), ..self }
+    }
+
+    /// Shows the token in this file with each call; what is written to it later is
+    /// noticed.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or holds no token.
+    pub fn token_file(self, file: &Path) -> std::io::Result<Self> {
+        let token = Token::new(Some(file.to_owned()), &std::fs::read_to_string(file)?);
+        if token.value().is_none() {
+            let what = "it holds no token: one line of visible characters";
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, what));
+        }
+        Ok(Self { bearer: Bearer(Some(Arc::new(token))), ..self })
+    }
+
+    /// Trusts these CAs, in PEM, and no others.
+    #[must_use]
+    pub fn ca(mut self, pem: impl Into<String>) -> Self {
+        self.tls.ca = Some(pem.into());
+        self
+    }
+
+    /// Shows this certificate, in PEM, where the gateway asks for one.
+    #[must_use]
+    pub fn identity(mut self, cert_pem: impl Into<String>, key_pem: impl Into<String>) -> Self {
+        self.tls.identity = Some((cert_pem.into(), key_pem.into()));
+        self
+    }
+}
+
+/// Adds the token to each call.
+#[derive(Debug, Clone, Default)]
+pub struct Bearer(Option<Arc<Token>>);
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(value) = self.0.as_ref().and_then(|token| token.value()) {
+            request.metadata_mut().insert("authorization", value);
+        }
+        Ok(request)
+    }
+}
+
+/// A token, maybe from a file.
+struct Token {
+    file: Option<PathBuf>,
+    /// The header, and when it was read.
+    header: Mutex<(Option<MetadataValue<Ascii>>, Instant)>,
+}
+
+/// Never shows the token.
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Token").field("file", &self.file).finish_non_exhaustive()
+    }
+}
+
+impl Token {
+    fn new(file: Option<PathBuf>, token: &str) -> Self {
+        Self { file, header: Mutex::new((header(token), Instant::now())) }
+    }
+
+    /// The header; from the file again if that was long ago. A file that cannot be
+    /// read then leaves the former token.
+    fn value(&self) -> Option<MetadataValue<Ascii>> {
+        let mut known = self.header.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = &self.file
+            && known.1.elapsed() >= TOKEN_AGE_MAX
+        {
+            let read = std::fs::read_to_string(file).ok().and_then(|token| header(&token));
+            *known = (read.or_else(|| known.0.clone()), Instant::now());
+        }
+        known.0.clone()
+    }
+}
+
+fn header(token: &str) -> Option<MetadataValue<Ascii>> {
+    let token = token.trim();
+    let is_one = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+    let mut value: MetadataValue<Ascii> =
+        is_one.then(|| format!("Bearer {token}").parse().ok()).flatten()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(credentials: &Credentials) -> Option<String> {
+        let request = credentials.bearer.clone().call(Request::new(())).expect("never refused");
+        let value = request.metadata().get("authorization")?;
+        Some(value.to_str().expect("text").to_owned())
+    }
+
+    #[test]
+    fn a_token_goes_with_each_call() {
+        assert_eq!(shown(&Credentials::new()), None);
+        assert_eq!(shown(&Credentials::new().token("abc\n")).as_deref(), Some("Bearer abc"));
+    }
+
+    #[test]
+    fn a_file_without_a_token_is_refused() {
+        let folder = std::env::temp_dir().join(format!("auditgate-token-{}", std::process::id()));
+        for bad in ["", "\n", "two words", "two\nlines"] {
+            std::fs::write(&folder, bad).expect("written");
+            assert!(Credentials::new().token_file(&folder).is_err(), "{bad:?}");
+        }
+        std::fs::write(&folder, "abc\n").expect("written");
+        let good = Credentials::new().token_file(&folder).expect("a token");
+        assert_eq!(shown(&good).as_deref(), Some("Bearer abc"));
+        std::fs::remove_file(&folder).expect("removed");
+        assert!(Credentials::new().token_file(&folder).is_err());
+    }
+
+    #[test]
+    fn what_is_secret_is_not_shown() {
+        let credentials = Credentials::new().token("abc").identity("cert", "the key");
+        let shown = format!("{credentials:?}");
+        assert!(!shown.contains("abc") && !shown.contains("the key"), "{shown}");
+    }
+}

@@ -1,0 +1,180 @@
+//! Keys, certificates and roles, replaced while the gateway runs.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::access::{Access, State};
+use crate::audit::{Auditor, Change};
+use crate::config::{self, Settings};
+use crate::server::tls::{self, Acceptor};
+
+/// How often files are looked at for changes.
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+
+/// What is replaced.
+pub struct Reloader {
+    access: Arc<Access>,
+    tls: Arc<Acceptor>,
+    current: Mutex<Current>,
+}
+
+/// What is in force.
+struct Current {
+    tls: config::Tls,
+    access: config::Access,
+    files: Files,
+}
+
+/// Files, and what tells that one was written.
+type Files = BTreeMap<PathBuf, Option<(SystemTime, u64)>>;
+
+impl Reloader {
+    /// Reads all that the configuration names.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or does not hold what it should.
+    pub fn load(tls: config::Tls, access: config::Access) -> Result<Self, config::Error> {
+        // Before they are read: what is written meanwhile is read again.
+        let files = look(&tls, &access);
+        Ok(Self {
+            access: Access::load(&tls, &access)?,
+            tls: Arc::new(Acceptor::new(&tls)?),
+            current: Mutex::new(Current { tls, access, files }),
+        })
+    }
+
+    /// Who may do what.
+    pub fn access(&self) -> &Arc<Access> {
+        &self.access
+    }
+
+    /// How connections are encrypted.
+    pub fn tls(&self) -> &Arc<Acceptor> {
+        &self.tls
+    }
+
+    /// Goes on with other settings, and with what the files that they name hold now.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or does not hold what it should: everything stays
+    /// as it was.
+    fn replace(&self, tls: &config::Tls, access: &config::Access) -> Result<(), config::Error> {
+        let files = look(tls, access);
+        let server_config = tls::server_config(tls)?;
+        let state = State::load(tls, access)?;
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        self.tls.replace(server_config);
+        self.access.replace(state);
+        *current = Current { tls: tls.clone(), access: access.clone(), files };
+        Ok(())
+    }
+
+    /// Goes on with the settings that follow others, and records that.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or does not hold what it should: everything stays
+    /// as it was.
+    pub async fn follow(
+        &self,
+        before: &Settings,
+        after: &Settings,
+        auditor: &Auditor,
+    ) -> Result<(), config::Error> {
+        let replaced = self.replace(&after.tls, &after.access);
+        let change = Change {
+            changed_keys: changed_keys(before, after),
+            restart_keys: restart_keys(before, after),
+            files: Vec::new(),
+            error: replaced.as_ref().err().map(ToString::to_string),
+        };
+        auditor.changed(change).await;
+        replaced
+    }
+
+    /// The settings, if one of their files has changed since it was looked at last.
+    fn changed(&self) -> Option<(config::Tls, config::Access, Vec<String>)> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let files = look(&current.tls, &current.access);
+        if files == current.files {
+            return None;
+        }
+        let is_new = |(file, written): &(&PathBuf, _)| current.files.get(*file) != Some(*written);
+        let written = files.iter().filter(is_new).map(|(file, _)| file.display().to_string());
+        let written = written.collect();
+        // A file that is not taken is not tried again before it is written again.
+        current.files = files;
+        Some((current.tls.clone(), current.access.clone(), written))
+    }
+
+    /// Reads files again when they change, until `stopping` is cancelled.
+    pub async fn watch(self: Arc<Self>, auditor: Auditor, stopping: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                () = tokio::time::sleep(LOOK_INTERVAL) => {}
+            }
+            let own = Arc::clone(&self);
+            let looking = tokio::task::spawn_blocking(move || own.look_again());
+            match looking.await {
+                Ok(Some(change)) => auditor.changed(change).await,
+                Ok(None) => {}
+                Err(error) => tracing::error!(%error, "cannot look at keys and certificates"),
+            }
+        }
+    }
+
+    fn look_again(&self) -> Option<Change> {
+        let (tls, access, files) = self.changed()?;
+        let replaced = self.replace(&tls, &access);
+        let error = replaced.as_ref().err().map(ToString::to_string);
+        match replaced {
+            Ok(()) => tracing::info!("read keys and certificates again, which have changed"),
+            Err(error) => {
+                tracing::error!(%error, "keys or certificates have changed and are not taken: the former stay");
+            }
+        }
+        Some(Change { files, error, ..Change::default() })
+    }
+}
+
+/// The keys whose values differ and which are not replaced while the gateway runs.
+pub fn restart_keys(before: &Settings, after: &Settings) -> Vec<String> {
+    let plain = |settings: &Settings| {
+        let tls =
+            config::Tls { handshake_timeout: settings.tls.handshake_timeout, ..Default::default() };
+        let plain = Settings { tls, access: config::Access::default(), ..settings.clone() };
+        serde_json::to_value(plain).expect("settings are plain data")
+    };
+    differing(&plain(before), &plain(after))
+}
+
+/// The keys whose values differ; a list is one.
+pub fn changed_keys(before: &Settings, after: &Settings) -> Vec<String> {
+    let value = |settings| serde_json::to_value(settings).expect("settings are plain data");
+    differing(&value(before), &value(after))
+}
+
+fn differing(before: &serde_json::Value, after: &serde_json::Value) -> Vec<String> {
+    let differs = |key: &&config::Key| {
+        let pointer = format!("/{}", key.path.replace('.', "/"));
+        key.kind != config::Kind::Table
+            && !key.path.contains("[]")
+            && before.pointer(&pointer) != after.pointer(&pointer)
+    };
+    config::keys().iter().filter(differs).map(|key| key.path.clone()).collect()
+}
+
+fn look(tls: &config::Tls, access: &config::Access) -> Files {
+    let of_tls = [&tls.cert, &tls.key, &tls.client_ca].into_iter().flatten();
+    let files = of_tls.chain(access.jwt.iter().map(|jwt| &jwt.jwks));
+    files.map(|file| (file.clone(), written(file))).collect()
+}
+
+fn written(file: &Path) -> Option<(SystemTime, u64)> {
+    let found = std::fs::metadata(file).ok()?;
+    Some((found.modified().ok()?, found.len()))
+}

@@ -1,0 +1,176 @@
+//! TLS, certificates of clients, and what comes of those who have none.
+
+use std::time::{Duration, Instant};
+
+use auditgate::config::{ClientCertificates, Period, SanKind, Settings, Tls};
+use auditgate::server::Gateway;
+use rcgen::{ExtendedKeyUsagePurpose, SanType};
+use tokio::io::AsyncReadExt as _;
+use tonic::Code;
+
+use crate::scene::{
+    Authority, access, channel, client_on, connect, emit, event, refused, role, search, settings,
+    soon, start, uri,
+};
+
+const SPIFFE: &str = "spiffe://example.org/orders";
+
+/// A gateway with TLS whose roles are for anybody that is known.
+async fn gateway(tls: Tls) -> Gateway {
+    let roles = vec![role(&["*"], &["*"], &["*"], &[])];
+    start(&Settings { tls, ..settings(access(&["alice"], roles)) }).await
+}
+
+#[tokio::test]
+async fn a_client_that_trusts_the_ca_is_served_and_others_get_nowhere() {
+    let ca = Authority::new();
+    let gateway = gateway(ca.tls()).await;
+    let trusted = channel(&gateway, &ca.pem, None).await.expect("it trusts the CA");
+    let receipt = emit(&mut client_on(trusted, "alice"), event("exec", "a")).await;
+    assert_eq!(receipt.expect("accepted").sequence, 1);
+    assert!(channel(&gateway, &Authority::new().pem, None).await.is_err(), "another CA");
+    let mut plain = connect(&gateway, "alice").await;
+    assert!(search(&mut plain, None).await.is_err(), "no TLS");
+}
+
+#[tokio::test]
+async fn a_certificate_names_its_principal() {
+    let ca = Authority::new();
+    let gateway = gateway(ca.mutual_tls()).await;
+    let email = SanType::Rfc822Name("ops@example.org".try_into().unwrap());
+    let dns = SanType::DnsName("orders.internal".try_into().unwrap());
+    let cases = [
+        (vec![dns.clone(), uri(SPIFFE)], "cert:spiffe://example.org/orders"),
+        (vec![dns.clone(), email], "cert:ops@example.org"),
+        (vec![dns], "cert:orders.internal"),
+    ];
+    for (number, (names, principal)) in cases.into_iter().enumerate() {
+        let own = ca.client(names);
+        let mut client =
+            client_on(channel(&gateway, &ca.pem, Some(&own)).await.expect("taken"), "");
+        emit(&mut client, event("exec", "a")).await.expect("accepted");
+        let records = search(&mut client, None).await.expect("a page");
+        assert_eq!(records.len(), number + 1, "the id is the principal's own");
+        assert_eq!(records[0].emitter.as_ref().expect("an emitter").principal, principal);
+    }
+}
+
+#[tokio::test]
+async fn who_shows_a_token_as_well_is_known_by_that() {
+    let ca = Authority::new();
+    let gateway = gateway(ca.mutual_tls()).await;
+    let own = ca.client(vec![uri(SPIFFE)]);
+    let shown = channel(&gateway, &ca.pem, Some(&own)).await.expect("taken");
+    let mut client = client_on(shown.clone(), "alice");
+    emit(&mut client, event("exec", "a")).await.expect("accepted");
+    let records = search(&mut client, None).await.expect("a page");
+    assert_eq!(records[0].emitter.as_ref().expect("an emitter").principal, "alice");
+    let wrong = search(&mut client_on(shown, "mallory"), None).await;
+    refused(wrong, Code::Unauthenticated, "CREDENTIALS_INVALID");
+}
+
+#[tokio::test]
+async fn kinds_of_names_are_taken_in_the_configured_order() {
+    let ca = Authority::new();
+    let roles = vec![role(&["*"], &["*"], &["*"], &[])];
+    let mut access = access(&[], roles);
+    access.certificates.san = vec![SanKind::Dns];
+    access.certificates.prefix = String::new();
+    let tls = ca.mutual_tls();
+    let gateway = start(&Settings { tls, ..settings(access) }).await;
+    let dns = SanType::DnsName("orders.internal".try_into().unwrap());
+    let own = ca.client(vec![uri(SPIFFE), dns]);
+    let mut client = client_on(channel(&gateway, &ca.pem, Some(&own)).await.expect("TLS"), "");
+    emit(&mut client, event("exec", "a")).await.expect("accepted");
+    let records = search(&mut client, None).await.expect("a page");
+    assert_eq!(records[0].emitter.as_ref().expect("an emitter").principal, "orders.internal");
+    let own = ca.client(vec![uri(SPIFFE)]);
+    let mut client = client_on(channel(&gateway, &ca.pem, Some(&own)).await.expect("TLS"), "");
+    refused(search(&mut client, None).await, Code::Unauthenticated, "CREDENTIALS_INVALID");
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_good_opens_nothing() {
+    let ca = Authority::new();
+    let gateway = gateway(ca.mutual_tls()).await;
+    let usage = ExtendedKeyUsagePurpose::ClientAuth;
+    let names = || vec![uri(SPIFFE)];
+    let bad = [
+        ("of another CA", Authority::new().client(names())),
+        ("for servers", ca.issue(names(), ExtendedKeyUsagePurpose::ServerAuth, |_| {})),
+        (
+            "expired",
+            ca.issue(names(), usage.clone(), |params| {
+                params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+                params.not_after = rcgen::date_time_ymd(2020, 1, 2);
+            }),
+        ),
+        (
+            "not valid yet",
+            ca.issue(names(), usage, |params| {
+                params.not_before = rcgen::date_time_ymd(2100, 1, 1);
+            }),
+        ),
+    ];
+    for (what, own) in &bad {
+        // With TLS 1.3 the client learns of it with its first call.
+        if let Ok(channel) = channel(&gateway, &ca.pem, Some(own)).await {
+            assert!(search(&mut client_on(channel, "alice"), None).await.is_err(), "{what}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn certificates_can_be_required() {
+    let ca = Authority::new();
+    let tls = Tls { client_certificates: ClientCertificates::Required, ..ca.mutual_tls() };
+    let gateway = gateway(tls).await;
+    if let Ok(channel) = channel(&gateway, &ca.pem, None).await {
+        assert!(search(&mut client_on(channel, "alice"), None).await.is_err(), "a token alone");
+    }
+    let own = ca.client(vec![uri(SPIFFE)]);
+    let shown = channel(&gateway, &ca.pem, Some(&own)).await.expect("taken");
+    assert!(search(&mut client_on(shown, ""), None).await.is_ok());
+}
+
+#[tokio::test]
+async fn without_a_certificate_or_a_token_a_client_is_nobody() {
+    let ca = Authority::new();
+    let gateway = gateway(ca.mutual_tls()).await;
+    let mut client = client_on(channel(&gateway, &ca.pem, None).await.expect("optional"), "");
+    refused(search(&mut client, None).await, Code::Unauthenticated, "CREDENTIALS_MISSING");
+}
+
+#[tokio::test]
+async fn a_handshake_has_its_time() {
+    let ca = Authority::new();
+    let tls = Tls { handshake_timeout: Period(Duration::from_secs(1)), ..ca.tls() };
+    let gateway = gateway(tls).await;
+    let begun = Instant::now();
+    let mut silent = tokio::net::TcpStream::connect(gateway.address()).await.expect("it listens");
+    let mut rest = Vec::new();
+    soon(silent.read_to_end(&mut rest)).await.expect("closed");
+    assert!(rest.is_empty() && begun.elapsed() >= Duration::from_millis(900), "{rest:?}");
+    // Meanwhile, and afterwards, others are served.
+    let served = channel(&gateway, &ca.pem, None).await.expect("TLS");
+    assert!(search(&mut client_on(served, "alice"), None).await.is_ok());
+}
+
+#[tokio::test]
+async fn what_does_not_go_together_is_refused_before_it_listens() {
+    let (ca, other) = (Authority::new(), Authority::new());
+    let good = ca.tls();
+    let empty = ca.write("empty.pem", "");
+    let cases = [
+        (Tls { key: other.tls().key, ..good.clone() }, "tls.cert"),
+        (Tls { cert: Some(empty.clone()), ..good.clone() }, "tls.cert"),
+        (Tls { key: Some(empty.clone()), ..good.clone() }, "tls.key"),
+        (Tls { client_ca: Some(empty), ..good.clone() }, "tls.client_ca"),
+        (Tls { cert: Some("/nonexistent".into()), ..good }, "tls.cert"),
+    ];
+    for (tls, key) in cases {
+        let settings = Settings { tls, ..settings(access(&["alice"], Vec::new())) };
+        let error = Gateway::start((&settings).into()).await.err().expect("refused").to_string();
+        assert!(error.starts_with(key), "{error}");
+    }
+}
