@@ -53,6 +53,10 @@ faults: ## Inject faults into the log on disk, at length: kills, failing and ful
 	AUDITGATE_FAULTS=long $(CARGO) test --locked --test disk_faults -- --nocapture --test-threads 1
 	AUDITGATE_FAULTS=long $(CARGO) test --locked --lib log::disk::tests::crash
 
+.PHONY: tamper
+tamper: ## Flip every byte of a log of 2,000 records: verify must find each.
+	AUDITGATE_LONG=1 $(CARGO) test --locked --release --lib proof::audit::tests::every_flipped_byte -- --nocapture
+
 .PHONY: lint
 lint: lint-format lint-proto lint-deps lint-rust lint-docs ## Check everything but the tests.
 

@@ -16,6 +16,7 @@ mod growth;
 mod history;
 mod latency;
 mod memory;
+mod merkle;
 mod report;
 mod ring;
 mod rounds;
@@ -78,6 +79,7 @@ const GROUPS: &[Group] = &[
     Group { names: cold::NAMES, run: cold::run },
     Group { names: growth::NAMES, run: growth::run },
     Group { names: memory::NAMES, run: memory::run },
+    Group { names: merkle::NAMES, run: merkle::run },
     Group { names: ring::NAMES, run: ring::run },
     Group { names: secured::NAMES, run: secured::run },
 ];

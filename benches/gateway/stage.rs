@@ -131,7 +131,8 @@ impl Stage {
     }
 }
 
-fn loopback() -> SocketAddr {
+/// Any port of this machine alone.
+pub fn loopback() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, 0).into()
 }
 

@@ -46,9 +46,9 @@ def environment() -> dict[str, str]:
 class Gateway:
     """A running `auditgate serve`."""
 
-    def __init__(self, *flags: str, port: int = 0) -> None:
-        """Starts a gateway with `flags`, on a free port unless told which, and waits
-        until it listens."""
+    def __init__(self, *flags: str, port: int = 0, folder: Path | None = None) -> None:
+        """Starts a gateway with `flags`, on a free port unless told which, in a folder if
+        told so, and waits until it listens."""
         self._folder = tempfile.TemporaryDirectory(prefix="auditgate-test-")
         port_file = Path(self._folder.name) / "port"
         self._log_path = Path(self._folder.name) / "log"
@@ -58,6 +58,7 @@ class Gateway:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                cwd=folder,
                 # As on a terminal.
                 env=environment() | {"AUDITGATE_LOG_FORMAT": "text"},
             )

@@ -248,7 +248,7 @@ class Run:
     def _serve(self, block: Block, flags: list[str], expected: str) -> None:
         if self._gateway is not None:
             self._gateway.kill()
-        self._gateway = Gateway(*flags)
+        self._gateway = Gateway(*flags, folder=self.folder)
         # Only a gateway at another port than the usual one names it to commands.
         said = self._gateway.log().replace(f" --server http://{self._gateway.address}", "")
         if expected and not shows(expected, said):

@@ -60,6 +60,9 @@ async fn turn(
     let is_over = is_last || trouble.as_ref().is_some_and(Trouble::is_lasting);
     prover.state.send_modify(|state| {
         state.attempts += 1;
+        if let Some(trouble) = trouble.as_ref().filter(|new| state.trouble.as_ref() != Some(new)) {
+            tracing::error!("ALARM: {trouble}");
+        }
         state.trouble = trouble;
     });
     if is_over { std::ops::ControlFlow::Break(()) } else { std::ops::ControlFlow::Continue(()) }
