@@ -269,7 +269,8 @@ impl Client {
             .await
     }
 
-    /// Shows that the log has the record with this event id or sequence.
+    /// Shows that the log has the record with this event id or sequence: in the
+    /// tree of `size` records, or in that of the newest checkpoint, if 0.
     ///
     /// # Errors
     /// [`Error::Refused`] with the code `NotFound` if it is not kept;
@@ -277,8 +278,9 @@ impl Client {
     pub async fn get_inclusion_proof(
         &self,
         key: pb::get_inclusion_proof_request::Key,
+        size: u64,
     ) -> Result<pb::GetInclusionProofResponse, Error> {
-        let request = pb::GetInclusionProofRequest { key: Some(key) };
+        let request = pb::GetInclusionProofRequest { key: Some(key), size };
         self.call(
             &request,
             |mut rpc, request| async move { rpc.get_inclusion_proof(request).await },

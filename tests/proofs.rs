@@ -32,7 +32,7 @@ async fn checkpoint(client: &mut Client, key: &VerifierKey) -> Signed {
 }
 
 async fn receipt(client: &mut Client, key: Key) -> Result<Receipt, tonic::Status> {
-    let request = pb::GetInclusionProofRequest { key: Some(key) };
+    let request = pb::GetInclusionProofRequest { key: Some(key), size: 0 };
     let response = soon(client.get_inclusion_proof(request)).await?.into_inner();
     Ok(Receipt {
         record: response.record,

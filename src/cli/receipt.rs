@@ -1,13 +1,13 @@
 //! `auditgate receipt`: a proof that the log has a record.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::client::Server;
-use super::trust::{KeyArg, replace};
+use super::trust::{KeyArg, read_checkpoint, replace};
 use super::{Done, Error, interruptible, print, say};
-use crate::proof::Hash;
 use crate::proof::key::Use;
 use crate::proof::receipt::Receipt;
+use crate::proof::{Hash, Signed, VerifierKey};
 use crate::proto::pb::get_inclusion_proof_request::Key;
 
 /// Fetch a proof that the log has an event
@@ -21,6 +21,7 @@ use crate::proto::pb::get_inclusion_proof_request::Key;
   auditgate receipt 3f0f5d5e-1 --verifier-key prod.key.pub > login.tlog-proof
   auditgate verify --proof login.tlog-proof --verifier-key prod.key.pub
   auditgate receipt --sequence 17 --out 17.tlog-proof
+  auditgate receipt 3f0f5d5e-1 --verifier-key prod.key.pub --checkpoint prod.cosigned
 
 Exit status: 0 if it was fetched and, with --verifier-key, proves what it should; 1 if it does
 not; 2 if the arguments are wrong, there is no such event, or the gateway cannot be
@@ -35,6 +36,10 @@ pub struct Args {
     /// Verifier key of the log, or a file that holds it, to check the proof now
     #[arg(id = "verifier-key", long = "verifier-key", value_name = "KEY")]
     key: Option<KeyArg>,
+    /// Prove it by this checkpoint, such as the one that `auditgate witness` writes;
+    /// needs --verifier-key
+    #[arg(long, value_name = "FILE", requires = "verifier-key")]
+    checkpoint: Option<PathBuf>,
     /// File for the proof; standard output without it
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -51,7 +56,9 @@ async fn fetch(args: Args) -> Result<Done, Error> {
     let key = args.key.map(|key| key.key(Use::Log)).transpose()?;
     let wanted = args.id.map(Key::Id).or(args.sequence.map(Key::Sequence));
     let wanted = wanted.ok_or_else(|| Error::Usage("which event? give its id".to_owned()))?;
-    let response = args.server.client().await?.get_inclusion_proof(wanted).await?;
+    let held = args.checkpoint.as_deref().map(|file| held(file, key.as_ref())).transpose()?;
+    let size = held.as_ref().map_or(0, Signed::size);
+    let response = args.server.client().await?.get_inclusion_proof(wanted, size).await?;
     let hashes: Option<Vec<Hash>> = response.hashes.iter().map(|hash| hash_of(hash)).collect();
     let Some(hashes) = hashes else {
         say("what the gateway sent proves nothing: its hashes are not 32 bytes long");
@@ -61,7 +68,7 @@ async fn fetch(args: Args) -> Result<Done, Error> {
         record: response.record,
         index: response.leaf_index,
         hashes,
-        checkpoint: response.checkpoint,
+        checkpoint: held.map_or(response.checkpoint, |held| held.text().to_owned()),
     };
     match key.map(|key| receipt.check(&key)) {
         Some(Ok(signed)) => say(&format!(
@@ -80,6 +87,12 @@ async fn fetch(args: Args) -> Result<Done, Error> {
         Some(file) => replace(file, &receipt.encoded()).map(|()| Done::All),
         None => print(&receipt.encoded()),
     }
+}
+
+/// A checkpoint that the caller has, signed by the key.
+fn held(file: &Path, key: Option<&VerifierKey>) -> Result<Signed, Error> {
+    let key = key.ok_or_else(|| Error::Usage("--checkpoint needs --verifier-key".to_owned()))?;
+    read_checkpoint(file, key)
 }
 
 /// A hash that came over the wire.

@@ -119,6 +119,18 @@ pub enum Error {
         /// Size of the newest one.
         size: u64,
     },
+    /// The tree that the caller names does not have the record, or is not there.
+    #[error(
+        "size is {size}, which must be from {sequence}, the record's sequence, to {newest}, the newest record's"
+    )]
+    Size {
+        /// What was asked for.
+        size: u64,
+        /// The record's sequence.
+        sequence: u64,
+        /// The newest record's.
+        newest: u64,
+    },
     /// The hashes are not kept any more.
     #[error(
         "what proves it is not kept any more: {path}; records and checkpoints from {minimum} on can be proven"
@@ -283,7 +295,8 @@ impl Prover {
         }
     }
 
-    /// Proves that a record of these bytes is in the log.
+    /// Proves that a record of these bytes is in the log: in the tree of `size`
+    /// records, or in that of the newest checkpoint.
     ///
     /// # Errors
     /// If there is no proof.
@@ -291,13 +304,22 @@ impl Prover {
         self: &Arc<Self>,
         sequence: Sequence,
         record: &[u8],
+        size: Option<u64>,
     ) -> Result<Inclusion, Error> {
-        let signed = self.covering(sequence.0).await?;
+        let wanted = size.unwrap_or(sequence.0);
+        let extent = self.log.extent().synced.0;
+        if size.is_some_and(|size| size < sequence.0 || size > extent) {
+            return Err(Error::Size { size: wanted, sequence: sequence.0, newest: extent });
+        }
+        let signed = self.covering(wanted).await?;
         let index = sequence.previous().0;
         let leaf = leaf(&entry(record));
         self.proven(move |prover| {
-            let head = *signed.checkpoint();
-            let hashes = prover.prove(|tree| tree.inclusion(leaf, index, &head))?;
+            let newest = *signed.checkpoint();
+            let hashes = prover.prove(|tree| {
+                let head = size.map_or(Ok(newest), |size| tree.head(size))?;
+                tree.inclusion(leaf, index, &head)
+            })?;
             Ok(Inclusion { index, hashes, signed })
         })
         .await

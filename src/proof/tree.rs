@@ -182,10 +182,19 @@ impl<'a, R: Fn(Place) -> Result<FullTile, Error>> Prover<'a, R> {
             return Ok(Vec::new());
         }
         let steps = tlog_tiles::prove_tree(size, old, self).map_err(|_| self.failure(size))?;
-        let old_root = tlog_tiles::tree_hash(old, self).map_err(|_| self.failure(size))?;
+        let old_root = self.head(old)?.root;
         tlog_tiles::check_tree(&steps, size, root, old, old_root)
             .map_err(|_| Error::Damaged { size })?;
         Ok(steps)
+    }
+
+    /// Size and root of the tree as it was when it had `size` leaves.
+    ///
+    /// # Errors
+    /// If tiles are missing.
+    pub fn head(&self, size: u64) -> Result<Checkpoint, Error> {
+        let root = tlog_tiles::tree_hash(size, self).map_err(|_| self.failure(size))?;
+        Ok(Checkpoint { size, root })
     }
 
     fn failure(&self, size: u64) -> Error {

@@ -38,12 +38,15 @@ impl Service {
         let frame = self.frame(key, caller.grants().read()).await?;
         let record = unframed(&frame);
         let sequence = Record::read(record).sequence;
-        let shown = prover.inclusion(sequence, record).await.map_err(Error::Proof)?;
+        let size = Some(request.size).filter(|size| *size > 0);
+        let shown = prover.inclusion(sequence, record, size).await.map_err(Error::Proof)?;
+        // A caller who names a size has the checkpoint.
+        let checkpoint = size.map_or(shown.signed.text(), |_| "").to_owned();
         Ok(Encoded::message(&pb::GetInclusionProofResponse {
             record: record.to_vec(),
             leaf_index: shown.index,
             hashes: bytes(&shown.hashes),
-            checkpoint: shown.signed.text().to_owned(),
+            checkpoint,
         }))
     }
 

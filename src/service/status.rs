@@ -276,6 +276,10 @@ fn proof_shape(error: &prover::Error) -> Shape {
             fields: vec![("old_size".to_owned(), error.to_string())],
             ..Shape::new(Code::OutOfRange, ErrorReason::OldSizeAhead)
         },
+        prover::Error::Size { .. } => Shape {
+            fields: vec![("size".to_owned(), error.to_string())],
+            ..Shape::new(Code::OutOfRange, ErrorReason::OldSizeAhead)
+        },
         prover::Error::Pruned { .. } => Shape::new(Code::NotFound, ErrorReason::ProofNotKept),
     }
 }

@@ -57,10 +57,21 @@ async fn every_record_and_every_checkpoint_can_be_proven() {
     }
     for sequence in [1, 2, 255, 256, 257, 512, 513, 600] {
         let record = record(&log, sequence).await;
-        let shown = prover.inclusion(Sequence(sequence), &record).await.unwrap();
+        let shown = prover.inclusion(Sequence(sequence), &record, None).await.unwrap();
         let head = shown.signed.checkpoint();
         assert_eq!(check_inclusion(&record, sequence - 1, &shown.hashes, head), Ok(()));
-        let other = prover.inclusion(Sequence(sequence), b"another").await;
+        // In each earlier tree that has it, too.
+        for old in kept.iter().filter(|old| old.size() >= sequence) {
+            let shown = prover.inclusion(Sequence(sequence), &record, Some(old.size())).await;
+            let hashes = shown.unwrap().hashes;
+            let head = old.checkpoint();
+            assert_eq!(check_inclusion(&record, sequence - 1, &hashes, head), Ok(()));
+        }
+        for size in [sequence - 1, 601] {
+            let refused = prover.inclusion(Sequence(sequence), &record, Some(size)).await;
+            assert!(matches!(refused, Err(Error::Size { .. })), "{size}");
+        }
+        let other = prover.inclusion(Sequence(sequence), b"another", None).await;
         assert!(matches!(other, Err(Error::Tree(tree::Error::Damaged { .. }))));
     }
     for old in &kept {
@@ -150,7 +161,7 @@ async fn no_record_leaves_the_ring_before_it_was_hashed() {
     assert_eq!(signed.size(), 5_000);
     assert!(log.extent().first.0 > 4_000, "the ring goes on");
     let record = record(&log, 4_999).await;
-    assert!(prover.inclusion(Sequence(4_999), &record).await.is_ok());
+    assert!(prover.inclusion(Sequence(4_999), &record, None).await.is_ok());
 }
 
 #[tokio::test]
