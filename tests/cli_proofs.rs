@@ -173,7 +173,8 @@ async fn a_witness_signs_one_past_only() {
         assert_eq!(scene.checkpoint("state").size(), 3, "nothing was forgotten");
     }
     // A receipt by what the witness signed shows that, too.
-    let receipt = "receipt --sequence 2 --verifier-key @log.key.pub --checkpoint @out --out @2.proof";
+    let receipt =
+        "receipt --sequence 2 --verifier-key @log.key.pub --checkpoint @out --out @2.proof";
     scene.emit(&gateway, &["dave"], 3).await;
     assert_eq!(scene.run(&gateway, receipt).code, Some(0));
     let verify = "verify --proof @2.proof --verifier-key @log.key.pub --witness @witness.key.pub";

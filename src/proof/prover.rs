@@ -1,10 +1,12 @@
 //! The tree that follows a log, its checkpoints, and proofs from it.
 
+mod error;
 mod follow;
+mod keep;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -15,8 +17,11 @@ use super::store::Store;
 use super::tile::{Place, WIDTH};
 use super::tree::{self, FullTile, Tree};
 use super::{Hash, Signed, SigningKey, VerifierKey, entry, leaf};
-use crate::log::{BoxFuture, Keeper, Log};
+use crate::log::Log;
 use crate::record::Sequence;
+use keep::Held;
+
+pub use error::{Error, Trouble};
 
 /// A checkpoint is made at least so often while records arrive.
 pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(2);
@@ -32,118 +37,6 @@ pub struct Opened {
     pub tree: Option<Tree>,
     /// Records with a leaf index below this were released by the log.
     pub minimum: u64,
-}
-
-/// Why no checkpoint is made.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Trouble {
-    /// The log is shorter than what was signed.
-    #[error(
-        "the log has {kept} records, but a checkpoint of {signed} was signed: it was rolled back, and nothing is signed any more"
-    )]
-    RolledBack {
-        /// Size of the checkpoint.
-        signed: u64,
-        /// How many records the log has had.
-        kept: u64,
-    },
-    /// The log is not what was signed.
-    #[error(
-        "the first {signed} records of the log are not those of the checkpoint that was signed: they were changed, and nothing is signed any more"
-    )]
-    Rewritten {
-        /// Size of the checkpoint.
-        signed: u64,
-    },
-    /// Records are gone that the log did not release.
-    #[error(
-        "the oldest record is {first}, but only those before {} were released: others removed them, or it was done while no tree was kept; nothing is signed any more", minimum + 1
-    )]
-    Incomplete {
-        /// The oldest record.
-        first: u64,
-        /// The signed minimum index.
-        minimum: u64,
-    },
-    /// A record cannot be hashed.
-    #[error(
-        "record {sequence} cannot be read, so the tree ends before it, and nothing after it is signed"
-    )]
-    Unreadable {
-        /// Its sequence.
-        sequence: u64,
-    },
-    /// The log cannot be read, or a checkpoint cannot be kept, at the moment.
-    #[error("no checkpoint can be made at the moment: {0}")]
-    Passing(String),
-}
-
-impl Trouble {
-    /// Whether it stays until somebody mends the log.
-    pub fn is_lasting(&self) -> bool {
-        !matches!(self, Trouble::Passing(_))
-    }
-
-    /// Whether what was signed before is not to be relied on.
-    fn is_denial(&self) -> bool {
-        match self {
-            Trouble::RolledBack { .. } | Trouble::Rewritten { .. } | Trouble::Incomplete { .. } => {
-                true
-            }
-            Trouble::Unreadable { .. } | Trouble::Passing(_) => false,
-        }
-    }
-}
-
-/// Why there is no proof.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// No checkpoint is made.
-    #[error("{0}")]
-    Trouble(Trouble),
-    /// No checkpoint that covers enough was made in time.
-    #[error(
-        "no checkpoint of {size} records was made within {} s", CHECKPOINT_TIME_MAX.as_secs()
-    )]
-    Late {
-        /// How many records it should cover.
-        size: u64,
-    },
-    /// The caller's checkpoint is larger than the log.
-    #[error(
-        "old_size is {old}, but the newest checkpoint covers {size} records: the log was rolled back, or the checkpoint is of another log"
-    )]
-    OldSize {
-        /// Size of the caller's checkpoint.
-        old: u64,
-        /// Size of the newest one.
-        size: u64,
-    },
-    /// The tree that the caller names does not have the record, or is not there.
-    #[error(
-        "size is {size}, which must be from {sequence}, the record's sequence, to {newest}, the newest record's"
-    )]
-    Size {
-        /// What was asked for.
-        size: u64,
-        /// The record's sequence.
-        sequence: u64,
-        /// The newest record's.
-        newest: u64,
-    },
-    /// The hashes are not kept any more.
-    #[error(
-        "what proves it is not kept any more: {path}; records and checkpoints from {minimum} on can be proven"
-    )]
-    Pruned {
-        /// The tile that is missed.
-        path: String,
-        /// The oldest record.
-        minimum: u64,
-    },
-    /// The tree cannot be read.
-    #[error("{0}")]
-    Tree(tree::Error),
 }
 
 /// The tree, and tiles that are full but not in the store yet.
@@ -244,7 +137,7 @@ impl Prover {
             stopping: CancellationToken::new(),
             task: Mutex::default(),
         });
-        log.keep_for(Arc::new(Held(Arc::downgrade(&prover))));
+        log.keep_for(Arc::new(Held::of(&prover)));
         let task = tokio::spawn(follow::follow(Arc::clone(&prover)));
         prover.task.lock().unwrap_or_else(PoisonError::into_inner).replace(task);
         Ok(prover)
@@ -398,57 +291,6 @@ impl Prover {
 
     fn grow(&self) -> MutexGuard<'_, Growing> {
         self.growing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What a log asks: it must not keep alive who keeps it.
-struct Held(Weak<Prover>);
-
-/// What was not hashed stays in the log.
-impl Keeper for Held {
-    fn release(&self, first: Sequence) -> bool {
-        self.0.upgrade().is_none_or(|prover| prover.release(first))
-    }
-
-    fn released(&self, first: Sequence) -> BoxFuture<'_, ()> {
-        let prover = self.0.upgrade();
-        Box::pin(async move {
-            if let Some(mut states) = prover.map(|prover| prover.state.subscribe()) {
-                // A prover that is gone needs nothing more.
-                let _ = states.wait_for(|state| state.has_done_with(first)).await;
-            }
-        })
-    }
-}
-
-impl State {
-    /// Whether the records before `first` need not be waited for.
-    fn has_done_with(&self, first: Sequence) -> bool {
-        self.hashed >= first.previous().0 || self.is_over()
-    }
-
-    /// Nothing more will be hashed.
-    fn is_over(&self) -> bool {
-        self.ended || self.trouble.as_ref().is_some_and(Trouble::is_lasting)
-    }
-}
-
-impl Prover {
-    fn release(&self, first: Sequence) -> bool {
-        let (covered, signed, is_over) = {
-            let state = self.state.borrow();
-            let covered = if self.store.is_durable() { state.signed.size() } else { state.hashed };
-            (covered, Arc::clone(&state.signed), state.is_over())
-        };
-        if is_over {
-            return true;
-        }
-        if covered < first.previous().0 {
-            self.wanted.fetch_max(first.previous().0, Ordering::Relaxed);
-            self.demand.notify_one();
-            return false;
-        }
-        self.store.release(first.0, signed.checkpoint()).is_ok()
     }
 }
 

@@ -31,9 +31,8 @@ impl Service {
             let request: retyped::EmitRequest = decode(request.into_inner())?;
             charge(quota.as_deref(), 1);
             let event = self.intake.admit(request.event, Time::now());
-            let event = event
-                .and_then(|event| permitted(event, caller.grants()))
-                .map_err(Error::Event)?;
+            let event =
+                event.and_then(|event| permitted(event, caller.grants())).map_err(Error::Event)?;
             let drafts = vec![Draft::new(event, &emitter)];
             self.append(drafts, request.validate_only, false).await
         })

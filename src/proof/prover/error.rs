@@ -1,0 +1,116 @@
+//! Why there is no checkpoint, or no proof.
+
+use super::CHECKPOINT_TIME_MAX;
+use crate::proof::tree;
+
+/// Why no checkpoint is made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Trouble {
+    /// The log is shorter than what was signed.
+    #[error(
+        "the log has {kept} records, but a checkpoint of {signed} was signed: it was rolled back, and nothing is signed any more"
+    )]
+    RolledBack {
+        /// Size of the checkpoint.
+        signed: u64,
+        /// How many records the log has had.
+        kept: u64,
+    },
+    /// The log is not what was signed.
+    #[error(
+        "the first {signed} records of the log are not those of the checkpoint that was signed: they were changed, and nothing is signed any more"
+    )]
+    Rewritten {
+        /// Size of the checkpoint.
+        signed: u64,
+    },
+    /// Records are gone that the log did not release.
+    #[error(
+        "the oldest record is {first}, but only those before {} were released: others removed them, or it was done while no tree was kept; nothing is signed any more", minimum + 1
+    )]
+    Incomplete {
+        /// The oldest record.
+        first: u64,
+        /// The signed minimum index.
+        minimum: u64,
+    },
+    /// A record cannot be hashed.
+    #[error(
+        "record {sequence} cannot be read, so the tree ends before it, and nothing after it is signed"
+    )]
+    Unreadable {
+        /// Its sequence.
+        sequence: u64,
+    },
+    /// The log cannot be read, or a checkpoint cannot be kept, at the moment.
+    #[error("no checkpoint can be made at the moment: {0}")]
+    Passing(String),
+}
+
+impl Trouble {
+    /// Whether it stays until somebody mends the log.
+    pub fn is_lasting(&self) -> bool {
+        !matches!(self, Trouble::Passing(_))
+    }
+
+    /// Whether what was signed before is not to be relied on.
+    pub(super) fn is_denial(&self) -> bool {
+        match self {
+            Trouble::RolledBack { .. } | Trouble::Rewritten { .. } | Trouble::Incomplete { .. } => {
+                true
+            }
+            Trouble::Unreadable { .. } | Trouble::Passing(_) => false,
+        }
+    }
+}
+
+/// Why there is no proof.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No checkpoint is made.
+    #[error("{0}")]
+    Trouble(Trouble),
+    /// No checkpoint that covers enough was made in time.
+    #[error(
+        "no checkpoint of {size} records was made within {} s", CHECKPOINT_TIME_MAX.as_secs()
+    )]
+    Late {
+        /// How many records it should cover.
+        size: u64,
+    },
+    /// The caller's checkpoint is larger than the log.
+    #[error(
+        "old_size is {old}, but the newest checkpoint covers {size} records: the log was rolled back, or the checkpoint is of another log"
+    )]
+    OldSize {
+        /// Size of the caller's checkpoint.
+        old: u64,
+        /// Size of the newest one.
+        size: u64,
+    },
+    /// The tree that the caller names does not have the record, or is not there.
+    #[error(
+        "size is {size}, which must be from {sequence}, the record's sequence, to {newest}, the newest record's"
+    )]
+    Size {
+        /// What was asked for.
+        size: u64,
+        /// The record's sequence.
+        sequence: u64,
+        /// The newest record's.
+        newest: u64,
+    },
+    /// The hashes are not kept any more.
+    #[error(
+        "what proves it is not kept any more: {path}; records and checkpoints from {minimum} on can be proven"
+    )]
+    Pruned {
+        /// The tile that is missed.
+        path: String,
+        /// The oldest record.
+        minimum: u64,
+    },
+    /// The tree cannot be read.
+    #[error("{0}")]
+    Tree(tree::Error),
+}
