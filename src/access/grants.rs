@@ -3,7 +3,8 @@
 use std::sync::{Arc, LazyLock};
 
 use crate::config::{self, Right, Role};
-use crate::filter::{Pattern, TypeSet};
+use crate::filter::TypeSet;
+use crate::glob::Pattern;
 
 /// The roles.
 #[derive(Debug, Default)]

@@ -206,7 +206,7 @@ async fn check(client: &mut Client, method: &str, subject: &Subject, name: &str,
             };
             use pb::get_inclusion_proof_request::Key;
             for key in [Key::Id(name.to_owned()), Key::Sequence(sequence)] {
-                let request = pb::GetInclusionProofRequest { key: Some(key) };
+                let request = pb::GetInclusionProofRequest { key: Some(key), ..Default::default() };
                 let result = soon(client.get_inclusion_proof(request)).await;
                 assert_eq!(code(result), expected, "{who}");
             }
