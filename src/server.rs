@@ -7,6 +7,7 @@ mod calls;
 pub mod connection;
 pub mod listener;
 mod metrics;
+mod reflection;
 mod reload;
 mod seldom;
 pub mod stats;
@@ -34,7 +35,6 @@ use crate::log::{Bounds, Log, MemoryLog, State};
 use crate::proof::SigningKey;
 use crate::proof::prover::{Opened, Prover};
 use crate::proof::store::{DiskStore, MemoryStore};
-use crate::proto;
 use crate::service::quota::{self, Quotas};
 use crate::service::{self, Direct, Limits, Service};
 use admin::Admin;
@@ -208,8 +208,8 @@ impl Gateway {
         let service = Direct::new(service);
         let routes = Routes::new(service)
             .add_service(health_service)
-            .add_service(reflection().build_v1().map_err(io::Error::other)?)
-            .add_service(reflection().build_v1alpha().map_err(io::Error::other)?)
+            .add_service(reflection::builder().build_v1().map_err(io::Error::other)?)
+            .add_service(reflection::builder().build_v1alpha().map_err(io::Error::other)?)
             .prepare();
         let stats = Arc::new(Stats::begin());
         let sources = Sources {
@@ -391,13 +391,4 @@ async fn set_health(health: &HealthReporter, status: ServingStatus) {
     for name in HEALTH_NAMES {
         health.set_service_status(name, status).await;
     }
-}
-
-/// Reflection over the protocol and what its errors and health are made of, so
-/// that clients print them without a proto file.
-fn reflection() -> tonic_reflection::server::Builder<'static> {
-    tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(proto::DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
 }

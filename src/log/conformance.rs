@@ -1,8 +1,7 @@
 //! What every kind of log must do: one suite, run against each of them.
 //!
-//! A kind of log runs it by `conformance!(name, open)`, where `open` makes an
-//! empty log with the bounds given. A log that keeps no more than its ring runs
-//! `eviction!`, too.
+//! `conformance!(name, open)` runs it, where `open` makes an empty log with the bounds
+//! given. A log that keeps no more than its ring runs `eviction!`, too.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -393,10 +392,9 @@ async fn appends_at_once_are_each_stored_once(open: impl Fn(Bounds) -> Arc<dyn L
     for task in tasks.collect::<Vec<_>>() {
         new += task.await.expect("no panic");
     }
-    let stored = TASKS / 2 * EVENTS;
-    assert_eq!(new, stored);
+    assert_eq!(new, TASKS / 2 * EVENTS);
     let all = read_all(&log).await;
-    assert_eq!(all.len() as u64, stored);
-    assert_eq!(all.iter().map(|(.., id)| id).collect::<HashSet<_>>().len() as u64, stored);
+    assert_eq!(all.len() as u64, new);
+    assert_eq!(all.iter().map(|(.., id)| id).collect::<HashSet<_>>().len() as u64, new);
     assert!(all.iter().enumerate().all(|(place, (sequence, ..))| sequence.0 == place as u64 + 1));
 }

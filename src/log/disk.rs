@@ -6,8 +6,10 @@
 //! as one group, and then shows and acknowledges it: the more wait, the more goes
 //! with one sync.
 
+mod append;
 mod blocks;
 mod commit;
+mod contract;
 mod directory;
 pub mod format;
 pub mod identity;
@@ -31,14 +33,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, watch};
 
-use crate::log::ring::{Bounds, Known, Shared, Sizes, Staged, Writer};
-use crate::log::segment::SEGMENT_RECORDS_MAX;
-use crate::log::{
-    BoxFuture, Conflict, Disk, Error, Extent, Found, Identity, Keeper, Log, Placed, State, Want,
-};
-use crate::record::{Draft, Record, Sequence};
+use crate::log::ring::{Bounds, Shared, Sizes, Writer};
+use crate::log::{Identity, Keeper, State};
+use crate::record::Sequence;
 use crate::time::Time;
 use commit::Committer;
 use directory::Directory;
@@ -46,7 +45,6 @@ use sealed::Sealed;
 use space::Space;
 use stage::{Stage, capacity};
 use storage::Storage;
-use walk::Damage;
 
 pub use retention::Retention;
 
@@ -124,12 +122,6 @@ struct Inner {
     keeper: OnceLock<Arc<dyn Keeper>>,
     /// Of the oldest file: when its last record was accepted.
     oldest_accepted: Mutex<Option<(Sequence, Time)>>,
-}
-
-/// What a pass under the mutex came to.
-enum Step {
-    Done { placed: Vec<Result<Placed, Conflict>>, committed: Option<oneshot::Receiver<()>> },
-    Again,
 }
 
 impl DiskLog {
@@ -212,51 +204,7 @@ impl DiskLog {
         }
         self.inner.refuse_all();
     }
-
-    async fn append_now(
-        &self,
-        drafts: &[Draft],
-        commit: bool,
-        each: bool,
-    ) -> Result<Vec<Result<Placed, Conflict>>, Error> {
-        let inner = &*self.inner;
-        inner.config.ring.check_size(drafts)?;
-        if drafts.len() > SEGMENT_RECORDS_MAX {
-            let (records, limit) = (drafts.len(), SEGMENT_RECORDS_MAX);
-            return Err(Error::TooManyRecords { records, limit });
-        }
-        let mut known = Known::within(drafts);
-        let mut searched = Sequence::FIRST;
-        loop {
-            inner.search(drafts, &mut known, &mut searched).await?;
-            if !each && let Some(conflict) = known.first_conflict() {
-                // Of records that are not on disk yet, nothing is told.
-                inner.committed(conflict.sequence).await?;
-                return Err(conflict.into());
-            }
-            // Before the mutex is taken: whatever comes later is noticed.
-            let rolled = inner.rolled.notified();
-            match inner.step(drafts, &mut known, commit, searched)? {
-                Ok(Step::Again) => {}
-                Ok(Step::Done { placed, committed }) => {
-                    if let Some(committed) = committed {
-                        committed.await.map_err(|_| inner.why_refused())?;
-                    }
-                    return Ok(placed);
-                }
-                Err(Full) => {
-                    rolled.await;
-                    if let State::Full(why) = &*inner.state.borrow() {
-                        return Err(Error::Full { why: why.clone() });
-                    }
-                }
-            }
-        }
-    }
 }
-
-/// Waits for another head.
-struct Full;
 
 impl Drop for DiskLog {
     fn drop(&mut self) {
@@ -276,129 +224,6 @@ impl Inner {
 
     fn lock_oldest_accepted(&self) -> MutexGuard<'_, Option<(Sequence, Time)>> {
         self.oldest_accepted.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Looks for the drafts in what is not in the ring, as far as that was not
-    /// done before: `searched` is where the ring began then.
-    async fn search(
-        &self,
-        drafts: &[Draft],
-        known: &mut Known,
-        searched: &mut Sequence,
-    ) -> Result<(), Error> {
-        let first = self.shared.first();
-        if first == *searched {
-            return Ok(());
-        }
-        for (position, draft) in drafts.iter().enumerate() {
-            let settled = known.conflict(position).is_some()
-                || known.kept(position).is_some()
-                || known.repeated_by(position).is_some();
-            if settled || !self.sealed.may_hold(draft.id_key(), first) {
-                continue;
-            }
-            let id = draft.event().id();
-            let Some(kept) = self.sealed.find_kept(id, draft.principal(), first).await? else {
-                continue;
-            };
-            if draft.repeats_record(&Record::read(&kept.record)) {
-                let accept_time = Some(kept.accept_time);
-                let placed = Placed { sequence: kept.sequence, accept_time, duplicate: true };
-                known.found(position, placed);
-            } else {
-                known.compared(position, draft, kept.sequence, false);
-            }
-        }
-        *searched = first;
-        Ok(())
-    }
-
-    /// One pass under the mutex.
-    fn step(
-        &self,
-        drafts: &[Draft],
-        known: &mut Known,
-        commit: bool,
-        searched: Sequence,
-    ) -> Result<Result<Step, Full>, Error> {
-        let mut stage = self.lock();
-        if stage.closed || (stage.stopping && commit) {
-            drop(stage);
-            return Err(self.why_refused());
-        }
-        if self.shared.first() != searched {
-            return Ok(Ok(Step::Again));
-        }
-        if stage.roll.is_some() {
-            return Ok(Err(Full));
-        }
-        let (room, staged) = (stage.room, stage.staged());
-        let admit = |need| Stage::admits(room, staged, need);
-        match stage.writer.stage(drafts, known, commit, &self.shared, admit) {
-            Staged::Done(placed) => {
-                let committed = self.await_commit(&mut stage, &placed);
-                Ok(Ok(Step::Done { placed, committed }))
-            }
-            Staged::Compare(pairs) => {
-                drop(stage);
-                known.compare(drafts, pairs);
-                Ok(Ok(Step::Again))
-            }
-            Staged::Full(need) => {
-                stage.roll = Some(need);
-                self.wake(&stage);
-                Ok(Err(Full))
-            }
-        }
-    }
-
-    /// Tells when all of these are committed; `None` if they are.
-    fn await_commit(
-        &self,
-        stage: &mut Stage,
-        placed: &[Result<Placed, Conflict>],
-    ) -> Option<oneshot::Receiver<()>> {
-        let sequences = placed.iter().map(|placed| match placed {
-            Ok(placed) => placed.sequence,
-            Err(conflict) => conflict.sequence.unwrap_or_default(),
-        });
-        let newest = sequences.max().unwrap_or_default();
-        if newest <= self.shared.last() {
-            return None;
-        }
-        let (sender, receiver) = oneshot::channel();
-        stage.waiting.push(sender);
-        self.wake(stage);
-        Some(receiver)
-    }
-
-    fn wake(&self, stage: &Stage) {
-        if stage.idle {
-            self.work.notify_one();
-        }
-    }
-
-    /// Waits until the record is committed.
-    async fn committed(&self, sequence: Option<Sequence>) -> Result<(), Error> {
-        let Some(sequence) = sequence else { return Ok(()) };
-        let placed = Placed { sequence, accept_time: None, duplicate: true };
-        let committed = {
-            let mut stage = self.lock();
-            if stage.closed { None } else { self.await_commit(&mut stage, &[Ok(placed)]) }
-        };
-        match committed {
-            Some(committed) => committed.await.map_err(|_| self.why_refused()),
-            None if sequence > self.shared.last() => Err(self.why_refused()),
-            None => Ok(()),
-        }
-    }
-
-    /// Why nothing is taken any more.
-    fn why_refused(&self) -> Error {
-        match &*self.state.borrow() {
-            State::Failed(why) => Error::Failed { why: why.clone() },
-            State::Ready | State::Full(_) => Error::Closed,
-        }
     }
 
     /// Takes nothing any more; who waits is told.
@@ -434,148 +259,5 @@ impl Inner {
     fn disk_bytes(&self) -> u64 {
         let head = self.lock().room.capacity;
         self.sealed.disk_bytes() + head
-    }
-
-    /// What lies before the ring.
-    async fn read_sealed(&self, at: Sequence, want: Want<'_>) -> Result<Option<Found>, Error> {
-        let at = at.max(self.first());
-        let found = self.sealed.read(at, want).await?;
-        // Before the first file: it was there, and is not any more.
-        let begins = self.sealed.first().unwrap_or(self.shared.first());
-        if at < begins && begins > self.first() {
-            return Ok(Some(Found::Damaged { first: self.first(), last: begins.previous() }));
-        }
-        Ok(found)
-    }
-}
-
-impl Log for DiskLog {
-    fn identity(&self) -> Identity {
-        self.inner.identity
-    }
-
-    fn append(
-        &self,
-        drafts: Vec<Draft>,
-        commit: bool,
-    ) -> BoxFuture<'_, Result<Vec<Placed>, Error>> {
-        Box::pin(async move {
-            let placed = self.append_now(&drafts, commit, false).await?;
-            Ok(placed.into_iter().collect::<Result<_, _>>()?)
-        })
-    }
-
-    fn append_each(
-        &self,
-        drafts: Vec<Draft>,
-        commit: bool,
-    ) -> BoxFuture<'_, Result<Vec<Result<Placed, Conflict>>, Error>> {
-        Box::pin(async move { self.append_now(&drafts, commit, true).await })
-    }
-
-    fn extent(&self) -> Extent {
-        let inner = &*self.inner;
-        // The oldest record before the newest: see the log in memory.
-        let first = inner.first();
-        let synced = Sequence(inner.synced.load(Ordering::Acquire));
-        let last = inner.shared.last();
-        let removed_until = Time(inner.removed_until.load(Ordering::Acquire) as i64);
-        Extent {
-            first,
-            last,
-            synced: synced.min(last),
-            bytes: inner.shared.byte_size(),
-            bytes_max: inner.config.ring.bytes,
-            records_max: inner.config.ring.records,
-            evicted_until: (removed_until != Time::MIN).then_some(removed_until),
-        }
-    }
-
-    fn read<'a>(
-        &'a self,
-        at: Sequence,
-        want: Want<'a>,
-    ) -> BoxFuture<'a, Result<Option<Found>, Error>> {
-        Box::pin(async move {
-            let inner = &*self.inner;
-            loop {
-                let Some(segment) = inner.shared.read(at, &want) else { return Ok(None) };
-                if segment.base() <= at {
-                    return Ok(Some(Found::Records(segment)));
-                }
-                if let Some(found) = inner.read_sealed(at, want).await? {
-                    return Ok(Some(found));
-                }
-                // What was oldest in the ring a moment ago.
-                if inner.shared.first() == segment.base() {
-                    return Ok(Some(Found::Records(segment)));
-                }
-            }
-        })
-    }
-
-    fn accepted_since(&self, time: Time) -> BoxFuture<'_, Result<Sequence, Error>> {
-        Box::pin(async move {
-            let inner = &*self.inner;
-            let in_ring = inner.shared.accepted_since(time);
-            if in_ring > inner.shared.first() {
-                return Ok(in_ring);
-            }
-            let on_disk = inner.sealed.accepted_since(time).await?;
-            Ok(on_disk.map_or(in_ring, |on_disk| on_disk.min(in_ring)).max(inner.first()))
-        })
-    }
-
-    fn find(&self, id: &str) -> BoxFuture<'_, Result<Option<Sequence>, Error>> {
-        let id = id.to_owned();
-        Box::pin(async move {
-            let inner = &*self.inner;
-            let first = inner.shared.first();
-            let in_ring = inner.lock().writer.find(&id, inner.shared.last());
-            let found = match in_ring {
-                Some(found) => Some(found),
-                None => inner.sealed.find(&id, first).await?,
-            };
-            Ok(found.filter(|found| *found >= inner.first()))
-        })
-    }
-
-    fn changes(&self) -> watch::Receiver<()> {
-        self.inner.changed.subscribe()
-    }
-
-    fn keep_for(&self, keeper: Arc<dyn Keeper>) {
-        // A later one is not asked.
-        let _ = self.inner.keeper.set(keeper);
-    }
-
-    fn kept_of_epoch(&self, epoch: u64) -> Option<Sequence> {
-        self.inner.lock_durable().kept_of_epoch(epoch)
-    }
-
-    fn state(&self) -> Option<watch::Receiver<State>> {
-        Some(self.inner.state.subscribe())
-    }
-
-    fn disk(&self) -> Option<Disk> {
-        let inner = &*self.inner;
-        Some(Disk {
-            sync: inner.config.sync.to_string(),
-            bytes: inner.disk_bytes(),
-            damage: inner.damage(),
-            state: inner.state.borrow().clone(),
-        })
-    }
-}
-
-impl Inner {
-    /// Records that cannot be read.
-    fn damage(&self) -> Vec<Damage> {
-        let mut damage = self.sealed.damage();
-        let begins = self.sealed.first().unwrap_or(self.shared.first());
-        if self.first() < begins {
-            damage.insert(0, Damage { first: self.first(), last: begins.previous() });
-        }
-        damage
     }
 }

@@ -4,6 +4,8 @@
 //! is written is readable. A log on disk stages: it begins each head itself, and
 //! publishes once what was staged is on disk.
 
+mod outcome;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,78 +13,17 @@ use std::sync::atomic::Ordering;
 use crate::log::ids::Ids;
 use crate::log::index::Index;
 use crate::log::ring::{BYTES_MIN, Bounds, Known, Shared, Sizes, Start};
-use crate::log::segment::{self, Buffers, COLUMNS_BYTES, Segment};
+use crate::log::segment::{self, Buffers, Segment};
 use crate::log::{Conflict, Placed};
 use crate::record::{Draft, Record, Sequence, key};
 use crate::time::Time;
+use outcome::Place;
+
+pub use outcome::{Attempt, Need, Pair, Staged, size_max};
 
 /// A record is at least this large, frame and columns, in bytes: bounds the id
 /// table where the byte bound is met before the record bound.
 const RECORD_BYTES_MIN: usize = 64;
-
-/// The most that the record of a draft takes in memory, in bytes.
-pub fn size_max(draft: &Draft) -> usize {
-    draft.frame_len_max() + COLUMNS_BYTES + Index::RECORD_BYTES_MAX
-}
-
-/// Outcome of one pass under the mutex.
-pub enum Attempt {
-    /// All drafts that do not conflict have their place.
-    Done {
-        /// Their places, or why they have none.
-        placed: Vec<Result<Placed, Conflict>>,
-        /// Segments that became full and want an index.
-        sealed: Vec<Arc<Segment>>,
-    },
-    /// Nothing was stored: these must be compared by meaning first.
-    Compare(Vec<Pair>),
-    /// Nothing was stored: the records before this one must go first, and the
-    /// keeper has not done with them.
-    Wait(Sequence),
-}
-
-/// Outcome of one pass under the mutex of a log that publishes by itself.
-pub enum Staged {
-    /// All drafts that do not conflict have their place.
-    Done(Vec<Result<Placed, Conflict>>),
-    /// Nothing was staged: these must be compared by meaning first.
-    Compare(Vec<Pair>),
-    /// Nothing was staged: the head has no room for so much.
-    Full(Need),
-}
-
-/// What the new records of a call take at most.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Need {
-    /// How many there are.
-    pub records: usize,
-    /// Their frames, in bytes.
-    pub frame_bytes: usize,
-    /// What they take in memory, with columns and index, in bytes.
-    pub bytes: usize,
-}
-
-/// A draft and the record that has its key, with other bytes.
-pub struct Pair {
-    /// Position of the draft.
-    pub position: usize,
-    /// The record.
-    pub sequence: Sequence,
-    /// The record, encoded.
-    pub kept: Vec<u8>,
-}
-
-/// What becomes of a draft.
-enum Place {
-    /// It cannot be stored: see [`Known::conflict`].
-    Refused,
-    /// It is stored already.
-    Kept(Placed),
-    /// It repeats an earlier draft of the same call.
-    AsDraft(usize),
-    /// It is stored now.
-    New,
-}
 
 /// The ring, as its one writer sees it.
 pub struct Writer {
@@ -431,17 +372,6 @@ impl Writer {
             has_key.then(|| look(view.record(position)))
         })
         .flatten()
-    }
-}
-
-impl Need {
-    fn of(drafts: &[Draft], places: &[Place]) -> Self {
-        let new = drafts.iter().zip(places).filter(|(_, place)| matches!(place, Place::New));
-        new.fold(Self::default(), |need, (draft, _)| Self {
-            records: need.records + 1,
-            frame_bytes: need.frame_bytes + draft.frame_len_max(),
-            bytes: need.bytes + size_max(draft),
-        })
     }
 }
 

@@ -1,0 +1,157 @@
+//! The contract of a log, as the one on disk keeps it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::watch;
+
+use crate::log::disk::walk::Damage;
+use crate::log::disk::{DiskLog, Inner};
+use crate::log::{
+    BoxFuture, Conflict, Disk, Error, Extent, Found, Identity, Keeper, Log, Placed, State, Want,
+};
+use crate::record::{Draft, Sequence};
+use crate::time::Time;
+
+impl Log for DiskLog {
+    fn identity(&self) -> Identity {
+        self.inner.identity
+    }
+
+    fn append(
+        &self,
+        drafts: Vec<Draft>,
+        commit: bool,
+    ) -> BoxFuture<'_, Result<Vec<Placed>, Error>> {
+        Box::pin(async move {
+            let placed = self.append_now(&drafts, commit, false).await?;
+            Ok(placed.into_iter().collect::<Result<_, _>>()?)
+        })
+    }
+
+    fn append_each(
+        &self,
+        drafts: Vec<Draft>,
+        commit: bool,
+    ) -> BoxFuture<'_, Result<Vec<Result<Placed, Conflict>>, Error>> {
+        Box::pin(async move { self.append_now(&drafts, commit, true).await })
+    }
+
+    fn extent(&self) -> Extent {
+        let inner = &*self.inner;
+        // The oldest record before the newest: see the log in memory.
+        let first = inner.first();
+        let synced = Sequence(inner.synced.load(Ordering::Acquire));
+        let last = inner.shared.last();
+        let removed_until = Time(inner.removed_until.load(Ordering::Acquire) as i64);
+        Extent {
+            first,
+            last,
+            synced: synced.min(last),
+            bytes: inner.shared.byte_size(),
+            bytes_max: inner.config.ring.bytes,
+            records_max: inner.config.ring.records,
+            evicted_until: (removed_until != Time::MIN).then_some(removed_until),
+        }
+    }
+
+    fn read<'a>(
+        &'a self,
+        at: Sequence,
+        want: Want<'a>,
+    ) -> BoxFuture<'a, Result<Option<Found>, Error>> {
+        Box::pin(async move {
+            let inner = &*self.inner;
+            loop {
+                let Some(segment) = inner.shared.read(at, &want) else { return Ok(None) };
+                if segment.base() <= at {
+                    return Ok(Some(Found::Records(segment)));
+                }
+                if let Some(found) = inner.read_sealed(at, want).await? {
+                    return Ok(Some(found));
+                }
+                // What was oldest in the ring a moment ago.
+                if inner.shared.first() == segment.base() {
+                    return Ok(Some(Found::Records(segment)));
+                }
+            }
+        })
+    }
+
+    fn accepted_since(&self, time: Time) -> BoxFuture<'_, Result<Sequence, Error>> {
+        Box::pin(async move {
+            let inner = &*self.inner;
+            let in_ring = inner.shared.accepted_since(time);
+            if in_ring > inner.shared.first() {
+                return Ok(in_ring);
+            }
+            let on_disk = inner.sealed.accepted_since(time).await?;
+            Ok(on_disk.map_or(in_ring, |on_disk| on_disk.min(in_ring)).max(inner.first()))
+        })
+    }
+
+    fn find(&self, id: &str) -> BoxFuture<'_, Result<Option<Sequence>, Error>> {
+        let id = id.to_owned();
+        Box::pin(async move {
+            let inner = &*self.inner;
+            let first = inner.shared.first();
+            let in_ring = inner.lock().writer.find(&id, inner.shared.last());
+            let found = match in_ring {
+                Some(found) => Some(found),
+                None => inner.sealed.find(&id, first).await?,
+            };
+            Ok(found.filter(|found| *found >= inner.first()))
+        })
+    }
+
+    fn changes(&self) -> watch::Receiver<()> {
+        self.inner.changed.subscribe()
+    }
+
+    fn keep_for(&self, keeper: Arc<dyn Keeper>) {
+        // A later one is not asked.
+        let _ = self.inner.keeper.set(keeper);
+    }
+
+    fn kept_of_epoch(&self, epoch: u64) -> Option<Sequence> {
+        self.inner.lock_durable().kept_of_epoch(epoch)
+    }
+
+    fn state(&self) -> Option<watch::Receiver<State>> {
+        Some(self.inner.state.subscribe())
+    }
+
+    fn disk(&self) -> Option<Disk> {
+        let inner = &*self.inner;
+        Some(Disk {
+            sync: inner.config.sync.to_string(),
+            bytes: inner.disk_bytes(),
+            damage: inner.damage(),
+            state: inner.state.borrow().clone(),
+        })
+    }
+}
+
+impl Inner {
+    /// Records that cannot be read.
+    fn damage(&self) -> Vec<Damage> {
+        let mut damage = self.sealed.damage();
+        let begins = self.sealed.first().unwrap_or(self.shared.first());
+        if self.first() < begins {
+            damage.insert(0, Damage { first: self.first(), last: begins.previous() });
+        }
+        damage
+    }
+
+    /// What lies before the ring.
+    async fn read_sealed(&self, at: Sequence, want: Want<'_>) -> Result<Option<Found>, Error> {
+        let at = at.max(self.first());
+        let found = self.sealed.read(at, want).await?;
+        // Before the first file: it was there, and is not any more.
+        let begins = self.sealed.first().unwrap_or(self.shared.first());
+        if at < begins && begins > self.first() {
+            return Ok(Some(Found::Damaged { first: self.first(), last: begins.previous() }));
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,62 @@
+//! The oldest segments go, once nobody needs them.
+
+use super::*;
+use crate::log::{BoxFuture, Keeper};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_oldest_segments_go_when_the_log_is_too_large() {
+    let folder = tempfile::tempdir().unwrap();
+    let retain = Retention { bytes: Some(180 * 1024), age: None };
+    let log = open(&folder, Config { retain, ..config() });
+    let keeper = Arc::new(Needs(AtomicU64::new(0)));
+    log.keep_for(keeper.clone());
+    fill(&log, 0..400).await;
+    keeper.0.store(u64::MAX, Ordering::Release);
+    assert_eq!(log.extent().first, Sequence(1), "all of it is needed");
+    fill(&log, 400..420).await;
+    log.close();
+    let extent = log.extent();
+    assert!(extent.first > Sequence(300), "{extent:?}");
+    assert!(extent.evicted_until.is_some());
+    assert_eq!(ids(&log).await, wanted(extent.first.0 - 1..420));
+    assert_eq!(log.find("id-3").await, Ok(None));
+    drop(log);
+    let log = open(&folder, Config { retain, ..config() });
+    assert_eq!(log.extent().first, extent.first);
+    assert_eq!(log.extent().evicted_until, extent.evicted_until);
+    // A file that a crash left behind is removed at last.
+    let base = format!("segments/{:020}.log", 1);
+    fs::copy(&files(folder.path())[0], folder.path().join(&base)).unwrap();
+    drop(log);
+    let log = open(&folder, Config { retain, ..config() });
+    assert!(!folder.path().join(base).exists());
+    assert_eq!(log.extent().first, extent.first);
+}
+
+/// Needs the records from this one on.
+struct Needs(AtomicU64);
+
+impl Keeper for Needs {
+    fn release(&self, first: Sequence) -> bool {
+        first.0 <= self.0.load(Ordering::Acquire)
+    }
+
+    fn released(&self, _first: Sequence) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_go_when_they_are_too_old() {
+    let folder = tempfile::tempdir().unwrap();
+    let retain = Retention { bytes: None, age: Some(Duration::from_millis(1)) };
+    let log = open(&folder, Config { retain, ..config() });
+    fill(&log, 0..35).await;
+    let gone = async {
+        while log.extent().first < Sequence(31) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), gone).await.unwrap();
+    assert_eq!(ids(&log).await, wanted(30..35), "the segment that is written stays");
+}

@@ -1,0 +1,83 @@
+//! What comes of handing drafts to the ring.
+
+use std::sync::Arc;
+
+use crate::log::index::Index;
+use crate::log::segment::{COLUMNS_BYTES, Segment};
+use crate::log::{Conflict, Placed};
+use crate::record::{Draft, Sequence};
+
+/// The most that the record of a draft takes in memory, in bytes.
+pub fn size_max(draft: &Draft) -> usize {
+    draft.frame_len_max() + COLUMNS_BYTES + Index::RECORD_BYTES_MAX
+}
+
+/// Outcome of one pass under the mutex.
+pub enum Attempt {
+    /// All drafts that do not conflict have their place.
+    Done {
+        /// Their places, or why they have none.
+        placed: Vec<Result<Placed, Conflict>>,
+        /// Segments that became full and want an index.
+        sealed: Vec<Arc<Segment>>,
+    },
+    /// Nothing was stored: these must be compared by meaning first.
+    Compare(Vec<Pair>),
+    /// Nothing was stored: the records before this one must go first, and the
+    /// keeper has not done with them.
+    Wait(Sequence),
+}
+
+/// Outcome of one pass under the mutex of a log that publishes by itself.
+pub enum Staged {
+    /// All drafts that do not conflict have their place.
+    Done(Vec<Result<Placed, Conflict>>),
+    /// Nothing was staged: these must be compared by meaning first.
+    Compare(Vec<Pair>),
+    /// Nothing was staged: the head has no room for so much.
+    Full(Need),
+}
+
+/// What the new records of a call take at most.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Need {
+    /// How many there are.
+    pub records: usize,
+    /// Their frames, in bytes.
+    pub frame_bytes: usize,
+    /// What they take in memory, with columns and index, in bytes.
+    pub bytes: usize,
+}
+
+/// A draft and the record that has its key, with other bytes.
+pub struct Pair {
+    /// Position of the draft.
+    pub position: usize,
+    /// The record.
+    pub sequence: Sequence,
+    /// The record, encoded.
+    pub kept: Vec<u8>,
+}
+
+/// What becomes of a draft.
+pub(super) enum Place {
+    /// It cannot be stored: see [`Known::conflict`](crate::log::ring::Known::conflict).
+    Refused,
+    /// It is stored already.
+    Kept(Placed),
+    /// It repeats an earlier draft of the same call.
+    AsDraft(usize),
+    /// It is stored now.
+    New,
+}
+
+impl Need {
+    pub(super) fn of(drafts: &[Draft], places: &[Place]) -> Self {
+        let new = drafts.iter().zip(places).filter(|(_, place)| matches!(place, Place::New));
+        new.fold(Self::default(), |need, (draft, _)| Self {
+            records: need.records + 1,
+            frame_bytes: need.frame_bytes + draft.frame_len_max(),
+            bytes: need.bytes + size_max(draft),
+        })
+    }
+}

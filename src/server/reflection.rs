@@ -1,0 +1,12 @@
+//! What the gateway says of itself.
+
+use crate::proto;
+
+/// Reflection over the protocol and what its errors and health are made of, so
+/// that clients print them without a proto file.
+pub fn builder() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(proto::DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+}
