@@ -49,11 +49,6 @@ pub struct Args {
 /// Runs until a signal comes.
 pub async fn run(args: Args) -> Result<Done, Error> {
     let settings = args.source.load()?.settings;
-    // Nobody may believe in what is not there.
-    if settings.tls.is_on() || settings.authenticates() {
-        let what = "this version has neither TLS nor authentication".to_owned();
-        return Err(Error::Usage(what));
-    }
     serve(&args.source, settings).await.map_err(Error::Serve)
 }
 
