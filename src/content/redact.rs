@@ -40,6 +40,9 @@ enum Step<'p> {
     Drop,
     /// It is replaced by this text, in the field with this number.
     Replace(u32, String),
+    /// It is an entry of a map that leaves its value, an empty text, out: this is the
+    /// value.
+    Complete(String),
     /// It is a message, of which parts may change.
     Enter(MessageId, Place<'p>),
 }
@@ -143,6 +146,12 @@ impl<'p> Redactor<'p> {
             if here.action == Some(Action::Drop) {
                 return self.drop();
             }
+            if lacks_text(entry, bytes) {
+                return match self.replace(field::MAP_VALUE, "", here) {
+                    Step::Replace(_, value) => Step::Complete(value),
+                    other => other,
+                };
+            }
             return Step::Enter(entry, here);
         }
         if here.action == Some(Action::Drop) {
@@ -233,10 +242,16 @@ impl<'p> Redactor<'p> {
                 wire::put_bytes_field(&mut self.out, number, text.as_bytes());
                 true
             }
+            (Step::Complete(text), Value::Bytes(bytes)) => {
+                let mut entry = bytes.to_vec();
+                wire::put_bytes_field(&mut entry, field::MAP_VALUE, text.as_bytes());
+                wire::put_bytes_field(&mut self.out, number, &entry);
+                true
+            }
             (Step::Enter(inner, place), Value::Bytes(bytes)) => {
                 self.enter(number, inner, bytes, place)?
             }
-            (Step::Keep | Step::Enter(..), _) => false,
+            (Step::Keep | Step::Complete(_) | Step::Enter(..), _) => false,
         };
         if !changed {
             self.out.truncate(mark);
@@ -271,6 +286,12 @@ fn entry(field: &Field) -> Option<MessageId> {
         Kind::Message(inner) if inner.get().map_entry => Some(inner),
         _ => None,
     }
+}
+
+/// Whether the value of an entry is a text that is left out, as empty ones may be.
+fn lacks_text(entry: MessageId, bytes: &[u8]) -> bool {
+    let is_text = entry.get().field(field::MAP_VALUE).is_some_and(|it| it.kind == Kind::String);
+    is_text && !wire::trusted(bytes).any(|(number, _)| number == field::MAP_VALUE)
 }
 
 /// The key of an entry; absent, it is the empty one.
