@@ -282,4 +282,69 @@ mod tests {
         assert_eq!(record.client_bytes, None);
         assert_eq!(record.event.as_ref(), Some(&event));
     }
+
+    const OLD_KEY: &str = "old AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\n";
+    const NEW_KEY: &str = "new AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n";
+
+    /// The draft of a command, redacted with these keys, and trimmed to some 1,000
+    /// bytes.
+    fn redacted(line: &str, label: &str, keys: &str) -> Draft {
+        use crate::content::{Action, Config, Intake, Keys, Oversize, Policy};
+        let command = pb::Command { line: Some(line.into()), ..Default::default() };
+        let event = pb::Event {
+            id: Some("x".into()),
+            labels: [("filler".to_owned(), label.to_owned())].into(),
+            payload: Some(Payload::Exec(pb::Exec { command: Some(command), ..Default::default() })),
+            ..Default::default()
+        };
+        let config = Config {
+            commands: Some(Action::Hmac),
+            keys: Some(Keys::parse(keys).expect("valid")),
+            oversize: Oversize::Trim,
+            ..Config::default()
+        };
+        let policy = Policy::compile(config).expect("valid");
+        let intake = Intake { event_bytes: 1_000, policy };
+        let event = intake.admit(event.encode_to_vec().into(), NOW).expect("accepted");
+        Draft::new(event, &Emitter::from(pb::Emitter::default()))
+    }
+
+    fn kept(draft: &Draft) -> Vec<u8> {
+        let mut frame = Vec::new();
+        draft.frame(Sequence(1), NOW, &mut Vec::new(), |part| frame.extend_from_slice(part));
+        assert!(frame.len() <= draft.frame_len_max());
+        frame
+    }
+
+    #[test]
+    fn a_retry_is_known_again_after_the_key_was_changed() {
+        let frame = kept(&redacted("ls", "", OLD_KEY));
+        let kept = Record::read_frame(&frame);
+        let told: Vec<_> = kept.amendments().map(|amendment| amendment.key_id).collect();
+        assert_eq!(told, ["old"]);
+        let both = format!("{NEW_KEY}{OLD_KEY}");
+        let retry = redacted("ls", "", &both);
+        assert!(!retry.repeats_exactly(&kept), "it has another HMAC");
+        assert!(retry.repeats_record(&kept));
+        assert!(!redacted("rm", "", &both).repeats_record(&kept), "another command");
+        assert!(!redacted("ls", "", NEW_KEY).repeats_record(&kept), "the key is gone");
+        assert!(redacted("ls", "", OLD_KEY).repeats_exactly(&kept));
+    }
+
+    #[test]
+    fn texts_that_were_cut_are_compared_whole() {
+        let long = "y".repeat(2_000);
+        let draft = redacted("ls", &format!("{long}a"), OLD_KEY);
+        let frame = kept(&draft);
+        let kept = Record::read_frame(&frame);
+        assert_eq!(kept.amendments().count(), 2, "an HMAC and a cut");
+        assert_eq!(kept.client_bytes(), draft.event().client_bytes());
+        assert!(redacted("ls", &format!("{long}a"), OLD_KEY).repeats_exactly(&kept));
+        let other = redacted("ls", &format!("{long}b"), OLD_KEY);
+        assert_eq!(other.event().client_bytes(), kept.client_bytes(), "what is left is the same");
+        assert!(!other.repeats_exactly(&kept) && !other.repeats_record(&kept));
+        assert!(!other.repeats(&draft));
+        let both = format!("{NEW_KEY}{OLD_KEY}");
+        assert!(redacted("ls", &format!("{long}a"), &both).repeats_record(&kept));
+    }
 }

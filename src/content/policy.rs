@@ -156,7 +156,11 @@ impl Policy {
             None => None,
             Some(tree) => {
                 let root = Place::root(tree, enabled.as_deref());
-                let limit = sent.len().max(bytes_max);
+                // What is put in may be more than is taken out; work stays bounded.
+                let limit = match self.oversize {
+                    Oversize::Reject => bytes_max,
+                    Oversize::Trim => sent.len().saturating_add(bytes_max),
+                };
                 redact(sent, root, key, limit).map_err(|_| event::Error::GrownTooLarge { limit })?
             }
         };
