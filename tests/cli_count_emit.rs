@@ -117,10 +117,13 @@ async fn events_are_read_from_a_pipe_or_file() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_example_can_be_emitted() {
     let gateway = start().await;
-    let types: Vec<_> = auditgate::catalog::all().map(|(_, event_type)| event_type.name).collect();
-    let examples: String = auditgate::catalog::all()
-        .map(|(type_id, _)| auditgate::example::request_json(type_id) + "\n")
+    // All but those of the types that only the gateway itself emits.
+    let types: Vec<_> = auditgate::catalog::all()
+        .filter(|(_, event_type)| !event_type.is_reserved())
+        .map(|(type_id, _)| type_id)
         .collect();
+    let examples: String =
+        types.iter().map(|type_id| auditgate::example::request_json(*type_id) + "\n").collect();
     let ran = run_with(&gateway, &examples, &["emit"]);
     assert_eq!(ran.lines().len(), types.len());
 }

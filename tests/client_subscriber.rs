@@ -178,5 +178,5 @@ async fn one_record_and_the_catalog_and_counts_are_a_call_away() {
     assert_eq!(refusal.reason.as_deref(), Some("RECORD_NOT_FOUND"));
     let counts = client.count_records(&pb::CountRecordsRequest::default()).await.expect("counts");
     assert_eq!(counts.buckets[0].counts["user.login"], 1);
-    assert_eq!(client.list_event_types().await.expect("the catalog").len(), 76);
+    assert_eq!(client.list_event_types().await.expect("the catalog").len(), 81);
 }

@@ -34,7 +34,7 @@ pub use online::is_denial;
   auditgate verify --proof login.tlog-proof --verifier-key prod.key.pub
   auditgate verify --since monday.checkpoint --verifier-key prod.key.pub --out today.checkpoint
   auditgate verify --proof login.tlog-proof --verifier-key prod.key.pub --witness witness.key.pub
-  auditgate verify --data-dir /var/lib/auditgate --verifier-key prod.key.pub --since monday.checkpoint
+  auditgate verify --data-dir audit --verifier-key prod.key.pub --since monday.checkpoint
 
 Exit status: 0 if all that was to be checked is good; 1 if something is bad; 2 if it
 cannot be checked: the arguments are wrong, a file cannot be read, or the gateway

@@ -184,7 +184,7 @@ async fn a_change_of_the_configuration_names_its_keys() {
     let Some(Payload::AuditgateConfigChange(change)) = &changes[0].payload else {
         panic!("{changes:?}")
     };
-    assert_eq!(change.changed_keys, ["ring.records", "access.roles"]);
+    assert_eq!(change.changed_keys, ["access.roles", "ring.records"]);
     assert_eq!(change.restart_keys, ["ring.records"]);
     assert_eq!(changes[0].outcome.as_ref().expect("an outcome").success, Some(true));
     let missing = Some("/nonexistent".into());

@@ -10,7 +10,7 @@ use crate::{is_long, skip};
 /// What the log does to its files.
 const STEPS: [&str; 6] = ["pwritev", "fdatasync", "fsync", "rename", "unlink", "ftruncate"];
 /// Every so many steps one is tried in a bounded run.
-const STRIDE: usize = 9;
+const STRIDE: usize = 6;
 /// Steps of one kind and one thread are fewer than this.
 const STEPS_MAX: usize = 400;
 

@@ -22,7 +22,7 @@ const SLACK: Duration = Duration::from_secs(3);
 const P99_MAX: Duration = Duration::from_millis(50);
 /// ... or than so many times what they take in peace, where the machine is busy with
 /// something else, or the gateway is built to be debugged and not to be fast.
-const P99_FACTOR: u32 = if cfg!(debug_assertions) { 20 } else { 5 };
+const P99_FACTOR: u32 = if cfg!(debug_assertions) { 60 } else { 5 };
 /// How much memory hostile peers may make the gateway take.
 pub const GROWTH_MAX: u64 = 192 * 1024 * 1024;
 /// Time between the good client's calls.

@@ -2,7 +2,7 @@
 
 /// By type: paths within the payload; those that begin with `event.` lead through
 /// the envelope. Shown in this order, as far as they are there.
-pub const FIELDS: [(&str, &[&str]); 76] = [
+pub const FIELDS: [(&str, &[&str]); 81] = [
     ("access_request.create", &["request_state", "roles", "resource_names", "reason"]),
     ("access_request.delete", &["request_id"]),
     ("access_request.review", &["proposed_state", "reviewer", "request_id", "reason"]),
@@ -15,6 +15,11 @@ pub const FIELDS: [(&str, &[&str]); 76] = [
     ("app.session.request", &["method", "path", "status_code"]),
     ("app.session.start", &["app.name", "public_addr", "error"]),
     ("app.update", &["event.resource.name", "app.uri"]),
+    ("auditgate.config_change", &["changed_keys", "files"]),
+    ("auditgate.denied", &["rpc", "reason", "suppressed"]),
+    ("auditgate.read", &["rpc", "filter"]),
+    ("auditgate.start", &["version", "listen_address"]),
+    ("auditgate.stop", &["version", "uptime"]),
     ("auth", &[]),
     ("cert.create", &["cert_type", "identity.user", "identity.roles"]),
     ("cert.generation_mismatch", &["event.user.bot_name"]),
