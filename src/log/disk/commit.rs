@@ -72,7 +72,15 @@ impl Committer {
     pub fn run(mut self) {
         loop {
             let done = match self.next_task() {
-                Task::Commit(batch) => self.commit(batch),
+                Task::Commit(mut batch) => match self.commit(&mut batch) {
+                    Ok(()) => Ok(()),
+                    Err(failure) => {
+                        // Before the batch is dropped: whoever waits for it then asks
+                        // the state why it was.
+                        self.fail(failure);
+                        return;
+                    }
+                },
                 Task::Roll(need) => self.roll(need),
                 Task::Sync => self.sync(),
                 Task::Retain => {
@@ -138,9 +146,9 @@ impl Committer {
         }
     }
 
-    fn commit(&mut self, batch: Batch) -> Result<(), Failure> {
+    fn commit(&mut self, batch: &mut Batch) -> Result<(), Failure> {
         if batch.last >= batch.first {
-            self.write(&batch).map_err(Failure::of("a commit could not be written"))?;
+            self.write(batch).map_err(Failure::of("a commit could not be written"))?;
             if self.inner.config.sync == Sync::Always {
                 self.sync_head()?;
                 self.inner.synced(batch.last);
@@ -150,7 +158,7 @@ impl Committer {
             self.inner.shared.publish(batch.last);
             self.inner.changed.send_replace(());
         }
-        for waiting in batch.waiting {
+        for waiting in batch.waiting.drain(..) {
             // Whoever does not wait any more has lost nothing.
             let _ = waiting.send(());
         }
