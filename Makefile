@@ -57,6 +57,15 @@ faults: ## Inject faults into the log on disk, at length: kills, failing and ful
 tamper: ## Flip every byte of a log of 2,000 records: verify must find each.
 	AUDITGATE_LONG=1 $(CARGO) test --locked --release --lib proof::audit::tests::every_flipped_byte -- --nocapture
 
+# A debug build, whose dependencies the tests have built: it is only to show that
+# the measures work. Without a NATS server, what compares with it says so.
+.PHONY: bench-quick
+bench-quick: bench-tools ## Run each measure with tiny counts.
+	$(CARGO) bench --locked --profile dev --bench gateway -- --quick
+
+.PHONY: bench-tools
+bench-tools: $(VENV_READY) ## Install what measures compare with: a NATS server.
+
 .PHONY: lint
 lint: lint-format lint-proto lint-deps lint-rust lint-docs ## Check everything but the tests.
 
@@ -98,7 +107,7 @@ clean: ## Remove all that was built or installed.
 	rm -rf $(TARGET)
 
 # The venv is whole only once its `ready` exists; an interrupted one starts anew.
-$(VENV_READY): tests/clients/requirements.txt examples/python/requirements.txt
+$(VENV_READY): tests/clients/requirements.txt examples/python/requirements.txt benches/requirements.txt
 	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' || { \
 		echo "make: the client tests need Python 3.10 or later with venv and ensurepip, and $(PYTHON) is not that;" >&2; \
 		echo "make: on Debian and Ubuntu install python3-venv, or name another one: make PYTHON=..." >&2; \

@@ -5,6 +5,7 @@
 //! is busy with other things. `cargo bench --bench gateway -- --help` says how.
 
 mod bare;
+mod broker;
 mod cold;
 mod durable;
 mod emit;
@@ -17,11 +18,13 @@ mod history;
 mod latency;
 mod memory;
 mod merkle;
+mod nats;
 mod report;
 mod ring;
 mod rounds;
 mod search;
 mod secured;
+mod silent;
 mod sqlite;
 mod stage;
 
@@ -73,6 +76,7 @@ const GROUPS: &[Group] = &[
     Group { names: emit::NAMES, run: emit::run },
     Group { names: durable::NAMES, run: durable::run },
     Group { names: fanout::NAMES, run: fanout::run },
+    Group { names: broker::NAMES, run: broker::run },
     Group { names: filtered::NAMES, run: filtered::run },
     Group { names: latency::NAMES, run: latency::run },
     Group { names: search::NAMES, run: search::run },
@@ -80,6 +84,7 @@ const GROUPS: &[Group] = &[
     Group { names: growth::NAMES, run: growth::run },
     Group { names: memory::NAMES, run: memory::run },
     Group { names: merkle::NAMES, run: merkle::run },
+    Group { names: silent::NAMES, run: silent::run },
     Group { names: ring::NAMES, run: ring::run },
     Group { names: secured::NAMES, run: secured::run },
 ];

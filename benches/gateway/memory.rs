@@ -9,7 +9,7 @@ use clap::ValueEnum;
 
 use crate::history::History;
 use crate::rounds::Row;
-use crate::{Result, Scale, ensure, events};
+use crate::{Result, Scale, ensure, events, silent};
 
 /// The measures of this file.
 pub const NAMES: &[&str] = &["memory_per_record"];
@@ -21,6 +21,8 @@ pub enum Child {
     Baseline,
     /// Keeps them.
     Loaded,
+    /// Is a gateway.
+    Gateway,
 }
 
 /// What a child process reports.
@@ -49,6 +51,7 @@ pub fn child(child: Child, scale: Scale) -> Result<()> {
     let count = count(scale);
     let mut record_bytes = 0;
     let history = match child {
+        Child::Gateway => return silent::child(),
         Child::Baseline => {
             for event in events::encoded(0..count) {
                 Event::check(event, Time::now(), EVENT_BYTES_MAX)?;
