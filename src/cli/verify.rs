@@ -28,6 +28,10 @@ pub use online::is_denial;
 ///
 /// What is found is said on standard output: what was checked, and what is wrong.
 #[derive(Debug, clap::Args)]
+#[command(override_usage = "\
+auditgate verify --verifier-key <KEY> --proof <FILE> [OPTIONS]
+       auditgate verify --verifier-key <KEY> --since <FILE> [OPTIONS]
+       auditgate verify --verifier-key <KEY> --data-dir <DIR> [OPTIONS]")]
 #[command(
     group = clap::ArgGroup::new("what").required(true).multiple(true).args(["proof", "since", "data_dir"]),
     after_help = "Examples:
