@@ -68,6 +68,9 @@ class Grpcurl(GatewayTest):
 
     def test_every_example_is_accepted(self) -> None:
         for event_type in self.client.call("ListEventTypes").event_types:
+            # Only the gateway itself emits those.
+            if event_type.type.startswith("auditgate."):
+                continue
             with self.subTest(event_type.type):
                 response = self.emit(example(event_type.type))
                 self.assertTrue(response["receipt"]["id"])
