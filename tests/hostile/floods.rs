@@ -7,8 +7,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::TURN;
 use crate::frames::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, RST_STREAM, SETTINGS, call, frame,
-    header, hello, message,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, RST_STREAM, SETTINGS,
+    WINDOW_UPDATE, call, frame, header, hello, message,
 };
 use crate::scene::{Bad, CUT_TIME_MAX, Scene};
 
@@ -153,8 +153,8 @@ async fn bombs_are_refused_one_by_one() {
     let bomb = message(true, &gzip.finish().unwrap());
     let mut bad = scene.bad().await;
     assert!(bad.send(&hello()).await);
-    // The gateway opens its windows.
-    bad.stream.readable().await.unwrap();
+    // Before that, a second bomb would not fit into the connection's window.
+    bad.until_frame(WINDOW_UPDATE).await;
     let mut peak = 0;
     for number in 0..BOMBS {
         let stream = 2 * number as u32 + 1;
@@ -165,9 +165,7 @@ async fn bombs_are_refused_one_by_one() {
             let flags = if at == last { END_STREAM } else { 0 };
             frames.extend(frame(DATA, flags, stream, piece));
         }
-        if !bad.send(&frames).await {
-            break;
-        }
+        assert!(bad.send(&frames).await, "cut off at bomb {number}");
         peak = peak.max(scene.growth());
     }
     let refused = "auditgate_refusals_total{reason=\"REQUEST_TOO_LARGE\"}";

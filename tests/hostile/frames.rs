@@ -7,6 +7,7 @@ pub const HEADERS: u8 = 0x1;
 pub const RST_STREAM: u8 = 0x3;
 pub const SETTINGS: u8 = 0x4;
 pub const PING: u8 = 0x6;
+pub const WINDOW_UPDATE: u8 = 0x8;
 pub const CONTINUATION: u8 = 0x9;
 
 pub const END_STREAM: u8 = 0x1;
@@ -14,6 +15,9 @@ pub const END_HEADERS: u8 = 0x4;
 
 /// Number of the setting for the window of new streams.
 const INITIAL_WINDOW_SIZE: u16 = 0x4;
+
+/// Bytes before a frame's payload.
+pub const FRAME_HEAD_BYTES: usize = 9;
 
 pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let mut frame = (payload.len() as u32).to_be_bytes()[1..].to_vec();

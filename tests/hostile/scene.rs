@@ -12,6 +12,7 @@ use auditgate::proto::pb::audit_service_client::AuditServiceClient;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
+use crate::frames::FRAME_HEAD_BYTES;
 use crate::support::{Client, login};
 
 /// Who breaks the rules is gone by then.
@@ -206,6 +207,22 @@ impl Bad {
         tokio::time::timeout(CUT_TIME_MAX, self.stream.write_all(bytes))
             .await
             .is_ok_and(|sent| sent.is_ok())
+    }
+
+    /// Reads frames until one of this kind has come.
+    pub async fn until_frame(&mut self, kind: u8) {
+        let read = async {
+            loop {
+                let mut head = [0; FRAME_HEAD_BYTES];
+                self.stream.read_exact(&mut head).await.unwrap();
+                let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+                self.stream.read_exact(&mut vec![0; length as usize]).await.unwrap();
+                if head[3] == kind {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(CUT_TIME_MAX, read).await.expect("the gateway sends such a frame");
     }
 
     /// Reads until the gateway hangs up; gives all that came.
