@@ -21,9 +21,10 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::filter::TypeSet;
 use crate::log::{Conflict, Disk, Error, Extent, Found, Identity, Log, Placed, Want};
 use crate::proto::pb;
-use crate::record::{Draft, Sequence};
+use crate::record::{Draft, Record, Sequence};
 use crate::time::Time;
 use by_type::HandedIn;
 
@@ -211,13 +212,14 @@ impl Hub {
         &self.stopping
     }
 
-    /// The frame of one record, if it is kept.
+    /// The frame of one record, if it is kept and is of one of these types. Of
+    /// several with an id it is the newest that is.
     ///
     /// # Errors
     /// As the log.
-    pub async fn record(&self, key: Key<'_>) -> Result<Option<Bytes>, Error> {
+    pub async fn record(&self, key: Key<'_>, types: &Arc<TypeSet>) -> Result<Option<Bytes>, Error> {
         let sequence = match key {
-            Key::Id(id) => self.log.find(id).await?,
+            Key::Id(id) => self.log.find(id, types).await?,
             Key::Sequence(sequence) => Some(sequence),
         };
         let Some(sequence) = sequence else { return Ok(None) };
@@ -227,8 +229,12 @@ impl Hub {
             Some(Found::Damaged { .. }) => Err(Error::Damaged { sequence }),
             Some(Found::Records(segment)) => {
                 let view = segment.view(self.log.extent().last);
-                let frame = || Bytes::copy_from_slice(view.frame(view.position(sequence)));
-                Ok(view.holds(sequence).then(frame))
+                if !view.holds(sequence) {
+                    return Ok(None);
+                }
+                let frame = view.frame(view.position(sequence));
+                let is_of_types = types.contains_name(Record::read_frame(frame).type_name);
+                Ok(is_of_types.then(|| Bytes::copy_from_slice(frame)))
             }
         }
     }

@@ -25,6 +25,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::filter::TypeSet;
 use crate::record::{Draft, Sequence};
 use crate::time::Time;
 
@@ -102,8 +103,13 @@ pub trait Log: Send + Sync + 'static {
     /// If the storage cannot be read.
     fn accepted_since(&self, time: Time) -> BoxFuture<'_, Result<Sequence, Error>>;
 
-    /// The newest record kept whose event has this id, whoever emitted it.
-    fn find(&self, id: &str) -> BoxFuture<'_, Result<Option<Sequence>, Error>>;
+    /// The newest record kept whose event has this id and whose type is one of
+    /// these, whoever emitted it.
+    fn find(
+        &self,
+        id: &str,
+        types: &Arc<TypeSet>,
+    ) -> BoxFuture<'_, Result<Option<Sequence>, Error>>;
 
     /// Changes whenever records were appended, after they are readable.
     fn changes(&self) -> watch::Receiver<()>;

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use auditgate::event::Event;
-use auditgate::filter::Filter;
+use auditgate::filter::{Filter, TypeSet};
 use auditgate::hub::{Count, Gap, GapReason, Hub, Key, Search, Start, Subscriber};
 use auditgate::log::cursor::PageToken;
 use auditgate::log::disk::{Config, DiskLog, Sync};
@@ -169,10 +169,11 @@ async fn a_damaged_record_that_is_asked_for_is_an_error_and_its_event_may_come_a
     let folder = tempfile::tempdir().expect("a folder");
     let hub = hub(folder.path(), true).await;
     let sequence = Sequence(77);
-    let asked = hub.record(Key::Sequence(sequence)).await;
+    let types = Arc::new(TypeSet::all());
+    let asked = hub.record(Key::Sequence(sequence), &types).await;
     assert_eq!(asked, Err(Error::Damaged { sequence }));
-    assert!(hub.record(Key::Sequence(Sequence(76))).await.expect("readable").is_some());
-    assert_eq!(hub.record(Key::Id("event-0077.")).await, Ok(None));
+    assert!(hub.record(Key::Sequence(Sequence(76)), &types).await.expect("readable").is_some());
+    assert_eq!(hub.record(Key::Id("event-0077."), &types).await, Ok(None));
     let again = hub.append(vec![draft(77), draft(76)], true).await.expect("acceptable");
     assert_eq!((again[0].sequence.0, again[0].duplicate), (RECORDS + 1, false));
     assert_eq!((again[1].sequence.0, again[1].duplicate), (76, true));

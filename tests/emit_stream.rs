@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use auditgate::filter::TypeSet;
 use auditgate::log::{
     Bounds, BoxFuture, Conflict, Error, Extent, Found, Identity, Keeper, Log, MemoryLog, Placed,
     Want,
@@ -291,8 +292,12 @@ impl Log for SlowLog {
         self.log.accepted_since(time)
     }
 
-    fn find(&self, id: &str) -> BoxFuture<'_, Result<Option<Sequence>, Error>> {
-        self.log.find(id)
+    fn find(
+        &self,
+        id: &str,
+        types: &Arc<TypeSet>,
+    ) -> BoxFuture<'_, Result<Option<Sequence>, Error>> {
+        self.log.find(id, types)
     }
 
     fn changes(&self) -> watch::Receiver<()> {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use auditgate::event::Event;
-use auditgate::filter::Filter;
+use auditgate::filter::{Filter, TypeSet};
 use auditgate::hub::search::{Search, query_digest};
 use auditgate::hub::{Count, Gap, GapReason, Hub, Key, Start, Subscriber, Subscription};
 use auditgate::log::cursor::{Cursor, PageToken};
@@ -400,16 +400,18 @@ impl Pair {
     }
 
     async fn every_kept_record_is_found(&self) {
+        let types = Arc::new(TypeSet::all());
         for sequence in 1..=self.last() {
             let kept = sequence >= self.first_kept();
-            let frame = self.hub.record(Key::Sequence(Sequence(sequence))).await.expect("readable");
+            let key = Key::Sequence(Sequence(sequence));
+            let frame = self.hub.record(key, &types).await.expect("readable");
             assert_eq!(frame.is_some(), kept, "record {sequence}");
             let event = &self.accepted[sequence as usize - 1];
             if let Some(frame) = frame {
                 let response = pb::GetRecordResponse::decode(frame).expect("a frame is a response");
                 assert_eq!(self.checked(&response.record.expect("a record")), sequence);
-                let by_id =
-                    self.hub.record(Key::Id(&format!("id-{}", event.id))).await.expect("readable");
+                let id = format!("id-{}", event.id);
+                let by_id = self.hub.record(Key::Id(&id), &types).await.expect("readable");
                 assert!(by_id.is_some());
             }
         }

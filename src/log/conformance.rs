@@ -3,6 +3,8 @@
 //! `conformance!(name, open)` runs it, where `open` makes an empty log with the bounds
 //! given. A log that keeps no more than its ring runs `eviction!`, too.
 
+mod ids;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -17,6 +19,9 @@ use crate::proto::pb;
 use crate::proto::pb::event::Payload;
 use crate::record::{Draft, Record, Sequence};
 use crate::time::Time;
+
+pub use ids::find;
+use ids::{records_are_found_by_id, the_same_id_of_another_principal_is_another_event};
 
 macro_rules! conformance {
     ($name:ident, $open:expr) => {
@@ -262,17 +267,6 @@ async fn a_conflict_within_a_batch_is_noticed(open: impl Fn(Bounds) -> Arc<dyn L
     assert_eq!(log.extent().last, Sequence(0));
 }
 
-async fn the_same_id_of_another_principal_is_another_event(open: impl Fn(Bounds) -> Arc<dyn Log>) {
-    let log = open(ROOMY);
-    let by =
-        |principal: &str, command: &str| draft_of(event("a", command).encode_to_vec(), principal);
-    append(&log, vec![by("one", "ls")]).await;
-    let other = append(&log, vec![by("two", "rm")]).await;
-    assert_eq!((other[0].sequence, other[0].duplicate), (Sequence(2), false));
-    assert!(append(&log, vec![by("one", "ls")]).await[0].duplicate);
-    assert_eq!(log.find("a").await, Ok(Some(Sequence(2))), "the newest with this id");
-}
-
 async fn checking_stores_nothing(open: impl Fn(Bounds) -> Arc<dyn Log>) {
     let log = open(ROOMY);
     append(&log, vec![draft("a", "ls")]).await;
@@ -290,16 +284,6 @@ async fn checking_stores_nothing(open: impl Fn(Bounds) -> Arc<dyn Log>) {
     assert_eq!(log.extent().last, Sequence(1));
 }
 
-async fn records_are_found_by_id(open: impl Fn(Bounds) -> Arc<dyn Log>) {
-    let log = open(ROOMY);
-    for number in 0..500 {
-        append(&log, vec![draft(&format!("id-{number}"), "ls")]).await;
-    }
-    assert_eq!(log.find("id-0").await, Ok(Some(Sequence(1))));
-    assert_eq!(log.find("id-417").await, Ok(Some(Sequence(418))));
-    assert_eq!(log.find("id-500").await, Ok(None));
-}
-
 async fn the_oldest_go_when_there_are_too_many(open: impl Fn(Bounds) -> Arc<dyn Log>) {
     let log = open(Bounds { records: 100, ..ROOMY });
     for number in 0..1_000_u64 {
@@ -314,7 +298,7 @@ async fn the_oldest_go_when_there_are_too_many(open: impl Fn(Bounds) -> Arc<dyn 
     let oldest = run(&log, Sequence(1)).await;
     assert_eq!(oldest.base(), log.extent().first);
     assert!(log.extent().evicted_until.is_some());
-    assert_eq!(log.find("3").await, Ok(None));
+    assert_eq!(find(&*log, "3").await, None);
 }
 
 async fn the_oldest_go_when_they_are_too_large(open: impl Fn(Bounds) -> Arc<dyn Log>) {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::filter::TypeSet;
 use crate::log::ring::{Attempt, Bounds, Known, Shared, Start, Writer};
 use crate::log::{BoxFuture, Conflict, Error, Extent, Found, Identity, Keeper, Log, Placed, Want};
 use crate::record::{Draft, Sequence};
@@ -132,8 +133,12 @@ impl Log for MemoryLog {
         Box::pin(std::future::ready(Ok(found)))
     }
 
-    fn find(&self, id: &str) -> BoxFuture<'_, Result<Option<Sequence>, Error>> {
-        let found = self.lock().find(id, self.shared.last());
+    fn find(
+        &self,
+        id: &str,
+        types: &Arc<TypeSet>,
+    ) -> BoxFuture<'_, Result<Option<Sequence>, Error>> {
+        let found = self.lock().find(id, types, self.shared.last());
         Box::pin(std::future::ready(Ok(found)))
     }
 

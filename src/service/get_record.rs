@@ -1,5 +1,7 @@
 //! GetRecord.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use tonic::Request;
 
@@ -7,7 +9,7 @@ use crate::filter::TypeSet;
 use crate::hub::Key;
 use crate::proto::codec::Encoded;
 use crate::proto::pb;
-use crate::record::{Record, Sequence};
+use crate::record::Sequence;
 use crate::service::{Error, Service, decode};
 
 impl Service {
@@ -26,12 +28,15 @@ impl Service {
     }
 
     /// The frame of one record, for a reader of these types.
-    pub(super) async fn frame(&self, key: Key<'_>, readable: &TypeSet) -> Result<Bytes, Error> {
+    pub(super) async fn frame(
+        &self,
+        key: Key<'_>,
+        readable: &Arc<TypeSet>,
+    ) -> Result<Bytes, Error> {
         if key == Key::Id("") {
             return Err(Error::KeyMissing);
         }
-        let found = self.hub.record(key).await.map_err(Error::Read)?;
-        let found = found.filter(|frame| may_read(readable, frame));
+        let found = self.hub.record(key, readable).await.map_err(Error::Read)?;
         found.ok_or_else(|| self.not_found(key, readable))
     }
 
@@ -48,8 +53,4 @@ impl Service {
             }
         }
     }
-}
-
-fn may_read(readable: &TypeSet, frame: &[u8]) -> bool {
-    readable.is_all() || readable.contains_name(Record::read_frame(frame).type_name)
 }

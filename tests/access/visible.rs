@@ -93,6 +93,20 @@ async fn an_id_is_its_principal_s_own() {
 }
 
 #[tokio::test]
+async fn an_id_is_found_among_the_records_that_may_be_read() {
+    let gateway = gateway().await;
+    let (mut root, mut reader) =
+        (connect(&gateway, "root").await, connect(&gateway, "sessions").await);
+    let own = emit(&mut reader, event("session.start", "same")).await.expect("accepted");
+    let newer = emit(&mut root, event("user.login", "same")).await.expect("accepted");
+    for (client, sequence) in [(&mut reader, own.sequence), (&mut root, newer.sequence)] {
+        let request = pb::GetRecordRequest { key: Some(Key::Id("same".into())) };
+        let found = soon(client.get_record(request)).await.expect("found").into_inner();
+        assert_eq!(found.record.expect("a record").sequence, sequence);
+    }
+}
+
+#[tokio::test]
 async fn a_batch_with_a_type_that_may_not_be_emitted_is_refused_as_a_whole() {
     let gateway = gateway().await;
     let mut client = connect(&gateway, "sessions").await;

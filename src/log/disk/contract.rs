@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::watch;
 
+use crate::filter::TypeSet;
 use crate::log::disk::walk::Damage;
 use crate::log::disk::{DiskLog, Inner};
 use crate::log::{
@@ -90,15 +91,19 @@ impl Log for DiskLog {
         })
     }
 
-    fn find(&self, id: &str) -> BoxFuture<'_, Result<Option<Sequence>, Error>> {
-        let id = id.to_owned();
+    fn find(
+        &self,
+        id: &str,
+        types: &Arc<TypeSet>,
+    ) -> BoxFuture<'_, Result<Option<Sequence>, Error>> {
+        let (id, types) = (id.to_owned(), Arc::clone(types));
         Box::pin(async move {
             let inner = &*self.inner;
             let first = inner.shared.first();
-            let in_ring = inner.lock().writer.find(&id, inner.shared.last());
+            let in_ring = inner.lock().writer.find(&id, &types, inner.shared.last());
             let found = match in_ring {
                 Some(found) => Some(found),
-                None => inner.sealed.find(&id, first).await?,
+                None => inner.sealed.find(&id, &types, first).await?,
             };
             Ok(found.filter(|found| *found >= inner.first()))
         })

@@ -22,6 +22,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
+use crate::filter::TypeSet;
 use crate::log::disk::sidecar::{Keyed, Of, key_hash};
 use crate::log::disk::slices::Slices;
 use crate::log::disk::walk::Damage;
@@ -32,6 +33,7 @@ use crate::time::Time;
 
 use cache::Cache;
 use cold::Cold;
+use find::Whose;
 use handle::Handles;
 use reader::Wish;
 
@@ -228,24 +230,26 @@ impl Sealed {
         before: Sequence,
     ) -> BoxFuture<'static, Result<Option<Kept>, Error>> {
         let (id, principal) = (id.to_owned(), principal.to_owned());
-        self.off_runtime(before, move |inner| inner.find(&id, Some(&principal), before))
+        self.off_runtime(before, move |inner| inner.find(&id, Whose::Principal(&principal), before))
     }
 
-    /// The newest record before `before` with this id, whoever emitted it.
+    /// The newest record before `before` with this id and one of these types,
+    /// whoever emitted it.
     ///
     /// # Errors
     /// If a file cannot be read.
     pub fn find(
         &self,
         id: &str,
+        types: &Arc<TypeSet>,
         before: Sequence,
     ) -> BoxFuture<'static, Result<Option<Sequence>, Error>> {
         if !self.may_hold(crate::record::key(id), before) {
             return Box::pin(std::future::ready(Ok(None)));
         }
-        let id = id.to_owned();
+        let (id, types) = (id.to_owned(), Arc::clone(types));
         self.off_runtime(before, move |inner| {
-            Ok(inner.find(&id, None, before)?.map(|kept| kept.sequence))
+            Ok(inner.find(&id, Whose::Types(&types), before)?.map(|kept| kept.sequence))
         })
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::log::conformance::{append, draft, read_all};
+use crate::log::conformance::{append, draft, find, read_all};
 use crate::log::disk::storage::faulty::{Faults, Faulty};
 use crate::log::disk::walk::{Damage, Walk};
 use crate::log::disk::{Config, DiskLog, Retention, Sync, format, open};
@@ -80,8 +80,8 @@ async fn what_was_acknowledged_is_there_after_reopening() {
     assert_eq!(ids(&log).await, wanted(0..100));
     fill(&log, 100..150).await;
     assert_eq!(ids(&log).await, wanted(0..150));
-    assert_eq!(log.find("id-3").await, Ok(Some(Sequence(4))));
-    assert_eq!(log.find("id-120").await, Ok(Some(Sequence(121))));
+    assert_eq!(find(&*log, "id-3").await, Some(Sequence(4)));
+    assert_eq!(find(&*log, "id-120").await, Some(Sequence(121)));
     // A repeat is known, though it left the memory long ago.
     let again = append(&as_log(&log), vec![draft("id-7", "ls"), draft("new", "ls")]).await;
     assert_eq!((again[0].sequence, again[0].duplicate), (Sequence(8), true));

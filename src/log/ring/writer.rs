@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::filter::TypeSet;
 use crate::log::ids::Ids;
 use crate::log::index::Index;
 use crate::log::ring::{BYTES_MIN, Bounds, Known, Shared, Sizes, Start};
@@ -88,13 +89,16 @@ impl Writer {
         self.head.byte_size() + self.head.len() * Index::RECORD_BYTES_MAX
     }
 
-    /// The newest record up to `last` with this id, whoever emitted it.
-    pub fn find(&self, id: &str, last: Sequence) -> Option<Sequence> {
+    /// The newest record up to `last` with this id and one of these types, whoever
+    /// emitted it.
+    pub fn find(&self, id: &str, types: &TypeSet, last: Sequence) -> Option<Sequence> {
         let mut newest = None;
         let key = key(id);
         self.ids.find(key, self.last, |sequence| {
-            let has_id = self.with_record(sequence, key, |record| record.envelope().id == Some(id));
-            if sequence <= last && has_id.unwrap_or(false) {
+            let is_it = self.with_record(sequence, key, |record| {
+                record.envelope().id == Some(id) && types.contains_name(record.type_name)
+            });
+            if sequence <= last && is_it.unwrap_or(false) {
                 newest = newest.max(Some(sequence));
             }
             false

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::cold::Cold;
 use super::handle::Trouble;
 use super::{Fresh, Inner, State};
+use crate::filter::TypeSet;
 use crate::log::Error;
 use crate::log::disk::sidecar::{Keyed, key_hash};
 use crate::record::{Record, Sequence, key};
@@ -24,19 +25,29 @@ pub struct Kept {
     pub record: Vec<u8>,
 }
 
-/// Which record is looked for.
+/// Which of the records with an id are looked for.
+#[derive(Debug, Clone, Copy)]
+pub enum Whose<'a> {
+    /// Those that this principal emitted.
+    Principal(&'a str),
+    /// Those of these types, whoever emitted them.
+    Types(&'a TypeSet),
+}
+
 struct Wanted<'a> {
     id: &'a str,
     key: u32,
-    /// By whom; by anybody, if `None`.
-    principal: Option<&'a str>,
+    whose: Whose<'a>,
 }
 
 impl Wanted<'_> {
     fn take(&self, frame: &[u8]) -> Option<Kept> {
         let record = Record::read_frame(frame);
         let is_it = record.envelope().id == Some(self.id)
-            && self.principal.is_none_or(|principal| record.principal() == principal);
+            && match self.whose {
+                Whose::Principal(principal) => record.principal() == principal,
+                Whose::Types(types) => types.contains_name(record.type_name),
+            };
         is_it.then(|| Kept {
             sequence: record.sequence,
             accept_time: record.accept_time,
@@ -46,15 +57,15 @@ impl Wanted<'_> {
 }
 
 impl Inner {
-    /// The newest record before `before` with this id. Damaged ones count as not
+    /// The newest such record before `before` with this id. Damaged ones count as not
     /// kept: their event may come again.
     pub fn find(
         &self,
         id: &str,
-        principal: Option<&str>,
+        whose: Whose<'_>,
         before: Sequence,
     ) -> Result<Option<Kept>, Error> {
-        let wanted = Wanted { id, key: key(id), principal };
+        let wanted = Wanted { id, key: key(id), whose };
         let state = self.state.load_full();
         let fresh = state.fresh.iter().rev().filter(|fresh| fresh.file.base < before);
         if let Some(kept) = fresh.filter_map(|fresh| fresh.find(&wanted)).next() {

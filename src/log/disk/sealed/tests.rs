@@ -16,6 +16,10 @@ use crate::proto::pb;
 use crate::record::{Draft, Record};
 use scene::{SEGMENT, event, files, open, query, segment, time};
 
+fn every_type() -> Arc<TypeSet> {
+    Arc::new(TypeSet::all())
+}
+
 /// Queries of each kind: all, rare and broad selections, by columns and by
 /// records, by time.
 fn queries() -> Vec<Query> {
@@ -200,8 +204,15 @@ async fn damaged_records_are_told_of_and_the_others_are_served() {
         let known: Vec<u64> =
             sealed.damage().iter().flat_map(|damage| damage.first.0..=damage.last.0).collect();
         assert_eq!(known, damaged);
-        assert_eq!(sealed.find("id-191", Sequence(10_000)).await, Ok(None), "damaged");
-        assert_eq!(sealed.find("id-192", Sequence(10_000)).await, Ok(Some(Sequence(192))));
+        assert_eq!(
+            sealed.find("id-191", &every_type(), Sequence(10_000)).await,
+            Ok(None),
+            "damaged"
+        );
+        assert_eq!(
+            sealed.find("id-192", &every_type(), Sequence(10_000)).await,
+            Ok(Some(Sequence(192)))
+        );
     }
 }
 
@@ -246,7 +257,7 @@ async fn a_changed_sidecar_makes_no_wrong_answer() {
             }
             let (matches, gaps) = found(&sealed, want, &query, 2 * SEGMENT).await;
             assert_eq!((matches, gaps), (expected.clone(), vec![]), "byte {at}");
-            let id = sealed.find("id-77", Sequence(1_000)).await;
+            let id = sealed.find("id-77", &every_type(), Sequence(1_000)).await;
             assert_eq!(id, Ok(Some(Sequence(77))), "byte {at}");
             let since = sealed.accepted_since(time(50)).await;
             assert_eq!(since, Ok(Some(Sequence(50))), "byte {at}");
@@ -273,7 +284,7 @@ async fn records_are_found_by_id_and_time() {
     for number in (1..=last).step_by(13) {
         let id = format!("id-{number}");
         assert!(sealed.may_hold(crate::record::key(&id), end));
-        assert_eq!(sealed.find(&id, end).await, Ok(Some(Sequence(number))));
+        assert_eq!(sealed.find(&id, &every_type(), end).await, Ok(Some(Sequence(number))));
         let kept = sealed.find_kept(&id, "svc", end).await.unwrap().unwrap();
         assert_eq!((kept.sequence, kept.accept_time), (Sequence(number), time(number)));
         let record = Record::read(&kept.record);
@@ -283,8 +294,12 @@ async fn records_are_found_by_id_and_time() {
         let between = Time(time(number).0 - 5);
         assert_eq!(sealed.accepted_since(between).await, Ok(Some(Sequence(number))));
     }
-    assert_eq!(sealed.find("id-800", Sequence(751)).await, Ok(None), "not before it");
-    assert_eq!(sealed.find("id-0", end).await, Ok(None));
+    assert_eq!(
+        sealed.find("id-800", &every_type(), Sequence(751)).await,
+        Ok(None),
+        "not before it"
+    );
+    assert_eq!(sealed.find("id-0", &every_type(), end).await, Ok(None));
     assert_eq!(sealed.accepted_since(time(last + 1)).await, Ok(None));
     let unknown = (0..10_000).map(|number| crate::record::key(&format!("unknown-{number}")));
     let may = unknown.filter(|key| sealed.may_hold(*key, end)).count();
@@ -311,7 +326,7 @@ async fn what_is_removed_is_gone_and_its_sidecar_too() {
     };
     assert_eq!(run.base(), files[2].0.base);
     assert!(!sealed.may_hold(crate::record::key("id-5"), Sequence(1_000)));
-    assert_eq!(sealed.find("id-5", Sequence(1_000)).await, Ok(None));
+    assert_eq!(sealed.find("id-5", &every_type(), Sequence(1_000)).await, Ok(None));
     assert_eq!(sealed.accepted_since(time(1)).await, Ok(Some(files[2].0.base)));
 }
 

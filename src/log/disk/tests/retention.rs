@@ -19,7 +19,7 @@ async fn the_oldest_segments_go_when_the_log_is_too_large() {
     assert!(extent.first > Sequence(300), "{extent:?}");
     assert!(extent.evicted_until.is_some());
     assert_eq!(ids(&log).await, wanted(extent.first.0 - 1..420));
-    assert_eq!(log.find("id-3").await, Ok(None));
+    assert_eq!(find(&*log, "id-3").await, None);
     drop(log);
     let log = open(&folder, Config { retain, ..config() });
     assert_eq!(log.extent().first, extent.first);
