@@ -4,6 +4,7 @@
 mod by_type;
 mod cohort;
 pub mod count;
+mod gap;
 mod message;
 mod meter;
 pub mod search;
@@ -23,56 +24,19 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::filter::TypeSet;
 use crate::log::{Conflict, Disk, Error, Extent, Found, Identity, Log, Placed, Want};
-use crate::proto::pb;
 use crate::record::{Draft, Record, Sequence};
 use crate::time::Time;
 use by_type::HandedIn;
 
 pub use by_type::ByType;
 pub use count::{BUCKETS_MAX, Buckets, Count};
+pub use gap::{Gap, GapReason, Gaps};
 pub use message::Message;
 pub use meter::{Meter, Rates};
 pub use search::{PAGE_BYTES_MAX, Page, Search, query_digest};
 pub use start::Start;
 pub use subscribers::Subscriber;
 pub use subscription::{LAST_READ_TIME_MAX, MESSAGE_BYTES_MAX, PROGRESS_INTERVAL, Subscription};
-
-/// Records that a reader did not get.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Gap {
-    /// The first of them; zero where it is not known.
-    pub first: Sequence,
-    /// The last of them; zero where it is not known.
-    pub last: Sequence,
-    /// Why.
-    pub reason: GapReason,
-}
-
-/// Why records are missing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GapReason {
-    /// They had left the ring.
-    Evicted,
-    /// The cursor is of another log.
-    OtherLog,
-    /// The cursor lies past what the log kept.
-    RolledBack,
-    /// Their storage is damaged.
-    Damaged,
-}
-
-/// A gap, as responses have it.
-impl From<Gap> for pb::Gap {
-    fn from(gap: Gap) -> Self {
-        let reason = match gap.reason {
-            GapReason::Evicted => pb::GapReason::Evicted,
-            GapReason::OtherLog => pb::GapReason::OtherLog,
-            GapReason::RolledBack => pb::GapReason::RolledBack,
-            GapReason::Damaged => pb::GapReason::Damaged,
-        };
-        pb::Gap { first_sequence: gap.first.0, last_sequence: gap.last.0, reason: reason.into() }
-    }
-}
 
 /// Names one record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +59,7 @@ pub struct Counters {
     /// Records delivered to subscribers.
     pub delivered: AtomicU64,
     /// Gaps that subscribers were told of.
-    pub gaps: AtomicU64,
+    pub gaps: Gaps,
     /// Events accepted, by type.
     pub by_type: ByType,
 }

@@ -16,6 +16,8 @@ pub mod client;
 pub mod config;
 #[cfg(feature = "server")]
 pub mod content;
+#[cfg(feature = "server")]
+pub mod durations;
 #[cfg(any(feature = "cli", feature = "server"))]
 pub mod event;
 #[cfg(feature = "cli")]

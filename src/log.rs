@@ -25,6 +25,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::durations::Noted;
 use crate::filter::TypeSet;
 use crate::record::{Draft, Sequence};
 use crate::time::Time;
@@ -233,6 +234,8 @@ pub struct Disk {
     pub damage: Vec<disk::walk::Damage>,
     /// Whether it takes events.
     pub state: State,
+    /// How long it took to sync the records of a commit.
+    pub syncs: Noted,
 }
 
 /// Where a record stands in the log.

@@ -181,7 +181,7 @@ impl Gateway {
         let audits = config.access.self_audit.unwrap_or(authenticates);
         let reloader = Reloader::load(config.tls, config.access).map_err(invalid)?;
         let (access, tls) = (Arc::clone(reloader.access()), Arc::clone(reloader.tls()));
-        let listener = Listener::bind(config.listen, config.connections, load, tls)
+        let listener = Listener::bind(config.listen, config.connections, load, Arc::clone(&tls))
             .await
             .map_err(|error| cannot_listen(config.listen, &error))?;
         let address = listener.address()?;
@@ -215,6 +215,7 @@ impl Gateway {
         let sources = Sources {
             stats: Arc::clone(&stats),
             connections: Arc::clone(&connections),
+            tls,
             admission,
             quotas: Arc::clone(&quotas),
             hub: Arc::clone(&hub),

@@ -5,17 +5,22 @@
 mod support;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use auditgate::log::disk::DiskLog;
 use auditgate::server::{Config, Gateway};
 use support::{Tail, pb, soon};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tonic::{Code, Request};
 
-async fn start() -> Gateway {
+fn config() -> Config {
     let free: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    let config = Config { listen: free, admin: Some(free), ..Config::default() };
-    Gateway::start(config).await.expect("free ports")
+    Config { listen: free, admin: Some(free), ..Config::default() }
+}
+
+async fn start() -> Gateway {
+    Gateway::start(config()).await.expect("free ports")
 }
 
 /// Head and body of an answer.
@@ -74,6 +79,42 @@ async fn what_happens_is_counted() {
     assert_eq!(value(&page, "auditgate_connections "), 1.0);
     assert!(page.ends_with("# EOF\n"), "{page}");
     assert!(!page.contains("secret"), "no event content: {page}");
+}
+
+#[tokio::test]
+async fn a_gap_is_counted_by_its_reason() {
+    let other = support::start().await;
+    let (_tail, first) = Tail::begin(&mut support::connect(&other).await, support::latest()).await;
+    let gateway = start().await;
+    let mut client = support::connect(&gateway).await;
+    let (mut tail, first) = Tail::begin(&mut client, support::after(&first.cursor)).await;
+    if first.gap.is_none() {
+        assert!(tail.next().await.gap.is_some());
+    }
+    let page = metrics(&gateway).await;
+    assert_eq!(value(&page, "auditgate_gaps_total{reason=\"other_log\"}"), 1.0);
+    for reason in ["evicted", "rolled_back", "damaged"] {
+        assert_eq!(value(&page, &format!("auditgate_gaps_total{{reason=\"{reason}\"}}")), 0.0);
+    }
+}
+
+#[tokio::test]
+async fn a_log_on_disk_tells_how_long_its_syncs_take() {
+    const EMITS: u64 = 3;
+    let folder = tempfile::tempdir().unwrap();
+    let (log, _) = DiskLog::open(folder.path(), Default::default()).unwrap();
+    let gateway = Gateway::start_on(config(), Arc::new(log)).await.expect("free ports");
+    let mut client = support::connect(&gateway).await;
+    for number in 0..EMITS {
+        support::emit(&mut client, support::login(&format!("e-{number}"), "alice")).await;
+    }
+    let page = metrics(&gateway).await;
+    // One after the other, so that no two of them share one.
+    assert_eq!(value(&page, "auditgate_log_sync_seconds_count "), EMITS as f64);
+    assert!(value(&page, "auditgate_log_sync_seconds_sum ") > 0.0);
+    assert_eq!(value(&page, "auditgate_log_sync_seconds_bucket{le=\"+Inf\"}"), EMITS as f64);
+    assert!(value(&page, "auditgate_log_disk_bytes ") > 0.0);
+    assert!(!metrics(&start().await).await.contains("auditgate_log_sync_seconds"), "in memory");
 }
 
 #[tokio::test]

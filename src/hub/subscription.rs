@@ -269,8 +269,8 @@ impl Subscription {
 
     fn message(&mut self, records: Option<Records<'_>>, caught_up: bool) -> Message {
         let gap = self.gap.take();
-        if gap.is_some() {
-            self.hub.counters.gaps.fetch_add(1, Ordering::Relaxed);
+        if let Some(gap) = &gap {
+            self.hub.counters.gaps.add(gap.reason);
         }
         self.told(caught_up);
         Message::new(records, gap, caught_up, self.cursor())

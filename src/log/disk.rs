@@ -35,6 +35,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
+use crate::durations::Durations;
 use crate::log::ring::{Bounds, Shared, Sizes, Writer};
 use crate::log::{Identity, Keeper, State};
 use crate::record::Sequence;
@@ -111,6 +112,8 @@ struct Inner {
     state: Arc<watch::Sender<State>>,
     /// The newest record on stable storage.
     synced: AtomicU64,
+    /// How long syncs took.
+    syncs: Durations,
     /// The oldest record kept.
     first: AtomicU64,
     /// When the newest removed record had been accepted, in nanoseconds;
@@ -177,6 +180,7 @@ impl DiskLog {
             sealed,
             state,
             synced: AtomicU64::new(start.last.0),
+            syncs: Durations::default(),
             first: AtomicU64::new(identity.first.0),
             removed_until: AtomicU64::new(identity.removed_until.unwrap_or(Time::MIN).0 as u64),
             durable: Mutex::new(identity),

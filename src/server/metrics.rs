@@ -3,6 +3,7 @@
 //! Nothing is kept for this: at each scrape the counters are read from where the
 //! work is done. Labels have few values, none of them chosen by a client.
 
+mod page;
 mod process;
 
 use std::fmt;
@@ -12,19 +13,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, text};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tonic::Code;
 
 use crate::catalog;
-use crate::hub::Hub;
+use crate::hub::{GapReason, Hub};
 use crate::log::State;
 use crate::server::admission::Admission;
 use crate::server::connection::Cut;
 use crate::server::listener;
-use crate::server::stats::{BOUNDS_MICROS, Stats};
+use crate::server::stats::Stats;
+use crate::server::tls::Acceptor;
 use crate::service::quota::{Quotas, Rate};
+use page::{Label, Page};
 
 /// Media type of the text.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -35,6 +37,8 @@ pub struct Sources {
     pub stats: Arc<Stats>,
     /// What became of connections.
     pub connections: Arc<listener::Counters>,
+    /// Certificates.
+    pub tls: Arc<Acceptor>,
     /// Connections that are open.
     pub admission: Arc<Admission>,
     /// Quotas.
@@ -61,50 +65,6 @@ pub fn text(sources: &Arc<Sources>) -> Result<String, fmt::Error> {
     let mut text = String::new();
     text::encode(&mut text, &registry)?;
     Ok(text)
-}
-
-type Label<'a> = (&'static str, &'a str);
-type NoExemplar<'a> = Option<&'a Exemplar<[Label<'a>; 0], f64>>;
-
-/// The page that is written.
-struct Page<'a>(DescriptorEncoder<'a>);
-
-impl Page<'_> {
-    fn counters<'l, const N: usize>(
-        &mut self,
-        name: &str,
-        help: &str,
-        values: impl Iterator<Item = ([Label<'l>; N], u64)>,
-    ) -> fmt::Result {
-        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
-        for (labels, value) in values {
-            metric.encode_family(&labels)?.encode_counter(&value, NoExemplar::None)?;
-        }
-        Ok(())
-    }
-
-    fn gauges<'l>(
-        &mut self,
-        name: &str,
-        help: &str,
-        values: impl Iterator<Item = ([Label<'l>; 1], f64)>,
-    ) -> fmt::Result {
-        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        for (labels, value) in values {
-            metric.encode_family(&labels)?.encode_gauge(&value)?;
-        }
-        Ok(())
-    }
-
-    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
-        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
-        metric.encode_counter(&value, NoExemplar::None)
-    }
-
-    fn gauge(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
-        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        metric.encode_gauge(&value)
-    }
 }
 
 impl Collector for Sources {
@@ -165,26 +125,13 @@ impl Sources {
                 })
             }),
         )?;
-        let mut metric = page.0.encode_descriptor(
+        page.histograms(
             "grpc_server_handling_seconds",
             "How long calls took, streams included",
-            None,
-            MetricType::Histogram,
+            named.iter().map(|((shape, service, name), method)| {
+                (of_method(shape, service, name), method.times())
+            }),
         )?;
-        for ((shape, service, name), method) in &named {
-            let bounds = BOUNDS_MICROS.iter().map(|micros| *micros as f64 / 1e6);
-            let bounds = bounds.chain([f64::INFINITY]);
-            let buckets: Vec<(f64, u64)> = bounds.zip(method.times()).collect();
-            let count = buckets.iter().map(|(_, count)| count).sum();
-            metric
-                .encode_family(&of_method(shape, service, name))?
-                .encode_histogram::<[Label; 0]>(
-                    method.took().as_secs_f64(),
-                    count,
-                    &buckets,
-                    None,
-                )?;
-        }
         page.counters(
             "auditgate_refusals",
             "Calls that were refused, by reason of the ErrorInfo",
@@ -224,6 +171,16 @@ impl Sources {
             "auditgate_connections_cut",
             "Connections that were cut off, by what the peer did",
             Cut::ALL.into_iter().map(|why| ([("reason", why.name())], counters.cut(why))),
+        )?;
+        page.counter(
+            "auditgate_tls_handshakes_refused",
+            "Connections that were closed since the handshake of TLS failed or took too long",
+            read(&counters.refused_tls),
+        )?;
+        page.gauges(
+            "auditgate_certificate_expiry_timestamp_seconds",
+            "When the first certificate of a file expires, in seconds since 1970",
+            self.tls.expiries().into_iter().map(|(key, expires)| ([("key", key)], expires as f64)),
         )
     }
 
@@ -308,7 +265,14 @@ impl Sources {
             "Bytes that may be kept, index included",
             extent.bytes_max as f64,
         )?;
-        page.counter("auditgate_log_evicted", "Records that were evicted", extent.evicted())
+        page.counter("auditgate_log_evicted", "Records that were evicted", extent.evicted())?;
+        let Some(disk) = self.hub.disk() else { return Ok(()) };
+        page.gauge("auditgate_log_disk_bytes", "Bytes of the log's files", disk.bytes as f64)?;
+        page.histograms(
+            "auditgate_log_sync_seconds",
+            "How long it took to bring the records of a commit to stable storage",
+            [([], disk.syncs)].into_iter(),
+        )
     }
 
     fn readers(&self, page: &mut Page<'_>) -> fmt::Result {
@@ -333,7 +297,13 @@ impl Sources {
             "Records that were sent to subscribers",
             read(&counters.delivered),
         )?;
-        page.counter("auditgate_gaps", "Gaps that subscribers were told of", read(&counters.gaps))
+        page.counters(
+            "auditgate_gaps",
+            "Gaps that subscribers were told of, by reason",
+            GapReason::ALL
+                .into_iter()
+                .map(|reason| ([("reason", reason.name())], counters.gaps.count(reason))),
+        )
     }
 }
 

@@ -64,10 +64,10 @@ impl Reloader {
     /// as it was.
     fn replace(&self, tls: &config::Tls, access: &config::Access) -> Result<(), config::Error> {
         let files = look(tls, access);
-        let server_config = tls::server_config(tls)?;
+        let loaded = tls::load(tls)?;
         let state = State::load(tls, access)?;
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        self.tls.replace(server_config);
+        self.tls.replace(loaded);
         self.access.replace(state);
         *current = Current { tls: tls.clone(), access: access.clone(), files };
         Ok(())

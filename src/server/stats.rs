@@ -8,6 +8,7 @@ use std::time::Duration;
 use prost_reflect::DescriptorPool;
 use tonic::Code;
 
+use crate::durations::{Durations, Noted};
 use crate::proto;
 use crate::proto::pb::ErrorReason;
 
@@ -17,11 +18,6 @@ pub const UNKNOWN: &str = "unknown";
 const CODES: usize = 17;
 /// More than the largest number of a reason.
 const REASONS: usize = 128;
-/// Upper bounds of the buckets of time, in microseconds.
-pub const BOUNDS_MICROS: [u64; 16] = [
-    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
-    1_000_000, 2_500_000, 5_000_000, 10_000_000,
-];
 
 /// One method, and what became of its calls.
 #[derive(Debug)]
@@ -36,10 +32,7 @@ pub struct Method {
     pub server_streams: bool,
     started: AtomicU64,
     handled: [AtomicU64; CODES],
-    /// How many calls took as long as this bucket has, and no less; the last
-    /// bucket is without a bound.
-    times: [AtomicU64; BOUNDS_MICROS.len() + 1],
-    nanos: AtomicU64,
+    times: Durations,
 }
 
 impl Method {
@@ -51,8 +44,7 @@ impl Method {
             server_streams,
             started: AtomicU64::new(0),
             handled: Default::default(),
-            times: Default::default(),
-            nanos: AtomicU64::new(0),
+            times: Durations::default(),
         }
     }
 
@@ -76,13 +68,7 @@ impl Method {
         if let Some(count) = self.handled.get(code as usize) {
             count.fetch_add(1, Ordering::Relaxed);
         }
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let bucket = BOUNDS_MICROS.partition_point(|bound| *bound < micros);
-        if let Some(count) = self.times.get(bucket) {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
-        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        self.nanos.fetch_add(nanos, Ordering::Relaxed);
+        self.times.note(took);
     }
 
     /// How many calls have begun.
@@ -98,15 +84,9 @@ impl Method {
             .filter(|(_, count)| *count > 0)
     }
 
-    /// How many calls fell into each bucket of [`BOUNDS_MICROS`], and into the one
-    /// without a bound.
-    pub fn times(&self) -> impl Iterator<Item = u64> {
-        self.times.iter().map(|count| count.load(Ordering::Relaxed))
-    }
-
-    /// How long all calls that ended took.
-    pub fn took(&self) -> Duration {
-        Duration::from_nanos(self.nanos.load(Ordering::Relaxed))
+    /// How long calls that ended took.
+    pub fn times(&self) -> Noted {
+        self.times.noted()
     }
 }
 
@@ -210,9 +190,8 @@ mod tests {
         }
         assert_eq!(method.started(), 3);
         assert_eq!(method.handled().collect::<Vec<_>>(), [(Code::Ok, 2), (Code::NotFound, 1)]);
-        let times: Vec<u64> = method.times().collect();
-        assert_eq!((times[0], times[1], times[BOUNDS_MICROS.len()]), (1, 1, 1));
-        assert_eq!(method.took(), Duration::from_micros(20_000_201));
+        let times = method.times();
+        assert_eq!((times.count(), times.total), (3, Duration::from_micros(20_000_201)));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use rustls::server::WebPkiClientVerifier;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::access::ClientCas;
 use crate::config::{self, ClientCertificates};
@@ -23,8 +24,17 @@ const ALPN: &[u8] = b"h2";
 /// Turns connections into encrypted ones.
 #[derive(Debug)]
 pub struct Acceptor {
-    config: ArcSwapOption<ServerConfig>,
+    loaded: ArcSwapOption<Loaded>,
     handshake_timeout: Duration,
+}
+
+/// What was read of files.
+#[derive(Debug)]
+pub struct Loaded {
+    config: Arc<ServerConfig>,
+    /// The keys of the configuration that name files with certificates, and when the
+    /// first one of the file expires, in seconds since 1970.
+    expiries: Vec<(&'static str, i64)>,
 }
 
 /// A connection that was taken.
@@ -42,18 +52,24 @@ impl Acceptor {
     /// # Errors
     /// If certificate, key or CAs cannot be read, or do not go together.
     pub fn new(tls: &config::Tls) -> Result<Self, config::Error> {
-        let config = ArcSwapOption::from(server_config(tls)?);
-        Ok(Self { config, handshake_timeout: tls.handshake_timeout.0 })
+        let loaded = ArcSwapOption::from(load(tls)?);
+        Ok(Self { loaded, handshake_timeout: tls.handshake_timeout.0 })
     }
 
     /// Goes on with another configuration, for connections that come from now on.
-    pub fn replace(&self, config: Option<Arc<ServerConfig>>) {
-        self.config.store(config);
+    pub fn replace(&self, loaded: Option<Arc<Loaded>>) {
+        self.loaded.store(loaded);
     }
 
     /// Whether connections are encrypted.
     pub fn is_on(&self) -> bool {
-        self.config.load().is_some()
+        self.loaded.load().is_some()
+    }
+
+    /// When the certificates expire: the keys of the configuration that name their
+    /// files, and seconds since 1970.
+    pub fn expiries(&self) -> Vec<(&'static str, i64)> {
+        self.loaded.load().as_ref().map(|loaded| loaded.expiries.clone()).unwrap_or_default()
     }
 
     /// The handshake of a connection, where connections are encrypted.
@@ -62,8 +78,8 @@ impl Acceptor {
     /// If the client does not speak TLS, agrees on nothing, shows a certificate that
     /// is not taken, or takes too long.
     pub async fn accept(&self, stream: TcpStream) -> io::Result<Accepted> {
-        let Some(config) = self.config.load_full() else { return Ok(Accepted::Plain(stream)) };
-        let handshake = TlsAcceptor::from(config).accept(stream);
+        let Some(loaded) = self.loaded.load_full() else { return Ok(Accepted::Plain(stream)) };
+        let handshake = TlsAcceptor::from(Arc::clone(&loaded.config)).accept(stream);
         let stream = tokio::time::timeout(self.handshake_timeout, handshake)
             .await
             .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
@@ -73,13 +89,15 @@ impl Acceptor {
     }
 }
 
-/// The configuration of rustls; `None` if there is to be no TLS.
+/// Reads certificates, key and CAs; `None` if there is to be no TLS.
 ///
 /// # Errors
 /// If certificate, key or CAs cannot be read, or do not go together.
-pub fn server_config(tls: &config::Tls) -> Result<Option<Arc<ServerConfig>>, config::Error> {
+pub fn load(tls: &config::Tls) -> Result<Option<Arc<Loaded>>, config::Error> {
     let (Some(cert), Some(key)) = (&tls.cert, &tls.key) else { return Ok(None) };
     let chain = read_chain("tls.cert", cert)?;
+    let mut expiries: Vec<_> =
+        first_expiry(&chain).map(|at| ("tls.cert", at)).into_iter().collect();
     let key_of_chain = PrivateKeyDer::from_pem_file(key).map_err(refused("tls.key", key))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -88,6 +106,8 @@ pub fn server_config(tls: &config::Tls) -> Result<Option<Arc<ServerConfig>>, con
     let builder = match &tls.client_ca {
         None => builder.with_no_client_auth(),
         Some(file) => {
+            let expiry = first_expiry(&read_chain("tls.client_ca", file)?);
+            expiries.extend(expiry.map(|at| ("tls.client_ca", at)));
             let roots = Arc::clone(ClientCas::read("tls.client_ca", file)?.roots());
             let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
             let verifier = match tls.client_certificates {
@@ -101,7 +121,14 @@ pub fn server_config(tls: &config::Tls) -> Result<Option<Arc<ServerConfig>>, con
     let mut config =
         builder.with_single_cert(chain, key_of_chain).map_err(refused("tls.cert", cert))?;
     config.alpn_protocols = vec![ALPN.to_vec()];
-    Ok(Some(Arc::new(config)))
+    Ok(Some(Arc::new(Loaded { config: Arc::new(config), expiries })))
+}
+
+/// When the first of these certificates expires, in seconds since 1970; as far as they
+/// can be read.
+fn first_expiry(certificates: &[CertificateDer<'_>]) -> Option<i64> {
+    let read = certificates.iter().filter_map(|der| X509Certificate::from_der(der).ok());
+    read.map(|(_, certificate)| certificate.validity().not_after.timestamp()).min()
 }
 
 fn read_chain(name: &str, file: &Path) -> Result<Vec<CertificateDer<'static>>, config::Error> {

@@ -100,7 +100,7 @@ fn counters(counters: &Counters, evicted: u64) -> pb::Counters {
         refused: read(&counters.refused),
         evicted,
         delivered: read(&counters.delivered),
-        gaps: read(&counters.gaps),
+        gaps: counters.gaps.in_all(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What each principal may use: rates, streams, and memory while it is slow.
 //!
-//! Until a principal is known, the network address stands for it.
+//! Where there is no authentication, or before it has succeeded, the network address
+//! stands for the principal.
 
 mod bucket;
 

@@ -6,6 +6,7 @@
 mod audit;
 mod changes;
 mod forged;
+mod limits;
 mod matrix;
 mod scene;
 mod transport;

@@ -195,7 +195,10 @@ impl Committer {
 
     fn sync_head(&self) -> Result<(), Failure> {
         let Some(head) = &self.head else { return Ok(()) };
-        head.file.sync().map_err(Failure::of("a commit could not be synced"))
+        let begun = Instant::now();
+        head.file.sync().map_err(Failure::of("a commit could not be synced"))?;
+        self.inner.syncs.note(begun.elapsed());
+        Ok(())
     }
 
     /// Syncs what was written since the last time.

@@ -133,6 +133,7 @@ impl Log for DiskLog {
             bytes: inner.disk_bytes(),
             damage: inner.damage(),
             state: inner.state.borrow().clone(),
+            syncs: inner.syncs.noted(),
         })
     }
 }

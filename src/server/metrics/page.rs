@@ -1,0 +1,77 @@
+//! The forms that metrics have.
+
+use std::fmt;
+
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::exemplar::Exemplar;
+
+use crate::durations::{BOUNDS_MICROS, Noted};
+
+/// A name and a value.
+pub type Label<'a> = (&'static str, &'a str);
+type NoExemplar<'a> = Option<&'a Exemplar<[Label<'a>; 0], f64>>;
+
+/// The page that is written.
+pub struct Page<'a>(pub DescriptorEncoder<'a>);
+
+impl Page<'_> {
+    /// Counters of one name.
+    pub fn counters<'l, const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl Iterator<Item = ([Label<'l>; N], u64)>,
+    ) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (labels, value) in values {
+            metric.encode_family(&labels)?.encode_counter(&value, NoExemplar::None)?;
+        }
+        Ok(())
+    }
+
+    /// Gauges of one name.
+    pub fn gauges<'l>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl Iterator<Item = ([Label<'l>; 1], f64)>,
+    ) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (labels, value) in values {
+            metric.encode_family(&labels)?.encode_gauge(&value)?;
+        }
+        Ok(())
+    }
+
+    /// Histograms of one name.
+    pub fn histograms<'l, const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl Iterator<Item = ([Label<'l>; N], Noted)>,
+    ) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
+        for (labels, noted) in values {
+            let bounds = BOUNDS_MICROS.iter().map(|micros| *micros as f64 / 1e6);
+            let bounds = bounds.chain([f64::INFINITY]);
+            let buckets: Vec<(f64, u64)> = bounds.zip(noted.counts).collect();
+            let (sum, count) = (noted.total.as_secs_f64(), noted.count());
+            let mut metric = metric.encode_family(&labels)?;
+            metric.encode_histogram::<[Label; 0]>(sum, count, &buckets, None)?;
+        }
+        Ok(())
+    }
+
+    /// One counter.
+    pub fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        metric.encode_counter(&value, NoExemplar::None)
+    }
+
+    /// One gauge.
+    pub fn gauge(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        metric.encode_gauge(&value)
+    }
+}
