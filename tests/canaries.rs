@@ -21,7 +21,7 @@ const CANARY: &str = "canary-";
 const VISIBLE: &str = "visible-";
 const EVENTS: usize = 6_000;
 const BATCH: usize = 500;
-const WAIT_MAX: Duration = Duration::from_secs(20);
+const WAIT_MAX: Duration = Duration::from_secs(60);
 
 const CONFIG: &str = r#"
 max_skew = "1m"

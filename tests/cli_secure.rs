@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 fn auditgate(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_auditgate"));

@@ -13,7 +13,7 @@ use auditgate::server::{Config, Gateway};
 use serde_json::Value;
 
 const FIXTURE: &str = "tests/fixtures/teleport.jsonl";
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 async fn gateway() -> Gateway {
     let listen = "127.0.0.1:0".parse().expect("an address");

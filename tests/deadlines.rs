@@ -11,9 +11,9 @@ use tokio_stream::StreamExt as _;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 
-const TIMEOUT: Duration = Duration::from_millis(400);
+const TIMEOUT: Duration = Duration::from_secs(2);
 /// Ends by then, on a busy machine.
-const LATE: Duration = Duration::from_secs(5);
+const LATE: Duration = Duration::from_secs(30);
 
 /// A request that says how long the client waits, and a client that waits longer: what
 /// ends the call is the gateway.
@@ -28,7 +28,7 @@ fn is_over(status: &Status, started: Instant) {
     assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
     let info = status.get_details_error_info().expect("a reason");
     assert_eq!(info.reason, "DEADLINE_EXCEEDED");
-    assert!(status.message().contains("400 ms"), "{}", status.message());
+    assert!(status.message().contains("2000 ms"), "{}", status.message());
     let took = started.elapsed();
     assert!((TIMEOUT..LATE).contains(&took), "{took:?}");
 }

@@ -133,7 +133,7 @@ fn bounds() {
 #[test]
 fn hostile_text_is_handled_in_bounded_time_and_stack() {
     /// Generous: builds without optimization, on a busy machine.
-    const TIME_MAX: Duration = Duration::from_secs(5);
+    const TIME_MAX: Duration = Duration::from_secs(30);
     const CALLER_STACK_BYTES: usize = 128 * 1024;
     let units = [
         "(", "[", "{", "!", "-", "a?", "a?b:", "a.", "a[", "f(", "a.f(", "1+", "a&&", "a==", "{1:",

@@ -43,13 +43,13 @@ async fn calls_that_come_too_fast_are_refused_for_a_while() {
 
 #[tokio::test]
 async fn events_leave_a_debt_whatever_way_they_come() {
-    let gateway = start(|limits| limits.events_per_second = 20).await;
+    let gateway = start(|limits| limits.events_per_second = 2).await;
     let mut client = support::connect(&gateway).await;
     support::emit_all(&mut client, support::numbered(1..=100)).await;
     let request =
         pb::EmitBatchRequest { events: support::numbered(101..=101), validate_only: false };
     let status = soon(client.emit_batch(request)).await.unwrap_err();
-    let delay = refused(&status, "RATE_LIMITED", "events come too fast, limit 20 a second");
+    let delay = refused(&status, "RATE_LIMITED", "events come too fast, limit 2 a second");
     assert!(delay > Duration::from_secs(2), "{delay:?}");
     assert_eq!(gateway.hub().extent().last.0, 100, "a refused batch changes nothing");
 }

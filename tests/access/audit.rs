@@ -106,6 +106,7 @@ async fn a_refusal_says_who_what_and_why() {
 async fn many_refusals_are_counted_and_not_all_recorded() {
     let (gateway, mut root) = gateway().await;
     let mut stranger = connect(&gateway, "nobody").await;
+    let begun = std::time::Instant::now();
     let calls = 300;
     for _ in 0..calls {
         refused(search(&mut stranger, None).await, Code::Unauthenticated, "CREDENTIALS_INVALID");
@@ -125,7 +126,9 @@ async fn many_refusals_are_counted_and_not_all_recorded() {
         }
     })
     .await;
-    assert!((50..250).contains(&told), "{told} recorded");
+    // So many at once, and then so many a second.
+    let most = 50.0 + 10.0 * (begun.elapsed().as_secs_f64() + 1.0);
+    assert!(told >= 50 && told as f64 <= most, "{told} recorded");
 }
 
 #[tokio::test]

@@ -204,7 +204,7 @@ async fn no_call_fails_while_everything_is_read_again() {
         workers.push(tokio::spawn(async move {
             let token = format!("worker-{worker}");
             let mut number = 0;
-            while !over.load(Ordering::Relaxed) {
+            loop {
                 // A connection serves some calls, so that handshakes go on as well.
                 let fresh = channel(&gateway, &pem, None).await.expect("a handshake");
                 let mut client = client_on(fresh, &token);
@@ -215,8 +215,10 @@ async fn no_call_fails_while_everything_is_read_again() {
                     number += 1;
                     calls.fetch_add(2, Ordering::Relaxed);
                 }
+                if over.load(Ordering::Relaxed) {
+                    return number;
+                }
             }
-            number
         }));
     }
     for number in 1..=RELOADS {

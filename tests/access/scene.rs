@@ -22,7 +22,7 @@ use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 
 /// How long a test waits for what must come.
-pub const WAIT_MAX: Duration = Duration::from_secs(20);
+pub const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Adds a token to each call.
 #[derive(Clone)]

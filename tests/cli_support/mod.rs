@@ -14,7 +14,7 @@ use auditgate::proto::pb::event::Payload;
 use auditgate::server::{Config, Gateway};
 
 /// How long a test waits for what must come.
-const WAIT_MAX: Duration = Duration::from_secs(20);
+const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// What a run of the program came to.
 #[derive(Debug)]

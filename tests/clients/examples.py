@@ -24,8 +24,8 @@ import grpc
 from gateway import POLL_SECONDS, ROOT, SERVICE, TARGET, Client, environment
 
 # Bounds on waiting, in seconds: each takes a fraction on an idle machine.
-WAIT_SECONDS_MAX = 30
-SET_UP_SECONDS_MAX = 120
+WAIT_SECONDS_MAX = 60
+SET_UP_SECONDS_MAX = 300
 
 # Below target/, as they lie in the repository, so that the commands of their
 # documentation fit.

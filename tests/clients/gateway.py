@@ -29,9 +29,9 @@ BINARY = TARGET / "debug" / "auditgate"
 SERVICE = "auditgate.v1.AuditService"
 
 # Bounds on waiting, in seconds: a healthy gateway needs a fraction of each.
-START_SECONDS_MAX = 20
-STOP_SECONDS_MAX = 20
-CALL_SECONDS_MAX = 20
+START_SECONDS_MAX = 60
+STOP_SECONDS_MAX = 60
+CALL_SECONDS_MAX = 60
 # How long to wait before looking again, in seconds.
 POLL_SECONDS = 0.01
 

@@ -42,8 +42,8 @@ from gateway import BINARY, POLL_SECONDS, ROOT, TARGET, Gateway, environment
 
 # How long a command may take, and how long one that runs on may take to print
 # what the page shows, in seconds.
-COMMAND_SECONDS_MAX = 60
-OUTPUT_SECONDS_MAX = 20
+COMMAND_SECONDS_MAX = 120
+OUTPUT_SECONDS_MAX = 60
 
 FENCE = "```"
 SHELL = "sh"

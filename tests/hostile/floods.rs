@@ -10,7 +10,7 @@ use crate::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, RST_STREAM, SETTINGS,
     WINDOW_UPDATE, call, frame, header, hello, message,
 };
-use crate::scene::{Bad, CUT_TIME_MAX, Scene};
+use crate::scene::{Bad, Scene, WAIT_MAX};
 
 const EMIT: &str = "/auditgate.v1.AuditService/Emit";
 /// Frames that are sent at once.
@@ -35,7 +35,7 @@ async fn flood_once(mut bad: Bad, mut next: impl FnMut() -> Vec<u8>) -> Duration
     };
     let write = async { while writing.write_all(&next()).await.is_ok() {} };
     let both = async { tokio::join!(read, write) };
-    tokio::time::timeout(2 * CUT_TIME_MAX, both).await.expect("the gateway hangs up");
+    tokio::time::timeout(WAIT_MAX, both).await.expect("the gateway hangs up");
     started.elapsed()
 }
 
@@ -58,7 +58,7 @@ async fn cut_for(scene: &Scene, reason: &str) {
     let count = format!("auditgate_connections_cut_total{{reason=\"{reason}\"}}");
     let started = Instant::now();
     while scene.metric(&count).await < PEERS as f64 {
-        assert!(started.elapsed() < CUT_TIME_MAX, "nobody is counted");
+        assert!(started.elapsed() < WAIT_MAX, "nobody is counted");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -171,7 +171,7 @@ async fn bombs_are_refused_one_by_one() {
     let refused = "auditgate_refusals_total{reason=\"REQUEST_TOO_LARGE\"}";
     let started = Instant::now();
     while scene.metric(refused).await < BOMBS as f64 {
-        assert!(started.elapsed() < 2 * CUT_TIME_MAX, "{} so far", scene.metric(refused).await);
+        assert!(started.elapsed() < WAIT_MAX, "{} so far", scene.metric(refused).await);
         peak = peak.max(scene.growth());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

@@ -352,6 +352,6 @@ fn evaluation_ends_after_a_bounded_number_of_steps() {
         let started = Instant::now();
         let outcome = compile(source).expect(source).matches(&Record::read(&record));
         assert_eq!(outcome, expected, "{source}");
-        assert!(started.elapsed() < Duration::from_secs(5), "{source}");
+        assert!(started.elapsed() < Duration::from_secs(60), "{source}");
     }
 }
