@@ -15,6 +15,7 @@ mod trim;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 
 use crate::event::{self, EVENT_BYTES_MAX, Event};
@@ -89,6 +90,27 @@ pub struct Intake {
     pub event_bytes: usize,
     /// What is done to content; nothing, if `None`.
     pub policy: Option<Arc<Policy>>,
+}
+
+/// The policy that is in force, and may be replaced while events come.
+#[derive(Debug, Clone, Default)]
+pub struct InForce(Arc<ArcSwapOption<Policy>>);
+
+impl InForce {
+    /// This policy, for now.
+    pub fn new(policy: Option<Arc<Policy>>) -> Self {
+        Self(Arc::new(ArcSwapOption::new(policy)))
+    }
+
+    /// The policy at this moment.
+    pub fn now(&self) -> Option<Arc<Policy>> {
+        self.0.load_full()
+    }
+
+    /// Goes on with another one, for events that come from now on.
+    pub fn replace(&self, policy: Option<Arc<Policy>>) {
+        self.0.store(policy);
+    }
 }
 
 impl Default for Intake {

@@ -29,7 +29,7 @@ use tower::Layer as _;
 
 use crate::audit::Auditor;
 use crate::config::{self, Settings};
-use crate::content::Policy;
+use crate::content::{InForce, Policy};
 use crate::hub::{Hub, LAST_READ_TIME_MAX};
 use crate::log::{Bounds, Log, MemoryLog, State};
 use crate::proof::SigningKey;
@@ -179,7 +179,9 @@ impl Gateway {
         let encrypted = config.tls.is_on();
         let authenticates = config.access.has_bearers() || config.tls.client_ca.is_some();
         let audits = config.access.self_audit.unwrap_or(authenticates);
-        let reloader = Reloader::load(config.tls, config.access).map_err(invalid)?;
+        let policy = InForce::new(config.content);
+        let reloader =
+            Reloader::load(config.tls, config.access, policy.clone()).map_err(invalid)?;
         let (access, tls) = (Arc::clone(reloader.access()), Arc::clone(reloader.tls()));
         let listener = Listener::bind(config.listen, config.connections, load, Arc::clone(&tls))
             .await
@@ -204,7 +206,7 @@ impl Gateway {
         let service = Service::new(Arc::clone(&hub), Arc::clone(&access), config.limits)
             .with_audit(auditor.clone())
             .with_proofs(prover.clone())
-            .with_policy(config.content);
+            .with_policy(policy);
         let service = Direct::new(service);
         let routes = Routes::new(service)
             .add_service(health_service)
@@ -261,8 +263,8 @@ impl Gateway {
         })
     }
 
-    /// Goes on with other keys, certificates and roles than `before`: those that the
-    /// settings `after` name, as their files are now. Connections stay, and so do streams, unless their
+    /// Goes on with other keys, certificates, roles and rules of redaction than
+    /// `before`: those that the settings `after` name, as their files are now. Connections stay, and so do streams, unless their
     /// principal may no longer read what they bring. Files that change are read
     /// again without this.
     ///
@@ -381,7 +383,7 @@ async fn follow(
 /// # Errors
 /// If one cannot be read, or does not hold what it should.
 pub fn check(settings: &Settings) -> Result<(), config::Error> {
-    Reloader::load(settings.tls.clone(), settings.access.clone()).map(drop)
+    Reloader::load(settings.tls.clone(), settings.access.clone(), InForce::default()).map(drop)
 }
 
 fn invalid(error: config::Error) -> io::Error {

@@ -27,7 +27,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::access::{Access, Caller};
 use crate::audit::Auditor;
-use crate::content::{Intake, Policy};
+use crate::content::{InForce, Intake};
 use crate::event::EVENT_BYTES_MAX;
 use crate::hub::Hub;
 use crate::proof::prover::Prover;
@@ -73,7 +73,7 @@ pub struct Service {
     access: Arc<Access>,
     auditor: Auditor,
     limits: Limits,
-    intake: Intake,
+    policy: InForce,
     prover: Option<Arc<Prover>>,
 }
 
@@ -82,8 +82,8 @@ impl Service {
     /// alone. Where `access` is not open, a layer before the service has to put the
     /// [`Caller`] into the extensions of each request.
     pub fn new(hub: Arc<Hub>, access: Arc<Access>, limits: Limits) -> Self {
-        let intake = Intake { event_bytes: limits.event_bytes, policy: None };
-        Self { hub, access, auditor: Auditor::off(), limits, intake, prover: None }
+        let policy = InForce::default();
+        Self { hub, access, auditor: Auditor::off(), limits, policy, prover: None }
     }
 
     /// The same, which records who reads.
@@ -97,9 +97,13 @@ impl Service {
     }
 
     /// The same, with a policy for the content of events.
-    pub fn with_policy(mut self, policy: Option<Arc<Policy>>) -> Self {
-        self.intake.policy = policy;
-        self
+    pub fn with_policy(self, policy: InForce) -> Self {
+        Self { policy, ..self }
+    }
+
+    /// How events are let in at this moment.
+    fn intake(&self) -> Intake {
+        Intake { event_bytes: self.limits.event_bytes, policy: self.policy.now() }
     }
 
     /// Who calls.

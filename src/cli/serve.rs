@@ -26,8 +26,8 @@ use reload::reload;
 ///
 /// SIGTERM and Ctrl-C stop it: streams end with a cursor, calls that run are
 /// finished, within the drain timeout. A second signal stops it at once.
-/// SIGHUP makes it read the configuration again: keys, certificates and roles change
-/// without a restart. Keys and certificates are also read again when their files
+/// SIGHUP makes it read the configuration again: keys, certificates, roles and rules of
+/// redaction change without a restart. Keys and certificates are also read again when their files
 /// change.
 ///
 /// Examples:

@@ -1,4 +1,4 @@
-//! Keys, certificates and roles, replaced while the gateway runs.
+//! Keys, certificates, roles and rules of redaction, replaced while the gateway runs.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::access::{Access, State};
 use crate::audit::{Auditor, Change};
 use crate::config::{self, Settings};
+use crate::content::InForce;
 use crate::server::tls::{self, Acceptor};
 
 /// How often files are looked at for changes.
@@ -19,6 +20,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 pub struct Reloader {
     access: Arc<Access>,
     tls: Arc<Acceptor>,
+    policy: InForce,
     current: Mutex<Current>,
 }
 
@@ -33,16 +35,21 @@ struct Current {
 type Files = BTreeMap<PathBuf, Option<(SystemTime, u64)>>;
 
 impl Reloader {
-    /// Reads all that the configuration names.
+    /// Reads all that the configuration names. Replaces `policy` when it is told to.
     ///
     /// # Errors
     /// If a file cannot be read, or does not hold what it should.
-    pub fn load(tls: config::Tls, access: config::Access) -> Result<Self, config::Error> {
+    pub fn load(
+        tls: config::Tls,
+        access: config::Access,
+        policy: InForce,
+    ) -> Result<Self, config::Error> {
         // Before they are read: what is written meanwhile is read again.
         let files = look(&tls, &access);
         Ok(Self {
             access: Access::load(&tls, &access)?,
             tls: Arc::new(Acceptor::new(&tls)?),
+            policy,
             current: Mutex::new(Current { tls, access, files }),
         })
     }
@@ -84,7 +91,11 @@ impl Reloader {
         after: &Settings,
         auditor: &Auditor,
     ) -> Result<(), config::Error> {
-        let replaced = self.replace(&after.tls, &after.access);
+        let replaced = after.content().and_then(|policy| {
+            self.replace(&after.tls, &after.access)?;
+            self.policy.replace(policy);
+            Ok(())
+        });
         let change = Change {
             changed_keys: changed_keys(before, after),
             restart_keys: restart_keys(before, after),
@@ -146,7 +157,14 @@ pub fn restart_keys(before: &Settings, after: &Settings) -> Vec<String> {
     let plain = |settings: &Settings| {
         let tls =
             config::Tls { handshake_timeout: settings.tls.handshake_timeout, ..Default::default() };
-        let plain = Settings { tls, access: config::Access::default(), ..settings.clone() };
+        let plain = Settings {
+            tls,
+            access: config::Access::default(),
+            redact: config::Redact::default(),
+            oversize: config::Oversize::default(),
+            max_skew: None,
+            ..settings.clone()
+        };
         serde_json::to_value(plain).expect("settings are plain data")
     };
     differing(&plain(before), &plain(after))

@@ -30,7 +30,7 @@ impl Service {
         self.count_refusal(async {
             let request: retyped::EmitRequest = decode(request.into_inner())?;
             charge(quota.as_deref(), 1);
-            let event = self.intake.admit(request.event, Time::now());
+            let event = self.intake().admit(request.event, Time::now());
             let event =
                 event.and_then(|event| permitted(event, caller.grants())).map_err(Error::Event)?;
             let drafts = vec![Draft::new(event, &emitter)];
@@ -64,12 +64,12 @@ impl Service {
         emitter: &Emitter,
         grants: &Grants,
     ) -> Result<Vec<Draft>, Error> {
-        let now = Time::now();
+        let (intake, now) = (self.intake(), Time::now());
         let mut drafts = Vec::with_capacity(events.len());
         let mut errors: Vec<(usize, event::Error)> = Vec::new();
         let mut total = 0;
         for (position, event) in events.into_iter().enumerate() {
-            let checked = self.intake.admit(event, now);
+            let checked = intake.admit(event, now);
             match checked.and_then(|event| permitted(event, grants)) {
                 Ok(event) => drafts.push(Draft::new(event, emitter)),
                 Err(error) => {

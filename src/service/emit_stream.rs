@@ -45,8 +45,8 @@ impl Service {
         let origin = (caller.principal().to_owned(), peer(&request));
         let access = Arc::clone(&self.access);
         let (sender, queue) = mpsc::unbounded_channel();
-        let (intake, limits) = (self.intake.clone(), self.limits);
-        let reader = Reader { access, caller, emitter, quota, limits, intake, queue: sender };
+        let (policy, limits) = (self.policy.clone(), self.limits);
+        let reader = Reader { access, caller, emitter, quota, limits, policy, queue: sender };
         tokio::spawn(reader.run(request.into_inner()));
         let service = self.clone();
         let answers = Answers { origin, service, queue, held: None, answered: 0, end: None };

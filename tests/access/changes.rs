@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use auditgate::config::{Access, Settings, Tls};
+use auditgate::config::{Access, RedactAction, RedactRule, Settings, Tls, Treatment};
 use auditgate::proto::pb;
 use tonic::{Code, Streaming};
 
@@ -173,6 +173,62 @@ async fn a_certificate_that_changes_on_disk_is_taken_without_a_word() {
     .await;
     assert!(channel(&gateway, &old.pem, None).await.is_err(), "new connections: the new one");
     assert!(search(&mut lasting, None).await.is_ok(), "old connections stay");
+}
+
+/// An event of a command.
+fn command(id: &str) -> pb::Event {
+    let command = pb::Command { line: Some("cat /etc/shadow".to_owned()), ..Default::default() };
+    let payload = pb::Exec { command: Some(command), ..Default::default() };
+    pb::Event {
+        id: Some(id.to_owned()),
+        payload: Some(pb::event::Payload::Exec(payload)),
+        ..Default::default()
+    }
+}
+
+#[tokio::test]
+async fn rules_of_redaction_change_for_calls_and_open_streams() {
+    let before = settings(reading(&["exec"]));
+    let mut after = before.clone();
+    after.redact.commands = Treatment::Mask;
+    let gateway = start(&before).await;
+    let mut root = connect(&gateway, "root").await;
+    let (sender, requests) = tokio::sync::mpsc::channel(4);
+    let requests = tokio_stream::wrappers::ReceiverStream::new(requests);
+    let send = |id: &str| pb::EmitStreamRequest { events: vec![command(id)], ..Default::default() };
+    sender.send(send("1")).await.expect("open");
+    let mut answers = soon(root.emit_stream(requests)).await.expect("open").into_inner();
+    assert_eq!(soon(answers.message()).await.expect("open").expect("an answer").answered, 1);
+    emit(&mut root, command("2")).await.expect("accepted");
+
+    gateway.reload(&before, &after).await.expect("valid");
+    sender.send(send("3")).await.expect("open");
+    assert_eq!(soon(answers.message()).await.expect("open").expect("an answer").answered, 2);
+    emit(&mut root, command("4")).await.expect("accepted");
+    let request = pb::EmitBatchRequest { events: vec![command("5")], validate_only: false };
+    soon(root.emit_batch(request)).await.expect("accepted");
+
+    let mut bad = after.clone();
+    bad.redact.rules = vec![RedactRule {
+        types: Vec::new(),
+        fields: vec!["exec.command.lien".to_owned()],
+        action: RedactAction::Drop,
+    }];
+    let refused = gateway.reload(&after, &bad).await.expect_err("there is no such field");
+    assert_eq!(refused.key(), Some("redact.rules[0].fields[0]"));
+    emit(&mut root, command("6")).await.expect("accepted");
+
+    let mut shown = Vec::new();
+    for record in search(&mut root, None).await.expect("a page") {
+        let event = record.event.expect("an event");
+        let Some(pb::event::Payload::Exec(exec)) = event.payload else { panic!("a command") };
+        shown.push((event.id.unwrap(), exec.command.unwrap().line.unwrap()));
+    }
+    shown.sort();
+    for (id, line) in shown {
+        let expected = if id < "3".to_owned() { "cat /etc/shadow" } else { "[redacted]" };
+        assert_eq!(line, expected, "event {id}");
+    }
 }
 
 /// How often everything is read again under load.

@@ -35,5 +35,6 @@ pub(super) async fn reload(
         logs.tell(&format!("only a restart changes {}", waiting.join(", ")));
     }
     // What waits for a restart is told again at the next time.
-    Settings { tls: after.tls, access: after.access, ..before }
+    let Settings { tls, access, redact, oversize, max_skew, .. } = after;
+    Settings { tls, access, redact, oversize, max_skew, ..before }
 }

@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::Streaming;
 
 use crate::access::{self, Access, Caller, Rule};
-use crate::content::Intake;
+use crate::content::{InForce, Intake};
 use crate::event;
 use crate::proto::retyped;
 use crate::record::{Draft, Emitter};
@@ -66,8 +66,8 @@ pub struct Reader {
     pub quota: Option<Arc<Quota>>,
     /// What is accepted.
     pub limits: Limits,
-    /// How events are let in.
-    pub intake: Intake,
+    /// What is done to the content of events.
+    pub policy: InForce,
     /// Where checked events go.
     pub queue: UnboundedSender<Queued>,
 }
@@ -131,8 +131,9 @@ impl Reader {
             _room: room,
         };
         let now = Time::now();
+        let intake = Intake { event_bytes: self.limits.event_bytes, policy: self.policy.now() };
         for (position, event) in (0..).zip(events) {
-            let event = self.intake.admit(event, now);
+            let event = intake.admit(event, now);
             match event.and_then(|event| permitted(event, self.caller.grants())) {
                 Ok(event) => {
                     if event.id_was_appended() {
