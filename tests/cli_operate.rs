@@ -4,8 +4,10 @@
 
 mod cli_support;
 
+use std::net::SocketAddr;
 use std::process::Command;
 
+use auditgate::server::{Config, Gateway};
 use cli_support::{Running, finish, login, run, run_at, start, start_with, subscribed};
 use prost::Message as _;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -73,6 +75,25 @@ async fn a_gateway_that_does_not_serve_is_not_healthy() {
     tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
     let ran = run_at(address, 80, &["healthcheck"]);
     assert_eq!((ran.code, ran.err.as_str()), (Some(1), "NOT_SERVING\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_listener_for_operators_tells_the_health_too() {
+    let free: SocketAddr = ([127, 0, 0, 1], 0).into();
+    let config = Config { listen: free, admin: Some(free), ..Config::default() };
+    let gateway = Gateway::start(config).await.expect("free ports");
+    let asked = |address: SocketAddr| {
+        // Nobody is asked at the address of the gateway itself.
+        let admin = address.to_string();
+        run_at(([127, 0, 0, 1], 1).into(), 80, &["healthcheck", "--admin", &admin])
+    };
+    let admin = gateway.admin_address().expect("it is configured");
+    let ran = asked(admin);
+    assert_eq!((ran.code, ran.err.as_str()), (Some(0), "SERVING\n"));
+    let ran = asked(gateway.address());
+    assert_eq!(ran.code, Some(2), "it speaks gRPC: {ran:?}");
+    drop(gateway);
+    assert_eq!(asked(admin).code, Some(2), "nobody listens");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,8 +1,12 @@
 //! `auditgate healthcheck`: is the gateway ready?
 
+use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -16,6 +20,8 @@ use crate::client;
 const SERVICE: &str = "auditgate.v1.AuditService";
 /// How long one answer may take.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
+/// As much as is read of the answer of a listener for operators, in bytes.
+const ANSWER_BYTES_MAX: u64 = 4_096;
 /// How long to wait before asking again.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -26,6 +32,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[command(after_help = "Examples:
   auditgate healthcheck
   auditgate healthcheck --wait 10s && run-tests
+  auditgate healthcheck --admin 127.0.0.1:9464
 
 Exit status: 0 if it serves; 1 if it says that it does not; 2 if the arguments are
 wrong or it cannot be reached; 130 after Ctrl-C.")]
@@ -33,6 +40,10 @@ pub struct Args {
     /// Ask again until it serves, for so long at most
     #[arg(long, value_name = "TIME", value_parser = times::parse_duration)]
     wait: Option<SignedDuration>,
+    /// Ask the listener for operators at this address (`admin.listen`): without TLS,
+    /// and without a token
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<SocketAddr>,
     #[command(flatten)]
     server: Server,
 }
@@ -61,10 +72,29 @@ async fn check(args: &Args) -> Result<Done, Error> {
 }
 
 async fn ask(args: &Args) -> Result<ServingStatus, Error> {
+    if let Some(admin) = args.admin {
+        let failed = |reason| client::Error::Connect { url: format!("http://{admin}"), reason };
+        return ask_admin(admin).await.map_err(|error| failed(error.to_string()).into());
+    }
     let mut health = HealthClient::new(args.server.client().await?.transport());
     let request = HealthCheckRequest { service: SERVICE.to_owned() };
     match health.check(request).await {
         Ok(response) => Ok(response.into_inner().status()),
         Err(status) => Err(Error::Client(client::Refusal::from(status).into())),
+    }
+}
+
+/// Asks for `/readyz`, whose status alone is the answer.
+async fn ask_admin(address: SocketAddr) -> io::Result<ServingStatus> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!("GET /readyz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).await?;
+    let answer = String::from_utf8_lossy(&answer);
+    match answer.split_whitespace().nth(1) {
+        Some("200") => Ok(ServingStatus::Serving),
+        Some("503") => Ok(ServingStatus::NotServing),
+        _ => Err(io::Error::other("what answers there is no listener for operators")),
     }
 }
