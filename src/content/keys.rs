@@ -23,6 +23,8 @@ pub const KEYS_MAX: usize = 100;
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 /// The permissions that others than the owner of the file must not have.
 const MODE_OF_OTHERS: u32 = 0o077;
+/// The group may read.
+const MODE_READ_BY_GROUP: u32 = 0o040;
 
 /// Keys of HMACs. The first is used; the others tell retries of events that were
 /// accepted under them.
@@ -84,14 +86,20 @@ pub enum KeysError {
 }
 
 impl Keys {
-    /// Reads keys from a file that nobody but its owner may use.
+    /// Reads keys from a file that nobody but its owner may use, or, where that is
+    /// somebody else, who is in its group.
     ///
     /// # Errors
     /// If it cannot be read, if others may use it, or as [`Keys::parse`].
     pub fn read(path: &Path) -> Result<Self, KeysError> {
         let file = File::open(path)?;
-        let mode = file.metadata()?.mode() & 0o7777;
-        if mode & MODE_OF_OTHERS != 0 {
+        let metadata = file.metadata()?;
+        let mode = metadata.mode() & 0o7777;
+        // What belongs to somebody else, as a secret that is mounted does to root, is
+        // read by its group.
+        let is_own = metadata.uid() == rustix::process::geteuid().as_raw();
+        let of_others = if is_own { MODE_OF_OTHERS } else { MODE_OF_OTHERS & !MODE_READ_BY_GROUP };
+        if mode & of_others != 0 {
             return Err(KeysError::Exposed { mode });
         }
         let mut text = String::new();
@@ -233,6 +241,13 @@ mod tests {
         }
         set(0o600).expect("ours");
         assert_eq!(Keys::read(&path).expect("valid").active().id(), "k1");
+        // Only root may give it to somebody else.
+        if std::os::unix::fs::chown(&path, Some(65_533), None).is_ok() {
+            set(0o640).expect("root's");
+            assert_eq!(Keys::read(&path).expect("valid").active().id(), "k1");
+            set(0o660).expect("root's");
+            assert!(matches!(Keys::read(&path), Err(KeysError::Exposed { mode: 0o660 })));
+        }
         std::fs::write(&path, "#".repeat(70_000)).expect("written");
         assert!(matches!(Keys::read(&path), Err(KeysError::TooLarge)));
     }
