@@ -2,6 +2,7 @@
 
 mod amended;
 mod envelope;
+mod key;
 mod noted;
 mod same;
 
@@ -14,11 +15,13 @@ use crate::catalog::{self, TypeId};
 use crate::proto::pb;
 use crate::time::Time;
 use crate::wire::{self, Fault};
-use noted::{Noted, key_of, range_within};
+use key::key_of;
+use noted::{Noted, range_within};
 
 pub use amended::{Again, Amended};
 pub use envelope::{Envelope, custom_name, number as field};
-pub use noted::{Keys, key};
+pub use key::{key, key_seed};
+pub use noted::Keys;
 pub use same::same_content;
 
 /// Longest event id, in bytes.

@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use super::envelope::number;
+use super::key::key_of;
 use super::{Error, VARIANT_NUMBER_MIN};
 use crate::catalog::{self, TypeId};
 use crate::wire::{self, Value};
@@ -28,7 +29,7 @@ pub struct Noted<'a> {
     variants: (Option<u32>, Option<u32>),
 }
 
-/// Under which keys a record is found: see [`key`]. 0 where a field is absent.
+/// Under which keys a record is found: see [`key`](crate::event::key). 0 where a field is absent.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Keys {
     /// Of `event.id`.
@@ -41,20 +42,6 @@ pub struct Keys {
     pub session: u32,
     /// Of `event.server.id`.
     pub server: u32,
-}
-
-/// The key under which a text is indexed: never 0. Equal texts have equal keys;
-/// different ones may, too, so what is found by key must be compared.
-pub fn key(text: &str) -> u32 {
-    key_of(text.as_bytes())
-}
-
-/// [`key`], of a text as bytes.
-pub fn key_of(text: &[u8]) -> u32 {
-    use std::hash::{BuildHasher as _, Hasher as _};
-    let mut hasher = foldhash::quality::FixedState::with_seed(0).build_hasher();
-    hasher.write(text);
-    ((hasher.finish() >> 32) as u32).max(1)
 }
 
 impl<'a> Noted<'a> {

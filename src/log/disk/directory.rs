@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use rustix::fs::{FlockOperation, flock};
 
+use crate::event;
 use crate::log::disk::identity::Identity;
 use crate::log::disk::open::{Error, Failed as _};
 use crate::log::disk::storage::{self, Storage};
@@ -14,6 +15,7 @@ use crate::record::Sequence;
 
 const LOCK: &str = "lock";
 const IDENTITY: &str = "log";
+const SEED: &str = "index-seed";
 const SEGMENTS: &str = "segments";
 /// The file that is filled with zeros ahead.
 const PREPARED: &str = "next.tmp";
@@ -91,6 +93,19 @@ impl Directory {
         storage::replace(&*self.storage, &self.identity_path(), &identity.encode())
     }
 
+    /// Has the keys of this process made with the seed of the directory, by which its
+    /// sidecars were made; a directory without one gets that of the process. Where
+    /// either fails, sidecars are made again, which only takes time.
+    pub fn settle_seed(&self) {
+        let path = self.path.join(SEED);
+        let kept = storage::read(&path).ok().and_then(|bytes| bytes.try_into().ok());
+        let kept = kept.map(u64::from_le_bytes);
+        let seed = event::key_seed(kept);
+        if kept != Some(seed) {
+            let _ = storage::replace(&*self.storage, &path, &seed.to_le_bytes());
+        }
+    }
+
     /// The bases of the segment files, ascending, and the names of files that are
     /// none of the log's.
     pub fn list(&self) -> Result<(Vec<Sequence>, Vec<String>), Error> {
@@ -140,6 +155,22 @@ fn create(storage: &dyn Storage, path: &Path) -> Result<(), Error> {
 mod tests {
     use super::*;
     use crate::log::disk::storage::System;
+
+    #[test]
+    fn a_directory_has_the_seed_of_the_keys() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = Directory::open(folder.path(), Arc::new(System)).unwrap();
+        let path = folder.path().join(SEED);
+        let seed = event::key_seed(None).to_le_bytes();
+        for before in [None, Some(seed.to_vec()), Some(vec![7; 8]), Some(vec![7; 3])] {
+            if let Some(before) = before {
+                fs::write(&path, before).unwrap();
+            }
+            directory.settle_seed();
+            // This process had one before.
+            assert_eq!(fs::read(&path).unwrap(), seed);
+        }
+    }
 
     #[test]
     fn a_directory_has_one_owner_at_a_time() {

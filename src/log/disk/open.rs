@@ -117,6 +117,7 @@ pub struct Opened {
 /// Opens the log in the directory at `path`, or makes one.
 pub fn open(path: &Path, config: &Config, storage: Arc<dyn Storage>) -> Result<Opened, Error> {
     let directory = Directory::open(path, storage)?;
+    directory.settle_seed();
     let (mut bases, foreign) = directory.list()?;
     let mut notices: Vec<String> = foreign
         .iter()
