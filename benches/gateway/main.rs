@@ -19,6 +19,7 @@ mod latency;
 mod memory;
 mod merkle;
 mod nats;
+mod redact;
 mod report;
 mod ring;
 mod rounds;
@@ -87,6 +88,7 @@ const GROUPS: &[Group] = &[
     Group { names: silent::NAMES, run: silent::run },
     Group { names: ring::NAMES, run: ring::run },
     Group { names: secured::NAMES, run: secured::run },
+    Group { names: redact::NAMES, run: redact::run },
 ];
 
 /// How much is measured.
