@@ -24,6 +24,12 @@ DENY := $(TARGET)/tools/bin/cargo-deny
 DENY_READY := $(TARGET)/tools/cargo-deny-$(DENY_VERSION)
 DENY_BUILD := $(TARGET)/tools/build
 
+FUZZ_VERSION := 0.13.2
+FUZZ_READY := $(TARGET)/tools/cargo-fuzz-$(FUZZ_VERSION)
+FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
+FUZZ_SECONDS ?= 600
+FUZZ_FLAGS := -max_len=4096 -verbosity=0 -print_final_stats=1 -artifact_prefix=$(TARGET)/fuzz/
+
 .PHONY: help
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -57,6 +63,32 @@ faults: ## Inject faults into the log on disk, at length: kills, failing and ful
 tamper: ## Flip every byte of a log of 2,000 records: verify must find each.
 	AUDITGATE_LONG=1 $(CARGO) test --locked --release --lib proof::audit::tests::every_flipped_byte -- --nocapture
 
+# Optimised, with all of the dependencies instrumented and the address sanitizer,
+# which takes minutes to build. What was found interesting stays below target/.
+.PHONY: fuzz
+fuzz: $(FUZZ_READY) ## Run each fuzz target for FUZZ_SECONDS, which is 600 unless it is given.
+	set -e; for target in $(FUZZ_TARGETS); do \
+		mkdir -p $(TARGET)/fuzz/corpus/$$target; \
+		PATH="$(abspath $(TARGET))/tools/bin:$$PATH" RUSTC_BOOTSTRAP=1 \
+			$(CARGO) fuzz run --target-dir $(TARGET)/fuzz $$target \
+			$(TARGET)/fuzz/corpus/$$target fuzz/corpus/$$target -- \
+			-max_total_time=$(FUZZ_SECONDS) $(FUZZ_FLAGS); \
+	done
+
+# A debug build of what tests have built already; only this workspace is
+# instrumented, for which there is no need of cargo-fuzz. Each run tries the same.
+.PHONY: fuzz-quick
+fuzz-quick: ## Run each fuzz target for some seconds (needs a C++ compiler).
+	@command -v c++ >/dev/null || { echo 'make: SKIPPED: the fuzzer needs a C++ compiler, and there is no c++' >&2; exit 0; }; \
+	RUSTC_WORKSPACE_WRAPPER=$(abspath fuzz/instrument) $(CARGO) build --locked --package auditgate-fuzz --bins; \
+	for target in $(FUZZ_TARGETS); do \
+		echo "fuzz $$target"; \
+		mkdir -p $(TARGET)/fuzz/quick/$$target; \
+		$(TARGET)/debug/$$target -seed=1 -max_total_time=4 $(FUZZ_FLAGS) fuzz/corpus/$$target 2>&1 \
+			| tail -40 > $(TARGET)/fuzz/quick/$$target/said || { cat $(TARGET)/fuzz/quick/$$target/said; exit 1; }; \
+		grep -E '^stat::number_of_executed_units' $(TARGET)/fuzz/quick/$$target/said; \
+	done
+
 # A debug build, whose dependencies the tests have built: it is only to show that
 # the measures work. Without a NATS server, what compares with it says so.
 .PHONY: bench-quick
@@ -71,7 +103,7 @@ lint: lint-format lint-proto lint-deps lint-rust lint-docs ## Check everything b
 
 .PHONY: lint-format
 lint-format: ## Check the format of the Rust code.
-	$(CARGO) fmt --check
+	$(CARGO) fmt --all --check
 
 .PHONY: lint-rust
 lint-rust: ## Check the Rust code with clippy, warnings denied.
@@ -125,6 +157,12 @@ $(NODE_READY): $(addprefix examples/node/,package.json package-lock.json .npmrc)
 	mkdir -p $(NODE_FOLDER)
 	cp $^ $(NODE_FOLDER)
 	cd $(NODE_FOLDER) && npm install --silent
+	touch $@
+
+$(FUZZ_READY):
+	$(CARGO) install --locked --quiet --debug --force \
+		--root $(TARGET)/tools --target-dir $(DENY_BUILD)-fuzz cargo-fuzz@$(FUZZ_VERSION)
+	rm -rf $(DENY_BUILD)-fuzz
 	touch $@
 
 # A debug build: it takes a minute instead of many, and checks in two seconds.

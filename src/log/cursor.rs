@@ -157,7 +157,8 @@ impl Reader {
         let mut bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| Malformed)?;
         let body = bytes.len().checked_sub(CHECK_BYTES).ok_or(Malformed)?;
         let found = bytes.split_off(body);
-        if found != check(&bytes) {
+        // A fuzzer would get no further than this.
+        if found != check(&bytes) && !cfg!(fuzzing) {
             return Err(Malformed);
         }
         let mut reader = Self { bytes, at: 0 };
