@@ -247,6 +247,7 @@ mod tests {
             assert_eq!(Keys::read(&path).expect("valid").active().id(), "k1");
             set(0o660).expect("root's");
             assert!(matches!(Keys::read(&path), Err(KeysError::Exposed { mode: 0o660 })));
+            set(0o600).expect("root's");
         }
         std::fs::write(&path, "#".repeat(70_000)).expect("written");
         assert!(matches!(Keys::read(&path), Err(KeysError::TooLarge)));
