@@ -226,7 +226,7 @@ async fn rules_of_redaction_change_for_calls_and_open_streams() {
     }
     shown.sort();
     for (id, line) in shown {
-        let expected = if id < "3".to_owned() { "cat /etc/shadow" } else { "[redacted]" };
+        let expected = if id.as_str() < "3" { "cat /etc/shadow" } else { "[redacted]" };
         assert_eq!(line, expected, "event {id}");
     }
 }
