@@ -5,6 +5,7 @@
 //! record, and [`Filter::record`] has the final word.
 
 mod address;
+mod envelope;
 mod error;
 mod expression;
 mod text;
@@ -16,13 +17,13 @@ use std::sync::Arc;
 
 use crate::catalog::TypeId;
 use crate::proto::pb;
-use crate::record::{self, Columns, Record};
+use crate::record::{self, Columns, Glance, Record};
 
-use address::Blocks;
+use envelope::Envelope;
 use expression::Expression;
 use text::Text;
 use types::Types;
-use values::{Labels, Values};
+use values::Labels;
 
 pub use error::Error;
 pub use expression::{
@@ -49,13 +50,7 @@ pub struct Filter {
     readable: Arc<TypeSet>,
     types: Types,
     min_severity: u8,
-    codes: Values,
-    users: Values,
-    session_ids: Values,
-    server_ids: Values,
-    cluster_names: Values,
-    sources: Values,
-    remote_addresses: Blocks,
+    envelope: Envelope,
     labels: Labels,
     text: Option<Text>,
     expression: Option<Expression>,
@@ -135,33 +130,25 @@ impl Filter {
         let types = Types::compile(filter, readable)?;
         let min_severity = min_severity(filter.min_severity)?;
         let results = results(&filter.results)?;
-        let users = Values::compile("users", &filter.users)?;
-        let session_ids = Values::compile("session_ids", &filter.session_ids)?;
-        let server_ids = Values::compile("server_ids", &filter.server_ids)?;
+        let envelope = Envelope::compile(filter)?;
         let mut compiled = Self {
             selection: Selection {
                 types: types.selection(),
-                users: users.keys(record::key),
-                sessions: session_ids.keys(record::key),
-                servers: server_ids.keys(record::key),
+                users: envelope.users.keys(record::key),
+                sessions: envelope.session_ids.keys(record::key),
+                servers: envelope.server_ids.keys(record::key),
                 results,
             },
             readable: Arc::clone(readable),
             types,
             min_severity,
-            codes: Values::compile("codes", &filter.codes)?,
-            users,
-            session_ids,
-            server_ids,
-            cluster_names: Values::compile("cluster_names", &filter.cluster_names)?,
-            sources: Values::compile("sources", &filter.sources)?,
-            remote_addresses: Blocks::compile("remote_addresses", &filter.remote_addresses)?,
+            envelope,
             labels: Labels::compile(&filter.labels)?,
             text: Text::compile(&filter.text)?,
             expression: Expression::compile(&filter.expression)?,
             needs_record: false,
         };
-        compiled.needs_record = compiled.needs_envelope()
+        compiled.needs_record = !compiled.envelope.is_any()
             || !compiled.labels.is_any()
             || compiled.text.is_some()
             || compiled.expression.is_some();
@@ -181,10 +168,10 @@ impl Filter {
         self.text.is_some()
     }
 
-    /// Whether the text occurs in these bytes: where it does not occur in those
-    /// of a record, the record does not match.
-    pub fn text_occurs(&self, bytes: &[u8]) -> bool {
-        self.text.as_ref().is_none_or(|text| text.occurs_in(bytes))
+    /// Where in the bytes of one or more records, at `from` or behind it, the text
+    /// may occur first: a record that it does not occur in does not match.
+    pub fn find_text(&self, bytes: &[u8], from: usize) -> Option<usize> {
+        self.text.as_ref()?.find(bytes, from)
     }
 
     /// The types that whoever asks may read.
@@ -227,16 +214,16 @@ impl Filter {
     /// The final word, on an encoded `Record` message without its frame. Looks at
     /// everything, whatever [`Filter::columns`] said.
     pub fn record(&self, record: &[u8]) -> Outcome {
-        let record = Record::read(record);
-        let fields_match = self.types.matches(record.type_name)
-            && self.assessment_matches(record.severity, record.result)
-            && (!self.needs_envelope() || self.envelope_matches(&record))
-            && self.labels.match_event(record.event)
-            && self.text.as_ref().is_none_or(|text| text.matches_event(record.event));
+        let seen = Glance::read(record);
+        let fields_match = self.type_matches(seen.type_name)
+            && self.assessment_matches(seen.severity, seen.result)
+            && self.envelope.matches(seen.event)
+            && self.labels.match_event(seen.event)
+            && self.text.as_ref().is_none_or(|text| text.matches_event(seen.event));
         match &self.expression {
             _ if !fields_match => Outcome::NoMatch,
             None => Outcome::Match,
-            Some(expression) => match expression.matches(&record) {
+            Some(expression) => match expression.matches(&Record::read(record)) {
                 Ok(true) => Outcome::Match,
                 Ok(false) => Outcome::NoMatch,
                 Err(expression::Failed) => Outcome::ExpressionFailed,
@@ -244,32 +231,13 @@ impl Filter {
         }
     }
 
+    fn type_matches(&self, name: &[u8]) -> bool {
+        self.types.is_all() || std::str::from_utf8(name).is_ok_and(|name| self.types.matches(name))
+    }
+
     fn assessment_matches(&self, severity: u8, result: u8) -> bool {
         severity >= self.min_severity
             && self.selection.results.as_ref().is_none_or(|results| results.contains(&result))
-    }
-
-    fn needs_envelope(&self) -> bool {
-        let values = [
-            &self.codes,
-            &self.users,
-            &self.session_ids,
-            &self.server_ids,
-            &self.cluster_names,
-            &self.sources,
-        ];
-        !values.iter().all(|values| values.is_any()) || !self.remote_addresses.is_any()
-    }
-
-    fn envelope_matches(&self, record: &Record<'_>) -> bool {
-        let envelope = record.envelope();
-        (self.users.matches(envelope.user) || self.users.matches(envelope.impersonator))
-            && self.session_ids.matches(envelope.session_id)
-            && self.server_ids.matches(envelope.server_id)
-            && self.codes.matches(envelope.code)
-            && self.cluster_names.matches(envelope.cluster_name)
-            && self.sources.matches(envelope.source)
-            && self.remote_addresses.matches(envelope.remote_address)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Records: accepted events with what the gateway adds, encoded once.
 
 mod draft;
+mod glance;
 
 use prost::Message as _;
 
@@ -12,6 +13,7 @@ use crate::wire::{self, Value};
 
 pub use crate::event::key;
 pub use draft::{Draft, Emitter};
+pub use glance::Glance;
 
 /// Position of a record in its log. The first record is 1.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,5 +1,7 @@
 //! Text that occurs in a string of an event.
 
+mod part;
+
 use regex::bytes::{Regex, RegexBuilder};
 
 use crate::event::field;
@@ -7,11 +9,16 @@ use crate::wire::{self, EVENT, Kind, MessageId};
 
 use super::TEXT_BYTES_MAX;
 use super::error::Error;
+use part::Part;
 
 /// Text to find within one string value, in upper or lower case by Unicode's
 /// simple case folding.
 #[derive(Debug)]
-pub(super) struct Text(Regex);
+pub(super) struct Text {
+    regex: Regex,
+    /// A part that can be looked for faster; `None` where there is none.
+    part: Option<Part>,
+}
 
 impl Text {
     /// `None` where there is no text to find.
@@ -30,19 +37,22 @@ impl Text {
             .case_insensitive(true)
             .build()
             .expect("escaped text of bounded length is a small regular expression");
-        Ok(Some(Self(regex)))
+        Ok(Some(Self { regex, part: Part::of(text) }))
     }
 
     /// Whether a string value of the encoded event contains the text.
     pub(super) fn matches_event(&self, event: &[u8]) -> bool {
         // Most events end here.
-        self.occurs_in(event) && self.occurs(EVENT, event)
+        self.find(event, 0).is_some() && self.occurs(EVENT, event)
     }
 
-    /// Whether the bytes contain the text: what occurs in a string occurs in the
-    /// bytes of its event.
-    pub(super) fn occurs_in(&self, bytes: &[u8]) -> bool {
-        self.0.is_match(bytes)
+    /// Where in the bytes, at `from` or behind it, the text may occur first. What
+    /// occurs in a string occurs in the bytes of its event.
+    pub(super) fn find(&self, bytes: &[u8], from: usize) -> Option<usize> {
+        match &self.part {
+            Some(part) => part.find(bytes, from),
+            None => self.regex.find_at(bytes, from).map(|found| found.start()),
+        }
     }
 
     /// Recursion ends with the nesting that validation let through.
@@ -55,7 +65,7 @@ impl Text {
             match field.kind {
                 // The keys of a map are names, not values.
                 Kind::String if shape.map_entry && number == field::MAP_KEY => false,
-                Kind::String => self.0.is_match(bytes),
+                Kind::String => self.regex.is_match(bytes),
                 Kind::Message(inner) => self.occurs(inner, bytes),
                 _ => false,
             }
@@ -124,7 +134,7 @@ mod tests {
             pb::User { name: Some("a".into()), login: Some("b".into()), ..Default::default() };
         let event = pb::Event { user: Some(user), ..Default::default() }.encode_to_vec();
         let across = Text::compile("a\u{12}\u{1}b").expect("valid").expect("not empty");
-        assert!(across.0.is_match(&event), "the bytes contain it");
+        assert!(across.regex.is_match(&event), "the bytes contain it");
         assert!(!across.matches_event(&event));
     }
 

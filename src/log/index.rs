@@ -1,10 +1,15 @@
 //! The index of a full segment: where each value of an indexed field occurs.
 
+use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
 use crate::filter::Selection;
 use crate::record::Columns;
 use crate::time::Time;
+
+/// How far around the place where a key is likely to stand it is looked for
+/// first, in keys.
+const REACH_MIN: usize = 32;
 
 /// Posting lists of one segment: for each indexed field, the positions at which
 /// each key occurs.
@@ -21,7 +26,10 @@ pub struct Index {
 
 /// Positions by key, for one field.
 struct Postings {
-    /// The keys that occur, ascending.
+    /// Keys of more than half of the records. Their positions are not kept: to go
+    /// through all records is cheaper than through such a list.
+    common: Box<[u32]>,
+    /// The other keys that occur, ascending.
     keys: Box<[u32]>,
     /// For each key, where its positions end in `positions`; they begin where
     /// those of the key before end.
@@ -72,13 +80,11 @@ impl Index {
         let is_outside =
             *self.times.end() < start || (*self.times.start() >= end && end != Time::MAX);
         let lacks = |postings: &Postings, keys: Option<&Vec<u32>>| {
-            keys.is_some_and(|keys| keys.iter().all(|key| postings.positions_of(*key).is_empty()))
+            keys.is_some_and(|keys| !keys.iter().any(|key| postings.has(*key)))
         };
         let lacks_types = || {
             let types = selection.types.as_ref();
-            types.is_some_and(|types| {
-                types.iter().all(|id| self.types.positions_of(u32::from(id.0) + 1).is_empty())
-            })
+            types.is_some_and(|types| !types.iter().any(|id| self.types.has(u32::from(id.0) + 1)))
         };
         is_outside
             || lacks(&self.sessions, selection.sessions.as_ref())
@@ -90,7 +96,7 @@ impl Index {
     /// The positions that a selection leaves, ascending, by the field that
     /// leaves the fewest; `None` where that is more than half of the records, so
     /// that going through all of them is cheaper.
-    pub fn candidates(&self, selection: &Selection) -> Option<Vec<u16>> {
+    pub fn candidates(&self, selection: &Selection) -> Option<Cow<'_, [u16]>> {
         let shifted = |number: u32| number + 1;
         let types = selection
             .types
@@ -110,25 +116,48 @@ impl Index {
             by_key(&self.servers, selection.servers.as_ref()),
         ];
         let fewest = lists.into_iter().flatten().min_by_key(Found::len)?;
-        (fewest.len() <= self.records / 2).then(|| fewest.merge())
+        if fewest.len() <= self.records / 2 { fewest.merge() } else { None }
     }
 }
 
-/// The posting lists of several keys.
-struct Found<'a>(Vec<&'a [u16]>);
+/// The posting lists of one key, or of several. A search mostly asks for one, in
+/// many segments: for that, nothing is allocated.
+enum Found<'a> {
+    One(&'a [u16]),
+    Several(Vec<&'a [u16]>),
+    /// More than half of the records.
+    Most,
+}
 
-impl Found<'_> {
+impl<'a> Found<'a> {
     fn len(&self) -> usize {
-        self.0.iter().map(|list| list.len()).sum()
+        match self {
+            Self::One(list) => list.len(),
+            Self::Several(lists) => lists.iter().map(|list| list.len()).sum(),
+            Self::Most => usize::MAX,
+        }
     }
 
-    fn merge(self) -> Vec<u16> {
-        let mut merged = self.0.concat();
-        if self.0.len() > 1 {
-            merged.sort_unstable();
-            merged.dedup();
+    fn add(&mut self, list: &'a [u16]) {
+        match self {
+            Self::One(one) if one.is_empty() => *one = list,
+            Self::One(one) => *self = Self::Several(vec![*one, list]),
+            Self::Several(lists) => lists.push(list),
+            Self::Most => {}
         }
-        merged
+    }
+
+    fn merge(self) -> Option<Cow<'a, [u16]>> {
+        Some(match self {
+            Self::Most => return None,
+            Self::One(list) => Cow::Borrowed(list),
+            Self::Several(lists) => {
+                let mut merged = lists.concat();
+                merged.sort_unstable();
+                merged.dedup();
+                Cow::Owned(merged)
+            }
+        })
     }
 }
 
@@ -144,35 +173,74 @@ impl Postings {
             pairs.extend(keys.iter().filter(|key| **key != 0).map(|key| (*key, position as u16)));
         }
         sort_by_key(&mut pairs);
-        let mut distinct = Vec::new();
-        let mut ends: Vec<u32> = Vec::new();
-        for (place, (key, _)) in pairs.iter().enumerate() {
-            let end = place as u32 + 1;
-            match ends.last_mut() {
-                Some(last) if distinct.last() == Some(key) => *last = end,
-                _ => {
-                    distinct.push(*key);
-                    ends.push(end);
-                }
+        let (mut common, mut distinct) = (Vec::new(), Vec::new());
+        let (mut ends, mut positions) = (Vec::new(), Vec::with_capacity(pairs.len()));
+        for list in pairs.chunk_by(|one, next| one.0 == next.0) {
+            let key = list.first().map_or(0, |(key, _)| *key);
+            if list.len() > columns.len() / 2 {
+                common.push(key);
+            } else {
+                distinct.push(key);
+                positions.extend(list.iter().map(|(_, position)| *position));
+                ends.push(positions.len() as u32);
             }
         }
         Self {
+            common: common.into(),
             keys: distinct.into(),
             ends: ends.into(),
-            positions: pairs.iter().map(|(_, position)| *position).collect(),
+            positions: positions.into(),
         }
     }
 
     fn byte_size(&self) -> usize {
-        size_of_val(&*self.keys) + size_of_val(&*self.ends) + size_of_val(&*self.positions)
+        size_of_val(&*self.common)
+            + size_of_val(&*self.keys)
+            + size_of_val(&*self.ends)
+            + size_of_val(&*self.positions)
     }
 
     fn find(&self, keys: impl Iterator<Item = u32>) -> Found<'_> {
-        Found(keys.map(|key| self.positions_of(key)).filter(|list| !list.is_empty()).collect())
+        let mut found = Found::One(&[]);
+        for key in keys {
+            if self.common.contains(&key) {
+                return Found::Most;
+            }
+            let list = self.positions_of(key);
+            if !list.is_empty() {
+                found.add(list);
+            }
+        }
+        found
+    }
+
+    /// Whether the key occurs.
+    fn has(&self, key: u32) -> bool {
+        self.common.contains(&key) || self.place_of(key).is_some()
+    }
+
+    /// Where among the keys this one stands. Most are hashes, spread evenly, so
+    /// the key itself tells about where to look: a look-up in a segment of
+    /// thousands of keys reads two cache lines or three, and the search of a rare
+    /// one has to look into every segment.
+    fn place_of(&self, key: u32) -> Option<usize> {
+        let len = self.keys.len();
+        let guess = ((u64::from(key) * len as u64) >> 32) as usize;
+        let mut reach = REACH_MIN;
+        loop {
+            let (from, to) = (guess.saturating_sub(reach), (guess + reach).min(len));
+            let near = self.keys.get(from..to)?;
+            let begins_before = from == 0 || near.first().is_some_and(|first| *first <= key);
+            let ends_behind = to == len || near.last().is_some_and(|last| *last >= key);
+            if begins_before && ends_behind {
+                return near.binary_search(&key).ok().map(|place| from + place);
+            }
+            reach *= 4;
+        }
     }
 
     fn positions_of(&self, key: u32) -> &[u16] {
-        let Ok(place) = self.keys.binary_search(&key) else { return &[] };
+        let Some(place) = self.place_of(key) else { return &[] };
         let end_of = |place: usize| self.ends.get(place).map_or(0, |end| *end as usize);
         let start = place.checked_sub(1).map_or(0, end_of);
         self.positions.get(start..end_of(place)).unwrap_or_default()
@@ -218,6 +286,31 @@ fn sort_by_key(pairs: &mut Vec<(u32, u16)>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_are_found_wherever_they_stand() {
+        let spread = |number: u32| number.wrapping_mul(0x9E37_79B9).max(1);
+        let crowded =
+            |number: u32| if number.is_multiple_of(2) { number + 1 } else { u32::MAX - number };
+        for key_of in [spread, crowded, |number| number + 1] {
+            for count in [0, 1, 63, 65, 5_000] {
+                let mut keys: Vec<u32> = (0..count).map(key_of).collect();
+                keys.sort_unstable();
+                keys.dedup();
+                let ends = (1..=keys.len() as u32).collect();
+                let positions = (0..keys.len() as u16).collect();
+                let common = Box::default();
+                let postings = Postings { common, keys: keys.clone().into(), ends, positions };
+                for (place, key) in keys.iter().enumerate() {
+                    assert_eq!(postings.positions_of(*key), [place as u16], "{key} of {count}");
+                }
+                let others = keys.iter().map(|key| key.wrapping_add(1)).chain([0, 1, u32::MAX]);
+                for key in others.filter(|key| keys.binary_search(key).is_err()) {
+                    assert!(postings.positions_of(key).is_empty(), "{key} of {count}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn pairs_are_sorted_by_key_and_stay_in_order_within_one() {

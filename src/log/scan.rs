@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::filter::{Filter, Outcome, Verdict};
-use crate::log::segment::View;
+use crate::log::segment::{BLOCK_RECORDS, View};
 use crate::record::Columns;
 use crate::time::Time;
 
@@ -16,7 +16,7 @@ const SLICE: Duration = Duration::from_millis(2);
 const READ_RECORDS_PER_LOOK: u32 = 64;
 
 /// Records that are searched for a text in one go.
-const BLOCK_RECORDS: usize = 256;
+const TEXT_RECORDS: usize = 256;
 
 /// What to find.
 #[derive(Debug, Clone)]
@@ -88,13 +88,17 @@ impl Query {
                     .map(|position| usize::from(*position));
                 step.all(within, order)
             }
-            None if self.filter.has_text() => step.blocks(range, order),
-            None => step.probed(range, order),
+            None => step.blocks(range, order),
         }
     }
 
+    /// Whether marks may say that no record matches.
+    fn is_narrow(&self) -> bool {
+        self.start != Time::MIN || self.end != Time::MAX || !self.filter.selection().is_empty()
+    }
+
     /// Whether every record matches.
-    fn matches_all(&self) -> bool {
+    pub fn matches_all(&self) -> bool {
         self.filter.matches_all() && self.start == Time::MIN && self.end == Time::MAX
     }
 
@@ -150,16 +154,45 @@ impl<V: FnMut(usize) -> ControlFlow<()>> Step<'_, '_, V> {
         }
     }
 
-    /// Goes through records that no index narrows. Where a column must have one
-    /// value, that is looked at before anything else: the newest segment has no
-    /// index, and each search begins or ends in it.
-    fn probed(&mut self, range: Range<usize>, order: Order) -> Scanned {
+    /// Goes through records that no index narrows, and passes over blocks whose
+    /// mark says that none matches.
+    fn blocks(&mut self, range: Range<usize>, order: Order) -> Scanned {
+        let query = self.query;
+        if range.is_empty() || !query.is_narrow() {
+            return self.block(range, order);
+        }
+        let (first, last) = (range.start / BLOCK_RECORDS, (range.end - 1) / BLOCK_RECORDS);
+        for number in 0..=last - first {
+            let block = match order {
+                Order::Ascending => first + number,
+                Order::Descending => last - number,
+            };
+            let selection = query.filter.selection();
+            let mark = self.view.mark(block);
+            if mark.is_some_and(|mark| mark.rules_out(query.start, query.end, selection)) {
+                continue;
+            }
+            let begin = block * BLOCK_RECORDS;
+            let own = begin.max(range.start)..(begin + BLOCK_RECORDS).min(range.end);
+            match self.block(own, order) {
+                Scanned::Whole => {}
+                ended => return ended,
+            }
+        }
+        Scanned::Whole
+    }
+
+    /// Goes through records that neither index nor mark narrows. Where a column
+    /// must have one value, that is looked at before anything else.
+    fn block(&mut self, range: Range<usize>, order: Order) -> Scanned {
         fn only<T: Copy>(values: Option<&Vec<T>>) -> Option<T> {
             values.and_then(|values| if let [only] = **values { Some(only) } else { None })
         }
         let columns = self.view.columns;
         let selection = self.query.filter.selection();
-        if let Some(session) = only(selection.sessions.as_ref()) {
+        if self.query.filter.has_text() {
+            self.text(range, order)
+        } else if let Some(session) = only(selection.sessions.as_ref()) {
             self.all(range.filter(|at| has(columns, *at, |row| row.session == session)), order)
         } else if let Some(user) = only(selection.users.as_ref()) {
             let is_user = |row: &Columns| row.user == user || row.impersonator == user;
@@ -173,30 +206,30 @@ impl<V: FnMut(usize) -> ControlFlow<()>> Step<'_, '_, V> {
         }
     }
 
-    /// Searches for a text in many records at once, and looks into those alone in
-    /// whose bytes it occurs.
-    fn blocks(&mut self, range: Range<usize>, order: Order) -> Scanned {
-        for number in 0..range.len().div_ceil(BLOCK_RECORDS) {
-            let skipped = number * BLOCK_RECORDS;
-            let (block, last) = match order {
+    /// Searches for a text in the bytes of many records at once, and looks into
+    /// those records alone in which it may occur.
+    fn text(&mut self, range: Range<usize>, order: Order) -> Scanned {
+        let mut found = Vec::new();
+        for number in 0..range.len().div_ceil(TEXT_RECORDS) {
+            let skipped = number * TEXT_RECORDS;
+            let (part, last) = match order {
                 Order::Ascending => {
                     let from = range.start + skipped;
-                    let to = (from + BLOCK_RECORDS).min(range.end);
+                    let to = (from + TEXT_RECORDS).min(range.end);
                     (from..to, to - 1)
                 }
                 Order::Descending => {
                     let to = range.end - skipped;
-                    let from = to.saturating_sub(BLOCK_RECORDS).max(range.start);
+                    let from = to.saturating_sub(TEXT_RECORDS).max(range.start);
                     (from..to, from)
                 }
             };
-            if self.query.filter.text_occurs(self.view.bytes(block.clone())) {
-                match self.all(block, order) {
-                    Scanned::Whole => {}
-                    ended => return ended,
-                }
-            } else {
-                self.tally.examined += block.len() as u64;
+            found.clear();
+            self.find_text(part.clone(), &mut found);
+            self.tally.examined += (part.len() - found.len()) as u64;
+            match self.all(found.iter().copied(), order) {
+                Scanned::Whole => {}
+                ended => return ended,
             }
             self.clock.reads += READ_RECORDS_PER_LOOK;
             if self.clock.is_over() {
@@ -204,6 +237,19 @@ impl<V: FnMut(usize) -> ControlFlow<()>> Step<'_, '_, V> {
             }
         }
         Scanned::Whole
+    }
+
+    /// Adds the positions at which the text may occur, ascending.
+    fn find_text(&self, part: Range<usize>, found: &mut Vec<usize>) {
+        let start = self.view.frames(part.clone()).start;
+        let bytes = self.view.bytes(part);
+        let mut from = 0;
+        while let Some(at) = self.query.filter.find_text(bytes, from) {
+            let position = self.view.position_of(start + at);
+            found.push(position);
+            // The next one is in a record behind this one.
+            from = self.view.frames(position..position + 1).end - start;
+        }
     }
 
     fn each(&mut self, positions: impl Iterator<Item = usize>) -> Scanned {
@@ -244,3 +290,6 @@ impl Clock {
         self.started.get_or_insert_with(Instant::now).elapsed() >= SLICE
     }
 }
+
+#[cfg(test)]
+mod tests;

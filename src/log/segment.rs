@@ -1,6 +1,8 @@
 //! Segments: runs of consecutive records, encoded, with their columns.
 
 mod buffers;
+mod marks;
+mod view;
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -8,15 +10,18 @@ use std::sync::{Arc, OnceLock};
 use crate::log::index::Index;
 use crate::log::prefix::{self, Prefix};
 use crate::log::scan::Query;
-use crate::record::{self, Columns, Draft, Record, Sequence};
+use crate::record::{Columns, Draft, Sequence};
 use crate::time::Time;
 
 pub use buffers::Buffers;
+pub use marks::{BLOCK_RECORDS, Mark};
+pub use view::View;
 
 /// The most records that a segment holds: positions in it are 16 bits wide.
 pub const SEGMENT_RECORDS_MAX: usize = u16::MAX as usize;
-/// What the columns of one record take, in bytes.
-pub const COLUMNS_BYTES: usize = size_of::<Columns>() + size_of::<u32>();
+/// What the columns of one record take, in bytes, with its share of a mark.
+pub const COLUMNS_BYTES: usize =
+    size_of::<Columns>() + size_of::<u32>() + size_of::<Mark>().div_ceil(BLOCK_RECORDS);
 
 /// A run of records. What is published of it never changes. In memory the
 /// records are consecutive; a run that was read from disk may lack some that the
@@ -28,6 +33,8 @@ pub struct Segment {
     /// Where in `data` each frame ends.
     ends: Prefix<u32>,
     columns: Prefix<Columns>,
+    /// Of each block that is full.
+    marks: Prefix<Mark>,
     index: OnceLock<Index>,
     sparse: Option<Sparse>,
 }
@@ -59,24 +66,10 @@ pub struct Writer {
     data: prefix::Writer<u8>,
     ends: prefix::Writer<u32>,
     columns: prefix::Writer<Columns>,
+    marks: prefix::Writer<Mark>,
+    /// Of the block that is written.
+    mark: Box<Mark>,
     head: Vec<u8>,
-}
-
-/// Records of a segment up to a sequence, as a reader sees them. Positions
-/// count the records that the segment has.
-#[derive(Clone, Copy)]
-pub struct View<'a> {
-    /// The first place that the view covers.
-    pub base: Sequence,
-    /// Their columns.
-    pub columns: &'a [Columns],
-    ends: &'a [u32],
-    data: &'a [u8],
-    index: Option<&'a Index>,
-    /// How far behind `base` each record is, where some are lacking.
-    offsets: Option<&'a [u32]>,
-    /// Behind the last place that the view covers.
-    end: Sequence,
 }
 
 impl Segment {
@@ -110,6 +103,7 @@ impl Segment {
             data: prefix::full(parts.data),
             ends: prefix::full(parts.ends),
             columns: prefix::full(parts.columns),
+            marks: prefix::full(Vec::new()),
             index: OnceLock::new(),
             sparse,
         }
@@ -175,6 +169,7 @@ impl Segment {
             columns: columns.get(..visible).unwrap_or_default(),
             ends,
             data: self.data.as_slice().get(..data_end).expect("data is published before the ends"),
+            marks: self.marks.as_slice(),
             index: self.index.get(),
             offsets: self
                 .sparse
@@ -187,103 +182,6 @@ impl Segment {
     /// The bytes of `range` of the segment's data.
     pub fn bytes(&self, range: Range<usize>) -> &[u8] {
         self.data.as_slice().get(range).expect("ranges come from a view of this segment")
-    }
-}
-
-impl<'a> View<'a> {
-    /// How many records there are.
-    pub fn len(&self) -> usize {
-        self.columns.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.columns.is_empty()
-    }
-
-    /// The index, once the segment is full.
-    pub fn index(&self) -> Option<&'a Index> {
-        self.index
-    }
-
-    /// Sequence of the record at `position`; behind the last one, where the view
-    /// ends.
-    pub fn sequence(&self, position: usize) -> Sequence {
-        match self.offsets {
-            None => Sequence(self.base.0 + position as u64),
-            Some(offsets) => offsets
-                .get(position)
-                .map_or(self.end, |offset| Sequence(self.base.0 + u64::from(*offset))),
-        }
-    }
-
-    /// Where the reader goes on behind the view: records of the log before this
-    /// place are in the view, or are none that the reader wants.
-    pub fn end(&self) -> Sequence {
-        self.end
-    }
-
-    /// Position of the record with this sequence or, where it is lacking, of the
-    /// next one; past the end for a later one, 0 for an earlier one.
-    pub fn position(&self, sequence: Sequence) -> usize {
-        let offset = sequence.0.saturating_sub(self.base.0);
-        match self.offsets {
-            None => usize::try_from(offset).unwrap_or(usize::MAX).min(self.len()),
-            Some(offsets) => offsets.partition_point(|own| u64::from(*own) < offset),
-        }
-    }
-
-    /// Whether the record with this sequence is in the view.
-    pub fn holds(&self, sequence: Sequence) -> bool {
-        let position = self.position(sequence);
-        position < self.len() && self.sequence(position) == sequence
-    }
-
-    /// Where in the segment's data the frames of these positions lie: they are
-    /// consecutive.
-    pub fn frames(&self, positions: Range<usize>) -> Range<usize> {
-        let before = |position: usize| match position.checked_sub(1) {
-            Some(previous) => {
-                *self.ends.get(previous).expect("positions lie within the view") as usize
-            }
-            None => 0,
-        };
-        before(positions.start)..before(positions.end)
-    }
-
-    /// The frame of the record at `position`.
-    pub fn frame(&self, position: usize) -> &'a [u8] {
-        self.data.get(self.frames(position..position + 1)).expect("frames lie within the data")
-    }
-
-    /// The frames of these positions, one behind the other.
-    pub fn bytes(&self, positions: Range<usize>) -> &'a [u8] {
-        self.data.get(self.frames(positions)).expect("frames lie within the data")
-    }
-
-    /// The record at `position`, encoded.
-    pub fn record_bytes(&self, position: usize) -> &'a [u8] {
-        record::unframed(self.frame(position))
-    }
-
-    /// The record at `position`.
-    pub fn record(&self, position: usize) -> Record<'a> {
-        Record::read_frame(self.frame(position))
-    }
-
-    /// The first position whose record was accepted at `time` or later; the
-    /// length, if none was.
-    pub fn accepted_since(&self, time: Time) -> usize {
-        let (mut from, mut to) = (0, self.len());
-        while from < to {
-            let middle = from + (to - from) / 2;
-            if self.record(middle).accept_time < time {
-                from = middle + 1;
-            } else {
-                to = middle;
-            }
-        }
-        from
     }
 }
 
@@ -327,6 +225,11 @@ impl Writer {
         let data = &mut self.data;
         let columns = draft.frame(sequence, accept_time, &mut self.head, |part| data.extend(part));
         self.columns.extend(&[columns]);
+        self.mark.add(&columns);
+        if self.columns.written().is_multiple_of(BLOCK_RECORDS) {
+            self.marks.extend(&[*self.mark]);
+            *self.mark = Mark::EMPTY;
+        }
         self.ends.extend(&[self.data.written() as u32]);
     }
 
@@ -334,6 +237,7 @@ impl Writer {
     pub fn publish(&mut self) {
         self.data.publish();
         self.columns.publish();
+        self.marks.publish();
         self.ends.publish();
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::{Segment, Writer};
+use super::{BLOCK_RECORDS, Mark, Segment, Writer};
 use crate::log::prefix::{self, Prefix};
 use crate::record::{Columns, Sequence};
 
@@ -12,19 +12,30 @@ pub struct Buffers {
     data: (prefix::Writer<u8>, Prefix<u8>),
     ends: (prefix::Writer<u32>, Prefix<u32>),
     columns: (prefix::Writer<Columns>, Prefix<Columns>),
+    marks: (prefix::Writer<Mark>, Prefix<Mark>),
 }
 
 impl Buffers {
     /// Fresh memory for so many bytes and records.
     pub fn new(bytes: usize, records: usize) -> Self {
-        Self { data: prefix::new(bytes), ends: prefix::new(records), columns: prefix::new(records) }
+        Self {
+            data: prefix::new(bytes),
+            ends: prefix::new(records),
+            columns: prefix::new(records),
+            marks: prefix::new(records / BLOCK_RECORDS),
+        }
     }
 
     /// The buffers of a segment that nobody reads any more; `None` while somebody
     /// does.
     pub fn of(segment: Arc<Segment>) -> Option<Self> {
-        let Segment { data, ends, columns, .. } = Arc::into_inner(segment)?;
-        Some(Self { data: data.reuse()?, ends: ends.reuse()?, columns: columns.reuse()? })
+        let Segment { data, ends, columns, marks, .. } = Arc::into_inner(segment)?;
+        Some(Self {
+            data: data.reuse()?,
+            ends: ends.reuse()?,
+            columns: columns.reuse()?,
+            marks: marks.reuse()?,
+        })
     }
 
     /// Whether [`Buffers::new`] would make them just as large.
@@ -34,16 +45,26 @@ impl Buffers {
 
     /// An empty segment in these buffers that begins at `base`, and its writer.
     pub fn begin(self, base: Sequence) -> Writer {
-        let Self { data, ends, columns } = self;
+        let Self { data, ends, columns, marks } = self;
         let segment = Arc::new(Segment {
             base,
             data: data.1,
             ends: ends.1,
             columns: columns.1,
+            marks: marks.1,
             index: OnceLock::new(),
             sparse: None,
         });
         let head = Vec::with_capacity(128);
-        Writer { segment, data: data.0, ends: ends.0, columns: columns.0, head }
+        let mark = Box::new(Mark::EMPTY);
+        Writer {
+            segment,
+            data: data.0,
+            ends: ends.0,
+            columns: columns.0,
+            marks: marks.0,
+            mark,
+            head,
+        }
     }
 }

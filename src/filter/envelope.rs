@@ -1,0 +1,123 @@
+//! Fields of a filter that are about the event's envelope.
+
+use super::address::Blocks;
+use super::error::Error;
+use super::values::Values;
+use crate::event::field;
+use crate::proto::pb;
+use crate::wire::{self, Value};
+
+/// Which envelopes match: for each field that is not left open, those with one of
+/// its values.
+#[derive(Debug)]
+pub(super) struct Envelope {
+    pub users: Values,
+    pub session_ids: Values,
+    pub server_ids: Values,
+    codes: Values,
+    cluster_names: Values,
+    sources: Values,
+    remote_addresses: Blocks,
+    /// Every envelope matches.
+    is_any: bool,
+}
+
+/// What an event has in these fields, as bytes: filters compare them and need not
+/// know that they are UTF-8.
+#[derive(Default)]
+struct Found<'a> {
+    code: Option<&'a [u8]>,
+    cluster_name: Option<&'a [u8]>,
+    user: Option<&'a [u8]>,
+    impersonator: Option<&'a [u8]>,
+    session_id: Option<&'a [u8]>,
+    server_id: Option<&'a [u8]>,
+    remote_address: Option<&'a [u8]>,
+    source: Option<&'a [u8]>,
+}
+
+impl Envelope {
+    pub(super) fn compile(filter: &pb::Filter) -> Result<Self, Error> {
+        let mut compiled = Self {
+            users: Values::compile("users", &filter.users)?,
+            session_ids: Values::compile("session_ids", &filter.session_ids)?,
+            server_ids: Values::compile("server_ids", &filter.server_ids)?,
+            codes: Values::compile("codes", &filter.codes)?,
+            cluster_names: Values::compile("cluster_names", &filter.cluster_names)?,
+            sources: Values::compile("sources", &filter.sources)?,
+            remote_addresses: Blocks::compile("remote_addresses", &filter.remote_addresses)?,
+            is_any: false,
+        };
+        let values = [
+            &compiled.users,
+            &compiled.session_ids,
+            &compiled.server_ids,
+            &compiled.codes,
+            &compiled.cluster_names,
+            &compiled.sources,
+        ];
+        compiled.is_any =
+            values.iter().all(|values| values.is_any()) && compiled.remote_addresses.is_any();
+        Ok(compiled)
+    }
+
+    /// Whether every envelope matches.
+    pub(super) fn is_any(&self) -> bool {
+        self.is_any
+    }
+
+    /// Whether the envelope of an encoded event matches.
+    pub(super) fn matches(&self, event: &[u8]) -> bool {
+        if self.is_any {
+            return true;
+        }
+        let found = self.read(event);
+        let address = found.remote_address.and_then(|address| std::str::from_utf8(address).ok());
+        (self.users.matches(found.user) || self.users.matches(found.impersonator))
+            && self.session_ids.matches(found.session_id)
+            && self.server_ids.matches(found.server_id)
+            && self.codes.matches(found.code)
+            && self.cluster_names.matches(found.cluster_name)
+            && self.sources.matches(found.source)
+            && self.remote_addresses.matches(address)
+    }
+
+    /// Reads the fields that are not left open. As everywhere in protobuf, the last
+    /// of several values counts, and parts of one message are merged.
+    fn read<'a>(&self, event: &'a [u8]) -> Found<'a> {
+        let mut found = Found::default();
+        for (number, value) in wire::trusted(event) {
+            let Value::Bytes(bytes) = value else { continue };
+            match number {
+                field::CODE => found.code = Some(bytes),
+                field::CLUSTER_NAME => found.cluster_name = Some(bytes),
+                field::USER if !self.users.is_any() => {
+                    take(&mut found.user, bytes, field::USER_NAME);
+                    take(&mut found.impersonator, bytes, field::USER_IMPERSONATOR);
+                }
+                field::SESSION if !self.session_ids.is_any() => {
+                    take(&mut found.session_id, bytes, field::SESSION_ID);
+                }
+                field::SERVER if !self.server_ids.is_any() => {
+                    take(&mut found.server_id, bytes, field::SERVER_ID);
+                }
+                field::CONNECTION if !self.remote_addresses.is_any() => {
+                    take(&mut found.remote_address, bytes, field::CONNECTION_REMOTE_ADDRESS);
+                }
+                field::SOURCE if !self.sources.is_any() => {
+                    take(&mut found.source, bytes, field::SOURCE_NAME);
+                }
+                _ => {}
+            }
+        }
+        found
+    }
+}
+
+fn take<'a>(found: &mut Option<&'a [u8]>, message: &'a [u8], wanted: u32) {
+    for (number, value) in wire::trusted(message) {
+        if let (true, Value::Bytes(bytes)) = (number == wanted, value) {
+            *found = Some(bytes);
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Finds a part of a text in many bytes, fast.
+//!
+//! The regular expression takes a third of a nanosecond for each byte, which is
+//! most of the time of a search for text. Here two letters of the text are looked
+//! for, at their distance: the ones that are rarest in general, so that next to
+//! nothing else is to be looked at. A loop over arrays of fixed length does it for
+//! 16 bytes and more at a time, without a look at any one of them, and so as fast
+//! as memory is read.
+
+use memchr::arch::all::packedpair::Pair;
+
+/// Bytes that are looked at together.
+const STRIDE: usize = 64;
+/// The bit in which the cases of an ASCII letter differ.
+const CASE_BIT: u8 = 0x20;
+
+/// A part of a text: ASCII, in any case.
+#[derive(Debug)]
+pub(super) struct Part {
+    /// In lower case.
+    text: Vec<u8>,
+    first: Letter,
+    /// Comes behind the first.
+    second: Letter,
+}
+
+/// One byte of the part, in either case.
+#[derive(Debug, Clone, Copy)]
+struct Letter {
+    /// Where in the part it is.
+    at: usize,
+    /// In lower case.
+    byte: u8,
+    /// The case bit, of a letter that has cases.
+    fold: u8,
+}
+
+impl Part {
+    /// The longest part of `text` whose letters have no case but the two of ASCII;
+    /// `None` if that is too short. K and S have others: the signs of Kelvin and
+    /// the long s fold to them.
+    pub(super) fn of(text: &str) -> Option<Self> {
+        let is_plain = |byte: &u8| byte.is_ascii() && !matches!(byte, b'k' | b'K' | b's' | b'S');
+        let parts = text.as_bytes().split(|byte| !is_plain(byte));
+        let text = parts.max_by_key(|part| part.len())?.to_ascii_lowercase();
+        let pair = Pair::new(&text)?;
+        let letter = |at: u8| {
+            let byte = *text.get(usize::from(at))?;
+            let fold = if byte.is_ascii_lowercase() { CASE_BIT } else { 0 };
+            Some(Letter { at: usize::from(at), byte, fold })
+        };
+        let first = letter(pair.index1().min(pair.index2()))?;
+        let second = letter(pair.index1().max(pair.index2()))?;
+        Some(Self { text, first, second })
+    }
+
+    /// Where in the bytes, at `from` or behind it, the part occurs first.
+    pub(super) fn find(&self, bytes: &[u8], from: usize) -> Option<usize> {
+        // Where the first letter is, and where the second one is with it.
+        let firsts = bytes.get(from + self.first.at..)?;
+        let seconds = bytes.get(from + self.second.at..)?;
+        let (first_strides, _) = firsts.as_chunks::<STRIDE>();
+        let (second_strides, rest) = seconds.as_chunks::<STRIDE>();
+        for (number, (first, second)) in first_strides.iter().zip(second_strides).enumerate() {
+            if self.may_start(first, second) {
+                let start = from + number * STRIDE;
+                let found = self.starts_in(bytes, start..start + STRIDE);
+                if found.is_some() {
+                    return found;
+                }
+            }
+        }
+        let start = from + second_strides.len() * STRIDE;
+        self.starts_in(bytes, start..start + rest.len())
+    }
+
+    /// Whether both letters are at one of these places.
+    #[inline]
+    fn may_start(&self, first: &[u8; STRIDE], second: &[u8; STRIDE]) -> bool {
+        let Letter { byte: one, fold: fold_one, .. } = self.first;
+        let Letter { byte: two, fold: fold_two, .. } = self.second;
+        let mut any = 0_u8;
+        for (first, second) in first.iter().zip(second) {
+            any |= u8::from(first | fold_one == one) & u8::from(second | fold_two == two);
+        }
+        any != 0
+    }
+
+    fn starts_in(&self, bytes: &[u8], mut starts: std::ops::Range<usize>) -> Option<usize> {
+        starts.find(|start| {
+            let here = bytes.get(*start..*start + self.text.len());
+            here.is_some_and(|here| here.eq_ignore_ascii_case(&self.text))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_found_wherever_it_is_and_in_any_case() {
+        for text in ["Exfiltrate", "10.1.2.3", "ab", "@[`{"] {
+            let part = Part::of(text).expect("it is long enough");
+            for length in [text.len(), 63, 64, 65, 130, 300] {
+                for at in 0..(length + 1).saturating_sub(text.len()) {
+                    let mut bytes = vec![b'.'; length];
+                    let shown = if at.is_multiple_of(2) {
+                        text.to_uppercase()
+                    } else {
+                        text.to_lowercase()
+                    };
+                    bytes[at..at + text.len()].copy_from_slice(shown.as_bytes());
+                    for from in [0, 1, 60, at.saturating_sub(1), at, at + 1, length, length + 1] {
+                        let expected = (from <= at).then_some(at);
+                        assert_eq!(part.find(&bytes, from), expected, "{text} {length} {from}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_like_the_part_is_not_found() {
+        // Other bytes with the same bits but for that of the case.
+        let part = Part::of("a1[").expect("it is long enough");
+        for bytes in [b"a\x11[" as &[u8], b"a1{", b"\x011[", b"a2[", b"a1", b""] {
+            assert_eq!(part.find(bytes, 0), None, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn letters_with_more_than_two_cases_are_no_part() {
+        let text_of = |text| Part::of(text).map(|part| part.text);
+        assert_eq!(text_of("STRASSE"), Some(b"tra".to_vec()));
+        assert_eq!(text_of("desk"), Some(b"de".to_vec()));
+        for none in ["ks", "\u{df}\u{1e9e}", "x", "skis"] {
+            assert_eq!(text_of(none), None, "{none}");
+        }
+    }
+}

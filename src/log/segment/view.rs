@@ -1,0 +1,134 @@
+//! A segment as its readers see it.
+
+use std::ops::Range;
+
+use super::Mark;
+use crate::log::index::Index;
+use crate::record::{self, Columns, Record, Sequence};
+use crate::time::Time;
+
+/// Records of a segment up to a sequence, as a reader sees them. Positions
+/// count the records that the segment has.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    /// The first place that the view covers.
+    pub base: Sequence,
+    /// Their columns.
+    pub columns: &'a [Columns],
+    pub(super) ends: &'a [u32],
+    pub(super) data: &'a [u8],
+    pub(super) marks: &'a [Mark],
+    pub(super) index: Option<&'a Index>,
+    /// How far behind `base` each record is, where some are lacking.
+    pub(super) offsets: Option<&'a [u32]>,
+    /// Behind the last place that the view covers.
+    pub(super) end: Sequence,
+}
+
+impl<'a> View<'a> {
+    /// How many records there are.
+    pub fn len(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.columns.is_empty()
+    }
+
+    /// The index, once the segment is full.
+    pub fn index(&self) -> Option<&'a Index> {
+        self.index
+    }
+
+    /// What is known of the block of records with this number, until there is an
+    /// index; a block holds [`BLOCK_RECORDS`].
+    pub fn mark(&self, block: usize) -> Option<&'a Mark> {
+        self.marks.get(block)
+    }
+
+    /// Sequence of the record at `position`; behind the last one, where the view
+    /// ends.
+    pub fn sequence(&self, position: usize) -> Sequence {
+        match self.offsets {
+            None => Sequence(self.base.0 + position as u64),
+            Some(offsets) => offsets
+                .get(position)
+                .map_or(self.end, |offset| Sequence(self.base.0 + u64::from(*offset))),
+        }
+    }
+
+    /// Where the reader goes on behind the view: records of the log before this
+    /// place are in the view, or are none that the reader wants.
+    pub fn end(&self) -> Sequence {
+        self.end
+    }
+
+    /// Position of the record with this sequence or, where it is lacking, of the
+    /// next one; past the end for a later one, 0 for an earlier one.
+    pub fn position(&self, sequence: Sequence) -> usize {
+        let offset = sequence.0.saturating_sub(self.base.0);
+        match self.offsets {
+            None => usize::try_from(offset).unwrap_or(usize::MAX).min(self.len()),
+            Some(offsets) => offsets.partition_point(|own| u64::from(*own) < offset),
+        }
+    }
+
+    /// Whether the record with this sequence is in the view.
+    pub fn holds(&self, sequence: Sequence) -> bool {
+        let position = self.position(sequence);
+        position < self.len() && self.sequence(position) == sequence
+    }
+
+    /// Where in the segment's data the frames of these positions lie: they are
+    /// consecutive.
+    pub fn frames(&self, positions: Range<usize>) -> Range<usize> {
+        let before = |position: usize| match position.checked_sub(1) {
+            Some(previous) => {
+                *self.ends.get(previous).expect("positions lie within the view") as usize
+            }
+            None => 0,
+        };
+        before(positions.start)..before(positions.end)
+    }
+
+    /// The frame of the record at `position`.
+    pub fn frame(&self, position: usize) -> &'a [u8] {
+        self.data.get(self.frames(position..position + 1)).expect("frames lie within the data")
+    }
+
+    /// The frames of these positions, one behind the other.
+    pub fn bytes(&self, positions: Range<usize>) -> &'a [u8] {
+        self.data.get(self.frames(positions)).expect("frames lie within the data")
+    }
+
+    /// The position whose frame holds the byte at `offset` of the segment's data.
+    pub fn position_of(&self, offset: usize) -> usize {
+        self.ends.partition_point(|end| *end as usize <= offset)
+    }
+
+    /// The record at `position`, encoded.
+    pub fn record_bytes(&self, position: usize) -> &'a [u8] {
+        record::unframed(self.frame(position))
+    }
+
+    /// The record at `position`.
+    pub fn record(&self, position: usize) -> Record<'a> {
+        Record::read_frame(self.frame(position))
+    }
+
+    /// The first position whose record was accepted at `time` or later; the
+    /// length, if none was.
+    pub fn accepted_since(&self, time: Time) -> usize {
+        let (mut from, mut to) = (0, self.len());
+        while from < to {
+            let middle = from + (to - from) / 2;
+            if self.record(middle).accept_time < time {
+                from = middle + 1;
+            } else {
+                to = middle;
+            }
+        }
+        from
+    }
+}
