@@ -16,7 +16,7 @@ mod waiting;
 use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -243,25 +243,35 @@ impl Hub {
 /// that needs more than one turn waits for each of them in a line: however many read
 /// much, calls that do little are not held up.
 struct Turns {
-    since: std::time::Instant,
+    began: Instant,
+    since: Instant,
+    now: Instant,
     turn: Option<OwnedSemaphorePermit>,
 }
 
 impl Turns {
     /// How long a reader keeps its thread.
-    const TURN: std::time::Duration = std::time::Duration::from_millis(2);
+    const TURN: Duration = Duration::from_millis(2);
 
     fn new() -> Self {
-        Self { since: std::time::Instant::now(), turn: None }
+        let now = Instant::now();
+        Self { began: now, since: now, now, turn: None }
+    }
+
+    /// How long the reader had been at it when it passed its turn on last.
+    fn elapsed(&self) -> Duration {
+        self.now - self.began
     }
 
     async fn pass(&mut self, line: &Arc<Semaphore>) {
-        if self.since.elapsed() >= Self::TURN {
+        self.now = Instant::now();
+        if self.now - self.since >= Self::TURN {
             self.turn = None;
             tokio::task::yield_now().await;
             let turn = Arc::clone(line).acquire_owned().await;
             self.turn = Some(turn.expect("the semaphore is never closed"));
-            self.since = std::time::Instant::now();
+            self.now = Instant::now();
+            self.since = self.now;
         }
     }
 }

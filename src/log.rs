@@ -31,7 +31,7 @@ use crate::record::{Draft, Sequence};
 use crate::time::Time;
 
 pub use memory::MemoryLog;
-pub use read::{Content, Found, Want};
+pub use read::{Content, Found, Reading, Want};
 pub use ring::{BYTES_MIN, Bounds, RING_BYTES, RING_RECORDS};
 pub use scan::{Order, Query, Scanned, Tally};
 pub use segment::{Segment, View};
@@ -91,11 +91,7 @@ pub trait Log: Send + Sync + 'static {
     ///
     /// # Errors
     /// If the storage cannot be read.
-    fn read<'a>(
-        &'a self,
-        at: Sequence,
-        want: Want<'a>,
-    ) -> BoxFuture<'a, Result<Option<Found>, Error>>;
+    fn read<'a>(&'a self, at: Sequence, want: Want<'a>) -> Reading<'a>;
 
     /// The first record kept that was accepted at `time` or later; the one that
     /// comes next, if none was.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use auditgate::filter::TypeSet;
 use auditgate::log::{
-    Bounds, BoxFuture, Conflict, Error, Extent, Found, Identity, Keeper, Log, MemoryLog, Placed,
+    Bounds, BoxFuture, Conflict, Error, Extent, Identity, Keeper, Log, MemoryLog, Placed, Reading,
     Want,
 };
 use auditgate::proto::pb;
@@ -280,11 +280,7 @@ impl Log for SlowLog {
         self.log.extent()
     }
 
-    fn read<'a>(
-        &'a self,
-        at: Sequence,
-        want: Want<'a>,
-    ) -> BoxFuture<'a, Result<Option<Found>, Error>> {
+    fn read<'a>(&'a self, at: Sequence, want: Want<'a>) -> Reading<'a> {
         self.log.read(at, want)
     }
 

@@ -1,7 +1,7 @@
 //! Counts: how many records of each type a query matches, by time.
 
 use std::collections::{BTreeMap, HashMap};
-use std::ops::{ControlFlow, RangeInclusive};
+use std::ops::{ControlFlow, Range, RangeInclusive};
 
 use crate::catalog::{self, TypeId};
 use crate::hub::{Gap, GapReason, Hub, Turns};
@@ -101,9 +101,12 @@ impl Hub {
             };
             let view = segment.view(extent.last);
             let range = view.position(next)..view.len();
-            let scanned = count
-                .query
-                .scan(&view, range, Order::Ascending, &mut tally, |at| tables.add(&view, at));
+            let scanned = if count.query.matches_all() {
+                tables.add_all(&view, range)
+            } else {
+                let add = |at| tables.add(&view, at);
+                count.query.scan(&view, range, Order::Ascending, &mut tally, add)
+            };
             next = match scanned {
                 Scanned::Enough(_) => return Err(Error::TooManyBuckets),
                 Scanned::Paused(position) => view.sequence(position).next(),
@@ -123,6 +126,30 @@ impl Tables {
         #[allow(clippy::reversed_empty_ranges, reason = "it is meant to be empty")]
         let times = 1..=0;
         Self { bucket, places: HashMap::default(), tables: Vec::new(), current: 0, times }
+    }
+
+    /// Counts all records of a range: as [`Tables::add`] of each, but a table is
+    /// looked for once for all that follow each other in its bucket.
+    fn add_all(&mut self, view: &View<'_>, range: Range<usize>) -> Scanned {
+        let mut at = range.start;
+        while let Some(rows) = view.columns.get(at..range.end).filter(|rows| !rows.is_empty()) {
+            // Of the first, which may turn to another bucket.
+            if self.add(view, at).is_break() {
+                return Scanned::Enough(at);
+            }
+            let Some(table) = self.tables.get_mut(self.current) else { break };
+            let (first, last) = (*self.times.start(), *self.times.end());
+            let mut counted = 1;
+            for row in rows.get(1..).unwrap_or_default() {
+                let is_other = row.time.0 < first || row.time.0 > last || row.type_id.is_custom();
+                let count = table.catalog.get_mut(usize::from(row.type_id.0));
+                let Some(count) = count.filter(|_| !is_other) else { break };
+                *count += 1;
+                counted += 1;
+            }
+            at += counted;
+        }
+        Scanned::Whole
     }
 
     /// Counts a record; breaks if that takes too many buckets.

@@ -6,13 +6,16 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::filter::TypeSet;
+use crate::log::read::{self, Reading};
 use crate::log::ring::{Attempt, Bounds, Known, Shared, Start, Writer};
 use crate::log::{BoxFuture, Conflict, Error, Extent, Found, Identity, Keeper, Log, Placed, Want};
 use crate::record::{Draft, Sequence};
 use crate::time::Time;
 
-/// The largest segment, in bytes of records.
-const SEGMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The largest segment, in bytes of records. A search visits each that may hold a
+/// match, so they should be few; when one is full, whoever filled it waits for its
+/// index, some milliseconds.
+const SEGMENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// A log that keeps its newest records in memory, for as long as it runs.
 pub struct MemoryLog {
@@ -119,13 +122,8 @@ impl Log for MemoryLog {
         }
     }
 
-    fn read<'a>(
-        &'a self,
-        at: Sequence,
-        want: Want<'a>,
-    ) -> BoxFuture<'a, Result<Option<Found>, Error>> {
-        let found = self.shared.read(at, &want).map(Found::Records);
-        Box::pin(std::future::ready(Ok(found)))
+    fn read<'a>(&'a self, at: Sequence, want: Want<'a>) -> Reading<'a> {
+        read::at_once(self.shared.read(at, &want).map(Found::Records))
     }
 
     fn accepted_since(&self, time: Time) -> BoxFuture<'_, Result<Sequence, Error>> {

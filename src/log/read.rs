@@ -1,9 +1,13 @@
 //! Reading: what a reader asks a log for, and what it gets.
 
+use std::future::{Ready, ready};
 use std::sync::Arc;
+
+use futures_util::future::Either;
 
 use crate::log::scan::{Order, Query};
 use crate::log::segment::Segment;
+use crate::log::{BoxFuture, Error};
 use crate::record::Sequence;
 
 /// What a reader wants of the records from a place on. It narrows what has to
@@ -29,6 +33,16 @@ pub enum Content {
     /// Columns; frames only of records that they do not decide on, and of custom
     /// events, whose name they lack. The other frames may be empty.
     Columns,
+}
+
+/// Reading at a place of the log. What is in memory is there at once, and takes no
+/// future that has to be allocated: a search may read at many places.
+pub type Reading<'a> =
+    Either<Ready<Result<Option<Found>, Error>>, BoxFuture<'a, Result<Option<Found>, Error>>>;
+
+/// What was read at once.
+pub fn at_once<'a>(found: Option<Found>) -> Reading<'a> {
+    Either::Left(ready(Ok(found)))
 }
 
 /// What there is at a place of the log.

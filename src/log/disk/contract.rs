@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use futures_util::future::Either;
 use tokio::sync::watch;
 
 use crate::filter::TypeSet;
 use crate::log::disk::walk::Damage;
 use crate::log::disk::{DiskLog, Inner};
+use crate::log::read::{self, Reading};
 use crate::log::{
-    BoxFuture, Conflict, Disk, Error, Extent, Found, Identity, Keeper, Log, Placed, State, Want,
+    BoxFuture, Conflict, Disk, Error, Extent, Found, Identity, Keeper, Log, Placed, Segment, State,
+    Want,
 };
 use crate::record::{Draft, Sequence};
 use crate::time::Time;
@@ -56,27 +59,12 @@ impl Log for DiskLog {
         }
     }
 
-    fn read<'a>(
-        &'a self,
-        at: Sequence,
-        want: Want<'a>,
-    ) -> BoxFuture<'a, Result<Option<Found>, Error>> {
-        Box::pin(async move {
-            let inner = &*self.inner;
-            loop {
-                let Some(segment) = inner.shared.read(at, &want) else { return Ok(None) };
-                if segment.base() <= at {
-                    return Ok(Some(Found::Records(segment)));
-                }
-                if let Some(found) = inner.read_sealed(at, want).await? {
-                    return Ok(Some(found));
-                }
-                // What was oldest in the ring a moment ago.
-                if inner.shared.first() == segment.base() {
-                    return Ok(Some(Found::Records(segment)));
-                }
-            }
-        })
+    fn read<'a>(&'a self, at: Sequence, want: Want<'a>) -> Reading<'a> {
+        match self.inner.shared.read(at, &want) {
+            None => read::at_once(None),
+            Some(segment) if segment.base() <= at => read::at_once(Some(Found::Records(segment))),
+            Some(segment) => Either::Right(Box::pin(self.inner.read_before(segment, at, want))),
+        }
     }
 
     fn accepted_since(&self, time: Time) -> BoxFuture<'_, Result<Sequence, Error>> {
@@ -147,6 +135,31 @@ impl Inner {
             damage.insert(0, Damage { first: self.first(), last: begins.previous() });
         }
         damage
+    }
+
+    /// What lies before the oldest segment of the ring.
+    async fn read_before(
+        &self,
+        mut oldest: Arc<Segment>,
+        at: Sequence,
+        want: Want<'_>,
+    ) -> Result<Option<Found>, Error> {
+        loop {
+            if let Some(found) = self.read_sealed(at, want).await? {
+                return Ok(Some(found));
+            }
+            // What was oldest in the ring a moment ago.
+            if self.shared.first() == oldest.base() {
+                return Ok(Some(Found::Records(oldest)));
+            }
+            match self.shared.read(at, &want) {
+                None => return Ok(None),
+                Some(segment) if segment.base() <= at => {
+                    return Ok(Some(Found::Records(segment)));
+                }
+                Some(segment) => oldest = segment,
+            }
+        }
     }
 
     /// What lies before the ring.
