@@ -12,6 +12,7 @@ mod reader;
 mod run;
 #[cfg(test)]
 mod tests;
+mod warm;
 
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;

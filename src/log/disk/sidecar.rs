@@ -25,6 +25,7 @@ use crate::record::{Columns, Sequence};
 use crate::time::Time;
 
 pub use build::build;
+pub use lookup::Listed;
 #[cfg(test)]
 pub use row::columns;
 

@@ -1,30 +1,52 @@
 //! Pieces of segments that were read from disk lately.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::log::disk::sidecar::Listed;
 use crate::log::segment::{COLUMNS_BYTES, Segment};
 use crate::record::Sequence;
 
-/// The pieces, within a bound. What was not asked for the longest goes first.
+/// What a piece takes besides its records, in bytes.
+const PIECE_BYTES: usize = 512;
+
+/// The pieces, within a bound. What was not asked for since it was passed over last
+/// goes first.
 pub struct Cache {
     bytes_max: usize,
     kept: Mutex<Kept>,
 }
 
+/// Which piece.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Key {
+    /// Neighbouring records, from here on.
+    Chunk(Sequence),
+    /// The records of the segment that begins here which a list names.
+    List(Sequence, Listed),
+}
+
 #[derive(Default)]
 struct Kept {
-    /// By the first place that they cover.
-    pieces: HashMap<Sequence, Piece, foldhash::fast::RandomState>,
+    pieces: HashMap<Key, Piece, foldhash::fast::RandomState>,
+    /// In which order they are passed over.
+    line: VecDeque<Key>,
     bytes: usize,
-    /// Counts what was asked for.
-    clock: u64,
 }
 
 struct Piece {
     segment: Arc<Segment>,
     bytes: usize,
-    used: u64,
+    /// It was asked for since it was passed over.
+    used: bool,
+}
+
+impl Key {
+    fn base(self) -> Sequence {
+        match self {
+            Self::Chunk(base) | Self::List(base, _) => base,
+        }
+    }
 }
 
 impl Cache {
@@ -32,41 +54,44 @@ impl Cache {
         Self { bytes_max, kept: Mutex::default() }
     }
 
-    /// The piece that begins here.
-    pub fn get(&self, base: Sequence) -> Option<Arc<Segment>> {
+    /// The piece, if it is kept.
+    pub fn get(&self, key: Key) -> Option<Arc<Segment>> {
         let mut kept = self.lock();
-        kept.clock += 1;
-        let clock = kept.clock;
-        let piece = kept.pieces.get_mut(&base)?;
-        piece.used = clock;
+        let piece = kept.pieces.get_mut(&key)?;
+        piece.used = true;
         Some(Arc::clone(&piece.segment))
     }
 
-    pub fn put(&self, segment: &Arc<Segment>) {
+    pub fn put(&self, key: Key, segment: &Arc<Segment>) {
         let view = segment.view(Sequence(u64::MAX - 1));
-        let bytes = view.frames(0..view.len()).len() + view.len() * (COLUMNS_BYTES + 4);
+        let records = view.frames(0..view.len()).len() + view.len() * (COLUMNS_BYTES + 4);
+        let bytes = records + PIECE_BYTES;
         if bytes > self.bytes_max {
             return;
         }
         let mut kept = self.lock();
-        kept.clock += 1;
-        let piece = Piece { segment: Arc::clone(segment), bytes, used: kept.clock };
         kept.bytes += bytes;
-        if let Some(before) = kept.pieces.insert(segment.base(), piece) {
-            kept.bytes -= before.bytes;
+        let piece = Piece { segment: Arc::clone(segment), bytes, used: false };
+        match kept.pieces.insert(key, piece) {
+            Some(before) => kept.bytes -= before.bytes,
+            None => kept.line.push_back(key),
         }
         while kept.bytes > self.bytes_max {
-            let oldest = kept.pieces.iter().min_by_key(|(_, piece)| piece.used);
-            let Some(base) = oldest.map(|(base, _)| *base) else { break };
-            kept.remove(base);
+            kept.pass_over();
         }
     }
 
     /// Forgets the pieces before `base`.
     pub fn remove_before(&self, base: Sequence) {
         let mut kept = self.lock();
-        let gone: Vec<_> = kept.pieces.keys().filter(|own| **own < base).copied().collect();
-        gone.into_iter().for_each(|base| kept.remove(base));
+        let Kept { pieces, line, bytes } = &mut *kept;
+        line.retain(|key| {
+            let stays = key.base() >= base;
+            if let Some(gone) = (!stays).then(|| pieces.remove(key)).flatten() {
+                *bytes -= gone.bytes;
+            }
+            stays
+        });
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
@@ -75,9 +100,16 @@ impl Cache {
 }
 
 impl Kept {
-    fn remove(&mut self, base: Sequence) {
-        if let Some(piece) = self.pieces.remove(&base) {
+    /// Takes the next piece out of the line, or sends it back to its end if it was
+    /// asked for.
+    fn pass_over(&mut self) {
+        let key = self.line.pop_front().expect("bytes are those of pieces in the line");
+        let piece = self.pieces.get_mut(&key).expect("what is in the line is kept");
+        if std::mem::take(&mut piece.used) {
+            self.line.push_back(key);
+        } else {
             self.bytes -= piece.bytes;
+            self.pieces.remove(&key);
         }
     }
 }
@@ -97,15 +129,20 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_asked_for_the_longest_goes_first() {
-        let cache = Cache::new(3_300);
-        [1, 2, 3].iter().for_each(|base| cache.put(&piece(*base)));
-        assert!(cache.get(Sequence(1)).is_some());
-        cache.put(&piece(4));
+    fn what_was_not_asked_for_goes_first() {
+        let key = |base: u64| Key::Chunk(Sequence(base));
+        let cache = Cache::new(4_800);
+        [1, 2, 3].iter().for_each(|base| cache.put(key(*base), &piece(*base)));
+        assert!(cache.get(key(1)).is_some());
+        cache.put(key(4), &piece(4));
         let kept: Vec<bool> =
-            [1, 2, 3, 4].iter().map(|base| cache.get(Sequence(*base)).is_some()).collect();
+            [1, 2, 3, 4].iter().map(|base| cache.get(key(*base)).is_some()).collect();
         assert_eq!(kept, [true, false, true, true]);
+        cache.put(key(4), &piece(4));
         cache.remove_before(Sequence(4));
-        assert!(cache.get(Sequence(3)).is_none() && cache.get(Sequence(4)).is_some());
+        assert!(cache.get(key(3)).is_none() && cache.get(key(4)).is_some());
+        let kept = cache.lock();
+        assert_eq!((kept.line.len(), kept.pieces.len()), (1, 1));
+        assert_eq!(kept.bytes, kept.pieces.values().map(|piece| piece.bytes).sum::<usize>());
     }
 }

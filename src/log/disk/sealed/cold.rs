@@ -77,6 +77,16 @@ impl Cold {
         ranges.collect()
     }
 
+    /// Whether some of it is known to be damaged.
+    pub fn has_damage(&self) -> bool {
+        !self.damage.load().is_empty()
+    }
+
+    /// Length of a frame, on average, in bytes.
+    pub fn frame_bytes(&self) -> u64 {
+        self.summary.data_len / u64::from(self.covers().max(1))
+    }
+
     /// The positions around `position` without known damage; or, as the error,
     /// the first and last position of the damage there.
     pub fn stretch(&self, position: u32) -> Result<Range<u32>, (u32, u32)> {

@@ -1,6 +1,7 @@
 //! Picks records at the positions that an index left.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use super::cold::Cold;
 use super::handle::{Handle, Trouble};
@@ -8,7 +9,8 @@ use super::reader::{Fate, Wish};
 use super::run::{BYTES_MAX, Run};
 use crate::log::read::Content;
 use crate::log::scan::Order;
-use crate::record::{Columns, Record};
+use crate::log::segment::Segment;
+use crate::record::{Columns, Record, Sequence};
 
 /// How many candidates are looked at before it is seen whether they are enough.
 const BATCH_MIN: usize = 16;
@@ -52,6 +54,37 @@ pub fn pick(
         }
     }
     Ok(rest.is_empty())
+}
+
+/// Picks records that are ahead in the order of the reader, out of some of the
+/// segment that were read, until the run is enough. Returns whether all were looked
+/// at.
+pub fn pick_read(records: &Segment, ahead: &Range<u32>, wish: &Wish, run: &mut Run) -> bool {
+    let view = records.view(Sequence(u64::MAX - 1));
+    let place = |position: u32| Sequence(records.base().0 + u64::from(position));
+    let own = view.position(place(ahead.start))..view.position(place(ahead.end));
+    let mut left = own.len();
+    let mut take = |at: usize| {
+        left -= 1;
+        let (Some(columns), frame) = (view.columns.get(at), view.frame(at)) else { return true };
+        run.cover(view.sequence(at));
+        match wish.fate(columns) {
+            Fate::LeftOut => {}
+            Fate::ColumnsOnly => run.pick(view.sequence(at), *columns, &[], true),
+            Fate::Picked(true) => run.pick(view.sequence(at), *columns, frame, true),
+            Fate::Picked(false) => {
+                if let Some(matched) = wish.verdict(frame) {
+                    run.pick(view.sequence(at), *columns, frame, matched);
+                }
+            }
+        }
+        !run.is_enough()
+    };
+    match wish.order {
+        Order::Ascending => own.clone().all(&mut take),
+        Order::Descending => own.clone().rev().all(&mut take),
+    };
+    left == 0
 }
 
 /// What was read of some positions.

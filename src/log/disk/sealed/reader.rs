@@ -3,9 +3,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::cache::Key;
 use super::cold::Cold;
 use super::handle::{Handle, Trouble};
-use super::pick::pick;
+use super::pick::{pick, pick_read};
 use super::run::{BYTES_MAX, Run};
 use super::{Inner, State};
 use crate::filter::{Outcome, Verdict};
@@ -14,7 +15,7 @@ use crate::log::read::Content;
 use crate::log::scan::{Order, Query};
 use crate::log::segment::{Parts, Segment};
 use crate::log::{Error, Found, Want};
-use crate::record::{Columns, Sequence, unframed};
+use crate::record::{Columns, Record, Sequence, unframed};
 use crate::time::Time;
 
 /// A chunk of neighbouring records is about so large, in bytes of frames. Readers
@@ -22,6 +23,9 @@ use crate::time::Time;
 const CHUNK_BYTES: u64 = 256 * 1024;
 /// A chunk is never larger, in bytes of frames; one larger record alone excepted.
 const CHUNK_BYTES_MAX: u64 = 1024 * 1024;
+/// The records of a list are read together if they are about as large at most, in
+/// bytes of frames.
+const LIST_BYTES_MAX: u64 = 64 * 1024;
 /// How often a read begins anew, because something turned out to be damaged.
 const TRIES_MAX: usize = 64;
 
@@ -44,7 +48,7 @@ pub enum Fate {
 }
 
 /// Where a sequence lies.
-enum Place {
+pub enum Place {
     In(usize),
     /// Between segments: their file is missing.
     Lost(Sequence, Sequence),
@@ -84,7 +88,7 @@ impl Wish {
 }
 
 impl State {
-    fn place(&self, at: Sequence) -> Place {
+    pub fn place(&self, at: Sequence) -> Place {
         let after = self.segments.partition_point(|segment| segment.base() <= at);
         // Before the oldest record: as if at it.
         let index = after.saturating_sub(1);
@@ -98,7 +102,7 @@ impl State {
     }
 
     /// A run of the segments that are in memory.
-    fn in_fresh(&self, at: Sequence) -> Option<Found> {
+    pub fn in_fresh(&self, at: Sequence) -> Option<Found> {
         let fresh = self.fresh.iter().find(|fresh| at < fresh.file.end)?;
         // Between files, one is missing; before the first, all are gone.
         let lost = self.segments.last().map(|before| before.end());
@@ -109,7 +113,7 @@ impl State {
     }
 
     /// The segment next to this one in `order`, if no record is lost in between.
-    fn beside(&self, index: usize, order: Order) -> Option<usize> {
+    pub fn beside(&self, index: usize, order: Order) -> Option<usize> {
         let (older, newer) = match order {
             Order::Ascending => (index, index.checked_add(1)?),
             Order::Descending => (index.checked_sub(1)?, index),
@@ -120,24 +124,6 @@ impl State {
 }
 
 impl Inner {
-    /// What is in memory already, without reading.
-    pub fn in_memory(&self, at: Sequence, want: Want<'_>) -> Option<Found> {
-        let state = self.state.load();
-        let behind = state.segments.last().is_none_or(|segment| at >= segment.end());
-        if behind {
-            return state.in_fresh(at);
-        }
-        let narrowed = want.query.is_some_and(|query| !query.filter.selection().is_empty());
-        if narrowed || want.content == Content::Columns {
-            return None;
-        }
-        let Place::In(index) = state.place(at) else { return None };
-        let cold = state.segments.get(index)?;
-        let position = cold.position(at);
-        let chunk = chunk_of(cold, position, &cold.stretch(position).ok()?);
-        self.cache.get(cold.sequence(chunk.start)).filter(|run| holds(run, at)).map(Found::Records)
-    }
-
     /// See [`Sealed::read`](super::Sealed::read).
     pub fn read(&self, at: Sequence, wish: &Wish) -> Result<Option<Found>, Error> {
         let unreadable = |why: String| Error::Unreadable { from: at, why };
@@ -210,14 +196,17 @@ impl Inner {
             if wish.query.as_ref().is_none_or(|query| cold.may_match(query)) {
                 let handle = self.handles.get(cold)?;
                 run.open();
-                match candidates(cold, &handle, wish, &ahead)? {
-                    Some(positions) if !pick(cold, &handle, &positions, wish, &mut run)? => break,
-                    Some(_) => {}
-                    None if run.is_empty() => {
+                let all_seen = match self.candidates(cold, &handle, wish, &ahead)? {
+                    Candidates::Read(records) => pick_read(&records, &ahead, wish, &mut run),
+                    Candidates::At(positions) => pick(cold, &handle, &positions, wish, &mut run)?,
+                    Candidates::All if run.is_empty() => {
                         let chunk = chunk_of(cold, position, &stretch);
                         return self.chunk(cold, &handle, position, chunk).map(Found::Records);
                     }
-                    None => break,
+                    Candidates::All => break,
+                };
+                if !all_seen {
+                    break;
                 }
             }
             let edge = match wish.order {
@@ -244,7 +233,7 @@ impl Inner {
         position: u32,
         mut chunk: Range<u32>,
     ) -> Result<Arc<Segment>, Trouble> {
-        let cached = self.cache.get(cold.sequence(chunk.start));
+        let cached = self.cache.get(Key::Chunk(cold.sequence(chunk.start)));
         if let Some(run) = cached.filter(|run| holds(run, cold.sequence(position))) {
             return Ok(run);
         }
@@ -268,50 +257,93 @@ impl Inner {
         handle.frames(&located, &mut parts.data, &mut parts.ends)?;
         let base = cold.sequence(chunk.start);
         let run = Arc::new(Segment::of_parts(base, chunk.len() as u32, parts));
-        self.cache.put(&run);
+        self.cache.put(Key::Chunk(base), &run);
         Ok(run)
+    }
+
+    /// The records ahead that may match. Where a list names few in a segment, all of
+    /// them are read and kept: the next search for the same value finds them in
+    /// memory.
+    fn candidates(
+        &self,
+        cold: &Cold,
+        handle: &Handle,
+        wish: &Wish,
+        ahead: &Range<u32>,
+    ) -> Result<Candidates, Trouble> {
+        let lists = match &wish.query {
+            Some(query) => handle.sidecar.narrowest(query.filter.selection(), &cold.summary)?,
+            None => None,
+        };
+        let mut positions = match (lists, wish.content) {
+            (Some(lists), _) => {
+                let mut positions = handle.sidecar.positions(&lists)?;
+                let is_short = lists.len * cold.frame_bytes() <= LIST_BYTES_MAX;
+                let listed = lists.listed.filter(|_| is_short && !cold.has_damage());
+                if let Some(listed) = listed {
+                    let key = Key::List(cold.base(), listed);
+                    return self.list(cold, handle, key, &positions).map(Candidates::Read);
+                }
+                positions.retain(|position| ahead.contains(position));
+                positions
+            }
+            (None, Content::Columns) => ahead.clone().collect(),
+            (None, Content::Frames) => return Ok(Candidates::All),
+        };
+        if wish.order == Order::Descending {
+            positions.reverse();
+        }
+        Ok(Candidates::At(positions))
+    }
+
+    /// The records of a segment that a list names.
+    fn list(
+        &self,
+        cold: &Cold,
+        handle: &Handle,
+        key: Key,
+        positions: &[u32],
+    ) -> Result<Arc<Segment>, Trouble> {
+        if let Some(records) = self.cache.get(key) {
+            return Ok(records);
+        }
+        let mut parts = Parts { offsets: positions.to_vec(), ..Parts::default() };
+        handle.frames(&handle.locate(positions)?, &mut parts.data, &mut parts.ends)?;
+        let mut start = 0;
+        for end in &parts.ends {
+            let frame = parts.data.get(start..*end as usize).unwrap_or_default();
+            parts.columns.push(Columns::of(&Record::read_frame(frame)));
+            start = *end as usize;
+        }
+        let records = Arc::new(Segment::of_parts(cold.base(), cold.covers(), parts));
+        self.cache.put(key, &records);
+        Ok(records)
     }
 }
 
+/// Records of a segment that may match.
+enum Candidates {
+    /// All of them that a list names, read.
+    Read(Arc<Segment>),
+    /// Those at these positions, in the order of the reader.
+    At(Vec<u32>),
+    /// So many that chunks are to be read.
+    All,
+}
+
 /// Whether the run has a record.
-fn holds(run: &Segment, at: Sequence) -> bool {
+pub fn holds(run: &Segment, at: Sequence) -> bool {
     at >= run.base() && at.0 - run.base().0 < run.len() as u64
 }
 
 /// The chunk that holds `position`: always the same ones, so that they can be
 /// cached, but for what damage cuts off.
-fn chunk_of(cold: &Cold, position: u32, stretch: &Range<u32>) -> Range<u32> {
+pub fn chunk_of(cold: &Cold, position: u32, stretch: &Range<u32>) -> Range<u32> {
     let records = u64::from(cold.covers());
     let per_chunk = (records * CHUNK_BYTES) / cold.summary.data_len.max(1);
     let per_chunk = per_chunk.clamp(1, records.max(1)) as u32;
     let start = position / per_chunk * per_chunk;
     start.max(stretch.start)..(start + per_chunk).min(stretch.end)
-}
-
-/// The positions ahead at which records may match, in the order of the reader;
-/// `None` where these are so many that chunks are to be read.
-fn candidates(
-    cold: &Cold,
-    handle: &Handle,
-    wish: &Wish,
-    ahead: &Range<u32>,
-) -> Result<Option<Vec<u32>>, Trouble> {
-    let selected = match &wish.query {
-        Some(query) => handle.sidecar.candidates(query.filter.selection(), &cold.summary)?,
-        None => None,
-    };
-    let mut positions = match (selected, wish.content) {
-        (Some(mut selected), _) => {
-            selected.retain(|position| ahead.contains(position));
-            selected
-        }
-        (None, Content::Columns) => ahead.clone().collect(),
-        (None, Content::Frames) => return Ok(None),
-    };
-    if wish.order == Order::Descending {
-        positions.reverse();
-    }
-    Ok(Some(positions))
 }
 
 const _: () = assert!(CHUNK_BYTES as usize <= BYTES_MAX, "a chunk is no larger than a run");

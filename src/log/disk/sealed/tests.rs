@@ -5,6 +5,7 @@ mod scene;
 use std::fs;
 use std::ops::ControlFlow;
 
+use futures_util::FutureExt as _;
 use prost::Message as _;
 
 use super::*;
@@ -165,6 +166,46 @@ async fn what_is_read_from_disk_is_what_was_written() {
     agrees(&sealed, 5 * SEGMENT, &[]).await;
     let again = fs::metadata(files[0].0.path.with_extension("idx")).unwrap().modified().unwrap();
     assert_eq!(sidecar, again, "it was not made again");
+}
+
+/// Goes through everything that is found without a thread that reads.
+fn found_at_once(sealed: &Sealed, query: &Query, last: u64) -> Option<Vec<u64>> {
+    let (mut matches, mut next) = (Vec::new(), Sequence(1));
+    while next <= Sequence(last) {
+        let read = sealed.read(next, Want::matching(query, Order::Ascending)).now_or_never()?;
+        let Found::Records(run) = read.unwrap()? else { return None };
+        let view = run.view(Sequence(last));
+        let own = (view.position(next)..view.len())
+            .filter(|at| query.filter.record(view.record_bytes(*at)) == Outcome::Match);
+        matches.extend(own.map(|at| view.sequence(at).0));
+        next = view.end();
+    }
+    Some(matches)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_found_lately_is_found_again_without_reading() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = files(folder.path(), 3);
+    let sealed = open(folder.path(), &files);
+    let last = 3 * SEGMENT;
+    let users =
+        |name: &str| query(pb::Filter { users: vec![name.to_owned()], ..Default::default() });
+    // Filters may be wrong of one, not of all.
+    let is_passed = |n: u32| found_at_once(&sealed, &users(&format!("nobody-{n}")), last).is_some();
+    assert!((0..10).any(is_passed));
+    let query = users("user-3");
+    assert_eq!(found_at_once(&sealed, &query, last), None);
+    let want = Want { records: 1, ..Want::matching(&query, Order::Ascending) };
+    let expected = expected(&query, last);
+    assert_eq!(found(&sealed, want, &query, last).await.0, expected);
+    assert_eq!(found_at_once(&sealed, &query, last), Some(expected));
+    // What is damaged must be told of.
+    sealed.inner.state.load().segments[1].note_damage(&[5]);
+    assert_eq!(found_at_once(&sealed, &query, last), None);
+    let at = Sequence(1 + SEGMENT + 5);
+    let told = sealed.read(at, want).await.unwrap();
+    assert!(matches!(told, Some(Found::Damaged { first, last }) if first == at && last == at));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,6 +19,36 @@ fn located(row: &[u8; FRAME_BYTES]) -> Option<Located> {
     (offset != 0).then_some(Located { offset, entry })
 }
 
+/// Lists of one field: where in the table of positions those of each wanted key
+/// lie.
+pub struct Lists {
+    /// How many positions they name, together.
+    pub len: u64,
+    /// Which list it is, if one key is wanted.
+    pub listed: Option<Listed>,
+    lists: Vec<Range<u32>>,
+}
+
+/// Names a list of a segment: its field and key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Listed {
+    section: u8,
+    key: u32,
+}
+
+impl Listed {
+    /// The lists of which each names all records of a segment that a selection
+    /// leaves.
+    pub fn any_of(selection: &Selection) -> impl Iterator<Item = Self> {
+        wanted_keys(selection).into_iter().filter_map(|(section, keys)| Self::only(section, &keys))
+    }
+
+    fn only(section: Section, keys: &[u32]) -> Option<Self> {
+        let [key] = *keys else { return None };
+        Some(Self { section: section as u8, key })
+    }
+}
+
 /// Up to so many keys are looked up one by one; for more, all lists are read.
 const FEW_KEYS: usize = 16;
 
@@ -61,33 +91,37 @@ impl Sidecar {
         Ok(times.partition_point(|own| i64::from_le_bytes(*own) < time.0) as u32)
     }
 
-    /// The positions that a selection leaves, ascending, by the field that leaves
-    /// the fewest; `None` where that is more than half of the records.
+    /// The lists of the field by which a selection leaves the fewest positions;
+    /// `None` where that is more than half of the records.
     ///
     /// # Errors
     /// As [`Blocks::read`].
-    pub fn candidates(
+    pub fn narrowest(
         &self,
         selection: &Selection,
         summary: &Summary,
-    ) -> Result<Option<Vec<u32>>, Fault> {
-        let mut fewest: Option<(u64, Vec<Range<u32>>)> = None;
+    ) -> Result<Option<Lists>, Fault> {
+        let mut fewest: Option<Lists> = None;
         for (section, keys) in wanted_keys(selection) {
             let lists = match section {
                 Section::TypeLists => lists_of_types(summary, &keys),
                 _ => self.lists(section, &keys)?,
             };
             let len = lists.iter().map(|list| u64::from(list.end - list.start)).sum();
-            if fewest.as_ref().is_none_or(|(before, _)| len < *before) {
-                fewest = Some((len, lists));
+            if fewest.as_ref().is_none_or(|before| len < before.len) {
+                fewest = Some(Lists { len, listed: Listed::only(section, &keys), lists });
             }
         }
-        let Some((len, lists)) = fewest else { return Ok(None) };
-        if len > u64::from(self.records / 2) {
-            return Ok(None);
-        }
-        let mut positions = Vec::with_capacity(len as usize);
-        for list in &lists {
+        Ok(fewest.filter(|fewest| fewest.len <= u64::from(self.records / 2)))
+    }
+
+    /// The positions in lists, ascending.
+    ///
+    /// # Errors
+    /// As [`Blocks::read`].
+    pub fn positions(&self, Lists { len, lists, .. }: &Lists) -> Result<Vec<u32>, Fault> {
+        let mut positions = Vec::with_capacity(*len as usize);
+        for list in lists {
             let at = self.range(Section::Positions, list.start as usize * 2, list.len() * 2)?;
             let bytes = self.blocks.read(at)?;
             let (read, _) = bytes.as_chunks();
@@ -97,7 +131,7 @@ impl Sidecar {
             positions.sort_unstable();
             positions.dedup();
         }
-        Ok(Some(positions))
+        Ok(positions)
     }
 
     /// The positions of records whose id has this key, ascending.
