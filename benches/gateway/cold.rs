@@ -57,8 +57,9 @@ impl Library {
         let folder = tempfile::tempdir()?;
         let history = history(&folder.path().join("log"), count)?;
         let database = Connection::open(folder.path().join("records.sqlite"))?;
+        // As much memory for what it has read as the log has.
         database.execute_batch(
-            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;
+            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536;
              CREATE TABLE records (
                  sequence INTEGER PRIMARY KEY, type TEXT NOT NULL, user TEXT NOT NULL,
                  frame BLOB NOT NULL

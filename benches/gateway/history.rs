@@ -9,6 +9,7 @@ use auditgate::log::{Bounds, Found, Log, MemoryLog, Order, Query, Segment, Want}
 use auditgate::proto::pb;
 use auditgate::record::Record;
 use auditgate::time::Time;
+use bytes::Bytes;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
@@ -54,14 +55,22 @@ impl History {
         Self::on(Arc::new(MemoryLog::new(bounds)), count)
     }
 
+    /// Appends the first `count` events to a log that takes no more.
+    ///
+    /// # Errors
+    /// If one is refused.
+    pub fn full(count: u64) -> Result<Self> {
+        let bounds = Bounds { bytes: BYTES_MAX, records: count as usize };
+        Self::on(Arc::new(MemoryLog::new(bounds)), count)
+    }
+
     /// Appends the first `count` events to a log.
     ///
     /// # Errors
     /// If one is refused.
     pub fn on(log: Arc<dyn Log>, count: u64) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        for from in (0..count).step_by(CHUNK as usize) {
-            let events = events::encoded(from..(from + CHUNK).min(count)).collect();
+        for events in chunks(count) {
             runtime.block_on(ring::append(log.as_ref(), events))?;
         }
         let shared = Arc::clone(&log);
@@ -120,18 +129,21 @@ impl History {
             digest: Default::default(),
             token: None,
         };
-        let mut frames = Vec::new();
-        loop {
+        let page = self.hub.search(&search).await?;
+        let (mut frames, mut next) = (page.frames, page.next);
+        // A page may go out early, after a while: the next one goes on.
+        while let Some(token) = next.take() {
+            let missing = PAGE - fanout::records(&frames).count();
+            if missing == 0 {
+                break;
+            }
+            search.token = Some(token);
+            search.page_size = missing;
             let page = self.hub.search(&search).await?;
             frames.extend(page.frames);
-            // A page may go out early, after a while: the next one goes on.
-            let missing = PAGE - fanout::records(&frames).count();
-            match page.next {
-                Some(token) if missing > 0 => search.token = Some(token),
-                _ => return Ok(frames),
-            }
-            search.page_size = missing;
+            next = page.next;
         }
+        Ok(frames)
     }
 
     /// Searches, one after the other; gives the median time in microseconds.
@@ -150,6 +162,12 @@ impl History {
             Ok(watch.stop().calls(median(&times)))
         })
     }
+}
+
+/// The first `count` events, encoded, some thousands at a time.
+pub fn chunks(count: u64) -> impl Iterator<Item = Vec<Bytes>> {
+    let numbers = move |from: u64| from..(from + CHUNK).min(count);
+    (0..count).step_by(CHUNK as usize).map(move |from| events::encoded(numbers(from)).collect())
 }
 
 impl Wanted {

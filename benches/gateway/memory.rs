@@ -3,13 +3,11 @@
 
 use std::process::Command;
 
-use auditgate::event::{EVENT_BYTES_MAX, Event};
-use auditgate::time::Time;
 use clap::ValueEnum;
 
-use crate::history::History;
+use crate::history::{self, History};
 use crate::rounds::Row;
-use crate::{Result, Scale, ensure, events, silent};
+use crate::{Result, Scale, ensure, ring, silent};
 
 /// The measures of this file.
 pub const NAMES: &[&str] = &["memory_per_record"];
@@ -53,12 +51,15 @@ pub fn child(child: Child, scale: Scale) -> Result<()> {
     let history = match child {
         Child::Gateway => return silent::child(),
         Child::Baseline => {
-            for event in events::encoded(0..count) {
-                Event::check(event, Time::now(), EVENT_BYTES_MAX)?;
+            let emitter = ring::emitter();
+            for events in history::chunks(count) {
+                for batch in events.chunks(ring::BATCH) {
+                    std::hint::black_box(ring::drafts(batch, &emitter)?);
+                }
             }
             None
         }
-        Child::Loaded => Some(History::new(count)?),
+        Child::Loaded => Some(History::full(count)?),
     };
     if let Some(history) = &history {
         let last = history.hub.extent().last;

@@ -7,7 +7,7 @@ use auditgate::filter::Filter;
 use auditgate::hub::{Hub, Start, Subscriber};
 use auditgate::log::{Bounds, Log, MemoryLog, Query};
 use auditgate::proto::pb;
-use auditgate::record::Draft;
+use auditgate::record::{Draft, Emitter};
 use auditgate::time::Time;
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
@@ -53,22 +53,32 @@ pub fn run(wanted: &[&'static str], scale: Scale) -> Result<Vec<Row>> {
 /// # Errors
 /// If one is refused.
 pub async fn append(log: &dyn Log, events: Vec<Bytes>) -> Result<Took> {
-    let emitter = pb::Emitter { principal: String::new(), peer: "127.0.0.1:50000".into() }.into();
+    let emitter = emitter();
     let (before, count) = (log.extent().last.0, events.len());
     let watch = Stopwatch::start();
     for batch in events.chunks(BATCH) {
-        let now = Time::now();
-        let drafts: std::result::Result<Vec<Draft>, _> = batch
-            .iter()
-            .map(|event| Event::check(event.clone(), now, EVENT_BYTES_MAX))
-            .map(|event| event.map(|event| Draft::new(event, &emitter)))
-            .collect();
-        log.append(drafts?, true).await?;
+        log.append(drafts(batch, &emitter)?, true).await?;
     }
     let took = watch.stop();
     let kept = log.extent().last.0 - before;
     ensure(kept == count as u64, || format!("{kept} of {count} events were appended"))?;
     Ok(took)
+}
+
+/// Who emits here.
+pub fn emitter() -> Emitter {
+    pb::Emitter { principal: String::new(), peer: "127.0.0.1:50000".into() }.into()
+}
+
+/// Checks events and makes drafts of them.
+///
+/// # Errors
+/// If one is refused.
+pub fn drafts(events: &[Bytes], emitter: &Emitter) -> Result<Vec<Draft>> {
+    let now = Time::now();
+    let check = |event: &Bytes| Event::check(event.clone(), now, EVENT_BYTES_MAX);
+    let drafts = events.iter().map(check).map(|event| Ok(Draft::new(event?, emitter)));
+    drafts.collect()
 }
 
 /// Reads all records as a subscriber gets them; tells how long it takes.
