@@ -62,8 +62,14 @@ pub trait Log: Send + Sync + 'static {
     ///
     /// # Errors
     /// See [`Error`]; nothing was stored.
-    fn append(&self, drafts: Vec<Draft>, commit: bool)
-    -> BoxFuture<'_, Result<Vec<Placed>, Error>>;
+    fn append(
+        &self,
+        drafts: Vec<Draft>,
+        commit: bool,
+    ) -> BoxFuture<'_, Result<Vec<Placed>, Error>> {
+        let placed = self.place(drafts, How { commit, each: false });
+        Box::pin(async move { Ok(placed.await?.into_iter().collect::<Result<_, _>>()?) })
+    }
 
     /// Appends records, each by itself: as [`Log::append`], but a draft whose id
     /// is taken by another content is left out, and its place in the result says
@@ -75,6 +81,19 @@ pub trait Log: Send + Sync + 'static {
         &self,
         drafts: Vec<Draft>,
         commit: bool,
+    ) -> BoxFuture<'_, Result<Vec<Result<Placed, Conflict>>, Error>> {
+        self.place(drafts, How { commit, each: true })
+    }
+
+    /// What [`Log::append`] and [`Log::append_each`] come to: a place for each draft,
+    /// or why it has none.
+    ///
+    /// # Errors
+    /// As theirs.
+    fn place(
+        &self,
+        drafts: Vec<Draft>,
+        how: How,
     ) -> BoxFuture<'_, Result<Vec<Result<Placed, Conflict>>, Error>>;
 
     /// What is kept at the moment.
@@ -234,6 +253,15 @@ pub struct Disk {
     pub syncs: Noted,
 }
 
+/// How drafts are appended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct How {
+    /// They are stored, and not only checked.
+    pub commit: bool,
+    /// Those that conflict are left out; otherwise one of them refuses all.
+    pub each: bool,
+}
+
 /// Where a record stands in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Placed {
@@ -245,9 +273,10 @@ pub struct Placed {
     pub duplicate: bool,
 }
 
-/// An id that is taken by an event with another content.
+/// An id that is taken by an event with another content, or by a record that is
+/// damaged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("id {id:?} was accepted before with a different content{}", at(*.sequence))]
+#[error("id {id:?} was accepted before{}", what(*.sequence, *.damaged))]
 pub struct Conflict {
     /// Position of the draft in the call.
     pub position: usize,
@@ -255,6 +284,9 @@ pub struct Conflict {
     pub id: String,
     /// The record with that id; `None` if it is another draft of the call.
     pub sequence: Option<Sequence>,
+    /// The record is damaged, so that its content cannot be compared. What is left
+    /// of it says that it is this event's.
+    pub damaged: bool,
 }
 
 /// Why a log refuses.
@@ -310,9 +342,12 @@ pub enum Error {
     },
 }
 
-fn at(sequence: Option<Sequence>) -> String {
-    sequence.map_or_else(
-        || " in the same batch".to_owned(),
-        |sequence| format!(" as record {sequence}"),
-    )
+fn what(sequence: Option<Sequence>, damaged: bool) -> String {
+    match sequence {
+        Some(sequence) if damaged => {
+            format!(" as record {sequence}, which is damaged on disk: it is not stored twice")
+        }
+        Some(sequence) => format!(" with a different content as record {sequence}"),
+        None => " with a different content in the same batch".to_owned(),
+    }
 }

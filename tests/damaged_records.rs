@@ -12,7 +12,7 @@ use auditgate::filter::{Filter, TypeSet};
 use auditgate::hub::{Count, Gap, GapReason, Hub, Key, Search, Start, Subscriber};
 use auditgate::log::cursor::PageToken;
 use auditgate::log::disk::{Config, DiskLog, Sync};
-use auditgate::log::{Bounds, Error, Log as _, Order, Query};
+use auditgate::log::{Bounds, Conflict, Error, Log as _, Order, Query};
 use auditgate::proto::pb;
 use auditgate::proto::pb::event::Payload;
 use auditgate::record::{Draft, Sequence};
@@ -25,9 +25,13 @@ const RECORDS: u64 = 400;
 const DAMAGED: [u64; 4] = [3, 77, 78, 130];
 
 fn draft(number: u64) -> Draft {
+    draft_of(number, &format!("user-{}", number % 3))
+}
+
+fn draft_of(number: u64, user: &str) -> Draft {
     let event = pb::Event {
         id: Some(format!("event-{number:04}.")),
-        user: Some(pb::User { name: Some(format!("user-{}", number % 3)), ..Default::default() }),
+        user: Some(pb::User { name: Some(user.to_owned()), ..Default::default() }),
         payload: Some(Payload::UserLogin(pb::UserLogin::default())),
         ..Default::default()
     };
@@ -165,7 +169,7 @@ async fn a_subscriber_gets_a_gap_for_damage() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_damaged_record_that_is_asked_for_is_an_error_and_its_event_may_come_again() {
+async fn a_damaged_record_that_is_asked_for_is_an_error() {
     let folder = tempfile::tempdir().expect("a folder");
     let hub = hub(folder.path(), true).await;
     let sequence = Sequence(77);
@@ -174,9 +178,28 @@ async fn a_damaged_record_that_is_asked_for_is_an_error_and_its_event_may_come_a
     assert_eq!(asked, Err(Error::Damaged { sequence }));
     assert!(hub.record(Key::Sequence(Sequence(76)), &types).await.expect("readable").is_some());
     assert_eq!(hub.record(Key::Id("event-0077."), &types).await, Ok(None));
-    let again = hub.append(vec![draft(77), draft(76)], true).await.expect("acceptable");
-    assert_eq!((again[0].sequence.0, again[0].duplicate), (RECORDS + 1, false));
-    assert_eq!((again[1].sequence.0, again[1].duplicate), (76, true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_whose_record_is_damaged_is_not_stored_twice() {
+    for while_open in [false, true] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let hub = hub(folder.path(), while_open).await;
+        let refused = hub.append(vec![draft(400), draft(77)], true).await;
+        let Err(Error::Conflict(conflict)) = refused else { panic!("{refused:?}") };
+        let said = "id \"event-0077.\" was accepted before as record 77, which is damaged on disk: \
+                    it is not stored twice";
+        assert_eq!((conflict.to_string().as_str(), conflict.position), (said, 1));
+        let drafts = vec![draft(77), draft(76), draft(RECORDS + 1)];
+        let each = hub.append_each(drafts, true).await.expect("each by itself");
+        assert_eq!(each[0], Err(Conflict { position: 0, ..conflict }));
+        let placed = |at: usize| each[at].clone().expect("stored").sequence.0;
+        assert_eq!((placed(1), placed(2)), (76, RECORDS + 1));
+        // Another event, by what the index has of the damaged one, though the id's
+        // key is the same.
+        let other = hub.append(vec![draft_of(77, "mallory")], true).await.expect("new");
+        assert_eq!((other[0].sequence.0, other[0].duplicate), (RECORDS + 2, false));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

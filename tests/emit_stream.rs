@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use auditgate::filter::TypeSet;
 use auditgate::log::{
-    Bounds, BoxFuture, Conflict, Error, Extent, Identity, Keeper, Log, MemoryLog, Placed, Reading,
-    Want,
+    Bounds, BoxFuture, Conflict, Error, Extent, How, Identity, Keeper, Log, MemoryLog, Placed,
+    Reading, Want,
 };
 use auditgate::proto::pb;
 use auditgate::proto::pb::audit_service_client::AuditServiceClient;
@@ -256,23 +256,15 @@ impl Log for SlowLog {
         self.log.identity()
     }
 
-    fn append(
+    fn place(
         &self,
         drafts: Vec<Draft>,
-        commit: bool,
-    ) -> BoxFuture<'_, Result<Vec<Placed>, Error>> {
-        self.log.append(drafts, commit)
-    }
-
-    fn append_each(
-        &self,
-        drafts: Vec<Draft>,
-        commit: bool,
+        how: How,
     ) -> BoxFuture<'_, Result<Vec<Result<Placed, Conflict>>, Error>> {
         Box::pin(async move {
             let delay = *self.delay.borrow();
             tokio::time::sleep(delay).await;
-            self.log.append_each(drafts, commit).await
+            self.log.place(drafts, how).await
         })
     }
 

@@ -198,7 +198,8 @@ async fn a_conflict_in_a_batch_stores_nothing(open: impl Fn(Bounds) -> Arc<dyn L
     append(&log, vec![draft("a", "ls")]).await;
     let refused =
         log.append(vec![draft("b", "ls"), draft("a", "rm"), draft("c", "ls")], true).await;
-    let wanted = Conflict { position: 1, id: "a".into(), sequence: Some(Sequence(1)) };
+    let wanted =
+        Conflict { position: 1, id: "a".into(), sequence: Some(Sequence(1)), damaged: false };
     assert_eq!(refused, Err(wanted.into()));
     assert_eq!(log.extent().last, Sequence(1));
     assert_eq!(append(&log, vec![draft("b", "other")]).await[0].sequence, Sequence(2));
@@ -220,8 +221,9 @@ async fn a_conflict_among_drafts_by_themselves_is_left_out(open: impl Fn(Bounds)
         .iter()
         .map(|placed| placed.as_ref().map(|placed| (placed.sequence.0, placed.duplicate)))
         .collect();
-    let taken = Conflict { position: 1, id: "a".into(), sequence: Some(Sequence(1)) };
-    let within = Conflict { position: 3, id: "b".into(), sequence: None };
+    let taken =
+        Conflict { position: 1, id: "a".into(), sequence: Some(Sequence(1)), damaged: false };
+    let within = Conflict { position: 3, id: "b".into(), sequence: None, damaged: false };
     assert_eq!(
         places[..5],
         [Ok((2, false)), Err(&taken), Ok((3, false)), Err(&within), Ok((3, true))]
@@ -263,7 +265,10 @@ async fn the_order_of_fields_makes_no_other_content(open: impl Fn(Bounds) -> Arc
 async fn a_conflict_within_a_batch_is_noticed(open: impl Fn(Bounds) -> Arc<dyn Log>) {
     let log = open(ROOMY);
     let refused = log.append(vec![draft("a", "ls"), draft("a", "rm")], true).await;
-    assert_eq!(refused, Err(Conflict { position: 1, id: "a".into(), sequence: None }.into()));
+    assert_eq!(
+        refused,
+        Err(Conflict { position: 1, id: "a".into(), sequence: None, damaged: false }.into())
+    );
     assert_eq!(log.extent().last, Sequence(0));
 }
 

@@ -11,12 +11,13 @@ mod blocks;
 mod commit;
 mod contract;
 mod directory;
+mod fields;
 pub mod format;
 pub mod identity;
 pub mod open;
 mod retention;
 pub mod sealed;
-mod sidecar;
+pub mod sidecar;
 mod slices;
 mod space;
 mod stage;
@@ -167,6 +168,10 @@ impl DiskLog {
             relieved.send_if_modified(State::relieve);
         })
         .failed("start a thread for", path)?;
+        let relieved = Arc::clone(&state);
+        sealed.on_relief(move || {
+            relieved.send_if_modified(State::relieve);
+        });
         let inner = Arc::new(Inner {
             config,
             sizes,

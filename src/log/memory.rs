@@ -8,7 +8,9 @@ use uuid::Uuid;
 use crate::filter::TypeSet;
 use crate::log::read::{self, Reading};
 use crate::log::ring::{Attempt, Bounds, Known, Shared, Start, Writer};
-use crate::log::{BoxFuture, Conflict, Error, Extent, Found, Identity, Keeper, Log, Placed, Want};
+use crate::log::{
+    BoxFuture, Conflict, Error, Extent, Found, How, Identity, Keeper, Log, Placed, Want,
+};
 use crate::record::{Draft, Sequence};
 use crate::time::Time;
 
@@ -48,12 +50,10 @@ impl MemoryLog {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// With `each`, conflicting drafts are left out; without, they refuse all.
-    async fn append_now(
+    async fn place_now(
         &self,
         drafts: &[Draft],
-        commit: bool,
-        each: bool,
+        How { commit, each }: How,
     ) -> Result<Vec<Result<Placed, Conflict>>, Error> {
         self.bounds.check_size(drafts)?;
         let mut known = Known::within(drafts);
@@ -87,23 +87,12 @@ impl Log for MemoryLog {
         self.identity
     }
 
-    fn append(
+    fn place(
         &self,
         drafts: Vec<Draft>,
-        commit: bool,
-    ) -> BoxFuture<'_, Result<Vec<Placed>, Error>> {
-        Box::pin(async move {
-            let placed = self.append_now(&drafts, commit, false).await?;
-            Ok(placed.into_iter().collect::<Result<_, _>>()?)
-        })
-    }
-
-    fn append_each(
-        &self,
-        drafts: Vec<Draft>,
-        commit: bool,
+        how: How,
     ) -> BoxFuture<'_, Result<Vec<Result<Placed, Conflict>>, Error>> {
-        Box::pin(async move { self.append_now(&drafts, commit, true).await })
+        Box::pin(async move { self.place_now(&drafts, how).await })
     }
 
     fn extent(&self) -> Extent {

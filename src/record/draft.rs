@@ -104,6 +104,31 @@ impl Draft {
         cuts(self.amendments()).eq(cuts(&kept))
     }
 
+    /// Whether the record with these columns may be that of this draft: its event
+    /// has the same id, time, type, user, session and server, by their keys. That
+    /// is all that can be told of a record whose bytes are lost.
+    pub fn has_columns(&self, kept: &Columns) -> bool {
+        let own = self.columns(kept.time);
+        // Those two follow from the catalog, too, and so may change with it.
+        own == Columns { severity: own.severity, result: own.result, ..*kept }
+    }
+
+    /// What the index keeps of the record.
+    fn columns(&self, accept_time: Time) -> Columns {
+        let event = &self.event;
+        Columns {
+            time: event.time.unwrap_or(accept_time),
+            id: event.keys.id,
+            user: event.keys.user,
+            impersonator: event.keys.impersonator,
+            session: event.keys.session,
+            server: event.keys.server,
+            type_id: event.type_id,
+            severity: event.severity,
+            result: event.result,
+        }
+    }
+
     /// The most bytes that [`Draft::frame`] may add to the event.
     pub fn frame_len_max(&self) -> usize {
         /// Keys, lengths, sequence, two times, severity, result and
@@ -156,17 +181,7 @@ impl Draft {
         write(head);
         write(&event.bytes);
         write(&tail);
-        Columns {
-            time: event.time.unwrap_or(accept_time),
-            id: event.keys.id,
-            user: event.keys.user,
-            impersonator: event.keys.impersonator,
-            session: event.keys.session,
-            server: event.keys.server,
-            type_id: event.type_id,
-            severity: event.severity,
-            result: event.result,
-        }
+        self.columns(accept_time)
     }
 }
 

@@ -236,9 +236,11 @@ fn append_shape(error: &log::Error, batch: bool) -> Shape {
             } else {
                 "event.id".to_owned()
             };
+            let reason =
+                if conflict.damaged { ErrorReason::RecordDamaged } else { ErrorReason::IdConflict };
             Shape {
                 fields: vec![(field, error.to_string())],
-                ..Shape::new(Code::AlreadyExists, ErrorReason::IdConflict)
+                ..Shape::new(Code::AlreadyExists, reason)
             }
         }
         log::Error::TooManyRecords { .. } | log::Error::TooManyBytes { .. } => {

@@ -2,11 +2,12 @@
 
 use tokio::sync::oneshot;
 
+use crate::log::disk::sealed::Earlier;
 use crate::log::disk::stage::Stage;
 use crate::log::disk::{DiskLog, Inner};
 use crate::log::ring::{Known, Staged};
 use crate::log::segment::SEGMENT_RECORDS_MAX;
-use crate::log::{Conflict, Error, Placed, State};
+use crate::log::{Conflict, Error, How, Placed, State};
 use crate::record::{Draft, Record, Sequence};
 
 /// What a pass under the mutex came to.
@@ -19,11 +20,10 @@ enum Step {
 struct Full;
 
 impl DiskLog {
-    pub(super) async fn append_now(
+    pub(super) async fn place_now(
         &self,
         drafts: &[Draft],
-        commit: bool,
-        each: bool,
+        How { commit, each }: How,
     ) -> Result<Vec<Result<Placed, Conflict>>, Error> {
         let inner = &*self.inner;
         inner.config.ring.check_size(drafts)?;
@@ -81,9 +81,13 @@ impl Inner {
             if settled || !self.sealed.may_hold(draft.id_key(), first) {
                 continue;
             }
-            let id = draft.event().id();
-            let Some(kept) = self.sealed.find_kept(id, draft.principal(), first).await? else {
-                continue;
+            let kept = match self.sealed.find_kept(draft, first).await? {
+                None => continue,
+                Some(Earlier::Kept(kept)) => kept,
+                Some(Earlier::Damaged(sequence)) => {
+                    known.lost(position, draft, sequence);
+                    continue;
+                }
             };
             if draft.repeats_record(&Record::read(&kept.record)) {
                 let accept_time = Some(kept.accept_time);

@@ -57,6 +57,25 @@ pub fn encode(content: &[u8], salt: u64) -> Vec<u8> {
     blocks
 }
 
+/// The content of all blocks of a file, with what the last one is filled up by.
+///
+/// # Errors
+/// Where the first damaged block begins.
+pub fn decode(blocks: &[u8], salt: u64) -> Result<Vec<u8>, usize> {
+    let mut content = Vec::with_capacity(blocks.len());
+    for (number, block) in blocks.chunks(BLOCK_BYTES).enumerate() {
+        content.extend_from_slice(body(block, salt, number).ok_or(number * BLOCK_BYTES)?);
+    }
+    Ok(content)
+}
+
+/// The content of a block, if it is what was written.
+fn body(block: &[u8], salt: u64, number: usize) -> Option<&[u8]> {
+    let (body, found) = block.split_last_chunk::<CHECKSUM_BYTES>()?;
+    let is_whole = body.len() == CONTENT_BYTES;
+    (is_whole && checksum(salt, number, body) == u32::from_le_bytes(*found)).then_some(body)
+}
+
 fn checksum(salt: u64, number: usize, content: &[u8]) -> u32 {
     let place = crc32c::crc32c(&(salt ^ (number as u64).rotate_left(32)).to_le_bytes());
     crc32c::crc32c_append(place, content)
@@ -91,10 +110,7 @@ impl Blocks {
         // The content is moved together over the checksums.
         let mut content = Vec::with_capacity(range.len());
         for (place, block) in bytes.chunks(BLOCK_BYTES).enumerate() {
-            let (body, found) = block.split_last_chunk::<CHECKSUM_BYTES>().ok_or(Fault::Damaged)?;
-            if checksum(self.salt, first + place, body) != u32::from_le_bytes(*found) {
-                return Err(Fault::Damaged);
-            }
+            let body = body(block, self.salt, first + place).ok_or(Fault::Damaged)?;
             let start = (first + place) * CONTENT_BYTES;
             let from = range.start.saturating_sub(start);
             let to = (range.end - start).min(CONTENT_BYTES);

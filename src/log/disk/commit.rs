@@ -214,6 +214,10 @@ impl Committer {
     /// Begins the next file, and a head with room for `need`.
     fn roll(&mut self, need: Need) -> Result<(), Failure> {
         self.sync()?;
+        if let Err(why) = self.inner.sealed.admit() {
+            self.refuse(why);
+            return Ok(());
+        }
         let standard = self.inner.sizes;
         let sizes = Sizes {
             records: standard.records.max(need.records),

@@ -11,8 +11,8 @@ use crate::log::disk::walk::Damage;
 use crate::log::disk::{DiskLog, Inner};
 use crate::log::read::{self, Reading};
 use crate::log::{
-    BoxFuture, Conflict, Disk, Error, Extent, Found, Identity, Keeper, Log, Placed, Segment, State,
-    Want,
+    BoxFuture, Conflict, Disk, Error, Extent, Found, How, Identity, Keeper, Log, Placed, Segment,
+    State, Want,
 };
 use crate::record::{Draft, Sequence};
 use crate::time::Time;
@@ -22,23 +22,12 @@ impl Log for DiskLog {
         self.inner.identity
     }
 
-    fn append(
+    fn place(
         &self,
         drafts: Vec<Draft>,
-        commit: bool,
-    ) -> BoxFuture<'_, Result<Vec<Placed>, Error>> {
-        Box::pin(async move {
-            let placed = self.append_now(&drafts, commit, false).await?;
-            Ok(placed.into_iter().collect::<Result<_, _>>()?)
-        })
-    }
-
-    fn append_each(
-        &self,
-        drafts: Vec<Draft>,
-        commit: bool,
+        how: How,
     ) -> BoxFuture<'_, Result<Vec<Result<Placed, Conflict>>, Error>> {
-        Box::pin(async move { self.append_now(&drafts, commit, true).await })
+        Box::pin(async move { self.place_now(&drafts, how).await })
     }
 
     fn extent(&self) -> Extent {

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use uuid::Uuid;
 
+use crate::log::disk::fields::Fields;
 use crate::record::Sequence;
 
 /// Version of the form that this program writes, and the newest that it reads.
@@ -259,25 +260,6 @@ fn is_sealed(bytes: &[u8]) -> bool {
     bytes
         .split_last_chunk()
         .is_some_and(|(body, found)| checksum(body) == u32::from_le_bytes(*found))
-}
-
-/// Fixed-width fields, one behind the other.
-struct Fields<'a>(&'a [u8]);
-
-impl Fields<'_> {
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (taken, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(*taken)
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        self.take().map(u32::from_le_bytes)
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        self.take().map(u64::from_le_bytes)
-    }
 }
 
 #[cfg(test)]

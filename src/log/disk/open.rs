@@ -116,7 +116,7 @@ pub struct Opened {
 
 /// Opens the log in the directory at `path`, or makes one.
 pub fn open(path: &Path, config: &Config, storage: Arc<dyn Storage>) -> Result<Opened, Error> {
-    let directory = Directory::open(path, storage)?;
+    let directory = Directory::open(path, Arc::clone(&storage))?;
     directory.settle_seed();
     let (mut bases, foreign) = directory.list()?;
     let mut notices: Vec<String> = foreign
@@ -151,7 +151,7 @@ pub fn open(path: &Path, config: &Config, storage: Arc<dyn Storage>) -> Result<O
     }
     files.reverse();
     let lacking = files.first().map_or(start.last.next(), |file| file.base);
-    let sealed = Sealed::open(&directory.segments(), identity.log_id, files)
+    let sealed = Sealed::open(&directory.segments(), identity.log_id, files, storage)
         .failed("read", &directory.segments())?;
     let mut damage = sealed.damage();
     if identity.first < lacking {

@@ -26,25 +26,29 @@ use uuid::Uuid;
 use crate::filter::TypeSet;
 use crate::log::disk::sidecar::{Keyed, Of, key_hash};
 use crate::log::disk::slices::Slices;
+use crate::log::disk::storage::Storage;
 use crate::log::disk::walk::Damage;
-use crate::log::segment::SEGMENT_RECORDS_MAX;
 use crate::log::{BoxFuture, Error, Found, Segment, Want};
-use crate::record::Sequence;
+use crate::record::{Draft, Sequence};
 use crate::time::Time;
 
+use add::Progress;
 use cache::Cache;
 use cold::Cold;
-use find::Whose;
+use find::Wanted;
 use handle::Handles;
 use reader::Wish;
 
-pub use find::Kept;
+pub use find::{Earlier, Kept};
 
 /// The most bytes of records from disk that are kept, so that readers of the same
 /// stretch do not each read it.
 pub const CACHE_BYTES: usize = 64 * 1024 * 1024;
 /// Readers of the disk at any time; more wait.
 pub const READERS_MAX: usize = 8;
+/// Full segments that are in memory for want of a sidecar: no more are begun
+/// before one of them has its own.
+pub const FRESH_MAX: usize = 4;
 
 /// A segment file that is full: nothing is appended to it any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +75,8 @@ pub struct Sealed {
 
 struct Inner {
     log_id: Uuid,
+    /// Where sidecars are written.
+    storage: Arc<dyn Storage>,
     state: ArcSwap<State>,
     /// Held by who changes `state`.
     changing: Mutex<()>,
@@ -79,6 +85,7 @@ struct Inner {
     readers: Arc<Semaphore>,
     /// Segments whose sidecar could not be written yet.
     unsaved: Mutex<Vec<Sequence>>,
+    progress: Progress,
 }
 
 /// The segments at one moment, oldest first.
@@ -88,7 +95,7 @@ struct State {
     ids: Slices,
     keys: Slices,
     /// Those that were added lately, behind the others: they are in memory until
-    /// their sidecar is made.
+    /// their sidecar is made. Mostly none, and never more than [`FRESH_MAX`].
     fresh: Vec<Fresh>,
 }
 
@@ -102,10 +109,7 @@ struct Fresh {
 impl SegmentFile {
     /// What its sidecar says it is for.
     fn of(&self, log_id: Uuid) -> Of {
-        let covers = self.end.0.saturating_sub(self.base.0);
-        // Of a gap between files that is larger, the rest is lost.
-        let covers = covers.min(SEGMENT_RECORDS_MAX as u64) as u32;
-        Of { log_id, base: self.base, covers, salt: self.salt }
+        Of::new(log_id, (self.base, self.end), self.salt)
     }
 }
 
@@ -124,7 +128,7 @@ impl Sealed {
         for segment in removed {
             self.inner.handles.remove(segment.base());
             // What is left behind means nothing without its segment file.
-            drop(std::fs::remove_file(segment.sidecar_path()));
+            drop(self.inner.storage.remove(&segment.sidecar_path()));
         }
         self.inner.cache.remove_before(base);
     }
@@ -169,6 +173,12 @@ impl Sealed {
             before = Some(segment.end());
         }
         damage
+    }
+
+    /// How many segments are in memory for want of a sidecar.
+    #[cfg(test)]
+    pub fn fresh(&self) -> usize {
+        self.inner.state.load().fresh.len()
     }
 
     /// How many sidecars could not be written yet.
@@ -219,19 +229,18 @@ impl Sealed {
         may || state.fresh.iter().any(|fresh| fresh.file.base < before && fresh.holds(key))
     }
 
-    /// The newest record before `before` with this id that this principal
-    /// emitted.
+    /// The newest record before `before` with the id and the principal of this
+    /// draft.
     ///
     /// # Errors
     /// If a file cannot be read.
     pub fn find_kept(
         &self,
-        id: &str,
-        principal: &str,
+        draft: &Draft,
         before: Sequence,
-    ) -> BoxFuture<'static, Result<Option<Kept>, Error>> {
-        let (id, principal) = (id.to_owned(), principal.to_owned());
-        self.off_runtime(before, move |inner| inner.find(&id, Whose::Principal(&principal), before))
+    ) -> BoxFuture<'static, Result<Option<Earlier>, Error>> {
+        let draft = draft.clone();
+        self.off_runtime(before, move |inner| inner.find(&Wanted::of(&draft), before))
     }
 
     /// The newest record before `before` with this id and one of these types,
@@ -250,7 +259,8 @@ impl Sealed {
         }
         let (id, types) = (id.to_owned(), Arc::clone(types));
         self.off_runtime(before, move |inner| {
-            Ok(inner.find(&id, Whose::Types(&types), before)?.map(|kept| kept.sequence))
+            let found = inner.find(&Wanted::with_id(&id, &types), before)?;
+            Ok(found.and_then(Earlier::kept).map(|kept| kept.sequence))
         })
     }
 

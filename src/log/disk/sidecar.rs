@@ -6,11 +6,11 @@
 //! made again from the segment file. `docs/FORMAT.md` describes it.
 
 mod build;
+mod check;
 mod lookup;
 mod row;
 
-use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -18,13 +18,17 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::log::disk::blocks::{self, Blocks, Fault, Source};
+use crate::log::disk::fields::Fields;
 use crate::log::disk::format::Entry;
 use crate::log::disk::slices::Column;
+use crate::log::disk::storage::{self, Storage};
 use crate::log::scan::Query;
+use crate::log::segment::SEGMENT_RECORDS_MAX;
 use crate::record::{Columns, Sequence};
 use crate::time::Time;
 
 pub use build::build;
+pub use check::{Flaw, check};
 pub use lookup::Listed;
 #[cfg(test)]
 pub use row::columns;
@@ -135,6 +139,20 @@ pub struct Of {
     pub salt: u64,
 }
 
+impl Of {
+    /// The file that begins at `base`, and behind which `end` comes.
+    pub fn new(log_id: Uuid, (base, end): (Sequence, Sequence), salt: u64) -> Self {
+        // Of a gap between files that is larger, the rest is lost.
+        let covers = end.0.saturating_sub(base.0).min(SEGMENT_RECORDS_MAX as u64) as u32;
+        Self { log_id, base, covers, salt }
+    }
+}
+
+/// Whether the header of a sidecar begins like those that this program makes.
+fn is_current(fields: &mut Fields<'_>) -> bool {
+    build::Header::decode(fields).is_some_and(|header| header.probe == build::probe())
+}
+
 /// Hash of a key of [`Columns`], as the filters have it.
 pub fn key_hash(field: Keyed, key: u32) -> u64 {
     use std::hash::{BuildHasher as _, Hasher as _};
@@ -224,19 +242,21 @@ impl Summary {
     }
 }
 
-/// Writes a sidecar: beside its place, synced, then renamed.
+/// Writes a sidecar: beside its place, synced, then renamed. The name lasts once
+/// the directory is synced, with the next segment file: until then a crash may
+/// take it back, and the sidecar is made again.
 ///
 /// # Errors
 /// If the system refuses; nothing is left behind.
-pub fn save(path: &Path, encoded: &[u8]) -> io::Result<()> {
+pub fn save(storage: &dyn Storage, path: &Path, encoded: &[u8]) -> io::Result<()> {
     let beside = path.with_extension("idx.tmp");
     let write = || {
-        let mut file = File::create(&beside)?;
-        file.write_all(encoded)?;
-        file.sync_data()?;
-        std::fs::rename(&beside, path)
+        let file = storage.create(&beside)?;
+        file.write(&[encoded], 0)?;
+        file.sync()?;
+        storage.rename(&beside, path)
     };
-    write().inspect_err(|_| drop(std::fs::remove_file(&beside)))
+    write().inspect_err(|_| drop(storage.remove(&beside)))
 }
 
 /// The sidecar of a segment, made from its file and, where they are known, from
@@ -245,34 +265,11 @@ pub fn save(path: &Path, encoded: &[u8]) -> io::Result<()> {
 /// # Errors
 /// If the file cannot be read.
 pub fn make(path: &Path, of: &Of, columns: Option<&[Columns]>) -> io::Result<Arc<Vec<u8>>> {
-    let file = std::fs::read(path)?;
+    let file = storage::read(path)?;
     Ok(Arc::new(blocks::encode(&build(&file, of, columns), of.salt)))
 }
 
 fn split(pair: [u8; RANGE_BYTES]) -> (u32, u32) {
     let both = u64::from_le_bytes(pair);
     (both as u32, (both >> 32) as u32)
-}
-
-/// Fixed-width fields, one behind the other.
-struct Fields<'a>(&'a [u8]);
-
-impl Fields<'_> {
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (taken, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(*taken)
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        self.take().map(u32::from_le_bytes)
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        self.take().map(u64::from_le_bytes)
-    }
-
-    fn time(&mut self) -> Option<Time> {
-        self.take().map(|bytes| Time(i64::from_le_bytes(bytes)))
-    }
 }

@@ -2,6 +2,7 @@
 
 mod crash;
 mod retention;
+mod sidecars;
 
 use std::fs;
 use std::path::Path;

@@ -52,7 +52,8 @@ impl Known {
                 known.repeats.insert(position, earlier as usize);
             } else {
                 let id = draft.event().id().to_owned();
-                known.conflicts.insert(position, Conflict { position, id, sequence: None });
+                let conflict = Conflict { position, id, sequence: None, damaged: false };
+                known.conflicts.insert(position, conflict);
             }
         }
         known
@@ -63,9 +64,20 @@ impl Known {
         if equal {
             self.equal.insert(position, sequence);
         } else {
-            let id = draft.event().id().to_owned();
-            self.conflicts.insert(position, Conflict { position, id, sequence: Some(sequence) });
+            self.refuse(position, draft, sequence, false);
         }
+    }
+
+    /// The draft is kept already, to all that can be told of the record, which is
+    /// damaged.
+    pub fn lost(&mut self, position: usize, draft: &Draft, sequence: Sequence) {
+        self.refuse(position, draft, sequence, true);
+    }
+
+    fn refuse(&mut self, position: usize, draft: &Draft, sequence: Sequence, damaged: bool) {
+        let id = draft.event().id().to_owned();
+        let conflict = Conflict { position, id, sequence: Some(sequence), damaged };
+        self.conflicts.insert(position, conflict);
     }
 
     /// Compares drafts by meaning with the records that have their keys.

@@ -3,13 +3,14 @@
 
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::cold::Cold;
 use super::handle::Handle;
 use super::open::Read;
-use super::{Fresh, Inner, Sealed, SegmentFile, State};
+use super::{FRESH_MAX, Fresh, Inner, Sealed, SegmentFile, State};
 use crate::log::Segment;
 use crate::record::Sequence;
 use crate::time::Time;
@@ -17,6 +18,33 @@ use crate::time::Time;
 /// How long to wait before a sidecar that could not be made or written is tried
 /// again.
 const RETRY_DELAY: Duration = Duration::from_secs(5);
+/// How often to see that the thread is there, while it is waited for.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How the thread gets on.
+#[derive(Default)]
+pub struct Progress {
+    /// Why the last sidecar could not be made, if it could not.
+    failure: Mutex<Option<String>>,
+    changed: Condvar,
+    /// Is called when segments may be added again after a failure.
+    relieved: OnceLock<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl Progress {
+    fn lock(&self) -> MutexGuard<'_, Option<String>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, failure: Option<String>) {
+        let is_relief = self.lock().is_some() && failure.is_none();
+        *self.lock() = failure;
+        self.changed.notify_all();
+        if let Some(relieved) = self.relieved.get().filter(|_| is_relief) {
+            relieved();
+        }
+    }
+}
 
 impl Sealed {
     /// Adds a segment that is full and synced, behind the others. It costs next to
@@ -29,6 +57,34 @@ impl Sealed {
             // The thread ends only when this handle does.
             let _ = added.send(());
         }
+    }
+
+    /// Has `relieved` called whenever segments may be added again after
+    /// [`Sealed::admit`] may have failed.
+    pub fn on_relief(&self, relieved: impl Fn() + Send + Sync + 'static) {
+        // A later one is not called.
+        let _ = self.inner.progress.relieved.set(Box::new(relieved));
+    }
+
+    /// Waits until fewer than [`FRESH_MAX`] segments are in memory for want of a
+    /// sidecar, so that another one may be begun.
+    ///
+    /// # Errors
+    /// Why that may take long: a sidecar cannot be made. It is tried again, and
+    /// again.
+    pub fn admit(&self) -> Result<(), String> {
+        let mut failure = self.inner.progress.lock();
+        while self.inner.state.load().fresh.len() >= FRESH_MAX {
+            if let Some(why) = &*failure {
+                return Err(why.clone());
+            }
+            if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
+                return Err("the thread that makes sidecars has ended".to_owned());
+            }
+            let waited = self.inner.progress.changed.wait_timeout(failure, LOOK_INTERVAL);
+            failure = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        Ok(())
     }
 }
 
@@ -63,8 +119,12 @@ impl Inner {
             let fresh = self.state.load().fresh.first().cloned();
             let Some(Fresh { file, segment }) = fresh else { break };
             let view = segment.view(file.end.previous());
-            let read = Read::new(self.log_id, file, Some(view.columns))?;
+            let path = file.path.clone();
+            let read = Read::new(self, file, Some(view.columns)).inspect_err(|error| {
+                self.progress.note(Some(format!("{} cannot be indexed: {error}", path.display())));
+            })?;
             self.change(|state| self.settle(state, read));
+            self.progress.note(None);
         }
         self.save_another()
     }
@@ -77,7 +137,7 @@ impl Inner {
             state.fresh.remove(0);
             self.take(state, read, 0);
         } else {
-            drop(std::fs::remove_file(super::cold::sidecar_path(&read.file.path)));
+            drop(self.storage.remove(&super::cold::sidecar_path(&read.file.path)));
         }
     }
 
@@ -101,8 +161,8 @@ impl Inner {
             if let Some(cold) = state.segments.iter().find(|own| own.base() == base) {
                 // Opening it makes and writes what is missing.
                 self.handles.remove(base);
-                let handle =
-                    Handle::open(cold).map_err(|fault| io::Error::other(fault.to_string()))?;
+                let handle = Handle::open(cold, &*self.storage)
+                    .map_err(|fault| io::Error::other(fault.to_string()))?;
                 if handle.unsaved {
                     return Err(io::ErrorKind::StorageFull.into());
                 }

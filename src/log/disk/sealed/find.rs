@@ -8,7 +8,7 @@ use super::{Fresh, Inner, State};
 use crate::filter::TypeSet;
 use crate::log::Error;
 use crate::log::disk::sidecar::{Keyed, key_hash};
-use crate::record::{Record, Sequence, key};
+use crate::record::{Draft, Record, Sequence, key};
 use crate::time::Time;
 
 /// How often a look-up begins anew, because something turned out to be damaged.
@@ -25,27 +25,58 @@ pub struct Kept {
     pub record: Vec<u8>,
 }
 
+/// What is known of an event that was accepted before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Earlier {
+    /// Its record.
+    Kept(Kept),
+    /// Its record is damaged: it is the event's by all that the sidecar has of it.
+    Damaged(Sequence),
+}
+
+impl Earlier {
+    /// The record, if it can be read.
+    pub fn kept(self) -> Option<Kept> {
+        match self {
+            Self::Kept(kept) => Some(kept),
+            Self::Damaged(_) => None,
+        }
+    }
+}
+
 /// Which of the records with an id are looked for.
-#[derive(Debug, Clone, Copy)]
-pub enum Whose<'a> {
-    /// Those that this principal emitted.
-    Principal(&'a str),
+#[derive(Clone, Copy)]
+enum Whose<'a> {
+    /// That of this draft.
+    Draft(&'a Draft),
     /// Those of these types, whoever emitted them.
     Types(&'a TypeSet),
 }
 
-struct Wanted<'a> {
+/// Which record is looked for.
+pub struct Wanted<'a> {
     id: &'a str,
     key: u32,
     whose: Whose<'a>,
 }
 
-impl Wanted<'_> {
+impl<'a> Wanted<'a> {
+    /// The record of this draft.
+    pub fn of(draft: &'a Draft) -> Self {
+        let id = draft.event().id();
+        Self { id, key: key(id), whose: Whose::Draft(draft) }
+    }
+
+    /// Any record with this id and one of these types.
+    pub fn with_id(id: &'a str, types: &'a TypeSet) -> Self {
+        Self { id, key: key(id), whose: Whose::Types(types) }
+    }
+
     fn take(&self, frame: &[u8]) -> Option<Kept> {
         let record = Record::read_frame(frame);
         let is_it = record.envelope().id == Some(self.id)
             && match self.whose {
-                Whose::Principal(principal) => record.principal() == principal,
+                Whose::Draft(draft) => record.principal() == draft.principal(),
                 Whose::Types(types) => types.contains_name(record.type_name),
             };
         is_it.then(|| Kept {
@@ -57,36 +88,35 @@ impl Wanted<'_> {
 }
 
 impl Inner {
-    /// The newest such record before `before` with this id. Damaged ones count as not
-    /// kept: their event may come again.
-    pub fn find(
-        &self,
-        id: &str,
-        whose: Whose<'_>,
-        before: Sequence,
-    ) -> Result<Option<Kept>, Error> {
-        let wanted = Wanted { id, key: key(id), whose };
+    /// The newest such record before `before`; else a damaged one that must have
+    /// been it.
+    pub fn find(&self, wanted: &Wanted<'_>, before: Sequence) -> Result<Option<Earlier>, Error> {
         let state = self.state.load_full();
         let fresh = state.fresh.iter().rev().filter(|fresh| fresh.file.base < before);
-        if let Some(kept) = fresh.filter_map(|fresh| fresh.find(&wanted)).next() {
-            return Ok(Some(kept));
+        if let Some(kept) = fresh.filter_map(|fresh| fresh.find(wanted)).next() {
+            return Ok(Some(Earlier::Kept(kept)));
         }
         let mut bases = Vec::new();
         state.ids.find(key_hash(Keyed::Id, wanted.key), |base| bases.push(base));
+        let mut damaged = None;
         for base in bases.into_iter().rev().filter(|base| *base < before) {
             let Some(cold) = cold_at(&state, base) else { continue };
-            let found = self.with_tries(cold, |inner| inner.find_in(cold, &wanted))?;
-            if found.is_some() {
-                return Ok(found);
+            match self.with_tries(cold, |inner| inner.find_in(cold, wanted))? {
+                Some(Earlier::Damaged(sequence)) => damaged = damaged.or(Some(sequence)),
+                Some(kept) => return Ok(Some(kept)),
+                None => {}
             }
         }
-        Ok(None)
+        Ok(damaged.map(Earlier::Damaged))
     }
 
-    fn find_in(&self, cold: &Cold, wanted: &Wanted<'_>) -> Result<Option<Kept>, Trouble> {
+    fn find_in(&self, cold: &Cold, wanted: &Wanted<'_>) -> Result<Option<Earlier>, Trouble> {
         let handle = self.handles.get(cold)?;
-        let mut positions = handle.sidecar.find_id(wanted.key)?;
-        positions.retain(|position| cold.stretch(*position).is_ok());
+        let (positions, damaged): (Vec<u32>, Vec<u32>) = handle
+            .sidecar
+            .find_id(wanted.key)?
+            .into_iter()
+            .partition(|position| cold.stretch(*position).is_ok());
         let located = handle.locate(&positions)?;
         let (mut data, mut ends) = (Vec::new(), Vec::new());
         handle.frames(&located, &mut data, &mut ends)?;
@@ -97,7 +127,13 @@ impl Inner {
             newest = wanted.take(frame).or(newest);
             start = end as usize;
         }
-        Ok(newest)
+        let (Whose::Draft(draft), None) = (wanted.whose, &newest) else {
+            return Ok(newest.map(Earlier::Kept));
+        };
+        // The id alone is a key of 32 bits: with the rest, it is this event.
+        let columns = handle.sidecar.columns(&damaged)?;
+        let lost = damaged.iter().zip(&columns).rev().find(|(_, kept)| draft.has_columns(kept));
+        Ok(lost.map(|(position, _)| Earlier::Damaged(cold.sequence(*position))))
     }
 
     pub fn accepted_since(&self, time: Time) -> Result<Option<Sequence>, Error> {

@@ -10,6 +10,7 @@ use super::cold::Cold;
 use crate::log::disk::blocks::{Fault, Source};
 use crate::log::disk::format::checksum;
 use crate::log::disk::sidecar::{self, Located, Sidecar};
+use crate::log::disk::storage::Storage;
 use crate::record::Sequence;
 
 /// How many segments are kept open: two files each.
@@ -35,15 +36,15 @@ pub struct Handle {
 }
 
 /// The segments that are open.
-#[derive(Default)]
 pub struct Handles {
+    storage: Arc<dyn Storage>,
     /// Lately used ones last.
     open: Mutex<Vec<(Sequence, Arc<Handle>)>>,
 }
 
 impl Handle {
     /// Opens a segment; makes its sidecar again if that is missing or damaged.
-    pub fn open(cold: &Cold) -> Result<Self, Fault> {
+    pub fn open(cold: &Cold, storage: &dyn Storage) -> Result<Self, Fault> {
         let file = File::open(&cold.file.path)?;
         let path = cold.sidecar_path();
         let saved = File::open(&path)
@@ -56,7 +57,7 @@ impl Handle {
             }
             Err(_) => {
                 let encoded = sidecar::make(&cold.file.path, &cold.of, None)?;
-                let unsaved = sidecar::save(&path, &encoded).is_err();
+                let unsaved = sidecar::save(storage, &path, &encoded).is_err();
                 let opened = Sidecar::open(Source::Memory(encoded), &cold.of)?;
                 Ok(Self::new(file, opened.sidecar, unsaved))
             }
@@ -181,12 +182,17 @@ fn read_up_to(file: &File, out: &mut [u8], at: u64) -> io::Result<usize> {
 }
 
 impl Handles {
+    /// Nothing is open. Sidecars that are made are written to `storage`.
+    pub fn new(storage: Arc<dyn Storage>) -> Self {
+        Self { storage, open: Mutex::default() }
+    }
+
     /// The open segment; opens it if it is not.
     pub fn get(&self, cold: &Cold) -> Result<Arc<Handle>, Fault> {
         if let Some(handle) = self.touch(cold.base()) {
             return Ok(handle);
         }
-        let handle = Arc::new(Handle::open(cold)?);
+        let handle = Arc::new(Handle::open(cold, &*self.storage)?);
         let mut open = self.lock();
         open.push((cold.base(), Arc::clone(&handle)));
         let memory = |open: &[(Sequence, Arc<Handle>)]| -> usize {

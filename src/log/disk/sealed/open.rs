@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
+use super::add::Progress;
 use super::cache::Cache;
 use super::cold::sidecar_path;
 use super::handle::Handles;
@@ -17,6 +18,7 @@ use super::{CACHE_BYTES, Inner, READERS_MAX, Sealed, SegmentFile, State};
 use crate::log::disk::blocks::{Fault, Source};
 use crate::log::disk::sidecar::{self, Of, Sidecar, Summary};
 use crate::log::disk::slices::Column;
+use crate::log::disk::storage::Storage;
 use crate::record::Columns;
 
 /// Segments that are read at once while a log is opened: the filters of so many
@@ -43,21 +45,28 @@ impl Sealed {
     /// # Errors
     /// If a file cannot be read. What is damaged is no error: see
     /// [`Sealed::damage`].
-    pub fn open(folder: &Path, log_id: Uuid, files: Vec<SegmentFile>) -> io::Result<Self> {
+    pub fn open(
+        folder: &Path,
+        log_id: Uuid,
+        files: Vec<SegmentFile>,
+        storage: Arc<dyn Storage>,
+    ) -> io::Result<Self> {
         debug_assert!(files.iter().all(|file| file.path.parent() == Some(folder)), "all lie there");
         let inner = Arc::new(Inner {
             log_id,
             state: ArcSwap::default(),
             changing: Mutex::new(()),
-            handles: Handles::default(),
+            handles: Handles::new(Arc::clone(&storage)),
+            storage,
             cache: Cache::new(CACHE_BYTES),
             readers: Arc::new(Semaphore::new(READERS_MAX)),
             unsaved: Mutex::default(),
+            progress: Progress::default(),
         });
         let mut state = State::default();
         let mut more = files.len();
         for batch in files.chunks(READ_AHEAD) {
-            for read in read_all(log_id, batch)? {
+            for read in read_all(&inner, batch)? {
                 more -= 1;
                 inner.take(&mut state, read, more);
             }
@@ -75,8 +84,8 @@ impl Sealed {
 impl Read {
     /// Reads the beginning of a segment's sidecar; makes the sidecar if it is
     /// missing or damaged. The columns of all records may be known.
-    pub fn new(log_id: Uuid, file: SegmentFile, columns: Option<&[Columns]>) -> io::Result<Self> {
-        let of = file.of(log_id);
+    pub fn new(inner: &Inner, file: SegmentFile, columns: Option<&[Columns]>) -> io::Result<Self> {
+        let of = file.of(inner.log_id);
         let path = sidecar_path(&file.path);
         let saved = File::open(&path)
             .map_err(Fault::from)
@@ -85,7 +94,7 @@ impl Read {
             Ok(opened) => (opened, false),
             Err(_) => {
                 let encoded = sidecar::make(&file.path, &of, columns)?;
-                let unsaved = sidecar::save(&path, &encoded).is_err();
+                let unsaved = sidecar::save(&*inner.storage, &path, &encoded).is_err();
                 let made = Self::through(Source::Memory(encoded), &of);
                 (made.map_err(|fault| io::Error::other(fault.to_string()))?, unsaved)
             }
@@ -101,11 +110,11 @@ impl Read {
 }
 
 /// Reads segments on several threads.
-fn read_all(log_id: Uuid, files: &[SegmentFile]) -> io::Result<Vec<Read>> {
+fn read_all(inner: &Inner, files: &[SegmentFile]) -> io::Result<Vec<Read>> {
     let per_thread = files.len().div_ceil(THREADS).max(1);
     std::thread::scope(|scope| {
         let read = |part: &[SegmentFile]| -> io::Result<Vec<Read>> {
-            part.iter().map(|file| Read::new(log_id, file.clone(), None)).collect()
+            part.iter().map(|file| Read::new(inner, file.clone(), None)).collect()
         };
         let parts = files.chunks(per_thread);
         let workers: Vec<_> = parts.map(|part| scope.spawn(move || read(part))).collect();

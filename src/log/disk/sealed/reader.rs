@@ -156,7 +156,7 @@ impl Inner {
             }
             Trouble::Sidecar => {
                 self.handles.remove(cold.base());
-                match std::fs::remove_file(cold.sidecar_path()) {
+                match self.storage.remove(&cold.sidecar_path()) {
                     Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
                     _ => Ok(()),
                 }

@@ -9,13 +9,13 @@ use futures_util::FutureExt as _;
 use prost::Message as _;
 
 use super::*;
-use crate::event::Event;
 use crate::filter::Outcome;
 use crate::log::Content;
+use crate::log::disk::storage::faulty::{Faults, Faulty};
 use crate::log::scan::{Order, Query, Scanned, Tally};
 use crate::proto::pb;
-use crate::record::{Draft, Record};
-use scene::{SEGMENT, event, files, open, query, segment, time};
+use crate::record::Record;
+use scene::{SEGMENT, draft, event, files, open, open_on, query, segment, time};
 
 fn every_type() -> Arc<TypeSet> {
     Arc::new(TypeSet::all())
@@ -50,13 +50,9 @@ fn queries() -> Vec<Query> {
 
 /// The sequences from 1 to `last` that match.
 fn expected(query: &Query, last: u64) -> Vec<u64> {
-    let emitter = pb::Emitter { principal: "svc".into(), peer: String::new() }.into();
     let matches = |number: &u64| {
-        let bytes = event(*number).encode_to_vec();
-        let event = Event::check(bytes.into(), time(*number), 1 << 20).unwrap();
         let mut frame = Vec::new();
-        let draft = Draft::new(event, &emitter);
-        draft.frame(Sequence(*number), time(*number), &mut Vec::new(), |part| {
+        draft(*number, "svc").frame(Sequence(*number), time(*number), &mut Vec::new(), |part| {
             frame.extend_from_slice(part);
         });
         let in_time = time(*number) >= query.start && time(*number) < query.end;
@@ -326,11 +322,12 @@ async fn records_are_found_by_id_and_time() {
         let id = format!("id-{number}");
         assert!(sealed.may_hold(crate::record::key(&id), end));
         assert_eq!(sealed.find(&id, &every_type(), end).await, Ok(Some(Sequence(number))));
-        let kept = sealed.find_kept(&id, "svc", end).await.unwrap().unwrap();
+        let kept = sealed.find_kept(&draft(number, "svc"), end).await.unwrap();
+        let kept = kept.and_then(Earlier::kept).unwrap();
         assert_eq!((kept.sequence, kept.accept_time), (Sequence(number), time(number)));
         let record = Record::read(&kept.record);
         assert_eq!(record.client_bytes(), event(number).encode_to_vec());
-        assert_eq!(sealed.find_kept(&id, "other", end).await, Ok(None));
+        assert_eq!(sealed.find_kept(&draft(number, "other"), end).await, Ok(None));
         assert_eq!(sealed.accepted_since(time(number)).await, Ok(Some(Sequence(number))));
         let between = Time(time(number).0 - 5);
         assert_eq!(sealed.accepted_since(between).await, Ok(Some(Sequence(number))));
@@ -375,17 +372,19 @@ async fn what_is_removed_is_gone_and_its_sidecar_too() {
 async fn a_sidecar_that_cannot_be_written_is_written_later() {
     let folder = tempfile::tempdir().unwrap();
     let files = files(folder.path(), 3);
-    let obstacle = files[0].0.path.with_extension("idx.tmp");
-    fs::create_dir(&obstacle).unwrap();
-    let sealed = open(folder.path(), &files[..1]);
-    assert_eq!(sealed.unsaved(), 1);
-    agrees(&sealed, SEGMENT, &[]).await;
-    assert!(!files[0].0.path.with_extension("idx").exists());
-    fs::remove_dir(&obstacle).unwrap();
-    sealed.add(files[1].0.clone(), Arc::clone(&files[1].1));
-    // The thread is done when the handle is gone.
-    drop(sealed);
-    assert!(files[0].0.path.with_extension("idx").exists());
+    for faults in [Faults::fail_write(0), Faults::fail_sync(0)] {
+        let storage = Arc::new(Faulty::new(faults));
+        let sealed = open_on(folder.path(), &files[..1], storage.clone());
+        assert_eq!(sealed.unsaved(), 1);
+        agrees(&sealed, SEGMENT, &[]).await;
+        let sidecar = files[0].0.path.with_extension("idx");
+        assert!(!sidecar.exists());
+        storage.set(Faults::default());
+        sealed.add(files[1].0.clone(), Arc::clone(&files[1].1));
+        // The thread is done when the handle is gone.
+        drop(sealed);
+        fs::remove_file(sidecar).unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

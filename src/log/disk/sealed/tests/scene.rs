@@ -11,6 +11,7 @@ use crate::event::Event;
 use crate::filter::Filter;
 use crate::log::disk::format::{Entry, FileHeader, GroupHeader, align, checksum};
 use crate::log::disk::sealed::{Sealed, SegmentFile};
+use crate::log::disk::storage::{Storage, System};
 use crate::log::{Query, Segment};
 use crate::proto::pb;
 use crate::proto::pb::event::Payload;
@@ -54,14 +55,18 @@ pub fn event(number: u64) -> pb::Event {
     }
 }
 
+/// The draft of an event, as this principal hands it in.
+pub fn draft(number: u64, principal: &str) -> Draft {
+    let emitter = pb::Emitter { principal: principal.into(), peer: String::new() }.into();
+    let bytes = event(number).encode_to_vec();
+    Draft::new(Event::check(bytes.into(), time(number), 1 << 20).unwrap(), &emitter)
+}
+
 /// Writes the file of a segment; returns it with the segment.
 pub fn segment(folder: &Path, base: u64, end: u64) -> (SegmentFile, Arc<Segment>) {
-    let emitter = pb::Emitter { principal: "svc".into(), peer: String::new() }.into();
     let mut writer = Segment::create(Sequence(base), 1 << 20, SEGMENT as usize);
     for number in base..end {
-        let bytes = event(number).encode_to_vec();
-        let event = Event::check(bytes.into(), time(number), 1 << 20).unwrap();
-        writer.append(&Draft::new(event, &emitter), Sequence(number), time(number));
+        writer.append(&draft(number, "svc"), Sequence(number), time(number));
     }
     writer.publish();
     let segment = Arc::clone(writer.segment());
@@ -99,8 +104,16 @@ pub fn files(folder: &Path, count: u64) -> Vec<(SegmentFile, Arc<Segment>)> {
 }
 
 pub fn open(folder: &Path, files: &[(SegmentFile, Arc<Segment>)]) -> Sealed {
+    open_on(folder, files, Arc::new(System))
+}
+
+pub fn open_on(
+    folder: &Path,
+    files: &[(SegmentFile, Arc<Segment>)],
+    storage: Arc<dyn Storage>,
+) -> Sealed {
     let files = files.iter().map(|(file, _)| file.clone()).collect();
-    Sealed::open(folder, LOG, files).unwrap()
+    Sealed::open(folder, LOG, files, storage).unwrap()
 }
 
 pub fn query(filter: pb::Filter) -> Query {
