@@ -125,11 +125,16 @@ async fn a_log_goes_on_from_where_it_was_signed() {
         assert!(in_use.is_err(), "its files change");
         kept.push(scene.checkpoint(&mut served).await);
         assert_eq!(kept.last().unwrap().size(), last);
+        let proof = support::status(&mut served.client).await.proof.unwrap();
+        assert_eq!((proof.tree_size, proof.checkpoint_size), (last, last));
+        assert_eq!((proof.key_name.as_str(), proof.trouble.as_str()), ("test.example/log", ""));
+        assert!(proof.checkpoint_time.is_some());
         stop(served).await;
         let report = scene.audit(&kept);
         assert!(report.is_good(), "{:#?}", report.findings);
         assert_eq!((report.last, report.records), (last, last));
         assert_eq!(report.checkpoint.unwrap().size(), last, "all is signed at the end");
+        assert_eq!(report.sidecars, kept.len() as u64 - 1, "of all files but the last");
     }
 }
 

@@ -1,10 +1,11 @@
-//! Verifies a data directory: every frame, hash, tile and checkpoint, with
+//! Verifies a data directory: every frame, hash, tile, sidecar and checkpoint, with
 //! nothing but the log's public key.
 //!
 //! It reads the files by their documented form, not through the log, so that it
 //! may be run on a copy, and by those who do not trust the gateway.
 
 mod segments;
+mod sidecars;
 mod tiles;
 
 use std::fs::{File, TryLockError};
@@ -30,6 +31,8 @@ pub struct Report {
     pub records: u64,
     /// How many tiles are what the records make them.
     pub tiles: u64,
+    /// How many sidecars are.
+    pub sidecars: u64,
     /// The newest checkpoint of the directory.
     pub checkpoint: Option<Signed>,
     /// What is wrong, in the order in which it was found; the first ones.

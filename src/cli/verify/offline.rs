@@ -51,8 +51,8 @@ fn told(report: &Report, kept: &[(Signed, String)]) -> String {
         records => format!("{records} records, {} to {}", report.first, report.last),
     };
     said.push_str(&format!(
-        "checked: {range}: checksum, place and hash of each; {} tiles",
-        report.tiles
+        "checked: {range}: checksum, place and hash of each; {} tiles; {} indexes",
+        report.tiles, report.sidecars
     ));
     if let Some(signed) = &report.checkpoint {
         let (size, origin) = (signed.size(), signed.origin());

@@ -3,6 +3,7 @@
 use super::{Audit, Error};
 use crate::log::disk::format::{Entry, FileHeader, HEADER_BYTES, align};
 use crate::log::disk::identity::Identity;
+use crate::log::disk::sidecar::Of;
 use crate::log::disk::walk::{Group, Walk};
 use crate::proof::{entry, leaf};
 use crate::record::{Record, Sequence, unframed};
@@ -85,6 +86,7 @@ impl Audit<'_> {
             }
             return Ok(());
         };
+        let found_before = self.report.found;
         let walk = Walk::over(&bytes, &header, next_base);
         self.padding(&name, &bytes, &walk);
         for group in &walk.groups {
@@ -97,6 +99,9 @@ impl Audit<'_> {
         if let Some(torn) = walk.torn {
             self.report.torn = Some(torn.bytes);
         }
+        let of = Of::new(header.log_id, (base, walk.next), header.salt);
+        let is_whole = self.report.found == found_before;
+        self.sidecar(&name, &of, is_whole.then_some(bytes.as_slice()))?;
         Ok(())
     }
 

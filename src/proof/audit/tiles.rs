@@ -71,7 +71,7 @@ impl Audit<'_> {
     /// Compares the tiles that are not full, and looks for files that are no
     /// tiles of this log.
     pub(super) fn tiles(&mut self) -> Result<(), Error> {
-        let mut folders = vec![PathBuf::from("tile")];
+        let mut folders = vec![PathBuf::from(tile::FOLDER)];
         while let Some(folder) = folders.pop() {
             let path = self.folder.join(&folder);
             let failed = |error| Error::Read { path: path.clone(), error };
