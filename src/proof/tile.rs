@@ -3,6 +3,8 @@
 
 use super::HASH_BYTES;
 
+/// The folder of tiles.
+pub const FOLDER: &str = "tile";
 /// Height of a tile, in levels of the tree.
 pub const HEIGHT: u8 = 8;
 /// Hashes of a full tile.

@@ -21,6 +21,9 @@ pub const CHECKPOINT: &str = "checkpoint";
 pub const MINIMUM: &str = "minimum";
 /// What a file is called while it is written.
 pub const BESIDE: &str = "new";
+/// So many files are synced each by itself; for more, their file system is.
+#[cfg(target_os = "linux")]
+const SYNCED_EACH_MAX: usize = 16;
 
 /// Why a directory's proofs cannot be gone on with.
 #[derive(Debug, thiserror::Error)]
@@ -158,7 +161,7 @@ impl Store for DiskStore {
             let mut unsynced = self.unsynced.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut *unsynced)
         };
-        let synced = unsynced.sync();
+        let synced = unsynced.sync(&self.folder);
         if synced.is_err() {
             // What was not synced must be, before a later checkpoint.
             let mut again = self.unsynced.lock().unwrap_or_else(PoisonError::into_inner);
@@ -181,7 +184,14 @@ impl Store for DiskStore {
 }
 
 impl Unsynced {
-    fn sync(&self) -> io::Result<()> {
+    fn sync(&self, folder: &Path) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        if self.files.len() > SYNCED_EACH_MAX {
+            // Each by itself is a commit of the file system's journal, and the log's
+            // own syncs wait for it. A thousand tiles are one commit, too.
+            let folder = File::open(folder.join(tile::FOLDER))?;
+            return Ok(rustix::fs::syncfs(&folder)?);
+        }
         for path in self.files.iter().chain(&self.folders) {
             match File::open(path) {
                 Ok(file) => file.sync_all()?,
