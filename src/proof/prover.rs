@@ -19,6 +19,7 @@ use super::tree::{self, FullTile, Tree};
 use super::{Hash, Signed, SigningKey, VerifierKey, entry, leaf};
 use crate::log::Log;
 use crate::record::Sequence;
+use crate::time::Time;
 use keep::Held;
 
 pub use error::{Error, Trouble};
@@ -51,6 +52,8 @@ struct State {
     /// So many records were hashed.
     hashed: u64,
     signed: Arc<Signed>,
+    /// When it was; `None` if that was before the start.
+    signed_at: Option<Time>,
     trouble: Option<Trouble>,
     /// How often a checkpoint was tried.
     attempts: u64,
@@ -71,6 +74,19 @@ pub struct Prover {
     demand: Notify,
     stopping: CancellationToken,
     task: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// How far a tree has come.
+#[derive(Debug, Clone)]
+pub struct Progress {
+    /// So many records are in it.
+    pub size: u64,
+    /// The newest checkpoint.
+    pub signed: Arc<Signed>,
+    /// When that was signed; `None` if before the start.
+    pub signed_at: Option<Time>,
+    /// Why none is made, if none is.
+    pub trouble: Option<Trouble>,
 }
 
 /// Shows that a record is in the log.
@@ -108,6 +124,7 @@ impl Prover {
         opened: Opened,
     ) -> std::io::Result<Arc<Self>> {
         let tree = opened.tree.unwrap_or_default();
+        let is_first = opened.signed.is_none();
         let signed = match opened.signed {
             Some(signed) => signed,
             None => {
@@ -121,6 +138,7 @@ impl Prover {
             (kept < signed.size()).then(|| Trouble::RolledBack { signed: signed.size(), kept });
         let state = State {
             hashed: tree.size(),
+            signed_at: is_first.then(Time::now),
             signed: Arc::new(signed),
             trouble,
             attempts: 0,
@@ -151,6 +169,12 @@ impl Prover {
     /// Why no checkpoint is made, if none is.
     pub fn trouble(&self) -> Option<Trouble> {
         self.state.borrow().trouble.clone()
+    }
+
+    /// How far it has come.
+    pub fn progress(&self) -> Progress {
+        let State { hashed, signed, signed_at, trouble, .. } = self.state.borrow().clone();
+        Progress { size: hashed, signed, signed_at, trouble }
     }
 
     /// A checkpoint of all records that are durable now.

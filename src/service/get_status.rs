@@ -7,7 +7,8 @@ use tonic::Request;
 
 use crate::config::Right;
 use crate::hub::{Counters, Subscriber};
-use crate::log::{Disk, State};
+use crate::log::{Disk, Extent, State};
+use crate::proof::prover::Prover;
 use crate::proto::codec::Encoded;
 use crate::proto::pb;
 use crate::record::Sequence;
@@ -50,7 +51,8 @@ impl Service {
                 accepted_per_second: rates.accepted,
                 delivered_per_second: rates.delivered,
             }),
-            disk: self.hub.disk().map(|found| disk(found, extent.synced)),
+            disk: self.hub.disk().map(|found| disk(found, &extent)),
+            proof: self.prover.as_ref().map(|prover| proof(prover)),
         }))
     }
 }
@@ -58,7 +60,7 @@ impl Service {
 /// The most ranges of damaged records that are told.
 const DAMAGED_RANGES_MAX: usize = 1_000;
 
-fn disk(disk: Disk, synced: Sequence) -> pb::DiskStatus {
+fn disk(disk: Disk, extent: &Extent) -> pb::DiskStatus {
     let (state, reason) = match disk.state {
         State::Ready => (pb::StorageState::Ready, String::new()),
         State::Full(why) => (pb::StorageState::Full, why),
@@ -70,11 +72,23 @@ fn disk(disk: Disk, synced: Sequence) -> pb::DiskStatus {
     });
     pb::DiskStatus {
         sync: disk.sync,
-        synced_sequence: synced.0,
+        synced_sequence: extent.synced.0,
         byte_size: disk.bytes,
         state: state.into(),
         reason,
         damaged: damaged.collect(),
+        removed_until: extent.evicted_until.map(Time::timestamp),
+    }
+}
+
+fn proof(prover: &Prover) -> pb::ProofStatus {
+    let progress = prover.progress();
+    pb::ProofStatus {
+        key_name: progress.signed.origin().to_owned(),
+        tree_size: progress.size,
+        checkpoint_size: progress.signed.size(),
+        checkpoint_time: progress.signed_at.map(Time::timestamp),
+        trouble: progress.trouble.map(|trouble| trouble.to_string()).unwrap_or_default(),
     }
 }
 

@@ -75,7 +75,8 @@ pub fn draw(
             ),
         ),
     ];
-    rows.extend(status.disk.as_ref().map(|found| ("disk", disk(found))));
+    rows.extend(status.disk.as_ref().map(|found| ("disk", disk(found, zone))));
+    rows.extend(status.proof.as_ref().map(|found| ("proof", proof(found, zone))));
     let mut out = String::new();
     for (name, text) in rows {
         let name = color.paint(Style::Bold, &terminal::fitted(name, 9));
@@ -193,14 +194,34 @@ fn rate(per_second: f64) -> String {
     }
 }
 
+/// How far the tree over the log has come.
+fn proof(proof: &pb::ProofStatus, zone: &TimeZone) -> String {
+    let mut text = format!(
+        "{} records in the tree, {} signed by {}",
+        grouped(proof.tree_size),
+        grouped(proof.checkpoint_size),
+        safe::shown(&proof.key_name)
+    );
+    if let Some(time) = &proof.checkpoint_time {
+        text += &format!(" at {}", times::format(time, zone, "%F %T"));
+    }
+    if !proof.trouble.is_empty() {
+        text += &format!("; TROUBLE: {}", safe::shown(&proof.trouble));
+    }
+    text
+}
+
 /// How the log is kept on disk.
-fn disk(disk: &pb::DiskStatus) -> String {
+fn disk(disk: &pb::DiskStatus, zone: &TimeZone) -> String {
     let mut text = format!(
         "{}, synced up to {} ({})",
         size(disk.byte_size),
         disk.synced_sequence,
         safe::shown(&disk.sync)
     );
+    if let Some(time) = &disk.removed_until {
+        text += &format!(", removed up to {}", times::format(time, zone, "%F %T"));
+    }
     match disk.state() {
         pb::StorageState::Unspecified | pb::StorageState::Ready => {}
         pb::StorageState::Full => text += &format!("; FULL: {}", safe::shown(&disk.reason)),
@@ -251,6 +272,7 @@ mod tests {
             counters: Some(pb::Counters { accepted: 123_456, delivered: 34, ..Default::default() }),
             rates: Some(pb::Rates { accepted_per_second: 1_234.4, delivered_per_second: 1.25 }),
             disk: None,
+            proof: None,
             subscribers: vec![
                 subscriber("127.0.0.1:40000", 0, &[]),
                 subscriber("127.0.0.1:5", 100_000, &["session.*", "user.login\u{1b}[31m"]),
@@ -299,6 +321,9 @@ mod tests {
         };
         let plain = "disk       5.0 GiB, synced up to 123456 (always)";
         assert_eq!(row(disk.clone()).as_deref(), Some(plain));
+        let removed = Some(Timestamp { seconds: 1_700_000_000, nanos: 0 });
+        let shorter = pb::DiskStatus { removed_until: removed, ..disk.clone() };
+        assert_eq!(row(shorter), Some(format!("{plain}, removed up to 2023-11-14 22:13:20")));
         let damaged = pb::SequenceRange { first_sequence: 7, last_sequence: 9 };
         let bad = pb::DiskStatus {
             state: pb::StorageState::Failed.into(),
@@ -309,6 +334,27 @@ mod tests {
         let wanted =
             format!("{plain}; FAILED: no disk; DAMAGED: 1 ranges of records, the first 7 to 9");
         assert_eq!(row(bad), Some(wanted));
+    }
+
+    #[test]
+    fn a_tree_has_a_row() {
+        let row = |proof: pb::ProofStatus| {
+            let status = pb::GetStatusResponse { proof: Some(proof), ..status() };
+            let text = draw(&status, None, &TimeZone::UTC, Color(false));
+            text.lines().find(|line| line.starts_with("proof")).map(str::to_owned)
+        };
+        let proof = pb::ProofStatus {
+            key_name: "audit.example.com/prod".into(),
+            tree_size: 123_456,
+            checkpoint_size: 123_000,
+            checkpoint_time: Some(Timestamp { seconds: 1_700_000_000, nanos: 0 }),
+            trouble: String::new(),
+        };
+        let plain = "proof      123,456 records in the tree, 123,000 signed by \
+                     audit.example.com/prod at 2023-11-14 22:13:20";
+        assert_eq!(row(proof.clone()).as_deref(), Some(plain));
+        let broken = pb::ProofStatus { trouble: "no disk".into(), ..proof };
+        assert_eq!(row(broken), Some(format!("{plain}; TROUBLE: no disk")));
     }
 
     #[test]

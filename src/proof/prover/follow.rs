@@ -10,6 +10,7 @@ use super::{CHECKPOINT_INTERVAL, Prover, Trouble};
 use crate::log::{Found, Order, Segment, Want};
 use crate::proof::{Hash, Signed, entry, leaf};
 use crate::record::Sequence;
+use crate::time::Time;
 
 /// The most records hashed in one go, which keep the tree from those who prove
 /// for a millisecond.
@@ -184,7 +185,10 @@ impl Prover {
             |error: &dyn std::fmt::Display| Trouble::Passing(format!("a checkpoint: {error}"));
         let signed = Signed::sign(head, &self.key).map_err(|error| failed(&error))?;
         self.store.commit(&tree, &signed).map_err(|error| failed(&error))?;
-        self.state.send_modify(|state| state.signed = Arc::new(signed));
+        self.state.send_modify(|state| {
+            state.signed = Arc::new(signed);
+            state.signed_at = Some(Time::now());
+        });
         Ok(())
     }
 }
