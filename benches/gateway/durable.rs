@@ -34,9 +34,9 @@ pub const NAMES: &[&str] = &[
 ];
 
 /// Events of a message of the stream.
-const MESSAGE_EVENTS: usize = 64;
+pub const MESSAGE_EVENTS: usize = 64;
 /// Messages in flight on the stream.
-const MESSAGES_IN_FLIGHT: usize = 256;
+pub const MESSAGES_IN_FLIGHT: usize = 256;
 /// What a record takes on disk, in bytes.
 const RECORD_BYTES: usize = 330;
 
@@ -60,7 +60,10 @@ pub fn run(wanted: &[&'static str], scale: Scale) -> Result<Vec<Row>> {
 }
 
 /// On the disk where the bench was built: a temporary folder may be in memory.
-fn folder() -> Result<TempDir> {
+///
+/// # Errors
+/// If the system gives none.
+pub fn folder() -> Result<TempDir> {
     Ok(tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?)
 }
 
@@ -148,7 +151,10 @@ fn emit(name: &'static str, count: usize, scale: Scale) -> Result<Row> {
 
 /// Sends messages on one stream, [`MESSAGES_IN_FLIGHT`] ahead of their answers;
 /// gives events a second.
-async fn emit_stream(address: SocketAddr, requests: Vec<Bytes>) -> Result<Sample> {
+///
+/// # Errors
+/// If an event is not accepted.
+pub async fn emit_stream(address: SocketAddr, requests: Vec<Bytes>) -> Result<Sample> {
     let events = requests.len() * MESSAGE_EVENTS;
     let mut client = stage::connect(address).await?;
     let (sender, receiver) = mpsc::unbounded_channel();

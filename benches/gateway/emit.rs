@@ -22,9 +22,9 @@ use crate::{Result, Scale, ensure, events};
 pub const NAMES: &[&str] = &["emit_unary", "emit_unary_serial", "emit_batch", "emit_stream"];
 
 /// Connections, each from a client of its own.
-const CONNECTIONS: usize = 4;
+pub const CONNECTIONS: usize = 4;
 /// Calls in flight on each connection.
-const IN_FLIGHT: usize = 64;
+pub const IN_FLIGHT: usize = 64;
 /// Events of a batch.
 const BATCH: usize = 256;
 /// Events of a message of a stream.
@@ -201,41 +201,47 @@ fn batch_rate(stage: &Stage, target: &Target<'_>, numbers: Range<u64>) -> Result
     })
 }
 
-/// Emits on a stream on each connection, without waiting for anything before the
-/// last answer; gives events a second.
+/// Emits on a stream on each connection; gives events a second.
 fn stream_rate(stage: &Stage, target: &Target<'_>, numbers: Range<u64>) -> Result<Sample> {
+    stage.run(stream_all(target.address, numbers))
+}
+
+/// Emits events on a stream on each of [`CONNECTIONS`] connections, without waiting
+/// for anything before the last answer; gives events a second.
+///
+/// # Errors
+/// If one is not answered.
+pub async fn stream_all(address: SocketAddr, numbers: Range<u64>) -> Result<Sample> {
     let count = numbers.end - numbers.start;
     let share = count / CONNECTIONS as u64;
     let shares: Vec<Vec<Bytes>> = (0..CONNECTIONS as u64)
         .map(|place| numbers.start + place * share)
         .map(|first| events::batch_requests(first..first + share, STREAMED))
         .collect();
-    let address = target.address;
-    stage.run(async move {
-        let mut streams = Vec::with_capacity(CONNECTIONS);
-        for requests in shares {
-            streams.push((stage::connect(address).await?, requests));
-        }
-        let watch = Stopwatch::start();
-        let mut workers = JoinSet::new();
-        for (mut client, requests) in streams {
-            workers.spawn(async move {
-                let mut answers = client.both_ways(EMIT_STREAM, requests).await?;
-                let mut answered = 0;
-                while let Some(answer) = answers.message().await? {
-                    answered = pb::EmitStreamResponse::decode(answer)?.answered;
-                }
-                Result::Ok(answered)
-            });
-        }
-        let mut answered = 0;
-        while let Some(ended) = workers.join_next().await {
-            answered += ended??;
-        }
-        let sample = watch.stop().rate(count as f64);
-        ensure(answered == count, || format!("{answered} of {count} events were answered"))?;
-        Ok(sample)
-    })
+    let mut streams = Vec::with_capacity(CONNECTIONS);
+    for requests in shares {
+        streams.push((stage::connect(address).await?, requests));
+    }
+    let watch = Stopwatch::start();
+    let mut workers = JoinSet::new();
+    for (mut client, requests) in streams {
+        workers.spawn(async move {
+            let requests = futures_util::stream::iter(requests);
+            let mut answers = client.duplex(EMIT_STREAM, requests).await?;
+            let mut answered = 0;
+            while let Some(answer) = answers.message().await? {
+                answered = pb::EmitStreamResponse::decode(answer)?.answered;
+            }
+            Result::Ok(answered)
+        });
+    }
+    let mut answered = 0;
+    while let Some(ended) = workers.join_next().await {
+        answered += ended??;
+    }
+    let sample = watch.stop().rate(count as f64);
+    ensure(answered == count, || format!("{answered} of {count} events were answered"))?;
+    Ok(sample)
 }
 
 fn check_receipt(response: Bytes) -> Result<()> {

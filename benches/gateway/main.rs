@@ -15,6 +15,7 @@ mod fanout;
 mod filtered;
 mod growth;
 mod history;
+mod jetstream;
 mod latency;
 mod memory;
 mod merkle;
@@ -76,6 +77,7 @@ struct Group {
 const GROUPS: &[Group] = &[
     Group { names: emit::NAMES, run: emit::run },
     Group { names: durable::NAMES, run: durable::run },
+    Group { names: jetstream::NAMES, run: jetstream::run },
     Group { names: fanout::NAMES, run: fanout::run },
     Group { names: broker::NAMES, run: broker::run },
     Group { names: filtered::NAMES, run: filtered::run },

@@ -6,23 +6,16 @@ use std::sync::Arc;
 use auditgate::log::disk::{self, DiskLog};
 use auditgate::proof::SigningKey;
 use auditgate::proof::key::Use;
-use auditgate::proto::pb;
 use auditgate::server::{Config, Gateway};
-use bytes::Bytes;
-use prost::Message as _;
-use tokio::task::JoinSet;
 
-use crate::rounds::{Better, Duel, Row, Sample, Stopwatch};
-use crate::stage::{self, EMIT_STREAM, Stage};
-use crate::{Result, Scale, ensure, events};
+use crate::durable::folder;
+use crate::emit::stream_all;
+use crate::rounds::{Better, Duel, Row};
+use crate::stage::{self, Stage};
+use crate::{Result, Scale, ensure};
 
 /// The measures of this file.
 pub const NAMES: &[&str] = &["merkle"];
-
-/// Streams, each on a connection of its own.
-const STREAMS: u64 = 4;
-/// Events of a message.
-const MESSAGE: usize = 64;
 
 /// Runs the measures of these names.
 ///
@@ -36,7 +29,7 @@ pub fn run(_wanted: &[&'static str], scale: Scale) -> Result<Vec<Row>> {
     let play = |durable: &Durable| {
         let first = next.get();
         next.set(first + count);
-        round(&stage, durable.address, first, count)
+        stage.run(stream_all(durable.address, first..first + count))
     };
     let duel = Duel {
         name: "merkle",
@@ -61,7 +54,7 @@ struct Durable {
 
 impl Durable {
     fn start(stage: &Stage, merkle: bool) -> Result<Self> {
-        let folder = tempfile::tempdir()?;
+        let folder = folder()?;
         let (log, _) = DiskLog::open(folder.path(), disk::Config::default())?;
         let key = SigningKey::generate("bench.example/log", Use::Log)?;
         let config = Config {
@@ -73,39 +66,4 @@ impl Durable {
         let gateway = stage.serve(Gateway::start_on(config, Arc::new(log)))?;
         Ok(Self { address: gateway.address(), gateway, _folder: folder })
     }
-}
-
-/// Emits events on streams, without waiting for answers before the last one; gives
-/// events a second.
-fn round(stage: &Stage, address: SocketAddr, first: u64, count: u64) -> Result<Sample> {
-    let share = count / STREAMS;
-    let shares: Vec<Vec<Bytes>> = (0..STREAMS)
-        .map(|place| first + place * share)
-        .map(|first| events::batch_requests(first..first + share, MESSAGE))
-        .collect();
-    stage.run(async move {
-        let mut streams = Vec::new();
-        for requests in shares {
-            streams.push((stage::connect(address).await?, requests));
-        }
-        let watch = Stopwatch::start();
-        let mut workers = JoinSet::new();
-        for (mut client, requests) in streams {
-            workers.spawn(async move {
-                let mut answers = client.both_ways(EMIT_STREAM, requests).await?;
-                let mut answered = 0;
-                while let Some(answer) = answers.message().await? {
-                    answered = pb::EmitStreamResponse::decode(answer)?.answered;
-                }
-                Result::Ok(answered)
-            });
-        }
-        let mut answered = 0;
-        while let Some(ended) = workers.join_next().await {
-            answered += ended??;
-        }
-        let sample = watch.stop().rate(count as f64);
-        ensure(answered == count, || format!("{answered} of {count} events were answered"))?;
-        Ok(sample)
-    })
 }

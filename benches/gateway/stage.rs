@@ -205,15 +205,14 @@ impl Client {
     ///
     /// # Errors
     /// What the server says.
-    pub async fn both_ways(
+    pub async fn duplex(
         &mut self,
         path: &'static str,
-        requests: Vec<Bytes>,
+        requests: impl Stream<Item = Bytes> + Send + 'static,
     ) -> Result<Streaming<Bytes>> {
         self.0.ready().await?;
         let path = PathAndQuery::from_static(path);
-        let requests = Request::new(futures_util::stream::iter(requests));
-        Ok(self.0.streaming(requests, path, Plain).await?.into_inner())
+        Ok(self.0.streaming(Request::new(requests), path, Plain).await?.into_inner())
     }
 
     /// Opens a stream of responses.
@@ -225,22 +224,6 @@ impl Client {
         let path = PathAndQuery::from_static(path);
         let request = self.request(request);
         Ok(self.0.server_streaming(request, path, Plain).await?.into_inner())
-    }
-}
-
-impl Client {
-    /// Opens a stream both ways.
-    ///
-    /// # Errors
-    /// What the server says.
-    pub async fn duplex(
-        &mut self,
-        path: &'static str,
-        requests: impl Stream<Item = Bytes> + Send + 'static,
-    ) -> Result<Streaming<Bytes>> {
-        self.0.ready().await?;
-        let path = PathAndQuery::from_static(path);
-        Ok(self.0.streaming(Request::new(requests), path, Plain).await?.into_inner())
     }
 }
 
