@@ -13,6 +13,7 @@ mod contract;
 mod directory;
 mod fields;
 pub mod format;
+mod gather;
 pub mod identity;
 pub mod open;
 mod retention;

@@ -161,7 +161,7 @@ impl Inner {
     }
 
     pub(super) fn wake(&self, stage: &Stage) {
-        if stage.idle {
+        if stage.idle && (stage.waiting.len() >= stage.wanted || stage.roll.is_some()) {
             self.work.notify_one();
         }
     }

@@ -7,10 +7,11 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::log::disk::format::{ALIGNMENT, Entry, FileHeader, GroupHeader, HEADER_BYTES, checksum};
+use crate::log::disk::gather::Gathering;
 use crate::log::disk::open::mark;
 use crate::log::disk::sealed::SegmentFile;
 use crate::log::disk::space::{Lack, Prepared, Space};
-use crate::log::disk::stage::{Batch, Room, capacity};
+use crate::log::disk::stage::{Batch, Room, Stage, capacity};
 use crate::log::disk::storage::{File, is_full};
 use crate::log::disk::{Inner, State, Sync};
 use crate::log::ring::{Need, Sizes};
@@ -24,6 +25,7 @@ pub struct Committer {
     /// When the oldest record was written that is not synced.
     unsynced_since: Option<Instant>,
     retention_due: Option<Instant>,
+    gathering: Gathering,
     table: Vec<u8>,
 }
 
@@ -66,7 +68,15 @@ impl Committer {
     pub fn new(inner: Arc<Inner>, space: Space) -> Self {
         let retention_due =
             inner.config.retain.interval().map(|interval| Instant::now() + interval);
-        Self { inner, space, head: None, unsynced_since: None, retention_due, table: Vec::new() }
+        Self {
+            inner,
+            space,
+            head: None,
+            unsynced_since: None,
+            retention_due,
+            gathering: Gathering::default(),
+            table: Vec::new(),
+        }
     }
 
     pub fn run(mut self) {
@@ -113,7 +123,14 @@ impl Committer {
         let mut stage = inner.lock();
         loop {
             if stage.writer.last() > stage.taken || !stage.waiting.is_empty() {
-                return Task::Commit(stage.take());
+                let Some(left) = self.gather_time(&stage) else {
+                    return Task::Commit(stage.take());
+                };
+                (stage.idle, stage.wanted) = (true, self.gathering.calls);
+                let woken = inner.work.wait_timeout(stage, left);
+                stage = woken.unwrap_or_else(PoisonError::into_inner).0;
+                (stage.idle, stage.wanted) = (false, 0);
+                continue;
             }
             if stage.stopping {
                 return Task::Stop;
@@ -146,6 +163,15 @@ impl Committer {
         }
     }
 
+    /// How long what is staged waits for more; `None` if it does not.
+    fn gather_time(&self, stage: &Stage) -> Option<Duration> {
+        if stage.stopping || stage.roll.is_some() {
+            return None;
+        }
+        let (records, _) = stage.staged();
+        self.gathering.time_left(stage.waiting.len(), records as u64, Instant::now())
+    }
+
     fn commit(&mut self, batch: &mut Batch) -> Result<(), Failure> {
         if batch.last >= batch.first {
             self.write(batch).map_err(Failure::of("a commit could not be written"))?;
@@ -157,6 +183,12 @@ impl Committer {
             }
             self.inner.shared.publish(batch.last);
             self.inner.changed.send_replace(());
+        }
+        if self.inner.config.sync == Sync::Always {
+            let records = (batch.last.0 + 1).saturating_sub(batch.first.0);
+            let waiting = self.inner.lock().waiting.len();
+            self.gathering =
+                Gathering::after(records, batch.waiting.len(), waiting, Instant::now());
         }
         for waiting in batch.waiting.drain(..) {
             // Whoever does not wait any more has lost nothing.

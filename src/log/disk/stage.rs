@@ -27,6 +27,8 @@ pub struct Stage {
     pub roll: Option<Need>,
     /// The committing thread sleeps.
     pub idle: bool,
+    /// It does so until so many calls wait.
+    pub wanted: usize,
     /// The log is to be closed.
     pub stopping: bool,
     /// Nothing is taken any more.
@@ -66,6 +68,7 @@ impl Stage {
             room: Room::default(),
             roll: None,
             idle: false,
+            wanted: 0,
             stopping: false,
             closed: false,
             writer,
