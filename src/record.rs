@@ -171,6 +171,16 @@ impl<'a> Record<'a> {
         Self::read(unframed(frame))
     }
 
+    /// When the record of a frame was accepted: reads no further than that.
+    pub fn accept_time_of(frame: &[u8]) -> Time {
+        let mut fields = wire::trusted(unframed(frame));
+        let time = fields.find_map(|field| match field {
+            (number::ACCEPT_TIME, Value::Bytes(time)) => Some(wire::seconds_and_nanos(time)),
+            _ => None,
+        });
+        time.and_then(|(seconds, nanos)| Time::from_parts(seconds, nanos)).unwrap_or_default()
+    }
+
     /// What the client sent of the event, or what amendments left of that.
     pub fn client_bytes(&self) -> &'a [u8] {
         self.event.get(..self.client_len).unwrap_or(self.event)
