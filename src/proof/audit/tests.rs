@@ -178,14 +178,27 @@ fn a_good_directory_is_found_good() {
 #[test]
 fn every_flipped_byte_is_found() {
     let is_long = std::env::var_os(LONG).is_some();
+    let workers = if is_long { std::thread::available_parallelism().unwrap().get() } else { 1 };
+    let flipped: u64 = std::thread::scope(|scope| {
+        let flip = |own| scope.spawn(move || flip_bytes(is_long, own, workers));
+        let all: Vec<_> = (0..workers).map(flip).collect();
+        all.into_iter().map(|worker| worker.join().unwrap()).sum()
+    });
+    println!("{flipped} flipped bytes: all found");
+}
+
+/// Flips the bytes that are this worker's, in a directory of its own; returns how
+/// many they are.
+fn flip_bytes(is_long: bool, own: usize, workers: usize) -> u64 {
     let directory = Directory::new(if is_long { RECORDS_LONG } else { RECORDS });
     let files = directory.files();
     assert!(files.len() > 6, "{files:?}");
-    let mut flipped = 0_u64;
+    // A prime stride meets every field of every structure somewhere.
+    let (start, stride) = if is_long { (own, workers) } else { (0, STRIDE) };
+    let mut flipped = 0;
     for path in &files {
         let bytes = fs::read(path).unwrap();
-        // A prime stride meets every field of every structure somewhere.
-        for position in (0..bytes.len()).step_by(if is_long { 1 } else { STRIDE }) {
+        for position in (start..bytes.len()).step_by(stride) {
             let mut changed = bytes.clone();
             changed[position] ^= 1 << (position % 8);
             fs::write(path, &changed).unwrap();
@@ -198,7 +211,7 @@ fn every_flipped_byte_is_found() {
         fs::write(path, &bytes).unwrap();
     }
     assert!(directory.audit().is_good(), "each was put right again");
-    println!("{flipped} flipped bytes of {} files: all found", files.len());
+    flipped
 }
 
 #[test]
