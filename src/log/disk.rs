@@ -49,6 +49,7 @@ use space::Space;
 use stage::{Stage, capacity};
 use storage::Storage;
 
+pub use directory::known_seed;
 pub use retention::Retention;
 
 /// The largest segment, in bytes of records, unless one call needs a larger one.

@@ -15,7 +15,9 @@ use std::path::{Path, PathBuf};
 use super::store::disk;
 use super::tree::Tree;
 use super::{Checkpoint, Hash, Signed, VerifierKey};
+use crate::event;
 use crate::log::disk::identity::Identity;
+use crate::log::disk::known_seed;
 
 /// The most findings that are listed; more are counted.
 pub const FINDINGS_MAX: usize = 100;
@@ -123,6 +125,8 @@ struct Audit<'a> {
 /// If it cannot be read. What is wrong with it is in the report.
 pub fn audit(folder: &Path, key: &VerifierKey, kept: &[(Signed, String)]) -> Result<Report, Error> {
     let _lock = lock(folder)?;
+    // Sidecars are made anew with the keys that they were made with.
+    event::key_seed(known_seed(folder));
     let mut audit = Audit {
         folder,
         report: Report::default(),

@@ -98,8 +98,7 @@ impl Directory {
     /// either fails, sidecars are made again, which only takes time.
     pub fn settle_seed(&self) {
         let path = self.path.join(SEED);
-        let kept = storage::read(&path).ok().and_then(|bytes| bytes.try_into().ok());
-        let kept = kept.map(u64::from_le_bytes);
+        let kept = known_seed(&self.path);
         let seed = event::key_seed(kept);
         if kept != Some(seed) {
             let _ = storage::replace(&*self.storage, &path, &seed.to_le_bytes());
@@ -124,6 +123,12 @@ impl Directory {
         bases.sort_unstable();
         Ok((bases, foreign))
     }
+}
+
+/// The seed of the keys in the sidecars of the data directory `folder`, if it has one.
+pub fn known_seed(folder: &Path) -> Option<u64> {
+    let bytes = storage::read(&folder.join(SEED)).ok()?;
+    bytes.try_into().ok().map(u64::from_le_bytes)
 }
 
 /// The base in the name of a segment file.

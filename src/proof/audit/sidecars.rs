@@ -18,7 +18,7 @@ impl Audit<'_> {
         let name = format!("{stem}.{EXTENSION}");
         let Some(found) = self.read(&name)? else { return Ok(()) };
         match sidecar::check(&found, of, whole) {
-            Ok(()) => self.report.sidecars += 1,
+            Ok(is_compared) => self.report.sidecars += u64::from(is_compared),
             Err(flaw) => self.report.find(
                 None,
                 format!("{name} {flaw}; no record is lost by it: the gateway makes it again"),

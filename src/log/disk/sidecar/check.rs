@@ -21,16 +21,17 @@ pub enum Flaw {
 }
 
 /// Checks the sidecar `found` of a segment that is `of`; if its file is whole, by
-/// that, too. One of another version is not taken by a gateway, and so passes.
+/// that, too. Returns whether it was compared: one of another version, or with keys
+/// of another seed, is not taken by a gateway, and passes.
 ///
 /// # Errors
 /// The first thing that is wrong.
-pub fn check(found: &[u8], of: &Of, file: Option<&[u8]>) -> Result<(), Flaw> {
+pub fn check(found: &[u8], of: &Of, file: Option<&[u8]>) -> Result<bool, Flaw> {
     let content = blocks::decode(found, of.salt).map_err(|at| Flaw::Damaged { at })?;
-    let Some(file) = file.filter(|_| is_current(&mut Fields(&content))) else { return Ok(()) };
+    let Some(file) = file.filter(|_| is_current(&mut Fields(&content))) else { return Ok(false) };
     let made = blocks::encode(&build(file, of, None), of.salt);
     if made == found {
-        return Ok(());
+        return Ok(true);
     }
     let alike = made.iter().zip(found).take_while(|(made, found)| made == found).count();
     Err(Flaw::Differs { at: alike })
@@ -47,11 +48,11 @@ mod tests {
     fn one_of_another_version_is_checked_by_its_checksums_alone() {
         let of = Of::new(Uuid::nil(), (Sequence(1), Sequence(1)), 7);
         let mut newer = blocks::encode(b"AGINDEX\0\x63\0\0\0", 7);
-        assert_eq!(check(&newer, &of, Some(&[])), Ok(()));
+        assert_eq!(check(&newer, &of, Some(&[])), Ok(false));
         newer[100] ^= 1;
         assert_eq!(check(&newer, &of, Some(&[])), Err(Flaw::Damaged { at: 0 }));
         let mut own = blocks::encode(&build(&[], &of, None), 7);
-        assert_eq!(check(&own, &of, Some(&[])), Ok(()));
+        assert_eq!(check(&own, &of, Some(&[])), Ok(true));
         own.extend(blocks::encode(b"", 7));
         own.extend_from_slice(&[0; 9]);
         assert_eq!(check(&own, &of, None), Err(Flaw::Damaged { at: 4_096 }));
