@@ -1,5 +1,6 @@
 //! Sealed segments against the same records in a vector.
 
+mod saved;
 mod scene;
 
 use std::fs;
@@ -11,11 +12,10 @@ use prost::Message as _;
 use super::*;
 use crate::filter::Outcome;
 use crate::log::Content;
-use crate::log::disk::storage::faulty::{Faults, Faulty};
 use crate::log::scan::{Order, Query, Scanned, Tally};
 use crate::proto::pb;
 use crate::record::Record;
-use scene::{SEGMENT, draft, event, files, open, open_on, query, segment, time};
+use scene::{SEGMENT, draft, event, files, open, query, segment, time};
 
 fn every_type() -> Arc<TypeSet> {
     Arc::new(TypeSet::all())
@@ -366,25 +366,6 @@ async fn what_is_removed_is_gone_and_its_sidecar_too() {
     assert!(!sealed.may_hold(crate::record::key("id-5"), Sequence(1_000)));
     assert_eq!(sealed.find("id-5", &every_type(), Sequence(1_000)).await, Ok(None));
     assert_eq!(sealed.accepted_since(time(1)).await, Ok(Some(files[2].0.base)));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_sidecar_that_cannot_be_written_is_written_later() {
-    let folder = tempfile::tempdir().unwrap();
-    let files = files(folder.path(), 3);
-    for faults in [Faults::fail_write(0), Faults::fail_sync(0)] {
-        let storage = Arc::new(Faulty::new(faults));
-        let sealed = open_on(folder.path(), &files[..1], storage.clone());
-        assert_eq!(sealed.unsaved(), 1);
-        agrees(&sealed, SEGMENT, &[]).await;
-        let sidecar = files[0].0.path.with_extension("idx");
-        assert!(!sidecar.exists());
-        storage.set(Faults::default());
-        sealed.add(files[1].0.clone(), Arc::clone(&files[1].1));
-        // The thread is done when the handle is gone.
-        drop(sealed);
-        fs::remove_file(sidecar).unwrap();
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
