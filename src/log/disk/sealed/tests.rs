@@ -6,7 +6,6 @@ mod scene;
 use std::fs;
 use std::ops::ControlFlow;
 
-use futures_util::FutureExt as _;
 use prost::Message as _;
 
 use super::*;
@@ -164,12 +163,12 @@ async fn what_is_read_from_disk_is_what_was_written() {
     assert_eq!(sidecar, again, "it was not made again");
 }
 
-/// Goes through everything that is found without a thread that reads.
+/// Goes through everything, if all that is wanted is in memory.
 fn found_at_once(sealed: &Sealed, query: &Query, last: u64) -> Option<Vec<u64>> {
     let (mut matches, mut next) = (Vec::new(), Sequence(1));
     while next <= Sequence(last) {
-        let read = sealed.read(next, Want::matching(query, Order::Ascending)).now_or_never()?;
-        let Found::Records(run) = read.unwrap()? else { return None };
+        let want = Want::matching(query, Order::Ascending);
+        let Found::Records(run) = sealed.inner.in_memory(next, want)? else { return None };
         let view = run.view(Sequence(last));
         let own = (view.position(next)..view.len())
             .filter(|at| query.filter.record(view.record_bytes(*at)) == Outcome::Match);
