@@ -24,10 +24,6 @@ use crate::record::Columns;
 /// Segments that are read at once while a log is opened: the filters of so many
 /// are in memory twice.
 const READ_AHEAD: usize = 64;
-/// How much less of a busy processor the thread that makes sidecars gets than
-/// others. On Linux this is a thread's own; elsewhere it would be all threads'.
-#[cfg(target_os = "linux")]
-const NICENESS: i32 = 10;
 /// Threads that read segments while a log is opened.
 const THREADS: usize = 4;
 
@@ -78,14 +74,9 @@ impl Sealed {
         inner.state.store(Arc::new(state));
         let (added, made) = mpsc::channel();
         let worker = Arc::clone(&inner);
-        let thread =
-            std::thread::Builder::new().name("auditgate-index".into()).spawn(move || {
-                // Emitters wait for it only if it falls far behind: what they need
-                // at once goes first. If it cannot be so, it is a thread like others.
-                #[cfg(target_os = "linux")]
-                let _ = rustix::process::nice(NICENESS);
-                worker.make_sidecars(&made);
-            })?;
+        let thread = std::thread::Builder::new()
+            .name("auditgate-index".into())
+            .spawn(move || worker.make_sidecars(&made))?;
         Ok(Self { inner, added: Some(added), thread: Some(thread) })
     }
 }
