@@ -131,6 +131,7 @@ impl Sealed {
             drop(self.inner.storage.remove(&segment.sidecar_path()));
         }
         self.inner.cache.remove_before(base);
+        self.inner.progress.look_again();
     }
 
     /// The files.

@@ -36,6 +36,12 @@ impl Progress {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// There may be fewer segments that wait.
+    pub fn look_again(&self) {
+        drop(self.lock());
+        self.changed.notify_all();
+    }
+
     fn note(&self, failure: Option<String>) {
         let is_relief = self.lock().is_some() && failure.is_none();
         *self.lock() = failure;
@@ -119,14 +125,24 @@ impl Inner {
             let fresh = self.state.load().fresh.first().cloned();
             let Some(Fresh { file, segment }) = fresh else { break };
             let view = segment.view(file.end.previous());
-            let path = file.path.clone();
-            let read = Read::new(self, file, Some(view.columns)).inspect_err(|error| {
-                self.progress.note(Some(format!("{} cannot be indexed: {error}", path.display())));
-            })?;
-            self.change(|state| self.settle(state, read));
+            let (base, path) = (file.base, file.path.clone());
+            match Read::new(self, file, Some(view.columns)) {
+                Ok(read) => self.change(|state| self.settle(state, read)),
+                // It was removed meanwhile, with its file.
+                Err(_) if !self.is_fresh(base) => {}
+                Err(error) => {
+                    let why = format!("{} cannot be indexed: {error}", path.display());
+                    self.progress.note(Some(why));
+                    return Err(error);
+                }
+            }
             self.progress.note(None);
         }
         self.save_another()
+    }
+
+    fn is_fresh(&self, base: Sequence) -> bool {
+        self.state.load().fresh.iter().any(|fresh| fresh.file.base == base)
     }
 
     /// Takes a segment whose sidecar is made, in place of the one in memory.
