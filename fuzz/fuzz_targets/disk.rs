@@ -65,7 +65,8 @@ fn gather(root: &Path, below: &Path, files: &mut Vec<(PathBuf, Vec<u8>)>) {
         let path = below.join(entry.file_name());
         if entry.path().is_dir() {
             gather(root, &path, files);
-        } else {
+        } else if path.extension().is_none_or(|extension| extension != "tmp") {
+            // The file of zeros that is prepared has no meaning.
             files.push((path, std::fs::read(entry.path()).expect("a file")));
         }
     }
