@@ -10,14 +10,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use auditgate::event::{EVENT_BYTES_MAX, Event};
-use auditgate::filter::Filter;
+use auditgate::filter::{Filter, TypeSet};
 use auditgate::hub::{Gap, Hub, PROGRESS_INTERVAL, Start, Subscriber, Subscription};
-use auditgate::log::{Bounds, MemoryLog, Query};
-use auditgate::record::{Draft, Emitter};
+use auditgate::log::{
+    Bounds, BoxFuture, Conflict, Error, Extent, How, Identity, Keeper, Log, MemoryLog, Placed,
+    Query, Reading, Want,
+};
+use auditgate::record::{Draft, Emitter, Sequence};
 use auditgate::time::Time;
 use proptest::prelude::*;
 use prost::Message as _;
 use support::pb;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -133,6 +137,83 @@ async fn a_gateway_that_stops_wakes_those_who_sleep() {
         stopping.cancel();
         assert!(reading.await.unwrap().unwrap().is_none());
         assert_eq!(began.elapsed(), std::time::Duration::ZERO);
+    }
+}
+
+/// A log that counts how often somebody asks how far it reaches.
+struct Watched(MemoryLog, AtomicUsize);
+
+impl Log for Watched {
+    fn identity(&self) -> Identity {
+        self.0.identity()
+    }
+
+    fn place(
+        &self,
+        drafts: Vec<Draft>,
+        how: How,
+    ) -> BoxFuture<'_, Result<Vec<Result<Placed, Conflict>>, Error>> {
+        self.0.place(drafts, how)
+    }
+
+    fn extent(&self) -> Extent {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.extent()
+    }
+
+    fn read<'a>(&'a self, at: Sequence, want: Want<'a>) -> Reading<'a> {
+        self.0.read(at, want)
+    }
+
+    fn accepted_since(&self, time: Time) -> BoxFuture<'_, Result<Sequence, Error>> {
+        self.0.accepted_since(time)
+    }
+
+    fn find(
+        &self,
+        id: &str,
+        types: &Arc<TypeSet>,
+    ) -> BoxFuture<'_, Result<Option<Sequence>, Error>> {
+        self.0.find(id, types)
+    }
+
+    fn changes(&self) -> watch::Receiver<()> {
+        self.0.changes()
+    }
+
+    fn keep_for(&self, keeper: Arc<dyn Keeper>) {
+        self.0.keep_for(keeper);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_appended_wakes_nobody_where_nobody_subscribes() {
+    let log = MemoryLog::new(Bounds { bytes: 1024 * 1024, records: RECORDS_MAX });
+    let log = Arc::new(Watched(log, AtomicUsize::new(0)));
+    let hub = Hub::new(Arc::clone(&log) as Arc<dyn Log>, CancellationToken::new());
+    let mut numbers = 0..;
+    for filter in [pb::Filter::default(), pb::Filter { users: vec!["bob".into()], ..filled() }] {
+        // What the last subscriber left behind is seen to once.
+        append(&hub, vec![exec(numbers.next().unwrap(), "bob", None)]).await;
+        settle().await;
+        let before = log.1.load(Ordering::Relaxed);
+        for number in numbers.by_ref().take(2 * RECORDS_MAX) {
+            append(&hub, vec![exec(number, "bob", None)]).await;
+            settle().await;
+        }
+        assert_eq!(log.1.load(Ordering::Relaxed), before, "the hub looked at the log");
+        let mut subscription = subscribe(&hub, filter).await;
+        for number in numbers.by_ref().take(3) {
+            let reading = tokio::spawn(async move {
+                let message = subscription.next().await.unwrap().expect("the hub runs");
+                (subscription, message)
+            });
+            settle().await;
+            append(&hub, vec![exec(number, "bob", None)]).await;
+            let message;
+            (subscription, message) = reading.await.unwrap();
+            assert_eq!((message.records, message.gap), (1, None));
+        }
     }
 }
 

@@ -5,7 +5,8 @@
 //! herald, looks at the columns of what has become readable, in order, and tells
 //! each slot of the first record that concerns it. So emitters pay for none of
 //! it, however many subscribers there are; and a subscriber that was told of
-//! nothing knows that it may skip all of it.
+//! nothing knows that it may skip all of it. While nobody subscribes, the herald
+//! sleeps, and what is appended does not wake it.
 //!
 //! # Why no record is missed
 //! - The herald says how far it is about to look (`claimed`) before it looks at
@@ -15,6 +16,8 @@
 //! - A slot that is armed at `next` while `claimed` is below `next` is armed for
 //!   every record from `next` on. If it is still armed when the herald has looked
 //!   at all up to `told`, none of them concerns it.
+//! - Who begins to listen is listed, and then wakes the herald if it sleeps. It
+//!   claims what it slept through, and tells everyone to see for himself.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -23,6 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
 use futures_util::task::AtomicWaker;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{self, TypeId};
@@ -40,6 +44,8 @@ pub(super) struct Waiting {
     claimed: AtomicU64,
     /// The herald has looked at all records up to here.
     told: AtomicU64,
+    /// Somebody has begun to listen.
+    listened: Notify,
 }
 
 /// One who waits, until it is dropped.
@@ -86,6 +92,7 @@ impl Waiting {
             lists: Mutex::default(),
             claimed: AtomicU64::new(last.0),
             told: AtomicU64::new(last.0),
+            listened: Notify::new(),
         });
         tokio::spawn(herald(log, Arc::clone(&waiting), stopping));
         waiting
@@ -96,11 +103,24 @@ impl Waiting {
         let keys = keys(filter.selection());
         let slot = Arc::new(Slot { first: AtomicU64::new(0), waker: AtomicWaker::new() });
         self.lock().add(keys.as_deref(), &slot);
+        self.listened.notify_one();
         Arc::new(Listener { waiting: Arc::clone(self), slot, keys })
     }
 
     fn lock(&self) -> MutexGuard<'_, Lists> {
         self.lists.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_empty(&self) -> bool {
+        let lists = self.lock();
+        lists.every.is_empty() && lists.by_key.is_empty()
+    }
+
+    /// Wakes everyone, without a look at the records from `next` to `last`.
+    fn tell_all(&self, next: Sequence, last: Sequence) {
+        self.claimed.store(last.0, SeqCst);
+        self.wake(|lists, woken| lists.tell_all(next, woken));
+        self.told.store(last.0, SeqCst);
     }
 
     /// Looks at the records from `next` to `last`, and wakes whom they concern.
@@ -140,12 +160,20 @@ async fn herald(log: Arc<dyn Log>, waiting: Arc<Waiting>, stopping: Cancellation
     let mut changes = log.changes();
     let mut told = Sequence(waiting.told.load(SeqCst));
     loop {
+        let slept = waiting.is_empty();
+        if slept && stopping.run_until_cancelled(waiting.listened.notified()).await.is_none() {
+            return waiting.close();
+        }
         changes.mark_unchanged();
         let last = log.extent().last;
         if last > told {
-            waiting.tell(log.as_ref(), told.next(), last).await;
+            match slept {
+                true => waiting.tell_all(told.next(), last),
+                false => waiting.tell(log.as_ref(), told.next(), last).await,
+            }
             told = last;
         }
+        // Who listens meanwhile is found in the lists, once there is something to tell.
         let changed = stopping.run_until_cancelled(changes.changed()).await;
         if !matches!(changed, Some(Ok(()))) {
             return waiting.close();
