@@ -5,6 +5,7 @@ mod admin;
 pub mod admission;
 mod calls;
 pub mod connection;
+mod gather;
 pub mod listener;
 mod metrics;
 mod reflection;

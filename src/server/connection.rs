@@ -3,8 +3,9 @@
 mod frames;
 mod guard;
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -24,6 +25,7 @@ use tower::{Service, ServiceExt as _};
 
 use crate::access::Channel;
 use crate::server::admission::Admission;
+use crate::server::gather::Tail;
 use crate::service::quota::{Quota, Quotas};
 use guard::Guard;
 
@@ -35,6 +37,10 @@ const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 /// gives up on a connection whose small frames, unread, cost more than half of
 /// this: many streams of small events need it large.
 const CONNECTION_WINDOW_BYTES: u32 = 64 * 1024 * 1024;
+/// The largest frame that a client may send, in bytes. A batch comes in a fraction of
+/// the frames of the 16 KiB that are usual, and of the system calls; one that comes
+/// as slowly as messages may is still finished in time.
+const FRAME_BYTES_MAX: u32 = 64 * 1024;
 /// The most bytes of the headers of one call, and so of the CONTINUATION frames
 /// in which they may come.
 pub const HEADER_BYTES_MAX: u32 = 16 * 1024;
@@ -297,9 +303,11 @@ impl Drop for Call {
 
 /// Serves a connection until the client ends it, breaks a rule or is idle for too
 /// long, or until `stopping` is cancelled and the calls that run have ended. A
-/// connection that has not begun to speak by then is dropped at once.
+/// connection that has not begun to speak by then is dropped at once. `tail` is that
+/// of the socket below `io`.
 pub async fn serve<IO, S>(
     io: IO,
+    tail: Tail,
     connection: Arc<Connection>,
     service: S,
     limits: Limits,
@@ -327,7 +335,7 @@ pub async fn serve<IO, S>(
     loop {
         tokio::select! {
             // How a connection ended is of no interest beyond why it was cut.
-            _ = &mut served => return,
+            _ = drive(served.as_mut(), &tail) => return,
             () = stopping.cancelled() => break,
             () = tokio::time::sleep(WATCH_INTERVAL) => {
                 if connection.idle_at(limits.idle) <= Instant::now() {
@@ -342,8 +350,19 @@ pub async fn serve<IO, S>(
     }
     if connection.is_established() {
         served.as_mut().graceful_shutdown();
-        let _ = served.await;
+        let _ = drive(served, &tail).await;
     }
+}
+
+/// Goes on with a connection; sends, each time, all that it wrote.
+async fn drive<F: Future>(mut served: Pin<&mut F>, tail: &Tail) -> F::Output {
+    poll_fn(|cx| {
+        let polled = served.as_mut().poll(cx);
+        // If the socket is broken, the next one to read from it is told so.
+        let _ = tail.send();
+        polled
+    })
+    .await
 }
 
 fn builder(limits: Limits) -> http2::Builder<TokioExecutor> {
@@ -353,6 +372,7 @@ fn builder(limits: Limits) -> http2::Builder<TokioExecutor> {
         .max_concurrent_streams(STREAMS_MAX)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_frame_size(FRAME_BYTES_MAX)
         .max_header_list_size(HEADER_BYTES_MAX)
         .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
         .max_local_error_reset_streams(ERROR_RESETS_MAX)

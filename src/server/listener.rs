@@ -16,6 +16,7 @@ use tower::Service;
 use crate::access::Channel;
 use crate::server::admission::Refused;
 use crate::server::connection::{self, Connection, Cut, Load};
+use crate::server::gather::gather;
 use crate::server::seldom::Seldom;
 use crate::server::tls::{Accepted, Acceptor};
 
@@ -164,6 +165,7 @@ impl Listener {
         // Small answers must not wait for more. If it fails, the peer has gone.
         stream.set_nodelay(true).ok()?;
         let local = stream.local_addr().ok()?;
+        let (stream, tail) = gather(stream);
         let (limits, stopping) = (self.limits, stopping.clone());
         let seldom = Arc::clone(&self.seldom);
         let (load, counters) = (Arc::clone(&self.load), Arc::clone(&self.counters));
@@ -185,13 +187,15 @@ impl Listener {
                 Ok(Accepted::Plain(stream)) => {
                     let connection = Connection::new(remote, local, Channel::default());
                     let of_task = Arc::clone(&connection);
-                    connection::serve(stream, of_task, service, limits, &load, stopping).await;
+                    connection::serve(stream, tail, of_task, service, limits, &load, stopping)
+                        .await;
                     connection
                 }
                 Ok(Accepted::Encrypted(stream, certificates)) => {
                     let connection = Connection::new(remote, local, Channel::new(certificates));
                     let of_task = Arc::clone(&connection);
-                    connection::serve(stream, of_task, service, limits, &load, stopping).await;
+                    connection::serve(stream, tail, of_task, service, limits, &load, stopping)
+                        .await;
                     connection
                 }
             };

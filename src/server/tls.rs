@@ -10,13 +10,13 @@ use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
-use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::access::ClientCas;
 use crate::config::{self, ClientCertificates};
+use crate::server::gather::Gather;
 
 /// The protocol that clients have to agree on.
 const ALPN: &[u8] = b"h2";
@@ -40,10 +40,10 @@ pub struct Loaded {
 /// A connection that was taken.
 pub enum Accepted {
     /// As it came.
-    Plain(TcpStream),
+    Plain(Gather),
     /// Encrypted; with the certificate that the client showed, followed by those
     /// between it and its CA.
-    Encrypted(Box<TlsStream<TcpStream>>, Option<Arc<[CertificateDer<'static>]>>),
+    Encrypted(Box<TlsStream<Gather>>, Option<Arc<[CertificateDer<'static>]>>),
 }
 
 impl Acceptor {
@@ -77,7 +77,7 @@ impl Acceptor {
     /// # Errors
     /// If the client does not speak TLS, agrees on nothing, shows a certificate that
     /// is not taken, or takes too long.
-    pub async fn accept(&self, stream: TcpStream) -> io::Result<Accepted> {
+    pub async fn accept(&self, stream: Gather) -> io::Result<Accepted> {
         let Some(loaded) = self.loaded.load_full() else { return Ok(Accepted::Plain(stream)) };
         let handshake = TlsAcceptor::from(Arc::clone(&loaded.config)).accept(stream);
         let stream = tokio::time::timeout(self.handshake_timeout, handshake)

@@ -1,0 +1,201 @@
+//! A socket whose large writes go out together.
+//!
+//! h2 hands each frame of data over by itself, and has it flushed before it
+//! prepares the next; most clients take frames of 16 KiB only. Each of them would
+//! make its own way through the network stack and wake the client: that costs more
+//! than to copy what is in it. So the system is told of each large write that more
+//! follows (`MSG_MORE`): it sends what makes a full segment, and keeps the rest
+//! until the next write or until [`Tail::send`], which is called when h2 has
+//! nothing more to write. Small writes, such as answers of unary calls, go out at
+//! once, and with them what was kept. Where the system has no such flag, all of
+//! them do.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::{Context, Poll, ready};
+
+use rustix::net::{SendAncillaryBuffer, SendFlags, Shutdown, sendmsg, shutdown};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+/// A smaller write is the last one, as a rule.
+const LARGE_BYTES_MIN: usize = 8 * 1024;
+
+/// Says that more follows, where the system can be told so.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const MORE: SendFlags = SendFlags::MORE;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const MORE: SendFlags = SendFlags::empty();
+
+/// The socket.
+pub struct Gather {
+    read: OwnedReadHalf,
+    write: Arc<Write>,
+}
+
+/// Sends what was kept of a [`Gather`].
+#[derive(Clone)]
+pub struct Tail(Arc<Write>);
+
+struct Write {
+    socket: OwnedWriteHalf,
+    /// Somebody sends the tail.
+    gathers: AtomicBool,
+    /// Something may be kept.
+    keeps: AtomicBool,
+}
+
+/// Makes the large writes of a socket go out together, once the tail was sent for
+/// the first time: before, nobody is there to do so. Nagle's algorithm must be off.
+pub fn gather(stream: TcpStream) -> (Gather, Tail) {
+    let (read, socket) = stream.into_split();
+    let (gathers, keeps) = (AtomicBool::new(false), AtomicBool::new(false));
+    let write = Arc::new(Write { socket, gathers, keeps });
+    (Gather { read, write: Arc::clone(&write) }, Tail(write))
+}
+
+impl Tail {
+    /// Sends what was kept. Has to be called whenever the writer pauses.
+    ///
+    /// # Errors
+    /// If the socket is broken.
+    pub fn send(&self) -> io::Result<()> {
+        self.0.gathers.store(true, Relaxed);
+        match self.0.keeps.swap(false, Relaxed) {
+            // On a socket without Nagle's algorithm this has no other effect.
+            true => self.0.stream().set_nodelay(true),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Write {
+    fn stream(&self) -> &TcpStream {
+        self.socket.as_ref()
+    }
+
+    fn poll(&self, parts: &[IoSlice<'_>], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let bytes: usize = parts.iter().map(|part| part.len()).sum();
+        let keep = !MORE.is_empty() && bytes >= LARGE_BYTES_MIN && self.gathers.load(Relaxed);
+        let flags = if keep { MORE } else { SendFlags::empty() };
+        let send = || {
+            let mut none = SendAncillaryBuffer::default();
+            Ok(sendmsg(self.stream(), parts, &mut none, flags | SendFlags::NOSIGNAL)?)
+        };
+        loop {
+            ready!(self.stream().poll_write_ready(cx))?;
+            match self.stream().try_io(Interest::WRITABLE, send) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                sent => {
+                    self.keeps.store(keep, Relaxed);
+                    return Poll::Ready(sent);
+                }
+            }
+        }
+    }
+}
+
+impl AsyncRead for Gather {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().read).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Gather {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.write.poll(&[IoSlice::new(bytes)], cx)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.write.poll(parts, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    /// Does nothing: see [`Tail::send`].
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(shutdown(self.write.stream(), Shutdown::Write).map_err(io::Error::from))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        near.set_nodelay(true).unwrap();
+        (near, listener.accept().await.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn a_large_write_waits_for_the_tail_and_a_small_one_does_not() {
+        let (near, _far) = pair().await;
+        let (mut near, tail) = gather(near);
+        let keeps = |tail: &Tail| tail.0.keeps.load(Relaxed);
+        let large = vec![1; LARGE_BYTES_MIN];
+        near.write_all(&large).await.unwrap();
+        assert!(!keeps(&tail), "nobody sends the tail yet");
+        tail.send().unwrap();
+        near.write_all(&large).await.unwrap();
+        assert_eq!(keeps(&tail), !MORE.is_empty());
+        tail.send().unwrap();
+        assert!(!keeps(&tail));
+        near.write_all(&large).await.unwrap();
+        near.write_all(b"small").await.unwrap();
+        assert!(!keeps(&tail), "what follows took it along");
+    }
+
+    /// More than the socket takes at once, in pieces of all sizes.
+    #[tokio::test]
+    async fn all_that_is_written_arrives_in_its_order() {
+        let (near, mut far) = pair().await;
+        let (mut near, tail) = gather(near);
+        tail.send().unwrap();
+        let sizes = [1, 16_393, 9, LARGE_BYTES_MIN, 40_000, 0, LARGE_BYTES_MIN - 1, 100_000];
+        let sizes: Vec<usize> = sizes.into_iter().cycle().take(400).collect();
+        let expected: Vec<u8> = (0..sizes.iter().sum()).map(|at: usize| (at % 251) as u8).collect();
+        let sent = expected.clone();
+        let writing = tokio::spawn(async move {
+            let mut rest = sent.as_slice();
+            for size in sizes {
+                let (now, later) = rest.split_at(size);
+                near.write_all(now).await.unwrap();
+                near.flush().await.unwrap();
+                rest = later;
+            }
+            tail.send().unwrap();
+            near.shutdown().await.unwrap();
+        });
+        let mut read = Vec::new();
+        far.read_to_end(&mut read).await.unwrap();
+        writing.await.unwrap();
+        assert!(read == expected, "{} of {} bytes", read.len(), expected.len());
+    }
+}
