@@ -162,8 +162,10 @@ impl Event {
             return Err(Error::TooLarge { bytes: bytes.len(), limit: bytes_max });
         }
         let mut noted = Noted::default();
-        wire::validate_noting(wire::EVENT, &bytes, |number, value| noted.take(number, value))
-            .map_err(|wire::Error { path, fault }| Error::Malformed { path, fault })?;
+        wire::validate_noting(wire::EVENT, &bytes, |within, number, value| {
+            noted.take(within, number, value);
+        })
+        .map_err(|wire::Error { path, fault }| Error::Malformed { path, fault })?;
         let type_id = noted.only_variant()?;
         let custom_name =
             if type_id.is_custom() { checked_custom_name(noted.payload)? } else { "" };

@@ -113,7 +113,7 @@ impl<'a> Fields<'a> {
 impl<'a> Iterator for Fields<'a> {
     type Item = Result<(u32, Value<'a>), Fault>;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
             return None;
@@ -126,13 +126,18 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-/// Reads a varint off the front of `rest`. Keys and lengths mostly have one byte.
+/// Reads a varint off the front of `rest`. Keys and lengths mostly have one byte,
+/// and hardly ever more than two.
 #[inline(always)]
 pub fn read_varint(rest: &mut &[u8]) -> Result<u64, Fault> {
-    match rest.split_first() {
-        Some((&byte, after)) if byte < 0x80 => {
+    match **rest {
+        [byte, ref after @ ..] if byte < 0x80 => {
             *rest = after;
             Ok(u64::from(byte))
+        }
+        [low, high, ref after @ ..] if high < 0x80 => {
+            *rest = after;
+            Ok(u64::from(low & 0x7f) | u64::from(high) << 7)
         }
         _ => read_long_varint(rest),
     }

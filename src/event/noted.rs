@@ -45,8 +45,29 @@ pub struct Keys {
 }
 
 impl<'a> Noted<'a> {
-    /// Takes a field of the event.
-    pub fn take(&mut self, number: u32, value: Value<'a>) {
+    /// Takes a field of the event, or of the message in its field `within`.
+    #[inline(always)]
+    pub fn take(&mut self, within: u32, number: u32, value: Value<'a>) {
+        match within {
+            0 => self.take_outer(number, value),
+            number::USER => match number {
+                number::USER_NAME => self.user = value.bytes(),
+                number::USER_IMPERSONATOR => self.impersonator = value.bytes(),
+                _ => {}
+            },
+            number::SESSION if number == number::SESSION_ID => self.session = value.bytes(),
+            number::SERVER if number == number::SERVER_ID => self.server = value.bytes(),
+            number::OUTCOME => {
+                if let (number::OUTCOME_SUCCESS, Value::Varint(success)) = (number, value) {
+                    self.success = Some(success != 0);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    #[inline(always)]
+    fn take_outer(&mut self, number: u32, value: Value<'a>) {
         if number >= VARIANT_NUMBER_MIN {
             match self.variants.0 {
                 None => self.variants.0 = Some(number),
@@ -61,24 +82,6 @@ impl<'a> Noted<'a> {
             number::ID => self.id = bytes,
             number::TIME => self.time = Some(wire::seconds_and_nanos(bytes)),
             number::CODE => self.code = Some(bytes),
-            number::USER => {
-                for (number, value) in wire::trusted(bytes) {
-                    match number {
-                        number::USER_NAME => self.user = value.bytes(),
-                        number::USER_IMPERSONATOR => self.impersonator = value.bytes(),
-                        _ => {}
-                    }
-                }
-            }
-            number::SESSION => take_bytes(&mut self.session, bytes, number::SESSION_ID),
-            number::SERVER => take_bytes(&mut self.server, bytes, number::SERVER_ID),
-            number::OUTCOME => {
-                for (number, value) in wire::trusted(bytes) {
-                    if let (number::OUTCOME_SUCCESS, Value::Varint(success)) = (number, value) {
-                        self.success = Some(success != 0);
-                    }
-                }
-            }
             _ => {}
         }
     }
@@ -105,14 +108,6 @@ impl<'a> Noted<'a> {
             impersonator: key(self.impersonator),
             session: key(self.session),
             server: key(self.server),
-        }
-    }
-}
-
-fn take_bytes<'a>(found: &mut Option<&'a [u8]>, message: &'a [u8], wanted: u32) {
-    for (number, value) in wire::trusted(message) {
-        if number == wanted {
-            *found = value.bytes();
         }
     }
 }

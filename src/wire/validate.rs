@@ -86,18 +86,35 @@ impl Error {
 /// UTF-8, nested at most [`DEPTH_MAX`] deep; times, durations and JSON values
 /// in their ranges. Unknown fields are let through.
 pub fn validate(message: MessageId, bytes: &[u8]) -> Result<(), Error> {
-    walk(message, bytes, 1, |_, _| ()).map_err(|error| *error)
+    walk(message, bytes, Place { depth: 1, within: 0 }, &mut ignore).map_err(|error| *error)
 }
 
-/// As [`validate`], and hands each field of the message, but not of those inside
-/// it, to `note` as soon as it was checked, unknown ones included.
+/// As [`validate`], and hands each field of the message, and of the messages right
+/// inside it, to `note` as soon as it was checked, unknown ones included: the number
+/// of the field within which it lies, 0 for the message itself, its own number and
+/// its value.
 pub fn validate_noting<'a>(
     message: MessageId,
     bytes: &'a [u8],
-    note: impl FnMut(u32, Value<'a>),
+    mut note: impl FnMut(u32, u32, Value<'a>),
 ) -> Result<(), Error> {
-    walk(message, bytes, 1, note).map_err(|error| *error)
+    walk(message, bytes, Place { depth: 1, within: 0 }, &mut note).map_err(|error| *error)
 }
+
+/// Where a message lies.
+#[derive(Clone, Copy)]
+struct Place {
+    /// 1 for the outermost one.
+    depth: usize,
+    /// The number of the field that holds it.
+    within: u32,
+}
+
+/// How deep the messages may lie whose fields are noted.
+const NOTED_DEPTH_MAX: usize = 2;
+
+/// Takes no note.
+fn ignore(_: u32, _: u32, _: Value<'_>) {}
 
 /// What each level returns is small: the error is in a box.
 type Checked = Result<(), Box<Error>>;
@@ -110,19 +127,19 @@ fn fault(fault: Fault) -> Box<Error> {
 fn walk<'a>(
     message: MessageId,
     bytes: &'a [u8],
-    depth: usize,
-    mut note: impl FnMut(u32, Value<'a>),
+    place: Place,
+    note: &mut impl FnMut(u32, u32, Value<'a>),
 ) -> Checked {
-    if depth > DEPTH_MAX {
+    if place.depth > DEPTH_MAX {
         return Err(fault(Fault::TooDeep));
     }
     let shape = message.get();
     for read in fields(bytes) {
         let (number, value) = read.map_err(fault)?;
         if let Some(field) = shape.field(number) {
-            check(field, value, depth).map_err(|error| error.inside(field))?;
+            check(field, value, place.depth, note).map_err(|error| error.inside(field))?;
         }
-        note(number, value);
+        note(place.within, number, value);
     }
     match message {
         TIMESTAMP => check_timestamp(bytes).map_err(fault),
@@ -135,7 +152,12 @@ fn walk<'a>(
 
 /// Part of the walk's loop: as a call of its own it costs as much again.
 #[inline(always)]
-fn check(field: &Field, value: Value<'_>, depth: usize) -> Checked {
+fn check<'a>(
+    field: &Field,
+    value: Value<'a>,
+    depth: usize,
+    note: &mut impl FnMut(u32, u32, Value<'a>),
+) -> Checked {
     let Value::Bytes(bytes) = value else {
         let fits = is_wire_type_of(field.kind, value);
         return if fits { Ok(()) } else { Err(fault(Fault::WrongType)) };
@@ -143,7 +165,13 @@ fn check(field: &Field, value: Value<'_>, depth: usize) -> Checked {
     match field.kind {
         Kind::String if is_utf8(bytes) => Ok(()),
         Kind::String => Err(fault(Fault::NotUtf8)),
-        Kind::Message(inner) => walk(inner, bytes, depth + 1, |_, _| ()),
+        Kind::Message(inner) => {
+            let place = Place { depth: depth + 1, within: field.number };
+            match place.depth <= NOTED_DEPTH_MAX {
+                true => walk(inner, bytes, place, note),
+                false => walk(inner, bytes, place, &mut ignore),
+            }
+        }
         Kind::Bytes => Ok(()),
         kind if field.repeated => check_packed(kind, bytes).map_err(fault),
         _ => Err(fault(Fault::WrongType)),
