@@ -137,9 +137,11 @@ where
                 let id = record.context.request_id().clone();
                 response.headers_mut().insert(context::REQUEST_ID, id);
             }
-            origin.audit(&rules.auditor, response.headers());
-            // A refusal, or an answer without a body, has its code in front.
-            record.trailers(response.headers());
+            if refused {
+                origin.audit(&rules.auditor, response.headers());
+                // A refusal, or an answer without a body, has its code in front.
+                record.trailers(response.headers());
+            }
             let waiting =
                 connection.filter(|_| method.server_streams || record.holds.read.is_some());
             let waiting = waiting.map(|connection| {
@@ -230,9 +232,10 @@ impl Origin {
         Self { path: request.uri().path_and_query().cloned(), principal, connection }
     }
 
-    /// Records an answer that is a refusal about who may do what.
+    /// Records an answer with a code in front, if it is a refusal about who may do
+    /// what.
     fn audit(&self, auditor: &Auditor, headers: &HeaderMap) {
-        if !auditor.is_on() || !headers.contains_key(CODE) {
+        if !auditor.is_on() {
             return;
         }
         let Some(status) = Status::from_header_map(headers) else { return };
@@ -263,7 +266,7 @@ fn refusal(error: Error) -> Response<Body> {
 /// The status of a refusal without details: tonic makes them before a handler
 /// sees the call.
 fn bare_refusal(headers: &HeaderMap) -> Option<Status> {
-    if headers.contains_key(DETAILS) {
+    if !headers.contains_key(CODE) || headers.contains_key(DETAILS) {
         return None;
     }
     Status::from_header_map(headers).filter(|status| status.code() != Code::Ok)

@@ -1,6 +1,7 @@
 //! Lines that a client could cause in any number, and that are said only so often.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use crate::service::quota::Bucket;
 
@@ -23,7 +24,7 @@ impl Default for Seldom {
 impl Seldom {
     /// Whether to say a line; if so, how many were not said since the last one.
     pub fn say(&self) -> Option<u64> {
-        if self.rate.take(1).is_err() {
+        if self.rate.take(1, Instant::now()).is_err() {
             self.suppressed.fetch_add(1, Ordering::Relaxed);
             return None;
         }

@@ -30,9 +30,8 @@ impl Service {
         self.count_refusal(async {
             let request: retyped::EmitRequest = decode(request.into_inner())?;
             charge(quota.as_deref(), 1);
-            let event = self.intake().admit(request.event, Time::now());
-            let event =
-                event.and_then(|event| permitted(event, caller.grants())).map_err(Error::Event)?;
+            let event = self.intake().admit(request.event, Time::now()).map_err(Error::Event)?;
+            permit(&event, caller.grants()).map_err(Error::Event)?;
             let drafts = vec![Draft::new(event, &emitter)];
             self.append(drafts, request.validate_only, false).await
         })
@@ -68,16 +67,19 @@ impl Service {
         let mut drafts = Vec::with_capacity(events.len());
         let mut errors: Vec<(usize, event::Error)> = Vec::new();
         let mut total = 0;
+        let mut refuse = |position, error| {
+            total += 1;
+            if errors.len() < VIOLATIONS_MAX {
+                errors.push((position, error));
+            }
+        };
         for (position, event) in events.into_iter().enumerate() {
-            let checked = intake.admit(event, now);
-            match checked.and_then(|event| permitted(event, grants)) {
-                Ok(event) => drafts.push(Draft::new(event, emitter)),
-                Err(error) => {
-                    total += 1;
-                    if errors.len() < VIOLATIONS_MAX {
-                        errors.push((position, error));
-                    }
-                }
+            match intake.admit(event, now) {
+                Ok(event) => match permit(&event, grants) {
+                    Ok(()) => drafts.push(Draft::new(event, emitter)),
+                    Err(error) => refuse(position, error),
+                },
+                Err(error) => refuse(position, error),
             }
         }
         if total > 0 { Err(Error::Events { errors, total }) } else { Ok(drafts) }
@@ -95,7 +97,8 @@ impl Service {
             return Err(Error::StoppingCall);
         }
         // One behind the other, as the receipts will have them.
-        let mut ids = Vec::new();
+        let ids_len = drafts.iter().map(|draft| ID_HEADER_BYTES + draft.event().id_bytes().len());
+        let mut ids = Vec::with_capacity(ids_len.sum());
         for draft in &drafts {
             wire::put_bytes_field(&mut ids, number::ID, draft.event().id_bytes());
         }
@@ -116,6 +119,9 @@ impl Service {
         result
     }
 }
+
+/// Key and length of an id in a receipt: at most so many bytes.
+const ID_HEADER_BYTES: usize = 3;
 
 /// Field numbers of `Receipt`, and of the responses of Emit and EmitBatch, which
 /// are the same.
@@ -147,7 +153,7 @@ fn response(ids: &[u8], amended: &[Vec<u8>], placed: &[Placed], log_id: &str) ->
     const RECEIPT_BYTES: usize = 32;
     let mut response =
         Vec::with_capacity(ids.len() + placed.len() * RECEIPT_BYTES + log_id.len() + 2);
-    let mut receipt = Vec::new();
+    let mut receipt = Vec::with_capacity(RECEIPT_BYTES);
     let mut accepted = (None, Vec::new());
     for (position, ((_, id), placed)) in wire::trusted(ids).zip(placed).enumerate() {
         receipt.clear();
@@ -177,14 +183,14 @@ fn response(ids: &[u8], amended: &[Vec<u8>], placed: &[Placed], log_id: &str) ->
     response.into()
 }
 
-/// The event, if its type may be emitted.
-pub(super) fn permitted(event: Event, grants: &Grants) -> Result<Event, event::Error> {
+/// Whether an event of this type may be emitted.
+pub(super) fn permit(event: &Event, grants: &Grants) -> Result<(), event::Error> {
     if grants.emit().has(event.type_id) && !event.type_id.is_custom() {
-        return Ok(event);
+        return Ok(());
     }
     let type_name = event.type_name().concat();
     if grants.emit().contains(event.type_id, &type_name) {
-        Ok(event)
+        Ok(())
     } else if event.type_id.get().is_reserved() {
         Err(event::Error::Reserved { type_name })
     } else {

@@ -8,7 +8,7 @@ mod bucket;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -250,10 +250,11 @@ impl Quota {
     /// # Errors
     /// If calls, events or bytes came too fast.
     pub fn call(&self) -> Result<(), Error> {
-        self.take(Rate::Calls, 1)?;
+        let now = Instant::now();
+        self.take(Rate::Calls, 1, now)?;
         // Events and bytes are known only later, and leave a debt.
-        self.take(Rate::Events, 0)?;
-        self.take(Rate::Bytes, 0)
+        self.take(Rate::Events, 0, now)?;
+        self.take(Rate::Bytes, 0, now)
     }
 
     /// Counts events that were received.
@@ -269,8 +270,9 @@ impl Quota {
     /// How long a stream has to pause until its rates are kept; `None` if they
     /// are.
     pub fn pause(&self) -> Option<Duration> {
-        let events = self.take(Rate::Events, 0);
-        let bytes = self.take(Rate::Bytes, 0);
+        let now = Instant::now();
+        let events = self.take(Rate::Events, 0, now);
+        let bytes = self.take(Rate::Bytes, 0, now);
         [events, bytes].into_iter().filter_map(|taken| taken.err()?.retry_delay()).max()
     }
 
@@ -337,13 +339,13 @@ impl Quota {
         self.all.receiving.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    fn take(&self, rate: Rate, units: u64) -> Result<(), Error> {
+    fn take(&self, rate: Rate, units: u64, now: Instant) -> Result<(), Error> {
         let (bucket, limit) = match rate {
             Rate::Calls => (&self.calls, self.limits.calls_per_second),
             Rate::Events => (&self.events, self.limits.events_per_second),
             Rate::Bytes => (&self.bytes, self.limits.bytes_per_second),
         };
-        bucket.take(units).map_err(|wait| {
+        bucket.take(units, now).map_err(|wait| {
             self.all.limited.add(rate);
             Error::TooFast { rate, limit, wait }
         })

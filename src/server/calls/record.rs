@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -14,7 +14,7 @@ use crate::server::stats::{Method, Stats};
 use crate::service::quota::{Read, Slot};
 
 /// Header and trailer of the code.
-pub const CODE: &str = "grpc-status";
+pub const CODE: HeaderName = HeaderName::from_static("grpc-status");
 
 /// What a call holds until its response has gone.
 #[derive(Debug, Default)]

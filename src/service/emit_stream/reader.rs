@@ -13,7 +13,7 @@ use crate::content::{InForce, Intake};
 use crate::event;
 use crate::proto::retyped;
 use crate::record::{Draft, Emitter};
-use crate::service::emit::{charge, permitted};
+use crate::service::emit::{charge, permit};
 use crate::service::quota::{Quota, Room};
 use crate::service::{BATCH_EVENTS_MAX, Error, Limits, bare, decode};
 use crate::time::Time;
@@ -133,14 +133,16 @@ impl Reader {
         let now = Time::now();
         let intake = Intake { event_bytes: self.limits.event_bytes, policy: self.policy.now() };
         for (position, event) in (0..).zip(events) {
-            let event = intake.admit(event, now);
-            match event.and_then(|event| permitted(event, self.caller.grants())) {
-                Ok(event) => {
-                    if event.id_was_appended() {
-                        checked.appended_ids.push((position, event.id().to_owned()));
+            match intake.admit(event, now) {
+                Ok(event) => match permit(&event, self.caller.grants()) {
+                    Ok(()) => {
+                        if event.id_was_appended() {
+                            checked.appended_ids.push((position, event.id().to_owned()));
+                        }
+                        checked.drafts.push(Draft::new(event, &self.emitter));
                     }
-                    checked.drafts.push(Draft::new(event, &self.emitter));
-                }
+                    Err(error) => checked.refused.push((position, error)),
+                },
                 Err(error) => checked.refused.push((position, error)),
             }
         }

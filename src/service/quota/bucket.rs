@@ -25,15 +25,15 @@ impl Bucket {
         Self { nanos_per_unit, begun: Instant::now(), paid_at: AtomicU64::new(0) }
     }
 
-    /// Lets `units` through.
+    /// Lets `units` through that come `at` a moment.
     ///
     /// # Errors
     /// How long to wait, if too much was let through lately; nothing was counted.
-    pub fn take(&self, units: u64) -> Result<(), Duration> {
+    pub fn take(&self, units: u64, at: Instant) -> Result<(), Duration> {
         if self.nanos_per_unit == 0.0 {
             return Ok(());
         }
-        let now = self.now();
+        let now = self.nanos(at);
         let cost = (units as f64 * self.nanos_per_unit) as u64;
         let take = |paid_at: u64| {
             let from = paid_at.max(now);
@@ -50,7 +50,7 @@ impl Bucket {
         if self.nanos_per_unit == 0.0 {
             return;
         }
-        let now = self.now();
+        let now = self.nanos(Instant::now());
         let cost = (units as f64 * self.nanos_per_unit) as u64;
         let charge = |paid_at: u64| Some(paid_at.max(now).saturating_add(cost));
         let _ = self.paid_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, charge);
@@ -58,11 +58,12 @@ impl Bucket {
 
     /// Nothing that was let through is still to be earned.
     pub fn is_full(&self) -> bool {
-        self.paid_at.load(Ordering::Relaxed) <= self.now()
+        self.paid_at.load(Ordering::Relaxed) <= self.nanos(Instant::now())
     }
 
-    fn now(&self) -> u64 {
-        u64::try_from(self.begun.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    /// A moment, in nanoseconds after the beginning.
+    fn nanos(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.begun).as_nanos()).unwrap_or(u64::MAX)
     }
 }
 
@@ -73,9 +74,9 @@ mod tests {
     #[test]
     fn a_rate_is_held_and_says_how_long_to_wait() {
         let bucket = Bucket::new(10);
-        let let_through = (0..100).filter(|_| bucket.take(1).is_ok()).count();
+        let let_through = (0..100).filter(|_| bucket.take(1, Instant::now()).is_ok()).count();
         assert!((10..=13).contains(&let_through), "{let_through}");
-        let wait = bucket.take(1).unwrap_err();
+        let wait = bucket.take(1, Instant::now()).unwrap_err();
         assert!(wait <= Duration::from_millis(101), "{wait:?}");
         assert!(!bucket.is_full());
     }
@@ -83,16 +84,16 @@ mod tests {
     #[test]
     fn what_is_larger_than_the_burst_passes_and_is_paid_later() {
         let bucket = Bucket::new(100);
-        bucket.take(500).unwrap();
+        bucket.take(500, Instant::now()).unwrap();
         bucket.charge(500);
-        let wait = bucket.take(1).unwrap_err();
+        let wait = bucket.take(1, Instant::now()).unwrap_err();
         assert!((8.0..=9.1).contains(&wait.as_secs_f64()), "{wait:?}");
     }
 
     #[test]
     fn no_rate_lets_everything_through() {
         let bucket = Bucket::new(0);
-        assert!((0..1_000).all(|_| bucket.take(u64::MAX).is_ok()));
+        assert!((0..1_000).all(|_| bucket.take(u64::MAX, Instant::now()).is_ok()));
         assert!(bucket.is_full());
     }
 }
