@@ -237,7 +237,7 @@ async fn who_is_behind_gets_full_messages_and_large_records_alone() {
     let mut client = support::connect(&gateway).await;
     for first in [1, 101] {
         let small = (first..first + 100).map(|number| format!("small-{number}"));
-        let small = small.map(|id| support::large(&id, 2_000)).collect();
+        let small = small.map(|id| support::large(&id, 4_000)).collect();
         support::emit_all(&mut client, small).await;
         support::emit(&mut client, support::large(&format!("large-{first}"), 200_000)).await;
     }
@@ -260,7 +260,7 @@ async fn who_is_behind_gets_full_messages_and_large_records_alone() {
         }
     }
     assert_eq!(alone, 2);
-    // Two hundred records of 2 KB fill at least seven messages.
+    // Two hundred records of 4 KB fill at least seven messages.
     assert!((9..=12).contains(&messages), "{messages} messages");
 }
 

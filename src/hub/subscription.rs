@@ -19,7 +19,7 @@ use crate::log::{Error, Found, Order, Query, Scanned, Segment, Tally, Want};
 use crate::record::Sequence;
 
 /// The most bytes of records in one message; one larger record alone excepted.
-pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+pub const MESSAGE_BYTES_MAX: usize = 128 * 1024;
 /// After so long without a message, one tells how far the stream has come: it
 /// must reach the subscriber within ten seconds.
 pub const PROGRESS_INTERVAL: Duration = Duration::from_secs(9);
