@@ -67,7 +67,7 @@ impl Emitters {
             "emit_unary" => (
                 Duel { name: "emit_unary", unit: "events/s", better: Better::More, peer: PEER },
                 unary_rate,
-                scale.pick(20_000, 600),
+                scale.pick(60_000, 600),
             ),
             "emit_unary_serial" => (
                 Duel {
@@ -82,12 +82,12 @@ impl Emitters {
             "emit_stream" => (
                 Duel { name: "emit_stream", unit: "events/s", better: Better::More, peer: PEER },
                 stream_rate,
-                scale.pick(200 * 1_024, CONNECTIONS * STREAMED),
+                scale.pick(400 * 1_024, CONNECTIONS * STREAMED),
             ),
             _ => (
                 Duel { name: "emit_batch", unit: "events/s", better: Better::More, peer: PEER },
                 batch_rate,
-                scale.pick(100 * 1_024, 4 * BATCH),
+                scale.pick(400 * 1_024, 4 * BATCH),
             ),
         };
         let hub = Arc::clone(self.served.gateway.hub());

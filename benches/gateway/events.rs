@@ -118,6 +118,19 @@ pub fn encoded(numbers: std::ops::Range<u64>) -> impl Iterator<Item = Bytes> {
     numbers.map(|number| Bytes::from(event(number).encode_to_vec()))
 }
 
+/// Encoded events that lie one behind the other, so many at a time, as they do in
+/// a request to EmitBatch.
+pub fn in_batches(numbers: std::ops::Range<u64>, size: usize) -> Vec<Bytes> {
+    let events: Vec<Bytes> = encoded(numbers).collect();
+    let batches = events.chunks(size).map(|batch| (Bytes::from(batch.concat()), batch));
+    batches
+        .flat_map(|(bytes, batch)| {
+            let mut rest = bytes;
+            batch.iter().map(move |event| rest.split_to(event.len()))
+        })
+        .collect()
+}
+
 /// Encoded requests to Emit.
 pub fn emit_requests(numbers: std::ops::Range<u64>) -> Vec<Bytes> {
     encoded(numbers).map(|event| emit_request(&event)).collect()

@@ -9,12 +9,13 @@ use auditgate::wire::{self, Value};
 use bytes::Bytes;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tonic::Streaming;
+use tonic::body::Body;
 
 use crate::bare::{Broadcaster, Repeater};
 use crate::rounds::{Better, Duel, Row, Sample, Stopwatch, Took};
 use crate::stage::{self, Door, EMIT_BATCH, SUBSCRIBE, Stage};
-use crate::{Result, Scale, ensure, events};
+use crate::tally::Tally;
+use crate::{Result, Scale, events};
 
 /// The measures of this file.
 pub const NAMES: &[&str] = &["fanout_1", "fanout_10", "fanout_100", "fanout_1000", "fanout_raw"];
@@ -25,6 +26,8 @@ const RAW_SUBSCRIBERS: usize = 100;
 pub const HUNDRED_RECORDS: usize = 20_000;
 /// Events of a batch in which the records are emitted.
 const BATCH: usize = 256;
+/// About what a record takes, in bytes.
+const RECORD_BYTES: usize = 370;
 const BROADCAST: &str = "tokio broadcast of the prost message, encoded by tonic for each";
 const RAW: &str = "tonic streaming a constant message of the same size";
 
@@ -63,25 +66,39 @@ fn against_raw(stage: &Stage, name: &'static str, scale: Scale) -> Result<Row> {
     let records = scale.pick(HUNDRED_RECORDS, 500);
     let served = stage.gateway(Bounds::default())?;
     let requests = Requests::new(records);
-    let last = std::cell::RefCell::new(None);
+    let last = std::cell::Cell::new(None);
     let ours = || {
         let round = fan_out(served.address, RAW_SUBSCRIBERS, requests.take(), records);
         let outcome = stage.run(round)?;
-        let rate = outcome.megabytes_per_second();
-        *last.borrow_mut() = Some(outcome);
-        Ok(rate)
+        last.set(Some((outcome.bytes / RAW_SUBSCRIBERS, outcome.largest)));
+        Ok(outcome.megabytes_per_second())
     };
     let raw = || {
-        let outcome: Outcome = last.borrow_mut().take().ok_or("our round comes first")?;
-        let each = outcome.bytes / RAW_SUBSCRIBERS;
-        let times = each.div_ceil(outcome.largest.len());
-        let start = CancellationToken::new();
-        let repeater = Repeater { message: outcome.largest, times, start: start.clone() };
+        let (each, largest) = last.take().ok_or("our round comes first")?;
+        let message = response_of(largest);
+        let repeater = Repeater {
+            times: each.div_ceil(message.len()),
+            message,
+            start: CancellationToken::new(),
+        };
+        let start = repeater.start.clone();
         let address = stage.bare(repeater.routes())?;
         Ok(stage.run(drain_all(address, RAW_SUBSCRIBERS, start))?.megabytes_per_second())
     };
     let duel = Duel { name, unit: "MB/s", better: Better::More, peer: RAW };
     duel.run(scale.rounds(), ours, raw)
+}
+
+/// A response of about this size, of fields as large as records, but without a
+/// sequence.
+fn response_of(bytes: usize) -> Bytes {
+    /// A field that responses do not have.
+    const UNKNOWN: u32 = 15;
+    let mut response = Vec::new();
+    while response.len() < bytes {
+        wire::put_bytes_field(&mut response, UNKNOWN, &[0; RECORD_BYTES]);
+    }
+    response.into()
 }
 
 /// What subscribers got, all together.
@@ -92,8 +109,8 @@ pub struct Outcome {
     /// How many records all of them got.
     pub records: usize,
     bytes: usize,
-    /// The largest message.
-    largest: Bytes,
+    /// The bytes of the largest message.
+    largest: usize,
 }
 
 impl Outcome {
@@ -101,12 +118,10 @@ impl Outcome {
         self.took.rate(self.bytes as f64 / 1e6)
     }
 
-    fn add(&mut self, other: Self) {
-        self.records += other.records;
-        self.bytes += other.bytes;
-        if other.largest.len() > self.largest.len() {
-            self.largest = other.largest;
-        }
+    fn add(&mut self, tally: &Tally) {
+        self.records += tally.records;
+        self.bytes += tally.bytes;
+        self.largest = self.largest.max(tally.largest);
     }
 }
 
@@ -145,7 +160,7 @@ pub async fn fan_out(
     let mut readers = JoinSet::new();
     let watch = Stopwatch::start();
     for stream in streams {
-        readers.spawn(read(stream, records));
+        readers.spawn(Tally::default().read(stream, Some(records)));
     }
     let emitting = async {
         for request in requests {
@@ -153,9 +168,9 @@ pub async fn fan_out(
         }
         Result::Ok(())
     };
-    let (emitted, outcome) = tokio::join!(emitting, collect(readers));
-    emitted?;
-    Ok(Outcome { took: watch.stop(), ..outcome? })
+    // A reader would wait for ever for what was not emitted.
+    let ((), outcome) = tokio::try_join!(emitting, collect(readers))?;
+    Ok(Outcome { took: watch.stop(), ..outcome })
 }
 
 /// Opens streams, starts them and reads them to their end.
@@ -168,66 +183,29 @@ async fn drain_all(
     let mut readers = JoinSet::new();
     let watch = Stopwatch::start();
     for stream in streams {
-        readers.spawn(drain(stream));
+        readers.spawn(Tally::default().read(stream, None));
     }
     start.cancel();
     let outcome = collect(readers).await?;
     Ok(Outcome { took: watch.stop(), ..outcome })
 }
 
-async fn collect(mut readers: JoinSet<Result<Outcome>>) -> Result<Outcome> {
+async fn collect(mut readers: JoinSet<Result<Tally>>) -> Result<Outcome> {
     let mut total = Outcome::default();
     while let Some(ended) = readers.join_next().await {
-        total.add(ended??);
+        total.add(&ended??);
     }
     Ok(total)
 }
 
 /// Opens streams, each on a connection of its own.
-async fn open(door: &Door, subscribers: usize) -> Result<Vec<Streaming<Bytes>>> {
+async fn open(door: &Door, subscribers: usize) -> Result<Vec<Body>> {
     let mut streams = Vec::with_capacity(subscribers);
     for _ in 0..subscribers {
         let mut client = stage::connect(door.clone()).await?;
-        streams.push(client.stream(SUBSCRIBE, Bytes::new()).await?);
+        streams.push(client.body(SUBSCRIBE, &[]).await?);
     }
     Ok(streams)
-}
-
-/// Reads `records` records, and fails if one is missing between them.
-async fn read(mut stream: Streaming<Bytes>, records: usize) -> Result<Outcome> {
-    let mut outcome = Outcome::default();
-    let mut last = None;
-    while outcome.records < records {
-        let message = stream.message().await?.ok_or("the stream ended")?;
-        for sequence in sequences(&message) {
-            let follows = last.is_none_or(|last| sequence == last + 1);
-            ensure(follows, || format!("record {sequence} came after {last:?}"))?;
-            last = Some(sequence);
-            outcome.records += 1;
-        }
-        outcome.keep(message);
-    }
-    ensure(outcome.records == records, || format!("{} of {records} records", outcome.records))?;
-    Ok(outcome)
-}
-
-/// Reads a stream to its end, looking at every message as [`read`] does.
-async fn drain(mut stream: Streaming<Bytes>) -> Result<Outcome> {
-    let mut outcome = Outcome::default();
-    while let Some(message) = stream.message().await? {
-        outcome.records += sequences(&message).count();
-        outcome.keep(message);
-    }
-    Ok(outcome)
-}
-
-impl Outcome {
-    fn keep(&mut self, message: Bytes) {
-        self.bytes += message.len();
-        if message.len() > self.largest.len() {
-            self.largest = message;
-        }
-    }
 }
 
 /// The sequences of the records in a response: the first field of each.

@@ -29,6 +29,7 @@ mod secured;
 mod silent;
 mod sqlite;
 mod stage;
+mod tally;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

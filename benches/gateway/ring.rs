@@ -35,7 +35,7 @@ pub fn run(wanted: &[&'static str], scale: Scale) -> Result<Vec<Row>> {
             for _ in 0..scale.rounds() {
                 let took = runtime.block_on(async {
                     let log = Arc::new(MemoryLog::new(Bounds::default()));
-                    let events = events::encoded(0..count).collect();
+                    let events = events::in_batches(0..count, BATCH);
                     let appending = append(log.as_ref(), events).await?;
                     if *name == "append" { Ok(appending) } else { read(log, count).await }
                 })?;
@@ -76,9 +76,11 @@ pub fn emitter() -> Emitter {
 /// If one is refused.
 pub fn drafts(events: &[Bytes], emitter: &Emitter) -> Result<Vec<Draft>> {
     let now = Time::now();
-    let check = |event: &Bytes| Event::check(event.clone(), now, EVENT_BYTES_MAX);
-    let drafts = events.iter().map(check).map(|event| Ok(Draft::new(event?, emitter)));
-    drafts.collect()
+    let mut drafts = Vec::with_capacity(events.len());
+    for event in events {
+        drafts.push(Draft::new(Event::check(event.clone(), now, EVENT_BYTES_MAX)?, emitter));
+    }
+    Ok(drafts)
 }
 
 /// Reads all records as a subscriber gets them; tells how long it takes.

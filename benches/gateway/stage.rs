@@ -10,16 +10,19 @@ use std::time::Duration;
 use auditgate::log::{Bounds, Log};
 use auditgate::server::{Config, Gateway};
 use bytes::{Buf as _, BufMut as _, Bytes};
+use http::HeaderValue;
 use http::uri::PathAndQuery;
+use http_body_util::Full;
 use tokio::runtime::Runtime;
 use tokio_stream::Stream;
+use tonic::body::Body;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder, Streaming};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::server::NamedService;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Status};
-use tower::Service;
+use tower::{Service, ServiceExt as _};
 
 use crate::Result;
 
@@ -34,6 +37,8 @@ pub const SUBSCRIBE: &str = "/auditgate.v1.AuditService/Subscribe";
 
 /// Threads of the servers and, apart from them, of the clients.
 const THREADS: usize = 2;
+/// The largest frame that clients take, in bytes: as that of the library's own.
+const FRAME_BYTES_MAX: u32 = 256 * 1024;
 /// A round that takes longer has failed.
 const ROUND_TIME_MAX: Duration = Duration::from_secs(300);
 
@@ -89,7 +94,7 @@ impl Stage {
     /// # Errors
     /// If it does not start.
     pub fn gateway(&self, ring: Bounds) -> Result<Served> {
-        let config = Config { listen: loopback(), ring, ..Config::default() };
+        let config = Config { ring, ..config() };
         let gateway = self.serve(Gateway::start(config))?;
         Ok(Served { address: gateway.address(), gateway })
     }
@@ -99,8 +104,7 @@ impl Stage {
     /// # Errors
     /// If it does not start.
     pub fn gateway_on(&self, log: Arc<dyn Log>) -> Result<Served> {
-        let config = Config { listen: loopback(), ..Config::default() };
-        let gateway = self.serve(Gateway::start_on(config, log))?;
+        let gateway = self.serve(Gateway::start_on(config(), log))?;
         Ok(Served { address: gateway.address(), gateway })
     }
 
@@ -110,11 +114,8 @@ impl Stage {
     /// If it cannot listen.
     pub fn bare<S>(&self, service: S) -> Result<SocketAddr>
     where
-        S: Service<
-                http::Request<tonic::body::Body>,
-                Response = http::Response<tonic::body::Body>,
-                Error = Infallible,
-            > + NamedService
+        S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>
+            + NamedService
             + Clone
             + Send
             + Sync
@@ -129,6 +130,14 @@ impl Stage {
             Ok(address)
         })
     }
+}
+
+/// What measures have in common: all clients of a measure have one address, and
+/// there are more of them than one address may have connections by default.
+fn config() -> Config {
+    let mut config = Config { listen: loopback(), ..Config::default() };
+    config.admission.connections_per_peer = config.admission.connections;
+    config
 }
 
 /// Any port of this machine alone.
@@ -171,14 +180,19 @@ impl Door {
 /// If there is none.
 pub async fn connect(door: impl Into<Door>) -> Result<Client> {
     let Door { endpoint, bearer } = door.into();
-    let channel = endpoint.tcp_nodelay(true).connect().await?;
-    Ok(Client(tonic::client::Grpc::new(channel), bearer))
+    let endpoint = endpoint.tcp_nodelay(true).max_frame_size(FRAME_BYTES_MAX);
+    let channel = endpoint.connect().await?;
+    Ok(Client { grpc: tonic::client::Grpc::new(channel.clone()), channel, bearer })
 }
 
 /// A client that sends and gets bytes, so that it costs the machine little and
 /// the same on both sides.
 #[derive(Clone)]
-pub struct Client(tonic::client::Grpc<Channel>, Option<MetadataValue<Ascii>>);
+pub struct Client {
+    grpc: tonic::client::Grpc<Channel>,
+    channel: Channel,
+    bearer: Option<MetadataValue<Ascii>>,
+}
 
 impl Client {
     /// Calls a unary method.
@@ -186,15 +200,15 @@ impl Client {
     /// # Errors
     /// What the server says.
     pub async fn unary(&mut self, path: &'static str, request: Bytes) -> Result<Bytes> {
-        self.0.ready().await?;
+        self.grpc.ready().await?;
         let path = PathAndQuery::from_static(path);
         let request = self.request(request);
-        Ok(self.0.unary(request, path, Plain).await?.into_inner())
+        Ok(self.grpc.unary(request, path, Plain).await?.into_inner())
     }
 
     fn request(&self, message: Bytes) -> Request<Bytes> {
         let mut request = Request::new(message);
-        if let Some(bearer) = &self.1 {
+        if let Some(bearer) = &self.bearer {
             request.metadata_mut().insert("authorization", bearer.clone());
         }
         request
@@ -210,9 +224,32 @@ impl Client {
         path: &'static str,
         requests: impl Stream<Item = Bytes> + Send + 'static,
     ) -> Result<Streaming<Bytes>> {
-        self.0.ready().await?;
+        self.grpc.ready().await?;
         let path = PathAndQuery::from_static(path);
-        Ok(self.0.streaming(Request::new(requests), path, Plain).await?.into_inner())
+        Ok(self.grpc.streaming(Request::new(requests), path, Plain).await?.into_inner())
+    }
+
+    /// Opens a stream of responses, and gives the body as it comes.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn body(&mut self, path: &'static str, request: &[u8]) -> Result<Body> {
+        let mut framed = vec![0];
+        framed.extend((request.len() as u32).to_be_bytes());
+        framed.extend(request);
+        let body = Body::new(Full::new(Bytes::from(framed)));
+        let mut request = http::Request::post(path).body(body)?;
+        let headers = request.headers_mut();
+        headers.insert("te", HeaderValue::from_static("trailers"));
+        headers.insert("content-type", HeaderValue::from_static("application/grpc"));
+        if let Some(bearer) = &self.bearer {
+            headers.insert("authorization", bearer.to_str()?.parse()?);
+        }
+        let response = self.channel.ready().await?.call(request).await?;
+        match Status::from_header_map(response.headers()) {
+            Some(status) => Err(status.into()),
+            None => Ok(response.into_body()),
+        }
     }
 
     /// Opens a stream of responses.
@@ -220,10 +257,10 @@ impl Client {
     /// # Errors
     /// What the server says.
     pub async fn stream(&mut self, path: &'static str, request: Bytes) -> Result<Streaming<Bytes>> {
-        self.0.ready().await?;
+        self.grpc.ready().await?;
         let path = PathAndQuery::from_static(path);
         let request = self.request(request);
-        Ok(self.0.server_streaming(request, path, Plain).await?.into_inner())
+        Ok(self.grpc.server_streaming(request, path, Plain).await?.into_inner())
     }
 }
 
