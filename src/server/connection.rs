@@ -52,6 +52,9 @@ const ERROR_RESETS_MAX: usize = 256;
 /// The most bytes that wait on one stream for a client that does not read.
 const SEND_BUFFER_BYTES: usize = 256 * 1024;
 
+/// How long a client has to close a connection that the gateway has ended: the last
+/// bytes of its streams may still be on their way.
+const LINGER_TIME_MAX: Duration = Duration::from_secs(1);
 /// How often a connection is looked at.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -351,6 +354,7 @@ pub async fn serve<IO, S>(
     if connection.is_established() {
         served.as_mut().graceful_shutdown();
         let _ = drive(served, &tail).await;
+        tail.linger(LINGER_TIME_MAX).await;
     }
 }
 

@@ -15,6 +15,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use rustix::net::{SendAncillaryBuffer, SendFlags, Shutdown, sendmsg, shutdown};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
@@ -69,6 +70,27 @@ impl Tail {
             true => self.0.stream().set_nodelay(true),
             false => Ok(()),
         }
+    }
+}
+
+impl Tail {
+    /// Waits, once all was sent and the socket shut down, until the client has closed its side,
+    /// for as long as `at_most`; throws away what it still sends. A socket that is
+    /// closed with something unread takes back what is still on its way.
+    pub async fn linger(&self, at_most: Duration) {
+        let stream = self.0.stream();
+        let closed = async {
+            while stream.readable().await.is_ok() {
+                let mut unread = [0; 4096];
+                match stream.try_read(&mut unread) {
+                    Ok(0) => return,
+                    Err(error) if error.kind() != io::ErrorKind::WouldBlock => return,
+                    _ => {}
+                }
+            }
+        };
+        // A client that does not close may lose what it did not read.
+        let _ = tokio::time::timeout(at_most, closed).await;
     }
 }
 
@@ -170,6 +192,28 @@ mod tests {
         near.write_all(&large).await.unwrap();
         near.write_all(b"small").await.unwrap();
         assert!(!keeps(&tail), "what follows took it along");
+    }
+
+    /// A reader that is slow, and has sent what nobody reads.
+    #[tokio::test]
+    async fn what_was_sent_arrives_though_something_is_unread() {
+        let (near, mut far) = pair().await;
+        let (mut near, tail) = gather(near);
+        far.write_all(b"unread").await.unwrap();
+        tail.0.stream().readable().await.unwrap();
+        let sent = vec![7; 300_000];
+        let expected = sent.len();
+        let writing = tokio::spawn(async move {
+            near.write_all(&sent).await.unwrap();
+            near.shutdown().await.unwrap();
+            drop(near);
+            tail.linger(Duration::from_secs(60)).await;
+        });
+        let mut read = Vec::new();
+        far.read_to_end(&mut read).await.unwrap();
+        assert_eq!(read.len(), expected);
+        drop(far);
+        writing.await.unwrap();
     }
 
     /// More than the socket takes at once, in pieces of all sizes.
