@@ -1,7 +1,7 @@
 //! Sidecars: what makes a sealed segment file searchable, in a file beside it.
 //!
 //! `segments/BASE.idx` holds a summary, where the frames lie, the columns, posting
-//! lists and the id table of `segments/BASE.log`. It is a file of [`Blocks`], so
+//! lists and the id table of `segments/BASE.log`. It is a file of `Blocks`, so
 //! that a look-up reads a few of them and trusts none unchecked. It can always be
 //! made again from the segment file. `docs/FORMAT.md` describes it.
 
@@ -212,7 +212,7 @@ impl Sidecar {
     /// The filters of keys and of ids.
     ///
     /// # Errors
-    /// As [`Blocks::read`].
+    /// As `Blocks::read`.
     pub fn filters(&self) -> Result<(Column, Column), Fault> {
         let column = |section| {
             let bytes = self.section(section)?;

@@ -42,7 +42,7 @@ impl<'a> View<'a> {
     }
 
     /// What is known of the block of records with this number, until there is an
-    /// index; a block holds [`BLOCK_RECORDS`].
+    /// index; a block holds `BLOCK_RECORDS`.
     pub fn mark(&self, block: usize) -> Option<&'a Mark> {
         self.marks.get(block)
     }

@@ -57,7 +57,7 @@ impl Sidecar {
     /// ones.
     ///
     /// # Errors
-    /// As [`Blocks::read`].
+    /// As `Blocks::read`.
     pub fn frames(&self, positions: &[u32]) -> Result<Vec<Option<Located>>, Fault> {
         self.rows(Section::Frames, positions, located)
     }
@@ -65,7 +65,7 @@ impl Sidecar {
     /// The same, for all positions.
     ///
     /// # Errors
-    /// As [`Blocks::read`].
+    /// As `Blocks::read`.
     pub fn all_frames(&self) -> Result<Vec<Option<Located>>, Fault> {
         let bytes = self.section(Section::Frames)?;
         let (rows, _) = bytes.as_chunks();
@@ -75,7 +75,7 @@ impl Sidecar {
     /// The columns of these positions, ascending.
     ///
     /// # Errors
-    /// As [`Blocks::read`].
+    /// As `Blocks::read`.
     pub fn columns(&self, positions: &[u32]) -> Result<Vec<Columns>, Fault> {
         self.rows(Section::Columns, positions, row::columns)
     }
@@ -84,7 +84,7 @@ impl Sidecar {
     /// records, if none was.
     ///
     /// # Errors
-    /// As [`Blocks::read`].
+    /// As `Blocks::read`.
     pub fn accepted_since(&self, time: Time) -> Result<u32, Fault> {
         let bytes = self.section(Section::Accepted)?;
         let (times, _) = bytes.as_chunks::<TIME_BYTES>();
@@ -95,7 +95,7 @@ impl Sidecar {
     /// `None` where that is more than half of the records.
     ///
     /// # Errors
-    /// As [`Blocks::read`].
+    /// As `Blocks::read`.
     pub fn narrowest(
         &self,
         selection: &Selection,
@@ -118,7 +118,7 @@ impl Sidecar {
     /// The positions in lists, ascending.
     ///
     /// # Errors
-    /// As [`Blocks::read`].
+    /// As `Blocks::read`.
     pub fn positions(&self, Lists { len, lists, .. }: &Lists) -> Result<Vec<u32>, Fault> {
         let mut positions = Vec::with_capacity(*len as usize);
         for list in lists {
@@ -137,7 +137,7 @@ impl Sidecar {
     /// The positions of records whose id has this key, ascending.
     ///
     /// # Errors
-    /// As [`Blocks::read`].
+    /// As `Blocks::read`.
     pub fn find_id(&self, key: u32) -> Result<Vec<u32>, Fault> {
         let key_of =
             |row: &[u8; ID_BYTES]| row.first_chunk().map_or(0, |key| u32::from_le_bytes(*key));
