@@ -106,8 +106,10 @@ lint-format: ## Check the format of the Rust code.
 	$(CARGO) fmt --all --check
 
 .PHONY: lint-rust
-lint-rust: ## Check the Rust code with clippy, warnings denied.
+lint-rust: ## Check the Rust code with clippy, warnings denied: all, the commands alone, the client alone.
 	$(CARGO) clippy --locked --all-targets -- --deny warnings
+	$(CARGO) clippy --locked --no-default-features --features cli --lib --bins -- --deny warnings
+	$(CARGO) clippy --locked --no-default-features --lib -- --deny warnings
 
 .PHONY: lint-docs
 lint-docs: ## Check that the Rust documentation builds, warnings denied.

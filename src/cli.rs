@@ -116,6 +116,7 @@ enum Error {
     #[error("{0}")]
     Usage(String),
     /// There is nothing that can be verified.
+    #[cfg(feature = "server")]
     #[error("{0}")]
     Unverifiable(String),
     /// A file cannot be written.
