@@ -43,23 +43,26 @@ async fn take(sequences: &mut mpsc::UnboundedReceiver<u64>, count: usize) -> Vec
 
 #[tokio::test]
 async fn a_killed_subscriber_misses_nothing() {
+    /// More than one response of a stream has room for, by far.
+    const EVENTS: u64 = 2_000;
+    const KILLED_AT: u64 = 1_950;
     let gateway = start().await;
     let url = url(gateway.address());
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("cursor");
-    let receipts = emit::emit(&url, 500).await.expect("it emits");
-    assert_eq!(receipts.len(), 500);
+    let receipts = emit::emit(&url, EVENTS as usize).await.expect("it emits");
+    assert_eq!(receipts.len(), EVENTS as usize);
 
-    let (task, mut sequences) = subscriber(&url, &file, 450);
+    let (task, mut sequences) = subscriber(&url, &file, KILLED_AT);
     assert!(soon(task).await.is_err(), "it was killed");
-    assert_eq!(take(&mut sequences, 449).await, (1..450).collect::<Vec<_>>());
+    let handled = take(&mut sequences, KILLED_AT as usize - 1).await;
+    assert_eq!(handled, (1..KILLED_AT).collect::<Vec<_>>());
     let (_task, mut sequences) = subscriber(&url, &file, u64::MAX);
-    let again = take(&mut sequences, 51).await;
-    let resumed = again.first().copied().expect("there is more");
-    assert!(resumed <= 450, "{resumed}: missed");
+    let resumed = take(&mut sequences, 1).await[0];
+    assert!(resumed <= KILLED_AT, "{resumed}: missed");
     assert!(resumed > 1, "what was stored is not repeated");
-    let again = [again, take(&mut sequences, 450 - resumed as usize).await].concat();
-    assert_eq!(again, (resumed..=500).collect::<Vec<_>>());
+    let rest = take(&mut sequences, (EVENTS - resumed) as usize).await;
+    assert_eq!(rest, (resumed + 1..=EVENTS).collect::<Vec<_>>());
 }
 
 #[tokio::test]
