@@ -76,7 +76,9 @@ fn measure(
     open: &Door,
     scale: Scale,
 ) -> Result<Row> {
-    let next = Cell::new(0);
+    /// Behind those of the fan-out: a repeated event would reach no subscriber.
+    const UNARY_FROM: u64 = 1_000_000;
+    let next = Cell::new(UNARY_FROM);
     let requests = Requests::new(scale.pick(fanout::HUNDRED_RECORDS, 500));
     let unary = |door: &Door| {
         let numbers = next.get()..next.get() + scale.pick(20_000, 600);
