@@ -171,11 +171,29 @@ class Staying:
 
     def kill(self) -> None:
         """Ends the command and all that it started."""
+        # On a terminal of its own, it is in a group of its own, too.
+        started = list(descendants(self.process.pid))
         try:
             os.killpg(self.process.pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
         self.process.wait()
+        for process in started:
+            try:
+                os.kill(process, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+
+def descendants(process: int) -> Iterator[int]:
+    """The processes that a process started, and those that they started."""
+    try:
+        children = Path(f"/proc/{process}/task/{process}/children").read_text()
+    except OSError:
+        return
+    for child in map(int, children.split()):
+        yield child
+        yield from descendants(child)
 
 
 class Run:
