@@ -76,17 +76,20 @@ fuzz: $(FUZZ_READY) ## Run each fuzz target for FUZZ_SECONDS, which is 600 unles
 	done
 
 # A debug build of what tests have built already; only this workspace is
-# instrumented, for which there is no need of cargo-fuzz. Each run tries the same.
+# instrumented, for which there is no need of cargo-fuzz. Each run tries the same;
+# what it finds interesting goes below target/, not into the corpus of the tree.
+FUZZ_QUICK := $(TARGET)/fuzz/quick
 .PHONY: fuzz-quick
 fuzz-quick: ## Run each fuzz target for some seconds (needs a C++ compiler).
 	@command -v c++ >/dev/null || { echo 'make: SKIPPED: the fuzzer needs a C++ compiler, and there is no c++' >&2; exit 0; }; \
 	RUSTC_WORKSPACE_WRAPPER=$(abspath fuzz/instrument) $(CARGO) build --locked --package auditgate-fuzz --bins; \
+	rm -rf $(FUZZ_QUICK); \
 	for target in $(FUZZ_TARGETS); do \
 		echo "fuzz $$target"; \
-		mkdir -p $(TARGET)/fuzz/quick/$$target; \
-		$(TARGET)/debug/$$target -seed=1 -max_total_time=4 $(FUZZ_FLAGS) fuzz/corpus/$$target 2>&1 \
-			| tail -40 > $(TARGET)/fuzz/quick/$$target/said || { cat $(TARGET)/fuzz/quick/$$target/said; exit 1; }; \
-		grep -E '^stat::number_of_executed_units' $(TARGET)/fuzz/quick/$$target/said; \
+		mkdir -p $(FUZZ_QUICK)/$$target; \
+		$(TARGET)/debug/$$target -seed=1 -max_total_time=4 $(FUZZ_FLAGS) $(FUZZ_QUICK)/$$target fuzz/corpus/$$target 2>&1 \
+			| tail -40 > $(FUZZ_QUICK)/$$target.log || { cat $(FUZZ_QUICK)/$$target.log; exit 1; }; \
+		grep -E '^stat::number_of_executed_units' $(FUZZ_QUICK)/$$target.log; \
 	done
 
 # A debug build, whose dependencies the tests have built: it is only to show that
