@@ -71,9 +71,7 @@ impl Tail {
             false => Ok(()),
         }
     }
-}
 
-impl Tail {
     /// Waits, once all was sent and the socket shut down, until the client has closed its side,
     /// for as long as `at_most`; throws away what it still sends. A socket that is
     /// closed with something unread takes back what is still on its way.
