@@ -3,6 +3,9 @@
 //! With `default-features = false` this is the protocol's messages and the
 //! [`client`] alone. The feature `server` adds the gateway, to embed in another
 //! program: `server::Gateway`. The feature `cli` adds the command line.
+//!
+//! Versions speak of [`client`], [`proto`], [`catalog`], `config` and `server`. The other modules are
+//! public for the gateway's own tests, measures and fuzz targets, and change without notice.
 
 #[cfg(feature = "server")]
 pub mod access;

@@ -65,14 +65,6 @@ impl Json {
         }
     }
 
-    /// The text of a number.
-    pub fn as_number(&self) -> Option<&str> {
-        match self {
-            Json::Number(text) => Some(text),
-            _ => None,
-        }
-    }
-
     /// The elements of an array.
     pub fn as_array(&self) -> Option<&[Json]> {
         match self {

@@ -35,6 +35,36 @@ pub const LAYERS: [&str; 24] = [
     "durations",
     "time",
 ];
+/// What lies at the top of the tree.
+const TOP: [&str; 27] = [
+    ".ci",
+    ".dockerignore",
+    ".gitattributes",
+    ".gitignore",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "Cargo.lock",
+    "Cargo.toml",
+    "LICENSE",
+    "Makefile",
+    "README.md",
+    "SECURITY.md",
+    "benches",
+    "buf.gen.yaml",
+    "buf.yaml",
+    "build",
+    "build.rs",
+    "clippy.toml",
+    "deny.toml",
+    "deploy",
+    "docs",
+    "examples",
+    "fuzz",
+    "proto",
+    "rustfmt.toml",
+    "src",
+    "tests",
+];
 /// The layers that know of gRPC.
 const GRPC_LAYERS: [&str; 6] = ["main", "cli", "server", "service", "client", "proto"];
 /// The layers that receive statuses: what they make never leaves the process.
@@ -257,5 +287,15 @@ impl Strays {
             }
         }
         objections
+    }
+}
+
+/// A file must lie in a folder, or be a file, that belongs at the top: what a
+/// command of the documentation leaves behind is easily committed with the rest.
+pub fn at_the_top(path: &str) -> Result<(), String> {
+    let first = path.split('/').next().unwrap_or(path);
+    match TOP.contains(&first) {
+        true => Ok(()),
+        false => Err(format!("{path}: {first} does not belong at the top of the tree")),
     }
 }

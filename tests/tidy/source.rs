@@ -134,8 +134,19 @@ pub fn tracked() -> Vec<String> {
         walk(root(), &mut paths);
         return paths.iter().map(|path| relative(path)).collect();
     }
+    listed_by_git(&["--cached", "--others", "--exclude-standard"])
+}
+
+/// Every file that git tracks: what somebody tries out in a clone is not among
+/// them. In a copy without git, none.
+pub fn committed() -> Vec<String> {
+    if root().join(".git").exists() { listed_by_git(&["--cached"]) } else { Vec::new() }
+}
+
+fn listed_by_git(options: &[&str]) -> Vec<String> {
     let listed = std::process::Command::new("git")
-        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+        .args(["ls-files", "-z"])
+        .args(options)
         .current_dir(root())
         .output()
         .expect("git lists the files of its own clone");
