@@ -3,8 +3,12 @@
 
 mod support;
 
+use std::io::Write as _;
+
 use support::{Client, pb};
+use tokio_stream::StreamExt as _;
 use tonic::codec::CompressionEncoding;
+use tonic_types::StatusExt as _;
 
 const ENCODINGS: [(CompressionEncoding, &str); 2] =
     [(CompressionEncoding::Gzip, "gzip"), (CompressionEncoding::Zstd, "zstd")];
@@ -54,5 +58,57 @@ async fn responses_are_compressed_where_the_client_takes_it() {
         assert!(first.expect("no end").records.is_empty());
         let second = support::soon(stream.message()).await.expect("no refusal");
         assert_eq!(second.expect("no end").records, page.records, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn emit_streams_may_be_compressed() {
+    for (compression, name) in ENCODINGS {
+        let gateway = support::start().await;
+        let mut client = Client::new(support::channel(&gateway).await)
+            .send_compressed(compression)
+            .accept_compressed(compression);
+        let requests = (0..20).map(|number| pb::EmitStreamRequest {
+            events: (1..=100)
+                .map(|event| support::login(&format!("{number}-{event}"), "a"))
+                .collect(),
+            validate_only: false,
+        });
+        let requests = tokio_stream::iter(requests.collect::<Vec<_>>());
+        let answers = client.emit_stream(requests).await.expect("open");
+        assert_eq!(encoding(&answers).as_deref(), Some(name));
+        let mut answers = answers.into_inner();
+        let mut answered = 0;
+        while let Some(answer) = support::soon(answers.next()).await {
+            answered = answer.expect("accepted").answered;
+        }
+        assert_eq!(answered, 2_000, "{name}");
+    }
+}
+
+/// What a stream sends that cannot be unpacked ends it with the reason.
+#[tokio::test]
+async fn a_stream_that_cannot_be_unpacked_is_refused_with_the_reason() {
+    let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    bomb.write_all(&vec![0; 8 * 1024 * 1024]).unwrap();
+    let bomb = bomb.finish().unwrap();
+    for (body, reason) in [(&bomb[..], "REQUEST_TOO_LARGE"), (b"not gzip", "REQUEST_MALFORMED")] {
+        let gateway = support::start().await;
+        let body = [&[1], &(body.len() as u32).to_be_bytes()[..], body].concat();
+        let url = format!("http://{}/auditgate.v1.AuditService/EmitStream", gateway.address());
+        let request = http::Request::post(url)
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .header("grpc-encoding", "gzip")
+            .body(tonic::body::Body::new(http_body_util::Full::new(body.into())))
+            .unwrap();
+        let mut channel = support::channel(&gateway).await;
+        std::future::poll_fn(|cx| tower::Service::poll_ready(&mut channel, cx)).await.unwrap();
+        let response = support::soon(tower::Service::call(&mut channel, request)).await.unwrap();
+        let body = http_body_util::BodyExt::collect(response.into_body());
+        let trailers = support::soon(body).await.unwrap().trailers().cloned().expect("trailers");
+        let status = tonic::Status::from_header_map(&trailers).expect("a status");
+        let info = status.get_details_error_info().expect("details");
+        assert_eq!(info.reason, reason, "{status:?}");
     }
 }

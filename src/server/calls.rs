@@ -3,17 +3,20 @@
 
 mod context;
 mod deadline;
+mod encoding;
 mod inbound;
 mod message;
 mod outbound;
+mod pack;
 mod record;
+mod unpack;
 mod waiting;
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -28,9 +31,12 @@ use crate::server::stats::{Method, Stats, UNKNOWN};
 use crate::service::quota::{Quota, Quotas};
 use crate::service::{Error, Limits, NAME, bare};
 use context::Context as CallContext;
+use encoding::Encoding;
 use inbound::Inbound;
 use outbound::{Deadline, Outbound};
+use pack::Packed;
 use record::{CODE, Record};
+use unpack::Unpacked;
 use waiting::Waiting;
 
 /// Header of the encoded `google.rpc.Status`.
@@ -118,8 +124,15 @@ where
         let mut deadline =
             asked.map(|asked| Deadline { asked, sleep: Box::pin(tokio::time::sleep(asked)) });
         request.extensions_mut().insert(Arc::clone(&quota));
-        let request = request
-            .map(|body| Body::new(Inbound::new(body, Arc::clone(&quota), method.client_streams)));
+        let is_ours = method.service == NAME;
+        let packing = Encoding::accepted(request.headers()).filter(|_| is_ours);
+        let packed = Encoding::take(request.headers_mut());
+        let request = request.map(|body| {
+            let inbound = Inbound::new(body, Arc::clone(&quota), method.client_streams);
+            let Some(encoding) = packed else { return Body::new(inbound) };
+            let limit = rules.limits.request_bytes;
+            Body::new(Unpacked::new(inbound.keeping(), encoding, limit, Arc::clone(&quota)))
+        });
         Box::pin(async move {
             let mut response = {
                 let answering =
@@ -141,6 +154,10 @@ where
                 origin.audit(&rules.auditor, response.headers());
                 // A refusal, or an answer without a body, has its code in front.
                 record.trailers(response.headers());
+            } else if let Some(encoding) = packing {
+                let name = HeaderValue::from_static(encoding.name());
+                response.headers_mut().insert(encoding::ENCODING, name);
+                response = response.map(|body| Body::new(Packed::new(body, encoding, quota)));
             }
             let waiting =
                 connection.filter(|_| method.server_streams || record.holds.read.is_some());

@@ -28,8 +28,12 @@ pub fn explain(bare: &Status, path: &str, limits: Limits) -> Option<Error> {
     }
 }
 
-/// What to say instead of a bare status that reading a message gave.
+/// What to say instead of a bare status that reading a message gave; `None` for
+/// those that come with details.
 pub fn explain_message(bare: &Status, limits: Limits) -> Option<Error> {
+    if !bare.details().is_empty() {
+        return None;
+    }
     let message = sentence(bare);
     match bare.code() {
         // Of a message whose length is known beforehand, and of one that turns

@@ -23,18 +23,16 @@ use crate::proto::retyped::audit_service_server::AuditServiceServer;
 use crate::service::{NAME, Service};
 
 const SUBSCRIBE: &str = "/auditgate.v1.AuditService/Subscribe";
-/// The compressions that requests may have, and that responses get where the
-/// client takes one.
+/// The compressions that requests may have. Behind a listener they come unpacked, and
+/// these are only what a refusal of others names.
 const COMPRESSIONS: [CompressionEncoding; 2] =
     [CompressionEncoding::Gzip, CompressionEncoding::Zstd];
-/// Says which compressions a client takes.
-const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
 
 /// Serves the calls of the service.
 #[derive(Clone)]
 pub struct Direct {
     service: Service,
-    /// All calls but Subscribe; that, too, where it is to be compressed.
+    /// All calls but Subscribe.
     others: AuditServiceServer<Service>,
 }
 
@@ -45,7 +43,7 @@ impl Direct {
             .max_decoding_message_size(service.limits.request_bytes)
             .max_encoding_message_size(usize::MAX);
         for compression in COMPRESSIONS {
-            others = others.accept_compressed(compression).send_compressed(compression);
+            others = others.accept_compressed(compression);
         }
         Self { service, others }
     }
@@ -65,23 +63,12 @@ impl tower::Service<Request<Body>> for Direct {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        if request.uri().path() != SUBSCRIBE || takes_compression(request.headers()) {
+        if request.uri().path() != SUBSCRIBE {
             return self.others.call(request);
         }
         let service = self.service.clone();
         Box::pin(async move { Ok(subscribe(service, request).await) })
     }
-}
-
-/// Whether responses are to be compressed.
-fn takes_compression(headers: &HeaderMap) -> bool {
-    let accepted = headers.get_all(ACCEPT_ENCODING);
-    let mut names = accepted
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim);
-    names.any(|name| ["gzip", "zstd"].contains(&name))
 }
 
 async fn subscribe(service: Service, request: Request<Body>) -> Response<Body> {

@@ -84,7 +84,7 @@ pub enum Error {
         /// Number of the first event without an answer.
         answered: u64,
     },
-    /// tonic could not read on.
+    /// The requests of a stream could not be read on.
     #[error("{}", .0.message())]
     Broken(tonic::Status),
     /// The filter is not acceptable.

@@ -6,6 +6,7 @@
 mod bucket;
 
 use std::collections::HashMap;
+use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -99,6 +100,7 @@ pub struct Quotas {
     by_principal: Mutex<HashMap<String, Arc<Quota>>>,
     reads: Arc<Semaphore>,
     queue: Arc<Semaphore>,
+    packing: Arc<Semaphore>,
     receiving: Arc<AtomicUsize>,
     waiting: Arc<AtomicUsize>,
     limited: Arc<Limited>,
@@ -132,6 +134,7 @@ pub struct Quota {
     emit_streams: Arc<AtomicUsize>,
     reads: Arc<Semaphore>,
     queue: Arc<Semaphore>,
+    packing: Arc<Semaphore>,
     receiving: Arc<AtomicUsize>,
     all: Shared,
 }
@@ -141,6 +144,7 @@ pub struct Quota {
 struct Shared {
     reads: Arc<Semaphore>,
     queue: Arc<Semaphore>,
+    packing: Arc<Semaphore>,
     receiving: Arc<AtomicUsize>,
     limited: Arc<Limited>,
 }
@@ -155,16 +159,9 @@ impl Drop for Slot {
     }
 }
 
-/// A search or count that runs, or whose answer waits to be read.
+/// A share of what is there for one principal and for all, until it is dropped.
 #[derive(Debug)]
-pub struct Read {
-    _own: OwnedSemaphorePermit,
-    _all: OwnedSemaphorePermit,
-}
-
-/// Room for events of streams that wait for the log, until it is dropped.
-#[derive(Debug)]
-pub struct Room {
+pub struct Share {
     _own: OwnedSemaphorePermit,
     _all: OwnedSemaphorePermit,
 }
@@ -177,6 +174,7 @@ impl Quotas {
             by_principal: Mutex::default(),
             reads: Arc::new(Semaphore::new(limits.reads_in_all)),
             queue: Arc::new(Semaphore::new(limits.receiving_bytes_in_all)),
+            packing: Arc::new(Semaphore::new(processors())),
             receiving: Arc::default(),
             waiting: Arc::default(),
             limited: Arc::default(),
@@ -233,10 +231,12 @@ impl Quotas {
             emit_streams: Arc::default(),
             reads: Arc::new(Semaphore::new(limits.reads)),
             queue: Arc::new(Semaphore::new(limits.receiving_bytes)),
+            packing: Arc::new(Semaphore::new((processors() / 2).max(1))),
             receiving: Arc::default(),
             all: Shared {
                 reads: Arc::clone(&self.reads),
                 queue: Arc::clone(&self.queue),
+                packing: Arc::clone(&self.packing),
                 receiving: Arc::clone(&self.receiving),
                 limited: Arc::clone(&self.limited),
             },
@@ -293,25 +293,22 @@ impl Quota {
     }
 
     /// Waits for the turn of a search or count.
-    pub async fn read(&self) -> Read {
-        let own = Arc::clone(&self.reads).acquire_owned().await;
-        let all = Arc::clone(&self.all.reads).acquire_owned().await;
-        Read {
-            _own: own.expect("the semaphore is never closed"),
-            _all: all.expect("the semaphore is never closed"),
-        }
+    pub async fn read(&self) -> Share {
+        share(&self.reads, &self.all.reads, 1).await
     }
 
     /// Waits for room for so many bytes of events that wait for the log.
-    pub async fn room(&self, bytes: usize) -> Room {
+    pub async fn room(&self, bytes: usize) -> Share {
         let limits = self.limits;
-        let bytes = bytes.min(limits.receiving_bytes).min(limits.receiving_bytes_in_all) as u32;
-        let own = Arc::clone(&self.queue).acquire_many_owned(bytes).await;
-        let all = Arc::clone(&self.all.queue).acquire_many_owned(bytes).await;
-        Room {
-            _own: own.expect("the semaphore is never closed"),
-            _all: all.expect("the semaphore is never closed"),
-        }
+        let bytes = bytes.min(limits.receiving_bytes).min(limits.receiving_bytes_in_all);
+        share(&self.queue, &self.all.queue, bytes as u32).await
+    }
+
+    /// Waits for the turn of a message that is to be compressed, or unpacked. Principals
+    /// take turns, however many messages one of them has waiting: at once it has one for
+    /// each second processor, and all of them together have one for each.
+    pub async fn pack(&self) -> Share {
+        share(&self.packing, &self.all.packing, 1).await
     }
 
     /// Counts bytes of an unfinished request.
@@ -353,6 +350,19 @@ impl Quota {
 
     fn is_unused(&self) -> bool {
         [&self.calls, &self.events, &self.bytes].into_iter().all(Bucket::is_full)
+    }
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+async fn share(own: &Arc<Semaphore>, all: &Arc<Semaphore>, permits: u32) -> Share {
+    let own = Arc::clone(own).acquire_many_owned(permits).await;
+    let all = Arc::clone(all).acquire_many_owned(permits).await;
+    Share {
+        _own: own.expect("the semaphore is never closed"),
+        _all: all.expect("the semaphore is never closed"),
     }
 }
 

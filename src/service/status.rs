@@ -57,6 +57,11 @@ impl Shape {
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
+        let error = match error {
+            // A layer below the service has said why.
+            Error::Broken(status) if !status.details().is_empty() => return status,
+            other => other,
+        };
         let message = truncated(error.to_string(), MESSAGE_BYTES_MAX);
         let shape = shape(&error);
         let mut details = ErrorDetails::new();

@@ -148,18 +148,7 @@ impl Scene {
 
     /// The good client was served well, and memory stayed within bounds. `cut` is when
     /// the last of the bad peers was gone.
-    pub async fn close(self, name: &str, cut: Option<Duration>, growth: u64) {
-        self.close_within(name, cut, growth, P99_MAX).await;
-    }
-
-    /// The same, where the good client may wait for so long.
-    pub async fn close_within(
-        mut self,
-        name: &str,
-        cut: Option<Duration>,
-        growth: u64,
-        wait_max: Duration,
-    ) {
+    pub async fn close(mut self, name: &str, cut: Option<Duration>, growth: u64) {
         let good = self.good.take().unwrap();
         let took = self.end_of(good).await;
         let (calls, p99) = (took.len(), p99(took));
@@ -178,7 +167,7 @@ impl Scene {
             let in_time = cut <= CUT_TIME_MAX + SLACK;
             assert!(!judged || in_time, "{name}: gone only after {cut:?}");
         }
-        let limit = wait_max.max(self.in_peace * P99_FACTOR);
+        let limit = P99_MAX.max(self.in_peace * P99_FACTOR);
         assert!(!judged || p99 <= limit, "{name}: p99 {p99:?}, in peace {:?}", self.in_peace);
         assert!(growth <= GROWTH_MAX, "{name}: memory grew by {growth} bytes");
     }

@@ -28,8 +28,11 @@ pub struct Inbound {
     waiting_since: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
     pause: Option<Pin<Box<Sleep>>>,
-    /// Bytes of the message that has begun, as the quota has them.
+    /// Bytes that the quota has on the account of the client: those of the message that
+    /// has begun, ...
     held: usize,
+    /// ... or all that have come since [`Inbound::settle`].
+    keeps: bool,
 }
 
 impl Inbound {
@@ -45,6 +48,23 @@ impl Inbound {
             timer: None,
             pause: None,
             held: 0,
+            keeps: false,
+        }
+    }
+
+    /// The same, for one who gives messages on later: what has come stays on the account
+    /// of the client until [`Inbound::settle`].
+    pub fn keeping(mut self) -> Self {
+        self.keeps = true;
+        self
+    }
+
+    /// All that has come is given on, but for so many bytes.
+    pub fn settle(&mut self, kept: usize) {
+        let done = self.held.saturating_sub(kept);
+        if done > 0 {
+            self.held = kept;
+            self.quota.received(done);
         }
     }
 
@@ -56,22 +76,17 @@ impl Inbound {
         if self.messages.take(bytes) {
             // A message ended in this: what follows has a time of its own.
             self.waited = Duration::ZERO;
-            self.release();
+            if !self.keeps {
+                self.settle(0);
+            }
         }
-        let begun = self.messages.begun();
-        let more = begun.saturating_sub(self.held);
+        let holds = if self.keeps { self.held + bytes.len() } else { self.messages.begun() };
+        let more = holds.saturating_sub(self.held);
         if more > 0 {
-            self.held = begun;
+            self.held = holds;
             self.quota.receive(more)?;
         }
         Ok(())
-    }
-
-    fn release(&mut self) {
-        let held = std::mem::take(&mut self.held);
-        if held > 0 {
-            self.quota.received(held);
-        }
     }
 
     /// Nothing came. Says when that lasts too long.
@@ -151,6 +166,6 @@ impl http_body::Body for Inbound {
 
 impl Drop for Inbound {
     fn drop(&mut self) {
-        self.release();
+        self.settle(0);
     }
 }

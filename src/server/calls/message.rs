@@ -2,7 +2,7 @@
 //! bytes, and so many bytes.
 
 /// Bytes before each message.
-const PREFIX_BYTES: usize = 5;
+pub const PREFIX_BYTES: usize = 5;
 
 /// Follows a body.
 #[derive(Debug, Default)]

@@ -11,7 +11,7 @@ use super::context::Context;
 use crate::server::connection::Call;
 use crate::server::seldom::Seldom;
 use crate::server::stats::{Method, Stats};
-use crate::service::quota::{Read, Slot};
+use crate::service::quota::{Share, Slot};
 
 /// Header and trailer of the code.
 pub const CODE: HeaderName = HeaderName::from_static("grpc-status");
@@ -24,7 +24,7 @@ pub struct Holds {
     /// One of the streams of its principal.
     pub slot: Option<Slot>,
     /// One of the reads.
-    pub read: Option<Arc<Read>>,
+    pub read: Option<Arc<Share>>,
 }
 
 /// One call, until it has ended. A call that is dropped before was cancelled.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 
 use crate::server::connection::Connection;
-use crate::service::quota::Read;
+use crate::service::quota::Share;
 
 /// Smaller pieces are not worth counting.
 const COUNTED_BYTES_MIN: usize = 1024;
@@ -18,7 +18,7 @@ pub struct Waiting {
     all: Arc<AtomicUsize>,
     connection: Arc<Connection>,
     /// Given back when the last of its bytes has gone.
-    read: Option<Arc<Read>>,
+    read: Option<Arc<Share>>,
 }
 
 struct Piece {
@@ -31,7 +31,7 @@ impl Waiting {
     pub fn new(
         all: Arc<AtomicUsize>,
         connection: Arc<Connection>,
-        read: Option<Arc<Read>>,
+        read: Option<Arc<Share>>,
     ) -> Self {
         Self { all, connection, read }
     }

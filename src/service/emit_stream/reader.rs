@@ -14,7 +14,7 @@ use crate::event;
 use crate::proto::retyped;
 use crate::record::{Draft, Emitter};
 use crate::service::emit::{charge, permit};
-use crate::service::quota::{Quota, Room};
+use crate::service::quota::{Quota, Share};
 use crate::service::{BATCH_EVENTS_MAX, Error, Limits, bare, decode};
 use crate::time::Time;
 
@@ -51,7 +51,7 @@ pub struct Checked {
     /// The events are only checked.
     pub validate_only: bool,
     /// Gives the room in the queue back, of the stream and of its principal.
-    _room: (OwnedSemaphorePermit, Option<Room>),
+    _room: (OwnedSemaphorePermit, Option<Share>),
 }
 
 /// Reads requests ahead.

@@ -1,0 +1,113 @@
+//! How messages may be compressed, and the frames that they come in: a flag, the length
+//! in four bytes, and so many bytes.
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+
+use super::message::PREFIX_BYTES;
+
+/// Header that names the compression of the messages.
+pub const ENCODING: &str = "grpc-encoding";
+/// Header of a request that names the compressions which its client takes.
+const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
+/// Flag before a message that is compressed.
+pub const COMPRESSED: u8 = 1;
+
+/// How messages are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// RFC 1952.
+    Gzip,
+    /// RFC 8878.
+    Zstd,
+}
+
+impl Encoding {
+    /// How the messages of a request are compressed, if they are in a way that is
+    /// known. Takes it off the headers: who comes after is to see them unpacked.
+    pub fn take(headers: &mut HeaderMap) -> Option<Self> {
+        let encoding = Self::of(headers.get(ENCODING)?.to_str().ok()?)?;
+        headers.remove(ENCODING);
+        Some(encoding)
+    }
+
+    /// The first of those which the client of this request takes.
+    pub fn accepted(headers: &HeaderMap) -> Option<Self> {
+        let accepted = headers.get_all(ACCEPT_ENCODING).iter();
+        accepted
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .find_map(|name| Self::of(name.trim()))
+    }
+
+    fn of(name: &str) -> Option<Self> {
+        [Self::Gzip, Self::Zstd].into_iter().find(|encoding| encoding.name() == name)
+    }
+
+    /// Its name in headers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
+/// How long the first message is, without its prefix, once that has come.
+pub fn message_len(bytes: &[u8]) -> Option<usize> {
+    let [_, a, b, c, d] = bytes.first_chunk::<PREFIX_BYTES>()?;
+    Some(u32::from_be_bytes([*a, *b, *c, *d]) as usize)
+}
+
+/// Takes the first message, with its prefix, if it has come whole.
+pub fn split_message(bytes: &mut BytesMut) -> Option<Bytes> {
+    let whole = message_len(bytes)?.saturating_add(PREFIX_BYTES);
+    (bytes.len() >= whole).then(|| bytes.split_to(whole).freeze())
+}
+
+/// Writes the prefix of a message, for which there is a place before it.
+///
+/// # Panics
+/// If there is none, or the message has more than 4 GiB.
+pub fn set_prefix(frame: &mut [u8], flag: u8) {
+    let (prefix, message) =
+        frame.split_first_chunk_mut::<PREFIX_BYTES>().expect("the frame begins with a prefix");
+    let len = u32::try_from(message.len()).expect("messages are below 4 GiB");
+    let [a, b, c, d] = len.to_be_bytes();
+    *prefix = [flag, a, b, c, d];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_is_taken_off_the_headers() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(Encoding::take(&mut headers), None);
+        for (name, taken) in
+            [("gzip", Some(Encoding::Gzip)), ("zstd", Some(Encoding::Zstd)), ("snappy", None)]
+        {
+            headers.insert(ENCODING, name.parse().unwrap());
+            assert_eq!(Encoding::take(&mut headers), taken);
+            assert_eq!(headers.contains_key(ENCODING), taken.is_none());
+        }
+    }
+
+    #[test]
+    fn a_client_gets_the_first_that_it_takes_and_we_know() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(Encoding::accepted(&headers), None);
+        for (names, accepted) in [
+            ("identity", None),
+            ("identity,deflate,gzip", Some(Encoding::Gzip)),
+            ("zstd, gzip", Some(Encoding::Zstd)),
+            ("gzip2", None),
+        ] {
+            headers.insert(ACCEPT_ENCODING, names.parse().unwrap());
+            assert_eq!(Encoding::accepted(&headers), accepted, "{names}");
+        }
+        headers.append(ACCEPT_ENCODING, "zstd".parse().unwrap());
+        assert_eq!(Encoding::accepted(&headers), Some(Encoding::Zstd));
+    }
+}

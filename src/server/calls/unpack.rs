@@ -1,0 +1,198 @@
+//! Requests that are compressed, unpacked before tonic sees them.
+//!
+//! tonic would unpack a message at one go, on the thread that serves others: a small
+//! request may keep it for the time that 4 MiB take, and many such requests one after
+//! the other keep all threads. Here it is done in pieces, between which others run,
+//! and of one client and of all of them only so many messages at once: see
+//! [`Quota::pack`].
+
+use std::io::{self, BufRead, Read};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use flate2::bufread::GzDecoder;
+use http_body::{Body as _, Frame, SizeHint};
+use tokio::task::JoinSet;
+use tonic::Status;
+
+use super::encoding::{COMPRESSED, Encoding, message_len, set_prefix, split_message};
+use super::inbound::Inbound;
+use super::message::PREFIX_BYTES;
+use crate::service::Error;
+use crate::service::quota::Quota;
+
+/// The most bytes that are unpacked at one go: some 100 us.
+const PIECE_BYTES: usize = 64 * 1024;
+/// The most bytes that are read for that. They may hold many blocks with nothing in
+/// them.
+const PACKED_PIECE_BYTES: usize = 16 * 1024;
+/// The least room that is made for a piece, in bytes.
+const PIECE_BYTES_MIN: usize = 1024;
+
+/// The body of a request whose messages may be compressed: that of one with the same
+/// messages, none of which is.
+pub struct Unpacked {
+    inner: Inbound,
+    encoding: Encoding,
+    /// The most bytes of a message, unpacked or not.
+    limit: usize,
+    quota: Arc<Quota>,
+    /// What has come, and is not yet given on.
+    rest: BytesMut,
+    /// Unpacks one message. Runs by itself: its turn must not last for as long as a
+    /// client pleases.
+    unpacking: JoinSet<Result<Bytes, Error>>,
+}
+
+impl Unpacked {
+    /// Unpacks the messages of `inner`, which has to keep them on its account, of at
+    /// most `limit` bytes each.
+    pub fn new(inner: Inbound, encoding: Encoding, limit: usize, quota: Arc<Quota>) -> Self {
+        let (rest, unpacking) = (BytesMut::new(), JoinSet::new());
+        Self { inner, encoding, limit, quota, rest, unpacking }
+    }
+
+    /// Takes the next message, in its frame, if it has come whole.
+    fn message(&mut self) -> Result<Option<Bytes>, Error> {
+        match message_len(&self.rest) {
+            Some(bytes) if bytes > self.limit => {
+                Err(Error::RequestTooLarge { bytes: Some(bytes), limit: self.limit })
+            }
+            _ => Ok(split_message(&mut self.rest)),
+        }
+    }
+
+    /// The next frame for tonic. A message that is not compressed goes on as it is, also
+    /// one whose flag tonic will refuse.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Status>> {
+        loop {
+            if let Some(unpacked) = ready!(self.unpacking.poll_join_next(cx)) {
+                self.inner.settle(self.rest.len());
+                // It is aborted with the runtime alone.
+                return Poll::Ready(Ok(Some(unpacked.unwrap_or(Err(Error::StoppingCall))?)));
+            }
+            if let Some(mut message) = self.message()? {
+                if message.first() != Some(&COMPRESSED) {
+                    self.inner.settle(self.rest.len());
+                    return Poll::Ready(Ok(Some(message)));
+                }
+                message.advance(PREFIX_BYTES);
+                let quota = Arc::clone(&self.quota);
+                self.unpacking.spawn(unpack(self.encoding, message, self.limit, quota));
+                continue;
+            }
+            match ready!(Pin::new(&mut self.inner).poll_frame(cx)).transpose()? {
+                Some(frame) => {
+                    if let Ok(bytes) = frame.into_data() {
+                        self.rest.extend_from_slice(&bytes);
+                    }
+                }
+                None if self.rest.is_empty() => return Poll::Ready(Ok(None)),
+                None => {
+                    let cut = Error::Framing("it ends within a message".to_owned());
+                    return Poll::Ready(Err(cut.into()));
+                }
+            }
+        }
+    }
+}
+
+impl http_body::Body for Unpacked {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        self.get_mut().poll_next(cx).map(|next| Some(next.transpose()?.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.unpacking.is_empty() && self.rest.is_empty() && self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
+    }
+}
+
+/// Unpacks a message, when it is its turn; gives it in a frame.
+async fn unpack(
+    encoding: Encoding,
+    message: Bytes,
+    limit: usize,
+    quota: Arc<Quota>,
+) -> Result<Bytes, Error> {
+    // Kept until the end: who waits for a turn has unpacked nothing that takes memory.
+    let _turn = quota.pack().await;
+    let bad = |error: io::Error| Error::Framing(format!("it is badly compressed: {error}"));
+    let room = message.len().saturating_mul(4).clamp(PIECE_BYTES_MIN, PIECE_BYTES);
+    let source = Source { packed: message, allowed: PACKED_PIECE_BYTES };
+    let mut reader = reader(encoding, source).map_err(bad)?;
+    let mut frame = vec![0; PREFIX_BYTES];
+    loop {
+        let len = frame.len();
+        frame.resize(len + room, 0);
+        let place = frame.get_mut(len..).unwrap_or_default();
+        let read = match reader.read(place) {
+            Ok(0) => None,
+            Ok(read) => Some(read),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Some(0),
+            Err(error) => return Err(bad(error)),
+        };
+        frame.truncate(len + read.unwrap_or_default());
+        if frame.len() > PREFIX_BYTES + limit {
+            return Err(Error::RequestTooLarge { bytes: None, limit });
+        }
+        if read.is_none() {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    set_prefix(&mut frame, 0);
+    Ok(frame.into())
+}
+
+fn reader(encoding: Encoding, source: Source) -> io::Result<Box<dyn Read + Send>> {
+    Ok(match encoding {
+        Encoding::Gzip => Box::new(GzDecoder::new(source)),
+        Encoding::Zstd => Box::new(zstd::Decoder::with_buffer(source)?),
+    })
+}
+
+/// A message to unpack, of which so many bytes may be read at one go.
+struct Source {
+    packed: Bytes,
+    allowed: usize,
+}
+
+impl BufRead for Source {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        let allowed = self.allowed.min(self.packed.len());
+        if allowed == 0 && !self.packed.is_empty() {
+            // Who asks again has let others run.
+            self.allowed = PACKED_PIECE_BYTES;
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(self.packed.get(..allowed).unwrap_or_default())
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.packed.advance(bytes);
+        self.allowed -= bytes;
+    }
+}
+
+impl Read for Source {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let read = self.fill_buf()?.read(to)?;
+        self.consume(read);
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests;
