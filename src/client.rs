@@ -38,9 +38,11 @@
 //! # }
 //! ```
 
+mod cause;
 mod credentials;
 mod emitter;
 mod error;
+mod reach;
 mod retry;
 mod search;
 mod subscriber;
@@ -96,7 +98,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Url`] if `url` is none; [`Error::Connect`] if nobody answers
-    /// there within five seconds.
+    /// there within five seconds, or not to this client, and what is likely wrong.
     pub async fn connect(url: &str) -> Result<Self, Error> {
         Self::connect_with(url, &Credentials::new()).await
     }
@@ -106,14 +108,15 @@ impl Client {
     /// they hold certificates.
     ///
     /// # Errors
-    /// As [`Client::connect`].
+    /// As [`Client::connect`]; [`Error::Credentials`] if they hold no certificate or
+    /// key where one was given.
     pub async fn connect_with(url: &str, credentials: &Credentials) -> Result<Self, Error> {
         let endpoint = endpoint(url, credentials)?;
-        let channel = endpoint.connect().await.map_err(|error| Error::Connect {
-            url: url.to_owned(),
-            reason: error::root_cause(&error),
-        })?;
-        Ok(Self::with_bearer(channel, credentials))
+        let failed = |reason| Error::Connect { url: url.to_owned(), reason };
+        let channel = endpoint.connect().await.map_err(|error| failed(cause::of(&error)))?;
+        let client = Self::with_bearer(channel, credentials);
+        reach::answers(&client.transport, endpoint.uri()).await.map_err(failed)?;
+        Ok(client)
     }
 
     /// A client that connects with its first call, which fails if that does not
@@ -338,9 +341,8 @@ fn endpoint(url: &str, credentials: &Credentials) -> Result<Endpoint, Error> {
     }
     let endpoint = Endpoint::from_shared(whole)
         .and_then(|endpoint| endpoint.user_agent(USER_AGENT))
-        .map_err(|error| refused(error::root_cause(&error)))?;
-    let endpoint =
-        if is_encrypted { encrypted(endpoint, credentials).map_err(refused)? } else { endpoint };
+        .map_err(|error| refused(cause::root(&error)))?;
+    let endpoint = if is_encrypted { encrypted(endpoint, credentials)? } else { endpoint };
     Ok(endpoint
         .connect_timeout(CONNECT_TIME_MAX)
         .tcp_nodelay(true)
@@ -351,8 +353,9 @@ fn endpoint(url: &str, credentials: &Credentials) -> Result<Endpoint, Error> {
 }
 
 #[cfg(feature = "tls")]
-fn encrypted(endpoint: Endpoint, credentials: &Credentials) -> Result<Endpoint, String> {
+fn encrypted(endpoint: Endpoint, credentials: &Credentials) -> Result<Endpoint, Error> {
     use tonic::transport::{Certificate, ClientTlsConfig, Identity};
+    credentials.tls.check().map_err(Error::Credentials)?;
     let tls = ClientTlsConfig::new();
     let tls = match &credentials.tls.ca {
         Some(pem) => tls.ca_certificate(Certificate::from_pem(pem)),
@@ -362,10 +365,12 @@ fn encrypted(endpoint: Endpoint, credentials: &Credentials) -> Result<Endpoint, 
         Some((cert, key)) => tls.identity(Identity::from_pem(cert, key)),
         None => tls,
     };
-    endpoint.tls_config(tls).map_err(|error| error::root_cause(&error))
+    let refused = |error| Error::Credentials(format!("cannot begin TLS: {}", cause::of(&error)));
+    endpoint.tls_config(tls).map_err(refused)
 }
 
 #[cfg(not(feature = "tls"))]
-fn encrypted(_: Endpoint, _: &Credentials) -> Result<Endpoint, String> {
-    Err("this program was built without TLS: turn the feature `tls` of auditgate on".to_owned())
+fn encrypted(endpoint: Endpoint, _: &Credentials) -> Result<Endpoint, Error> {
+    let reason = "this program was built without TLS: turn the feature `tls` of auditgate on";
+    Err(Error::Url { url: endpoint.uri().to_string(), reason: reason.to_owned() })
 }

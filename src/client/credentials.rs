@@ -41,6 +41,28 @@ impl Tls {
     pub(super) fn is_set(&self) -> bool {
         self.ca.is_some() || self.identity.is_some()
     }
+
+    /// Says what is missing of what was given.
+    #[cfg(feature = "tls")]
+    pub(super) fn check(&self) -> Result<(), String> {
+        use rustls::pki_types::pem::PemObject as _;
+        use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+        let holds_certificate = |pem: &str| {
+            matches!(CertificateDer::pem_slice_iter(pem.as_bytes()).next(), Some(Ok(_)))
+        };
+        if self.ca.as_ref().is_some_and(|pem| !holds_certificate(pem)) {
+            return Err("the CAs to trust (--cacert) hold no certificate in PEM".to_owned());
+        }
+        if let Some((cert, key)) = &self.identity {
+            if !holds_certificate(cert) {
+                return Err("the certificate to show (--cert) is none in PEM".to_owned());
+            }
+            if PrivateKeyDer::from_pem_slice(key.as_bytes()).is_err() {
+                return Err("the key of the certificate (--key) is none in PEM".to_owned());
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Credentials {

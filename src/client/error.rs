@@ -5,6 +5,8 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+use super::cause;
+
 /// Why something asked of a gateway did not come about.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
@@ -16,12 +18,15 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// Nobody answers there.
+    /// The certificates or the key of [`Credentials`](crate::client::Credentials) are none.
+    #[error("{0}")]
+    Credentials(String),
+    /// Nobody answers there, or not to this client.
     #[error("cannot connect to {url}: {reason}")]
     Connect {
         /// Where.
         url: String,
-        /// What happened, down to its cause.
+        /// What is likely wrong.
         reason: String,
     },
     /// The gateway refuses: asking again would not help.
@@ -46,7 +51,9 @@ impl Error {
     pub fn refusal(&self) -> Option<&Refusal> {
         match self {
             Error::Refused(refusal) | Error::GaveUp { last: refusal, .. } => Some(refusal),
-            Error::Url { .. } | Error::Connect { .. } | Error::Closed => None,
+            Error::Url { .. } | Error::Credentials(_) | Error::Connect { .. } | Error::Closed => {
+                None
+            }
         }
     }
 }
@@ -122,7 +129,8 @@ impl From<Status> for Refusal {
                 Code::DeadlineExceeded => Code::DeadlineExceeded,
                 _ => Code::Unavailable,
             };
-            return Self::unanswered(code, root_cause(source), true);
+            let transient = cause::refused_by(source).is_none();
+            return Self::unanswered(code, cause::of(source), transient);
         }
         let retry_after = status.get_details_retry_info().and_then(|info| info.retry_delay);
         let bad_request = status.get_details_bad_request();
@@ -144,15 +152,6 @@ impl From<Status> for Refusal {
             retry_after,
         }
     }
-}
-
-/// What is at the bottom of an error: what lies above says less.
-pub(super) fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut root = error;
-    while let Some(cause) = root.source() {
-        root = cause;
-    }
-    root.to_string()
 }
 
 #[cfg(test)]
