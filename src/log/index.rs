@@ -1,15 +1,16 @@
 //! The index of a full segment: where each value of an indexed field occurs.
 
+mod postings;
+
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
 use crate::filter::Selection;
 use crate::record::Columns;
 use crate::time::Time;
+use postings::{Found, Postings};
 
-/// How far around the place where a key is likely to stand it is looked for
-/// first, in keys.
-const REACH_MIN: usize = 32;
+pub use postings::{Positions, sort_by_key};
 
 /// Posting lists of one segment: for each indexed field, the positions at which
 /// each key occurs.
@@ -24,18 +25,34 @@ pub struct Index {
     servers: Postings,
 }
 
-/// Positions by key, for one field.
-struct Postings {
-    /// Keys of more than half of the records. Their positions are not kept: to go
-    /// through all records is cheaper than through such a list.
-    common: Box<[u32]>,
-    /// The other keys that occur, ascending.
-    keys: Box<[u32]>,
-    /// For each key, where its positions end in `positions`; they begin where
-    /// those of the key before end.
-    ends: Box<[u32]>,
-    /// Positions, ascending within a key.
-    positions: Box<[u16]>,
+/// A field that is indexed.
+#[derive(Debug, Clone, Copy)]
+pub enum Indexed {
+    /// The type.
+    Type,
+    /// The result.
+    Result,
+    /// The user, and the impersonator.
+    User,
+    /// The session.
+    Session,
+    /// The server.
+    Server,
+}
+
+impl Indexed {
+    /// The keys of a record in this field, as [`Columns`] have them; of types and
+    /// results, which may be 0, one more. 0 stands for an absent value.
+    pub fn keys(self, row: &Columns) -> [u32; 2] {
+        match self {
+            Self::Type => [u32::from(row.type_id.0) + 1, 0],
+            Self::Result => [u32::from(row.result) + 1, 0],
+            Self::User if row.impersonator == row.user => [row.user, 0],
+            Self::User => [row.user, row.impersonator],
+            Self::Session => [row.session, 0],
+            Self::Server => [row.server, 0],
+        }
+    }
 }
 
 impl Index {
@@ -46,24 +63,30 @@ impl Index {
 
     /// Builds the index of these records.
     pub fn build(columns: &[Columns]) -> Self {
-        let by =
-            |key: fn(&Columns) -> u32| Postings::build(columns, |row, keys| keys.push(key(row)));
+        let by = |field: Indexed| Postings::build(columns, |row| field.keys(row));
         Self {
             records: columns.len(),
             times: columns.iter().fold(Time::MAX..=Time::MIN, |times, row| {
                 row.time.min(*times.start())..=row.time.max(*times.end())
             }),
-            types: by(|row| u32::from(row.type_id.0) + 1),
-            results: by(|row| u32::from(row.result) + 1),
-            users: Postings::build(columns, |row, keys| {
-                keys.push(row.user);
-                if row.impersonator != row.user {
-                    keys.push(row.impersonator);
-                }
-            }),
-            sessions: by(|row| row.session),
-            servers: by(|row| row.server),
+            types: by(Indexed::Type),
+            results: by(Indexed::Result),
+            users: by(Indexed::User),
+            sessions: by(Indexed::Session),
+            servers: by(Indexed::Server),
         }
+    }
+
+    /// The posting lists of one field, by key, ascending.
+    pub fn lists(&self, field: Indexed) -> impl Iterator<Item = (u32, Positions<'_>)> {
+        let postings = match field {
+            Indexed::Type => &self.types,
+            Indexed::Result => &self.results,
+            Indexed::User => &self.users,
+            Indexed::Session => &self.sessions,
+            Indexed::Server => &self.servers,
+        };
+        postings.lists()
     }
 
     /// Its size in memory, in bytes.
@@ -117,216 +140,5 @@ impl Index {
         ];
         let fewest = lists.into_iter().flatten().min_by_key(Found::len)?;
         if fewest.len() <= self.records / 2 { fewest.merge() } else { None }
-    }
-}
-
-/// The posting lists of one key, or of several. A search mostly asks for one, in
-/// many segments: for that, nothing is allocated.
-enum Found<'a> {
-    One(&'a [u16]),
-    Several(Vec<&'a [u16]>),
-    /// More than half of the records.
-    Most,
-}
-
-impl<'a> Found<'a> {
-    fn len(&self) -> usize {
-        match self {
-            Self::One(list) => list.len(),
-            Self::Several(lists) => lists.iter().map(|list| list.len()).sum(),
-            Self::Most => usize::MAX,
-        }
-    }
-
-    fn add(&mut self, list: &'a [u16]) {
-        match self {
-            Self::One(one) if one.is_empty() => *one = list,
-            Self::One(one) => *self = Self::Several(vec![*one, list]),
-            Self::Several(lists) => lists.push(list),
-            Self::Most => {}
-        }
-    }
-
-    fn merge(self) -> Option<Cow<'a, [u16]>> {
-        Some(match self {
-            Self::Most => return None,
-            Self::One(list) => Cow::Borrowed(list),
-            Self::Several(lists) => {
-                let mut merged = lists.concat();
-                merged.sort_unstable();
-                merged.dedup();
-                Cow::Owned(merged)
-            }
-        })
-    }
-}
-
-impl Postings {
-    /// `keys_of` gives the keys of a record; 0 stands for an absent value,
-    /// which is not indexed.
-    fn build(columns: &[Columns], keys_of: impl Fn(&Columns, &mut Vec<u32>)) -> Self {
-        let mut pairs: Vec<(u32, u16)> = Vec::with_capacity(columns.len());
-        let mut keys = Vec::new();
-        for (position, row) in columns.iter().enumerate() {
-            keys.clear();
-            keys_of(row, &mut keys);
-            pairs.extend(keys.iter().filter(|key| **key != 0).map(|key| (*key, position as u16)));
-        }
-        sort_by_key(&mut pairs);
-        let (mut common, mut distinct) = (Vec::new(), Vec::new());
-        let (mut ends, mut positions) = (Vec::new(), Vec::with_capacity(pairs.len()));
-        for list in pairs.chunk_by(|one, next| one.0 == next.0) {
-            let key = list.first().map_or(0, |(key, _)| *key);
-            if list.len() > columns.len() / 2 {
-                common.push(key);
-            } else {
-                distinct.push(key);
-                positions.extend(list.iter().map(|(_, position)| *position));
-                ends.push(positions.len() as u32);
-            }
-        }
-        Self {
-            common: common.into(),
-            keys: distinct.into(),
-            ends: ends.into(),
-            positions: positions.into(),
-        }
-    }
-
-    fn byte_size(&self) -> usize {
-        size_of_val(&*self.common)
-            + size_of_val(&*self.keys)
-            + size_of_val(&*self.ends)
-            + size_of_val(&*self.positions)
-    }
-
-    fn find(&self, keys: impl Iterator<Item = u32>) -> Found<'_> {
-        let mut found = Found::One(&[]);
-        for key in keys {
-            if self.common.contains(&key) {
-                return Found::Most;
-            }
-            let list = self.positions_of(key);
-            if !list.is_empty() {
-                found.add(list);
-            }
-        }
-        found
-    }
-
-    /// Whether the key occurs.
-    fn has(&self, key: u32) -> bool {
-        self.common.contains(&key) || self.place_of(key).is_some()
-    }
-
-    /// Where among the keys this one stands. Most are hashes, spread evenly, so
-    /// the key itself tells about where to look: a look-up in a segment of
-    /// thousands of keys reads two cache lines or three, and the search of a rare
-    /// one has to look into every segment.
-    fn place_of(&self, key: u32) -> Option<usize> {
-        let len = self.keys.len();
-        let guess = ((u64::from(key) * len as u64) >> 32) as usize;
-        let mut reach = REACH_MIN;
-        loop {
-            let (from, to) = (guess.saturating_sub(reach), (guess + reach).min(len));
-            let near = self.keys.get(from..to)?;
-            let begins_before = from == 0 || near.first().is_some_and(|first| *first <= key);
-            let ends_behind = to == len || near.last().is_some_and(|last| *last >= key);
-            if begins_before && ends_behind {
-                return near.binary_search(&key).ok().map(|place| from + place);
-            }
-            reach *= 4;
-        }
-    }
-
-    fn positions_of(&self, key: u32) -> &[u16] {
-        let Some(place) = self.place_of(key) else { return &[] };
-        let end_of = |place: usize| self.ends.get(place).map_or(0, |end| *end as usize);
-        let start = place.checked_sub(1).map_or(0, end_of);
-        self.positions.get(start..end_of(place)).unwrap_or_default()
-    }
-}
-
-/// Sorts pairs by their keys, and keeps the order of those with equal keys: by
-/// counting, a byte of the key at a time, from the lowest. It takes a third of
-/// the time of a sort by comparison, and sealing is a good part of an append.
-fn sort_by_key(pairs: &mut Vec<(u32, u16)>) {
-    const VALUES: usize = 256;
-    let mut counts = [[0_u32; VALUES]; size_of::<u32>()];
-    for (key, _) in pairs.iter() {
-        for (byte, counts) in key.to_le_bytes().into_iter().zip(&mut counts) {
-            if let Some(count) = counts.get_mut(usize::from(byte)) {
-                *count += 1;
-            }
-        }
-    }
-    let mut sorted = vec![(0, 0); pairs.len()];
-    for (place, counts) in counts.iter_mut().enumerate() {
-        // Numbers of types and results are small: their upper bytes are all 0.
-        if counts.iter().any(|count| *count as usize == pairs.len()) {
-            continue;
-        }
-        let mut next = 0;
-        for count in counts.iter_mut() {
-            next += std::mem::replace(count, next);
-        }
-        for pair in pairs.iter() {
-            let byte = pair.0.to_le_bytes().get(place).copied().unwrap_or_default();
-            if let Some(next) = counts.get_mut(usize::from(byte)) {
-                if let Some(target) = sorted.get_mut(*next as usize) {
-                    *target = *pair;
-                }
-                *next += 1;
-            }
-        }
-        std::mem::swap(pairs, &mut sorted);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_are_found_wherever_they_stand() {
-        let spread = |number: u32| number.wrapping_mul(0x9E37_79B9).max(1);
-        let crowded =
-            |number: u32| if number.is_multiple_of(2) { number + 1 } else { u32::MAX - number };
-        for key_of in [spread, crowded, |number| number + 1] {
-            for count in [0, 1, 63, 65, 5_000] {
-                let mut keys: Vec<u32> = (0..count).map(key_of).collect();
-                keys.sort_unstable();
-                keys.dedup();
-                let ends = (1..=keys.len() as u32).collect();
-                let positions = (0..keys.len() as u16).collect();
-                let common = Box::default();
-                let postings = Postings { common, keys: keys.clone().into(), ends, positions };
-                for (place, key) in keys.iter().enumerate() {
-                    assert_eq!(postings.positions_of(*key), [place as u16], "{key} of {count}");
-                }
-                let others = keys.iter().map(|key| key.wrapping_add(1)).chain([0, 1, u32::MAX]);
-                for key in others.filter(|key| keys.binary_search(key).is_err()) {
-                    assert!(postings.positions_of(key).is_empty(), "{key} of {count}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn pairs_are_sorted_by_key_and_stay_in_order_within_one() {
-        let spread = |number: u32| number.wrapping_mul(0x9E37_79B9);
-        let kinds: [fn(u32) -> u32; 4] =
-            [|number| number % 3, |number| number << 24, |number| u32::MAX - number % 700, |_| 7];
-        for key in kinds.into_iter().chain([spread as fn(u32) -> u32]) {
-            for count in [0, 1, 2, 5_000] {
-                let pairs: Vec<(u32, u16)> =
-                    (0..count).map(|number| (key(spread(number)), number as u16)).collect();
-                let mut expected = pairs.clone();
-                expected.sort_by_key(|(key, _)| *key);
-                let mut sorted = pairs;
-                sort_by_key(&mut sorted);
-                assert_eq!(sorted, expected);
-            }
-        }
     }
 }

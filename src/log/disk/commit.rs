@@ -6,10 +6,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::log::disk::format::{ALIGNMENT, Entry, FileHeader, GroupHeader, HEADER_BYTES, checksum};
+use crate::log::disk::format::{
+    ALIGNMENT, ENTRY_BYTES, Entry, FileHeader, GROUP_HEADER_BYTES, GroupHeader, HEADER_BYTES,
+    checksum,
+};
 use crate::log::disk::gather::Gathering;
 use crate::log::disk::open::mark;
 use crate::log::disk::sealed::SegmentFile;
+use crate::log::disk::sidecar::Located;
 use crate::log::disk::space::{Lack, Prepared, Space};
 use crate::log::disk::stage::{Batch, Room, Stage, capacity};
 use crate::log::disk::storage::{File, is_full};
@@ -35,6 +39,8 @@ struct Head {
     path: PathBuf,
     base: Sequence,
     salt: u64,
+    /// Where the frames lie that were written.
+    frames: Vec<Located>,
 }
 
 /// What is to be done next.
@@ -206,12 +212,21 @@ impl Committer {
     }
 
     fn write(&mut self, batch: &Batch) -> io::Result<()> {
-        let head = self.head.as_ref().ok_or_else(|| io::Error::other("there is no file"))?;
+        let head = self.head.as_mut().ok_or_else(|| io::Error::other("there is no file"))?;
         let view = batch.segment.view(batch.last);
         let positions = view.position(batch.first)..view.len();
+        let table_bytes = positions.len() * ENTRY_BYTES;
+        let mut offset = batch.at + (GROUP_HEADER_BYTES + table_bytes) as u64;
         self.table.clear();
         for position in positions.clone() {
-            self.table.extend_from_slice(&Entry::of(view.frame(position)).encode());
+            let entry = Entry::of(view.frame(position));
+            self.table.extend_from_slice(&entry.encode());
+            // One that lies too far behind is left out: the sidecar is then made
+            // from the file.
+            if let Ok(offset) = u32::try_from(offset) {
+                head.frames.push(Located { offset, entry });
+            }
+            offset += u64::from(entry.len);
         }
         let data = batch.segment.bytes(view.frames(positions.clone()));
         let header = GroupHeader {
@@ -296,16 +311,16 @@ impl Committer {
         let path = directory.segment(base);
         directory.storage().rename(&directory.prepared(), &path)?;
         directory.storage().sync_directory(&directory.segments())?;
-        Ok(Head { file, path, base, salt })
+        Ok(Head { file, path, base, salt, frames: Vec::new() })
     }
 
     fn begin_head(&mut self, head: Head, sizes: Sizes, room: Room) {
         let next = head.base;
-        let before = self.head.replace(head);
+        let mut before = self.head.replace(head);
         let mut stage = self.inner.lock();
         let full = Arc::clone(stage.writer.head().segment());
         let used = stage.room.end;
-        if let Some(before) = &before {
+        if let Some(before) = &mut before {
             // Before the ring may let go of it.
             let file = SegmentFile {
                 path: before.path.clone(),
@@ -314,7 +329,8 @@ impl Committer {
                 bytes: used,
                 salt: before.salt,
             };
-            self.inner.sealed.add(file, Arc::clone(&full));
+            let frames = std::mem::take(&mut before.frames);
+            self.inner.sealed.add(file, full, frames);
         }
         stage.writer.begin(sizes);
         stage.writer.list(&self.inner.shared);
@@ -326,7 +342,6 @@ impl Committer {
         self.inner.rolled.notify_waiters();
         let Some(Head { file, .. }) = before else { return };
         self.space.add_chore(Box::new(move |_| {
-            full.seal();
             // It need not be synced: a reader passes over what lies behind the
             // groups. If it fails, the room is not given back yet.
             let _ = file.set_len(used);

@@ -24,7 +24,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::filter::TypeSet;
-use crate::log::disk::sidecar::{Keyed, Of, key_hash};
+use crate::log::disk::sidecar::{Keyed, Located, Of, key_hash};
 use crate::log::disk::slices::Slices;
 use crate::log::disk::storage::Storage;
 use crate::log::disk::walk::Damage;
@@ -104,6 +104,8 @@ struct State {
 struct Fresh {
     file: SegmentFile,
     segment: Arc<Segment>,
+    /// Where the frames of its records lie in the file.
+    frames: Arc<[Located]>,
 }
 
 impl SegmentFile {

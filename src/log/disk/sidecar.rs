@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use crate::log::Segment;
 use crate::log::disk::blocks::{self, Blocks, Fault, Source};
 use crate::log::disk::fields::Fields;
 use crate::log::disk::format::Entry;
@@ -24,10 +25,10 @@ use crate::log::disk::slices::Column;
 use crate::log::disk::storage::{self, Storage};
 use crate::log::scan::Query;
 use crate::log::segment::SEGMENT_RECORDS_MAX;
-use crate::record::{Columns, Sequence};
+use crate::record::Sequence;
 use crate::time::Time;
 
-pub use build::build;
+pub use build::{build, build_from_memory};
 pub use check::{Flaw, check};
 pub use lookup::Listed;
 #[cfg(test)]
@@ -259,14 +260,22 @@ pub fn save(storage: &dyn Storage, path: &Path, encoded: &[u8]) -> io::Result<()
     write().inspect_err(|_| drop(storage.remove(&beside)))
 }
 
-/// The sidecar of a segment, made from its file and, where they are known, from
-/// the columns of all of its records; encoded.
+/// The sidecar of a segment, made from what is in memory of it or, unless that is
+/// all of its records, from its file; encoded.
 ///
 /// # Errors
 /// If the file cannot be read.
-pub fn make(path: &Path, of: &Of, columns: Option<&[Columns]>) -> io::Result<Arc<Vec<u8>>> {
-    let file = storage::read(path)?;
-    Ok(Arc::new(blocks::encode(&build(&file, of, columns), of.salt)))
+pub fn make(
+    path: &Path,
+    of: &Of,
+    in_memory: Option<(&Segment, &[Located])>,
+) -> io::Result<Arc<Vec<u8>>> {
+    let made = in_memory.and_then(|(segment, frames)| build_from_memory(segment, frames, of));
+    let content = match made {
+        Some(content) => content,
+        None => build(&storage::read(path)?, of),
+    };
+    Ok(Arc::new(blocks::encode(&content, of.salt)))
 }
 
 fn split(pair: [u8; RANGE_BYTES]) -> (u32, u32) {

@@ -194,6 +194,8 @@ impl Rows {
         self.words.get(row * self.width..(row + 1) * self.width).unwrap_or_default()
     }
 
+    /// Only one thread sets bits at a time: so they need not be set in one step,
+    /// which takes several times as long.
     fn set(&self, number: usize, column: &Column) {
         let (place, bit) = (number / WORD_SEGMENTS, 1 << (number % WORD_SEGMENTS));
         // A row of the column is so many rows here.
@@ -204,7 +206,7 @@ impl Rows {
                 let row = (base * WORD_SEGMENTS + word.trailing_zeros() as usize) * repeats;
                 for row in row..row + repeats {
                     if let Some(word) = self.words.get(row * self.width + place) {
-                        word.fetch_or(bit, Ordering::Relaxed);
+                        word.store(word.load(Ordering::Relaxed) | bit, Ordering::Relaxed);
                     }
                 }
                 word &= word - 1;

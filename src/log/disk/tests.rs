@@ -2,7 +2,6 @@
 
 mod crash;
 mod retention;
-mod sidecars;
 
 use std::fs;
 use std::path::Path;

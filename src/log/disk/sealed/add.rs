@@ -12,6 +12,7 @@ use super::handle::Handle;
 use super::open::Read;
 use super::{FRESH_MAX, Fresh, Inner, Sealed, SegmentFile, State};
 use crate::log::Segment;
+use crate::log::disk::sidecar::Located;
 use crate::record::Sequence;
 use crate::time::Time;
 
@@ -57,8 +58,12 @@ impl Sealed {
     /// nothing here: the sidecar is made and written by another thread. Until then
     /// the segment is served from memory; if the sidecar cannot be written, it is
     /// made whenever it is needed, and written when that is possible.
-    pub fn add(&self, file: SegmentFile, segment: Arc<Segment>) {
-        self.inner.change(|state| state.fresh.push(Fresh { file, segment }));
+    ///
+    /// `frames` tells where the frames of the records lie in the file. Where it does
+    /// not tell of all, the sidecar is made from the file.
+    pub fn add(&self, file: SegmentFile, segment: Arc<Segment>, frames: Vec<Located>) {
+        let frames = frames.into();
+        self.inner.change(|state| state.fresh.push(Fresh { file, segment, frames }));
         if let Some(added) = &self.added {
             // The thread ends only when this handle does.
             let _ = added.send(());
@@ -123,10 +128,11 @@ impl Inner {
     fn catch_up(&self) -> io::Result<()> {
         loop {
             let fresh = self.state.load().fresh.first().cloned();
-            let Some(Fresh { file, segment }) = fresh else { break };
-            let view = segment.view(file.end.previous());
+            let Some(Fresh { file, segment, frames }) = fresh else { break };
+            // Readers of the ring are served by the index, too.
+            segment.seal();
             let (base, path) = (file.base, file.path.clone());
-            match Read::new(self, file, Some(view.columns)) {
+            match Read::new(self, file, Some((&segment, &frames))) {
                 Ok(read) => self.change(|state| self.settle(state, read)),
                 // It was removed meanwhile, with its file.
                 Err(_) if !self.is_fresh(base) => {}

@@ -15,11 +15,11 @@ use super::cache::Cache;
 use super::cold::sidecar_path;
 use super::handle::Handles;
 use super::{CACHE_BYTES, Inner, READERS_MAX, Sealed, SegmentFile, State};
+use crate::log::Segment;
 use crate::log::disk::blocks::{Fault, Source};
-use crate::log::disk::sidecar::{self, Of, Sidecar, Summary};
+use crate::log::disk::sidecar::{self, Located, Of, Sidecar, Summary};
 use crate::log::disk::slices::Column;
 use crate::log::disk::storage::Storage;
-use crate::record::Columns;
 
 /// Segments that are read at once while a log is opened: the filters of so many
 /// are in memory twice.
@@ -83,8 +83,12 @@ impl Sealed {
 
 impl Read {
     /// Reads the beginning of a segment's sidecar; makes the sidecar if it is
-    /// missing or damaged. The columns of all records may be known.
-    pub fn new(inner: &Inner, file: SegmentFile, columns: Option<&[Columns]>) -> io::Result<Self> {
+    /// missing or damaged, from what may be in memory of the segment.
+    pub fn new(
+        inner: &Inner,
+        file: SegmentFile,
+        in_memory: Option<(&Segment, &[Located])>,
+    ) -> io::Result<Self> {
         let of = file.of(inner.log_id);
         let path = sidecar_path(&file.path);
         let saved = File::open(&path)
@@ -93,7 +97,7 @@ impl Read {
         let (opened, unsaved) = match saved {
             Ok(opened) => (opened, false),
             Err(_) => {
-                let encoded = sidecar::make(&file.path, &of, columns)?;
+                let encoded = sidecar::make(&file.path, &of, in_memory)?;
                 let unsaved = sidecar::save(&*inner.storage, &path, &encoded).is_err();
                 let made = Self::through(Source::Memory(encoded), &of);
                 (made.map_err(|fault| io::Error::other(fault.to_string()))?, unsaved)

@@ -14,7 +14,7 @@ use crate::log::Content;
 use crate::log::scan::{Order, Query, Scanned, Tally};
 use crate::proto::pb;
 use crate::record::Record;
-use scene::{SEGMENT, draft, event, files, open, query, segment, time};
+use scene::{SEGMENT, draft, event, files, located, open, query, segment, time};
 
 fn every_type() -> Arc<TypeSet> {
     Arc::new(TypeSet::all())
@@ -211,7 +211,7 @@ async fn what_is_added_is_read_at_once_and_after_its_sidecar_is_made() {
     let files = files(folder.path(), 4);
     let sealed = open(folder.path(), &files[..1]);
     for (number, (file, segment)) in files.iter().enumerate().skip(1) {
-        sealed.add(file.clone(), Arc::clone(segment));
+        sealed.add(file.clone(), Arc::clone(segment), located(file));
         agrees(&sealed, (number as u64 + 1) * SEGMENT, &[]).await;
     }
     drop(sealed);
@@ -315,8 +315,10 @@ async fn records_are_found_by_id_and_time() {
     let folder = tempfile::tempdir().unwrap();
     let files = files(folder.path(), 6);
     let sealed = open(folder.path(), &files[..4]);
-    sealed.add(files[4].0.clone(), Arc::clone(&files[4].1));
-    sealed.add(files[5].0.clone(), Arc::clone(&files[5].1));
+    let (file, segment) = files[4].clone();
+    sealed.add(file, segment, Vec::new());
+    let (file, segment) = files[5].clone();
+    sealed.add(file, segment, Vec::new());
     let last = 6 * SEGMENT;
     let end = Sequence(last + 1);
     for number in (1..=last).step_by(13) {

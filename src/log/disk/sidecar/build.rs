@@ -1,15 +1,20 @@
-//! Makes a sidecar from a segment file.
+//! Makes a sidecar: from a segment file, or from what is in memory of a segment
+//! that has just become full. What is gathered of the records is the same, and so is
+//! what is made of it.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::ops::Range;
 
 use super::{
     Fields, HEADER_BYTES, ID_BYTES, Keyed, LIST_BYTES, Located, MAGIC, Of, RANGE_BYTES, SECTIONS,
     Section, TIME_BYTES, TYPE_BYTES, VERSION, key_hash, row,
 };
+use crate::catalog::TypeId;
+use crate::log::Segment;
 use crate::log::disk::format::{Entry, FileHeader};
 use crate::log::disk::slices::Column;
 use crate::log::disk::walk::{Group, Walk};
+use crate::log::index::{Index, Indexed, Positions, sort_by_key};
 use crate::record::{Columns, Record, Sequence, key};
 use crate::time::Time;
 
@@ -78,18 +83,16 @@ impl Header {
 
 /// What is gathered of the records, position by position.
 #[derive(Default)]
-struct Gathered {
+struct Gathered<'a> {
     frames: Vec<u8>,
-    columns: Vec<Columns>,
+    /// Of the records that are whole.
+    columns: Cow<'a, [Columns]>,
+    /// Built of `columns`, where it is known.
+    index: Option<&'a Index>,
     accepted: Vec<Time>,
-    /// See [`pair`].
-    ids: Vec<u64>,
-    /// Positions of records that are whole: of the others, there are no columns.
+    /// Positions of the records that are whole.
     whole: Vec<u16>,
     damage: Vec<(u32, u32)>,
-    types: BTreeMap<u32, u32>,
-    results: u32,
-    times: Option<(Time, Time)>,
     data_len: u64,
 }
 
@@ -99,27 +102,37 @@ pub fn probe() -> u64 {
     key_hash(Keyed::Id, key("auditgate"))
 }
 
-/// The content of the sidecar of a segment whose file is `file`. The columns of
-/// all of its records may be known.
-pub fn build(file: &[u8], of: &Of, columns: Option<&[Columns]>) -> Vec<u8> {
+/// The content of the sidecar of a segment whose file is `file`.
+pub fn build(file: &[u8], of: &Of) -> Vec<u8> {
     let header = FileHeader { log_id: of.log_id, base: of.base, capacity: 0, salt: of.salt };
     let end = Sequence(of.base.0 + u64::from(of.covers));
     let mut gathered = Gathered::default();
     for group in &Walk::over(file, &header, Some(end)).groups {
-        gathered.take_group(file, group, of.base, columns);
+        gathered.take_group(file, group, of.base);
     }
     gathered.pass_over(of.covers);
     gathered.encode(of)
 }
 
-impl Gathered {
-    fn take_group(
-        &mut self,
-        file: &[u8],
-        group: &Group,
-        base: Sequence,
-        columns: Option<&[Columns]>,
-    ) {
+/// The same content, made from the segment in memory and from where its frames lie
+/// in the file; `None` unless both are known of all of its records.
+pub fn build_from_memory(segment: &Segment, frames: &[Located], of: &Of) -> Option<Vec<u8>> {
+    segment.seal();
+    let view = segment.view(Sequence(u64::MAX - 1));
+    let covers = of.covers as usize;
+    if (view.base, view.len(), frames.len()) != (of.base, covers, covers) {
+        return None;
+    }
+    let mut gathered = Gathered { index: view.index(), ..Gathered::default() };
+    for (position, located) in frames.iter().enumerate() {
+        gathered.take(*located, view.frame(position));
+    }
+    gathered.columns = Cow::Borrowed(view.columns);
+    Some(gathered.encode(of))
+}
+
+impl Gathered<'_> {
+    fn take_group(&mut self, file: &[u8], group: &Group, base: Sequence) {
         let bytes = file.get(group.at..).unwrap_or_default();
         let table = bytes.get(group.header.table()).unwrap_or_default();
         let data = bytes.get(group.header.data()).unwrap_or_default();
@@ -130,32 +143,24 @@ impl Gathered {
             let (Ok(offset), Some(frame)) = (offset, data.get(range)) else { continue };
             if group.damaged.binary_search(&number).is_err() {
                 self.pass_over(first + number);
-                self.take(Located { offset, entry }, frame, columns);
+                self.take(Located { offset, entry }, frame);
+                self.columns.to_mut().push(Columns::of(&Record::read_frame(frame)));
             }
         }
     }
 
-    /// Takes the next record.
-    fn take(&mut self, located: Located, frame: &[u8], columns: Option<&[Columns]>) {
+    /// Takes the next record, but for its columns.
+    fn take(&mut self, located: Located, frame: &[u8]) {
         let position = self.position();
         let accepted = Record::accept_time_of(frame);
-        let known = columns.and_then(|columns| columns.get(position as usize)).copied();
-        let columns = known.unwrap_or_else(|| Columns::of(&Record::read_frame(frame)));
         self.data_len += u64::from(located.entry.len);
-        for number in [located.offset, located.entry.len, located.entry.checksum] {
-            self.frames.extend_from_slice(&number.to_le_bytes());
-        }
-        self.ids.push(pair(columns.id, position as u16));
+        let numbers = [located.offset, located.entry.len, located.entry.checksum];
+        self.frames.extend_from_slice(numbers.map(u32::to_le_bytes).as_flattened());
         self.whole.push(position as u16);
-        *self.types.entry(columns.type_id.get().number).or_default() += 1;
-        self.results |= 1 << columns.result.min(31);
-        let (first, last) = self.times.unwrap_or((columns.time, columns.time));
-        self.times = Some((first.min(columns.time), last.max(columns.time)));
         // Damaged records count as accepted with those before them.
         let before = self.accepted.last().copied().unwrap_or(accepted);
         self.accepted.resize(position as usize, before);
         self.accepted.push(accepted);
-        self.columns.push(columns);
     }
 
     /// Position of the next record.
@@ -179,8 +184,11 @@ impl Gathered {
         }
     }
 
-    fn encode(mut self, of: &Of) -> Vec<u8> {
-        self.ids.sort_unstable();
+    fn encode(self, of: &Of) -> Vec<u8> {
+        let built = self.index.is_none().then(|| Index::build(&self.columns));
+        let Some(index) = self.index.or(built.as_ref()) else { return Vec::new() };
+        let ids = self.ids();
+        let types = self.types(index);
         let mut content = vec![0; HEADER_BYTES];
         let mut sections = [const { 0..0 }; SECTIONS];
         let mut put = |section: Section, bytes: &[u8]| {
@@ -190,41 +198,39 @@ impl Gathered {
                 *range = start..content.len() as u32;
             }
         };
-        put(Section::Types, &pairs::<TYPE_BYTES>(self.types.iter().map(|(key, of)| (*key, *of))));
+        let counts = types.iter().map(|(number, positions)| (*number, positions.len() as u32));
+        put(Section::Types, &pairs::<TYPE_BYTES>(counts));
         put(Section::Damage, &pairs::<RANGE_BYTES>(self.damage.iter().copied()));
-        put(Section::KeyRows, &words(&self.key_filter()));
-        put(Section::IdRows, &words(&self.id_filter()));
+        put(Section::KeyRows, &words(&key_filter(index)));
+        put(Section::IdRows, &words(&id_filter(&ids)));
         put(Section::Frames, &self.frames);
         put(Section::Columns, &self.rows(of));
-        let accepted = self.accepted.iter().flat_map(|time| time.0.to_le_bytes());
-        put(Section::Accepted, &accepted.collect::<Vec<u8>>());
+        put(Section::Accepted, &numbers(&self.accepted, |time| time.0.to_le_bytes()));
         let mut positions = Vec::new();
-        let one = |key: fn(&Columns) -> u32| move |row: &Columns| [key(row), 0];
-        let mut lists = |section, keys: &dyn Fn(&Columns) -> [u32; 2]| {
-            put(section, &self.lists(keys, &mut positions));
-        };
-        lists(Section::TypeLists, &one(|row| row.type_id.get().number));
-        // 0 is a result; it stands for itself here, and not for an absent value.
-        lists(Section::ResultLists, &one(|row| u32::from(row.result) + 1));
-        lists(Section::UserLists, &|row| {
-            [row.user, if row.impersonator == row.user { 0 } else { row.impersonator }]
-        });
-        lists(Section::SessionLists, &one(|row| row.session));
-        lists(Section::ServerLists, &one(|row| row.server));
-        let positions = positions.iter().flat_map(|position: &u16| position.to_le_bytes());
-        put(Section::Positions, &positions.collect::<Vec<u8>>());
-        let mut ids = Vec::with_capacity(self.ids.len() * ID_BYTES);
-        for (key, position) in self.ids.iter().map(|both| unpair(*both)) {
-            ids.extend_from_slice(&key.to_le_bytes());
-            ids.extend_from_slice(&position.to_le_bytes());
+        put(Section::TypeLists, &lists(types.into_iter(), &mut positions));
+        for (section, field) in [
+            // 0 is a result; it stands for itself here, and not for an absent value.
+            (Section::ResultLists, Indexed::Result),
+            (Section::UserLists, Indexed::User),
+            (Section::SessionLists, Indexed::Session),
+            (Section::ServerLists, Indexed::Server),
+        ] {
+            put(section, &lists(self.lists(index, field), &mut positions));
         }
-        put(Section::Ids, &ids);
+        put(Section::Positions, &numbers(&positions, |position| position.to_le_bytes()));
+        let mut table = Vec::with_capacity(ids.len() * ID_BYTES);
+        for (key, position) in &ids {
+            table.extend_from_slice(&key.to_le_bytes());
+            table.extend_from_slice(&position.to_le_bytes());
+        }
+        put(Section::Ids, &table);
+        let times = self.columns.iter().map(|row| row.time);
         let header = Header {
             of: *of,
             probe: probe(),
             accepted: self.accepted.first().copied().zip(self.accepted.last().copied()),
-            times: self.times.unwrap_or((Time::MAX, Time::MIN)),
-            results: self.results,
+            times: times.clone().min().zip(times.max()).unwrap_or((Time::MAX, Time::MIN)),
+            results: self.columns.iter().fold(0, |all, row| all | 1 << row.result.min(31)),
             data_len: self.data_len,
             sections,
         };
@@ -244,60 +250,75 @@ impl Gathered {
         rows
     }
 
-    fn id_filter(&self) -> Column {
-        let mut filter = Column::new(self.ids.len(), ID_BITS);
-        let keys = self.ids.iter().map(|both| unpair(*both).0);
-        keys.for_each(|key| filter.add(key_hash(Keyed::Id, key)));
-        filter
+    /// Key of the event id and position of each record, by key.
+    fn ids(&self) -> Vec<(u32, u16)> {
+        let keys = self.columns.iter().map(|row| row.id);
+        let mut ids = keys.zip(self.whole.iter().copied()).collect();
+        sort_by_key(&mut ids);
+        ids
     }
 
-    fn key_filter(&self) -> Column {
-        let hashes = self.columns.iter().flat_map(|row| {
-            let keys = [
-                (Keyed::User, row.user),
-                (Keyed::User, row.impersonator),
-                (Keyed::Session, row.session),
-                (Keyed::Server, row.server),
-            ];
-            keys.into_iter().filter(|(_, key)| *key != 0).map(|(field, key)| key_hash(field, key))
-        });
-        let mut hashes: Vec<u64> = hashes.collect();
-        hashes.sort_unstable();
-        hashes.dedup();
-        let mut filter = Column::new(hashes.len(), KEY_BITS);
-        hashes.iter().for_each(|hash| filter.add(*hash));
-        filter
+    /// The lists of the types, by the field number of their payload.
+    fn types(&self, index: &Index) -> Vec<(u32, Vec<u16>)> {
+        let lists = self.lists(index, Indexed::Type);
+        // The index has one more than the number of the type.
+        let number = |key: u32| TypeId(key.saturating_sub(1) as u16).get().number;
+        let mut types: Vec<_> = lists.map(|(key, list)| (number(key), list)).collect();
+        types.sort_unstable_by_key(|(number, _)| *number);
+        types
     }
 
-    /// The lists of one field, by key; their positions go behind `positions`.
-    /// `keys_of` gives the keys of a record; 0 stands for an absent value.
-    fn lists(&self, keys_of: &dyn Fn(&Columns) -> [u32; 2], positions: &mut Vec<u16>) -> Vec<u8> {
-        let mut pairs: Vec<u64> = Vec::with_capacity(self.columns.len());
-        for (columns, position) in self.columns.iter().zip(&self.whole) {
-            let keys = keys_of(columns).into_iter().filter(|key| *key != 0);
-            pairs.extend(keys.map(|key| pair(key, *position)));
-        }
-        pairs.sort_unstable();
-        let mut lists = Vec::new();
-        for list in pairs.chunk_by(|one, next| unpair(*one).0 == unpair(*next).0) {
-            let key = list.first().map_or(0, |both| unpair(*both).0);
-            for number in [key, positions.len() as u32, list.len() as u32] {
-                lists.extend_from_slice(&number.to_le_bytes());
+    /// The lists of a field, by key.
+    fn lists(&self, index: &Index, field: Indexed) -> impl Iterator<Item = (u32, Vec<u16>)> {
+        // Those of the index are positions among the records that are whole.
+        index.lists(field).map(move |(key, positions)| match positions {
+            Positions::At(places) => {
+                let whole = |place: &u16| self.whole.get(usize::from(*place)).copied();
+                (key, places.iter().filter_map(whole).collect())
             }
-            positions.extend(list.iter().map(|both| unpair(*both).1));
-        }
-        debug_assert!(lists.len().is_multiple_of(LIST_BYTES), "rows are of one length");
-        lists
+            Positions::Most => {
+                let rows = self.columns.iter().zip(&self.whole);
+                let with_key = rows.filter(|(row, _)| field.keys(row).contains(&key));
+                (key, with_key.map(|(_, position)| *position).collect())
+            }
+        })
     }
 }
 
-/// A key and a position as one number, which sorts faster than two.
-fn pair(key: u32, position: u16) -> u64 {
-    u64::from(key) << 16 | u64::from(position)
+/// The table of the lists of one field; their positions go behind `positions`.
+fn lists(lists: impl Iterator<Item = (u32, Vec<u16>)>, positions: &mut Vec<u16>) -> Vec<u8> {
+    let mut table = Vec::new();
+    for (key, list) in lists {
+        for number in [key, positions.len() as u32, list.len() as u32] {
+            table.extend_from_slice(&number.to_le_bytes());
+        }
+        positions.extend_from_slice(&list);
+    }
+    debug_assert!(table.len().is_multiple_of(LIST_BYTES), "rows are of one length");
+    table
 }
 
-fn unpair(both: u64) -> (u32, u16) {
-    ((both >> 16) as u32, both as u16)
+fn id_filter(ids: &[(u32, u16)]) -> Column {
+    let mut filter = Column::new(ids.len(), ID_BITS);
+    ids.iter().for_each(|(key, _)| filter.add(key_hash(Keyed::Id, *key)));
+    filter
+}
+
+fn key_filter(index: &Index) -> Column {
+    let fields = [
+        (Keyed::User, Indexed::User),
+        (Keyed::Session, Indexed::Session),
+        (Keyed::Server, Indexed::Server),
+    ];
+    let hashes = fields
+        .into_iter()
+        .flat_map(|(keyed, field)| index.lists(field).map(move |(key, _)| key_hash(keyed, key)));
+    let mut hashes: Vec<u64> = hashes.collect();
+    hashes.sort_unstable();
+    hashes.dedup();
+    let mut filter = Column::new(hashes.len(), KEY_BITS);
+    hashes.iter().for_each(|hash| filter.add(*hash));
+    filter
 }
 
 fn pairs<const N: usize>(pairs: impl Iterator<Item = (u32, u32)>) -> Vec<u8> {
@@ -306,7 +327,14 @@ fn pairs<const N: usize>(pairs: impl Iterator<Item = (u32, u32)>) -> Vec<u8> {
 }
 
 fn words(column: &Column) -> Vec<u8> {
-    column.words().iter().flat_map(|word| word.to_le_bytes()).collect()
+    numbers(column.words(), |word| word.to_le_bytes())
+}
+
+/// Numbers of one width, one behind the other.
+fn numbers<T, const N: usize>(all: &[T], bytes: impl Fn(&T) -> [u8; N]) -> Vec<u8> {
+    let mut table = Vec::with_capacity(all.len() * N);
+    all.iter().for_each(|one| table.extend_from_slice(&bytes(one)));
+    table
 }
 
 const _: () = assert!(TIME_BYTES == size_of::<i64>());

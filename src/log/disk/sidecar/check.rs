@@ -29,7 +29,7 @@ pub enum Flaw {
 pub fn check(found: &[u8], of: &Of, file: Option<&[u8]>) -> Result<bool, Flaw> {
     let content = blocks::decode(found, of.salt).map_err(|at| Flaw::Damaged { at })?;
     let Some(file) = file.filter(|_| is_current(&mut Fields(&content))) else { return Ok(false) };
-    let made = blocks::encode(&build(file, of, None), of.salt);
+    let made = blocks::encode(&build(file, of), of.salt);
     if made == found {
         return Ok(true);
     }
@@ -51,7 +51,7 @@ mod tests {
         assert_eq!(check(&newer, &of, Some(&[])), Ok(false));
         newer[100] ^= 1;
         assert_eq!(check(&newer, &of, Some(&[])), Err(Flaw::Damaged { at: 0 }));
-        let mut own = blocks::encode(&build(&[], &of, None), 7);
+        let mut own = blocks::encode(&build(&[], &of), 7);
         assert_eq!(check(&own, &of, Some(&[])), Ok(true));
         own.extend(blocks::encode(b"", 7));
         own.extend_from_slice(&[0; 9]);

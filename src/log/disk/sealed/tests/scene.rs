@@ -11,7 +11,9 @@ use crate::event::Event;
 use crate::filter::Filter;
 use crate::log::disk::format::{Entry, FileHeader, GroupHeader, align, checksum};
 use crate::log::disk::sealed::{Sealed, SegmentFile};
+use crate::log::disk::sidecar::Located;
 use crate::log::disk::storage::{Storage, System};
+use crate::log::disk::walk::{Group, Walk};
 use crate::log::{Query, Segment};
 use crate::proto::pb;
 use crate::proto::pb::event::Payload;
@@ -96,6 +98,22 @@ pub fn segment(folder: &Path, base: u64, end: u64) -> (SegmentFile, Arc<Segment>
     fs::write(&path, &bytes).unwrap();
     let (base, end) = (Sequence(base), Sequence(end));
     (SegmentFile { path, base, end, bytes: bytes.len() as u64, salt }, segment)
+}
+
+/// Where the frames of a file lie.
+pub fn located(file: &SegmentFile) -> Vec<Located> {
+    let bytes = fs::read(&file.path).unwrap();
+    let header = FileHeader::decode(&bytes).unwrap();
+    let groups = Walk::over(&bytes, &header, Some(file.end)).groups;
+    let in_group = |group: &Group| {
+        let at = group.at + group.header.data().start;
+        let table = &bytes[group.at..][group.header.table()];
+        let entries = Entry::decode_all(table);
+        entries
+            .map(|(entry, range)| Located { offset: (at + range.start) as u32, entry })
+            .collect::<Vec<_>>()
+    };
+    groups.iter().flat_map(in_group).collect()
 }
 
 /// So many segments.
