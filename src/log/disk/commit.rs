@@ -15,7 +15,7 @@ use crate::log::disk::open::mark;
 use crate::log::disk::sealed::SegmentFile;
 use crate::log::disk::sidecar::Located;
 use crate::log::disk::space::{Lack, Prepared, Space};
-use crate::log::disk::stage::{Batch, Room, Stage, capacity};
+use crate::log::disk::stage::{Batch, Room, Stage, capacity, capacity_for};
 use crate::log::disk::storage::{File, is_full};
 use crate::log::disk::{Inner, State, Sync};
 use crate::log::ring::{Need, Sizes};
@@ -270,7 +270,8 @@ impl Committer {
             records: standard.records.max(need.records),
             bytes: standard.bytes.max(need.frame_bytes),
         };
-        let prepared = match self.space.take(capacity(sizes), capacity(standard)) {
+        let next = self.inner.lock().next_capacity(need, capacity(standard));
+        let prepared = match self.space.take(capacity_for(need), next) {
             Ok(prepared) => prepared,
             Err(Lack::Full(why)) => {
                 self.refuse(why);

@@ -83,6 +83,19 @@ impl Stage {
         room.end + (group + ALIGNMENT) as u64 <= room.capacity
     }
 
+    /// How large the file after the next one is to be, where the head has no room for
+    /// `need`: as large as any segment may need, `standard`, unless this segment is
+    /// full and has used less of its file. To fill with zeros what is cut off later is
+    /// a waste.
+    pub fn next_capacity(&self, need: Need, standard: u64) -> u64 {
+        let is_file_full = !Self::admits(self.room, (0, 0), need);
+        if is_file_full {
+            return standard;
+        }
+        let used = self.room.end + self.room.end / 16;
+        used.clamp(standard / 2, standard).next_multiple_of(ALIGNMENT as u64)
+    }
+
     /// How many records are staged, and the bytes of their frames.
     pub fn staged(&self) -> (usize, usize) {
         let records = (self.writer.last().0 - self.taken.0) as usize;
@@ -118,4 +131,9 @@ fn group_bytes(records: usize, bytes: usize) -> usize {
 pub fn capacity(sizes: Sizes) -> u64 {
     let spare = (sizes.bytes / 4).max(64 * 1024);
     (HEADER_BYTES + group_bytes(sizes.records, sizes.bytes) + align(spare)) as u64
+}
+
+/// How large a file is at least that takes so much in one group.
+pub fn capacity_for(need: Need) -> u64 {
+    (HEADER_BYTES + group_bytes(need.records, need.frame_bytes) + ALIGNMENT) as u64
 }

@@ -16,7 +16,7 @@ async fn the_oldest_segments_go_when_the_log_is_too_large() {
     fill(&log, 400..420).await;
     log.close();
     let extent = log.extent();
-    assert!(extent.first > Sequence(300), "{extent:?}");
+    assert!(extent.first > Sequence(250), "{extent:?}");
     assert!(extent.evicted_until.is_some());
     assert_eq!(ids(&log).await, wanted(extent.first.0 - 1..420));
     assert_eq!(find(&*log, "id-3").await, None);
