@@ -166,7 +166,12 @@ impl DiskLog {
         let state = Arc::new(watch::Sender::new(State::Ready));
         let relieved = Arc::clone(&state);
         let prepared = directory.prepared();
-        let space = Space::start(storage, prepared, capacity(sizes), move || {
+        let create: space::Create = match config.sync {
+            // What is not synced at once is gathered in the cache.
+            Sync::Always => |storage, path| storage.create_uncached(path),
+            Sync::Interval(_) | Sync::None => |storage, path| storage.create(path),
+        };
+        let space = Space::start(storage, prepared, capacity(sizes), create, move || {
             relieved.send_if_modified(State::relieve);
         })
         .failed("start a thread for", path)?;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::log::disk::format::{
     ALIGNMENT, ENTRY_BYTES, Entry, FileHeader, GROUP_HEADER_BYTES, GroupHeader, HEADER_BYTES,
-    checksum,
+    align, checksum,
 };
 use crate::log::disk::gather::Gathering;
 use crate::log::disk::open::mark;
@@ -237,7 +237,10 @@ impl Committer {
             table_checksum: checksum(&self.table),
             follows_synced: self.unsynced_since.is_none(),
         };
-        head.file.write(&[&header.encode(), &self.table, data], batch.at)
+        // All of the last sector, so that it can go to the disk as it is.
+        let rest = align(header.len()) - header.len();
+        let rest = [0; ALIGNMENT].get(..rest).unwrap_or_default();
+        head.file.write(&[&header.encode(), &self.table, data, rest], batch.at)
     }
 
     fn sync_head(&self) -> Result<(), Failure> {

@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -39,6 +39,9 @@ pub enum Lack {
     Failed(String),
 }
 
+/// How files are made: by a method of [`Storage`].
+pub type Create = fn(&dyn Storage, &Path) -> io::Result<Box<dyn File>>;
+
 /// What is done besides.
 pub type Chore = Box<dyn FnOnce(&dyn Storage) + Send>;
 
@@ -50,6 +53,7 @@ pub struct Space {
 
 struct Shared {
     storage: Arc<dyn Storage>,
+    create: Create,
     path: PathBuf,
     slot: Mutex<Slot>,
     changed: Condvar,
@@ -76,7 +80,7 @@ enum Task {
 }
 
 impl Space {
-    /// Begins to prepare a file of `capacity` bytes at `path`.
+    /// Begins to prepare a file of `capacity` bytes at `path`, which `create` makes.
     ///
     /// # Errors
     /// If there is no thread to be had.
@@ -84,6 +88,7 @@ impl Space {
         storage: Arc<dyn Storage>,
         path: PathBuf,
         capacity: u64,
+        create: Create,
         relieved: impl Fn() + Send + Sync + 'static,
     ) -> io::Result<Self> {
         let slot = Slot {
@@ -96,6 +101,7 @@ impl Space {
         };
         let shared = Arc::new(Shared {
             storage,
+            create,
             path,
             slot: Mutex::new(slot),
             changed: Condvar::new(),
@@ -252,7 +258,7 @@ impl Shared {
     }
 
     fn fill(&self, capacity: u64) -> io::Result<Prepared> {
-        let file = self.storage.create(&self.path)?;
+        let file = (self.create)(&*self.storage, &self.path)?;
         let zeros = vec![0; FILL_BYTES];
         let mut at = 0;
         while at < capacity {

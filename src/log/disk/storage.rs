@@ -1,6 +1,8 @@
 //! What the log does to its files: few operations, so that tests can let each of
 //! them fail, or forget what was not synced.
 
+#[cfg(target_os = "linux")]
+mod direct;
 #[cfg(test)]
 pub mod faulty;
 #[cfg(test)]
@@ -18,6 +20,17 @@ pub trait Storage: Send + Sync + 'static {
     /// # Errors
     /// What the system says.
     fn create(&self, path: &Path) -> io::Result<Box<dyn File>>;
+
+    /// As [`Storage::create`], for a file that is synced after each write. Where the
+    /// system can, what is aligned to
+    /// [`ALIGNMENT`](crate::log::disk::format::ALIGNMENT) goes to the disk past its
+    /// cache.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn create_uncached(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        self.create(path)
+    }
 
     /// Opens a file that exists, to change it.
     ///
@@ -81,6 +94,15 @@ pub struct System;
 impl Storage for System {
     fn create(&self, path: &Path) -> io::Result<Box<dyn File>> {
         Ok(Box::new(fs::File::create(path)?))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn create_uncached(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        let file = fs::File::create(path)?;
+        Ok(match direct::open(&file, path) {
+            Some(direct) => Box::new(direct::Uncached::new(file, direct)),
+            None => Box::new(file),
+        })
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {

@@ -66,6 +66,10 @@ impl Storage for Faulty {
         Ok(self.file(System.create(path)?))
     }
 
+    fn create_uncached(&self, path: &Path) -> io::Result<Box<dyn File>> {
+        Ok(self.file(System.create_uncached(path)?))
+    }
+
     fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
         Ok(self.file(System.open(path)?))
     }
