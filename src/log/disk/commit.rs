@@ -170,7 +170,7 @@ impl Committer {
     }
 
     /// How long what is staged waits for more; `None` if it does not.
-    fn gather_time(&self, stage: &Stage) -> Option<Duration> {
+    fn gather_time(&mut self, stage: &Stage) -> Option<Duration> {
         if stage.stopping || stage.roll.is_some() {
             return None;
         }
