@@ -1,5 +1,6 @@
 //! The id table: from event id to sequence, for as long as the record is kept.
 
+use crate::log::prefix;
 use crate::record::Sequence;
 
 /// Maps the key of an event id to the sequences of records with such an id.
@@ -21,7 +22,7 @@ pub struct Ids {
 impl Ids {
     /// A table that holds `capacity` records without growing.
     pub fn with_capacity(capacity: usize) -> Self {
-        Self { slots: vec![0; slots_for(capacity)].into(), used: 0 }
+        Self { slots: free_slots(slots_for(capacity)), used: 0 }
     }
 
     /// What the table takes in memory, in bytes.
@@ -98,7 +99,7 @@ impl Ids {
     }
 
     fn grow(&mut self) {
-        let larger = vec![0; slots_for(2 * (self.used + 1))].into();
+        let larger = free_slots(slots_for(2 * (self.used + 1)));
         let before = std::mem::replace(&mut self.slots, larger);
         before.into_iter().filter(|slot| *slot != 0).for_each(|slot| self.put(slot));
     }
@@ -132,6 +133,13 @@ impl Ids {
     fn set(&mut self, at: usize, slot: u64) {
         *self.slots.get_mut(at).expect("places lie within the table") = slot;
     }
+}
+
+/// So many slots, in memory that is touched as they are used: here and there.
+fn free_slots(count: usize) -> Box<[u64]> {
+    let mut slots: Box<[u64]> = vec![0; count].into();
+    prefix::prefer_large_pages(&mut slots);
+    slots
 }
 
 /// So many slots hold `records`, with a quarter of them free at least: what is
