@@ -74,6 +74,9 @@ impl Inner {
         if first == *searched {
             return Ok(());
         }
+        if drafts.len() > 1 {
+            self.sealed.touch(drafts.iter().map(Draft::id_key));
+        }
         for (position, draft) in drafts.iter().enumerate() {
             let settled = known.conflict(position).is_some()
                 || known.kept(position).is_some()

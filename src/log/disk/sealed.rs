@@ -223,6 +223,12 @@ impl Sealed {
         self.off_runtime(Sequence::ZERO, move |inner| inner.accepted_since(time))
     }
 
+    /// Has what [`Sealed::may_hold`] looks at in the cache of the processor, where that
+    /// is asked for many keys.
+    pub fn touch(&self, keys: impl Iterator<Item = u32> + Clone) {
+        self.inner.state.load().ids.touch(keys.map(|key| key_hash(Keyed::Id, key)));
+    }
+
     /// Whether a record before `before` may have an id with this key: mostly not,
     /// if none has. Does not read the disk.
     pub fn may_hold(&self, key: u32, before: Sequence) -> bool {

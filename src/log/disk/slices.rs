@@ -9,14 +9,18 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::log::prefix;
 use crate::record::Sequence;
 
 /// Segments that one word has a bit for.
 const WORD_SEGMENTS: usize = u64::BITS as usize;
 /// The most words of a row: one cache line.
 const WORDS_MAX: usize = 8;
+const CACHE_LINE_BYTES: usize = WORDS_MAX * size_of::<u64>();
 /// Rows that each key has.
 const HASHES: usize = 8;
+/// Rows of a key that [`Slices::touch`] reads. By then, few segments are left.
+const TOUCHED: usize = 4;
 /// The fewest rows, as a power of two: the bits of one word.
 const ROWS_LOG2_MIN: u8 = 6;
 /// The most rows, as a power of two: a segment has at most 2^16 records.
@@ -63,6 +67,8 @@ struct Rows {
     /// Words of a row.
     width: usize,
     words: Box<[AtomicU64]>,
+    /// Where the first row begins, so that none lies in two cache lines.
+    start: usize,
 }
 
 /// The filter of one segment, among the others.
@@ -152,6 +158,22 @@ impl Slices {
         self.groups.retain(|group| group.live.iter().any(|word| *word != 0));
     }
 
+    /// Reads the first rows of these keys. Each is likely to miss the cache; read one
+    /// behind the other with nothing in between, the processor waits for many of them
+    /// at once, and [`Slices::find`] has them in the cache afterwards.
+    pub fn touch(&self, hashes: impl Iterator<Item = u64> + Clone) {
+        let mut seen = 0;
+        for group in &self.groups {
+            for hash in hashes.clone() {
+                for row in rows(hash, group.rows.log2).take(TOUCHED) {
+                    let word = group.rows.row(row).first();
+                    seen |= word.map_or(0, |word| word.load(Ordering::Relaxed));
+                }
+            }
+        }
+        std::hint::black_box(seen);
+    }
+
     /// The segments that may hold a key, oldest first. Those that hold it are
     /// among them.
     pub fn find(&self, hash: u64, mut visit: impl FnMut(Sequence)) {
@@ -186,12 +208,18 @@ impl Slices {
 
 impl Rows {
     fn new(log2: u8, width: usize) -> Self {
-        let words = (0..width << log2).map(|_| AtomicU64::new(0)).collect();
-        Self { log2, width, words }
+        let count = (width << log2) + WORDS_MAX - 1;
+        let mut words = Vec::with_capacity(count);
+        prefix::prefer_large_pages(words.spare_capacity_mut());
+        words.resize_with(count, || AtomicU64::new(0));
+        let words: Box<[AtomicU64]> = words.into();
+        let start = words.as_ptr().align_offset(CACHE_LINE_BYTES).min(WORDS_MAX - 1);
+        Self { log2, width, words, start }
     }
 
     fn row(&self, row: usize) -> &[AtomicU64] {
-        self.words.get(row * self.width..(row + 1) * self.width).unwrap_or_default()
+        let start = self.start + row * self.width;
+        self.words.get(start..start + self.width).unwrap_or_default()
     }
 
     /// Only one thread sets bits at a time: so they need not be set in one step,
@@ -205,7 +233,7 @@ impl Rows {
             while word != 0 {
                 let row = (base * WORD_SEGMENTS + word.trailing_zeros() as usize) * repeats;
                 for row in row..row + repeats {
-                    if let Some(word) = self.words.get(row * self.width + place) {
+                    if let Some(word) = self.words.get(self.start + row * self.width + place) {
                         word.store(word.load(Ordering::Relaxed) | bit, Ordering::Relaxed);
                     }
                 }
@@ -257,6 +285,7 @@ mod tests {
             .map(|segment| slices.add(Sequence(segment), &column(segment, keys(segment)), 0))
             .collect();
         for segment in 0..300 {
+            slices.touch((0..keys(segment)).map(|number| hash(segment, number)));
             for number in 0..keys(segment) {
                 let hash = hash(segment, number);
                 assert!(found(&slices, hash).contains(&segment), "{segment} {number}");
