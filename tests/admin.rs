@@ -81,6 +81,35 @@ async fn what_happens_is_counted() {
     assert!(!page.contains("secret"), "no event content: {page}");
 }
 
+/// A run of the client that went well is one that the gateway sees end well.
+#[cfg(feature = "cli")]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_streams_of_our_own_emitters_end_well() {
+    let gateway = start().await;
+    let url = format!("http://{}", gateway.address());
+    let client = auditgate::client::Client::connect(&url).await.unwrap();
+    let emitter = client.emitter(Default::default());
+    let receipt = emitter.send(pb::Event::clone(&support::login("first", "alice"))).await.unwrap();
+    soon(receipt).await.unwrap();
+    soon(emitter.close()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let lines = folder.path().join("teleport.jsonl");
+    std::fs::write(&lines, "{\"event\":\"user.login\",\"user\":\"bob\"}\n").unwrap();
+    let lines = lines.to_str().unwrap();
+    for arguments in [&["emit", "exec"][..], &["import", "--format", "teleport", lines]] {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_auditgate"));
+        let ran = command.args(arguments).env("AUDITGATE_SERVER", &url).output();
+        assert!(ran.unwrap().status.success(), "{arguments:?}");
+    }
+
+    let page = metrics(&gateway).await;
+    let ended = |line: &&str| {
+        line.starts_with("grpc_server_handled_total{") && line.contains("\"EmitStream\"")
+    };
+    let ended: Vec<&str> = page.lines().filter(ended).collect();
+    assert!(ended.len() == 1 && ended[0].ends_with("grpc_code=\"OK\"} 3"), "{ended:?}");
+}
+
 #[tokio::test]
 async fn a_gap_is_counted_by_its_reason() {
     let other = support::start().await;

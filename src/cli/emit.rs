@@ -64,8 +64,8 @@ pub async fn run(args: Args) -> Result<Done, Error> {
             Some(event) => hand_over(&emitter, &handed, "the event".to_owned(), event).await?,
             None => read(&args, &emitter, &handed).await?,
         }
-        emitter.flush().await;
         drop(handed);
+        emitter.close().await;
         Ok(Done::All)
     };
     interruptible(async {

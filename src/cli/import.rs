@@ -142,9 +142,10 @@ impl<G: Gateway> Import<G> {
         let progress = self.progress.clone();
         let reading = async {
             let outcome = self.read_files(files).await;
+            let Self { gateway, lines, .. } = self;
+            drop(lines);
             // What was read before a file failed is good.
-            self.gateway.flush().await;
-            drop(self);
+            gateway.close().await;
             Ok(outcome)
         };
         // Where the gateway fails, there is nothing more to read.

@@ -161,7 +161,8 @@ impl Emitter {
         }
     }
 
-    /// Ends when every event has its receipt or was refused.
+    /// Ends when every event has its receipt or was refused, and the stream has
+    /// ended in order.
     pub async fn close(self) {
         drop(self.commands);
         // A worker that was cut off by the end of its runtime settled what it

@@ -42,8 +42,8 @@ pub trait Gateway {
         event: pb::Event,
     ) -> impl Future<Output = Result<Self::Receipt, client::Error>>;
 
-    /// Waits until something has become of all of them.
-    fn flush(&mut self) -> impl Future<Output = ()>;
+    /// Ends when something has become of all of them.
+    fn close(self) -> impl Future<Output = ()>;
 }
 
 impl Gateway for Emitter {
@@ -53,8 +53,8 @@ impl Gateway for Emitter {
         Emitter::send(self, event).await
     }
 
-    async fn flush(&mut self) {
-        Emitter::flush(self).await;
+    async fn close(self) {
+        Emitter::close(self).await;
     }
 }
 

@@ -51,7 +51,7 @@ impl Gateway for Shared {
         }))
     }
 
-    async fn flush(&mut self) {}
+    async fn close(self) {}
 }
 
 /// What a report said.

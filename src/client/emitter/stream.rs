@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -16,6 +17,8 @@ use crate::proto::pb;
 const REQUESTS_WAITING: usize = 4;
 /// What names of reasons begin with in the protocol.
 const REASON_PREFIX: &str = "ERROR_REASON_";
+/// How long a gateway that has answered all has to end the stream.
+const END_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// A stream that has events under way.
 pub(super) struct Stream {
@@ -119,6 +122,16 @@ impl Stream {
             self.ends.pop_front();
         }
         Ok(outcomes)
+    }
+
+    /// Says that nothing more comes, and waits until the gateway has ended the
+    /// stream, too: one that is dropped before counts there as cancelled.
+    pub(super) async fn finish(self) {
+        let Self { requests, mut answers, .. } = self;
+        drop(requests);
+        let end = async { while answers.next().await.is_ok() {} };
+        // Everything is settled, however it ends.
+        let _ = tokio::time::timeout(END_TIME_MAX, end).await;
     }
 }
 

@@ -76,7 +76,7 @@ impl Worker {
         }
     }
 
-    /// Ends when the emitter is gone and everything is settled.
+    /// Ends when the emitter is gone, everything is settled and the stream has ended.
     pub(super) async fn run(mut self) {
         let mut stream: Option<Stream> = None;
         while !(self.closed && self.pending.is_empty()) {
@@ -108,6 +108,9 @@ impl Worker {
                 }
                 (Next::Send(_) | Next::Answers(Err(_)), None) | (Next::Due, _) => {}
             }
+        }
+        if let Some(stream) = stream {
+            stream.finish().await;
         }
     }
 
