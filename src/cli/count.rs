@@ -16,7 +16,7 @@ use crate::catalog;
 use crate::proto::pb;
 use chart::Chart;
 
-pub use chart::grouped;
+pub use chart::{counted, grouped};
 
 /// Count records by type or category, over all time or in buckets
 ///

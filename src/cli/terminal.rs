@@ -20,6 +20,9 @@ enum When {
     Never,
 }
 
+/// The most columns that a character takes.
+const WIDEST: usize = 2;
+
 /// Colours, or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Color(pub bool);
@@ -115,6 +118,34 @@ pub fn cut(text: &str, width: usize) -> String {
     out
 }
 
+/// The text in lines of at most `width` columns, and one at least: broken at spaces, and
+/// within words that are longer than a line.
+pub fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let width = width.max(WIDEST);
+    let (mut lines, mut line) = (Vec::new(), String::new());
+    for word in text.split(' ') {
+        if !line.is_empty() && columns(&line) + 1 + columns(word) <= width {
+            line.push(' ');
+            line.push_str(word);
+            continue;
+        }
+        if !line.is_empty() {
+            lines.push(std::mem::take(&mut line));
+        }
+        let mut rest = word;
+        while columns(rest) > width {
+            let part = head(rest, width);
+            rest = rest.strip_prefix(part.as_str()).unwrap_or_default();
+            lines.push(part);
+        }
+        line.push_str(rest);
+    }
+    if lines.is_empty() || !line.is_empty() {
+        lines.push(line);
+    }
+    lines
+}
+
 /// The text in exactly `width` columns, cut with `…` in its middle: for names
 /// whose last part tells most.
 pub fn fitted_in_the_middle(text: &str, width: usize) -> String {
@@ -153,6 +184,16 @@ mod tests {
         assert_eq!(fitted_in_the_middle("windows.desktop.session.end", 17), "windows.…sion.end");
         assert_eq!(fitted_in_the_middle("exec", 6), "exec  ");
         assert_eq!(fitted_in_the_middle("李雷李雷李雷", 6), "李…雷 ");
+    }
+
+    #[test]
+    fn long_text_goes_on_in_the_next_line() {
+        assert_eq!(wrapped("one two three", 8), ["one two", "three"]);
+        assert_eq!(wrapped("one two three", usize::MAX), ["one two three"]);
+        assert_eq!(wrapped("a abcdefgh b", 3), ["a", "abc", "def", "gh", "b"]);
+        assert_eq!(wrapped("李雷 李", 3), ["李", "雷", "李"], "two columns each");
+        assert_eq!(wrapped("李", 0), ["李"]);
+        assert_eq!(wrapped("", 8), [""]);
     }
 
     #[test]

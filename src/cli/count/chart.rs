@@ -178,6 +178,12 @@ pub fn grouped(number: u64) -> String {
     out
 }
 
+/// `1 gap`, `1,234 gaps`.
+pub fn counted(number: u64, noun: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{} {noun}{ending}", grouped(number))
+}
+
 fn span(from: &Stamp, to: &Stamp) -> i128 {
     nanos(to) - nanos(from)
 }
@@ -252,5 +258,6 @@ mod tests {
         }
         assert_eq!(grouped(1_234_567), "1,234,567");
         assert_eq!(grouped(999), "999");
+        assert_eq!([0, 1, 1_000].map(|n| counted(n, "gap")), ["0 gaps", "1 gap", "1,000 gaps"]);
     }
 }

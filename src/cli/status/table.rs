@@ -4,27 +4,27 @@ use std::fmt::Write as _;
 
 use jiff::tz::TimeZone;
 
-use crate::cli::count::grouped;
+use crate::cli::count::{counted, grouped};
 use crate::cli::paths::{Path, reflect, shape};
 use crate::cli::terminal::{self, Color, Style};
 use crate::cli::{safe, times};
 use crate::proto::pb;
 
-/// Width of a table where nothing bounds it, in columns.
-const WIDTH_UNBOUNDED: usize = 200;
+/// Width of the names of rows, in columns.
+const NAME: usize = 9;
 /// From this lag on a subscriber is worth a look, in records.
 const LAG_NOTABLE: u64 = 1_000;
 /// Headings of the subscribers; the last column takes what is left.
 const HEADINGS: [&str; 6] = ["SUBSCRIBER", "SINCE", "SEQUENCE", "LAG", "DELIVERED", "FILTER"];
 
-/// The table.
+/// The table; where nothing bounds it, each row is one line, and whole. What has gone
+/// wrong comes first.
 pub fn draw(
     status: &pb::GetStatusResponse,
     width: Option<usize>,
     zone: &TimeZone,
     color: Color,
 ) -> String {
-    let width = width.unwrap_or(WIDTH_UNBOUNDED);
     let counters = status.counters.unwrap_or_default();
     let rates = status.rates.unwrap_or_default();
     let started = status.start_time.map(|time| times::format(&time, zone, "%F %T"));
@@ -68,20 +68,24 @@ pub fn draw(
         (
             "delivered",
             format!(
-                "{} ({}/s) to subscribers, {} gaps",
+                "{} ({}/s) to subscribers, {}",
                 grouped(counters.delivered),
                 rate(rates.delivered_per_second),
-                grouped(counters.gaps)
+                counted(counters.gaps, "gap")
             ),
         ),
     ];
     rows.extend(status.disk.as_ref().map(|found| ("disk", disk(found, zone))));
     rows.extend(status.proof.as_ref().map(|found| ("proof", proof(found, zone))));
+    let wrong = wrong(status).into_iter().map(|row| (Style::Alarm, row));
     let mut out = String::new();
-    for (name, text) in rows {
-        let name = color.paint(Style::Bold, &terminal::fitted(name, 9));
-        let text = terminal::cut(&safe::shown(&text), width.saturating_sub(11));
-        let _ = writeln!(out, "{name}  {text}");
+    for (style, (name, text)) in wrong.chain(rows.into_iter().map(|row| (Style::Bold, row))) {
+        let rest = width.map_or(usize::MAX, |width| width.saturating_sub(NAME + 2));
+        let mut name = color.paint(style, &terminal::fitted(name, NAME));
+        for line in terminal::wrapped(&safe::shown(&text), rest) {
+            let _ = writeln!(out, "{name}  {line}");
+            name = " ".repeat(NAME);
+        }
     }
     out.push('\n');
     if status.subscribers.is_empty() {
@@ -94,7 +98,7 @@ pub fn draw(
 
 fn subscribers(
     subscribers: &[pb::Subscriber],
-    width: usize,
+    width: Option<usize>,
     zone: &TimeZone,
     color: Color,
 ) -> String {
@@ -109,8 +113,9 @@ fn subscribers(
         }
     }
     let [who, since, sequence, lag, delivered, _] = columns;
-    let who = who.min(width * 2 / 5);
-    let rest = width.saturating_sub(who + since + sequence + lag + delivered + 2 * 5);
+    let who = width.map_or(who, |width| who.min(width * 2 / 5));
+    let others = who + since + sequence + lag + delivered + 2 * 5;
+    let rest = width.map_or(usize::MAX, |width| width.saturating_sub(others));
     let line = |cells: [&str; 6]| {
         let [a, b, c, d, e, f] = cells;
         let line = format!(
@@ -205,10 +210,31 @@ fn proof(proof: &pb::ProofStatus, zone: &TimeZone) -> String {
     if let Some(time) = &proof.checkpoint_time {
         text += &format!(" at {}", times::format(time, zone, "%F %T"));
     }
-    if !proof.trouble.is_empty() {
-        text += &format!("; TROUBLE: {}", safe::shown(&proof.trouble));
-    }
     text
+}
+
+/// What has gone wrong, in rows.
+fn wrong(status: &pb::GetStatusResponse) -> Vec<(&'static str, String)> {
+    let mut rows = Vec::new();
+    let trouble = status.proof.as_ref().map(|proof| proof.trouble.clone());
+    rows.extend(trouble.filter(|told| !told.is_empty()).map(|told| ("TROUBLE", told)));
+    let Some(disk) = &status.disk else { return rows };
+    match disk.state() {
+        pb::StorageState::Unspecified | pb::StorageState::Ready => {}
+        pb::StorageState::Full => rows.push(("FULL", disk.reason.clone())),
+        pb::StorageState::Failed => rows.push(("FAILED", disk.reason.clone())),
+    }
+    if let [first, others @ ..] = disk.damaged.as_slice() {
+        let mut text = match (first.first_sequence, first.last_sequence) {
+            (first, last) if first == last => format!("record {first}"),
+            (first, last) => format!("records {first} to {last}"),
+        };
+        if !others.is_empty() {
+            text += &format!(", and {}", counted(others.len() as u64, "more range"));
+        }
+        rows.push(("DAMAGED", text));
+    }
+    rows
 }
 
 /// How the log is kept on disk.
@@ -221,19 +247,6 @@ fn disk(disk: &pb::DiskStatus, zone: &TimeZone) -> String {
     );
     if let Some(time) = &disk.removed_until {
         text += &format!(", removed up to {}", times::format(time, zone, "%F %T"));
-    }
-    match disk.state() {
-        pb::StorageState::Unspecified | pb::StorageState::Ready => {}
-        pb::StorageState::Full => text += &format!("; FULL: {}", safe::shown(&disk.reason)),
-        pb::StorageState::Failed => text += &format!("; FAILED: {}", safe::shown(&disk.reason)),
-    }
-    match disk.damaged.as_slice() {
-        [] => {}
-        [first, ..] => {
-            let ranges = disk.damaged.len();
-            let (first, last) = (first.first_sequence, first.last_sequence);
-            text += &format!("; DAMAGED: {ranges} ranges of records, the first {first} to {last}");
-        }
     }
     text
 }
@@ -324,16 +337,6 @@ mod tests {
         let removed = Some(Timestamp { seconds: 1_700_000_000, nanos: 0 });
         let shorter = pb::DiskStatus { removed_until: removed, ..disk.clone() };
         assert_eq!(row(shorter), Some(format!("{plain}, removed up to 2023-11-14 22:13:20")));
-        let damaged = pb::SequenceRange { first_sequence: 7, last_sequence: 9 };
-        let bad = pb::DiskStatus {
-            state: pb::StorageState::Failed.into(),
-            reason: "no disk".into(),
-            damaged: vec![damaged],
-            ..disk
-        };
-        let wanted =
-            format!("{plain}; FAILED: no disk; DAMAGED: 1 ranges of records, the first 7 to 9");
-        assert_eq!(row(bad), Some(wanted));
     }
 
     #[test]
@@ -353,8 +356,39 @@ mod tests {
         let plain = "proof      123,456 records in the tree, 123,000 signed by \
                      audit.example.com/prod at 2023-11-14 22:13:20";
         assert_eq!(row(proof.clone()).as_deref(), Some(plain));
-        let broken = pb::ProofStatus { trouble: "no disk".into(), ..proof };
-        assert_eq!(row(broken), Some(format!("{plain}; TROUBLE: no disk")));
+    }
+
+    #[test]
+    fn what_has_gone_wrong_comes_first_and_is_whole() {
+        let damaged = |ranges: &[(u64, u64)]| pb::DiskStatus {
+            state: pb::StorageState::Failed.into(),
+            reason: "no disk ".repeat(20).trim_end().to_owned(),
+            damaged: ranges
+                .iter()
+                .map(|(first, last)| pb::SequenceRange {
+                    first_sequence: *first,
+                    last_sequence: *last,
+                })
+                .collect(),
+            ..Default::default()
+        };
+        let lines = |disk, width| {
+            let proof =
+                pb::ProofStatus { trouble: "it was rolled back".into(), ..Default::default() };
+            let status = pb::GetStatusResponse { disk: Some(disk), proof: Some(proof), ..status() };
+            let text = draw(&status, width, &TimeZone::UTC, Color(false));
+            text.lines().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let whole = lines(damaged(&[(7, 9), (11, 11)]), None);
+        assert_eq!(whole[0], "TROUBLE    it was rolled back");
+        assert_eq!(whole[1], format!("FAILED     {}", "no disk ".repeat(20).trim_end()));
+        assert_eq!(whole[2], "DAMAGED    records 7 to 9, and 1 more range");
+        assert!(whole[3].starts_with("gateway "), "{whole:?}");
+        assert_eq!(lines(damaged(&[(7, 7)]), None)[2], "DAMAGED    record 7");
+        let narrow = lines(damaged(&[(7, 9), (11, 11), (12, 12)]), Some(60));
+        assert_eq!(narrow[1], format!("FAILED     {}", "no disk ".repeat(6).trim_end()));
+        assert_eq!(narrow[2], format!("{}{}", " ".repeat(11), "no disk ".repeat(6).trim_end()));
+        assert_eq!(narrow[5], "DAMAGED    records 7 to 9, and 2 more ranges");
     }
 
     #[test]
