@@ -98,10 +98,8 @@ pub async fn run(args: Args) -> Result<Done, Error> {
     interruptible(async {
         let response = client.count_records(&request).await?;
         if response.expression_errors > 0 {
-            say(&format!(
-                "the expression failed on {} records, which therefore are not counted",
-                response.expression_errors
-            ));
+            let records = counted(response.expression_errors, "record");
+            say(&format!("not counted: {records} on which the expression failed"));
         }
         let buckets: Vec<Bucket> = response
             .buckets

@@ -1,6 +1,7 @@
 //! `auditgate search`: records that have been.
 
 use super::client::Server;
+use super::count::counted;
 use super::follow::{End, follow};
 use super::output::{self, Printer};
 use super::{Done, Error, filter, interruptible, say};
@@ -75,10 +76,8 @@ async fn search(
     let mut results = client.search(request);
     let found = show(&mut results, args.limit.unwrap_or(u64::MAX), printer).await?;
     if results.expression_errors() > 0 {
-        say(&format!(
-            "the expression failed on {} records, which therefore do not match",
-            results.expression_errors()
-        ));
+        let records = counted(results.expression_errors(), "record");
+        say(&format!("taken as no match: {records} on which the expression failed"));
     }
     if args.follow {
         printer.flush()?;

@@ -1,5 +1,6 @@
 //! Lines that a client could cause in any number, and that are said only so often.
 
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -22,13 +23,13 @@ impl Default for Seldom {
 }
 
 impl Seldom {
-    /// Whether to say a line; if so, how many were not said since the last one.
-    pub fn say(&self) -> Option<u64> {
+    /// Whether to say a line; if so, how many were not said since the last one, if any.
+    pub fn say(&self) -> Option<Option<NonZeroU64>> {
         if self.rate.take(1, Instant::now()).is_err() {
             self.suppressed.fetch_add(1, Ordering::Relaxed);
             return None;
         }
-        Some(self.suppressed.swap(0, Ordering::Relaxed))
+        Some(NonZeroU64::new(self.suppressed.swap(0, Ordering::Relaxed)))
     }
 }
 
@@ -39,7 +40,8 @@ mod tests {
     #[test]
     fn what_is_not_said_is_counted() {
         let seldom = Seldom::default();
-        let said = (0..1_000).filter(|_| seldom.say().is_some()).count();
+        assert_eq!(seldom.say(), Some(None), "nothing to add to the first line");
+        let said = 1 + (0..999).filter(|_| seldom.say().is_some()).count();
         assert!((10..20).contains(&said), "{said}");
         let not_said = 1_000 - said as u64;
         assert_eq!(seldom.suppressed.load(Ordering::Relaxed), not_said);

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::cli::count::counted;
 use crate::cli::trust::read_checkpoint;
 use crate::cli::{Done, Error, print};
 use crate::proof::audit::{Report, audit};
@@ -51,8 +52,9 @@ fn told(report: &Report, kept: &[(Signed, String)]) -> String {
         records => format!("{records} records, {} to {}", report.first, report.last),
     };
     said.push_str(&format!(
-        "checked: {range}: checksum, place and hash of each; {} tiles; {} indexes",
-        report.tiles, report.sidecars
+        "checked: {range}: checksum, place and hash of each; {}; {}",
+        counted(report.tiles, "tile"),
+        counted(report.sidecars, "index file")
     ));
     if let Some(signed) = &report.checkpoint {
         let (size, origin) = (signed.size(), signed.origin());

@@ -83,9 +83,17 @@ pub fn damage_sentence(damage: &[Damage]) -> String {
         if first == last { format!("{first}") } else { format!("{first} to {last}") }
     });
     let ranges = ranges.collect::<Vec<_>>().join(", ");
-    let more = damage.len().saturating_sub(RANGES_MAX);
-    let more = if more > 0 { format!(" and {more} more ranges") } else { String::new() };
-    format!("records {ranges}{more} are damaged on disk and cannot be read")
+    let more = match damage.len().saturating_sub(RANGES_MAX) {
+        0 => String::new(),
+        1 => " and 1 more range".to_owned(),
+        more => format!(" and {more} more ranges"),
+    };
+    match damage {
+        [Damage { first, last }] if first == last => {
+            format!("record {first} is damaged on disk and cannot be read")
+        }
+        _ => format!("records {ranges}{more} are damaged on disk and cannot be read"),
+    }
 }
 
 /// Adds to an error what was tried, and with which file.

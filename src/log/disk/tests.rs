@@ -165,6 +165,8 @@ async fn damage_is_set_aside_and_told() {
     assert_eq!(notices, [refused]);
     let damage = [21, 50].map(|at| Damage { first: Sequence(at), last: Sequence(at) });
     assert_eq!(log.disk().unwrap().damage, damage);
+    let one = super::open::damage_sentence(&damage[..1]);
+    assert_eq!(one, "record 21 is damaged on disk and cannot be read");
     assert_eq!(log.extent().last, Sequence(50));
     let at = |sequence| log.read(Sequence(sequence), Want::all(Order::Ascending));
     let Some(Found::Damaged { first, last }) = at(21).await.unwrap() else { panic!("damaged") };
