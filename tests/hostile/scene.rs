@@ -33,7 +33,7 @@ pub const GROWTH_MAX: u64 = 192 * 1024 * 1024;
 /// Time between the good client's calls.
 const PACE: Duration = Duration::from_millis(5);
 /// Where the bad peers come from: another address than the good client's.
-const BAD_ADDRESS: [u8; 4] = [127, 0, 0, 2];
+pub const BAD_ADDRESS: [u8; 4] = [127, 0, 0, 2];
 
 pub struct Scene {
     process: Child,

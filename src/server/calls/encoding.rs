@@ -1,7 +1,6 @@
 //! How messages may be compressed, and the frames that they come in: a flag, the length
 //! in four bytes, and so many bytes.
 
-use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 
 use super::message::PREFIX_BYTES;
@@ -59,10 +58,10 @@ pub fn message_len(bytes: &[u8]) -> Option<usize> {
     Some(u32::from_be_bytes([*a, *b, *c, *d]) as usize)
 }
 
-/// Takes the first message, with its prefix, if it has come whole.
-pub fn split_message(bytes: &mut BytesMut) -> Option<Bytes> {
+/// How long the first message is, with its prefix, if it has come whole.
+pub fn whole_len(bytes: &[u8]) -> Option<usize> {
     let whole = message_len(bytes)?.saturating_add(PREFIX_BYTES);
-    (bytes.len() >= whole).then(|| bytes.split_to(whole).freeze())
+    (bytes.len() >= whole).then_some(whole)
 }
 
 /// Writes the prefix of a message, for which there is a place before it.

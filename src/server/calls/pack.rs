@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http_body::{Frame, SizeHint};
@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tonic::Status;
 use tonic::body::Body;
 
-use super::encoding::{COMPRESSED, Encoding, set_prefix, split_message};
+use super::encoding::{COMPRESSED, Encoding, set_prefix, whole_len};
 use super::message::PREFIX_BYTES;
 use crate::service::Error;
 use crate::service::quota::Quota;
@@ -30,8 +30,9 @@ pub struct Packed {
     inner: Body,
     encoding: Encoding,
     quota: Arc<Quota>,
-    /// What has come, and is not yet given on.
-    rest: BytesMut,
+    /// What has come, and is not yet given on. As a rule that is one message, which is
+    /// large: it is not copied.
+    rest: Bytes,
     /// Compresses one message. Runs by itself: its turn must not last for as long as a
     /// client pleases.
     packing: JoinSet<io::Result<Bytes>>,
@@ -40,7 +41,7 @@ pub struct Packed {
 impl Packed {
     /// Compresses the messages of `inner`.
     pub fn new(inner: Body, encoding: Encoding, quota: Arc<Quota>) -> Self {
-        Self { inner, encoding, quota, rest: BytesMut::new(), packing: JoinSet::new() }
+        Self { inner, encoding, quota, rest: Bytes::new(), packing: JoinSet::new() }
     }
 }
 
@@ -62,7 +63,8 @@ impl http_body::Body for Packed {
                 let packed = packed.expect("memory takes all that is written");
                 return Poll::Ready(Some(Ok(Frame::data(packed))));
             }
-            if let Some(message) = split_message(&mut this.rest) {
+            if let Some(whole) = whole_len(&this.rest) {
+                let message = this.rest.split_to(whole);
                 if message.len() < PACKED_BYTES_MIN {
                     return Poll::Ready(Some(Ok(Frame::data(message))));
                 }
@@ -71,8 +73,8 @@ impl http_body::Body for Packed {
             }
             match ready!(Pin::new(&mut this.inner).poll_frame(cx)).transpose()? {
                 Some(frame) => match frame.into_data() {
-                    Ok(bytes) if this.rest.is_empty() => this.rest = bytes.into(),
-                    Ok(bytes) => this.rest.extend_from_slice(&bytes),
+                    Ok(bytes) if this.rest.is_empty() => this.rest = bytes,
+                    Ok(bytes) => this.rest = [&*this.rest, &*bytes].concat().into(),
                     Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
                 },
                 None => return Poll::Ready(None),
@@ -154,9 +156,10 @@ mod tests {
     }
 
     /// The messages of a body, unpacked, and whether each had been packed.
-    fn messages(encoding: Encoding, mut body: BytesMut) -> Vec<(Vec<u8>, bool)> {
+    fn messages(encoding: Encoding, mut body: Bytes) -> Vec<(Vec<u8>, bool)> {
         let mut messages = Vec::new();
-        while let Some(message) = split_message(&mut body) {
+        while let Some(whole) = whole_len(&body) {
+            let message = body.split_to(whole);
             let (packed, bytes) = (message[0] == COMPRESSED, &message[PREFIX_BYTES..]);
             let mut plain = Vec::new();
             match (packed, encoding) {
@@ -189,7 +192,7 @@ mod tests {
                 let inner = Body::new(StreamBody::new(futures_util::stream::iter(frames)));
                 let packed = Packed::new(inner, encoding, quota()).collect().await.unwrap();
                 assert_eq!(packed.trailers(), Some(&trailers));
-                let packed = BytesMut::from(packed.to_bytes());
+                let packed = packed.to_bytes();
                 assert!(packed.len() < 10_000, "{} bytes", packed.len());
                 assert!(messages(encoding, packed) == expected, "{encoding:?}, {pieces}");
             }

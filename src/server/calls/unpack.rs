@@ -17,7 +17,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use tokio::task::JoinSet;
 use tonic::Status;
 
-use super::encoding::{COMPRESSED, Encoding, message_len, set_prefix, split_message};
+use super::encoding::{COMPRESSED, Encoding, message_len, set_prefix, whole_len};
 use super::inbound::Inbound;
 use super::message::PREFIX_BYTES;
 use crate::service::Error;
@@ -60,7 +60,7 @@ impl Unpacked {
             Some(bytes) if bytes > self.limit => {
                 Err(Error::RequestTooLarge { bytes: Some(bytes), limit: self.limit })
             }
-            _ => Ok(split_message(&mut self.rest)),
+            _ => Ok(whole_len(&self.rest).map(|whole| self.rest.split_to(whole).freeze())),
         }
     }
 
