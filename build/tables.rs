@@ -1,5 +1,6 @@
 //! Writes the tables by which `wire.rs` walks encoded messages: one entry for
-//! each message reachable from a record, with its fields sorted by number.
+//! each message reachable from a record, with its fields sorted by number, and a
+//! step for each number up to the last.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -8,6 +9,8 @@ use std::fmt::Write as _;
 use prost_reflect::{DescriptorPool, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
 
 const ROOT: &str = "auditgate.v1.Record";
+/// The largest field number: the steps of a message have a place for each.
+const FIELD_NUMBER_MAX: u32 = 4_096;
 
 /// The source of the tables.
 pub fn source(pool: &DescriptorPool) -> Result<String, Box<dyn Error>> {
@@ -26,13 +29,14 @@ pub fn source(pool: &DescriptorPool) -> Result<String, Box<dyn Error>> {
     for message in messages.values() {
         let _ = writeln!(
             out,
-            "    Message {{ full_name: {:?}, map_entry: {}, fields: &[",
+            "    Message {{ full_name: {:?}, map_entry: {}, rule: Rule::{}, fields: &[",
             message.full_name(),
-            message.is_map_entry()
+            message.is_map_entry(),
+            rule(message)
         );
         let mut fields: Vec<_> = message.fields().collect();
         fields.sort_by_key(FieldDescriptor::number);
-        for field in fields {
+        for field in &fields {
             let oneof = field
                 .containing_oneof()
                 .filter(|oneof| !oneof.is_synthetic())
@@ -48,7 +52,7 @@ pub fn source(pool: &DescriptorPool) -> Result<String, Box<dyn Error>> {
                 field.supports_presence(),
             );
         }
-        let _ = writeln!(out, "    ] }},");
+        let _ = writeln!(out, "    ], steps: &[{}] }},", positions.steps(&fields)?);
     }
     let _ = writeln!(
         out,
@@ -104,6 +108,21 @@ fn reach(
     }
 }
 
+/// What a message has to keep to beside the types of its fields: the variant of
+/// `Rule` in `wire/tables.rs`.
+fn rule(message: &MessageDescriptor) -> &'static str {
+    match message.full_name() {
+        "google.protobuf.Timestamp" => "Timestamp",
+        "google.protobuf.Duration" => "Duration",
+        "google.protobuf.Value" => "Value",
+        _ if message.is_map_entry() => match message.map_entry_value_field().kind() {
+            Kind::Message(value) if value.full_name() == "google.protobuf.Value" => "ValueEntry",
+            _ => "None",
+        },
+        _ => "None",
+    }
+}
+
 /// Where each message and enum stands in the tables, by full name.
 struct Positions<'a> {
     messages: BTreeMap<&'a str, usize>,
@@ -115,6 +134,28 @@ fn positions<T>(named: &BTreeMap<String, T>) -> BTreeMap<&str, usize> {
 }
 
 impl Positions<'_> {
+    /// A step for each number from 0 up to that of the last of `fields`, which are
+    /// sorted.
+    fn steps(&self, fields: &[FieldDescriptor]) -> Result<String, Box<dyn Error>> {
+        let mut steps = String::new();
+        let mut next = 0;
+        for field in fields {
+            if field.number() > FIELD_NUMBER_MAX {
+                return Err(format!(
+                    "field {} has the number {}, limit {FIELD_NUMBER_MAX}",
+                    field.full_name(),
+                    field.number()
+                )
+                .into());
+            }
+            steps.push_str(&"Step::UNKNOWN, ".repeat((field.number() - next) as usize));
+            let kind = self.kind(&field.kind());
+            let _ = write!(steps, "Step::of(Kind::{kind}, {}), ", field.is_list());
+            next = field.number() + 1;
+        }
+        Ok(steps)
+    }
+
     /// The variant of `Kind` in `wire/tables.rs` that stands for `kind`.
     fn kind(&self, kind: &Kind) -> String {
         const REACHED: &str = "the walk reached every message and enum that a field has";

@@ -162,14 +162,14 @@ impl Event {
             return Err(Error::TooLarge { bytes: bytes.len(), limit: bytes_max });
         }
         let mut noted = Noted::default();
-        wire::validate_noting(wire::EVENT, &bytes, |within, number, value| {
+        wire::validate_noting(wire::EVENT, &bytes, Noted::WITHIN, |within, number, value| {
             noted.take(within, number, value);
         })
         .map_err(|wire::Error { path, fault }| Error::Malformed { path, fault })?;
         let type_id = noted.only_variant()?;
         let custom_name =
             if type_id.is_custom() { checked_custom_name(noted.payload)? } else { "" };
-        let time = checked_time(noted.time, now)?;
+        let time = checked_time(noted.time.map(wire::seconds_and_nanos), now)?;
         if noted.id.len() > ID_BYTES_MAX {
             return Err(Error::IdTooLong { bytes: noted.id.len() });
         }

@@ -7,7 +7,7 @@ use super::envelope::number;
 use super::key::key_of;
 use super::{Error, VARIANT_NUMBER_MIN};
 use crate::catalog::{self, TypeId};
-use crate::wire::{self, Value};
+use crate::wire::{Numbers, Value};
 
 /// Fields of an event, as bytes: whether they are text is the validation's
 /// business. As everywhere in protobuf, the last of several values counts, and
@@ -15,8 +15,8 @@ use crate::wire::{self, Value};
 #[derive(Debug, Default)]
 pub struct Noted<'a> {
     pub id: &'a [u8],
-    /// Seconds and nanoseconds.
-    pub time: Option<(i64, i64)>,
+    /// Encoded.
+    pub time: Option<&'a [u8]>,
     pub code: Option<&'a [u8]>,
     pub success: Option<bool>,
     pub payload: &'a [u8],
@@ -45,6 +45,13 @@ pub struct Keys {
 }
 
 impl<'a> Noted<'a> {
+    /// Fields whose messages have some that are noted.
+    pub const WITHIN: Numbers = Numbers::NONE
+        .and(number::USER)
+        .and(number::SESSION)
+        .and(number::SERVER)
+        .and(number::OUTCOME);
+
     /// Takes a field of the event, or of the message in its field `within`.
     #[inline(always)]
     pub fn take(&mut self, within: u32, number: u32, value: Value<'a>) {
@@ -80,7 +87,7 @@ impl<'a> Noted<'a> {
         let Value::Bytes(bytes) = value else { return };
         match number {
             number::ID => self.id = bytes,
-            number::TIME => self.time = Some(wire::seconds_and_nanos(bytes)),
+            number::TIME => self.time = Some(bytes),
             number::CODE => self.code = Some(bytes),
             _ => {}
         }
