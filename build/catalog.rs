@@ -9,6 +9,8 @@ use prost_reflect::{DescriptorPool, DynamicMessage, ExtensionDescriptor, FieldDe
 const EVENT: &str = "auditgate.v1.Event";
 const PAYLOAD: &str = "payload";
 const OPTION: &str = "auditgate.v1.event_type";
+/// The type of custom events.
+const CUSTOM: &str = "custom";
 /// What precedes the names of custom events in their types.
 const CUSTOM_PREFIX: &str = "custom.";
 /// Numbers below are the envelope, so that an unknown variant can be told from
@@ -249,6 +251,13 @@ pub fn source(types: &[EventType]) -> String {
         );
     }
     let _ = writeln!(out, "];\n");
+    // Without it, what names it does not compile.
+    if let Some(custom) = types.iter().position(|event_type| event_type.name == CUSTOM) {
+        let _ = writeln!(
+            out,
+            "/// The type [`CUSTOM`].\nconst CUSTOM_ID: TypeId = TypeId({custom});\n"
+        );
+    }
     let _ = writeln!(
         out,
         "/// The event type of a decoded payload: a variant without an entry does not compile.\n\

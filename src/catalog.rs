@@ -60,12 +60,12 @@ impl TypeId {
     /// The type of a record; custom events, and those of a type that only a newer
     /// gateway knows, are one type here.
     pub fn of(type_name: &str) -> Self {
-        by_name(type_name).unwrap_or(*CUSTOM_ID)
+        by_name(type_name).unwrap_or(CUSTOM_ID)
     }
 
     /// Whether this is the type of custom events.
     pub fn is_custom(self) -> bool {
-        self == *CUSTOM_ID
+        self == CUSTOM_ID
     }
 }
 
@@ -109,9 +109,6 @@ pub fn is_custom_name(name: &str) -> bool {
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
 }
-
-static CUSTOM_ID: LazyLock<TypeId> =
-    LazyLock::new(|| by_name(CUSTOM).expect("the protocol has the variant custom"));
 
 static BY_NUMBER: LazyLock<Vec<Option<TypeId>>> = LazyLock::new(|| {
     let last = EVENT_TYPES.iter().map(|event_type| event_type.number).max();

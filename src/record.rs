@@ -12,7 +12,7 @@ use crate::time::Time;
 use crate::wire::{self, Value};
 
 pub use crate::event::key;
-pub use draft::{Draft, Emitter};
+pub use draft::{Draft, Emitter, Scratch};
 pub use glance::Glance;
 
 /// Position of a record in its log. The first record is 1.
@@ -238,8 +238,9 @@ mod tests {
         let emitter = pb::Emitter { principal: "svc".into(), peer: "127.0.0.1:9".into() };
         let draft = Draft::new(event, &emitter.into());
         let mut frame = Vec::new();
-        let columns =
-            draft.frame(Sequence(300), NOW, &mut Vec::new(), |part| frame.extend_from_slice(part));
+        let columns = draft.frame(Sequence(300), NOW, &mut Scratch::default(), |part| {
+            frame.extend_from_slice(part)
+        });
         assert!(frame.len() <= draft.frame_len_max());
         (frame, columns)
     }
@@ -323,7 +324,8 @@ mod tests {
 
     fn kept(draft: &Draft) -> Vec<u8> {
         let mut frame = Vec::new();
-        draft.frame(Sequence(1), NOW, &mut Vec::new(), |part| frame.extend_from_slice(part));
+        draft
+            .frame(Sequence(1), NOW, &mut Scratch::default(), |part| frame.extend_from_slice(part));
         assert!(frame.len() <= draft.frame_len_max());
         frame
     }

@@ -7,7 +7,7 @@ use auditgate::catalog;
 use auditgate::event::Event;
 use auditgate::filter::{Filter, Outcome, Verdict};
 use auditgate::proto::{descriptor_pool, pb};
-use auditgate::record::{self, Columns, Draft, Sequence};
+use auditgate::record::{self, Columns, Draft, Scratch, Sequence};
 use auditgate::time::Time;
 use bytes::Bytes;
 use pb::event::Payload;
@@ -316,8 +316,9 @@ fn accepted(event: &pb::Event, sequence: u64) -> (Vec<u8>, Columns) {
     let checked = Event::check(Bytes::from(event.encode_to_vec()), NOW, 1 << 20).expect("valid");
     let draft = Draft::new(checked, &pb::Emitter::default().into());
     let mut frame = Vec::new();
-    let columns =
-        draft.frame(Sequence(sequence), NOW, &mut Vec::new(), |part| frame.extend_from_slice(part));
+    let columns = draft.frame(Sequence(sequence), NOW, &mut Scratch::default(), |part| {
+        frame.extend_from_slice(part)
+    });
     (record::unframed(&frame).to_vec(), columns)
 }
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use crate::log::index::Index;
 use crate::log::prefix::{self, Prefix};
 use crate::log::scan::Query;
-use crate::record::{Columns, Draft, Sequence};
+use crate::record::{Columns, Draft, Scratch, Sequence};
 use crate::time::Time;
 
 pub use buffers::Buffers;
@@ -69,7 +69,7 @@ pub struct Writer {
     marks: prefix::Writer<Mark>,
     /// Of the block that is written.
     mark: Box<Mark>,
-    head: Vec<u8>,
+    scratch: Scratch,
 }
 
 impl Segment {
@@ -223,7 +223,8 @@ impl Writer {
     /// If it does not fit: see [`Writer::fits`].
     pub fn append(&mut self, draft: &Draft, sequence: Sequence, accept_time: Time) {
         let data = &mut self.data;
-        let columns = draft.frame(sequence, accept_time, &mut self.head, |part| data.extend(part));
+        let columns =
+            draft.frame(sequence, accept_time, &mut self.scratch, |part| data.extend(part));
         self.columns.extend(&[columns]);
         self.mark.add(&columns);
         if self.columns.written().is_multiple_of(BLOCK_RECORDS) {

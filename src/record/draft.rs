@@ -39,6 +39,31 @@ pub struct Draft {
     notes: Vec<u8>,
 }
 
+/// Scratch space for frames. What records have in common that are accepted together
+/// stays in it.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    head: Vec<u8>,
+    /// When the records of late were accepted.
+    accepted: Option<Time>,
+    /// The field `accept_time` with that, encoded.
+    accept_time: Vec<u8>,
+}
+
+impl Scratch {
+    /// An empty head and the encoded field `accept_time`.
+    fn begin(&mut self, accept_time: Time) -> (&mut Vec<u8>, &[u8]) {
+        if self.accepted != Some(accept_time) {
+            self.accept_time.clear();
+            let timestamp = accept_time.timestamp().encode_to_vec();
+            wire::put_bytes_field(&mut self.accept_time, number::ACCEPT_TIME, &timestamp);
+            self.accepted = Some(accept_time);
+        }
+        self.head.clear();
+        (&mut self.head, &self.accept_time)
+    }
+}
+
 impl Draft {
     /// Prepares the record of an event that `emitter` handed in.
     pub fn new(event: Event, emitter: &Emitter) -> Self {
@@ -139,14 +164,13 @@ impl Draft {
         self.event.bytes.len() + described + REST_BYTES_MAX
     }
 
-    /// Encodes the record as a frame: key of `records`, length, record. `head`
-    /// is scratch space; the frame is handed to `write` in parts. Returns what
-    /// the index keeps.
+    /// Encodes the record as a frame: key of `records`, length, record. The frame is
+    /// handed to `write` in parts. Returns what the index keeps.
     pub fn frame(
         &self,
         sequence: Sequence,
         accept_time: Time,
-        head: &mut Vec<u8>,
+        scratch: &mut Scratch,
         mut write: impl FnMut(&[u8]),
     ) -> Columns {
         let event = &self.event;
@@ -157,11 +181,9 @@ impl Draft {
         let event_len = event.bytes.len() + tail.len();
         let [type_start, type_end] = event.type_name();
 
-        head.clear();
+        let (head, encoded_accept_time) = scratch.begin(accept_time);
         wire::put_varint_field(head, number::SEQUENCE, sequence.0);
-        let timestamp = accept_time.timestamp();
-        wire::put_bytes_header(head, number::ACCEPT_TIME, timestamp.encoded_len());
-        timestamp.encode(head).expect("a vector grows as needed");
+        head.extend_from_slice(encoded_accept_time);
         head.extend_from_slice(&self.emitter.0.field);
         wire::put_bytes_header(head, number::TYPE, type_start.len() + type_end.len());
         head.extend_from_slice(type_start.as_bytes());
@@ -180,7 +202,9 @@ impl Draft {
         write(frame_prefix(head.len() + event_len, &mut prefix));
         write(head);
         write(&event.bytes);
-        write(&tail);
+        if !tail.is_empty() {
+            write(&tail);
+        }
         self.columns(accept_time)
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::{BLOCK_RECORDS, Mark, Segment, Writer};
 use crate::log::prefix::{self, Prefix};
-use crate::record::{Columns, Sequence};
+use crate::record::{Columns, Scratch, Sequence};
 
 /// Room for a segment. Fresh memory costs a page fault for every 4 KiB, which is
 /// as much as to write a dozen records: what was evicted is used again.
@@ -55,7 +55,6 @@ impl Buffers {
             index: OnceLock::new(),
             sparse: None,
         });
-        let head = Vec::with_capacity(128);
         let mark = Box::new(Mark::EMPTY);
         Writer {
             segment,
@@ -64,7 +63,7 @@ impl Buffers {
             columns: columns.0,
             marks: marks.0,
             mark,
-            head,
+            scratch: Scratch::default(),
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::filter::Outcome;
 use crate::log::Content;
 use crate::log::scan::{Order, Query, Scanned, Tally};
 use crate::proto::pb;
-use crate::record::Record;
+use crate::record::{Record, Scratch};
 use scene::{SEGMENT, draft, event, files, located, open, query, segment, time};
 
 fn every_type() -> Arc<TypeSet> {
@@ -51,9 +51,14 @@ fn queries() -> Vec<Query> {
 fn expected(query: &Query, last: u64) -> Vec<u64> {
     let matches = |number: &u64| {
         let mut frame = Vec::new();
-        draft(*number, "svc").frame(Sequence(*number), time(*number), &mut Vec::new(), |part| {
-            frame.extend_from_slice(part);
-        });
+        draft(*number, "svc").frame(
+            Sequence(*number),
+            time(*number),
+            &mut Scratch::default(),
+            |part| {
+                frame.extend_from_slice(part);
+            },
+        );
         let in_time = time(*number) >= query.start && time(*number) < query.end;
         in_time && query.filter.record(crate::record::unframed(&frame)) == Outcome::Match
     };
