@@ -139,6 +139,7 @@ mod tests {
             for end in 0..length {
                 let mut rest = &whole[..end];
                 assert_eq!(read_varint(&mut rest), Err(Fault::Truncated), "{end} of {length}");
+                assert_eq!(long_varint(rest).1, 0, "{end} of {length}");
             }
         }
     }
