@@ -76,7 +76,7 @@ pub struct Hub {
     stopping: CancellationToken,
     /// How long a stream that is behind goes on when the gateway stops.
     last_read: Duration,
-    /// As many turns as there are processors, for readers that read much.
+    /// As many turns as there are processors, for calls that do much.
     turns: Arc<Semaphore>,
     /// Ends what the hub runs, when it is dropped.
     _running: DropGuard,
@@ -171,6 +171,12 @@ impl Hub {
         self.counters.duplicates.fetch_add(duplicates, Ordering::Relaxed);
     }
 
+    /// Lets others run if `turns` has had its share, and returns when it is its turn
+    /// again. A turn must not be kept while something else is waited for.
+    pub async fn pass(&self, turns: &mut Turns) {
+        turns.pass(&self.turns).await;
+    }
+
     /// Is cancelled when the gateway stops.
     pub fn stopping(&self) -> &CancellationToken {
         &self.stopping
@@ -239,10 +245,10 @@ impl Hub {
     }
 }
 
-/// Lets others run on this thread when a reader has had its share of it. A reader
-/// that needs more than one turn waits for each of them in a line: however many read
-/// much, calls that do little are not held up.
-struct Turns {
+/// Lets others run on this thread when a call has had its share of it. A call that needs
+/// more than one turn waits for each of them in a line: however many read much, or emit
+/// much at once, calls that do little are not held up.
+pub struct Turns {
     began: Instant,
     since: Instant,
     now: Instant,
@@ -250,15 +256,16 @@ struct Turns {
 }
 
 impl Turns {
-    /// How long a reader keeps its thread.
+    /// How long a call keeps its thread.
     const TURN: Duration = Duration::from_millis(2);
 
-    fn new() -> Self {
+    /// The first one begins.
+    pub fn begin() -> Self {
         let now = Instant::now();
         Self { began: now, since: now, now, turn: None }
     }
 
-    /// How long the reader had been at it when it passed its turn on last.
+    /// How long the call had been at it when it passed its turn on last.
     fn elapsed(&self) -> Duration {
         self.now - self.began
     }

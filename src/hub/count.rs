@@ -81,7 +81,7 @@ impl Hub {
         let mut tally = Tally::default();
         let mut tables = Tables::new(count.bucket);
         let mut gaps = Vec::new();
-        let mut turns = Turns::new();
+        let mut turns = Turns::begin();
         while next <= extent.last {
             let want = Want {
                 content: Content::Columns,

@@ -100,7 +100,7 @@ impl Hub {
             tally: Tally::default(),
         };
         let mut records = 0;
-        let mut turns = Turns::new();
+        let mut turns = Turns::begin();
         while !walk.is_done() {
             let is_full = records >= search.page_size || page.gaps.len() >= PAGE_GAPS_MAX;
             if is_full || turns.elapsed() >= PAGE_TIME_MAX {

@@ -96,7 +96,7 @@ impl Subscription {
             let caught_up = self.next > self.hub.log.extent().last;
             return Ok(Some(self.message(None, caught_up)));
         }
-        let mut turns = Turns::new();
+        let mut turns = Turns::begin();
         loop {
             // Before the newest record is looked up: what was accepted before the
             // stop is not missed.

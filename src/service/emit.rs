@@ -9,6 +9,7 @@ use tonic::Request;
 
 use crate::access::{Caller, Grants};
 use crate::event::{self, Event};
+use crate::hub::Turns;
 use crate::log::Placed;
 use crate::proto::codec::Encoded;
 use crate::proto::{pb, retyped};
@@ -21,6 +22,8 @@ use crate::wire;
 
 /// The most events of a batch.
 pub const BATCH_EVENTS_MAX: usize = 10_000;
+/// After so many events of a batch, others may run: some 50 us.
+const TURN_EVENTS: usize = 64;
 
 impl Service {
     pub(super) async fn emit_one(&self, request: Request<Bytes>) -> Result<Encoded, Error> {
@@ -51,13 +54,13 @@ impl Service {
             if request.events.len() > BATCH_EVENTS_MAX {
                 return Err(Error::BatchTooLarge(request.events.len()));
             }
-            let drafts = self.check_all(request.events, &emitter, caller.grants())?;
+            let drafts = self.check_all(request.events, &emitter, caller.grants()).await?;
             self.append(drafts, request.validate_only, true).await
         })
         .await
     }
 
-    fn check_all(
+    async fn check_all(
         &self,
         events: Vec<Bytes>,
         emitter: &Emitter,
@@ -73,7 +76,11 @@ impl Service {
                 errors.push((position, error));
             }
         };
+        let mut turns = Turns::begin();
         for (position, event) in events.into_iter().enumerate() {
+            if position % TURN_EVENTS == 0 {
+                self.hub.pass(&mut turns).await;
+            }
             match intake.admit(event, now) {
                 Ok(event) => match permit(&event, grants) {
                     Ok(()) => drafts.push(Draft::new(event, emitter)),

@@ -238,7 +238,7 @@ async fn large_batches_hold_nobody_up() {
     const EVENTS: usize = 10_000;
     const IN_FLIGHT: usize = 12;
     let _turn = TURN.lock().await;
-    let scene = Scene::open_with(&["--ring-bytes", "32MiB"], None).await;
+    let scene = Scene::open_with(&["--ring-bytes", "24MiB"], None).await;
     let event = login("", "alice");
     let event =
         pb::Event { id: None, labels: [("filler".to_owned(), "x".repeat(350))].into(), ..event };
