@@ -261,7 +261,8 @@ impl Committer {
         Ok(())
     }
 
-    /// Begins the next file, and a head with room for `need`.
+    /// Begins the next file, and a head with room for `need`. Where the head is empty,
+    /// they take its place.
     fn roll(&mut self, need: Need) -> Result<(), Failure> {
         self.sync()?;
         if let Err(why) = self.inner.sealed.admit() {
@@ -269,11 +270,14 @@ impl Committer {
             return Ok(());
         }
         let standard = self.inner.sizes;
+        let (need, next) = {
+            let stage = self.inner.lock();
+            (stage.next_need(need), stage.next_capacity(need, capacity(standard)))
+        };
         let sizes = Sizes {
             records: standard.records.max(need.records),
             bytes: standard.bytes.max(need.frame_bytes),
         };
-        let next = self.inner.lock().next_capacity(need, capacity(standard));
         let prepared = match self.space.take(capacity_for(need), next) {
             Ok(prepared) => prepared,
             Err(Lack::Full(why)) => {
@@ -324,7 +328,8 @@ impl Committer {
         let mut stage = self.inner.lock();
         let full = Arc::clone(stage.writer.head().segment());
         let used = stage.room.end;
-        if let Some(before) = &mut before {
+        // An empty one has lost its name to the new file, and is none of the segments.
+        if let Some(before) = before.as_mut().filter(|before| before.base < next) {
             // Before the ring may let go of it.
             let file = SegmentFile {
                 path: before.path.clone(),

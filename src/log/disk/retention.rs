@@ -72,6 +72,7 @@ impl Inner {
     /// Removes a file, the oldest. A crash at any point leaves the log with it or
     /// without it.
     fn remove(&self, oldest: &SegmentFile, accepted: Time) -> io::Result<()> {
+        assert!(oldest.base < oldest.end, "another file would have its name");
         {
             let mut durable = self.lock_durable();
             let mut next = durable.clone();

@@ -83,13 +83,29 @@ impl Stage {
         room.end + (group + ALIGNMENT) as u64 <= room.capacity
     }
 
+    /// What the next head is to have room for, where this one has none for `need`. If
+    /// this one is empty, for all that it was begun for, too: calls that wait, one with
+    /// more records and one with more bytes, would else replace each other's heads.
+    pub fn next_need(&self, need: Need) -> Need {
+        let head = self.writer.head();
+        if head.len() > 0 {
+            return need;
+        }
+        let (records, frame_bytes) = head.room();
+        Need {
+            records: need.records.max(records),
+            frame_bytes: need.frame_bytes.max(frame_bytes),
+            ..need
+        }
+    }
+
     /// How large the file after the next one is to be, where the head has no room for
     /// `need`: as large as any segment may need, `standard`, unless this segment is
     /// full and has used less of its file. To fill with zeros what is cut off later is
     /// a waste.
     pub fn next_capacity(&self, need: Need, standard: u64) -> u64 {
         let is_file_full = !Self::admits(self.room, (0, 0), need);
-        if is_file_full {
+        if is_file_full || self.writer.head().len() == 0 {
             return standard;
         }
         let used = self.room.end + self.room.end / 16;

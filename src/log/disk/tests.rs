@@ -2,6 +2,7 @@
 
 mod crash;
 mod retention;
+mod rolls;
 
 use std::fs;
 use std::path::Path;

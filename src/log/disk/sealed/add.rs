@@ -61,7 +61,11 @@ impl Sealed {
     ///
     /// `frames` tells where the frames of the records lie in the file. Where it does
     /// not tell of all, the sidecar is made from the file.
+    ///
+    /// # Panics
+    /// If there is no record in it: the file of the next one has the same name.
     pub fn add(&self, file: SegmentFile, segment: Arc<Segment>, frames: Vec<Located>) {
+        assert!(file.base < file.end, "a segment that is full has records");
         let frames = frames.into();
         self.inner.change(|state| state.fresh.push(Fresh { file, segment, frames }));
         if let Some(added) = &self.added {

@@ -1,5 +1,6 @@
 //! The oldest segments go, once nobody needs them.
 
+use super::rolls::fill_with_empty_heads;
 use super::*;
 use crate::log::{BoxFuture, Keeper};
 
@@ -59,4 +60,18 @@ async fn records_go_when_they_are_too_old() {
     };
     tokio::time::timeout(Duration::from_secs(10), gone).await.unwrap();
     assert_eq!(ids(&log).await, wanted(30..35), "the segment that is written stays");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_took_the_place_of_an_empty_one_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let retain = Retention { bytes: Some(1), age: None };
+    let log = open(&folder, Config { retain, ..config() });
+    // The first segment is not needed; an empty one behind it would not be, either.
+    log.keep_for(Arc::new(Needs(AtomicU64::new(11))));
+    fill_with_empty_heads(&log).await;
+    log.close();
+    assert_eq!(log.extent().first, Sequence(11));
+    let lost = log.inner.sealed.list().into_iter().find(|file| !file.path.exists());
+    assert_eq!(lost, None);
 }
