@@ -1,6 +1,7 @@
 //! `auditgate status`: what the gateway keeps, how it fares and who subscribes.
 
 mod table;
+mod wrong;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;

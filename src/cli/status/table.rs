@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use jiff::tz::TimeZone;
 
+use super::wrong::wrong;
 use crate::cli::count::{counted, grouped};
 use crate::cli::paths::{Path, reflect, shape};
 use crate::cli::terminal::{self, Color, Style};
@@ -211,30 +212,6 @@ fn proof(proof: &pb::ProofStatus, zone: &TimeZone) -> String {
         text += &format!(" at {}", times::format(time, zone, "%F %T"));
     }
     text
-}
-
-/// What has gone wrong, in rows.
-fn wrong(status: &pb::GetStatusResponse) -> Vec<(&'static str, String)> {
-    let mut rows = Vec::new();
-    let trouble = status.proof.as_ref().map(|proof| proof.trouble.clone());
-    rows.extend(trouble.filter(|told| !told.is_empty()).map(|told| ("TROUBLE", told)));
-    let Some(disk) = &status.disk else { return rows };
-    match disk.state() {
-        pb::StorageState::Unspecified | pb::StorageState::Ready => {}
-        pb::StorageState::Full => rows.push(("FULL", disk.reason.clone())),
-        pb::StorageState::Failed => rows.push(("FAILED", disk.reason.clone())),
-    }
-    if let [first, others @ ..] = disk.damaged.as_slice() {
-        let mut text = match (first.first_sequence, first.last_sequence) {
-            (first, last) if first == last => format!("record {first}"),
-            (first, last) => format!("records {first} to {last}"),
-        };
-        if !others.is_empty() {
-            text += &format!(", and {}", counted(others.len() as u64, "more range"));
-        }
-        rows.push(("DAMAGED", text));
-    }
-    rows
 }
 
 /// How the log is kept on disk.
