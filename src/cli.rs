@@ -38,6 +38,7 @@ mod terminal;
 mod times;
 #[cfg(feature = "server")]
 mod token;
+mod trouble;
 mod trust;
 mod types;
 mod verify;
@@ -135,7 +136,7 @@ enum Error {
     #[cfg(feature = "server")]
     #[error("{0}")]
     Serve(std::io::Error),
-    /// The import ended early.
+    /// Not all that was to be stored was.
     #[error("stopped at {place}, which was not stored: {reason}")]
     Stopped {
         /// The first line that was not stored.

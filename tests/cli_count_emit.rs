@@ -4,7 +4,7 @@
 
 mod cli_support;
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::Stdio;
 
 use cli_support::{command, day, field, finish, login, run, run_at, run_with, start, start_with};
@@ -95,6 +95,7 @@ async fn events_are_read_from_a_pipe_or_file() {
     let told: Vec<&str> = ran.err.lines().collect();
     assert!(told[0].starts_with("stdin:2: not an auditgate.v1.Event: "), "{told:?}");
     assert!(told[1].starts_with("stdin:4: event has no payload"), "{told:?}");
+    assert_eq!(told.last(), Some(&"2 accepted, 2 not"), "{told:?}");
 
     let again = run_with(&gateway, input, &["emit"]);
     assert_eq!(again.field("/duplicate"), ["true", "true"]);
@@ -112,6 +113,48 @@ async fn events_are_read_from_a_pipe_or_file() {
     let absent = run(&other, &["emit", "--file", "absent"]);
     assert_eq!((absent.code, absent.out.as_str()), (Some(2), ""));
     assert!(absent.err.starts_with("error: cannot read absent: "), "{}", absent.err);
+}
+
+/// Whoever watches does not wait in the dark while events are sent again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_is_away_is_told_at_once_and_when_it_is_back() {
+    let gateway = start().await;
+    let address = gateway.address();
+    let mut emit = command(address, 80, &["emit"]).stdin(Stdio::piped()).spawn().expect("starts");
+    let mut import = command(address, 80, &["import", "--format", "teleport", "-"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let mut events = emit.stdin.take().expect("a pipe");
+    let mut lines = import.stdin.take().expect("a pipe");
+    let client = cli_support::connect(&gateway).await;
+    let feed = |events: &mut std::process::ChildStdin, lines: &mut std::process::ChildStdin| {
+        events.write_all(b"{\"exec\": {}}\n").expect("it reads");
+        lines.write_all(b"{\"event\":\"user.login\"}\n").expect("it reads");
+    };
+    feed(&mut events, &mut lines);
+    while client.get_status().await.expect("a status").record_count < 2 {
+        tokio::task::yield_now().await;
+    }
+    gateway.stop().await;
+    feed(&mut events, &mut lines);
+    drop((events, lines));
+    let away = "the gateway takes no events: ";
+    let mut said = Vec::new();
+    for child in [&mut emit, &mut import] {
+        let mut reader = BufReader::new(child.stderr.take().expect("a pipe"));
+        let mut line = String::new();
+        reader.read_line(&mut line).expect("it says something");
+        assert!(line.starts_with(away) && line.contains("; trying again for up to 60 s"), "{line}");
+        said.push(reader);
+    }
+    let _gateway = cli_support::start_at(address).await;
+    for (child, mut reader) in [emit, import].into_iter().zip(said) {
+        let mut rest = String::new();
+        reader.read_to_string(&mut rest).expect("it ends");
+        assert!(rest.starts_with("the gateway takes events again\n"), "{rest}");
+        assert_eq!(finish(child).code, Some(0));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -273,6 +273,23 @@ async fn a_gateway_that_stays_away_is_given_up() {
 }
 
 #[tokio::test]
+async fn whoever_emits_can_see_that_events_are_sent_again() {
+    let address = free_port().await;
+    let client = Client::connect_lazy(&url(address)).expect("it is a URL");
+    let emitter = client.emitter(Options::default());
+    let mut trouble = emitter.trouble();
+    assert_eq!(*trouble.borrow(), None);
+    let pending = emitter.send(login("alice")).await.expect("it is open");
+    let seen = soon(trouble.wait_for(Option::is_some)).await.expect("it works").clone();
+    assert!(seen.is_some_and(|refusal| refusal.transient));
+    let _gateway = start_at(address).await;
+    soon(pending).await.expect("it is accepted");
+    soon(trouble.wait_for(Option::is_none)).await.expect("it works");
+    soon(emitter.close()).await;
+    assert!(trouble.changed().await.is_err(), "nothing more comes");
+}
+
+#[tokio::test]
 async fn events_may_be_checked_only() {
     let gateway = start().await;
     let client = Client::connect(&url(gateway.address())).await.expect("it listens");

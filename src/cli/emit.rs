@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::client::{Server, told};
 use super::import::lines::Lines;
 use super::paths::reflect;
-use super::{Done, Error, interruptible, json, safe, say};
+use super::{Done, Error, interruptible, json, safe, say, trouble};
 use crate::client::{Emitter, Options, Pending};
 use crate::proto::pb;
 use input::{Input, Parsed};
@@ -59,6 +59,8 @@ pub async fn run(args: Args) -> Result<Done, Error> {
     let options = Options { validate_only: args.validate_only, ..Options::default() };
     let emitter = client.emitter(options);
     let (handed, awaited) = mpsc::channel(RECEIPTS_AWAITED);
+    let telling = trouble::tell(emitter.trouble(), say);
+    let is_single = built.is_some();
     let send = async {
         match built {
             Some(event) => hand_over(&emitter, &handed, "the event".to_owned(), event).await?,
@@ -68,11 +70,36 @@ pub async fn run(args: Args) -> Result<Done, Error> {
         emitter.close().await;
         Ok(Done::All)
     };
-    interruptible(async {
-        let (_, done) = tokio::try_join!(send, receipts(awaited))?;
+    let mut sums = Sums::default();
+    let done = interruptible(async {
+        let (_, done, ()) = tokio::try_join!(send, receipts(awaited, &mut sums), async {
+            telling.await;
+            Ok(())
+        })?;
         Ok(done)
     })
-    .await
+    .await;
+    let is_whole = !matches!(done, Ok(Done::Some | Done::Interrupted) | Err(Error::Stopped { .. }));
+    if !is_single && !is_whole {
+        say(&sums.told());
+    }
+    done
+}
+
+/// How many events were stored, and how many were not.
+#[derive(Debug, Default)]
+struct Sums {
+    accepted: u64,
+    refused: u64,
+}
+
+impl Sums {
+    fn told(&self) -> String {
+        match self.refused {
+            0 => format!("{} accepted", self.accepted),
+            refused => format!("{} accepted, {refused} not", self.accepted),
+        }
+    }
 }
 
 /// An event on its way, and what it is called in a report.
@@ -132,12 +159,17 @@ async fn read_from(
 }
 
 /// Writes receipts, in order, and reports what has none.
-async fn receipts(mut awaited: mpsc::Receiver<Sent>) -> Result<Done, Error> {
+///
+/// # Errors
+/// [`Error::Stopped`] at the first event that was not stored because the gateway was
+/// away for too long; or standard output cannot be written.
+async fn receipts(mut awaited: mpsc::Receiver<Sent>, sums: &mut Sums) -> Result<Done, Error> {
     let mut done = Done::All;
     while let Some((name, pending)) = awaited.recv().await {
         let receipt = match pending {
             Ok(pending) => pending.await,
             Err(reason) => {
+                sums.refused += 1;
                 say(&format!("{name}: {reason}"));
                 done = Done::Some;
                 continue;
@@ -147,13 +179,38 @@ async fn receipts(mut awaited: mpsc::Receiver<Sent>) -> Result<Done, Error> {
             Ok(receipt) => {
                 let line = json::line(&reflect("Receipt", &receipt));
                 writeln!(std::io::stdout(), "{}", safe::json(&line))?;
+                sums.accepted += 1;
             }
-            Err(error @ crate::client::Error::GaveUp { .. }) => return Err(error.into()),
+            Err(error @ crate::client::Error::GaveUp { .. }) => {
+                return Err(Error::Stopped { place: name, reason: told(&error) });
+            }
             Err(error) => {
+                sums.refused += 1;
                 say(&format!("{name}: {}", told(&error)));
                 done = Done::Some;
             }
         }
     }
     Ok(done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::Client;
+
+    #[tokio::test(start_paused = true)]
+    async fn it_stops_at_what_a_gateway_that_is_away_did_not_store() {
+        // Nobody can listen there.
+        let client = Client::connect_lazy("http://127.0.0.1:0").expect("a URL");
+        let emitter = client.emitter(Options::default());
+        let (handed, awaited) = mpsc::channel(RECEIPTS_AWAITED);
+        let event = pb::Event::default();
+        hand_over(&emitter, &handed, "stdin:7".to_owned(), event).await.expect("it is open");
+        let mut sums = Sums::default();
+        let stopped = receipts(awaited, &mut sums).await.expect_err("there is no gateway");
+        let said = stopped.to_string();
+        assert!(said.starts_with("stopped at stdin:7, which was not stored: gave up"), "{said}");
+        assert_eq!(sums.told(), "0 accepted");
+    }
 }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::Server;
 use super::progress::Progress;
-use super::{Done, Error, Format};
+use super::{Done, Error, Format, trouble};
 use crate::client::Options;
 use crate::proto::pb;
 use crate::teleport::{self, Ordinals};
@@ -83,8 +83,12 @@ pub async fn run(args: Args) -> Result<Done, Error> {
     let mut report = Report::new(Box::new(move |text| telling.say(text)));
     let options = Options { linger: LINGER, ..Options::default() };
     let (lines, read) = mpsc::channel(LINES_AWAITED);
+    let gateway = args.server.client().await?.emitter(options);
+    let telling = progress.clone();
+    let trouble = gateway.trouble();
+    tokio::spawn(async move { trouble::tell(trouble, |text| telling.say(text)).await });
     let import = Import {
-        gateway: args.server.client().await?.emitter(options),
+        gateway,
         unknown_types: args.unknown_types,
         ordinals: Ordinals::default(),
         lines,

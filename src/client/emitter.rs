@@ -9,12 +9,12 @@ use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use prost::Message as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::client::{Client, Error};
+use crate::client::{Client, Error, Refusal};
 use crate::proto::pb;
 use worker::Worker;
 
@@ -91,6 +91,7 @@ pub struct Emitter {
     commands: mpsc::UnboundedSender<Command>,
     room: Arc<Semaphore>,
     queue_bytes: u32,
+    trouble: watch::Receiver<Option<Refusal>>,
     worker: JoinHandle<()>,
 }
 
@@ -128,9 +129,10 @@ impl Emitter {
         // A permit is a byte; semaphores count to 2^32 - 1 at once.
         let queue_bytes = u32::try_from(options.queue_bytes).unwrap_or(u32::MAX).max(1);
         let (commands, queue) = mpsc::unbounded_channel();
-        let worker = tokio::spawn(Worker::new(client, options, queue).run());
+        let (told, trouble) = watch::channel(None);
+        let worker = tokio::spawn(Worker::new(client, options, queue, told).run());
         let room = Arc::new(Semaphore::new(queue_bytes as usize));
-        Self { commands, room, queue_bytes, worker }
+        Self { commands, room, queue_bytes, trouble, worker }
     }
 
     /// Hands over an event; waits only for room in the queue.
@@ -159,6 +161,12 @@ impl Emitter {
             // A worker that is gone has nothing left to settle.
             let _ = flushed.await;
         }
+    }
+
+    /// Why events are sent again at present, for whoever is to know that they wait;
+    /// nothing while all is well. No more comes once the emitter has ended.
+    pub fn trouble(&self) -> watch::Receiver<Option<Refusal>> {
+        self.trouble.clone()
     }
 
     /// Ends when every event has its receipt or was refused, and the stream has

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::stream::{Outcome, Stream};
@@ -36,6 +36,8 @@ pub(super) struct Worker {
     /// Who waits until so many events are settled.
     flushes: VecDeque<(u64, oneshot::Sender<()>)>,
     trouble: Option<Trouble>,
+    /// Why events are sent again.
+    told: watch::Sender<Option<Refusal>>,
 }
 
 /// The gateway is away, or not itself.
@@ -60,6 +62,7 @@ impl Worker {
         client: Client,
         options: Options,
         queue: mpsc::UnboundedReceiver<Command>,
+        told: watch::Sender<Option<Refusal>>,
     ) -> Self {
         Self {
             client,
@@ -73,6 +76,7 @@ impl Worker {
             urgent: 0,
             flushes: VecDeque::new(),
             trouble: None,
+            told,
         }
     }
 
@@ -182,6 +186,7 @@ impl Worker {
     fn settle_all(&mut self, outcomes: Vec<Outcome>) {
         if !outcomes.is_empty() {
             self.trouble = None;
+            self.told.send_if_modified(|told| told.take().is_some());
         }
         for outcome in outcomes {
             self.settle(outcome.map_err(Error::Refused));
@@ -241,6 +246,7 @@ impl Worker {
     /// What is pending is sent again after a while, but for what has waited too
     /// long.
     fn retry(&mut self, refusal: Refusal) {
+        self.told.send_replace(Some(refusal.clone()));
         let now = Instant::now();
         let trouble = self.trouble.get_or_insert_with(|| Trouble {
             since: now,
