@@ -7,6 +7,7 @@ mod completions;
 mod config;
 mod count;
 mod emit;
+mod environment;
 mod example;
 mod export;
 mod filter;
@@ -47,7 +48,7 @@ mod witness;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 /// Exit status of a command that Ctrl-C ended, as shells have it.
 const INTERRUPTED: u8 = 130;
@@ -177,7 +178,9 @@ pub fn main() -> ExitCode {
     const SOME: u8 = 1;
     /// Exit status of a command that could not be carried out; clap's, too.
     const FAILED: u8 = 2;
-    let done = match Cli::parse().command {
+    let matches = environment::without_empty(Cli::command()).get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let done = match cli.command {
         #[cfg(feature = "server")]
         Command::Serve(args) => block_on(serve::run(args)),
         #[cfg(feature = "server")]

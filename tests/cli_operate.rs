@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use auditgate::server::{Config, Gateway};
-use cli_support::{Running, finish, login, run, run_at, start, start_with, subscribed};
+use cli_support::{Running, command, finish, login, run, run_at, start, start_with, subscribed};
 use prost::Message as _;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic_health::ServingStatus;
@@ -33,6 +33,23 @@ async fn a_status_shows_the_log_and_who_subscribes() {
     let ran = run(&gateway, &["status", "-o", "json"]);
     let status: serde_json::Value = serde_json::from_str(&ran.out).expect("JSON");
     assert_eq!(status["record_count"], "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_variable_is_one_that_is_not_set() {
+    let gateway = start().await;
+    let url = format!("http://{}", gateway.address());
+    let mut status = command(gateway.address(), 80, &["status", "--server", &url]);
+    // Alone, a certificate would ask for its key.
+    for name in ["SERVER", "TOKEN_FILE", "CACERT", "CERT"] {
+        status.env(format!("AUDITGATE_{name}"), "");
+    }
+    let ran = finish(status.spawn().expect("it starts"));
+    assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
+    // That of the configuration's file, too.
+    let mut check = command(gateway.address(), 80, &["config", "check"]);
+    let checked = finish(check.env("AUDITGATE_CONFIG", "").spawn().expect("it starts"));
+    assert_eq!((checked.code, checked.err.as_str()), (Some(0), "the configuration is valid\n"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
