@@ -14,7 +14,8 @@ const PAGE_RECORDS_MAX: u64 = 1_000;
 /// Find records in the history, newest first
 ///
 /// --since and --until go by the time at which events happened. Standard output
-/// holds records only.
+/// holds records; as json and ndjson also gaps, in their place: records that could not
+/// be read.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   auditgate search --user alice --since 1d
@@ -23,8 +24,8 @@ const PAGE_RECORDS_MAX: u64 = 1_000;
   auditgate search --filter \"event.user.login == 'root' && type.startsWith('session.')\"
   auditgate search --type user.login -o csv --fields time,user.name,user_login.method
 
-Exit status: 0 if records were found; 1 if none matches, or some were evicted
-before they could be read; 2 if the arguments are wrong, or the gateway cannot be
+Exit status: 0 if records were found; 1 if none matches, or some could not be read:
+evicted meanwhile, or damaged; 2 if the arguments are wrong, or the gateway cannot be
 reached or refuses; 130 after Ctrl-C.")]
 pub struct Args {
     /// The most records to show; all that match, if not given

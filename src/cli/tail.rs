@@ -22,9 +22,10 @@ const LAST_RECORDS: u32 = 10;
 
 /// Show the last records that match, and then those that come
 ///
-/// A lost connection is taken up again where it broke; records that are missing
-/// because they were evicted meanwhile are told as a gap. Standard output holds
-/// records only.
+/// A lost connection is taken up again where it broke. Records that are missing are told
+/// as a gap: they were evicted meanwhile, are damaged, or were lost when the log was
+/// opened again. Standard output holds records; as json and ndjson also gaps, in their
+/// place, which go to standard error otherwise.
 ///
 /// With --cursor-file the place is kept in a file: the cursor is written after
 /// the records before it have been handed on, so that a restarted tail misses
