@@ -271,4 +271,33 @@ mod tests {
     fn the_arguments_are_consistent() {
         super::Cli::command().debug_assert();
     }
+
+    /// Below the options, where people look; an example can be copied.
+    #[test]
+    fn every_help_ends_with_examples_and_exit_statuses() {
+        // Hidden, or by clap.
+        fn is_made(command: &clap::Command) -> bool {
+            command.is_hide_set() || command.get_name() == "help"
+        }
+        fn check(command: &mut clap::Command) {
+            let name = command.get_name().to_owned();
+            let help = command.render_long_help().to_string();
+            for inner in command.get_subcommands_mut().filter(|inner| !is_made(inner)) {
+                check(inner);
+            }
+            if command.has_subcommands() {
+                return;
+            }
+            let ending = help.split_once("\n  -h, --help\n").map_or("", |(_, ending)| ending);
+            let ending = ending.split_once("\n\nExamples:\n").map_or("", |(_, ending)| ending);
+            let (examples, statuses) = ending.split_once("\n\n").unwrap_or_default();
+            assert!(statuses.starts_with("Exit status: 0"), "{name}: {help}");
+            assert_eq!(help.matches("Exit status").count(), 1, "{name}: {help}");
+            for line in examples.lines() {
+                // One that is too long for the help would be broken.
+                assert!(line.starts_with("  ") && line.len() < 100, "{name}: {line}");
+            }
+        }
+        super::Cli::command().get_subcommands_mut().for_each(check);
+    }
 }

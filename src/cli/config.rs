@@ -10,11 +10,6 @@ use crate::server;
 /// `check` and `show` take what `serve` takes, read what it would read, and start
 /// nothing.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
-  auditgate config check --config auditgate.toml
-  auditgate config show --config auditgate.toml --ring-bytes 1GiB
-
-Exit status: 0 if the configuration is valid; 2 if it is not.")]
 pub struct Args {
     #[command(subcommand)]
     command: Command,
@@ -23,8 +18,18 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// Say whether the gateway would start with it
+    #[command(after_help = "Examples:
+  auditgate config check --config auditgate.toml
+  auditgate config check --listen 0.0.0.0:50051 --insecure
+
+Exit status: 0 if the configuration is valid; 2 if it is not.")]
     Check(Source),
     /// Print what is in force as TOML, without secrets
+    #[command(after_help = "Examples:
+  auditgate config show --config auditgate.toml
+  auditgate config show --config auditgate.toml --ring-bytes 1GiB
+
+Exit status: 0 if the configuration is valid; 2 if it is not.")]
     Show(Source),
     /// Print the reference of all keys in Markdown: docs/configuration.md
     #[command(hide = true)]

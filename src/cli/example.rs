@@ -4,14 +4,15 @@ use super::{Done, Error, print};
 
 /// Print a filled EmitRequest of an event type, as JSON
 ///
-/// Ready to be sent: `auditgate example user.login | grpcurl -plaintext -d @
-/// localhost:50051 auditgate.v1.AuditService/Emit`. All fields of the type are
-/// filled. The id and the time are left out, so that the gateway sets them and
-/// each call stores a new event.
-///
-/// Exit status: 0 if it was printed; 2 if there is no such type.
+/// Ready to be sent. All fields of the type are filled. The id and the time are
+/// left out, so that the gateway sets them and each call stores a new event.
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = "Examples:
+  auditgate example user.login | auditgate emit
+  auditgate example user.login \\
+    | grpcurl -plaintext -d @ localhost:50051 auditgate.v1.AuditService/Emit
+
+Exit status: 0 if it was printed; 2 if there is no such type.")]
 pub struct Args {
     /// The event type, such as `user.login`; `auditgate types` lists them
     #[arg(value_name = "TYPE")]

@@ -17,12 +17,15 @@ use crate::proto::pb::get_record_request::Key;
 /// Writes one line a record to standard output, from the oldest to the newest;
 /// what is accepted meanwhile is left out. A line that was imported is written
 /// with each key and value that it had.
-///
-/// Exit status: 0 if every record was written; 1 if some were not, which is
-/// reported, or no record has the id; 2 if the arguments are wrong, or the gateway
-/// cannot be reached or refuses; 130 after Ctrl-C.
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = "Examples:
+  auditgate export --format teleport > events.log
+  auditgate export --format teleport --type 'session.*' --since 1d
+  auditgate export --format teleport --id 3f0f5d5e-1
+
+Exit status: 0 if every record was written; 1 if some were not, which is
+reported, or no record has the id; 2 if the arguments are wrong, or the gateway
+cannot be reached or refuses; 130 after Ctrl-C.")]
 pub struct Args {
     /// What to write
     #[arg(long, value_enum)]

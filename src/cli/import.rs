@@ -41,14 +41,18 @@ const STDIN: &str = "-";
 /// twice: a line without an id gets one made of its content and of how many
 /// equal lines the run has seen.
 ///
-/// A line is stored 200 ms after it was read at the latest, so that `tail -F
-/// events.log | auditgate import --format teleport -` is a live feed.
-///
-/// Exit status: 0 if every line was stored, now or before; 1 if some lines were
-/// not, each of which is reported with its reason; 2 if the arguments are wrong, a
-/// file cannot be read, or the gateway cannot be reached.
+/// A line is stored 200 ms after it was read at the latest, so that the end of a file
+/// that grows, piped into it, is a live feed.
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = "Examples:
+  auditgate import --format teleport events.log
+  auditgate import --format teleport --unknown-types refuse 2026-*.log
+  tail -F events.log | auditgate import --format teleport -
+
+Exit status: 0 if every line was stored, now or before; 1 if some lines were
+not, each of which is reported with its reason; 2 if the arguments are wrong, a
+file cannot be read, or the gateway cannot be reached; 130 after a second Ctrl-C:
+the first one ends the reading.")]
 pub struct Args {
     /// What the files hold
     #[arg(long, value_enum)]

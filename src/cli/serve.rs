@@ -29,18 +29,16 @@ use reload::reload;
 /// SIGHUP makes it read the configuration again: keys, certificates, roles and rules of
 /// redaction change without a restart. Keys and certificates are also read again when their files
 /// change.
-///
-/// Examples:
-///   auditgate serve
-///   auditgate serve --listen 127.0.0.1:0 --port-file /tmp/auditgate.port
-///   auditgate serve --ring-bytes 1GiB --ring-records 4000000
-///   auditgate serve --data-dir /var/lib/auditgate --retain-age 90d
-///   auditgate serve --config auditgate.toml
-///   auditgate serve --merkle --signing-key prod.key
-///
-/// Exit status: 0 if it was stopped by a signal; 2 if it cannot start.
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = "Examples:
+  auditgate serve
+  auditgate serve --listen 127.0.0.1:0 --port-file /tmp/auditgate.port
+  auditgate serve --ring-bytes 1GiB --ring-records 4000000
+  auditgate serve --data-dir /var/lib/auditgate --retain-age 90d
+  auditgate serve --config auditgate.toml
+  auditgate serve --merkle --signing-key prod.key
+
+Exit status: 0 if it was stopped by a signal; 2 if it cannot start.")]
 pub struct Args {
     #[command(flatten)]
     source: Source,

@@ -5,9 +5,12 @@ use crate::catalog::{self, TypeId};
 use crate::reference;
 
 /// List the event types, or describe one
-///
-/// Exit status: 0 if all was told; 2 if there is no such type.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  auditgate types
+  auditgate types user.login
+
+Exit status: 0 if all was told; 2 if there is no such type.")]
 pub struct Args {
     /// Describe this type with its codes and fields
     #[arg(value_name = "TYPE")]

@@ -31,7 +31,8 @@ const INTERVAL: &str = "10s";
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   auditgate keygen --witness --name w1.example.org --out witness.key
-  auditgate witness --log prod.key.pub --signing-key witness.key --state prod.state --out prod.cosigned
+  auditgate witness --log prod.key.pub --signing-key witness.key --state prod.state \\
+    --out prod.cosigned
   auditgate witness --log prod.key.pub --signing-key witness.key --state prod.state --once
 
 Exit status: 0 if it was told to look --once and all is good; 1 if the log was
