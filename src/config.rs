@@ -17,6 +17,7 @@ mod redact;
 mod shown;
 mod text;
 mod tls;
+mod values;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize as _;
 use toml::{Table, Value};
 
-use super::{Error, Key, Kind, Settings, keys};
+use super::{Error, Key, Kind, Settings, keys, values};
 
 /// What is put over the file.
 #[derive(Debug, Clone, Default)]
@@ -81,7 +81,9 @@ impl Loaded {
             put(&mut table, &key.path, value);
             origins.insert(key.path.clone(), origin);
         }
-        let settings = settings(table).and_then(|settings| settings.check().map(|()| settings));
+        let settings = values::check(&table)
+            .and_then(|()| settings(table))
+            .and_then(|settings| settings.check().map(|()| settings));
         match settings {
             Ok(settings) => Ok(Self { settings, origins }),
             Err(error) => Err(located(error, &origins)),

@@ -94,8 +94,22 @@ fn a_bad_value_is_refused_with_key_and_origin() {
         ("[ring]\nbytes = \"12XB\"", "ring.bytes", "unknown unit"),
         ("[ring]\nrecords = 0", "ring.records", "from 1 to"),
         ("[ring]\nrecords = -1", "ring.records", "-1"),
-        ("ring = 3", "ring", "invalid type"),
-        ("listen = \"nowhere\"", "listen", "invalid socket address"),
+        ("ring.records = 1.5", "ring.records", "1.5 is not a whole number from 0 on"),
+        ("ring = 3", "ring", "3 is not a table"),
+        ("ring.bytes = true", "ring.bytes", "true is not a number of bytes"),
+        ("listen = \"nowhere\"", "listen", "\"nowhere\" is not an address and a port, such as 1"),
+        ("listen = 50055", "listen", "50055 is not an address and a port"),
+        ("admin.listen = \":1\"", "admin.listen", "\":1\" is not an address and a port"),
+        ("insecure = \"yes\"", "insecure", "\"yes\" is not true or false"),
+        ("data_dir = 7", "data_dir", "7 is not text"),
+        ("log.level = \"loud\"", "log.level", "is not one of off, error, warn, info, debug"),
+        ("access.roles = 1", "access.roles", "1 is not a list of tables"),
+        ("access.roles = [1]", "access.roles[0]", "1 is not a table"),
+        (
+            "[[access.roles]]\nname = \"a\"\nprincipals = [\"a\"]\nread = [7]",
+            "access.roles[0].read[0]",
+            "7 is not text",
+        ),
         ("[tls]\ncert = \"x\"", "tls.key", "missing"),
         ("[tls]\nclient_ca = \"x\"", "tls.client_ca", "tls.cert is not"),
         ("[tls]\nhandshake_timeout = \"1h\"", "tls.handshake_timeout", "from 1s to 60s"),
@@ -115,6 +129,11 @@ fn a_bad_value_is_refused_with_key_and_origin() {
     }
     let error = read("", &[("ring.records", "many")], &[]).expect_err("not a number").to_string();
     assert_eq!(error, "ring.records of --ring-records: \"many\" is not a whole number");
+    let error = read("", &[("listen", "localhost:50055")], &[]).expect_err("a name").to_string();
+    assert_eq!(
+        error,
+        "listen of --listen: \"localhost:50055\" is not an address and a port, such as 127.0.0.1:50051"
+    );
     let error = Loaded::read(None, &overlay(&[], &[("AUDITGATE_RING_BYTES", "1B")]));
     let said = error.expect_err("too few").to_string();
     assert!(said.starts_with("ring.bytes of AUDITGATE_RING_BYTES: 1 bytes"), "{said}");
