@@ -78,16 +78,36 @@ fn parse_and_check(source: &str) -> Result<Node, Error> {
     let (tree, info) =
         parser.parse_with_source_info(source).map_err(|errors| match errors.errors.first() {
             Some(error) if error.msg.contains(RECURSION_MESSAGE) => Error::ExpressionTooDeep,
-            Some(error) => Error::ExpressionInvalid {
-                at: Position {
+            Some(error) => {
+                let at = Position {
                     line: usize::try_from(error.pos.0).unwrap_or(1).max(1),
                     column: usize::try_from(error.pos.1).unwrap_or(1).max(1),
-                },
-                problem: problem(&error.msg),
-            },
+                };
+                let slip = slip(source, at).map(str::to_owned);
+                Error::ExpressionInvalid {
+                    at,
+                    problem: slip.unwrap_or_else(|| problem(&error.msg)),
+                }
+            }
             None => unparsed("it does not parse".to_owned()),
         })?;
     Checker::new(Source { text: source, info }).root(&tree)
+}
+
+/// What is meant by an operator of another language that stands there.
+fn slip(source: &str, at: Position) -> Option<&'static str> {
+    let line = source.lines().nth(at.line - 1)?;
+    let (start, _) = line.char_indices().nth(at.column - 1)?;
+    let (before, rest) = line.split_at_checked(start)?;
+    let is_part = |letter: char| letter.is_alphanumeric() || letter == '_';
+    let word = rest.split(|letter| !is_part(letter)).next()?.to_ascii_lowercase();
+    match word.as_str() {
+        "and" => Some("use && for and"),
+        "or" => Some("use || for or"),
+        "" if before.ends_with('<') && rest.starts_with('>') => Some("use != for <>"),
+        "" if rest.starts_with('=') => Some("use == to compare"),
+        _ => None,
+    }
 }
 
 /// What the parser says, without what it says of itself.
@@ -103,4 +123,28 @@ fn problem(message: &str) -> String {
 
 fn unparsed(problem: String) -> Error {
     Error::ExpressionInvalid { at: Position { line: 1, column: 1 }, problem }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operators_of_other_languages_are_known() {
+        let cases = [
+            ("event.user.name = 'x'", 17, "use == to compare"),
+            ("'=' == type && type ='x'", 21, "use == to compare"),
+            ("type == 'a' and type == 'b'", 13, "use && for and"),
+            ("type == 'a' OR type == 'b'", 13, "use || for or"),
+            ("type <> 'a'", 7, "use != for <>"),
+        ];
+        for (text, column, wanted) in cases {
+            let at = Position { line: 1, column };
+            let problem = wanted.to_owned();
+            let refused = parse_and_check(text).err();
+            assert_eq!(refused, Some(Error::ExpressionInvalid { at, problem }), "{text}");
+        }
+        let Err(other) = parse_and_check("type == ") else { panic!("it ends too soon") };
+        assert!(!other.to_string().contains("use "), "{other}");
+    }
 }
