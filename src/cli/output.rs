@@ -180,6 +180,11 @@ impl Printer {
         say(what);
     }
 
+    /// Whether somebody sees the output as it comes.
+    pub fn is_terminal(&self) -> bool {
+        self.terminal
+    }
+
     /// Whether something is missing from the output.
     pub fn is_lacking(&self) -> bool {
         self.lacking

@@ -86,7 +86,14 @@ async fn search(
         let subscriber = client.subscribe(args.filter.filter(), Start::Cursor(cursor));
         return follow(subscriber, printer, |_| Ok(()), End::Never).await;
     }
-    Ok(if found == 0 { Done::Some } else { Done::All })
+    if found > 0 {
+        return Ok(Done::All);
+    }
+    // In a pipe, the exit status says so.
+    if printer.is_terminal() {
+        say("no record matches");
+    }
+    Ok(Done::Some)
 }
 
 /// Writes at most `limit` results; returns how many there were.
