@@ -78,6 +78,16 @@ async fn a_cursor_file_resumes_where_the_lines_ended() {
     child.wait().expect("it was killed");
     assert_eq!(run(&gateway, &arguments).out, "");
 
+    let wrong = folder.path().join("wrong");
+    std::fs::write(&wrong, "no cursor\n").expect("it is written");
+    let wrong = wrong.to_str().expect("a name");
+    let ran = run(&gateway, &["tail", "--no-follow", "--cursor-file", wrong]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""));
+    assert!(ran.err.starts_with(&format!("error: {wrong}: ")), "{}", ran.err);
+    assert!(ran.err.ends_with("\ndelete the file to start anew\n"), "{}", ran.err);
+    let ran = run(&gateway, &["tail", "--no-follow", "--from", &"no-cursor-".repeat(5)]);
+    assert!(ran.code == Some(2) && !ran.err.contains("delete the file"), "{}", ran.err);
+
     let unwritable = folder.path().join("absent/cursor");
     let unwritable = unwritable.to_str().expect("a name");
     let ran = run(&gateway, &["tail", "--no-follow", "--cursor-file", unwritable]);

@@ -2,14 +2,14 @@
 
 mod cursor_file;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use prost_types::Timestamp as Stamp;
 use tokio::time::Instant;
 
-use super::client::Server;
+use super::client::{Server, told};
 use super::follow::{End, follow};
 use super::output::{self, Printer};
 use super::times::{self, When, stamp};
@@ -87,6 +87,7 @@ fn parse_start(text: &str) -> Result<From, String> {
 /// Runs the command.
 pub async fn run(args: Args) -> Result<Done, Error> {
     let kept = args.cursor_file.as_deref().map(cursor_file::read).transpose()?.flatten();
+    let of_file = args.cursor_file.as_deref().filter(|_| kept.is_some());
     let (since, until) = args.filter.range(&args.output.zone())?;
     let start = match (kept, &args.from, since) {
         (Some(cursor), ..) => Some(Start::Cursor(cursor)),
@@ -107,10 +108,23 @@ pub async fn run(args: Args) -> Result<Done, Error> {
     let tail = Tail { args: &args, client, until };
     let done = interruptible(tail.run(start, &mut printer)).await;
     printer.finish()?;
-    match done? {
+    match done.map_err(|error| named(error, of_file))? {
         Done::All if printer.is_lacking() => Ok(Done::Some),
         done => Ok(done),
     }
+}
+
+/// The error, which names the file where that holds a cursor that is none.
+fn named(error: Error, file: Option<&Path>) -> Error {
+    /// Of the protocol's reasons.
+    const CURSOR_INVALID: &str = "CURSOR_INVALID";
+    let (Error::Client(refused), Some(file)) = (&error, file) else { return error };
+    let reason = refused.refusal().and_then(|refusal| refusal.reason.as_deref());
+    if reason != Some(CURSOR_INVALID) {
+        return error;
+    }
+    let file = file.display();
+    Error::Usage(format!("{file}: {}\ndelete the file to start anew", told(refused)))
 }
 
 struct Tail<'a> {
