@@ -16,7 +16,7 @@ async fn lines_are_fitted_to_80_columns() {
             "03-01 12:00:00 I user.login        alice    203.0.113.24    ok   local",
             "03-01 12:00:01 W user.login        mallory  2001:db8::17    fail local bad pass…",
             "03-01 12:00:02 I db.session.query  alice    203.0.113.24    ok   orders shop se…",
-            "03-01 12:00:03 I exec              carol a… web-1           ok   root systemctl…",
+            "03-01 12:00:03 I exec              carol as bob web-1       ok   root systemctl…",
             "03-01 12:00:04 W lock.created      carol    main            -    mallory",
             "03-01 12:00:05 I custom.deploy     ci       -               -",
         ]

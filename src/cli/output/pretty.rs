@@ -5,6 +5,7 @@
 use jiff::tz::TimeZone;
 
 use super::summary::summary;
+use crate::catalog::TypeId;
 use crate::cli::terminal::{self, Color, Style};
 use crate::cli::{safe, times};
 use crate::proto::pb;
@@ -17,6 +18,10 @@ const WIDTH_WORDS: usize = 100;
 const WIDTH_WHOLE_TIME: usize = 120;
 /// Longest of the names that the catalog has, in columns.
 const TYPE_COLUMNS_MAX: usize = 32;
+
+/// Categories of what somebody does who comes from elsewhere: where from tells more
+/// than which host it was.
+const FROM_ELSEWHERE: [pb::Category; 2] = [pb::Category::Auth, pb::Category::User];
 
 /// Longest IPv4 address, in columns.
 const ADDRESS_COLUMNS: usize = 15;
@@ -58,6 +63,37 @@ impl Layout {
         let rest = width.map(|_| rest);
         Self { time_pattern, time, severity, type_name, who, place, result, rest }
     }
+
+    /// The same line with more columns for what would be cut, as far as others have too
+    /// many: who and where take what is left over, a type takes from the rest, too, since
+    /// only a whole one can be copied.
+    fn fitted(self, type_name: usize, who: usize, place: usize, rest: usize) -> Self {
+        let Some(columns) = self.rest else {
+            let (type_name, who) = (self.type_name.max(type_name), self.who.max(who));
+            return Self { type_name, who, place: self.place.max(place), ..self };
+        };
+        let mut fitted = self;
+        let mut columns = columns;
+        let mut wanted = type_name.saturating_sub(self.type_name);
+        fitted.type_name += take(&mut fitted.who, who, &mut wanted)
+            + take(&mut fitted.place, place, &mut wanted)
+            + take(&mut columns, 0, &mut wanted);
+        let mut wanted = who.saturating_sub(fitted.who);
+        fitted.who +=
+            take(&mut fitted.place, place, &mut wanted) + take(&mut columns, rest, &mut wanted);
+        let mut wanted = place.saturating_sub(fitted.place);
+        fitted.place += take(&mut columns, rest, &mut wanted);
+        fitted.rest = Some(columns);
+        fitted
+    }
+}
+
+/// Takes from `columns` up to `wanted`, but leaves what is needed; returns how many.
+fn take(columns: &mut usize, needed: usize, wanted: &mut usize) -> usize {
+    let taken = columns.saturating_sub(needed).min(*wanted);
+    *columns -= taken;
+    *wanted -= taken;
+    taken
 }
 
 impl Pretty {
@@ -68,22 +104,25 @@ impl Pretty {
 
     /// The line of a record, without its end.
     pub fn line(&self, record: &pb::Record) -> String {
-        let layout = self.layout;
         let nothing = pb::Event::default();
         let event = record.event.as_ref().unwrap_or(&nothing);
+        let type_name = safe::shown(&record.r#type);
+        let (who, rest) = (who(event), summary(record, event));
+        let (who, rest) = (safe::shown(&who), safe::shown(&rest));
+        let place = safe::shown(place(&record.r#type, event));
+        let [a, b, c, d] = [&type_name, &who, &place, &rest].map(|text| terminal::columns(text));
+        let layout = self.layout.fitted(a, b, c, d);
         let time = event.time.or(record.accept_time).unwrap_or_default();
         let time = times::format(&time, &self.zone, layout.time_pattern);
         let (severity, severity_style) = severity(record.severity(), layout.severity);
         let (result, result_style) = result(record.result(), layout.result);
-        let fit = |text: &str, width| terminal::fitted(&safe::shown(text), width);
-        let type_name = safe::shown(&record.r#type);
         let type_name = terminal::fitted_in_the_middle(&type_name, layout.type_name);
         let parts = [
             (Style::Faint, terminal::fitted(&time, layout.time)),
             (severity_style, terminal::fitted(severity, layout.severity)),
             (Style::Bold, type_name),
-            (Style::Plain, fit(&who(event), layout.who)),
-            (Style::Plain, fit(place(event), layout.place)),
+            (Style::Plain, terminal::fitted(&who, layout.who)),
+            (Style::Plain, terminal::fitted(&place, layout.place)),
             (result_style, terminal::fitted(result, layout.result)),
         ];
         let mut line = String::new();
@@ -91,8 +130,6 @@ impl Pretty {
             line.push_str(&self.color.paint(style, &part));
             line.push(' ');
         }
-        let rest = summary(record, event);
-        let rest = safe::shown(&rest);
         match layout.rest {
             Some(width) => line.push_str(&terminal::cut(&rest, width)),
             None => line.push_str(&rest),
@@ -144,17 +181,22 @@ fn who(event: &pb::Event) -> String {
     }
 }
 
-/// Where it happened: the host by its name; else where the actor came from; else
-/// the host by its id; else the cluster.
-fn place(event: &pb::Event) -> &str {
+/// Where it happened: the host by its name; else where the actor came from, which goes
+/// first where that matters more; else the host by its id; else the cluster.
+fn place<'a>(type_name: &str, event: &'a pb::Event) -> &'a str {
+    let category = TypeId::of(type_name).get().category;
+    let from_elsewhere = FROM_ELSEWHERE.iter().any(|listed| *listed as i32 == category);
     let server = event.server.as_ref();
     let connection = event.connection.as_ref();
-    let candidates = [
+    let mut candidates = [
         server.map(pb::Server::hostname),
         connection.map(|connection| without_port(connection.remote_address())),
         server.map(pb::Server::id),
         Some(event.cluster_name()),
     ];
+    if from_elsewhere {
+        candidates.swap(0, 1);
+    }
     candidates.into_iter().flatten().find(|text| !text.is_empty()).unwrap_or("-")
 }
 
@@ -237,6 +279,32 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_over_goes_to_what_would_be_cut() {
+        let mut record = record();
+        record.r#type = "windows.desktop.session.start".into();
+        assert_eq!(
+            line(Some(80), &record),
+            "11-14 22:13:20 W windows.desktop.session.start alice 10.1.2.3 fail"
+        );
+        record.r#type = "auth".into();
+        let event = record.event.get_or_insert_default();
+        let name = Some("ci-runner-eu-west-1".into());
+        event.user = Some(pb::User { name, ..Default::default() });
+        event.connection = Some(pb::Connection {
+            remote_address: Some("[2001:db8:1111:2222::3:17]:443".into()),
+            ..Default::default()
+        });
+        assert_eq!(
+            line(Some(100), &record),
+            "11-14 22:13:20 warning  auth                 ci-runner-eu-west-1 \
+             2001:db8:1111:2222::3:17 failure"
+        );
+        // Where the lines have no bound, nothing is cut.
+        record.r#type = format!("custom.{}", "x".repeat(90));
+        assert!(line(None, &record).contains(&record.r#type));
+    }
+
+    #[test]
     fn a_hostile_event_stays_within_its_line() {
         let hostile = "\u{1b}[2J\u{9b}31m\u{202e}\u{2066}\u{200b}\r\nroot";
         let mut record = record();
@@ -260,6 +328,9 @@ mod tests {
 
     #[test]
     fn who_and_where_have_second_choices() {
+        fn place(event: &pb::Event) -> &str {
+            super::place("exec", event)
+        }
         let mut event = pb::Event::default();
         assert_eq!((who(&event).as_str(), place(&event)), ("-", "-"));
         event.source = Some(pb::Source { name: Some("billing".into()), ..Default::default() });
@@ -272,6 +343,11 @@ mod tests {
         });
         event.server = Some(pb::Server { hostname: Some("db1".into()), ..Default::default() });
         assert_eq!((who(&event).as_str(), place(&event)), ("carol as alice", "db1"));
+        event.connection = record().event.and_then(|event| event.connection);
+        assert_eq!(place(&event), "db1");
+        for type_name in ["user.login", "auth"] {
+            assert_eq!(super::place(type_name, &event), "10.1.2.3", "{type_name}");
+        }
         assert_eq!(without_port("[fd00::1]:22"), "fd00::1");
         assert_eq!(without_port("fd00::1"), "fd00::1");
         assert_eq!(without_port("host"), "host");
