@@ -47,7 +47,7 @@ enum Format {
     Json,
     /// A record a line
     Ndjson,
-    /// A table, with a line of headings
+    /// A table, with a line of headings; cells are what was sent, formulas too
     Csv,
     /// Teleport's audit log: flat JSON, an event a line
     Teleport,
