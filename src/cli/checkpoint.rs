@@ -1,12 +1,9 @@
 //! `auditgate checkpoint`: fetches a checkpoint, to keep it.
 
-use std::path::PathBuf;
-
 use super::client::Server;
-use super::trust::{KeyArg, replace};
-use super::{Done, Error, interruptible, print, say};
+use super::trust::Fetched;
+use super::{Done, Error, interruptible, say};
 use crate::proof::Signed;
-use crate::proof::key::Use;
 
 /// Fetch a signed checkpoint of the log, to keep it
 ///
@@ -22,13 +19,8 @@ Exit status: 0 if it was fetched and, with --verifier-key, its signature is vali
 signature is not; 2 if the arguments are wrong, or the gateway cannot be reached or
 makes no checkpoint; 130 after Ctrl-C.")]
 pub struct Args {
-    /// Verifier key of the log, or a file that holds it; without it the signature
-    /// is not verified
-    #[arg(id = "verifier-key", long = "verifier-key", value_name = "KEY")]
-    key: Option<KeyArg>,
-    /// File for the checkpoint; standard output without it
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
+    #[command(flatten)]
+    fetched: Fetched,
     #[command(flatten)]
     server: Server,
 }
@@ -39,7 +31,7 @@ pub async fn run(args: Args) -> Result<Done, Error> {
 }
 
 async fn fetch(args: Args) -> Result<Done, Error> {
-    let key = args.key.map(|key| key.key(Use::Log)).transpose()?;
+    let key = args.fetched.key()?;
     let response = args.server.client().await?.get_checkpoint().await?;
     let text = response.checkpoint;
     match &key {
@@ -59,8 +51,5 @@ async fn fetch(args: Args) -> Result<Done, Error> {
             response.verifier_key
         )),
     }
-    match &args.out {
-        Some(file) => replace(file, &text).map(|()| Done::All),
-        None => print(&text),
-    }
+    args.fetched.write(&text)
 }

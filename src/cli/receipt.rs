@@ -3,9 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::client::Server;
-use super::trust::{KeyArg, read_checkpoint, replace};
-use super::{Done, Error, interruptible, print, say};
-use crate::proof::key::Use;
+use super::trust::{Fetched, read_checkpoint};
+use super::{Done, Error, interruptible, say};
 use crate::proof::receipt::Receipt;
 use crate::proof::{Hash, Signed, VerifierKey};
 use crate::proto::pb::get_inclusion_proof_request::Key;
@@ -33,16 +32,12 @@ pub struct Args {
     /// Its position in the log, instead of the id
     #[arg(long, conflicts_with = "id")]
     sequence: Option<u64>,
-    /// Verifier key of the log, or a file that holds it, to check the proof now
-    #[arg(id = "verifier-key", long = "verifier-key", value_name = "KEY")]
-    key: Option<KeyArg>,
     /// Prove it by this checkpoint, such as the one that `auditgate witness` writes;
     /// needs --verifier-key
     #[arg(long, value_name = "FILE", requires = "verifier-key")]
     checkpoint: Option<PathBuf>,
-    /// File for the proof; standard output without it
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
+    #[command(flatten)]
+    fetched: Fetched,
     #[command(flatten)]
     server: Server,
 }
@@ -53,7 +48,7 @@ pub async fn run(args: Args) -> Result<Done, Error> {
 }
 
 async fn fetch(args: Args) -> Result<Done, Error> {
-    let key = args.key.map(|key| key.key(Use::Log)).transpose()?;
+    let key = args.fetched.key()?;
     let wanted = args.id.map(Key::Id).or(args.sequence.map(Key::Sequence));
     let wanted = wanted.ok_or_else(|| Error::Usage("which event? give its id".to_owned()))?;
     let held = args.checkpoint.as_deref().map(|file| held(file, key.as_ref())).transpose()?;
@@ -83,10 +78,7 @@ async fn fetch(args: Args) -> Result<Done, Error> {
         }
         None => say("the proof was not checked, since no --verifier-key was given"),
     }
-    match &args.out {
-        Some(file) => replace(file, &receipt.encoded()).map(|()| Done::All),
-        None => print(&receipt.encoded()),
-    }
+    args.fetched.write(&receipt.encoded())
 }
 
 /// A checkpoint that the caller has, signed by the key.

@@ -3,8 +3,8 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::Error;
 use super::keygen::read;
+use super::{Done, Error, print};
 use crate::proof::key::Use;
 use crate::proof::{Signed, VerifierKey};
 
@@ -35,6 +35,34 @@ impl KeyArg {
         };
         let key = VerifierKey::parse(&text).and_then(|key| key.used_for(kind));
         key.map_err(|error| Error::Usage(format!("--verifier-key {}: {error}", self.0)))
+    }
+}
+
+/// What a command does with a proof that it fetches.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub struct Fetched {
+    /// Verifier key of the log, or a file that holds it; without it nothing is
+    /// verified
+    #[arg(id = "verifier-key", long = "verifier-key", value_name = "KEY")]
+    key: Option<KeyArg>,
+    /// File to write it to; standard output without it
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+impl Fetched {
+    /// The key of the log, if one was given.
+    pub fn key(&self) -> Result<Option<VerifierKey>, Error> {
+        self.key.as_ref().map(|key| key.key(Use::Log)).transpose()
+    }
+
+    /// Writes what was fetched.
+    pub fn write(&self, text: &str) -> Result<Done, Error> {
+        match &self.out {
+            Some(file) => replace(file, text).map(|()| Done::All),
+            None => print(text),
+        }
     }
 }
 
