@@ -9,6 +9,11 @@
 //! nothing more to write. Small writes, such as answers of unary calls, go out at
 //! once, and with them what was kept. Where the system has no such flag, all of
 //! them do.
+//!
+//! The system would take megabytes for a client that does not keep up, and copy them
+//! for each of many. It is told to take no more than a little beyond what is on its
+//! way (`TCP_NOTSENT_LOWAT`): the rest waits in the gateway, where all who get the
+//! same share it, and where it is counted.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -18,12 +23,19 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rustix::net::{SendAncillaryBuffer, SendFlags, Shutdown, sendmsg, shutdown};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 /// A smaller write is the last one, as a rule.
 const LARGE_BYTES_MIN: usize = 8 * 1024;
+
+/// The most bytes that the system holds of what it may not send yet, up to one
+/// segment more: about a message, so that there is always one to send.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNSENT_BYTES_MAX: u32 = 128 * 1024;
 
 /// Says that more follows, where the system can be told so.
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -52,6 +64,9 @@ struct Write {
 /// Makes the large writes of a socket go out together, once the tail was sent for
 /// the first time: before, nobody is there to do so. Nagle's algorithm must be off.
 pub fn gather(stream: TcpStream) -> (Gather, Tail) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    // Without it, more is held.
+    let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
     let (read, socket) = stream.into_split();
     let (gathers, keeps) = (AtomicBool::new(false), AtomicBool::new(false));
     let write = Arc::new(Write { socket, gathers, keeps });
@@ -162,6 +177,7 @@ impl AsyncWrite for Gather {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 
@@ -190,6 +206,19 @@ mod tests {
         near.write_all(&large).await.unwrap();
         near.write_all(b"small").await.unwrap();
         assert!(!keeps(&tail), "what follows took it along");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn the_system_holds_little_for_a_client_that_does_not_read() {
+        let (near, _far) = pair().await;
+        let (mut near, _tail) = gather(near);
+        let block = vec![1; 16 * 1024];
+        let mut held = 0;
+        while let Some(written) = near.write(&block).now_or_never() {
+            held += written.unwrap();
+        }
+        assert!(held < 1024 * 1024, "{held} bytes");
     }
 
     /// A reader that is slow, and has sent what nobody reads.
