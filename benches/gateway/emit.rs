@@ -176,7 +176,7 @@ fn serial_latency(stage: &Stage, target: &Target<'_>, numbers: Range<u64>) -> Re
 /// Emits batches, one at a time on each connection; gives events a second.
 fn batch_rate(stage: &Stage, target: &Target<'_>, numbers: Range<u64>) -> Result<Sample> {
     let count = numbers.end - numbers.start;
-    let queue = Arc::new(Queue::new(events::batch_requests(numbers, BATCH)));
+    let requests = events::batch_requests(numbers, BATCH);
     let address = target.address;
     stage.run(async move {
         let mut clients = Vec::with_capacity(CONNECTIONS);
@@ -184,21 +184,31 @@ fn batch_rate(stage: &Stage, target: &Target<'_>, numbers: Range<u64>) -> Result
             clients.push(stage::connect(address).await?);
         }
         let watch = Stopwatch::start();
-        let mut workers = JoinSet::new();
-        for mut client in clients {
-            let queue = Arc::clone(&queue);
-            workers.spawn(async move {
-                while let Some(request) = queue.take() {
-                    client.unary(EMIT_BATCH, request).await?;
-                }
-                Result::Ok(())
-            });
-        }
-        while let Some(ended) = workers.join_next().await {
-            ended??;
-        }
+        emit_batches(clients, requests).await?;
         Ok(watch.stop().rate(count as f64))
     })
+}
+
+/// Emits batches, one at a time on the connection of each client.
+///
+/// # Errors
+/// If one is refused.
+pub async fn emit_batches(clients: Vec<Client>, requests: Vec<Bytes>) -> Result<()> {
+    let queue = Arc::new(Queue::new(requests));
+    let mut workers = JoinSet::new();
+    for mut client in clients {
+        let queue = Arc::clone(&queue);
+        workers.spawn(async move {
+            while let Some(request) = queue.take() {
+                client.unary(EMIT_BATCH, request).await?;
+            }
+            Result::Ok(())
+        });
+    }
+    while let Some(ended) = workers.join_next().await {
+        ended??;
+    }
+    Ok(())
 }
 
 /// Emits on a stream on each connection; gives events a second.

@@ -13,9 +13,9 @@ use tonic::body::Body;
 
 use crate::bare::{Broadcaster, Repeater};
 use crate::rounds::{Better, Duel, Row, Sample, Stopwatch, Took};
-use crate::stage::{self, Door, EMIT_BATCH, SUBSCRIBE, Stage};
+use crate::stage::{self, Door, SUBSCRIBE, Stage};
 use crate::tally::Tally;
-use crate::{Result, Scale, events};
+use crate::{Result, Scale, emit, events};
 
 /// The measures of this file.
 pub const NAMES: &[&str] = &["fanout_1", "fanout_10", "fanout_100", "fanout_1000", "fanout_raw"];
@@ -26,6 +26,9 @@ const RAW_SUBSCRIBERS: usize = 100;
 pub const HUNDRED_RECORDS: usize = 20_000;
 /// Events of a batch in which the records are emitted.
 const BATCH: usize = 256;
+/// Connections over which they are emitted, one batch at a time on each: whoever
+/// serves has something to do while an answer is on its way.
+const EMITTERS: usize = 4;
 /// About what a record takes, in bytes.
 const RECORD_BYTES: usize = 370;
 const BROADCAST: &str = "tokio broadcast of the prost message, encoded by tonic for each";
@@ -118,10 +121,14 @@ impl Outcome {
         self.took.rate(self.bytes as f64 / 1e6)
     }
 
-    fn add(&mut self, tally: &Tally) {
-        self.records += tally.records;
-        self.bytes += tally.bytes;
-        self.largest = self.largest.max(tally.largest);
+    fn of(took: Took, read: &[(Tally, Body)]) -> Self {
+        let mut outcome = Self { took, ..Self::default() };
+        for (tally, _) in read {
+            outcome.records += tally.records;
+            outcome.bytes += tally.bytes;
+            outcome.largest = outcome.largest.max(tally.largest);
+        }
+        outcome
     }
 }
 
@@ -156,21 +163,15 @@ pub async fn fan_out(
 ) -> Result<Outcome> {
     let door = door.into();
     let streams = open(&door, subscribers).await?;
-    let mut emitter = stage::connect(door).await?;
-    let mut readers = JoinSet::new();
-    let watch = Stopwatch::start();
-    for stream in streams {
-        readers.spawn(Tally::default().read(stream, Some(records)));
+    let mut emitters = Vec::with_capacity(EMITTERS);
+    for _ in 0..EMITTERS {
+        emitters.push(stage::connect(door.clone()).await?);
     }
-    let emitting = async {
-        for request in requests {
-            emitter.unary(EMIT_BATCH, request).await?;
-        }
-        Result::Ok(())
-    };
+    let watch = Stopwatch::start();
+    let reading = read_all(streams, Some(records));
     // A reader would wait for ever for what was not emitted.
-    let ((), outcome) = tokio::try_join!(emitting, collect(readers))?;
-    Ok(Outcome { took: watch.stop(), ..outcome })
+    let ((), read) = tokio::try_join!(emit::emit_batches(emitters, requests), reading)?;
+    Ok(Outcome::of(watch.stop(), &read))
 }
 
 /// Opens streams, starts them and reads them to their end.
@@ -180,22 +181,27 @@ async fn drain_all(
     start: CancellationToken,
 ) -> Result<Outcome> {
     let streams = open(&address.into(), subscribers).await?;
-    let mut readers = JoinSet::new();
     let watch = Stopwatch::start();
-    for stream in streams {
-        readers.spawn(Tally::default().read(stream, None));
-    }
     start.cancel();
-    let outcome = collect(readers).await?;
-    Ok(Outcome { took: watch.stop(), ..outcome })
+    let read = read_all(streams, None).await?;
+    Ok(Outcome::of(watch.stop(), &read))
 }
 
-async fn collect(mut readers: JoinSet<Result<Tally>>) -> Result<Outcome> {
-    let mut total = Outcome::default();
-    while let Some(ended) = readers.join_next().await {
-        total.add(&ended??);
+/// Reads all streams, and gives them back with what came of each: to close a
+/// connection takes longer than to deliver some records, and is not measured.
+async fn read_all(streams: Vec<Body>, records: Option<usize>) -> Result<Vec<(Tally, Body)>> {
+    let mut readers = JoinSet::new();
+    for mut stream in streams {
+        readers.spawn(async move {
+            let tally = Tally::default().read(&mut stream, records).await?;
+            Result::Ok((tally, stream))
+        });
     }
-    Ok(total)
+    let mut read = Vec::with_capacity(readers.len());
+    while let Some(ended) = readers.join_next().await {
+        read.push(ended??);
+    }
+    Ok(read)
 }
 
 /// Opens streams, each on a connection of its own.

@@ -42,7 +42,7 @@ impl Tally {
     ///
     /// # Errors
     /// If the stream breaks, or ends before.
-    pub async fn read(mut self, mut body: Body, records: Option<usize>) -> Result<Self> {
+    pub async fn read(mut self, body: &mut Body, records: Option<usize>) -> Result<Self> {
         while records.is_none_or(|records| self.records < records) {
             let Some(frame) = body.frame().await else {
                 ensure(records.is_none(), || "the stream ended".to_owned())?;
