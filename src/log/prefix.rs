@@ -41,8 +41,10 @@ pub struct Writer<T> {
 
 /// A large page of the system, in bytes.
 const LARGE_PAGE_BYTES: usize = 2 * 1024 * 1024;
-/// A multiple of any page that is not large, in bytes.
-const PAGE_BYTES_MAX: usize = 64 * 1024;
+/// A page that is not large, in bytes. Where they are larger, the system refuses to
+/// take back what does not begin with one.
+#[cfg(target_os = "linux")]
+const PAGE_BYTES: usize = 4 * 1024;
 
 struct Shared<T> {
     start: NonNull<MaybeUninit<T>>,
@@ -120,14 +122,15 @@ pub fn prefer_large_pages<T>(memory: &mut [T]) {
     let _ = (start, whole);
 }
 
-/// Of the large page that was begun last, gives back what was not needed.
-impl<T> Drop for Writer<T> {
-    fn drop(&mut self) {
+impl<T> Writer<T> {
+    /// Of the large page that was begun last, gives back what is not needed: for when
+    /// nothing more is to be written, though it may be.
+    pub fn give_back(&mut self) {
         #[cfg(target_os = "linux")]
         if self.shared.layout.align() == LARGE_PAGE_BYTES {
             use rustix::mm::{Advice, madvise};
             let written = self.written * size_of::<T>();
-            let from = written.next_multiple_of(PAGE_BYTES_MAX);
+            let from = written.next_multiple_of(PAGE_BYTES);
             let bytes = written.next_multiple_of(LARGE_PAGE_BYTES) - from;
             let start: NonNull<u8> = self.shared.start.cast();
             // SAFETY: pages of the allocation, which is whole large pages, that lie
@@ -135,6 +138,12 @@ impl<T> Drop for Writer<T> {
             let _ =
                 unsafe { madvise(start.add(from).as_ptr().cast(), bytes, Advice::LinuxDontNeed) };
         }
+    }
+}
+
+impl<T> Drop for Writer<T> {
+    fn drop(&mut self) {
+        self.give_back();
     }
 }
 

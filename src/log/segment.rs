@@ -232,6 +232,9 @@ impl Writer {
             *self.mark = Mark::EMPTY;
         }
         self.ends.extend(&[self.data.written() as u32]);
+        if self.columns.room() == 0 {
+            self.data.give_back();
+        }
     }
 
     /// Makes readable what was written.
