@@ -23,9 +23,9 @@ const MEMORY_ALIGNMENT: usize = 4_096;
 
 /// A file that is written both ways: past the cache what is aligned, through it the
 /// rest. The system keeps both in step.
-pub struct Uncached {
+pub struct Uncached<D = fs::File> {
     cached: fs::File,
-    direct: fs::File,
+    direct: D,
     /// Empty until something is written.
     buffer: RefCell<Vec<u8>>,
 }
@@ -43,9 +43,9 @@ pub fn open(file: &fs::File, path: &Path) -> Option<fs::File> {
     fs::OpenOptions::new().write(true).custom_flags(flags).open(path).ok()
 }
 
-impl Uncached {
+impl<D: File> Uncached<D> {
     /// The same file, opened both ways.
-    pub fn new(cached: fs::File, direct: fs::File) -> Self {
+    pub fn new(cached: fs::File, direct: D) -> Self {
         Self { cached, direct, buffer: RefCell::default() }
     }
 
@@ -74,7 +74,7 @@ impl Uncached {
     }
 }
 
-impl File for Uncached {
+impl<D: File> File for Uncached<D> {
     fn write(&self, parts: &[&[u8]], at: u64) -> io::Result<()> {
         let bytes: usize = parts.iter().map(|part| part.len()).sum();
         let is_aligned = bytes.is_multiple_of(ALIGNMENT) && at.is_multiple_of(ALIGNMENT as u64);
@@ -131,5 +131,68 @@ mod tests {
         file.set_len(4_096).unwrap();
         file.sync().unwrap();
         assert_eq!(read(&path).unwrap().len(), 4_096);
+    }
+
+    /// Without it, nothing would be slower but disks.
+    #[test]
+    fn where_the_system_can_files_are_opened_past_its_cache() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let file = fs::File::create(&path).unwrap();
+        let found = statx(&file, "", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN).unwrap();
+        let units = [found.stx_dio_offset_align, found.stx_dio_mem_align];
+        if units.iter().any(|unit| *unit == 0 || *unit as usize > ALIGNMENT) {
+            eprintln!("SKIPPED: files here are not written past the cache: {units:?}");
+            return;
+        }
+        assert!(open(&file, &path).is_some());
+        assert!(open(&file, &folder.path().join("missing")).is_none());
+    }
+
+    /// Fails from its second write on, with this error of the system.
+    struct Failing {
+        file: fs::File,
+        error: i32,
+        writes: std::cell::Cell<usize>,
+    }
+
+    impl File for Failing {
+        fn write(&self, parts: &[&[u8]], at: u64) -> io::Result<()> {
+            self.writes.set(self.writes.get() + 1);
+            match self.writes.get() {
+                1 => File::write(&self.file, parts, at),
+                _ => Err(io::Error::from_raw_os_error(self.error)),
+            }
+        }
+
+        fn set_len(&self, _bytes: u64) -> io::Result<()> {
+            unreachable!("that goes through the cache")
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            unreachable!("that goes through the cache")
+        }
+    }
+
+    #[test]
+    fn a_way_that_is_refused_amid_a_group_is_not_taken_and_other_errors_are_told() {
+        const EIO: i32 = 5;
+        const EINVAL: i32 = 22;
+        let folder = tempfile::tempdir().unwrap();
+        let group: Vec<u8> = (0..3 * BUFFER_BYTES).map(|at| (at % 251) as u8).collect();
+        for error in [EINVAL, EIO] {
+            let path = folder.path().join(error.to_string());
+            let cached = fs::File::create(&path).unwrap();
+            let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+            let file = Uncached::new(cached, Failing { file, error, writes: 0.into() });
+            let written = file.write(&[&group], 0);
+            if error == EINVAL {
+                written.unwrap();
+                assert!(read(&path).unwrap() == group);
+            } else {
+                assert_eq!(written.unwrap_err().raw_os_error(), Some(EIO));
+                assert_eq!(read(&path).unwrap().len(), BUFFER_BYTES);
+            }
+        }
     }
 }
