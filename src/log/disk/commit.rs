@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::log::Segment;
 use crate::log::disk::format::{
     ALIGNMENT, ENTRY_BYTES, Entry, FileHeader, GROUP_HEADER_BYTES, GroupHeader, HEADER_BYTES,
     align, checksum,
@@ -323,38 +324,41 @@ impl Committer {
     }
 
     fn begin_head(&mut self, head: Head, sizes: Sizes, room: Room) {
-        let next = head.base;
-        let mut before = self.head.replace(head);
+        let before = self.head.replace(head);
+        let (full, used) = {
+            let mut stage = self.inner.lock();
+            let used = std::mem::replace(&mut stage.room, room);
+            (Arc::clone(stage.writer.head().segment()), used)
+        };
+        let file = before.map(|before| self.seal(before, used, full));
+        // Until now nothing was staged, since a roll was asked for.
         let mut stage = self.inner.lock();
-        let full = Arc::clone(stage.writer.head().segment());
-        let used = stage.room.end;
-        // An empty one has lost its name to the new file, and is none of the segments.
-        if let Some(before) = before.as_mut().filter(|before| before.base < next) {
-            // Before the ring may let go of it.
-            let file = SegmentFile {
-                path: before.path.clone(),
-                base: before.base,
-                end: next,
-                bytes: used,
-                salt: before.salt,
-            };
-            let frames = std::mem::take(&mut before.frames);
-            self.inner.sealed.add(file, full, frames);
-        }
         stage.writer.begin(sizes);
         stage.writer.list(&self.inner.shared);
         stage.taken_bytes = 0;
-        stage.room = room;
         stage.roll = None;
         drop(stage);
         self.inner.state.send_if_modified(|state| state.relieve());
         self.inner.rolled.notify_waiters();
-        let Some(Head { file, .. }) = before else { return };
+        let Some(file) = file else { return };
         self.space.add_chore(Box::new(move |_| {
             // It need not be synced: a reader passes over what lies behind the
             // groups. If it fails, the room is not given back yet.
-            let _ = file.set_len(used);
+            let _ = file.set_len(used.end);
         }));
+    }
+
+    /// Adds a head that makes way to the full segments, before the ring may let go of
+    /// it; returns its file. It takes a while, and appending must not wait for the
+    /// mutex meanwhile.
+    fn seal(&self, before: Head, room: Room, segment: Arc<Segment>) -> Box<dyn File> {
+        let (end, bytes) = (self.inner.shared.last().next(), room.end);
+        let Head { file, path, base, salt, frames } = before;
+        // An empty one has lost its name to the new file, and is none of the segments.
+        if base < end {
+            self.inner.sealed.add(SegmentFile { path, base, end, bytes, salt }, segment, frames);
+        }
+        file
     }
 
     /// There is no room for what asked for a roll.

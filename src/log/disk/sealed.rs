@@ -105,7 +105,7 @@ struct Fresh {
     file: SegmentFile,
     segment: Arc<Segment>,
     /// Where the frames of its records lie in the file.
-    frames: Arc<[Located]>,
+    frames: Arc<Vec<Located>>,
 }
 
 impl SegmentFile {

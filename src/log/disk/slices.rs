@@ -119,31 +119,46 @@ impl Column {
 }
 
 impl Slices {
-    /// Adds the filter of a segment behind the others. `more` is how many are
-    /// known to follow.
-    pub fn add(&mut self, segment: Sequence, column: &Column, more: usize) -> Slot {
+    /// Sets the bits of a filter where it is to stand behind the others, which takes
+    /// memory and time, but changes nothing that readers see. `more` is how many are
+    /// known to follow. One at a time: the next, when this one was [added](Self::add)
+    /// or given up.
+    pub fn prepare(&self, column: &Column, more: usize) -> Slot {
         let log2 = column.log2();
-        let fits = |group: &Group| {
+        let fits = |group: &&Group| {
             group.rows.log2 >= log2 && group.members.len() < group.rows.width * WORD_SEGMENTS
         };
-        if !self.groups.last().is_some_and(fits) {
-            // As many again as there are, so that groups are few and not too empty.
-            let members: usize = self.groups.iter().map(|group| group.members.len()).sum();
-            let wanted = (members.max(more + 1)).div_ceil(WORD_SEGMENTS).next_power_of_two();
+        let slot = match self.groups.last().filter(fits) {
+            Some(group) => Slot { rows: Arc::clone(&group.rows), number: group.members.len() },
+            None => {
+                // As many again as there are, so that groups are few and not too empty.
+                let members: usize = self.groups.iter().map(|group| group.members.len()).sum();
+                let wanted = (members.max(more + 1)).div_ceil(WORD_SEGMENTS).next_power_of_two();
+                Slot { rows: Arc::new(Rows::new(log2, wanted.min(WORDS_MAX))), number: 0 }
+            }
+        };
+        slot.rows.set(slot.number, column);
+        slot
+    }
+
+    /// Adds the filter of a segment that was [prepared](Self::prepare), behind the
+    /// others.
+    pub fn add(&mut self, segment: Sequence, slot: &Slot) {
+        let is_there = |group: &Group| Arc::ptr_eq(&group.rows, &slot.rows);
+        if !self.groups.last().is_some_and(is_there) {
+            // It is the first of its group, or those before it were removed meanwhile.
             self.groups.push(Group {
-                rows: Arc::new(Rows::new(log2, wanted.min(WORDS_MAX))),
-                members: Arc::default(),
+                rows: Arc::clone(&slot.rows),
+                members: Arc::new(vec![segment; slot.number]),
                 live: [0; WORDS_MAX],
             });
         }
         let group = self.groups.last_mut().expect("there is one");
-        let number = group.members.len();
-        group.rows.set(number, column);
+        assert_eq!(group.members.len(), slot.number, "one is prepared at a time");
         Arc::make_mut(&mut group.members).push(segment);
-        if let Some(word) = group.live.get_mut(number / WORD_SEGMENTS) {
-            *word |= 1 << (number % WORD_SEGMENTS);
+        if let Some(word) = group.live.get_mut(slot.number / WORD_SEGMENTS) {
+            *word |= 1 << (slot.number % WORD_SEGMENTS);
         }
-        Slot { rows: Arc::clone(&group.rows), number }
     }
 
     /// Forgets the segments before `base`.
@@ -271,6 +286,12 @@ mod tests {
         column
     }
 
+    fn add(slices: &mut Slices, segment: u64, column: &Column, more: usize) -> Slot {
+        let slot = slices.prepare(column, more);
+        slices.add(Sequence(segment), &slot);
+        slot
+    }
+
     fn found(slices: &Slices, hash: u64) -> Vec<u64> {
         let mut found = Vec::new();
         slices.find(hash, |segment| found.push(segment.0));
@@ -282,7 +303,7 @@ mod tests {
         let mut slices = Slices::default();
         let keys = |segment: u64| 1 + segment * 37 % 500;
         let slots: Vec<Slot> = (0..300)
-            .map(|segment| slices.add(Sequence(segment), &column(segment, keys(segment)), 0))
+            .map(|segment| add(&mut slices, segment, &column(segment, keys(segment)), 0))
             .collect();
         for segment in 0..300 {
             slices.touch((0..keys(segment)).map(|number| hash(segment, number)));
@@ -299,7 +320,7 @@ mod tests {
     fn what_is_not_held_is_rarely_found() {
         let mut slices = Slices::default();
         for segment in 0..200 {
-            slices.add(Sequence(segment), &column(segment, 1_000), 199 - segment as usize);
+            add(&mut slices, segment, &column(segment, 1_000), 199 - segment as usize);
         }
         let false_ones: usize =
             (0..100_000).map(|number| found(&slices, hash(1_000, number)).len()).sum();
@@ -311,12 +332,42 @@ mod tests {
     fn segments_that_are_removed_are_not_found() {
         let mut slices = Slices::default();
         for segment in 0..200 {
-            slices.add(Sequence(segment), &column(segment, 10), 0);
+            add(&mut slices, segment, &column(segment, 10), 0);
         }
         slices.remove_before(Sequence(130));
         assert!(found(&slices, hash(129, 3)).is_empty());
         assert_eq!(found(&slices, hash(130, 3)), [130]);
         slices.remove_before(Sequence(1_000));
         assert_eq!((slices.byte_size(), found(&slices, hash(199, 3)).len()), (0, 0));
+    }
+
+    #[test]
+    fn one_is_added_whose_group_was_removed_meanwhile() {
+        let mut slices = Slices::default();
+        for segment in 0..10 {
+            add(&mut slices, segment, &column(segment, 10), 0);
+        }
+        let slot = slices.prepare(&column(10, 10), 0);
+        slices.remove_before(Sequence(10));
+        assert!(slices.groups.is_empty());
+        slices.add(Sequence(10), &slot);
+        add(&mut slices, 11, &column(11, 10), 0);
+        for segment in 0..12 {
+            let expected = if segment < 10 { vec![] } else { vec![segment] };
+            assert_eq!(found(&slices, hash(segment, 3)), expected);
+        }
+        slices.remove_before(Sequence(11));
+        assert!(found(&slices, hash(10, 3)).is_empty());
+        assert_eq!(found(&slices, hash(11, 3)), [11]);
+    }
+
+    #[test]
+    fn what_is_prepared_and_given_up_is_not_found() {
+        let mut slices = Slices::default();
+        add(&mut slices, 0, &column(0, 10), 0);
+        drop(slices.prepare(&column(1, 10), 0));
+        assert!(found(&slices, hash(1, 3)).is_empty());
+        add(&mut slices, 2, &column(2, 10), 0);
+        assert_eq!(found(&slices, hash(2, 3)), [2]);
     }
 }

@@ -13,6 +13,7 @@ use super::open::Read;
 use super::{FRESH_MAX, Fresh, Inner, Sealed, SegmentFile, State};
 use crate::log::Segment;
 use crate::log::disk::sidecar::Located;
+use crate::log::disk::slices::Slot;
 use crate::record::Sequence;
 use crate::time::Time;
 
@@ -21,6 +22,22 @@ use crate::time::Time;
 const RETRY_DELAY: Duration = Duration::from_secs(5);
 /// How often to see that the thread is there, while it is waited for.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A segment whose filters stand among the others'.
+pub struct Placed {
+    read: Read,
+    keys: Slot,
+    ids: Slot,
+}
+
+impl Placed {
+    /// Places the filters of a segment, `more` of which are to follow.
+    pub fn new(state: &State, read: Read, more: usize) -> Self {
+        let keys = state.keys.prepare(&read.keys, more);
+        let ids = state.ids.prepare(&read.ids, more);
+        Self { read, keys, ids }
+    }
+}
 
 /// How the thread gets on.
 #[derive(Default)]
@@ -65,8 +82,8 @@ impl Sealed {
     /// # Panics
     /// If there is no record in it: the file of the next one has the same name.
     pub fn add(&self, file: SegmentFile, segment: Arc<Segment>, frames: Vec<Located>) {
+        let frames = Arc::new(frames);
         assert!(file.base < file.end, "a segment that is full has records");
-        let frames = frames.into();
         self.inner.change(|state| state.fresh.push(Fresh { file, segment, frames }));
         if let Some(added) = &self.added {
             // The thread ends only when this handle does.
@@ -137,7 +154,7 @@ impl Inner {
             segment.seal();
             let (base, path) = (file.base, file.path.clone());
             match Read::new(self, file, Some((&segment, &frames))) {
-                Ok(read) => self.change(|state| self.settle(state, read)),
+                Ok(read) => self.settle(read),
                 // It was removed meanwhile, with its file.
                 Err(_) if !self.is_fresh(base) => {}
                 Err(error) => {
@@ -156,27 +173,33 @@ impl Inner {
     }
 
     /// Takes a segment whose sidecar is made, in place of the one in memory.
-    fn settle(&self, state: &mut State, read: Read) {
-        let base = read.file.base;
-        // Unless it was removed meanwhile.
-        if state.fresh.first().is_some_and(|fresh| fresh.file.base == base) {
-            state.fresh.remove(0);
-            self.take(state, read, 0);
-        } else {
-            drop(self.storage.remove(&super::cold::sidecar_path(&read.file.path)));
-        }
+    fn settle(&self, read: Read) {
+        // Who adds a segment waits for changes to end: so all that takes long is done
+        // before. Others only remove meanwhile.
+        let placed = Placed::new(&self.state.load(), read, 0);
+        let base = placed.read.file.base;
+        self.change(|state| {
+            // Unless it was removed meanwhile.
+            if state.fresh.first().is_some_and(|fresh| fresh.file.base == base) {
+                state.fresh.remove(0);
+                self.take(state, placed);
+            } else {
+                drop(self.storage.remove(&super::cold::sidecar_path(&placed.read.file.path)));
+            }
+        });
     }
 
-    /// Takes a segment behind the others, `more` of which are to follow.
-    pub fn take(&self, state: &mut State, read: Read, more: usize) {
-        let Read { file, of, summary, keys, ids, unsaved } = read;
+    /// Takes a segment behind the others.
+    pub fn take(&self, state: &mut State, placed: Placed) {
+        let Placed { read, keys, ids } = placed;
+        let Read { file, of, summary, unsaved, .. } = read;
         let before = state.segments.last().map_or(Time::MIN, |segment| segment.accepted.1);
-        let slot = state.keys.add(file.base, &keys, more);
-        state.ids.add(file.base, &ids, more);
+        state.keys.add(file.base, &keys);
+        state.ids.add(file.base, &ids);
         if unsaved {
             self.unsaved.lock().unwrap_or_else(PoisonError::into_inner).push(file.base);
         }
-        state.segments.push(Arc::new(Cold::new(file, of, summary, slot, before)));
+        state.segments.push(Arc::new(Cold::new(file, of, summary, keys, before)));
     }
 
     /// Writes the sidecars that could not be written before, as far as possible.

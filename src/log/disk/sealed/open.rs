@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use super::add::Progress;
+use super::add::{Placed, Progress};
 use super::cache::Cache;
 use super::cold::sidecar_path;
 use super::handle::Handles;
@@ -68,7 +68,8 @@ impl Sealed {
         for batch in files.chunks(READ_AHEAD) {
             for read in read_all(&inner, batch)? {
                 more -= 1;
-                inner.take(&mut state, read, more);
+                let placed = Placed::new(&state, read, more);
+                inner.take(&mut state, placed);
             }
         }
         inner.state.store(Arc::new(state));
