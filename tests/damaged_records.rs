@@ -47,6 +47,15 @@ fn open(folder: &Path) -> Arc<DiskLog> {
 
 /// Changes a byte of each record that is to be damaged.
 fn damage(folder: &Path) {
+    change(folder, "event");
+}
+
+/// Changes it back.
+fn mend(folder: &Path) {
+    change(folder, "dvent");
+}
+
+fn change(folder: &Path, id: &str) {
     let mut count = 0;
     for entry in fs::read_dir(folder.join("segments")).expect("readable") {
         let path = entry.expect("readable").path();
@@ -55,7 +64,7 @@ fn damage(folder: &Path) {
         }
         let mut bytes = fs::read(&path).expect("readable");
         for number in DAMAGED {
-            let id = format!("event-{number:04}.").into_bytes();
+            let id = format!("{id}-{number:04}.").into_bytes();
             if let Some(at) = bytes.windows(id.len()).position(|window| window == id) {
                 bytes[at] ^= 1;
                 count += 1;
@@ -166,6 +175,37 @@ async fn a_subscriber_gets_a_gap_for_damage() {
         let delivered: u64 = hub.subscribers().iter().map(|open| open.delivered()).sum();
         assert_eq!(delivered, RECORDS - DAMAGED.len() as u64);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_that_was_found_is_known_when_the_log_is_opened_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let found = hub(folder.path(), true).await;
+    let (_, gaps) = search(&found, query(""), Order::Ascending).await;
+    assert_eq!(lacking(&gaps), DAMAGED);
+    drop(found);
+
+    let refused = DiskLog::open(folder.path(), Config { strict: true, ..Config::default() });
+    let said = "records 3, 77 to 78, 130 are damaged on disk and cannot be read";
+    assert_eq!(refused.err().map(|error| error.to_string()).as_deref(), Some(said));
+    let hub = Hub::new(open(folder.path()), CancellationToken::new());
+    let known = hub.disk().expect("a log on disk").damage;
+    let known: Vec<u64> = known.iter().flat_map(|range| range.first.0..=range.last.0).collect();
+    assert_eq!(known, DAMAGED);
+    // The index still has what is damaged.
+    let refused = hub.append(vec![draft(77)], true).await;
+    assert!(matches!(refused, Err(Error::Conflict(_))), "{refused:?}");
+    let (found, _) = search(&hub, query(""), Order::Descending).await;
+    assert_eq!(found.len(), others().len());
+    drop(hub);
+
+    // What is put back is served again.
+    mend(folder.path());
+    let strict = Config { strict: true, ..Config::default() };
+    let (log, notices) = DiskLog::open(folder.path(), strict).expect("it is whole");
+    assert_eq!(log.disk().expect("a log on disk").damage, []);
+    let told: Vec<_> = notices.iter().map(|notice| notice.text.as_str()).collect();
+    assert!(matches!(told[..], [told] if told.starts_with("made 2 sidecars again")), "{told:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -160,7 +160,7 @@ fn open(folder: Option<&TempDir>) -> Arc<Hub> {
         Some(folder) => {
             let config = Config { ring, sync: Sync::None, ..Config::default() };
             let (log, notices) = DiskLog::open(folder.path(), config).expect("it can be opened");
-            assert_eq!(notices, [] as [String; 0]);
+            assert_eq!(notices, []);
             Arc::new(log)
         }
     };

@@ -13,7 +13,7 @@ use auditgate::proof::audit::{Report, audit};
 use auditgate::proof::key::Use;
 use auditgate::proof::{Hash, Signed, SigningKey, check_consistency};
 use auditgate::server::{Config, Gateway};
-use support::{Client, emit_all, numbered, pb, soon};
+use support::{Client, Tail, after, emit_all, gap, latest, numbered, pb, sequences, soon};
 use tonic_types::StatusExt as _;
 
 /// A gateway on a data directory.
@@ -174,6 +174,36 @@ async fn a_log_that_is_rolled_back_signs_nothing_more() {
     let mut served = scene.start(disk::Config::default()).await;
     assert_eq!(scene.refusal(&mut served, &early).await, None);
     assert_eq!(scene.refusal(&mut served, &late).await.as_deref(), Some("OLD_SIZE_AHEAD"));
+    stop(served).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscriber_is_told_that_the_log_was_rolled_back() {
+    let scene = Scene::new();
+    let mut served = scene.start(disk::Config::default()).await;
+    emit_all(&mut served.client, numbered(1..=10)).await;
+    stop(served).await;
+    let older = scene.folder.path().join("older");
+    copy(&scene.data().join("segments"), &older);
+    let mut served = scene.start(disk::Config::default()).await;
+    emit_all(&mut served.client, numbered(11..=20)).await;
+    let (tail, first) = Tail::begin(&mut served.client, latest()).await;
+    drop(tail);
+    scene.checkpoint(&mut served).await;
+    stop(served).await;
+
+    fs::remove_dir_all(scene.data().join("segments")).unwrap();
+    copy(&older, &scene.data().join("segments"));
+    let mut served = scene.start(disk::Config::default()).await;
+    // More than there were: a cursor behind them must not go on as if nothing was.
+    emit_all(&mut served.client, numbered(111..=130)).await;
+    let (mut tail, resumed) = Tail::begin(&mut served.client, after(&first.cursor)).await;
+    assert_eq!(resumed.gap, Some(gap(11, 20, pb::GapReason::RolledBack)));
+    let records = tail.records(20 - resumed.records.len()).await;
+    let records: Vec<u64> =
+        sequences(&resumed.records).into_iter().chain(sequences(&records)).collect();
+    assert_eq!(records, (11..=30).collect::<Vec<_>>());
+    drop(tail);
     stop(served).await;
 }
 

@@ -11,6 +11,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::say;
 use crate::config::{Format, Level, Log};
+use crate::log::disk::{Gravity, Notice};
 
 /// The most lines that wait to be written; more are lost, rather than that the
 /// gateway waits for whoever reads them.
@@ -71,6 +72,25 @@ impl Logs {
             say(text);
         } else {
             tracing::info!("{text}");
+        }
+    }
+
+    /// Says why something that was asked for was not done: to people at any level.
+    pub fn refuse(&self, why: &str) {
+        if self.text {
+            say(&format!("error: {why}"));
+        } else {
+            tracing::error!("{why}");
+        }
+    }
+
+    /// Says how the log was found: to people at any level.
+    pub fn notice(&self, Notice { gravity, text }: &Notice) {
+        match gravity {
+            _ if self.text => say(text),
+            Gravity::Note => tracing::info!("{text}"),
+            Gravity::Warning => tracing::warn!("{text}"),
+            Gravity::Error => tracing::error!("{text}"),
         }
     }
 

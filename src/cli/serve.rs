@@ -127,7 +127,7 @@ async fn open_log(settings: &Settings, logs: &Logs) -> io::Result<Option<Arc<Dis
     let config = settings.disk();
     let opened = tokio::task::spawn_blocking(move || DiskLog::open(&folder, config)).await;
     let (log, notices) = opened.map_err(io::Error::other)?.map_err(io::Error::other)?;
-    notices.iter().for_each(|notice| logs.tell(notice));
+    notices.iter().for_each(|notice| logs.notice(notice));
     Ok(Some(Arc::new(log)))
 }
 

@@ -81,7 +81,7 @@ fn open_disk(ring: Bounds) -> Arc<dyn Log> {
     let folder = tempfile::tempdir().expect("a directory");
     let config = disk::Config { ring, ..disk::Config::default() };
     let (log, notices) = DiskLog::open(folder.path(), config).expect("a new log");
-    assert_eq!(notices, [] as [String; 0]);
+    assert_eq!(notices, []);
     // The log drops what it was handed, and so the directory, when it is dropped.
     log.keep_for(Arc::new(Owner(folder)));
     Arc::new(log)

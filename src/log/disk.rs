@@ -15,6 +15,7 @@ mod fields;
 pub mod format;
 mod gather;
 pub mod identity;
+mod notice;
 pub mod open;
 mod retention;
 pub mod sealed;
@@ -49,7 +50,8 @@ use space::Space;
 use stage::{Stage, capacity};
 use storage::Storage;
 
-pub use directory::known_seed;
+pub use directory::{CHECKPOINT, known_seed};
+pub use notice::{Gravity, Notice};
 pub use retention::Retention;
 
 /// The largest segment, in bytes of records, unless one call needs a larger one.
@@ -141,7 +143,7 @@ impl DiskLog {
     ///
     /// # Panics
     /// If a bound of the ring is below its minimum.
-    pub fn open(path: &Path, config: Config) -> Result<(Self, Vec<String>), open::Error> {
+    pub fn open(path: &Path, config: Config) -> Result<(Self, Vec<Notice>), open::Error> {
         Self::open_on(path, config, Arc::new(storage::System))
     }
 
@@ -156,7 +158,7 @@ impl DiskLog {
         path: &Path,
         config: Config,
         storage: Arc<dyn Storage>,
-    ) -> Result<(Self, Vec<String>), open::Error> {
+    ) -> Result<(Self, Vec<Notice>), open::Error> {
         use open::Failed as _;
         let open::Opened { directory, identity, sealed, start, notices } =
             open::open(path, &config, Arc::clone(&storage))?;

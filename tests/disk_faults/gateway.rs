@@ -119,7 +119,7 @@ pub async fn read(data: &Path) -> Vec<String> {
             Err(error) => panic!("{error}"),
         }
     };
-    assert!(notices.iter().all(|notice| notice.starts_with("cut off ")), "{notices:?}");
+    assert!(notices.iter().all(|notice| notice.text.starts_with("cut off ")), "{notices:?}");
     let extent = log.extent();
     assert_eq!(extent.first, Sequence(1));
     let mut ids = Vec::new();

@@ -16,12 +16,12 @@ pub(super) async fn reload(
     let after = match loaded {
         Ok(after) => after,
         Err(error) => {
-            logs.tell(&format!("error: {error}; the former configuration stays"));
+            logs.refuse(&format!("{error}; the former configuration stays"));
             return before;
         }
     };
     if let Err(error) = gateway.reload(&before, &after).await {
-        logs.tell(&format!("error: {error}; the former configuration stays"));
+        logs.refuse(&format!("{error}; the former configuration stays"));
         return before;
     }
     let waiting = restart_keys(&before, &after);

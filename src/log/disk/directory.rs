@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,6 +18,9 @@ const LOCK: &str = "lock";
 const IDENTITY: &str = "log";
 const SEED: &str = "index-seed";
 const SEGMENTS: &str = "segments";
+/// The newest signed checkpoint, where a tree is kept over the log: its second line is
+/// the number of records that it covers.
+pub const CHECKPOINT: &str = "checkpoint";
 /// The file that is filled with zeros ahead.
 const PREPARED: &str = "next.tmp";
 const SEGMENT_SUFFIX: &str = ".log";
@@ -39,6 +43,7 @@ impl Directory {
             .create(true)
             .truncate(false)
             .write(true)
+            .mode(storage::FILE_MODE)
             .open(&lock_path)
             .failed("open", &lock_path)?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
@@ -91,6 +96,15 @@ impl Directory {
     /// Replaces the identity. It is on stable storage when this returns.
     pub fn write_identity(&self, identity: &Identity) -> io::Result<()> {
         storage::replace(&*self.storage, &self.identity_path(), &identity.encode())
+    }
+
+    /// How many records the newest checkpoint covers: so many there have been, and on
+    /// stable storage. Its signature is not looked at: who can forge it can do worse,
+    /// and whoever goes on with the tree checks it. `None` without one.
+    pub fn signed_size(&self) -> Option<u64> {
+        let bytes = storage::read(&self.path.join(CHECKPOINT)).ok()?;
+        let text = String::from_utf8_lossy(&bytes);
+        text.lines().nth(1)?.parse().ok()
     }
 
     /// Has the keys of this process made with the seed of the directory, by which its
@@ -175,6 +189,21 @@ mod tests {
             // This process had one before.
             assert_eq!(fs::read(&path).unwrap(), seed);
         }
+    }
+
+    #[test]
+    fn nobody_else_may_look_into_a_directory() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data");
+        let directory = Directory::open(&path, Arc::new(System)).unwrap();
+        let identity = Identity::new(uuid::Uuid::nil(), crate::time::Time(0));
+        directory.write_identity(&identity).unwrap();
+        directory.settle_seed();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let segments = directory.segments();
+        let files = [LOCK, IDENTITY, SEED].map(|name| mode(&path.join(name)));
+        assert_eq!((mode(&path), mode(&segments), files), (0o700, 0o700, [0o600; 3]));
     }
 
     #[test]

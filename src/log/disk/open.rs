@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::log::disk::directory::Directory;
 use crate::log::disk::format::{self, FileHeader, GroupHeader, HEADER_BYTES};
 use crate::log::disk::identity::{self, Identity};
+use crate::log::disk::notice::Notice;
 use crate::log::disk::sealed::{Sealed, SegmentFile};
 use crate::log::disk::storage::{self, Storage};
 use crate::log::disk::walk::{Damage, Walk};
@@ -119,7 +120,7 @@ pub struct Opened {
     /// Where appending goes on.
     pub start: Start,
     /// What the operator should know.
-    pub notices: Vec<String>,
+    pub notices: Vec<Notice>,
 }
 
 /// Opens the log in the directory at `path`, or makes one.
@@ -127,12 +128,11 @@ pub fn open(path: &Path, config: &Config, storage: Arc<dyn Storage>) -> Result<O
     let directory = Directory::open(path, Arc::clone(&storage))?;
     directory.settle_seed();
     let (mut bases, foreign) = directory.list()?;
-    let mut notices: Vec<String> = foreign
-        .iter()
-        .map(|name| {
-            format!("{} is none of the log's files", directory.segments().join(name).display())
-        })
-        .collect();
+    let foreign = foreign.iter().map(|name| {
+        let path = directory.segments().join(name);
+        Notice::note(format!("{} is none of the log's files", path.display()))
+    });
+    let mut notices: Vec<Notice> = foreign.collect();
     let mut identity = match directory.read_identity()? {
         Some(identity) => identity,
         None if bases.is_empty() => {
@@ -146,6 +146,7 @@ pub fn open(path: &Path, config: &Config, storage: Arc<dyn Storage>) -> Result<O
     remove_retired(&directory, &identity, &mut bases)?;
     let mut files = Vec::new();
     let mut start = Start { last: identity.first.previous(), accepted: Time::MIN };
+    let mut found = Vec::new();
     while let Some(base) = bases.pop() {
         let next_base = files.last().map(|file: &SegmentFile| file.base);
         let file = segment_file(&directory, &identity, base, next_base)?;
@@ -153,14 +154,22 @@ pub fn open(path: &Path, config: &Config, storage: Arc<dyn Storage>) -> Result<O
             files.push(file);
             continue;
         }
-        let Some((file, accepted)) = mend_last(&directory, file, &mut notices)? else { continue };
-        start = Start { last: file.end.previous(), accepted };
-        files.push(file);
+        let Some(mended) = mend_last(&directory, file, &mut notices)? else { continue };
+        start = Start { last: mended.file.end.previous(), accepted: mended.accepted };
+        files.push(mended.file);
+        found = mended.damage;
     }
     files.reverse();
     let lacking = files.first().map_or(start.last.next(), |file| file.base);
     let sealed = Sealed::open(&directory.segments(), identity.log_id, files, storage)
         .failed("read", &directory.segments())?;
+    // Its sidecar may be older than the damage.
+    sealed.note_damage(&found);
+    match sealed.renewed() {
+        0 => {}
+        1 => notices.push(Notice::warning(format!("made a sidecar again: {RENEWED}"))),
+        some => notices.push(Notice::warning(format!("made {some} sidecars again: {RENEWED}"))),
+    }
     let mut damage = sealed.damage();
     if identity.first < lacking {
         damage.insert(0, Damage { first: identity.first, last: lacking.previous() });
@@ -169,7 +178,7 @@ pub fn open(path: &Path, config: &Config, storage: Arc<dyn Storage>) -> Result<O
         if config.strict {
             return Err(Error::Damaged(damage));
         }
-        notices.push(damage_sentence(&damage));
+        notices.push(Notice::error(damage_sentence(&damage)));
     }
     renew_identity(&directory, &mut identity, config, start.last, &mut notices)?;
     Ok(Opened { directory, identity, sealed, start, notices })
@@ -228,26 +237,38 @@ fn without_header(start: &[u8], log_id: Uuid, base: Sequence) -> Option<FileHead
     (group.first == base).then_some(FileHeader { log_id, base, capacity: 0, salt: group.salt })
 }
 
+/// Why sidecars were made again.
+const RENEWED: &str =
+    "not what was written, of another version, or older than what was put back beside it";
+
+/// The last file, in order.
+struct Mended {
+    file: SegmentFile,
+    /// When its last record was accepted.
+    accepted: Time,
+    /// What of it is damaged.
+    damage: Vec<Damage>,
+}
+
 /// Cuts off the torn end of the last file, and makes sure that the rest is on
-/// stable storage. Returns it, and when its last record was accepted; `None`,
-/// after removing it, if it holds no record.
+/// stable storage; removes it if it holds no record.
 fn mend_last(
     directory: &Directory,
     file: SegmentFile,
-    notices: &mut Vec<String>,
-) -> Result<Option<(SegmentFile, Time)>, Error> {
+    notices: &mut Vec<Notice>,
+) -> Result<Option<Mended>, Error> {
     let path = &file.path;
     let bytes = storage::read(path).failed("read", path)?;
     let header = FileHeader { log_id: Uuid::nil(), base: file.base, capacity: 0, salt: file.salt };
     let walk = Walk::over(&bytes, &header, None);
     if let Some(torn) = walk.torn {
-        notices.push(format!(
+        notices.push(Notice::warning(format!(
             "cut off {} bytes of {}, where record {} would have begun: a commit that was not \
              finished, so nothing of it was acknowledged",
             torn.bytes,
             path.display(),
             torn.first
-        ));
+        )));
     }
     if walk.next == file.base {
         directory.storage().remove(path).failed("remove", path)?;
@@ -274,7 +295,8 @@ fn mend_last(
         end += format::ALIGNMENT;
     }
     let accepted = last_accepted(&bytes, &walk);
-    Ok(Some((SegmentFile { end: walk.next, bytes: end as u64, ..file }, accepted)))
+    let file = SegmentFile { end: walk.next, bytes: end as u64, ..file };
+    Ok(Some(Mended { file, accepted, damage: walk.damage }))
 }
 
 /// A group without records: it says that all before it is synced.
@@ -312,16 +334,24 @@ fn renew_identity(
     identity: &mut Identity,
     config: &Config,
     last: Sequence,
-    notices: &mut Vec<String>,
+    notices: &mut Vec<Notice>,
 ) -> Result<(), Error> {
     let before = identity.clone();
-    if identity.unsynced {
+    // Who kept a cursor behind the last record must learn that others took its place.
+    if let Some(signed) = directory.signed_size().filter(|signed| *signed > last.0) {
         identity.raise_epoch(last.next());
-        notices.push(format!(
+        notices.push(Notice::error(format!(
+            "a checkpoint of {signed} records was signed, but the last one is {last}: those behind \
+             it are lost; the epoch is now {}",
+            identity.epoch()
+        )));
+    } else if identity.unsynced {
+        identity.raise_epoch(last.next());
+        notices.push(Notice::warning(format!(
             "the log was not closed, and synced late: what was accepted behind record {last} is \
              lost, if there was any; the epoch is now {}",
             identity.epoch()
-        ));
+        )));
     }
     identity.unsynced = config.sync != Sync::Always;
     if *identity != before {

@@ -4,6 +4,7 @@
 mod add;
 mod cache;
 mod cold;
+mod damage;
 mod find;
 mod handle;
 mod open;
@@ -71,6 +72,8 @@ pub struct Sealed {
     /// Tells the thread that makes sidecars of each segment that is added.
     added: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
+    /// How many sidecars were there when they were opened, and had to be made again.
+    renewed: usize,
 }
 
 struct Inner {
@@ -85,6 +88,8 @@ struct Inner {
     readers: Arc<Semaphore>,
     /// Segments whose sidecar could not be written yet.
     unsaved: Mutex<Vec<Sequence>>,
+    /// Held by who writes down damage.
+    noting: Mutex<()>,
     progress: Progress,
 }
 
@@ -176,6 +181,12 @@ impl Sealed {
             before = Some(segment.end());
         }
         damage
+    }
+
+    /// How many sidecars were there when the files were opened, but not as this program
+    /// makes them, and were made again.
+    pub fn renewed(&self) -> usize {
+        self.renewed
     }
 
     /// How many segments are in memory for want of a sidecar.

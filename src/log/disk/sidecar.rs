@@ -7,6 +7,7 @@
 
 mod build;
 mod check;
+mod damage;
 mod lookup;
 mod row;
 
@@ -30,6 +31,7 @@ use crate::time::Time;
 
 pub use build::{build, build_from_memory};
 pub use check::{Flaw, check};
+pub use damage::with_damage;
 pub use lookup::Listed;
 #[cfg(test)]
 pub use row::columns;

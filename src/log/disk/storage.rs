@@ -10,7 +10,7 @@ pub mod forgetful;
 
 use std::fs;
 use std::io::{self, IoSlice};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 /// Where files lie. All that changes them goes through here; reading does not.
@@ -87,13 +87,19 @@ pub trait File: Send {
     fn sync(&self) -> io::Result<()>;
 }
 
+/// Permissions of files that are made: events are for the gateway alone.
+pub const FILE_MODE: u32 = 0o600;
+/// Permissions of directories that are made.
+pub const DIRECTORY_MODE: u32 = 0o700;
+
 /// The system's files.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct System;
 
 impl Storage for System {
     fn create(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        Ok(Box::new(fs::File::create(path)?))
+        let mut options = fs::OpenOptions::new();
+        Ok(Box::new(options.write(true).create(true).truncate(true).mode(FILE_MODE).open(path)?))
     }
 
     #[cfg(target_os = "linux")]
@@ -118,7 +124,7 @@ impl Storage for System {
     }
 
     fn create_directory(&self, path: &Path) -> io::Result<()> {
-        match fs::create_dir(path) {
+        match fs::DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
             made => made,
         }

@@ -1,6 +1,7 @@
 //! What only a log on disk does: closing and opening, damage, failing storage.
 
 mod crash;
+mod damage;
 mod retention;
 mod rolls;
 
@@ -15,7 +16,7 @@ use tempfile::TempDir;
 use crate::log::conformance::{append, draft, find, read_all};
 use crate::log::disk::storage::faulty::{Faults, Faulty};
 use crate::log::disk::walk::{Damage, Walk};
-use crate::log::disk::{Config, DiskLog, Retention, Sync, format, open};
+use crate::log::disk::{Config, DiskLog, Notice, Retention, Sync, format, open};
 use crate::log::{Bounds, Error, Found, Log, Order, State, Want};
 use crate::record::Sequence;
 
@@ -29,7 +30,7 @@ fn config() -> Config {
 /// Opens the log, and expects that there is nothing to tell.
 fn open(folder: &TempDir, config: Config) -> Arc<DiskLog> {
     let (log, notices) = DiskLog::open(folder.path(), config).unwrap();
-    assert_eq!(notices, [] as [String; 0]);
+    assert_eq!(notices, []);
     Arc::new(log)
 }
 
@@ -134,8 +135,8 @@ async fn a_torn_end_is_cut_off_and_said() {
     let torn = crashed.path().join("segments").join(file.file_name().unwrap());
     fs::write(&torn, bytes).unwrap();
     let (reopened, notices) = DiskLog::open(crashed.path(), Config::default()).unwrap();
-    assert!(notices[0].starts_with("cut off "), "{notices:?}");
-    assert!(notices[0].contains("where record 10 would have begun"), "{notices:?}");
+    assert!(notices[0].text.starts_with("cut off "), "{notices:?}");
+    assert!(notices[0].text.contains("where record 10 would have begun"), "{notices:?}");
     let reopened = Arc::new(reopened);
     assert_eq!(ids(&reopened).await, wanted(0..9));
     assert_eq!(reopened.identity().epoch, 1, "nobody had seen it");
@@ -163,7 +164,7 @@ async fn damage_is_set_aside_and_told() {
     let refused = DiskLog::open(folder.path(), strict).err().unwrap().to_string();
     assert_eq!(refused, "records 21, 50 are damaged on disk and cannot be read");
     let (log, notices) = DiskLog::open(folder.path(), Config::default()).unwrap();
-    assert_eq!(notices, [refused]);
+    assert_eq!(notices, [Notice::error(refused)]);
     let damage = [21, 50].map(|at| Damage { first: Sequence(at), last: Sequence(at) });
     assert_eq!(log.disk().unwrap().damage, damage);
     let one = super::open::damage_sentence(&damage[..1]);
@@ -190,7 +191,8 @@ async fn a_missing_segment_is_damage() {
     fs::remove_file(&all[0]).unwrap();
     fs::remove_file(&all[3]).unwrap();
     let (log, notices) = DiskLog::open(folder.path(), config()).unwrap();
-    assert_eq!(notices, ["records 1 to 10, 31 to 40 are damaged on disk and cannot be read"]);
+    let told = "records 1 to 10, 31 to 40 are damaged on disk and cannot be read";
+    assert_eq!(notices, [Notice::error(told.to_owned())]);
     let at = |sequence| log.read(Sequence(sequence), Want::all(Order::Ascending));
     for (wanted, range) in [(1, (1, 10)), (35, (31, 40))] {
         let found = at(wanted).await.unwrap();
@@ -225,7 +227,7 @@ async fn what_is_not_the_log_s_is_refused_in_a_sentence() {
     fs::write(&identity, bytes).unwrap();
     fs::write(folder.path().join("segments/notes.txt"), b"").unwrap();
     let (_log, notices) = DiskLog::open(folder.path(), config()).unwrap();
-    assert!(notices[0].ends_with("notes.txt is none of the log's files"), "{notices:?}");
+    assert!(notices[0].text.ends_with("notes.txt is none of the log's files"), "{notices:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -304,7 +306,7 @@ async fn late_syncing_raises_the_epoch_where_something_may_be_lost() {
     assert_eq!(ids(&log).await, wanted(0..5));
 
     let (log, notices) = DiskLog::open(crashed.path(), config()).unwrap();
-    assert!(notices[0].contains("the epoch is now 2"), "{notices:?}");
+    assert!(notices[0].text.contains("the epoch is now 2"), "{notices:?}");
     assert_eq!(log.identity().epoch, 2);
     assert_eq!(log.kept_of_epoch(1), Some(Sequence(5)));
     assert_eq!(log.kept_of_epoch(2), None);

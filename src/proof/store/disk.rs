@@ -15,8 +15,8 @@ use crate::proof::tile::{self, Place, WIDTH};
 use crate::proof::tree::{self, FullTile, Tree};
 use crate::proof::{Checkpoint, HASH_BYTES, Signed, VerifierKey, checkpoint};
 
-/// The newest checkpoint.
-pub const CHECKPOINT: &str = "checkpoint";
+/// The newest checkpoint: a log that has fewer records was rolled back.
+pub use crate::log::disk::CHECKPOINT;
 /// The signed minimum index; it is not there before the first record was removed.
 pub const MINIMUM: &str = "minimum";
 /// What a file is called while it is written.

@@ -101,9 +101,14 @@ impl Cold {
         }
     }
 
-    /// Takes note of damage that was found while reading.
-    pub fn note_damage(&self, positions: &[u32]) {
-        self.damage.rcu(|damage| {
+    /// First and last position of each run that is known to be damaged.
+    pub fn known_damage(&self) -> Vec<(u32, u32)> {
+        self.damage.load().to_vec()
+    }
+
+    /// Takes note of damage that was found while reading. Gives what was not known.
+    pub fn note_damage(&self, positions: &[u32]) -> Vec<Damage> {
+        let before = self.damage.rcu(|damage| {
             let mut runs: Vec<(u32, u32)> = damage.to_vec();
             runs.extend(positions.iter().map(|position| (*position, *position)));
             runs.sort_unstable();
@@ -116,6 +121,19 @@ impl Cold {
             }
             Arc::new(merged)
         });
+        let is_known = |position: u32| {
+            let behind = before.partition_point(|(_, last)| *last < position);
+            before.get(behind).is_some_and(|(first, _)| *first <= position)
+        };
+        let mut new: Vec<Damage> = Vec::new();
+        for position in positions.iter().copied().filter(|position| !is_known(*position)) {
+            let at = self.sequence(position);
+            match new.last_mut().filter(|found| found.last.next() == at) {
+                Some(found) => found.last = at,
+                None => new.push(Damage { first: at, last: at }),
+            }
+        }
+        new
     }
 
     /// Whether a record may match, by what is in memory.

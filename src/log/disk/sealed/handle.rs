@@ -55,7 +55,10 @@ impl Handle {
             Err(Fault::Io(error)) if error.kind() != io::ErrorKind::NotFound => {
                 Err(Fault::Io(error))
             }
-            Err(_) => {
+            Err(fault) => {
+                if matches!(fault, Fault::Damaged) {
+                    tracing::warn!("{} is not what was written: it is made again", path.display());
+                }
                 let encoded = sidecar::make(&cold.file.path, &cold.of, None)?;
                 let unsaved = sidecar::save(storage, &path, &encoded).is_err();
                 let opened = Sidecar::open(Source::Memory(encoded), &cold.of)?;

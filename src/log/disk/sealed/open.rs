@@ -17,9 +17,12 @@ use super::handle::Handles;
 use super::{CACHE_BYTES, Inner, READERS_MAX, Sealed, SegmentFile, State};
 use crate::log::Segment;
 use crate::log::disk::blocks::{Fault, Source};
+use crate::log::disk::format::FileHeader;
 use crate::log::disk::sidecar::{self, Located, Of, Sidecar, Summary};
 use crate::log::disk::slices::Column;
-use crate::log::disk::storage::Storage;
+use crate::log::disk::storage::{self, Storage};
+use crate::log::disk::walk::Walk;
+use crate::record::Sequence;
 
 /// Segments that are read at once while a log is opened: the filters of so many
 /// are in memory twice.
@@ -36,6 +39,8 @@ pub struct Read {
     pub ids: Column,
     /// The sidecar could not be written.
     pub unsaved: bool,
+    /// There was a sidecar, but not one that fits.
+    pub renewed: bool,
 }
 
 impl Sealed {
@@ -61,13 +66,15 @@ impl Sealed {
             cache: Cache::new(CACHE_BYTES),
             readers: Arc::new(Semaphore::new(READERS_MAX)),
             unsaved: Mutex::default(),
+            noting: Mutex::default(),
             progress: Progress::default(),
         });
         let mut state = State::default();
-        let mut more = files.len();
+        let (mut more, mut renewed) = (files.len(), 0);
         for batch in files.chunks(READ_AHEAD) {
             for read in read_all(&inner, batch)? {
                 more -= 1;
+                renewed += usize::from(read.renewed);
                 let placed = Placed::new(&state, read, more);
                 inner.take(&mut state, placed);
             }
@@ -78,7 +85,7 @@ impl Sealed {
         let thread = std::thread::Builder::new()
             .name("auditgate-index".into())
             .spawn(move || worker.make_sidecars(&made))?;
-        Ok(Self { inner, added: Some(added), thread: Some(thread) })
+        Ok(Self { inner, added: Some(added), thread: Some(thread), renewed })
     }
 }
 
@@ -94,7 +101,11 @@ impl Read {
         let path = sidecar_path(&file.path);
         let saved = File::open(&path)
             .map_err(Fault::from)
-            .and_then(|source| Self::through(Source::File(source), &of));
+            .and_then(|source| Self::through(Source::File(source), &of))
+            .and_then(|opened| {
+                if is_mended(&file, &of, &opened.0)? { Err(Fault::Damaged) } else { Ok(opened) }
+            });
+        let renewed = matches!(saved, Err(Fault::Damaged));
         let (opened, unsaved) = match saved {
             Ok(opened) => (opened, false),
             Err(_) => {
@@ -105,13 +116,23 @@ impl Read {
             }
         };
         let (summary, (keys, ids)) = opened;
-        Ok(Self { file, of, summary, keys, ids, unsaved })
+        Ok(Self { file, of, summary, keys, ids, unsaved, renewed })
     }
 
     fn through(source: Source, of: &Of) -> Result<(Summary, (Column, Column)), Fault> {
         let opened = Sidecar::open(source, of)?;
         Ok((opened.summary, opened.sidecar.filters()?))
     }
+}
+
+/// Whether a file that had damage is whole now: somebody put it back.
+fn is_mended(file: &SegmentFile, of: &Of, summary: &Summary) -> io::Result<bool> {
+    if summary.damage.is_empty() {
+        return Ok(false);
+    }
+    let header = FileHeader { log_id: of.log_id, base: of.base, capacity: 0, salt: of.salt };
+    let end = Sequence(of.base.0 + u64::from(of.covers));
+    Ok(Walk::over(&storage::read(&file.path)?, &header, Some(end)).damage.is_empty())
 }
 
 /// Reads segments on several threads.

@@ -151,12 +151,14 @@ impl Inner {
     pub fn cope(&self, cold: &Cold, trouble: Trouble) -> Result<(), std::io::Error> {
         match trouble {
             Trouble::Damage(positions) => {
-                cold.note_damage(&positions);
+                self.report_damage(cold, &positions);
                 Ok(())
             }
             Trouble::Sidecar => {
                 self.handles.remove(cold.base());
-                match self.storage.remove(&cold.sidecar_path()) {
+                let path = cold.sidecar_path();
+                tracing::warn!("{} is not what was written: it is made again", path.display());
+                match self.storage.remove(&path) {
                     Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
                     _ => Ok(()),
                 }

@@ -41,7 +41,7 @@ pub struct Header {
 }
 
 impl Header {
-    fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(HEADER_BYTES);
         bytes.extend_from_slice(&MAGIC);
         bytes.extend_from_slice(&VERSION.to_le_bytes());
@@ -343,7 +343,7 @@ fn key_filter(index: &Index) -> Column {
     filter
 }
 
-fn pairs<const N: usize>(pairs: impl Iterator<Item = (u32, u32)>) -> Vec<u8> {
+pub(super) fn pairs<const N: usize>(pairs: impl Iterator<Item = (u32, u32)>) -> Vec<u8> {
     const { assert!(N == RANGE_BYTES && N == TYPE_BYTES) };
     pairs.flat_map(|(one, two)| (u64::from(one) | u64::from(two) << 32).to_le_bytes()).collect()
 }

@@ -59,7 +59,7 @@ async fn live_and_crash(seed: u64) {
         let storage = Arc::new(Forgetful::of(folder.path()));
         let (log, notices) = DiskLog::open_on(folder.path(), config, storage.clone()).unwrap();
         let log = Arc::new(log);
-        assert!(notices.iter().all(|notice| !notice.contains("damaged")), "{notices:?}");
+        assert!(notices.iter().all(|notice| !notice.text.contains("damaged")), "{notices:?}");
         check(&log, &mut known, sync).await;
         let target = tempfile::tempdir().unwrap();
         let folders = (folder.path(), target.path());
