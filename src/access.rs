@@ -270,7 +270,8 @@ impl State {
     pub fn load(tls: &config::Tls, access: &config::Access) -> Result<Self, config::Error> {
         let cas = tls.client_ca.as_deref().map(|file| ClientCas::read("tls.client_ca", file));
         Ok(Self {
-            open: !access.has_bearers() && tls.client_ca.is_none(),
+            // Roles that nobody can have are no reason to let everybody in.
+            open: !access.has_bearers() && tls.client_ca.is_none() && access.roles.is_empty(),
             tokens: tokens::Table::new(&access.tokens),
             issuers: jwt::Issuers::read(&access.jwt)?,
             names: access.certificates.clone(),

@@ -188,6 +188,9 @@ impl Settings {
         self.limits.check()?;
         self.tls.check()?;
         self.access.check()?;
+        if !self.authenticates() {
+            self.access.check_open()?;
+        }
         self.content()?;
         self.check_exposure()
     }
@@ -201,13 +204,20 @@ impl Settings {
         if self.listen.ip().is_loopback() || self.insecure {
             return Ok(());
         }
-        let missing = match (self.tls.is_on(), self.authenticates()) {
-            (true, true) => return Ok(()),
-            (true, false) => "authentication",
-            (false, true) => "TLS",
-            (false, false) => "TLS and authentication",
-        };
-        Err(Error::Exposed { listen: self.listen, missing })
+        match self.missing_guard() {
+            Some(missing) => Err(Error::Exposed { listen: self.listen, missing }),
+            None => Ok(()),
+        }
+    }
+
+    /// What keeps strangers out, and is not configured.
+    pub fn missing_guard(&self) -> Option<&'static str> {
+        match (self.tls.is_on(), self.authenticates()) {
+            (true, true) => None,
+            (true, false) => Some("authentication"),
+            (false, true) => Some("TLS"),
+            (false, false) => Some("TLS and authentication"),
+        }
     }
 }
 

@@ -5,6 +5,15 @@ use std::path::{Path, PathBuf};
 use super::Error;
 use crate::client::{self, Client, Credentials, Violation};
 
+/// The variables below: of commands that need a gateway.
+pub const VARIABLES: [&str; 5] = [
+    "AUDITGATE_SERVER",
+    "AUDITGATE_TOKEN_FILE",
+    "AUDITGATE_CACERT",
+    "AUDITGATE_CERT",
+    "AUDITGATE_KEY",
+];
+
 /// Where the gateway is.
 #[derive(Debug, clap::Args)]
 #[group(skip)]

@@ -1,9 +1,10 @@
 //! `auditgate keygen`: a key for a log or a witness.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::{Done, Error, print, say};
+use crate::private;
 use crate::proof::SigningKey;
 use crate::proof::key::Use;
 
@@ -69,9 +70,14 @@ pub fn write_new(file: &Path, text: &str, mode: u32) -> Result<(), Error> {
     written.map_err(|error| Error::WriteFile { file: file.display().to_string(), error })
 }
 
-/// Reads a signing key of this use.
+/// Reads a signing key of this use, from a file that others may not use.
 pub fn read_signing_key(file: &Path, kind: Use) -> Result<SigningKey, Error> {
-    let text = read(file)?;
+    let failed = |error: &dyn std::fmt::Display| {
+        Error::Usage(format!("cannot use the key {}: {error}", file.display()))
+    };
+    let mut text = String::new();
+    let mut opened = private::open(file).map_err(|error| failed(&error))?;
+    opened.read_to_string(&mut text).map_err(|error| failed(&error))?;
     let key = SigningKey::parse(&text).and_then(|key| key.used_for(kind));
     key.map_err(|error| Error::Usage(format!("{}: {error}", file.display())))
 }
@@ -102,6 +108,13 @@ mod tests {
             key.verifier().to_string()
         );
         assert!(read_signing_key(&out, Use::Cosignature).is_err());
+        let readable = |mode| {
+            std::fs::set_permissions(&out, std::fs::Permissions::from_mode(mode)).unwrap();
+            read_signing_key(&out, Use::Log).map(drop).map_err(|error| error.to_string())
+        };
+        let said = readable(0o644).unwrap_err();
+        assert!(said.ends_with("mode 0644: chmod 600"), "{said}");
+        assert_eq!([readable(0o400), readable(0o600)], [Ok(()), Ok(())]);
         assert!(run(&args).is_err());
         assert_eq!(read_signing_key(&out, Use::Log).unwrap().encoded(), key.encoded());
     }

@@ -79,6 +79,11 @@ async fn serve(source: &Source, mut settings: Settings) -> io::Result<Done> {
         write_port(file, address.port())
             .map_err(|error| with_context(error, format!("cannot write {}", file.display())))?;
     }
+    if let Some(missing) = settings.missing_guard().filter(|_| !address.ip().is_loopback()) {
+        tracing::warn!(
+            "others can reach {address}, and there is no {missing}, as --insecure allows"
+        );
+    }
     let mut kept = kept(&settings);
     if let Some(told) = &proofs.told {
         kept.push('\n');
@@ -94,7 +99,8 @@ async fn serve(source: &Source, mut settings: Settings) -> io::Result<Done> {
     } else {
         let admin = admin.map(tracing::field::display);
         let version = env!("CARGO_PKG_VERSION");
-        tracing::info!(version, listen = %address, admin, "listens");
+        let (tls, authentication) = (settings.tls.is_on(), settings.authenticates());
+        tracing::info!(version, listen = %address, tls, authentication, admin, "listens");
         kept.lines().for_each(|line| logs.tell(line));
     }
 

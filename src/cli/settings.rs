@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::Error;
+use super::{Error, client};
 use crate::config::{Key, Kind, Loaded, Overlay, keys};
 
 /// Name of the argument that names the file.
@@ -24,9 +24,12 @@ pub struct Source {
 impl Source {
     /// Reads the configuration; also again, while the gateway runs.
     pub fn load(&self) -> Result<Loaded, Error> {
-        let environment = std::env::vars_os()
+        let mut environment: BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
+        for client in client::VARIABLES.into_iter().chain([FILE_VARIABLE]) {
+            environment.remove(client);
+        }
         let overlay = Overlay { flags: self.flags.clone(), environment };
         Ok(Loaded::read(self.file.as_deref(), &overlay)?)
     }

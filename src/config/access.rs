@@ -243,6 +243,22 @@ impl Access {
     }
 }
 
+impl Access {
+    /// Where nothing tells clients apart, all of them may do everything: whoever
+    /// says here what some may do means something else.
+    pub(super) fn check_open(&self) -> Result<(), Error> {
+        let is_set = [
+            ("access.roles", !self.roles.is_empty()),
+            ("access.health", self.health == Audience::Authenticated),
+            ("access.reflection", self.reflection == Audience::Authenticated),
+        ];
+        let Some((key, _)) = is_set.into_iter().find(|(_, is_set)| *is_set) else { return Ok(()) };
+        let what = "nothing tells clients apart: add [[access.tokens]], [[access.jwt]] or \
+                    tls.client_ca";
+        Err(Error::value(key, what))
+    }
+}
+
 impl Token {
     fn check(&self, position: usize) -> Result<(), Error> {
         check_principal(&format!("access.tokens[{position}].principal"), &self.principal)?;

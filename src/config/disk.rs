@@ -75,6 +75,10 @@ impl Settings {
         if disk.retain.age.is_some_and(|age| age < RETAIN_AGE_MIN) {
             return Err(Error::value("retain.age", "must be at least 1s"));
         }
+        if self.signing_key.is_some() && !self.merkle.unwrap_or(self.data_dir.is_some()) {
+            let what = "is for a tree: set merkle or data_dir, too, and merkle not to false";
+            return Err(Error::value("signing_key", what));
+        }
         let memory = Config { ring: disk.ring, ..Config::default() };
         if self.data_dir.is_none() && disk != memory {
             let key = match disk {

@@ -38,6 +38,14 @@ pub enum Error {
         /// The key that is most similar, if one is near.
         nearest: Option<String>,
     },
+    /// There is no such variable.
+    #[error("there is no variable {name}; nearest: {nearest}")]
+    VariableUnknown {
+        /// Its name.
+        name: String,
+        /// The variable that is most similar.
+        nearest: String,
+    },
     /// A value is not acceptable.
     #[error("{key} {}: {what}", of(origin.as_deref()))]
     Value {
@@ -74,7 +82,10 @@ impl Error {
         match self {
             Error::KeyUnknown { key, .. } | Error::Value { key, .. } => Some(key),
             Error::Exposed { .. } => Some("listen"),
-            Error::Unreadable { .. } | Error::Malformed { .. } | Error::Types(_) => None,
+            Error::Unreadable { .. }
+            | Error::Malformed { .. }
+            | Error::VariableUnknown { .. }
+            | Error::Types(_) => None,
         }
     }
 }

@@ -7,6 +7,9 @@ use serde_json::Value;
 
 use super::Settings;
 
+/// What the variables of keys begin with.
+pub const VARIABLE_PREFIX: &str = "AUDITGATE_";
+
 /// A key.
 #[derive(Debug)]
 pub struct Key {
@@ -68,7 +71,7 @@ impl Key {
 
     /// Its variable in the environment: `AUDITGATE_RING_BYTES`.
     pub fn variable(&self) -> String {
-        format!("AUDITGATE_{}", self.path.to_uppercase().replace('.', "_"))
+        format!("{VARIABLE_PREFIX}{}", self.path.to_uppercase().replace('.', "_"))
     }
 
     /// Its flag, without the dashes before it: `ring-bytes`.

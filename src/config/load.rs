@@ -7,14 +7,19 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize as _;
 use toml::{Table, Value};
 
+use super::keys::VARIABLE_PREFIX;
 use super::{Error, Key, Kind, Settings, keys, values};
+
+/// How similar a name must be to be taken for another, of 1, where 1 is equality.
+const SIMILARITY_MIN: f64 = 0.6;
 
 /// What is put over the file.
 #[derive(Debug, Clone, Default)]
 pub struct Overlay {
     /// Path of a key, and its text on the command line.
     pub flags: BTreeMap<String, String>,
-    /// Name of a variable, and its text; others than those of keys are ignored.
+    /// Name of a variable, and its text. One that is nearly that of a key is an
+    /// error, others are ignored: what runs containers sets some of any name.
     pub environment: BTreeMap<String, String>,
 }
 
@@ -63,6 +68,11 @@ impl Loaded {
             check_names(file, "", &table)?;
             note(file, "", &table, &mut origins);
             resolve(file.parent().unwrap_or(Path::new("")), "", &mut table);
+        }
+        for name in
+            overlay.environment.iter().filter(|(_, text)| !text.is_empty()).map(|(name, _)| name)
+        {
+            check_variable(name)?;
         }
         for key in keys().iter().filter(|key| key.is_single()) {
             let variable = key.variable();
@@ -188,6 +198,23 @@ fn check_names(file: &Path, prefix: &str, table: &Table) -> Result<(), Error> {
     Ok(())
 }
 
+/// Checks that a variable is not one of a key, misspelt.
+fn check_variable(name: &str) -> Result<(), Error> {
+    let Some(own) = name.strip_prefix(VARIABLE_PREFIX) else { return Ok(()) };
+    let known = keys().iter().filter(|key| key.is_single()).map(Key::variable);
+    let similarity = |known: &str| {
+        let known = known.trim_start_matches(VARIABLE_PREFIX);
+        strsim::normalized_damerau_levenshtein(own, known)
+    };
+    let scored = known.map(|known| (similarity(&known), known));
+    match scored.max_by(|(a, _), (b, _)| a.total_cmp(b)) {
+        Some((similarity, nearest)) if similarity >= SIMILARITY_MIN && nearest != name => {
+            Err(Error::VariableUnknown { name: name.to_owned(), nearest })
+        }
+        _ => Ok(()),
+    }
+}
+
 fn find(path: &str) -> Option<&'static Key> {
     keys().iter().find(|key| key.path == path)
 }
@@ -195,8 +222,6 @@ fn find(path: &str) -> Option<&'static Key> {
 /// The key most similar to a path: by the whole of it, or by its last name, so that
 /// a key in the wrong table finds its own.
 fn nearest(path: &str) -> Option<String> {
-    /// Of 1, where 1 is equality.
-    const SIMILARITY_MIN: f64 = 0.6;
     let last = |path: &str| path.rsplit('.').next().unwrap_or_default().to_owned();
     let similarity = |key: &&Key| {
         let whole = strsim::normalized_damerau_levenshtein(path, &key.path);

@@ -33,6 +33,54 @@ fn without_anything_the_defaults_are_in_force() {
 }
 
 #[test]
+fn what_is_said_of_clients_needs_something_that_tells_them_apart() {
+    let role = "[[access.roles]]\nname = \"a\"\nprincipals = [\"x\"]\nread = [\"user.*\"]\n";
+    let token = format!("[[access.tokens]]\nprincipal = \"x\"\nsha256 = \"{}\"\n", "0".repeat(64));
+    let said = refused(role);
+    assert!(said.starts_with("access.roles of "), "{said}");
+    assert!(said.ends_with("add [[access.tokens]], [[access.jwt]] or tls.client_ca"), "{said}");
+    read(&format!("{role}{token}"), &[], &[]).expect("valid");
+    for key in ["health", "reflection"] {
+        let text = format!("[access]\n{key} = \"authenticated\"\n");
+        assert!(refused(&text).starts_with(&format!("access.{key} of ")), "{key}");
+        read(&format!("{text}{token}"), &[], &[]).expect("valid");
+    }
+}
+
+#[test]
+fn a_misspelt_variable_is_refused_and_one_of_others_is_not() {
+    let misspelt = [("AUDITGATE_REDACT_SECRET", "true")];
+    let refused = read("", &[], &misspelt).expect_err("misspelt").to_string();
+    let said = "there is no variable AUDITGATE_REDACT_SECRET; nearest: AUDITGATE_REDACT_SECRETS";
+    assert_eq!(refused, said);
+    // As Kubernetes sets them for a service of this name, and one that is empty.
+    let others = [
+        ("AUDITGATE_SERVICE_HOST", "10.0.0.1"),
+        ("AUDITGATE_SERVICE_PORT", "50051"),
+        ("AUDITGATE_PORT", "tcp://10.0.0.1:50051"),
+        ("AUDITGATE_PORT_50051_TCP", "tcp://10.0.0.1:50051"),
+        ("AUDITGATE_PORT_50051_TCP_PROTO", "tcp"),
+        ("AUDITGATE_REDACT_SECRET", ""),
+    ];
+    read("", &[], &others).expect("valid");
+}
+
+#[test]
+fn a_signing_key_is_for_a_tree() {
+    let tree = [("signing_key", "a.key"), ("merkle", "true")];
+    read("", &tree, &[]).expect("valid");
+    read("", &[("signing_key", "a.key"), ("data_dir", "d")], &[]).expect("valid");
+    let without = [
+        vec![("signing_key", "a.key")],
+        vec![("signing_key", "a.key"), ("data_dir", "d"), ("merkle", "false")],
+    ];
+    for flags in without {
+        let error = read("", &flags, &[]).expect_err("no tree");
+        assert_eq!(error.key(), Some("signing_key"));
+    }
+}
+
+#[test]
 fn flags_go_before_variables_and_these_before_the_file() {
     let text = "[ring]\nbytes = \"1MiB\"\nrecords = 1\n";
     let variables =

@@ -1,15 +1,15 @@
 //! The keys of HMACs, and what an HMAC looks like.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
+
+use crate::private;
 
 /// What precedes the key's id in a value that stands for another.
 pub const HMAC_PREFIX: &str = "hmac:";
@@ -21,10 +21,6 @@ pub const KEY_BYTES_MIN: usize = 32;
 pub const KEYS_MAX: usize = 100;
 /// Largest file of keys, in bytes.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
-/// The permissions that others than the owner of the file must not have.
-const MODE_OF_OTHERS: u32 = 0o077;
-/// The group may read.
-const MODE_READ_BY_GROUP: u32 = 0o040;
 
 /// Keys of HMACs. The first is used; the others tell retries of events that were
 /// accepted under them.
@@ -43,15 +39,12 @@ pub(super) struct Key {
 /// Why keys cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
+    /// The file cannot be opened, or others may use it.
+    #[error("{0}")]
+    File(#[from] private::Error),
     /// The file cannot be read.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// Others can read the file.
-    #[error("others than its owner may use the file, mode {mode:04o}: chmod 600")]
-    Exposed {
-        /// Its permissions.
-        mode: u32,
-    },
     /// The file is too large.
     #[error("file is larger than the limit of {FILE_BYTES_MAX} bytes")]
     TooLarge,
@@ -92,16 +85,7 @@ impl Keys {
     /// # Errors
     /// If it cannot be read, if others may use it, or as [`Keys::parse`].
     pub fn read(path: &Path) -> Result<Self, KeysError> {
-        let file = File::open(path)?;
-        let metadata = file.metadata()?;
-        let mode = metadata.mode() & 0o7777;
-        // What belongs to somebody else, as a secret that is mounted does to root, is
-        // read by its group.
-        let is_own = metadata.uid() == rustix::process::geteuid().as_raw();
-        let of_others = if is_own { MODE_OF_OTHERS } else { MODE_OF_OTHERS & !MODE_READ_BY_GROUP };
-        if mode & of_others != 0 {
-            return Err(KeysError::Exposed { mode });
-        }
+        let file = private::open(path)?;
         let mut text = String::new();
         file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
         if text.len() as u64 > FILE_BYTES_MAX {
@@ -246,7 +230,9 @@ mod tests {
             set(0o640).expect("root's");
             assert_eq!(Keys::read(&path).expect("valid").active().id(), "k1");
             set(0o660).expect("root's");
-            assert!(matches!(Keys::read(&path), Err(KeysError::Exposed { mode: 0o660 })));
+            let exposed = private::Error::Exposed { mode: 0o660 };
+            let refused = Keys::read(&path).map(drop).map_err(|error| error.to_string());
+            assert_eq!(refused, Err(exposed.to_string()));
             set(0o600).expect("root's");
         }
         std::fs::write(&path, "#".repeat(70_000)).expect("written");

@@ -1,0 +1,40 @@
+//! Files with secrets, which others must not be able to use.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+/// The permissions that others than the owner of the file must not have.
+const MODE_OF_OTHERS: u32 = 0o077;
+/// The group may read.
+const MODE_READ_BY_GROUP: u32 = 0o040;
+
+/// Why a secret is not taken from a file.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("{0}")]
+    Unreadable(#[from] io::Error),
+    /// Others than its owner may use the file.
+    #[error("others than its owner may use the file, mode {mode:04o}: chmod 600")]
+    Exposed {
+        /// Its permissions.
+        mode: u32,
+    },
+}
+
+/// Opens a file that nobody but its owner may use, or, where that is somebody else,
+/// who is in its group: as a secret that is mounted belongs to root, and is read by
+/// its group.
+///
+/// # Errors
+/// If it cannot be opened, or others may use it.
+pub fn open(path: &Path) -> Result<File, Error> {
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    let mode = metadata.mode() & 0o7777;
+    let is_own = metadata.uid() == rustix::process::geteuid().as_raw();
+    let of_others = if is_own { MODE_OF_OTHERS } else { MODE_OF_OTHERS & !MODE_READ_BY_GROUP };
+    if mode & of_others != 0 { Err(Error::Exposed { mode }) } else { Ok(file) }
+}
