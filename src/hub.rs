@@ -24,6 +24,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::filter::TypeSet;
 use crate::log::{Conflict, Disk, Error, Extent, Found, Identity, Log, Placed, Want};
+use crate::reasons::Reasons;
 use crate::record::{Draft, Record, Sequence};
 use crate::time::Time;
 use by_type::HandedIn;
@@ -54,8 +55,8 @@ pub struct Counters {
     pub accepted: AtomicU64,
     /// Events received again with the same content.
     pub duplicates: AtomicU64,
-    /// Calls to emit that were refused.
-    pub refused: AtomicU64,
+    /// Why calls to emit, and events and ends of emit streams, were refused.
+    pub refused: Reasons,
     /// Records delivered to subscribers.
     pub delivered: AtomicU64,
     /// Gaps that subscribers were told of.

@@ -39,6 +39,8 @@ mod private;
 pub mod proof;
 pub mod proto;
 #[cfg(feature = "server")]
+pub mod reasons;
+#[cfg(feature = "server")]
 pub mod record;
 #[cfg(feature = "cli")]
 pub mod reference;

@@ -185,12 +185,14 @@ pub struct Extent {
     /// The newest record that is on stable storage: what may be vouched for. A
     /// log in memory has none better than itself, so there it is the newest.
     pub synced: Sequence,
-    /// What the kept records take, with index and id table, in bytes.
+    /// What the records in memory take, with index and id table, in bytes.
     pub bytes: usize,
     /// The most that they may take, in bytes.
     pub bytes_max: usize,
-    /// The most records that are kept.
+    /// The most records that are kept; of a log on disk, as the bytes above, in memory.
     pub records_max: usize,
+    /// How many records are in memory: of a log in memory, all that are kept.
+    pub in_memory: u64,
     /// When the newest record that was evicted had been accepted.
     pub evicted_until: Option<Time>,
 }
@@ -245,6 +247,8 @@ pub struct Disk {
     pub sync: String,
     /// What its segment files take, in bytes.
     pub bytes: u64,
+    /// The most that they may take, in bytes; `None` without a limit.
+    pub bytes_max: Option<u64>,
     /// Records that cannot be read, ascending.
     pub damage: Vec<disk::walk::Damage>,
     /// Whether it takes events.

@@ -6,6 +6,7 @@ pub mod admission;
 mod calls;
 pub mod connection;
 mod gather;
+mod health;
 pub mod listener;
 mod metrics;
 mod reflection;
@@ -20,7 +21,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -32,12 +32,12 @@ use crate::audit::Auditor;
 use crate::config::{self, Settings};
 use crate::content::{InForce, Policy};
 use crate::hub::{Hub, LAST_READ_TIME_MAX};
-use crate::log::{Bounds, Log, MemoryLog, State};
+use crate::log::{Bounds, Log, MemoryLog};
 use crate::proof::SigningKey;
 use crate::proof::prover::{Opened, Prover};
 use crate::proof::store::{DiskStore, MemoryStore};
 use crate::service::quota::{self, Quotas};
-use crate::service::{self, Direct, Limits, Service};
+use crate::service::{Direct, Limits, Service};
 use admin::Admin;
 use admission::Admission;
 use calls::{CallLayer, Rules};
@@ -142,6 +142,7 @@ pub struct Gateway {
     drain_timeout: Duration,
     task: JoinHandle<()>,
     health: HealthReporter,
+    running: Running,
     hub: Arc<Hub>,
     prover: Option<Arc<Prover>>,
 }
@@ -199,10 +200,10 @@ impl Gateway {
         let hub = Hub::ending(log, stopping.clone(), last_read);
         let auditor = if audits { Auditor::start(&hub, stopping.clone()) } else { Auditor::off() };
         auditor.started(&address.to_string(), encrypted).await;
-        let (health, health_service) = tonic_health::server::health_reporter();
-        set_health(&health, ServingStatus::Serving).await;
+        let (reporter, health_service) = tonic_health::server::health_reporter();
+        health::set(&reporter, ServingStatus::Serving).await;
         if let Some(state) = state.clone() {
-            tokio::spawn(follow(state, health.clone(), stopping.clone()));
+            tokio::spawn(health::follow(state, reporter.clone(), stopping.clone()));
         }
         let service = Service::new(Arc::clone(&hub), Arc::clone(&access), config.limits)
             .with_audit(auditor.clone())
@@ -215,6 +216,7 @@ impl Gateway {
             .add_service(reflection::builder().build_v1alpha().map_err(io::Error::other)?)
             .prepare();
         let stats = Arc::new(Stats::begin());
+        let running = Running { stats: Arc::clone(&stats), admission: Arc::clone(&admission) };
         let sources = Sources {
             stats: Arc::clone(&stats),
             connections: Arc::clone(&connections),
@@ -223,6 +225,7 @@ impl Gateway {
             quotas: Arc::clone(&quotas),
             hub: Arc::clone(&hub),
             state,
+            prover: prover.clone(),
         };
         let admin = match config.admin {
             Some(listen) => Some(
@@ -258,7 +261,8 @@ impl Gateway {
             stopping,
             drain_timeout,
             task,
-            health,
+            health: reporter,
+            running,
             hub,
             prover,
         })
@@ -305,21 +309,36 @@ impl Gateway {
     /// run are finished. What still runs after [`Config::drain_timeout`] is
     /// cut off.
     pub async fn stop(mut self) {
-        set_health(&self.health, ServingStatus::NotServing).await;
+        health::set(&self.health, ServingStatus::NotServing).await;
         // Before streams end, so that their readers see it.
         self.auditor.stopped().await;
         self.stopping.cancel();
         // Streams that watch the health end only where there is no more to watch.
-        for name in HEALTH_NAMES {
+        for name in health::NAMES {
             self.health.clear_service_status(name).await;
         }
         if tokio::time::timeout(self.drain_timeout, &mut self.task).await.is_err() {
+            self.running.warn();
             self.task.abort();
         }
         // After the last call that may append.
         if let Some(prover) = &self.prover {
             prover.stop().await;
         }
+    }
+}
+
+/// What has not ended.
+struct Running {
+    stats: Arc<Stats>,
+    admission: Arc<Admission>,
+}
+
+impl Running {
+    /// Says what is about to be cut off.
+    fn warn(&self) {
+        let (calls, connections) = (self.stats.running(), self.admission.count());
+        tracing::warn!(calls, connections, "cut off after the drain timeout");
     }
 }
 
@@ -351,33 +370,6 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
 }
 
-/// What the health is told of: the gateway and its service.
-const HEALTH_NAMES: [&str; 2] = ["", service::NAME];
-
-/// Lets the health follow the log: a gateway whose log takes no events any more
-/// does not serve. It may still be read.
-async fn follow(
-    mut state: watch::Receiver<State>,
-    health: HealthReporter,
-    stopping: CancellationToken,
-) {
-    loop {
-        let now = state.borrow_and_update().clone();
-        match now {
-            State::Ready => tracing::info!("the log takes events"),
-            State::Full(why) => tracing::warn!("the log is full: {why}"),
-            State::Failed(why) => {
-                tracing::error!("the log has failed: {why}");
-                return set_health(&health, ServingStatus::NotServing).await;
-            }
-        }
-        match stopping.run_until_cancelled(state.changed()).await {
-            Some(Ok(())) => {}
-            _ => return,
-        }
-    }
-}
-
 /// Reads the certificates and keys that the settings name, as a gateway would that
 /// starts with them.
 ///
@@ -389,10 +381,4 @@ pub fn check(settings: &Settings) -> Result<(), config::Error> {
 
 fn invalid(error: config::Error) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, error)
-}
-
-async fn set_health(health: &HealthReporter, status: ServingStatus) {
-    for name in HEALTH_NAMES {
-        health.set_service_status(name, status).await;
-    }
 }

@@ -7,7 +7,11 @@ mod support;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use auditgate::log::disk::DiskLog;
+use auditgate::client::{Client, Options};
+use auditgate::log::Bounds;
+use auditgate::log::disk::{self, DiskLog};
+use auditgate::proof::SigningKey;
+use auditgate::proof::key::Use;
 use auditgate::server::{Config, Gateway};
 use support::{Tail, pb, soon};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -72,7 +76,11 @@ async fn what_happens_is_counted() {
     assert_eq!(value(&page, "auditgate_events_duplicate_total"), 1.0);
     assert_eq!(value(&page, "auditgate_refusals_total{reason=\"BATCH_EMPTY\"}"), 1.0);
     assert_eq!(value(&page, "auditgate_log_records "), 1.0);
-    assert_eq!(value(&page, "auditgate_log_records_limit "), 1_000_000.0);
+    assert_eq!(value(&page, "auditgate_ring_records "), 1.0);
+    assert_eq!(value(&page, "auditgate_ring_records_limit "), 1_000_000.0);
+    assert!(value(&page, "auditgate_ring_bytes ") > 0.0);
+    assert!(!page.contains("auditgate_proof_state"), "there is no tree");
+    assert_eq!(value(&page, "auditgate_emits_refused_total{reason=\"BATCH_EMPTY\"}"), 1.0);
     assert_eq!(value(&page, "auditgate_subscribers "), 1.0);
     assert_eq!(value(&page, "auditgate_subscriber_lag_records_max "), 0.0);
     assert_eq!(value(&page, "auditgate_records_delivered_total"), 1.0);
@@ -132,7 +140,10 @@ async fn a_log_on_disk_tells_how_long_its_syncs_take() {
     const EMITS: u64 = 3;
     let folder = tempfile::tempdir().unwrap();
     let (log, _) = DiskLog::open(folder.path(), Default::default()).unwrap();
-    let gateway = Gateway::start_on(config(), Arc::new(log)).await.expect("free ports");
+    let signing_key = SigningKey::generate("test.example/log", Use::Log).unwrap();
+    let config =
+        Config { signing_key: Some(signing_key), tiles: Some(folder.path().into()), ..config() };
+    let gateway = Gateway::start_on(config, Arc::new(log)).await.expect("free ports");
     let mut client = support::connect(&gateway).await;
     for number in 0..EMITS {
         support::emit(&mut client, support::login(&format!("e-{number}"), "alice")).await;
@@ -143,7 +154,77 @@ async fn a_log_on_disk_tells_how_long_its_syncs_take() {
     assert!(value(&page, "auditgate_log_sync_seconds_sum ") > 0.0);
     assert_eq!(value(&page, "auditgate_log_sync_seconds_bucket{le=\"+Inf\"}"), EMITS as f64);
     assert!(value(&page, "auditgate_log_disk_bytes ") > 0.0);
+    assert_eq!(value(&page, "auditgate_log_damaged_records "), 0.0);
+    assert!(!page.contains("auditgate_log_disk_bytes_limit"), "nothing limits it");
+    assert_eq!(value(&page, "auditgate_proof_state{state=\"ready\"}"), 1.0);
+    assert_eq!(value(&page, "auditgate_proof_state{state=\"broken\"}"), 0.0);
+    assert!(value(&page, "auditgate_checkpoint_timestamp_seconds ") > 1.6e9);
     assert!(!metrics(&start().await).await.contains("auditgate_log_sync_seconds"), "in memory");
+}
+
+#[tokio::test]
+async fn a_log_on_disk_is_not_bounded_by_what_is_in_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let ring = Bounds { records: 160, bytes: 1024 * 1024 };
+    let retain = disk::Retention { bytes: Some(1 << 30), age: None };
+    let disk = disk::Config { ring, retain, ..disk::Config::default() };
+    let (log, _) = DiskLog::open(folder.path(), disk).unwrap();
+    let gateway = Gateway::start_on(config(), Arc::new(log)).await.expect("free ports");
+    let mut client = support::connect(&gateway).await;
+    for first in (1..=400).step_by(50) {
+        support::emit_all(&mut client, support::numbered(first..=first + 49)).await;
+    }
+    let page = metrics(&gateway).await;
+    assert_eq!(value(&page, "auditgate_log_records "), 400.0);
+    let in_memory = value(&page, "auditgate_ring_records ");
+    assert!(in_memory > 0.0 && in_memory <= 160.0, "{in_memory}");
+    assert_eq!(value(&page, "auditgate_ring_records_limit "), 160.0);
+    assert_eq!(value(&page, "auditgate_log_disk_bytes_limit "), (1u64 << 30) as f64);
+    let status = support::status(&mut client).await;
+    assert_eq!((status.record_count, status.record_limit), (400, 160));
+    assert!((1..=160).contains(&status.memory_record_count), "{status:?}");
+    assert_eq!(status.disk.unwrap().byte_limit, 1 << 30);
+}
+
+#[tokio::test]
+async fn refusals_of_streams_are_counted_by_their_reason() {
+    let gateway = start().await;
+    let mut client = support::connect(&gateway).await;
+    let bad = pb::Event { id: Some("x".repeat(1_000)), ..support::login("", "alice") };
+    let events = vec![bad, support::login("good", "alice")];
+    let stream =
+        |events| tokio_stream::iter([pb::EmitStreamRequest { events, validate_only: false }]);
+    let mut answers = soon(client.emit_stream(stream(events))).await.unwrap().into_inner();
+    while soon(answers.message()).await.unwrap().is_some() {}
+    // One that is refused as a whole.
+    let mut answers =
+        soon(client.emit_stream(stream(support::numbered(1..=10_001)))).await.unwrap().into_inner();
+    while let Ok(Some(_)) = soon(answers.message()).await {}
+    let page = metrics(&gateway).await;
+    for reason in ["ID_TOO_LONG", "BATCH_TOO_LARGE"] {
+        let refused = format!("auditgate_emits_refused_total{{reason=\"{reason}\"}}");
+        assert_eq!(value(&page, &refused), 1.0);
+    }
+    assert_eq!(support::status(&mut client).await.counters.unwrap().refused, 2);
+}
+
+#[tokio::test]
+async fn an_emitter_that_is_closed_breaks_no_stream_off() {
+    let gateway = start().await;
+    let client = Client::connect(&format!("http://{}", gateway.address())).await.unwrap();
+    let emitter = client.emitter(Options::default());
+    soon(emitter.send(support::login("e-1", "alice"))).await.unwrap();
+    soon(emitter.close()).await;
+    let page = metrics(&gateway).await;
+    let handled = |code: &str| {
+        format!(
+            "grpc_server_handled_total{{grpc_type=\"bidi_stream\",\
+             grpc_service=\"auditgate.v1.AuditService\",grpc_method=\"EmitStream\",\
+             grpc_code=\"{code}\"}}"
+        )
+    };
+    assert_eq!(value(&page, &handled("OK")), 1.0);
+    assert!(!page.contains(&handled("Canceled")), "{page}");
 }
 
 #[tokio::test]

@@ -107,6 +107,7 @@ impl Log for MemoryLog {
             bytes: self.shared.byte_size(),
             bytes_max: self.bounds.bytes,
             records_max: self.bounds.records,
+            in_memory: (last.0 + 1).saturating_sub(first.0),
             evicted_until: self.shared.evicted_until(),
         }
     }

@@ -3,6 +3,7 @@
 //! Nothing is kept for this: at each scrape the counters are read from where the
 //! work is done. Labels have few values, none of them chosen by a client.
 
+mod kept;
 mod page;
 mod process;
 
@@ -20,6 +21,7 @@ use tonic::Code;
 use crate::catalog;
 use crate::hub::{GapReason, Hub};
 use crate::log::State;
+use crate::proof::prover::Prover;
 use crate::server::admission::Admission;
 use crate::server::connection::Cut;
 use crate::server::listener;
@@ -47,6 +49,8 @@ pub struct Sources {
     pub hub: Arc<Hub>,
     /// Whether the log takes events, where that may change.
     pub state: Option<watch::Receiver<State>>,
+    /// The tree over the log, if one is kept.
+    pub prover: Option<Arc<Prover>>,
 }
 
 impl fmt::Debug for Sources {
@@ -76,6 +80,7 @@ impl Collector for Sources {
         self.quotas(&mut page)?;
         self.events(&mut page)?;
         self.log(&mut page)?;
+        self.proof(&mut page)?;
         self.readers(&mut page)?;
         process::encode(&mut page)
     }
@@ -135,7 +140,7 @@ impl Sources {
         page.counters(
             "auditgate_refusals",
             "Calls that were refused, by reason of the ErrorInfo",
-            self.stats.refused().map(|(reason, count)| ([("reason", reason)], count)),
+            self.stats.refused().noted().map(|(reason, count)| ([("reason", reason)], count)),
         )
     }
 
@@ -223,55 +228,10 @@ impl Sources {
             "Events that were received again",
             read(&counters.duplicates),
         )?;
-        page.counter(
+        page.counters(
             "auditgate_emits_refused",
-            "Emit calls, and events of streams, that were refused",
-            read(&counters.refused),
-        )
-    }
-
-    fn log(&self, page: &mut Page<'_>) -> fmt::Result {
-        let state = self.state();
-        let states = [
-            ("ready", state == State::Ready),
-            ("full", matches!(state, State::Full(_))),
-            ("failed", matches!(state, State::Failed(_))),
-        ];
-        page.gauges(
-            "auditgate_log_state",
-            "1 for the state of the log: whether it takes events",
-            states.into_iter().map(|(name, is)| ([("state", name)], f64::from(u8::from(is)))),
-        )?;
-        let extent = self.hub.extent();
-        page.gauge(
-            "auditgate_log_first_sequence",
-            "The oldest record that is kept",
-            extent.first.0 as f64,
-        )?;
-        page.gauge("auditgate_log_last_sequence", "The newest record", extent.last.0 as f64)?;
-        page.gauge("auditgate_log_records", "Records that are kept", extent.records() as f64)?;
-        page.gauge(
-            "auditgate_log_records_limit",
-            "Records that may be kept",
-            extent.records_max as f64,
-        )?;
-        page.gauge(
-            "auditgate_log_bytes",
-            "Bytes of what is kept, index included",
-            extent.bytes as f64,
-        )?;
-        page.gauge(
-            "auditgate_log_bytes_limit",
-            "Bytes that may be kept, index included",
-            extent.bytes_max as f64,
-        )?;
-        page.counter("auditgate_log_evicted", "Records that were evicted", extent.evicted())?;
-        let Some(disk) = self.hub.disk() else { return Ok(()) };
-        page.gauge("auditgate_log_disk_bytes", "Bytes of the log's files", disk.bytes as f64)?;
-        page.histograms(
-            "auditgate_log_sync_seconds",
-            "How long it took to bring the records of a commit to stable storage",
-            [([], disk.syncs)].into_iter(),
+            "Emit calls, events of streams, and streams, that were refused, by reason",
+            counters.refused.noted().map(|(reason, count)| ([("reason", reason)], count)),
         )
     }
 
@@ -316,7 +276,7 @@ fn read(counter: &AtomicU64) -> u64 {
 }
 
 /// The name of a code as other metrics of gRPC have it.
-fn code_name(code: Code) -> &'static str {
+pub fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "Canceled",

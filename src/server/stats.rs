@@ -10,14 +10,12 @@ use tonic::Code;
 
 use crate::durations::{Durations, Noted};
 use crate::proto;
-use crate::proto::pb::ErrorReason;
+use crate::reasons::Reasons;
 
 /// Service and name of what is none of the gateway's methods.
 pub const UNKNOWN: &str = "unknown";
 /// Codes of gRPC, from 0.
 const CODES: usize = 17;
-/// More than the largest number of a reason.
-const REASONS: usize = 128;
 
 /// One method, and what became of its calls.
 #[derive(Debug)]
@@ -96,7 +94,7 @@ pub struct Stats {
     methods: Vec<Arc<Method>>,
     by_path: HashMap<String, Arc<Method>>,
     unknown: Arc<Method>,
-    refused: Box<[AtomicU64]>,
+    refused: Reasons,
 }
 
 impl Stats {
@@ -117,8 +115,7 @@ impl Stats {
         let by_path = by_path.collect();
         let unknown = Arc::new(Method::new(UNKNOWN, UNKNOWN, false, false));
         methods.push(Arc::clone(&unknown));
-        let refused = (0..REASONS).map(|_| AtomicU64::new(0)).collect();
-        Self { methods, by_path, unknown, refused }
+        Self { methods, by_path, unknown, refused: Reasons::default() }
     }
 
     /// The method at this path.
@@ -131,22 +128,18 @@ impl Stats {
         &self.methods
     }
 
-    /// Counts a refusal by the name of its reason.
-    pub fn refuse(&self, reason: &str) {
-        let reason = ErrorReason::from_str_name(&format!("ERROR_REASON_{reason}"));
-        let number = reason.map_or(0, |reason| reason as usize);
-        if let Some(count) = self.refused.get(number) {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
+    /// Why calls were refused.
+    pub fn refused(&self) -> &Reasons {
+        &self.refused
     }
 
-    /// How many calls were refused for each reason that any was refused for.
-    pub fn refused(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        self.refused.iter().enumerate().filter_map(|(number, count)| {
-            let count = count.load(Ordering::Relaxed);
-            let name = ErrorReason::try_from(number as i32).ok()?.as_str_name();
-            (count > 0).then(|| (name.strip_prefix("ERROR_REASON_").unwrap_or(name), count))
-        })
+    /// How many calls run.
+    pub fn running(&self) -> u64 {
+        let running = self.methods.iter().map(|method| {
+            let ended: u64 = method.handled().map(|(_, count)| count).sum();
+            method.started().saturating_sub(ended)
+        });
+        running.sum()
     }
 }
 
@@ -188,23 +181,11 @@ mod tests {
             method.start();
             method.finish(code, Duration::from_micros(micros));
         }
-        assert_eq!(method.started(), 3);
+        assert_eq!((method.started(), stats.running()), (3, 0));
+        method.start();
+        assert_eq!(stats.running(), 1);
         assert_eq!(method.handled().collect::<Vec<_>>(), [(Code::Ok, 2), (Code::NotFound, 1)]);
         let times = method.times();
         assert_eq!((times.count(), times.total), (3, Duration::from_micros(20_000_201)));
-    }
-
-    #[test]
-    fn every_reason_has_a_counter() {
-        let stats = Stats::begin();
-        for number in 0..REASONS as i32 * 2 {
-            if let Ok(reason) = ErrorReason::try_from(number) {
-                assert!((number as usize) < REASONS, "raise REASONS");
-                let name = reason.as_str_name();
-                stats.refuse(name.strip_prefix("ERROR_REASON_").unwrap());
-                assert!(stats.refused().any(|(refused, _)| name.ends_with(refused)));
-            }
-        }
-        assert!(stats.refused().all(|(_, count)| count == 1));
     }
 }

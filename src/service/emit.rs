@@ -1,7 +1,6 @@
 //! Emit and EmitBatch.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -15,7 +14,7 @@ use crate::proto::codec::Encoded;
 use crate::proto::{pb, retyped};
 use crate::record::{Draft, Emitter};
 use crate::service::quota::Quota;
-use crate::service::status::VIOLATIONS_MAX;
+use crate::service::status::{self, VIOLATIONS_MAX};
 use crate::service::{Error, Service, decode, peer};
 use crate::time::Time;
 use crate::wire;
@@ -120,8 +119,8 @@ impl Service {
         call: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
         let result = call.await;
-        if result.is_err() {
-            self.hub.counters().refused.fetch_add(1, Ordering::Relaxed);
+        if let Err(error) = &result {
+            self.hub.counters().refused.note(status::reason(error));
         }
         result
     }

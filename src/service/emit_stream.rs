@@ -9,7 +9,6 @@
 mod reader;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -95,7 +94,11 @@ impl Answers {
             return Some((Ok(Encoded::message(&response)), Some(self)));
         }
         match self.end.take() {
-            Some(error) => Some((Err(error.into()), None)),
+            // Of the events behind it, it is not known how many there would have been.
+            Some(error) => {
+                self.count(&error);
+                Some((Err(error.into()), None))
+            }
             // Requests without events have no answers; this one says so much.
             None => {
                 response.answered = self.answered;
@@ -222,13 +225,17 @@ impl Answers {
             match outcome {
                 Ok(placed) => self.add_receipt(&mut response.receipts, id, placed),
                 Err(error) => {
-                    self.service.hub.counters().refused.fetch_add(1, Ordering::Relaxed);
+                    self.count(&error);
                     self.note(&error);
                     response.refusals.push(status::refusal(&error, self.answered));
                 }
             }
             self.answered += 1;
         }
+    }
+
+    fn count(&self, error: &Error) {
+        self.service.hub.counters().refused.note(status::reason(error));
     }
 
     /// Records a refusal that is about who may emit what.

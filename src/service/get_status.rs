@@ -53,6 +53,7 @@ impl Service {
             }),
             disk: self.hub.disk().map(|found| disk(found, &extent)),
             proof: self.prover.as_ref().map(|prover| proof(prover)),
+            memory_record_count: extent.in_memory,
         }))
     }
 }
@@ -78,6 +79,7 @@ fn disk(disk: Disk, extent: &Extent) -> pb::DiskStatus {
         reason,
         damaged: damaged.collect(),
         removed_until: extent.evicted_until.map(Time::timestamp),
+        byte_limit: disk.bytes_max.unwrap_or(0),
     }
 }
 
@@ -111,7 +113,7 @@ fn counters(counters: &Counters, evicted: u64) -> pb::Counters {
     pb::Counters {
         accepted: read(&counters.accepted),
         duplicates: read(&counters.duplicates),
-        refused: read(&counters.refused),
+        refused: counters.refused.in_all(),
         evicted,
         delivered: read(&counters.delivered),
         gaps: counters.gaps.in_all(),

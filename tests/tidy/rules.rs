@@ -9,7 +9,7 @@ use crate::source::Source;
 
 /// The modules at the top of `src`, from the top layer down: each may use those
 /// below it. A module within the log may use all of the log, and so on.
-pub const LAYERS: [&str; 25] = [
+pub const LAYERS: [&str; 26] = [
     "main",
     "cli",
     "server",
@@ -29,6 +29,7 @@ pub const LAYERS: [&str; 25] = [
     "event",
     "client",
     "catalog",
+    "reasons",
     "proto",
     "wire",
     "glob",

@@ -45,20 +45,11 @@ pub fn draw(
             ),
         ),
         ("log", format!("{} {}: {kept}", status.log_kind, status.log_id)),
-        (
-            "kept",
-            format!(
-                "{} of {} records, {} of {}",
-                grouped(status.record_count),
-                grouped(status.record_limit),
-                size(status.byte_size),
-                size(status.byte_limit)
-            ),
-        ),
+        ("kept", kept_of(status)),
         (
             "accepted",
             format!(
-                "{} ({}/s), {} stored before, {} calls refused, {} evicted",
+                "{} ({}/s), {} stored before, {} refused, {} evicted",
                 grouped(counters.accepted),
                 rate(rates.accepted_per_second),
                 grouped(counters.duplicates),
@@ -76,6 +67,9 @@ pub fn draw(
             ),
         ),
     ];
+    if status.disk.is_some() {
+        rows.insert(3, ("memory", in_memory(status, status.memory_record_count)));
+    }
     rows.extend(status.disk.as_ref().map(|found| ("disk", disk(found, zone))));
     rows.extend(status.proof.as_ref().map(|found| ("proof", proof(found, zone))));
     let wrong = wrong(status).into_iter().map(|row| (Style::Alarm, row));
@@ -95,6 +89,33 @@ pub fn draw(
         out.push_str(&subscribers(&status.subscribers, width, zone, color));
     }
     out
+}
+
+/// How much is kept, and of how much.
+fn kept_of(status: &pb::GetStatusResponse) -> String {
+    match &status.disk {
+        None => in_memory(status, status.record_count),
+        Some(disk) if disk.byte_limit == 0 => {
+            format!("{} records, {}", grouped(status.record_count), size(disk.byte_size))
+        }
+        Some(disk) => format!(
+            "{} records, {} of {}",
+            grouped(status.record_count),
+            size(disk.byte_size),
+            size(disk.byte_limit)
+        ),
+    }
+}
+
+/// How much is in memory, and how much may be.
+fn in_memory(status: &pb::GetStatusResponse, records: u64) -> String {
+    format!(
+        "{} of {} records, {} of {}",
+        grouped(records),
+        grouped(status.record_limit),
+        size(status.byte_size),
+        size(status.byte_limit)
+    )
 }
 
 fn subscribers(
@@ -257,6 +278,7 @@ mod tests {
             last_sequence: 123_456,
             record_count: 123_456,
             record_limit: 1_000_000,
+            memory_record_count: 100_000,
             byte_size: 47 * 1024 * 1024 + 300_000,
             byte_limit: 256 * 1024 * 1024,
             counters: Some(pb::Counters { accepted: 123_456, delivered: 34, ..Default::default() }),
@@ -278,7 +300,7 @@ mod tests {
             "gateway    0.1.0, up 2 h 14 min, since 2023-11-14 22:13:20\n\
              log        memory 7b0c: records 1 to 123456\n\
              kept       123,456 of 1,000,000 records, 47.3 MiB of 256 MiB\n\
-             accepted   123,456 (1,234/s), 0 stored before, 0 calls refused, 0 evicted\n\
+             accepted   123,456 (1,234/s), 0 stored before, 0 refused, 0 evicted\n\
              delivered  34 (1.2/s) to subscribers, 0 gaps\n\
              \n\
              SUBSCRIBER       SINCE           SEQUENCE      LAG  DELIVERED  FILTER\n\
@@ -309,6 +331,16 @@ mod tests {
             let text = draw(&status, None, &TimeZone::UTC, Color(false));
             text.lines().find(|line| line.starts_with("disk")).map(str::to_owned)
         };
+        let bounded = pb::DiskStatus { byte_limit: 10 << 30, ..disk.clone() };
+        for (disk, kept) in [(disk.clone(), "5.0 GiB"), (bounded, "5.0 GiB of 10.0 GiB")] {
+            let status = pb::GetStatusResponse { disk: Some(disk), ..status() };
+            let text = draw(&status, None, &TimeZone::UTC, Color(false));
+            let rows = format!(
+                "kept       123,456 records, {kept}\n\
+                 memory     100,000 of 1,000,000 records, 47.3 MiB of 256 MiB\n"
+            );
+            assert!(text.contains(&rows), "{text}");
+        }
         let plain = "disk       5.0 GiB, synced up to 123456 (always)";
         assert_eq!(row(disk.clone()).as_deref(), Some(plain));
         let removed = Some(Timestamp { seconds: 1_700_000_000, nanos: 0 });

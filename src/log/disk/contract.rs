@@ -35,6 +35,7 @@ impl Log for DiskLog {
         // The oldest record before the newest: see the log in memory.
         let first = inner.first();
         let synced = Sequence(inner.synced.load(Ordering::Acquire));
+        let in_memory = inner.shared.first();
         let last = inner.shared.last();
         let removed_until = Time(inner.removed_until.load(Ordering::Acquire) as i64);
         Extent {
@@ -44,6 +45,7 @@ impl Log for DiskLog {
             bytes: inner.shared.byte_size(),
             bytes_max: inner.config.ring.bytes,
             records_max: inner.config.ring.records,
+            in_memory: (last.0 + 1).saturating_sub(in_memory.0),
             evicted_until: (removed_until != Time::MIN).then_some(removed_until),
         }
     }
@@ -108,6 +110,7 @@ impl Log for DiskLog {
         Some(Disk {
             sync: inner.config.sync.to_string(),
             bytes: inner.disk_bytes(),
+            bytes_max: inner.config.retain.bytes,
             damage: inner.damage(),
             state: inner.state.borrow().clone(),
             syncs: inner.syncs.noted(),

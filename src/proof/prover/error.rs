@@ -54,7 +54,7 @@ impl Trouble {
     }
 
     /// Whether what was signed before is not to be relied on.
-    pub(super) fn is_denial(&self) -> bool {
+    pub fn is_denial(&self) -> bool {
         match self {
             Trouble::RolledBack { .. } | Trouble::Rewritten { .. } | Trouble::Incomplete { .. } => {
                 true

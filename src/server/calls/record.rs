@@ -9,6 +9,7 @@ use tonic_types::StatusExt as _;
 
 use super::context::Context;
 use crate::server::connection::Call;
+use crate::server::metrics::code_name;
 use crate::server::seldom::Seldom;
 use crate::server::stats::{Method, Stats};
 use crate::service::quota::{Share, Slot};
@@ -70,7 +71,7 @@ impl Record {
         let info = status.get_details_error_info();
         let reason = info.as_ref().map_or("", |info| &info.reason);
         if !reason.is_empty() {
-            self.stats.refuse(reason);
+            self.stats.refused().note(reason);
         }
         self.finish_with(status.code(), reason);
     }
@@ -103,7 +104,7 @@ impl Record {
                 peer = known.peer,
                 principal = known.principal,
                 method = self.method.name,
-                code = ?code,
+                code = code_name(code),
                 reason,
                 suppressed,
                 "call failed"
@@ -116,7 +117,7 @@ impl Record {
                 peer = known.peer,
                 principal = known.principal,
                 method = self.method.name,
-                code = ?code,
+                code = code_name(code),
                 reason,
                 micros = took.as_micros() as u64,
                 "call"
