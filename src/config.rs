@@ -75,8 +75,9 @@ pub struct Settings {
     /// accepted since the last segment was full.
     #[schemars(extend("value_name" = "MODE"))]
     pub sync: Syncing,
-    /// Refuse to start if records are damaged on disk. Without it, the others are served, and
-    /// readers are told of the damaged ones.
+    /// Refuse to start if records are known to be damaged on disk. These are the ones of the
+    /// newest file, which is read, and those that readers have met; `auditgate verify` looks at
+    /// all. Without it, the others are served, and readers are told of the damaged ones.
     pub strict: bool,
     /// How long records are kept on disk.
     pub retain: Retain,
@@ -86,7 +87,7 @@ pub struct Settings {
     /// 2,000,000, whichever are more.
     pub merkle: Option<bool>,
     /// File with the key that signs the tree's checkpoints, as `auditgate keygen`
-    /// makes it. Without one, a log on disk makes its key when it begins, and keeps
+    /// makes it, and which its owner alone may use. Without one, a log on disk makes its key when it begins, and keeps
     /// it beside the data, where whoever can change the data can sign, too; that of a
     /// log in memory is gone when it stops.
     #[schemars(extend("value_name" = "FILE"))]

@@ -17,7 +17,7 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Say whether the gateway would start with it
+    /// Say what is wrong with it, and with the keys and certificates that it names
     #[command(after_help = "Examples:
   auditgate config check --config auditgate.toml
   auditgate config check --listen 0.0.0.0:50051 --insecure

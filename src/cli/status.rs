@@ -1,5 +1,6 @@
 //! `auditgate status`: what the gateway keeps, how it fares and who subscribes.
 
+mod amounts;
 mod table;
 mod wrong;
 

@@ -23,6 +23,6 @@ async fn damage_of_the_last_file_is_known_though_its_sidecar_is_older() {
     let strict = Config { strict: true, ..Config::default() };
     for _ in 0..2 {
         let refused = DiskLog::open(folder.path(), strict).err().unwrap().to_string();
-        assert_eq!(refused, "records 39 are damaged on disk and cannot be read");
+        assert_eq!(refused, "record 39 is damaged on disk and cannot be read");
     }
 }
