@@ -367,7 +367,11 @@ fn prover(log: Arc<dyn Log>, key: SigningKey, tiles: Option<&Path>) -> io::Resul
 }
 
 fn cannot_listen(address: SocketAddr, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+    let advice = match error.kind() {
+        io::ErrorKind::AddrInUse => "; another program does: stop it, or choose another port",
+        _ => "",
+    };
+    io::Error::new(error.kind(), format!("cannot listen on {address}: {error}{advice}"))
 }
 
 /// Reads the certificates and keys that the settings name, as a gateway would that

@@ -196,7 +196,14 @@ fn beyond_loopback_it_asks_for_tls_and_authentication() {
     let said = refused(&["--listen", "0.0.0.0:0"]);
     assert!(said.contains("no TLS and authentication"), "{said}");
     assert!(said.contains("--insecure"), "{said}");
-    Gateway::start(&["--listen", "0.0.0.0:0", "--insecure"], &[]);
+    let gateway = Gateway::start(&["--listen", "0.0.0.0:0", "--insecure"], &[]);
+    gateway.signal("-TERM");
+    let (_, said) = gateway.end();
+    let warned = "there is no TLS and authentication, as --insecure allows";
+    let line = said.lines().find(|line| line.contains(warned)).expect(&said);
+    assert!(line.contains("WARN"), "{line}");
+    let started = said.lines().find(|line| line.contains("\"listens\"")).expect(&said);
+    assert!(started.contains("\"tls\":false,\"authentication\":false"), "{started}");
 }
 
 #[test]
@@ -214,6 +221,24 @@ fn a_configuration_file_is_read_and_what_is_wrong_with_it_is_said() {
     std::fs::write(&file, "[ring]\nrecord = 5000\n").expect("written");
     let said = refused(&["--config", path]);
     assert!(said.contains("ring.record, which does not exist; nearest: ring.records"), "{said}");
+}
+
+#[test]
+fn a_reload_that_fails_is_an_error() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("auditgate.toml");
+    let path = file.to_str().expect("text");
+    std::fs::write(&file, "[ring]\nrecords = 5000\n").expect("written");
+    let mut gateway = Gateway::start(&["--config", path, "--log-level", "error"], &[]);
+    std::fs::write(&file, "[ring]\nrecord = 5000\n").expect("written");
+    gateway.signal("-HUP");
+    let mut line = String::new();
+    gateway.said.read_line(&mut line).expect("text");
+    let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+    assert_eq!(line["level"], "ERROR");
+    let message = line["message"].as_str().expect("text");
+    assert!(message.ends_with("; the former configuration stays"), "{message}");
+    assert!(!message.starts_with("error: "), "{message}");
 }
 
 /// Every line is a JSON object, none of them says what is in an event, and a call can
@@ -248,7 +273,7 @@ async fn elsewhere_than_on_a_terminal_the_log_is_json() {
     assert_eq!(line("listens")["listen"], address);
     assert_eq!(line("listens")["level"], "INFO");
     let call = line("call");
-    assert_eq!((&call["method"], &call["code"]), (&"Emit".into(), &"Ok".into()));
+    assert_eq!((&call["method"], &call["code"]), (&"Emit".into(), &"OK".into()));
     assert_eq!((&call["request_id"], &call["trace_id"]), (&"order-77".into(), &TRACE.into()));
     assert!(call["peer"].as_str().is_some_and(|peer| peer.starts_with("127.0.0.1:")), "{call}");
     line("stopped");
@@ -264,6 +289,8 @@ fn a_drain_lasts_as_long_as_it_is_told() {
     let (exit, said) = gateway.end();
     assert!(exit.success(), "{said}");
     assert!(started.elapsed() < Duration::from_secs(8), "{said}");
+    let cut = said.lines().find(|line| line.contains("cut off after the drain timeout"));
+    assert!(cut.is_some_and(|line| line.contains("\"connections\":1")), "{said}");
     assert!(refused(&["--drain-timeout", "0s"]).contains("from 1s to 1h"));
 }
 

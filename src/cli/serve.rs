@@ -3,7 +3,7 @@
 mod proofs;
 mod reload;
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -27,7 +27,8 @@ use reload::reload;
 /// SIGTERM and Ctrl-C stop it: streams end with a cursor, calls that run are
 /// finished, within the drain timeout. A second signal stops it at once.
 /// SIGHUP makes it read the configuration again: keys, certificates, roles and rules of
-/// redaction change without a restart. Keys and certificates are also read again when their files
+/// redaction change without a restart. On a terminal, and without --config, it stops as well, so
+/// that closing the terminal leaves none behind. Keys and certificates are also read again when their files
 /// change.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -104,10 +105,13 @@ async fn serve(source: &Source, mut settings: Settings) -> io::Result<Done> {
         kept.lines().for_each(|line| logs.tell(line));
     }
 
+    let on_terminal = io::stderr().is_terminal();
     // To systemd, where that started the gateway and waits for it.
     let _ = sd_notify::notify(&[NotifyState::Ready]);
     let name = loop {
         match signals.next().await {
+            // The terminal is gone, and there is nothing to read again.
+            Signals::RELOAD if on_terminal && !source.has_file() => break Signals::RELOAD,
             Signals::RELOAD => settings = reload(source, &gateway, settings, &logs).await,
             name => break name,
         }

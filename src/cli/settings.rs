@@ -22,6 +22,11 @@ pub struct Source {
 }
 
 impl Source {
+    /// Whether there is a file to read again.
+    pub fn has_file(&self) -> bool {
+        self.file.is_some()
+    }
+
     /// Reads the configuration; also again, while the gateway runs.
     pub fn load(&self) -> Result<Loaded, Error> {
         let mut environment: BTreeMap<String, String> = std::env::vars_os()

@@ -31,6 +31,7 @@ pub fn size(bytes: u64) -> String {
     if amount >= 100.0 { format!("{amount:.0} {unit}") } else { format!("{amount:.1} {unit}") }
 }
 
+/// `1,234` or `0.5`.
 pub fn rate(per_second: f64) -> String {
     if per_second >= 100.0 {
         grouped(per_second.round() as u64)

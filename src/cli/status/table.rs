@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use jiff::tz::TimeZone;
 
+use super::amounts::{length, rate, size};
 use super::wrong::wrong;
 use crate::cli::count::{counted, grouped};
 use crate::cli::paths::{Path, reflect, shape};
