@@ -192,7 +192,7 @@ async fn a_missing_segment_is_damage() {
     fs::remove_file(&all[3]).unwrap();
     let (log, notices) = DiskLog::open(folder.path(), config()).unwrap();
     let told = "records 1 to 10, 31 to 40 are damaged on disk and cannot be read";
-    assert_eq!(notices, [Notice::error(told.to_owned())]);
+    assert_eq!(notices.last(), Some(&Notice::error(told.to_owned())));
     let at = |sequence| log.read(Sequence(sequence), Want::all(Order::Ascending));
     for (wanted, range) in [(1, (1, 10)), (35, (31, 40))] {
         let found = at(wanted).await.unwrap();
