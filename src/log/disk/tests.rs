@@ -4,6 +4,7 @@ mod crash;
 mod damage;
 mod retention;
 mod rolls;
+mod sidecars;
 
 use std::fs;
 use std::path::Path;
