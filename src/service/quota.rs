@@ -4,9 +4,9 @@
 //! stands for the principal.
 
 mod bucket;
+mod turns;
 
 use std::collections::HashMap;
-use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,6 +15,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::service::Error;
 pub use bucket::Bucket;
+use turns::Turns;
+pub use turns::Work;
 
 /// Principals that use nothing are forgotten when there are more than this.
 const PRINCIPALS_KEPT: usize = 1_024;
@@ -100,7 +102,7 @@ pub struct Quotas {
     by_principal: Mutex<HashMap<String, Arc<Quota>>>,
     reads: Arc<Semaphore>,
     queue: Arc<Semaphore>,
-    packing: Arc<Semaphore>,
+    turns: Turns,
     receiving: Arc<AtomicUsize>,
     waiting: Arc<AtomicUsize>,
     limited: Arc<Limited>,
@@ -134,7 +136,7 @@ pub struct Quota {
     emit_streams: Arc<AtomicUsize>,
     reads: Arc<Semaphore>,
     queue: Arc<Semaphore>,
-    packing: Arc<Semaphore>,
+    turns: Turns,
     receiving: Arc<AtomicUsize>,
     all: Shared,
 }
@@ -144,7 +146,7 @@ pub struct Quota {
 struct Shared {
     reads: Arc<Semaphore>,
     queue: Arc<Semaphore>,
-    packing: Arc<Semaphore>,
+    turns: Turns,
     receiving: Arc<AtomicUsize>,
     limited: Arc<Limited>,
 }
@@ -174,7 +176,7 @@ impl Quotas {
             by_principal: Mutex::default(),
             reads: Arc::new(Semaphore::new(limits.reads_in_all)),
             queue: Arc::new(Semaphore::new(limits.receiving_bytes_in_all)),
-            packing: Arc::new(Semaphore::new(processors())),
+            turns: Turns::of_all(),
             receiving: Arc::default(),
             waiting: Arc::default(),
             limited: Arc::default(),
@@ -231,12 +233,12 @@ impl Quotas {
             emit_streams: Arc::default(),
             reads: Arc::new(Semaphore::new(limits.reads)),
             queue: Arc::new(Semaphore::new(limits.receiving_bytes)),
-            packing: Arc::new(Semaphore::new((processors() / 2).max(1))),
+            turns: Turns::of_one(),
             receiving: Arc::default(),
             all: Shared {
                 reads: Arc::clone(&self.reads),
                 queue: Arc::clone(&self.queue),
-                packing: Arc::clone(&self.packing),
+                turns: self.turns.clone(),
                 receiving: Arc::clone(&self.receiving),
                 limited: Arc::clone(&self.limited),
             },
@@ -304,11 +306,10 @@ impl Quota {
         share(&self.queue, &self.all.queue, bytes as u32).await
     }
 
-    /// Waits for the turn of a message that is to be compressed, or unpacked. Principals
-    /// take turns, however many messages one of them has waiting: at once it has one for
-    /// each second processor, and all of them together have one for each.
-    pub async fn pack(&self) -> Share {
-        share(&self.packing, &self.all.packing, 1).await
+    /// Waits for a turn at this. Principals take turns, however much work one of them has
+    /// waiting.
+    pub async fn turn(&self, work: Work) -> Share {
+        share(self.turns.at(work), self.all.turns.at(work), 1).await
     }
 
     /// Counts bytes of an unfinished request.
@@ -351,10 +352,6 @@ impl Quota {
     fn is_unused(&self) -> bool {
         [&self.calls, &self.events, &self.bytes].into_iter().all(Bucket::is_full)
     }
-}
-
-fn processors() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 async fn share(own: &Arc<Semaphore>, all: &Arc<Semaphore>, permits: u32) -> Share {

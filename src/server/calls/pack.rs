@@ -18,12 +18,14 @@ use tonic::body::Body;
 use super::encoding::{COMPRESSED, Encoding, set_prefix, whole_len};
 use super::message::PREFIX_BYTES;
 use crate::service::Error;
-use crate::service::quota::Quota;
+use crate::service::quota::{Quota, Work};
 
 /// The most bytes that are compressed at one go: some 400 us.
 const PIECE_BYTES: usize = 16 * 1024;
 /// Smaller messages go as they are.
 const PACKED_BYTES_MIN: usize = 512;
+/// Larger messages have turns of their own: others do not wait behind them.
+const SMALL_BYTES_MAX: usize = 64 * 1024;
 
 /// The body of a response whose messages are compressed, if they are worth it.
 pub struct Packed {
@@ -93,7 +95,9 @@ impl http_body::Body for Packed {
 
 /// Compresses a message in its frame, when it is its turn.
 async fn pack(encoding: Encoding, message: Bytes, quota: Arc<Quota>) -> io::Result<Bytes> {
-    let _turn = quota.pack().await;
+    let small = message.len() <= SMALL_BYTES_MAX;
+    // Kept until the end: what packs takes memory.
+    let _turn = quota.turn(if small { Work::PackSmall } else { Work::PackLarge }).await;
     let mut packer = Packer::new(encoding)?;
     for piece in message.get(PREFIX_BYTES..).unwrap_or_default().chunks(PIECE_BYTES) {
         packer.write(piece)?;
@@ -210,6 +214,31 @@ mod tests {
                 polled += 1;
             }
             assert!(polled >= BYTES / PIECE_BYTES, "{encoding:?}: in {polled} pieces");
+        }
+    }
+
+    /// Who waits does so behind messages of its kind only.
+    #[tokio::test]
+    async fn messages_wait_for_their_turn() {
+        const LARGE: usize = SMALL_BYTES_MAX;
+        for (work, bytes, other) in
+            [(Work::PackSmall, 1_000, LARGE), (Work::PackLarge, LARGE, 1_000)]
+        {
+            let quota = quota();
+            let turns: Vec<_> = std::iter::from_fn(|| quota.turn(work).now_or_never()).collect();
+            let body = |bytes| {
+                let body = Body::new(http_body_util::Full::from(framed(&vec![b'x'; bytes])));
+                Packed::new(body, Encoding::Gzip, Arc::clone(&quota))
+            };
+            let mut waits = body(bytes);
+            assert!(waits.frame().now_or_never().is_none());
+            assert!(body(other).frame().await.unwrap().is_ok());
+            for _ in 0..1_000 {
+                tokio::task::yield_now().await;
+            }
+            assert!(waits.frame().now_or_never().is_none(), "{work:?}");
+            drop(turns);
+            assert!(waits.frame().await.unwrap().is_ok());
         }
     }
 }

@@ -4,7 +4,8 @@
 //! request may keep it for the time that 4 MiB take, and many such requests one after
 //! the other keep all threads. Here it is done in pieces, between which others run,
 //! and of one client and of all of them only so many messages at once: see
-//! [`Quota::pack`].
+//! [`Quota::turn`]. How large a message is turns out only while it is unpacked: one that
+//! is larger than a piece is given up, and begun again at a turn for large ones.
 
 use std::io::{self, BufRead, Read};
 use std::pin::Pin;
@@ -21,9 +22,10 @@ use super::encoding::{COMPRESSED, Encoding, message_len, set_prefix, whole_len};
 use super::inbound::Inbound;
 use super::message::PREFIX_BYTES;
 use crate::service::Error;
-use crate::service::quota::Quota;
+use crate::service::quota::{Quota, Share, Work};
 
-/// The most bytes that are unpacked at one go: some 100 us.
+/// The most bytes that are unpacked at one go: some 100 us. A message that has more is a
+/// large one.
 const PIECE_BYTES: usize = 64 * 1024;
 /// The most bytes that are read for that. They may hold many blocks with nothing in
 /// them.
@@ -43,7 +45,10 @@ pub struct Unpacked {
     rest: BytesMut,
     /// Unpacks one message. Runs by itself: its turn must not last for as long as a
     /// client pleases.
-    unpacking: JoinSet<Result<Bytes, Error>>,
+    unpacking: JoinSet<Result<(Bytes, Option<Share>), Error>>,
+    /// The turn of the message that was given on last, if it is large, until the next is
+    /// asked for: by then it is on another account, or done with.
+    turn: Option<Share>,
 }
 
 impl Unpacked {
@@ -51,7 +56,7 @@ impl Unpacked {
     /// most `limit` bytes each.
     pub fn new(inner: Inbound, encoding: Encoding, limit: usize, quota: Arc<Quota>) -> Self {
         let (rest, unpacking) = (BytesMut::new(), JoinSet::new());
-        Self { inner, encoding, limit, quota, rest, unpacking }
+        Self { inner, encoding, limit, quota, rest, unpacking, turn: None }
     }
 
     /// Takes the next message, in its frame, if it has come whole.
@@ -67,11 +72,14 @@ impl Unpacked {
     /// The next frame for tonic. A message that is not compressed goes on as it is, also
     /// one whose flag tonic will refuse.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Status>> {
+        self.turn = None;
         loop {
             if let Some(unpacked) = ready!(self.unpacking.poll_join_next(cx)) {
                 self.inner.settle(self.rest.len());
                 // It is aborted with the runtime alone.
-                return Poll::Ready(Ok(Some(unpacked.unwrap_or(Err(Error::StoppingCall))?)));
+                let (message, turn) = unpacked.unwrap_or(Err(Error::StoppingCall))?;
+                self.turn = turn;
+                return Poll::Ready(Ok(Some(message)));
             }
             if let Some(mut message) = self.message()? {
                 if message.first() != Some(&COMPRESSED) {
@@ -119,41 +127,76 @@ impl http_body::Body for Unpacked {
     }
 }
 
-/// Unpacks a message, when it is its turn; gives it in a frame.
+/// Unpacks a message, when it is its turn; gives it in a frame, and the turn that
+/// goes with a large one.
 async fn unpack(
     encoding: Encoding,
     message: Bytes,
     limit: usize,
     quota: Arc<Quota>,
-) -> Result<Bytes, Error> {
-    // Kept until the end: who waits for a turn has unpacked nothing that takes memory.
-    let _turn = quota.pack().await;
-    let bad = |error: io::Error| Error::Framing(format!("it is badly compressed: {error}"));
-    let room = message.len().saturating_mul(4).clamp(PIECE_BYTES_MIN, PIECE_BYTES);
-    let source = Source { packed: message, allowed: PACKED_PIECE_BYTES };
-    let mut reader = reader(encoding, source).map_err(bad)?;
-    let mut frame = vec![0; PREFIX_BYTES];
-    loop {
-        let len = frame.len();
-        frame.resize(len + room, 0);
-        let place = frame.get_mut(len..).unwrap_or_default();
-        let read = match reader.read(place) {
-            Ok(0) => None,
-            Ok(read) => Some(read),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Some(0),
-            Err(error) => return Err(bad(error)),
-        };
-        frame.truncate(len + read.unwrap_or_default());
-        if frame.len() > PREFIX_BYTES + limit {
-            return Err(Error::RequestTooLarge { bytes: None, limit });
+) -> Result<(Bytes, Option<Share>), Error> {
+    if message.len() <= PACKED_PIECE_BYTES {
+        let _turn = quota.turn(Work::UnpackSmall).await;
+        let mut unpacking = Unpacking::new(encoding, message.clone(), limit)?;
+        if unpacking.piece()? {
+            return Ok((unpacking.frame(), None));
         }
-        if read.is_none() {
-            break;
-        }
+    }
+    // Who waits for this turn has unpacked nothing that takes memory.
+    let turn = quota.turn(Work::UnpackLarge).await;
+    let mut unpacking = Unpacking::new(encoding, message, limit)?;
+    while !unpacking.piece()? {
         tokio::task::yield_now().await;
     }
-    set_prefix(&mut frame, 0);
-    Ok(frame.into())
+    Ok((unpacking.frame(), Some(turn)))
+}
+
+/// A message that is being unpacked.
+struct Unpacking {
+    reader: Box<dyn Read + Send>,
+    limit: usize,
+    /// A place for the prefix, what has been unpacked, and room for more.
+    frame: Vec<u8>,
+    filled: usize,
+}
+
+impl Unpacking {
+    fn new(encoding: Encoding, packed: Bytes, limit: usize) -> Result<Self, Error> {
+        let source = Source { packed, allowed: PACKED_PIECE_BYTES };
+        let reader = reader(encoding, source).map_err(bad)?;
+        Ok(Self { reader, limit, frame: vec![0; PREFIX_BYTES], filled: PREFIX_BYTES })
+    }
+
+    /// Unpacks a piece; says whether it was the last.
+    fn piece(&mut self) -> Result<bool, Error> {
+        let end = self.filled + PIECE_BYTES;
+        while self.filled < end {
+            if self.filled == self.frame.len() {
+                self.frame.resize((2 * self.filled).clamp(PIECE_BYTES_MIN, end), 0);
+            }
+            let room = self.frame.get_mut(self.filled..).unwrap_or_default();
+            match self.reader.read(room) {
+                Ok(0) => return Ok(true),
+                Ok(read) => self.filled += read,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(bad(error)),
+            }
+            if self.filled > PREFIX_BYTES + self.limit {
+                return Err(Error::RequestTooLarge { bytes: None, limit: self.limit });
+            }
+        }
+        Ok(false)
+    }
+
+    fn frame(mut self) -> Bytes {
+        self.frame.truncate(self.filled);
+        set_prefix(&mut self.frame, 0);
+        self.frame.into()
+    }
+}
+
+fn bad(error: io::Error) -> Error {
+    Error::Framing(format!("it is badly compressed: {error}"))
 }
 
 fn reader(encoding: Encoding, source: Source) -> io::Result<Box<dyn Read + Send>> {

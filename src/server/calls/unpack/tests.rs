@@ -84,12 +84,12 @@ async fn others_run_between_pieces() {
         packed.extend(end);
         packed
     };
-    let mut rows = vec![(Encoding::Gzip, empty_blocks, LIMIT / PACKED_PIECE_BYTES - 1)];
+    let mut rows = vec![(Encoding::Gzip, empty_blocks, 0, LIMIT / PACKED_PIECE_BYTES - 1)];
     for encoding in BOTH {
         let message = packed(encoding, &vec![0; LIMIT]);
-        rows.push((encoding, message, LIMIT / PIECE_BYTES));
+        rows.push((encoding, message, LIMIT, LIMIT / PIECE_BYTES));
     }
-    for (encoding, message, turns) in rows {
+    for (encoding, message, bytes, turns) in rows {
         let mut unpacking = Box::pin(unpack(encoding, message.into(), LIMIT, quota()));
         let mut polled = 1;
         let unpacked = loop {
@@ -98,7 +98,7 @@ async fn others_run_between_pieces() {
                 None => polled += 1,
             }
         };
-        unpacked.unwrap();
+        assert_eq!(unpacked.unwrap().0.len() - PREFIX_BYTES, bytes);
         assert!(polled > turns, "{encoding:?}: in {polled} pieces");
     }
 }
@@ -127,25 +127,88 @@ async fn what_cannot_be_unpacked_is_refused_with_the_reason() {
     }
 }
 
-/// One client may have half of the turns, and a message that waits stays on its account.
+/// Lets all that can go on do so.
+async fn settle() {
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Takes turns until one would have to be waited for.
+fn all_turns(quota: &Quota, work: Work) -> Vec<Share> {
+    std::iter::from_fn(|| quota.turn(work).now_or_never()).collect()
+}
+
+/// Who waits stays on the account of its client, and others have turns of their own.
 #[tokio::test]
 async fn messages_wait_for_their_turn() {
-    let quotas = Quotas::new(Config::default().quotas);
-    let alice = quotas.of("alice");
-    let mut turns = Vec::new();
-    while let Some(turn) = alice.pack().now_or_never() {
-        turns.push(turn);
+    for (work, message) in [
+        (Work::UnpackSmall, packed(Encoding::Gzip, &text(1_000))),
+        (Work::UnpackLarge, packed(Encoding::Gzip, &vec![0; LIMIT])),
+        (Work::UnpackLarge, packed(Encoding::Gzip, &text(200_000))),
+    ] {
+        let quotas = Quotas::new(Config::default().quotas);
+        let alice = quotas.of("alice");
+        let turns = all_turns(&alice, work);
+        let body = framed(1, &message);
+        let mut waits = unpacked(Encoding::Gzip, &body, body.len(), &alice);
+        assert!(waits.frame().now_or_never().is_none());
+        assert_eq!(quotas.receiving_bytes(), body.len());
+        if std::thread::available_parallelism().unwrap().get() > 1 {
+            let bob = quotas.of("bob");
+            whole(unpacked(Encoding::Gzip, &body, body.len(), &bob)).await.unwrap();
+        }
+        settle().await;
+        assert!(waits.frame().now_or_never().is_none(), "{work:?}");
+        drop(turns);
+        assert!(waits.frame().await.unwrap().is_ok());
+        assert_eq!(quotas.receiving_bytes(), 0);
+        assert!(waits.frame().await.is_none());
     }
-    let body = framed(1, &packed(Encoding::Gzip, &text(1_000)));
-    let mut waits = unpacked(Encoding::Gzip, &body, body.len(), &alice);
+}
+
+#[tokio::test]
+async fn a_small_message_does_not_wait_behind_large_ones() {
+    let alice = quota();
+    let _turns = all_turns(&alice, Work::UnpackLarge);
+    for encoding in BOTH {
+        let body = framed(1, &packed(encoding, &text(5_000)));
+        let message = whole(unpacked(encoding, &body, body.len(), &alice)).await.unwrap();
+        assert_eq!(message, framed(0, &text(5_000)));
+    }
+}
+
+/// What has come of a large message takes memory until the next is asked for.
+#[tokio::test]
+async fn a_large_message_keeps_its_turn_until_it_is_done_with() {
+    let alice = quota();
+    let body = framed(1, &packed(Encoding::Zstd, &vec![0; LIMIT]));
+    let turns = all_turns(&alice, Work::UnpackLarge).len();
+    let mut given = Vec::new();
+    for _ in 0..turns {
+        let mut body = unpacked(Encoding::Zstd, &body, body.len(), &alice);
+        assert!(body.frame().await.unwrap().is_ok());
+        given.push(body);
+    }
+    let mut waits = unpacked(Encoding::Zstd, &body, body.len(), &alice);
     assert!(waits.frame().now_or_never().is_none());
-    assert_eq!(quotas.receiving_bytes(), body.len());
-    let bob = whole(unpacked(Encoding::Gzip, &body, body.len(), &quotas.of("bob")));
-    if std::thread::available_parallelism().unwrap().get() > 1 {
-        tokio::time::timeout(std::time::Duration::from_secs(60), bob).await.unwrap().unwrap();
-    }
-    drop(turns);
+    settle().await;
+    assert!(waits.frame().now_or_never().is_none());
+    assert!(given[0].frame().await.is_none());
     assert!(waits.frame().await.unwrap().is_ok());
-    assert_eq!(quotas.receiving_bytes(), 0);
-    assert!(waits.frame().await.is_none());
+}
+
+/// The decoder gives each of these by itself.
+#[tokio::test]
+async fn a_message_of_many_frames_is_unpacked_in_few_pieces() {
+    const FRAMES: usize = 100_000;
+    let message = packed(Encoding::Zstd, b"x").repeat(FRAMES);
+    let pieces = message.len().div_ceil(PACKED_PIECE_BYTES);
+    let mut unpacking = Unpacking::new(Encoding::Zstd, message.into(), LIMIT).unwrap();
+    let mut taken = 1;
+    while !unpacking.piece().unwrap() {
+        taken += 1;
+    }
+    assert!(taken <= pieces + 1, "{taken} of {pieces}");
+    assert_eq!(unpacking.frame().len(), PREFIX_BYTES + FRAMES);
 }
