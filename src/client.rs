@@ -97,8 +97,9 @@ impl Client {
     /// again by itself.
     ///
     /// # Errors
-    /// [`Error::Url`] if `url` is none; [`Error::Connect`] if nobody answers
-    /// there within five seconds, or not to this client, and what is likely wrong.
+    /// [`Error::Url`] if `url` is none; [`Error::Connect`] if nobody listens or answers
+    /// there within five seconds, or not to this client, and what is likely wrong. A
+    /// gateway that takes connections and closes them is none of it: calls wait for it.
     pub async fn connect(url: &str) -> Result<Self, Error> {
         Self::connect_with(url, &Credentials::new()).await
     }

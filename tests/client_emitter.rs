@@ -125,6 +125,25 @@ async fn a_gateway_that_is_away_is_waited_for() {
     soon(flushed).await.expect("it ends");
 }
 
+/// Whose connections break without a word may be back soon: calls wait for it, and it is
+/// not asked on and on.
+#[tokio::test]
+async fn a_gateway_that_has_no_room_is_connected_to() {
+    const CONNECTIONS_MAX: usize = 10;
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    let (count, taken) = tokio::sync::watch::channel(0);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            count.send_modify(|count| *count += 1);
+            let _ = tokio::io::AsyncReadExt::read(&mut stream, &mut [0; 1_024]).await;
+        }
+    });
+    soon(Client::connect(&url(address))).await.expect("it may be back");
+    let taken = *taken.borrow();
+    assert!((2..=CONNECTIONS_MAX).contains(&taken), "{taken}");
+}
+
 #[tokio::test]
 async fn a_lost_answer_does_not_store_twice() {
     let gateway = start().await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tonic::client::Grpc;
 use tonic::codegen::http::Uri;
 use tonic::codegen::http::uri::PathAndQuery;
@@ -14,16 +14,17 @@ use tonic::{Request, Status};
 use tonic_prost::ProstCodec;
 
 use super::cause;
+use super::retry::Backoff;
 use super::{CONNECT_TIME_MAX, Transport};
 
 /// What is asked: mostly, everybody may, and any answer will do. An empty message
 /// asks for the gateway as a whole.
 const METHOD: &str = "/grpc.health.v1.Health/Check";
-/// A connection that breaks without a word is tried again for so long: the next one may
-/// tell why.
-const WORDLESS_TIME_MAX: Duration = Duration::from_secs(1);
-/// Before the next try.
-const PAUSE: Duration = Duration::from_millis(20);
+/// How often it is asked, where connections break without a word: the next one may tell
+/// why.
+const ATTEMPTS_MAX: u32 = 4;
+/// What h2 says of a stream that the other side has reset.
+const RESET: &str = "stream error received";
 /// How long what answers to plain text has to say what it speaks.
 const GREETING_TIME_MAX: Duration = Duration::from_secs(1);
 /// What a client of HTTP/2 begins with, RFC 9113, section 3.4, and empty settings.
@@ -32,35 +33,37 @@ const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 const TLS_ALERT: [u8; 2] = [21, 3];
 
 /// Returns once the gateway at the other end of `transport`, which is that at `uri`, has
-/// answered something.
+/// answered something, or has broken connections again and again and nothing tells why:
+/// it may be about to start, or have no room, and calls are tried again.
 ///
 /// # Errors
-/// What is likely wrong, if it does not.
+/// What is likely wrong, if that will not pass; or that nothing at all comes in time.
 pub(super) async fn answers(transport: &Transport, uri: &Uri) -> Result<(), String> {
-    let begun = Instant::now();
-    loop {
+    let mut backoff = Backoff::new();
+    for attempt in 1..=ATTEMPTS_MAX {
         let Ok(answer) = timeout(CONNECT_TIME_MAX, ask(transport.clone())).await else {
             return Err(format!("no answer within {} s", CONNECT_TIME_MAX.as_secs()));
         };
         let Err(status) = answer else { return Ok(()) };
-        let wordless = match std::error::Error::source(&status) {
-            // A status without a source is an answer.
-            None => return Ok(()),
-            Some(source) => match cause::told(source) {
-                Some(told) => return Err(told),
-                None => cause::root(source),
-            },
-        };
-        if uri.scheme_str() == Some("http") && speaks_tls(uri).await {
+        // A status without a source is an answer.
+        let Some(source) = std::error::Error::source(&status) else { return Ok(()) };
+        if let Some(told) = cause::told(source) {
+            return Err(told);
+        }
+        // So is this, of a proxy that knows no service of health.
+        if cause::root(source).starts_with(RESET) {
+            return Ok(());
+        }
+        if attempt == 1 && uri.scheme_str() == Some("http") && speaks_tls(uri).await {
             return Err("TLS is spoken there: use https://, and name its CA (--cacert) unless \
                         the system trusts it"
                 .to_owned());
         }
-        if begun.elapsed() >= WORDLESS_TIME_MAX {
-            return Err(wordless);
+        if attempt < ATTEMPTS_MAX {
+            sleep(backoff.wait(None)).await;
         }
-        sleep(PAUSE).await;
     }
+    Ok(())
 }
 
 async fn ask(transport: Transport) -> Result<(), Status> {

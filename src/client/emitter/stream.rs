@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -17,8 +16,6 @@ use crate::proto::pb;
 const REQUESTS_WAITING: usize = 4;
 /// What names of reasons begin with in the protocol.
 const REASON_PREFIX: &str = "ERROR_REASON_";
-/// How long a gateway that has answered all has to end the stream.
-const END_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// A stream that has events under way.
 pub(super) struct Stream {
@@ -131,7 +128,7 @@ impl Stream {
         drop(requests);
         let end = async { while answers.next().await.is_ok() {} };
         // Everything is settled, however it ends.
-        let _ = tokio::time::timeout(END_TIME_MAX, end).await;
+        let _ = tokio::time::timeout(CALL_TIME_MAX, end).await;
     }
 }
 
