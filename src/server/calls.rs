@@ -22,7 +22,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 use tower::{Layer, Service};
 
-use crate::access::{Access, Caller, Refused};
+use crate::access::{Access, Caller, Refused, Rule, of_path};
 use crate::audit::{Auditor, Denial};
 use crate::server::access;
 use crate::server::connection::Connection;
@@ -257,6 +257,11 @@ impl Origin {
         }
         let Some(status) = Status::from_header_map(headers) else { return };
         if !matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied) {
+            return;
+        }
+        // Clients ask for the health by themselves, each time they connect.
+        let path = self.path.as_ref().map(http::uri::PathAndQuery::path);
+        if status.code() == Code::PermissionDenied && path.and_then(of_path) == Some(Rule::Health) {
             return;
         }
         auditor.denied(|| Denial {

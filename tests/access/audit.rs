@@ -102,6 +102,28 @@ async fn a_refusal_says_who_what_and_why() {
     assert!(!shown.contains("not a token"), "no token is recorded: {shown}");
 }
 
+/// Clients ask for it by themselves.
+#[tokio::test]
+async fn who_may_not_ask_for_the_health_is_not_recorded() {
+    let health = config::Audience::Permitted;
+    let gateway = start(&settings(config::Access { health, ..configured() })).await;
+    let (mut root, mut reader) =
+        (connect(&gateway, "root").await, connect(&gateway, "reader").await);
+    let credentials = auditgate::client::Credentials::new().token("reader");
+    let url = format!("http://{}", gateway.address());
+    let connecting = auditgate::client::Client::connect_with(&url, &credentials);
+    soon(connecting).await.expect("a refusal is an answer");
+    refused(
+        search(&mut reader, types("user.login")).await,
+        Code::PermissionDenied,
+        "EVENT_TYPE_FORBIDDEN",
+    );
+    let denied = until(&mut root, "auditgate.denied", 1).await;
+    let [event] = denied.as_slice() else { panic!("{denied:?}") };
+    let Some(Payload::AuditgateDenied(payload)) = &event.payload else { panic!("{event:?}") };
+    assert_eq!(payload.rpc(), "/auditgate.v1.AuditService/Search");
+}
+
 #[tokio::test]
 async fn many_refusals_are_counted_and_not_all_recorded() {
     let (gateway, mut root) = gateway().await;
