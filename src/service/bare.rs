@@ -45,6 +45,8 @@ pub fn explain_message(bare: &Status, limits: Limits) -> Option<Error> {
         Code::ResourceExhausted => {
             Some(Error::RequestTooLarge { bytes: None, limit: limits.request_bytes })
         }
+        // For a message that is compressed though nothing says how, gRPC asks for
+        // INTERNAL. It is the client's fault all the same, and is told as one.
         Code::Internal => Some(Error::Framing(message.to_owned())),
         _ => None,
     }
