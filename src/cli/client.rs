@@ -6,6 +6,7 @@ use super::Error;
 use crate::client::{self, Client, Credentials, Violation};
 
 /// The variables below: of commands that need a gateway.
+#[cfg(feature = "server")]
 pub const VARIABLES: [&str; 5] = [
     "AUDITGATE_SERVER",
     "AUDITGATE_TOKEN_FILE",
