@@ -181,54 +181,6 @@ async fn bombs_are_refused_one_by_one() {
     scene.close("200 compressed bombs of 32 MiB", None, peak).await;
 }
 
-/// Events that are large once they are unpacked, on streams whose answers nobody takes:
-/// so the streams are not read on, and what has been unpacked waits.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn streams_whose_answers_are_not_taken_hold_little_that_was_unpacked() {
-    const CONNECTIONS: u32 = 16;
-    const STREAMS: u32 = 64;
-    let _turn = TURN.lock().await;
-    let scene = Scene::open().await;
-    let events = (0..200).map(|number| {
-        let event = login(&format!("e-{number}"), "alice");
-        pb::Event { labels: [("filler".to_owned(), "x".repeat(20_000))].into(), ..event }
-    });
-    let request = pb::EmitStreamRequest { events: events.collect(), validate_only: false };
-    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-    gzip.write_all(&request.encode_to_vec()).unwrap();
-    let packed = message(true, &gzip.finish().unwrap());
-    let mut peers = Vec::new();
-    for _ in 0..CONNECTIONS {
-        let mut bad = scene.bad().await;
-        assert!(bad.send(&hello_with_window(0)).await);
-        bad.until_frame(WINDOW_UPDATE).await;
-        for number in 0..STREAMS {
-            let stream = 2 * number + 1;
-            let block = call("/auditgate.v1.AuditService/EmitStream", "gzip");
-            let mut frames = frame(HEADERS, END_HEADERS, stream, &block);
-            for piece in packed.chunks(16 * 1024) {
-                frames.extend(frame(DATA, 0, stream, piece));
-            }
-            assert!(bad.send(&frames).await);
-        }
-        peers.push(bad);
-    }
-    let begun = "grpc_server_started_total{grpc_type=\"bidi_stream\",\
-                 grpc_service=\"auditgate.v1.AuditService\",grpc_method=\"EmitStream\"";
-    let started = Instant::now();
-    while scene.metric(begun).await < f64::from(CONNECTIONS * STREAMS) {
-        assert!(started.elapsed() < WAIT_MAX, "{} so far", scene.metric(begun).await);
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    let (mut peak, started) = (0, Instant::now());
-    while started.elapsed() < FLOOD_TIME {
-        peak = peak.max(scene.growth());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    drop(peers);
-    scene.close("1,024 streams with 4 KiB that unpack to 4 MiB", None, peak).await;
-}
-
 /// Pages that are to be compressed: that takes far more of a processor than to find them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pages_are_compressed_by_turns() {
