@@ -43,7 +43,19 @@ impl Chunks for Bytes {
 }
 
 /// Flag and length before each message of gRPC, in bytes.
-const HEADER_BYTES: usize = 5;
+pub const PREFIX_BYTES: usize = 5;
+
+/// Writes the prefix of a message, for which there is a place before it.
+///
+/// # Panics
+/// If there is none, or the message has more than 4 GiB.
+pub fn set_prefix(frame: &mut [u8], flag: u8) {
+    let (prefix, message) =
+        frame.split_first_chunk_mut::<PREFIX_BYTES>().expect("the frame begins with a prefix");
+    let len = u32::try_from(message.len()).expect("messages are below 4 GiB");
+    let [a, b, c, d] = len.to_be_bytes();
+    *prefix = [flag, a, b, c, d];
+}
 
 /// A response as it goes over the wire: in the frame of gRPC, not compressed. All
 /// who get the same response share its bytes.
@@ -56,12 +68,10 @@ impl Framed {
     /// # Panics
     /// If it appends more than 4 GiB.
     pub fn new(len: usize, write: impl FnOnce(&mut Vec<u8>)) -> Self {
-        let mut bytes = Vec::with_capacity(HEADER_BYTES + len);
-        bytes.extend_from_slice(&[0; HEADER_BYTES]);
+        let mut bytes = Vec::with_capacity(PREFIX_BYTES + len);
+        bytes.extend_from_slice(&[0; PREFIX_BYTES]);
         write(&mut bytes);
-        let len = u32::try_from(bytes.len() - HEADER_BYTES).expect("messages are below 4 GiB");
-        let place = bytes.get_mut(1..HEADER_BYTES).expect("the header was written");
-        place.copy_from_slice(&len.to_be_bytes());
+        set_prefix(&mut bytes, 0);
         Self(bytes.into())
     }
 
@@ -77,7 +87,7 @@ impl Framed {
 
     /// The message without its frame.
     pub fn message(&self) -> Bytes {
-        self.0.slice(HEADER_BYTES..)
+        self.0.slice(PREFIX_BYTES..)
     }
 
     /// The message in its frame.

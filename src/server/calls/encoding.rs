@@ -3,7 +3,7 @@
 
 use http::HeaderMap;
 
-use super::message::PREFIX_BYTES;
+use crate::proto::codec::PREFIX_BYTES;
 
 /// Header that names the compression of the messages.
 pub const ENCODING: &str = "grpc-encoding";
@@ -62,18 +62,6 @@ pub fn message_len(bytes: &[u8]) -> Option<usize> {
 pub fn whole_len(bytes: &[u8]) -> Option<usize> {
     let whole = message_len(bytes)?.saturating_add(PREFIX_BYTES);
     (bytes.len() >= whole).then_some(whole)
-}
-
-/// Writes the prefix of a message, for which there is a place before it.
-///
-/// # Panics
-/// If there is none, or the message has more than 4 GiB.
-pub fn set_prefix(frame: &mut [u8], flag: u8) {
-    let (prefix, message) =
-        frame.split_first_chunk_mut::<PREFIX_BYTES>().expect("the frame begins with a prefix");
-    let len = u32::try_from(message.len()).expect("messages are below 4 GiB");
-    let [a, b, c, d] = len.to_be_bytes();
-    *prefix = [flag, a, b, c, d];
 }
 
 #[cfg(test)]

@@ -1,8 +1,7 @@
 //! Where messages begin and end in the body of a call: a flag, the length in four
 //! bytes, and so many bytes.
 
-/// Bytes before each message.
-pub const PREFIX_BYTES: usize = 5;
+use crate::proto::codec::PREFIX_BYTES;
 
 /// Follows a body.
 #[derive(Debug, Default)]

@@ -15,8 +15,8 @@ use tokio::task::JoinSet;
 use tonic::Status;
 use tonic::body::Body;
 
-use super::encoding::{COMPRESSED, Encoding, set_prefix, whole_len};
-use super::message::PREFIX_BYTES;
+use super::encoding::{COMPRESSED, Encoding, whole_len};
+use crate::proto::codec::{PREFIX_BYTES, set_prefix};
 use crate::service::Error;
 use crate::service::quota::{Quota, Work};
 

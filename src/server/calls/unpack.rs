@@ -18,9 +18,9 @@ use http_body::{Body as _, Frame, SizeHint};
 use tokio::task::JoinSet;
 use tonic::Status;
 
-use super::encoding::{COMPRESSED, Encoding, message_len, set_prefix, whole_len};
+use super::encoding::{COMPRESSED, Encoding, message_len, whole_len};
 use super::inbound::Inbound;
-use super::message::PREFIX_BYTES;
+use crate::proto::codec::{PREFIX_BYTES, set_prefix};
 use crate::service::Error;
 use crate::service::quota::{Quota, Share, Work};
 
