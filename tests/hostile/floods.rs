@@ -236,7 +236,7 @@ async fn pages_are_compressed_by_turns() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn large_batches_hold_nobody_up() {
     const EVENTS: usize = 10_000;
-    const IN_FLIGHT: usize = 12;
+    const IN_FLIGHT: usize = 8;
     let _turn = TURN.lock().await;
     let scene = Scene::open_with(&["--ring-bytes", "24MiB"], None).await;
     let event = login("", "alice");
