@@ -6,9 +6,10 @@ use auditgate::server::Gateway;
 use pb::event::Payload;
 use tonic::Code;
 
-use crate::scene::{
-    Client, access, connect, emit, event, refused, role, search, settings, soon, start, types,
+use crate::support::access::{
+    Client, access, connect, emit, event, refused, role, search, settings, start, types,
 };
+use crate::support::soon;
 
 fn configured() -> config::Access {
     let roles =

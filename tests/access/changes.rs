@@ -7,10 +7,11 @@ use auditgate::config::{Access, RedactAction, RedactRule, Settings, Tls, Treatme
 use auditgate::proto::pb;
 use tonic::{Code, Streaming};
 
-use crate::scene::{
+use crate::support::access::{
     Authority, Client, access, channel, client_on, connect, emit, event, refused, role, search,
-    settings, soon, start, types,
+    settings, start, types,
 };
+use crate::support::soon;
 
 fn reading(patterns: &[&str]) -> Access {
     let roles = vec![role(&["root"], &["*"], &["*"], &[]), role(&["reader"], &[], patterns, &[])];

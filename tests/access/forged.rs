@@ -7,7 +7,8 @@ use tonic::Request;
 use tonic::client::Grpc;
 use tonic::transport::Endpoint;
 
-use crate::scene::{access, connect, role, settings, soon, start};
+use crate::support::access::{access, connect, role, settings, start};
+use crate::support::soon;
 
 /// How many identities are forged.
 const FORGED: usize = 100_000;
@@ -97,7 +98,7 @@ async fn bytes_of_an_emitter_stay_where_the_client_put_them() {
     let path = "/auditgate.v1.AuditService/Emit".parse().unwrap();
     let codec = tonic_prost::ProstCodec::<Forged, pb::EmitResponse>::default();
     soon(grpc.unary(request, path, codec)).await.expect("accepted");
-    let records = crate::scene::search(&mut client, None).await.expect("a page");
+    let records = crate::support::access::search(&mut client, None).await.expect("a page");
     let [record] = records.as_slice() else { panic!("{records:?}") };
     assert_eq!(record.emitter.as_ref().expect("an emitter").principal, "mallory");
     assert!(record.emitter.as_ref().expect("an emitter").peer.starts_with("127.0.0.1:"));

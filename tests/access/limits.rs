@@ -11,10 +11,10 @@ use tokio::net::TcpStream;
 use tonic::transport::Endpoint;
 use tonic::{Code, Status};
 
-use crate::scene::{
-    Authority, Client, access, channel, client_on, emit, event, refused, role, settings, soon,
-    start,
+use crate::support::access::{
+    Authority, Client, access, channel, client_on, emit, event, refused, role, settings, start,
 };
+use crate::support::soon;
 
 /// Far more events than there may be in a second: nothing more is taken for minutes.
 const DEBT: usize = 1_000;

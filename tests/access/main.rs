@@ -8,6 +8,7 @@ mod changes;
 mod forged;
 mod limits;
 mod matrix;
-mod scene;
+#[path = "../support/mod.rs"]
+mod support;
 mod transport;
 mod visible;

@@ -12,7 +12,10 @@ use pb::get_record_request::Key;
 use tonic::Code;
 use tonic::transport::Channel;
 
-use crate::scene::{self, Client, access, client_on, emit, event, role, settings, soon, types};
+use crate::support::access::{
+    self as scene, Client, access, client_on, emit, event, role, settings, types,
+};
+use crate::support::soon;
 
 /// Two custom types stand for all of them.
 const CUSTOM: [&str; 2] = ["custom.a", "custom.b"];

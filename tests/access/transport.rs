@@ -8,10 +8,11 @@ use rcgen::{ExtendedKeyUsagePurpose, SanType};
 use tokio::io::AsyncReadExt as _;
 use tonic::Code;
 
-use crate::scene::{
+use crate::support::access::{
     Authority, access, channel, client_on, connect, emit, event, refused, role, search, settings,
-    soon, start, uri,
+    start, uri,
 };
+use crate::support::soon;
 
 const SPIFFE: &str = "spiffe://example.org/orders";
 

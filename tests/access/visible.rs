@@ -5,10 +5,11 @@ use auditgate::proto::pb;
 use pb::get_record_request::Key;
 use tonic::Code;
 
-use crate::scene::{
-    access, connect, emit, emit_request, event, reason, refused, role, search, settings, soon,
-    start, types,
+use crate::support::access::{
+    access, connect, emit, emit_request, event, reason, refused, role, search, settings, start,
+    types,
 };
+use crate::support::soon;
 
 async fn gateway() -> auditgate::server::Gateway {
     let roles = vec![

@@ -3,14 +3,13 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use auditgate::log::disk::{Config, DiskLog};
 use auditgate::log::{Bounds, Found, Log as _, Order, Want};
 use auditgate::record::Sequence;
 
-/// How long a test waits for what must come.
-pub const WAIT_MAX: Duration = Duration::from_secs(60);
+pub use crate::support::WAIT_MAX;
 
 /// A log directory and the file for the port.
 pub struct Place {

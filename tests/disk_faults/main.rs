@@ -9,6 +9,8 @@ mod failing;
 mod full;
 mod gateway;
 mod killed;
+#[path = "../support/mod.rs"]
+mod support;
 
 /// Whether there is time for all of it.
 fn is_long() -> bool {

@@ -1,10 +1,14 @@
 //! What the tests over the wire share: a gateway on a port of its own, clients
 //! on connections of their own, and waits that end.
-#![allow(dead_code, reason = "each test file uses its part of this")]
+#![allow(dead_code, reason = "each test binary uses its part of this")]
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may panic")]
 
+pub mod access;
+pub mod cli;
+pub mod client;
 pub mod raw;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use auditgate::log::Bounds;
@@ -25,6 +29,11 @@ pub const WAIT_MAX: Duration = Duration::from_secs(60);
 /// A gateway with default bounds.
 pub async fn start() -> Gateway {
     start_with(Bounds::default()).await
+}
+
+/// A gateway with default bounds on this port.
+pub async fn start_at(listen: SocketAddr) -> Gateway {
+    Gateway::start(Config { listen, ..Config::default() }).await.expect("the port is free")
 }
 
 /// A gateway whose ring has these bounds.

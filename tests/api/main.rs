@@ -1,0 +1,22 @@
+//! The service over the wire: what each call answers, refuses and keeps.
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may panic")]
+
+mod admin;
+mod canaries;
+mod compression;
+mod count_records;
+mod deadlines;
+mod drain;
+mod emit_stream;
+mod fan_out;
+mod forward_compatibility;
+mod idempotency;
+mod proof_disk;
+mod proofs;
+mod quotas;
+mod reflection;
+mod refusals;
+mod search;
+mod subscribe;
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,179 @@
+//! What the program says, and that it says it at once, where the way to the gateway is
+//! wrong: TLS on one side only, certificates that are not taken, and who may not.
+
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+
+use crate::support::access::{Authority, access, role, settings, start, uri};
+use auditgate::config::{ClientCertificates, Right, Settings, Tls};
+use auditgate::server::Gateway;
+use rcgen::{ExtendedKeyUsagePurpose, SanType};
+
+/// A gateway which knows alice, who may do all, and bob, who may read.
+async fn gateway(tls: Tls) -> Gateway {
+    let roles = vec![
+        role(&["alice"], &["*"], &["*"], &[Right::Status]),
+        role(&["bob"], &[], &["user.*"], &[]),
+    ];
+    start(&Settings { tls, ..settings(access(&["alice", "bob"], roles)) }).await
+}
+
+/// What a command says that cannot do what it should.
+async fn told(address: impl ToString, arguments: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_auditgate"));
+    for name in ["TOKEN_FILE", "CACERT", "CERT", "KEY"] {
+        command.env_remove(format!("AUDITGATE_{name}"));
+    }
+    command.args(arguments).env("AUDITGATE_SERVER", address.to_string()).stdin(Stdio::null());
+    let run = tokio::task::spawn_blocking(move || command.output().unwrap());
+    let output = run.await.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(matches!(output.status.code(), Some(1 | 2)), "{arguments:?}: {output:?}");
+    assert_eq!(said.lines().count(), 1, "{arguments:?}: {said}");
+    assert!(!said.contains("gave up"), "{arguments:?}: {said}");
+    said
+}
+
+fn https(address: SocketAddr) -> String {
+    format!("https://localhost:{}", address.port())
+}
+
+async fn says(address: impl ToString, arguments: &[&str], sentence: &str) {
+    let said = told(address, arguments).await;
+    assert!(said.contains(sentence), "{arguments:?}: {said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_speaks_no_tls_where_it_is_spoken_is_told() {
+    let gateway = gateway(Authority::new().tls()).await;
+    let sentence = "TLS is spoken there: use https://";
+    for command in [
+        &["status"][..],
+        &["tail"],
+        &["search"],
+        &["count"],
+        &["emit", "user.login", "--user", "alice"],
+        &["export", "--format", "teleport"],
+        &["checkpoint"],
+        &["healthcheck"],
+    ] {
+        says(format!("http://{}", gateway.address()), command, sentence).await;
+    }
+    says(gateway.address(), &["status"], sentence).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_speaks_tls_where_none_is_spoken_is_told() {
+    let ca = Authority::new();
+    let gateway = gateway(Tls::default()).await;
+    let file = ca.write("ca.pem", &ca.pem);
+    let trusting = ["status", "--cacert", file.to_str().unwrap()];
+    for address in [https(gateway.address()), gateway.address().to_string()] {
+        says(address, &trusting, "no TLS is spoken there: if that is right, use http://").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_the_gateways_certificate_is_told() {
+    let (ca, other) = (Authority::new(), Authority::new());
+    let right = gateway(ca.tls()).await;
+    let file = ca.write("ca.pem", &ca.pem);
+    let trusting = ["status", "--cacert", file.to_str().unwrap()];
+    let file = other.write("ca.pem", &other.pem);
+    let distrusting = ["status", "--cacert", file.to_str().unwrap()];
+    let sentence = "its certificate is not by a CA that is trusted here: name its CA (--cacert)";
+    says(https(right.address()), &distrusting, sentence).await;
+    says(https(right.address()), &["status"], sentence).await;
+    let names = || vec![SanType::DnsName("localhost".try_into().unwrap())];
+    let usage = ExtendedKeyUsagePurpose::ServerAuth;
+    let rows = [
+        (
+            ca.issue(names(), usage.clone(), |params| {
+                params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+                params.not_after = rcgen::date_time_ymd(2020, 1, 2);
+            }),
+            "its certificate has expired, on 2020-01-02T00:00:00Z",
+        ),
+        (
+            ca.issue(names(), usage.clone(), |params| {
+                params.not_before = rcgen::date_time_ymd(2100, 1, 1);
+                params.not_after = rcgen::date_time_ymd(2101, 1, 1);
+            }),
+            "its certificate is not valid before 2100-01-01T00:00:00Z: check the clocks",
+        ),
+        (
+            ca.issue(vec![uri("spiffe://example.org/x")], usage, |_| {}),
+            "its certificate is not taken: certificate not valid for name \"localhost\"",
+        ),
+    ];
+    for (own, sentence) in rows {
+        let tls = Tls {
+            cert: Some(ca.write("server.pem", &own.cert)),
+            key: Some(ca.write("server.key", &own.key)),
+            ..Tls::default()
+        };
+        let gateway = gateway(tls).await;
+        says(https(gateway.address()), &trusting, sentence).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_refused_for_a_certificate_is_told() {
+    let ca = Authority::new();
+    let file = ca.write("trusted.pem", &ca.pem);
+    let cacert = file.to_str().unwrap();
+    let tls = Tls { client_certificates: ClientCertificates::Required, ..ca.mutual_tls() };
+    let gateway = gateway(tls).await;
+    let none = ["status", "--cacert", cacert];
+    let sentence = "the gateway asks for a certificate of its client: show one (--cert and --key)";
+    says(https(gateway.address()), &none, sentence).await;
+    let other = Authority::new().client(vec![uri("spiffe://example.org/x")]);
+    let (cert, key) = (ca.write("own.pem", &other.cert), ca.write("own.key", &other.key));
+    let (cert, key) = (cert.to_str().unwrap(), key.to_str().unwrap());
+    for command in [&["status"][..], &["tail"], &["emit", "user.login"]] {
+        let with = [command, &["--cacert", cacert, "--cert", cert, "--key", key]].concat();
+        let sentence = "the gateway does not take the certificate that is shown: ";
+        says(https(gateway.address()), &with, sentence).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_not_known_or_may_not_is_told() {
+    let ca = Authority::new();
+    let gateway = gateway(ca.tls()).await;
+    let file = ca.write("ca.pem", &ca.pem);
+    let cacert = file.to_str().unwrap();
+    let status = ["status", "--cacert", cacert];
+    says(https(gateway.address()), &status, "this gateway asks who you are: send a token").await;
+    for (token, command, sentence) in [
+        ("mallory", &["status"][..], "the token is not known"),
+        ("bob", &["status"], "may not see the status"),
+        ("bob", &["emit", "user.login"], "may not emit"),
+        ("bob", &["search", "--type", "exec"], "may not read"),
+    ] {
+        let token = ca.write("token", token);
+        let with = [command, &["--cacert", cacert, "--token-file", token.to_str().unwrap()]];
+        says(https(gateway.address()), &with.concat(), sentence).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_hold_something_else_are_told() {
+    let ca = Authority::new();
+    let gateway = gateway(ca.tls()).await;
+    let own = ca.client(vec![uri("spiffe://example.org/x")]);
+    let (pem, cert, key) = (
+        ca.write("ca.pem", &ca.pem),
+        ca.write("own.pem", &own.cert),
+        ca.write("own.key", &own.key),
+    );
+    let [pem, cert, key] = [&pem, &cert, &key].map(|file| file.to_str().unwrap());
+    for (flags, sentence) in [
+        (["--cacert", key, "--cert", cert, "--key", key], "(--cacert) hold no certificate"),
+        (["--cacert", pem, "--cert", key, "--key", key], "(--cert) is none in PEM"),
+        (["--cacert", pem, "--cert", cert, "--key", cert], "(--key) is none in PEM"),
+    ] {
+        let command = [&["status"][..], &flags].concat();
+        says(https(gateway.address()), &command, sentence).await;
+    }
+}

@@ -1,0 +1,177 @@
+//! The rules of the house, as far as a program can check them: CONTRIBUTING.md
+//! says why. Each rule is first shown to object to what breaks it.
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may panic")]
+
+mod rules;
+mod source;
+
+use rules::Strays;
+use source::Source;
+
+type Rule = fn(&Source) -> Vec<String>;
+
+/// Fails with all objections to the sources.
+fn hold(rule: Rule) {
+    let objections: Vec<String> = source::sources().iter().flat_map(rule).collect();
+    assert!(objections.is_empty(), "\n{}\n", objections.join("\n"));
+}
+
+/// Asserts that the rule objects to each line of a file at `path` that ends in
+/// `// no`, and to no other.
+fn objects_to(rule: Rule, path: &str, text: &str) {
+    let objections = rule(&Source::parse(path, text));
+    let lines: Vec<String> = text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| line.ends_with("// no"))
+        .map(|(number, _)| format!("{path}:{}:", number + 1))
+        .collect();
+    assert_eq!(objections.len(), lines.len(), "{objections:#?}");
+    for place in lines {
+        assert!(objections.iter().any(|text| text.starts_with(&place)), "{place} {objections:#?}");
+    }
+}
+
+#[test]
+fn imports_point_down() {
+    objects_to(
+        rules::layers,
+        "src/log/ring.rs",
+        r#"
+use crate::event::Event;
+use crate::log::segment;
+use crate::hub; // no
+use crate::{
+    record::{Record, hub},
+    service, // no
+    time::Time,
+};
+use super::segment::hub;
+use super::super::server; // no
+// use crate::cli;
+fn down() { let text = "crate::cli"; assert!(crate::cli::run()) } // no
+"#,
+    );
+    objects_to(rules::layers, "src/log.rs", "use super::hub; // no\nuse super::record;");
+    objects_to(rules::layers, "src/main.rs", "use auditgate::cli;");
+    objects_to(rules::layers, "src/teleport.rs", "use auditgate::cli; // no");
+    objects_to(rules::layers, "src/elsewhere.rs", "// no");
+    hold(rules::layers);
+}
+
+#[test]
+fn only_the_layers_that_speak_grpc_know_tonic() {
+    objects_to(rules::grpc, "src/log/ring.rs", "// tonic\nuse tonic::Code; // no");
+    objects_to(rules::grpc, "src/service/emit.rs", "use tonic::Code;");
+    hold(rules::grpc);
+}
+
+#[test]
+fn one_file_makes_statuses() {
+    let text = "fn f(s: Status) { s.map(Status::from) }\nfn g() { Status::internal(\"\") } // no";
+    objects_to(rules::statuses, "src/service/emit.rs", text);
+    for path in ["src/service/status.rs", "src/cli/retry.rs"] {
+        assert!(rules::statuses(&Source::parse(path, text)).is_empty(), "{path}");
+    }
+    hold(rules::statuses);
+}
+
+#[test]
+fn nothing_panics_without_a_reason_or_is_unfinished() {
+    let text = r#"
+// x.unwrap()
+/* x.unwrap() */
+fn f() { x.unwrap_or_default(); "\"x.unwrap()"; '"'; }
+fn g() { x.unwrap() } // no
+fn h() { todo!() } // no
+fn i() { vec![dbg!(1)]; } // no
+fn j() { x.expect("") } // no
+fn k() { x.expect("oops") } // no
+fn l() { x.expect("a checked event has a type") }
+fn m() { unimplemented!() } // no
+#[cfg(test)]
+mod tests {
+    fn n() { x.unwrap(); x.expect("valid") }
+    #[ignore] // no
+    #[test]
+    fn o() {}
+}
+fn p() { x.unwrap() } // no
+"#;
+    objects_to(rules::forbidden, "src/event.rs", text);
+    hold(rules::forbidden);
+}
+
+#[test]
+fn modules_for_tests_are_told_apart() {
+    let mut sources = [
+        Source::parse("src/event.rs", "#[cfg(test)]\nmod tests;\nmod testsuite;"),
+        Source::parse("src/event/tests.rs", "fn f() { x.unwrap() }"),
+        Source::parse("src/event/tests/more.rs", "fn f() { x.unwrap() }"),
+        Source::parse("src/event/testsuite.rs", "fn f() { x.unwrap() }"),
+    ];
+    source::mark_test_files(&mut sources);
+    let objections = sources.iter().map(|source| rules::forbidden(source).len());
+    assert_eq!(objections.collect::<Vec<_>>(), [0, 0, 0, 1]);
+}
+
+#[test]
+fn unsafe_code_has_its_place() {
+    let text = "#![deny(unsafe_code)]\nfn f() { unsafe { g() } } // no";
+    objects_to(rules::unsafety, "src/log/segment.rs", text);
+    assert!(rules::unsafety(&Source::parse("src/log/prefix.rs", text)).is_empty());
+    hold(rules::unsafety);
+}
+
+#[test]
+fn files_are_short_and_lie_beside_their_folders() {
+    let long = Source::parse("src/long.rs", &"//\n".repeat(rules::LINES_MAX + 1));
+    assert_eq!(rules::file_shape(&long).len(), 1);
+    let longest = Source::parse("src/long.rs", &"//\n".repeat(rules::LINES_MAX));
+    assert!(rules::file_shape(&longest).is_empty());
+    objects_to(rules::file_shape, "src/log/mod.rs", "// no");
+    for source in source::sources() {
+        if source.lines > rules::LINES_QUESTIONED {
+            println!("{}: {} lines: is it one thing?", source.path, source.lines);
+        }
+    }
+    hold(rules::file_shape);
+}
+
+#[test]
+fn nothing_lies_at_the_top_that_does_not_belong_there() {
+    assert!(rules::at_the_top("audit/log").is_err());
+    assert!(rules::at_the_top("notes.txt").is_err());
+    let strays: Vec<_> =
+        source::committed().iter().filter_map(|path| rules::at_the_top(path).err()).collect();
+    assert!(strays.is_empty(), "\n{}\n", strays.join("\n"));
+}
+
+#[test]
+fn no_file_names_a_machine_or_a_registry() {
+    let strays = Strays::new("/srv/clone");
+    let bad = [
+        ["/srv", "/clone/src"],
+        ["/ro", "ot/.cargo"],
+        ["/wo", "rk/main"],
+        ["/home", "/carol/.cargo"],
+        ["https://registry.npm", "js.org/x"],
+        ["https://files.python", "hosted.org"],
+        ["index.crates", ".io"],
+    ];
+    for parts in bad {
+        let line = parts.concat();
+        assert_eq!(strays.find("x", &line).len(), 1, "{line}");
+    }
+    assert!(strays.find("x", "https://crates.io/crates/tonic /home/alice/report.pdf").is_empty());
+
+    let strays = Strays::new(source::root().to_str().unwrap());
+    let mut objections = Vec::new();
+    for path in source::tracked() {
+        // A deleted file is still listed; one that is not text has no lines.
+        if let Ok(text) = std::fs::read_to_string(source::root().join(&path)) {
+            objections.extend(strays.find(&path, &text));
+        }
+    }
+    assert!(objections.is_empty(), "\n{}\n", objections.join("\n"));
+}
