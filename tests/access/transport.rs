@@ -9,8 +9,8 @@ use tokio::io::AsyncReadExt as _;
 use tonic::Code;
 
 use crate::support::access::{
-    Authority, access, channel, client_on, connect, emit, event, refused, role, search, settings,
-    start, uri,
+    Authority, access, cause, channel, client_on, connect, emit, event, reason, refused, role,
+    search, settings, start, uri,
 };
 use crate::support::soon;
 
@@ -29,9 +29,13 @@ async fn a_client_that_trusts_the_ca_is_served_and_others_get_nowhere() {
     let trusted = channel(&gateway, &ca.pem, None).await.expect("it trusts the CA");
     let receipt = emit(&mut client_on(trusted, "alice"), event("exec", "a")).await;
     assert_eq!(receipt.expect("accepted").sequence, 1);
-    assert!(channel(&gateway, &Authority::new().pem, None).await.is_err(), "another CA");
+    let distrusting = channel(&gateway, &Authority::new().pem, None).await;
+    // The CAs of this test have one name, so it is the signature that is wrong.
+    let why = cause(distrusting);
+    assert!(why.contains("BadSignature"), "another CA: {why}");
     let mut plain = connect(&gateway, "alice").await;
-    assert!(search(&mut plain, None).await.is_err(), "no TLS");
+    let status = search(&mut plain, None).await.expect_err("no TLS");
+    assert_eq!((status.message(), reason(&status).as_str()), ("transport error", ""), "no TLS");
 }
 
 #[tokio::test]
@@ -97,26 +101,34 @@ async fn a_certificate_that_is_not_good_opens_nothing() {
     let usage = ExtendedKeyUsagePurpose::ClientAuth;
     let names = || vec![uri(SPIFFE)];
     let bad = [
-        ("of another CA", Authority::new().client(names())),
-        ("for servers", ca.issue(names(), ExtendedKeyUsagePurpose::ServerAuth, |_| {})),
+        ("of another CA", Authority::new().client(names()), "DecryptError"),
+        (
+            "for servers",
+            ca.issue(names(), ExtendedKeyUsagePurpose::ServerAuth, |_| {}),
+            "UnsupportedCertificate",
+        ),
         (
             "expired",
             ca.issue(names(), usage.clone(), |params| {
                 params.not_before = rcgen::date_time_ymd(2020, 1, 1);
                 params.not_after = rcgen::date_time_ymd(2020, 1, 2);
             }),
+            "CertificateExpired",
         ),
         (
             "not valid yet",
             ca.issue(names(), usage, |params| {
                 params.not_before = rcgen::date_time_ymd(2100, 1, 1);
             }),
+            "CertificateExpired",
         ),
     ];
-    for (what, own) in &bad {
+    for (what, own, alert) in &bad {
         // With TLS 1.3 the client learns of it with its first call.
         if let Ok(channel) = channel(&gateway, &ca.pem, Some(own)).await {
-            assert!(search(&mut client_on(channel, "alice"), None).await.is_err(), "{what}");
+            let status = search(&mut client_on(channel, "alice"), None).await.expect_err(what);
+            let why = format!("{status:?}");
+            assert!(why.contains(alert), "{what}: {why}");
         }
     }
 }
@@ -127,7 +139,10 @@ async fn certificates_can_be_required() {
     let tls = Tls { client_certificates: ClientCertificates::Required, ..ca.mutual_tls() };
     let gateway = gateway(tls).await;
     if let Ok(channel) = channel(&gateway, &ca.pem, None).await {
-        assert!(search(&mut client_on(channel, "alice"), None).await.is_err(), "a token alone");
+        let status =
+            search(&mut client_on(channel, "alice"), None).await.expect_err("a token alone");
+        let why = format!("{status:?}");
+        assert!(why.contains("CertificateRequired"), "{why}");
     }
     let own = ca.client(vec![uri(SPIFFE)]);
     let shown = channel(&gateway, &ca.pem, Some(&own)).await.expect("taken");

@@ -9,7 +9,7 @@ use crate::support::{
 };
 use auditgate::log::disk::{self, DiskLog, Retention};
 use auditgate::log::{Bounds, Log as _};
-use auditgate::proof::audit::{Report, audit};
+use auditgate::proof::audit::{Error, Report, audit};
 use auditgate::proof::key::Use;
 use auditgate::proof::{Hash, Signed, SigningKey, check_consistency};
 use auditgate::server::{Config, Gateway};
@@ -121,7 +121,7 @@ async fn a_log_goes_on_from_where_it_was_signed() {
             assert_eq!(scene.refusal(&mut served, old).await, None);
         }
         let in_use = audit(&scene.data(), &scene.key.verifier(), &[]);
-        assert!(in_use.is_err(), "its files change");
+        assert!(matches!(in_use, Err(Error::InUse { .. })), "its files change: {in_use:?}");
         kept.push(scene.checkpoint(&mut served).await);
         assert_eq!(kept.last().unwrap().size(), last);
         let proof = support::status(&mut served.client).await.proof.unwrap();

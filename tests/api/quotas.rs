@@ -82,7 +82,8 @@ async fn subscriptions_are_counted_until_they_end() {
     refused(&status, "LIMIT_REACHED", "open subscriptions of yours, limit 2");
     drop(first);
     let again = async {
-        while client.subscribe(support::latest()).await.is_err() {
+        while let Err(status) = client.subscribe(support::latest()).await {
+            refused(&status, "LIMIT_REACHED", "open subscriptions of yours");
             tokio::task::yield_now().await;
         }
     };

@@ -284,6 +284,8 @@ fn a_drain_lasts_as_long_as_it_is_told() {
     let gateway = Gateway::start(&["--drain-timeout", "1s"], &[]);
     let mut silent = TcpStream::connect(gateway.address).expect("it listens");
     silent.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").expect("open");
+    // The gateway has accepted it: its settings are here.
+    silent.read_exact(&mut [0; 9]).expect("the head of a frame");
     let started = Instant::now();
     gateway.signal("-TERM");
     let (exit, said) = gateway.end();

@@ -55,7 +55,7 @@ async fn a_killed_subscriber_misses_nothing() {
     assert_eq!(receipts.len(), EVENTS as usize);
 
     let (task, mut sequences) = subscriber(&url, &file, KILLED_AT);
-    assert!(soon(task).await.is_err(), "it was killed");
+    assert!(soon(task).await.expect_err("it was killed").is_panic());
     let handled = take(&mut sequences, KILLED_AT as usize - 1).await;
     assert_eq!(handled, (1..KILLED_AT).collect::<Vec<_>>());
     let (_task, mut sequences) = subscriber(&url, &file, u64::MAX);

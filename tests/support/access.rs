@@ -212,6 +212,11 @@ impl Authority {
     }
 }
 
+/// What a connection failed with, the causes of the error included.
+pub fn cause(opened: Result<Channel, tonic::transport::Error>) -> String {
+    format!("{:?}", opened.expect_err("no connection"))
+}
+
 pub fn uri(text: &str) -> SanType {
     SanType::URI(text.try_into().unwrap())
 }
