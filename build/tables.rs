@@ -150,7 +150,8 @@ impl Positions<'_> {
             }
             steps.push_str(&"Step::UNKNOWN, ".repeat((field.number() - next) as usize));
             let kind = self.kind(&field.kind());
-            let _ = write!(steps, "Step::of(Kind::{kind}, {}), ", field.is_list());
+            let repeated = field.is_list() || field.is_map();
+            let _ = write!(steps, "Step::of(Kind::{kind}, {repeated}), ");
             next = field.number() + 1;
         }
         Ok(steps)

@@ -6,10 +6,12 @@
 //!
 //! Format: <https://protobuf.dev/programming-guides/encoding/>.
 
+mod parts;
 mod tables;
 mod validate;
 mod varint;
 
+pub use parts::PARTS_MAX;
 pub use tables::{
     DURATION, ENUMS, EVENT, Enum, EnumId, Field, Form, Kind, LIST_VALUE, MESSAGES, Message,
     MessageId, RECORD, Rule, STRUCT, Step, TIMESTAMP, VALUE,

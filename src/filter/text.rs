@@ -11,6 +11,10 @@ use super::TEXT_BYTES_MAX;
 use super::error::Error;
 use part::Part;
 
+/// The most bytes of a place at which a text occurs: letters fold to such as have at most
+/// three times their bytes.
+const FOLDED_BYTES_MAX: usize = 3 * TEXT_BYTES_MAX;
+
 /// Text to find within one string value, in upper or lower case by Unicode's
 /// simple case folding.
 #[derive(Debug)]
@@ -49,10 +53,16 @@ impl Text {
     /// Where in the bytes, at `from` or behind it, the text may occur first. What
     /// occurs in a string occurs in the bytes of its event.
     pub(super) fn find(&self, bytes: &[u8], from: usize) -> Option<usize> {
-        match &self.part {
-            Some(part) => part.find(bytes, from),
-            None => self.regex.find_at(bytes, from).map(|found| found.start()),
-        }
+        let from = match &self.part {
+            Some(part) => match part.find(bytes, from) {
+                Ok(found) => return found,
+                // Bytes made so that the part nearly occurs everywhere.
+                // The text may begin before its part.
+                Err(part::TooManyTries { at }) => at.saturating_sub(FOLDED_BYTES_MAX).max(from),
+            },
+            None => from,
+        };
+        self.regex.find_at(bytes, from).map(|found| found.start())
     }
 
     /// Recursion ends with the nesting that validation let through.
@@ -65,7 +75,8 @@ impl Text {
             match field.kind {
                 // The keys of a map are names, not values.
                 Kind::String if shape.map_entry && number == field::MAP_KEY => false,
-                Kind::String => self.regex.is_match(bytes),
+                // Many short strings are told apart faster by the part.
+                Kind::String => self.find(bytes, 0).is_some() && self.regex.is_match(bytes),
                 Kind::Message(inner) => self.occurs(inner, bytes),
                 _ => false,
             }
@@ -136,6 +147,18 @@ mod tests {
         let across = Text::compile("a\u{12}\u{1}b").expect("valid").expect("not empty");
         assert!(across.regex.is_match(&event), "the bytes contain it");
         assert!(!across.matches_event(&event));
+    }
+
+    /// The part of the text nearly occurs everywhere, so the rest is left to the regular
+    /// expression: the text begins before its part.
+    #[test]
+    fn text_is_found_among_bytes_that_are_made_to_hide_it() {
+        let part = format!("{}b", "a".repeat(900));
+        let text = Text::compile(&format!("ss{part}")).expect("valid").expect("not empty");
+        let hidden = format!("ss{}", "a".repeat(900)).repeat(50) + "ss" + &part;
+        let found = text.find(hidden.as_bytes(), 0).expect("it is there");
+        assert!(found + 1 + part.len() >= hidden.len() - 2 && found <= hidden.len() - part.len());
+        assert_eq!(text.find("a".repeat(100_000).as_bytes(), 0), None);
     }
 
     #[test]

@@ -10,13 +10,16 @@ use crate::log::segment::{BLOCK_RECORDS, View};
 use crate::record::Columns;
 use crate::time::Time;
 
-/// How long a scan runs before it lets others run on its thread.
+/// How long a scan runs before it lets others run on its thread. One record takes about as
+/// long at most.
 const SLICE: Duration = Duration::from_millis(2);
-/// Records between two looks at the clock, where each is read.
-const READ_RECORDS_PER_LOOK: u32 = 64;
+/// Steps of a filter between two looks at the clock: by measure a tenth of a slice.
+const STEPS_PER_LOOK: u64 = 10_000;
 
 /// Records that are searched for a text in one go.
 const TEXT_RECORDS: usize = 256;
+/// Bytes that are searched for a text in one go; one larger record alone excepted.
+const TEXT_BYTES: usize = 256 * 1024;
 
 /// What to find.
 #[derive(Debug, Clone)]
@@ -123,8 +126,9 @@ impl Query {
             Verdict::No => false,
             Verdict::Yes => true,
             Verdict::Unsure => {
-                clock.reads += 1;
-                match self.filter.record(view.record_bytes(position)) {
+                let (outcome, steps) = self.filter.record_metered(view.record_bytes(position));
+                clock.steps += steps;
+                match outcome {
                     Outcome::Match => true,
                     Outcome::NoMatch => false,
                     Outcome::ExpressionFailed => {
@@ -210,18 +214,17 @@ impl<V: FnMut(usize) -> ControlFlow<()>> Step<'_, '_, V> {
     /// those records alone in which it may occur.
     fn text(&mut self, range: Range<usize>, order: Order) -> Scanned {
         let mut found = Vec::new();
-        for number in 0..range.len().div_ceil(TEXT_RECORDS) {
-            let skipped = number * TEXT_RECORDS;
-            let (part, last) = match order {
+        let mut rest = range;
+        while !rest.is_empty() {
+            let part = self.text_part(&rest, order);
+            let last = match order {
                 Order::Ascending => {
-                    let from = range.start + skipped;
-                    let to = (from + TEXT_RECORDS).min(range.end);
-                    (from..to, to - 1)
+                    rest.start = part.end;
+                    part.end - 1
                 }
                 Order::Descending => {
-                    let to = range.end - skipped;
-                    let from = to.saturating_sub(TEXT_RECORDS).max(range.start);
-                    (from..to, from)
+                    rest.end = part.start;
+                    part.start
                 }
             };
             found.clear();
@@ -231,12 +234,27 @@ impl<V: FnMut(usize) -> ControlFlow<()>> Step<'_, '_, V> {
                 Scanned::Whole => {}
                 ended => return ended,
             }
-            self.clock.reads += READ_RECORDS_PER_LOOK;
+            self.clock.steps += STEPS_PER_LOOK;
             if self.clock.is_over() {
                 return Scanned::Paused(last);
             }
         }
         Scanned::Whole
+    }
+
+    /// The next records of `rest`, at least one, to search for a text in one go.
+    fn text_part(&self, rest: &Range<usize>, order: Order) -> Range<usize> {
+        let mut count = rest.len().min(TEXT_RECORDS);
+        loop {
+            let part = match order {
+                Order::Ascending => rest.start..rest.start + count,
+                Order::Descending => rest.end - count..rest.end,
+            };
+            if count <= 1 || self.view.frames(part.clone()).len() <= TEXT_BYTES {
+                return part;
+            }
+            count /= 2;
+        }
     }
 
     /// Adds the positions at which the text may occur, ascending.
@@ -273,20 +291,21 @@ fn has(columns: &[Columns], position: usize, matches: impl Fn(&Columns) -> bool)
     columns.get(position).is_some_and(matches)
 }
 
-/// Looks at the time now and then: scanning columns needs no slices, since a
-/// segment's take well below one.
+/// Looks at the time now and then, by the work that was done: scanning columns needs no
+/// slices, since a segment's take well below one.
 #[derive(Default)]
 struct Clock {
-    reads: u32,
+    /// Steps of the filter since the last look.
+    steps: u64,
     started: Option<Instant>,
 }
 
 impl Clock {
     fn is_over(&mut self) -> bool {
-        if self.reads < READ_RECORDS_PER_LOOK {
+        if self.steps < STEPS_PER_LOOK {
             return false;
         }
-        self.reads = 0;
+        self.steps = 0;
         self.started.get_or_insert_with(Instant::now).elapsed() >= SLICE
     }
 }

@@ -3,12 +3,18 @@
 use std::sync::Arc;
 
 use prost_types::Timestamp;
+use tokio::sync::Semaphore;
 
 use crate::filter::{Filter, TypeSet};
 use crate::log::Query;
 use crate::proto::pb;
 use crate::service::Error;
 use crate::time::Time;
+
+/// Expressions that are compiled at once. Others wait: each takes milliseconds of a
+/// processor, and a thread.
+const COMPILING_MAX: usize = 2;
+static COMPILING: Semaphore = Semaphore::const_new(COMPILING_MAX);
 
 /// The query of a request's filter, `start_time` and `end_time`, of a reader of
 /// these types.
@@ -45,7 +51,12 @@ pub async fn compile(
         Some(filter) if filter.expression.is_empty() => Filter::compile_for(filter, readable),
         Some(filter) => {
             let (filter, readable) = (filter.clone(), Arc::clone(readable));
-            let compile = move || Filter::compile_for(&filter, &readable);
+            let turn = COMPILING.acquire().await.expect("the semaphore is never closed");
+            // The turn ends with the work, also where the caller is gone by then.
+            let compile = move || {
+                let _turn = turn;
+                Filter::compile_for(&filter, &readable)
+            };
             let compiling = tokio::task::spawn_blocking(compile);
             compiling.await.expect("compiling a filter does not panic, and is not cancelled")
         }

@@ -329,6 +329,7 @@ fn fault_reason(fault: Fault) -> ErrorReason {
     match fault {
         Fault::NotUtf8 => ErrorReason::EventNotUtf8,
         Fault::TooDeep => ErrorReason::EventTooDeep,
+        Fault::TooManyParts => ErrorReason::EventTooManyParts,
         Fault::Timestamp => ErrorReason::TimeOutOfRange,
         Fault::Truncated
         | Fault::VarintTooLong

@@ -44,8 +44,8 @@ pub enum Rule {
 pub struct Step {
     /// How a value is encoded.
     pub form: Form,
-    /// Many values may be encoded as one.
-    pub packable: bool,
+    /// A list or a map. Many scalars of a list may be encoded as one value.
+    pub repeated: bool,
     /// The message that a value is.
     pub inner: MessageId,
 }
@@ -137,10 +137,10 @@ impl EnumId {
 
 impl Step {
     /// Of a number that no field has.
-    pub const UNKNOWN: Self = Self { form: Form::Unknown, packable: false, inner: MessageId(0) };
+    pub const UNKNOWN: Self = Self { form: Form::Unknown, repeated: false, inner: MessageId(0) };
 
-    /// Of a field with values of this type, or a list of them.
-    pub const fn of(kind: Kind, list: bool) -> Self {
+    /// Of a field with values of this type; repeated, if it is a list or a map.
+    pub const fn of(kind: Kind, repeated: bool) -> Self {
         let form = match kind {
             Kind::Int32
             | Kind::Int64
@@ -157,7 +157,7 @@ impl Step {
             Kind::Message(_) => Form::Message,
         };
         let inner = if let Kind::Message(inner) = kind { inner } else { MessageId(0) };
-        Self { form, packable: list, inner }
+        Self { form, repeated, inner }
     }
 }
 

@@ -1,9 +1,11 @@
 //! Checks an encoded message against its shape: what passes decodes in every
 //! language, and prints as JSON.
 
+use std::cell::Cell;
+
 use super::{
-    Field, Form, Message, MessageId, Rule, Step, TIMESTAMP, VALUE, Value, fields, is_utf8,
-    read_varint, varint::long_varint,
+    Field, Form, Message, MessageId, PARTS_MAX, Rule, Step, TIMESTAMP, VALUE, Value, fields,
+    is_utf8, parts, read_varint, varint::long_varint,
 };
 
 /// How deep messages may be nested. Decoders of other languages stop at 100;
@@ -42,6 +44,9 @@ pub enum Fault {
     /// Messages are nested too deep.
     #[error("is nested more than {DEPTH_MAX} messages deep")]
     TooDeep,
+    /// A message that is not repeated is sent in too many parts.
+    #[error("is sent in more than {PARTS_MAX} parts: encode it once")]
+    TooManyParts,
     /// A timestamp lies outside the years 1 to 9999.
     #[error(
         "is not a valid timestamp: seconds must lie within the years 1 to 9999, nanos within 0 to 999999999"
@@ -83,8 +88,8 @@ impl Error {
 }
 
 /// Checks the encoding of a message: complete, of the right types, strings in
-/// UTF-8, nested at most [`DEPTH_MAX`] deep; times, durations and JSON values
-/// in their ranges. Unknown fields are let through.
+/// UTF-8, nested at most [`DEPTH_MAX`] deep, no singular message in more than
+/// [`PARTS_MAX`] parts; times, durations and JSON values in their ranges. Unknown fields are let through.
 pub fn validate(message: MessageId, bytes: &[u8]) -> Result<(), Error> {
     validate_noting(message, bytes, Numbers::NONE, ignore)
 }
@@ -99,8 +104,12 @@ pub fn validate_noting<'a>(
     noted: Numbers,
     mut note: impl FnMut(u32, u32, Value<'a>),
 ) -> Result<(), Error> {
-    let place = Place { depth: 1, within: 0, noted };
-    walk(message, bytes, place, &mut note).map_err(|error| *error)
+    let in_parts = Cell::new(false);
+    let place = Place { depth: 1, within: 0, noted, in_parts: &in_parts };
+    walk(message, bytes, place, &mut note)
+        // Hardly any encoder sends a message in parts, so only here are they counted.
+        .and_then(|()| if in_parts.get() { parts::check(message, bytes) } else { Ok(()) })
+        .map_err(|error| *error)
 }
 
 /// Some field numbers, all of them below 64.
@@ -124,13 +133,31 @@ impl Numbers {
 
 /// Where a message lies.
 #[derive(Clone, Copy)]
-struct Place {
+struct Place<'p> {
     /// 1 for the outermost one.
     depth: usize,
     /// The number of the field that holds it.
     within: u32,
     /// Fields of this message whose own fields are noted.
     noted: Numbers,
+    /// Set where a message that is not repeated occurs twice.
+    in_parts: &'p Cell<bool>,
+}
+
+/// Singular messages that occurred in a message, by number. Numbers from 63 on share a
+/// bit: of the payload's variants, an event has one.
+#[derive(Clone, Copy)]
+struct Seen(u64);
+
+impl Seen {
+    /// Adds a number. Returns whether it may have been added before.
+    #[inline(always)]
+    fn add(&mut self, number: u32) -> bool {
+        let bit = 1 << number.min(63);
+        let before = self.0;
+        self.0 |= bit;
+        before & bit != 0
+    }
 }
 
 /// Takes no note.
@@ -147,13 +174,14 @@ fn fault(fault: Fault) -> Box<Error> {
 fn walk<'a>(
     message: MessageId,
     bytes: &'a [u8],
-    place: Place,
+    place: Place<'_>,
     note: &mut impl FnMut(u32, u32, Value<'a>),
 ) -> Checked {
     if place.depth > DEPTH_MAX {
         return Err(fault(Fault::TooDeep));
     }
     let shape = message.get();
+    let mut seen = Seen(0);
     for read in fields(bytes) {
         let (number, value) = read.map_err(fault)?;
         let step = shape.step(number);
@@ -165,7 +193,11 @@ fn walk<'a>(
                     return Err(shape.blame(number, fault(Fault::NotUtf8)));
                 }
             } else if step.form == Form::Message {
-                let inner = Place { depth: place.depth + 1, within: number, noted: Numbers::NONE };
+                if !step.repeated && seen.add(number) {
+                    place.in_parts.set(true);
+                }
+                let depth = place.depth + 1;
+                let inner = Place { depth, within: number, noted: Numbers::NONE, ..place };
                 let checked = if place.noted.contain(number) {
                     walk(step.inner, value, inner, note)
                 } else if step.inner == TIMESTAMP && is_plain_timestamp(value) {
@@ -200,7 +232,7 @@ fn is_encoded_as(form: Form, value: Value<'_>) -> bool {
 fn check_other(step: Step, value: &[u8]) -> Result<(), Fault> {
     match step.form {
         Form::Bytes | Form::Unknown => Ok(()),
-        form if step.packable => check_packed(form, value),
+        form if step.repeated => check_packed(form, value),
         _ => Err(Fault::WrongType),
     }
 }
@@ -208,7 +240,7 @@ fn check_other(step: Step, value: &[u8]) -> Result<(), Fault> {
 impl Message {
     /// The error, as one within this field.
     #[cold]
-    fn blame(&self, number: u32, error: Box<Error>) -> Box<Error> {
+    pub(super) fn blame(&self, number: u32, error: Box<Error>) -> Box<Error> {
         match self.field(number) {
             Some(field) => error.inside(field),
             None => error,

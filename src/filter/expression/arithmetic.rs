@@ -143,10 +143,11 @@ pub(super) fn equal(a: &Value<'_>, b: &Value<'_>, meter: &Meter) -> Result<bool,
 fn equal_lists(a: &List<'_>, b: &List<'_>, meter: &Meter) -> Result<bool, Failed> {
     let mut others = Vec::new();
     b.visit(meter, |value| {
-        meter.spend_on_memory(size_of_val(&value));
+        meter.spend_on_room(size_of_val(&value));
         others.push(value);
-        ControlFlow::<()>::Continue(())
+        if meter.check().is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
+    meter.check()?;
     let mut others = others.iter();
     let differs = a.visit(meter, |value| match others.next() {
         None => ControlFlow::Break(Ok(false)),
@@ -161,7 +162,7 @@ fn equal_lists(a: &List<'_>, b: &List<'_>, meter: &Meter) -> Result<bool, Failed
 /// How two values stand to each other; `None` where one is NaN.
 fn order(a: &Value<'_>, b: &Value<'_>, meter: &Meter) -> Result<Option<Ordering>, Failed> {
     let bytewise = |a: &[u8], b: &[u8]| {
-        meter.spend_on(if a.len() < b.len() { a } else { b });
+        meter.spend_on_pass(a.len().min(b.len()));
         Some(a.cmp(b))
     };
     let wide = |value: &Value<'_>| match value {

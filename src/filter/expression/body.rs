@@ -1,56 +1,106 @@
-//! Messages as they stand in the bytes of a record.
+//! Messages as they stand in the bytes of a record, and the meter of an evaluation.
 
 use std::cell::Cell;
 use std::sync::Arc;
 
-use super::Failed;
+use super::{Failed, TICKS_PER_STEP};
 use crate::wire;
 
-/// Counts the steps of an evaluation down.
+/// Counts the work of an evaluation down, in ticks: the tenth part of a step, by measure
+/// some 2 ns.
+///
+/// Whatever loops over bytes of a record pays for them before it looks at them, and ends
+/// once nothing is left. What it gives then is of no use, and [`Meter::check`] fails from
+/// then on, also at the end of the evaluation.
 #[derive(Debug)]
 pub(super) struct Meter(Cell<u64>);
 
 impl Meter {
     pub(super) fn new(steps: u64) -> Self {
-        Self(Cell::new(steps))
+        Self(Cell::new(steps.saturating_mul(TICKS_PER_STEP)))
     }
 
     #[inline]
-    pub(super) fn spend(&self, steps: u64) {
-        self.0.set(self.0.get().saturating_sub(steps));
+    fn spend(&self, ticks: u64) {
+        self.0.set(self.0.get().saturating_sub(ticks));
     }
 
-    /// Steps that are left.
-    #[cfg(test)]
+    /// Ticks that are left.
     pub(super) fn left(&self) -> u64 {
         self.0.get()
     }
 
-    /// Fails once all steps are spent, and from then on.
+    /// Fails once everything is spent, and from then on.
     #[inline]
     pub(super) fn check(&self) -> Result<(), Failed> {
         if self.0.get() == 0 { Err(Failed) } else { Ok(()) }
     }
 
-    /// Counts memory that is taken.
-    pub(super) fn spend_on_memory(&self, bytes: usize) {
-        /// So that all steps together take some 32 MB at most.
-        const BYTES_PER_STEP: usize = 8;
-        self.spend((bytes / BYTES_PER_STEP) as u64);
+    /// Counts whole steps.
+    #[inline]
+    pub(super) fn spend_steps(&self, steps: u64) {
+        self.spend(steps.saturating_mul(TICKS_PER_STEP));
     }
 
-    /// Counts a search through a string.
-    pub(super) fn spend_on(&self, searched: &[u8]) {
-        /// Bytes that a search passes in about the time of one step.
-        const BYTES_PER_STEP: u64 = 64;
-        self.spend(searched.len() as u64 / BYTES_PER_STEP);
+    /// Counts a field that is passed. Returns whether it may be looked at.
+    #[inline]
+    fn pass_field(&self) -> bool {
+        self.spend(1);
+        self.0.get() > 0
+    }
+
+    /// Counts memory that is allocated and filled.
+    pub(super) fn spend_on_memory(&self, bytes: usize) {
+        /// By measure of an allocation, whatever its size.
+        const ALLOCATION: u64 = 20;
+        self.spend(ALLOCATION);
+        self.spend_on_room(bytes);
+    }
+
+    /// Counts memory that is filled.
+    pub(super) fn spend_on_room(&self, bytes: usize) {
+        const BYTES_PER_TICK: u64 = 8;
+        self.spend(bytes as u64 / BYTES_PER_TICK);
+    }
+
+    /// Counts bytes that are compared, or passed many at a time.
+    pub(super) fn spend_on_pass(&self, bytes: usize) {
+        const BYTES_PER_TICK: u64 = 32;
+        self.spend(bytes as u64 / BYTES_PER_TICK);
+    }
+
+    /// Counts bytes in which a text is sought.
+    pub(super) fn spend_on_search(&self, bytes: usize) {
+        const BYTES_PER_TICK: u64 = 4;
+        self.spend(bytes as u64 / BYTES_PER_TICK);
+    }
+
+    /// Counts bytes that are looked at one by one: parsed, or hashed.
+    pub(super) fn spend_on_each(&self, bytes: usize) {
+        self.spend(bytes as u64);
+    }
+
+    /// Counts a search by a pattern that takes so many thousandths of a tick for each
+    /// byte.
+    pub(super) fn spend_on_pattern(&self, bytes: usize, milliticks_per_byte: u64) {
+        self.spend((bytes as u64).saturating_mul(milliticks_per_byte) / 1_000);
+    }
+
+    /// A text of the record; empty where it can no longer be paid for.
+    pub(super) fn text<'a>(&self, value: wire::Value<'a>) -> &'a str {
+        let bytes = value.bytes().unwrap_or_default();
+        self.spend_on_pass(bytes.len());
+        if !bytes.is_ascii() {
+            self.spend_on_search(bytes.len());
+        }
+        if self.check().is_err() { "" } else { std::str::from_utf8(bytes).unwrap_or_default() }
     }
 }
 
 /// The encoded fields of a message.
 ///
-/// An encoder may send a message field in several parts, which whoever reads it
-/// has to merge. Nearly always there is one.
+/// An encoder may send a message field in several parts, which a reader has to merge.
+/// Nearly always there is one.
 #[derive(Debug, Clone)]
 pub(super) enum Body<'a> {
     Whole(&'a [u8]),
@@ -68,17 +118,13 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// This message with another part behind it.
-    pub(super) fn with_part(self, part: &'a [u8]) -> Self {
-        Body::Parts(self.parts().iter().copied().chain([part]).collect())
-    }
-
-    /// All its fields, in order.
+    /// All its fields, in order, as far as they can be paid for.
     pub(super) fn fields<'b>(
         &'b self,
         meter: &'b Meter,
     ) -> impl Iterator<Item = (u32, wire::Value<'a>)> + use<'a, 'b> {
-        self.parts().iter().flat_map(|part| wire::trusted(part)).inspect(|_| meter.spend(1))
+        let parts = self.parts().iter().flat_map(|part| wire::trusted(part));
+        parts.take_while(|_| meter.pass_field())
     }
 
     /// The values of one field.
@@ -97,10 +143,46 @@ impl<'a> Body<'a> {
 
     /// The message in a field that is not repeated.
     pub(super) fn message(&self, number: u32, meter: &Meter) -> Option<Body<'a>> {
-        let parts = self.values(number, meter).filter_map(wire::Value::bytes);
-        parts.fold(None, |merged: Option<Body<'a>>, part| match merged {
-            None => Some(Body::Whole(part)),
-            Some(body) => Some(body.with_part(part)),
-        })
+        let mut merged = None;
+        for part in self.values(number, meter).filter_map(wire::Value::bytes) {
+            merged.get_or_insert_with(Merge::default).add(part, meter);
+        }
+        merged.map(Merge::finish)
+    }
+}
+
+/// A message whose parts come one after the other. New events have few parts in a
+/// message; logs of earlier versions may have records with very many.
+#[derive(Default)]
+pub(super) struct Merge<'a> {
+    first: &'a [u8],
+    /// The first part and those behind it, where there is more than one.
+    parts: Vec<&'a [u8]>,
+}
+
+impl<'a> Merge<'a> {
+    pub(super) fn new(part: &'a [u8]) -> Self {
+        Self { first: part, parts: Vec::new() }
+    }
+
+    /// Adds a part. An empty one changes nothing.
+    pub(super) fn add(&mut self, part: &'a [u8], meter: &Meter) {
+        if part.is_empty() {
+            return;
+        }
+        if self.first.is_empty() {
+            self.first = part;
+            return;
+        }
+        if self.parts.is_empty() {
+            meter.spend_on_memory(0);
+            self.parts.push(self.first);
+        }
+        meter.spend(1);
+        self.parts.push(part);
+    }
+
+    pub(super) fn finish(self) -> Body<'a> {
+        if self.parts.is_empty() { Body::Whole(self.first) } else { Body::Parts(self.parts.into()) }
     }
 }

@@ -8,7 +8,7 @@ use super::body::{Body, Meter};
 use super::lists::List;
 use super::node::{Node, Path, Variable};
 use super::value::{Value, is_set};
-use super::{Failed, STEPS_MAX, arithmetic, time};
+use super::{Failed, STEPS_MAX, TICKS_PER_STEP, arithmetic, time};
 use crate::record::Record;
 
 /// Names of the severities, by number.
@@ -38,12 +38,15 @@ impl<'a> Evaluator<'a> {
 
     /// The value of the whole expression.
     pub(super) fn root(&self, root: &'a Node) -> Result<bool, Failed> {
-        self.test(root, None)
+        let value = self.test(root, None);
+        // What was read when the steps ran out may be anything.
+        self.meter.check()?;
+        value
     }
 
-    #[cfg(test)]
+    /// Steps that were taken so far.
     pub(super) fn steps_spent(&self) -> u64 {
-        STEPS_MAX - self.meter.left()
+        STEPS_MAX - self.meter.left().div_ceil(TICKS_PER_STEP)
     }
 
     /// The value of a node that must be a bool.
@@ -59,14 +62,14 @@ impl<'a> Evaluator<'a> {
         node: &'a Node,
         elements: Elements<'_, 'a>,
     ) -> Result<Value<'a>, Failed> {
-        self.meter.spend(1);
+        self.meter.spend_steps(1);
         self.meter.check()?;
         let value = |node| self.value(node, elements);
         let test = |node| self.test(node, elements);
         Ok(match node {
             Node::Literal(literal) => literal.borrowed(),
             Node::Variable(variable) => self.variable(*variable),
-            Node::Element(depth) => element(elements, *depth).ok_or(Failed)?,
+            Node::Element(depth) => self.element(elements, *depth).ok_or(Failed)?,
             Node::Read(path) => Value::read(&self.body(path, elements)?, path.field, &self.meter),
             Node::Has(path) => {
                 Value::Bool(is_set(&self.body(path, elements)?, path.field, &self.meter))
@@ -81,6 +84,7 @@ impl<'a> Evaluator<'a> {
             },
             Node::Index(parts) => self.index(&value(&parts.0)?, &value(&parts.1)?)?,
             Node::List(nodes) => {
+                self.meter.spend_on_memory(size_of::<Value<'a>>() * nodes.len());
                 Value::List(List::Values(nodes.iter().map(value).collect::<Result<Arc<_>, _>>()?))
             }
             Node::Not(node) => Value::Bool(!test(node)?),
@@ -151,6 +155,14 @@ impl<'a> Evaluator<'a> {
         Ok(body)
     }
 
+    fn element(&self, elements: Elements<'_, 'a>, depth: usize) -> Option<Value<'a>> {
+        let scope = elements?;
+        match depth.checked_sub(1) {
+            None => Some(scope.element.copied(&self.meter)),
+            Some(outer) => self.element(scope.outer, outer),
+        }
+    }
+
     fn index(&self, container: &Value<'a>, index: &Value<'a>) -> Result<Value<'a>, Failed> {
         let found = match (container, index) {
             (Value::Map(map), Value::String(key)) => map.get(key, &self.meter),
@@ -196,14 +208,6 @@ impl<'a> Evaluator<'a> {
             }
             _ => Err(Failed),
         }
-    }
-}
-
-fn element<'a>(elements: Elements<'_, 'a>, depth: usize) -> Option<Value<'a>> {
-    let scope = elements?;
-    match depth.checked_sub(1) {
-        None => Some(scope.element.clone()),
-        Some(outer) => element(scope.outer, outer),
     }
 }
 

@@ -100,9 +100,7 @@ impl Function {
         argument: Option<&Value<'a>>,
         meter: &Meter,
     ) -> Result<Value<'a>, Failed> {
-        if let Value::String(text) = &subject {
-            meter.spend_on(text.as_bytes());
-        }
+        self.pay(&subject, argument, meter)?;
         let result = match (self, subject, argument) {
             (Function::Size, subject, None) => size(&subject, meter),
             (
@@ -118,11 +116,9 @@ impl Function {
                 }))
             }
             (Function::LowerAscii, Value::String(text), None) => {
-                meter.spend_on_memory(text.len());
                 Some(Value::String(Cow::Owned(text.to_ascii_lowercase())))
             }
             (Function::UpperAscii, Value::String(text), None) => {
-                meter.spend_on_memory(text.len());
                 Some(Value::String(Cow::Owned(text.to_ascii_uppercase())))
             }
             (Function::Timestamp, subject, None) => to_timestamp(&subject).map(Value::Timestamp),
@@ -143,6 +139,32 @@ impl Function {
             _ => None,
         };
         result.ok_or(Failed)
+    }
+
+    /// Pays for the bytes that a call will look at.
+    fn pay(
+        self,
+        subject: &Value<'_>,
+        argument: Option<&Value<'_>>,
+        meter: &Meter,
+    ) -> Result<(), Failed> {
+        let text = if let Value::String(text) = subject { text.len() } else { 0 };
+        let part = if let Some(Value::String(part)) = argument { part.len() } else { 0 };
+        match self {
+            Function::Size => meter.spend_on_pass(text),
+            Function::StartsWith | Function::EndsWith => meter.spend_on_pass(part),
+            Function::Contains => meter.spend_on_search(text.saturating_add(part)),
+            Function::LowerAscii | Function::UpperAscii | Function::String => {
+                meter.spend_on_memory(text);
+            }
+            Function::Timestamp
+            | Function::Duration
+            | Function::Int
+            | Function::Uint
+            | Function::Double => meter.spend_on_each(text.saturating_mul(4)),
+            Function::Part(_) => {}
+        }
+        meter.check()
     }
 }
 

@@ -13,7 +13,7 @@ use crate::wire::{self, Field, Kind};
 const KEY: u32 = 1;
 const VALUE: u32 = 2;
 /// Steps of remembering a key, by measure.
-const STEPS_PER_KEY: u64 = 32;
+const STEPS_PER_KEY: u64 = 4;
 
 /// A list.
 #[derive(Debug, Clone)]
@@ -39,9 +39,12 @@ impl<'a> List<'a> {
         mut visit: impl FnMut(Value<'a>) -> ControlFlow<B>,
     ) -> Option<B> {
         let flow = match self {
-            List::Values(values) => values.iter().cloned().try_for_each(|value| {
-                meter.spend(1);
-                visit(value)
+            List::Values(values) => values.iter().try_for_each(|value| {
+                meter.spend_steps(1);
+                if meter.check().is_err() {
+                    return ControlFlow::Continue(());
+                }
+                visit(value.copied(meter))
             }),
             List::Field(body, field) => {
                 body.values(field.number, meter).try_for_each(|value| match (field.kind, value) {
@@ -49,15 +52,15 @@ impl<'a> List<'a> {
                         visit(Value::of_message(message, Body::Whole(bytes), meter))
                     }
                     (kind @ (Kind::String | Kind::Bytes), value) => {
-                        visit(Value::of_scalar(kind, value))
+                        visit(Value::of_scalar(kind, value, meter))
                     }
-                    (kind, wire::Value::Bytes(packed)) => {
-                        unpack(kind, packed).try_for_each(|value| {
-                            meter.spend(1);
-                            visit(Value::of_scalar(kind, value))
-                        })
-                    }
-                    (kind, value) => visit(Value::of_scalar(kind, value)),
+                    (kind, wire::Value::Bytes(packed)) => unpack(kind, packed)
+                        .take_while(|_| meter.check().is_ok())
+                        .try_for_each(|value| {
+                            meter.spend_steps(1);
+                            visit(Value::of_scalar(kind, value, meter))
+                        }),
+                    (kind, value) => visit(Value::of_scalar(kind, value, meter)),
                 })
             }
         };
@@ -94,7 +97,7 @@ impl<'a> List<'a> {
         let mut values = Vec::new();
         for list in [self, other] {
             list.visit(meter, |value| {
-                meter.spend_on_memory(size_of_val(&value));
+                meter.spend_on_room(size_of_val(&value));
                 values.push(value);
                 if meter.check().is_ok() {
                     ControlFlow::Continue(())
@@ -117,31 +120,39 @@ impl<'a> Map<'a> {
         let Kind::Message(entry_shape) = self.field.kind else { return None };
         let field = entry_shape.get().field(VALUE)?;
         let entries = self.body.values(self.field.number, meter).filter_map(wire::Value::bytes);
-        let entry = entries.filter(|entry| key_of(entry) == key).last()?;
+        let entry = entries.filter(|entry| has_key(entry, key, meter)).last()?;
         Some(Value::read(&Body::Whole(entry), field, meter))
     }
 
     /// Whether there is a key.
     pub(super) fn contains(&self, key: &str, meter: &Meter) -> bool {
         let mut entries = self.body.values(self.field.number, meter).filter_map(wire::Value::bytes);
-        entries.any(|entry| key_of(entry) == key)
+        entries.any(|entry| has_key(entry, key, meter))
     }
 
     /// The keys, each once.
     pub(super) fn keys(&self, meter: &Meter) -> List<'a> {
         let mut seen = HashSet::new();
         let entries = self.body.values(self.field.number, meter).filter_map(wire::Value::bytes);
-        let keys = entries.map(key_of).filter(|key| {
-            meter.spend(STEPS_PER_KEY);
+        let keys = entries.map(|entry| meter.text(key_of(entry, meter))).filter(|key| {
+            meter.spend_steps(STEPS_PER_KEY);
+            meter.spend_on_room(size_of::<Value<'_>>());
+            meter.spend_on_each(key.len());
             seen.insert(*key)
         });
         List::Values(keys.map(|key| Value::String(Cow::Borrowed(key))).collect())
     }
 }
 
-fn key_of(entry: &[u8]) -> &str {
-    let keys = wire::trusted(entry).filter(|(number, _)| *number == KEY);
-    keys.last().and_then(|(_, key)| key.text()).unwrap_or_default()
+/// The key of an entry; absent, it is the empty one.
+fn key_of<'a>(entry: &'a [u8], meter: &Meter) -> wire::Value<'a> {
+    Body::Whole(entry).value(KEY, meter).unwrap_or(wire::Value::Bytes(&[]))
+}
+
+fn has_key(entry: &[u8], key: &str, meter: &Meter) -> bool {
+    let found = key_of(entry, meter).bytes().unwrap_or_default();
+    meter.spend_on_pass(key.len().min(found.len()));
+    found == key.as_bytes()
 }
 
 /// The numbers of a packed field.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::body::{Body, Meter};
+use super::body::{Body, Merge, Meter};
 use super::lists::{List, Map};
 use super::time;
 use crate::wire::{self, DURATION, Field, Kind, LIST_VALUE, MessageId, STRUCT, TIMESTAMP, VALUE};
@@ -27,6 +27,16 @@ pub(super) enum Value<'a> {
 }
 
 impl<'a> Value<'a> {
+    /// A copy, whose memory is counted.
+    pub(super) fn copied(&self, meter: &Meter) -> Self {
+        match self {
+            Value::String(Cow::Owned(text)) => meter.spend_on_memory(text.len()),
+            Value::Bytes(Cow::Owned(bytes)) => meter.spend_on_memory(bytes.len()),
+            _ => {}
+        }
+        self.clone()
+    }
+
     /// The same value, without a copy of what it holds.
     pub(super) fn borrowed(&'a self) -> Value<'a> {
         match self {
@@ -49,7 +59,10 @@ impl<'a> Value<'a> {
             }
             kind => {
                 let found = body.value(field.number, meter);
-                found.map_or_else(|| Value::default_of(kind), |value| Value::of_scalar(kind, value))
+                found.map_or_else(
+                    || Value::default_of(kind, meter),
+                    |value| Value::of_scalar(kind, value, meter),
+                )
             }
         }
     }
@@ -80,37 +93,41 @@ impl<'a> Value<'a> {
     /// What a `google.protobuf.Value` holds: the last of its kinds counts, and
     /// parts of one struct or list are merged.
     fn of_json(body: &Body<'a>, meter: &Meter) -> Self {
-        let mut found: Option<(&'static Field, wire::Value<'a>, Body<'a>)> = None;
+        let mut found: Option<(&'static Field, wire::Value<'a>, Merge<'a>)> = None;
         for (number, value) in body.fields(meter) {
             let Some(field) = VALUE.get().field(number) else { continue };
             let part = value.bytes().unwrap_or_default();
-            let body = match found {
-                Some((before, _, body)) if before.number == number => body.with_part(part),
-                _ => Body::Whole(part),
-            };
-            found = Some((field, value, body));
+            match &mut found {
+                Some((before, last, merge)) if before.number == number => {
+                    *last = value;
+                    if matches!(field.kind, Kind::Message(_)) {
+                        merge.add(part, meter);
+                    }
+                }
+                _ => found = Some((field, value, Merge::new(part))),
+            }
         }
         match found {
             None => Value::Null,
-            Some((field, value, body)) => match field.kind {
+            Some((field, value, merge)) => match field.kind {
                 Kind::Enum(_) => Value::Null,
-                Kind::Message(message) => Value::of_message(message, body, meter),
-                kind => Value::of_scalar(kind, value),
+                Kind::Message(message) => Value::of_message(message, merge.finish(), meter),
+                kind => Value::of_scalar(kind, value, meter),
             },
         }
     }
 
-    fn default_of(kind: Kind) -> Self {
+    fn default_of(kind: Kind, meter: &Meter) -> Self {
         let zero = match kind {
             Kind::String | Kind::Bytes => wire::Value::Bytes(&[]),
             Kind::Double | Kind::Fixed64 | Kind::Sfixed64 => wire::Value::Fixed64(0),
             Kind::Float | Kind::Fixed32 | Kind::Sfixed32 => wire::Value::Fixed32(0),
             _ => wire::Value::Varint(0),
         };
-        Value::of_scalar(kind, zero)
+        Value::of_scalar(kind, zero, meter)
     }
 
-    pub(super) fn of_scalar(kind: Kind, value: wire::Value<'a>) -> Self {
+    pub(super) fn of_scalar(kind: Kind, value: wire::Value<'a>, meter: &Meter) -> Self {
         let bits = match value {
             wire::Value::Varint(bits) | wire::Value::Fixed64(bits) => bits,
             wire::Value::Fixed32(bits) => u64::from(bits),
@@ -127,7 +144,7 @@ impl<'a> Value<'a> {
             Kind::Sint32 => Value::Int(zigzag(u64::from(bits as u32))),
             Kind::Sint64 => Value::Int(zigzag(bits)),
             Kind::Bool => Value::Bool(bits != 0),
-            Kind::String => Value::String(Cow::Borrowed(value.text().unwrap_or_default())),
+            Kind::String => Value::String(Cow::Borrowed(meter.text(value))),
             Kind::Bytes => Value::Bytes(Cow::Borrowed(value.bytes().unwrap_or_default())),
             Kind::Message(_) => Value::Message(Body::Whole(value.bytes().unwrap_or_default())),
         }
@@ -157,7 +174,7 @@ mod tests {
     use super::*;
 
     fn int(kind: Kind, value: wire::Value<'_>) -> i64 {
-        match Value::of_scalar(kind, value) {
+        match Value::of_scalar(kind, value, &Meter::new(1)) {
             Value::Int(number) => number,
             other => panic!("{other:?}"),
         }

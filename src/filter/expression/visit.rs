@@ -47,7 +47,7 @@ impl<'a> Evaluator<'a> {
                 self.each(&list, |element| {
                     let kept = condition.as_ref().map(|node| test(node, &element)).transpose()?;
                     if kept != Some(false) {
-                        self.meter.spend_on_memory(size_of::<Value<'a>>());
+                        self.meter.spend_on_room(size_of::<Value<'a>>());
                         values.push(each(result, &element)?);
                     }
                     Ok(())

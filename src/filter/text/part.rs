@@ -35,6 +35,14 @@ struct Letter {
     fold: u8,
 }
 
+/// The part nearly occurs in so many places that it must be sought in another way: from
+/// `at` on. In bytes that are made for it, each byte could be compared as often as the part
+/// has letters.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct TooManyTries {
+    pub(super) at: usize,
+}
+
 impl Part {
     /// The longest part of `text` whose letters have no case but the two of ASCII;
     /// `None` if that is too short. K and S have others: the signs of Kelvin and
@@ -54,24 +62,36 @@ impl Part {
         Some(Self { text, first, second })
     }
 
-    /// Where in the bytes, at `from` or behind it, the part occurs first.
-    pub(super) fn find(&self, bytes: &[u8], from: usize) -> Option<usize> {
+    /// Where in the bytes, at `from` or behind it, the part occurs first. Takes time linear
+    /// in the bytes.
+    pub(super) fn find(&self, bytes: &[u8], from: usize) -> Result<Option<usize>, TooManyTries> {
+        /// Bytes that may be compared in one stride on average, beyond those that any text
+        /// takes.
+        const COMPARED_PER_STRIDE: usize = 4 * STRIDE;
+        const COMPARED_MIN: usize = 4_096;
         // Where the first letter is, and where the second one is with it.
-        let firsts = bytes.get(from + self.first.at..)?;
-        let seconds = bytes.get(from + self.second.at..)?;
+        let (Some(firsts), Some(seconds)) =
+            (bytes.get(from + self.first.at..), bytes.get(from + self.second.at..))
+        else {
+            return Ok(None);
+        };
+        let mut compared = 0;
         let (first_strides, _) = firsts.as_chunks::<STRIDE>();
         let (second_strides, rest) = seconds.as_chunks::<STRIDE>();
         for (number, (first, second)) in first_strides.iter().zip(second_strides).enumerate() {
             if self.may_start(first, second) {
                 let start = from + number * STRIDE;
-                let found = self.starts_in(bytes, start..start + STRIDE);
+                if compared > COMPARED_MIN + COMPARED_PER_STRIDE * number {
+                    return Err(TooManyTries { at: start });
+                }
+                let found = self.starts_in(bytes, start..start + STRIDE, &mut compared);
                 if found.is_some() {
-                    return found;
+                    return Ok(found);
                 }
             }
         }
         let start = from + second_strides.len() * STRIDE;
-        self.starts_in(bytes, start..start + rest.len())
+        Ok(self.starts_in(bytes, start..start + rest.len(), &mut compared))
     }
 
     /// Whether both letters are at one of these places.
@@ -86,8 +106,21 @@ impl Part {
         any != 0
     }
 
-    fn starts_in(&self, bytes: &[u8], mut starts: std::ops::Range<usize>) -> Option<usize> {
+    /// Adds to `compared` how many bytes were compared, at most.
+    fn starts_in(
+        &self,
+        bytes: &[u8],
+        mut starts: std::ops::Range<usize>,
+        compared: &mut usize,
+    ) -> Option<usize> {
+        let is_at = |at: usize, letter: Letter| {
+            bytes.get(at + letter.at).is_some_and(|byte| byte | letter.fold == letter.byte)
+        };
         starts.find(|start| {
+            if !is_at(*start, self.first) || !is_at(*start, self.second) {
+                return false;
+            }
+            *compared += self.text.len();
             let here = bytes.get(*start..*start + self.text.len());
             here.is_some_and(|here| here.eq_ignore_ascii_case(&self.text))
         })
@@ -112,7 +145,7 @@ mod tests {
                     };
                     bytes[at..at + text.len()].copy_from_slice(shown.as_bytes());
                     for from in [0, 1, 60, at.saturating_sub(1), at, at + 1, length, length + 1] {
-                        let expected = (from <= at).then_some(at);
+                        let expected = Ok((from <= at).then_some(at));
                         assert_eq!(part.find(&bytes, from), expected, "{text} {length} {from}");
                     }
                 }
@@ -125,8 +158,20 @@ mod tests {
         // Other bytes with the same bits but for that of the case.
         let part = Part::of("a1[").expect("it is long enough");
         for bytes in [b"a\x11[" as &[u8], b"a1{", b"\x011[", b"a2[", b"a1", b""] {
-            assert_eq!(part.find(bytes, 0), None, "{bytes:?}");
+            assert_eq!(part.find(bytes, 0), Ok(None), "{bytes:?}");
         }
+    }
+
+    /// Each place holds both letters that are sought, and all but the last of the part.
+    #[test]
+    fn bytes_that_are_made_to_be_compared_are_given_up() {
+        let part = Part::of(&"a".repeat(1_024)).expect("it is long enough");
+        let bytes = format!("{}b", "a".repeat(1_023)).repeat(100).into_bytes();
+        let refused = part.find(&bytes, 0).expect_err("too many tries");
+        assert!(refused.at < 1_024, "{refused:?}");
+        // Short parts occur often, and are compared at once.
+        let part = Part::of("abc").expect("it is long enough");
+        assert_eq!(part.find(&b"abd".repeat(100_000), 0), Ok(None));
     }
 
     #[test]

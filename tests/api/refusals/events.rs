@@ -78,6 +78,13 @@ fn of_the_envelope() -> Vec<BadEvent> {
         ("negative nanos", at(1, -1), "TIME_OUT_OF_RANGE", "time", vec!["time", "999999999"]),
         ("year 10000", at(253_402_300_800, 0), "TIME_OUT_OF_RANGE", "time", vec!["9999"]),
         ("larger", large.encode_to_vec(), "EVENT_TOO_LARGE", "", vec!["bytes, limit 1048576"]),
+        (
+            "in parts",
+            login_with(field(USER, b"").repeat(16)),
+            "EVENT_TOO_MANY_PARTS",
+            "user",
+            vec!["user is sent in more than 16 parts"],
+        ),
         ("deeper", nested(40), "EVENT_TOO_DEEP", "custom.data.", vec!["custom.data", depth]),
         ("cut off", whole, "EVENT_MALFORMED", "user", vec!["user ends in the middle"]),
         ("no name", custom(None), "CUSTOM_NAME_INVALID", "custom.name", vec!["\"\"", "1 to 128"]),

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::time::Instant;
 
 use super::cold::Cold;
 use super::handle::{Handle, Trouble};
 use super::reader::{Fate, Wish};
-use super::run::{BYTES_MAX, Run};
+use super::run::{BYTES_MAX, Run, TIME_MAX};
 use crate::log::read::Content;
 use crate::log::scan::Order;
 use crate::log::segment::Segment;
@@ -164,6 +165,7 @@ impl Batch {
 
     /// Decides by the frames: so that a run holds no more than the reader wants.
     fn judge(&mut self, wish: &Wish, known: bool) {
+        let started = Instant::now();
         for position in &self.framed {
             let frame = self.frame(*position);
             let columns = match self.picked.get(position) {
@@ -175,6 +177,9 @@ impl Batch {
             let matched = match wish.fate(&columns) {
                 Fate::LeftOut => None,
                 Fate::ColumnsOnly | Fate::Picked(true) => Some(true),
+                // The rest is left to the reader, who looks at it again in any case, and
+                // may have gone by now.
+                Fate::Picked(false) if started.elapsed() >= TIME_MAX => Some(false),
                 Fate::Picked(false) => wish.verdict(frame),
             };
             match matched {

@@ -13,7 +13,7 @@ pub const BYTES_MAX: usize = 256 * 1024;
 /// A run that was read from so many segments goes to its reader.
 const SEGMENTS_MAX: usize = 32;
 /// A run that has taken so long goes to its reader.
-const TIME_MAX: Duration = Duration::from_millis(20);
+pub const TIME_MAX: Duration = Duration::from_millis(20);
 /// A run that has so many records goes to its reader.
 const RECORDS_MAX: usize = 64 * 1024;
 
