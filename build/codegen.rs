@@ -15,9 +15,9 @@ pub const PACKAGE: &str = "auditgate.v1";
 const SERVICE: &str = "auditgate.v1.AuditService";
 /// Codec of the server: requests arrive as the bytes that they are, and
 /// responses leave as bytes, so that refusals and fan-out are the handler's.
-const CODEC: &str = "crate::proto::codec::Raw";
+const CODEC: &str = "crate::proto::codec::RawCodec";
 const REQUEST: &str = "::bytes::Bytes";
-const RESPONSE: &str = "crate::proto::codec::Encoded";
+const RESPONSE: &str = "crate::proto::codec::EncodedResponse";
 
 /// Writes `typed/auditgate.v1.rs`: messages as they are, and the client.
 pub fn typed(pool: &DescriptorPool, out: &Path) -> Result<(), Box<dyn Error>> {

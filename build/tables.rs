@@ -29,7 +29,7 @@ pub fn source(pool: &DescriptorPool) -> Result<String, Box<dyn Error>> {
     for message in messages.values() {
         let _ = writeln!(
             out,
-            "    Message {{ full_name: {:?}, map_entry: {}, rule: Rule::{}, fields: &[",
+            "    Message {{ full_name: {:?}, map_entry: {}, rule: MessageRule::{}, fields: &[",
             message.full_name(),
             message.is_map_entry(),
             rule(message)
@@ -43,7 +43,7 @@ pub fn source(pool: &DescriptorPool) -> Result<String, Box<dyn Error>> {
                 .map(|oneof| oneof.name().to_owned());
             let _ = writeln!(
                 out,
-                "        Field {{ number: {}, name: {:?}, json_name: {:?}, kind: Kind::{}, repeated: {}, presence: {}, oneof: {oneof:?} }},",
+                "        Field {{ number: {}, name: {:?}, json_name: {:?}, kind: FieldKind::{}, repeated: {}, presence: {}, oneof: {oneof:?} }},",
                 field.number(),
                 field.name(),
                 field.json_name(),
@@ -109,7 +109,7 @@ fn reach(
 }
 
 /// What a message has to keep to beside the types of its fields: the variant of
-/// `Rule` in `wire/tables.rs`.
+/// `MessageRule` in `wire/tables.rs`.
 fn rule(message: &MessageDescriptor) -> &'static str {
     match message.full_name() {
         "google.protobuf.Timestamp" => "Timestamp",
@@ -148,16 +148,16 @@ impl Positions<'_> {
                 )
                 .into());
             }
-            steps.push_str(&"Step::UNKNOWN, ".repeat((field.number() - next) as usize));
+            steps.push_str(&"WalkStep::UNKNOWN, ".repeat((field.number() - next) as usize));
             let kind = self.kind(&field.kind());
             let repeated = field.is_list() || field.is_map();
-            let _ = write!(steps, "Step::of(Kind::{kind}, {repeated}), ");
+            let _ = write!(steps, "WalkStep::of(FieldKind::{kind}, {repeated}), ");
             next = field.number() + 1;
         }
         Ok(steps)
     }
 
-    /// The variant of `Kind` in `wire/tables.rs` that stands for `kind`.
+    /// The variant of `FieldKind` in `wire/tables.rs` that stands for `kind`.
     fn kind(&self, kind: &Kind) -> String {
         const REACHED: &str = "the walk reached every message and enum that a field has";
         let scalar = match kind {

@@ -1,8 +1,8 @@
 //! Who a client is, and what it may do.
 //!
-//! [`Access`] turns the credentials of a call into a [`Caller`]: a principal with
+//! [`AccessControl`] turns the credentials of a call into a [`Caller`]: a principal with
 //! the [`Grants`] that its roles add up to. What it knows is replaced as a whole
-//! when the configuration or a file of keys changes; [`Access::refresh`] asks
+//! when the configuration or a file of keys changes; [`AccessControl::refresh`] asks
 //! again for a caller that was known before.
 
 mod certificate;
@@ -10,8 +10,8 @@ mod crypto;
 mod error;
 mod grants;
 mod jwt;
-mod rules;
-mod session;
+mod method_rule;
+mod stream_auth;
 mod tokens;
 
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -26,9 +26,9 @@ use crate::config::{self, Audience, CertificateNames, Right, Settings};
 
 pub use certificate::ClientCas;
 pub use error::Error;
-pub use grants::{Grants, Policy};
-pub use rules::{Rule, of_path};
-pub use session::{Ended, Session};
+pub use grants::{Grants, RoleTable};
+pub use method_rule::{MethodRule, method_rule};
+pub use stream_auth::{StreamAuth, StreamAuthEnd};
 pub use tokens::{TOKEN_PREFIX, hash_token, new_token};
 
 /// How many callers a connection remembers: more than one where a proxy brings
@@ -36,22 +36,22 @@ pub use tokens::{TOKEN_PREFIX, hash_token, new_token};
 const REMEMBERED_MAX: usize = 4;
 
 /// Knows principals and what they may do.
-pub struct Access {
-    state: ArcSwap<State>,
+pub struct AccessControl {
+    state: ArcSwap<AccessState>,
     /// Tells how often the state was replaced.
     generation: watch::Sender<u64>,
 }
 
 /// What is known at one time.
 #[derive(Debug)]
-pub struct State {
+pub struct AccessState {
     /// Anybody may do anything.
     open: bool,
-    tokens: tokens::Table,
+    tokens: tokens::TokenTable,
     issuers: jwt::Issuers,
     names: CertificateNames,
     cas: Option<ClientCas>,
-    policy: Policy,
+    policy: RoleTable,
     health: Audience,
     reflection: Audience,
     generation: u64,
@@ -80,12 +80,12 @@ enum Credential {
 
 /// What a connection shows of its client, and whom it has brought.
 #[derive(Debug, Default)]
-pub struct Channel {
+pub struct ConnectionIdentity {
     certificates: Option<Arc<[CertificateDer<'static>]>>,
     remembered: Mutex<Vec<Arc<Caller>>>,
 }
 
-impl Channel {
+impl ConnectionIdentity {
     /// A connection on which the client showed these certificates.
     pub fn new(certificates: Option<Arc<[CertificateDer<'static>]>>) -> Self {
         Self { certificates, remembered: Mutex::default() }
@@ -157,11 +157,11 @@ impl Caller {
     }
 }
 
-impl Access {
+impl AccessControl {
     /// Where everybody may do everything.
     pub fn open() -> Arc<Self> {
         Arc::new(Self {
-            state: ArcSwap::from_pointee(State::open()),
+            state: ArcSwap::from_pointee(AccessState::open()),
             generation: watch::Sender::new(0),
         })
     }
@@ -172,13 +172,13 @@ impl Access {
     /// If a file cannot be read, or does not hold what it should.
     pub fn load(tls: &config::Tls, access: &config::Access) -> Result<Arc<Self>, config::Error> {
         let own = Self::open();
-        own.replace(State::load(tls, access)?);
+        own.replace(AccessState::load(tls, access)?);
         Ok(own)
     }
 
     /// Goes on with other knowledge. Callers that were known before, and open
     /// streams, are asked for again.
-    pub fn replace(&self, mut state: State) {
+    pub fn replace(&self, mut state: AccessState) {
         self.generation.send_modify(|generation| {
             *generation += 1;
             state.generation = *generation;
@@ -199,17 +199,17 @@ impl Access {
     /// read or emitted by it is another question.
     pub fn admit(
         &self,
-        rule: Option<Rule>,
+        rule: Option<MethodRule>,
         authorization: Option<&[u8]>,
-        channel: &Channel,
-    ) -> Result<Arc<Caller>, Refused> {
+        channel: &ConnectionIdentity,
+    ) -> Result<Arc<Caller>, Denied> {
         let state = self.state.load();
         if state.open {
             return Ok(Caller::anybody());
         }
         let audience = match rule {
-            Some(Rule::Health) => state.health,
-            Some(Rule::Reflection) => state.reflection,
+            Some(MethodRule::Health) => state.health,
+            Some(MethodRule::Reflection) => state.reflection,
             _ => Audience::Permitted,
         };
         if audience == Audience::Anyone {
@@ -217,7 +217,7 @@ impl Access {
         }
         let caller = match state.known(authorization, channel) {
             Ok(caller) => caller,
-            Err(error) => return Err(Refused { principal: None, error }),
+            Err(error) => return Err(Denied { principal: None, error }),
         };
         let permitted = match rule {
             _ if audience == Audience::Authenticated => Ok(()),
@@ -228,7 +228,7 @@ impl Access {
         };
         match permitted {
             Ok(()) => Ok(caller),
-            Err(error) => Err(Refused { principal: Some(Arc::clone(&caller.principal)), error }),
+            Err(error) => Err(Denied { principal: Some(Arc::clone(&caller.principal)), error }),
         }
     }
 
@@ -255,14 +255,14 @@ impl Access {
 
 /// Why a call is refused, and to whom.
 #[derive(Debug)]
-pub struct Refused {
+pub struct Denied {
     /// The principal, where it is known.
     pub principal: Option<Arc<str>>,
     /// Why.
     pub error: Error,
 }
 
-impl State {
+impl AccessState {
     /// Reads what the configuration names.
     ///
     /// # Errors
@@ -272,11 +272,11 @@ impl State {
         Ok(Self {
             // Roles that nobody can have are no reason to let everybody in.
             open: !access.has_bearers() && tls.client_ca.is_none() && access.roles.is_empty(),
-            tokens: tokens::Table::new(&access.tokens),
+            tokens: tokens::TokenTable::new(&access.tokens),
             issuers: jwt::Issuers::read(&access.jwt)?,
             names: access.certificates.clone(),
             cas: cas.transpose()?,
-            policy: Policy::compile(&access.roles)?,
+            policy: RoleTable::compile(&access.roles)?,
             health: access.health,
             reflection: access.reflection,
             generation: 0,
@@ -289,7 +289,11 @@ impl State {
     }
 
     /// The caller, remembered or found out.
-    fn known(&self, authorization: Option<&[u8]>, channel: &Channel) -> Result<Arc<Caller>, Error> {
+    fn known(
+        &self,
+        authorization: Option<&[u8]>,
+        channel: &ConnectionIdentity,
+    ) -> Result<Arc<Caller>, Error> {
         if let Some(caller) = channel.recall(authorization, self.generation) {
             return Ok(caller);
         }
@@ -330,15 +334,15 @@ impl Grants {
     ///
     /// # Errors
     /// If not.
-    pub fn permit(&self, rule: Rule) -> Result<(), Error> {
+    pub fn permit(&self, rule: MethodRule) -> Result<(), Error> {
         let (may, what) = match rule {
-            Rule::Emit => (!self.emit().is_empty(), "emit"),
-            Rule::Read => (!self.read().is_empty(), "read"),
-            Rule::Status => (self.has(Right::Status), "see the status"),
-            Rule::Proof => (self.has(Right::Proof), "ask for proofs"),
-            Rule::Catalog => (!self.is_empty(), "list event types"),
-            Rule::Health => (self.has(Right::Health), "ask for the health"),
-            Rule::Reflection => (self.has(Right::Reflection), "use reflection"),
+            MethodRule::Emit => (!self.emit().is_empty(), "emit"),
+            MethodRule::Read => (!self.read().is_empty(), "read"),
+            MethodRule::Status => (self.has(Right::Status), "see the status"),
+            MethodRule::Proof => (self.has(Right::Proof), "ask for proofs"),
+            MethodRule::Catalog => (!self.is_empty(), "list event types"),
+            MethodRule::Health => (self.has(Right::Health), "ask for the health"),
+            MethodRule::Reflection => (self.has(Right::Reflection), "use reflection"),
         };
         if may { Ok(()) } else { Err(Error::Forbidden(what)) }
     }

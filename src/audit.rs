@@ -3,7 +3,7 @@
 //! They are records like others, of types that only the gateway emits, under the
 //! name [`GATEWAY_PRINCIPAL`].
 
-mod denials;
+mod denial_queue;
 
 use std::sync::{Arc, LazyLock};
 
@@ -16,20 +16,20 @@ use crate::event::{EVENT_BYTES_MAX, Event};
 use crate::filter::{Filter, TypeSet};
 use crate::hub::Hub;
 use crate::proto::pb::{self, event::Payload};
-use crate::record::{Draft, Emitter, GATEWAY_PRINCIPAL};
+use crate::record::{Draft, EmitterIdentity, GATEWAY_PRINCIPAL};
 use crate::time::Time;
-use denials::Denials;
+use denial_queue::DenialQueue;
 
 /// The most bytes of a filter that a record repeats.
 const FILTER_BYTES_MAX: usize = 16 * 1024;
 
 /// Records what the gateway does. Clones record to the same log.
 #[derive(Clone)]
-pub struct Auditor(Option<Arc<On>>);
+pub struct Auditor(Option<Arc<AuditorInner>>);
 
-struct On {
+struct AuditorInner {
     hub: Arc<Hub>,
-    denials: Denials,
+    denials: DenialQueue,
 }
 
 /// A call that was refused.
@@ -48,7 +48,7 @@ pub struct Denial {
 }
 
 /// A call that reads.
-pub struct Read<'a> {
+pub struct ReadCall<'a> {
     /// The principal.
     pub principal: &'a str,
     /// Where the call came from.
@@ -65,7 +65,7 @@ pub struct Read<'a> {
 
 /// A change of what is in force.
 #[derive(Debug, Default)]
-pub struct Change {
+pub struct ConfigChange {
     /// Keys whose values have changed.
     pub changed_keys: Vec<String>,
     /// Those of them that take a restart.
@@ -87,10 +87,10 @@ impl Auditor {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn start(hub: &Arc<Hub>, stopping: CancellationToken) -> Self {
-        let (denials, waiting) = Denials::new();
-        let on = Arc::new(On { hub: Arc::clone(hub), denials });
+        let (denials, waiting) = DenialQueue::new();
+        let on = Arc::new(AuditorInner { hub: Arc::clone(hub), denials });
         let auditor = Self(Some(Arc::clone(&on)));
-        tokio::spawn(denials::record(on, waiting, stopping));
+        tokio::spawn(denial_queue::record(on, waiting, stopping));
         auditor
     }
 
@@ -109,7 +109,7 @@ impl Auditor {
 
     /// A call is about to read what matches `filter`. Nothing is recorded of a look at
     /// such records alone: who follows them would never come to an end.
-    pub async fn read(&self, filter: &Filter, read: Read<'_>) {
+    pub async fn read(&self, filter: &Filter, read: ReadCall<'_>) {
         static OWN: LazyLock<TypeSet> = LazyLock::new(TypeSet::reserved);
         let Some(on) = &self.0 else { return };
         if filter.is_within(&OWN) {
@@ -148,7 +148,7 @@ impl Auditor {
     }
 
     /// The configuration, or a file that it names, has changed.
-    pub async fn changed(&self, change: Change) {
+    pub async fn changed(&self, change: ConfigChange) {
         let Some(on) = &self.0 else { return };
         let payload = pb::AuditgateConfigChange {
             changed_keys: change.changed_keys,
@@ -168,11 +168,11 @@ impl Auditor {
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-impl On {
+impl AuditorInner {
     /// Appends an event. Where the log takes none, serving goes on: whoever looks into
     /// that has to be able to read.
     async fn append(&self, event: pb::Event) {
-        static EMITTER: LazyLock<Emitter> = LazyLock::new(|| {
+        static EMITTER: LazyLock<EmitterIdentity> = LazyLock::new(|| {
             pb::Emitter { principal: GATEWAY_PRINCIPAL.to_owned(), peer: String::new() }.into()
         });
         let bytes = Bytes::from(event.encode_to_vec());

@@ -8,8 +8,10 @@ mod config;
 mod count;
 mod emit;
 mod environment;
+mod escape;
 mod example;
 mod export;
+mod field_path;
 mod filter;
 mod follow;
 mod healthcheck;
@@ -19,15 +21,14 @@ mod init;
 mod json;
 mod keygen;
 #[cfg(feature = "server")]
-mod logs;
+mod log_output;
 #[cfg(feature = "server")]
-mod memory;
+mod memory_limit;
 mod output;
-mod paths;
 mod progress;
 mod proto;
 mod receipt;
-mod safe;
+mod retry_notice;
 mod search;
 #[cfg(feature = "server")]
 mod serve;
@@ -39,8 +40,7 @@ mod terminal;
 mod times;
 #[cfg(feature = "server")]
 mod token;
-mod trouble;
-mod trust;
+mod trusted_keys;
 mod types;
 mod verify;
 mod witness;
@@ -92,14 +92,14 @@ enum Command {
 
 /// A form of events outside the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum ExternalFormat {
     /// Teleport's audit log: flat JSON, one event a line.
     Teleport,
 }
 
 /// How a command ended that did what it could.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Done {
+enum ExitKind {
     /// All of it.
     All,
     /// Not all of it; what was left out has been reported.
@@ -112,7 +112,7 @@ enum Done {
 #[derive(Debug, thiserror::Error)]
 enum Error {
     /// The gateway cannot be reached, or refuses.
-    #[error("{}", client::told(_0))]
+    #[error("{}", client::error_text(_0))]
     Client(#[from] crate::client::Error),
     /// The arguments do not go together.
     #[error("{0}")]
@@ -208,9 +208,9 @@ pub fn main() -> ExitCode {
         Command::Completions(args) => completions::run(&args),
     };
     match done {
-        Ok(Done::All) => ExitCode::SUCCESS,
-        Ok(Done::Some) => ExitCode::from(SOME),
-        Ok(Done::Interrupted) => ExitCode::from(INTERRUPTED),
+        Ok(ExitKind::All) => ExitCode::SUCCESS,
+        Ok(ExitKind::Some) => ExitCode::from(SOME),
+        Ok(ExitKind::Interrupted) => ExitCode::from(INTERRUPTED),
         // Whoever reads has seen enough.
         Err(Error::Write(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
             ExitCode::SUCCESS
@@ -234,7 +234,9 @@ fn block_on<F: Future>(future: F) -> F::Output {
 }
 
 /// Runs `work` until it is done or the user presses Ctrl-C.
-async fn interruptible(work: impl Future<Output = Result<Done, Error>>) -> Result<Done, Error> {
+async fn interruptible(
+    work: impl Future<Output = Result<ExitKind, Error>>,
+) -> Result<ExitKind, Error> {
     /// How long what was gathered may take to be written.
     const WRITE_TIME_MAX: std::time::Duration = std::time::Duration::from_millis(500);
     // A write to a reader who does not read holds up `work` and all that follows.
@@ -246,21 +248,21 @@ async fn interruptible(work: impl Future<Output = Result<Done, Error>>) -> Resul
     });
     tokio::select! {
         done = work => done,
-        _ = tokio::signal::ctrl_c() => Ok(Done::Interrupted),
+        _ = tokio::signal::ctrl_c() => Ok(ExitKind::Interrupted),
     }
 }
 
 /// Writes a line to standard error. Where that is closed, nobody reads it.
 fn say(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{}", safe::shown_lines(text));
+    let _ = writeln!(std::io::stderr(), "{}", escape::escaped_lines(text));
 }
 
 /// Writes to standard output.
-fn print(text: &str) -> Result<Done, Error> {
+fn print(text: &str) -> Result<ExitKind, Error> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()?;
-    Ok(Done::All)
+    Ok(ExitKind::All)
 }
 
 #[cfg(test)]

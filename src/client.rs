@@ -38,11 +38,11 @@
 //! # }
 //! ```
 
-mod cause;
+mod connect_error;
 mod credentials;
 mod emitter;
 mod error;
-mod reach;
+mod probe;
 mod retry;
 mod search;
 mod subscriber;
@@ -114,9 +114,10 @@ impl Client {
     pub async fn connect_with(url: &str, credentials: &Credentials) -> Result<Self, Error> {
         let endpoint = endpoint(url, credentials)?;
         let failed = |reason| Error::Connect { url: url.to_owned(), reason };
-        let channel = endpoint.connect().await.map_err(|error| failed(cause::of(&error)))?;
+        let channel =
+            endpoint.connect().await.map_err(|error| failed(connect_error::describe(&error)))?;
         let client = Self::with_bearer(channel, credentials);
-        reach::answers(&client.transport, endpoint.uri()).await.map_err(failed)?;
+        probe::probe(&client.transport, endpoint.uri()).await.map_err(failed)?;
         Ok(client)
     }
 
@@ -342,7 +343,7 @@ fn endpoint(url: &str, credentials: &Credentials) -> Result<Endpoint, Error> {
     }
     let endpoint = Endpoint::from_shared(whole)
         .and_then(|endpoint| endpoint.user_agent(USER_AGENT))
-        .map_err(|error| refused(cause::root(&error)))?;
+        .map_err(|error| refused(connect_error::root(&error)))?;
     let endpoint = if is_encrypted { encrypted(endpoint, credentials)? } else { endpoint };
     Ok(endpoint
         .connect_timeout(CONNECT_TIME_MAX)
@@ -366,7 +367,9 @@ fn encrypted(endpoint: Endpoint, credentials: &Credentials) -> Result<Endpoint, 
         Some((cert, key)) => tls.identity(Identity::from_pem(cert, key)),
         None => tls,
     };
-    let refused = |error| Error::Credentials(format!("cannot begin TLS: {}", cause::of(&error)));
+    let refused = |error| {
+        Error::Credentials(format!("cannot begin TLS: {}", connect_error::describe(&error)))
+    };
     endpoint.tls_config(tls).map_err(refused)
 }
 

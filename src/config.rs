@@ -8,16 +8,16 @@
 
 mod access;
 mod disk;
+mod display;
 mod error;
 mod keys;
 mod limits;
 mod load;
 mod operation;
 mod redact;
-mod shown;
-mod text;
 mod tls;
-mod values;
+mod units;
+mod value_check;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -33,15 +33,15 @@ pub use access::{
     Token,
 };
 pub use disk::Retain;
+pub use display::{display, reference};
 pub use error::Error;
-pub use keys::{Key, Kind, all as keys};
+pub use keys::{ConfigKey, KeyKind, all as keys};
 pub use limits::Limits;
-pub use load::{Loaded, Origin, Overlay};
-pub use operation::{Admin, Format, Level, Log};
+pub use load::{LoadedSettings, Origin, Overrides};
+pub use operation::{Admin, LogFormat, LogLevel, Logging};
 pub use redact::{Oversize, Redact, RedactAction, RedactRule, Treatment};
-pub use shown::{reference, shown};
-pub use text::{Bytes, Period, Syncing};
 pub use tls::{ClientCertificates, Tls};
+pub use units::{ByteSize, Period, SyncSetting};
 
 /// Where the gateway listens unless told otherwise: on loopback only.
 pub const LISTEN: &str = "127.0.0.1:50051";
@@ -74,7 +74,7 @@ pub struct Settings {
     /// nothing. With `none` the system decides, and a crash of the machine can lose what was
     /// accepted since the last segment was full.
     #[schemars(extend("value_name" = "MODE"))]
-    pub sync: Syncing,
+    pub sync: SyncSetting,
     /// Refuse to start if records are known to be damaged on disk. These are the ones of the
     /// newest file, which is read, and those that readers have met; `auditgate verify` looks at
     /// all. Without it, the others are served, and readers are told of the damaged ones.
@@ -116,7 +116,7 @@ pub struct Settings {
     /// shows no events.
     pub admin: Admin,
     /// What the gateway says on standard error. It never says what is in an event.
-    pub log: Log,
+    pub log: Logging,
 }
 
 /// How much is kept in memory.
@@ -124,7 +124,7 @@ pub struct Settings {
 #[serde(default, deny_unknown_fields)]
 pub struct Ring {
     /// The most memory that the ring takes, index included; at least 1MiB.
-    pub bytes: Bytes,
+    pub bytes: ByteSize,
     /// The most records that the ring keeps; at least 1, at most 4294967295.
     pub records: usize,
 }
@@ -136,7 +136,7 @@ impl Default for Settings {
             insecure: false,
             port_file: None,
             data_dir: None,
-            sync: Syncing::default(),
+            sync: SyncSetting::default(),
             strict: false,
             retain: Retain::default(),
             merkle: None,
@@ -150,14 +150,14 @@ impl Default for Settings {
             access: Access::default(),
             limits: Limits::default(),
             admin: Admin::default(),
-            log: Log::default(),
+            log: Logging::default(),
         }
     }
 }
 
 impl Default for Ring {
     fn default() -> Self {
-        Self { bytes: Bytes(RING_BYTES), records: RING_RECORDS }
+        Self { bytes: ByteSize(RING_BYTES), records: RING_RECORDS }
     }
 }
 

@@ -4,12 +4,12 @@
 //! It happens once, after an event is checked and before anything of it is kept,
 //! indexed, compared or shown. docs/content.md says what is guaranteed.
 
-mod keys;
-mod path;
+mod field_path;
+mod hmac_keys;
 mod policy;
 mod redact;
+mod rule_tree;
 mod secrets;
-mod tree;
 mod trim;
 
 use std::sync::Arc;
@@ -21,8 +21,10 @@ use bytes::Bytes;
 use crate::event::{self, EVENT_BYTES_MAX, Event};
 use crate::time::Time;
 
-pub use keys::{HMAC_PREFIX, KEY_BYTES_MIN, KEY_ID_BYTES_MAX, KEYS_MAX, Keys, KeysError};
-pub use policy::{Error, PATHS_MAX, Policy};
+pub use hmac_keys::{
+    HMAC_PREFIX, HmacKeys, HmacKeysError, KEY_BYTES_MIN, KEY_ID_BYTES_MAX, KEYS_MAX,
+};
+pub use policy::{ContentPolicy, Error, PATHS_MAX};
 pub use secrets::MARKER;
 pub use trim::{CUT_VALUES_MAX, KEPT_BYTES_MIN};
 
@@ -44,7 +46,7 @@ pub enum Action {
 
 /// Something that is done to some fields of some events.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rule {
+pub struct RedactionRule {
     /// Event types, exact or as globs; all, if empty.
     pub types: Vec<String>,
     /// Paths of fields, as expressions write them.
@@ -55,7 +57,7 @@ pub struct Rule {
 
 /// What is done with an event that is too large.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub enum Oversize {
+pub enum OversizeAction {
     /// It is refused.
     #[default]
     Reject,
@@ -67,7 +69,7 @@ pub enum Oversize {
 #[derive(Debug, Default, Clone)]
 pub struct Config {
     /// What is redacted.
-    pub rules: Vec<Rule>,
+    pub rules: Vec<RedactionRule>,
     /// What is done to the texts and parameters of SQL.
     pub sql: Option<Action>,
     /// What is done to command lines.
@@ -75,9 +77,9 @@ pub struct Config {
     /// Whether secrets are masked wherever they are found.
     pub secrets: bool,
     /// Keys of HMACs.
-    pub keys: Option<Keys>,
+    pub keys: Option<HmacKeys>,
     /// What is done with an event that is too large.
-    pub oversize: Oversize,
+    pub oversize: OversizeAction,
     /// How far an event's time may be from the gateway's without a note on the
     /// record; any, if `None`.
     pub skew_max: Option<Duration>,
@@ -85,41 +87,41 @@ pub struct Config {
 
 /// How events are let in: the limit of their size, and what becomes of their content.
 #[derive(Debug, Clone)]
-pub struct Intake {
+pub struct EventIntake {
     /// The largest event, encoded, in bytes.
     pub event_bytes: usize,
     /// What is done to content; nothing, if `None`.
-    pub policy: Option<Arc<Policy>>,
+    pub policy: Option<Arc<ContentPolicy>>,
 }
 
 /// The policy that is in force, and may be replaced while events come.
 #[derive(Debug, Clone, Default)]
-pub struct InForce(Arc<ArcSwapOption<Policy>>);
+pub struct ActivePolicy(Arc<ArcSwapOption<ContentPolicy>>);
 
-impl InForce {
+impl ActivePolicy {
     /// This policy, for now.
-    pub fn new(policy: Option<Arc<Policy>>) -> Self {
+    pub fn new(policy: Option<Arc<ContentPolicy>>) -> Self {
         Self(Arc::new(ArcSwapOption::new(policy)))
     }
 
     /// The policy at this moment.
-    pub fn now(&self) -> Option<Arc<Policy>> {
+    pub fn now(&self) -> Option<Arc<ContentPolicy>> {
         self.0.load_full()
     }
 
     /// Goes on with another one, for events that come from now on.
-    pub fn replace(&self, policy: Option<Arc<Policy>>) {
+    pub fn replace(&self, policy: Option<Arc<ContentPolicy>>) {
         self.0.store(policy);
     }
 }
 
-impl Default for Intake {
+impl Default for EventIntake {
     fn default() -> Self {
         Self { event_bytes: EVENT_BYTES_MAX, policy: None }
     }
 }
 
-impl Intake {
+impl EventIntake {
     /// Checks an encoded event that arrived at `now`, and does to it what the policy
     /// says. What is returned holds nothing of what was redacted.
     ///

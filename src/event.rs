@@ -2,9 +2,9 @@
 
 mod amended;
 mod envelope;
+mod extracted;
 mod key;
-mod noted;
-mod same;
+mod same_content;
 
 use std::ops::Range;
 
@@ -14,15 +14,15 @@ use uuid::Uuid;
 use crate::catalog::{self, TypeId};
 use crate::proto::pb;
 use crate::time::Time;
-use crate::wire::{self, Fault};
+use crate::wire::{self, WireFault};
+use extracted::{ExtractedFields, range_within};
 use key::key_of;
-use noted::{Noted, range_within};
 
-pub use amended::{Again, Amended};
+pub use amended::{Amended, Reredact};
 pub use envelope::{Envelope, custom_name, number as field};
+pub use extracted::IndexKeys;
 pub use key::{key, key_seed};
-pub use noted::Keys;
-pub use same::same_content;
+pub use same_content::same_content;
 
 /// Longest event id, in bytes.
 pub const ID_BYTES_MAX: usize = 128;
@@ -54,7 +54,7 @@ pub enum Error {
         /// The field to blame, within the event; empty for the event itself.
         path: String,
         /// What is wrong with it.
-        fault: Fault,
+        fault: WireFault,
     },
     /// No variant of the payload is set.
     #[error("event has no payload: set the variant of its type, such as user_login")]
@@ -138,7 +138,7 @@ pub struct Event {
     /// A number of `auditgate.v1.Result`.
     pub result: u8,
     /// Under which keys its record is found.
-    pub keys: Keys,
+    pub keys: IndexKeys,
     /// How far the time lies ahead of the gateway's, in nanoseconds, where that is
     /// worth a note.
     pub clock_skew: Option<i64>,
@@ -161,33 +161,38 @@ impl Event {
         if bytes.len() > bytes_max {
             return Err(Error::TooLarge { bytes: bytes.len(), limit: bytes_max });
         }
-        let mut noted = Noted::default();
-        wire::validate_noting(wire::EVENT, &bytes, Noted::WITHIN, |within, number, value| {
-            noted.take(within, number, value);
-        })
+        let mut extracted = ExtractedFields::default();
+        wire::validate_noting(
+            wire::EVENT,
+            &bytes,
+            ExtractedFields::WITHIN,
+            |within, number, value| {
+                extracted.take(within, number, value);
+            },
+        )
         .map_err(|wire::Error { path, fault }| Error::Malformed { path, fault })?;
-        let type_id = noted.only_variant()?;
+        let type_id = extracted.only_variant()?;
         let custom_name =
-            if type_id.is_custom() { checked_custom_name(noted.payload)? } else { "" };
-        let time = checked_time(noted.time.map(wire::seconds_and_nanos), now)?;
-        if noted.id.len() > ID_BYTES_MAX {
-            return Err(Error::IdTooLong { bytes: noted.id.len() });
+            if type_id.is_custom() { checked_custom_name(extracted.payload)? } else { "" };
+        let time = checked_time(extracted.time.map(wire::seconds_and_nanos), now)?;
+        if extracted.id.len() > ID_BYTES_MAX {
+            return Err(Error::IdTooLong { bytes: extracted.id.len() });
         }
-        let (severity, result) = assess(type_id, &noted);
+        let (severity, result) = assess(type_id, &extracted);
         let mut event = Self {
             client_len: bytes.len(),
             time,
             type_id,
             severity,
             result,
-            keys: noted.keys(),
-            id: range_within(&bytes, noted.id),
+            keys: extracted.keys(),
+            id: range_within(&bytes, extracted.id),
             custom_name: range_within(&bytes, custom_name.as_bytes()),
             clock_skew: None,
             amended: None,
             bytes: Bytes::new(),
         };
-        if noted.id.is_empty() {
+        if extracted.id.is_empty() {
             let (with_id, id) = append_id(&bytes);
             event.bytes = with_id;
             event.id = id;
@@ -261,10 +266,10 @@ fn checked_time(time: Option<(i64, i64)>, now: Time) -> Result<Option<Time>, Err
 }
 
 /// Severity and result of a record: see the design of `Record`.
-fn assess(type_id: TypeId, noted: &Noted<'_>) -> (u8, u8) {
+fn assess(type_id: TypeId, extracted: &ExtractedFields<'_>) -> (u8, u8) {
     let event_type = type_id.get();
-    let code = noted.code.and_then(|code| event_type.code(code));
-    let result = match noted.success {
+    let code = extracted.code.and_then(|code| event_type.code(code));
+    let result = match extracted.success {
         Some(true) => pb::Result::Success as i32,
         Some(false) => pb::Result::Failure as i32,
         None => code.map_or(pb::Result::Unspecified as i32, |code| code.result),

@@ -17,13 +17,13 @@ use std::sync::Arc;
 
 use crate::catalog::TypeId;
 use crate::proto::pb;
-use crate::record::{self, Columns, Glance, Record};
+use crate::record::{self, FilterView, Record, RecordColumns};
 
-use envelope::Envelope;
+use envelope::EnvelopeFilter;
 use expression::Expression;
-use text::Text;
-use types::Types;
-use values::Labels;
+use text::TextFilter;
+use types::TypeFilter;
+use values::LabelFilter;
 
 pub use error::Error;
 pub use expression::{
@@ -48,11 +48,11 @@ pub const TEXT_BYTES_MAX: usize = 1_024;
 pub struct Filter {
     /// The types that whoever asks may read.
     readable: Arc<TypeSet>,
-    types: Types,
+    types: TypeFilter,
     min_severity: u8,
-    envelope: Envelope,
-    labels: Labels,
-    text: Option<Text>,
+    envelope: EnvelopeFilter,
+    labels: LabelFilter,
+    text: Option<TextFilter>,
     expression: Option<Expression>,
     selection: Selection,
     /// Some field is about what only the record tells.
@@ -127,10 +127,10 @@ impl Filter {
     /// # Errors
     /// The first fault found, with the field to blame.
     pub fn compile_for(filter: &pb::Filter, readable: &Arc<TypeSet>) -> Result<Self, Error> {
-        let types = Types::compile(filter, readable)?;
+        let types = TypeFilter::compile(filter, readable)?;
         let min_severity = min_severity(filter.min_severity)?;
         let results = results(&filter.results)?;
-        let envelope = Envelope::compile(filter)?;
+        let envelope = EnvelopeFilter::compile(filter)?;
         let mut compiled = Self {
             selection: Selection {
                 types: types.selection(),
@@ -143,8 +143,8 @@ impl Filter {
             types,
             min_severity,
             envelope,
-            labels: Labels::compile(&filter.labels)?,
-            text: Text::compile(&filter.text)?,
+            labels: LabelFilter::compile(&filter.labels)?,
+            text: TextFilter::compile(&filter.text)?,
             expression: Expression::compile(&filter.expression)?,
             needs_record: false,
         };
@@ -190,7 +190,7 @@ impl Filter {
     }
 
     /// First look, at the columns only.
-    pub fn columns(&self, columns: &Columns) -> Verdict {
+    pub fn columns(&self, columns: &RecordColumns) -> Verdict {
         let selected = |wanted: &Option<Vec<u32>>, keys: &[u32]| {
             wanted
                 .as_ref()
@@ -223,7 +223,7 @@ impl Filter {
         /// Bytes of an event that are passed in the time of a step.
         const BYTES_PER_STEP: u64 = 16;
         let passed = 1 + record.len() as u64 / BYTES_PER_STEP;
-        let seen = Glance::read(record);
+        let seen = FilterView::read(record);
         let fields_match = self.type_matches(seen.type_name)
             && self.assessment_matches(seen.severity, seen.result)
             && self.envelope.matches(seen.event)

@@ -3,7 +3,7 @@
 /// What a name is compared with: a name, or a glob in which `*` stands for any
 /// characters, dots included.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Pattern {
+pub enum NamePattern {
     /// One name.
     Exact(String),
     /// The pieces between the stars.
@@ -17,11 +17,11 @@ pub enum Pattern {
     },
 }
 
-impl Pattern {
+impl NamePattern {
     /// The pattern that `text` writes.
     pub fn new(text: &str) -> Self {
         match (text.split_once('*'), text.rsplit_once('*')) {
-            (Some((prefix, _)), Some((before, suffix))) => Pattern::Glob {
+            (Some((prefix, _)), Some((before, suffix))) => NamePattern::Glob {
                 prefix: prefix.to_owned(),
                 // One star alone is both the first and the last.
                 middle: before
@@ -33,15 +33,15 @@ impl Pattern {
                     .collect(),
                 suffix: suffix.to_owned(),
             },
-            _ => Pattern::Exact(text.to_owned()),
+            _ => NamePattern::Exact(text.to_owned()),
         }
     }
 
     /// Whether the whole of `name` matches.
     pub fn matches(&self, name: &str) -> bool {
         match self {
-            Pattern::Exact(exact) => exact == name,
-            Pattern::Glob { prefix, middle, suffix } => {
+            NamePattern::Exact(exact) => exact == name,
+            NamePattern::Glob { prefix, middle, suffix } => {
                 let Some(rest) = name.strip_prefix(prefix.as_str()) else { return false };
                 let Some(mut rest) = rest.strip_suffix(suffix.as_str()) else { return false };
                 // The leftmost place of each piece leaves the most to the next.
@@ -57,8 +57,8 @@ impl Pattern {
     /// Whether every name that starts with `start` matches.
     pub fn matches_all_after(&self, start: &str) -> bool {
         match self {
-            Pattern::Exact(_) => false,
-            Pattern::Glob { suffix, .. } => suffix.is_empty() && self.matches(start),
+            NamePattern::Exact(_) => false,
+            NamePattern::Glob { suffix, .. } => suffix.is_empty() && self.matches(start),
         }
     }
 
@@ -66,8 +66,8 @@ impl Pattern {
     /// does.
     pub fn may_match_after(&self, start: &str) -> bool {
         match self {
-            Pattern::Exact(exact) => exact.starts_with(start),
-            Pattern::Glob { prefix, .. } => {
+            NamePattern::Exact(exact) => exact.starts_with(start),
+            NamePattern::Glob { prefix, .. } => {
                 prefix.starts_with(start) || start.starts_with(prefix.as_str())
             }
         }
@@ -101,7 +101,7 @@ mod tests {
             ("User.Login", "user.login", false),
         ];
         for (pattern, name, expected) in cases {
-            assert_eq!(Pattern::new(pattern).matches(name), expected, "{pattern} {name}");
+            assert_eq!(NamePattern::new(pattern).matches(name), expected, "{pattern} {name}");
         }
     }
 
@@ -117,7 +117,7 @@ mod tests {
             ("session.*", false, false),
             ("user.login", false, false),
         ] {
-            let parsed = Pattern::new(pattern);
+            let parsed = NamePattern::new(pattern);
             assert_eq!(parsed.matches_all_after("custom."), all, "{pattern}");
             assert_eq!(parsed.may_match_after("custom."), some, "{pattern}");
         }

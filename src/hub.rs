@@ -1,17 +1,17 @@
 //! The hub: between the services and the log. It appends and fans out, hands
 //! replay over to live, and knows who subscribes.
 
-mod by_type;
-mod cohort;
 pub mod count;
+mod filter_group;
 mod gap;
 mod message;
-mod meter;
+mod notifier;
+mod rate_meter;
 pub mod search;
 mod start;
 mod subscribers;
 mod subscription;
-mod waiting;
+mod type_counters;
 
 use std::num::NonZero;
 use std::sync::Arc;
@@ -23,25 +23,25 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::filter::TypeSet;
-use crate::log::{Conflict, Disk, Error, Extent, Found, Identity, Log, Placed, Want};
-use crate::reasons::Reasons;
+use crate::log::{Conflict, Disk, Error, Extent, Identity, Log, Placed, ReadHint, ReadResult};
+use crate::reason_counters::ReasonCounters;
 use crate::record::{Draft, Record, Sequence};
 use crate::time::Time;
-use by_type::HandedIn;
+use type_counters::SubmittedEvent;
 
-pub use by_type::ByType;
-pub use count::{BUCKETS_MAX, Buckets, Count};
-pub use gap::{Gap, GapReason, Gaps};
-pub use message::Message;
-pub use meter::{Meter, Rates};
-pub use search::{PAGE_BYTES_MAX, Page, Search, query_digest};
-pub use start::Start;
-pub use subscribers::Subscriber;
+pub use count::{BUCKETS_MAX, CountRequest, CountResult};
+pub use gap::{Gap, GapCounters, GapReason};
+pub use message::SubscribeMessage;
+pub use rate_meter::{RateMeter, Rates};
+pub use search::{PAGE_BYTES_MAX, SearchPage, SearchRequest, query_digest};
+pub use start::SubscriptionStart;
+pub use subscribers::SubscriberState;
 pub use subscription::{LAST_READ_TIME_MAX, MESSAGE_BYTES_MAX, PROGRESS_INTERVAL, Subscription};
+pub use type_counters::TypeCounters;
 
 /// Names one record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Key<'a> {
+pub enum RecordKey<'a> {
     /// By the id of its event.
     Id(&'a str),
     /// By its position.
@@ -50,29 +50,29 @@ pub enum Key<'a> {
 
 /// Totals since the start.
 #[derive(Debug, Default)]
-pub struct Counters {
+pub struct HubCounters {
     /// Events accepted.
     pub accepted: AtomicU64,
     /// Events received again with the same content.
     pub duplicates: AtomicU64,
     /// Why calls to emit, and events and ends of emit streams, were refused.
-    pub refused: Reasons,
+    pub refused: ReasonCounters,
     /// Records delivered to subscribers.
     pub delivered: AtomicU64,
     /// Gaps that subscribers were told of.
-    pub gaps: Gaps,
+    pub gaps: GapCounters,
     /// Events accepted, by type.
-    pub by_type: ByType,
+    pub by_type: TypeCounters,
 }
 
 /// Appends to a log and serves its readers.
 pub struct Hub {
     log: Arc<dyn Log>,
-    counters: Arc<Counters>,
-    meter: Meter,
-    subscribers: Arc<subscribers::Registry>,
-    cohorts: Arc<cohort::Cohorts>,
-    waiting: Arc<waiting::Waiting>,
+    counters: Arc<HubCounters>,
+    meter: RateMeter,
+    subscribers: Arc<subscribers::SubscriberRegistry>,
+    groups: Arc<filter_group::FilterGroups>,
+    notifier: Arc<notifier::Notifier>,
     started: Time,
     stopping: CancellationToken,
     /// How long a stream that is behind goes on when the gateway stops.
@@ -103,18 +103,18 @@ impl Hub {
         stopping: CancellationToken,
         last_read: Duration,
     ) -> Arc<Self> {
-        let counters = Arc::new(Counters::default());
+        let counters = Arc::new(HubCounters::default());
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
         let running = stopping.child_token();
-        let meter = Meter::start(Arc::clone(&counters), running.clone());
-        let waiting = waiting::Waiting::start(Arc::clone(&log), running.clone());
+        let meter = RateMeter::start(Arc::clone(&counters), running.clone());
+        let notifier = notifier::Notifier::start(Arc::clone(&log), running.clone());
         Arc::new(Self {
             log,
             counters,
             meter,
             subscribers: Arc::default(),
-            cohorts: Arc::default(),
-            waiting,
+            groups: Arc::default(),
+            notifier,
             started: Time::now(),
             stopping,
             last_read,
@@ -128,7 +128,7 @@ impl Hub {
     /// # Errors
     /// As the log.
     pub async fn append(&self, drafts: Vec<Draft>, commit: bool) -> Result<Vec<Placed>, Error> {
-        let handed_in = ByType::note(&drafts);
+        let handed_in = TypeCounters::submitted(&drafts);
         let placed = self.log.append(drafts, commit).await?;
         if commit {
             self.tally(placed.iter().map(Some).zip(handed_in));
@@ -146,7 +146,7 @@ impl Hub {
         drafts: Vec<Draft>,
         commit: bool,
     ) -> Result<Vec<Result<Placed, Conflict>>, Error> {
-        let handed_in = ByType::note(&drafts);
+        let handed_in = TypeCounters::submitted(&drafts);
         let placed = self.log.append_each(drafts, commit).await?;
         if commit {
             self.tally(placed.iter().map(|placed| placed.as_ref().ok()).zip(handed_in));
@@ -154,7 +154,7 @@ impl Hub {
         Ok(placed)
     }
 
-    fn tally<'a>(&self, placed: impl Iterator<Item = (Option<&'a Placed>, HandedIn)>) {
+    fn tally<'a>(&self, placed: impl Iterator<Item = (Option<&'a Placed>, SubmittedEvent)>) {
         let (mut accepted, mut duplicates, mut bytes) = (0, 0, 0);
         for (placed, handed_in) in placed {
             match placed {
@@ -174,8 +174,8 @@ impl Hub {
 
     /// Lets others run if `turns` has had its share, and returns when it is its turn
     /// again. A turn must not be kept while something else is waited for.
-    pub async fn pass(&self, turns: &mut Turns) {
-        turns.pass(&self.turns).await;
+    pub async fn yield_now(&self, turns: &mut TimeSlices) {
+        turns.yield_now(&self.turns).await;
     }
 
     /// Is cancelled when the gateway stops.
@@ -188,17 +188,21 @@ impl Hub {
     ///
     /// # Errors
     /// As the log.
-    pub async fn record(&self, key: Key<'_>, types: &Arc<TypeSet>) -> Result<Option<Bytes>, Error> {
+    pub async fn record(
+        &self,
+        key: RecordKey<'_>,
+        types: &Arc<TypeSet>,
+    ) -> Result<Option<Bytes>, Error> {
         let sequence = match key {
-            Key::Id(id) => self.log.find(id, types).await?,
-            Key::Sequence(sequence) => Some(sequence),
+            RecordKey::Id(id) => self.log.find(id, types).await?,
+            RecordKey::Sequence(sequence) => Some(sequence),
         };
         let Some(sequence) = sequence else { return Ok(None) };
-        match self.log.read(sequence, Want::one()).await? {
+        match self.log.read(sequence, ReadHint::one()).await? {
             None => Ok(None),
-            Some(Found::Damaged { first, .. }) if first > sequence => Ok(None),
-            Some(Found::Damaged { .. }) => Err(Error::Damaged { sequence }),
-            Some(Found::Records(segment)) => {
+            Some(ReadResult::Damaged { first, .. }) if first > sequence => Ok(None),
+            Some(ReadResult::Damaged { .. }) => Err(Error::Damaged { sequence }),
+            Some(ReadResult::Records(segment)) => {
                 let view = segment.view(self.log.extent().last);
                 if !view.holds(sequence) {
                     return Ok(None);
@@ -226,7 +230,7 @@ impl Hub {
     }
 
     /// Totals since the start.
-    pub fn counters(&self) -> &Counters {
+    pub fn counters(&self) -> &HubCounters {
         &self.counters
     }
 
@@ -236,7 +240,7 @@ impl Hub {
     }
 
     /// Who subscribes.
-    pub fn subscribers(&self) -> Vec<Arc<Subscriber>> {
+    pub fn subscribers(&self) -> Vec<Arc<SubscriberState>> {
         self.subscribers.list()
     }
 
@@ -249,14 +253,14 @@ impl Hub {
 /// Lets others run on this thread when a call has had its share of it. A call that needs
 /// more than one turn waits for each of them in a line: however many read much, or emit
 /// much at once, calls that do little are not held up.
-pub struct Turns {
+pub struct TimeSlices {
     began: Instant,
     since: Instant,
     now: Instant,
     turn: Option<OwnedSemaphorePermit>,
 }
 
-impl Turns {
+impl TimeSlices {
     /// How long a call keeps its thread.
     const TURN: Duration = Duration::from_millis(2);
 
@@ -271,7 +275,7 @@ impl Turns {
         self.now - self.began
     }
 
-    async fn pass(&mut self, line: &Arc<Semaphore>) {
+    async fn yield_now(&mut self, line: &Arc<Semaphore>) {
         self.now = Instant::now();
         if self.now - self.since >= Self::TURN {
             self.turn = None;

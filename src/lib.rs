@@ -19,8 +19,6 @@ pub mod client;
 pub mod config;
 #[cfg(feature = "server")]
 pub mod content;
-#[cfg(feature = "server")]
-pub mod durations;
 #[cfg(any(feature = "cli", feature = "server"))]
 pub mod event;
 #[cfg(feature = "cli")]
@@ -30,20 +28,22 @@ pub mod filter;
 #[cfg(feature = "server")]
 pub mod glob;
 #[cfg(feature = "server")]
+pub mod histogram;
+#[cfg(feature = "server")]
 pub mod hub;
 #[cfg(feature = "server")]
 pub mod log;
 #[cfg(any(feature = "cli", feature = "server"))]
-mod private;
-#[cfg(any(feature = "cli", feature = "server"))]
 pub mod proof;
 pub mod proto;
 #[cfg(feature = "server")]
-pub mod reasons;
+pub mod reason_counters;
 #[cfg(feature = "server")]
 pub mod record;
 #[cfg(feature = "cli")]
 pub mod reference;
+#[cfg(any(feature = "cli", feature = "server"))]
+mod secret_file;
 #[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "server")]

@@ -4,12 +4,12 @@
 //! the tests that each of them passes. The kinds share the ring: the newest
 //! segments, in memory.
 
+mod append_buffer;
 pub mod cursor;
 pub mod disk;
-mod ids;
+mod id_table;
 mod index;
 mod memory;
-mod prefix;
 mod read;
 mod ring;
 mod scan;
@@ -25,16 +25,16 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::durations::Noted;
 use crate::filter::TypeSet;
+use crate::histogram::HistogramSnapshot;
 use crate::record::{Draft, Sequence};
 use crate::time::Time;
 
 pub use memory::MemoryLog;
-pub use read::{Content, Found, Reading, Want};
+pub use read::{ReadContent, ReadFuture, ReadHint, ReadResult};
 pub use ring::{BYTES_MIN, Bounds, RING_BYTES, RING_RECORDS};
-pub use scan::{Order, Query, Scanned, Tally};
-pub use segment::{Segment, View};
+pub use scan::{ScanEnd, ScanOrder, ScanQuery, ScanStats};
+pub use segment::{Segment, SegmentView};
 
 /// A future without a name, so that the contract can be an object.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -102,7 +102,7 @@ pub trait Log: Send + Sync + 'static {
     /// A run of records that holds `at`; if that is not kept any more, one that
     /// begins with the oldest record that is; `None` past the newest. Of the run,
     /// records that `want` does not match may be left out, though the run covers
-    /// them: see [`View::end`]. Only records up to [`Extent::last`] may be read
+    /// them: see [`SegmentView::end`]. Only records up to [`Extent::last`] may be read
     /// from it, and the reader goes on where it ends.
     ///
     /// What is in memory is found at once. A run from disk is of bounded size,
@@ -110,7 +110,7 @@ pub trait Log: Send + Sync + 'static {
     ///
     /// # Errors
     /// If the storage cannot be read.
-    fn read<'a>(&'a self, at: Sequence, want: Want<'a>) -> Reading<'a>;
+    fn read<'a>(&'a self, at: Sequence, want: ReadHint<'a>) -> ReadFuture<'a>;
 
     /// The first record kept that was accepted at `time` or later; the one that
     /// comes next, if none was.
@@ -250,11 +250,11 @@ pub struct Disk {
     /// The most that they may take, in bytes; `None` without a limit.
     pub bytes_max: Option<u64>,
     /// Records that cannot be read, ascending.
-    pub damage: Vec<disk::walk::Damage>,
+    pub damage: Vec<disk::walk::DamagedRange>,
     /// Whether it takes events.
     pub state: State,
     /// How long it took to sync the records of a commit.
-    pub syncs: Noted,
+    pub syncs: HistogramSnapshot,
 }
 
 /// How drafts are appended.

@@ -10,24 +10,24 @@
 //! tlog-cosignature and tlog-proof (<https://c2sp.org>), so that tools of others
 //! read what this module writes.
 
-#[cfg(feature = "server")]
-pub mod audit;
 pub mod checkpoint;
+#[cfg(feature = "server")]
+pub mod directory_check;
 pub mod key;
 pub mod minimum;
+pub mod proof_file;
 #[cfg(feature = "server")]
 pub mod prover;
-pub mod receipt;
-#[cfg(feature = "server")]
-pub mod store;
 #[cfg(feature = "server")]
 pub mod tile;
+#[cfg(feature = "server")]
+pub mod tile_store;
 #[cfg(feature = "server")]
 pub mod tree;
 
 use sha2::{Digest as _, Sha256};
 
-pub use checkpoint::{Checkpoint, Signed};
+pub use checkpoint::{Checkpoint, SignedCheckpoint};
 pub use key::{SigningKey, VerifierKey};
 pub use tlog_tiles::Hash;
 
@@ -47,7 +47,7 @@ pub fn leaf(entry: &[u8; HASH_BYTES]) -> Hash {
 
 /// Why a proof does not prove what it should.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refuted {
+pub enum InvalidProof {
     /// The leaf lies past the tree.
     #[error("leaf {index} lies past the tree, which has {size} leaves")]
     LeafPastTree {
@@ -97,14 +97,14 @@ pub fn check_inclusion(
     index: u64,
     hashes: &[Hash],
     checkpoint: &Checkpoint,
-) -> Result<(), Refuted> {
+) -> Result<(), InvalidProof> {
     let size = checkpoint.size;
     if index >= size {
-        return Err(Refuted::LeafPastTree { index, size });
+        return Err(InvalidProof::LeafPastTree { index, size });
     }
     let leaf = leaf(&entry(record));
     tlog_tiles::check_record(&hashes.to_vec(), size, checkpoint.root, index, leaf)
-        .map_err(|_| Refuted::NotIncluded { index, size })
+        .map_err(|_| InvalidProof::NotIncluded { index, size })
 }
 
 /// Checks that the records of `old` are the first of those of `new`.
@@ -115,11 +115,11 @@ pub fn check_consistency(
     old: &Checkpoint,
     new: &Checkpoint,
     hashes: &[Hash],
-) -> Result<(), Refuted> {
+) -> Result<(), InvalidProof> {
     let sizes = (old.size, new.size);
-    let rewritten = || Refuted::Rewritten { old: sizes.0, new: sizes.1 };
+    let rewritten = || InvalidProof::Rewritten { old: sizes.0, new: sizes.1 };
     if new.size < old.size {
-        return Err(Refuted::Smaller { old: old.size, new: new.size });
+        return Err(InvalidProof::Smaller { old: old.size, new: new.size });
     }
     if old.size == 0 {
         // Every tree begins with the empty one, whose root is known.

@@ -1,7 +1,7 @@
 //! Records: accepted events with what the gateway adds, encoded once.
 
 mod draft;
-mod glance;
+mod filter_view;
 
 use prost::Message as _;
 
@@ -9,11 +9,11 @@ use crate::catalog::TypeId;
 use crate::event::{self, Envelope};
 use crate::proto::pb;
 use crate::time::Time;
-use crate::wire::{self, Value};
+use crate::wire::{self, WireValue};
 
 pub use crate::event::key;
-pub use draft::{Draft, Emitter, Scratch};
-pub use glance::Glance;
+pub use draft::{Draft, EmitterIdentity, FrameScratch};
+pub use filter_view::FilterView;
 
 /// Position of a record in its log. The first record is 1.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,7 +66,7 @@ mod number {
 /// What an index keeps of a record: fixed in size, so that a scan reads nothing
 /// else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Columns {
+pub struct RecordColumns {
     /// When it happened.
     pub time: Time,
     /// [`key`] of the event id.
@@ -87,7 +87,7 @@ pub struct Columns {
     pub result: u8,
 }
 
-impl Columns {
+impl RecordColumns {
     /// What an index keeps of a record, read off its encoding.
     pub fn of(record: &Record<'_>) -> Self {
         let key = |text: Option<&str>| text.map_or(0, event::key);
@@ -146,19 +146,21 @@ impl<'a> Record<'a> {
         };
         for (number, value) in wire::trusted(bytes) {
             match (number, value) {
-                (number::SEQUENCE, Value::Varint(sequence)) => record.sequence = Sequence(sequence),
-                (number::ACCEPT_TIME, Value::Bytes(time)) => {
+                (number::SEQUENCE, WireValue::Varint(sequence)) => {
+                    record.sequence = Sequence(sequence)
+                }
+                (number::ACCEPT_TIME, WireValue::Bytes(time)) => {
                     let (seconds, nanos) = wire::seconds_and_nanos(time);
                     record.accept_time = Time::from_parts(seconds, nanos).unwrap_or_default();
                 }
-                (number::EMITTER, Value::Bytes(emitter)) => record.emitter = emitter,
+                (number::EMITTER, WireValue::Bytes(emitter)) => record.emitter = emitter,
                 (number::TYPE, value) => record.type_name = value.text().unwrap_or_default(),
-                (number::SEVERITY, Value::Varint(severity)) => record.severity = severity as u8,
-                (number::RESULT, Value::Varint(result)) => record.result = result as u8,
-                (number::CLIENT_BYTES, Value::Varint(length)) => {
+                (number::SEVERITY, WireValue::Varint(severity)) => record.severity = severity as u8,
+                (number::RESULT, WireValue::Varint(result)) => record.result = result as u8,
+                (number::CLIENT_BYTES, WireValue::Varint(length)) => {
                     record.client_len = length as usize
                 }
-                (number::EVENT, Value::Bytes(event)) => record.event = event,
+                (number::EVENT, WireValue::Bytes(event)) => record.event = event,
                 _ => {}
             }
         }
@@ -175,7 +177,7 @@ impl<'a> Record<'a> {
     pub fn accept_time_of(frame: &[u8]) -> Time {
         let mut fields = wire::trusted(unframed(frame));
         let time = fields.find_map(|field| match field {
-            (number::ACCEPT_TIME, Value::Bytes(time)) => Some(wire::seconds_and_nanos(time)),
+            (number::ACCEPT_TIME, WireValue::Bytes(time)) => Some(wire::seconds_and_nanos(time)),
             _ => None,
         });
         time.and_then(|(seconds, nanos)| Time::from_parts(seconds, nanos)).unwrap_or_default()
@@ -233,12 +235,12 @@ mod tests {
 
     const NOW: Time = Time(1_700_000_000_123_456_789);
 
-    fn framed(event: &pb::Event) -> (Vec<u8>, Columns) {
+    fn framed(event: &pb::Event) -> (Vec<u8>, RecordColumns) {
         let event = Event::check(Bytes::from(event.encode_to_vec()), NOW, 4096).expect("valid");
         let emitter = pb::Emitter { principal: "svc".into(), peer: "127.0.0.1:9".into() };
         let draft = Draft::new(event, &emitter.into());
         let mut frame = Vec::new();
-        let columns = draft.frame(Sequence(300), NOW, &mut Scratch::default(), |part| {
+        let columns = draft.frame(Sequence(300), NOW, &mut FrameScratch::default(), |part| {
             frame.extend_from_slice(part)
         });
         assert!(frame.len() <= draft.frame_len_max());
@@ -270,7 +272,7 @@ mod tests {
         assert_eq!(columns.time, NOW);
         assert_eq!(columns.user, key("alice"));
         assert_eq!(columns.session, 0);
-        assert_eq!(Columns::of(&Record::read_frame(&frame)), columns);
+        assert_eq!(RecordColumns::of(&Record::read_frame(&frame)), columns);
 
         let read = Record::read_frame(&frame);
         assert_eq!(read.sequence, Sequence(300));
@@ -302,7 +304,9 @@ mod tests {
     /// The draft of a command, redacted with these keys, and trimmed to some 1,000
     /// bytes.
     fn redacted(line: &str, label: &str, keys: &str) -> Draft {
-        use crate::content::{Action, Config, Intake, Keys, Oversize, Policy};
+        use crate::content::{
+            Action, Config, ContentPolicy, EventIntake, HmacKeys, OversizeAction,
+        };
         let command = pb::Command { line: Some(line.into()), ..Default::default() };
         let event = pb::Event {
             id: Some("x".into()),
@@ -312,20 +316,21 @@ mod tests {
         };
         let config = Config {
             commands: Some(Action::Hmac),
-            keys: Some(Keys::parse(keys).expect("valid")),
-            oversize: Oversize::Trim,
+            keys: Some(HmacKeys::parse(keys).expect("valid")),
+            oversize: OversizeAction::Trim,
             ..Config::default()
         };
-        let policy = Policy::compile(config).expect("valid");
-        let intake = Intake { event_bytes: 1_000, policy };
+        let policy = ContentPolicy::compile(config).expect("valid");
+        let intake = EventIntake { event_bytes: 1_000, policy };
         let event = intake.admit(event.encode_to_vec().into(), NOW).expect("accepted");
-        Draft::new(event, &Emitter::from(pb::Emitter::default()))
+        Draft::new(event, &EmitterIdentity::from(pb::Emitter::default()))
     }
 
     fn kept(draft: &Draft) -> Vec<u8> {
         let mut frame = Vec::new();
-        draft
-            .frame(Sequence(1), NOW, &mut Scratch::default(), |part| frame.extend_from_slice(part));
+        draft.frame(Sequence(1), NOW, &mut FrameScratch::default(), |part| {
+            frame.extend_from_slice(part)
+        });
         assert!(frame.len() <= draft.frame_len_max());
         frame
     }

@@ -11,7 +11,7 @@ use prost_reflect::{FieldDescriptor, FileDescriptor, Kind};
 
 use crate::catalog::{self, EventType, TypeId};
 use crate::proto::{descriptor_pool, pb};
-use crate::teleport::keys;
+use crate::teleport::key_map;
 
 pub use markdown::markdown;
 
@@ -46,13 +46,14 @@ pub fn describe(type_id: TypeId) -> String {
         let (result, severity) = (result(code.result), severity(code.severity));
         let _ = writeln!(out, "  {:8}  {result:7}  {severity:8}  {}", code.code, code.description);
     }
-    let fields: Vec<Row> = payload_fields(event_type).map(|field| Row::new(&field)).collect();
+    let fields: Vec<FieldRow> =
+        payload_fields(event_type).map(|field| FieldRow::new(&field)).collect();
     if !fields.is_empty() {
         let _ = writeln!(out, "\nfields of {}", event_type.field_name);
     }
     let name_width = fields.iter().map(|row| row.name.len()).max().unwrap_or(0);
     let type_width = fields.iter().map(|row| row.type_name.len()).max().unwrap_or(0);
-    for Row { name, type_name, comment, .. } in &fields {
+    for FieldRow { name, type_name, comment, .. } in &fields {
         let _ = writeln!(out, "  {name:name_width$}  {type_name:type_width$}  {comment}");
     }
     let _ = writeln!(
@@ -65,7 +66,7 @@ pub fn describe(type_id: TypeId) -> String {
 }
 
 /// What is told of a field.
-struct Row {
+struct FieldRow {
     name: String,
     type_name: String,
     comment: String,
@@ -73,19 +74,19 @@ struct Row {
     key: Option<String>,
 }
 
-impl Row {
+impl FieldRow {
     fn new(field: &FieldDescriptor) -> Self {
         Self {
             name: field.name().to_owned(),
             type_name: type_name(field),
             comment: comment(&field.parent_file(), field.path()),
-            key: (!keys::is_group(field)).then(|| keys::key(field).to_owned()),
+            key: (!key_map::is_group(field)).then(|| key_map::key(field).to_owned()),
         }
     }
 }
 
 fn payload_fields(event_type: &EventType) -> impl Iterator<Item = FieldDescriptor> {
-    let variant = keys::event()
+    let variant = key_map::event()
         .get_field(event_type.number)
         .expect("the catalog is made of the variants of Event");
     let payload = variant.kind();
@@ -178,7 +179,7 @@ mod tests {
     fn each_field_has_a_comment() {
         for (_, event_type) in catalog::all() {
             for field in payload_fields(event_type) {
-                assert!(!Row::new(&field).comment.is_empty(), "{}", field.full_name());
+                assert!(!FieldRow::new(&field).comment.is_empty(), "{}", field.full_name());
             }
         }
     }

@@ -1,17 +1,17 @@
 //! The server: a listener, the services on it, and how it ends.
 
-mod access;
 mod admin;
 pub mod admission;
+mod authenticate;
 mod calls;
 pub mod connection;
-mod gather;
+mod corked_socket;
 mod health;
 pub mod listener;
+mod log_limiter;
 mod metrics;
 mod reflection;
 mod reload;
-mod seldom;
 pub mod stats;
 mod tls;
 
@@ -30,22 +30,22 @@ use tower::Layer as _;
 
 use crate::audit::Auditor;
 use crate::config::{self, Settings};
-use crate::content::{InForce, Policy};
+use crate::content::{ActivePolicy, ContentPolicy};
 use crate::hub::{Hub, LAST_READ_TIME_MAX};
 use crate::log::{Bounds, Log, MemoryLog};
 use crate::proof::SigningKey;
-use crate::proof::prover::{Opened, Prover};
-use crate::proof::store::{DiskStore, MemoryStore};
+use crate::proof::prover::{OpenedTree, Prover};
+use crate::proof::tile_store::{DiskTileStore, MemoryTileStore};
 use crate::service::quota::{self, Quotas};
-use crate::service::{Direct, Limits, Service};
-use admin::Admin;
+use crate::service::{Service, ServiceLimits, UncopiedSubscribe};
+use admin::AdminListener;
 use admission::Admission;
-use calls::{CallLayer, Rules};
-use connection::Load;
+use calls::{CallLayer, CallRules};
+use connection::UnsentTotals;
 use listener::Listener;
-use metrics::Sources;
+use metrics::MetricSources;
 use reload::Reloader;
-use stats::Stats;
+use stats::CallStats;
 
 pub use crate::config::DRAIN_TIMEOUT;
 
@@ -63,13 +63,13 @@ pub struct Config {
     /// Who may do what.
     pub access: config::Access,
     /// What is accepted.
-    pub limits: Limits,
+    pub limits: ServiceLimits,
     /// How many connections are taken.
-    pub admission: admission::Limits,
+    pub admission: admission::ConnectionLimits,
     /// What a connection may do.
-    pub connections: connection::Limits,
+    pub connections: connection::ConnectionTimeouts,
     /// What a principal may use.
-    pub quotas: quota::Limits,
+    pub quotas: quota::QuotaLimits,
     /// Where metrics and probes are served, if they are; port 0 takes a free one.
     pub admin: Option<SocketAddr>,
     /// How long the gateway waits for calls to end when it stops.
@@ -81,7 +81,7 @@ pub struct Config {
     /// log on disk. In memory, if `None`.
     pub tiles: Option<PathBuf>,
     /// What is done to the content of events; nothing, if `None`.
-    pub content: Option<Arc<Policy>>,
+    pub content: Option<Arc<ContentPolicy>>,
 }
 
 impl Default for Config {
@@ -98,18 +98,18 @@ impl From<&Settings> for Config {
             ring: settings.ring.bounds(),
             tls: settings.tls.clone(),
             access: settings.access.clone(),
-            limits: Limits::default(),
-            admission: admission::Limits {
+            limits: ServiceLimits::default(),
+            admission: admission::ConnectionLimits {
                 connections: limits.connections,
                 connections_per_peer: limits.connections_per_address,
             },
-            connections: connection::Limits {
+            connections: connection::ConnectionTimeouts {
                 unfinished: limits.unfinished_timeout.0,
                 write_stall: limits.stall_timeout.0,
                 idle: limits.idle_timeout.0,
-                ..connection::Limits::default()
+                ..connection::ConnectionTimeouts::default()
             },
-            quotas: quota::Limits {
+            quotas: quota::QuotaLimits {
                 calls_per_second: limits.calls_per_second,
                 events_per_second: limits.events_per_second,
                 bytes_per_second: limits.bytes_per_second.0 as u64,
@@ -134,7 +134,7 @@ impl From<&Settings> for Config {
 pub struct Gateway {
     reloader: Arc<Reloader>,
     auditor: Auditor,
-    connections: Arc<listener::Counters>,
+    connections: Arc<listener::ConnectionCounters>,
     address: SocketAddr,
     admin_address: Option<SocketAddr>,
     admin_task: Option<AbortHandle>,
@@ -142,7 +142,7 @@ pub struct Gateway {
     drain_timeout: Duration,
     task: JoinHandle<()>,
     health: HealthReporter,
-    running: Running,
+    running: RunningTasks,
     hub: Arc<Hub>,
     prover: Option<Arc<Prover>>,
 }
@@ -173,7 +173,7 @@ impl Gateway {
         let files = files.and_then(|files| usize::try_from(files).ok()).unwrap_or(usize::MAX);
         let admission = Admission::new(config.admission.within(files));
         let quotas = Arc::new(Quotas::new(config.quotas));
-        let load = Load {
+        let load = UnsentTotals {
             waiting: quotas.waiting(),
             waiting_max: config.quotas.waiting_bytes_in_all,
             admission: Arc::clone(&admission),
@@ -181,7 +181,7 @@ impl Gateway {
         let encrypted = config.tls.is_on();
         let authenticates = config.access.has_bearers() || config.tls.client_ca.is_some();
         let audits = config.access.self_audit.unwrap_or(authenticates);
-        let policy = InForce::new(config.content);
+        let policy = ActivePolicy::new(config.content);
         let reloader =
             Reloader::load(config.tls, config.access, policy.clone()).map_err(invalid)?;
         let (access, tls) = (Arc::clone(reloader.access()), Arc::clone(reloader.tls()));
@@ -209,15 +209,15 @@ impl Gateway {
             .with_audit(auditor.clone())
             .with_proofs(prover.clone())
             .with_policy(policy);
-        let service = Direct::new(service);
+        let service = UncopiedSubscribe::new(service);
         let routes = Routes::new(service)
             .add_service(health_service)
             .add_service(reflection::builder().build_v1().map_err(io::Error::other)?)
             .add_service(reflection::builder().build_v1alpha().map_err(io::Error::other)?)
             .prepare();
-        let stats = Arc::new(Stats::begin());
-        let running = Running { stats: Arc::clone(&stats), admission: Arc::clone(&admission) };
-        let sources = Sources {
+        let stats = Arc::new(CallStats::begin());
+        let running = RunningTasks { stats: Arc::clone(&stats), admission: Arc::clone(&admission) };
+        let sources = MetricSources {
             stats: Arc::clone(&stats),
             connections: Arc::clone(&connections),
             tls,
@@ -229,22 +229,22 @@ impl Gateway {
         };
         let admin = match config.admin {
             Some(listen) => Some(
-                Admin::bind(listen, Arc::new(sources))
+                AdminListener::bind(listen, Arc::new(sources))
                     .await
                     .map_err(|error| cannot_listen(listen, &error))?,
             ),
             None => None,
         };
-        let admin_address = admin.as_ref().map(Admin::address).transpose()?;
+        let admin_address = admin.as_ref().map(AdminListener::address).transpose()?;
         let admin_task = admin.map(|admin| tokio::spawn(admin.serve()).abort_handle());
         let limits = config.limits;
-        let rules = Arc::new(Rules {
+        let rules = Arc::new(CallRules {
             access,
             auditor: auditor.clone(),
             limits,
             quotas,
             stats,
-            seldom: Arc::default(),
+            log_limiter: Arc::default(),
         });
         let routes = CallLayer::new(rules).layer(routes);
         let task = tokio::spawn(listener.serve(routes, stopping.clone()));
@@ -291,7 +291,7 @@ impl Gateway {
     }
 
     /// What became of connections.
-    pub fn connections(&self) -> &listener::Counters {
+    pub fn connections(&self) -> &listener::ConnectionCounters {
         &self.connections
     }
 
@@ -329,12 +329,12 @@ impl Gateway {
 }
 
 /// What has not ended.
-struct Running {
-    stats: Arc<Stats>,
+struct RunningTasks {
+    stats: Arc<CallStats>,
     admission: Arc<Admission>,
 }
 
-impl Running {
+impl RunningTasks {
     /// Says what is about to be cut off.
     fn warn(&self) {
         let (calls, connections) = (self.stats.running(), self.admission.count());
@@ -347,7 +347,7 @@ impl Drop for Gateway {
     fn drop(&mut self) {
         self.stopping.cancel();
         if let Some(prover) = &self.prover {
-            prover.leave();
+            prover.detach();
         }
         if let Some(admin) = &self.admin_task {
             admin.abort();
@@ -359,10 +359,12 @@ impl Drop for Gateway {
 fn prover(log: Arc<dyn Log>, key: SigningKey, tiles: Option<&Path>) -> io::Result<Arc<Prover>> {
     match tiles {
         Some(folder) => {
-            let (store, opened) = DiskStore::open(folder, &key).map_err(io::Error::other)?;
+            let (store, opened) = DiskTileStore::open(folder, &key).map_err(io::Error::other)?;
             Prover::start(log, key, Box::new(store), opened)
         }
-        None => Prover::start(log, key, Box::new(MemoryStore::default()), Opened::default()),
+        None => {
+            Prover::start(log, key, Box::new(MemoryTileStore::default()), OpenedTree::default())
+        }
     }
 }
 
@@ -380,7 +382,7 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> io::Error {
 /// # Errors
 /// If one cannot be read, or does not hold what it should.
 pub fn check(settings: &Settings) -> Result<(), config::Error> {
-    Reloader::load(settings.tls.clone(), settings.access.clone(), InForce::default()).map(drop)
+    Reloader::load(settings.tls.clone(), settings.access.clone(), ActivePolicy::default()).map(drop)
 }
 
 fn invalid(error: config::Error) -> io::Error {

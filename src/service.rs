@@ -1,9 +1,7 @@
 //! The service `auditgate.v1.AuditService`: one call a file, each of which
 //! decodes, calls the hub and encodes.
 
-pub mod bare;
 mod count_records;
-mod direct;
 mod emit;
 mod emit_stream;
 mod error;
@@ -12,10 +10,12 @@ mod get_status;
 mod list_event_types;
 mod prove;
 pub mod quota;
-mod range;
+mod request_query;
 mod search;
 pub mod status;
 mod subscribe;
+pub mod tonic_errors;
+mod uncopied_subscribe;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,24 +25,24 @@ use futures_util::TryStreamExt as _;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::access::{Access, Caller};
+use crate::access::{AccessControl, Caller};
 use crate::audit::Auditor;
-use crate::content::{InForce, Intake};
+use crate::content::{ActivePolicy, EventIntake};
 use crate::event::EVENT_BYTES_MAX;
 use crate::hub::Hub;
 use crate::proof::prover::Prover;
 use crate::proto;
-use crate::proto::codec::Encoded;
+use crate::proto::codec::EncodedResponse;
 use crate::proto::retyped::audit_service_server::AuditService;
 
-pub use direct::Direct;
 pub use emit::BATCH_EVENTS_MAX;
 pub use error::Error;
 pub use search::{PAGE_SIZE, PAGE_SIZE_MAX};
+pub use uncopied_subscribe::UncopiedSubscribe;
 
 /// Full name of the service.
 pub const NAME: &str = proto::SERVICE;
-/// Default of [`Limits::request_bytes`].
+/// Default of [`ServiceLimits::request_bytes`].
 pub const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// A message that comes in at a lower rate than this, after
@@ -53,14 +53,14 @@ pub const REQUEST_GRACE: std::time::Duration = std::time::Duration::from_secs(5)
 
 /// What the service accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct ServiceLimits {
     /// The largest event, encoded, in bytes.
     pub event_bytes: usize,
     /// The largest request, decompressed, in bytes.
     pub request_bytes: usize,
 }
 
-impl Default for Limits {
+impl Default for ServiceLimits {
     fn default() -> Self {
         Self { event_bytes: EVENT_BYTES_MAX, request_bytes: REQUEST_BYTES_MAX }
     }
@@ -70,10 +70,10 @@ impl Default for Limits {
 #[derive(Clone)]
 pub struct Service {
     hub: Arc<Hub>,
-    access: Arc<Access>,
+    access: Arc<AccessControl>,
     auditor: Auditor,
-    limits: Limits,
-    policy: InForce,
+    limits: ServiceLimits,
+    policy: ActivePolicy,
     prover: Option<Arc<Prover>>,
 }
 
@@ -81,8 +81,8 @@ impl Service {
     /// The service on `hub`, which proves nothing and leaves the content of events
     /// alone. Where `access` is not open, a layer before the service has to put the
     /// [`Caller`] into the extensions of each request.
-    pub fn new(hub: Arc<Hub>, access: Arc<Access>, limits: Limits) -> Self {
-        let policy = InForce::default();
+    pub fn new(hub: Arc<Hub>, access: Arc<AccessControl>, limits: ServiceLimits) -> Self {
+        let policy = ActivePolicy::default();
         Self { hub, access, auditor: Auditor::off(), limits, policy, prover: None }
     }
 
@@ -97,13 +97,13 @@ impl Service {
     }
 
     /// The same, with a policy for the content of events.
-    pub fn with_policy(self, policy: InForce) -> Self {
+    pub fn with_policy(self, policy: ActivePolicy) -> Self {
         Self { policy, ..self }
     }
 
     /// How events are let in at this moment.
-    fn intake(&self) -> Intake {
-        Intake { event_bytes: self.limits.event_bytes, policy: self.policy.now() }
+    fn intake(&self) -> EventIntake {
+        EventIntake { event_bytes: self.limits.event_bytes, policy: self.policy.now() }
     }
 
     /// Who calls.
@@ -126,23 +126,26 @@ fn decode<M: prost::Message + Default>(body: Bytes) -> Result<M, Error> {
     M::decode(body).map_err(Error::Malformed)
 }
 
-fn respond(result: Result<Encoded, Error>) -> Result<Response<Encoded>, Status> {
+fn respond(result: Result<EncodedResponse, Error>) -> Result<Response<EncodedResponse>, Status> {
     result.map(Response::new).map_err(Status::from)
 }
 
 /// Responses of a streaming call.
-type Responses = Pin<Box<dyn Stream<Item = Result<Encoded, Status>> + Send>>;
+type Responses = Pin<Box<dyn Stream<Item = Result<EncodedResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl AuditService for Service {
     type EmitStreamStream = Responses;
     type SubscribeStream = Responses;
 
-    async fn emit(&self, request: Request<Bytes>) -> Result<Response<Encoded>, Status> {
+    async fn emit(&self, request: Request<Bytes>) -> Result<Response<EncodedResponse>, Status> {
         respond(self.emit_one(request).await)
     }
 
-    async fn emit_batch(&self, request: Request<Bytes>) -> Result<Response<Encoded>, Status> {
+    async fn emit_batch(
+        &self,
+        request: Request<Bytes>,
+    ) -> Result<Response<EncodedResponse>, Status> {
         respond(self.emit_many(request).await)
     }
 
@@ -158,45 +161,60 @@ impl AuditService for Service {
         request: Request<Bytes>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
         let responses = self.open_stream(request).await?;
-        let responses = responses.map_ok(|framed| Encoded::new(framed.message()));
+        let responses = responses.map_ok(|framed| EncodedResponse::new(framed.message()));
         Ok(Response::new(Box::pin(responses)))
     }
 
-    async fn search(&self, request: Request<Bytes>) -> Result<Response<Encoded>, Status> {
+    async fn search(&self, request: Request<Bytes>) -> Result<Response<EncodedResponse>, Status> {
         respond(self.search_page(request).await)
     }
 
-    async fn get_record(&self, request: Request<Bytes>) -> Result<Response<Encoded>, Status> {
+    async fn get_record(
+        &self,
+        request: Request<Bytes>,
+    ) -> Result<Response<EncodedResponse>, Status> {
         respond(self.one_record(request).await)
     }
 
-    async fn count_records(&self, request: Request<Bytes>) -> Result<Response<Encoded>, Status> {
+    async fn count_records(
+        &self,
+        request: Request<Bytes>,
+    ) -> Result<Response<EncodedResponse>, Status> {
         respond(self.counts(request).await)
     }
 
-    async fn list_event_types(&self, request: Request<Bytes>) -> Result<Response<Encoded>, Status> {
+    async fn list_event_types(
+        &self,
+        request: Request<Bytes>,
+    ) -> Result<Response<EncodedResponse>, Status> {
         respond(self.event_types(request))
     }
 
-    async fn get_status(&self, request: Request<Bytes>) -> Result<Response<Encoded>, Status> {
+    async fn get_status(
+        &self,
+        request: Request<Bytes>,
+    ) -> Result<Response<EncodedResponse>, Status> {
         respond(self.current_status(request))
     }
 
-    async fn get_checkpoint(&self, request: Request<Bytes>) -> Result<Response<Encoded>, Status> {
+    async fn get_checkpoint(
+        &self,
+        request: Request<Bytes>,
+    ) -> Result<Response<EncodedResponse>, Status> {
         respond(self.checkpoint(request).await)
     }
 
     async fn get_inclusion_proof(
         &self,
         request: Request<Bytes>,
-    ) -> Result<Response<Encoded>, Status> {
+    ) -> Result<Response<EncodedResponse>, Status> {
         respond(self.inclusion(request).await)
     }
 
     async fn get_consistency_proof(
         &self,
         request: Request<Bytes>,
-    ) -> Result<Response<Encoded>, Status> {
+    ) -> Result<Response<EncodedResponse>, Status> {
         respond(self.consistency(request).await)
     }
 }

@@ -21,7 +21,7 @@
 
 mod id;
 pub mod json;
-pub mod keys;
+pub mod key_map;
 mod text;
 pub mod unmapped;
 pub mod value;
@@ -32,9 +32,9 @@ use prost_types::{Struct, Timestamp};
 use crate::catalog::{self, TypeId};
 use crate::proto::pb;
 use json::{Json, Object};
-use keys::Plan;
+use key_map::KeyPlan;
 
-pub use id::Ordinals;
+pub use id::LineOrdinals;
 
 /// Key of members of `custom.data` that cannot be keys of the line.
 const DATA: &str = "auditgate.data";
@@ -72,7 +72,7 @@ pub enum Error {
 
 /// A line that became an event.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Imported {
+pub struct ImportedEvent {
     /// The event, with an id.
     pub event: pb::Event,
     /// The line's type, where the catalog lacks it and the event is custom.
@@ -87,13 +87,13 @@ pub struct Imported {
 /// Where the line is not a JSON object with a type, or has a `time` that no
 /// event can have. No `time` at all is fine: the gateway's is left out again by
 /// [`export`].
-pub fn import_line(line: &str, ordinals: &mut Ordinals) -> Result<Imported, Error> {
+pub fn import_line(line: &str, ordinals: &mut LineOrdinals) -> Result<ImportedEvent, Error> {
     let Json::Object(members) = Json::parse(line)? else { return Err(Error::NotAnObject) };
-    check_time(members.get(keys::TIME))?;
-    let kind = Kind::of_line(&members)?;
-    let plan = Plan::of(kind.type_id);
+    check_time(members.get(key_map::TIME))?;
+    let kind = LineType::of_line(&members)?;
+    let plan = KeyPlan::of(kind.type_id);
 
-    let mut event = DynamicMessage::new(keys::event().clone());
+    let mut event = DynamicMessage::new(key_map::event().clone());
     for (key, json) in &members {
         let Some(entry) = plan.entry(key) else { continue };
         if let Some(value) = value::read(entry.field(), json, entry.path.len()) {
@@ -113,9 +113,9 @@ pub fn import_line(line: &str, ordinals: &mut Ordinals) -> Result<Imported, Erro
     event.unmapped = unmapped::difference(&members, &export_object(&event)?);
     if event.time.is_none() {
         // The gateway will append one, which is not the line's.
-        event.unmapped.insert(keys::TIME.into(), unmapped::ABSENT.into());
+        event.unmapped.insert(key_map::TIME.into(), unmapped::ABSENT.into());
     }
-    Ok(Imported { event, unknown_type: kind.unknown_type })
+    Ok(ImportedEvent { event, unknown_type: kind.unknown_type })
 }
 
 /// Writes an event as a line: an object that displays as JSON text.
@@ -127,16 +127,16 @@ pub fn export(event: &pb::Event) -> Result<Json, Error> {
 }
 
 /// The type of a line.
-struct Kind {
+struct LineType {
     type_id: TypeId,
     /// Name of the event, where it is custom.
     custom_name: String,
     unknown_type: Option<String>,
 }
 
-impl Kind {
+impl LineType {
     fn of_line(members: &Object) -> Result<Self, Error> {
-        let name = members.get(keys::TYPE);
+        let name = members.get(key_map::TYPE);
         let name = name.and_then(Json::as_str).ok_or_else(|| Error::Type(shown(name)))?;
         let is_custom = members.get(OWN_TYPE).and_then(Json::as_str) == Some(catalog::CUSTOM);
         Ok(match by_name(name) {
@@ -188,10 +188,10 @@ fn shown(json: Option<&Json>) -> String {
 }
 
 /// Sets the payload where no key of the line did.
-fn set_payload(event: &mut pb::Event, kind: &Kind, members: &Object) {
+fn set_payload(event: &mut pb::Event, kind: &LineType, members: &Object) {
     if kind.type_id.is_custom() {
         let name = Some(kind.custom_name.clone());
-        let data = read_data(members, Plan::of(kind.type_id));
+        let data = read_data(members, KeyPlan::of(kind.type_id));
         event.payload = Some(pb::event::Payload::Custom(pb::Custom { name, data }));
     } else if event.payload.is_none() {
         let mut empty = Vec::new();
@@ -201,7 +201,7 @@ fn set_payload(event: &mut pb::Event, kind: &Kind, members: &Object) {
 }
 
 /// What a custom event's line has beside its envelope.
-fn read_data(members: &Object, plan: &Plan) -> Option<Struct> {
+fn read_data(members: &Object, plan: &KeyPlan) -> Option<Struct> {
     let own = members.get(DATA).and_then(Json::as_object);
     let rest: Object = members
         .iter()
@@ -213,16 +213,16 @@ fn read_data(members: &Object, plan: &Plan) -> Option<Struct> {
 }
 
 /// Whether a key of a custom event's line is a member of its data.
-fn is_data(key: &str, plan: &Plan) -> bool {
-    key != keys::TYPE && !key.starts_with(keys::OWN_PREFIX) && plan.entry(key).is_none()
+fn is_data(key: &str, plan: &KeyPlan) -> bool {
+    key != key_map::TYPE && !key.starts_with(key_map::OWN_PREFIX) && plan.entry(key).is_none()
 }
 
 fn export_object(event: &pb::Event) -> Result<Object, Error> {
-    let mut dynamic = DynamicMessage::new(keys::event().clone());
+    let mut dynamic = DynamicMessage::new(key_map::event().clone());
     dynamic.transcode_from(event).expect("an event decodes as a message of its shape");
     let payload = event.payload.as_ref().ok_or(Error::PayloadUnknown)?;
     let type_id = catalog::type_of(payload);
-    let plan = Plan::of(type_id);
+    let plan = KeyPlan::of(type_id);
 
     let mut line = Object::new();
     for entry in plan.entries() {
@@ -238,7 +238,7 @@ fn export_object(event: &pb::Event) -> Result<Object, Error> {
         }
         _ => type_id.get().name,
     };
-    line.insert(keys::TYPE.to_owned(), Json::String(name.to_owned()));
+    line.insert(key_map::TYPE.to_owned(), Json::String(name.to_owned()));
     let left = unmapped::apply(&event.unmapped, &mut line);
     if !left.is_empty() {
         let left = left.into_iter().map(|(key, text)| (key, Json::String(text))).collect();
@@ -251,7 +251,7 @@ fn is_empty(group: &Value) -> bool {
     group.as_message().is_some_and(|message| message.fields().next().is_none())
 }
 
-fn write_custom(custom: &pb::Custom, plan: &Plan, line: &mut Object) {
+fn write_custom(custom: &pb::Custom, plan: &KeyPlan, line: &mut Object) {
     if by_name(custom.name()).is_some() {
         line.insert(OWN_TYPE.to_owned(), Json::String(catalog::CUSTOM.to_owned()));
     }

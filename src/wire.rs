@@ -13,11 +13,11 @@ mod varint;
 
 pub use parts::PARTS_MAX;
 pub use tables::{
-    DURATION, ENUMS, EVENT, Enum, EnumId, Field, Form, Kind, LIST_VALUE, MESSAGES, Message,
-    MessageId, RECORD, Rule, STRUCT, Step, TIMESTAMP, VALUE,
+    DURATION, ENUMS, EVENT, Enum, EnumId, Field, FieldKind, LIST_VALUE, MESSAGES, Message,
+    MessageId, MessageRule, RECORD, STRUCT, TIMESTAMP, VALUE, WalkStep, WireForm,
 };
 pub use validate::{
-    DEPTH_MAX, Error, Fault, Numbers, seconds_and_nanos, validate, validate_noting,
+    DEPTH_MAX, Error, FieldNumbers, WireFault, seconds_and_nanos, validate, validate_noting,
 };
 pub use varint::{VARINT_BYTES_MAX, put_varint, read_varint, varint_len};
 
@@ -26,7 +26,7 @@ const FIELD_NUMBER_MAX: u64 = (1 << 29) - 1;
 
 /// The value of a field as its wire type has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Value<'a> {
+pub enum WireValue<'a> {
     /// Wire type 0.
     Varint(u64),
     /// Wire type 1, little-endian.
@@ -37,12 +37,12 @@ pub enum Value<'a> {
     Fixed32(u32),
 }
 
-impl<'a> Value<'a> {
+impl<'a> WireValue<'a> {
     /// The bytes of a length-delimited value.
     pub fn bytes(self) -> Option<&'a [u8]> {
         match self {
-            Value::Bytes(bytes) => Some(bytes),
-            Value::Varint(_) | Value::Fixed64(_) | Value::Fixed32(_) => None,
+            WireValue::Bytes(bytes) => Some(bytes),
+            WireValue::Varint(_) | WireValue::Fixed64(_) | WireValue::Fixed32(_) => None,
         }
     }
 
@@ -54,8 +54,8 @@ impl<'a> Value<'a> {
     /// The number of a varint value.
     pub fn varint(self) -> Option<u64> {
         match self {
-            Value::Varint(number) => Some(number),
-            Value::Fixed64(_) | Value::Fixed32(_) | Value::Bytes(_) => None,
+            WireValue::Varint(number) => Some(number),
+            WireValue::Fixed64(_) | WireValue::Fixed32(_) | WireValue::Bytes(_) => None,
         }
     }
 }
@@ -63,39 +63,39 @@ impl<'a> Value<'a> {
 /// Iterates over the fields of one encoded message, in the order in which they
 /// stand there. Ends after the first fault.
 #[derive(Debug, Clone)]
-pub struct Fields<'a> {
+pub struct WireFields<'a> {
     rest: &'a [u8],
 }
 
 /// The fields of `message`, each with its number.
-pub fn fields(message: &[u8]) -> Fields<'_> {
-    Fields { rest: message }
+pub fn fields(message: &[u8]) -> WireFields<'_> {
+    WireFields { rest: message }
 }
 
 /// The fields of a message that was validated before: a fault ends the walk.
-pub fn trusted(message: &[u8]) -> impl Iterator<Item = (u32, Value<'_>)> + Clone {
+pub fn trusted(message: &[u8]) -> impl Iterator<Item = (u32, WireValue<'_>)> + Clone {
     fields(message).map_while(Result::ok)
 }
 
-impl<'a> Fields<'a> {
+impl<'a> WireFields<'a> {
     /// The bytes that were not read yet.
     pub fn rest(&self) -> &'a [u8] {
         self.rest
     }
 
     #[inline(always)]
-    fn read(&mut self) -> Result<(u32, Value<'a>), Fault> {
+    fn read(&mut self) -> Result<(u32, WireValue<'a>), WireFault> {
         if let [key @ 0x08..=0x7f, second @ 0..=0x7f, after @ ..] = self.rest {
             let number = u32::from(key >> 3);
             if key & 7 == 2
                 && let Some((bytes, rest)) = after.split_at_checked(usize::from(*second))
             {
                 self.rest = rest;
-                return Ok((number, Value::Bytes(bytes)));
+                return Ok((number, WireValue::Bytes(bytes)));
             }
             if key & 7 == 0 {
                 self.rest = after;
-                return Ok((number, Value::Varint(u64::from(*second))));
+                return Ok((number, WireValue::Varint(u64::from(*second))));
             }
         }
         let (read, rest) = read_any(self.rest);
@@ -106,44 +106,44 @@ impl<'a> Fields<'a> {
 
 /// Reads a field off the front of `rest`, and returns what is behind it. Nearly all
 /// have a key of one byte and a value or length of another one, which
-/// [`Fields::read`] reads itself. By value: a call that took `rest` would keep
+/// [`WireFields::read`] reads itself. By value: a call that took `rest` would keep
 /// it out of registers also where there is none.
 #[inline(never)]
-fn read_any(mut rest: &[u8]) -> (Result<(u32, Value<'_>), Fault>, &[u8]) {
+fn read_any(mut rest: &[u8]) -> (Result<(u32, WireValue<'_>), WireFault>, &[u8]) {
     let read = read_field(&mut rest);
     (read, rest)
 }
 
-fn read_field<'a>(rest: &mut &'a [u8]) -> Result<(u32, Value<'a>), Fault> {
+fn read_field<'a>(rest: &mut &'a [u8]) -> Result<(u32, WireValue<'a>), WireFault> {
     let key = read_varint(rest)?;
     let number = key >> 3;
     if number == 0 || number > FIELD_NUMBER_MAX {
-        return Err(Fault::FieldNumber(number));
+        return Err(WireFault::FieldNumber(number));
     }
     let value = match key & 7 {
-        0 => Value::Varint(read_varint(rest)?),
-        1 => Value::Fixed64(u64::from_le_bytes(read_array(rest)?)),
+        0 => WireValue::Varint(read_varint(rest)?),
+        1 => WireValue::Fixed64(u64::from_le_bytes(read_array(rest)?)),
         2 => {
             let length = read_varint(rest)?;
-            let length = usize::try_from(length).map_err(|_| Fault::Truncated)?;
-            let (bytes, after) = rest.split_at_checked(length).ok_or(Fault::Truncated)?;
+            let length = usize::try_from(length).map_err(|_| WireFault::Truncated)?;
+            let (bytes, after) = rest.split_at_checked(length).ok_or(WireFault::Truncated)?;
             *rest = after;
-            Value::Bytes(bytes)
+            WireValue::Bytes(bytes)
         }
-        5 => Value::Fixed32(u32::from_le_bytes(read_array(rest)?)),
-        wire_type => return Err(Fault::WireType(wire_type)),
+        5 => WireValue::Fixed32(u32::from_le_bytes(read_array(rest)?)),
+        wire_type => return Err(WireFault::WireType(wire_type)),
     };
     Ok((number as u32, value))
 }
 
-fn read_array<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], Fault> {
-    let (array, after) = rest.split_first_chunk().ok_or(Fault::Truncated)?;
+fn read_array<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], WireFault> {
+    let (array, after) = rest.split_first_chunk().ok_or(WireFault::Truncated)?;
     *rest = after;
     Ok(*array)
 }
 
-impl<'a> Iterator for Fields<'a> {
-    type Item = Result<(u32, Value<'a>), Fault>;
+impl<'a> Iterator for WireFields<'a> {
+    type Item = Result<(u32, WireValue<'a>), WireFault>;
 
     #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
@@ -222,7 +222,11 @@ mod tests {
         let read: Vec<_> = fields(&out).collect();
         assert_eq!(
             read,
-            [Ok((1, Value::Bytes(b"alice"))), Ok((2, Value::Varint(300))), Err(Fault::Truncated)]
+            [
+                Ok((1, WireValue::Bytes(b"alice"))),
+                Ok((2, WireValue::Varint(300))),
+                Err(WireFault::Truncated)
+            ]
         );
     }
 
@@ -253,8 +257,9 @@ mod tests {
         let (short, long) = (encoded(false), encoded(true));
         let read: Vec<_> = fields(&short).collect();
         let of = |number| {
-            let texts = [b"".as_slice(), b"seventh"].map(|text| Ok((number, Value::Bytes(text))));
-            [Ok((number, Value::Varint(100 + u64::from(number)))), texts[0], texts[1]]
+            let texts =
+                [b"".as_slice(), b"seventh"].map(|text| Ok((number, WireValue::Bytes(text))));
+            [Ok((number, WireValue::Varint(100 + u64::from(number)))), texts[0], texts[1]]
         };
         assert_eq!(read, [of(1), of(15)].concat());
         assert_eq!(fields(&long).collect::<Vec<_>>(), read);
@@ -267,9 +272,9 @@ mod tests {
 
     #[test]
     fn a_length_past_the_end_is_a_fault() {
-        assert_eq!(fields(&[0x0a, 2, b'x']).next(), Some(Err(Fault::Truncated)));
-        assert_eq!(fields(&[0x0a, 0x82, 0, b'x']).next(), Some(Err(Fault::Truncated)));
-        assert_eq!(fields(&[0x02, 0]).next(), Some(Err(Fault::FieldNumber(0))));
-        assert_eq!(fields(&[0x0b, 0]).next(), Some(Err(Fault::WireType(3))));
+        assert_eq!(fields(&[0x0a, 2, b'x']).next(), Some(Err(WireFault::Truncated)));
+        assert_eq!(fields(&[0x0a, 0x82, 0, b'x']).next(), Some(Err(WireFault::Truncated)));
+        assert_eq!(fields(&[0x02, 0]).next(), Some(Err(WireFault::FieldNumber(0))));
+        assert_eq!(fields(&[0x0b, 0]).next(), Some(Err(WireFault::WireType(3))));
     }
 }

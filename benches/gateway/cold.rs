@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use auditgate::log::disk::{Config, DiskLog, Sync};
-use auditgate::log::{Bounds, Log, Order};
+use auditgate::log::disk::{Config, DiskLog, SyncPolicy};
+use auditgate::log::{Bounds, Log, ScanOrder};
 use rusqlite::{Connection, Params, params};
 
 use crate::history::{History, Wanted};
@@ -87,7 +87,7 @@ impl Library {
         let searches = scale.pick(400, 5);
         let wanted = |number| {
             let wanted = if by_type { Wanted::rare_type() } else { Wanted::user(number) };
-            Wanted { order: Order::Ascending, ..wanted }
+            Wanted { order: ScanOrder::Ascending, ..wanted }
         };
         let peer = |number: u64| {
             if by_type {
@@ -137,7 +137,8 @@ impl Library {
 fn history(path: &Path, count: u64) -> Result<History> {
     let records = (count / IN_MEMORY_ONE_IN) as usize;
     let ring = Bounds { bytes: RING_BYTES, records };
-    let (log, _) = DiskLog::open(path, Config { ring, sync: Sync::None, ..Config::default() })?;
+    let (log, _) =
+        DiskLog::open(path, Config { ring, sync: SyncPolicy::None, ..Config::default() })?;
     History::on(std::sync::Arc::new(log), count)
 }
 

@@ -11,7 +11,7 @@ use auditgate::event::{EVENT_BYTES_MAX, Event};
 use auditgate::log::disk::{Config, DiskLog};
 use auditgate::log::{Bounds, Log, MemoryLog};
 use auditgate::proto::pb;
-use auditgate::record::{Draft, Emitter};
+use auditgate::record::{Draft, EmitterIdentity};
 use auditgate::time::Time;
 use bytes::Bytes;
 use prost::Message as _;
@@ -104,7 +104,7 @@ fn append(name: &'static str, group: usize, groups: usize, scale: Scale) -> Resu
 }
 
 fn drafts(group: usize, groups: usize) -> Result<Vec<Vec<Draft>>> {
-    let emitter: Emitter =
+    let emitter: EmitterIdentity =
         pb::Emitter { principal: String::new(), peer: "127.0.0.1:50000".into() }.into();
     let now = Time::now();
     let mut encoded = events::encoded(0..(group * groups) as u64);

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use auditgate::log::Bounds;
-use auditgate::wire::{self, Value};
+use auditgate::wire::{self, WireValue};
 use bytes::Bytes;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -217,7 +217,7 @@ async fn open(door: &Door, subscribers: usize) -> Result<Vec<Body>> {
 /// The sequences of the records in a response: the first field of each.
 pub fn sequences(response: &[u8]) -> impl Iterator<Item = u64> {
     records(response).filter_map(|record| match wire::trusted(record).next() {
-        Some((1, Value::Varint(sequence))) => Some(sequence),
+        Some((1, WireValue::Varint(sequence))) => Some(sequence),
         _ => None,
     })
 }
@@ -225,7 +225,7 @@ pub fn sequences(response: &[u8]) -> impl Iterator<Item = u64> {
 /// The records in a response, encoded.
 pub fn records(response: &[u8]) -> impl Iterator<Item = &[u8]> {
     wire::trusted(response).filter_map(|(number, value)| match value {
-        Value::Bytes(record) if number == 1 => Some(record),
+        WireValue::Bytes(record) if number == 1 => Some(record),
         _ => None,
     })
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use auditgate::filter::Filter;
-use auditgate::hub::{Hub, Search};
-use auditgate::log::{Bounds, Found, Log, MemoryLog, Order, Query, Segment, Want};
+use auditgate::hub::{Hub, SearchRequest};
+use auditgate::log::{Bounds, Log, MemoryLog, ReadHint, ReadResult, ScanOrder, ScanQuery, Segment};
 use auditgate::proto::pb;
 use auditgate::record::Record;
 use auditgate::time::Time;
@@ -42,7 +42,7 @@ pub struct Wanted {
     /// Events before this time.
     pub end: Time,
     /// From which end.
-    pub order: Order,
+    pub order: ScanOrder,
 }
 
 impl History {
@@ -86,8 +86,8 @@ impl History {
         let extent = self.log.extent();
         let mut segments = Vec::new();
         let mut next = extent.first;
-        let want = Want::all(Order::Ascending);
-        while let Some(Found::Records(segment)) =
+        let want = ReadHint::all(ScanOrder::Ascending);
+        while let Some(ReadResult::Records(segment)) =
             self.runtime.block_on(self.log.read(next, want))?
         {
             next = segment.view(extent.last).end();
@@ -103,8 +103,8 @@ impl History {
     pub fn for_each(&self, mut take: impl FnMut(Record<'_>, &[u8]) -> Result<()>) -> Result<()> {
         let extent = self.log.extent();
         let mut next = extent.first;
-        let want = Want::all(Order::Ascending);
-        while let Some(Found::Records(segment)) =
+        let want = ReadHint::all(ScanOrder::Ascending);
+        while let Some(ReadResult::Records(segment)) =
             self.runtime.block_on(self.log.read(next, want))?
         {
             let view = segment.view(extent.last);
@@ -122,8 +122,8 @@ impl History {
     /// If the filter is refused or the log cannot be read.
     pub async fn page(&self, wanted: &Wanted) -> Result<Vec<u8>> {
         let filter = Arc::new(Filter::compile(&wanted.filter)?);
-        let mut search = Search {
-            query: Query { filter, start: wanted.start, end: wanted.end },
+        let mut search = SearchRequest {
+            query: ScanQuery { filter, start: wanted.start, end: wanted.end },
             order: wanted.order,
             page_size: PAGE,
             digest: Default::default(),
@@ -173,7 +173,7 @@ pub fn chunks(count: u64) -> impl Iterator<Item = Vec<Bytes>> {
 impl Wanted {
     /// At any time.
     pub fn ever(filter: pb::Filter) -> Self {
-        Self { filter, start: Time::MIN, end: Time::MAX, order: Order::Descending }
+        Self { filter, start: Time::MIN, end: Time::MAX, order: ScanOrder::Descending }
     }
 
     /// A type that is rare.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use auditgate::log::disk::{self, DiskLog};
 use auditgate::proof::SigningKey;
-use auditgate::proof::key::Use;
+use auditgate::proof::key::SignatureKind;
 use auditgate::server::{Config, Gateway};
 
 use crate::durable::folder;
@@ -56,7 +56,7 @@ impl Durable {
     fn start(stage: &Stage, merkle: bool) -> Result<Self> {
         let folder = folder()?;
         let (log, _) = DiskLog::open(folder.path(), disk::Config::default())?;
-        let key = SigningKey::generate("bench.example/log", Use::Log)?;
+        let key = SigningKey::generate("bench.example/log", SignatureKind::Log)?;
         let config = Config {
             listen: stage::loopback(),
             signing_key: merkle.then_some(key),

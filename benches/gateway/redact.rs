@@ -1,7 +1,7 @@
 //! What redaction costs: the check of an event with rules for its content, against the
 //! check alone.
 
-use auditgate::content::{Action, Config, Intake, Policy};
+use auditgate::content::{Action, Config, ContentPolicy, EventIntake};
 use auditgate::time::Time;
 use bytes::Bytes;
 
@@ -17,7 +17,7 @@ pub const NAMES: &[&str] = &["redact_presets", "redact_secrets"];
 /// If one fails.
 pub fn run(wanted: &[&'static str], scale: Scale) -> Result<Vec<Row>> {
     let events: Vec<Bytes> = events::encoded(0..scale.pick(200_000, 2_000)).collect();
-    let plain = Intake::default();
+    let plain = EventIntake::default();
     let measure = |name: &'static str| {
         // SQL and command lines are in few types; secrets are looked for in every text.
         let config = match name {
@@ -28,7 +28,8 @@ pub fn run(wanted: &[&'static str], scale: Scale) -> Result<Vec<Row>> {
                 ..Config::default()
             },
         };
-        let redacting = Intake { policy: Policy::compile(config)?, ..Intake::default() };
+        let redacting =
+            EventIntake { policy: ContentPolicy::compile(config)?, ..EventIntake::default() };
         let peer = "the check of an event alone";
         let duel = Duel { name, unit: "ns/event", better: Better::Less, peer };
         duel.run(scale.rounds(), || admit(&redacting, &events), || admit(&plain, &events))
@@ -36,7 +37,7 @@ pub fn run(wanted: &[&'static str], scale: Scale) -> Result<Vec<Row>> {
     wanted.iter().map(|name| measure(name)).collect()
 }
 
-fn admit(intake: &Intake, events: &[Bytes]) -> Result<Sample> {
+fn admit(intake: &EventIntake, events: &[Bytes]) -> Result<Sample> {
     let watch = Stopwatch::start();
     for event in events {
         std::hint::black_box(intake.admit(event.clone(), Time::now())?);

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use auditgate::event::{EVENT_BYTES_MAX, Event};
 use auditgate::filter::Filter;
-use auditgate::hub::{Hub, Start, Subscriber};
-use auditgate::log::{Bounds, Log, MemoryLog, Query};
+use auditgate::hub::{Hub, SubscriberState, SubscriptionStart};
+use auditgate::log::{Bounds, Log, MemoryLog, ScanQuery};
 use auditgate::proto::pb;
-use auditgate::record::{Draft, Emitter};
+use auditgate::record::{Draft, EmitterIdentity};
 use auditgate::time::Time;
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
@@ -66,7 +66,7 @@ pub async fn append(log: &dyn Log, events: Vec<Bytes>) -> Result<Took> {
 }
 
 /// Who emits here.
-pub fn emitter() -> Emitter {
+pub fn emitter() -> EmitterIdentity {
     pb::Emitter { principal: String::new(), peer: "127.0.0.1:50000".into() }.into()
 }
 
@@ -74,7 +74,7 @@ pub fn emitter() -> Emitter {
 ///
 /// # Errors
 /// If one is refused.
-pub fn drafts(events: &[Bytes], emitter: &Emitter) -> Result<Vec<Draft>> {
+pub fn drafts(events: &[Bytes], emitter: &EmitterIdentity) -> Result<Vec<Draft>> {
     let now = Time::now();
     let mut drafts = Vec::with_capacity(events.len());
     for event in events {
@@ -87,10 +87,10 @@ pub fn drafts(events: &[Bytes], emitter: &Emitter) -> Result<Vec<Draft>> {
 async fn read(log: Arc<MemoryLog>, count: u64) -> Result<Took> {
     let hub = Hub::new(log, CancellationToken::new());
     let filter = pb::Filter::default();
-    let query = Query::new(Arc::new(Filter::compile(&filter)?));
-    let subscriber = Subscriber::new(String::new(), filter);
+    let query = ScanQuery::new(Arc::new(Filter::compile(&filter)?));
+    let subscriber = SubscriberState::new(String::new(), filter);
     let watch = Stopwatch::start();
-    let mut subscription = hub.subscribe(query, Start::Earliest, subscriber).await?;
+    let mut subscription = hub.subscribe(query, SubscriptionStart::Earliest, subscriber).await?;
     loop {
         let message = subscription.next().await?.ok_or("the stream ended")?;
         std::hint::black_box(&message.response);

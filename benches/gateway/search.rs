@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use auditgate::filter::Filter;
-use auditgate::hub::Count;
-use auditgate::log::{Query, Segment};
+use auditgate::hub::CountRequest;
+use auditgate::log::{ScanQuery, Segment};
 use auditgate::proto::pb;
 use auditgate::time::Time;
 use rusqlite::params;
@@ -175,7 +175,7 @@ impl Library {
         /// Counts of a round.
         const CALLS: u64 = 2;
         let filter = Arc::new(Filter::compile(&pb::Filter::default())?);
-        let count = Count { query: Query::new(filter), bucket: Some(HOUR) };
+        let count = CountRequest { query: ScanQuery::new(filter), bucket: Some(HOUR) };
         let ours = || -> Result<BTreeMap<Time, BTreeMap<String, i64>>> {
             let counted = self.history.runtime.block_on(self.history.hub.count(&count))?;
             Ok(counted.buckets)

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use auditgate::log::{Segment, View};
+use auditgate::log::{Segment, SegmentView};
 use auditgate::proto;
 use auditgate::record::{Record, Sequence};
 use auditgate::time::Time;
@@ -58,7 +58,7 @@ impl Database {
         Ok(database)
     }
 
-    fn insert(&self, view: &View<'_>) -> Result<()> {
+    fn insert(&self, view: &SegmentView<'_>) -> Result<()> {
         let mut insert = self.connection.prepare_cached(INSERT)?;
         for (position, columns) in view.columns.iter().enumerate() {
             let record: Record<'_> = view.record(position);

@@ -4,23 +4,23 @@
 
 use std::sync::LazyLock;
 
-use auditgate::config::{Bytes, Loaded, Overlay, Period, shown};
-use auditgate::content::Keys;
+use auditgate::config::{ByteSize, LoadedSettings, Overrides, Period, display};
+use auditgate::content::HmacKeys;
 use libfuzzer_sys::fuzz_target;
 use tempfile::NamedTempFile;
 
 static FILE: LazyLock<NamedTempFile> = LazyLock::new(|| NamedTempFile::new().expect("a file"));
 
 fuzz_target!(|text: &str| {
-    if let Ok(bytes) = text.parse::<Bytes>() {
+    if let Ok(bytes) = text.parse::<ByteSize>() {
         assert_eq!(bytes.to_string().parse(), Ok(bytes));
     }
     if let Ok(period) = text.parse::<Period>() {
         assert_eq!(period.to_string().parse(), Ok(period));
     }
-    let _ = Keys::parse(text);
+    let _ = HmacKeys::parse(text);
     std::fs::write(FILE.path(), text).expect("written");
-    match Loaded::read(Some(FILE.path()), &Overlay::default()) {
+    match LoadedSettings::read(Some(FILE.path()), &Overrides::default()) {
         Ok(loaded) => assert!(!shown(&loaded).is_empty()),
         Err(error) => assert!(!error.to_string().is_empty()),
     }

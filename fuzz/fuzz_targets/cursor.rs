@@ -4,7 +4,7 @@
 
 use auditgate::log::cursor::{Cursor, PageToken};
 use auditgate::proof::VerifierKey;
-use auditgate::proof::receipt::Receipt;
+use auditgate::proof::proof_file::ProofFile;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
@@ -14,8 +14,8 @@ fuzz_target!(|text: &str| {
     if let Ok(token) = PageToken::parse(text) {
         assert_eq!(PageToken::parse(&token.to_string()), Ok(token));
     }
-    if let Ok(receipt) = Receipt::parse(text) {
-        let again = Receipt::parse(&receipt.encoded()).expect("what is written can be read");
+    if let Ok(receipt) = ProofFile::parse(text) {
+        let again = ProofFile::parse(&receipt.encoded()).expect("what is written can be read");
         assert_eq!((again.record, again.index), (receipt.record, receipt.index));
     }
     let _ = VerifierKey::parse(text);

@@ -10,13 +10,13 @@ use std::sync::LazyLock;
 
 use auditgate::event::{EVENT_BYTES_MAX, Event};
 use auditgate::log::disk::format::{ALIGNMENT, FileHeader, HEADER_BYTES};
-use auditgate::log::disk::identity::Identity;
-use auditgate::log::disk::walk::Walk;
-use auditgate::log::disk::{Config, DiskLog, Sync};
-use auditgate::log::{Bounds, Found, Log as _, Order, Want};
+use auditgate::log::disk::identity::IdentityFile;
+use auditgate::log::disk::walk::SegmentWalk;
+use auditgate::log::disk::{Config, DiskLog, SyncPolicy};
+use auditgate::log::{Bounds, Log as _, ReadHint, ReadResult, ScanOrder};
 use auditgate::proto::pb;
 use auditgate::proto::pb::event::Payload;
-use auditgate::record::{Draft, Emitter};
+use auditgate::record::{Draft, EmitterIdentity};
 use auditgate::time::Time;
 use libfuzzer_sys::fuzz_target;
 use prost::Message as _;
@@ -33,7 +33,7 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 static FILES: LazyLock<Vec<(PathBuf, Vec<u8>)>> = LazyLock::new(|| {
     let folder = tempfile::tempdir().expect("a folder");
     let log = open(folder.path()).expect("a new log");
-    let emitter = Emitter::from(pb::Emitter::default());
+    let emitter = EmitterIdentity::from(pb::Emitter::default());
     for number in (0..RECORDS).step_by(4) {
         let drafts = (number..number + 4).map(|number| {
             let event = pb::Event {
@@ -56,7 +56,7 @@ static FILES: LazyLock<Vec<(PathBuf, Vec<u8>)>> = LazyLock::new(|| {
 
 fn open(folder: &Path) -> Option<DiskLog> {
     let ring = Bounds { bytes: 1024 * 1024, records: 160 };
-    let config = Config { ring, sync: Sync::None, ..Config::default() };
+    let config = Config { ring, sync: SyncPolicy::None, ..Config::default() };
     DiskLog::open(folder, config).ok().map(|(log, _)| log)
 }
 
@@ -73,7 +73,7 @@ fn gather(root: &Path, below: &Path, files: &mut Vec<(PathBuf, Vec<u8>)>) {
 }
 
 fuzz_target!(|data: &[u8]| {
-    let _ = Identity::decode(data);
+    let _ = IdentityFile::decode(data);
     let mut files = FILES.clone();
     // Four bytes a change; what is left over says where the largest file is cut off.
     let (changes, rest) = data.split_at(data.len() / 4 * 4);
@@ -96,7 +96,7 @@ fuzz_target!(|data: &[u8]| {
 fn walk(file: &[u8]) {
     let Some(block) = file.get(..HEADER_BYTES) else { return };
     let Ok(header) = FileHeader::decode(block) else { return };
-    let walk = Walk::over(file, &header, None);
+    let walk = SegmentWalk::over(file, &header, None);
     assert!(walk.end <= file.len().next_multiple_of(ALIGNMENT), "the log ends within its file");
     let whole = walk.groups.windows(2).all(|pair| pair[0].header.end() <= pair[1].header.first);
     assert!(whole, "groups are in order");
@@ -115,10 +115,10 @@ fn read_all(files: &[(PathBuf, Vec<u8>)]) {
         let extent = log.extent();
         let mut next = extent.first;
         while next <= extent.last {
-            let found = log.read(next, Want::all(Order::Ascending)).await;
+            let found = log.read(next, ReadHint::all(ScanOrder::Ascending)).await;
             let end = match found.expect("readable").expect("it is not the end") {
-                Found::Records(segment) => segment.view(extent.last).end(),
-                Found::Damaged { last, .. } => last.next(),
+                ReadResult::Records(segment) => segment.view(extent.last).end(),
+                ReadResult::Damaged { last, .. } => last.next(),
             };
             assert!(end > next, "a reader gets on");
             next = end;

@@ -4,7 +4,7 @@
 
 use std::sync::LazyLock;
 
-use auditgate::content::{Action, Config, Intake, Keys, Oversize, Policy};
+use auditgate::content::{Action, Config, ContentPolicy, EventIntake, HmacKeys, OversizeAction};
 use auditgate::event::{EVENT_BYTES_MAX, Event};
 use auditgate::proto::pb;
 use auditgate::time::Time;
@@ -16,16 +16,16 @@ const NOW: Time = Time(1_700_000_000_000_000_000);
 const KEY: &str = "key AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\n";
 
 /// Redacts much, and cuts what is left to 512 bytes.
-static INTAKE: LazyLock<Intake> = LazyLock::new(|| {
+static INTAKE: LazyLock<EventIntake> = LazyLock::new(|| {
     let config = Config {
         sql: Some(Action::Hmac),
         commands: Some(Action::Drop),
         secrets: true,
-        keys: Some(Keys::parse(KEY).expect("a key")),
-        oversize: Oversize::Trim,
+        keys: Some(HmacKeys::parse(KEY).expect("a key")),
+        oversize: OversizeAction::Trim,
         ..Config::default()
     };
-    Intake { event_bytes: 512, policy: Policy::compile(config).expect("valid") }
+    EventIntake { event_bytes: 512, policy: ContentPolicy::compile(config).expect("valid") }
 });
 
 fuzz_target!(|data: &[u8]| {

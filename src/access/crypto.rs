@@ -29,7 +29,7 @@ fn signer(_: &Algorithm, _: &EncodingKey) -> Result<Box<dyn JwtSigner>, Error> {
 }
 
 /// A key, and how signatures by it are checked.
-struct Check {
+struct SignatureCheck {
     algorithm: Algorithm,
     key: DecodingKey,
 }
@@ -39,16 +39,16 @@ fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerif
     if algorithm.family() != key.family() {
         return Err(ErrorKind::InvalidAlgorithm.into());
     }
-    Ok(Box::new(Check { algorithm: *algorithm, key: key.clone() }))
+    Ok(Box::new(SignatureCheck { algorithm: *algorithm, key: key.clone() }))
 }
 
-impl JwtVerifier for Check {
+impl JwtVerifier for SignatureCheck {
     fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 }
 
-impl Verifier<Vec<u8>> for Check {
+impl Verifier<Vec<u8>> for SignatureCheck {
     fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), signature::Error> {
         let checked = match self.key.kind() {
             DecodingKeyKind::SecretOrDer(key) => {

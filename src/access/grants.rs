@@ -4,17 +4,17 @@ use std::sync::{Arc, LazyLock};
 
 use crate::config::{self, Right, Role};
 use crate::filter::TypeSet;
-use crate::glob::Pattern;
+use crate::glob::NamePattern;
 
 /// The roles.
 #[derive(Debug, Default)]
-pub struct Policy {
-    roles: Vec<Compiled>,
+pub struct RoleTable {
+    roles: Vec<CompiledRole>,
 }
 
 #[derive(Debug)]
-struct Compiled {
-    principals: Vec<Pattern>,
+struct CompiledRole {
+    principals: Vec<NamePattern>,
     grants: Grants,
 }
 
@@ -26,7 +26,7 @@ pub struct Grants {
     rights: Vec<Right>,
 }
 
-impl Policy {
+impl RoleTable {
     /// Compiles roles.
     ///
     /// # Errors
@@ -37,8 +37,8 @@ impl Policy {
                 TypeSet::compile(&format!("access.roles[{position}].{name}"), patterns)
                     .map_err(config::Error::Types)
             };
-            Ok(Compiled {
-                principals: role.principals.iter().map(|text| Pattern::new(text)).collect(),
+            Ok(CompiledRole {
+                principals: role.principals.iter().map(|text| NamePattern::new(text)).collect(),
                 grants: Grants {
                     emit: types("emit", &role.emit)?.without_reserved(),
                     read: Arc::new(types("read", &role.read)?),
@@ -52,7 +52,7 @@ impl Policy {
     /// What the roles of a principal add up to.
     pub fn grants(&self, principal: &str) -> Grants {
         let of_principal =
-            |role: &&Compiled| role.principals.iter().any(|pattern| pattern.matches(principal));
+            |role: &&CompiledRole| role.principals.iter().any(|pattern| pattern.matches(principal));
         let mut sum = Grants::default();
         let mut read = TypeSet::default();
         for role in self.roles.iter().filter(of_principal) {

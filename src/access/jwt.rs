@@ -34,11 +34,11 @@ struct Issuer {
     leeway: Duration,
     audiences: Vec<String>,
     algorithms: Vec<jsonwebtoken::Algorithm>,
-    keys: Vec<Key>,
+    keys: Vec<IssuerKey>,
 }
 
 #[derive(Debug)]
-struct Key {
+struct IssuerKey {
     id: Option<String>,
     /// What it may have signed with.
     algorithms: Vec<jsonwebtoken::Algorithm>,
@@ -47,7 +47,7 @@ struct Key {
 
 /// What is read before anything is believed.
 #[derive(Deserialize)]
-struct Claimed {
+struct UnverifiedClaims {
     #[serde(default)]
     iss: serde_json::Value,
 }
@@ -83,7 +83,7 @@ impl Issuers {
         }
         const MALFORMED: Error = Error::Jwt("it is malformed, or signed by an unknown algorithm");
         let header = decode_header(token).map_err(|_| MALFORMED)?;
-        let claimed: Claimed =
+        let claimed: UnverifiedClaims =
             jsonwebtoken::dangerous::insecure_decode_claims(token).map_err(|_| MALFORMED)?;
         let issuer = claimed.iss.as_str().and_then(|name| self.named(name));
         let issuer = issuer.ok_or(Error::Jwt("its issuer is not configured"))?;
@@ -93,7 +93,7 @@ impl Issuers {
         if !issuer.algorithms.contains(&header.alg) {
             return Err(Error::Jwt("its algorithm is not allowed"));
         }
-        let fits = |key: &&Key| {
+        let fits = |key: &&IssuerKey| {
             key.algorithms.contains(&header.alg) && (header.kid.is_none() || key.id == header.kid)
         };
         let mut refused = Error::Jwt("the issuer has no such key");
@@ -118,7 +118,7 @@ impl Issuer {
         &self,
         token: &str,
         algorithm: jsonwebtoken::Algorithm,
-        key: &Key,
+        key: &IssuerKey,
     ) -> Result<Claims, Error> {
         let mut validation = Validation::new(algorithm);
         validation.set_issuer(&[&self.name]);
@@ -158,14 +158,14 @@ impl Issuer {
     }
 }
 
-fn keys(key: &str, file: &Path) -> Result<Vec<Key>, config::Error> {
+fn keys(key: &str, file: &Path) -> Result<Vec<IssuerKey>, config::Error> {
     let refused = |what: String| config::Error::value(key, format!("{}: {what}", file.display()));
     let text = std::fs::read(file).map_err(|error| refused(error.to_string()))?;
     let set: JwkSet = serde_json::from_slice(&text).map_err(|error| refused(error.to_string()))?;
     if set.keys.len() > KEYS_MAX {
         return Err(refused(format!("{} keys, limit {KEYS_MAX}", set.keys.len())));
     }
-    let keys: Vec<Key> = set.keys.iter().filter_map(usable).collect();
+    let keys: Vec<IssuerKey> = set.keys.iter().filter_map(usable).collect();
     if keys.is_empty() {
         return Err(refused("no public key that could have signed a token".to_owned()));
     }
@@ -174,7 +174,7 @@ fn keys(key: &str, file: &Path) -> Result<Vec<Key>, config::Error> {
 
 /// A key of a set, if it is a public one for signatures. Secrets are left out: a
 /// token signed by one is never taken.
-fn usable(jwk: &Jwk) -> Option<Key> {
+fn usable(jwk: &Jwk) -> Option<IssuerKey> {
     use jsonwebtoken::Algorithm as Named;
     if matches!(jwk.common.public_key_use, Some(PublicKeyUse::Encryption)) {
         return None;
@@ -198,7 +198,7 @@ fn usable(jwk: &Jwk) -> Option<Key> {
         algorithms.retain(|algorithm| named == Some(*algorithm));
     }
     let key = DecodingKey::from_jwk(jwk).ok()?;
-    Some(Key { id: jwk.common.key_id.clone(), algorithms, key })
+    Some(IssuerKey { id: jwk.common.key_id.clone(), algorithms, key })
 }
 
 fn algorithm(name: Algorithm) -> jsonwebtoken::Algorithm {

@@ -251,20 +251,28 @@ fn configured(roles: Vec<Role>) -> config::Access {
     config::Access { tokens: vec![token("alice"), token("bob")], roles, ..Default::default() }
 }
 
-fn access(roles: Vec<Role>) -> Arc<Access> {
-    Access::load(&config::Tls::default(), &configured(roles)).expect("valid")
+fn access(roles: Vec<Role>) -> Arc<AccessControl> {
+    AccessControl::load(&config::Tls::default(), &configured(roles)).expect("valid")
 }
 
-fn admit(access: &Access, rule: Rule, token: &str) -> Result<Arc<Caller>, Error> {
+fn admit(access: &AccessControl, rule: MethodRule, token: &str) -> Result<Arc<Caller>, Error> {
     let header = format!("Bearer {token}");
     let header = (!token.is_empty()).then_some(header.as_bytes());
-    access.admit(Some(rule), header, &Channel::default()).map_err(|refused| refused.error)
+    access
+        .admit(Some(rule), header, &ConnectionIdentity::default())
+        .map_err(|refused| refused.error)
 }
 
 #[test]
 fn without_authentication_everybody_may_do_everything() {
-    let access = Access::open();
-    for rule in [Rule::Emit, Rule::Read, Rule::Status, Rule::Proof, Rule::Reflection] {
+    let access = AccessControl::open();
+    for rule in [
+        MethodRule::Emit,
+        MethodRule::Read,
+        MethodRule::Status,
+        MethodRule::Proof,
+        MethodRule::Reflection,
+    ] {
         let caller = admit(&access, rule, "").expect("open");
         assert_eq!(caller.principal(), "");
         assert!(caller.grants().read().is_all());
@@ -278,25 +286,28 @@ fn what_no_role_allows_is_refused() {
         role(&["al*"], &["user.login"], &[], &[Right::Status]),
         role(&["alice"], &["custom.a"], &["exec"], &[]),
     ]);
-    let alice = admit(&access, Rule::Emit, "alice").expect("a role allows it");
+    let alice = admit(&access, MethodRule::Emit, "alice").expect("a role allows it");
     assert_eq!(alice.principal(), "alice");
     let may = |name: &str| alice.grants().emit().contains_name(name);
     assert!(may("user.login") && may("custom.a") && !may("exec") && !may("custom.b"));
     assert!(alice.grants().read().contains_name("exec"));
     for (rule, allowed) in [
-        (Rule::Read, true),
-        (Rule::Status, true),
-        (Rule::Catalog, true),
-        (Rule::Proof, false),
-        (Rule::Reflection, false),
-        (Rule::Health, true),
+        (MethodRule::Read, true),
+        (MethodRule::Status, true),
+        (MethodRule::Catalog, true),
+        (MethodRule::Proof, false),
+        (MethodRule::Reflection, false),
+        (MethodRule::Health, true),
     ] {
         assert_eq!(admit(&access, rule, "alice").is_ok(), allowed, "{rule:?}");
         // bob is known, and has no role; only the health is open to anyone.
-        assert_eq!(admit(&access, rule, "bob").is_ok(), rule == Rule::Health, "{rule:?}");
+        assert_eq!(admit(&access, rule, "bob").is_ok(), rule == MethodRule::Health, "{rule:?}");
     }
-    assert_eq!(admit(&access, Rule::Read, "").expect_err("unknown"), Error::CredentialsMissing);
-    assert_eq!(admit(&access, Rule::Read, "eve").expect_err("unknown"), Error::TokenUnknown);
+    assert_eq!(
+        admit(&access, MethodRule::Read, "").expect_err("unknown"),
+        Error::CredentialsMissing
+    );
+    assert_eq!(admit(&access, MethodRule::Read, "eve").expect_err("unknown"), Error::TokenUnknown);
 }
 
 #[test]
@@ -304,26 +315,30 @@ fn health_and_reflection_can_be_opened_and_closed() {
     let load = |health, reflection| {
         let roles = vec![role(&["alice"], &[], &[], &[Right::Health, Right::Reflection])];
         let access = config::Access { health, reflection, ..configured(roles) };
-        Access::load(&config::Tls::default(), &access).expect("valid")
+        AccessControl::load(&config::Tls::default(), &access).expect("valid")
     };
     let closed = load(Audience::Permitted, Audience::Anyone);
     assert!(
-        admit(&closed, Rule::Health, "").is_err() && admit(&closed, Rule::Health, "bob").is_err()
+        admit(&closed, MethodRule::Health, "").is_err()
+            && admit(&closed, MethodRule::Health, "bob").is_err()
     );
-    assert!(admit(&closed, Rule::Health, "alice").is_ok());
-    assert!(admit(&closed, Rule::Reflection, "").is_ok());
+    assert!(admit(&closed, MethodRule::Health, "alice").is_ok());
+    assert!(admit(&closed, MethodRule::Reflection, "").is_ok());
     let known = load(Audience::Authenticated, Audience::Authenticated);
-    assert!(admit(&known, Rule::Health, "").is_err() && admit(&known, Rule::Health, "bob").is_ok());
-    assert!(admit(&known, Rule::Reflection, "bob").is_ok());
+    assert!(
+        admit(&known, MethodRule::Health, "").is_err()
+            && admit(&known, MethodRule::Health, "bob").is_ok()
+    );
+    assert!(admit(&known, MethodRule::Reflection, "bob").is_ok());
 }
 
 #[test]
 fn a_connection_remembers_whom_it_brought_and_forgets_with_a_change() {
     let access = access(vec![role(&["*"], &[], &["*"], &[])]);
-    let channel = Channel::default();
+    let channel = ConnectionIdentity::default();
     let call = |token: &str| {
         access
-            .admit(Some(Rule::Read), Some(format!("Bearer {token}").as_bytes()), &channel)
+            .admit(Some(MethodRule::Read), Some(format!("Bearer {token}").as_bytes()), &channel)
             .map_err(|refused| refused.error)
     };
     let first = call("alice").expect("known");
@@ -332,7 +347,7 @@ fn a_connection_remembers_whom_it_brought_and_forgets_with_a_change() {
     assert_eq!(call("alicf").expect_err("unknown"), Error::TokenUnknown);
     let mut without_alice = configured(vec![role(&["*"], &[], &["*"], &[])]);
     without_alice.tokens.retain(|token| token.principal != "alice");
-    access.replace(State::load(&config::Tls::default(), &without_alice).expect("valid"));
+    access.replace(AccessState::load(&config::Tls::default(), &without_alice).expect("valid"));
     assert_eq!(call("alice").expect_err("forgotten"), Error::TokenUnknown);
     assert_eq!(access.refresh(&first).expect_err("forgotten"), Error::TokenUnknown);
     assert!(call("bob").is_ok());
@@ -341,18 +356,18 @@ fn a_connection_remembers_whom_it_brought_and_forgets_with_a_change() {
 #[tokio::test]
 async fn a_session_notices_a_change_whenever_it_comes() {
     let access = access(vec![role(&["*"], &[], &["*"], &[])]);
-    let caller = admit(&access, Rule::Read, "alice").expect("known");
-    let mut session = Session::new(&access, Arc::clone(&caller));
+    let caller = admit(&access, MethodRule::Read, "alice").expect("known");
+    let mut session = StreamAuth::new(&access, Arc::clone(&caller));
     assert!(session.check().is_none());
     let narrowed = configured(vec![role(&["*"], &[], &["exec"], &[])]);
-    let state = State::load(&config::Tls::default(), &narrowed).expect("valid");
+    let state = AccessState::load(&config::Tls::default(), &narrowed).expect("valid");
     access.replace(state);
-    let Ended::Changed(now) = session.changed().await else { panic!("still known") };
+    let StreamAuthEnd::Changed(now) = session.changed().await else { panic!("still known") };
     assert!(!now.grants().read().is_all());
     assert!(session.check().is_none(), "told once");
     // A caller that was admitted before the change, and opens its stream after it.
-    let mut late = Session::new(&access, caller);
-    assert!(matches!(late.check(), Some(Ended::Changed(_))));
+    let mut late = StreamAuth::new(&access, caller);
+    assert!(matches!(late.check(), Some(StreamAuthEnd::Changed(_))));
 }
 
 #[tokio::test(start_paused = true)]
@@ -362,15 +377,15 @@ async fn a_session_ends_with_its_token() {
     let own = Jwt { leeway: Period(Duration::ZERO), ..jwt(keys.path()) };
     let roles = vec![role(&["*"], &[], &["*"], &[])];
     let configured = config::Access { jwt: vec![own], ..configured(roles) };
-    let access = Access::load(&config::Tls::default(), &configured).expect("valid");
+    let access = AccessControl::load(&config::Tls::default(), &configured).expect("valid");
     let token = |exp: u64| issuer.token(&header("EdDSA", "ed"), &with(claims(), "exp", json!(exp)));
-    let caller = admit(&access, Rule::Read, &token(now() + 600)).expect("known");
-    let mut lasting = Session::new(&access, caller);
+    let caller = admit(&access, MethodRule::Read, &token(now() + 600)).expect("known");
+    let mut lasting = StreamAuth::new(&access, caller);
     assert!(lasting.check().is_none());
-    let caller = admit(&access, Rule::Read, &token(now() + 600)).expect("known");
+    let caller = admit(&access, MethodRule::Read, &token(now() + 600)).expect("known");
     let expired = Caller { expires: Some(SystemTime::now()), ..(*caller).clone() };
-    let mut ended = Session::new(&access, Arc::new(expired));
+    let mut ended = StreamAuth::new(&access, Arc::new(expired));
     // What it showed is looked at again: this one is still good.
-    assert!(matches!(ended.check(), Some(Ended::Changed(_))));
+    assert!(matches!(ended.check(), Some(StreamAuthEnd::Changed(_))));
     assert!(ended.check().is_none());
 }

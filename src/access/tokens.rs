@@ -19,11 +19,11 @@ const TOKEN_BYTES: usize = 32;
 
 /// Principals by the hash of their tokens.
 #[derive(Debug, Default)]
-pub(super) struct Table {
+pub(super) struct TokenTable {
     principals: HashMap<[u8; 32], Arc<str>>,
 }
 
-impl Table {
+impl TokenTable {
     /// The table of tokens that were checked.
     pub(super) fn new(tokens: &[Token]) -> Self {
         let entry = |token: &Token| Some((decode(&token.sha256)?, token.principal.as_str().into()));
@@ -86,7 +86,7 @@ mod tests {
         let token = new_token().expect("randomness");
         assert!(token.starts_with(TOKEN_PREFIX) && token.len() == 47, "{token}");
         let sha256 = hash_token(&token).to_uppercase();
-        let table = Table::new(&[Token { principal: "a".to_owned(), sha256 }]);
+        let table = TokenTable::new(&[Token { principal: "a".to_owned(), sha256 }]);
         assert_eq!(table.principal(&token).as_deref(), Ok("a"));
         assert_eq!(table.principal(&format!("{token}x")), Err(Error::TokenUnknown));
         assert_eq!(table.principal(""), Err(Error::TokenUnknown));

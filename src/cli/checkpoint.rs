@@ -1,9 +1,9 @@
 //! `auditgate checkpoint`: fetches a checkpoint, to keep it.
 
-use super::client::Server;
-use super::trust::Fetched;
-use super::{Done, Error, interruptible, say};
-use crate::proof::Signed;
+use super::client::GatewayArgs;
+use super::trusted_keys::FetchedProof;
+use super::{Error, ExitKind, interruptible, say};
+use crate::proof::SignedCheckpoint;
 
 /// Fetch a signed checkpoint of the log, to keep it
 ///
@@ -20,22 +20,22 @@ signature is not; 2 if the arguments are wrong, or the gateway cannot be reached
 makes no checkpoint; 130 after Ctrl-C.")]
 pub struct Args {
     #[command(flatten)]
-    fetched: Fetched,
+    fetched: FetchedProof,
     #[command(flatten)]
-    server: Server,
+    server: GatewayArgs,
 }
 
 /// Runs the command.
-pub async fn run(args: Args) -> Result<Done, Error> {
+pub async fn run(args: Args) -> Result<ExitKind, Error> {
     interruptible(fetch(args)).await
 }
 
-async fn fetch(args: Args) -> Result<Done, Error> {
+async fn fetch(args: Args) -> Result<ExitKind, Error> {
     let key = args.fetched.key()?;
     let response = args.server.client().await?.get_checkpoint().await?;
     let text = response.checkpoint;
     match &key {
-        Some(key) => match Signed::verify(&text, key) {
+        Some(key) => match SignedCheckpoint::verify(&text, key) {
             Ok(signed) => say(&format!(
                 "the log {} has {} records: signed by its key",
                 signed.origin(),
@@ -43,7 +43,7 @@ async fn fetch(args: Args) -> Result<Done, Error> {
             )),
             Err(error) => {
                 say(&format!("what the gateway sent is not to be relied on: {error}"));
-                return Ok(Done::Some);
+                return Ok(ExitKind::Some);
             }
         },
         None => say(&format!(

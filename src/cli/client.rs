@@ -18,7 +18,7 @@ pub const VARIABLES: [&str; 5] = [
 /// Where the gateway is.
 #[derive(Debug, clap::Args)]
 #[group(skip)]
-pub struct Server {
+pub struct GatewayArgs {
     /// URL of the gateway
     #[arg(
         long = "server",
@@ -41,7 +41,7 @@ pub struct Server {
     key: Option<PathBuf>,
 }
 
-impl Server {
+impl GatewayArgs {
     /// Connects.
     pub async fn client(&self) -> Result<Client, Error> {
         Ok(Client::connect_with(&self.url, &self.credentials()?).await?)
@@ -66,14 +66,14 @@ impl Server {
     }
 
     /// The error where there is no answer in time.
-    pub fn late(&self) -> Error {
+    pub fn timed_out(&self) -> Error {
         let (url, reason) = (self.url.clone(), "no answer in time".to_owned());
         client::Error::Connect { url, reason }.into()
     }
 }
 
 /// What an error says, with a line for each field that is to blame.
-pub fn told(error: &client::Error) -> String {
+pub fn error_text(error: &client::Error) -> String {
     let mut said = error.to_string();
     for violation in error.refusal().into_iter().flat_map(|refusal| &refusal.violations) {
         let Violation { field, description } = violation;
@@ -100,7 +100,7 @@ mod tests {
             let mut details = ErrorDetails::new();
             details.add_bad_request_violation(field, description);
             let status = Status::with_error_details(Code::InvalidArgument, message, details);
-            told(&client::Refusal::from(status).into())
+            error_text(&client::Refusal::from(status).into())
         };
         let apart = told("bad filter", "filter.types[0]", "no such type");
         assert_eq!(apart, "bad filter\n  filter.types[0]: no such type");

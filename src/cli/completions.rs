@@ -3,7 +3,7 @@
 use clap::CommandFactory as _;
 use clap_complete::Shell;
 
-use super::{Cli, Done, Error, print};
+use super::{Cli, Error, ExitKind, print};
 
 /// Print a script that completes the arguments in a shell
 #[derive(Debug, clap::Args)]
@@ -20,7 +20,7 @@ pub struct Args {
 }
 
 /// Runs the command.
-pub fn run(args: &Args) -> Result<Done, Error> {
+pub fn run(args: &Args) -> Result<ExitKind, Error> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "auditgate", &mut script);
     print(&String::from_utf8_lossy(&script))

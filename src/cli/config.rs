@@ -1,7 +1,7 @@
 //! `auditgate config`: checks a configuration, or shows it.
 
-use super::settings::Source;
-use super::{Done, Error, print, say};
+use super::settings::ConfigSource;
+use super::{Error, ExitKind, print, say};
 use crate::config;
 use crate::server;
 
@@ -12,39 +12,39 @@ use crate::server;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
-    command: Command,
+    command: ConfigCommand,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Command {
+enum ConfigCommand {
     /// Say what is wrong with it, and with the keys and certificates that it names
     #[command(after_help = "Examples:
   auditgate config check --config auditgate.toml
   auditgate config check --listen 0.0.0.0:50051 --insecure
 
 Exit status: 0 if the configuration is valid; 2 if it is not.")]
-    Check(Source),
+    Check(ConfigSource),
     /// Print what is in force as TOML, without secrets
     #[command(after_help = "Examples:
   auditgate config show --config auditgate.toml
   auditgate config show --config auditgate.toml --ring-bytes 1GiB
 
 Exit status: 0 if the configuration is valid; 2 if it is not.")]
-    Show(Source),
+    Show(ConfigSource),
     /// Print the reference of all keys in Markdown: docs/configuration.md
     #[command(hide = true)]
     Reference,
 }
 
 /// Runs the command.
-pub fn run(args: &Args) -> Result<Done, Error> {
+pub fn run(args: &Args) -> Result<ExitKind, Error> {
     match &args.command {
-        Command::Check(source) => {
+        ConfigCommand::Check(source) => {
             server::check(&source.load()?.settings)?;
             say("the configuration is valid");
-            Ok(Done::All)
+            Ok(ExitKind::All)
         }
-        Command::Show(source) => print(&config::shown(&source.load()?)),
-        Command::Reference => print(&config::reference()),
+        ConfigCommand::Show(source) => print(&config::display(&source.load()?)),
+        ConfigCommand::Reference => print(&config::reference()),
     }
 }

@@ -10,8 +10,8 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use prost_types::{Duration, Timestamp as Stamp};
 
-use super::client::Server;
-use super::{Done, Error, filter, interruptible, safe, say, terminal, times};
+use super::client::GatewayArgs;
+use super::{Error, ExitKind, escape, filter, interruptible, say, terminal, times};
 use crate::catalog;
 use crate::proto::pb;
 use chart::Chart;
@@ -33,8 +33,8 @@ Exit status: 0 if records were counted; 1 if none matches; 2 if the arguments ar
 wrong, or the gateway cannot be reached or refuses; 130 after Ctrl-C.")]
 pub struct Args {
     /// What to count by
-    #[arg(long, value_enum, value_name = "KEY", default_value_t = By::Type)]
-    by: By,
+    #[arg(long, value_enum, value_name = "KEY", default_value_t = GroupBy::Type)]
+    by: GroupBy,
     /// Count in buckets of this length, such as 5m, 1h or 1d
     #[arg(long, value_name = "LENGTH", value_parser = times::parse_duration)]
     bucket: Option<SignedDuration>,
@@ -42,24 +42,24 @@ pub struct Args {
     filter: filter::Args,
     /// The form; a chart on a terminal, csv otherwise
     #[arg(short, long, value_enum, value_name = "FORM", help_heading = "Output")]
-    output: Option<Format>,
+    output: Option<CountFormat>,
     #[command(flatten, next_help_heading = "Output")]
     color: terminal::Args,
     /// Show and read times in UTC, not in the local time zone
     #[arg(long, help_heading = "Output")]
     utc: bool,
     #[command(flatten, next_help_heading = None)]
-    server: Server,
+    server: GatewayArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum By {
+enum GroupBy {
     Type,
     Category,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum CountFormat {
     /// Bars
     Pretty,
     /// An array of buckets
@@ -70,20 +70,20 @@ enum Format {
 
 /// The counts of one stretch of time.
 #[derive(Debug, Clone, PartialEq)]
-struct Bucket {
+struct TimeBucket {
     /// When it begins; absent where there is one bucket for all.
     start: Option<Stamp>,
     counts: BTreeMap<String, u64>,
 }
 
-impl Bucket {
+impl TimeBucket {
     fn total(&self) -> u64 {
         self.counts.values().sum()
     }
 }
 
 /// Runs the command.
-pub async fn run(args: Args) -> Result<Done, Error> {
+pub async fn run(args: Args) -> Result<ExitKind, Error> {
     let zone = terminal::zone(args.utc);
     let (start_time, end_time) = args.filter.range(&zone)?;
     let request = pb::CountRecordsRequest {
@@ -101,7 +101,7 @@ pub async fn run(args: Args) -> Result<Done, Error> {
             let records = counted(response.expression_errors, "record");
             say(&format!("not counted: {records} on which the expression failed"));
         }
-        let buckets: Vec<Bucket> = response
+        let buckets: Vec<TimeBucket> = response
             .buckets
             .into_iter()
             .map(|bucket| bucket_by(args.by, bucket, args.bucket.is_some()))
@@ -109,22 +109,22 @@ pub async fn run(args: Args) -> Result<Done, Error> {
         let mut out = std::io::stdout().lock();
         out.write_all(written(&args, &buckets, zone).as_bytes())?;
         out.flush()?;
-        let total: u64 = buckets.iter().map(Bucket::total).sum();
-        Ok(if total == 0 { Done::Some } else { Done::All })
+        let total: u64 = buckets.iter().map(TimeBucket::total).sum();
+        Ok(if total == 0 { ExitKind::Some } else { ExitKind::All })
     })
     .await
 }
 
-fn bucket_by(by: By, bucket: pb::CountBucket, has_length: bool) -> Bucket {
+fn bucket_by(by: GroupBy, bucket: pb::CountBucket, has_length: bool) -> TimeBucket {
     let mut counts = BTreeMap::new();
     for (type_name, count) in bucket.counts {
         let key = match by {
-            By::Type => type_name,
-            By::Category => category_of(&type_name),
+            GroupBy::Type => type_name,
+            GroupBy::Category => category_of(&type_name),
         };
         *counts.entry(key).or_default() += u64::try_from(count).unwrap_or_default();
     }
-    Bucket { start: bucket.start_time.filter(|_| has_length), counts }
+    TimeBucket { start: bucket.start_time.filter(|_| has_length), counts }
 }
 
 fn category_of(type_name: &str) -> String {
@@ -138,11 +138,12 @@ fn category_of(type_name: &str) -> String {
     name.strip_prefix("CATEGORY_").unwrap_or(name).to_ascii_lowercase()
 }
 
-fn written(args: &Args, buckets: &[Bucket], zone: TimeZone) -> String {
+fn written(args: &Args, buckets: &[TimeBucket], zone: TimeZone) -> String {
     let terminal = std::io::stdout().is_terminal();
-    let format = args.output.unwrap_or(if terminal { Format::Pretty } else { Format::Csv });
+    let format =
+        args.output.unwrap_or(if terminal { CountFormat::Pretty } else { CountFormat::Csv });
     match format {
-        Format::Pretty => {
+        CountFormat::Pretty => {
             let chart = Chart {
                 width: terminal::width(),
                 color: args.color.resolve(terminal),
@@ -151,15 +152,15 @@ fn written(args: &Args, buckets: &[Bucket], zone: TimeZone) -> String {
             };
             chart.draw(buckets)
         }
-        Format::Csv => csv(args.by, buckets),
-        Format::Json => json(buckets),
+        CountFormat::Csv => csv(args.by, buckets),
+        CountFormat::Json => json(buckets),
     }
 }
 
-fn csv(by: By, buckets: &[Bucket]) -> String {
+fn csv(by: GroupBy, buckets: &[TimeBucket]) -> String {
     let key = match by {
-        By::Type => "type",
-        By::Category => "category",
+        GroupBy::Type => "type",
+        GroupBy::Category => "category",
     };
     let timed = buckets.iter().any(|bucket| bucket.start.is_some());
     let mut out = if timed { format!("time,{key},count\n") } else { format!("{key},count\n") };
@@ -173,7 +174,7 @@ fn csv(by: By, buckets: &[Bucket]) -> String {
     out
 }
 
-fn json(buckets: &[Bucket]) -> String {
+fn json(buckets: &[TimeBucket]) -> String {
     let buckets: Vec<serde_json::Value> = buckets
         .iter()
         .map(|bucket| match &bucket.start {
@@ -183,7 +184,7 @@ fn json(buckets: &[Bucket]) -> String {
             None => serde_json::json!({ "counts": bucket.counts }),
         })
         .collect();
-    format!("{}\n", safe::json(&format!("{:#}", serde_json::Value::from(buckets))))
+    format!("{}\n", escape::json(&format!("{:#}", serde_json::Value::from(buckets))))
 }
 
 /// RFC 3339, in UTC.
@@ -198,7 +199,7 @@ fn told(time: &Stamp) -> String {
 mod tests {
     use super::*;
 
-    fn buckets() -> Vec<Bucket> {
+    fn buckets() -> Vec<TimeBucket> {
         let bucket = |seconds, counts: &[(&str, i64)]| pb::CountBucket {
             start_time: Some(Stamp { seconds, nanos: 0 }),
             counts: counts.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
@@ -207,13 +208,13 @@ mod tests {
             bucket(0, &[("user.login", 2), ("user.create", 1), ("custom.x", 4)]),
             bucket(3_600, &[("exec", 3)]),
         ];
-        counted.map(|bucket| bucket_by(By::Category, bucket, true)).to_vec()
+        counted.map(|bucket| bucket_by(GroupBy::Category, bucket, true)).to_vec()
     }
 
     #[test]
     fn counts_are_summed_by_category() {
         assert_eq!(
-            csv(By::Category, &buckets()),
+            csv(GroupBy::Category, &buckets()),
             "time,category,count\n\
              1970-01-01T00:00:00Z,custom,4\n\
              1970-01-01T00:00:00Z,user,3\n\

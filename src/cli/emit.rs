@@ -1,20 +1,20 @@
 //! `auditgate emit`: events into the gateway.
 
-mod build;
-mod input;
+mod event_args;
+mod json_events;
 
 use std::io::Write as _;
 
 use tokio::io::{AsyncRead, BufReader};
 use tokio::sync::mpsc;
 
-use super::client::{Server, told};
-use super::import::lines::Lines;
-use super::paths::reflect;
-use super::{Done, Error, interruptible, json, safe, say, trouble};
+use super::client::{GatewayArgs, error_text};
+use super::field_path::reflect;
+use super::import::lines::LineReader;
+use super::{Error, ExitKind, escape, interruptible, json, retry_notice, say};
 use crate::client::{Emitter, Options, Pending};
 use crate::proto::pb;
-use input::{Input, Parsed};
+use json_events::{JsonEvents, ParsedEvent};
 
 /// How many receipts may be awaited at once.
 const RECEIPTS_AWAITED: usize = 10_000;
@@ -47,19 +47,19 @@ pub struct Args {
     #[arg(long)]
     validate_only: bool,
     #[command(flatten)]
-    server: Server,
+    server: GatewayArgs,
     #[command(flatten)]
-    event: build::Args,
+    event: event_args::Args,
 }
 
 /// Runs the command.
-pub async fn run(args: Args) -> Result<Done, Error> {
+pub async fn run(args: Args) -> Result<ExitKind, Error> {
     let built = args.event.build()?;
     let client = args.server.client().await?;
     let options = Options { validate_only: args.validate_only, ..Options::default() };
     let emitter = client.emitter(options);
     let (handed, awaited) = mpsc::channel(RECEIPTS_AWAITED);
-    let telling = trouble::tell(emitter.trouble(), say);
+    let telling = retry_notice::report_retries(emitter.outage(), say);
     let is_single = built.is_some();
     let send = async {
         match built {
@@ -68,9 +68,9 @@ pub async fn run(args: Args) -> Result<Done, Error> {
         }
         drop(handed);
         emitter.close().await;
-        Ok(Done::All)
+        Ok(ExitKind::All)
     };
-    let mut sums = Sums::default();
+    let mut sums = EmitSummary::default();
     let done = interruptible(async {
         let (_, done, ()) = tokio::try_join!(send, receipts(awaited, &mut sums), async {
             telling.await;
@@ -79,7 +79,8 @@ pub async fn run(args: Args) -> Result<Done, Error> {
         Ok(done)
     })
     .await;
-    let is_whole = !matches!(done, Ok(Done::Some | Done::Interrupted) | Err(Error::Stopped { .. }));
+    let is_whole =
+        !matches!(done, Ok(ExitKind::Some | ExitKind::Interrupted) | Err(Error::Stopped { .. }));
     if !is_single && !is_whole {
         say(&sums.told());
     }
@@ -88,12 +89,12 @@ pub async fn run(args: Args) -> Result<Done, Error> {
 
 /// How many events were stored, and how many were not.
 #[derive(Debug, Default)]
-struct Sums {
+struct EmitSummary {
     accepted: u64,
     refused: u64,
 }
 
-impl Sums {
+impl EmitSummary {
     fn told(&self) -> String {
         match self.refused {
             0 => format!("{} accepted", self.accepted),
@@ -103,11 +104,11 @@ impl Sums {
 }
 
 /// An event on its way, and what it is called in a report.
-type Sent = (String, Result<Pending, String>);
+type SentEvent = (String, Result<Pending, String>);
 
 async fn hand_over(
     emitter: &Emitter,
-    handed: &mpsc::Sender<Sent>,
+    handed: &mpsc::Sender<SentEvent>,
     name: String,
     event: pb::Event,
 ) -> Result<(), Error> {
@@ -117,7 +118,11 @@ async fn hand_over(
     Ok(())
 }
 
-async fn read(args: &Args, emitter: &Emitter, handed: &mpsc::Sender<Sent>) -> Result<(), Error> {
+async fn read(
+    args: &Args,
+    emitter: &Emitter,
+    handed: &mpsc::Sender<SentEvent>,
+) -> Result<(), Error> {
     let file = args.file.as_deref().unwrap_or(STDIN);
     if file == STDIN {
         return read_from(tokio::io::stdin(), "stdin", emitter, handed).await;
@@ -131,10 +136,10 @@ async fn read_from(
     source: impl AsyncRead + Unpin,
     name: &str,
     emitter: &Emitter,
-    handed: &mpsc::Sender<Sent>,
+    handed: &mpsc::Sender<SentEvent>,
 ) -> Result<(), Error> {
-    let mut lines = Lines::new(BufReader::new(source));
-    let mut input = Input::default();
+    let mut lines = LineReader::new(BufReader::new(source));
+    let mut input = JsonEvents::default();
     loop {
         let next = lines.next().await;
         let next = next.map_err(|error| Error::Read { file: name.to_owned(), error })?;
@@ -143,7 +148,7 @@ async fn read_from(
             Some((number, line)) => input.take(number, line),
             None => input.end(),
         };
-        for Parsed { line, event } in parsed {
+        for ParsedEvent { line, event } in parsed {
             let place = format!("{name}:{line}");
             match event {
                 Ok(event) => hand_over(emitter, handed, place, *event).await?,
@@ -163,31 +168,34 @@ async fn read_from(
 /// # Errors
 /// [`Error::Stopped`] at the first event that was not stored because the gateway was
 /// away for too long; or standard output cannot be written.
-async fn receipts(mut awaited: mpsc::Receiver<Sent>, sums: &mut Sums) -> Result<Done, Error> {
-    let mut done = Done::All;
+async fn receipts(
+    mut awaited: mpsc::Receiver<SentEvent>,
+    sums: &mut EmitSummary,
+) -> Result<ExitKind, Error> {
+    let mut done = ExitKind::All;
     while let Some((name, pending)) = awaited.recv().await {
         let receipt = match pending {
             Ok(pending) => pending.await,
             Err(reason) => {
                 sums.refused += 1;
                 say(&format!("{name}: {reason}"));
-                done = Done::Some;
+                done = ExitKind::Some;
                 continue;
             }
         };
         match receipt {
             Ok(receipt) => {
                 let line = json::line(&reflect("Receipt", &receipt));
-                writeln!(std::io::stdout(), "{}", safe::json(&line))?;
+                writeln!(std::io::stdout(), "{}", escape::json(&line))?;
                 sums.accepted += 1;
             }
             Err(error @ crate::client::Error::GaveUp { .. }) => {
-                return Err(Error::Stopped { place: name, reason: told(&error) });
+                return Err(Error::Stopped { place: name, reason: error_text(&error) });
             }
             Err(error) => {
                 sums.refused += 1;
-                say(&format!("{name}: {}", told(&error)));
-                done = Done::Some;
+                say(&format!("{name}: {}", error_text(&error)));
+                done = ExitKind::Some;
             }
         }
     }
@@ -207,7 +215,7 @@ mod tests {
         let (handed, awaited) = mpsc::channel(RECEIPTS_AWAITED);
         let event = pb::Event::default();
         hand_over(&emitter, &handed, "stdin:7".to_owned(), event).await.expect("it is open");
-        let mut sums = Sums::default();
+        let mut sums = EmitSummary::default();
         let stopped = receipts(awaited, &mut sums).await.expect_err("there is no gateway");
         let said = stopped.to_string();
         assert!(said.starts_with("stopped at stdin:7, which was not stored: gave up"), "{said}");

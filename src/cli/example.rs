@@ -1,6 +1,6 @@
 //! `auditgate example`: a request that can be sent as it is.
 
-use super::{Done, Error, print};
+use super::{Error, ExitKind, print};
 
 /// Print a filled EmitRequest of an event type, as JSON
 ///
@@ -20,7 +20,7 @@ pub struct Args {
 }
 
 /// Runs the command.
-pub fn run(args: &Args) -> Result<Done, Error> {
+pub fn run(args: &Args) -> Result<ExitKind, Error> {
     let name = args.event_type.as_deref().ok_or(Error::TypeMissing)?;
     let type_id = super::types::find(name)?;
     print(&format!("{}\n", crate::example::request_json(type_id)))

@@ -4,10 +4,10 @@ use std::io::IsTerminal as _;
 
 use tonic::Code;
 
-use super::client::{Server, told};
-use super::output::Printer;
+use super::client::{GatewayArgs, error_text};
+use super::output::RecordPrinter;
 use super::progress::Progress;
-use super::{Done, Error, Format, filter, interruptible, terminal};
+use super::{Error, ExitKind, ExternalFormat, filter, interruptible, terminal};
 use crate::client::{self, Client};
 use crate::proto::pb;
 use crate::proto::pb::get_record_request::Key;
@@ -29,22 +29,22 @@ cannot be reached or refuses; 130 after Ctrl-C.")]
 pub struct Args {
     /// What to write
     #[arg(long, value_enum)]
-    format: Format,
+    format: ExternalFormat,
     /// Write only the event with this id
     #[arg(long)]
     id: Option<String>,
     #[command(flatten)]
     filter: filter::Args,
     #[command(flatten, next_help_heading = None)]
-    server: Server,
+    server: GatewayArgs,
 }
 
 /// Runs the command.
-pub async fn run(args: Args) -> Result<Done, Error> {
-    let Format::Teleport = args.format;
+pub async fn run(args: Args) -> Result<ExitKind, Error> {
+    let ExternalFormat::Teleport = args.format;
     let (start_time, end_time) = args.filter.range(&terminal::zone(false))?;
     let client = args.server.client().await?;
-    let mut printer = Printer::teleport();
+    let mut printer = RecordPrinter::teleport();
     let request = pb::SearchRequest {
         filter: Some(args.filter.filter()),
         start_time,
@@ -62,20 +62,20 @@ pub async fn run(args: Args) -> Result<Done, Error> {
                 written?;
             }
         }
-        Ok(Done::All)
+        Ok(ExitKind::All)
     })
     .await;
     printer.finish()?;
     match done? {
-        Done::All if printer.is_lacking() => Ok(Done::Some),
+        ExitKind::All if printer.is_lacking() => Ok(ExitKind::Some),
         done => Ok(done),
     }
 }
 
-async fn one(client: &Client, id: String, printer: &mut Printer) -> Result<(), Error> {
+async fn one(client: &Client, id: String, printer: &mut RecordPrinter) -> Result<(), Error> {
     match client.get_record(Key::Id(id)).await {
         Ok(record) => printer.record(&record)?,
-        Err(error) if is_absence(&error) => printer.lack(&told(&error)),
+        Err(error) if is_absence(&error) => printer.lack(&error_text(&error)),
         Err(error) => return Err(error.into()),
     }
     Ok(())
@@ -88,7 +88,7 @@ fn is_absence(error: &client::Error) -> bool {
 async fn all(
     client: &Client,
     request: pb::SearchRequest,
-    printer: &mut Printer,
+    printer: &mut RecordPrinter,
     progress: &Progress,
 ) -> Result<(), Error> {
     let mut results = client.search(request);

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use prost_types::Timestamp as Stamp;
 
 use super::Error;
-use super::times::{self, When};
+use super::times::{self, TimeArg};
 use crate::proto::pb;
 
 /// Which records.
@@ -27,13 +27,13 @@ pub struct Args {
     categories: Vec<pb::Category>,
     /// Least severity
     #[arg(long, value_name = "LEVEL")]
-    severity: Option<Severity>,
+    severity: Option<SeverityArg>,
     /// Only what failed or was refused; the same as --result failure
     #[arg(long, conflicts_with = "results")]
     failed: bool,
     /// How it came out
     #[arg(long = "result", value_name = "RESULT", value_delimiter = ',')]
-    results: Vec<Outcome>,
+    results: Vec<OutcomeArg>,
     /// Event codes, such as T1000W
     #[arg(long = "code", value_name = "CODE", value_delimiter = ',')]
     codes: Vec<String>,
@@ -67,14 +67,14 @@ pub struct Args {
     expression: String,
     /// From this time on: how long ago (1h, 2d), a date, or RFC 3339
     #[arg(long, value_name = "TIME", value_parser = times::parse)]
-    since: Option<When>,
+    since: Option<TimeArg>,
     /// Before this time, written in the same ways
     #[arg(long, value_name = "TIME", value_parser = times::parse)]
-    until: Option<When>,
+    until: Option<TimeArg>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Severity {
+enum SeverityArg {
     Info,
     Warning,
     Error,
@@ -82,7 +82,7 @@ enum Severity {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Outcome {
+enum OutcomeArg {
     Success,
     Failure,
     Pending,
@@ -95,19 +95,19 @@ impl Args {
             .results
             .iter()
             .map(|result| match result {
-                Outcome::Success => pb::Result::Success.into(),
-                Outcome::Failure => pb::Result::Failure.into(),
-                Outcome::Pending => pb::Result::Pending.into(),
+                OutcomeArg::Success => pb::Result::Success.into(),
+                OutcomeArg::Failure => pb::Result::Failure.into(),
+                OutcomeArg::Pending => pb::Result::Pending.into(),
             })
             .collect();
         if self.failed {
             results.push(pb::Result::Failure.into());
         }
         let min_severity = self.severity.map_or(pb::Severity::Unspecified, |least| match least {
-            Severity::Info => pb::Severity::Info,
-            Severity::Warning => pb::Severity::Warning,
-            Severity::Error => pb::Severity::Error,
-            Severity::Critical => pb::Severity::Critical,
+            SeverityArg::Info => pb::Severity::Info,
+            SeverityArg::Warning => pb::Severity::Warning,
+            SeverityArg::Error => pb::Severity::Error,
+            SeverityArg::Critical => pb::Severity::Critical,
         });
         pb::Filter {
             types: self.types.clone(),
@@ -131,7 +131,7 @@ impl Args {
     /// `--since` and `--until`, where it is now in `zone`.
     pub fn range(&self, zone: &TimeZone) -> Result<(Option<Stamp>, Option<Stamp>), Error> {
         let now = Timestamp::now();
-        let resolve = |flag: &str, when: Option<When>| {
+        let resolve = |flag: &str, when: Option<TimeArg>| {
             when.map(|when| when.resolve(now, zone))
                 .transpose()
                 .map_err(|error| Error::Usage(format!("{flag}: {error}")))

@@ -5,14 +5,14 @@ use std::time::Duration;
 use prost_types::Timestamp as Stamp;
 use tokio::time::Instant;
 
-use super::output::Printer;
-use super::{Done, Error, say};
+use super::output::RecordPrinter;
+use super::{Error, ExitKind, say};
 use crate::client::{Item, Refusal, Subscriber};
 use crate::proto::pb;
 
 /// When to end.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum End {
+pub enum StopCondition {
     Never,
     /// When the newest record has been shown.
     CaughtUp,
@@ -22,16 +22,18 @@ pub enum End {
     At(Stamp, Instant),
 }
 
-impl End {
+impl StopCondition {
     fn is_past(self, record: &pb::Record) -> bool {
-        let (End::CaughtUpOrAccepted(until) | End::At(until, _)) = self else { return false };
+        let (StopCondition::CaughtUpOrAccepted(until) | StopCondition::At(until, _)) = self else {
+            return false;
+        };
         let accepted = record.accept_time.unwrap_or_default();
         (accepted.seconds, accepted.nanos) >= (until.seconds, until.nanos)
     }
 
     async fn come(self) {
         match self {
-            End::At(_, instant) => tokio::time::sleep_until(instant).await,
+            StopCondition::At(_, instant) => tokio::time::sleep_until(instant).await,
             _ => std::future::pending().await,
         }
     }
@@ -41,27 +43,29 @@ impl End {
 /// has been handed on.
 pub async fn follow(
     mut subscriber: Subscriber,
-    printer: &mut Printer,
+    printer: &mut RecordPrinter,
     keep: impl Fn(&str) -> Result<(), Error>,
-    end: End,
-) -> Result<Done, Error> {
-    let mut trouble = Trouble::default();
+    end: StopCondition,
+) -> Result<ExitKind, Error> {
+    let mut trouble = ConnectionNotice::default();
     let mut caught_up = false;
     loop {
         let item = tokio::select! {
             item = subscriber.next() => item?,
-            () = end.come() => return Ok(Done::All),
+            () = end.come() => return Ok(ExitKind::All),
         };
         match item {
-            Item::Record(record) if end.is_past(&record) => return Ok(Done::All),
+            Item::Record(record) if end.is_past(&record) => return Ok(ExitKind::All),
             Item::Record(record) => printer.record(&record)?,
             Item::Gap(gap) => printer.gap(&gap)?,
             Item::CaughtUp => caught_up = true,
             Item::Checkpoint(cursor) => {
                 printer.flush()?;
                 keep(&cursor)?;
-                if caught_up && matches!(end, End::CaughtUp | End::CaughtUpOrAccepted(_)) {
-                    return Ok(Done::All);
+                if caught_up
+                    && matches!(end, StopCondition::CaughtUp | StopCondition::CaughtUpOrAccepted(_))
+                {
+                    return Ok(ExitKind::All);
                 }
             }
             Item::Lost { reason, retry_in } => trouble.tell(&reason, retry_in),
@@ -72,11 +76,11 @@ pub async fn follow(
 
 /// Tells of a lost connection once, however many attempts it takes.
 #[derive(Debug, Default)]
-struct Trouble {
+struct ConnectionNotice {
     told: Option<String>,
 }
 
-impl Trouble {
+impl ConnectionNotice {
     fn tell(&mut self, reason: &Refusal, retry_in: Duration) {
         let reason = reason.to_string();
         if self.told.as_ref() != Some(&reason) {

@@ -12,8 +12,8 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use super::client::Server;
-use super::{Done, Error, interruptible, say, times};
+use super::client::GatewayArgs;
+use super::{Error, ExitKind, interruptible, say, times};
 use crate::client;
 
 /// What is asked for.
@@ -45,27 +45,27 @@ pub struct Args {
     #[arg(long, value_name = "ADDR")]
     admin: Option<SocketAddr>,
     #[command(flatten)]
-    server: Server,
+    server: GatewayArgs,
 }
 
 /// Runs the command.
-pub async fn run(args: Args) -> Result<Done, Error> {
+pub async fn run(args: Args) -> Result<ExitKind, Error> {
     interruptible(check(&args)).await
 }
 
-async fn check(args: &Args) -> Result<Done, Error> {
+async fn check(args: &Args) -> Result<ExitKind, Error> {
     let wait = args.wait.map(|wait| wait.unsigned_abs());
     let give_up = Instant::now() + wait.unwrap_or(ANSWER_TIME_MAX);
     loop {
         let attempt = timeout_at(give_up.min(Instant::now() + ANSWER_TIME_MAX), ask(args)).await;
-        let answer = attempt.unwrap_or_else(|_| Err(args.server.late()));
+        let answer = attempt.unwrap_or_else(|_| Err(args.server.timed_out()));
         if let Ok(ServingStatus::Serving) = answer {
             say("SERVING");
-            return Ok(Done::All);
+            return Ok(ExitKind::All);
         }
         if wait.is_none() || Instant::now() + PAUSE >= give_up {
             say(answer?.as_str_name());
-            return Ok(Done::Some);
+            return Ok(ExitKind::Some);
         }
         sleep(PAUSE).await;
     }

@@ -1,8 +1,8 @@
 //! `auditgate import`: lines of another log into the gateway.
 
-mod delivery;
 pub(super) mod lines;
 mod report;
+mod sink;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,15 +11,15 @@ use tokio::io::{AsyncRead, BufReader};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::client::Server;
+use super::client::GatewayArgs;
 use super::progress::Progress;
-use super::{Done, Error, Format, trouble};
+use super::{Error, ExitKind, ExternalFormat, retry_notice};
 use crate::client::Options;
 use crate::proto::pb;
-use crate::teleport::{self, Ordinals};
-use delivery::{Fate, Gateway, Place, Read, settle};
-use lines::{Line, Lines};
-use report::Report;
+use crate::teleport::{self, LineOrdinals};
+use lines::{LineRead, LineReader};
+use report::ImportReport;
+use sink::{EventSink, LineOutcome, LinePosition, ReadLine, settle};
 
 /// How much of a file is read ahead, in bytes.
 const READ_BYTES: usize = 256 * 1024;
@@ -56,12 +56,12 @@ the first one ends the reading.")]
 pub struct Args {
     /// What the files hold
     #[arg(long, value_enum)]
-    format: Format,
+    format: ExternalFormat,
     /// What becomes of events whose type the gateway does not know
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = UnknownTypes::Custom)]
     unknown_types: UnknownTypes,
     #[command(flatten)]
-    server: Server,
+    server: GatewayArgs,
     /// The files, in order; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
@@ -77,24 +77,26 @@ enum UnknownTypes {
 }
 
 /// An event, and its type where the catalog lacks it.
-type Mapped = (pb::Event, Option<String>);
+type MappedEvent = (pb::Event, Option<String>);
 
 /// Runs the command.
-pub async fn run(args: Args) -> Result<Done, Error> {
-    let Format::Teleport = args.format;
+pub async fn run(args: Args) -> Result<ExitKind, Error> {
+    let ExternalFormat::Teleport = args.format;
     let progress = Progress::of_bytes(total_bytes(&args.files));
     let telling = progress.clone();
-    let mut report = Report::new(Box::new(move |text| telling.say(text)));
+    let mut report = ImportReport::new(Box::new(move |text| telling.say(text)));
     let options = Options { linger: LINGER, ..Options::default() };
     let (lines, read) = mpsc::channel(LINES_AWAITED);
     let gateway = args.server.client().await?.emitter(options);
     let telling = progress.clone();
-    let trouble = gateway.trouble();
-    tokio::spawn(async move { trouble::tell(trouble, |text| telling.say(text)).await });
-    let import = Import {
+    let outage = gateway.outage();
+    tokio::spawn(
+        async move { retry_notice::report_retries(outage, |text| telling.say(text)).await },
+    );
+    let import = Importer {
         gateway,
         unknown_types: args.unknown_types,
-        ordinals: Ordinals::default(),
+        ordinals: LineOrdinals::default(),
         lines,
         progress: progress.clone(),
         interrupted: CancellationToken::new(),
@@ -104,7 +106,7 @@ pub async fn run(args: Args) -> Result<Done, Error> {
     progress.clear();
     report.summarize();
     done?;
-    Ok(if report.has_bad_lines() { Done::Some } else { Done::All })
+    Ok(if report.has_bad_lines() { ExitKind::Some } else { ExitKind::All })
 }
 
 /// What the files hold together; `None` where that is not known beforehand.
@@ -128,24 +130,24 @@ async fn watch_interrupts(interrupted: CancellationToken) {
 }
 
 /// An import under way.
-struct Import<G: Gateway> {
+struct Importer<G: EventSink> {
     gateway: G,
     unknown_types: UnknownTypes,
-    ordinals: Ordinals,
+    ordinals: LineOrdinals,
     /// Lines that were read, in order, to be reported.
-    lines: mpsc::Sender<Read<G::Receipt>>,
+    lines: mpsc::Sender<ReadLine<G::Receipt>>,
     progress: Progress,
     /// Ends the reading, but not the storing of what was read.
     interrupted: CancellationToken,
 }
 
-impl<G: Gateway> Import<G> {
+impl<G: EventSink> Importer<G> {
     /// Imports the files, in order, until they end or the user interrupts.
     async fn run(
         mut self,
         files: &[String],
-        read: mpsc::Receiver<Read<G::Receipt>>,
-        report: &mut Report,
+        read: mpsc::Receiver<ReadLine<G::Receipt>>,
+        report: &mut ImportReport,
     ) -> Result<(), Error> {
         let progress = self.progress.clone();
         let reading = async {
@@ -180,7 +182,7 @@ impl<G: Gateway> Import<G> {
     async fn read(&mut self, file: &str, input: impl AsyncRead + Unpin) -> Result<(), Error> {
         let interrupted = self.interrupted.clone();
         let file: Arc<str> = file.into();
-        let mut lines = Lines::new(BufReader::with_capacity(READ_BYTES, input));
+        let mut lines = LineReader::new(BufReader::with_capacity(READ_BYTES, input));
         loop {
             let next = tokio::select! {
                 next = lines.next() => next,
@@ -188,28 +190,28 @@ impl<G: Gateway> Import<G> {
             };
             let error = |error| Error::Read { file: file.to_string(), error };
             let Some((number, line)) = next.map_err(error)? else { return Ok(()) };
-            let place = Place { file: file.clone(), line: number };
+            let place = LinePosition { file: file.clone(), line: number };
             // And the end of the line.
             self.progress.advance(line.bytes() + 1);
             let fate = match self.map(line) {
                 None => continue,
                 Some(Ok((event, unknown_type))) => {
-                    Fate::Sent { receipt: self.gateway.send(event).await?, unknown_type }
+                    LineOutcome::Sent { receipt: self.gateway.send(event).await?, unknown_type }
                 }
-                Some(Err((kind, reason))) => Fate::Bad { kind, reason },
+                Some(Err((kind, reason))) => LineOutcome::Bad { kind, reason },
             };
             // Nobody takes it where the import failed, which ends this, too.
-            let _ = self.lines.send(Read { place, fate }).await;
+            let _ = self.lines.send(ReadLine { place, fate }).await;
         }
     }
 
     /// The event of a line, and its type if the catalog lacks it; or what the line
     /// is instead and why. `None` for an empty line.
-    fn map(&mut self, line: Line<'_>) -> Option<Result<Mapped, (&'static str, String)>> {
+    fn map(&mut self, line: LineRead<'_>) -> Option<Result<MappedEvent, (&'static str, String)>> {
         let text = match line {
-            Line::Text(text) if text.trim().is_empty() => return None,
-            Line::Text(text) => text,
-            Line::Bad(bad) => return Some(Err((NO_EVENT, bad.to_string()))),
+            LineRead::Text(text) if text.trim().is_empty() => return None,
+            LineRead::Text(text) => text,
+            LineRead::Bad(bad) => return Some(Err((NO_EVENT, bad.to_string()))),
         };
         Some(match teleport::import_line(text, &mut self.ordinals) {
             Err(error) => Err((NO_EVENT, error.to_string())),

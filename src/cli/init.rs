@@ -12,7 +12,7 @@ use rcgen::{
     KeyUsagePurpose, SanType,
 };
 
-use super::{Done, Error, say};
+use super::{Error, ExitKind, say};
 use crate::access::{hash_token, new_token};
 use crate::config::LISTEN;
 
@@ -53,8 +53,8 @@ const TOKEN: &str = "admin.token";
 const CONFIG: &str = "auditgate.toml";
 
 /// Runs the command.
-pub fn run(args: &Args) -> Result<Done, Error> {
-    let made = Made::new(args).map_err(Error::Usage)?;
+pub fn run(args: &Args) -> Result<ExitKind, Error> {
+    let made = GeneratedFiles::new(args).map_err(Error::Usage)?;
     let files = made.files(args);
     // Nothing is written unless all can be.
     for (name, ..) in &files {
@@ -83,7 +83,7 @@ start the gateway, and use it:
         hosts = args.hosts.join(", "),
         server = reachable(args),
     ));
-    Ok(Done::All)
+    Ok(ExitKind::All)
 }
 
 /// Writes a file that is not there yet; a secret so that only its owner reads it.
@@ -99,7 +99,7 @@ pub(super) fn write_new(file: &Path, text: &str, is_secret: bool) -> Result<(), 
 }
 
 /// What is made.
-struct Made {
+struct GeneratedFiles {
     ca: String,
     ca_key: String,
     cert: String,
@@ -107,7 +107,7 @@ struct Made {
     token: String,
 }
 
-impl Made {
+impl GeneratedFiles {
     fn new(args: &Args) -> Result<Self, String> {
         let text = |error: rcgen::Error| error.to_string();
         let mut params = CertificateParams::new(Vec::new()).map_err(text)?;

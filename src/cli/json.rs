@@ -16,20 +16,21 @@ const WELL_KNOWN: &str = "google.protobuf.";
 /// A message on one line.
 pub fn line(message: &DynamicMessage) -> String {
     // Times beyond the year 9999 have no JSON form; gateways refuse them.
-    serde_json::to_string(&Message(message)).expect("what a gateway keeps has a JSON form")
+    serde_json::to_string(&MessageJson(message)).expect("what a gateway keeps has a JSON form")
 }
 
 /// A message on several lines, indented.
 pub fn indented(message: &DynamicMessage) -> String {
-    serde_json::to_string_pretty(&Message(message)).expect("what a gateway keeps has a JSON form")
+    serde_json::to_string_pretty(&MessageJson(message))
+        .expect("what a gateway keeps has a JSON form")
 }
 
-struct Message<'a>(&'a DynamicMessage);
+struct MessageJson<'a>(&'a DynamicMessage);
 
 /// A value of a field of this kind.
-struct Item<'a>(&'a Value, &'a Kind);
+struct ValueJson<'a>(&'a Value, &'a Kind);
 
-impl Serialize for Message<'_> {
+impl Serialize for MessageJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if self.0.descriptor().full_name().starts_with(WELL_KNOWN) {
             // By way of a value, which sorts the fields of a Struct.
@@ -38,15 +39,15 @@ impl Serialize for Message<'_> {
         }
         let mut map = serializer.serialize_map(None)?;
         for (field, value) in self.0.fields() {
-            map.serialize_entry(field.name(), &Item(value, &field.kind()))?;
+            map.serialize_entry(field.name(), &ValueJson(value, &field.kind()))?;
         }
         map.end()
     }
 }
 
-impl Serialize for Item<'_> {
+impl Serialize for ValueJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Item(value, kind) = self;
+        let ValueJson(value, kind) = self;
         match value {
             Value::Bool(flag) => serializer.serialize_bool(*flag),
             Value::I32(number) => serializer.serialize_i32(*number),
@@ -65,11 +66,11 @@ impl Serialize for Item<'_> {
                     None => serializer.serialize_i32(*number),
                 }
             }
-            Value::Message(message) => Message(message).serialize(serializer),
+            Value::Message(message) => MessageJson(message).serialize(serializer),
             Value::List(items) => {
                 let mut list = serializer.serialize_seq(Some(items.len()))?;
                 for item in items {
-                    list.serialize_element(&Item(item, kind))?;
+                    list.serialize_element(&ValueJson(item, kind))?;
                 }
                 list.end()
             }
@@ -80,7 +81,7 @@ impl Serialize for Item<'_> {
                 entries.sort_by_key(|(key, _)| *key);
                 let mut map = serializer.serialize_map(Some(entries.len()))?;
                 for (key, value) in entries {
-                    map.serialize_entry(&key_text(key), &Item(value, &of))?;
+                    map.serialize_entry(&key_text(key), &ValueJson(value, &of))?;
                 }
                 map.end()
             }
@@ -116,7 +117,7 @@ mod tests {
 
     use super::*;
     use crate::catalog;
-    use crate::cli::paths::{reflect, shape};
+    use crate::cli::field_path::{reflect, shape};
     use crate::example;
 
     /// As the library of the descriptors writes it, in whatever order.

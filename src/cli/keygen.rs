@@ -3,10 +3,10 @@
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::{Done, Error, print, say};
-use crate::private;
+use super::{Error, ExitKind, print, say};
 use crate::proof::SigningKey;
-use crate::proof::key::Use;
+use crate::proof::key::SignatureKind;
+use crate::secret_file;
 
 /// Make a key that signs checkpoints: for a gateway, or for a witness
 ///
@@ -37,8 +37,8 @@ pub struct Args {
 }
 
 /// Runs the command.
-pub fn run(args: &Args) -> Result<Done, Error> {
-    let kind = if args.witness { Use::Cosignature } else { Use::Log };
+pub fn run(args: &Args) -> Result<ExitKind, Error> {
+    let kind = if args.witness { SignatureKind::Cosignature } else { SignatureKind::Log };
     let key =
         SigningKey::generate(&args.name, kind).map_err(|error| Error::Usage(error.to_string()))?;
     let mut public = args.out.clone().into_os_string();
@@ -71,12 +71,12 @@ pub fn write_new(file: &Path, text: &str, mode: u32) -> Result<(), Error> {
 }
 
 /// Reads a signing key of this use, from a file that others may not use.
-pub fn read_signing_key(file: &Path, kind: Use) -> Result<SigningKey, Error> {
+pub fn read_signing_key(file: &Path, kind: SignatureKind) -> Result<SigningKey, Error> {
     let failed = |error: &dyn std::fmt::Display| {
         Error::Usage(format!("cannot use the key {}: {error}", file.display()))
     };
     let mut text = String::new();
-    let mut opened = private::open(file).map_err(|error| failed(&error))?;
+    let mut opened = secret_file::open(file).map_err(|error| failed(&error))?;
     opened.read_to_string(&mut text).map_err(|error| failed(&error))?;
     let key = SigningKey::parse(&text).and_then(|key| key.used_for(kind));
     key.map_err(|error| Error::Usage(format!("{}: {error}", file.display())))
@@ -102,20 +102,20 @@ mod tests {
         run(&args).unwrap();
         let mode = std::fs::metadata(&out).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, PRIVATE);
-        let key = read_signing_key(&out, Use::Log).unwrap();
+        let key = read_signing_key(&out, SignatureKind::Log).unwrap();
         assert_eq!(
             read(&folder.path().join("a.key.pub")).unwrap().trim(),
             key.verifier().to_string()
         );
-        assert!(read_signing_key(&out, Use::Cosignature).is_err());
+        assert!(read_signing_key(&out, SignatureKind::Cosignature).is_err());
         let readable = |mode| {
             std::fs::set_permissions(&out, std::fs::Permissions::from_mode(mode)).unwrap();
-            read_signing_key(&out, Use::Log).map(drop).map_err(|error| error.to_string())
+            read_signing_key(&out, SignatureKind::Log).map(drop).map_err(|error| error.to_string())
         };
         let said = readable(0o644).unwrap_err();
         assert!(said.ends_with("mode 0644: chmod 600"), "{said}");
         assert_eq!([readable(0o400), readable(0o600)], [Ok(()), Ok(())]);
         assert!(run(&args).is_err());
-        assert_eq!(read_signing_key(&out, Use::Log).unwrap().encoded(), key.encoded());
+        assert_eq!(read_signing_key(&out, SignatureKind::Log).unwrap().encoded(), key.encoded());
     }
 }

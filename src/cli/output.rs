@@ -1,22 +1,22 @@
 //! Records on standard output, in the form that was asked for.
 
 mod csv;
-mod fields;
 mod pretty;
 mod summary;
+mod summary_fields;
 
 use std::io::{BufWriter, IsTerminal as _, Stdout, Write as _};
 
 use clap::ValueEnum;
 use jiff::tz::TimeZone;
 
-use super::paths::reflect;
+use super::field_path::reflect;
 use super::terminal;
-use super::{Error, json, safe, say};
+use super::{Error, escape, json, say};
 use crate::proto::pb;
 use crate::teleport;
-use csv::Columns;
-use pretty::Pretty;
+use csv::CsvColumns;
+use pretty::PrettyPrinter;
 
 /// How much is gathered before it is written, in bytes.
 const WRITE_BYTES: usize = 64 * 1024;
@@ -28,7 +28,7 @@ const WRITE_BYTES: usize = 64 * 1024;
 pub struct Args {
     /// The form; pretty on a terminal, ndjson otherwise
     #[arg(short, long, value_enum, value_name = "FORM")]
-    output: Option<Format>,
+    output: Option<RecordFormat>,
     /// The columns of csv: paths as in --filter, such as sequence,event.user.name
     #[arg(long, value_name = "PATH", value_delimiter = ',')]
     fields: Vec<String>,
@@ -40,7 +40,7 @@ pub struct Args {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum RecordFormat {
     /// A line for people, fitted to the terminal
     Pretty,
     /// An array of records, indented
@@ -54,20 +54,20 @@ enum Format {
 }
 
 /// Writes records to standard output, and what is not a record elsewhere.
-pub struct Printer {
+pub struct RecordPrinter {
     out: BufWriter<Stdout>,
-    form: Form,
+    form: OutputForm,
     /// Standard output is a terminal.
     terminal: bool,
     /// Something is missing from the output, which was told.
     lacking: bool,
 }
 
-enum Form {
-    Pretty(Pretty),
+enum OutputForm {
+    Pretty(PrettyPrinter),
     Json { begun: bool },
     Ndjson,
-    Csv(Columns),
+    Csv(CsvColumns),
     Teleport,
 }
 
@@ -82,46 +82,48 @@ impl Args {
     /// # Errors
     /// [`Error::Usage`] if a path of `--fields` leads nowhere, or if the form has
     /// no columns.
-    pub fn open(&self) -> Result<Printer, Error> {
+    pub fn open(&self) -> Result<RecordPrinter, Error> {
         let terminal = std::io::stdout().is_terminal();
         let format = match self.output {
             Some(format) => format,
-            None if !self.fields.is_empty() => Format::Csv,
-            None if terminal => Format::Pretty,
-            None => Format::Ndjson,
+            None if !self.fields.is_empty() => RecordFormat::Csv,
+            None if terminal => RecordFormat::Pretty,
+            None => RecordFormat::Ndjson,
         };
-        if format != Format::Csv && !self.fields.is_empty() {
+        if format != RecordFormat::Csv && !self.fields.is_empty() {
             return Err(Error::Usage("--fields goes with -o csv only".to_owned()));
         }
         let form = match format {
-            Format::Pretty => {
+            RecordFormat::Pretty => {
                 let color = self.color.resolve(terminal);
-                Form::Pretty(Pretty::new(terminal::width(), self.zone(), color))
+                OutputForm::Pretty(PrettyPrinter::new(terminal::width(), self.zone(), color))
             }
-            Format::Json => Form::Json { begun: false },
-            Format::Ndjson => Form::Ndjson,
-            Format::Csv => Form::Csv(Columns::new(&self.fields).map_err(Error::Usage)?),
-            Format::Teleport => Form::Teleport,
+            RecordFormat::Json => OutputForm::Json { begun: false },
+            RecordFormat::Ndjson => OutputForm::Ndjson,
+            RecordFormat::Csv => {
+                OutputForm::Csv(CsvColumns::new(&self.fields).map_err(Error::Usage)?)
+            }
+            RecordFormat::Teleport => OutputForm::Teleport,
         };
-        let mut printer = Printer::new(form, terminal);
+        let mut printer = RecordPrinter::new(form, terminal);
         match &printer.form {
-            Form::Csv(columns) => writeln!(printer.out, "{}", columns.headings())?,
-            Form::Json { .. } => write!(printer.out, "[")?,
-            Form::Pretty(_) | Form::Ndjson | Form::Teleport => {}
+            OutputForm::Csv(columns) => writeln!(printer.out, "{}", columns.headings())?,
+            OutputForm::Json { .. } => write!(printer.out, "[")?,
+            OutputForm::Pretty(_) | OutputForm::Ndjson | OutputForm::Teleport => {}
         }
         Ok(printer)
     }
 }
 
-impl Printer {
-    fn new(form: Form, terminal: bool) -> Self {
+impl RecordPrinter {
+    fn new(form: OutputForm, terminal: bool) -> Self {
         let out = BufWriter::with_capacity(WRITE_BYTES, std::io::stdout());
         Self { out, form, terminal, lacking: false }
     }
 
     /// Writes the lines of Teleport's audit log.
     pub fn teleport() -> Self {
-        Self::new(Form::Teleport, std::io::stdout().is_terminal())
+        Self::new(OutputForm::Teleport, std::io::stdout().is_terminal())
     }
 
     /// Writes a record.
@@ -130,19 +132,19 @@ impl Printer {
     /// If standard output cannot be written.
     pub fn record(&mut self, record: &pb::Record) -> Result<(), Error> {
         match &mut self.form {
-            Form::Pretty(pretty) => writeln!(self.out, "{}", pretty.line(record))?,
-            Form::Json { begun } => {
+            OutputForm::Pretty(pretty) => writeln!(self.out, "{}", pretty.line(record))?,
+            OutputForm::Json { begun } => {
                 element(&mut self.out, begun, &json::indented(&reflect("Record", record)))?;
             }
-            Form::Ndjson => {
-                writeln!(self.out, "{}", safe::json(&json::line(&reflect("Record", record))))?
+            OutputForm::Ndjson => {
+                writeln!(self.out, "{}", escape::json(&json::line(&reflect("Record", record))))?
             }
-            Form::Csv(columns) => {
+            OutputForm::Csv(columns) => {
                 let line = columns.line(&reflect("Record", record), self.terminal);
                 writeln!(self.out, "{line}")?;
             }
-            Form::Teleport => match record.event.as_ref().map(teleport::export) {
-                Some(Ok(line)) => writeln!(self.out, "{}", safe::json(&line.to_string()))?,
+            OutputForm::Teleport => match record.event.as_ref().map(teleport::export) {
+                Some(Ok(line)) => writeln!(self.out, "{}", escape::json(&line.to_string()))?,
                 Some(Err(error)) => self.lack(&format!(
                     "record {} of type {} cannot be written: {error}",
                     record.sequence, record.r#type
@@ -163,9 +165,11 @@ impl Printer {
         let response = pb::SubscribeResponse { gap: Some(*gap), ..Default::default() };
         let in_place = || reflect("SubscribeResponse", &response);
         match &mut self.form {
-            Form::Json { begun } => element(&mut self.out, begun, &json::indented(&in_place()))?,
-            Form::Ndjson => writeln!(self.out, "{}", json::line(&in_place()))?,
-            Form::Pretty(_) | Form::Csv(_) | Form::Teleport => {
+            OutputForm::Json { begun } => {
+                element(&mut self.out, begun, &json::indented(&in_place()))?
+            }
+            OutputForm::Ndjson => writeln!(self.out, "{}", json::line(&in_place()))?,
+            OutputForm::Pretty(_) | OutputForm::Csv(_) | OutputForm::Teleport => {
                 // In its place among the lines, where both go to a terminal.
                 self.out.flush()?;
                 say(&gap_sentence(gap));
@@ -203,7 +207,7 @@ impl Printer {
     /// # Errors
     /// If standard output cannot be written.
     pub fn finish(&mut self) -> Result<(), Error> {
-        if let Form::Json { begun } = self.form {
+        if let OutputForm::Json { begun } = self.form {
             writeln!(self.out, "{}]", if begun { "\n" } else { "" })?;
         }
         self.flush()
@@ -213,7 +217,7 @@ impl Printer {
 /// Writes an element of an array.
 fn element(out: &mut impl std::io::Write, begun: &mut bool, text: &str) -> Result<(), Error> {
     out.write_all(if std::mem::replace(begun, true) { b",\n" } else { b"\n" })?;
-    out.write_all(safe::json(text).as_bytes())?;
+    out.write_all(escape::json(text).as_bytes())?;
     Ok(())
 }
 

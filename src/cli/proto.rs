@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Done, Error, say};
+use super::{Error, ExitKind, say};
 use crate::proto::{DESCRIPTOR_SET, FILES};
 
 /// Name of the file that holds all descriptors.
@@ -25,14 +25,14 @@ pub struct Args {
 }
 
 /// Runs the command.
-pub fn run(args: &Args) -> Result<Done, Error> {
+pub fn run(args: &Args) -> Result<ExitKind, Error> {
     for (path, text) in FILES {
         write(&args.out.join(path), text.as_bytes())?;
     }
     write(&args.out.join(DESCRIPTOR_SET_FILE), DESCRIPTOR_SET)?;
     let (count, folder) = (FILES.len(), args.out.display());
     say(&format!("wrote {count} proto files and {DESCRIPTOR_SET_FILE} to {folder}"));
-    Ok(Done::All)
+    Ok(ExitKind::All)
 }
 
 fn write(file: &Path, bytes: &[u8]) -> Result<(), Error> {

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::client::Server;
-use super::trust::{Fetched, read_checkpoint};
-use super::{Done, Error, interruptible, say};
-use crate::proof::receipt::Receipt;
-use crate::proof::{Hash, Signed, VerifierKey};
+use super::client::GatewayArgs;
+use super::trusted_keys::{FetchedProof, read_checkpoint};
+use super::{Error, ExitKind, interruptible, say};
+use crate::proof::proof_file::ProofFile;
+use crate::proof::{Hash, SignedCheckpoint, VerifierKey};
 use crate::proto::pb::get_inclusion_proof_request::Key;
 
 /// Fetch a proof that the log has an event
@@ -37,29 +37,29 @@ pub struct Args {
     #[arg(long, value_name = "FILE", requires = "verifier-key")]
     checkpoint: Option<PathBuf>,
     #[command(flatten)]
-    fetched: Fetched,
+    fetched: FetchedProof,
     #[command(flatten)]
-    server: Server,
+    server: GatewayArgs,
 }
 
 /// Runs the command.
-pub async fn run(args: Args) -> Result<Done, Error> {
+pub async fn run(args: Args) -> Result<ExitKind, Error> {
     interruptible(fetch(args)).await
 }
 
-async fn fetch(args: Args) -> Result<Done, Error> {
+async fn fetch(args: Args) -> Result<ExitKind, Error> {
     let key = args.fetched.key()?;
     let wanted = args.id.map(Key::Id).or(args.sequence.map(Key::Sequence));
     let wanted = wanted.ok_or_else(|| Error::Usage("which event? give its id".to_owned()))?;
     let held = args.checkpoint.as_deref().map(|file| held(file, key.as_ref())).transpose()?;
-    let size = held.as_ref().map_or(0, Signed::size);
+    let size = held.as_ref().map_or(0, SignedCheckpoint::size);
     let response = args.server.client().await?.get_inclusion_proof(wanted, size).await?;
     let hashes: Option<Vec<Hash>> = response.hashes.iter().map(|hash| hash_of(hash)).collect();
     let Some(hashes) = hashes else {
         say("what the gateway sent proves nothing: its hashes are not 32 bytes long");
-        return Ok(Done::Some);
+        return Ok(ExitKind::Some);
     };
-    let receipt = Receipt {
+    let receipt = ProofFile {
         record: response.record,
         index: response.leaf_index,
         hashes,
@@ -74,7 +74,7 @@ async fn fetch(args: Args) -> Result<Done, Error> {
         )),
         Some(Err(error)) => {
             say(&format!("what the gateway sent proves nothing: {error}"));
-            return Ok(Done::Some);
+            return Ok(ExitKind::Some);
         }
         None => say("the proof was not checked, since no --verifier-key was given"),
     }
@@ -82,7 +82,7 @@ async fn fetch(args: Args) -> Result<Done, Error> {
 }
 
 /// A checkpoint that the caller has, signed by the key.
-fn held(file: &Path, key: Option<&VerifierKey>) -> Result<Signed, Error> {
+fn held(file: &Path, key: Option<&VerifierKey>) -> Result<SignedCheckpoint, Error> {
     let key = key.ok_or_else(|| Error::Usage("--checkpoint needs --verifier-key".to_owned()))?;
     read_checkpoint(file, key)
 }

@@ -1,10 +1,10 @@
 //! `auditgate search`: records that have been.
 
-use super::client::Server;
+use super::client::GatewayArgs;
 use super::count::counted;
-use super::follow::{End, follow};
-use super::output::{self, Printer};
-use super::{Done, Error, filter, interruptible, say};
+use super::follow::{StopCondition, follow};
+use super::output::{self, RecordPrinter};
+use super::{Error, ExitKind, filter, interruptible, say};
 use crate::client::{Client, Results, Start};
 use crate::proto::pb;
 
@@ -42,11 +42,11 @@ pub struct Args {
     #[command(flatten)]
     output: output::Args,
     #[command(flatten, next_help_heading = None)]
-    server: Server,
+    server: GatewayArgs,
 }
 
 /// Runs the command.
-pub async fn run(args: Args) -> Result<Done, Error> {
+pub async fn run(args: Args) -> Result<ExitKind, Error> {
     let (start_time, end_time) = args.filter.range(&args.output.zone())?;
     let order = if args.reverse { pb::Order::OldestFirst } else { pb::Order::NewestFirst };
     let page_size = args.limit.unwrap_or(PAGE_RECORDS_MAX).clamp(1, PAGE_RECORDS_MAX);
@@ -63,7 +63,7 @@ pub async fn run(args: Args) -> Result<Done, Error> {
     let done = interruptible(search(&args, &client, request, &mut printer)).await;
     printer.finish()?;
     match done? {
-        Done::All if printer.is_lacking() => Ok(Done::Some),
+        ExitKind::All if printer.is_lacking() => Ok(ExitKind::Some),
         done => Ok(done),
     }
 }
@@ -72,8 +72,8 @@ async fn search(
     args: &Args,
     client: &Client,
     request: pb::SearchRequest,
-    printer: &mut Printer,
-) -> Result<Done, Error> {
+    printer: &mut RecordPrinter,
+) -> Result<ExitKind, Error> {
     let mut results = client.search(request);
     let found = show(&mut results, args.limit.unwrap_or(u64::MAX), printer).await?;
     if results.expression_errors() > 0 {
@@ -84,20 +84,24 @@ async fn search(
         printer.flush()?;
         let cursor = results.cursor().unwrap_or_default().to_owned();
         let subscriber = client.subscribe(args.filter.filter(), Start::Cursor(cursor));
-        return follow(subscriber, printer, |_| Ok(()), End::Never).await;
+        return follow(subscriber, printer, |_| Ok(()), StopCondition::Never).await;
     }
     if found > 0 {
-        return Ok(Done::All);
+        return Ok(ExitKind::All);
     }
     // In a pipe, the exit status says so.
     if printer.is_terminal() {
         say("no record matches");
     }
-    Ok(Done::Some)
+    Ok(ExitKind::Some)
 }
 
 /// Writes at most `limit` results; returns how many there were.
-async fn show(results: &mut Results, limit: u64, printer: &mut Printer) -> Result<u64, Error> {
+async fn show(
+    results: &mut Results,
+    limit: u64,
+    printer: &mut RecordPrinter,
+) -> Result<u64, Error> {
     let mut found = 0;
     while found < limit {
         let next = results.next().await?;

@@ -1,6 +1,6 @@
 //! `auditgate serve`: runs the gateway.
 
-mod proofs;
+mod proof_key;
 mod reload;
 
 use std::io::{self, IsTerminal as _};
@@ -11,14 +11,14 @@ use std::sync::Arc;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use self::proofs::Proofs;
-use super::logs::Logs;
-use super::settings::Source;
-use super::{Done, Error, memory, say};
+use self::proof_key::ProofKey;
+use super::log_output::LogOutput;
+use super::settings::ConfigSource;
+use super::{Error, ExitKind, memory_limit, say};
 use crate::config::Settings;
-use crate::log::disk::{DiskLog, Sync};
+use crate::log::disk::{DiskLog, SyncPolicy};
 use crate::log::{Bounds, Log, MemoryLog};
-use crate::proof::prover::Trouble;
+use crate::proof::prover::CheckpointFailure;
 use crate::server::{Config, Gateway};
 use reload::reload;
 
@@ -42,17 +42,17 @@ use reload::reload;
 Exit status: 0 if it was stopped by a signal; 2 if it cannot start.")]
 pub struct Args {
     #[command(flatten)]
-    source: Source,
+    source: ConfigSource,
 }
 
 /// Runs until a signal comes.
-pub async fn run(args: Args) -> Result<Done, Error> {
+pub async fn run(args: Args) -> Result<ExitKind, Error> {
     let settings = args.source.load()?.settings;
     serve(&args.source, settings).await.map_err(Error::Serve)
 }
 
-async fn serve(source: &Source, mut settings: Settings) -> io::Result<Done> {
-    let logs = Logs::start(&settings.log);
+async fn serve(source: &ConfigSource, mut settings: Settings) -> io::Result<ExitKind> {
+    let logs = LogOutput::start(&settings.log);
     // Before anyone can know that the gateway runs: a signal that comes right
     // after must stop it in order.
     let mut signals = Signals::new()?;
@@ -66,14 +66,14 @@ async fn serve(source: &Source, mut settings: Settings) -> io::Result<Done> {
         Some(log) => Arc::clone(log) as _,
         None => Arc::new(MemoryLog::new(config.ring)),
     };
-    let proofs = Proofs::of(&settings, &*log)?;
+    let proofs = ProofKey::of(&settings, &*log)?;
     config.signing_key = proofs.key.clone();
     config.tiles = settings.data_dir.clone();
     config.content = content;
     let gateway = Gateway::start_on(config, log).await?;
-    let trouble = gateway.prover().and_then(|prover| prover.trouble());
-    if let Some(trouble) = trouble.filter(Trouble::is_lasting) {
-        tracing::error!("ALARM: {trouble}");
+    let failure = gateway.prover().and_then(|prover| prover.failure());
+    if let Some(failure) = failure.filter(CheckpointFailure::is_lasting) {
+        tracing::error!("ALARM: {failure}");
     }
     let address = gateway.address();
     if let Some(file) = &settings.port_file {
@@ -102,7 +102,7 @@ async fn serve(source: &Source, mut settings: Settings) -> io::Result<Done> {
         let version = env!("CARGO_PKG_VERSION");
         let (tls, authentication) = (settings.tls.is_on(), settings.authenticates());
         tracing::info!(version, listen = %address, tls, authentication, admin, "listens");
-        kept.lines().for_each(|line| logs.tell(line));
+        kept.lines().for_each(|line| logs.announce(line));
     }
 
     let on_terminal = io::stderr().is_terminal();
@@ -118,21 +118,21 @@ async fn serve(source: &Source, mut settings: Settings) -> io::Result<Done> {
     };
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
     let within = settings.drain_timeout;
-    logs.tell(&format!("{name}: stopping, within {within}; once more to stop at once"));
+    logs.announce(&format!("{name}: stopping, within {within}; once more to stop at once"));
     tokio::select! {
-        () = gateway.stop() => logs.tell("stopped"),
-        _ = signals.next_end() => logs.tell("stopped at once"),
+        () = gateway.stop() => logs.announce("stopped"),
+        _ = signals.next_end() => logs.announce("stopped at once"),
     }
     if let Some(disk) = disk {
         // Whatever still runs finds it closed.
         tokio::task::spawn_blocking(move || disk.close()).await.map_err(io::Error::other)?;
     }
-    Ok(Done::All)
+    Ok(ExitKind::All)
 }
 
 /// Opens the log on disk, if that is where it is to be, and tells how it was
 /// found.
-async fn open_log(settings: &Settings, logs: &Logs) -> io::Result<Option<Arc<DiskLog>>> {
+async fn open_log(settings: &Settings, logs: &LogOutput) -> io::Result<Option<Arc<DiskLog>>> {
     let Some(folder) = settings.data_dir.clone() else { return Ok(None) };
     let config = settings.disk();
     let opened = tokio::task::spawn_blocking(move || DiskLog::open(&folder, config)).await;
@@ -150,12 +150,12 @@ fn kept(settings: &Settings) -> String {
         );
     };
     let receipt = match settings.sync.0 {
-        Sync::Always => "a receipt means: on stable storage".to_owned(),
-        Sync::Interval(_) => format!(
+        SyncPolicy::Always => "a receipt means: on stable storage".to_owned(),
+        SyncPolicy::Interval(_) => format!(
             "synced late ({}): a crash of the machine can lose what was accepted since",
             settings.sync
         ),
-        Sync::None => "never synced on purpose: a crash of the machine can lose what was \
+        SyncPolicy::None => "never synced on purpose: a crash of the machine can lose what was \
                        accepted since the last segment was full"
             .to_owned(),
     };
@@ -171,7 +171,7 @@ fn kept(settings: &Settings) -> String {
 /// Says if the ring alone may take so much of the memory that the process is likely
 /// to be killed.
 fn warn_of_memory(ring: Bounds) {
-    let Some(limit) = memory::limit() else { return };
+    let Some(limit) = memory_limit::limit() else { return };
     if ring.bytes as u64 > limit / 2 {
         let (mib, limit) = (ring.bytes / MIB, limit / MIB as u64);
         tracing::warn!(

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::{Error, client};
-use crate::config::{Key, Kind, Loaded, Overlay, keys};
+use crate::config::{ConfigKey, KeyKind, LoadedSettings, Overrides, keys};
 
 /// Name of the argument that names the file.
 const FILE: &str = "config";
@@ -16,33 +16,33 @@ const FILE_VARIABLE: &str = "AUDITGATE_CONFIG";
 
 /// The file, and the flags that were given.
 #[derive(Debug, Clone)]
-pub struct Source {
+pub struct ConfigSource {
     file: Option<PathBuf>,
     flags: BTreeMap<String, String>,
 }
 
-impl Source {
+impl ConfigSource {
     /// Whether there is a file to read again.
     pub fn has_file(&self) -> bool {
         self.file.is_some()
     }
 
     /// Reads the configuration; also again, while the gateway runs.
-    pub fn load(&self) -> Result<Loaded, Error> {
+    pub fn load(&self) -> Result<LoadedSettings, Error> {
         let mut environment: BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
         for client in client::VARIABLES.into_iter().chain([FILE_VARIABLE]) {
             environment.remove(client);
         }
-        let overlay = Overlay { flags: self.flags.clone(), environment };
-        Ok(Loaded::read(self.file.as_deref(), &overlay)?)
+        let overlay = Overrides { flags: self.flags.clone(), environment };
+        Ok(LoadedSettings::read(self.file.as_deref(), &overlay)?)
     }
 }
 
-impl clap::FromArgMatches for Source {
+impl clap::FromArgMatches for ConfigSource {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let text = |key: &Key| {
+        let text = |key: &ConfigKey| {
             let text = matches.get_one::<String>(&key.path)?;
             Some((key.path.clone(), text.clone()))
         };
@@ -58,7 +58,7 @@ impl clap::FromArgMatches for Source {
     }
 }
 
-impl clap::Args for Source {
+impl clap::Args for ConfigSource {
     fn augment_args(command: Command) -> Command {
         let file = Arg::new(FILE)
             .long(FILE)
@@ -75,13 +75,13 @@ impl clap::Args for Source {
     }
 }
 
-fn argument(key: &Key) -> Arg {
+fn argument(key: &ConfigKey) -> Arg {
     let mut help = key.summary().to_owned();
     if !key.choices.is_empty() {
         let names: Vec<&str> = key.choices.iter().map(|(name, _)| name.as_str()).collect();
         help.push_str(&format!(": {}", names.join(", ")));
     }
-    if let Some(default) = key.default.as_ref().filter(|_| key.kind != Kind::Truth) {
+    if let Some(default) = key.default.as_ref().filter(|_| key.kind != KeyKind::Truth) {
         help.push_str(&format!(" [default: {}]", default.trim_matches('"')));
     }
     help.push_str(&format!(" [env: {}]", key.variable()));
@@ -95,7 +95,7 @@ fn argument(key: &Key) -> Arg {
         None => argument,
     };
     match key.kind {
-        Kind::Truth => argument
+        KeyKind::Truth => argument
             .num_args(0..=1)
             .require_equals(true)
             .default_missing_value("true")

@@ -1,8 +1,8 @@
 //! `auditgate status`: what the gateway keeps, how it fares and who subscribes.
 
-mod amounts;
+mod problems;
 mod table;
-mod wrong;
+mod units;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
@@ -10,9 +10,9 @@ use std::time::Duration;
 use clap::ValueEnum;
 use jiff::SignedDuration;
 
-use super::client::Server;
-use super::paths::reflect;
-use super::{Done, Error, interruptible, json, safe, terminal, times};
+use super::client::GatewayArgs;
+use super::field_path::reflect;
+use super::{Error, ExitKind, escape, interruptible, json, terminal, times};
 use crate::proto::pb;
 
 /// How often `--watch` asks, unless told otherwise.
@@ -34,19 +34,19 @@ pub struct Args {
     #[arg(long, value_name = "INTERVAL", value_parser = interval, num_args = 0..=1, default_missing_value = WATCH_INTERVAL, require_equals = true)]
     watch: Option<SignedDuration>,
     /// The form
-    #[arg(short, long, value_enum, value_name = "FORM", default_value_t = Format::Pretty)]
-    output: Format,
+    #[arg(short, long, value_enum, value_name = "FORM", default_value_t = StatusFormat::Pretty)]
+    output: StatusFormat,
     #[command(flatten)]
     color: terminal::Args,
     /// Show times in UTC, not in the local time zone
     #[arg(long)]
     utc: bool,
     #[command(flatten)]
-    server: Server,
+    server: GatewayArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum StatusFormat {
     /// A table
     Pretty,
     /// GetStatusResponse, on one line if it is watched
@@ -64,13 +64,13 @@ fn interval(text: &str) -> Result<SignedDuration, String> {
 }
 
 /// Runs the command.
-pub async fn run(args: Args) -> Result<Done, Error> {
+pub async fn run(args: Args) -> Result<ExitKind, Error> {
     let client = args.server.client().await?;
     interruptible(async {
         loop {
             let status = client.get_status().await?;
             show(&args, &status)?;
-            let Some(interval) = args.watch else { return Ok(Done::All) };
+            let Some(interval) = args.watch else { return Ok(ExitKind::All) };
             tokio::time::sleep(Duration::from_secs_f64(interval.as_secs_f64())).await;
         }
     })
@@ -80,7 +80,7 @@ pub async fn run(args: Args) -> Result<Done, Error> {
 fn show(args: &Args, status: &pb::GetStatusResponse) -> Result<(), Error> {
     let terminal = std::io::stdout().is_terminal();
     let text = match args.output {
-        Format::Pretty => {
+        StatusFormat::Pretty => {
             let (zone, color) = (terminal::zone(args.utc), args.color.resolve(terminal));
             let table = table::draw(status, terminal::width(), &zone, color);
             match args.watch {
@@ -89,13 +89,13 @@ fn show(args: &Args, status: &pb::GetStatusResponse) -> Result<(), Error> {
                 None => table,
             }
         }
-        Format::Json => {
+        StatusFormat::Json => {
             let status = reflect("GetStatusResponse", status);
             let text = match args.watch {
                 Some(_) => json::line(&status),
                 None => json::indented(&status),
             };
-            format!("{}\n", safe::json(&text))
+            format!("{}\n", escape::json(&text))
         }
     };
     let mut out = std::io::stdout().lock();

@@ -9,11 +9,11 @@ use jiff::Timestamp;
 use prost_types::Timestamp as Stamp;
 use tokio::time::Instant;
 
-use super::client::{Server, told};
-use super::follow::{End, follow};
-use super::output::{self, Printer};
-use super::times::{self, When, stamp};
-use super::{Done, Error, filter, interruptible};
+use super::client::{GatewayArgs, error_text};
+use super::follow::{StopCondition, follow};
+use super::output::{self, RecordPrinter};
+use super::times::{self, TimeArg, stamp};
+use super::{Error, ExitKind, filter, interruptible};
 use crate::client::{Client, Start};
 use crate::proto::pb;
 
@@ -47,7 +47,7 @@ pub struct Args {
     last: Option<u32>,
     /// Start there: earliest, latest, a time, or a cursor
     #[arg(long, value_name = "START", value_parser = parse_start, conflicts_with = "since")]
-    from: Option<From>,
+    from: Option<TailStart>,
     /// End when the newest record has been shown
     #[arg(long)]
     no_follow: bool,
@@ -59,43 +59,43 @@ pub struct Args {
     #[command(flatten)]
     output: output::Args,
     #[command(flatten, next_help_heading = None)]
-    server: Server,
+    server: GatewayArgs,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-enum From {
+enum TailStart {
     Earliest,
     Latest,
-    Time(When),
+    Time(TimeArg),
     Cursor(String),
 }
 
-fn parse_start(text: &str) -> Result<From, String> {
+fn parse_start(text: &str) -> Result<TailStart, String> {
     /// Cursors are longer, and times are shorter, in bytes.
     const CURSOR_BYTES_MIN: usize = 32;
     match text {
-        "earliest" => Ok(From::Earliest),
-        "latest" => Ok(From::Latest),
+        "earliest" => Ok(TailStart::Earliest),
+        "latest" => Ok(TailStart::Latest),
         _ => match times::parse(text) {
-            Ok(time) => Ok(From::Time(time)),
-            Err(_) if text.len() >= CURSOR_BYTES_MIN => Ok(From::Cursor(text.to_owned())),
+            Ok(time) => Ok(TailStart::Time(time)),
+            Err(_) if text.len() >= CURSOR_BYTES_MIN => Ok(TailStart::Cursor(text.to_owned())),
             Err(error) => Err(format!("{error}, earliest, latest or a cursor")),
         },
     }
 }
 
 /// Runs the command.
-pub async fn run(args: Args) -> Result<Done, Error> {
+pub async fn run(args: Args) -> Result<ExitKind, Error> {
     let kept = args.cursor_file.as_deref().map(cursor_file::read).transpose()?.flatten();
     let of_file = args.cursor_file.as_deref().filter(|_| kept.is_some());
     let (since, until) = args.filter.range(&args.output.zone())?;
     let start = match (kept, &args.from, since) {
         (Some(cursor), ..) => Some(Start::Cursor(cursor)),
         (None, Some(from), _) => Some(match from {
-            From::Earliest => Start::Earliest,
-            From::Latest => Start::Latest,
-            From::Cursor(cursor) => Start::Cursor(cursor.clone()),
-            From::Time(when) => Start::Since(
+            TailStart::Earliest => Start::Earliest,
+            TailStart::Latest => Start::Latest,
+            TailStart::Cursor(cursor) => Start::Cursor(cursor.clone()),
+            TailStart::Time(when) => Start::Since(
                 when.resolve(Timestamp::now(), &args.output.zone())
                     .map_err(|error| Error::Usage(format!("--from: {error}")))?,
             ),
@@ -109,7 +109,7 @@ pub async fn run(args: Args) -> Result<Done, Error> {
     let done = interruptible(tail.run(start, &mut printer)).await;
     printer.finish()?;
     match done.map_err(|error| named(error, of_file))? {
-        Done::All if printer.is_lacking() => Ok(Done::Some),
+        ExitKind::All if printer.is_lacking() => Ok(ExitKind::Some),
         done => Ok(done),
     }
 }
@@ -124,7 +124,7 @@ fn named(error: Error, file: Option<&Path>) -> Error {
         return error;
     }
     let file = file.display();
-    Error::Usage(format!("{file}: {}\ndelete the file to start anew", told(refused)))
+    Error::Usage(format!("{file}: {}\ndelete the file to start anew", error_text(refused)))
 }
 
 struct Tail<'a> {
@@ -134,7 +134,11 @@ struct Tail<'a> {
 }
 
 impl Tail<'_> {
-    async fn run(&self, start: Option<Start>, printer: &mut Printer) -> Result<Done, Error> {
+    async fn run(
+        &self,
+        start: Option<Start>,
+        printer: &mut RecordPrinter,
+    ) -> Result<ExitKind, Error> {
         let start = match start {
             Some(start) => start,
             None => {
@@ -142,7 +146,7 @@ impl Tail<'_> {
                 printer.flush()?;
                 self.keep(&cursor)?;
                 if self.args.no_follow {
-                    return Ok(Done::All);
+                    return Ok(ExitKind::All);
                 }
                 Start::Cursor(cursor)
             }
@@ -152,7 +156,7 @@ impl Tail<'_> {
     }
 
     /// Shows the last matches, oldest first; returns the cursor behind them.
-    async fn show_last(&self, printer: &mut Printer) -> Result<String, Error> {
+    async fn show_last(&self, printer: &mut RecordPrinter) -> Result<String, Error> {
         let count = self.args.last.unwrap_or(LAST_RECORDS) as usize;
         let request = pb::SearchRequest {
             filter: Some(self.args.filter.filter()),
@@ -186,16 +190,20 @@ impl Tail<'_> {
         }
     }
 
-    fn end(&self) -> End {
+    fn end(&self) -> StopCondition {
         let Some(until) = self.until else {
-            return if self.args.no_follow { End::CaughtUp } else { End::Never };
+            return if self.args.no_follow {
+                StopCondition::CaughtUp
+            } else {
+                StopCondition::Never
+            };
         };
         let now = stamp(Timestamp::now());
         if self.args.no_follow || (until.seconds, until.nanos) <= (now.seconds, now.nanos) {
-            return End::CaughtUpOrAccepted(until);
+            return StopCondition::CaughtUpOrAccepted(until);
         }
         let seconds = u64::try_from(until.seconds - now.seconds).unwrap_or_default();
-        End::At(until, Instant::now() + Duration::from_secs(seconds))
+        StopCondition::At(until, Instant::now() + Duration::from_secs(seconds))
     }
 }
 
@@ -205,12 +213,12 @@ mod tests {
 
     #[test]
     fn a_start_is_a_word_a_time_or_a_cursor() {
-        assert_eq!(parse_start("earliest"), Ok(From::Earliest));
-        assert_eq!(parse_start("latest"), Ok(From::Latest));
-        assert!(matches!(parse_start("2h"), Ok(From::Time(When::Ago(_)))));
-        assert!(matches!(parse_start("2026-01-01T00:00:00Z"), Ok(From::Time(When::At(_)))));
+        assert_eq!(parse_start("earliest"), Ok(TailStart::Earliest));
+        assert_eq!(parse_start("latest"), Ok(TailStart::Latest));
+        assert!(matches!(parse_start("2h"), Ok(TailStart::Time(TimeArg::Ago(_)))));
+        assert!(matches!(parse_start("2026-01-01T00:00:00Z"), Ok(TailStart::Time(TimeArg::At(_)))));
         let cursor = "AWMAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-        assert_eq!(parse_start(cursor), Ok(From::Cursor(cursor.into())));
+        assert_eq!(parse_start(cursor), Ok(TailStart::Cursor(cursor.into())));
         assert!(parse_start("erliest").is_err());
     }
 }

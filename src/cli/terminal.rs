@@ -9,12 +9,12 @@ use unicode_width::UnicodeWidthChar as _;
 #[group(skip)]
 pub struct Args {
     /// Colours; auto uses them on a terminal, unless NO_COLOR is set
-    #[arg(long, value_enum, value_name = "WHEN", default_value_t = When::Auto)]
-    color: When,
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
+    color: ColorChoice,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum When {
+enum ColorChoice {
     Auto,
     Always,
     Never,
@@ -29,7 +29,7 @@ pub struct Color(pub bool);
 
 /// How a piece of text looks. Only what is readable on dark and on light ground.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Style {
+pub enum TextStyle {
     /// As any text.
     Plain,
     /// Of less interest.
@@ -52,24 +52,24 @@ impl Args {
         let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let dumb = || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         Color(match self.color {
-            When::Always => true,
-            When::Never => false,
-            When::Auto => terminal && !set("NO_COLOR") && !dumb(),
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => terminal && !set("NO_COLOR") && !dumb(),
         })
     }
 }
 
 impl Color {
     /// The text in this style.
-    pub fn paint(self, style: Style, text: &str) -> String {
+    pub fn paint(self, style: TextStyle, text: &str) -> String {
         let code = match style {
-            Style::Plain => return text.to_owned(),
-            Style::Faint => "2",
-            Style::Bold => "1",
-            Style::Good => "32",
-            Style::Notable => "33",
-            Style::Bad => "31",
-            Style::Alarm => "1;7;31",
+            TextStyle::Plain => return text.to_owned(),
+            TextStyle::Faint => "2",
+            TextStyle::Bold => "1",
+            TextStyle::Good => "32",
+            TextStyle::Notable => "33",
+            TextStyle::Bad => "31",
+            TextStyle::Alarm => "1;7;31",
         };
         if self.0 && !text.is_empty() {
             format!("\u{1b}[{code}m{text}\u{1b}[0m")
@@ -198,11 +198,11 @@ mod tests {
 
     #[test]
     fn colours_are_used_where_they_are_wanted() {
-        assert_eq!(Color(true).paint(Style::Bad, "x"), "\u{1b}[31mx\u{1b}[0m");
-        assert_eq!(Color(false).paint(Style::Bad, "x"), "x");
-        assert_eq!(Color(true).paint(Style::Plain, "x"), "x");
-        assert!(Args { color: When::Always }.resolve(false).0);
-        assert!(!Args { color: When::Never }.resolve(true).0);
-        assert!(!Args { color: When::Auto }.resolve(false).0);
+        assert_eq!(Color(true).paint(TextStyle::Bad, "x"), "\u{1b}[31mx\u{1b}[0m");
+        assert_eq!(Color(false).paint(TextStyle::Bad, "x"), "x");
+        assert_eq!(Color(true).paint(TextStyle::Plain, "x"), "x");
+        assert!(Args { color: ColorChoice::Always }.resolve(false).0);
+        assert!(!Args { color: ColorChoice::Never }.resolve(true).0);
+        assert!(!Args { color: ColorChoice::Auto }.resolve(false).0);
     }
 }

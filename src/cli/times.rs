@@ -7,7 +7,7 @@ use prost_types::Timestamp as Stamp;
 
 /// A point in time on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum When {
+pub enum TimeArg {
     /// So long ago: `90s`, `1h30m`, `2 days`.
     Ago(SignedDuration),
     /// At a time of the world: `2026-03-01T12:00:00Z`.
@@ -16,30 +16,30 @@ pub enum When {
     Civil(DateTime),
 }
 
-impl When {
+impl TimeArg {
     /// The time, where it is `now` in `zone`.
     ///
     /// # Errors
     /// If it lies beyond the years that can be told.
     pub fn resolve(self, now: Timestamp, zone: &TimeZone) -> Result<Stamp, jiff::Error> {
         let time = match self {
-            When::Ago(ago) => now.checked_sub(ago)?,
-            When::At(time) => time,
-            When::Civil(time) => time.to_zoned(zone.clone())?.timestamp(),
+            TimeArg::Ago(ago) => now.checked_sub(ago)?,
+            TimeArg::At(time) => time,
+            TimeArg::Civil(time) => time.to_zoned(zone.clone())?.timestamp(),
         };
         Ok(stamp(time))
     }
 }
 
 /// Reads a time: how long ago, RFC 3339, or a local date and time.
-pub fn parse(text: &str) -> Result<When, String> {
+pub fn parse(text: &str) -> Result<TimeArg, String> {
     if let Ok(time) = text.parse() {
-        return Ok(When::At(time));
+        return Ok(TimeArg::At(time));
     }
     if let Ok(time) = text.parse() {
-        return Ok(When::Civil(time));
+        return Ok(TimeArg::Civil(time));
     }
-    parse_duration(text).map(When::Ago).map_err(|_| {
+    parse_duration(text).map(TimeArg::Ago).map_err(|_| {
         format!(
             "{text:?} is not a time: write how long ago (90s, 1h30m, 2d), \
              a date (2026-03-01, \"2026-03-01 12:00\") or RFC 3339 (2026-03-01T12:00:00Z)"

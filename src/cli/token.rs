@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::init::write_new;
-use super::{Done, Error, print};
+use super::{Error, ExitKind, print};
 use crate::access::{hash_token, new_token};
 
 /// Make a token for a principal
@@ -23,7 +23,7 @@ pub struct Args {
 }
 
 /// Runs the command.
-pub fn run(args: &Args) -> Result<Done, Error> {
+pub fn run(args: &Args) -> Result<ExitKind, Error> {
     let token = new_token().map_err(|error| Error::Usage(error.to_string()))?;
     write_new(&args.file, &format!("{token}\n"), true)?;
     let principal = toml::Value::String(args.principal.clone());

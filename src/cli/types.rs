@@ -1,6 +1,6 @@
 //! `auditgate types`: the catalog.
 
-use super::{Done, Error, print};
+use super::{Error, ExitKind, print};
 use crate::catalog::{self, TypeId};
 use crate::reference;
 
@@ -21,7 +21,7 @@ pub struct Args {
 }
 
 /// Runs the command.
-pub fn run(args: &Args) -> Result<Done, Error> {
+pub fn run(args: &Args) -> Result<ExitKind, Error> {
     match &args.event_type {
         _ if args.markdown => print(&reference::markdown()),
         Some(name) => print(&reference::describe(find(name)?)),

@@ -7,10 +7,10 @@ mod proof_file;
 
 use std::path::PathBuf;
 
-use super::client::Server;
-use super::trust::KeyArg;
-use super::{Done, Error, interruptible, say};
-use crate::proof::key::Use;
+use super::client::GatewayArgs;
+use super::trusted_keys::KeyArg;
+use super::{Error, ExitKind, interruptible, say};
+use crate::proof::key::SignatureKind;
 
 pub use online::is_denial;
 
@@ -68,13 +68,13 @@ pub struct Args {
     #[arg(long, value_name = "FILE", requires = "since", conflicts_with = "data_dir")]
     out: Option<PathBuf>,
     #[command(flatten)]
-    server: Server,
+    server: GatewayArgs,
 }
 
 /// Runs the command.
-pub async fn run(args: Args) -> Result<Done, Error> {
-    let key = args.key.key(Use::Log)?;
-    let witnesses = args.witness.iter().map(|key| key.key(Use::Cosignature));
+pub async fn run(args: Args) -> Result<ExitKind, Error> {
+    let key = args.key.key(SignatureKind::Log)?;
+    let witnesses = args.witness.iter().map(|key| key.key(SignatureKind::Cosignature));
     let witnesses = witnesses.collect::<Result<Vec<_>, _>>()?;
     if let Some(file) = &args.proof {
         return proof_file::check(file, &key, &witnesses);
@@ -88,7 +88,7 @@ pub async fn run(args: Args) -> Result<Done, Error> {
 }
 
 /// Says that something is wrong, which ends the command.
-fn bad(what: &str) -> Result<Done, Error> {
+fn bad(what: &str) -> Result<ExitKind, Error> {
     say(&format!("BAD: {what}"));
-    Ok(Done::Some)
+    Ok(ExitKind::Some)
 }

@@ -5,15 +5,15 @@ use std::time::{Duration, SystemTime};
 
 use jiff::SignedDuration;
 
-use super::client::{Server, told};
+use super::client::{GatewayArgs, error_text};
 use super::keygen::read_signing_key;
 use super::receipt::hash_of;
-use super::trust::{KeyArg, read_checkpoint, replace};
+use super::trusted_keys::{KeyArg, read_checkpoint, replace};
 use super::verify::is_denial;
-use super::{Done, Error, interruptible, print, say, times};
+use super::{Error, ExitKind, interruptible, print, say, times};
 use crate::client::Client;
-use crate::proof::key::Use;
-use crate::proof::{Hash, Signed, SigningKey, VerifierKey, check_consistency};
+use crate::proof::key::SignatureKind;
+use crate::proof::{Hash, SignedCheckpoint, SigningKey, VerifierKey, check_consistency};
 
 /// How often the log is asked, unless told otherwise.
 const INTERVAL: &str = "10s";
@@ -61,25 +61,25 @@ pub struct Args {
     #[arg(long)]
     once: bool,
     #[command(flatten)]
-    server: Server,
+    server: GatewayArgs,
 }
 
 /// What a look at the log came to.
-enum Seen {
+enum CheckResult {
     /// It is what it was, or has grown.
-    Good(Signed),
+    Good(SignedCheckpoint),
     /// It is not what it was.
     Bad(String),
 }
 
 /// Runs the command.
-pub async fn run(args: Args) -> Result<Done, Error> {
-    let log = args.log.key(Use::Log)?;
-    let key = read_signing_key(&args.key, Use::Cosignature)?;
+pub async fn run(args: Args) -> Result<ExitKind, Error> {
+    let log = args.log.key(SignatureKind::Log)?;
+    let key = read_signing_key(&args.key, SignatureKind::Cosignature)?;
     interruptible(watch(&args, &log, &key)).await
 }
 
-async fn watch(args: &Args, log: &VerifierKey, key: &SigningKey) -> Result<Done, Error> {
+async fn watch(args: &Args, log: &VerifierKey, key: &SigningKey) -> Result<ExitKind, Error> {
     let mut state = match args.state.exists() {
         true => Some(read_checkpoint(&args.state, log)?),
         false => None,
@@ -87,29 +87,29 @@ async fn watch(args: &Args, log: &VerifierKey, key: &SigningKey) -> Result<Done,
     let mut is_lost = false;
     loop {
         match look(args, log, key, state.as_ref()).await {
-            Ok(Seen::Good(signed)) => {
+            Ok(CheckResult::Good(signed)) => {
                 if is_lost || state.as_ref().is_none_or(|old| old.size() != signed.size()) {
                     say(&progress(state.as_ref(), &signed));
                 }
                 is_lost = false;
                 state = Some(signed);
             }
-            Ok(Seen::Bad(what)) => {
+            Ok(CheckResult::Bad(what)) => {
                 say(&format!("ALARM: {what}"));
                 print(&evidence(state.as_ref()))?;
-                return Ok(Done::Some);
+                return Ok(ExitKind::Some);
             }
             // A gateway that is away says nothing about its log.
             Err(Error::Client(error)) if !args.once => {
                 if !is_lost {
-                    say(&format!("the log cannot be seen: {}; trying again", told(&error)));
+                    say(&format!("the log cannot be seen: {}; trying again", error_text(&error)));
                 }
                 is_lost = true;
             }
             Err(error) => return Err(error),
         }
         if args.once {
-            return Ok(Done::All);
+            return Ok(ExitKind::All);
         }
         tokio::time::sleep(args.interval.unsigned_abs().max(INTERVAL_MIN)).await;
     }
@@ -123,12 +123,12 @@ async fn look(
     args: &Args,
     log: &VerifierKey,
     key: &SigningKey,
-    old: Option<&Signed>,
-) -> Result<Seen, Error> {
+    old: Option<&SignedCheckpoint>,
+) -> Result<CheckResult, Error> {
     let client = args.server.client().await?;
     let signed = match checked(&client, log, old).await? {
-        Seen::Good(signed) => signed,
-        bad @ Seen::Bad(_) => return Ok(bad),
+        CheckResult::Good(signed) => signed,
+        bad @ CheckResult::Bad(_) => return Ok(bad),
     };
     replace(&args.state, signed.text())?;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -137,42 +137,46 @@ async fn look(
     if let Some(out) = &args.out {
         replace(out, cosigned.text())?;
     }
-    Ok(Seen::Good(signed))
+    Ok(CheckResult::Good(signed))
 }
 
 /// The newest checkpoint, if it begins with the older one.
-async fn checked(client: &Client, log: &VerifierKey, old: Option<&Signed>) -> Result<Seen, Error> {
+async fn checked(
+    client: &Client,
+    log: &VerifierKey,
+    old: Option<&SignedCheckpoint>,
+) -> Result<CheckResult, Error> {
     let Some(old) = old else {
         let first = client.get_checkpoint().await?;
-        return Ok(match Signed::verify(&first.checkpoint, log) {
-            Ok(signed) => Seen::Good(signed),
-            Err(error) => Seen::Bad(format!("the first checkpoint: {error}")),
+        return Ok(match SignedCheckpoint::verify(&first.checkpoint, log) {
+            Ok(signed) => CheckResult::Good(signed),
+            Err(error) => CheckResult::Bad(format!("the first checkpoint: {error}")),
         });
     };
     let response = match client.get_consistency_proof(old.size()).await {
         Ok(response) => response,
         Err(error) if is_denial(&error) => {
-            return Ok(Seen::Bad(format!(
+            return Ok(CheckResult::Bad(format!(
                 "the gateway cannot show that its log begins with the {} records that this witness saw: {}",
                 old.size(),
-                told(&error)
+                error_text(&error)
             )));
         }
         Err(error) => return Err(error.into()),
     };
-    let new = match Signed::verify(&response.checkpoint, log) {
+    let new = match SignedCheckpoint::verify(&response.checkpoint, log) {
         Ok(new) => new,
-        Err(error) => return Ok(Seen::Bad(format!("the newest checkpoint: {error}"))),
+        Err(error) => return Ok(CheckResult::Bad(format!("the newest checkpoint: {error}"))),
     };
     let hashes: Option<Vec<Hash>> = response.hashes.iter().map(|hash| hash_of(hash)).collect();
     let shown = check_consistency(old.checkpoint(), new.checkpoint(), &hashes.unwrap_or_default());
     Ok(match shown {
-        Ok(()) => Seen::Good(new),
-        Err(error) => Seen::Bad(format!("{error}; the newer checkpoint is\n{}", new.text())),
+        Ok(()) => CheckResult::Good(new),
+        Err(error) => CheckResult::Bad(format!("{error}; the newer checkpoint is\n{}", new.text())),
     })
 }
 
-fn progress(old: Option<&Signed>, new: &Signed) -> String {
+fn progress(old: Option<&SignedCheckpoint>, new: &SignedCheckpoint) -> String {
     match old {
         None => format!(
             "begins with {} records of {}, as they are; what was before is not witnessed",
@@ -189,7 +193,7 @@ fn progress(old: Option<&Signed>, new: &Signed) -> String {
 }
 
 /// What this witness saw, for whoever is to judge.
-fn evidence(old: Option<&Signed>) -> String {
+fn evidence(old: Option<&SignedCheckpoint>) -> String {
     old.map_or_else(String::new, |old| {
         format!("the checkpoint that this witness saw before is\n{}", old.text())
     })

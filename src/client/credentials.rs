@@ -17,18 +17,18 @@ const TOKEN_AGE_MAX: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, Default)]
 pub struct Credentials {
     pub(super) bearer: Bearer,
-    pub(super) tls: Tls,
+    pub(super) tls: TlsFiles,
 }
 
 /// PEM texts.
 #[derive(Clone, Default)]
-pub(super) struct Tls {
+pub(super) struct TlsFiles {
     pub(super) ca: Option<String>,
     pub(super) identity: Option<(String, String)>,
 }
 
 /// Never shows the key.
-impl std::fmt::Debug for Tls {
+impl std::fmt::Debug for TlsFiles {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Tls")
             .field("ca", &self.ca)
@@ -37,7 +37,7 @@ impl std::fmt::Debug for Tls {
     }
 }
 
-impl Tls {
+impl TlsFiles {
     pub(super) fn is_set(&self) -> bool {
         self.ca.is_some() || self.identity.is_some()
     }
@@ -74,7 +74,7 @@ impl Credentials {
     /// Shows this token with each call.
     #[must_use]
     pub fn token(self, token: &str) -> Self {
-        Self { bearer: Bearer(Some(Arc::new(Token::new(None, token)))), ..self }
+        Self { bearer: Bearer(Some(Arc::new(TokenSource::new(None, token)))), ..self }
     }
 
     /// Shows the token in this file with each call; what is written to it later is
@@ -83,7 +83,7 @@ impl Credentials {
     /// # Errors
     /// If the file cannot be read, or holds no token.
     pub fn token_file(self, file: &Path) -> std::io::Result<Self> {
-        let token = Token::new(Some(file.to_owned()), &std::fs::read_to_string(file)?);
+        let token = TokenSource::new(Some(file.to_owned()), &std::fs::read_to_string(file)?);
         if token.value().is_none() {
             let what = "it holds no token: one line of visible characters";
             return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, what));
@@ -108,7 +108,7 @@ impl Credentials {
 
 /// Adds the token to each call.
 #[derive(Debug, Clone, Default)]
-pub struct Bearer(Option<Arc<Token>>);
+pub struct Bearer(Option<Arc<TokenSource>>);
 
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
@@ -120,20 +120,20 @@ impl Interceptor for Bearer {
 }
 
 /// A token, maybe from a file.
-struct Token {
+struct TokenSource {
     file: Option<PathBuf>,
     /// The header, and when it was read.
     header: Mutex<(Option<MetadataValue<Ascii>>, Instant)>,
 }
 
 /// Never shows the token.
-impl std::fmt::Debug for Token {
+impl std::fmt::Debug for TokenSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Token").field("file", &self.file).finish_non_exhaustive()
     }
 }
 
-impl Token {
+impl TokenSource {
     fn new(file: Option<PathBuf>, token: &str) -> Self {
         Self { file, header: Mutex::new((header(token), Instant::now())) }
     }

@@ -19,7 +19,7 @@ use crate::proto::pb;
 use worker::Worker;
 
 /// What an event takes in the queue beyond its strings, in bytes.
-const QUEUED_BYTES: usize = size_of::<pb::Event>() + size_of::<Queued>();
+const QUEUED_BYTES: usize = size_of::<pb::Event>() + size_of::<QueuedEvent>();
 
 /// How an [`Emitter`] works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,24 +88,24 @@ impl Default for Options {
 /// ```
 #[derive(Debug)]
 pub struct Emitter {
-    commands: mpsc::UnboundedSender<Command>,
+    commands: mpsc::UnboundedSender<WorkerCommand>,
     room: Arc<Semaphore>,
     queue_bytes: u32,
-    trouble: watch::Receiver<Option<Refusal>>,
+    outage: watch::Receiver<Option<Refusal>>,
     worker: JoinHandle<()>,
 }
 
 /// What the worker is told.
 #[derive(Debug)]
-enum Command {
-    Emit(Queued),
+enum WorkerCommand {
+    Emit(QueuedEvent),
     /// Answer once everything before is settled.
     Flush(oneshot::Sender<()>),
 }
 
 /// An event on its way.
 #[derive(Debug)]
-struct Queued {
+struct QueuedEvent {
     event: Box<pb::Event>,
     bytes: usize,
     since: Instant,
@@ -129,10 +129,10 @@ impl Emitter {
         // A permit is a byte; semaphores count to 2^32 - 1 at once.
         let queue_bytes = u32::try_from(options.queue_bytes).unwrap_or(u32::MAX).max(1);
         let (commands, queue) = mpsc::unbounded_channel();
-        let (told, trouble) = watch::channel(None);
+        let (told, outage) = watch::channel(None);
         let worker = tokio::spawn(Worker::new(client, options, queue, told).run());
         let room = Arc::new(Semaphore::new(queue_bytes as usize));
-        Self { commands, room, queue_bytes, trouble, worker }
+        Self { commands, room, queue_bytes, outage, worker }
     }
 
     /// Hands over an event; waits only for room in the queue.
@@ -148,8 +148,8 @@ impl Emitter {
         let room = room.acquire_many_owned(cost).await.map_err(|_| Error::Closed)?;
         let (settled, receipt) = oneshot::channel();
         let event = Box::new(event);
-        let queued = Queued { event, bytes, since: Instant::now(), settled, _room: room };
-        self.commands.send(Command::Emit(queued)).map_err(|_| Error::Closed)?;
+        let queued = QueuedEvent { event, bytes, since: Instant::now(), settled, _room: room };
+        self.commands.send(WorkerCommand::Emit(queued)).map_err(|_| Error::Closed)?;
         Ok(Pending(receipt))
     }
 
@@ -157,7 +157,7 @@ impl Emitter {
     /// refused. Does not wait for the batch to fill.
     pub async fn flush(&self) {
         let (done, flushed) = oneshot::channel();
-        if self.commands.send(Command::Flush(done)).is_ok() {
+        if self.commands.send(WorkerCommand::Flush(done)).is_ok() {
             // A worker that is gone has nothing left to settle.
             let _ = flushed.await;
         }
@@ -165,8 +165,8 @@ impl Emitter {
 
     /// Why events are sent again at present, for whoever is to know that they wait;
     /// nothing while all is well. No more comes once the emitter has ended.
-    pub fn trouble(&self) -> watch::Receiver<Option<Refusal>> {
-        self.trouble.clone()
+    pub fn outage(&self) -> watch::Receiver<Option<Refusal>> {
+        self.outage.clone()
     }
 
     /// Ends when every event has its receipt or was refused, and the stream has

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use super::cause;
+use super::connect_error;
 
 /// Why something asked of a gateway did not come about.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -106,7 +106,7 @@ impl Refusal {
     }
 
     /// There was no answer in time.
-    pub(super) fn late(time: Duration) -> Self {
+    pub(super) fn timed_out(time: Duration) -> Self {
         let message = format!("no answer within {} s", time.as_secs());
         Self::unanswered(Code::DeadlineExceeded, message, true)
     }
@@ -129,8 +129,8 @@ impl From<Status> for Refusal {
                 Code::DeadlineExceeded => Code::DeadlineExceeded,
                 _ => Code::Unavailable,
             };
-            let transient = cause::refused_by(source).is_none();
-            return Self::unanswered(code, cause::of(source), transient);
+            let transient = connect_error::refused_by(source).is_none();
+            return Self::unanswered(code, connect_error::describe(source), transient);
         }
         let retry_after = status.get_details_retry_info().and_then(|info| info.retry_delay);
         let bad_request = status.get_details_bad_request();

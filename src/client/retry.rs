@@ -50,7 +50,7 @@ where
         let refusal = match tokio::time::timeout(CALL_TIME_MAX, attempt()).await {
             Ok(Ok(response)) => return Ok(response),
             Ok(Err(status)) => Refusal::from(status),
-            Err(_) => Refusal::late(CALL_TIME_MAX),
+            Err(_) => Refusal::timed_out(CALL_TIME_MAX),
         };
         if !refusal.transient {
             return Err(Error::Refused(refusal));

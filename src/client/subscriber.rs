@@ -87,13 +87,13 @@ pub struct Subscriber {
     filter: pb::Filter,
     start: Start,
     ready: VecDeque<Item>,
-    state: State,
+    state: StreamState,
     backoff: Backoff,
     lost: bool,
 }
 
 #[derive(Debug)]
-enum State {
+enum StreamState {
     /// To connect at this time.
     Waiting(Instant),
     Open(Box<Streaming<pb::SubscribeResponse>>),
@@ -110,7 +110,7 @@ impl Subscriber {
             filter,
             start,
             ready: VecDeque::new(),
-            state: State::Waiting(Instant::now()),
+            state: StreamState::Waiting(Instant::now()),
             backoff: Backoff::new(),
             lost: false,
         }
@@ -129,11 +129,13 @@ impl Subscriber {
                 return Ok(item);
             }
             let met = match &mut self.state {
-                State::Waiting(until) => {
+                StreamState::Waiting(until) => {
                     tokio::time::sleep_until(*until).await;
                     self.open().await
                 }
-                State::Open(stream) => receive(stream).await.map(|message| self.take(message)),
+                StreamState::Open(stream) => {
+                    receive(stream).await.map(|message| self.take(message))
+                }
             };
             if let Err(refusal) = met {
                 self.lose(refusal)?;
@@ -155,8 +157,8 @@ impl Subscriber {
     async fn open(&mut self) -> Result<(), Refusal> {
         let request = self.request();
         let opened = tokio::time::timeout(CALL_TIME_MAX, self.rpc.subscribe(request)).await;
-        let stream = opened.map_err(|_| Refusal::late(CALL_TIME_MAX))??.into_inner();
-        self.state = State::Open(Box::new(stream));
+        let stream = opened.map_err(|_| Refusal::timed_out(CALL_TIME_MAX))??.into_inner();
+        self.state = StreamState::Open(Box::new(stream));
         Ok(())
     }
 
@@ -177,7 +179,7 @@ impl Subscriber {
 
     fn lose(&mut self, reason: Refusal) -> Result<(), Error> {
         let retry_in = self.backoff.wait(reason.retry_after);
-        self.state = State::Waiting(Instant::now() + retry_in);
+        self.state = StreamState::Waiting(Instant::now() + retry_in);
         if !reason.transient {
             return Err(Error::Refused(reason));
         }
@@ -195,6 +197,6 @@ async fn receive(
         Ok(Ok(Some(message))) => Ok(message),
         Ok(Ok(None)) => Err(Refusal::ended()),
         Ok(Err(status)) => Err(status.into()),
-        Err(_) => Err(Refusal::late(SILENCE_TIME_MAX)),
+        Err(_) => Err(Refusal::timed_out(SILENCE_TIME_MAX)),
     }
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::text::{Bytes, Period};
+use super::units::{ByteSize, Period};
 use super::{Error, Settings};
-use crate::log::disk::{Config, Retention, Sync};
+use crate::log::disk::{Config, Retention, SyncPolicy};
 
 /// The shortest `sync=interval=TIME`.
 const SYNC_INTERVAL_MIN: Duration = Duration::from_millis(1);
@@ -26,12 +26,12 @@ const RETAIN_AGE_MIN: Duration = Duration::from_secs(1);
 pub struct Retain {
     /// The most that the log takes on disk; at least 64MiB. Without it, and without
     /// retain.age, everything is kept.
-    pub bytes: Option<Bytes>,
+    pub bytes: Option<ByteSize>,
     /// How long records are kept after they were accepted; at least 1s.
     pub age: Option<Period>,
 }
 
-impl FromStr for Sync {
+impl FromStr for SyncPolicy {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -54,7 +54,7 @@ impl Settings {
             ring: self.ring.bounds(),
             sync: self.sync.0,
             retain: Retention {
-                bytes: self.retain.bytes.map(|Bytes(bytes)| bytes as u64),
+                bytes: self.retain.bytes.map(|ByteSize(bytes)| bytes as u64),
                 age: self.retain.age.map(|Period(age)| age),
             },
             strict: self.strict,
@@ -63,13 +63,13 @@ impl Settings {
 
     pub(super) fn check_disk(&self) -> Result<(), Error> {
         let disk = self.disk();
-        if let Sync::Interval(interval) = disk.sync
+        if let SyncPolicy::Interval(interval) = disk.sync
             && !(SYNC_INTERVAL_MIN..=SYNC_INTERVAL_MAX).contains(&interval)
         {
             let what = "the interval must be from 1ms to 60s";
             return Err(Error::value("sync", what));
         }
-        if self.retain.bytes.is_some_and(|Bytes(bytes)| bytes < RETAIN_BYTES_MIN) {
+        if self.retain.bytes.is_some_and(|ByteSize(bytes)| bytes < RETAIN_BYTES_MIN) {
             return Err(Error::value("retain.bytes", "must be at least 64MiB"));
         }
         if disk.retain.age.is_some_and(|age| age < RETAIN_AGE_MIN) {

@@ -12,11 +12,11 @@ pub const VARIABLE_PREFIX: &str = "AUDITGATE_";
 
 /// A key.
 #[derive(Debug)]
-pub struct Key {
+pub struct ConfigKey {
     /// Its path, such as `ring.bytes`; `[]` stands for each entry of a list.
     pub path: String,
     /// What it holds.
-    pub kind: Kind,
+    pub kind: KeyKind,
     /// What it is for: the comment of its field.
     pub description: String,
     /// Its default, as TOML; `None` if it is unset, or has to be set.
@@ -33,7 +33,7 @@ pub struct Key {
 
 /// What a key holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum KeyKind {
     /// Other keys.
     Table,
     /// A list of tables.
@@ -53,8 +53,8 @@ pub enum Kind {
 }
 
 /// All keys: values before tables, a table before what is in it.
-pub fn all() -> &'static [Key] {
-    static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
+pub fn all() -> &'static [ConfigKey] {
+    static KEYS: LazyLock<Vec<ConfigKey>> = LazyLock::new(|| {
         let mut keys = Vec::new();
         collect("", &schema(), &mut keys);
         keys
@@ -62,11 +62,11 @@ pub fn all() -> &'static [Key] {
     &KEYS
 }
 
-impl Key {
+impl ConfigKey {
     /// Whether it has one value, and so a variable and a flag: all but tables and
     /// what is in lists.
     pub fn is_single(&self) -> bool {
-        !matches!(self.kind, Kind::Table | Kind::Tables) && !self.path.contains("[]")
+        !matches!(self.kind, KeyKind::Table | KeyKind::Tables) && !self.path.contains("[]")
     }
 
     /// Its variable in the environment: `AUDITGATE_RING_BYTES`.
@@ -97,13 +97,13 @@ impl Key {
     /// If it is not of this kind.
     pub fn parse(&self, text: &str) -> Result<toml::Value, String> {
         Ok(match self.kind {
-            Kind::Number => toml::Value::Integer(
+            KeyKind::Number => toml::Value::Integer(
                 text.parse().map_err(|_| format!("{text:?} is not a whole number"))?,
             ),
-            Kind::Truth => toml::Value::Boolean(
+            KeyKind::Truth => toml::Value::Boolean(
                 text.parse().map_err(|_| format!("{text:?} is neither true nor false"))?,
             ),
-            Kind::Texts => {
+            KeyKind::Texts => {
                 let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
                 toml::Value::Array(entries.map(|entry| entry.to_owned().into()).collect())
             }
@@ -119,10 +119,10 @@ fn schema() -> Value {
     settings.into_generator().into_root_schema_for::<Settings>().to_value()
 }
 
-fn collect(prefix: &str, schema: &Value, keys: &mut Vec<Key>) {
+fn collect(prefix: &str, schema: &Value, keys: &mut Vec<ConfigKey>) {
     let Some(fields) = schema.get("properties").and_then(Value::as_object) else { return };
     let required = schema.get("required").and_then(Value::as_array);
-    let is_group = |kind| matches!(kind, Kind::Table | Kind::Tables);
+    let is_group = |kind| matches!(kind, KeyKind::Table | KeyKind::Tables);
     let (groups, values): (Vec<_>, Vec<_>) =
         fields.iter().partition(|(_, field)| is_group(kind(field)));
     // As a file has them: values of a table stand before the tables in it.
@@ -130,7 +130,7 @@ fn collect(prefix: &str, schema: &Value, keys: &mut Vec<Key>) {
         let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
         let kind = kind(field);
         let default = field.get("default").filter(|value| !value.is_null());
-        keys.push(Key {
+        keys.push(ConfigKey {
             kind,
             description: text(field, "description"),
             default: default.filter(|_| !is_group(kind)).map(ToString::to_string),
@@ -141,8 +141,8 @@ fn collect(prefix: &str, schema: &Value, keys: &mut Vec<Key>) {
             path: path.clone(),
         });
         match kind {
-            Kind::Table => collect(&path, field, keys),
-            Kind::Tables => {
+            KeyKind::Table => collect(&path, field, keys),
+            KeyKind::Tables => {
                 let entry = field.get("items").unwrap_or(&Value::Null);
                 collect(&format!("{path}[]"), entry, keys);
             }
@@ -151,7 +151,7 @@ fn collect(prefix: &str, schema: &Value, keys: &mut Vec<Key>) {
     }
 }
 
-fn kind(field: &Value) -> Kind {
+fn kind(field: &Value) -> KeyKind {
     let is = |name: &str| match field.get("type") {
         Some(Value::String(only)) => only == name,
         Some(Value::Array(some)) => some.iter().any(|one| one == name),
@@ -159,23 +159,23 @@ fn kind(field: &Value) -> Kind {
     };
     let of_tables = field.pointer("/items/properties").is_some();
     match field.get("format").and_then(Value::as_str) {
-        Some("bytes") => Kind::Bytes,
-        Some("time") => Kind::Period,
-        _ if is("object") => Kind::Table,
-        _ if is("array") && of_tables => Kind::Tables,
-        _ if is("array") => Kind::Texts,
-        _ if is("integer") => Kind::Number,
-        _ if is("boolean") => Kind::Truth,
-        _ => Kind::Text,
+        Some("bytes") => KeyKind::Bytes,
+        Some("time") => KeyKind::Period,
+        _ if is("object") => KeyKind::Table,
+        _ if is("array") && of_tables => KeyKind::Tables,
+        _ if is("array") => KeyKind::Texts,
+        _ if is("integer") => KeyKind::Number,
+        _ if is("boolean") => KeyKind::Truth,
+        _ => KeyKind::Text,
     }
 }
 
-fn value_name(kind: Kind, field: &Value) -> String {
+fn value_name(kind: KeyKind, field: &Value) -> String {
     let named = text(field, "value_name");
     let by_kind = match kind {
-        Kind::Bytes => "BYTES",
-        Kind::Period => "TIME",
-        Kind::Number => "COUNT",
+        KeyKind::Bytes => "BYTES",
+        KeyKind::Period => "TIME",
+        KeyKind::Number => "COUNT",
         _ => "VALUE",
     };
     if named.is_empty() { by_kind.to_owned() } else { named }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Bytes, Error, Period};
+use super::{ByteSize, Error, Period};
 
 /// What clients may use. The limits on one client hold for its principal, or for its
 /// network address where there is no authentication.
@@ -32,7 +32,7 @@ pub struct Limits {
     /// Events of one client in a second; 0 for any number.
     pub events_per_second: u64,
     /// Bytes of requests of one client in a second, as they are sent; 0 for any number.
-    pub bytes_per_second: Bytes,
+    pub bytes_per_second: ByteSize,
     /// Open subscriptions of one client; at least 1.
     pub subscribers: usize,
     /// Open emit streams of one client; at least 1.
@@ -43,12 +43,12 @@ pub struct Limits {
     pub reads_in_all: usize,
     /// Unfinished requests of one client; at least 4MiB, the size of one request. As
     /// much again may wait for the log on its emit streams.
-    pub receiving_bytes: Bytes,
+    pub receiving_bytes: ByteSize,
     /// Unfinished requests of all clients; at least 4MiB.
-    pub receiving_bytes_in_all: Bytes,
+    pub receiving_bytes_in_all: ByteSize,
     /// What waits for clients that do not read; at least 1MiB. Beyond it, those are
     /// cut off for which most waits.
-    pub waiting_bytes_in_all: Bytes,
+    pub waiting_bytes_in_all: ByteSize,
 }
 
 impl Default for Limits {
@@ -62,14 +62,14 @@ impl Default for Limits {
             stall_timeout: Period(Duration::from_secs(8)),
             calls_per_second: 100_000,
             events_per_second: 2_000_000,
-            bytes_per_second: Bytes(1024 * MIB),
+            bytes_per_second: ByteSize(1024 * MIB),
             subscribers: 4_096,
             emit_streams: 1_024,
             reads: 32,
             reads_in_all: 64,
-            receiving_bytes: Bytes(64 * MIB),
-            receiving_bytes_in_all: Bytes(256 * MIB),
-            waiting_bytes_in_all: Bytes(256 * MIB),
+            receiving_bytes: ByteSize(64 * MIB),
+            receiving_bytes_in_all: ByteSize(256 * MIB),
+            waiting_bytes_in_all: ByteSize(256 * MIB),
         }
     }
 }

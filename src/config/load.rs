@@ -8,14 +8,14 @@ use serde::Deserialize as _;
 use toml::{Table, Value};
 
 use super::keys::VARIABLE_PREFIX;
-use super::{Error, Key, Kind, Settings, keys, values};
+use super::{ConfigKey, Error, KeyKind, Settings, keys, value_check};
 
 /// How similar a name must be to be taken for another, of 1, where 1 is equality.
 const SIMILARITY_MIN: f64 = 0.6;
 
 /// What is put over the file.
 #[derive(Debug, Clone, Default)]
-pub struct Overlay {
+pub struct Overrides {
     /// Path of a key, and its text on the command line.
     pub flags: BTreeMap<String, String>,
     /// Name of a variable, and its text. One that is nearly that of a key is an
@@ -46,21 +46,21 @@ impl fmt::Display for Origin {
 
 /// A configuration, with the origin of each value that is not the default.
 #[derive(Debug, Clone)]
-pub struct Loaded {
+pub struct LoadedSettings {
     /// The configuration, checked.
     pub settings: Settings,
     /// Origins by path; a list has one.
     pub origins: BTreeMap<String, Origin>,
 }
 
-impl Loaded {
+impl LoadedSettings {
     /// Reads the file, if there is one; puts the environment over it, and the flags
     /// over that.
     ///
     /// # Errors
     /// If the file cannot be read, has a key that does not exist, or a value is not
     /// acceptable: the first fault found, with its key and origin.
-    pub fn read(file: Option<&Path>, overlay: &Overlay) -> Result<Self, Error> {
+    pub fn read(file: Option<&Path>, overlay: &Overrides) -> Result<Self, Error> {
         let mut origins = BTreeMap::new();
         let mut table = Table::new();
         if let Some(file) = file {
@@ -91,7 +91,7 @@ impl Loaded {
             put(&mut table, &key.path, value);
             origins.insert(key.path.clone(), origin);
         }
-        let settings = values::check(&table)
+        let settings = value_check::check(&table)
             .and_then(|()| settings(table))
             .and_then(|settings| settings.check().map(|()| settings));
         match settings {
@@ -167,7 +167,7 @@ fn resolve(folder: &Path, prefix: &str, table: &mut Table) {
                     resolve(folder, &format!("{path}[]"), entry);
                 }
             }
-            Value::String(text) if find(&path).is_some_and(Key::is_path) => {
+            Value::String(text) if find(&path).is_some_and(ConfigKey::is_path) => {
                 if let Some(joined) = folder.join(&*text).to_str() {
                     *text = joined.to_owned();
                 }
@@ -186,8 +186,8 @@ fn check_names(file: &Path, prefix: &str, table: &Table) -> Result<(), Error> {
             return Err(Error::KeyUnknown { file: file.to_owned(), key: path, nearest });
         };
         match (key.kind, value) {
-            (Kind::Table, Value::Table(inner)) => check_names(file, &path, inner)?,
-            (Kind::Tables, Value::Array(entries)) => {
+            (KeyKind::Table, Value::Table(inner)) => check_names(file, &path, inner)?,
+            (KeyKind::Tables, Value::Array(entries)) => {
                 for entry in entries.iter().filter_map(Value::as_table) {
                     check_names(file, &format!("{path}[]"), entry)?;
                 }
@@ -201,7 +201,7 @@ fn check_names(file: &Path, prefix: &str, table: &Table) -> Result<(), Error> {
 /// Checks that a variable is not one of a key, misspelt.
 fn check_variable(name: &str) -> Result<(), Error> {
     let Some(own) = name.strip_prefix(VARIABLE_PREFIX) else { return Ok(()) };
-    let known = keys().iter().filter(|key| key.is_single()).map(Key::variable);
+    let known = keys().iter().filter(|key| key.is_single()).map(ConfigKey::variable);
     let similarity = |known: &str| {
         let known = known.trim_start_matches(VARIABLE_PREFIX);
         strsim::normalized_damerau_levenshtein(own, known)
@@ -215,7 +215,7 @@ fn check_variable(name: &str) -> Result<(), Error> {
     }
 }
 
-fn find(path: &str) -> Option<&'static Key> {
+fn find(path: &str) -> Option<&'static ConfigKey> {
     keys().iter().find(|key| key.path == path)
 }
 
@@ -223,7 +223,7 @@ fn find(path: &str) -> Option<&'static Key> {
 /// a key in the wrong table finds its own.
 fn nearest(path: &str) -> Option<String> {
     let last = |path: &str| path.rsplit('.').next().unwrap_or_default().to_owned();
-    let similarity = |key: &&Key| {
+    let similarity = |key: &&ConfigKey| {
         let whole = strsim::normalized_damerau_levenshtein(path, &key.path);
         let name = strsim::normalized_damerau_levenshtein(&last(path), &last(&key.path));
         whole.max(name * 0.95)

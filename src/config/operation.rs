@@ -20,17 +20,17 @@ pub struct Admin {
 /// What the gateway says on standard error. It never says what is in an event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct Log {
+pub struct Logging {
     /// How much is said.
-    pub level: Level,
+    pub level: LogLevel,
     /// How it is said.
-    pub format: Format,
+    pub format: LogFormat,
 }
 
 /// How much is said; each level includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Level {
+pub enum LogLevel {
     /// Nothing.
     Off,
     /// What the gateway fails at.
@@ -46,7 +46,7 @@ pub enum Level {
 /// How lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Format {
+pub enum LogFormat {
     /// As text on a terminal, as JSON elsewhere.
     Auto,
     /// For people.
@@ -55,8 +55,8 @@ pub enum Format {
     Json,
 }
 
-impl Default for Log {
+impl Default for Logging {
     fn default() -> Self {
-        Self { level: Level::Info, format: Format::Auto }
+        Self { level: LogLevel::Info, format: LogFormat::Auto }
     }
 }

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Settings};
-use crate::content::{self, Action, Keys, Policy};
+use crate::content::{self, Action, ContentPolicy, HmacKeys};
 
 /// What is redacted in events before they are kept. docs/content.md says what that
 /// guarantees, and what not.
@@ -101,7 +101,7 @@ impl Treatment {
     }
 }
 
-impl From<&RedactRule> for content::Rule {
+impl From<&RedactRule> for content::RedactionRule {
     fn from(rule: &RedactRule) -> Self {
         let action = match rule.action {
             RedactAction::Drop => Action::Drop,
@@ -119,25 +119,25 @@ impl Settings {
     ///
     /// # Errors
     /// If the file cannot be used, or a rule does not fit the schema.
-    pub fn content(&self) -> Result<Option<Arc<Policy>>, Error> {
+    pub fn content(&self) -> Result<Option<Arc<ContentPolicy>>, Error> {
         let key = "redact.hmac_key_file";
         let file = self.redact.hmac_key_file.as_ref();
         let keys = file.map(|file| {
-            Keys::read(file)
+            HmacKeys::read(file)
                 .map_err(|error| Error::value(key, format!("{}: {error}", file.display())))
         });
         let config = content::Config {
-            rules: self.redact.rules.iter().map(content::Rule::from).collect(),
+            rules: self.redact.rules.iter().map(content::RedactionRule::from).collect(),
             sql: self.redact.sql.action(),
             commands: self.redact.commands.action(),
             secrets: self.redact.secrets,
             keys: keys.transpose()?,
             oversize: match self.oversize {
-                Oversize::Reject => content::Oversize::Reject,
-                Oversize::Trim => content::Oversize::Trim,
+                Oversize::Reject => content::OversizeAction::Reject,
+                Oversize::Trim => content::OversizeAction::Trim,
             },
             skew_max: self.max_skew.map(|skew| skew.0),
         };
-        Policy::compile(config).map_err(|error| Error::value(error.key, error.what))
+        ContentPolicy::compile(config).map_err(|error| Error::value(error.key, error.what))
     }
 }

@@ -6,17 +6,21 @@ use super::*;
 
 /// The configuration that a file of this text makes, under these flags and
 /// variables.
-fn read(text: &str, flags: &[(&str, &str)], environment: &[(&str, &str)]) -> Result<Loaded, Error> {
+fn read(
+    text: &str,
+    flags: &[(&str, &str)],
+    environment: &[(&str, &str)],
+) -> Result<LoadedSettings, Error> {
     let mut file = tempfile::NamedTempFile::new().expect("a file");
     file.write_all(text.as_bytes()).expect("written");
-    Loaded::read(Some(file.path()), &overlay(flags, environment))
+    LoadedSettings::read(Some(file.path()), &overlay(flags, environment))
 }
 
-fn overlay(flags: &[(&str, &str)], environment: &[(&str, &str)]) -> Overlay {
+fn overlay(flags: &[(&str, &str)], environment: &[(&str, &str)]) -> Overrides {
     let owned = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
         pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
     };
-    Overlay { flags: owned(flags), environment: owned(environment) }
+    Overrides { flags: owned(flags), environment: owned(environment) }
 }
 
 fn refused(text: &str) -> String {
@@ -26,7 +30,7 @@ fn refused(text: &str) -> String {
 
 #[test]
 fn without_anything_the_defaults_are_in_force() {
-    let loaded = Loaded::read(None, &Overlay::default()).expect("valid");
+    let loaded = LoadedSettings::read(None, &Overrides::default()).expect("valid");
     assert_eq!(loaded.settings, Settings::default());
     assert!(loaded.origins.is_empty());
     assert!(loaded.settings.listen.ip().is_loopback());
@@ -86,7 +90,7 @@ fn flags_go_before_variables_and_these_before_the_file() {
     let variables =
         [("AUDITGATE_RING_BYTES", "2MiB"), ("AUDITGATE_LISTEN", "127.0.0.1:2"), ("HOME", "/")];
     let loaded = read(text, &[("ring.bytes", "3MiB")], &variables).expect("valid");
-    assert_eq!(loaded.settings.ring.bytes, Bytes(3 << 20));
+    assert_eq!(loaded.settings.ring.bytes, ByteSize(3 << 20));
     assert_eq!(loaded.settings.ring.records, 1);
     assert_eq!(loaded.settings.listen.port(), 2);
     let origin = |key: &str| loaded.origins.get(key).map(ToString::to_string);
@@ -112,7 +116,8 @@ fn paths_in_a_file_are_relative_to_its_folder_and_others_are_as_given() {
 
 #[test]
 fn an_empty_variable_is_not_set() {
-    let loaded = Loaded::read(None, &overlay(&[], &[("AUDITGATE_LISTEN", "")])).expect("valid");
+    let loaded =
+        LoadedSettings::read(None, &overlay(&[], &[("AUDITGATE_LISTEN", "")])).expect("valid");
     assert_eq!(loaded.settings, Settings::default());
 }
 
@@ -182,7 +187,7 @@ fn a_bad_value_is_refused_with_key_and_origin() {
         error,
         "listen of --listen: \"localhost:50055\" is not an address and a port, such as 127.0.0.1:50051"
     );
-    let error = Loaded::read(None, &overlay(&[], &[("AUDITGATE_RING_BYTES", "1B")]));
+    let error = LoadedSettings::read(None, &overlay(&[], &[("AUDITGATE_RING_BYTES", "1B")]));
     let said = error.expect_err("too few").to_string();
     assert!(said.starts_with("ring.bytes of AUDITGATE_RING_BYTES: 1 bytes"), "{said}");
 }
@@ -209,7 +214,8 @@ fn a_token_is_nobody_else_s_and_never_the_gateway_s() {
 
 #[test]
 fn a_file_that_is_not_there_or_not_toml_is_refused() {
-    let missing = Loaded::read(Some(Path::new("/nonexistent/x.toml")), &Overlay::default());
+    let missing =
+        LoadedSettings::read(Some(Path::new("/nonexistent/x.toml")), &Overrides::default());
     assert!(missing.expect_err("missing").to_string().contains("/nonexistent/x.toml"));
     assert!(refused("[ring").contains("is not TOML"));
 }
@@ -240,7 +246,7 @@ fn what_is_shown_can_be_read_again_and_holds_no_secret() {
          [[access.roles]]\nname = \"r\"\nprincipals = [\"a\"]\nread = [\"session.*\"]\n"
     );
     let loaded = read(&text, &[("ring.bytes", "1MiB")], &[]).expect("valid");
-    let shown = shown(&loaded);
+    let shown = display(&loaded);
     assert!(!shown.contains(&hash), "{shown}");
     assert!(shown.contains("bytes = \"1MiB\"  # --ring-bytes"), "{shown}");
     assert!(shown.contains("listen = \"127.0.0.1:50051\"  # default"), "{shown}");
@@ -298,7 +304,10 @@ fn a_log_on_disk_is_set_up_by_flags() {
     assert_eq!(settings.data_dir.as_deref(), Some(Path::new("/data")));
     let disk = settings.disk();
     let days = std::time::Duration::from_secs(30 * 24 * 60 * 60);
-    assert_eq!(disk.sync, crate::log::disk::Sync::Interval(std::time::Duration::from_millis(200)));
+    assert_eq!(
+        disk.sync,
+        crate::log::disk::SyncPolicy::Interval(std::time::Duration::from_millis(200))
+    );
     assert_eq!(
         (disk.retain.bytes, disk.retain.age, disk.strict),
         (Some(1 << 30), Some(days), true)

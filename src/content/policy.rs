@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::keys::Key;
-use super::redact::{Change, redact};
-use super::tree::{Name, Node, Place};
-use super::{Action, Config, Keys, Oversize, Rule, path, trim};
+use super::hmac_keys::HmacKey;
+use super::redact::{FieldChange, redact};
+use super::rule_tree::{PathName, RuleCursor, RuleNode};
+use super::{Action, Config, HmacKeys, OversizeAction, RedactionRule, field_path, trim};
 use crate::catalog::{self, TypeId};
-use crate::event::{self, Again, Amended, Envelope, Event, VARIANT_NUMBER_MIN, custom_name, field};
-use crate::glob::Pattern;
+use crate::event::{
+    self, Amended, Envelope, Event, Reredact, VARIANT_NUMBER_MIN, custom_name, field,
+};
+use crate::glob::NamePattern;
 use crate::proto::pb;
 use crate::time::Time;
 
@@ -48,30 +50,30 @@ pub struct Error {
 }
 
 /// What is kept of an event, and what was changed in it.
-type Kept = (Vec<u8>, Vec<pb::Amendment>);
+type StoredEvent = (Vec<u8>, Vec<pb::Amendment>);
 
 /// What is done to the content of events.
 #[derive(Debug)]
-pub struct Policy {
+pub struct ContentPolicy {
     /// What is redacted, by type id; `None` where nothing is.
-    trees: Vec<Option<Node>>,
+    trees: Vec<Option<RuleNode>>,
     /// Which custom types each rule is for; all, if `None`.
-    custom: Vec<Option<Vec<Pattern>>>,
+    custom: Vec<Option<Vec<NamePattern>>>,
     /// Whether custom types differ in what is redacted.
     by_name: bool,
-    keys: Option<Keys>,
-    oversize: Oversize,
+    keys: Option<HmacKeys>,
+    oversize: OversizeAction,
     /// In nanoseconds.
     skew_max: Option<i64>,
 }
 
-impl Policy {
+impl ContentPolicy {
     /// Compiles a configuration; `None` where it asks for nothing.
     ///
     /// # Errors
     /// The first key that does not fit the schema, or the others.
     pub fn compile(config: Config) -> Result<Option<Arc<Self>>, Error> {
-        let mut compiler = Compiler::default();
+        let mut compiler = PolicyCompiler::default();
         for (position, rule) in config.rules.iter().enumerate() {
             compiler.rule(&format!("redact.rules[{position}]"), rule)?;
         }
@@ -102,12 +104,12 @@ impl Policy {
                 .map(|skew| i64::try_from(skew.as_nanos()).unwrap_or(i64::MAX)),
         };
         let does_nothing = policy.trees.iter().all(Option::is_none)
-            && policy.oversize == Oversize::Reject
+            && policy.oversize == OversizeAction::Reject
             && policy.skew_max.is_none();
         Ok((!does_nothing).then(|| Arc::new(policy)))
     }
 
-    /// As [`super::Intake::admit`].
+    /// As [`super::EventIntake::admit`].
     pub(super) fn admit(
         self: &Arc<Self>,
         bytes: Bytes,
@@ -115,20 +117,20 @@ impl Policy {
         bytes_max: usize,
     ) -> Result<Event, event::Error> {
         let checked_max = match self.oversize {
-            Oversize::Reject => bytes_max,
+            OversizeAction::Reject => bytes_max,
             // Requests are bounded.
-            Oversize::Trim => usize::MAX,
+            OversizeAction::Trim => usize::MAX,
         };
         let sent = bytes.clone();
         let mut event = Event::check(bytes, now, checked_max)?;
-        let key = self.keys.as_ref().map(Keys::active);
+        let key = self.keys.as_ref().map(HmacKeys::active);
         if let Some((kept, amendments)) = self.amend(&sent, event.type_id, key, bytes_max)? {
             let by_key = amendments.iter().any(|amendment| !amendment.key_id.is_empty());
             // Whatever is derived from the event is derived from what is kept of it.
             event = Event::check(kept.into(), now, bytes_max)?;
-            let again = by_key.then(|| -> Arc<dyn Again> {
+            let again = by_key.then(|| -> Arc<dyn Reredact> {
                 let policy = Arc::clone(self);
-                Arc::new(Sent { policy, sent, type_id: event.type_id, bytes_max })
+                Arc::new(ClientEvent { policy, sent, type_id: event.type_id, bytes_max })
             });
             event.amended = Some(Box::new(Amended { amendments, again }));
         } else if sent.len() > bytes_max {
@@ -147,26 +149,26 @@ impl Policy {
         &self,
         sent: &[u8],
         type_id: TypeId,
-        key: Option<&Key>,
+        key: Option<&HmacKey>,
         bytes_max: usize,
-    ) -> Result<Option<Kept>, event::Error> {
+    ) -> Result<Option<StoredEvent>, event::Error> {
         let tree = self.trees.get(usize::from(type_id.0)).and_then(Option::as_ref);
         let enabled = self.enabled(type_id, sent);
         let redacted = match tree {
             None => None,
             Some(tree) => {
-                let root = Place::root(tree, enabled.as_deref());
+                let root = RuleCursor::root(tree, enabled.as_deref());
                 // What is put in may be more than is taken out; work stays bounded.
                 let limit = match self.oversize {
-                    Oversize::Reject => bytes_max,
-                    Oversize::Trim => sent.len().saturating_add(bytes_max),
+                    OversizeAction::Reject => bytes_max,
+                    OversizeAction::Trim => sent.len().saturating_add(bytes_max),
                 };
                 redact(sent, root, key, limit).map_err(|_| event::Error::GrownTooLarge { limit })?
             }
         };
         let redacted = redacted.map(|(kept, changes)| (kept, told(&changes, key)));
         let size = redacted.as_ref().map_or(sent.len(), |(kept, _)| kept.len());
-        if size <= bytes_max || self.oversize == Oversize::Reject {
+        if size <= bytes_max || self.oversize == OversizeAction::Reject {
             return Ok(redacted);
         }
         let (whole, mut amendments) = match &redacted {
@@ -188,8 +190,9 @@ impl Policy {
         let payload = Envelope::read(sent).payload.map(|(_, payload)| payload);
         let name = payload.and_then(custom_name).unwrap_or_default();
         let name = format!("{}{name}", catalog::CUSTOM_PREFIX);
-        let applies = |patterns: &Option<Vec<Pattern>>| {
-            let any = |patterns: &Vec<Pattern>| patterns.iter().any(|known| known.matches(&name));
+        let applies = |patterns: &Option<Vec<NamePattern>>| {
+            let any =
+                |patterns: &Vec<NamePattern>| patterns.iter().any(|known| known.matches(&name));
             patterns.as_ref().is_none_or(any)
         };
         Some(self.custom.iter().map(applies).collect())
@@ -197,14 +200,14 @@ impl Policy {
 }
 
 /// What a client sent, for as long as its event is on the way.
-struct Sent {
-    policy: Arc<Policy>,
+struct ClientEvent {
+    policy: Arc<ContentPolicy>,
     sent: Bytes,
     type_id: TypeId,
     bytes_max: usize,
 }
 
-impl Again for Sent {
+impl Reredact for ClientEvent {
     fn with_key(&self, key_id: &str) -> Option<Vec<u8>> {
         let key = self.policy.keys.as_ref()?.get(key_id)?;
         let amended = self.policy.amend(&self.sent, self.type_id, Some(key), self.bytes_max);
@@ -213,8 +216,8 @@ impl Again for Sent {
 }
 
 /// The changes as records tell of them.
-fn told(changes: &[Change<'_>], key: Option<&Key>) -> Vec<pb::Amendment> {
-    let tell = |change: &Change<'_>| pb::Amendment {
+fn told(changes: &[FieldChange<'_>], key: Option<&HmacKey>) -> Vec<pb::Amendment> {
+    let tell = |change: &FieldChange<'_>| pb::Amendment {
         path: text_of(&change.path),
         action: change.action.done().to_owned(),
         values: change.values,
@@ -226,45 +229,45 @@ fn told(changes: &[Change<'_>], key: Option<&Key>) -> Vec<pb::Amendment> {
     changes.iter().map(tell).collect()
 }
 
-fn text_of(path: &[Name<'_>]) -> String {
+fn text_of(path: &[PathName<'_>]) -> String {
     let is_word = |key: &str| {
         !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
     };
     let mut text = String::from("event");
     for name in path {
         match name {
-            Name::Field(name) => text.extend([".", name]),
-            Name::Key(key) if is_word(key) => text.extend([".", key]),
-            Name::Key(key) => text.push_str(&format!("[{key:?}]")),
-            Name::AnyKey => text.push_str(".*"),
+            PathName::Field(name) => text.extend([".", name]),
+            PathName::Key(key) if is_word(key) => text.extend([".", key]),
+            PathName::Key(key) => text.push_str(&format!("[{key:?}]")),
+            PathName::AnyKey => text.push_str(".*"),
         }
     }
     text
 }
 
-fn preset(action: Action, fields: &[&str]) -> Rule {
+fn preset(action: Action, fields: &[&str]) -> RedactionRule {
     let fields = fields.iter().map(|field| (*field).to_owned()).collect();
-    Rule { types: Vec::new(), fields, action }
+    RedactionRule { types: Vec::new(), fields, action }
 }
 
-fn finished(mut tree: Node) -> Option<Node> {
+fn finished(mut tree: RuleNode) -> Option<RuleNode> {
     tree.finish();
     (!tree.is_empty()).then_some(tree)
 }
 
 /// Adds up rules.
-struct Compiler {
-    trees: Vec<Node>,
-    custom: Vec<Option<Vec<Pattern>>>,
+struct PolicyCompiler {
+    trees: Vec<RuleNode>,
+    custom: Vec<Option<Vec<NamePattern>>>,
     paths: usize,
     /// The first key that asks for HMACs.
     needs_keys: Option<String>,
 }
 
-impl Default for Compiler {
+impl Default for PolicyCompiler {
     fn default() -> Self {
         Self {
-            trees: vec![Node::default(); catalog::EVENT_TYPES.len()],
+            trees: vec![RuleNode::default(); catalog::EVENT_TYPES.len()],
             custom: Vec::new(),
             paths: 0,
             needs_keys: None,
@@ -272,8 +275,8 @@ impl Default for Compiler {
     }
 }
 
-impl Compiler {
-    fn rule(&mut self, key: &str, rule: &Rule) -> Result<(), Error> {
+impl PolicyCompiler {
+    fn rule(&mut self, key: &str, rule: &RedactionRule) -> Result<(), Error> {
         let error = |key: String, what: String| Error { key, what };
         if rule.types.len() > TYPES_MAX {
             let what = format!("has {} patterns, limit {TYPES_MAX}", rule.types.len());
@@ -287,7 +290,8 @@ impl Compiler {
             let what = format!("comes to {} paths, limit {PATHS_MAX}", self.paths);
             return Err(error(format!("{key}.fields"), what));
         }
-        let patterns: Vec<Pattern> = rule.types.iter().map(|text| Pattern::new(text)).collect();
+        let patterns: Vec<NamePattern> =
+            rule.types.iter().map(|text| NamePattern::new(text)).collect();
         for (position, (pattern, text)) in patterns.iter().zip(&rule.types).enumerate() {
             let known = catalog::all().any(|(_, known)| pattern.matches(known.name))
                 || pattern.may_match_after(catalog::CUSTOM_PREFIX);
@@ -300,7 +304,7 @@ impl Compiler {
             self.needs_keys = Some(key.to_owned());
         }
         for (position, text) in rule.fields.iter().enumerate() {
-            let steps = path::resolve(text, rule.action)
+            let steps = field_path::resolve(text, rule.action)
                 .map_err(|what| error(format!("{key}.fields[{position}]"), what))?;
             self.add(&steps, rule.action, &patterns);
         }
@@ -309,14 +313,16 @@ impl Compiler {
     }
 
     /// Adds a path to the trees of the types for which it is and that can have it.
-    fn add(&mut self, steps: &[path::Step], action: Action, patterns: &[Pattern]) {
+    fn add(&mut self, steps: &[field_path::PathSegment], action: Action, patterns: &[NamePattern]) {
         let rule = self.custom.len();
         let variant = match steps.first() {
-            Some(path::Step::Field(number)) if *number >= VARIANT_NUMBER_MIN => Some(*number),
+            Some(field_path::PathSegment::Field(number)) if *number >= VARIANT_NUMBER_MIN => {
+                Some(*number)
+            }
             _ => None,
         };
         for ((id, known), tree) in catalog::all().zip(&mut self.trees) {
-            let is_for = |pattern: &Pattern| {
+            let is_for = |pattern: &NamePattern| {
                 pattern.matches(known.name)
                     || id.is_custom() && pattern.may_match_after(catalog::CUSTOM_PREFIX)
             };
@@ -333,7 +339,8 @@ impl Compiler {
         for tree in &mut self.trees {
             tree.add(&[], Action::Secrets, rule);
             for numbers in NOT_SECRET {
-                let steps: Vec<_> = numbers.iter().copied().map(path::Step::Field).collect();
+                let steps: Vec<_> =
+                    numbers.iter().copied().map(field_path::PathSegment::Field).collect();
                 tree.exempt(&steps);
             }
         }
@@ -342,8 +349,8 @@ impl Compiler {
 }
 
 /// Which custom types are meant; all, if `None`.
-fn custom_patterns(patterns: Vec<Pattern>) -> Option<Vec<Pattern>> {
-    let all = |pattern: &Pattern| {
+fn custom_patterns(patterns: Vec<NamePattern>) -> Option<Vec<NamePattern>> {
+    let all = |pattern: &NamePattern| {
         pattern.matches(catalog::CUSTOM) || pattern.matches_all_after(catalog::CUSTOM_PREFIX)
     };
     (!patterns.is_empty() && !patterns.iter().any(all)).then_some(patterns)

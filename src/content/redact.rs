@@ -5,11 +5,11 @@
 //! names is copied byte for byte, fields that the schema does not know included.
 
 use super::Action;
-use super::keys::Key;
+use super::hmac_keys::HmacKey;
+use super::rule_tree::{PathName, RuleCursor};
 use super::secrets::{self, MARKER};
-use super::tree::{Name, Place};
 use crate::event::field;
-use crate::wire::{self, EVENT, Field, Kind, LIST_VALUE, MessageId, STRUCT, VALUE, Value};
+use crate::wire::{self, EVENT, Field, FieldKind, LIST_VALUE, MessageId, STRUCT, VALUE, WireValue};
 
 /// `number_value` and `string_value` of `google.protobuf.Value`.
 const NUMBER_VALUE: u32 = 2;
@@ -21,19 +21,19 @@ pub(super) struct TooLarge;
 
 /// What was done to a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Change<'p> {
+pub(super) struct FieldChange<'p> {
     /// Names from the event down.
-    pub(super) path: Vec<Name<'p>>,
+    pub(super) path: Vec<PathName<'p>>,
     pub(super) action: Action,
     /// To how many values it was done.
     pub(super) values: u32,
 }
 
 /// An event without what was redacted, and what that was.
-pub(super) type Redacted<'p> = (Vec<u8>, Vec<Change<'p>>);
+pub(super) type Redacted<'p> = (Vec<u8>, Vec<FieldChange<'p>>);
 
 /// What is to be done with one occurrence of a field.
-enum Step<'p> {
+enum FieldAction<'p> {
     /// It stays.
     Keep,
     /// It is left out.
@@ -44,26 +44,26 @@ enum Step<'p> {
     /// value.
     Complete(String),
     /// It is a message, of which parts may change.
-    Enter(MessageId, Place<'p>),
+    Enter(MessageId, RuleCursor<'p>),
 }
 
 /// Rewrites one event.
 struct Redactor<'p> {
-    key: Option<&'p Key>,
+    key: Option<&'p HmacKey>,
     bytes_max: usize,
     out: Vec<u8>,
-    path: Vec<Name<'p>>,
+    path: Vec<PathName<'p>>,
     /// Where the text before was a flag that announces a secret.
-    flag: Option<Vec<Name<'p>>>,
-    changes: Vec<Change<'p>>,
+    flag: Option<Vec<PathName<'p>>>,
+    changes: Vec<FieldChange<'p>>,
 }
 
 /// Redacts a checked event; `None` where nothing is to be changed. `key` is for
 /// rules that ask for an HMAC.
 pub(super) fn redact<'p>(
     event: &[u8],
-    root: Place<'p>,
-    key: Option<&'p Key>,
+    root: RuleCursor<'p>,
+    key: Option<&'p HmacKey>,
     bytes_max: usize,
 ) -> Result<Option<Redacted<'p>>, TooLarge> {
     let mut redactor = Redactor {
@@ -81,7 +81,12 @@ pub(super) fn redact<'p>(
 impl<'p> Redactor<'p> {
     /// Appends the message as it is to be. Returns whether that differs from what it
     /// was; if not, nothing is appended.
-    fn message(&mut self, id: MessageId, bytes: &[u8], place: Place<'p>) -> Result<bool, TooLarge> {
+    fn message(
+        &mut self,
+        id: MessageId,
+        bytes: &[u8],
+        place: RuleCursor<'p>,
+    ) -> Result<bool, TooLarge> {
         let start = self.out.len();
         // How many of the bytes are written, or left out on purpose.
         let mut done = 0;
@@ -92,7 +97,7 @@ impl<'p> Redactor<'p> {
             let to = bytes.len() - fields.rest().len();
             let depth = self.path.len();
             let step = self.step(id, number, value, place);
-            if !matches!(step, Step::Keep) {
+            if !matches!(step, FieldAction::Keep) {
                 self.out.extend_from_slice(bytes.get(done..from).unwrap_or_default());
                 done = from;
                 if self.take(step, number, value)? {
@@ -112,9 +117,15 @@ impl<'p> Redactor<'p> {
     }
 
     /// Decides on a field, and adds its names to the path.
-    fn step(&mut self, id: MessageId, number: u32, value: Value<'_>, place: Place<'p>) -> Step<'p> {
+    fn step(
+        &mut self,
+        id: MessageId,
+        number: u32,
+        value: WireValue<'_>,
+        place: RuleCursor<'p>,
+    ) -> FieldAction<'p> {
         if place.is_free() {
-            return Step::Keep;
+            return FieldAction::Keep;
         }
         let shape = id.get();
         let Some(found) = shape.field(number) else {
@@ -130,67 +141,69 @@ impl<'p> Redactor<'p> {
             number => place.field(number),
         };
         if here.is_free() {
-            return Step::Keep;
+            return FieldAction::Keep;
         }
         if !is_json && !shape.map_entry {
-            self.path.push(Name::Field(found.name));
+            self.path.push(PathName::Field(found.name));
         }
-        if let (Some(entry), Value::Bytes(bytes)) = (entry(found), value) {
+        if let (Some(entry), WireValue::Bytes(bytes)) = (entry(found), value) {
             let name;
             (here, name) = here.key(key_of(bytes));
             // JSON below what rules name is told as one.
-            self.path.extend(name.or((!is_json).then_some(Name::AnyKey)));
+            self.path.extend(name.or((!is_json).then_some(PathName::AnyKey)));
             if here.is_free() {
-                return Step::Keep;
+                return FieldAction::Keep;
             }
             if here.action == Some(Action::Drop) {
                 return self.drop();
             }
             if lacks_text(entry, bytes) {
                 return match self.replace(field::MAP_VALUE, "", here) {
-                    Step::Replace(_, value) => Step::Complete(value),
+                    FieldAction::Replace(_, value) => FieldAction::Complete(value),
                     other => other,
                 };
             }
-            return Step::Enter(entry, here);
+            return FieldAction::Enter(entry, here);
         }
         if here.action == Some(Action::Drop) {
             return self.drop();
         }
         match (found.kind, value) {
-            (Kind::String, _) => {
+            (FieldKind::String, _) => {
                 let text = value.text().unwrap_or_default();
                 self.replace(number, text, here)
             }
-            (Kind::Message(inner), _) => Step::Enter(inner, here),
-            (Kind::Double, Value::Fixed64(bits)) if id == VALUE && number == NUMBER_VALUE => {
+            (FieldKind::Message(inner), _) => FieldAction::Enter(inner, here),
+            (FieldKind::Double, WireValue::Fixed64(bits))
+                if id == VALUE && number == NUMBER_VALUE =>
+            {
                 if here.action >= Some(Action::Hmac) {
                     self.replace(STRING_VALUE, &f64::from_bits(bits).to_string(), here)
                 } else {
-                    Step::Keep
+                    FieldAction::Keep
                 }
             }
-            _ => Step::Keep,
+            _ => FieldAction::Keep,
         }
     }
 
-    fn unknown(&mut self, place: Place<'p>) -> Step<'p> {
-        if place.action >= Some(Action::Hmac) { self.drop() } else { Step::Keep }
+    fn unknown(&mut self, place: RuleCursor<'p>) -> FieldAction<'p> {
+        if place.action >= Some(Action::Hmac) { self.drop() } else { FieldAction::Keep }
     }
 
-    fn drop(&mut self) -> Step<'p> {
+    fn drop(&mut self) -> FieldAction<'p> {
         self.note(Action::Drop);
-        Step::Drop
+        FieldAction::Drop
     }
 
-    fn replace(&mut self, number: u32, text: &str, place: Place<'p>) -> Step<'p> {
+    fn replace(&mut self, number: u32, text: &str, place: RuleCursor<'p>) -> FieldAction<'p> {
         let replaced = place.action.and_then(|action| self.replacement(text, action));
         match (replaced, place.action) {
             (Some(replaced), Some(action)) if replaced != text => {
                 self.note(action);
-                Step::Replace(number, replaced)
+                FieldAction::Replace(number, replaced)
             }
-            _ => Step::Keep,
+            _ => FieldAction::Keep,
         }
     }
 
@@ -220,38 +233,44 @@ impl<'p> Redactor<'p> {
 
     /// The values of `unmapped` are JSON, and stay so.
     fn quoted(&self, text: String) -> String {
-        let unmapped = EVENT.get().field(field::UNMAPPED).map(|found| Name::Field(found.name));
+        let unmapped = EVENT.get().field(field::UNMAPPED).map(|found| PathName::Field(found.name));
         if self.path.first().copied() == unmapped { format!("\"{text}\"") } else { text }
     }
 
     fn note(&mut self, action: Action) {
-        let same = |change: &&mut Change<'_>| change.action == action && change.path == self.path;
+        let same =
+            |change: &&mut FieldChange<'_>| change.action == action && change.path == self.path;
         match self.changes.iter_mut().rev().find(same) {
             Some(change) => change.values += 1,
-            None => self.changes.push(Change { path: self.path.clone(), action, values: 1 }),
+            None => self.changes.push(FieldChange { path: self.path.clone(), action, values: 1 }),
         }
     }
 
     /// Does it. Returns whether the field differs from what it was; if not, nothing
     /// was written.
-    fn take(&mut self, step: Step<'p>, number: u32, value: Value<'_>) -> Result<bool, TooLarge> {
+    fn take(
+        &mut self,
+        step: FieldAction<'p>,
+        number: u32,
+        value: WireValue<'_>,
+    ) -> Result<bool, TooLarge> {
         let mark = self.out.len();
         let changed = match (step, value) {
-            (Step::Drop, _) => true,
-            (Step::Replace(number, text), _) => {
+            (FieldAction::Drop, _) => true,
+            (FieldAction::Replace(number, text), _) => {
                 wire::put_bytes_field(&mut self.out, number, text.as_bytes());
                 true
             }
-            (Step::Complete(text), Value::Bytes(bytes)) => {
+            (FieldAction::Complete(text), WireValue::Bytes(bytes)) => {
                 let mut entry = bytes.to_vec();
                 wire::put_bytes_field(&mut entry, field::MAP_VALUE, text.as_bytes());
                 wire::put_bytes_field(&mut self.out, number, &entry);
                 true
             }
-            (Step::Enter(inner, place), Value::Bytes(bytes)) => {
+            (FieldAction::Enter(inner, place), WireValue::Bytes(bytes)) => {
                 self.enter(number, inner, bytes, place)?
             }
-            (Step::Keep | Step::Complete(_) | Step::Enter(..), _) => false,
+            (FieldAction::Keep | FieldAction::Complete(_) | FieldAction::Enter(..), _) => false,
         };
         if !changed {
             self.out.truncate(mark);
@@ -264,7 +283,7 @@ impl<'p> Redactor<'p> {
         number: u32,
         inner: MessageId,
         bytes: &[u8],
-        place: Place<'p>,
+        place: RuleCursor<'p>,
     ) -> Result<bool, TooLarge> {
         wire::put_bytes_header(&mut self.out, number, bytes.len());
         let body = self.out.len();
@@ -283,14 +302,15 @@ impl<'p> Redactor<'p> {
 /// The entries of a map.
 fn entry(field: &Field) -> Option<MessageId> {
     match field.kind {
-        Kind::Message(inner) if inner.get().map_entry => Some(inner),
+        FieldKind::Message(inner) if inner.get().map_entry => Some(inner),
         _ => None,
     }
 }
 
 /// Whether the value of an entry is a text that is left out, as empty ones may be.
 fn lacks_text(entry: MessageId, bytes: &[u8]) -> bool {
-    let is_text = entry.get().field(field::MAP_VALUE).is_some_and(|it| it.kind == Kind::String);
+    let is_text =
+        entry.get().field(field::MAP_VALUE).is_some_and(|it| it.kind == FieldKind::String);
     is_text && !wire::trusted(bytes).any(|(number, _)| number == field::MAP_VALUE)
 }
 

@@ -15,18 +15,18 @@ use crate::wire;
 const NOW: Time = Time(1_700_000_000_000_000_000);
 const KEYS: &str = "new AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\nold AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\n";
 
-fn rule(types: &[&str], fields: &[&str], action: Action) -> Rule {
+fn rule(types: &[&str], fields: &[&str], action: Action) -> RedactionRule {
     let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
-    Rule { types: texts(types), fields: texts(fields), action }
+    RedactionRule { types: texts(types), fields: texts(fields), action }
 }
 
-fn rules(rules: impl Into<Vec<Rule>>) -> Config {
-    let keys = Some(Keys::parse(KEYS).expect("valid"));
+fn rules(rules: impl Into<Vec<RedactionRule>>) -> Config {
+    let keys = Some(HmacKeys::parse(KEYS).expect("valid"));
     Config { rules: rules.into(), keys, ..Config::default() }
 }
 
-fn intake(config: Config) -> Intake {
-    Intake { policy: Policy::compile(config).expect("valid"), ..Intake::default() }
+fn intake(config: Config) -> EventIntake {
+    EventIntake { policy: ContentPolicy::compile(config).expect("valid"), ..EventIntake::default() }
 }
 
 fn admitted(config: Config, event: &pb::Event) -> (Event, pb::Event) {
@@ -354,7 +354,7 @@ fn a_flag_in_a_list_masks_the_next_argument() {
 #[test]
 fn hmacs_that_make_an_event_too_large_refuse_it() {
     let config = rules([rule(&[], &["db_session_query.db_query_parameters"], Action::Hmac)]);
-    let intake = Intake { event_bytes: 10_000, ..intake(config) };
+    let intake = EventIntake { event_bytes: 10_000, ..intake(config) };
     let event = query("x", &["y"; 1_000]);
     let refused = intake.admit(event.encode_to_vec().into(), NOW).expect_err("too large");
     assert_eq!(refused, event::Error::GrownTooLarge { limit: 10_000 });
@@ -378,7 +378,7 @@ fn a_skew_is_noted_beyond_the_limit() {
 
 #[test]
 fn what_does_not_fit_is_refused_with_its_key() {
-    let refused = |config: Config| Policy::compile(config).expect_err("refused").to_string();
+    let refused = |config: Config| ContentPolicy::compile(config).expect_err("refused").to_string();
     let fields = |fields: &[&str]| refused(rules([rule(&[], fields, Action::Mask)]));
     assert_eq!(
         fields(&["labels", "db_session_query.db_qery"]),
@@ -392,5 +392,5 @@ fn what_does_not_fit_is_refused_with_its_key() {
     );
     let no_keys = Config { sql: Some(Action::Hmac), ..Config::default() };
     assert_eq!(refused(no_keys), "redact.sql asks for HMACs, but there is no redact.hmac_key_file");
-    assert!(Policy::compile(Config::default()).expect("valid").is_none(), "nothing to do");
+    assert!(ContentPolicy::compile(Config::default()).expect("valid").is_none(), "nothing to do");
 }

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::event::{VARIANT_NUMBER_MIN, field};
 use crate::proto::pb;
-use crate::wire::{self, EVENT, Kind, LIST_VALUE, MessageId, STRUCT, VALUE, Value};
+use crate::wire::{self, EVENT, FieldKind, LIST_VALUE, MessageId, STRUCT, VALUE, WireValue};
 
 /// A text is never cut to fewer bytes than this.
 pub const KEPT_BYTES_MIN: usize = 256;
@@ -22,7 +22,7 @@ const PATH_BYTES_MAX: usize = 1_024;
 
 /// A text that may be cut.
 #[derive(Debug, Clone, Copy)]
-struct Text {
+struct TrimCandidate {
     /// Where it begins in the event.
     start: usize,
     len: usize,
@@ -33,14 +33,14 @@ struct Text {
 pub(super) fn trim(event: &[u8], bytes_max: usize) -> Option<(Vec<u8>, Vec<pb::Amendment>)> {
     let mut texts = Vec::new();
     find(EVENT, event, 0, &mut texts);
-    let longest_first = |text: &Text| std::cmp::Reverse(text.len);
+    let longest_first = |text: &TrimCandidate| std::cmp::Reverse(text.len);
     if texts.len() > CUT_VALUES_MAX {
         texts.select_nth_unstable_by_key(CUT_VALUES_MAX, longest_first);
         texts.truncate(CUT_VALUES_MAX);
     }
     texts.sort_unstable_by_key(longest_first);
     let level = level(&texts, event.len().checked_sub(bytes_max)?)?;
-    let mut cutter = Cutter {
+    let mut cutter = TrimWriter {
         level,
         chosen: texts.iter().filter(|text| text.len > level).map(|text| text.start).collect(),
         out: Vec::with_capacity(bytes_max),
@@ -54,7 +54,7 @@ pub(super) fn trim(event: &[u8], bytes_max: usize) -> Option<(Vec<u8>, Vec<pb::A
 
 /// The length to which the longest texts are cut so that `excess` bytes go. `texts`
 /// are sorted, the longest first.
-fn level(texts: &[Text], excess: usize) -> Option<usize> {
+fn level(texts: &[TrimCandidate], excess: usize) -> Option<usize> {
     let mut total = 0;
     for (count, text) in (1..).zip(texts) {
         total += text.len;
@@ -68,16 +68,16 @@ fn level(texts: &[Text], excess: usize) -> Option<usize> {
 }
 
 /// Finds the texts that may be cut; `offset` is where the message begins.
-fn find(id: MessageId, message: &[u8], offset: usize, found: &mut Vec<Text>) {
+fn find(id: MessageId, message: &[u8], offset: usize, found: &mut Vec<TrimCandidate>) {
     let mut fields = wire::fields(message);
     while let Some(Ok((number, value))) = fields.next() {
-        let Value::Bytes(bytes) = value else { continue };
+        let WireValue::Bytes(bytes) = value else { continue };
         let start = offset + message.len() - fields.rest().len() - bytes.len();
         match kind(id, number) {
-            Some(Kind::String) if bytes.len() > KEPT_BYTES_MIN => {
-                found.push(Text { start, len: bytes.len() });
+            Some(FieldKind::String) if bytes.len() > KEPT_BYTES_MIN => {
+                found.push(TrimCandidate { start, len: bytes.len() });
             }
-            Some(Kind::Message(inner)) if bytes.len() > KEPT_BYTES_MIN => {
+            Some(FieldKind::Message(inner)) if bytes.len() > KEPT_BYTES_MIN => {
                 find(inner, bytes, start, found);
             }
             _ => {}
@@ -86,7 +86,7 @@ fn find(id: MessageId, message: &[u8], offset: usize, found: &mut Vec<Text>) {
 }
 
 /// The kind of a field that is, or may hold, text to cut.
-fn kind(id: MessageId, number: u32) -> Option<Kind> {
+fn kind(id: MessageId, number: u32) -> Option<FieldKind> {
     let shape = id.get();
     let may_be_cut = match number {
         _ if id == EVENT => {
@@ -100,11 +100,11 @@ fn kind(id: MessageId, number: u32) -> Option<Kind> {
 }
 
 fn is_custom(id: MessageId) -> bool {
-    EVENT.get().field(field::CUSTOM).is_some_and(|custom| custom.kind == Kind::Message(id))
+    EVENT.get().field(field::CUSTOM).is_some_and(|custom| custom.kind == FieldKind::Message(id))
 }
 
 /// Writes the event with the chosen texts cut.
-struct Cutter {
+struct TrimWriter {
     level: usize,
     /// Where the texts to cut begin, in order.
     chosen: Vec<usize>,
@@ -114,7 +114,7 @@ struct Cutter {
     amendments: Vec<pb::Amendment>,
 }
 
-impl Cutter {
+impl TrimWriter {
     fn message(&mut self, id: MessageId, message: &[u8], offset: usize) {
         let shape = id.get();
         let is_json = matches!(id, STRUCT | VALUE | LIST_VALUE);
@@ -127,7 +127,7 @@ impl Cutter {
             run = if run.0 == number { (number, run.1 + 1) } else { (number, 0) };
             let raw = message.get(from..to).unwrap_or_default();
             from = to;
-            let (Value::Bytes(bytes), Some(kind)) = (value, kind(id, number)) else {
+            let (WireValue::Bytes(bytes), Some(kind)) = (value, kind(id, number)) else {
                 self.out.extend_from_slice(raw);
                 continue;
             };
@@ -143,7 +143,7 @@ impl Cutter {
                 self.path.push_str(field.name);
             }
             match kind {
-                Kind::Message(inner) => {
+                FieldKind::Message(inner) => {
                     if inner.get().map_entry {
                         self.push_key(bytes);
                     } else if field.repeated {

@@ -12,11 +12,11 @@ pub struct Amended {
     pub amendments: Vec<pb::Amendment>,
     /// Redacts what the client sent once more, where other keys could have given
     /// another content.
-    pub again: Option<Arc<dyn Again>>,
+    pub again: Option<Arc<dyn Reredact>>,
 }
 
 /// Redacts an event once more.
-pub trait Again: Send + Sync {
+pub trait Reredact: Send + Sync {
     /// The client's part of the event, redacted with the key of this id; `None` if
     /// there is no such key.
     fn with_key(&self, key_id: &str) -> Option<Vec<u8>>;

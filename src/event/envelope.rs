@@ -1,7 +1,7 @@
 //! The fields of the envelope that the gateway looks at, read off the bytes.
 
 use crate::event::VARIANT_NUMBER_MIN;
-use crate::wire::{self, Value};
+use crate::wire::{self, WireValue};
 
 /// Field numbers of the envelope.
 #[allow(missing_docs, reason = "each is the number of the field of its name")]
@@ -67,7 +67,7 @@ impl<'a> Envelope<'a> {
     pub fn read(event: &'a [u8]) -> Self {
         let mut found = Self::default();
         for (number, value) in wire::trusted(event) {
-            let Value::Bytes(bytes) = value else { continue };
+            let WireValue::Bytes(bytes) = value else { continue };
             match number {
                 number::ID => found.id = value.text(),
                 number::TIME => {
@@ -103,7 +103,7 @@ impl<'a> Envelope<'a> {
 
     fn read_outcome(&mut self, outcome: &[u8]) {
         for (number, value) in wire::trusted(outcome) {
-            if let (number::OUTCOME_SUCCESS, Value::Varint(success)) = (number, value) {
+            if let (number::OUTCOME_SUCCESS, WireValue::Varint(success)) = (number, value) {
                 self.success = Some(success != 0);
             }
         }
@@ -162,14 +162,14 @@ mod tests {
             for (name, number) in *path {
                 let field = message.get().field_by_name(name).expect(name);
                 assert_eq!(field.number, *number, "{path:?}");
-                if let crate::wire::Kind::Message(inner) = field.kind {
+                if let crate::wire::FieldKind::Message(inner) = field.kind {
                     message = inner;
                 }
                 found = Some(field.kind);
             }
             let shown = match found {
-                Some(crate::wire::Kind::String) => "string",
-                Some(crate::wire::Kind::Bool) => "bool",
+                Some(crate::wire::FieldKind::String) => "string",
+                Some(crate::wire::FieldKind::Bool) => "bool",
                 _ => "message",
             };
             assert_eq!(shown, *kind, "{path:?}");

@@ -100,7 +100,7 @@ fn times_before_1970_or_a_day_ahead_are_refused() {
     assert!(matches!(at(253_402_300_799, 0), Err(Error::TimeTooLate { .. })));
     assert_eq!(
         at(0, 1_000_000_000).err(),
-        Some(Error::Malformed { path: "time".into(), fault: Fault::Timestamp })
+        Some(Error::Malformed { path: "time".into(), fault: WireFault::Timestamp })
     );
 }
 
@@ -143,10 +143,10 @@ fn sizes_are_bounded() {
 
 #[test]
 fn faults_name_the_field() {
-    let rows: &[(&[u32], &[u8], &str, Fault)] = &[
-        (&[6, 1], b"\xff\xfe", "user.name", Fault::NotUtf8),
-        (&[11, 2, 1], b"", "resource.expire_time.seconds", Fault::WrongType),
-        (&[14, 2], b"\xff", "labels.value", Fault::NotUtf8),
+    let rows: &[(&[u32], &[u8], &str, WireFault)] = &[
+        (&[6, 1], b"\xff\xfe", "user.name", WireFault::NotUtf8),
+        (&[11, 2, 1], b"", "resource.expire_time.seconds", WireFault::WrongType),
+        (&[14, 2], b"\xff", "labels.value", WireFault::NotUtf8),
     ];
     for (path, leaf, name, fault) in rows {
         let mut inner = leaf.to_vec();
@@ -204,7 +204,10 @@ fn nesting_is_bounded() {
     // Event, Custom, Struct, its entry and the first value are five levels.
     assert!(nested((wire::DEPTH_MAX - 5) / 2).is_ok());
     let refused = nested((wire::DEPTH_MAX - 5) / 2 + 1);
-    assert!(matches!(refused, Err(Error::Malformed { fault: Fault::TooDeep, .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(Error::Malformed { fault: WireFault::TooDeep, .. })),
+        "{refused:?}"
+    );
 }
 
 #[test]

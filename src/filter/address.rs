@@ -13,9 +13,9 @@ const MAPPED_PREFIX_BITS: u8 = 96;
 
 /// Blocks of addresses, of which one must match; no bound where there are none.
 #[derive(Debug)]
-pub(super) struct Blocks(Vec<IpNet>);
+pub(super) struct CidrBlocks(Vec<IpNet>);
 
-impl Blocks {
+impl CidrBlocks {
     pub(super) fn compile(field: &'static str, values: &[String]) -> Result<Self, Error> {
         values::check(field, values, VALUE_BYTES_MAX)?;
         let parse = |(position, value): (usize, &String)| {
@@ -68,9 +68,9 @@ fn without_port(text: &str) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
-    fn compile(values: &[&str]) -> Result<Blocks, Error> {
+    fn compile(values: &[&str]) -> Result<CidrBlocks, Error> {
         let values: Vec<_> = values.iter().map(|value| (*value).to_owned()).collect();
-        Blocks::compile("remote_addresses", &values)
+        CidrBlocks::compile("remote_addresses", &values)
     }
 
     #[test]

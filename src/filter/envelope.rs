@@ -1,23 +1,23 @@
 //! Fields of a filter that are about the event's envelope.
 
-use super::address::Blocks;
+use super::address::CidrBlocks;
 use super::error::Error;
-use super::values::Values;
+use super::values::ExactValues;
 use crate::event::field;
 use crate::proto::pb;
-use crate::wire::{self, Value};
+use crate::wire::{self, WireValue};
 
 /// Which envelopes match: for each field that is not left open, those with one of
 /// its values.
 #[derive(Debug)]
-pub(super) struct Envelope {
-    pub users: Values,
-    pub session_ids: Values,
-    pub server_ids: Values,
-    codes: Values,
-    cluster_names: Values,
-    sources: Values,
-    remote_addresses: Blocks,
+pub(super) struct EnvelopeFilter {
+    pub users: ExactValues,
+    pub session_ids: ExactValues,
+    pub server_ids: ExactValues,
+    codes: ExactValues,
+    cluster_names: ExactValues,
+    sources: ExactValues,
+    remote_addresses: CidrBlocks,
     /// Every envelope matches.
     is_any: bool,
 }
@@ -25,7 +25,7 @@ pub(super) struct Envelope {
 /// What an event has in these fields, as bytes: filters compare them and need not
 /// know that they are UTF-8.
 #[derive(Default)]
-struct Found<'a> {
+struct EnvelopeValues<'a> {
     code: Option<&'a [u8]>,
     cluster_name: Option<&'a [u8]>,
     user: Option<&'a [u8]>,
@@ -36,16 +36,16 @@ struct Found<'a> {
     source: Option<&'a [u8]>,
 }
 
-impl Envelope {
+impl EnvelopeFilter {
     pub(super) fn compile(filter: &pb::Filter) -> Result<Self, Error> {
         let mut compiled = Self {
-            users: Values::compile("users", &filter.users)?,
-            session_ids: Values::compile("session_ids", &filter.session_ids)?,
-            server_ids: Values::compile("server_ids", &filter.server_ids)?,
-            codes: Values::compile("codes", &filter.codes)?,
-            cluster_names: Values::compile("cluster_names", &filter.cluster_names)?,
-            sources: Values::compile("sources", &filter.sources)?,
-            remote_addresses: Blocks::compile("remote_addresses", &filter.remote_addresses)?,
+            users: ExactValues::compile("users", &filter.users)?,
+            session_ids: ExactValues::compile("session_ids", &filter.session_ids)?,
+            server_ids: ExactValues::compile("server_ids", &filter.server_ids)?,
+            codes: ExactValues::compile("codes", &filter.codes)?,
+            cluster_names: ExactValues::compile("cluster_names", &filter.cluster_names)?,
+            sources: ExactValues::compile("sources", &filter.sources)?,
+            remote_addresses: CidrBlocks::compile("remote_addresses", &filter.remote_addresses)?,
             is_any: false,
         };
         let values = [
@@ -84,10 +84,10 @@ impl Envelope {
 
     /// Reads the fields that are not left open. As everywhere in protobuf, the last
     /// of several values counts, and parts of one message are merged.
-    fn read<'a>(&self, event: &'a [u8]) -> Found<'a> {
-        let mut found = Found::default();
+    fn read<'a>(&self, event: &'a [u8]) -> EnvelopeValues<'a> {
+        let mut found = EnvelopeValues::default();
         for (number, value) in wire::trusted(event) {
-            let Value::Bytes(bytes) = value else { continue };
+            let WireValue::Bytes(bytes) = value else { continue };
             match number {
                 field::CODE => found.code = Some(bytes),
                 field::CLUSTER_NAME => found.cluster_name = Some(bytes),
@@ -116,7 +116,7 @@ impl Envelope {
 
 fn take<'a>(found: &mut Option<&'a [u8]>, message: &'a [u8], wanted: u32) {
     for (number, value) in wire::trusted(message) {
-        if let (true, Value::Bytes(bytes)) = (number == wanted, value) {
+        if let (true, WireValue::Bytes(bytes)) = (number == wanted, value) {
             *found = Some(bytes);
         }
     }

@@ -40,7 +40,7 @@ use crate::record::Record;
 
 use super::error::Error;
 use eval::Evaluator;
-use node::Node;
+use node::ExprNode;
 
 pub use parse::Position;
 
@@ -67,7 +67,7 @@ const TICKS_PER_STEP: u64 = 10;
 /// A compiled expression.
 #[derive(Debug)]
 pub(super) struct Expression {
-    root: Node,
+    root: ExprNode,
 }
 
 /// The expression has no value on a record: a key is missing, types do not

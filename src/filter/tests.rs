@@ -4,7 +4,7 @@ use prost::Message as _;
 use super::*;
 use crate::event::Event;
 use crate::proto::pb::event::Payload;
-use crate::record::{Draft, Scratch, Sequence};
+use crate::record::{Draft, FrameScratch, Sequence};
 use crate::time::Time;
 
 const NOW: Time = Time(1_700_000_000_000_000_000);
@@ -32,12 +32,13 @@ fn event() -> pb::Event {
 }
 
 /// The record of an event, and what an index keeps of it.
-fn accepted(event: &pb::Event) -> (Vec<u8>, Columns) {
+fn accepted(event: &pb::Event) -> (Vec<u8>, RecordColumns) {
     let checked = Event::check(Bytes::from(event.encode_to_vec()), NOW, 1 << 20).expect("valid");
     let draft = Draft::new(checked, &pb::Emitter::default().into());
     let mut frame = Vec::new();
-    let columns = draft
-        .frame(Sequence(7), NOW, &mut Scratch::default(), |part| frame.extend_from_slice(part));
+    let columns = draft.frame(Sequence(7), NOW, &mut FrameScratch::default(), |part| {
+        frame.extend_from_slice(part)
+    });
     (record::unframed(&frame).to_vec(), columns)
 }
 

@@ -5,11 +5,11 @@ mod part;
 use regex::bytes::{Regex, RegexBuilder};
 
 use crate::event::field;
-use crate::wire::{self, EVENT, Kind, MessageId};
+use crate::wire::{self, EVENT, FieldKind, MessageId};
 
 use super::TEXT_BYTES_MAX;
 use super::error::Error;
-use part::Part;
+use part::SubstringFinder;
 
 /// The most bytes of a place at which a text occurs: letters fold to such as have at most
 /// three times their bytes.
@@ -18,13 +18,13 @@ const FOLDED_BYTES_MAX: usize = 3 * TEXT_BYTES_MAX;
 /// Text to find within one string value, in upper or lower case by Unicode's
 /// simple case folding.
 #[derive(Debug)]
-pub(super) struct Text {
+pub(super) struct TextFilter {
     regex: Regex,
     /// A part that can be looked for faster; `None` where there is none.
-    part: Option<Part>,
+    part: Option<SubstringFinder>,
 }
 
-impl Text {
+impl TextFilter {
     /// `None` where there is no text to find.
     pub(super) fn compile(text: &str) -> Result<Option<Self>, Error> {
         if text.is_empty() {
@@ -41,7 +41,7 @@ impl Text {
             .case_insensitive(true)
             .build()
             .expect("escaped text of bounded length is a small regular expression");
-        Ok(Some(Self { regex, part: Part::of(text) }))
+        Ok(Some(Self { regex, part: SubstringFinder::of(text) }))
     }
 
     /// Whether a string value of the encoded event contains the text.
@@ -74,10 +74,10 @@ impl Text {
             };
             match field.kind {
                 // The keys of a map are names, not values.
-                Kind::String if shape.map_entry && number == field::MAP_KEY => false,
+                FieldKind::String if shape.map_entry && number == field::MAP_KEY => false,
                 // Many short strings are told apart faster by the part.
-                Kind::String => self.find(bytes, 0).is_some() && self.regex.is_match(bytes),
-                Kind::Message(inner) => self.occurs(inner, bytes),
+                FieldKind::String => self.find(bytes, 0).is_some() && self.regex.is_match(bytes),
+                FieldKind::Message(inner) => self.occurs(inner, bytes),
                 _ => false,
             }
         })
@@ -133,7 +133,7 @@ mod tests {
             ("12345", false),
             ("AliceT1000I", false),
         ] {
-            let found = Text::compile(text).expect("valid").expect("not empty");
+            let found = TextFilter::compile(text).expect("valid").expect("not empty");
             assert_eq!(found.matches_event(&event), expected, "{text}");
         }
     }
@@ -144,7 +144,7 @@ mod tests {
         let user =
             pb::User { name: Some("a".into()), login: Some("b".into()), ..Default::default() };
         let event = pb::Event { user: Some(user), ..Default::default() }.encode_to_vec();
-        let across = Text::compile("a\u{12}\u{1}b").expect("valid").expect("not empty");
+        let across = TextFilter::compile("a\u{12}\u{1}b").expect("valid").expect("not empty");
         assert!(across.regex.is_match(&event), "the bytes contain it");
         assert!(!across.matches_event(&event));
     }
@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn text_is_found_among_bytes_that_are_made_to_hide_it() {
         let part = format!("{}b", "a".repeat(900));
-        let text = Text::compile(&format!("ss{part}")).expect("valid").expect("not empty");
+        let text = TextFilter::compile(&format!("ss{part}")).expect("valid").expect("not empty");
         let hidden = format!("ss{}", "a".repeat(900)).repeat(50) + "ss" + &part;
         let found = text.find(hidden.as_bytes(), 0).expect("it is there");
         assert!(found + 1 + part.len() >= hidden.len() - 2 && found <= hidden.len() - part.len());
@@ -163,13 +163,13 @@ mod tests {
 
     #[test]
     fn text_is_bounded() {
-        assert!(Text::compile("").expect("valid").is_none());
+        assert!(TextFilter::compile("").expect("valid").is_none());
         // Folding makes a class of each of these letters.
         for letter in ["k", "ß", "\u{1e9e}", ".", "\0", "𐐀"] {
             let longest = letter.repeat(TEXT_BYTES_MAX / letter.len());
-            assert!(Text::compile(&longest).expect("valid").is_some(), "{letter}");
+            assert!(TextFilter::compile(&longest).expect("valid").is_some(), "{letter}");
         }
-        let error = Text::compile(&"x".repeat(TEXT_BYTES_MAX + 1)).expect_err("too long");
+        let error = TextFilter::compile(&"x".repeat(TEXT_BYTES_MAX + 1)).expect_err("too long");
         assert_eq!(error.to_string(), "text is 1025 bytes, limit 1024");
     }
 }

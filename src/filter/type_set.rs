@@ -4,7 +4,7 @@ use crate::catalog::{self, TypeId};
 
 use super::error::Error;
 use super::types::known;
-use crate::glob::Pattern;
+use crate::glob::NamePattern;
 
 /// A set of event types.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct TypeSet {
     /// of them may be.
     by_id: Vec<bool>,
     /// What names the custom types in it.
-    custom: Vec<Pattern>,
+    custom: Vec<NamePattern>,
     /// All custom types are in it.
     all_custom: bool,
 }
@@ -25,12 +25,12 @@ impl TypeSet {
     /// If a pattern names no event type.
     pub fn compile(field: &str, patterns: &[String]) -> Result<Self, Error> {
         let known = |(position, value): (usize, &String)| known(field, position, value);
-        let patterns: Vec<Pattern> =
+        let patterns: Vec<NamePattern> =
             patterns.iter().enumerate().map(known).collect::<Result<_, _>>()?;
-        let of_custom = |pattern: &Pattern| {
+        let of_custom = |pattern: &NamePattern| {
             pattern.matches(catalog::CUSTOM) || pattern.may_match_after(catalog::CUSTOM_PREFIX)
         };
-        let all_of_custom = |pattern: &Pattern| {
+        let all_of_custom = |pattern: &NamePattern| {
             pattern.matches(catalog::CUSTOM) || pattern.matches_all_after(catalog::CUSTOM_PREFIX)
         };
         let by_id = catalog::all().map(|(id, event_type)| {

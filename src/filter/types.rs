@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::catalog::{self, TypeId};
-use crate::glob::Pattern;
+use crate::glob::NamePattern;
 use crate::proto::pb;
 
 use super::Verdict;
@@ -18,11 +18,11 @@ const NEAREST_MAX: usize = 3;
 
 /// The event types that match.
 #[derive(Debug)]
-pub(super) struct Types {
+pub(super) struct TypeFilter {
     /// Whether the type matches, by type id. The type of custom events does if
     /// some of them do.
     by_id: Vec<bool>,
-    custom: Custom,
+    custom: CustomTypes,
     /// The custom types that may be read, unless those are all.
     readable: Option<Arc<TypeSet>>,
     /// Every type matches.
@@ -31,15 +31,15 @@ pub(super) struct Types {
 
 /// Which custom events match.
 #[derive(Debug)]
-enum Custom {
+enum CustomTypes {
     None,
     All,
     /// Those whose type matches one of the first, if there are any, and none of
     /// the second.
-    Named(Vec<Pattern>, Vec<Pattern>),
+    Named(Vec<NamePattern>, Vec<NamePattern>),
 }
 
-impl Types {
+impl TypeFilter {
     /// The types of a filter, of those that may be read. A type that is named and
     /// may not be read is an error; a pattern stands for those that may.
     pub(super) fn compile(filter: &pb::Filter, readable: &Arc<TypeSet>) -> Result<Self, Error> {
@@ -50,7 +50,7 @@ impl Types {
         let in_category = |category: i32| categories.is_empty() || categories.contains(&category);
         let mut by_id: Vec<bool> = catalog::all()
             .map(|(id, event_type)| {
-                let included = |pattern: &Pattern| pattern.matches(event_type.name);
+                let included = |pattern: &NamePattern| pattern.matches(event_type.name);
                 in_category(event_type.category)
                     && readable.has(id)
                     && (include.is_empty() || include.iter().any(included))
@@ -58,17 +58,17 @@ impl Types {
             })
             .collect();
         let custom = if in_category(pb::Category::Custom as i32) {
-            Custom::new(include, exclude)
+            CustomTypes::new(include, exclude)
         } else {
-            Custom::None
+            CustomTypes::None
         };
         if let Some(slot) =
             catalog::by_name(catalog::CUSTOM).and_then(|id| by_id.get_mut(usize::from(id.0)))
         {
-            *slot = !matches!(custom, Custom::None) && readable.may_have_custom();
+            *slot = !matches!(custom, CustomTypes::None) && readable.may_have_custom();
         }
         let readable = (!readable.has_all_custom()).then(|| Arc::clone(readable));
-        let all = matches!(custom, Custom::All)
+        let all = matches!(custom, CustomTypes::All)
             && readable.is_none()
             && by_id.iter().all(|matches| *matches);
         Ok(Self { by_id, custom, readable, all })
@@ -90,7 +90,7 @@ impl Types {
 
     /// What the type alone says.
     pub(super) fn verdict(&self, type_id: TypeId) -> Verdict {
-        let by_name = matches!(self.custom, Custom::Named(..)) || self.readable.is_some();
+        let by_name = matches!(self.custom, CustomTypes::Named(..)) || self.readable.is_some();
         match self.by_id.get(usize::from(type_id.0)) {
             Some(true) if type_id.is_custom() && by_name => Verdict::Unsure,
             Some(true) => Verdict::Yes,
@@ -106,10 +106,10 @@ impl Types {
         match (catalog::by_name(type_name), &self.custom) {
             (Some(id), _) => self.by_id.get(usize::from(id.0)).is_some_and(|matches| *matches),
             (None, _) if !self.may_read_custom(type_name) => false,
-            (None, Custom::None) => false,
-            (None, Custom::All) => true,
-            (None, Custom::Named(include, exclude)) => {
-                let matches = |pattern: &Pattern| pattern.matches(type_name);
+            (None, CustomTypes::None) => false,
+            (None, CustomTypes::All) => true,
+            (None, CustomTypes::Named(include, exclude)) => {
+                let matches = |pattern: &NamePattern| pattern.matches(type_name);
                 (include.is_empty() || include.iter().any(matches)) && !exclude.iter().any(matches)
             }
         }
@@ -131,28 +131,28 @@ impl Types {
     }
 }
 
-impl Custom {
-    fn new(include: Vec<Pattern>, exclude: Vec<Pattern>) -> Self {
+impl CustomTypes {
+    fn new(include: Vec<NamePattern>, exclude: Vec<NamePattern>) -> Self {
         // `custom` is the name under which the catalog lists them all.
-        let covers = |pattern: &Pattern| {
+        let covers = |pattern: &NamePattern| {
             pattern.matches(catalog::CUSTOM) || pattern.matches_all_after(catalog::CUSTOM_PREFIX)
         };
-        let touches = |pattern: &Pattern| pattern.may_match_after(catalog::CUSTOM_PREFIX);
+        let touches = |pattern: &NamePattern| pattern.may_match_after(catalog::CUSTOM_PREFIX);
         let all_included = include.is_empty() || include.iter().any(covers);
         if exclude.iter().any(covers) || !(all_included || include.iter().any(touches)) {
-            Custom::None
+            CustomTypes::None
         } else if all_included && !exclude.iter().any(touches) {
-            Custom::All
+            CustomTypes::All
         } else {
-            Custom::Named(if all_included { Vec::new() } else { include }, exclude)
+            CustomTypes::Named(if all_included { Vec::new() } else { include }, exclude)
         }
     }
 }
 
 /// Refuses names of types that may not be read.
-fn check_readable(include: &[Pattern], readable: &TypeSet) -> Result<(), Error> {
+fn check_readable(include: &[NamePattern], readable: &TypeSet) -> Result<(), Error> {
     for (position, pattern) in include.iter().enumerate() {
-        let Pattern::Exact(name) = pattern else { continue };
+        let NamePattern::Exact(name) = pattern else { continue };
         let may = match catalog::by_name(name) {
             Some(id) => readable.has(id),
             None => readable.has_custom(name),
@@ -165,19 +165,19 @@ fn check_readable(include: &[Pattern], readable: &TypeSet) -> Result<(), Error> 
     Ok(())
 }
 
-fn patterns(field: &'static str, values: &[String]) -> Result<Vec<Pattern>, Error> {
+fn patterns(field: &'static str, values: &[String]) -> Result<Vec<NamePattern>, Error> {
     values::check(field, values, TYPE_BYTES_MAX)?;
     values.iter().enumerate().map(|(position, value)| known(field, position, value)).collect()
 }
 
 /// The pattern, if it stands for a type that is known.
-pub(super) fn known(field: &str, position: usize, value: &str) -> Result<Pattern, Error> {
-    let pattern = Pattern::new(value);
+pub(super) fn known(field: &str, position: usize, value: &str) -> Result<NamePattern, Error> {
+    let pattern = NamePattern::new(value);
     let field = || values::path(field, position);
     let names = || catalog::all().map(|(_, event_type)| event_type.name);
     let custom_name = value.strip_prefix(catalog::CUSTOM_PREFIX);
     match &pattern {
-        Pattern::Exact(name) => {
+        NamePattern::Exact(name) => {
             let is_known = catalog::by_name(name).is_some()
                 || custom_name.is_some_and(catalog::is_custom_name);
             if !is_known {
@@ -188,7 +188,7 @@ pub(super) fn known(field: &str, position: usize, value: &str) -> Result<Pattern
                 });
             }
         }
-        Pattern::Glob { .. } => {
+        NamePattern::Glob { .. } => {
             if custom_name.is_none() && !names().any(|name| pattern.matches(name)) {
                 return Err(Error::GlobUnmatched {
                     field: field(),
@@ -222,7 +222,7 @@ fn categories(numbers: &[i32]) -> Result<Vec<i32>, Error> {
 mod tests {
     use super::*;
 
-    fn compile(types: &[&str], exclude: &[&str]) -> Result<Types, Error> {
+    fn compile(types: &[&str], exclude: &[&str]) -> Result<TypeFilter, Error> {
         compile_for(types, exclude, &["*"])
     }
 
@@ -231,13 +231,17 @@ mod tests {
         Arc::new(TypeSet::compile("read", &patterns).expect("valid"))
     }
 
-    fn compile_for(types: &[&str], exclude: &[&str], readable: &[&str]) -> Result<Types, Error> {
+    fn compile_for(
+        types: &[&str],
+        exclude: &[&str],
+        readable: &[&str],
+    ) -> Result<TypeFilter, Error> {
         let filter = pb::Filter {
             types: types.iter().map(|value| (*value).to_owned()).collect(),
             exclude_types: exclude.iter().map(|value| (*value).to_owned()).collect(),
             ..Default::default()
         };
-        Types::compile(&filter, &set(readable))
+        TypeFilter::compile(&filter, &set(readable))
     }
 
     fn id(name: &str) -> TypeId {
@@ -364,7 +368,7 @@ mod tests {
     fn categories_must_be_known() {
         let categories = |numbers: &[i32]| {
             let filter = pb::Filter { categories: numbers.to_vec(), ..Default::default() };
-            Types::compile(&filter, &Arc::new(TypeSet::all()))
+            TypeFilter::compile(&filter, &Arc::new(TypeSet::all()))
         };
         let types = categories(&[pb::Category::Session as i32]).expect("valid");
         assert!(types.matches("session.start") && !types.matches("user.login"));

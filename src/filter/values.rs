@@ -10,12 +10,12 @@ use super::{LABELS_MAX, VALUE_BYTES_MAX, VALUES_MAX};
 
 /// Strings of which one must match; no bound where there are none.
 #[derive(Debug)]
-pub(super) struct Values {
+pub(super) struct ExactValues {
     /// Sorted.
     values: Vec<String>,
 }
 
-impl Values {
+impl ExactValues {
     pub(super) fn compile(field: &'static str, values: &[String]) -> Result<Self, Error> {
         check(field, values, VALUE_BYTES_MAX)?;
         let mut values = values.to_vec();
@@ -52,7 +52,7 @@ impl Values {
 
 /// Labels that an event must have, all of them.
 #[derive(Debug)]
-pub(super) struct Labels {
+pub(super) struct LabelFilter {
     /// Sorted by key; at most as many as a mask has bits.
     wanted: Vec<(String, String)>,
 }
@@ -60,7 +60,7 @@ pub(super) struct Labels {
 // One bit a label.
 const _: () = assert!(LABELS_MAX <= u64::BITS as usize);
 
-impl Labels {
+impl LabelFilter {
     pub(super) fn compile(labels: &BTreeMap<String, String>) -> Result<Self, Error> {
         if labels.len() > LABELS_MAX {
             return Err(Error::TooManyLabels { count: labels.len() });
@@ -168,26 +168,27 @@ mod tests {
 
     #[test]
     fn values_match_exactly() {
-        let values = Values::compile("codes", &strings(&["b", "d", "a", "c", "b"])).expect("valid");
+        let values =
+            ExactValues::compile("codes", &strings(&["b", "d", "a", "c", "b"])).expect("valid");
         let matches = |value: &str| values.matches(Some(value.as_bytes()));
         assert!(["a", "b", "c", "d"].into_iter().all(matches));
         assert!(!matches("A") && !matches("") && !values.matches(None));
-        assert!(Values::compile("codes", &[]).expect("valid").matches(None));
+        assert!(ExactValues::compile("codes", &[]).expect("valid").matches(None));
         assert_eq!(values.keys(|value| value.len() as u32), Some(vec![1]));
     }
 
     #[test]
     fn values_are_bounded_in_number_and_length() {
         let many = vec!["x".to_owned(); VALUES_MAX + 1];
-        let error = Values::compile("codes", &many).expect_err("too many");
+        let error = ExactValues::compile("codes", &many).expect_err("too many");
         assert_eq!(error.to_string(), "codes has 1001 values, limit 1000");
-        assert!(Values::compile("codes", many.get(1..).unwrap_or_default()).is_ok());
+        assert!(ExactValues::compile("codes", many.get(1..).unwrap_or_default()).is_ok());
 
-        let error = Values::compile("codes", &["x".repeat(VALUE_BYTES_MAX + 1)]);
+        let error = ExactValues::compile("codes", &["x".repeat(VALUE_BYTES_MAX + 1)]);
         assert_eq!(error.expect_err("too long").to_string(), "codes[0] is 1025 bytes, limit 1024");
-        assert!(Values::compile("codes", &["x".repeat(VALUE_BYTES_MAX)]).is_ok());
+        assert!(ExactValues::compile("codes", &["x".repeat(VALUE_BYTES_MAX)]).is_ok());
 
-        let error = Values::compile("codes", &strings(&["x", ""])).expect_err("empty");
+        let error = ExactValues::compile("codes", &strings(&["x", ""])).expect_err("empty");
         assert_eq!(
             (error.field(), error.to_string()),
             ("codes[1]".into(), "codes[1] is empty".into())
@@ -207,7 +208,7 @@ mod tests {
             (&[("tier", "")], false),
             (&[], true),
         ] {
-            let labels = Labels::compile(&map(labels)).expect("valid");
+            let labels = LabelFilter::compile(&map(labels)).expect("valid");
             assert_eq!(labels.match_event(&event), expected, "{labels:?}");
         }
     }
@@ -217,18 +218,19 @@ mod tests {
         let entry = |value| pb::Event { labels: map(&[("env", value)]), ..Default::default() };
         let mut event = entry("prod").encode_to_vec();
         event.extend(entry("test").encode_to_vec());
-        let matches =
-            |value| Labels::compile(&map(&[("env", value)])).expect("valid").match_event(&event);
+        let matches = |value| {
+            LabelFilter::compile(&map(&[("env", value)])).expect("valid").match_event(&event)
+        };
         assert!(matches("test") && !matches("prod"));
     }
 
     #[test]
     fn labels_are_bounded() {
         let many = |count: usize| (0..count).map(|n| (n.to_string(), String::new())).collect();
-        assert!(Labels::compile(&many(LABELS_MAX)).is_ok());
-        let error = Labels::compile(&many(LABELS_MAX + 1)).expect_err("too many");
+        assert!(LabelFilter::compile(&many(LABELS_MAX)).is_ok());
+        let error = LabelFilter::compile(&many(LABELS_MAX + 1)).expect_err("too many");
         assert_eq!(error.to_string(), "labels has 65 entries, limit 64");
         let long = map(&[("k", &"x".repeat(VALUE_BYTES_MAX + 1))]);
-        assert_eq!(Labels::compile(&long).expect_err("too long").field(), "labels");
+        assert_eq!(LabelFilter::compile(&long).expect_err("too long").field(), "labels");
     }
 }

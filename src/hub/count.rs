@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::{ControlFlow, Range, RangeInclusive};
 
 use crate::catalog::{self, TypeId};
-use crate::hub::{Gap, GapReason, Hub, Turns};
-use crate::log::{self, Content, Found, Order, Query, Scanned, Tally, View, Want};
+use crate::hub::{Gap, GapReason, Hub, TimeSlices};
+use crate::log::{
+    self, ReadContent, ReadHint, ReadResult, ScanEnd, ScanOrder, ScanQuery, ScanStats, SegmentView,
+};
 use crate::time::Time;
 
 /// The most buckets that a count returns.
@@ -15,16 +17,16 @@ pub const BUCKETS_MAX: usize = 10_000;
 const GAPS_MAX: usize = 1_000;
 
 /// What to count.
-pub struct Count {
+pub struct CountRequest {
     /// Which records.
-    pub query: Query,
+    pub query: ScanQuery,
     /// Length of a bucket in nanoseconds, positive; `None` for a single bucket.
     pub bucket: Option<i64>,
 }
 
 /// The counts.
 #[derive(Debug, Default)]
-pub struct Buckets {
+pub struct CountResult {
     /// Number of records by event type, by the beginning of the bucket; without
     /// a bucket length, that is [`Time::EPOCH`].
     pub buckets: BTreeMap<Time, BTreeMap<String, i64>>,
@@ -48,12 +50,12 @@ pub enum Error {
 }
 
 /// Counts on their way.
-struct Tables {
+struct CountTables {
     /// Length of a bucket; `None` for a single one.
     bucket: Option<i64>,
     /// Where in `tables` the bucket with a number is.
     places: HashMap<i64, usize, foldhash::fast::RandomState>,
-    tables: Vec<Table>,
+    tables: Vec<CountTable>,
     /// The bucket that was counted into last, and the times in it. Neighbours in
     /// the log mostly share a bucket, so few records need the division and the
     /// lookup that find another one.
@@ -62,7 +64,7 @@ struct Tables {
 }
 
 /// The counts of one bucket.
-struct Table {
+struct CountTable {
     number: i64,
     /// By position in the catalog.
     catalog: Box<[i64]>,
@@ -75,22 +77,22 @@ impl Hub {
     ///
     /// # Errors
     /// If there are more than [`BUCKETS_MAX`] buckets, or the log cannot be read.
-    pub async fn count(&self, count: &Count) -> Result<Buckets, Error> {
+    pub async fn count(&self, count: &CountRequest) -> Result<CountResult, Error> {
         let extent = self.log.extent();
         let mut next = extent.first;
-        let mut tally = Tally::default();
-        let mut tables = Tables::new(count.bucket);
+        let mut stats = ScanStats::default();
+        let mut tables = CountTables::new(count.bucket);
         let mut gaps = Vec::new();
-        let mut turns = Turns::begin();
+        let mut turns = TimeSlices::begin();
         while next <= extent.last {
-            let want = Want {
-                content: Content::Columns,
-                ..Want::matching(&count.query, Order::Ascending)
+            let hint = ReadHint {
+                content: ReadContent::Columns,
+                ..ReadHint::matching(&count.query, ScanOrder::Ascending)
             };
-            let segment = match self.log.read(next, want).await? {
+            let segment = match self.log.read(next, hint).await? {
                 None => break,
-                Some(Found::Records(segment)) => segment,
-                Some(Found::Damaged { first, last }) => {
+                Some(ReadResult::Records(segment)) => segment,
+                Some(ReadResult::Damaged { first, last }) => {
                     next = last.next();
                     if gaps.len() < GAPS_MAX {
                         let last = last.min(extent.last);
@@ -105,22 +107,22 @@ impl Hub {
                 tables.add_all(&view, range)
             } else {
                 let add = |at| tables.add(&view, at);
-                count.query.scan(&view, range, Order::Ascending, &mut tally, add)
+                count.query.scan(&view, range, ScanOrder::Ascending, &mut stats, add)
             };
             next = match scanned {
-                Scanned::Enough(_) => return Err(Error::TooManyBuckets),
-                Scanned::Paused(position) => view.sequence(position).next(),
-                Scanned::Whole => view.end(),
+                ScanEnd::Enough(_) => return Err(Error::TooManyBuckets),
+                ScanEnd::Paused(position) => view.sequence(position).next(),
+                ScanEnd::Whole => view.end(),
             };
             drop(segment);
-            turns.pass(&self.turns).await;
+            turns.yield_now(&self.turns).await;
         }
-        let expression_errors = tally.expression_errors;
-        Ok(Buckets { buckets: tables.finish(), expression_errors, gaps })
+        let expression_errors = stats.expression_errors;
+        Ok(CountResult { buckets: tables.finish(), expression_errors, gaps })
     }
 }
 
-impl Tables {
+impl CountTables {
     fn new(bucket: Option<i64>) -> Self {
         // No time is in the bucket of the first record until it is found.
         #[allow(clippy::reversed_empty_ranges, reason = "it is meant to be empty")]
@@ -128,14 +130,14 @@ impl Tables {
         Self { bucket, places: HashMap::default(), tables: Vec::new(), current: 0, times }
     }
 
-    /// Counts all records of a range: as [`Tables::add`] of each, but a table is
+    /// Counts all records of a range: as [`CountTables::add`] of each, but a table is
     /// looked for once for all that follow each other in its bucket.
-    fn add_all(&mut self, view: &View<'_>, range: Range<usize>) -> Scanned {
+    fn add_all(&mut self, view: &SegmentView<'_>, range: Range<usize>) -> ScanEnd {
         let mut at = range.start;
         while let Some(rows) = view.columns.get(at..range.end).filter(|rows| !rows.is_empty()) {
             // Of the first, which may turn to another bucket.
             if self.add(view, at).is_break() {
-                return Scanned::Enough(at);
+                return ScanEnd::Enough(at);
             }
             let Some(table) = self.tables.get_mut(self.current) else { break };
             let (first, last) = (*self.times.start(), *self.times.end());
@@ -149,11 +151,11 @@ impl Tables {
             }
             at += counted;
         }
-        Scanned::Whole
+        ScanEnd::Whole
     }
 
     /// Counts a record; breaks if that takes too many buckets.
-    fn add(&mut self, view: &View<'_>, position: usize) -> ControlFlow<()> {
+    fn add(&mut self, view: &SegmentView<'_>, position: usize) -> ControlFlow<()> {
         let Some(columns) = view.columns.get(position) else { return ControlFlow::Continue(()) };
         if !self.times.contains(&columns.time.0) {
             self.turn_to(columns.time.0)?;
@@ -182,7 +184,7 @@ impl Tables {
             None if self.tables.len() >= BUCKETS_MAX => return ControlFlow::Break(()),
             None => {
                 let catalog = vec![0; catalog::EVENT_TYPES.len()].into();
-                self.tables.push(Table { number, catalog, custom: BTreeMap::new() });
+                self.tables.push(CountTable { number, catalog, custom: BTreeMap::new() });
                 self.places.insert(number, self.tables.len() - 1);
                 self.tables.len() - 1
             }

@@ -59,16 +59,16 @@ impl GapReason {
 
 /// How many gaps subscribers were told of, by reason.
 #[derive(Debug, Default)]
-pub struct Gaps([AtomicU64; GapReason::ALL.len()]);
+pub struct GapCounters([AtomicU64; GapReason::ALL.len()]);
 
-impl Gaps {
+impl GapCounters {
     /// How many there were for this reason.
     pub fn count(&self, reason: GapReason) -> u64 {
         self.0.get(reason as usize).map_or(0, |count| count.load(Ordering::Relaxed))
     }
 
     /// How many there were.
-    pub fn in_all(&self) -> u64 {
+    pub fn total(&self) -> u64 {
         GapReason::ALL.into_iter().map(|reason| self.count(reason)).sum()
     }
 

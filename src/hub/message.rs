@@ -8,14 +8,14 @@ use prost::Message as _;
 use crate::hub::Gap;
 use crate::log::Segment;
 use crate::log::cursor::Cursor;
-use crate::proto::codec::Framed;
+use crate::proto::codec::FramedMessage;
 use crate::proto::pb;
 
 /// What a subscriber is sent at once.
 #[derive(Debug, Clone)]
-pub struct Message {
+pub struct SubscribeMessage {
     /// All of it: a `SubscribeResponse`.
-    pub response: Framed,
+    pub response: FramedMessage,
     /// How many records are in it.
     pub records: u64,
     /// Records that the subscriber did not get; they precede those in it.
@@ -27,22 +27,22 @@ pub struct Message {
 }
 
 /// Records of a segment, where they lie.
-pub(super) struct Records<'a> {
+pub(super) struct RecordSlices<'a> {
     pub segment: &'a Segment,
     /// Ranges of the segment's data, in order.
     pub runs: Vec<Range<usize>>,
     pub count: u64,
 }
 
-impl Records<'_> {
+impl RecordSlices<'_> {
     fn parts(&self) -> impl Iterator<Item = (&Segment, Range<usize>)> {
         self.runs.iter().map(|run| (self.segment, run.clone()))
     }
 }
 
-impl Message {
+impl SubscribeMessage {
     pub(super) fn new(
-        records: Option<Records<'_>>,
+        records: Option<RecordSlices<'_>>,
         gap: Option<Gap>,
         caught_up: bool,
         cursor: Cursor,
@@ -53,12 +53,12 @@ impl Message {
             caught_up,
             cursor: cursor.to_string(),
         };
-        let parts = records.iter().flat_map(Records::parts);
+        let parts = records.iter().flat_map(RecordSlices::parts);
         let len = parts.map(|(_, run)| run.len()).sum::<usize>() + rest.encoded_len();
-        let response = Framed::new(len, |out| {
+        let response = FramedMessage::new(len, |out| {
             // `records` is field 1 of the response, and frames carry its key: they
             // are copied as they lie in the segment.
-            for (segment, run) in records.iter().flat_map(Records::parts) {
+            for (segment, run) in records.iter().flat_map(RecordSlices::parts) {
                 out.extend_from_slice(segment.bytes(run));
             }
             rest.encode(out).expect("a vector grows as needed");

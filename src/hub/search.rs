@@ -6,9 +6,11 @@ use std::time::Duration;
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 
-use crate::hub::{Gap, GapReason, Hub, Turns};
+use crate::hub::{Gap, GapReason, Hub, TimeSlices};
 use crate::log::cursor::{Cursor, PageToken, QUERY_DIGEST_BYTES};
-use crate::log::{self, Found, Order, Query, Scanned, Tally, View, Want};
+use crate::log::{
+    self, ReadHint, ReadResult, ScanEnd, ScanOrder, ScanQuery, ScanStats, SegmentView,
+};
 use crate::proto::pb;
 use crate::record::Sequence;
 
@@ -25,11 +27,11 @@ const PAGE_RECORDS_ALLOCATED: usize = 64;
 const RECORD_BYTES: usize = 400;
 
 /// One page of a search.
-pub struct Search {
+pub struct SearchRequest {
     /// What to find.
-    pub query: Query,
+    pub query: ScanQuery,
     /// In which order of the log.
-    pub order: Order,
+    pub order: ScanOrder,
     /// The most records.
     pub page_size: usize,
     /// Digest of the search: see [`query_digest`].
@@ -39,7 +41,7 @@ pub struct Search {
 }
 
 /// What a search returns.
-pub struct Page {
+pub struct SearchPage {
     /// Frames of the records, in the order asked for.
     pub frames: Vec<u8>,
     /// Gives the next page; `None` after the last one.
@@ -49,7 +51,7 @@ pub struct Page {
     /// What was evicted from page to page, or is damaged.
     pub gaps: Vec<Gap>,
     /// What was done.
-    pub tally: Tally,
+    pub stats: ScanStats,
 }
 
 /// Why a page token is not taken.
@@ -75,8 +77,8 @@ pub fn query_digest(request: &pb::SearchRequest) -> [u8; QUERY_DIGEST_BYTES] {
 }
 
 /// The range of a search and where it stands in it.
-struct Walk {
-    order: Order,
+struct PageScan {
+    order: ScanOrder,
     first: Sequence,
     last: Sequence,
     /// The next record to look at; outside of the range when all is done.
@@ -88,19 +90,19 @@ impl Hub {
     ///
     /// # Errors
     /// If the token does not fit, or the log cannot be read.
-    pub async fn search(&self, search: &Search) -> Result<Page, Error> {
+    pub async fn search(&self, search: &SearchRequest) -> Result<SearchPage, Error> {
         let identity = self.log.identity();
         let mut walk = self.walk(search)?;
         let (first, last) = (walk.first, walk.last);
-        let mut page = Page {
+        let mut page = SearchPage {
             frames: Vec::with_capacity(search.page_size.min(PAGE_RECORDS_ALLOCATED) * RECORD_BYTES),
             next: None,
             cursor: Cursor::new(identity, last),
             gaps: Vec::new(),
-            tally: Tally::default(),
+            stats: ScanStats::default(),
         };
         let mut records = 0;
-        let mut turns = Turns::begin();
+        let mut turns = TimeSlices::begin();
         while !walk.is_done() {
             let is_full = records >= search.page_size || page.gaps.len() >= PAGE_GAPS_MAX;
             if is_full || turns.elapsed() >= PAGE_TIME_MAX {
@@ -114,18 +116,18 @@ impl Hub {
                 });
                 break;
             }
-            let want = Want {
+            let hint = ReadHint {
                 records: search.page_size - records,
-                ..Want::matching(&search.query, search.order)
+                ..ReadHint::matching(&search.query, search.order)
             };
-            let segment = match self.log.read(walk.next, want).await? {
+            let segment = match self.log.read(walk.next, hint).await? {
                 None => break,
-                Some(Found::Records(segment)) => segment,
-                Some(Found::Damaged { first, .. }) if first > walk.next => {
+                Some(ReadResult::Records(segment)) => segment,
+                Some(ReadResult::Damaged { first, .. }) if first > walk.next => {
                     page.gaps.push(walk.skip_evicted(first));
                     continue;
                 }
-                Some(Found::Damaged { first, last }) => {
+                Some(ReadResult::Damaged { first, last }) => {
                     page.gaps.push(walk.skip_damaged(first, last));
                     continue;
                 }
@@ -140,22 +142,22 @@ impl Hub {
                 records = records.max(search.page_size);
             }
             drop(segment);
-            turns.pass(&self.turns).await;
+            turns.yield_now(&self.turns).await;
         }
         Ok(page)
     }
 
-    fn walk(&self, search: &Search) -> Result<Walk, Error> {
+    fn walk(&self, search: &SearchRequest) -> Result<PageScan, Error> {
         let identity = self.log.identity();
         let order = search.order;
         let extent = self.log.extent();
         let Some(token) = search.token else {
             let (first, last) = (extent.first, extent.last);
             let next = match order {
-                Order::Ascending => first,
-                Order::Descending => last,
+                ScanOrder::Ascending => first,
+                ScanOrder::Descending => last,
             };
-            return Ok(Walk { order, first, last, next });
+            return Ok(PageScan { order, first, last, next });
         };
         // Nothing vouches for what a token says: what lies past the log was not
         // given out by it either.
@@ -167,14 +169,14 @@ impl Hub {
             return Err(Error::OtherSearch);
         }
         let next = match order {
-            Order::Ascending => token.sequence.next(),
-            Order::Descending => token.sequence.previous(),
+            ScanOrder::Ascending => token.sequence.next(),
+            ScanOrder::Descending => token.sequence.previous(),
         };
-        Ok(Walk { order, first: token.first, last: token.last, next })
+        Ok(PageScan { order, first: token.first, last: token.last, next })
     }
 }
 
-impl Walk {
+impl PageScan {
     fn is_done(&self) -> bool {
         self.next < self.first || self.next > self.last || self.next == Sequence::ZERO
     }
@@ -182,8 +184,8 @@ impl Walk {
     /// The record looked at last.
     fn before_next(&self) -> Sequence {
         match self.order {
-            Order::Ascending => self.next.previous(),
-            Order::Descending => self.next.next(),
+            ScanOrder::Ascending => self.next.previous(),
+            ScanOrder::Descending => self.next.next(),
         }
     }
 
@@ -191,13 +193,13 @@ impl Walk {
     fn skip_evicted(&mut self, kept: Sequence) -> Gap {
         let reason = GapReason::Evicted;
         match self.order {
-            Order::Ascending => {
+            ScanOrder::Ascending => {
                 let last = kept.previous().min(self.last);
                 let gap = Gap { first: self.next, last, reason };
                 self.next = kept;
                 gap
             }
-            Order::Descending => {
+            ScanOrder::Descending => {
                 let gap = Gap { first: self.first, last: self.next, reason };
                 self.next = Sequence::ZERO;
                 gap
@@ -209,12 +211,12 @@ impl Walk {
     fn skip_damaged(&mut self, first: Sequence, last: Sequence) -> Gap {
         let reason = GapReason::Damaged;
         match self.order {
-            Order::Ascending => {
+            ScanOrder::Ascending => {
                 let gap = Gap { first: self.next, last: last.min(self.last), reason };
                 self.next = last.next();
                 gap
             }
-            Order::Descending => {
+            ScanOrder::Descending => {
                 let gap = Gap { first: first.max(self.first), last: self.next, reason };
                 self.next = first.previous();
                 gap
@@ -226,18 +228,18 @@ impl Walk {
     /// next match.
     fn read(
         &mut self,
-        search: &Search,
-        view: &View<'_>,
+        search: &SearchRequest,
+        view: &SegmentView<'_>,
         records: &mut usize,
-        page: &mut Page,
+        page: &mut SearchPage,
     ) -> bool {
         let range = match self.order {
-            Order::Ascending => view.position(self.next)..view.len(),
-            Order::Descending => view.position(self.first)..view.position(self.next.next()),
+            ScanOrder::Ascending => view.position(self.next)..view.len(),
+            ScanOrder::Descending => view.position(self.first)..view.position(self.next.next()),
         };
         let mut left = None;
         let frames = &mut page.frames;
-        let scanned = search.query.scan(view, range, self.order, &mut page.tally, |position| {
+        let scanned = search.query.scan(view, range, self.order, &mut page.stats, |position| {
             let frame = view.frame(position);
             if !frames.is_empty() && frames.len() + frame.len() > PAGE_BYTES_MAX {
                 left = Some(position);
@@ -252,14 +254,14 @@ impl Walk {
             }
         });
         let step = |position: usize| match self.order {
-            Order::Ascending => view.sequence(position).next(),
-            Order::Descending => view.sequence(position).previous(),
+            ScanOrder::Ascending => view.sequence(position).next(),
+            ScanOrder::Descending => view.sequence(position).previous(),
         };
         self.next = match (left, scanned, self.order) {
             (Some(position), ..) => view.sequence(position),
-            (None, Scanned::Paused(position) | Scanned::Enough(position), _) => step(position),
-            (None, Scanned::Whole, Order::Ascending) => view.end(),
-            (None, Scanned::Whole, Order::Descending) => view.base.previous(),
+            (None, ScanEnd::Paused(position) | ScanEnd::Enough(position), _) => step(position),
+            (None, ScanEnd::Whole, ScanOrder::Ascending) => view.end(),
+            (None, ScanEnd::Whole, ScanOrder::Descending) => view.base.previous(),
         };
         left.is_some()
     }

@@ -8,7 +8,7 @@ use crate::time::Time;
 
 /// Where a subscription starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Start {
+pub enum SubscriptionStart {
     /// Behind the newest record.
     Latest,
     /// At the oldest record kept.
@@ -21,12 +21,15 @@ pub enum Start {
 
 impl Hub {
     /// The first record to look at, and what is missing before it.
-    pub(super) async fn resolve(&self, start: Start) -> Result<(Sequence, Option<Gap>), Error> {
+    pub(super) async fn resolve(
+        &self,
+        start: SubscriptionStart,
+    ) -> Result<(Sequence, Option<Gap>), Error> {
         let extent = self.log.extent();
         Ok(match start {
-            Start::Latest => (extent.last.next(), None),
-            Start::Earliest => (extent.first, None),
-            Start::Since(time) => {
+            SubscriptionStart::Latest => (extent.last.next(), None),
+            SubscriptionStart::Earliest => (extent.first, None),
+            SubscriptionStart::Since(time) => {
                 let next = self.log.accepted_since(time).await?;
                 // Looked up after that: what was evicted meanwhile counts as lost.
                 let extent = self.log.extent();
@@ -40,7 +43,7 @@ impl Hub {
                 };
                 if lost { (extent.first, Some(gap)) } else { (next, None) }
             }
-            Start::Cursor(cursor) => {
+            SubscriptionStart::Cursor(cursor) => {
                 let identity = self.log.identity();
                 if cursor.log_id != identity.id {
                     let gap = Gap {

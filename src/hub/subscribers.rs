@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwapOption;
 
-use crate::hub::waiting::Listener;
+use crate::hub::notifier::Waiter;
 use crate::proto::pb;
 use crate::record::Sequence;
 use crate::time::Time;
 
 /// One open subscription, as others may look at it.
-pub struct Subscriber {
+pub struct SubscriberState {
     /// Its name; empty where there is no authentication.
     pub principal: String,
     /// Network address.
@@ -21,13 +21,13 @@ pub struct Subscriber {
     pub filter: pb::Filter,
     /// Since when.
     pub started: Time,
-    listener: ArcSwapOption<Listener>,
+    waiter: ArcSwapOption<Waiter>,
     sequence: AtomicU64,
     delivered: AtomicU64,
     expression_errors: AtomicU64,
 }
 
-impl Subscriber {
+impl SubscriberState {
     /// A subscriber that asks for `filter` from `peer`.
     pub fn new(peer: String, filter: pb::Filter) -> Self {
         Self {
@@ -35,7 +35,7 @@ impl Subscriber {
             peer,
             filter,
             started: Time::now(),
-            listener: ArcSwapOption::empty(),
+            waiter: ArcSwapOption::empty(),
             sequence: AtomicU64::new(0),
             delivered: AtomicU64::new(0),
             expression_errors: AtomicU64::new(0),
@@ -50,7 +50,7 @@ impl Subscriber {
     /// The last record that it has got or that was filtered out for it.
     pub fn sequence(&self) -> Sequence {
         let next = Sequence(self.sequence.load(Ordering::Relaxed)).next();
-        self.listener.load().as_ref().map_or(next, |listener| listener.skip(next)).previous()
+        self.waiter.load().as_ref().map_or(next, |waiter| waiter.skip(next)).previous()
     }
 
     /// How many records it was sent.
@@ -64,8 +64,8 @@ impl Subscriber {
     }
 
     /// What is skipped for it from now on is what this one skips.
-    pub(super) fn listen(&self, listener: Arc<Listener>) {
-        self.listener.store(Some(listener));
+    pub(super) fn set_waiter(&self, waiter: Arc<Waiter>) {
+        self.waiter.store(Some(waiter));
     }
 
     pub(super) fn advance(&self, sequence: Sequence, delivered: u64, expression_errors: u64) {
@@ -77,31 +77,31 @@ impl Subscriber {
 
 /// The open subscriptions.
 #[derive(Default)]
-pub(super) struct Registry {
-    open: Mutex<Open>,
+pub(super) struct SubscriberRegistry {
+    open: Mutex<OpenSubscriptions>,
 }
 
 #[derive(Default)]
-struct Open {
+struct OpenSubscriptions {
     next: u64,
-    subscribers: BTreeMap<u64, Arc<Subscriber>>,
+    subscribers: BTreeMap<u64, Arc<SubscriberState>>,
 }
 
 /// Keeps a subscriber in the registry until it is dropped.
 pub(super) struct Registration {
-    registry: Arc<Registry>,
+    registry: Arc<SubscriberRegistry>,
     number: u64,
-    subscriber: Arc<Subscriber>,
+    subscriber: Arc<SubscriberState>,
 }
 
-impl Registry {
+impl SubscriberRegistry {
     pub fn register(
         self: &Arc<Self>,
-        subscriber: Subscriber,
-        listener: Arc<Listener>,
+        subscriber: SubscriberState,
+        waiter: Arc<Waiter>,
     ) -> Registration {
         let subscriber = Arc::new(subscriber);
-        subscriber.listen(listener);
+        subscriber.set_waiter(waiter);
         let mut open = self.lock();
         let number = open.next;
         open.next += 1;
@@ -110,19 +110,19 @@ impl Registry {
         Registration { registry: Arc::clone(self), number, subscriber }
     }
 
-    pub fn list(&self) -> Vec<Arc<Subscriber>> {
+    pub fn list(&self) -> Vec<Arc<SubscriberState>> {
         self.lock().subscribers.values().cloned().collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Open> {
+    fn lock(&self) -> MutexGuard<'_, OpenSubscriptions> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl std::ops::Deref for Registration {
-    type Target = Subscriber;
+    type Target = SubscriberState;
 
-    fn deref(&self) -> &Subscriber {
+    fn deref(&self) -> &SubscriberState {
         &self.subscriber
     }
 }

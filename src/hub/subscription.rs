@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
-use crate::hub::cohort::{Cohort, Stretch};
-use crate::hub::message::Records;
-use crate::hub::subscribers::{Registration, Subscriber};
-use crate::hub::waiting::Listener;
-use crate::hub::{Gap, GapReason, Hub, Message, Start, Turns};
+use crate::hub::filter_group::{CachedBatch, FilterGroup};
+use crate::hub::message::RecordSlices;
+use crate::hub::notifier::Waiter;
+use crate::hub::subscribers::{Registration, SubscriberState};
+use crate::hub::{Gap, GapReason, Hub, SubscribeMessage, SubscriptionStart, TimeSlices};
 use crate::log::cursor::Cursor;
-use crate::log::{Error, Found, Order, Query, Scanned, Segment, Tally, Want};
+use crate::log::{Error, ReadHint, ReadResult, ScanEnd, ScanOrder, ScanQuery, ScanStats, Segment};
 use crate::record::Sequence;
 
 /// The most bytes of records in one message; one larger record alone excepted.
@@ -31,9 +31,9 @@ pub const LAST_READ_TIME_MAX: Duration = Duration::from_secs(5);
 pub struct Subscription {
     hub: Arc<Hub>,
     /// Those who ask for the same.
-    cohort: Arc<Cohort>,
+    group: Arc<FilterGroup>,
     registration: Registration,
-    listener: Arc<Listener>,
+    waiter: Arc<Waiter>,
     /// The next record to look at. Across an await this is all that is held: a
     /// stuck subscriber keeps no segment alive.
     next: Sequence,
@@ -58,20 +58,20 @@ impl Hub {
     /// As the log, where it has to be read to find the start.
     pub async fn subscribe(
         self: &Arc<Self>,
-        query: Query,
-        start: Start,
-        subscriber: Subscriber,
+        query: ScanQuery,
+        start: SubscriptionStart,
+        subscriber: SubscriberState,
     ) -> Result<Subscription, Error> {
         let (next, gap) = self.resolve(start).await?;
-        let listener = self.waiting.listen(&query.filter);
-        let cohort = self.cohorts.join(&subscriber.filter, query);
-        let registration = self.subscribers.register(subscriber, Arc::clone(&listener));
+        let waiter = self.notifier.register(&query.filter);
+        let group = self.groups.join(&subscriber.filter, query);
+        let registration = self.subscribers.register(subscriber, Arc::clone(&waiter));
         registration.advance(next.previous(), 0, 0);
         Ok(Subscription {
             hub: Arc::clone(self),
-            cohort,
+            group,
             registration,
-            listener,
+            waiter,
             next,
             gap,
             told_caught_up: false,
@@ -90,13 +90,13 @@ impl Subscription {
     ///
     /// # Errors
     /// As the log. The subscription may go on.
-    pub async fn next(&mut self) -> Result<Option<Message>, Error> {
+    pub async fn next(&mut self) -> Result<Option<SubscribeMessage>, Error> {
         if !self.begun {
             self.begun = true;
             let caught_up = self.next > self.hub.log.extent().last;
             return Ok(Some(self.message(None, caught_up)));
         }
-        let mut turns = Turns::begin();
+        let mut turns = TimeSlices::begin();
         loop {
             // Before the newest record is looked up: what was accepted before the
             // stop is not missed.
@@ -115,8 +115,8 @@ impl Subscription {
                 }
                 continue;
             }
-            let message = match self.cohort.find(self.next, last) {
-                Some(stretch) => self.follow(stretch),
+            let message = match self.group.find(self.next, last) {
+                Some(batch) => self.follow(batch),
                 None => self.explore(last).await?,
             };
             if message.is_some() {
@@ -125,7 +125,7 @@ impl Subscription {
             if self.last_sent.elapsed() >= PROGRESS_INTERVAL {
                 return Ok(Some(self.message(None, false)));
             }
-            turns.pass(&self.hub.turns).await;
+            turns.yield_now(&self.hub.turns).await;
         }
     }
 
@@ -136,10 +136,10 @@ impl Subscription {
     }
 
     /// Goes on with another query, from the record that is next.
-    pub fn set_query(&mut self, query: Query) {
-        self.listener = self.hub.waiting.listen(&query.filter);
-        self.registration.listen(Arc::clone(&self.listener));
-        self.cohort = self.hub.cohorts.join(&self.registration.filter, query);
+    pub fn set_query(&mut self, query: ScanQuery) {
+        self.waiter = self.hub.notifier.register(&query.filter);
+        self.registration.set_waiter(Arc::clone(&self.waiter));
+        self.group = self.hub.groups.join(&self.registration.filter, query);
     }
 
     /// Covers everything that was sent.
@@ -152,14 +152,14 @@ impl Subscription {
     async fn wait(&mut self) -> ControlFlow<()> {
         loop {
             tokio::select! {
-                next = self.listener.heard(self.next) => {
+                next = self.waiter.wait(self.next) => {
                     self.advance(next, 0, 0);
                     return ControlFlow::Continue(());
                 }
                 () = self.progress.as_mut() => {
                     let due = self.last_sent + PROGRESS_INTERVAL;
                     if due <= Instant::now() {
-                        self.advance(self.listener.skip(self.next), 0, 0);
+                        self.advance(self.waiter.skip(self.next), 0, 0);
                         return ControlFlow::Break(());
                     }
                     self.progress.as_mut().reset(due);
@@ -175,25 +175,25 @@ impl Subscription {
         self.hub.counters.delivered.fetch_add(records, Ordering::Relaxed);
     }
 
-    /// Takes what another one of the cohort has found.
-    fn follow(&mut self, stretch: Stretch) -> Option<Message> {
-        let records = stretch.message.as_ref().map_or(0, |message| message.records);
-        self.advance(stretch.next, records, stretch.expression_errors);
-        stretch.message.inspect(|message| self.told(message.caught_up))
+    /// Takes what another one of the group has found.
+    fn follow(&mut self, batch: CachedBatch) -> Option<SubscribeMessage> {
+        let records = batch.message.as_ref().map_or(0, |message| message.records);
+        self.advance(batch.next, records, batch.expression_errors);
+        batch.message.inspect(|message| self.told(message.caught_up))
     }
 
     /// Reads on from the log, up to `last`. `None` if nothing is to be told.
-    async fn explore(&mut self, last: Sequence) -> Result<Option<Message>, Error> {
-        let want = Want::matching(self.cohort.query(), Order::Ascending);
-        Ok(match self.hub.log.read(self.next, want).await? {
+    async fn explore(&mut self, last: Sequence) -> Result<Option<SubscribeMessage>, Error> {
+        let hint = ReadHint::matching(self.group.query(), ScanOrder::Ascending);
+        Ok(match self.hub.log.read(self.next, hint).await? {
             None => None,
-            Some(Found::Records(segment)) => self.read(&segment, last),
-            Some(Found::Damaged { first, last }) => Some(self.skip_damaged(first, last)),
+            Some(ReadResult::Records(segment)) => self.read(&segment, last),
+            Some(ReadResult::Damaged { first, last }) => Some(self.skip_damaged(first, last)),
         })
     }
 
     /// Reads on in one segment, up to `last`. `None` if nothing is to be told.
-    fn read(&mut self, segment: &Segment, last: Sequence) -> Option<Message> {
+    fn read(&mut self, segment: &Segment, last: Sequence) -> Option<SubscribeMessage> {
         let view = segment.view(last);
         if view.base > self.next {
             // No gap is pending here: it goes with the message that follows it.
@@ -209,10 +209,10 @@ impl Subscription {
         let mut bytes = 0;
         let mut count = 0;
         let mut left = None;
-        let mut tally = Tally::default();
+        let mut stats = ScanStats::default();
         let range = view.position(from)..view.len();
-        let query = self.cohort.query();
-        let scanned = query.scan(&view, range, Order::Ascending, &mut tally, |position| {
+        let query = self.group.query();
+        let scanned = query.scan(&view, range, ScanOrder::Ascending, &mut stats, |position| {
             let frame = view.frames(position..position + 1);
             if bytes > 0 && bytes + frame.len() > MESSAGE_BYTES_MAX {
                 left = Some(position);
@@ -228,25 +228,25 @@ impl Subscription {
         });
         let next = match (left, scanned) {
             (Some(position), _) => view.sequence(position),
-            (None, Scanned::Paused(position) | Scanned::Enough(position)) => {
+            (None, ScanEnd::Paused(position) | ScanEnd::Enough(position)) => {
                 view.sequence(position).next()
             }
-            (None, Scanned::Whole) => view.end(),
+            (None, ScanEnd::Whole) => view.end(),
         };
-        self.advance(next, count, tally.expression_errors);
+        self.advance(next, count, stats.expression_errors);
         let caught_up = next > last;
         let with_gap = self.gap.is_some();
         let message = if count > 0 {
-            Some(self.message(Some(Records { segment, runs, count }), caught_up))
+            Some(self.message(Some(RecordSlices { segment, runs, count }), caught_up))
         } else {
             with_gap.then(|| self.message(None, caught_up))
         };
         if !with_gap {
-            self.cohort.keep(Stretch {
+            self.group.keep(CachedBatch {
                 from,
                 next,
                 is_newest: caught_up,
-                expression_errors: tally.expression_errors,
+                expression_errors: stats.expression_errors,
                 message: message.clone(),
             });
         }
@@ -254,7 +254,7 @@ impl Subscription {
     }
 
     /// Goes on behind records that cannot be read.
-    fn skip_damaged(&mut self, first: Sequence, last: Sequence) -> Message {
+    fn skip_damaged(&mut self, first: Sequence, last: Sequence) -> SubscribeMessage {
         // What precedes the damage was evicted: the damage is met again behind it.
         let (last, reason) = if first > self.next {
             (first.previous(), GapReason::Evicted)
@@ -267,13 +267,13 @@ impl Subscription {
         self.message(None, caught_up)
     }
 
-    fn message(&mut self, records: Option<Records<'_>>, caught_up: bool) -> Message {
+    fn message(&mut self, records: Option<RecordSlices<'_>>, caught_up: bool) -> SubscribeMessage {
         let gap = self.gap.take();
         if let Some(gap) = &gap {
             self.hub.counters.gaps.add(gap.reason);
         }
         self.told(caught_up);
-        Message::new(records, gap, caught_up, self.cursor())
+        SubscribeMessage::new(records, gap, caught_up, self.cursor())
     }
 
     fn told(&mut self, caught_up: bool) {

@@ -13,7 +13,8 @@ use prost::Message as _;
 use crate::event::Event;
 use crate::log::disk::{self, DiskLog};
 use crate::log::{
-    Bounds, BoxFuture, Conflict, Error, Found, Keeper, Log, Order, Placed, Segment, Want,
+    Bounds, BoxFuture, Conflict, Error, Keeper, Log, Placed, ReadHint, ReadResult, ScanOrder,
+    Segment,
 };
 use crate::proto::pb;
 use crate::proto::pb::event::Payload;
@@ -130,9 +131,9 @@ pub async fn append(log: &Arc<dyn Log>, drafts: Vec<Draft>) -> Vec<Placed> {
 
 /// A run of records from `at` on.
 async fn run(log: &Arc<dyn Log>, at: Sequence) -> Arc<Segment> {
-    match log.read(at, Want::all(Order::Ascending)).await.expect("readable") {
-        Some(Found::Records(segment)) => segment,
-        Some(Found::Damaged { first, last }) => panic!("{first} to {last} are damaged"),
+    match log.read(at, ReadHint::all(ScanOrder::Ascending)).await.expect("readable") {
+        Some(ReadResult::Records(segment)) => segment,
+        Some(ReadResult::Damaged { first, last }) => panic!("{first} to {last} are damaged"),
         None => panic!("{at} is past the newest record"),
     }
 }

@@ -54,7 +54,7 @@ pub struct PageToken {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum TokenKind {
     Cursor = b'c' as isize,
     PageToken = b'p' as isize,
 }
@@ -70,7 +70,7 @@ impl Cursor {
     /// # Errors
     /// If it is not one that [`Cursor`]'s `Display` made.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
-        let mut reader = Reader::open(text, Kind::Cursor)?;
+        let mut reader = TokenReader::open(text, TokenKind::Cursor)?;
         let cursor = Self {
             log_id: Uuid::from_bytes(reader.array()?),
             epoch: reader.number()?,
@@ -82,7 +82,7 @@ impl Cursor {
 
 impl std::fmt::Display for Cursor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut writer = Writer::new(Kind::Cursor);
+        let mut writer = TokenWriter::new(TokenKind::Cursor);
         writer.bytes(self.log_id.as_bytes()).number(self.epoch).number(self.sequence.0);
         f.write_str(&writer.seal())
     }
@@ -94,7 +94,7 @@ impl PageToken {
     /// # Errors
     /// If it is not one that [`PageToken`]'s `Display` made.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
-        let mut reader = Reader::open(text, Kind::PageToken)?;
+        let mut reader = TokenReader::open(text, TokenKind::PageToken)?;
         let token = Self {
             log_id: Uuid::from_bytes(reader.array()?),
             epoch: reader.number()?,
@@ -109,7 +109,7 @@ impl PageToken {
 
 impl std::fmt::Display for PageToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut writer = Writer::new(Kind::PageToken);
+        let mut writer = TokenWriter::new(TokenKind::PageToken);
         writer
             .bytes(self.log_id.as_bytes())
             .number(self.epoch)
@@ -121,10 +121,10 @@ impl std::fmt::Display for PageToken {
     }
 }
 
-struct Writer(Vec<u8>);
+struct TokenWriter(Vec<u8>);
 
-impl Writer {
-    fn new(kind: Kind) -> Self {
+impl TokenWriter {
+    fn new(kind: TokenKind) -> Self {
         Self(vec![VERSION, kind as u8])
     }
 
@@ -144,13 +144,13 @@ impl Writer {
     }
 }
 
-struct Reader {
+struct TokenReader {
     bytes: Vec<u8>,
     at: usize,
 }
 
-impl Reader {
-    fn open(text: &str, kind: Kind) -> Result<Self, Malformed> {
+impl TokenReader {
+    fn open(text: &str, kind: TokenKind) -> Result<Self, Malformed> {
         if text.len() > TEXT_BYTES_MAX {
             return Err(Malformed);
         }

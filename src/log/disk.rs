@@ -1,5 +1,5 @@
 //! The log on disk: segment files, appended to and never changed. A record is
-//! acknowledged, and readers see it, once it is as safe as [`Sync`] says.
+//! acknowledged, and readers see it, once it is as safe as [`SyncPolicy`] says.
 //!
 //! Appending stages records in the newest segment of the ring, under a mutex, and
 //! waits. A thread of the log's own takes all that is staged, writes and syncs it
@@ -7,21 +7,21 @@
 //! with one sync.
 
 mod append;
-mod blocks;
+mod block_file;
+mod bloom;
 mod commit;
 mod contract;
 mod directory;
-mod fields;
+mod fixed_fields;
 pub mod format;
-mod gather;
+mod group_commit;
 pub mod identity;
 mod notice;
 pub mod open;
+mod preallocate;
 mod retention;
 pub mod sealed;
 pub mod sidecar;
-mod slices;
-mod space;
 mod stage;
 pub mod storage;
 pub mod walk;
@@ -38,20 +38,20 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
-use crate::durations::Durations;
-use crate::log::ring::{Bounds, Shared, Sizes, Writer};
+use crate::histogram::Histogram;
+use crate::log::ring::{Bounds, RingReader, RingWriter, SegmentSizes};
 use crate::log::{Identity, Keeper, State};
 use crate::record::Sequence;
 use crate::time::Time;
 use commit::Committer;
 use directory::Directory;
-use sealed::Sealed;
-use space::Space;
+use preallocate::Preallocator;
+use sealed::SealedSegments;
 use stage::{Stage, capacity};
 use storage::Storage;
 
 pub use directory::{CHECKPOINT, known_seed};
-pub use notice::{Gravity, Notice};
+pub use notice::{Notice, NoticeLevel};
 pub use retention::Retention;
 
 /// The largest segment, in bytes of records, unless one call needs a larger one.
@@ -59,7 +59,7 @@ const SEGMENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// When what is written is brought to stable storage.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub enum Sync {
+pub enum SyncPolicy {
     /// Before it is acknowledged: a receipt outlasts any crash.
     #[default]
     Always,
@@ -71,7 +71,7 @@ pub enum Sync {
     None,
 }
 
-impl std::fmt::Display for Sync {
+impl std::fmt::Display for SyncPolicy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Always => f.write_str("always"),
@@ -87,7 +87,7 @@ pub struct Config {
     /// How much of it is in memory, too.
     pub ring: Bounds,
     /// When it is synced.
-    pub sync: Sync,
+    pub sync: SyncPolicy,
     /// How much of it is kept.
     pub retain: Retention,
     /// Refuse to open a log with damaged records.
@@ -96,36 +96,36 @@ pub struct Config {
 
 /// A log that keeps its records on disk.
 pub struct DiskLog {
-    inner: Arc<Inner>,
+    inner: Arc<DiskLogInner>,
     committer: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What the log's threads share.
-struct Inner {
+struct DiskLogInner {
     config: Config,
-    sizes: Sizes,
+    sizes: SegmentSizes,
     identity: Identity,
     directory: Directory,
     stage: Mutex<Stage>,
     /// Wakes the committing thread.
     work: Condvar,
-    shared: Shared,
+    shared: RingReader,
     changed: watch::Sender<()>,
     /// There is another head, or none to be had.
     rolled: Notify,
-    sealed: Sealed,
+    sealed: SealedSegments,
     state: Arc<watch::Sender<State>>,
     /// The newest record on stable storage.
     synced: AtomicU64,
     /// How long syncs took.
-    syncs: Durations,
+    syncs: Histogram,
     /// The oldest record kept.
     first: AtomicU64,
     /// When the newest removed record had been accepted, in nanoseconds;
     /// `i64::MIN` as bits before the first removal.
     removed_until: AtomicU64,
     /// The identity, as it is on disk.
-    durable: Mutex<identity::Identity>,
+    durable: Mutex<identity::IdentityFile>,
     /// Is asked before records are removed.
     keeper: OnceLock<Arc<dyn Keeper>>,
     /// Of the oldest file: when its last record was accepted.
@@ -144,7 +144,7 @@ impl DiskLog {
     /// # Panics
     /// If a bound of the ring is below its minimum.
     pub fn open(path: &Path, config: Config) -> Result<(Self, Vec<Notice>), open::Error> {
-        Self::open_on(path, config, Arc::new(storage::System))
+        Self::open_on(path, config, Arc::new(storage::SystemStorage))
     }
 
     /// As [`DiskLog::open`], on storage of another kind.
@@ -159,34 +159,35 @@ impl DiskLog {
         config: Config,
         storage: Arc<dyn Storage>,
     ) -> Result<(Self, Vec<Notice>), open::Error> {
-        use open::Failed as _;
-        let open::Opened { directory, identity, sealed, start, notices } =
+        use open::IoContext as _;
+        let open::OpenedLog { directory, identity, sealed, start, notices } =
             open::open(path, &config, Arc::clone(&storage))?;
         // A file, and so a head, there will be once something is appended.
         let sizes = config.ring.sizes(SEGMENT_BYTES_MAX);
-        let writer = Writer::new(config.ring, Sizes { records: 0, bytes: 0 }, start);
+        let writer = RingWriter::new(config.ring, SegmentSizes { records: 0, bytes: 0 }, start);
         let state = Arc::new(watch::Sender::new(State::Ready));
         let relieved = Arc::clone(&state);
         let prepared = directory.prepared();
-        let create: space::Create = match config.sync {
+        let create: preallocate::CreateFile = match config.sync {
             // What is not synced at once is gathered in the cache.
-            Sync::Always => |storage, path| storage.create_uncached(path),
-            Sync::Interval(_) | Sync::None => |storage, path| storage.create(path),
+            SyncPolicy::Always => |storage, path| storage.create_uncached(path),
+            SyncPolicy::Interval(_) | SyncPolicy::None => |storage, path| storage.create(path),
         };
-        let space = Space::start(storage, prepared, capacity(sizes), create, move || {
-            relieved.send_if_modified(State::relieve);
-        })
-        .failed("start a thread for", path)?;
+        let preallocator =
+            Preallocator::start(storage, prepared, capacity(sizes), create, move || {
+                relieved.send_if_modified(State::relieve);
+            })
+            .failed("start a thread for", path)?;
         let relieved = Arc::clone(&state);
-        sealed.on_relief(move || {
+        sealed.on_room(move || {
             relieved.send_if_modified(State::relieve);
         });
-        let inner = Arc::new(Inner {
+        let inner = Arc::new(DiskLogInner {
             config,
             sizes,
             identity: Identity { id: identity.log_id, epoch: identity.epoch(), kind: "disk" },
             directory,
-            shared: Shared::new(&writer),
+            shared: RingReader::new(&writer),
             stage: Mutex::new(Stage::new(writer)),
             work: Condvar::new(),
             changed: watch::Sender::new(()),
@@ -194,14 +195,14 @@ impl DiskLog {
             sealed,
             state,
             synced: AtomicU64::new(start.last.0),
-            syncs: Durations::default(),
+            syncs: Histogram::default(),
             first: AtomicU64::new(identity.first.0),
             removed_until: AtomicU64::new(identity.removed_until.unwrap_or(Time::MIN).0 as u64),
             durable: Mutex::new(identity),
             keeper: OnceLock::new(),
             oldest_accepted: Mutex::new(None),
         });
-        let committer = Committer::new(Arc::clone(&inner), space);
+        let committer = Committer::new(Arc::clone(&inner), preallocator);
         let committer = std::thread::Builder::new()
             .name("auditgate-commit".into())
             .spawn(move || committer.run())
@@ -230,13 +231,13 @@ impl Drop for DiskLog {
     }
 }
 
-impl Inner {
+impl DiskLogInner {
     fn lock(&self) -> MutexGuard<'_, Stage> {
         // A panic while staging leaves whole records only.
         self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock_durable(&self) -> MutexGuard<'_, identity::Identity> {
+    fn lock_durable(&self) -> MutexGuard<'_, identity::IdentityFile> {
         self.durable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -262,7 +263,7 @@ impl Inner {
     fn note_closed(&self) -> io::Result<()> {
         let mut durable = self.lock_durable();
         if durable.unsynced {
-            let closed = identity::Identity { unsynced: false, ..durable.clone() };
+            let closed = identity::IdentityFile { unsynced: false, ..durable.clone() };
             self.directory.write_identity(&closed)?;
             *durable = closed;
         }

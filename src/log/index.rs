@@ -6,28 +6,28 @@ use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
 use crate::filter::Selection;
-use crate::record::Columns;
+use crate::record::RecordColumns;
 use crate::time::Time;
-use postings::{Found, Postings};
+use postings::{PostingLists, PostingMatches};
 
 pub use postings::{Positions, sort_by_key};
 
 /// Posting lists of one segment: for each indexed field, the positions at which
 /// each key occurs.
-pub struct Index {
+pub struct SegmentIndex {
     records: usize,
     /// When the first and the last of the events happened.
     times: RangeInclusive<Time>,
-    types: Postings,
-    results: Postings,
-    users: Postings,
-    sessions: Postings,
-    servers: Postings,
+    types: PostingLists,
+    results: PostingLists,
+    users: PostingLists,
+    sessions: PostingLists,
+    servers: PostingLists,
 }
 
 /// A field that is indexed.
 #[derive(Debug, Clone, Copy)]
-pub enum Indexed {
+pub enum IndexedField {
     /// The type.
     Type,
     /// The result.
@@ -40,10 +40,10 @@ pub enum Indexed {
     Server,
 }
 
-impl Indexed {
-    /// The keys of a record in this field, as [`Columns`] have them; of types and
+impl IndexedField {
+    /// The keys of a record in this field, as [`RecordColumns`] have them; of types and
     /// results, which may be 0, one more. 0 stands for an absent value.
-    pub fn keys(self, row: &Columns) -> [u32; 2] {
+    pub fn keys(self, row: &RecordColumns) -> [u32; 2] {
         match self {
             Self::Type => [u32::from(row.type_id.0) + 1, 0],
             Self::Result => [u32::from(row.result) + 1, 0],
@@ -55,36 +55,36 @@ impl Indexed {
     }
 }
 
-impl Index {
+impl SegmentIndex {
     /// The most that the index takes for each record, in bytes: in each of five
     /// fields a position and, if every key is new, key and end; a record has up
     /// to two users.
     pub const RECORD_BYTES_MAX: usize = 6 * (size_of::<u16>() + 2 * size_of::<u32>());
 
     /// Builds the index of these records.
-    pub fn build(columns: &[Columns]) -> Self {
-        let by = |field: Indexed| Postings::build(columns, |row| field.keys(row));
+    pub fn build(columns: &[RecordColumns]) -> Self {
+        let by = |field: IndexedField| PostingLists::build(columns, |row| field.keys(row));
         Self {
             records: columns.len(),
             times: columns.iter().fold(Time::MAX..=Time::MIN, |times, row| {
                 row.time.min(*times.start())..=row.time.max(*times.end())
             }),
-            types: by(Indexed::Type),
-            results: by(Indexed::Result),
-            users: by(Indexed::User),
-            sessions: by(Indexed::Session),
-            servers: by(Indexed::Server),
+            types: by(IndexedField::Type),
+            results: by(IndexedField::Result),
+            users: by(IndexedField::User),
+            sessions: by(IndexedField::Session),
+            servers: by(IndexedField::Server),
         }
     }
 
     /// The posting lists of one field, by key, ascending.
-    pub fn lists(&self, field: Indexed) -> impl Iterator<Item = (u32, Positions<'_>)> {
+    pub fn lists(&self, field: IndexedField) -> impl Iterator<Item = (u32, Positions<'_>)> {
         let postings = match field {
-            Indexed::Type => &self.types,
-            Indexed::Result => &self.results,
-            Indexed::User => &self.users,
-            Indexed::Session => &self.sessions,
-            Indexed::Server => &self.servers,
+            IndexedField::Type => &self.types,
+            IndexedField::Result => &self.results,
+            IndexedField::User => &self.users,
+            IndexedField::Session => &self.sessions,
+            IndexedField::Server => &self.servers,
         };
         postings.lists()
     }
@@ -92,7 +92,7 @@ impl Index {
     /// Its size in memory, in bytes.
     pub fn byte_size(&self) -> usize {
         [&self.types, &self.results, &self.users, &self.sessions, &self.servers]
-            .map(Postings::byte_size)
+            .map(PostingLists::byte_size)
             .iter()
             .sum()
     }
@@ -102,7 +102,7 @@ impl Index {
     pub fn rules_out(&self, start: Time, end: Time, selection: &Selection) -> bool {
         let is_outside =
             *self.times.end() < start || (*self.times.start() >= end && end != Time::MAX);
-        let lacks = |postings: &Postings, keys: Option<&Vec<u32>>| {
+        let lacks = |postings: &PostingLists, keys: Option<&Vec<u32>>| {
             keys.is_some_and(|keys| !keys.iter().any(|key| postings.has(*key)))
         };
         let lacks_types = || {
@@ -128,7 +128,10 @@ impl Index {
         let results = selection.results.as_ref().map(|results| {
             self.results.find(results.iter().map(|result| shifted(u32::from(*result))))
         });
-        fn by_key<'a>(postings: &'a Postings, keys: Option<&Vec<u32>>) -> Option<Found<'a>> {
+        fn by_key<'a>(
+            postings: &'a PostingLists,
+            keys: Option<&Vec<u32>>,
+        ) -> Option<PostingMatches<'a>> {
             keys.map(|keys| postings.find(keys.iter().copied()))
         }
         let lists = [
@@ -138,7 +141,7 @@ impl Index {
             by_key(&self.sessions, selection.sessions.as_ref()),
             by_key(&self.servers, selection.servers.as_ref()),
         ];
-        let fewest = lists.into_iter().flatten().min_by_key(Found::len)?;
+        let fewest = lists.into_iter().flatten().min_by_key(PostingMatches::len)?;
         if fewest.len() <= self.records / 2 { fewest.merge() } else { None }
     }
 }

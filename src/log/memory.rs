@@ -6,10 +6,10 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::filter::TypeSet;
-use crate::log::read::{self, Reading};
-use crate::log::ring::{Attempt, Bounds, Known, Shared, Start, Writer};
+use crate::log::read::{self, ReadFuture};
+use crate::log::ring::{AppendAttempt, Bounds, DuplicateCheck, RingReader, RingStart, RingWriter};
 use crate::log::{
-    BoxFuture, Conflict, Error, Extent, Found, How, Identity, Keeper, Log, Placed, Want,
+    BoxFuture, Conflict, Error, Extent, How, Identity, Keeper, Log, Placed, ReadHint, ReadResult,
 };
 use crate::record::{Draft, Sequence};
 use crate::time::Time;
@@ -23,8 +23,8 @@ const SEGMENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub struct MemoryLog {
     identity: Identity,
     bounds: Bounds,
-    writer: Mutex<Writer>,
-    shared: Shared,
+    writer: Mutex<RingWriter>,
+    shared: RingReader,
     changed: watch::Sender<()>,
 }
 
@@ -34,17 +34,17 @@ impl MemoryLog {
     /// # Panics
     /// If a bound is below its minimum.
     pub fn new(bounds: Bounds) -> Self {
-        let writer = Writer::new(bounds, bounds.sizes(SEGMENT_BYTES_MAX), Start::default());
+        let writer = RingWriter::new(bounds, bounds.sizes(SEGMENT_BYTES_MAX), RingStart::default());
         Self {
             identity: Identity { id: Uuid::now_v7(), epoch: 1, kind: "memory" },
             bounds,
-            shared: Shared::new(&writer),
+            shared: RingReader::new(&writer),
             writer: Mutex::new(writer),
             changed: watch::Sender::new(()),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Writer> {
+    fn lock(&self) -> MutexGuard<'_, RingWriter> {
         // A panic while appending leaves whole records only: what was not
         // published is written over.
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
@@ -56,14 +56,14 @@ impl MemoryLog {
         How { commit, each }: How,
     ) -> Result<Vec<Result<Placed, Conflict>>, Error> {
         self.bounds.check_size(drafts)?;
-        let mut known = Known::within(drafts);
+        let mut known = DuplicateCheck::within(drafts);
         loop {
             if !each && let Some(conflict) = known.first_conflict() {
                 return Err(conflict.into());
             }
             let attempt = self.lock().append(drafts, &known, commit, &self.shared);
             match attempt {
-                Attempt::Done { placed, sealed } => {
+                AppendAttempt::Done { placed, sealed } => {
                     if commit {
                         self.changed.send_replace(());
                     }
@@ -71,12 +71,12 @@ impl MemoryLog {
                     sealed.iter().for_each(|segment| segment.seal());
                     return Ok(placed);
                 }
-                Attempt::Wait(first) => {
+                AppendAttempt::Wait(first) => {
                     if let Some(keeper) = self.shared.keeper() {
                         keeper.released(first).await;
                     }
                 }
-                Attempt::Compare(pairs) => known.compare(drafts, pairs),
+                AppendAttempt::Compare(pairs) => known.compare(drafts, pairs),
             }
         }
     }
@@ -112,8 +112,8 @@ impl Log for MemoryLog {
         }
     }
 
-    fn read<'a>(&'a self, at: Sequence, want: Want<'a>) -> Reading<'a> {
-        read::at_once(self.shared.read(at, &want).map(Found::Records))
+    fn read<'a>(&'a self, at: Sequence, hint: ReadHint<'a>) -> ReadFuture<'a> {
+        read::at_once(self.shared.read(at, &hint).map(ReadResult::Records))
     }
 
     fn accepted_since(&self, time: Time) -> BoxFuture<'_, Result<Sequence, Error>> {

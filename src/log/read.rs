@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::Either;
 
-use crate::log::scan::{Order, Query};
+use crate::log::scan::{ScanOrder, ScanQuery};
 use crate::log::segment::Segment;
 use crate::log::{BoxFuture, Error};
 use crate::record::Sequence;
@@ -13,21 +13,21 @@ use crate::record::Sequence;
 /// What a reader wants of the records from a place on. It narrows what has to
 /// be read from disk: who reads must still look at each record that it gets.
 #[derive(Debug, Clone, Copy)]
-pub struct Want<'a> {
+pub struct ReadHint<'a> {
     /// Which records: those that it does not match may be left out. All, if
     /// `None`.
-    pub query: Option<&'a Query>,
+    pub query: Option<&'a ScanQuery>,
     /// In which direction the reader goes on.
-    pub order: Order,
+    pub order: ScanOrder,
     /// What it looks at.
-    pub content: Content,
+    pub content: ReadContent,
     /// It has enough when so many match.
     pub records: usize,
 }
 
 /// What a reader looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Content {
+pub enum ReadContent {
     /// Columns and frames.
     Frames,
     /// Columns; frames only of records that they do not decide on, and of custom
@@ -37,17 +37,19 @@ pub enum Content {
 
 /// Reading at a place of the log. What is in memory is there at once, and takes no
 /// future that has to be allocated: a search may read at many places.
-pub type Reading<'a> =
-    Either<Ready<Result<Option<Found>, Error>>, BoxFuture<'a, Result<Option<Found>, Error>>>;
+pub type ReadFuture<'a> = Either<
+    Ready<Result<Option<ReadResult>, Error>>,
+    BoxFuture<'a, Result<Option<ReadResult>, Error>>,
+>;
 
 /// What was read at once.
-pub fn at_once<'a>(found: Option<Found>) -> Reading<'a> {
+pub fn at_once<'a>(found: Option<ReadResult>) -> ReadFuture<'a> {
     Either::Left(ready(Ok(found)))
 }
 
 /// What there is at a place of the log.
 #[derive(Clone)]
-pub enum Found {
+pub enum ReadResult {
     /// A run of records with that place in it.
     Records(Arc<Segment>),
     /// Records that cannot be read, since their storage is damaged.
@@ -59,21 +61,21 @@ pub enum Found {
     },
 }
 
-impl Want<'static> {
+impl ReadHint<'static> {
     /// All records from a place on, with their frames.
-    pub fn all(order: Order) -> Self {
-        Self { query: None, order, content: Content::Frames, records: usize::MAX }
+    pub fn all(order: ScanOrder) -> Self {
+        Self { query: None, order, content: ReadContent::Frames, records: usize::MAX }
     }
 
     /// One record, with its frame.
     pub fn one() -> Self {
-        Self { records: 1, ..Self::all(Order::Ascending) }
+        Self { records: 1, ..Self::all(ScanOrder::Ascending) }
     }
 }
 
-impl<'a> Want<'a> {
+impl<'a> ReadHint<'a> {
     /// The records that `query` matches, with their frames.
-    pub fn matching(query: &'a Query, order: Order) -> Self {
-        Self { query: Some(query), order, content: Content::Frames, records: usize::MAX }
+    pub fn matching(query: &'a ScanQuery, order: ScanOrder) -> Self {
+        Self { query: Some(query), order, content: ReadContent::Frames, records: usize::MAX }
     }
 }

@@ -1,6 +1,6 @@
 //! The ring: the newest segments of a log, in memory. Every kind of log has one.
 
-mod known;
+mod duplicate_check;
 mod writer;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -8,13 +8,13 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 
-use crate::log::segment::{Parts, SEGMENT_RECORDS_MAX};
-use crate::log::{Error, Keeper, Order, Segment, Want};
+use crate::log::segment::{SEGMENT_RECORDS_MAX, SegmentParts};
+use crate::log::{Error, Keeper, ReadHint, ScanOrder, Segment};
 use crate::record::{Draft, Sequence};
 use crate::time::Time;
 
-pub use known::Known;
-pub use writer::{Attempt, Need, Pair, Staged, Writer};
+pub use duplicate_check::DuplicateCheck;
+pub use writer::{AppendAttempt, ConflictCandidate, RingWriter, SpaceNeed, StageOutcome};
 
 /// Default of [`Bounds::bytes`].
 pub const RING_BYTES: usize = 256 * 1024 * 1024;
@@ -37,7 +37,7 @@ pub struct Bounds {
 
 /// How large the segments of a ring are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sizes {
+pub struct SegmentSizes {
     /// Records of a segment.
     pub records: usize,
     /// Bytes of a segment's frames.
@@ -46,7 +46,7 @@ pub struct Sizes {
 
 /// Where a ring begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Start {
+pub struct RingStart {
     /// The newest record that the log has already.
     pub last: Sequence,
     /// When that was accepted.
@@ -59,7 +59,7 @@ impl Default for Bounds {
     }
 }
 
-impl Default for Start {
+impl Default for RingStart {
     fn default() -> Self {
         Self { last: Sequence::ZERO, accepted: Time::MIN }
     }
@@ -67,8 +67,8 @@ impl Default for Start {
 
 impl Bounds {
     /// The segments of such a ring, with at most `bytes_max` of frames each.
-    pub fn sizes(self, bytes_max: usize) -> Sizes {
-        Sizes {
+    pub fn sizes(self, bytes_max: usize) -> SegmentSizes {
+        SegmentSizes {
             records: (self.records / SEGMENTS_MIN).clamp(1, SEGMENT_RECORDS_MAX),
             bytes: (self.bytes / (2 * SEGMENTS_MIN)).min(bytes_max),
         }
@@ -104,7 +104,7 @@ impl Bounds {
 }
 
 /// What readers look at without a lock.
-pub struct Shared {
+pub struct RingReader {
     /// The segments, oldest first; the last one is being written.
     segments: ArcSwap<Vec<Arc<Segment>>>,
     /// The newest readable record.
@@ -114,13 +114,13 @@ pub struct Shared {
     /// Accept time of the newest evicted record, in nanoseconds; `i64::MIN` as
     /// bits before the first eviction.
     evicted_until: AtomicU64,
-    /// Is asked before records are evicted: see [`Shared::ask`].
+    /// Is asked before records are evicted: see [`RingReader::ask`].
     keeper: OnceLock<Arc<dyn Keeper>>,
 }
 
-impl Shared {
+impl RingReader {
     /// What is to be seen of this writer's ring.
-    pub fn new(writer: &Writer) -> Self {
+    pub fn new(writer: &RingWriter) -> Self {
         Self {
             segments: ArcSwap::from_pointee(writer.segments()),
             last: AtomicU64::new(writer.last().0),
@@ -171,7 +171,7 @@ impl Shared {
     /// the one with the oldest record that is; `None` past the newest. Where its
     /// index rules out what the reader wants, an empty run in its place, and in
     /// that of the segments behind which it says the same.
-    pub fn read(&self, at: Sequence, want: &Want<'_>) -> Option<Arc<Segment>> {
+    pub fn read(&self, at: Sequence, hint: &ReadHint<'_>) -> Option<Arc<Segment>> {
         // Before the segments: they hold at least the records up to here.
         let last = self.last();
         if at > last {
@@ -180,7 +180,7 @@ impl Shared {
         let segments = self.segments.load();
         let place = segments.partition_point(|segment| segment.base() <= at).saturating_sub(1);
         let found = segments.get(place)?;
-        let Some(query) = want.query.filter(|_| found.base() <= at) else {
+        let Some(query) = hint.query.filter(|_| found.base() <= at) else {
             return Some(Arc::clone(found));
         };
         let is_ruled_out =
@@ -189,13 +189,13 @@ impl Shared {
             return Some(Arc::clone(found));
         }
         let (mut first, mut end) = (place, place + 1);
-        match want.order {
-            Order::Ascending => {
+        match hint.order {
+            ScanOrder::Ascending => {
                 while is_ruled_out(end) {
                     end += 1;
                 }
             }
-            Order::Descending => {
+            ScanOrder::Descending => {
                 while first > 0 && is_ruled_out(first - 1) {
                     first -= 1;
                 }
@@ -205,7 +205,7 @@ impl Shared {
         let behind = segments.get(end).map_or(last.next(), |segment| segment.base());
         match u32::try_from(behind.0.saturating_sub(base.0)) {
             Ok(covers) if covers > 0 => {
-                Some(Arc::new(Segment::of_parts(base, covers, Parts::default())))
+                Some(Arc::new(Segment::of_parts(base, covers, SegmentParts::default())))
             }
             _ => Some(Arc::clone(found)),
         }

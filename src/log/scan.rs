@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::filter::{Filter, Outcome, Verdict};
-use crate::log::segment::{BLOCK_RECORDS, View};
-use crate::record::Columns;
+use crate::log::segment::{BLOCK_RECORDS, SegmentView};
+use crate::record::RecordColumns;
 use crate::time::Time;
 
 /// How long a scan runs before it lets others run on its thread. One record takes about as
@@ -23,7 +23,7 @@ const TEXT_BYTES: usize = 256 * 1024;
 
 /// What to find.
 #[derive(Debug, Clone)]
-pub struct Query {
+pub struct ScanQuery {
     /// Which records.
     pub filter: Arc<Filter>,
     /// Events from this time on.
@@ -34,7 +34,7 @@ pub struct Query {
 
 /// In which order a scan goes through the positions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
+pub enum ScanOrder {
     /// From the oldest on.
     Ascending,
     /// From the newest on.
@@ -43,7 +43,7 @@ pub enum Order {
 
 /// What a scan has done.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Tally {
+pub struct ScanStats {
     /// Records looked at: with an index, only the candidates.
     pub examined: u64,
     /// Records on which the expression failed.
@@ -52,7 +52,7 @@ pub struct Tally {
 
 /// How a scan ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scanned {
+pub enum ScanEnd {
     /// All positions were looked at.
     Whole,
     /// The visitor has enough. The position is the one visited last.
@@ -61,7 +61,7 @@ pub enum Scanned {
     Paused(usize),
 }
 
-impl Query {
+impl ScanQuery {
     /// All records that the filter matches.
     pub fn new(filter: Arc<Filter>) -> Self {
         Self { filter, start: Time::MIN, end: Time::MAX }
@@ -71,14 +71,14 @@ impl Query {
     /// breaks or a time slice is over.
     pub fn scan(
         &self,
-        view: &View<'_>,
+        view: &SegmentView<'_>,
         range: Range<usize>,
-        order: Order,
-        tally: &mut Tally,
+        order: ScanOrder,
+        stats: &mut ScanStats,
         mut visit: impl FnMut(usize) -> ControlFlow<()>,
-    ) -> Scanned {
+    ) -> ScanEnd {
         let mut step =
-            Step { query: self, view, tally, visit: &mut visit, clock: Clock::default() };
+            Scan { query: self, view, stats, visit: &mut visit, clock: ScanClock::default() };
         match view.index().and_then(|index| index.candidates(self.filter.selection())) {
             Some(candidates) => {
                 let from =
@@ -107,7 +107,7 @@ impl Query {
 
     /// What the columns say of a record.
     #[inline]
-    pub fn columns(&self, columns: &Columns) -> Verdict {
+    pub fn columns(&self, columns: &RecordColumns) -> Verdict {
         if columns.time < self.start || (columns.time >= self.end && self.end != Time::MAX) {
             return Verdict::No;
         }
@@ -116,10 +116,10 @@ impl Query {
 
     fn matches(
         &self,
-        view: &View<'_>,
+        view: &SegmentView<'_>,
         position: usize,
-        tally: &mut Tally,
-        clock: &mut Clock,
+        stats: &mut ScanStats,
+        clock: &mut ScanClock,
     ) -> bool {
         let Some(columns) = view.columns.get(position) else { return false };
         match self.columns(columns) {
@@ -132,7 +132,7 @@ impl Query {
                     Outcome::Match => true,
                     Outcome::NoMatch => false,
                     Outcome::ExpressionFailed => {
-                        tally.expression_errors += 1;
+                        stats.expression_errors += 1;
                         false
                     }
                 }
@@ -142,25 +142,29 @@ impl Query {
 }
 
 /// One scan on its way.
-struct Step<'a, 'v, V> {
-    query: &'a Query,
-    view: &'a View<'v>,
-    tally: &'a mut Tally,
+struct Scan<'a, 'v, V> {
+    query: &'a ScanQuery,
+    view: &'a SegmentView<'v>,
+    stats: &'a mut ScanStats,
     visit: &'a mut V,
-    clock: Clock,
+    clock: ScanClock,
 }
 
-impl<V: FnMut(usize) -> ControlFlow<()>> Step<'_, '_, V> {
-    fn all(&mut self, positions: impl DoubleEndedIterator<Item = usize>, order: Order) -> Scanned {
+impl<V: FnMut(usize) -> ControlFlow<()>> Scan<'_, '_, V> {
+    fn all(
+        &mut self,
+        positions: impl DoubleEndedIterator<Item = usize>,
+        order: ScanOrder,
+    ) -> ScanEnd {
         match order {
-            Order::Ascending => self.each(positions),
-            Order::Descending => self.each(positions.rev()),
+            ScanOrder::Ascending => self.each(positions),
+            ScanOrder::Descending => self.each(positions.rev()),
         }
     }
 
     /// Goes through records that no index narrows, and passes over blocks whose
     /// mark says that none matches.
-    fn blocks(&mut self, range: Range<usize>, order: Order) -> Scanned {
+    fn blocks(&mut self, range: Range<usize>, order: ScanOrder) -> ScanEnd {
         let query = self.query;
         if range.is_empty() || !query.is_narrow() {
             return self.block(range, order);
@@ -168,8 +172,8 @@ impl<V: FnMut(usize) -> ControlFlow<()>> Step<'_, '_, V> {
         let (first, last) = (range.start / BLOCK_RECORDS, (range.end - 1) / BLOCK_RECORDS);
         for number in 0..=last - first {
             let block = match order {
-                Order::Ascending => first + number,
-                Order::Descending => last - number,
+                ScanOrder::Ascending => first + number,
+                ScanOrder::Descending => last - number,
             };
             let selection = query.filter.selection();
             let mark = self.view.mark(block);
@@ -179,16 +183,16 @@ impl<V: FnMut(usize) -> ControlFlow<()>> Step<'_, '_, V> {
             let begin = block * BLOCK_RECORDS;
             let own = begin.max(range.start)..(begin + BLOCK_RECORDS).min(range.end);
             match self.block(own, order) {
-                Scanned::Whole => {}
+                ScanEnd::Whole => {}
                 ended => return ended,
             }
         }
-        Scanned::Whole
+        ScanEnd::Whole
     }
 
     /// Goes through records that neither index nor mark narrows. Where a column
     /// must have one value, that is looked at before anything else.
-    fn block(&mut self, range: Range<usize>, order: Order) -> Scanned {
+    fn block(&mut self, range: Range<usize>, order: ScanOrder) -> ScanEnd {
         fn only<T: Copy>(values: Option<&Vec<T>>) -> Option<T> {
             values.and_then(|values| if let [only] = **values { Some(only) } else { None })
         }
@@ -199,7 +203,7 @@ impl<V: FnMut(usize) -> ControlFlow<()>> Step<'_, '_, V> {
         } else if let Some(session) = only(selection.sessions.as_ref()) {
             self.all(range.filter(|at| has(columns, *at, |row| row.session == session)), order)
         } else if let Some(user) = only(selection.users.as_ref()) {
-            let is_user = |row: &Columns| row.user == user || row.impersonator == user;
+            let is_user = |row: &RecordColumns| row.user == user || row.impersonator == user;
             self.all(range.filter(|at| has(columns, *at, is_user)), order)
         } else if let Some(server) = only(selection.servers.as_ref()) {
             self.all(range.filter(|at| has(columns, *at, |row| row.server == server)), order)
@@ -212,43 +216,43 @@ impl<V: FnMut(usize) -> ControlFlow<()>> Step<'_, '_, V> {
 
     /// Searches for a text in the bytes of many records at once, and looks into
     /// those records alone in which it may occur.
-    fn text(&mut self, range: Range<usize>, order: Order) -> Scanned {
+    fn text(&mut self, range: Range<usize>, order: ScanOrder) -> ScanEnd {
         let mut found = Vec::new();
         let mut rest = range;
         while !rest.is_empty() {
             let part = self.text_part(&rest, order);
             let last = match order {
-                Order::Ascending => {
+                ScanOrder::Ascending => {
                     rest.start = part.end;
                     part.end - 1
                 }
-                Order::Descending => {
+                ScanOrder::Descending => {
                     rest.end = part.start;
                     part.start
                 }
             };
             found.clear();
             self.find_text(part.clone(), &mut found);
-            self.tally.examined += (part.len() - found.len()) as u64;
+            self.stats.examined += (part.len() - found.len()) as u64;
             match self.all(found.iter().copied(), order) {
-                Scanned::Whole => {}
+                ScanEnd::Whole => {}
                 ended => return ended,
             }
             self.clock.steps += STEPS_PER_LOOK;
             if self.clock.is_over() {
-                return Scanned::Paused(last);
+                return ScanEnd::Paused(last);
             }
         }
-        Scanned::Whole
+        ScanEnd::Whole
     }
 
     /// The next records of `rest`, at least one, to search for a text in one go.
-    fn text_part(&self, rest: &Range<usize>, order: Order) -> Range<usize> {
+    fn text_part(&self, rest: &Range<usize>, order: ScanOrder) -> Range<usize> {
         let mut count = rest.len().min(TEXT_RECORDS);
         loop {
             let part = match order {
-                Order::Ascending => rest.start..rest.start + count,
-                Order::Descending => rest.end - count..rest.end,
+                ScanOrder::Ascending => rest.start..rest.start + count,
+                ScanOrder::Descending => rest.end - count..rest.end,
             };
             if count <= 1 || self.view.frames(part.clone()).len() <= TEXT_BYTES {
                 return part;
@@ -270,37 +274,41 @@ impl<V: FnMut(usize) -> ControlFlow<()>> Step<'_, '_, V> {
         }
     }
 
-    fn each(&mut self, positions: impl Iterator<Item = usize>) -> Scanned {
+    fn each(&mut self, positions: impl Iterator<Item = usize>) -> ScanEnd {
         let every = self.query.matches_all();
         for position in positions {
-            self.tally.examined += 1;
+            self.stats.examined += 1;
             let matches =
-                every || self.query.matches(self.view, position, self.tally, &mut self.clock);
+                every || self.query.matches(self.view, position, self.stats, &mut self.clock);
             if matches && (self.visit)(position).is_break() {
-                return Scanned::Enough(position);
+                return ScanEnd::Enough(position);
             }
             if self.clock.is_over() {
-                return Scanned::Paused(position);
+                return ScanEnd::Paused(position);
             }
         }
-        Scanned::Whole
+        ScanEnd::Whole
     }
 }
 
-fn has(columns: &[Columns], position: usize, matches: impl Fn(&Columns) -> bool) -> bool {
+fn has(
+    columns: &[RecordColumns],
+    position: usize,
+    matches: impl Fn(&RecordColumns) -> bool,
+) -> bool {
     columns.get(position).is_some_and(matches)
 }
 
 /// Looks at the time now and then, by the work that was done: scanning columns needs no
 /// slices, since a segment's take well below one.
 #[derive(Default)]
-struct Clock {
+struct ScanClock {
     /// Steps of the filter since the last look.
     steps: u64,
     started: Option<Instant>,
 }
 
-impl Clock {
+impl ScanClock {
     fn is_over(&mut self) -> bool {
         if self.steps < STEPS_PER_LOOK {
             return false;

@@ -1,27 +1,28 @@
 //! Segments: runs of consecutive records, encoded, with their columns.
 
+mod block_filters;
 mod buffers;
-mod marks;
 mod view;
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use crate::log::index::Index;
-use crate::log::prefix::{self, Prefix};
-use crate::log::scan::Query;
-use crate::record::{Columns, Draft, Scratch, Sequence};
+use crate::log::append_buffer::{self, AppendBuffer};
+use crate::log::index::SegmentIndex;
+use crate::log::scan::ScanQuery;
+use crate::record::{Draft, FrameScratch, RecordColumns, Sequence};
 use crate::time::Time;
 
-pub use buffers::Buffers;
-pub use marks::{BLOCK_RECORDS, Mark};
-pub use view::View;
+pub use block_filters::{BLOCK_RECORDS, BlockFilter};
+pub use buffers::SegmentBuffers;
+pub use view::SegmentView;
 
 /// The most records that a segment holds: positions in it are 16 bits wide.
 pub const SEGMENT_RECORDS_MAX: usize = u16::MAX as usize;
 /// What the columns of one record take, in bytes, with its share of a mark.
-pub const COLUMNS_BYTES: usize =
-    size_of::<Columns>() + size_of::<u32>() + size_of::<Mark>().div_ceil(BLOCK_RECORDS);
+pub const COLUMNS_BYTES: usize = size_of::<RecordColumns>()
+    + size_of::<u32>()
+    + size_of::<BlockFilter>().div_ceil(BLOCK_RECORDS);
 
 /// A run of records. What is published of it never changes. In memory the
 /// records are consecutive; a run that was read from disk may lack some that the
@@ -29,18 +30,18 @@ pub const COLUMNS_BYTES: usize =
 pub struct Segment {
     base: Sequence,
     /// Frames, one behind the other: see [`Draft::frame`].
-    data: Prefix<u8>,
+    data: AppendBuffer<u8>,
     /// Where in `data` each frame ends.
-    ends: Prefix<u32>,
-    columns: Prefix<Columns>,
+    ends: AppendBuffer<u32>,
+    columns: AppendBuffer<RecordColumns>,
     /// Of each block that is full.
-    marks: Prefix<Mark>,
-    index: OnceLock<Index>,
-    sparse: Option<Sparse>,
+    marks: AppendBuffer<BlockFilter>,
+    index: OnceLock<SegmentIndex>,
+    sparse: Option<SparseFrames>,
 }
 
 /// Where the records of a run lie that lacks some.
-struct Sparse {
+struct SparseFrames {
     /// For each record, how far behind the run's first place it is; ascending.
     offsets: Box<[u32]>,
     /// How many places the run covers.
@@ -49,11 +50,11 @@ struct Sparse {
 
 /// Records that were read from disk, to become a segment.
 #[derive(Default)]
-pub struct Parts {
+pub struct SegmentParts {
     /// How far behind the base each is, ascending.
     pub offsets: Vec<u32>,
     /// Their columns.
-    pub columns: Vec<Columns>,
+    pub columns: Vec<RecordColumns>,
     /// Their frames, one behind the other.
     pub data: Vec<u8>,
     /// Where in `data` each frame ends.
@@ -61,15 +62,15 @@ pub struct Parts {
 }
 
 /// The writing side of a segment, until it is full.
-pub struct Writer {
+pub struct SegmentWriter {
     segment: Arc<Segment>,
-    data: prefix::Writer<u8>,
-    ends: prefix::Writer<u32>,
-    columns: prefix::Writer<Columns>,
-    marks: prefix::Writer<Mark>,
+    data: append_buffer::AppendBufferWriter<u8>,
+    ends: append_buffer::AppendBufferWriter<u32>,
+    columns: append_buffer::AppendBufferWriter<RecordColumns>,
+    marks: append_buffer::AppendBufferWriter<BlockFilter>,
     /// Of the block that is written.
-    mark: Box<Mark>,
-    scratch: Scratch,
+    mark: Box<BlockFilter>,
+    scratch: FrameScratch,
 }
 
 impl Segment {
@@ -78,10 +79,10 @@ impl Segment {
     /// # Panics
     /// If `bytes` does not fit 32 bits, or `records` is more than
     /// 65,535.
-    pub fn create(base: Sequence, bytes: usize, records: usize) -> Writer {
+    pub fn create(base: Sequence, bytes: usize, records: usize) -> SegmentWriter {
         assert!(u32::try_from(bytes).is_ok(), "offsets in a segment are 32 bits wide");
         assert!(records <= SEGMENT_RECORDS_MAX, "positions in a segment are 16 bits wide");
-        Buffers::new(bytes, records).begin(base)
+        SegmentBuffers::new(bytes, records).begin(base)
     }
 
     /// The records of `covers` places from `base` on, as they were read from
@@ -89,7 +90,7 @@ impl Segment {
     ///
     /// # Panics
     /// If the parts are not of the same length, or a record lies past the end.
-    pub fn of_parts(base: Sequence, covers: u32, parts: Parts) -> Self {
+    pub fn of_parts(base: Sequence, covers: u32, parts: SegmentParts) -> Self {
         let records = parts.columns.len();
         assert!(
             parts.offsets.len() == records && parts.ends.len() == records,
@@ -97,13 +98,13 @@ impl Segment {
         );
         assert!(parts.offsets.last().is_none_or(|last| *last < covers), "records lie in the run");
         let is_whole = records == covers as usize;
-        let sparse = (!is_whole).then(|| Sparse { offsets: parts.offsets.into(), covers });
+        let sparse = (!is_whole).then(|| SparseFrames { offsets: parts.offsets.into(), covers });
         Self {
             base,
-            data: prefix::full(parts.data),
-            ends: prefix::full(parts.ends),
-            columns: prefix::full(parts.columns),
-            marks: prefix::full(Vec::new()),
+            data: append_buffer::full(parts.data),
+            ends: append_buffer::full(parts.ends),
+            columns: append_buffer::full(parts.columns),
+            marks: append_buffer::full(Vec::new()),
             index: OnceLock::new(),
             sparse,
         }
@@ -126,12 +127,12 @@ impl Segment {
 
     /// Builds the index of a segment that is full. Others may read meanwhile.
     pub fn seal(&self) {
-        self.index.get_or_init(|| Index::build(self.columns.as_slice()));
+        self.index.get_or_init(|| SegmentIndex::build(self.columns.as_slice()));
     }
 
     /// Whether the index knows that no record matches; a segment that is not full
     /// has none.
-    pub fn rules_out(&self, query: &Query) -> bool {
+    pub fn rules_out(&self, query: &ScanQuery) -> bool {
         self.index
             .get()
             .is_some_and(|index| index.rules_out(query.start, query.end, query.filter.selection()))
@@ -141,12 +142,15 @@ impl Segment {
     /// is not built yet, the most that it may take.
     pub fn byte_size(&self) -> usize {
         let records = self.len();
-        let index = self.index.get().map_or(records * Index::RECORD_BYTES_MAX, Index::byte_size);
+        let index = self
+            .index
+            .get()
+            .map_or(records * SegmentIndex::RECORD_BYTES_MAX, SegmentIndex::byte_size);
         self.data.as_slice().len() + records * COLUMNS_BYTES + index
     }
 
     /// The records up to and with `last`.
-    pub fn view(&self, last: Sequence) -> View<'_> {
+    pub fn view(&self, last: Sequence) -> SegmentView<'_> {
         let wanted =
             usize::try_from((last.0 + 1).saturating_sub(self.base.0)).unwrap_or(usize::MAX);
         let columns = self.columns.as_slice();
@@ -164,7 +168,7 @@ impl Segment {
         };
         let ends = ends.get(..visible).unwrap_or_default();
         let data_end = ends.last().map_or(0, |end| *end as usize);
-        View {
+        SegmentView {
             base: self.base,
             columns: columns.get(..visible).unwrap_or_default(),
             ends,
@@ -185,7 +189,7 @@ impl Segment {
     }
 }
 
-impl Writer {
+impl SegmentWriter {
     /// The segment that is written.
     pub fn segment(&self) -> &Arc<Segment> {
         &self.segment
@@ -220,7 +224,7 @@ impl Writer {
     /// Writes a record, not yet readable.
     ///
     /// # Panics
-    /// If it does not fit: see [`Writer::fits`].
+    /// If it does not fit: see [`SegmentWriter::fits`].
     pub fn append(&mut self, draft: &Draft, sequence: Sequence, accept_time: Time) {
         let data = &mut self.data;
         let columns =
@@ -229,7 +233,7 @@ impl Writer {
         self.mark.add(&columns);
         if self.columns.written().is_multiple_of(BLOCK_RECORDS) {
             self.marks.extend(&[*self.mark]);
-            *self.mark = Mark::EMPTY;
+            *self.mark = BlockFilter::EMPTY;
         }
         self.ends.extend(&[self.data.written() as u32]);
         if self.columns.room() == 0 {
@@ -252,7 +256,7 @@ mod tests {
 
     /// Ten places from 100 on, of which the records 102, 105 and 106 are there.
     fn sparse() -> Segment {
-        let columns = Columns {
+        let columns = RecordColumns {
             time: Time(0),
             id: 1,
             user: 0,
@@ -263,7 +267,7 @@ mod tests {
             severity: 0,
             result: 0,
         };
-        let parts = Parts {
+        let parts = SegmentParts {
             offsets: vec![2, 5, 6],
             columns: vec![columns; 3],
             data: b"aabbbc".to_vec(),

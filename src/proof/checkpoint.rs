@@ -3,7 +3,7 @@
 use signed_note::{Note, VerifierList};
 use tlog_tiles::Hash;
 
-use super::key::{SigningKey, Use, VerifierKey};
+use super::key::{SignatureKind, SigningKey, VerifierKey};
 
 /// The largest signed checkpoint that is read, in bytes.
 pub const SIGNED_BYTES_MAX: usize = 64 * 1024;
@@ -19,7 +19,7 @@ pub struct Checkpoint {
 
 /// A checkpoint with its signatures, as the note that it came as.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Signed {
+pub struct SignedCheckpoint {
     text: String,
     origin: String,
     checkpoint: Checkpoint,
@@ -77,7 +77,7 @@ pub enum Error {
     Sign(String),
 }
 
-impl Signed {
+impl SignedCheckpoint {
     /// Signs a checkpoint with the log's key, whose name is the origin.
     ///
     /// # Errors
@@ -152,7 +152,7 @@ impl Signed {
         let (note, _) = parse(&self.text)?;
         let signature = check_signature(&note, key)?;
         let time = VerifierKey::cosigned_at(signature.signature())
-            .filter(|_| key.kind() == Use::Cosignature)
+            .filter(|_| key.kind() == SignatureKind::Cosignature)
             .ok_or_else(|| Error::Unsigned { key: key.to_string() })?;
         Ok(Cosignature { name: key.name().to_owned(), time })
     }
@@ -203,28 +203,31 @@ CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=
 
     #[test]
     fn a_checkpoint_has_the_form_of_the_specification() {
-        let key = SigningKey::generate("example.com/behind-the-sofa", Use::Log).unwrap();
-        let signed = Signed::sign(checkpoint(), &key).unwrap();
+        let key = SigningKey::generate("example.com/behind-the-sofa", SignatureKind::Log).unwrap();
+        let signed = SignedCheckpoint::sign(checkpoint(), &key).unwrap();
         let shown = |text: &str| text.rsplit_once(' ').unwrap().0.to_owned();
         assert_eq!(shown(signed.text()), shown(EXAMPLE));
-        let again = Signed::verify(signed.text(), &key.verifier()).unwrap();
+        let again = SignedCheckpoint::verify(signed.text(), &key.verifier()).unwrap();
         assert_eq!(again, signed);
         assert_eq!(*again.checkpoint(), checkpoint());
         // The example's key is not ours.
-        assert!(matches!(Signed::verify(EXAMPLE, &key.verifier()), Err(Error::Unsigned { .. })));
+        assert!(matches!(
+            SignedCheckpoint::verify(EXAMPLE, &key.verifier()),
+            Err(Error::Unsigned { .. })
+        ));
     }
 
     #[test]
     fn no_character_of_a_signed_checkpoint_can_change() {
-        let key = SigningKey::generate("a.example/log", Use::Log).unwrap();
-        let signed = Signed::sign(checkpoint(), &key).unwrap();
+        let key = SigningKey::generate("a.example/log", SignatureKind::Log).unwrap();
+        let signed = SignedCheckpoint::sign(checkpoint(), &key).unwrap();
         let public = key.verifier();
         for position in 0..signed.text().len() {
             for bit in 0..7 {
                 let mut bytes = signed.text().as_bytes().to_vec();
                 bytes[position] ^= 1 << bit;
                 let Ok(text) = String::from_utf8(bytes) else { continue };
-                let read = Signed::verify(&text, &public);
+                let read = SignedCheckpoint::verify(&text, &public);
                 assert!(read.is_err(), "bit {bit} of byte {position}: {text}");
             }
         }
@@ -232,14 +235,14 @@ CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=
 
     #[test]
     fn witnesses_sign_beside_the_log() {
-        let key = SigningKey::generate("a.example/log", Use::Log).unwrap();
-        let witness = SigningKey::generate("w.example", Use::Cosignature).unwrap();
-        let other = SigningKey::generate("w.example", Use::Cosignature).unwrap();
-        let signed = Signed::sign(checkpoint(), &key).unwrap();
+        let key = SigningKey::generate("a.example/log", SignatureKind::Log).unwrap();
+        let witness = SigningKey::generate("w.example", SignatureKind::Cosignature).unwrap();
+        let other = SigningKey::generate("w.example", SignatureKind::Cosignature).unwrap();
+        let signed = SignedCheckpoint::sign(checkpoint(), &key).unwrap();
         let cosigned = signed.cosign(&witness, 1_700_000_000).unwrap();
         let cosigned = cosigned.cosign(&witness, 1_700_000_001).unwrap();
         assert_eq!(cosigned.text().lines().count(), signed.text().lines().count() + 1);
-        let read = Signed::verify(cosigned.text(), &key.verifier()).unwrap();
+        let read = SignedCheckpoint::verify(cosigned.text(), &key.verifier()).unwrap();
         let found = read.cosignature(&witness.verifier()).unwrap();
         assert_eq!(found, Cosignature { name: "w.example".into(), time: 1_700_000_001 });
         for absent in [other.verifier(), key.verifier()] {

@@ -9,34 +9,36 @@ use signed_note::{Signer, Verifier};
 
 /// What a signature says, which the key's first byte tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Use {
+pub enum SignatureKind {
     /// The log's own: of the note as it stands.
     Log,
     /// A witness's: `cosignature/v1`, of the note and a time.
     Cosignature,
 }
 
-impl Use {
+impl SignatureKind {
     /// The signature type of signed-note and tlog-cosignature.
     fn byte(self) -> u8 {
         match self {
-            Use::Log => 0x01,
-            Use::Cosignature => 0x04,
+            SignatureKind::Log => 0x01,
+            SignatureKind::Cosignature => 0x04,
         }
     }
 
     fn of(byte: u8) -> Option<Self> {
-        [Use::Log, Use::Cosignature].into_iter().find(|kind| kind.byte() == byte)
+        [SignatureKind::Log, SignatureKind::Cosignature]
+            .into_iter()
+            .find(|kind| kind.byte() == byte)
     }
 
     fn name(self) -> &'static str {
         match self {
-            Use::Log => "a log's key",
-            Use::Cosignature => "a witness's key",
+            SignatureKind::Log => "a log's key",
+            SignatureKind::Cosignature => "a witness's key",
         }
     }
 
-    fn check(self, wanted: Use) -> Result<(), Error> {
+    fn check(self, wanted: SignatureKind) -> Result<(), Error> {
         if self == wanted {
             Ok(())
         } else {
@@ -86,7 +88,7 @@ pub enum Error {
 #[derive(Clone)]
 pub struct SigningKey {
     name: String,
-    kind: Use,
+    kind: SignatureKind,
     key: ed25519_dalek::SigningKey,
 }
 
@@ -94,7 +96,7 @@ pub struct SigningKey {
 #[derive(Clone, PartialEq, Eq)]
 pub struct VerifierKey {
     name: String,
-    kind: Use,
+    kind: SignatureKind,
     key: ed25519_dalek::VerifyingKey,
 }
 
@@ -115,7 +117,7 @@ impl SigningKey {
     ///
     /// # Errors
     /// If the name cannot be one, or the system has no random numbers.
-    pub fn generate(name: &str, kind: Use) -> Result<Self, Error> {
+    pub fn generate(name: &str, kind: SignatureKind) -> Result<Self, Error> {
         check_name(name)?;
         let mut seed = [0; ed25519_dalek::SECRET_KEY_LENGTH];
         getrandom::fill(&mut seed).map_err(|error| Error::Random(error.to_string()))?;
@@ -133,7 +135,7 @@ impl SigningKey {
         check_name(name)?;
         let (kind, seed) = bytes.split_first().ok_or(Error::NotSigningKey)?;
         let seed: &[u8; 32] = seed.try_into().map_err(|_| Error::NotSigningKey)?;
-        let kind = Use::of(*kind).ok_or(Error::NotSigningKey)?;
+        let kind = SignatureKind::of(*kind).ok_or(Error::NotSigningKey)?;
         let key = ed25519_dalek::SigningKey::from_bytes(seed);
         let key = Self { name: name.to_owned(), kind, key };
         if hash != key.verifier().id() {
@@ -163,13 +165,13 @@ impl SigningKey {
     ///
     /// # Errors
     /// [`Error::Use`].
-    pub fn used_for(self, wanted: Use) -> Result<Self, Error> {
+    pub fn used_for(self, wanted: SignatureKind) -> Result<Self, Error> {
         self.kind.check(wanted).map(|()| self)
     }
 
     /// Signs a note; a witness does so at a time, in seconds since 1970.
     pub(super) fn at(&self, time: u64) -> impl Signer + '_ {
-        At(self, time)
+        TimedSigner(self, time)
     }
 }
 
@@ -180,9 +182,9 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-struct At<'a>(&'a SigningKey, u64);
+struct TimedSigner<'a>(&'a SigningKey, u64);
 
-impl Signer for At<'_> {
+impl Signer for TimedSigner<'_> {
     fn name(&self) -> &str {
         &self.0.name
     }
@@ -192,10 +194,10 @@ impl Signer for At<'_> {
     }
 
     fn sign(&self, text: &[u8]) -> Result<Vec<u8>, ed25519_dalek::SignatureError> {
-        let At(SigningKey { kind, key, .. }, time) = self;
+        let TimedSigner(SigningKey { kind, key, .. }, time) = self;
         match kind {
-            Use::Log => Ok(key.try_sign(text)?.to_vec()),
-            Use::Cosignature => {
+            SignatureKind::Log => Ok(key.try_sign(text)?.to_vec()),
+            SignatureKind::Cosignature => {
                 let signature = key.try_sign(&cosigned(*time, text))?;
                 Ok([time.to_be_bytes().as_slice(), &signature.to_bytes()].concat())
             }
@@ -217,7 +219,7 @@ impl VerifierKey {
         let (name, hash, bytes) = parts(text.trim()).ok_or(Error::NotVerifierKey)?;
         check_name(name)?;
         let (kind, bytes) = bytes.split_first().ok_or(Error::NotVerifierKey)?;
-        let kind = Use::of(*kind).ok_or(Error::NotVerifierKey)?;
+        let kind = SignatureKind::of(*kind).ok_or(Error::NotVerifierKey)?;
         let bytes: &[u8; 32] = bytes.try_into().map_err(|_| Error::NotVerifierKey)?;
         let key =
             ed25519_dalek::VerifyingKey::from_bytes(bytes).map_err(|_| Error::NotVerifierKey)?;
@@ -232,7 +234,7 @@ impl VerifierKey {
     ///
     /// # Errors
     /// [`Error::Use`].
-    pub fn used_for(self, wanted: Use) -> Result<Self, Error> {
+    pub fn used_for(self, wanted: SignatureKind) -> Result<Self, Error> {
         self.kind.check(wanted).map(|()| self)
     }
 
@@ -242,7 +244,7 @@ impl VerifierKey {
     }
 
     /// What it verifies.
-    pub fn kind(&self) -> Use {
+    pub fn kind(&self) -> SignatureKind {
         self.kind
     }
 
@@ -289,8 +291,8 @@ impl Verifier for VerifierKey {
                 .is_ok_and(|signature| self.key.verify(text, &signature).is_ok())
         };
         match self.kind {
-            Use::Log => is_valid(text, signature),
-            Use::Cosignature => {
+            SignatureKind::Log => is_valid(text, signature),
+            SignatureKind::Cosignature => {
                 signature.split_first_chunk::<TIMESTAMP_BYTES>().is_some_and(|(time, signature)| {
                     is_valid(&cosigned(u64::from_be_bytes(*time), text), signature)
                 })
@@ -316,7 +318,10 @@ mod tests {
 
     #[test]
     fn keys_are_read_as_they_are_written() {
-        for (kind, other) in [(Use::Log, Use::Cosignature), (Use::Cosignature, Use::Log)] {
+        for (kind, other) in [
+            (SignatureKind::Log, SignatureKind::Cosignature),
+            (SignatureKind::Cosignature, SignatureKind::Log),
+        ] {
             let key = SigningKey::generate("example.com/log", kind).unwrap();
             let again = SigningKey::parse(&format!("{}\n", key.encoded())).unwrap();
             assert_eq!(again.encoded(), key.encoded());
@@ -342,7 +347,7 @@ mod tests {
 
     #[test]
     fn what_is_not_a_key_is_refused() {
-        let public = SigningKey::generate("a", Use::Log).unwrap().verifier().to_string();
+        let public = SigningKey::generate("a", SignatureKind::Log).unwrap().verifier().to_string();
         let mut renamed = public.clone();
         renamed.replace_range(0..1, "b");
         assert_eq!(VerifierKey::parse(&renamed), Err(Error::Hash));
@@ -351,7 +356,7 @@ mod tests {
             assert!(SigningKey::parse(&format!("PRIVATE+KEY+{bad}")).is_err(), "{bad}");
         }
         for bad in ["", "two words", "a+b", "line\nbreak", "bell\u{7}", &"x".repeat(256)] {
-            assert!(SigningKey::generate(bad, Use::Log).is_err(), "{bad:?}");
+            assert!(SigningKey::generate(bad, SignatureKind::Log).is_err(), "{bad:?}");
         }
     }
 
@@ -359,7 +364,8 @@ mod tests {
     fn the_cosignature_of_the_specification_is_verified() {
         // The example of C2SP tlog-cosignature shows its signed message; its key
         // is not given, so ours signs the same one.
-        let key = SigningKey::generate("witness.example.com/w1", Use::Cosignature).unwrap();
+        let key =
+            SigningKey::generate("witness.example.com/w1", SignatureKind::Cosignature).unwrap();
         let text = b"example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n";
         let signature = key.at(1_679_315_147).sign(text).unwrap();
         assert_eq!(signature.len(), 72);
@@ -367,7 +373,7 @@ mod tests {
         assert!(public.verify(text, &signature));
         assert_eq!(VerifierKey::cosigned_at(&signature), Some(1_679_315_147));
         let message = [b"cosignature/v1\ntime 1679315147\n".as_slice(), text].concat();
-        let plain = SigningKey { kind: Use::Log, ..key.clone() }.verifier();
+        let plain = SigningKey { kind: SignatureKind::Log, ..key.clone() }.verifier();
         assert_ne!(plain.id(), public.id());
         assert!(plain.verify(&message, &signature[8..]));
         let mut later = signature.clone();

@@ -76,12 +76,12 @@ impl Minimum {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proof::key::Use;
-    use crate::proof::{Checkpoint, Hash, Signed};
+    use crate::proof::key::SignatureKind;
+    use crate::proof::{Checkpoint, Hash, SignedCheckpoint};
 
     #[test]
     fn it_is_read_as_it_is_written_and_no_byte_can_change() {
-        let key = SigningKey::generate("a.example/log", Use::Log).unwrap();
+        let key = SigningKey::generate("a.example/log", SignatureKind::Log).unwrap();
         let public = key.verifier();
         let text = Minimum { index: 4_711 }.sign(&key).unwrap();
         assert_eq!(Minimum::verify(&text, &public), Ok(Minimum { index: 4_711 }));
@@ -92,9 +92,9 @@ mod tests {
             assert!(Minimum::verify(&changed, &public).is_err(), "byte {position}: {changed}");
         }
         let checkpoint = Checkpoint { size: 1, root: Hash::default() };
-        let checkpoint = Signed::sign(checkpoint, &key).unwrap();
+        let checkpoint = SignedCheckpoint::sign(checkpoint, &key).unwrap();
         assert_eq!(Minimum::verify(checkpoint.text(), &public), Err(Error::Form));
-        assert!(Signed::verify(&text, &public).is_err());
-        assert!(SigningKey::generate(HEADER, Use::Log).is_err());
+        assert!(SignedCheckpoint::verify(&text, &public).is_err());
+        assert!(SigningKey::generate(HEADER, SignatureKind::Log).is_err());
     }
 }

@@ -2,7 +2,7 @@
 
 mod error;
 mod follow;
-mod keep;
+mod retention_hold;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,16 +13,16 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::store::Store;
-use super::tile::{Place, WIDTH};
+use super::tile::{TilePosition, WIDTH};
+use super::tile_store::TileStore;
 use super::tree::{self, FullTile, Tree};
-use super::{Hash, Signed, SigningKey, VerifierKey, entry, leaf};
+use super::{Hash, SignedCheckpoint, SigningKey, VerifierKey, entry, leaf};
 use crate::log::Log;
 use crate::record::Sequence;
 use crate::time::Time;
-use keep::Held;
+use retention_hold::ProverHold;
 
-pub use error::{Error, Trouble};
+pub use error::{CheckpointFailure, Error};
 
 /// A checkpoint is made at least so often while records arrive.
 pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(2);
@@ -31,9 +31,9 @@ pub const CHECKPOINT_TIME_MAX: Duration = Duration::from_secs(8);
 
 /// What is known of a tree when it is opened: nothing of a new log.
 #[derive(Debug, Default)]
-pub struct Opened {
+pub struct OpenedTree {
     /// The newest checkpoint that was signed.
-    pub signed: Option<Signed>,
+    pub signed: Option<SignedCheckpoint>,
     /// The tree, as far as its tiles are there: it has the checkpoint's root.
     pub tree: Option<Tree>,
     /// Records with a leaf index below this were released by the log.
@@ -41,20 +41,20 @@ pub struct Opened {
 }
 
 /// The tree, and tiles that are full but not in the store yet.
-struct Growing {
+struct GrowingTree {
     tree: Tree,
-    pending: BTreeMap<Place, FullTile>,
+    pending: BTreeMap<TilePosition, FullTile>,
 }
 
 /// Where the follower is.
 #[derive(Debug, Clone)]
-struct State {
+struct FollowState {
     /// So many records were hashed.
     hashed: u64,
-    signed: Arc<Signed>,
+    signed: Arc<SignedCheckpoint>,
     /// When it was; `None` if that was before the start.
     signed_at: Option<Time>,
-    trouble: Option<Trouble>,
+    failure: Option<CheckpointFailure>,
     /// How often a checkpoint was tried.
     attempts: u64,
     /// The follower has ended.
@@ -66,9 +66,9 @@ struct State {
 pub struct Prover {
     log: Arc<dyn Log>,
     key: SigningKey,
-    store: Box<dyn Store>,
-    growing: Mutex<Growing>,
-    state: watch::Sender<State>,
+    store: Box<dyn TileStore>,
+    growing: Mutex<GrowingTree>,
+    state: watch::Sender<FollowState>,
     /// Somebody waits for a checkpoint that covers so many records.
     wanted: AtomicU64,
     demand: Notify,
@@ -78,35 +78,35 @@ pub struct Prover {
 
 /// How far a tree has come.
 #[derive(Debug, Clone)]
-pub struct Progress {
+pub struct TreeProgress {
     /// So many records are in it.
     pub size: u64,
     /// The newest checkpoint.
-    pub signed: Arc<Signed>,
+    pub signed: Arc<SignedCheckpoint>,
     /// When that was signed; `None` if before the start.
     pub signed_at: Option<Time>,
     /// Why none is made, if none is.
-    pub trouble: Option<Trouble>,
+    pub failure: Option<CheckpointFailure>,
 }
 
 /// Shows that a record is in the log.
 #[derive(Debug, Clone)]
-pub struct Inclusion {
+pub struct InclusionProof {
     /// Index of its leaf, from 0.
     pub index: u64,
     /// The path to the root.
     pub hashes: Vec<Hash>,
     /// The checkpoint with the root.
-    pub signed: Arc<Signed>,
+    pub signed: Arc<SignedCheckpoint>,
 }
 
 /// Shows that the log begins with an earlier one.
 #[derive(Debug, Clone)]
-pub struct Consistency {
+pub struct ConsistencyProof {
     /// The steps to both roots.
     pub hashes: Vec<Hash>,
     /// The later checkpoint.
-    pub signed: Arc<Signed>,
+    pub signed: Arc<SignedCheckpoint>,
 }
 
 impl Prover {
@@ -120,27 +120,28 @@ impl Prover {
     pub fn start(
         log: Arc<dyn Log>,
         key: SigningKey,
-        store: Box<dyn Store>,
-        opened: Opened,
+        store: Box<dyn TileStore>,
+        opened: OpenedTree,
     ) -> std::io::Result<Arc<Self>> {
         let tree = opened.tree.unwrap_or_default();
         let is_first = opened.signed.is_none();
         let signed = match opened.signed {
             Some(signed) => signed,
             None => {
-                let signed = Signed::sign(tree.head(), &key).map_err(std::io::Error::other)?;
+                let signed =
+                    SignedCheckpoint::sign(tree.head(), &key).map_err(std::io::Error::other)?;
                 store.commit(&tree, &signed)?;
                 signed
             }
         };
         let kept = log.extent().synced.0;
-        let trouble =
-            (kept < signed.size()).then(|| Trouble::RolledBack { signed: signed.size(), kept });
-        let state = State {
+        let failure = (kept < signed.size())
+            .then(|| CheckpointFailure::RolledBack { signed: signed.size(), kept });
+        let state = FollowState {
             hashed: tree.size(),
             signed_at: is_first.then(Time::now),
             signed: Arc::new(signed),
-            trouble,
+            failure,
             attempts: 0,
             ended: false,
         };
@@ -148,14 +149,14 @@ impl Prover {
             log: Arc::clone(&log),
             key,
             store,
-            growing: Mutex::new(Growing { tree, pending: BTreeMap::new() }),
+            growing: Mutex::new(GrowingTree { tree, pending: BTreeMap::new() }),
             state: watch::Sender::new(state),
             wanted: AtomicU64::new(0),
             demand: Notify::new(),
             stopping: CancellationToken::new(),
             task: Mutex::default(),
         });
-        log.keep_for(Arc::new(Held::of(&prover)));
+        log.keep_for(Arc::new(ProverHold::of(&prover)));
         let task = tokio::spawn(follow::follow(Arc::clone(&prover)));
         prover.task.lock().unwrap_or_else(PoisonError::into_inner).replace(task);
         Ok(prover)
@@ -167,21 +168,21 @@ impl Prover {
     }
 
     /// Why no checkpoint is made, if none is.
-    pub fn trouble(&self) -> Option<Trouble> {
-        self.state.borrow().trouble.clone()
+    pub fn failure(&self) -> Option<CheckpointFailure> {
+        self.state.borrow().failure.clone()
     }
 
     /// How far it has come.
-    pub fn progress(&self) -> Progress {
-        let State { hashed, signed, signed_at, trouble, .. } = self.state.borrow().clone();
-        Progress { size: hashed, signed, signed_at, trouble }
+    pub fn progress(&self) -> TreeProgress {
+        let FollowState { hashed, signed, signed_at, failure, .. } = self.state.borrow().clone();
+        TreeProgress { size: hashed, signed, signed_at, failure }
     }
 
     /// A checkpoint of all records that are durable now.
     ///
     /// # Errors
     /// If none can be made.
-    pub async fn checkpoint(&self) -> Result<Arc<Signed>, Error> {
+    pub async fn checkpoint(&self) -> Result<Arc<SignedCheckpoint>, Error> {
         self.covering(self.log.extent().synced.0).await
     }
 
@@ -190,22 +191,23 @@ impl Prover {
     ///
     /// # Errors
     /// If none can be made, or not in time.
-    pub async fn covering(&self, size: u64) -> Result<Arc<Signed>, Error> {
+    pub async fn covering(&self, size: u64) -> Result<Arc<SignedCheckpoint>, Error> {
         let mut states = self.state.subscribe();
         let attempts = states.borrow().attempts;
         if states.borrow().signed.size() < size {
             self.wanted.fetch_max(size, Ordering::Relaxed);
             self.demand.notify_one();
         }
-        let settled = |state: &State| {
-            let failed = |trouble: &Trouble| trouble.is_lasting() || state.attempts > attempts;
-            state.ended || state.signed.size() >= size || state.trouble.as_ref().is_some_and(failed)
+        let settled = |state: &FollowState| {
+            let failed =
+                |failure: &CheckpointFailure| failure.is_lasting() || state.attempts > attempts;
+            state.ended || state.signed.size() >= size || state.failure.as_ref().is_some_and(failed)
         };
         let waited = tokio::time::timeout(CHECKPOINT_TIME_MAX, states.wait_for(settled)).await;
         let Ok(Ok(state)) = waited else { return Err(Error::Late { size }) };
-        match &state.trouble {
-            Some(trouble) if trouble.is_denial() || state.signed.size() < size => {
-                Err(Error::Trouble(trouble.clone()))
+        match &state.failure {
+            Some(failure) if failure.is_denial() || state.signed.size() < size => {
+                Err(Error::NoCheckpoint(failure.clone()))
             }
             _ if state.signed.size() < size => Err(Error::Late { size }),
             _ => Ok(Arc::clone(&state.signed)),
@@ -222,7 +224,7 @@ impl Prover {
         sequence: Sequence,
         record: &[u8],
         size: Option<u64>,
-    ) -> Result<Inclusion, Error> {
+    ) -> Result<InclusionProof, Error> {
         let wanted = size.unwrap_or(sequence.0);
         let extent = self.log.extent().synced.0;
         if size.is_some_and(|size| size < sequence.0 || size > extent) {
@@ -237,7 +239,7 @@ impl Prover {
                 let head = size.map_or(Ok(newest), |size| tree.head(size))?;
                 tree.inclusion(leaf, index, &head)
             })?;
-            Ok(Inclusion { index, hashes, signed })
+            Ok(InclusionProof { index, hashes, signed })
         })
         .await
     }
@@ -247,7 +249,7 @@ impl Prover {
     ///
     /// # Errors
     /// If there is no proof.
-    pub async fn consistency(self: &Arc<Self>, old: u64) -> Result<Consistency, Error> {
+    pub async fn consistency(self: &Arc<Self>, old: u64) -> Result<ConsistencyProof, Error> {
         let signed = self.checkpoint().await?;
         if old > signed.size() {
             return Err(Error::OldSize { old, size: signed.size() });
@@ -255,7 +257,7 @@ impl Prover {
         self.proven(move |prover| {
             let head = *signed.checkpoint();
             let hashes = prover.prove(|tree| tree.consistency(old, &head))?;
-            Ok(Consistency { hashes, signed })
+            Ok(ConsistencyProof { hashes, signed })
         })
         .await
     }
@@ -267,20 +269,21 @@ impl Prover {
     ) -> Result<T, Error> {
         let prover = Arc::clone(self);
         let task = tokio::task::spawn_blocking(move || prove(&prover));
-        task.await.map_err(|error| Error::Trouble(Trouble::Passing(error.to_string())))?
+        task.await
+            .map_err(|error| Error::NoCheckpoint(CheckpointFailure::Passing(error.to_string())))?
     }
 
     fn prove(
         &self,
         prove: impl FnOnce(
-            &tree::Prover<'_, &dyn Fn(Place) -> Result<FullTile, tree::Error>>,
+            &tree::TreeProver<'_, &dyn Fn(TilePosition) -> Result<FullTile, tree::Error>>,
         ) -> Result<Vec<Hash>, tree::Error>,
     ) -> Result<Vec<Hash>, Error> {
         let (tree, pending) = {
             let growing = self.grow();
             (growing.tree.clone(), growing.pending.clone())
         };
-        let read = |place: Place| {
+        let read = |place: TilePosition| {
             if let Some(tile) = pending.get(&place) {
                 return Ok(tile.clone());
             }
@@ -289,7 +292,7 @@ impl Prover {
             read.map_err(|error| tree::Error::Read { path: path(), error })?
                 .ok_or_else(|| tree::Error::Missing { path: path() })
         };
-        prove(&tree::Prover::new(&tree, &read)).map_err(|error| match error {
+        prove(&tree::TreeProver::new(&tree, &read)).map_err(|error| match error {
             tree::Error::Missing { path } if !self.store.is_durable() => {
                 Error::Pruned { path, minimum: self.log.extent().first.0 }
             }
@@ -309,11 +312,11 @@ impl Prover {
     }
 
     /// Lets the follower end by itself.
-    pub fn leave(&self) {
+    pub fn detach(&self) {
         self.stopping.cancel();
     }
 
-    fn grow(&self) -> MutexGuard<'_, Growing> {
+    fn grow(&self) -> MutexGuard<'_, GrowingTree> {
         self.growing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -16,14 +16,14 @@ pub const LEVELS_MAX: u8 = 8;
 
 /// Where a tile lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place {
+pub struct TilePosition {
     /// Level, from 0: that of the leaves.
     pub level: u8,
     /// Index within the level, from 0.
     pub index: u64,
 }
 
-impl Place {
+impl TilePosition {
     /// Path of the tile of so many hashes, such as `tile/0/x001/234.p/17`.
     pub fn path(self, width: usize) -> String {
         let Self { level, index } = self;
@@ -42,10 +42,10 @@ pub fn hashes(size: u64, level: u8) -> u64 {
 
 /// The tile at the right edge of the level, for a tree of this size, and how
 /// many hashes it has: 0, if all tiles are full.
-pub fn edge(size: u64, level: u8) -> (Place, usize) {
+pub fn edge(size: u64, level: u8) -> (TilePosition, usize) {
     let hashes = hashes(size, level);
     let width = hashes % WIDTH as u64;
-    (Place { level, index: hashes / WIDTH as u64 }, width as usize)
+    (TilePosition { level, index: hashes / WIDTH as u64 }, width as usize)
 }
 
 #[cfg(test)]
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn tiles_lie_where_the_specification_says() {
-        let path = |level, index, width| Place { level, index }.path(width);
+        let path = |level, index, width| TilePosition { level, index }.path(width);
         assert_eq!(path(0, 0, WIDTH), "tile/0/000");
         assert_eq!(path(2, 1_234_067, WIDTH), "tile/2/x001/x234/067");
         assert_eq!(path(1, 1, 17), "tile/1/001.p/17");
@@ -64,7 +64,7 @@ mod tests {
     fn the_right_edge_is_that_of_the_specification() {
         // Its example: a tree of size 70,000.
         let edges = |size| (0..3).map(|level| edge(size, level)).collect::<Vec<_>>();
-        let place = |level, index| Place { level, index };
+        let place = |level, index| TilePosition { level, index };
         assert_eq!(edges(70_000), [(place(0, 273), 112), (place(1, 1), 17), (place(2, 0), 1)]);
         assert_eq!(edges(256), [(place(0, 1), 0), (place(1, 0), 1), (place(2, 0), 0)]);
     }

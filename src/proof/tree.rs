@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tlog_tiles::{Hash, HashReader, Tile};
 
-use super::tile::{self, HEIGHT, Place};
+use super::tile::{self, HEIGHT, TilePosition};
 use super::{Checkpoint, HASH_BYTES};
 
 /// The hashes of a full tile.
@@ -62,7 +62,7 @@ impl Tree {
     /// As `read`, and if an edge has another length than it should.
     pub fn load(
         size: u64,
-        mut read: impl FnMut(Place, usize) -> Result<Vec<u8>, Error>,
+        mut read: impl FnMut(TilePosition, usize) -> Result<Vec<u8>, Error>,
     ) -> Result<Self, Error> {
         let mut edges = Vec::new();
         for level in 0..tile::LEVELS_MAX {
@@ -82,7 +82,7 @@ impl Tree {
     }
 
     /// Appends a leaf. `full` gets each tile that it completes, leaves first.
-    pub fn push(&mut self, leaf: Hash, mut full: impl FnMut(Place, FullTile)) {
+    pub fn push(&mut self, leaf: Hash, mut full: impl FnMut(TilePosition, FullTile)) {
         let index = self.size;
         self.size += 1;
         let mut hash = leaf;
@@ -97,7 +97,7 @@ impl Tree {
                 return;
             }
             hash = Tile::subtree_hash(edge);
-            let place = Place { level, index: tile::hashes(index, level + 1) };
+            let place = TilePosition { level, index: tile::hashes(index, level + 1) };
             full(place, Arc::from(edge.as_slice()));
             edge.clear();
         }
@@ -111,14 +111,14 @@ impl Tree {
     }
 
     /// The tiles that are not full, with their hashes.
-    pub fn edges(&self) -> impl Iterator<Item = (Place, &[u8])> {
+    pub fn edges(&self) -> impl Iterator<Item = (TilePosition, &[u8])> {
         (0..tile::LEVELS_MAX)
             .zip(&self.edges)
             .filter(|(_, edge)| !edge.is_empty())
             .map(|(level, edge)| (tile::edge(self.size, level).0, edge.as_slice()))
     }
 
-    fn edge(&self, place: Place) -> Option<&[u8]> {
+    fn edge(&self, place: TilePosition) -> Option<&[u8]> {
         let at_edge = tile::edge(self.size, place.level).0 == place;
         self.edges.get(usize::from(place.level)).filter(|_| at_edge).map(Vec::as_slice)
     }
@@ -129,7 +129,7 @@ impl HashReader for Tree {
     fn read_hashes(&self, indexes: &[u64]) -> Result<Vec<Hash>, tlog_tiles::Error> {
         let read = |index: &u64| {
             let tile = Tile::from_index(HEIGHT, *index);
-            let place = Place { level: tile.level(), index: tile.level_index() };
+            let place = TilePosition { level: tile.level(), index: tile.level_index() };
             let edge = self.edge(place).ok_or(tlog_tiles::Error::IndexesNotInTree)?;
             tile.hash_at_index(edge, *index)
         };
@@ -142,13 +142,13 @@ impl HashReader for Tree {
 /// A tile may be damaged where it is kept, so each proof is checked before it is
 /// given out. (`tlog_tiles::TileHashReader` would check the tiles, but where a
 /// tree's right edge has several subtrees in one tile it leaves some out.)
-pub struct Prover<'a, R> {
+pub struct TreeProver<'a, R> {
     tree: &'a Tree,
     read: R,
     failed: RefCell<Option<Error>>,
 }
 
-impl<'a, R: Fn(Place) -> Result<FullTile, Error>> Prover<'a, R> {
+impl<'a, R: Fn(TilePosition) -> Result<FullTile, Error>> TreeProver<'a, R> {
     /// Proofs from a tree, whose full tiles `read` gives.
     pub fn new(tree: &'a Tree, read: R) -> Self {
         Self { tree, read, failed: RefCell::default() }
@@ -204,7 +204,7 @@ impl<'a, R: Fn(Place) -> Result<FullTile, Error>> Prover<'a, R> {
     fn hash(&self, index: u64) -> Result<Hash, Error> {
         let size = self.tree.size;
         let tile = Tile::from_index(HEIGHT, index);
-        let place = Place { level: tile.level(), index: tile.level_index() };
+        let place = TilePosition { level: tile.level(), index: tile.level_index() };
         let hash = match self.tree.edge(place) {
             Some(edge) => tile.hash_at_index(edge, index),
             None => tile.hash_at_index(&(self.read)(place)?, index),
@@ -213,7 +213,7 @@ impl<'a, R: Fn(Place) -> Result<FullTile, Error>> Prover<'a, R> {
     }
 }
 
-impl<R: Fn(Place) -> Result<FullTile, Error>> HashReader for Prover<'_, R> {
+impl<R: Fn(TilePosition) -> Result<FullTile, Error>> HashReader for TreeProver<'_, R> {
     fn read_hashes(&self, indexes: &[u64]) -> Result<Vec<Hash>, tlog_tiles::Error> {
         let read: Result<_, _> = indexes.iter().map(|index| self.hash(*index)).collect();
         read.map_err(|error| {

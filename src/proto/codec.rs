@@ -9,7 +9,7 @@ use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
 /// An encoded response.
-pub struct Encoded(Box<dyn Chunks>);
+pub struct EncodedResponse(Box<dyn Chunks>);
 
 /// Bytes of a response that lie in several places.
 #[allow(clippy::len_without_is_empty, reason = "an empty response is as good as any")]
@@ -20,7 +20,7 @@ pub trait Chunks: Send + 'static {
     fn write(&self, out: &mut dyn FnMut(&[u8]));
 }
 
-impl Encoded {
+impl EncodedResponse {
     /// A response whose bytes `chunks` writes when it is sent.
     pub fn new(chunks: impl Chunks) -> Self {
         Self(Box::new(chunks))
@@ -60,9 +60,9 @@ pub fn set_prefix(frame: &mut [u8], flag: u8) {
 /// A response as it goes over the wire: in the frame of gRPC, not compressed. All
 /// who get the same response share its bytes.
 #[derive(Debug, Clone)]
-pub struct Framed(Bytes);
+pub struct FramedMessage(Bytes);
 
-impl Framed {
+impl FramedMessage {
     /// Frames what `write` appends, at most `len` bytes unless it has to grow.
     ///
     /// # Panics
@@ -103,35 +103,35 @@ impl Framed {
 
 /// Codec that leaves requests encoded and sends responses that already are.
 #[derive(Debug, Default, Clone, Copy)]
-pub struct Raw;
+pub struct RawCodec;
 
-impl Codec for Raw {
-    type Encode = Encoded;
+impl Codec for RawCodec {
+    type Encode = EncodedResponse;
     type Decode = Bytes;
-    type Encoder = Raw;
-    type Decoder = Raw;
+    type Encoder = RawCodec;
+    type Decoder = RawCodec;
 
     fn encoder(&mut self) -> Self::Encoder {
-        Raw
+        RawCodec
     }
 
     fn decoder(&mut self) -> Self::Decoder {
-        Raw
+        RawCodec
     }
 }
 
-impl Encoder for Raw {
-    type Item = Encoded;
+impl Encoder for RawCodec {
+    type Item = EncodedResponse;
     type Error = Status;
 
-    fn encode(&mut self, item: Encoded, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
+    fn encode(&mut self, item: EncodedResponse, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
         out.reserve(item.0.total_len());
         item.0.write(&mut |chunk| out.put_slice(chunk));
         Ok(())
     }
 }
 
-impl Decoder for Raw {
+impl Decoder for RawCodec {
     type Item = Bytes;
     type Error = Status;
 

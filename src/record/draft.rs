@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use prost::Message as _;
 
-use super::{Columns, Record, Sequence, number};
+use super::{Record, RecordColumns, Sequence, number};
 use crate::event::{self, Event, same_content};
 use crate::proto::pb;
 use crate::time::Time;
@@ -12,7 +12,7 @@ use crate::wire;
 
 /// Who hands events in. Encoded once, for all records of a call; clones share it.
 #[derive(Debug, Clone)]
-pub struct Emitter(Arc<EncodedEmitter>);
+pub struct EmitterIdentity(Arc<EncodedEmitter>);
 
 #[derive(Debug)]
 struct EncodedEmitter {
@@ -21,7 +21,7 @@ struct EncodedEmitter {
     field: Vec<u8>,
 }
 
-impl From<pb::Emitter> for Emitter {
+impl From<pb::Emitter> for EmitterIdentity {
     fn from(emitter: pb::Emitter) -> Self {
         let mut field = Vec::new();
         wire::put_bytes_field(&mut field, number::EMITTER, &emitter.encode_to_vec());
@@ -33,7 +33,7 @@ impl From<pb::Emitter> for Emitter {
 #[derive(Debug, Clone)]
 pub struct Draft {
     event: Event,
-    emitter: Emitter,
+    emitter: EmitterIdentity,
     /// The fields `amendments` and `clock_skew` of the record, encoded; nearly always
     /// empty.
     notes: Vec<u8>,
@@ -42,7 +42,7 @@ pub struct Draft {
 /// Scratch space for frames. What records have in common that are accepted together
 /// stays in it.
 #[derive(Debug, Default)]
-pub struct Scratch {
+pub struct FrameScratch {
     head: Vec<u8>,
     /// When the records of late were accepted.
     accepted: Option<Time>,
@@ -50,7 +50,7 @@ pub struct Scratch {
     accept_time: Vec<u8>,
 }
 
-impl Scratch {
+impl FrameScratch {
     /// An empty head and the encoded field `accept_time`.
     fn begin(&mut self, accept_time: Time) -> (&mut Vec<u8>, &[u8]) {
         if self.accepted != Some(accept_time) {
@@ -66,7 +66,7 @@ impl Scratch {
 
 impl Draft {
     /// Prepares the record of an event that `emitter` handed in.
-    pub fn new(event: Event, emitter: &Emitter) -> Self {
+    pub fn new(event: Event, emitter: &EmitterIdentity) -> Self {
         let notes = notes(&event);
         Self { event, emitter: emitter.clone(), notes }
     }
@@ -132,16 +132,16 @@ impl Draft {
     /// Whether the record with these columns may be that of this draft: its event
     /// has the same id, time, type, user, session and server, by their keys. That
     /// is all that can be told of a record whose bytes are lost.
-    pub fn has_columns(&self, kept: &Columns) -> bool {
+    pub fn has_columns(&self, kept: &RecordColumns) -> bool {
         let own = self.columns(kept.time);
         // Those two follow from the catalog, too, and so may change with it.
-        own == Columns { severity: own.severity, result: own.result, ..*kept }
+        own == RecordColumns { severity: own.severity, result: own.result, ..*kept }
     }
 
     /// What the index keeps of the record.
-    fn columns(&self, accept_time: Time) -> Columns {
+    fn columns(&self, accept_time: Time) -> RecordColumns {
         let event = &self.event;
-        Columns {
+        RecordColumns {
             time: event.time.unwrap_or(accept_time),
             id: event.keys.id,
             user: event.keys.user,
@@ -170,9 +170,9 @@ impl Draft {
         &self,
         sequence: Sequence,
         accept_time: Time,
-        scratch: &mut Scratch,
+        scratch: &mut FrameScratch,
         mut write: impl FnMut(&[u8]),
-    ) -> Columns {
+    ) -> RecordColumns {
         let event = &self.event;
         let mut tail = Vec::new();
         if event.time.is_none() {

@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 
 use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
 
-use super::{Row, category, comment, kind_name, payload_fields, result, severity};
+use super::{FieldRow, category, comment, kind_name, payload_fields, result, severity};
 use crate::catalog::{self, EventType, TypeId};
 use crate::event::VARIANT_NUMBER_MIN;
-use crate::teleport::keys::{self, Plan};
+use crate::teleport::key_map::{self, KeyPlan};
 use crate::teleport::value;
 
 const INTRODUCTION: &str = "\
@@ -43,7 +43,7 @@ JSON object a line. The columns headed *Teleport* give the key of each field.
 
 /// The whole page, `docs/EVENTS.md`.
 pub fn markdown() -> String {
-    let mut page = Page { out: INTRODUCTION.to_owned() };
+    let mut page = MarkdownPage { out: INTRODUCTION.to_owned() };
     page.index();
     page.envelope();
     page.types();
@@ -51,11 +51,11 @@ pub fn markdown() -> String {
     page.out
 }
 
-struct Page {
+struct MarkdownPage {
     out: String,
 }
 
-impl Page {
+impl MarkdownPage {
     fn line(&mut self, text: &str) {
         let _ = writeln!(self.out, "{text}");
     }
@@ -77,7 +77,7 @@ impl Page {
 
     fn envelope(&mut self) {
         self.line("\n## Envelope\n");
-        let fields = keys::event().fields().filter(|field| field.number() < VARIANT_NUMBER_MIN);
+        let fields = key_map::event().fields().filter(|field| field.number() < VARIANT_NUMBER_MIN);
         self.fields(fields);
     }
 
@@ -116,11 +116,11 @@ impl Page {
             self.line("");
             self.fields(fields.into_iter());
         }
-        self.shadows(Plan::of(type_id));
+        self.shadows(KeyPlan::of(type_id));
     }
 
     /// Fields of the envelope whose key is the payload's.
-    fn shadows(&mut self, plan: &Plan) {
+    fn shadows(&mut self, plan: &KeyPlan) {
         for entry in plan.entries() {
             let is_shadowed = entry.path.len() > 1
                 && !entry.is_teleports()
@@ -136,7 +136,7 @@ impl Page {
     fn fields(&mut self, fields: impl Iterator<Item = FieldDescriptor>) {
         self.line("| Field | Type | Teleport | Meaning |\n|---|---|---|---|");
         for field in fields {
-            let row = Row::new(&field);
+            let row = FieldRow::new(&field);
             self.line(&format!(
                 "| `{}` | {} | {} | {} |",
                 row.name,
@@ -183,7 +183,7 @@ fn used() -> (BTreeMap<String, MessageDescriptor>, BTreeMap<String, EnumDescript
     let mut messages = BTreeMap::new();
     let mut enums = BTreeMap::new();
     let mut pending: Vec<FieldDescriptor> = Vec::new();
-    for field in keys::event().fields() {
+    for field in key_map::event().fields() {
         if field.number() < VARIANT_NUMBER_MIN {
             pending.push(field);
         }
@@ -232,11 +232,12 @@ fn linked_type(field: &FieldDescriptor, type_name: &str) -> String {
 }
 
 fn teleport_key(field: &FieldDescriptor, key: Option<String>) -> String {
-    if field.parent_message() != keys::event() {
+    if field.parent_message() != key_map::event() {
         return key.map_or_else(String::new, |key| format!("`{key}`"));
     }
     // The envelope's are the same for each type, but for what a payload takes.
-    let plan = Plan::of(catalog::by_name(catalog::CUSTOM).expect("the protocol has custom events"));
+    let plan =
+        KeyPlan::of(catalog::by_name(catalog::CUSTOM).expect("the protocol has custom events"));
     let entry = plan.entries().iter().find(|entry| entry.path_name() == field.name());
     entry
         .filter(|entry| !entry.is_group)

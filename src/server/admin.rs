@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::log::State;
-use crate::server::metrics::{self, Sources};
+use crate::server::metrics::{self, MetricSources};
 
 /// The most connections at once: a few scrapers and probes.
 const CONNECTIONS_MAX: usize = 64;
@@ -32,17 +32,17 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const REQUEST_BYTES_MAX: usize = 16 * 1024;
 
 /// The listener.
-pub struct Admin {
+pub struct AdminListener {
     socket: TcpListener,
-    sources: Arc<Sources>,
+    sources: Arc<MetricSources>,
 }
 
-impl Admin {
+impl AdminListener {
     /// Listens.
     ///
     /// # Errors
     /// If the address cannot be listened on.
-    pub async fn bind(address: SocketAddr, sources: Arc<Sources>) -> io::Result<Self> {
+    pub async fn bind(address: SocketAddr, sources: Arc<MetricSources>) -> io::Result<Self> {
         Ok(Self { socket: TcpListener::bind(address).await?, sources })
     }
 
@@ -74,7 +74,7 @@ impl Admin {
     }
 }
 
-async fn serve_connection(stream: TcpStream, sources: Arc<Sources>) {
+async fn serve_connection(stream: TcpStream, sources: Arc<MetricSources>) {
     // If it fails, the peer has gone.
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request: Request<hyper::body::Incoming>| {
@@ -89,7 +89,7 @@ async fn serve_connection(stream: TcpStream, sources: Arc<Sources>) {
     let _ = served.await;
 }
 
-fn answer(method: &Method, path: &str, sources: &Arc<Sources>) -> Response<Full<Bytes>> {
+fn answer(method: &Method, path: &str, sources: &Arc<MetricSources>) -> Response<Full<Bytes>> {
     const TEXT: &str = "text/plain; charset=utf-8";
     let known = matches!(path, "/metrics" | "/livez" | "/readyz");
     if known && !matches!(*method, Method::GET | Method::HEAD) {

@@ -12,14 +12,14 @@ const CONNECTIONS_MIN: usize = 16;
 
 /// How many connections are allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct ConnectionLimits {
     /// In all.
     pub connections: usize,
     /// From one IPv4 address, or from one IPv6 network of 64 bits.
     pub connections_per_peer: usize,
 }
 
-impl Limits {
+impl ConnectionLimits {
     /// These limits where a process may have so many files open.
     pub fn within(self, files: usize) -> Self {
         let most = files.saturating_sub(RESERVED_FILES).max(CONNECTIONS_MIN);
@@ -29,7 +29,7 @@ impl Limits {
 
 /// Why a connection is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum ConnectionRefused {
     /// There are too many.
     #[error("{limit} connections are open, which is the limit")]
     Full {
@@ -47,26 +47,26 @@ pub enum Refused {
 /// Counts connections.
 #[derive(Debug)]
 pub struct Admission {
-    limits: Limits,
-    open: Mutex<Open>,
+    limits: ConnectionLimits,
+    open: Mutex<OpenConnections>,
 }
 
 #[derive(Debug, Default)]
-struct Open {
+struct OpenConnections {
     all: usize,
     by_peer: HashMap<IpAddr, usize>,
 }
 
 /// Stands for one connection that is open, until it is dropped.
 #[derive(Debug)]
-pub struct Permit {
+pub struct ConnectionPermit {
     admission: Arc<Admission>,
     peer: IpAddr,
 }
 
 impl Admission {
     /// No connections yet.
-    pub fn new(limits: Limits) -> Arc<Self> {
+    pub fn new(limits: ConnectionLimits) -> Arc<Self> {
         Arc::new(Self { limits, open: Mutex::default() })
     }
 
@@ -74,20 +74,20 @@ impl Admission {
     ///
     /// # Errors
     /// If that would be one too many.
-    pub fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Permit, Refused> {
+    pub fn admit(self: &Arc<Self>, address: IpAddr) -> Result<ConnectionPermit, ConnectionRefused> {
         let peer = network(address);
         let mut open = self.lock();
         if open.all >= self.limits.connections {
-            return Err(Refused::Full { limit: self.limits.connections });
+            return Err(ConnectionRefused::Full { limit: self.limits.connections });
         }
         let of_peer = open.by_peer.entry(peer).or_default();
         if *of_peer >= self.limits.connections_per_peer {
-            return Err(Refused::PeerFull { limit: self.limits.connections_per_peer });
+            return Err(ConnectionRefused::PeerFull { limit: self.limits.connections_per_peer });
         }
         *of_peer += 1;
         open.all += 1;
         drop(open);
-        Ok(Permit { admission: Arc::clone(self), peer })
+        Ok(ConnectionPermit { admission: Arc::clone(self), peer })
     }
 
     /// How many are open.
@@ -96,16 +96,16 @@ impl Admission {
     }
 
     /// What is allowed.
-    pub fn limits(&self) -> Limits {
+    pub fn limits(&self) -> ConnectionLimits {
         self.limits
     }
 
-    fn lock(&self) -> MutexGuard<'_, Open> {
+    fn lock(&self) -> MutexGuard<'_, OpenConnections> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Permit {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let mut open = self.admission.lock();
         open.all -= 1;
@@ -139,17 +139,17 @@ mod tests {
 
     #[test]
     fn connections_are_limited_by_peer_and_in_all() {
-        let limits = Limits { connections: 3, connections_per_peer: 2 };
+        let limits = ConnectionLimits { connections: 3, connections_per_peer: 2 };
         let admission = Admission::new(limits);
         let first = admission.admit(address("192.0.2.1")).unwrap();
         let _second = admission.admit(address("::ffff:192.0.2.1")).unwrap();
         assert_eq!(
             admission.admit(address("192.0.2.1")).unwrap_err(),
-            Refused::PeerFull { limit: 2 }
+            ConnectionRefused::PeerFull { limit: 2 }
         );
         let _third = admission.admit(address("192.0.2.2")).unwrap();
         let refused = admission.admit(address("192.0.2.3")).unwrap_err();
-        assert_eq!(refused, Refused::Full { limit: 3 });
+        assert_eq!(refused, ConnectionRefused::Full { limit: 3 });
         drop(first);
         assert_eq!(admission.count(), 2);
         admission.admit(address("192.0.2.1")).unwrap();
@@ -158,7 +158,8 @@ mod tests {
 
     #[test]
     fn an_ipv6_network_is_one_peer() {
-        let admission = Admission::new(Limits { connections: 9, connections_per_peer: 1 });
+        let admission =
+            Admission::new(ConnectionLimits { connections: 9, connections_per_peer: 1 });
         let _first = admission.admit(address("2001:db8:1:2::1")).unwrap();
         admission.admit(address("2001:db8:1:2:ffff::9")).unwrap_err();
         admission.admit(address("2001:db8:1:3::1")).unwrap();
@@ -166,7 +167,7 @@ mod tests {
 
     #[test]
     fn files_leave_room_for_connections() {
-        let limits = Limits { connections: 10_000, connections_per_peer: 1_000 };
+        let limits = ConnectionLimits { connections: 10_000, connections_per_peer: 1_000 };
         assert_eq!(limits.within(1_024).connections, 1_024 - RESERVED_FILES);
         assert_eq!(limits.within(1_000_000).connections, limits.connections);
         assert_eq!(limits.within(20).connections, CONNECTIONS_MIN);

@@ -1,16 +1,16 @@
 //! What holds for every call, whatever its method: it is counted, it keeps to the
 //! quota of its principal and to its deadline, and a refusal says why.
 
+mod call_record;
+mod compress;
 mod context;
 mod deadline;
+mod decompress;
 mod encoding;
 mod inbound;
-mod message;
+mod message_boundaries;
 mod outbound;
-mod pack;
-mod record;
-mod unpack;
-mod waiting;
+mod unsent_bytes;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,22 +22,22 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 use tower::{Layer, Service};
 
-use crate::access::{Access, Caller, Refused, Rule, of_path};
+use crate::access::{AccessControl, Caller, Denied, MethodRule, method_rule};
 use crate::audit::{Auditor, Denial};
-use crate::server::access;
+use crate::server::authenticate;
 use crate::server::connection::Connection;
-use crate::server::seldom::Seldom;
-use crate::server::stats::{Method, Stats, UNKNOWN};
+use crate::server::log_limiter::LogLimiter;
+use crate::server::stats::{CallStats, MethodStats, UNKNOWN};
 use crate::service::quota::{Quota, Quotas};
-use crate::service::{Error, Limits, NAME, bare};
-use context::Context as CallContext;
-use encoding::Encoding;
-use inbound::Inbound;
-use outbound::{Deadline, Outbound};
-use pack::Packed;
-use record::{CODE, Record};
-use unpack::Unpacked;
-use waiting::Waiting;
+use crate::service::{Error, NAME, ServiceLimits, tonic_errors};
+use call_record::{CODE, CallRecord};
+use compress::CompressedBody;
+use context::CallContext;
+use decompress::DecompressedBody;
+use encoding::MessageEncoding;
+use inbound::RequestBody;
+use outbound::{CallDeadline, ResponseBody};
+use unsent_bytes::UnsentBytes;
 
 /// Header of the encoded `google.rpc.Status`.
 const DETAILS: &str = "grpc-status-details-bin";
@@ -48,50 +48,50 @@ const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
 const READS: [&str; 2] = ["Search", "CountRecords"];
 
 /// What calls have in common.
-pub struct Rules {
+pub struct CallRules {
     /// Who may do what.
-    pub access: Arc<Access>,
+    pub access: Arc<AccessControl>,
     /// Records what is refused.
     pub auditor: Auditor,
     /// What the service accepts.
-    pub limits: Limits,
+    pub limits: ServiceLimits,
     /// What principals may use.
     pub quotas: Arc<Quotas>,
     /// What became of calls.
-    pub stats: Arc<Stats>,
+    pub stats: Arc<CallStats>,
     /// Lines about calls that are said only so often.
-    pub seldom: Arc<Seldom>,
+    pub log_limiter: Arc<LogLimiter>,
 }
 
-/// Makes [`Calls`].
+/// Makes [`CallService`].
 #[derive(Clone)]
 pub struct CallLayer {
-    rules: Arc<Rules>,
+    rules: Arc<CallRules>,
 }
 
 /// Applies the rules to each call.
 #[derive(Clone)]
-pub struct Calls<S> {
+pub struct CallService<S> {
     inner: S,
-    rules: Arc<Rules>,
+    rules: Arc<CallRules>,
 }
 
 impl CallLayer {
     /// The layer that applies these rules.
-    pub fn new(rules: Arc<Rules>) -> Self {
+    pub fn new(rules: Arc<CallRules>) -> Self {
         Self { rules }
     }
 }
 
 impl<S> Layer<S> for CallLayer {
-    type Service = Calls<S>;
+    type Service = CallService<S>;
 
-    fn layer(&self, inner: S) -> Calls<S> {
-        Calls { inner, rules: Arc::clone(&self.rules) }
+    fn layer(&self, inner: S) -> CallService<S> {
+        CallService { inner, rules: Arc::clone(&self.rules) }
     }
 }
 
-impl<S> Service<Request<Body>> for Calls<S>
+impl<S> Service<Request<Body>> for CallService<S>
 where
     S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -113,25 +113,25 @@ where
         let method = Arc::clone(rules.stats.method(request.uri().path()));
         let connection = request.extensions().get::<Arc<Connection>>().cloned();
         let channel = connection.as_ref().map(|connection| &connection.channel);
-        let admitted = access::admit(&rules.access, channel, &mut request);
-        let origin = Origin::of(&request, connection.clone(), &admitted);
+        let admitted = authenticate::admit(&rules.access, channel, &mut request);
+        let origin = CallOrigin::of(&request, connection.clone(), &admitted);
         let quota = quota(&rules.quotas, connection.as_ref(), &request);
         let call = connection.as_ref().map(Connection::begin);
-        let (stats, seldom) = (Arc::clone(&rules.stats), Arc::clone(&rules.seldom));
+        let (stats, log_limiter) = (Arc::clone(&rules.stats), Arc::clone(&rules.log_limiter));
         let context = CallContext::of(request.headers());
-        let mut record = Record::begin(stats, seldom, Arc::clone(&method), context, call);
+        let mut record = CallRecord::begin(stats, log_limiter, Arc::clone(&method), context, call);
         let asked = deadline::timeout(request.headers());
         let mut deadline =
-            asked.map(|asked| Deadline { asked, sleep: Box::pin(tokio::time::sleep(asked)) });
+            asked.map(|asked| CallDeadline { asked, sleep: Box::pin(tokio::time::sleep(asked)) });
         request.extensions_mut().insert(Arc::clone(&quota));
         let is_ours = method.service == NAME;
-        let packing = Encoding::accepted(request.headers()).filter(|_| is_ours);
-        let packed = Encoding::take(request.headers_mut());
+        let packing = MessageEncoding::accepted(request.headers()).filter(|_| is_ours);
+        let packed = MessageEncoding::take(request.headers_mut());
         let request = request.map(|body| {
-            let inbound = Inbound::new(body, Arc::clone(&quota), method.client_streams);
+            let inbound = RequestBody::new(body, Arc::clone(&quota), method.client_streams);
             let Some(encoding) = packed else { return Body::new(inbound) };
             let limit = rules.limits.request_bytes;
-            Body::new(Unpacked::new(inbound.keeping(), encoding, limit, Arc::clone(&quota)))
+            Body::new(DecompressedBody::new(inbound.keeping(), encoding, limit, Arc::clone(&quota)))
         });
         Box::pin(async move {
             let mut response = {
@@ -139,7 +139,7 @@ where
                     answer(inner, request, admitted, &rules, &method, &quota, &mut record);
                 match &mut deadline {
                     None => answering.await?,
-                    Some(Deadline { asked, sleep }) => tokio::select! {
+                    Some(CallDeadline { asked, sleep }) => tokio::select! {
                         response = answering => response?,
                         () = sleep => refusal(Error::DeadlineExceeded { asked: *asked }),
                     },
@@ -157,14 +157,15 @@ where
             } else if let Some(encoding) = packing {
                 let name = HeaderValue::from_static(encoding.name());
                 response.headers_mut().insert(encoding::ENCODING, name);
-                response = response.map(|body| Body::new(Packed::new(body, encoding, quota)));
+                response =
+                    response.map(|body| Body::new(CompressedBody::new(body, encoding, quota)));
             }
             let waiting =
                 connection.filter(|_| method.server_streams || record.holds.read.is_some());
             let waiting = waiting.map(|connection| {
-                Waiting::new(rules.quotas.waiting(), connection, record.holds.read.clone())
+                UnsentBytes::new(rules.quotas.waiting(), connection, record.holds.read.clone())
             });
-            Ok(response.map(|body| Body::new(Outbound::new(body, deadline, waiting, record))))
+            Ok(response.map(|body| Body::new(ResponseBody::new(body, deadline, waiting, record))))
         })
     }
 }
@@ -189,11 +190,11 @@ fn quota<B>(
 async fn answer<S>(
     mut inner: S,
     request: Request<Body>,
-    admitted: Result<(), Refused>,
-    rules: &Rules,
-    method: &Method,
+    admitted: Result<(), Denied>,
+    rules: &CallRules,
+    method: &MethodStats,
     quota: &Quota,
-    record: &mut Record,
+    record: &mut CallRecord,
 ) -> Result<Response<Body>, S::Error>
 where
     S: Service<Request<Body>, Response = Response<Body>>,
@@ -209,14 +210,14 @@ where
     let response = inner.call(request).await?;
     let Some(bare) = bare_refusal(response.headers()) else { return Ok(response) };
     let path = path.unwrap_or_else(|| format!("/{}/{}", method.service, method.name));
-    Ok(match bare::explain(&bare, &path, rules.limits) {
+    Ok(match tonic_errors::explain(&bare, &path, rules.limits) {
         Some(error) => explained(error, &bare),
         None => response,
     })
 }
 
 /// Takes what the call needs of its principal's quota.
-async fn admit(method: &Method, quota: &Quota, record: &mut Record) -> Result<(), Error> {
+async fn admit(method: &MethodStats, quota: &Quota, record: &mut CallRecord) -> Result<(), Error> {
     quota.call()?;
     record.holds.slot = match (method.client_streams, method.server_streams) {
         (false, false) => None,
@@ -230,17 +231,17 @@ async fn admit(method: &Method, quota: &Quota, record: &mut Record) -> Result<()
 }
 
 /// Who calls what, for the record of a refusal.
-struct Origin {
+struct CallOrigin {
     path: Option<http::uri::PathAndQuery>,
     principal: Option<Arc<str>>,
     connection: Option<Arc<Connection>>,
 }
 
-impl Origin {
+impl CallOrigin {
     fn of<B>(
         request: &Request<B>,
         connection: Option<Arc<Connection>>,
-        admitted: &Result<(), Refused>,
+        admitted: &Result<(), Denied>,
     ) -> Self {
         let principal = match admitted {
             Ok(()) => request.extensions().get::<Arc<Caller>>().map(|caller| caller.name()),
@@ -261,7 +262,9 @@ impl Origin {
         }
         // Clients ask for the health by themselves, each time they connect.
         let path = self.path.as_ref().map(http::uri::PathAndQuery::path);
-        if status.code() == Code::PermissionDenied && path.and_then(of_path) == Some(Rule::Health) {
+        if status.code() == Code::PermissionDenied
+            && path.and_then(method_rule) == Some(MethodRule::Health)
+        {
             return;
         }
         auditor.denied(|| Denial {

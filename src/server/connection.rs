@@ -1,7 +1,7 @@
 //! One connection: what is known of it, and how it is served.
 
-mod frames;
 mod guard;
+mod http2_frames;
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -23,11 +23,11 @@ use tonic::body::Body;
 use tonic::transport::server::TcpConnectInfo;
 use tower::{Service, ServiceExt as _};
 
-use crate::access::Channel;
+use crate::access::ConnectionIdentity;
 use crate::server::admission::Admission;
-use crate::server::gather::Tail;
+use crate::server::corked_socket::SocketFlusher;
 use crate::service::quota::{Quota, Quotas};
-use guard::Guard;
+use guard::GuardedIo;
 
 /// The most concurrent streams of one connection.
 pub const STREAMS_MAX: u32 = 4_096;
@@ -60,7 +60,7 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What all connections together have waiting.
 #[derive(Debug)]
-pub struct Load {
+pub struct UnsentTotals {
     /// Bytes of responses that wait.
     pub waiting: Arc<AtomicUsize>,
     /// How many may.
@@ -69,7 +69,7 @@ pub struct Load {
     pub admission: Arc<Admission>,
 }
 
-impl Load {
+impl UnsentTotals {
     fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }
@@ -82,7 +82,7 @@ impl Load {
 
 /// How long a connection may be silent or busy with nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct ConnectionTimeouts {
     /// How long the preface, a frame or the headers of a call may take from
     /// their beginning.
     pub unfinished: Duration,
@@ -96,7 +96,7 @@ pub struct Limits {
     pub keepalive_timeout: Duration,
 }
 
-impl Default for Limits {
+impl Default for ConnectionTimeouts {
     fn default() -> Self {
         Self {
             unfinished: Duration::from_secs(5),
@@ -110,7 +110,7 @@ impl Default for Limits {
 
 /// Why a connection was cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cut {
+pub enum CutReason {
     /// It never said that it speaks HTTP/2.
     Silent,
     /// It began something and did not finish it.
@@ -121,7 +121,7 @@ pub enum Cut {
     IdleFrames,
 }
 
-impl Cut {
+impl CutReason {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Silent, Self::Unfinished, Self::NotReading, Self::IdleFrames];
 
@@ -154,19 +154,19 @@ pub struct Connection {
     /// The gateway's own.
     pub local: SocketAddr,
     /// What it shows of its client.
-    pub channel: Channel,
+    pub channel: ConnectionIdentity,
     established: AtomicBool,
     calls: AtomicUsize,
     /// Since when there is no call.
     idle_since: Mutex<Instant>,
-    cut: Mutex<Option<Cut>>,
+    cut: Mutex<Option<CutReason>>,
     quota: OnceLock<Arc<Quota>>,
-    waiting: Waits,
+    waiting: UnreadBytes,
 }
 
 /// What waits for the client to read it.
 #[derive(Debug)]
-struct Waits {
+struct UnreadBytes {
     bytes: AtomicUsize,
     /// Of these, answers that hold one of the reads.
     of_reads: AtomicUsize,
@@ -175,7 +175,7 @@ struct Waits {
     moved_at: AtomicU64,
 }
 
-impl Waits {
+impl UnreadBytes {
     fn new() -> Self {
         Self {
             bytes: AtomicUsize::new(0),
@@ -191,7 +191,7 @@ impl Waits {
     }
 
     /// For how long nothing was taken.
-    fn stuck_for(&self) -> Duration {
+    fn unread_for(&self) -> Duration {
         let moved = Duration::from_millis(self.moved_at.load(Ordering::Relaxed));
         self.begun.elapsed().saturating_sub(moved)
     }
@@ -199,11 +199,11 @@ impl Waits {
 
 /// Counts a call as one that runs on a connection, until it is dropped.
 #[derive(Debug)]
-pub struct Call(Arc<Connection>);
+pub struct RunningCall(Arc<Connection>);
 
 impl Connection {
     /// A connection that was accepted just now.
-    pub fn new(remote: SocketAddr, local: SocketAddr, channel: Channel) -> Arc<Self> {
+    pub fn new(remote: SocketAddr, local: SocketAddr, channel: ConnectionIdentity) -> Arc<Self> {
         Arc::new(Self {
             remote,
             local,
@@ -213,14 +213,14 @@ impl Connection {
             idle_since: Mutex::new(Instant::now()),
             cut: Mutex::new(None),
             quota: OnceLock::new(),
-            waiting: Waits::new(),
+            waiting: UnreadBytes::new(),
         })
     }
 
     /// Counts a call.
-    pub fn begin(self: &Arc<Self>) -> Call {
+    pub fn begin(self: &Arc<Self>) -> RunningCall {
         self.calls.fetch_add(1, Ordering::Relaxed);
-        Call(Arc::clone(self))
+        RunningCall(Arc::clone(self))
     }
 
     /// What the peer may use, as long as it is known by its address only.
@@ -231,7 +231,7 @@ impl Connection {
 
     /// So many bytes wait from now on; `of_read` says whether they hold one of the
     /// reads.
-    pub fn wait(&self, bytes: usize, of_read: bool) {
+    pub fn add_unread(&self, bytes: usize, of_read: bool) {
         if self.waiting.bytes.fetch_add(bytes, Ordering::Relaxed) == 0 {
             self.waiting.moved();
         }
@@ -241,7 +241,7 @@ impl Connection {
     }
 
     /// So many bytes were taken.
-    pub fn gone(&self, bytes: usize, of_read: bool) {
+    pub fn remove_unread(&self, bytes: usize, of_read: bool) {
         self.waiting.bytes.fetch_sub(bytes, Ordering::Relaxed);
         if of_read {
             self.waiting.of_reads.fetch_sub(bytes, Ordering::Relaxed);
@@ -251,20 +251,20 @@ impl Connection {
 
     /// Whether the client lets answers lie for so long that others might lack the
     /// room: it holds a read, or more than its share of what all may have waiting.
-    fn is_hoarding(&self, limits: &Limits, load: &Load) -> bool {
+    fn holds_too_much(&self, limits: &ConnectionTimeouts, load: &UnsentTotals) -> bool {
         let bytes = self.waiting.bytes.load(Ordering::Relaxed);
         if bytes == 0 {
             return false;
         }
-        let stuck_for = self.waiting.stuck_for();
+        let unread_for = self.waiting.unread_for();
         let of_reads = self.waiting.of_reads.load(Ordering::Relaxed);
         let over = load.waiting() > load.waiting_max;
-        of_reads > 0 && stuck_for >= limits.write_stall
-            || over && stuck_for >= WATCH_INTERVAL && bytes >= load.share()
+        of_reads > 0 && unread_for >= limits.write_stall
+            || over && unread_for >= WATCH_INTERVAL && bytes >= load.share()
     }
 
     /// Why it was cut off, if it was.
-    pub fn why_cut(&self) -> Option<Cut> {
+    pub fn cut_reason(&self) -> Option<CutReason> {
         *self.cut.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -276,7 +276,7 @@ impl Connection {
         self.established.store(true, Ordering::Relaxed);
     }
 
-    fn cut(&self, why: Cut) {
+    fn cut(&self, why: CutReason) {
         self.cut.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
     }
 
@@ -289,14 +289,14 @@ impl Connection {
     }
 }
 
-impl Call {
+impl RunningCall {
     /// The connection that it came on.
     pub fn connection(&self) -> &Connection {
         &self.0
     }
 }
 
-impl Drop for Call {
+impl Drop for RunningCall {
     fn drop(&mut self) {
         if self.0.calls.fetch_sub(1, Ordering::Relaxed) == 1 {
             *self.0.idle_since.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
@@ -310,11 +310,11 @@ impl Drop for Call {
 /// of the socket below `io`.
 pub async fn serve<IO, S>(
     io: IO,
-    tail: Tail,
+    flusher: SocketFlusher,
     connection: Arc<Connection>,
     service: S,
-    limits: Limits,
-    load: &Load,
+    limits: ConnectionTimeouts,
+    load: &UnsentTotals,
     stopping: CancellationToken,
 ) where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -331,21 +331,21 @@ pub async fn serve<IO, S>(
         request.extensions_mut().insert(Arc::clone(&of_call));
         request
     });
-    let io = Guard::new(io, Arc::clone(&connection), limits);
+    let io = GuardedIo::new(io, Arc::clone(&connection), limits);
     let served =
         builder(limits).serve_connection(TokioIo::new(io), TowerToHyperService::new(service));
     let mut served = pin!(served);
     loop {
         tokio::select! {
             // How a connection ended is of no interest beyond why it was cut.
-            _ = drive(served.as_mut(), &tail) => return,
+            _ = drive(served.as_mut(), &flusher) => return,
             () = stopping.cancelled() => break,
             () = tokio::time::sleep(WATCH_INTERVAL) => {
                 if connection.idle_at(limits.idle) <= Instant::now() {
                     break;
                 }
-                if connection.is_hoarding(&limits, load) {
-                    connection.cut(Cut::NotReading);
+                if connection.holds_too_much(&limits, load) {
+                    connection.cut(CutReason::NotReading);
                     return;
                 }
             }
@@ -353,23 +353,23 @@ pub async fn serve<IO, S>(
     }
     if connection.is_established() {
         served.as_mut().graceful_shutdown();
-        let _ = drive(served, &tail).await;
-        tail.linger(LINGER_TIME_MAX).await;
+        let _ = drive(served, &flusher).await;
+        flusher.linger(LINGER_TIME_MAX).await;
     }
 }
 
 /// Goes on with a connection; sends, each time, all that it wrote.
-async fn drive<F: Future>(mut served: Pin<&mut F>, tail: &Tail) -> F::Output {
+async fn drive<F: Future>(mut served: Pin<&mut F>, flusher: &SocketFlusher) -> F::Output {
     poll_fn(|cx| {
         let polled = served.as_mut().poll(cx);
         // If the socket is broken, the next one to read from it is told so.
-        let _ = tail.send();
+        let _ = flusher.flush();
         polled
     })
     .await
 }
 
-fn builder(limits: Limits) -> http2::Builder<TokioExecutor> {
+fn builder(limits: ConnectionTimeouts) -> http2::Builder<TokioExecutor> {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())

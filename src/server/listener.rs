@@ -13,12 +13,12 @@ use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tower::Service;
 
-use crate::access::Channel;
-use crate::server::admission::Refused;
-use crate::server::connection::{self, Connection, Cut, Load};
-use crate::server::gather::gather;
-use crate::server::seldom::Seldom;
-use crate::server::tls::{Accepted, Acceptor};
+use crate::access::ConnectionIdentity;
+use crate::server::admission::ConnectionRefused;
+use crate::server::connection::{self, Connection, CutReason, UnsentTotals};
+use crate::server::corked_socket::cork;
+use crate::server::log_limiter::LogLimiter;
+use crate::server::tls::{AcceptedStream, TlsSetup};
 
 /// How long no connection is taken after one could not be: at the limit of open
 /// files, trying on would only burn the processor.
@@ -26,7 +26,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What became of connections since the start.
 #[derive(Debug, Default)]
-pub struct Counters {
+pub struct ConnectionCounters {
     /// Taken.
     pub accepted: AtomicU64,
     /// Not taken, since there were too many.
@@ -37,16 +37,16 @@ pub struct Counters {
     pub refused_tls: AtomicU64,
     /// Could not be taken, for want of files or memory.
     pub failed: AtomicU64,
-    cut: [AtomicU64; Cut::ALL.len()],
+    cut: [AtomicU64; CutReason::ALL.len()],
 }
 
-impl Counters {
+impl ConnectionCounters {
     /// How many were cut off for this reason.
-    pub fn cut(&self, why: Cut) -> u64 {
+    pub fn cut(&self, why: CutReason) -> u64 {
         self.cut.get(why as usize).map_or(0, |count| count.load(Ordering::Relaxed))
     }
 
-    fn count_cut(&self, why: Cut) {
+    fn count_cut(&self, why: CutReason) {
         if let Some(count) = self.cut.get(why as usize) {
             count.fetch_add(1, Ordering::Relaxed);
         }
@@ -56,11 +56,11 @@ impl Counters {
 /// A socket that listens, and what its connections may do.
 pub struct Listener {
     socket: TcpListener,
-    limits: connection::Limits,
-    load: Arc<Load>,
-    tls: Arc<Acceptor>,
-    counters: Arc<Counters>,
-    seldom: Arc<Seldom>,
+    limits: connection::ConnectionTimeouts,
+    load: Arc<UnsentTotals>,
+    tls: Arc<TlsSetup>,
+    counters: Arc<ConnectionCounters>,
+    log_limiter: Arc<LogLimiter>,
 }
 
 impl Listener {
@@ -70,9 +70,9 @@ impl Listener {
     /// If the address cannot be listened on.
     pub async fn bind(
         address: SocketAddr,
-        limits: connection::Limits,
-        load: Load,
-        tls: Arc<Acceptor>,
+        limits: connection::ConnectionTimeouts,
+        load: UnsentTotals,
+        tls: Arc<TlsSetup>,
     ) -> io::Result<Self> {
         let socket = TcpListener::bind(address).await?;
         Ok(Self {
@@ -81,7 +81,7 @@ impl Listener {
             load: Arc::new(load),
             tls,
             counters: Arc::default(),
-            seldom: Arc::default(),
+            log_limiter: Arc::default(),
         })
     }
 
@@ -94,7 +94,7 @@ impl Listener {
     }
 
     /// What becomes of its connections.
-    pub fn counters(&self) -> Arc<Counters> {
+    pub fn counters(&self) -> Arc<ConnectionCounters> {
         Arc::clone(&self.counters)
     }
 
@@ -121,7 +121,7 @@ impl Listener {
                     Err(error) if concerns_one(&error) => {}
                     Err(error) => {
                         self.counters.failed.fetch_add(1, Ordering::Relaxed);
-                        if let Some(suppressed) = self.seldom.say() {
+                        if let Some(suppressed) = self.log_limiter.allow() {
                             tracing::warn!(%error, suppressed, "no connection can be taken");
                         }
                         tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -151,11 +151,11 @@ impl Listener {
             Ok(permit) => permit,
             Err(refused) => {
                 let count = match refused {
-                    Refused::Full { .. } => &self.counters.refused_full,
-                    Refused::PeerFull { .. } => &self.counters.refused_peer,
+                    ConnectionRefused::Full { .. } => &self.counters.refused_full,
+                    ConnectionRefused::PeerFull { .. } => &self.counters.refused_peer,
                 };
                 count.fetch_add(1, Ordering::Relaxed);
-                if let Some(suppressed) = self.seldom.say() {
+                if let Some(suppressed) = self.log_limiter.allow() {
                     tracing::warn!(peer = %remote, suppressed, "connection not taken: {refused}");
                 }
                 return None;
@@ -165,9 +165,9 @@ impl Listener {
         // Small answers must not wait for more. If it fails, the peer has gone.
         stream.set_nodelay(true).ok()?;
         let local = stream.local_addr().ok()?;
-        let (stream, tail) = gather(stream);
+        let (stream, flusher) = cork(stream);
         let (limits, stopping) = (self.limits, stopping.clone());
-        let seldom = Arc::clone(&self.seldom);
+        let log_limiter = Arc::clone(&self.log_limiter);
         let (load, counters) = (Arc::clone(&self.load), Arc::clone(&self.counters));
         let tls = Arc::clone(&self.tls);
         Some(async move {
@@ -179,29 +179,30 @@ impl Listener {
             let connection = match accepted {
                 Err(error) => {
                     counters.refused_tls.fetch_add(1, Ordering::Relaxed);
-                    if let Some(suppressed) = seldom.say() {
+                    if let Some(suppressed) = log_limiter.allow() {
                         tracing::info!(peer = %remote, suppressed, "no handshake of TLS: {error}");
                     }
                     return;
                 }
-                Ok(Accepted::Plain(stream)) => {
-                    let connection = Connection::new(remote, local, Channel::default());
+                Ok(AcceptedStream::Plain(stream)) => {
+                    let connection = Connection::new(remote, local, ConnectionIdentity::default());
                     let of_task = Arc::clone(&connection);
-                    connection::serve(stream, tail, of_task, service, limits, &load, stopping)
+                    connection::serve(stream, flusher, of_task, service, limits, &load, stopping)
                         .await;
                     connection
                 }
-                Ok(Accepted::Encrypted(stream, certificates)) => {
-                    let connection = Connection::new(remote, local, Channel::new(certificates));
+                Ok(AcceptedStream::Encrypted(stream, certificates)) => {
+                    let connection =
+                        Connection::new(remote, local, ConnectionIdentity::new(certificates));
                     let of_task = Arc::clone(&connection);
-                    connection::serve(stream, tail, of_task, service, limits, &load, stopping)
+                    connection::serve(stream, flusher, of_task, service, limits, &load, stopping)
                         .await;
                     connection
                 }
             };
-            if let Some(why) = connection.why_cut() {
+            if let Some(why) = connection.cut_reason() {
                 counters.count_cut(why);
-                if let Some(suppressed) = seldom.say() {
+                if let Some(suppressed) = log_limiter.allow() {
                     let reason = why.name();
                     tracing::info!(peer = %remote, reason, suppressed, "connection cut off: {}", why.sentence());
                 }

@@ -3,7 +3,7 @@
 //! Nothing is kept for this: at each scrape the counters are read from where the
 //! work is done. Labels have few values, none of them chosen by a client.
 
-mod kept;
+mod log_metrics;
 mod page;
 mod process;
 
@@ -23,24 +23,24 @@ use crate::hub::{GapReason, Hub};
 use crate::log::State;
 use crate::proof::prover::Prover;
 use crate::server::admission::Admission;
-use crate::server::connection::Cut;
+use crate::server::connection::CutReason;
 use crate::server::listener;
-use crate::server::stats::Stats;
-use crate::server::tls::Acceptor;
-use crate::service::quota::{Quotas, Rate};
-use page::{Label, Page};
+use crate::server::stats::CallStats;
+use crate::server::tls::TlsSetup;
+use crate::service::quota::{Quotas, RateKind};
+use page::{Label, MetricsPage};
 
 /// Media type of the text.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Where the numbers come from.
-pub struct Sources {
+pub struct MetricSources {
     /// Calls.
-    pub stats: Arc<Stats>,
+    pub stats: Arc<CallStats>,
     /// What became of connections.
-    pub connections: Arc<listener::Counters>,
+    pub connections: Arc<listener::ConnectionCounters>,
     /// Certificates.
-    pub tls: Arc<Acceptor>,
+    pub tls: Arc<TlsSetup>,
     /// Connections that are open.
     pub admission: Arc<Admission>,
     /// Quotas.
@@ -53,7 +53,7 @@ pub struct Sources {
     pub prover: Option<Arc<Prover>>,
 }
 
-impl fmt::Debug for Sources {
+impl fmt::Debug for MetricSources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Sources")
     }
@@ -63,7 +63,7 @@ impl fmt::Debug for Sources {
 ///
 /// # Errors
 /// If a name or label is not one that OpenMetrics has.
-pub fn text(sources: &Arc<Sources>) -> Result<String, fmt::Error> {
+pub fn text(sources: &Arc<MetricSources>) -> Result<String, fmt::Error> {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Arc::clone(sources)));
     let mut text = String::new();
@@ -71,9 +71,9 @@ pub fn text(sources: &Arc<Sources>) -> Result<String, fmt::Error> {
     Ok(text)
 }
 
-impl Collector for Sources {
+impl Collector for MetricSources {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut page = Page(encoder);
+        let mut page = MetricsPage(encoder);
         self.info(&mut page)?;
         self.calls(&mut page)?;
         self.connections(&mut page)?;
@@ -86,13 +86,13 @@ impl Collector for Sources {
     }
 }
 
-impl Sources {
+impl MetricSources {
     /// Whether the log takes events.
     pub fn state(&self) -> State {
         self.state.as_ref().map_or(State::Ready, |state| state.borrow().clone())
     }
 
-    fn info(&self, page: &mut Page<'_>) -> fmt::Result {
+    fn info(&self, page: &mut MetricsPage<'_>) -> fmt::Result {
         let identity = self.hub.identity();
         let log_id = identity.id.to_string();
         let labels = [
@@ -107,9 +107,9 @@ impl Sources {
         page.gauge("auditgate_stopping", "1 while the gateway stops", stopping)
     }
 
-    fn calls(&self, page: &mut Page<'_>) -> fmt::Result {
+    fn calls(&self, page: &mut MetricsPage<'_>) -> fmt::Result {
         let methods = self.stats.methods();
-        let labels = |method: &'_ crate::server::stats::Method| {
+        let labels = |method: &'_ crate::server::stats::MethodStats| {
             (method.shape(), method.service.clone(), method.name.clone())
         };
         let named: Vec<_> = methods.iter().map(|method| (labels(method), method)).collect();
@@ -140,11 +140,11 @@ impl Sources {
         page.counters(
             "auditgate_refusals",
             "Calls that were refused, by reason of the ErrorInfo",
-            self.stats.refused().noted().map(|(reason, count)| ([("reason", reason)], count)),
+            self.stats.refused().counts().map(|(reason, count)| ([("reason", reason)], count)),
         )
     }
 
-    fn connections(&self, page: &mut Page<'_>) -> fmt::Result {
+    fn connections(&self, page: &mut MetricsPage<'_>) -> fmt::Result {
         let limits = self.admission.limits();
         let counters = &self.connections;
         page.gauge(
@@ -175,7 +175,7 @@ impl Sources {
         page.counters(
             "auditgate_connections_cut",
             "Connections that were cut off, by what the peer did",
-            Cut::ALL.into_iter().map(|why| ([("reason", why.name())], counters.cut(why))),
+            CutReason::ALL.into_iter().map(|why| ([("reason", why.name())], counters.cut(why))),
         )?;
         page.counter(
             "auditgate_tls_handshakes_refused",
@@ -189,12 +189,12 @@ impl Sources {
         )
     }
 
-    fn quotas(&self, page: &mut Page<'_>) -> fmt::Result {
+    fn quotas(&self, page: &mut MetricsPage<'_>) -> fmt::Result {
         let limited = self.quotas.limited();
         page.counters(
             "auditgate_rate_limited",
             "Calls and pauses of streams for want of a higher rate",
-            Rate::ALL.into_iter().map(|rate| ([("rate", rate.name())], limited.count(rate))),
+            RateKind::ALL.into_iter().map(|rate| ([("rate", rate.name())], limited.count(rate))),
         )?;
         page.gauge(
             "auditgate_receiving_bytes",
@@ -208,7 +208,7 @@ impl Sources {
         )
     }
 
-    fn events(&self, page: &mut Page<'_>) -> fmt::Result {
+    fn events(&self, page: &mut MetricsPage<'_>) -> fmt::Result {
         let counters = self.hub.counters();
         page.counters(
             "auditgate_events_accepted",
@@ -231,11 +231,11 @@ impl Sources {
         page.counters(
             "auditgate_emits_refused",
             "Emit calls, events of streams, and streams, that were refused, by reason",
-            counters.refused.noted().map(|(reason, count)| ([("reason", reason)], count)),
+            counters.refused.counts().map(|(reason, count)| ([("reason", reason)], count)),
         )
     }
 
-    fn readers(&self, page: &mut Page<'_>) -> fmt::Result {
+    fn readers(&self, page: &mut MetricsPage<'_>) -> fmt::Result {
         let counters = self.hub.counters();
         let last = self.hub.extent().last;
         let subscribers = self.hub.subscribers();

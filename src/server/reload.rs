@@ -7,32 +7,32 @@ use std::time::{Duration, SystemTime};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::access::{Access, State};
-use crate::audit::{Auditor, Change};
+use crate::access::{AccessControl, AccessState};
+use crate::audit::{Auditor, ConfigChange};
 use crate::config::{self, Settings};
-use crate::content::InForce;
-use crate::server::tls::{self, Acceptor};
+use crate::content::ActivePolicy;
+use crate::server::tls::{self, TlsSetup};
 
 /// How often files are looked at for changes.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// What is replaced.
 pub struct Reloader {
-    access: Arc<Access>,
-    tls: Arc<Acceptor>,
-    policy: InForce,
-    current: Mutex<Current>,
+    access: Arc<AccessControl>,
+    tls: Arc<TlsSetup>,
+    policy: ActivePolicy,
+    current: Mutex<ActiveConfig>,
 }
 
 /// What is in force.
-struct Current {
+struct ActiveConfig {
     tls: config::Tls,
     access: config::Access,
-    files: Files,
+    files: FileStamps,
 }
 
 /// Files, and what tells that one was written.
-type Files = BTreeMap<PathBuf, Option<(SystemTime, u64)>>;
+type FileStamps = BTreeMap<PathBuf, Option<(SystemTime, u64)>>;
 
 impl Reloader {
     /// Reads all that the configuration names. Replaces `policy` when it is told to.
@@ -42,25 +42,25 @@ impl Reloader {
     pub fn load(
         tls: config::Tls,
         access: config::Access,
-        policy: InForce,
+        policy: ActivePolicy,
     ) -> Result<Self, config::Error> {
         // Before they are read: what is written meanwhile is read again.
         let files = look(&tls, &access);
         Ok(Self {
-            access: Access::load(&tls, &access)?,
-            tls: Arc::new(Acceptor::new(&tls)?),
+            access: AccessControl::load(&tls, &access)?,
+            tls: Arc::new(TlsSetup::new(&tls)?),
             policy,
-            current: Mutex::new(Current { tls, access, files }),
+            current: Mutex::new(ActiveConfig { tls, access, files }),
         })
     }
 
     /// Who may do what.
-    pub fn access(&self) -> &Arc<Access> {
+    pub fn access(&self) -> &Arc<AccessControl> {
         &self.access
     }
 
     /// How connections are encrypted.
-    pub fn tls(&self) -> &Arc<Acceptor> {
+    pub fn tls(&self) -> &Arc<TlsSetup> {
         &self.tls
     }
 
@@ -72,11 +72,11 @@ impl Reloader {
     fn replace(&self, tls: &config::Tls, access: &config::Access) -> Result<(), config::Error> {
         let files = look(tls, access);
         let loaded = tls::load(tls)?;
-        let state = State::load(tls, access)?;
+        let state = AccessState::load(tls, access)?;
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         self.tls.replace(loaded);
         self.access.replace(state);
-        *current = Current { tls: tls.clone(), access: access.clone(), files };
+        *current = ActiveConfig { tls: tls.clone(), access: access.clone(), files };
         Ok(())
     }
 
@@ -96,7 +96,7 @@ impl Reloader {
             self.policy.replace(policy);
             Ok(())
         });
-        let change = Change {
+        let change = ConfigChange {
             changed_keys: changed_keys(before, after),
             restart_keys: restart_keys(before, after),
             files: Vec::new(),
@@ -138,7 +138,7 @@ impl Reloader {
         }
     }
 
-    fn look_again(&self) -> Option<Change> {
+    fn look_again(&self) -> Option<ConfigChange> {
         let (tls, access, files) = self.changed()?;
         let replaced = self.replace(&tls, &access);
         let error = replaced.as_ref().err().map(ToString::to_string);
@@ -148,7 +148,7 @@ impl Reloader {
                 tracing::error!(%error, "keys or certificates have changed and are not taken: the former stay");
             }
         }
-        Some(Change { files, error, ..Change::default() })
+        Some(ConfigChange { files, error, ..ConfigChange::default() })
     }
 }
 
@@ -177,16 +177,16 @@ pub fn changed_keys(before: &Settings, after: &Settings) -> Vec<String> {
 }
 
 fn differing(before: &serde_json::Value, after: &serde_json::Value) -> Vec<String> {
-    let differs = |key: &&config::Key| {
+    let differs = |key: &&config::ConfigKey| {
         let pointer = format!("/{}", key.path.replace('.', "/"));
-        key.kind != config::Kind::Table
+        key.kind != config::KeyKind::Table
             && !key.path.contains("[]")
             && before.pointer(&pointer) != after.pointer(&pointer)
     };
     config::keys().iter().filter(differs).map(|key| key.path.clone()).collect()
 }
 
-fn look(tls: &config::Tls, access: &config::Access) -> Files {
+fn look(tls: &config::Tls, access: &config::Access) -> FileStamps {
     let of_tls = [&tls.cert, &tls.key, &tls.client_ca].into_iter().flatten();
     let files = of_tls.chain(access.jwt.iter().map(|jwt| &jwt.jwks));
     files.map(|file| (file.clone(), written(file))).collect()

@@ -8,9 +8,9 @@ use std::time::Duration;
 use prost_reflect::DescriptorPool;
 use tonic::Code;
 
-use crate::durations::{Durations, Noted};
+use crate::histogram::{Histogram, HistogramSnapshot};
 use crate::proto;
-use crate::reasons::Reasons;
+use crate::reason_counters::ReasonCounters;
 
 /// Service and name of what is none of the gateway's methods.
 pub const UNKNOWN: &str = "unknown";
@@ -19,7 +19,7 @@ const CODES: usize = 17;
 
 /// One method, and what became of its calls.
 #[derive(Debug)]
-pub struct Method {
+pub struct MethodStats {
     /// Full name of its service.
     pub service: String,
     /// Its name.
@@ -30,10 +30,10 @@ pub struct Method {
     pub server_streams: bool,
     started: AtomicU64,
     handled: [AtomicU64; CODES],
-    times: Durations,
+    times: Histogram,
 }
 
-impl Method {
+impl MethodStats {
     fn new(service: &str, name: &str, client_streams: bool, server_streams: bool) -> Self {
         Self {
             service: service.to_owned(),
@@ -42,7 +42,7 @@ impl Method {
             server_streams,
             started: AtomicU64::new(0),
             handled: Default::default(),
-            times: Durations::default(),
+            times: Histogram::default(),
         }
     }
 
@@ -66,7 +66,7 @@ impl Method {
         if let Some(count) = self.handled.get(code as usize) {
             count.fetch_add(1, Ordering::Relaxed);
         }
-        self.times.note(took);
+        self.times.record(took);
     }
 
     /// How many calls have begun.
@@ -83,21 +83,21 @@ impl Method {
     }
 
     /// How long calls that ended took.
-    pub fn times(&self) -> Noted {
-        self.times.noted()
+    pub fn times(&self) -> HistogramSnapshot {
+        self.times.snapshot()
     }
 }
 
 /// All methods, and why calls were refused.
 #[derive(Debug)]
-pub struct Stats {
-    methods: Vec<Arc<Method>>,
-    by_path: HashMap<String, Arc<Method>>,
-    unknown: Arc<Method>,
-    refused: Reasons,
+pub struct CallStats {
+    methods: Vec<Arc<MethodStats>>,
+    by_path: HashMap<String, Arc<MethodStats>>,
+    unknown: Arc<MethodStats>,
+    refused: ReasonCounters,
 }
 
-impl Stats {
+impl CallStats {
     /// No calls yet; of all methods that the gateway has.
     pub fn begin() -> Self {
         let mut methods = methods_of(proto::descriptor_pool());
@@ -113,23 +113,23 @@ impl Stats {
             .iter()
             .map(|method| (format!("/{}/{}", method.service, method.name), Arc::clone(method)));
         let by_path = by_path.collect();
-        let unknown = Arc::new(Method::new(UNKNOWN, UNKNOWN, false, false));
+        let unknown = Arc::new(MethodStats::new(UNKNOWN, UNKNOWN, false, false));
         methods.push(Arc::clone(&unknown));
-        Self { methods, by_path, unknown, refused: Reasons::default() }
+        Self { methods, by_path, unknown, refused: ReasonCounters::default() }
     }
 
     /// The method at this path.
-    pub fn method(&self, path: &str) -> &Arc<Method> {
+    pub fn method(&self, path: &str) -> &Arc<MethodStats> {
         self.by_path.get(path).unwrap_or(&self.unknown)
     }
 
     /// All methods.
-    pub fn methods(&self) -> &[Arc<Method>] {
+    pub fn methods(&self) -> &[Arc<MethodStats>] {
         &self.methods
     }
 
     /// Why calls were refused.
-    pub fn refused(&self) -> &Reasons {
+    pub fn refused(&self) -> &ReasonCounters {
         &self.refused
     }
 
@@ -143,12 +143,12 @@ impl Stats {
     }
 }
 
-fn methods_of(pool: &DescriptorPool) -> Vec<Arc<Method>> {
+fn methods_of(pool: &DescriptorPool) -> Vec<Arc<MethodStats>> {
     let methods = pool.services().flat_map(|service| {
         let methods: Vec<_> = service.methods().collect();
         methods.into_iter().map(move |method| {
             let (client, server) = (method.is_client_streaming(), method.is_server_streaming());
-            Arc::new(Method::new(service.full_name(), method.name(), client, server))
+            Arc::new(MethodStats::new(service.full_name(), method.name(), client, server))
         })
     });
     methods.collect()
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn every_method_is_told_apart() {
-        let stats = Stats::begin();
+        let stats = CallStats::begin();
         let shape = |path: &str| stats.method(path).shape();
         assert_eq!(shape("/auditgate.v1.AuditService/Emit"), "unary");
         assert_eq!(shape("/auditgate.v1.AuditService/EmitStream"), "bidi_stream");
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn calls_are_counted_by_code_and_time() {
-        let stats = Stats::begin();
+        let stats = CallStats::begin();
         let method = stats.method("/auditgate.v1.AuditService/Emit");
         for (code, micros) in [(Code::Ok, 100), (Code::Ok, 101), (Code::NotFound, 20_000_000)] {
             method.start();

@@ -16,21 +16,21 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::access::ClientCas;
 use crate::config::{self, ClientCertificates};
-use crate::server::gather::Gather;
+use crate::server::corked_socket::CorkedSocket;
 
 /// The protocol that clients have to agree on.
 const ALPN: &[u8] = b"h2";
 
 /// Turns connections into encrypted ones.
 #[derive(Debug)]
-pub struct Acceptor {
-    loaded: ArcSwapOption<Loaded>,
+pub struct TlsSetup {
+    loaded: ArcSwapOption<LoadedTls>,
     handshake_timeout: Duration,
 }
 
 /// What was read of files.
 #[derive(Debug)]
-pub struct Loaded {
+pub struct LoadedTls {
     config: Arc<ServerConfig>,
     /// The keys of the configuration that name files with certificates, and when the
     /// first one of the file expires, in seconds since 1970.
@@ -38,15 +38,15 @@ pub struct Loaded {
 }
 
 /// A connection that was taken.
-pub enum Accepted {
+pub enum AcceptedStream {
     /// As it came.
-    Plain(Gather),
+    Plain(CorkedSocket),
     /// Encrypted; with the certificate that the client showed, followed by those
     /// between it and its CA.
-    Encrypted(Box<TlsStream<Gather>>, Option<Arc<[CertificateDer<'static>]>>),
+    Encrypted(Box<TlsStream<CorkedSocket>>, Option<Arc<[CertificateDer<'static>]>>),
 }
 
-impl Acceptor {
+impl TlsSetup {
     /// Encrypts if the configuration says so.
     ///
     /// # Errors
@@ -57,7 +57,7 @@ impl Acceptor {
     }
 
     /// Goes on with another configuration, for connections that come from now on.
-    pub fn replace(&self, loaded: Option<Arc<Loaded>>) {
+    pub fn replace(&self, loaded: Option<Arc<LoadedTls>>) {
         self.loaded.store(loaded);
     }
 
@@ -77,15 +77,17 @@ impl Acceptor {
     /// # Errors
     /// If the client does not speak TLS, agrees on nothing, shows a certificate that
     /// is not taken, or takes too long.
-    pub async fn accept(&self, stream: Gather) -> io::Result<Accepted> {
-        let Some(loaded) = self.loaded.load_full() else { return Ok(Accepted::Plain(stream)) };
+    pub async fn accept(&self, stream: CorkedSocket) -> io::Result<AcceptedStream> {
+        let Some(loaded) = self.loaded.load_full() else {
+            return Ok(AcceptedStream::Plain(stream));
+        };
         let handshake = TlsAcceptor::from(Arc::clone(&loaded.config)).accept(stream);
         let stream = tokio::time::timeout(self.handshake_timeout, handshake)
             .await
             .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         let (_, session) = stream.get_ref();
         let certificates = session.peer_certificates().map(Arc::from);
-        Ok(Accepted::Encrypted(Box::new(stream), certificates))
+        Ok(AcceptedStream::Encrypted(Box::new(stream), certificates))
     }
 }
 
@@ -93,7 +95,7 @@ impl Acceptor {
 ///
 /// # Errors
 /// If certificate, key or CAs cannot be read, or do not go together.
-pub fn load(tls: &config::Tls) -> Result<Option<Arc<Loaded>>, config::Error> {
+pub fn load(tls: &config::Tls) -> Result<Option<Arc<LoadedTls>>, config::Error> {
     let (Some(cert), Some(key)) = (&tls.cert, &tls.key) else { return Ok(None) };
     let chain = read_chain("tls.cert", cert)?;
     let mut expiries: Vec<_> =
@@ -121,7 +123,7 @@ pub fn load(tls: &config::Tls) -> Result<Option<Arc<Loaded>>, config::Error> {
     let mut config =
         builder.with_single_cert(chain, key_of_chain).map_err(refused("tls.cert", cert))?;
     config.alpn_protocols = vec![ALPN.to_vec()];
-    Ok(Some(Arc::new(Loaded { config: Arc::new(config), expiries })))
+    Ok(Some(Arc::new(LoadedTls { config: Arc::new(config), expiries })))
 }
 
 /// When the first of these certificates expires, in seconds since 1970; as far as they

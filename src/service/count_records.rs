@@ -5,16 +5,16 @@ use prost::Message as _;
 use prost_types::{Duration, Timestamp};
 use tonic::Request;
 
-use crate::hub::{BUCKETS_MAX, Buckets, Count, PAGE_BYTES_MAX};
-use crate::proto::codec::Encoded;
+use crate::hub::{BUCKETS_MAX, CountRequest, CountResult, PAGE_BYTES_MAX};
+use crate::proto::codec::EncodedResponse;
 use crate::proto::pb;
-use crate::service::{Error, Service, decode, range};
+use crate::service::{Error, Service, decode, request_query};
 
 impl Service {
-    pub(super) async fn counts(&self, request: Request<Bytes>) -> Result<Encoded, Error> {
+    pub(super) async fn counts(&self, request: Request<Bytes>) -> Result<EncodedResponse, Error> {
         let caller = self.caller(&request)?;
         let request: pb::CountRecordsRequest = decode(request.into_inner())?;
-        let query = range::query(
+        let query = request_query::query(
             request.filter.as_ref(),
             caller.grants().read(),
             request.start_time.as_ref(),
@@ -28,18 +28,19 @@ impl Service {
                 return Err(Error::TooManyBuckets { buckets });
             }
         }
-        let counted = self.hub.count(&Count { query, bucket }).await.map_err(Error::Count)?;
+        let counted =
+            self.hub.count(&CountRequest { query, bucket }).await.map_err(Error::Count)?;
         let response = response(counted, bucket.is_some(), request.start_time);
         let bytes = response.encoded_len();
         if bytes > PAGE_BYTES_MAX {
             return Err(Error::CountsTooLarge { bytes, limit: PAGE_BYTES_MAX });
         }
-        Ok(Encoded::message(&response))
+        Ok(EncodedResponse::message(&response))
     }
 }
 
 fn response(
-    counted: Buckets,
+    counted: CountResult,
     split: bool,
     start_time: Option<Timestamp>,
 ) -> pb::CountRecordsResponse {

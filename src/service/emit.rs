@@ -8,11 +8,11 @@ use tonic::Request;
 
 use crate::access::{Caller, Grants};
 use crate::event::{self, Event};
-use crate::hub::Turns;
+use crate::hub::TimeSlices;
 use crate::log::Placed;
-use crate::proto::codec::Encoded;
+use crate::proto::codec::EncodedResponse;
 use crate::proto::{pb, retyped};
-use crate::record::{Draft, Emitter};
+use crate::record::{Draft, EmitterIdentity};
 use crate::service::quota::Quota;
 use crate::service::status::{self, VIOLATIONS_MAX};
 use crate::service::{Error, Service, decode, peer};
@@ -25,7 +25,7 @@ pub const BATCH_EVENTS_MAX: usize = 10_000;
 const TURN_EVENTS: usize = 64;
 
 impl Service {
-    pub(super) async fn emit_one(&self, request: Request<Bytes>) -> Result<Encoded, Error> {
+    pub(super) async fn emit_one(&self, request: Request<Bytes>) -> Result<EncodedResponse, Error> {
         let caller = self.caller(&request)?;
         let emitter = emitter(&caller, &request);
         let quota = quota(&request);
@@ -40,7 +40,10 @@ impl Service {
         .await
     }
 
-    pub(super) async fn emit_many(&self, request: Request<Bytes>) -> Result<Encoded, Error> {
+    pub(super) async fn emit_many(
+        &self,
+        request: Request<Bytes>,
+    ) -> Result<EncodedResponse, Error> {
         let caller = self.caller(&request)?;
         let emitter = emitter(&caller, &request);
         let quota = quota(&request);
@@ -62,7 +65,7 @@ impl Service {
     async fn check_all(
         &self,
         events: Vec<Bytes>,
-        emitter: &Emitter,
+        emitter: &EmitterIdentity,
         grants: &Grants,
     ) -> Result<Vec<Draft>, Error> {
         let (intake, now) = (self.intake(), Time::now());
@@ -75,10 +78,10 @@ impl Service {
                 errors.push((position, error));
             }
         };
-        let mut turns = Turns::begin();
+        let mut turns = TimeSlices::begin();
         for (position, event) in events.into_iter().enumerate() {
             if position % TURN_EVENTS == 0 {
-                self.hub.pass(&mut turns).await;
+                self.hub.yield_now(&mut turns).await;
             }
             match intake.admit(event, now) {
                 Ok(event) => match permit(&event, grants) {
@@ -97,7 +100,7 @@ impl Service {
         drafts: Vec<Draft>,
         validate_only: bool,
         batch: bool,
-    ) -> Result<Encoded, Error> {
+    ) -> Result<EncodedResponse, Error> {
         // Streams that have ended would not tell of it.
         if self.hub.stopping().is_cancelled() {
             return Err(Error::StoppingCall);
@@ -111,7 +114,12 @@ impl Service {
         let amended = if validate_only { drafts.iter().map(amended).collect() } else { Vec::new() };
         let placed = self.hub.append(drafts, !validate_only).await;
         let placed = placed.map_err(|error| Error::Append { error, batch })?;
-        Ok(Encoded::new(response(&ids, &amended, &placed, &self.hub.identity().id.to_string())))
+        Ok(EncodedResponse::new(response(
+            &ids,
+            &amended,
+            &placed,
+            &self.hub.identity().id.to_string(),
+        )))
     }
 
     async fn count_refusal<T>(
@@ -120,7 +128,7 @@ impl Service {
     ) -> Result<T, Error> {
         let result = call.await;
         if let Err(error) = &result {
-            self.hub.counters().refused.note(status::reason(error));
+            self.hub.counters().refused.increment(status::reason(error));
         }
         result
     }
@@ -204,7 +212,7 @@ pub(super) fn permit(event: &Event, grants: &Grants) -> Result<(), event::Error>
     }
 }
 
-pub(super) fn emitter<T>(caller: &Caller, request: &Request<T>) -> Emitter {
+pub(super) fn emitter<T>(caller: &Caller, request: &Request<T>) -> EmitterIdentity {
     pb::Emitter { principal: caller.principal().to_owned(), peer: peer(request) }.into()
 }
 

@@ -19,13 +19,13 @@ use tonic::{Request, Status, Streaming};
 use crate::audit::Denial;
 use crate::event;
 use crate::log::{self, Placed};
-use crate::proto::codec::Encoded;
+use crate::proto::codec::EncodedResponse;
 use crate::proto::pb;
 use crate::record::{Draft, Sequence};
 use crate::service::emit::{emitter, quota};
 use crate::service::{Error, Responses, Service, peer, status};
 use crate::time::Time;
-use reader::{Checked, QUEUED_EVENT_BYTES, Queued, Reader, STALL_TIME_MAX};
+use reader::{CheckedEvents, QUEUED_EVENT_BYTES, QueuedItem, RequestReader, STALL_TIME_MAX};
 
 /// Path of the call.
 const RPC: &str = "/auditgate.v1.AuditService/EmitStream";
@@ -45,30 +45,31 @@ impl Service {
         let access = Arc::clone(&self.access);
         let (sender, queue) = mpsc::unbounded_channel();
         let (policy, limits) = (self.policy.clone(), self.limits);
-        let reader = Reader { access, caller, emitter, quota, limits, policy, queue: sender };
+        let reader =
+            RequestReader { access, caller, emitter, quota, limits, policy, queue: sender };
         tokio::spawn(reader.run(request.into_inner()));
         let service = self.clone();
-        let answers = Answers { origin, service, queue, held: None, answered: 0, end: None };
+        let answers = AnswerStream { origin, service, queue, held: None, answered: 0, end: None };
         Ok(Box::pin(stream::unfold(Some(answers), |answers| async { answers?.step().await })))
     }
 }
 
 /// Appends what is queued, and answers.
-struct Answers {
+struct AnswerStream {
     /// The principal, and where its stream comes from.
     origin: (String, String),
     service: Service,
-    queue: UnboundedReceiver<Queued>,
+    queue: UnboundedReceiver<QueuedItem>,
     /// Was taken from the queue, but is not to be appended with what came before.
-    held: Option<Queued>,
+    held: Option<QueuedItem>,
     /// How many events were answered.
     answered: u64,
     /// Why the stream ends, once what was answered is sent.
     end: Option<Error>,
 }
 
-impl Answers {
-    async fn step(mut self) -> Option<(Result<Encoded, Status>, Option<Self>)> {
+impl AnswerStream {
+    async fn step(mut self) -> Option<(Result<EncodedResponse, Status>, Option<Self>)> {
         let mut response = pb::EmitStreamResponse::default();
         let first = self.answered;
         if self.end.is_none() {
@@ -76,7 +77,7 @@ impl Answers {
             let mut queued = tokio::select! {
                 biased;
                 () = stopping.cancelled() => {
-                    Some(Queued::Broken(Error::StoppingEmit { answered: self.answered }))
+                    Some(QueuedItem::Broken(Error::StoppingEmit { answered: self.answered }))
                 }
                 queued = self.next() => Some(queued?),
             };
@@ -91,7 +92,7 @@ impl Answers {
         if self.answered > first {
             response.answered = self.answered;
             response.log_id = self.service.hub.identity().id.to_string();
-            return Some((Ok(Encoded::message(&response)), Some(self)));
+            return Some((Ok(EncodedResponse::message(&response)), Some(self)));
         }
         match self.end.take() {
             // Of the events behind it, it is not known how many there would have been.
@@ -102,13 +103,13 @@ impl Answers {
             // Requests without events have no answers; this one says so much.
             None => {
                 response.answered = self.answered;
-                Some((Ok(Encoded::message(&response)), Some(self)))
+                Some((Ok(EncodedResponse::message(&response)), Some(self)))
             }
         }
     }
 
     /// What is queued next, once there is something; `None` after the last.
-    async fn next(&mut self) -> Option<Queued> {
+    async fn next(&mut self) -> Option<QueuedItem> {
         match self.held.take() {
             Some(held) => Some(held),
             None => self.queue.recv().await,
@@ -116,18 +117,18 @@ impl Answers {
     }
 
     /// What is queued next, if there is something.
-    fn waiting(&mut self) -> Option<Queued> {
+    fn waiting(&mut self) -> Option<QueuedItem> {
         self.held.take().or_else(|| self.queue.try_recv().ok())
     }
 
-    async fn take(&mut self, queued: Queued, response: &mut pb::EmitStreamResponse) {
+    async fn take(&mut self, queued: QueuedItem, response: &mut pb::EmitStreamResponse) {
         match queued {
-            Queued::Events(checked) => {
-                let requests = self.gather(checked);
+            QueuedItem::Events(checked) => {
+                let requests = self.collect_requests(checked);
                 self.append(requests, response).await;
             }
-            Queued::Broken(error) => self.end = Some(error),
-            Queued::Stalled => {
+            QueuedItem::Broken(error) => self.end = Some(error),
+            QueuedItem::Stalled => {
                 let seconds = STALL_TIME_MAX.as_secs();
                 self.end = Some(Error::AnswersNotRead { seconds, answered: self.answered });
             }
@@ -136,13 +137,13 @@ impl Answers {
 
     /// Adds to a request those that wait behind it and are appended in the same
     /// way: a log that makes events durable does so for many at the cost of one.
-    fn gather(&mut self, first: Checked) -> Vec<Checked> {
+    fn collect_requests(&mut self, first: CheckedEvents) -> Vec<CheckedEvents> {
         let validate_only = first.validate_only;
         let mut events = first.count;
         let mut requests = vec![first];
         while events < RESPONSE_EVENTS_MAX {
             match self.waiting() {
-                Some(Queued::Events(next)) if next.validate_only == validate_only => {
+                Some(QueuedItem::Events(next)) if next.validate_only == validate_only => {
                     events += next.count;
                     requests.push(next);
                 }
@@ -156,7 +157,11 @@ impl Answers {
     }
 
     /// Appends the events that are acceptable, and answers all.
-    async fn append(&mut self, mut requests: Vec<Checked>, response: &mut pb::EmitStreamResponse) {
+    async fn append(
+        &mut self,
+        mut requests: Vec<CheckedEvents>,
+        response: &mut pb::EmitStreamResponse,
+    ) {
         let validate_only = requests.iter().any(|request| request.validate_only);
         let mut drafts = Vec::new();
         for request in &mut requests {
@@ -207,7 +212,7 @@ impl Answers {
     /// Answers the events of a request, up to the first whose place is not known.
     fn answer(
         &mut self,
-        request: Checked,
+        request: CheckedEvents,
         places: &mut impl Iterator<Item = Result<Placed, log::Error>>,
         response: &mut pb::EmitStreamResponse,
     ) {
@@ -235,7 +240,7 @@ impl Answers {
     }
 
     fn count(&self, error: &Error) {
-        self.service.hub.counters().refused.note(status::reason(error));
+        self.service.hub.counters().refused.increment(status::reason(error));
     }
 
     /// Records a refusal that is about who may emit what.

@@ -10,7 +10,7 @@ use crate::log;
 use crate::log::cursor;
 use crate::proof::prover;
 use crate::record::Sequence;
-use crate::service::quota::{Held, Rate};
+use crate::service::quota::{HeldKind, RateKind};
 
 /// Why a call is refused. `status.rs` gives each its code, reason and fields.
 #[derive(Debug, thiserror::Error)]
@@ -175,21 +175,21 @@ pub enum Error {
     )]
     TooFast {
         /// What comes too fast.
-        rate: Rate,
+        rate: RateKind,
         /// How many may come in a second.
         limit: u64,
         /// When the next one is let through.
         wait: Duration,
     },
     /// The principal, or all of them, hold too much at once.
-    #[error("there are too many {} {}, limit {limit}", what.name(), if *in_all { "in all" } else { "of yours" })]
+    #[error("there are too many {} {}, limit {limit}", what.name(), if *total { "in all" } else { "of yours" })]
     TooMany {
         /// What there is too much of.
-        what: Held,
+        what: HeldKind,
         /// How many there may be.
         limit: usize,
         /// It is the limit of all principals together.
-        in_all: bool,
+        total: bool,
     },
     /// The time that the client gave the call is over.
     #[error("the call's deadline of {} ms is over: what it asked for may have been done", asked.as_millis())]

@@ -6,34 +6,37 @@ use bytes::Bytes;
 use tonic::Request;
 
 use crate::filter::TypeSet;
-use crate::hub::Key;
-use crate::proto::codec::Encoded;
+use crate::hub::RecordKey;
+use crate::proto::codec::EncodedResponse;
 use crate::proto::pb;
 use crate::record::Sequence;
 use crate::service::{Error, Service, decode};
 
 impl Service {
-    pub(super) async fn one_record(&self, request: Request<Bytes>) -> Result<Encoded, Error> {
+    pub(super) async fn one_record(
+        &self,
+        request: Request<Bytes>,
+    ) -> Result<EncodedResponse, Error> {
         use pb::get_record_request::Key as Requested;
         let caller = self.caller(&request)?;
         let readable = caller.grants().read();
         let request: pb::GetRecordRequest = decode(request.into_inner())?;
         let key = match &request.key {
             None => return Err(Error::KeyMissing),
-            Some(Requested::Id(id)) => Key::Id(id),
-            Some(Requested::Sequence(sequence)) => Key::Sequence(Sequence(*sequence)),
+            Some(Requested::Id(id)) => RecordKey::Id(id),
+            Some(Requested::Sequence(sequence)) => RecordKey::Sequence(Sequence(*sequence)),
         };
         // `record` is field 1 of the response, and frames carry its key.
-        self.frame(key, readable).await.map(Encoded::new)
+        self.frame(key, readable).await.map(EncodedResponse::new)
     }
 
     /// The frame of one record, for a reader of these types.
     pub(super) async fn frame(
         &self,
-        key: Key<'_>,
+        key: RecordKey<'_>,
         readable: &Arc<TypeSet>,
     ) -> Result<Bytes, Error> {
-        if key == Key::Id("") {
+        if key == RecordKey::Id("") {
             return Err(Error::KeyMissing);
         }
         let found = self.hub.record(key, readable).await.map_err(Error::Read)?;
@@ -41,13 +44,15 @@ impl Service {
     }
 
     /// The same for what is not there and what may not be read.
-    fn not_found(&self, key: Key<'_>, readable: &TypeSet) -> Error {
+    fn not_found(&self, key: RecordKey<'_>, readable: &TypeSet) -> Error {
         /// How much of an id the error repeats, in characters.
         const SHOWN_CHARS_MAX: usize = 128;
         match key {
-            Key::Id(id) => Error::IdNotFound { id: id.chars().take(SHOWN_CHARS_MAX).collect() },
-            Key::Sequence(sequence) if !readable.is_all() => Error::SequenceHidden(sequence),
-            Key::Sequence(sequence) => {
+            RecordKey::Id(id) => {
+                Error::IdNotFound { id: id.chars().take(SHOWN_CHARS_MAX).collect() }
+            }
+            RecordKey::Sequence(sequence) if !readable.is_all() => Error::SequenceHidden(sequence),
+            RecordKey::Sequence(sequence) => {
                 let extent = self.hub.extent();
                 Error::SequenceNotFound { sequence, first: extent.first, last: extent.last }
             }

@@ -6,17 +6,17 @@ use bytes::Bytes;
 use tonic::Request;
 
 use crate::config::Right;
-use crate::hub::{Counters, Subscriber};
+use crate::hub::{HubCounters, SubscriberState};
 use crate::log::{Disk, Extent, State};
 use crate::proof::prover::Prover;
-use crate::proto::codec::Encoded;
+use crate::proto::codec::EncodedResponse;
 use crate::proto::pb;
 use crate::record::Sequence;
 use crate::service::{Error, Service, decode};
 use crate::time::Time;
 
 impl Service {
-    pub(super) fn current_status(&self, request: Request<Bytes>) -> Result<Encoded, Error> {
+    pub(super) fn current_status(&self, request: Request<Bytes>) -> Result<EncodedResponse, Error> {
         let caller = self.caller(&request)?;
         let pb::GetStatusRequest {} = decode(request.into_inner())?;
         let identity = self.hub.identity();
@@ -33,7 +33,7 @@ impl Service {
             let with_filter = shows_filters || found.principal == caller.principal();
             subscriber(found, extent.last, with_filter)
         });
-        Ok(Encoded::message(&pb::GetStatusResponse {
+        Ok(EncodedResponse::message(&pb::GetStatusResponse {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             start_time: Some(started.timestamp()),
             log_id: identity.id.to_string(),
@@ -90,11 +90,11 @@ fn proof(prover: &Prover) -> pb::ProofStatus {
         tree_size: progress.size,
         checkpoint_size: progress.signed.size(),
         checkpoint_time: progress.signed_at.map(Time::timestamp),
-        trouble: progress.trouble.map(|trouble| trouble.to_string()).unwrap_or_default(),
+        trouble: progress.failure.map(|trouble| trouble.to_string()).unwrap_or_default(),
     }
 }
 
-fn subscriber(subscriber: &Subscriber, last: Sequence, with_filter: bool) -> pb::Subscriber {
+fn subscriber(subscriber: &SubscriberState, last: Sequence, with_filter: bool) -> pb::Subscriber {
     let sequence = subscriber.sequence();
     pb::Subscriber {
         peer: subscriber.peer.clone(),
@@ -108,15 +108,15 @@ fn subscriber(subscriber: &Subscriber, last: Sequence, with_filter: bool) -> pb:
     }
 }
 
-fn counters(counters: &Counters, evicted: u64) -> pb::Counters {
+fn counters(counters: &HubCounters, evicted: u64) -> pb::Counters {
     let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     pb::Counters {
         accepted: read(&counters.accepted),
         duplicates: read(&counters.duplicates),
-        refused: counters.refused.in_all(),
+        refused: counters.refused.total(),
         evicted,
         delivered: read(&counters.delivered),
-        gaps: counters.gaps.in_all(),
+        gaps: counters.gaps.total(),
     }
 }
 

@@ -4,17 +4,17 @@ use bytes::Bytes;
 use tonic::Request;
 
 use crate::catalog;
-use crate::proto::codec::Encoded;
+use crate::proto::codec::EncodedResponse;
 use crate::proto::pb;
 use crate::service::{Error, Service, decode};
 
 impl Service {
     /// The whole catalog: that a type exists is no secret.
-    pub(super) fn event_types(&self, request: Request<Bytes>) -> Result<Encoded, Error> {
+    pub(super) fn event_types(&self, request: Request<Bytes>) -> Result<EncodedResponse, Error> {
         self.caller(&request)?;
         let pb::ListEventTypesRequest {} = decode(request.into_inner())?;
         let event_types = catalog::EVENT_TYPES.iter().map(describe).collect();
-        Ok(Encoded::message(&pb::ListEventTypesResponse { event_types }))
+        Ok(EncodedResponse::message(&pb::ListEventTypesResponse { event_types }))
     }
 }
 

@@ -5,35 +5,41 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tonic::Request;
 
-use crate::hub::Key;
+use crate::hub::RecordKey;
 use crate::proof::Hash;
 use crate::proof::prover::Prover;
-use crate::proto::codec::Encoded;
+use crate::proto::codec::EncodedResponse;
 use crate::proto::pb;
 use crate::record::{Record, Sequence, unframed};
 use crate::service::{Error, Service, decode};
 
 impl Service {
-    pub(super) async fn checkpoint(&self, request: Request<Bytes>) -> Result<Encoded, Error> {
+    pub(super) async fn checkpoint(
+        &self,
+        request: Request<Bytes>,
+    ) -> Result<EncodedResponse, Error> {
         self.caller(&request)?;
         let pb::GetCheckpointRequest {} = decode(request.into_inner())?;
         let prover = self.prover()?;
         let signed = prover.checkpoint().await.map_err(Error::Proof)?;
-        Ok(Encoded::message(&pb::GetCheckpointResponse {
+        Ok(EncodedResponse::message(&pb::GetCheckpointResponse {
             checkpoint: signed.text().to_owned(),
             verifier_key: prover.verifier().to_string(),
         }))
     }
 
-    pub(super) async fn inclusion(&self, request: Request<Bytes>) -> Result<Encoded, Error> {
+    pub(super) async fn inclusion(
+        &self,
+        request: Request<Bytes>,
+    ) -> Result<EncodedResponse, Error> {
         use pb::get_inclusion_proof_request::Key as Requested;
         let caller = self.caller(&request)?;
         let request: pb::GetInclusionProofRequest = decode(request.into_inner())?;
         let prover = self.prover()?;
         let key = match &request.key {
             None => return Err(Error::KeyMissing),
-            Some(Requested::Id(id)) => Key::Id(id),
-            Some(Requested::Sequence(sequence)) => Key::Sequence(Sequence(*sequence)),
+            Some(Requested::Id(id)) => RecordKey::Id(id),
+            Some(Requested::Sequence(sequence)) => RecordKey::Sequence(Sequence(*sequence)),
         };
         let frame = self.frame(key, caller.grants().read()).await?;
         let record = unframed(&frame);
@@ -42,7 +48,7 @@ impl Service {
         let shown = prover.inclusion(sequence, record, size).await.map_err(Error::Proof)?;
         // A caller who names a size has the checkpoint.
         let checkpoint = size.map_or(shown.signed.text(), |_| "").to_owned();
-        Ok(Encoded::message(&pb::GetInclusionProofResponse {
+        Ok(EncodedResponse::message(&pb::GetInclusionProofResponse {
             record: record.to_vec(),
             leaf_index: shown.index,
             hashes: bytes(&shown.hashes),
@@ -50,11 +56,14 @@ impl Service {
         }))
     }
 
-    pub(super) async fn consistency(&self, request: Request<Bytes>) -> Result<Encoded, Error> {
+    pub(super) async fn consistency(
+        &self,
+        request: Request<Bytes>,
+    ) -> Result<EncodedResponse, Error> {
         self.caller(&request)?;
         let request: pb::GetConsistencyProofRequest = decode(request.into_inner())?;
         let shown = self.prover()?.consistency(request.old_size).await.map_err(Error::Proof)?;
-        Ok(Encoded::message(&pb::GetConsistencyProofResponse {
+        Ok(EncodedResponse::message(&pb::GetConsistencyProofResponse {
             hashes: bytes(&shown.hashes),
             checkpoint: shown.signed.text().to_owned(),
         }))

@@ -3,8 +3,8 @@
 //! Where there is no authentication, or before it has succeeded, the network address
 //! stands for the principal.
 
-mod bucket;
-mod turns;
+mod compression_slots;
+mod rate_limiter;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -14,16 +14,16 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::service::Error;
-pub use bucket::Bucket;
-use turns::Turns;
-pub use turns::Work;
+use compression_slots::CompressionSlots;
+pub use compression_slots::CompressionWork;
+pub use rate_limiter::RateLimiter;
 
 /// Principals that use nothing are forgotten when there are more than this.
 const PRINCIPALS_KEPT: usize = 1_024;
 
 /// How much one principal may use, and all of them together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct QuotaLimits {
     /// Calls a second of one principal; 0 for any number.
     pub calls_per_second: u64,
     /// Events a second of one principal; 0 for any number.
@@ -50,7 +50,7 @@ pub struct Limits {
 
 /// What a rate counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rate {
+pub enum RateKind {
     /// Calls.
     Calls,
     /// Events.
@@ -59,7 +59,7 @@ pub enum Rate {
     Bytes,
 }
 
-impl Rate {
+impl RateKind {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Calls, Self::Events, Self::Bytes];
 
@@ -75,7 +75,7 @@ impl Rate {
 
 /// What a principal has too many of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Held {
+pub enum HeldKind {
     /// Open subscriptions.
     Subscribers,
     /// Open emit streams.
@@ -84,7 +84,7 @@ pub enum Held {
     ReceivingBytes,
 }
 
-impl Held {
+impl HeldKind {
     /// A name for people.
     pub fn name(self) -> &'static str {
         match self {
@@ -98,27 +98,27 @@ impl Held {
 /// The quotas of all principals.
 #[derive(Debug)]
 pub struct Quotas {
-    limits: Limits,
+    limits: QuotaLimits,
     by_principal: Mutex<HashMap<String, Arc<Quota>>>,
     reads: Arc<Semaphore>,
     queue: Arc<Semaphore>,
-    turns: Turns,
+    turns: CompressionSlots,
     receiving: Arc<AtomicUsize>,
     waiting: Arc<AtomicUsize>,
-    limited: Arc<Limited>,
+    limited: Arc<LimitedCounters>,
 }
 
 /// How often a rate was over its limit.
 #[derive(Debug, Default)]
-pub struct Limited([AtomicU64; Rate::ALL.len()]);
+pub struct LimitedCounters([AtomicU64; RateKind::ALL.len()]);
 
-impl Limited {
+impl LimitedCounters {
     /// How often, for this rate.
-    pub fn count(&self, rate: Rate) -> u64 {
+    pub fn count(&self, rate: RateKind) -> u64 {
         self.0.get(rate as usize).map_or(0, |count| count.load(Ordering::Relaxed))
     }
 
-    fn add(&self, rate: Rate) {
+    fn add(&self, rate: RateKind) {
         if let Some(count) = self.0.get(rate as usize) {
             count.fetch_add(1, Ordering::Relaxed);
         }
@@ -128,34 +128,34 @@ impl Limited {
 /// The quota of one principal.
 #[derive(Debug)]
 pub struct Quota {
-    limits: Limits,
-    calls: Bucket,
-    events: Bucket,
-    bytes: Bucket,
+    limits: QuotaLimits,
+    calls: RateLimiter,
+    events: RateLimiter,
+    bytes: RateLimiter,
     subscribers: Arc<AtomicUsize>,
     emit_streams: Arc<AtomicUsize>,
     reads: Arc<Semaphore>,
     queue: Arc<Semaphore>,
-    turns: Turns,
+    turns: CompressionSlots,
     receiving: Arc<AtomicUsize>,
-    all: Shared,
+    all: QuotaTotals,
 }
 
 /// What all quotas share.
 #[derive(Debug, Clone)]
-struct Shared {
+struct QuotaTotals {
     reads: Arc<Semaphore>,
     queue: Arc<Semaphore>,
-    turns: Turns,
+    turns: CompressionSlots,
     receiving: Arc<AtomicUsize>,
-    limited: Arc<Limited>,
+    limited: Arc<LimitedCounters>,
 }
 
 /// One of a limited number, until it is dropped.
 #[derive(Debug)]
-pub struct Slot(Arc<AtomicUsize>);
+pub struct QuotaSlot(Arc<AtomicUsize>);
 
-impl Drop for Slot {
+impl Drop for QuotaSlot {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -163,20 +163,20 @@ impl Drop for Slot {
 
 /// A share of what is there for one principal and for all, until it is dropped.
 #[derive(Debug)]
-pub struct Share {
+pub struct ResourceShare {
     _own: OwnedSemaphorePermit,
     _all: OwnedSemaphorePermit,
 }
 
 impl Quotas {
     /// Nobody has used anything.
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: QuotaLimits) -> Self {
         Self {
             limits,
             by_principal: Mutex::default(),
             reads: Arc::new(Semaphore::new(limits.reads_in_all)),
             queue: Arc::new(Semaphore::new(limits.receiving_bytes_in_all)),
-            turns: Turns::of_all(),
+            turns: CompressionSlots::of_all(),
             receiving: Arc::default(),
             waiting: Arc::default(),
             limited: Arc::default(),
@@ -198,12 +198,12 @@ impl Quotas {
     }
 
     /// How often rates were over their limits.
-    pub fn limited(&self) -> &Limited {
+    pub fn limited(&self) -> &LimitedCounters {
         &self.limited
     }
 
     /// What is allowed.
-    pub fn limits(&self) -> Limits {
+    pub fn limits(&self) -> QuotaLimits {
         self.limits
     }
 
@@ -226,16 +226,16 @@ impl Quotas {
         let limits = self.limits;
         Quota {
             limits,
-            calls: Bucket::new(limits.calls_per_second),
-            events: Bucket::new(limits.events_per_second),
-            bytes: Bucket::new(limits.bytes_per_second),
+            calls: RateLimiter::new(limits.calls_per_second),
+            events: RateLimiter::new(limits.events_per_second),
+            bytes: RateLimiter::new(limits.bytes_per_second),
             subscribers: Arc::default(),
             emit_streams: Arc::default(),
             reads: Arc::new(Semaphore::new(limits.reads)),
             queue: Arc::new(Semaphore::new(limits.receiving_bytes)),
-            turns: Turns::of_one(),
+            turns: CompressionSlots::of_one(),
             receiving: Arc::default(),
-            all: Shared {
+            all: QuotaTotals {
                 reads: Arc::clone(&self.reads),
                 queue: Arc::clone(&self.queue),
                 turns: self.turns.clone(),
@@ -253,10 +253,10 @@ impl Quota {
     /// If calls, events or bytes came too fast.
     pub fn call(&self) -> Result<(), Error> {
         let now = Instant::now();
-        self.take(Rate::Calls, 1, now)?;
+        self.take(RateKind::Calls, 1, now)?;
         // Events and bytes are known only later, and leave a debt.
-        self.take(Rate::Events, 0, now)?;
-        self.take(Rate::Bytes, 0, now)
+        self.take(RateKind::Events, 0, now)?;
+        self.take(RateKind::Bytes, 0, now)
     }
 
     /// Counts events that were received.
@@ -273,8 +273,8 @@ impl Quota {
     /// are.
     pub fn pause(&self) -> Option<Duration> {
         let now = Instant::now();
-        let events = self.take(Rate::Events, 0, now);
-        let bytes = self.take(Rate::Bytes, 0, now);
+        let events = self.take(RateKind::Events, 0, now);
+        let bytes = self.take(RateKind::Bytes, 0, now);
         [events, bytes].into_iter().filter_map(|taken| taken.err()?.retry_delay()).max()
     }
 
@@ -282,25 +282,25 @@ impl Quota {
     ///
     /// # Errors
     /// If all are taken.
-    pub fn subscriber(&self) -> Result<Slot, Error> {
-        slot(&self.subscribers, self.limits.subscribers, Held::Subscribers)
+    pub fn subscriber(&self) -> Result<QuotaSlot, Error> {
+        slot(&self.subscribers, self.limits.subscribers, HeldKind::Subscribers)
     }
 
     /// Takes one of the emit streams.
     ///
     /// # Errors
     /// If all are taken.
-    pub fn emit_stream(&self) -> Result<Slot, Error> {
-        slot(&self.emit_streams, self.limits.emit_streams, Held::EmitStreams)
+    pub fn emit_stream(&self) -> Result<QuotaSlot, Error> {
+        slot(&self.emit_streams, self.limits.emit_streams, HeldKind::EmitStreams)
     }
 
     /// Waits for the turn of a search or count.
-    pub async fn read(&self) -> Share {
+    pub async fn read(&self) -> ResourceShare {
         share(&self.reads, &self.all.reads, 1).await
     }
 
     /// Waits for room for so many bytes of events that wait for the log.
-    pub async fn room(&self, bytes: usize) -> Share {
+    pub async fn room(&self, bytes: usize) -> ResourceShare {
         let limits = self.limits;
         let bytes = bytes.min(limits.receiving_bytes).min(limits.receiving_bytes_in_all);
         share(&self.queue, &self.all.queue, bytes as u32).await
@@ -308,7 +308,7 @@ impl Quota {
 
     /// Waits for a turn at this. Principals take turns, however much work one of them has
     /// waiting.
-    pub async fn turn(&self, work: Work) -> Share {
+    pub async fn turn(&self, work: CompressionWork) -> ResourceShare {
         share(self.turns.at(work), self.all.turns.at(work), 1).await
     }
 
@@ -322,11 +322,11 @@ impl Quota {
         let limits = self.limits;
         if own > limits.receiving_bytes {
             let limit = limits.receiving_bytes;
-            return Err(Error::TooMany { what: Held::ReceivingBytes, limit, in_all: false });
+            return Err(Error::TooMany { what: HeldKind::ReceivingBytes, limit, total: false });
         }
         if all > limits.receiving_bytes_in_all {
             let limit = limits.receiving_bytes_in_all;
-            return Err(Error::TooMany { what: Held::ReceivingBytes, limit, in_all: true });
+            return Err(Error::TooMany { what: HeldKind::ReceivingBytes, limit, total: true });
         }
         Ok(())
     }
@@ -337,11 +337,11 @@ impl Quota {
         self.all.receiving.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    fn take(&self, rate: Rate, units: u64, now: Instant) -> Result<(), Error> {
+    fn take(&self, rate: RateKind, units: u64, now: Instant) -> Result<(), Error> {
         let (bucket, limit) = match rate {
-            Rate::Calls => (&self.calls, self.limits.calls_per_second),
-            Rate::Events => (&self.events, self.limits.events_per_second),
-            Rate::Bytes => (&self.bytes, self.limits.bytes_per_second),
+            RateKind::Calls => (&self.calls, self.limits.calls_per_second),
+            RateKind::Events => (&self.events, self.limits.events_per_second),
+            RateKind::Bytes => (&self.bytes, self.limits.bytes_per_second),
         };
         bucket.take(units, now).map_err(|wait| {
             self.all.limited.add(rate);
@@ -350,23 +350,23 @@ impl Quota {
     }
 
     fn is_unused(&self) -> bool {
-        [&self.calls, &self.events, &self.bytes].into_iter().all(Bucket::is_full)
+        [&self.calls, &self.events, &self.bytes].into_iter().all(RateLimiter::is_full)
     }
 }
 
-async fn share(own: &Arc<Semaphore>, all: &Arc<Semaphore>, permits: u32) -> Share {
+async fn share(own: &Arc<Semaphore>, all: &Arc<Semaphore>, permits: u32) -> ResourceShare {
     let own = Arc::clone(own).acquire_many_owned(permits).await;
     let all = Arc::clone(all).acquire_many_owned(permits).await;
-    Share {
+    ResourceShare {
         _own: own.expect("the semaphore is never closed"),
         _all: all.expect("the semaphore is never closed"),
     }
 }
 
-fn slot(count: &Arc<AtomicUsize>, limit: usize, what: Held) -> Result<Slot, Error> {
-    let slot = Slot(Arc::clone(count));
+fn slot(count: &Arc<AtomicUsize>, limit: usize, what: HeldKind) -> Result<QuotaSlot, Error> {
+    let slot = QuotaSlot(Arc::clone(count));
     if count.fetch_add(1, Ordering::Relaxed) >= limit {
-        return Err(Error::TooMany { what, limit, in_all: false });
+        return Err(Error::TooMany { what, limit, total: false });
     }
     Ok(slot)
 }

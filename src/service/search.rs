@@ -4,13 +4,13 @@ use bytes::Bytes;
 use prost::Message as _;
 use tonic::Request;
 
-use crate::audit::Read;
-use crate::hub::search::{Search, query_digest};
-use crate::log::Order;
+use crate::audit::ReadCall;
+use crate::hub::search::{SearchRequest, query_digest};
+use crate::log::ScanOrder;
 use crate::log::cursor::PageToken;
-use crate::proto::codec::Encoded;
+use crate::proto::codec::EncodedResponse;
 use crate::proto::pb;
-use crate::service::{Error, Service, decode, peer, range};
+use crate::service::{Error, Service, decode, peer, request_query};
 
 /// Path of the call.
 const RPC: &str = "/auditgate.v1.AuditService/Search";
@@ -20,12 +20,15 @@ pub const PAGE_SIZE: usize = 50;
 pub const PAGE_SIZE_MAX: usize = 1_000;
 
 impl Service {
-    pub(super) async fn search_page(&self, request: Request<Bytes>) -> Result<Encoded, Error> {
+    pub(super) async fn search_page(
+        &self,
+        request: Request<Bytes>,
+    ) -> Result<EncodedResponse, Error> {
         let caller = self.caller(&request)?;
         let peer = peer(&request);
         let request: pb::SearchRequest = decode(request.into_inner())?;
-        let search = Search {
-            query: range::query(
+        let search = SearchRequest {
+            query: request_query::query(
                 request.filter.as_ref(),
                 caller.grants().read(),
                 request.start_time.as_ref(),
@@ -41,7 +44,7 @@ impl Service {
         // Before the answer: nobody reads without it. Behind the search: it is not
         // among what was found.
         let asked = request.filter.unwrap_or_default();
-        let read = Read {
+        let read = ReadCall {
             principal: caller.principal(),
             peer: &peer,
             rpc: RPC,
@@ -55,20 +58,20 @@ impl Service {
             next_page_token: page.next.map(|token| token.to_string()).unwrap_or_default(),
             cursor: page.cursor.to_string(),
             gaps: page.gaps.into_iter().map(pb::Gap::from).collect(),
-            examined: page.tally.examined,
-            expression_errors: page.tally.expression_errors,
+            examined: page.stats.examined,
+            expression_errors: page.stats.expression_errors,
         };
         // `records` is field 1 of the response, and frames carry its key.
         let mut encoded = page.frames;
         rest.encode(&mut encoded).expect("a vector grows as needed");
-        Ok(Encoded::new(Bytes::from(encoded)))
+        Ok(EncodedResponse::new(Bytes::from(encoded)))
     }
 }
 
-fn order(number: i32) -> Result<Order, Error> {
+fn order(number: i32) -> Result<ScanOrder, Error> {
     match pb::Order::try_from(number) {
-        Ok(pb::Order::Unspecified | pb::Order::NewestFirst) => Ok(Order::Descending),
-        Ok(pb::Order::OldestFirst) => Ok(Order::Ascending),
+        Ok(pb::Order::Unspecified | pb::Order::NewestFirst) => Ok(ScanOrder::Descending),
+        Ok(pb::Order::OldestFirst) => Ok(ScanOrder::Ascending),
         Err(_) => Err(Error::EnumValue { field: "order", value: number, name: "Order" }),
     }
 }

@@ -12,7 +12,7 @@ use crate::log;
 use crate::proof::{prover, tree};
 use crate::proto::pb::{self, ErrorReason};
 use crate::service::Error;
-use crate::wire::Fault;
+use crate::wire::WireFault;
 
 /// Domain of every `google.rpc.ErrorInfo`.
 pub const DOMAIN: &str = "auditgate";
@@ -33,7 +33,7 @@ const DESCRIPTION_BYTES_MAX: usize = 512;
 const RETRY_DELAY: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// What a status says beyond its message.
-struct Shape {
+struct StatusShape {
     code: Code,
     reason: ErrorReason,
     /// Fields to blame, each with what is wrong.
@@ -42,7 +42,7 @@ struct Shape {
     retry: bool,
 }
 
-impl Shape {
+impl StatusShape {
     fn new(code: Code, reason: ErrorReason) -> Self {
         Self { code, reason, fields: Vec::new(), retry: false }
     }
@@ -122,102 +122,115 @@ fn truncated(mut text: String, bytes_max: usize) -> String {
     text
 }
 
-fn shape(error: &Error) -> Shape {
+fn shape(error: &Error) -> StatusShape {
     match error {
         Error::Malformed(_) | Error::Framing(_) => {
-            Shape::new(Code::InvalidArgument, ErrorReason::RequestMalformed)
+            StatusShape::new(Code::InvalidArgument, ErrorReason::RequestMalformed)
         }
         Error::RequestTooLarge { .. } => {
-            Shape::new(Code::ResourceExhausted, ErrorReason::RequestTooLarge)
+            StatusShape::new(Code::ResourceExhausted, ErrorReason::RequestTooLarge)
         }
         Error::Compression(_) => {
-            Shape::new(Code::Unimplemented, ErrorReason::CompressionUnsupported)
+            StatusShape::new(Code::Unimplemented, ErrorReason::CompressionUnsupported)
         }
-        Error::MethodUnknown(_) => Shape::new(Code::Unimplemented, ErrorReason::MethodUnknown),
-        Error::Event(error) => Shape {
+        Error::MethodUnknown(_) => {
+            StatusShape::new(Code::Unimplemented, ErrorReason::MethodUnknown)
+        }
+        Error::Event(error) => StatusShape {
             code: event_code(error),
-            ..Shape::invalid(event_reason(error), join("event", &event_field(error)), error)
+            ..StatusShape::invalid(event_reason(error), join("event", &event_field(error)), error)
         },
         Error::Events { errors, .. } => events_shape(errors),
-        Error::BatchEmpty => Shape::invalid(ErrorReason::BatchEmpty, "events", error),
-        Error::BatchTooLarge(_) => Shape::invalid(ErrorReason::BatchTooLarge, "events", error),
+        Error::BatchEmpty => StatusShape::invalid(ErrorReason::BatchEmpty, "events", error),
+        Error::BatchTooLarge(_) => {
+            StatusShape::invalid(ErrorReason::BatchTooLarge, "events", error)
+        }
         Error::Append { error, batch } => append_shape(error, *batch),
         Error::Read(log::Error::Damaged { .. }) => {
-            Shape::new(Code::DataLoss, ErrorReason::RecordDamaged)
+            StatusShape::new(Code::DataLoss, ErrorReason::RecordDamaged)
         }
-        Error::Read(_) => {
-            Shape { retry: true, ..Shape::new(Code::Unavailable, ErrorReason::LogUnavailable) }
-        }
-        Error::Filter(error) => Shape {
+        Error::Read(_) => StatusShape {
+            retry: true,
+            ..StatusShape::new(Code::Unavailable, ErrorReason::LogUnavailable)
+        },
+        Error::Filter(error) => StatusShape {
             code: filter_code(error),
-            ..Shape::invalid(filter_reason(error), format!("filter.{}", error.field()), error)
+            ..StatusShape::invalid(filter_reason(error), format!("filter.{}", error.field()), error)
         },
         Error::TimeInvalid { field } => {
-            Shape::invalid(ErrorReason::TimeRangeInvalid, *field, error)
+            StatusShape::invalid(ErrorReason::TimeRangeInvalid, *field, error)
         }
         Error::TimesContradict { .. } => {
-            Shape::invalid(ErrorReason::TimeRangeInvalid, "start_time", error)
+            StatusShape::invalid(ErrorReason::TimeRangeInvalid, "start_time", error)
         }
-        Error::Cursor(what) => Shape::invalid(ErrorReason::CursorInvalid, "cursor", what),
-        Error::PageToken(what) => Shape::invalid(ErrorReason::PageTokenInvalid, "page_token", what),
+        Error::Cursor(what) => StatusShape::invalid(ErrorReason::CursorInvalid, "cursor", what),
+        Error::PageToken(what) => {
+            StatusShape::invalid(ErrorReason::PageTokenInvalid, "page_token", what)
+        }
         Error::Search(search::Error::OtherLog | search::Error::OtherSearch) => {
-            Shape::invalid(ErrorReason::PageTokenMismatch, "page_token", error)
+            StatusShape::invalid(ErrorReason::PageTokenMismatch, "page_token", error)
         }
-        Error::Search(search::Error::Log(_)) | Error::Count(count::Error::Log(_)) => {
-            Shape { retry: true, ..Shape::new(Code::Unavailable, ErrorReason::LogUnavailable) }
+        Error::Search(search::Error::Log(_)) | Error::Count(count::Error::Log(_)) => StatusShape {
+            retry: true,
+            ..StatusShape::new(Code::Unavailable, ErrorReason::LogUnavailable)
+        },
+        Error::PageSize(_) => {
+            StatusShape::invalid(ErrorReason::PageSizeInvalid, "page_size", error)
         }
-        Error::PageSize(_) => Shape::invalid(ErrorReason::PageSizeInvalid, "page_size", error),
         Error::EnumValue { field, .. } => {
-            Shape::invalid(ErrorReason::EnumValueUnknown, *field, error)
+            StatusShape::invalid(ErrorReason::EnumValueUnknown, *field, error)
         }
-        Error::Bucket => Shape::invalid(ErrorReason::BucketInvalid, "bucket", error),
+        Error::Bucket => StatusShape::invalid(ErrorReason::BucketInvalid, "bucket", error),
         Error::TooManyBuckets { .. } | Error::Count(count::Error::TooManyBuckets) => {
-            Shape::invalid(ErrorReason::BucketsTooMany, "bucket", error)
+            StatusShape::invalid(ErrorReason::BucketsTooMany, "bucket", error)
         }
         Error::CountsTooLarge { .. } => {
-            Shape::invalid(ErrorReason::BucketsTooMany, "bucket", error)
+            StatusShape::invalid(ErrorReason::BucketsTooMany, "bucket", error)
         }
-        Error::KeyMissing => Shape::invalid(ErrorReason::KeyMissing, "key", error),
+        Error::KeyMissing => StatusShape::invalid(ErrorReason::KeyMissing, "key", error),
         Error::Access(error) | Error::AccessEnded { error, .. } => access_shape(error),
         Error::IdNotFound { .. } | Error::SequenceNotFound { .. } | Error::SequenceHidden(_) => {
-            Shape::new(Code::NotFound, ErrorReason::RecordNotFound)
+            StatusShape::new(Code::NotFound, ErrorReason::RecordNotFound)
         }
-        Error::ProofOff => Shape::new(Code::FailedPrecondition, ErrorReason::ProofOff),
+        Error::ProofOff => StatusShape::new(Code::FailedPrecondition, ErrorReason::ProofOff),
         Error::Proof(error) => proof_shape(error),
-        Error::AnswersNotRead { .. } => Shape {
+        Error::AnswersNotRead { .. } => StatusShape {
             retry: true,
-            ..Shape::new(Code::ResourceExhausted, ErrorReason::AnswersNotRead)
+            ..StatusShape::new(Code::ResourceExhausted, ErrorReason::AnswersNotRead)
         },
-        Error::Broken(status) => Shape::new(status.code(), ErrorReason::RequestMalformed),
-        Error::TooFast { .. } => {
-            Shape { retry: true, ..Shape::new(Code::ResourceExhausted, ErrorReason::RateLimited) }
-        }
-        Error::TooMany { .. } => {
-            Shape { retry: true, ..Shape::new(Code::ResourceExhausted, ErrorReason::LimitReached) }
-        }
+        Error::Broken(status) => StatusShape::new(status.code(), ErrorReason::RequestMalformed),
+        Error::TooFast { .. } => StatusShape {
+            retry: true,
+            ..StatusShape::new(Code::ResourceExhausted, ErrorReason::RateLimited)
+        },
+        Error::TooMany { .. } => StatusShape {
+            retry: true,
+            ..StatusShape::new(Code::ResourceExhausted, ErrorReason::LimitReached)
+        },
         Error::DeadlineExceeded { .. } => {
-            Shape::new(Code::DeadlineExceeded, ErrorReason::DeadlineExceeded)
+            StatusShape::new(Code::DeadlineExceeded, ErrorReason::DeadlineExceeded)
         }
         Error::RequestTooSlow { .. } => {
-            Shape::new(Code::DeadlineExceeded, ErrorReason::RequestTooSlow)
+            StatusShape::new(Code::DeadlineExceeded, ErrorReason::RequestTooSlow)
         }
-        Error::Stopping { .. } | Error::StoppingCall | Error::StoppingEmit { .. } => {
-            Shape { retry: true, ..Shape::new(Code::Unavailable, ErrorReason::ShuttingDown) }
-        }
+        Error::Stopping { .. } | Error::StoppingCall | Error::StoppingEmit { .. } => StatusShape {
+            retry: true,
+            ..StatusShape::new(Code::Unavailable, ErrorReason::ShuttingDown)
+        },
     }
 }
 
-fn events_shape(errors: &[(usize, event::Error)]) -> Shape {
+fn events_shape(errors: &[(usize, event::Error)]) -> StatusShape {
     let reason =
         errors.first().map_or(ErrorReason::EventMalformed, |(_, error)| event_reason(error));
     let code = errors.first().map_or(Code::InvalidArgument, |(_, error)| event_code(error));
     let fields = errors.iter().map(|(position, error)| {
         (join(&format!("events[{position}]"), &event_field(error)), error.to_string())
     });
-    Shape { fields: fields.collect(), ..Shape::new(code, reason) }
+    StatusShape { fields: fields.collect(), ..StatusShape::new(code, reason) }
 }
 
-fn access_shape(error: &access::Error) -> Shape {
+fn access_shape(error: &access::Error) -> StatusShape {
     let (code, reason) = match error {
         access::Error::CredentialsMissing => {
             (Code::Unauthenticated, ErrorReason::CredentialsMissing)
@@ -230,10 +243,10 @@ fn access_shape(error: &access::Error) -> Shape {
         access::Error::Forbidden(_) => (Code::PermissionDenied, ErrorReason::CallForbidden),
         access::Error::TypesForbidden => (Code::PermissionDenied, ErrorReason::EventTypeForbidden),
     };
-    Shape::new(code, reason)
+    StatusShape::new(code, reason)
 }
 
-fn append_shape(error: &log::Error, batch: bool) -> Shape {
+fn append_shape(error: &log::Error, batch: bool) -> StatusShape {
     match error {
         log::Error::Conflict(conflict) => {
             let field = if batch {
@@ -243,51 +256,59 @@ fn append_shape(error: &log::Error, batch: bool) -> Shape {
             };
             let reason =
                 if conflict.damaged { ErrorReason::RecordDamaged } else { ErrorReason::IdConflict };
-            Shape {
+            StatusShape {
                 fields: vec![(field, error.to_string())],
-                ..Shape::new(Code::AlreadyExists, reason)
+                ..StatusShape::new(Code::AlreadyExists, reason)
             }
         }
         log::Error::TooManyRecords { .. } | log::Error::TooManyBytes { .. } => {
             let field = if batch { "events" } else { "event" };
-            Shape::invalid(ErrorReason::BatchTooLarge, field, error)
+            StatusShape::invalid(ErrorReason::BatchTooLarge, field, error)
         }
-        log::Error::Full { .. } => {
-            Shape { retry: true, ..Shape::new(Code::ResourceExhausted, ErrorReason::StorageFull) }
+        log::Error::Full { .. } => StatusShape {
+            retry: true,
+            ..StatusShape::new(Code::ResourceExhausted, ErrorReason::StorageFull)
+        },
+        log::Error::Failed { .. } => {
+            StatusShape::new(Code::Unavailable, ErrorReason::StorageFailed)
         }
-        log::Error::Failed { .. } => Shape::new(Code::Unavailable, ErrorReason::StorageFailed),
-        log::Error::Closed => {
-            Shape { retry: true, ..Shape::new(Code::Unavailable, ErrorReason::ShuttingDown) }
-        }
+        log::Error::Closed => StatusShape {
+            retry: true,
+            ..StatusShape::new(Code::Unavailable, ErrorReason::ShuttingDown)
+        },
         // Whether an id was accepted before cannot be told.
-        log::Error::Damaged { .. } | log::Error::Unreadable { .. } => {
-            Shape { retry: true, ..Shape::new(Code::Unavailable, ErrorReason::LogUnavailable) }
-        }
+        log::Error::Damaged { .. } | log::Error::Unreadable { .. } => StatusShape {
+            retry: true,
+            ..StatusShape::new(Code::Unavailable, ErrorReason::LogUnavailable)
+        },
     }
 }
 
-fn proof_shape(error: &prover::Error) -> Shape {
+fn proof_shape(error: &prover::Error) -> StatusShape {
     match error {
-        prover::Error::Trouble(trouble) if trouble.is_lasting() => {
-            Shape::new(Code::DataLoss, ErrorReason::ProofBroken)
+        prover::Error::NoCheckpoint(failure) if failure.is_lasting() => {
+            StatusShape::new(Code::DataLoss, ErrorReason::ProofBroken)
         }
         prover::Error::Tree(tree::Error::Damaged { .. } | tree::Error::Missing { .. }) => {
-            Shape::new(Code::DataLoss, ErrorReason::ProofBroken)
+            StatusShape::new(Code::DataLoss, ErrorReason::ProofBroken)
         }
-        prover::Error::Trouble(_)
+        prover::Error::NoCheckpoint(_)
         | prover::Error::Late { .. }
         | prover::Error::Tree(tree::Error::Read { .. } | tree::Error::Sizes { .. }) => {
-            Shape { retry: true, ..Shape::new(Code::Unavailable, ErrorReason::ProofUnavailable) }
+            StatusShape {
+                retry: true,
+                ..StatusShape::new(Code::Unavailable, ErrorReason::ProofUnavailable)
+            }
         }
-        prover::Error::OldSize { .. } => Shape {
+        prover::Error::OldSize { .. } => StatusShape {
             fields: vec![("old_size".to_owned(), error.to_string())],
-            ..Shape::new(Code::OutOfRange, ErrorReason::OldSizeAhead)
+            ..StatusShape::new(Code::OutOfRange, ErrorReason::OldSizeAhead)
         },
-        prover::Error::Size { .. } => Shape {
+        prover::Error::Size { .. } => StatusShape {
             fields: vec![("size".to_owned(), error.to_string())],
-            ..Shape::new(Code::OutOfRange, ErrorReason::OldSizeAhead)
+            ..StatusShape::new(Code::OutOfRange, ErrorReason::OldSizeAhead)
         },
-        prover::Error::Pruned { .. } => Shape::new(Code::NotFound, ErrorReason::ProofNotKept),
+        prover::Error::Pruned { .. } => StatusShape::new(Code::NotFound, ErrorReason::ProofNotKept),
     }
 }
 
@@ -325,20 +346,20 @@ fn event_reason(error: &event::Error) -> ErrorReason {
     }
 }
 
-fn fault_reason(fault: Fault) -> ErrorReason {
+fn fault_reason(fault: WireFault) -> ErrorReason {
     match fault {
-        Fault::NotUtf8 => ErrorReason::EventNotUtf8,
-        Fault::TooDeep => ErrorReason::EventTooDeep,
-        Fault::TooManyParts => ErrorReason::EventTooManyParts,
-        Fault::Timestamp => ErrorReason::TimeOutOfRange,
-        Fault::Truncated
-        | Fault::VarintTooLong
-        | Fault::FieldNumber(_)
-        | Fault::WireType(_)
-        | Fault::WrongType
-        | Fault::Duration
-        | Fault::NotFinite
-        | Fault::NoKind => ErrorReason::EventMalformed,
+        WireFault::NotUtf8 => ErrorReason::EventNotUtf8,
+        WireFault::TooDeep => ErrorReason::EventTooDeep,
+        WireFault::TooManyParts => ErrorReason::EventTooManyParts,
+        WireFault::Timestamp => ErrorReason::TimeOutOfRange,
+        WireFault::Truncated
+        | WireFault::VarintTooLong
+        | WireFault::FieldNumber(_)
+        | WireFault::WireType(_)
+        | WireFault::WrongType
+        | WireFault::Duration
+        | WireFault::NotFinite
+        | WireFault::NoKind => ErrorReason::EventMalformed,
     }
 }
 

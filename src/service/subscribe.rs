@@ -7,15 +7,15 @@ use futures_util::stream;
 use tokio_stream::Stream;
 use tonic::{Request, Status};
 
-use crate::access::{self, Caller, Ended, Rule, Session};
-use crate::audit::{Auditor, Denial, Read};
+use crate::access::{self, Caller, MethodRule, StreamAuth, StreamAuthEnd};
+use crate::audit::{Auditor, Denial, ReadCall};
 use crate::filter::Filter;
-use crate::hub::{Message, Start, Subscriber, Subscription};
+use crate::hub::{SubscribeMessage, SubscriberState, Subscription, SubscriptionStart};
 use crate::log::cursor::Cursor;
-use crate::log::{self, Query};
-use crate::proto::codec::Framed;
+use crate::log::{self, ScanQuery};
+use crate::proto::codec::FramedMessage;
 use crate::proto::pb;
-use crate::service::range::{compile, time};
+use crate::service::request_query::{compile, time};
 use crate::service::{Error, Service, decode, peer, status};
 
 /// Path of the call.
@@ -27,14 +27,14 @@ impl Service {
     pub(super) async fn open_stream(
         &self,
         request: Request<Bytes>,
-    ) -> Result<impl Stream<Item = Result<Framed, Status>> + Send + use<>, Error> {
+    ) -> Result<impl Stream<Item = Result<FramedMessage, Status>> + Send + use<>, Error> {
         let caller = self.caller(&request)?;
         let peer = peer(&request);
         let request: pb::SubscribeRequest = decode(request.into_inner())?;
         let asked = request.filter.unwrap_or_default();
         let filter = compile(Some(&asked), caller.grants().read()).await?;
         let start = start(request.start)?;
-        let read = Read {
+        let read = ReadCall {
             principal: caller.principal(),
             peer: &peer,
             rpc: RPC,
@@ -45,21 +45,22 @@ impl Service {
         // Before the stream begins: it is not the first that comes.
         self.auditor.read(&filter, read).await;
         let peer_of_stream = peer.clone();
-        let subscriber = Subscriber::new(peer, asked.clone()).named(caller.principal());
-        let query = Query::new(Arc::clone(&filter));
+        let subscriber = SubscriberState::new(peer, asked.clone()).named(caller.principal());
+        let query = ScanQuery::new(Arc::clone(&filter));
         let subscription =
             self.hub.subscribe(query, start, subscriber).await.map_err(Error::Read)?;
-        let session = Session::new(&self.access, caller);
+        let session = StreamAuth::new(&self.access, caller);
         let auditor = self.auditor.clone();
-        let open = Open { subscription, session, asked, filter, auditor, peer: peer_of_stream };
-        Ok(stream::unfold(State::Open(Box::new(open)), State::step))
+        let open =
+            OpenStream { subscription, session, asked, filter, auditor, peer: peer_of_stream };
+        Ok(stream::unfold(StreamPhase::Open(Box::new(open)), StreamPhase::step))
     }
 }
 
 /// A stream that goes on.
-struct Open {
+struct OpenStream {
     subscription: Subscription,
-    session: Session,
+    session: StreamAuth,
     /// What was asked for.
     asked: pb::Filter,
     /// What of it may be read.
@@ -68,10 +69,10 @@ struct Open {
     peer: String,
 }
 
-impl Open {
+impl OpenStream {
     /// The next message. An error of access is for the reader to be told, with a
     /// cursor.
-    async fn next(&mut self) -> Result<Option<Message>, Refused> {
+    async fn next(&mut self) -> Result<Option<SubscribeMessage>, StreamRefused> {
         loop {
             let ended = match self.session.check() {
                 Some(ended) => ended,
@@ -79,20 +80,22 @@ impl Open {
                 // a message, nobody waits for the other.
                 None => tokio::select! {
                     biased;
-                    message = self.subscription.next() => return message.map_err(Refused::Log),
+                    message = self.subscription.next() => return message.map_err(StreamRefused::Log),
                     ended = self.session.changed() => ended,
                 },
             };
             match ended {
-                Ended::Refused(error) => return Err(Refused::Access(error)),
-                Ended::Changed(caller) => self.go_on(&caller).await.map_err(Refused::Access)?,
+                StreamAuthEnd::Refused(error) => return Err(StreamRefused::Access(error)),
+                StreamAuthEnd::Changed(caller) => {
+                    self.go_on(&caller).await.map_err(StreamRefused::Access)?
+                }
             }
         }
     }
 
     /// Goes on as the roles are now: with more, but not with less.
     async fn go_on(&mut self, caller: &Caller) -> Result<(), access::Error> {
-        caller.grants().permit(Rule::Read)?;
+        caller.grants().permit(MethodRule::Read)?;
         if !self.filter.is_within(caller.grants().read()) {
             return Err(access::Error::TypesForbidden);
         }
@@ -100,25 +103,25 @@ impl Open {
         // What was acceptable before, and is within what may be read, is acceptable.
         if let Ok(filter) = filter {
             self.filter = Arc::clone(&filter);
-            self.subscription.set_query(Query::new(filter));
+            self.subscription.set_query(ScanQuery::new(filter));
         }
         Ok(())
     }
 }
 
 /// Why a stream has no next message.
-enum Refused {
+enum StreamRefused {
     Access(access::Error),
     Log(log::Error),
 }
 
-fn start(start: Option<pb::subscribe_request::Start>) -> Result<Start, Error> {
+fn start(start: Option<pb::subscribe_request::Start>) -> Result<SubscriptionStart, Error> {
     use pb::subscribe_request::Start as Requested;
     Ok(match start {
-        None => Start::Latest,
+        None => SubscriptionStart::Latest,
         Some(Requested::Position(number)) => match pb::Position::try_from(number) {
-            Ok(pb::Position::Unspecified | pb::Position::Latest) => Start::Latest,
-            Ok(pb::Position::Earliest) => Start::Earliest,
+            Ok(pb::Position::Unspecified | pb::Position::Latest) => SubscriptionStart::Latest,
+            Ok(pb::Position::Earliest) => SubscriptionStart::Earliest,
             Err(_) => {
                 return Err(Error::EnumValue {
                     field: "position",
@@ -127,31 +130,31 @@ fn start(start: Option<pb::subscribe_request::Start>) -> Result<Start, Error> {
                 });
             }
         },
-        Some(Requested::Since(since)) => Start::Since(time("since", &since)?),
+        Some(Requested::Since(since)) => SubscriptionStart::Since(time("since", &since)?),
         Some(Requested::Cursor(cursor)) => {
-            Start::Cursor(Cursor::parse(&cursor).map_err(Error::Cursor)?)
+            SubscriptionStart::Cursor(Cursor::parse(&cursor).map_err(Error::Cursor)?)
         }
     })
 }
 
 /// How a stream ends: with a last cursor, then with a status.
-enum State {
-    Open(Box<Open>),
+enum StreamPhase {
+    Open(Box<OpenStream>),
     /// The last cursor is sent; then comes this.
     Ending(Error),
     Over,
 }
 
-impl State {
-    async fn step(self) -> Option<(Result<Framed, Status>, Self)> {
+impl StreamPhase {
+    async fn step(self) -> Option<(Result<FramedMessage, Status>, Self)> {
         match self {
-            State::Open(mut open) => {
+            StreamPhase::Open(mut open) => {
                 let next = open.next().await;
                 let cursor = open.subscription.cursor();
                 match next {
-                    Ok(Some(message)) => Some((Ok(message.response), State::Open(open))),
+                    Ok(Some(message)) => Some((Ok(message.response), StreamPhase::Open(open))),
                     Ok(None) => Some(Self::end(cursor, Error::Stopping { cursor })),
-                    Err(Refused::Access(error)) => {
+                    Err(StreamRefused::Access(error)) => {
                         let error = Error::AccessEnded { error, cursor };
                         open.auditor.denied(|| Denial {
                             principal: open.session.caller().principal().to_owned(),
@@ -162,16 +165,18 @@ impl State {
                         });
                         Some(Self::end(cursor, error))
                     }
-                    Err(Refused::Log(error)) => Some((Err(Error::Read(error).into()), State::Over)),
+                    Err(StreamRefused::Log(error)) => {
+                        Some((Err(Error::Read(error).into()), StreamPhase::Over))
+                    }
                 }
             }
-            State::Ending(error) => Some((Err(error.into()), State::Over)),
-            State::Over => None,
+            StreamPhase::Ending(error) => Some((Err(error.into()), StreamPhase::Over)),
+            StreamPhase::Over => None,
         }
     }
 
-    fn end(cursor: Cursor, error: Error) -> (Result<Framed, Status>, Self) {
+    fn end(cursor: Cursor, error: Error) -> (Result<FramedMessage, Status>, Self) {
         let last = pb::SubscribeResponse { cursor: cursor.to_string(), ..Default::default() };
-        (Ok(Framed::of(&last)), State::Ending(error))
+        (Ok(FramedMessage::of(&last)), StreamPhase::Ending(error))
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sha2::{Digest as _, Sha256};
 
-/// How many different lines a generation of [`Ordinals`] holds. It fills its
+/// How many different lines a generation of [`LineOrdinals`] holds. It fills its
 /// hash table of 2^20 places: 17 MiB.
 const GENERATION_LINES_MAX: usize = (1 << 20) / 8 * 7;
 /// How much of an id's hash makes a UUID, in bytes.
@@ -20,12 +20,12 @@ const UUID_BYTES: usize = 16;
 /// comes after more others than that is numbered from 0 again, and so counts as
 /// a repetition of the first.
 #[derive(Debug, Default)]
-pub struct Ordinals {
+pub struct LineOrdinals {
     newer: HashMap<u64, u64>,
     older: HashMap<u64, u64>,
 }
 
-impl Ordinals {
+impl LineOrdinals {
     /// The ordinal of a line with this SHA-256.
     fn next(&mut self, hash: &[u8; 32]) -> u64 {
         self.next_within(hash, GENERATION_LINES_MAX)
@@ -51,7 +51,7 @@ impl Ordinals {
 /// The id of a line without one: a UUID (version 8, RFC 9562) made of the SHA-256
 /// of the line's SHA-256 and its ordinal, so that importing the same lines again
 /// gives the same ids.
-pub fn of_line(line: &str, ordinals: &mut Ordinals) -> String {
+pub fn of_line(line: &str, ordinals: &mut LineOrdinals) -> String {
     let hash: [u8; 32] = Sha256::digest(line).into();
     let ordinal = ordinals.next(&hash);
     let hash: [u8; 32] =
@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn equal_lines_get_different_ids_and_a_second_run_the_same() {
         let run = || {
-            let mut ordinals = Ordinals::default();
+            let mut ordinals = LineOrdinals::default();
             ["a", "b", "a", "a"].map(|line| of_line(line, &mut ordinals))
         };
         let ids = run();
@@ -92,7 +92,7 @@ mod tests {
             *hash.first_mut().expect("32 bytes") = line;
             hash
         };
-        let mut ordinals = Ordinals::default();
+        let mut ordinals = LineOrdinals::default();
         let mut next = |line| ordinals.next_within(&hash(line), 2);
         assert_eq!([next(1), next(2), next(1)], [0, 0, 1]);
         // 3 begins a generation; 1 is found in the one before it, and moves on.

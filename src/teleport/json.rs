@@ -89,7 +89,7 @@ fn read(raw: &RawValue, depth: usize) -> Result<Json, Error> {
     let text = raw.get();
     Ok(match text.as_bytes().first() {
         Some(b'{') => {
-            let Members(members) = serde_json::from_str(text)?;
+            let ObjectMembers(members) = serde_json::from_str(text)?;
             let mut object = Object::new();
             for (key, value) in members {
                 if object.contains_key(&key) {
@@ -117,14 +117,14 @@ fn read(raw: &RawValue, depth: usize) -> Result<Json, Error> {
 }
 
 /// The members of one object, in the order in which they stand there.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
+struct ObjectMembers<'a>(Vec<(String, &'a RawValue)>);
 
-impl<'de> serde::Deserialize<'de> for Members<'de> {
+impl<'de> serde::Deserialize<'de> for ObjectMembers<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Collect;
 
         impl<'de> Visitor<'de> for Collect {
-            type Value = Members<'de>;
+            type Value = ObjectMembers<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
@@ -135,7 +135,7 @@ impl<'de> serde::Deserialize<'de> for Members<'de> {
                 while let Some(member) = map.next_entry()? {
                     members.push(member);
                 }
-                Ok(Members(members))
+                Ok(ObjectMembers(members))
             }
         }
 

@@ -6,8 +6,9 @@ use super::*;
 use crate::proto::pb::event::Payload;
 use crate::wire;
 
-fn import(line: &str) -> Imported {
-    import_line(line, &mut Ordinals::default()).unwrap_or_else(|error| panic!("{line}: {error}"))
+fn import(line: &str) -> ImportedEvent {
+    import_line(line, &mut LineOrdinals::default())
+        .unwrap_or_else(|error| panic!("{line}: {error}"))
 }
 
 /// Imports the line, checks that the gateway would take the event, and that the
@@ -153,7 +154,7 @@ fn spellings_of_times_return() {
 #[test]
 fn a_time_that_no_event_can_have_makes_a_bad_line() {
     let with = |time: &str| {
-        import_line(&format!(r#"{{"event":"auth","time":{time}}}"#), &mut Ordinals::default())
+        import_line(&format!(r#"{{"event":"auth","time":{time}}}"#), &mut LineOrdinals::default())
     };
     for bad in ["null", "1709287200", "\"soon\"", "\"\""] {
         assert!(matches!(with(bad), Err(Error::Time(_))), "{bad}");
@@ -175,7 +176,7 @@ fn what_the_gateway_appends_is_not_exported() {
 fn a_line_without_uid_gets_an_id_that_a_second_import_repeats() {
     let text = r#"{"event":"role.created","time":"2024-03-01T10:00:00Z"}"#;
     let run = || {
-        let mut ordinals = Ordinals::default();
+        let mut ordinals = LineOrdinals::default();
         [text, text].map(|line| import_line(line, &mut ordinals).expect("valid").event)
     };
     let events = run();
@@ -259,7 +260,8 @@ fn what_is_nested_too_deep_for_an_event_is_kept_as_text() {
     let most = "[".repeat(json::DEPTH_MAX) + &"]".repeat(json::DEPTH_MAX);
     round_trip(&line("unheard.of", &format!("\"deep\":{most}")));
     let deep = "[".repeat(json::DEPTH_MAX + 1) + &"]".repeat(json::DEPTH_MAX + 1);
-    let refused = import_line(&line("auth", &format!("\"a\":{deep}")), &mut Ordinals::default());
+    let refused =
+        import_line(&line("auth", &format!("\"a\":{deep}")), &mut LineOrdinals::default());
     assert!(matches!(refused, Err(Error::Json(json::Error::TooDeep))), "{refused:?}");
 }
 
@@ -282,7 +284,7 @@ fn keys_of_our_own_in_a_line_do_no_harm() {
 
 #[test]
 fn what_is_not_a_line_is_refused() {
-    let refused = |line: &str| import_line(line, &mut Ordinals::default()).err();
+    let refused = |line: &str| import_line(line, &mut LineOrdinals::default()).err();
     assert!(matches!(refused("{"), Some(Error::Json(json::Error::Syntax(_)))));
     assert!(matches!(refused("[1]"), Some(Error::NotAnObject)));
     assert!(matches!(refused("{}"), Some(Error::Type(_))));

@@ -15,7 +15,7 @@ use prost_types::value::Kind as StructKind;
 use prost_types::{Duration, ListValue, Struct, Timestamp};
 
 use super::json::{Json, Object};
-use super::{keys, text};
+use super::{key_map, text};
 use crate::wire::DEPTH_MAX;
 
 const TIMESTAMP: &str = "google.protobuf.Timestamp";
@@ -93,7 +93,7 @@ fn read_message(shape: &MessageDescriptor, json: &Json, depth: usize) -> Option<
             let members = json.as_object()?;
             let mut message = DynamicMessage::new(shape.clone());
             for field in shape.fields() {
-                let json = members.get(keys::key(&field));
+                let json = members.get(key_map::key(&field));
                 if let Some(value) = json.and_then(|json| read(&field, json, depth)) {
                     message.set_field(&field, value);
                 }
@@ -210,7 +210,7 @@ fn write_message(message: &DynamicMessage) -> Json {
         _ => {
             let members = message
                 .fields()
-                .map(|(field, value)| (keys::key(&field).to_owned(), write(&field, value)));
+                .map(|(field, value)| (key_map::key(&field).to_owned(), write(&field, value)));
             Json::Object(members.collect())
         }
     }

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::{Error, Fault, Form, MessageId, Value, trusted};
+use super::{Error, MessageId, WireFault, WireForm, WireValue, trusted};
 
 /// Most parts in which one singular message may be sent.
 pub const PARTS_MAX: usize = 16;
@@ -36,7 +36,9 @@ impl<'a> Checker<'a> {
             let Some((_, part)) = self.parts.get(at).copied() else { break };
             for (number, value) in trusted(part) {
                 let step = shape.step(number);
-                let (Form::Message, Value::Bytes(bytes)) = (step.form, value) else { continue };
+                let (WireForm::Message, WireValue::Bytes(bytes)) = (step.form, value) else {
+                    continue;
+                };
                 if self.parts.len() - from > collected_max {
                     break 'parts;
                 }
@@ -57,7 +59,7 @@ impl<'a> Checker<'a> {
             let rest = self.parts.get(start..).unwrap_or_default();
             let count = rest.iter().take_while(|(other, _)| *other == number).count();
             if count > PARTS_MAX {
-                let error = Error { fault: Fault::TooManyParts, path: String::new() };
+                let error = Error { fault: WireFault::TooManyParts, path: String::new() };
                 return Err(shape.blame(number, Box::new(error)));
             }
             let end = self.parts.len();
@@ -83,14 +85,14 @@ mod tests {
     fn path_of(name: &str) -> (u32, MessageId) {
         let field = EVENT.get().field_by_name(name).expect(name);
         match field.kind {
-            crate::wire::Kind::Message(inner) => (field.number, inner),
+            crate::wire::FieldKind::Message(inner) => (field.number, inner),
             other => panic!("{name} is {other:?}"),
         }
     }
 
     fn refused(event: &[u8]) -> Option<String> {
         let error = validate(EVENT, event).err()?;
-        assert_eq!(error.fault, Fault::TooManyParts, "{error:?}");
+        assert_eq!(error.fault, WireFault::TooManyParts, "{error:?}");
         Some(error.path)
     }
 

@@ -16,16 +16,16 @@ pub struct Message {
     /// The message is an entry of a map: `key` is field 1, `value` field 2.
     pub map_entry: bool,
     /// What it has to keep to beside the types of its fields.
-    pub rule: Rule,
+    pub rule: MessageRule,
     /// The fields, in the order of their numbers.
     pub fields: &'static [Field],
     /// By number, what a walk has to know of each field.
-    pub steps: &'static [Step],
+    pub steps: &'static [WalkStep],
 }
 
 /// What a message has to keep to beside the types of its fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rule {
+pub enum MessageRule {
     /// Nothing.
     None,
     /// A time within the years 1 to 9999.
@@ -41,9 +41,9 @@ pub enum Rule {
 /// What a walk has to know of a field. [`Field`] says the same and more in the
 /// room of a cache line; the steps of most messages share one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Step {
+pub struct WalkStep {
     /// How a value is encoded.
-    pub form: Form,
+    pub form: WireForm,
     /// A list or a map. Many scalars of a list may be encoded as one value.
     pub repeated: bool,
     /// The message that a value is.
@@ -52,7 +52,7 @@ pub struct Step {
 
 /// How a value is encoded, as far as a walk tells it apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub enum WireForm {
     /// There is no such field: anything will do.
     Unknown,
     /// As a varint.
@@ -79,7 +79,7 @@ pub struct Field {
     /// Its name in protobuf's JSON form.
     pub json_name: &'static str,
     /// The type of its value or, if repeated, of each value.
-    pub kind: Kind,
+    pub kind: FieldKind,
     /// A list, or a map (then the kind is a map entry).
     pub repeated: bool,
     /// Whether a default value can be told from an absent one.
@@ -91,7 +91,7 @@ pub struct Field {
 /// The type of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names are protobuf's")]
-pub enum Kind {
+pub enum FieldKind {
     Double,
     Float,
     Int32,
@@ -135,28 +135,29 @@ impl EnumId {
     }
 }
 
-impl Step {
+impl WalkStep {
     /// Of a number that no field has.
-    pub const UNKNOWN: Self = Self { form: Form::Unknown, repeated: false, inner: MessageId(0) };
+    pub const UNKNOWN: Self =
+        Self { form: WireForm::Unknown, repeated: false, inner: MessageId(0) };
 
     /// Of a field with values of this type; repeated, if it is a list or a map.
-    pub const fn of(kind: Kind, repeated: bool) -> Self {
+    pub const fn of(kind: FieldKind, repeated: bool) -> Self {
         let form = match kind {
-            Kind::Int32
-            | Kind::Int64
-            | Kind::Uint32
-            | Kind::Uint64
-            | Kind::Sint32
-            | Kind::Sint64
-            | Kind::Bool
-            | Kind::Enum(_) => Form::Varint,
-            Kind::Double | Kind::Fixed64 | Kind::Sfixed64 => Form::Fixed64,
-            Kind::Float | Kind::Fixed32 | Kind::Sfixed32 => Form::Fixed32,
-            Kind::String => Form::Text,
-            Kind::Bytes => Form::Bytes,
-            Kind::Message(_) => Form::Message,
+            FieldKind::Int32
+            | FieldKind::Int64
+            | FieldKind::Uint32
+            | FieldKind::Uint64
+            | FieldKind::Sint32
+            | FieldKind::Sint64
+            | FieldKind::Bool
+            | FieldKind::Enum(_) => WireForm::Varint,
+            FieldKind::Double | FieldKind::Fixed64 | FieldKind::Sfixed64 => WireForm::Fixed64,
+            FieldKind::Float | FieldKind::Fixed32 | FieldKind::Sfixed32 => WireForm::Fixed32,
+            FieldKind::String => WireForm::Text,
+            FieldKind::Bytes => WireForm::Bytes,
+            FieldKind::Message(_) => WireForm::Message,
         };
-        let inner = if let Kind::Message(inner) = kind { inner } else { MessageId(0) };
+        let inner = if let FieldKind::Message(inner) = kind { inner } else { MessageId(0) };
         Self { form, repeated, inner }
     }
 }
@@ -164,8 +165,8 @@ impl Step {
 impl Message {
     /// What a walk has to know of the field with this number.
     #[inline(always)]
-    pub fn step(&self, number: u32) -> Step {
-        self.steps.get(number as usize).copied().unwrap_or(Step::UNKNOWN)
+    pub fn step(&self, number: u32) -> WalkStep {
+        self.steps.get(number as usize).copied().unwrap_or(WalkStep::UNKNOWN)
     }
 
     /// The field with this number.

@@ -4,8 +4,8 @@
 use std::cell::Cell;
 
 use super::{
-    Field, Form, Message, MessageId, PARTS_MAX, Rule, Step, TIMESTAMP, VALUE, Value, fields,
-    is_utf8, parts, read_varint, varint::long_varint,
+    Field, Message, MessageId, MessageRule, PARTS_MAX, TIMESTAMP, VALUE, WalkStep, WireForm,
+    WireValue, fields, is_utf8, parts, read_varint, varint::long_varint,
 };
 
 /// How deep messages may be nested. Decoders of other languages stop at 100;
@@ -22,7 +22,7 @@ const NANOS: i64 = 1_000_000_000;
 
 /// What is wrong with an encoded message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
+pub enum WireFault {
     /// The bytes end inside a field.
     #[error("ends in the middle of a field")]
     Truncated,
@@ -69,7 +69,7 @@ pub enum Fault {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
     /// What is wrong.
-    pub fault: Fault,
+    pub fault: WireFault,
     /// The field to blame, from the message down: `user.traits.value`. Empty
     /// where it is the message itself.
     pub path: String,
@@ -91,7 +91,7 @@ impl Error {
 /// UTF-8, nested at most [`DEPTH_MAX`] deep, no singular message in more than
 /// [`PARTS_MAX`] parts; times, durations and JSON values in their ranges. Unknown fields are let through.
 pub fn validate(message: MessageId, bytes: &[u8]) -> Result<(), Error> {
-    validate_noting(message, bytes, Numbers::NONE, ignore)
+    validate_noting(message, bytes, FieldNumbers::NONE, ignore)
 }
 
 /// As [`validate`], and hands each field of the message to `note` as soon as it was
@@ -101,11 +101,11 @@ pub fn validate(message: MessageId, bytes: &[u8]) -> Result<(), Error> {
 pub fn validate_noting<'a>(
     message: MessageId,
     bytes: &'a [u8],
-    noted: Numbers,
-    mut note: impl FnMut(u32, u32, Value<'a>),
+    noted: FieldNumbers,
+    mut note: impl FnMut(u32, u32, WireValue<'a>),
 ) -> Result<(), Error> {
     let in_parts = Cell::new(false);
-    let place = Place { depth: 1, within: 0, noted, in_parts: &in_parts };
+    let place = MessagePosition { depth: 1, within: 0, noted, in_parts: &in_parts };
     walk(message, bytes, place, &mut note)
         // Hardly any encoder sends a message in parts, so only here are they counted.
         .and_then(|()| if in_parts.get() { parts::check(message, bytes) } else { Ok(()) })
@@ -114,9 +114,9 @@ pub fn validate_noting<'a>(
 
 /// Some field numbers, all of them below 64.
 #[derive(Debug, Clone, Copy)]
-pub struct Numbers(u64);
+pub struct FieldNumbers(u64);
 
-impl Numbers {
+impl FieldNumbers {
     /// No number.
     pub const NONE: Self = Self(0);
 
@@ -133,13 +133,13 @@ impl Numbers {
 
 /// Where a message lies.
 #[derive(Clone, Copy)]
-struct Place<'p> {
+struct MessagePosition<'p> {
     /// 1 for the outermost one.
     depth: usize,
     /// The number of the field that holds it.
     within: u32,
     /// Fields of this message whose own fields are noted.
-    noted: Numbers,
+    noted: FieldNumbers,
     /// Set where a message that is not repeated occurs twice.
     in_parts: &'p Cell<bool>,
 }
@@ -161,43 +161,44 @@ impl Seen {
 }
 
 /// Takes no note.
-fn ignore(_: u32, _: u32, _: Value<'_>) {}
+fn ignore(_: u32, _: u32, _: WireValue<'_>) {}
 
 /// What each level returns is small: the error is in a box.
-type Checked = Result<(), Box<Error>>;
+type ValidationResult = Result<(), Box<Error>>;
 
 #[cold]
-fn fault(fault: Fault) -> Box<Error> {
+fn fault(fault: WireFault) -> Box<Error> {
     Box::new(Error { fault, path: String::new() })
 }
 
 fn walk<'a>(
     message: MessageId,
     bytes: &'a [u8],
-    place: Place<'_>,
-    note: &mut impl FnMut(u32, u32, Value<'a>),
-) -> Checked {
+    place: MessagePosition<'_>,
+    note: &mut impl FnMut(u32, u32, WireValue<'a>),
+) -> ValidationResult {
     if place.depth > DEPTH_MAX {
-        return Err(fault(Fault::TooDeep));
+        return Err(fault(WireFault::TooDeep));
     }
     let shape = message.get();
     let mut seen = Seen(0);
     for read in fields(bytes) {
         let (number, value) = read.map_err(fault)?;
         let step = shape.step(number);
-        if let Value::Bytes(value) = value {
+        if let WireValue::Bytes(value) = value {
             // One after the other, most frequent first: a table of jumps is
             // predicted worse.
-            if step.form == Form::Text {
+            if step.form == WireForm::Text {
                 if !is_utf8(value) {
-                    return Err(shape.blame(number, fault(Fault::NotUtf8)));
+                    return Err(shape.blame(number, fault(WireFault::NotUtf8)));
                 }
-            } else if step.form == Form::Message {
+            } else if step.form == WireForm::Message {
                 if !step.repeated && seen.add(number) {
                     place.in_parts.set(true);
                 }
                 let depth = place.depth + 1;
-                let inner = Place { depth, within: number, noted: Numbers::NONE, ..place };
+                let inner =
+                    MessagePosition { depth, within: number, noted: FieldNumbers::NONE, ..place };
                 let checked = if place.noted.contain(number) {
                     walk(step.inner, value, inner, note)
                 } else if step.inner == TIMESTAMP && is_plain_timestamp(value) {
@@ -210,30 +211,30 @@ fn walk<'a>(
                 check_other(step, value).map_err(|found| shape.blame(number, fault(found)))?;
             }
         } else if !is_encoded_as(step.form, value) {
-            return Err(shape.blame(number, fault(Fault::WrongType)));
+            return Err(shape.blame(number, fault(WireFault::WrongType)));
         }
         note(place.within, number, value);
     }
-    if shape.rule == Rule::None { Ok(()) } else { check_rule(shape, bytes) }
+    if shape.rule == MessageRule::None { Ok(()) } else { check_rule(shape, bytes) }
 }
 
 #[inline(always)]
-fn is_encoded_as(form: Form, value: Value<'_>) -> bool {
+fn is_encoded_as(form: WireForm, value: WireValue<'_>) -> bool {
     let own = match value {
-        Value::Varint(_) => Form::Varint,
-        Value::Fixed64(_) => Form::Fixed64,
-        Value::Fixed32(_) => Form::Fixed32,
-        Value::Bytes(_) => Form::Bytes,
+        WireValue::Varint(_) => WireForm::Varint,
+        WireValue::Fixed64(_) => WireForm::Fixed64,
+        WireValue::Fixed32(_) => WireForm::Fixed32,
+        WireValue::Bytes(_) => WireForm::Bytes,
     };
-    form == own || form == Form::Unknown
+    form == own || form == WireForm::Unknown
 }
 
 /// A value with a length that is neither text nor a message.
-fn check_other(step: Step, value: &[u8]) -> Result<(), Fault> {
+fn check_other(step: WalkStep, value: &[u8]) -> Result<(), WireFault> {
     match step.form {
-        Form::Bytes | Form::Unknown => Ok(()),
+        WireForm::Bytes | WireForm::Unknown => Ok(()),
         form if step.repeated => check_packed(form, value),
-        _ => Err(Fault::WrongType),
+        _ => Err(WireFault::WrongType),
     }
 }
 
@@ -248,10 +249,10 @@ impl Message {
     }
 }
 
-fn check_packed(form: Form, mut packed: &[u8]) -> Result<(), Fault> {
+fn check_packed(form: WireForm, mut packed: &[u8]) -> Result<(), WireFault> {
     let is_whole = match form {
-        Form::Fixed64 => packed.len().is_multiple_of(8),
-        Form::Fixed32 => packed.len().is_multiple_of(4),
+        WireForm::Fixed64 => packed.len().is_multiple_of(8),
+        WireForm::Fixed32 => packed.len().is_multiple_of(4),
         _ => {
             while !packed.is_empty() {
                 read_varint(&mut packed)?;
@@ -259,16 +260,16 @@ fn check_packed(form: Form, mut packed: &[u8]) -> Result<(), Fault> {
             true
         }
     };
-    if is_whole { Ok(()) } else { Err(Fault::Truncated) }
+    if is_whole { Ok(()) } else { Err(WireFault::Truncated) }
 }
 
-fn check_rule(shape: &Message, bytes: &[u8]) -> Checked {
+fn check_rule(shape: &Message, bytes: &[u8]) -> ValidationResult {
     match shape.rule {
-        Rule::None => Ok(()),
-        Rule::Timestamp => check_timestamp(bytes).map_err(fault),
-        Rule::Duration => check_duration(bytes).map_err(fault),
-        Rule::Value => check_value(bytes).map_err(fault),
-        Rule::ValueEntry => check_entry(shape, bytes),
+        MessageRule::None => Ok(()),
+        MessageRule::Timestamp => check_timestamp(bytes).map_err(fault),
+        MessageRule::Duration => check_duration(bytes).map_err(fault),
+        MessageRule::Value => check_value(bytes).map_err(fault),
+        MessageRule::ValueEntry => check_entry(shape, bytes),
     }
 }
 
@@ -281,8 +282,8 @@ pub fn seconds_and_nanos(bytes: &[u8]) -> (i64, i64) {
     let mut found = (0, 0);
     for (number, value) in fields(bytes).map_while(Result::ok) {
         match (number, value) {
-            (1, Value::Varint(seconds)) => found.0 = seconds as i64,
-            (2, Value::Varint(nanos)) => found.1 = nanos_of(nanos),
+            (1, WireValue::Varint(seconds)) => found.0 = seconds as i64,
+            (2, WireValue::Varint(nanos)) => found.1 = nanos_of(nanos),
             _ => {}
         }
     }
@@ -328,39 +329,39 @@ fn is_plain_timestamp(bytes: &[u8]) -> bool {
     plain_seconds_and_nanos(bytes).is_some_and(is_timestamp)
 }
 
-fn check_timestamp(bytes: &[u8]) -> Result<(), Fault> {
-    if is_timestamp(seconds_and_nanos(bytes)) { Ok(()) } else { Err(Fault::Timestamp) }
+fn check_timestamp(bytes: &[u8]) -> Result<(), WireFault> {
+    if is_timestamp(seconds_and_nanos(bytes)) { Ok(()) } else { Err(WireFault::Timestamp) }
 }
 
-fn check_duration(bytes: &[u8]) -> Result<(), Fault> {
+fn check_duration(bytes: &[u8]) -> Result<(), WireFault> {
     let (seconds, nanos) = seconds_and_nanos(bytes);
     let in_range = seconds.unsigned_abs() <= DURATION_SECONDS_MAX as u64 && nanos.abs() < NANOS;
     let same_sign = seconds == 0 || nanos == 0 || (seconds > 0) == (nanos > 0);
-    if in_range && same_sign { Ok(()) } else { Err(Fault::Duration) }
+    if in_range && same_sign { Ok(()) } else { Err(WireFault::Duration) }
 }
 
-fn check_value(bytes: &[u8]) -> Result<(), Fault> {
+fn check_value(bytes: &[u8]) -> Result<(), WireFault> {
     /// `number_value` of `google.protobuf.Value`.
     const NUMBER_VALUE: u32 = 2;
     let mut has_kind = false;
     for (number, value) in fields(bytes).map_while(Result::ok) {
         has_kind |= VALUE.get().field(number).is_some();
-        if let (NUMBER_VALUE, Value::Fixed64(bits)) = (number, value)
+        if let (NUMBER_VALUE, WireValue::Fixed64(bits)) = (number, value)
             && !f64::from_bits(bits).is_finite()
         {
-            return Err(Fault::NotFinite);
+            return Err(WireFault::NotFinite);
         }
     }
-    if has_kind { Ok(()) } else { Err(Fault::NoKind) }
+    if has_kind { Ok(()) } else { Err(WireFault::NoKind) }
 }
 
 /// An entry of a map may leave its value out; a JSON value that is left out has
 /// no kind.
-fn check_entry(entry: &Message, bytes: &[u8]) -> Checked {
+fn check_entry(entry: &Message, bytes: &[u8]) -> ValidationResult {
     /// `value` of every entry of a map.
     const MAP_VALUE: u32 = 2;
     let has_value = fields(bytes).map_while(Result::ok).any(|(number, _)| number == MAP_VALUE);
-    if has_value { Ok(()) } else { Err(entry.blame(MAP_VALUE, fault(Fault::NoKind))) }
+    if has_value { Ok(()) } else { Err(entry.blame(MAP_VALUE, fault(WireFault::NoKind))) }
 }
 
 #[cfg(test)]
@@ -395,7 +396,7 @@ mod tests {
             let mut event = Vec::new();
             put_bytes_field(&mut event, TIME, &timestamp);
             let fault = |error: Error| (error.path, error.fault);
-            let refused = ("time".to_owned(), Fault::Timestamp);
+            let refused = ("time".to_owned(), WireFault::Timestamp);
             let expected = if expected.1 < 0 { Err(refused) } else { Ok(()) };
             assert_eq!(validate(EVENT, &event).map_err(fault), expected, "{fields:?}");
         }

@@ -1,7 +1,7 @@
 //! Varints: numbers of up to 64 bits, seven of them a byte, the lowest first. The
 //! highest bit of each byte but the last is set.
 
-use super::Fault;
+use super::WireFault;
 
 /// Longest encoding of a 64-bit varint, in bytes.
 pub const VARINT_BYTES_MAX: usize = 10;
@@ -9,7 +9,7 @@ pub const VARINT_BYTES_MAX: usize = 10;
 /// Reads a varint off the front of `rest`. Keys and lengths mostly have one byte,
 /// and hardly ever more than two.
 #[inline(always)]
-pub fn read_varint(rest: &mut &[u8]) -> Result<u64, Fault> {
+pub fn read_varint(rest: &mut &[u8]) -> Result<u64, WireFault> {
     let (number, after) = match **rest {
         [byte, ref after @ ..] if byte < 0x80 => (u64::from(byte), after),
         [low, high, ref after @ ..] if high < 0x80 => {
@@ -75,8 +75,8 @@ fn longest_varint(bytes: &[u8]) -> (u64, usize) {
 }
 
 #[cold]
-fn varint_fault(bytes: &[u8]) -> Fault {
-    if bytes.len() < VARINT_BYTES_MAX { Fault::Truncated } else { Fault::VarintTooLong }
+fn varint_fault(bytes: &[u8]) -> WireFault {
+    if bytes.len() < VARINT_BYTES_MAX { WireFault::Truncated } else { WireFault::VarintTooLong }
 }
 
 /// Appends a varint.
@@ -117,9 +117,9 @@ mod tests {
     #[test]
     fn a_varint_of_more_than_64_bits_is_refused() {
         let mut eleven: &[u8] = &[0xff; 11];
-        assert_eq!(read_varint(&mut eleven), Err(Fault::VarintTooLong));
+        assert_eq!(read_varint(&mut eleven), Err(WireFault::VarintTooLong));
         let mut seventy_bits: &[u8] = &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
-        assert_eq!(read_varint(&mut seventy_bits), Err(Fault::VarintTooLong));
+        assert_eq!(read_varint(&mut seventy_bits), Err(WireFault::VarintTooLong));
     }
 
     /// Whatever stands behind it, and however few bytes there are.
@@ -138,7 +138,7 @@ mod tests {
             }
             for end in 0..length {
                 let mut rest = &whole[..end];
-                assert_eq!(read_varint(&mut rest), Err(Fault::Truncated), "{end} of {length}");
+                assert_eq!(read_varint(&mut rest), Err(WireFault::Truncated), "{end} of {length}");
                 assert_eq!(long_varint(rest).1, 0, "{end} of {length}");
             }
         }

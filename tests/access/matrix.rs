@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use auditgate::catalog;
 use auditgate::config::{Right, Role};
 use auditgate::proof::SigningKey;
-use auditgate::proof::key::Use;
+use auditgate::proof::key::SignatureKind;
 use auditgate::proto::{SERVICE, descriptor_pool, pb};
 use auditgate::server::{Config, Gateway};
 use pb::get_record_request::Key;
@@ -99,7 +99,7 @@ async fn each_call_is_as_the_roles_say() {
         subjects.iter().map(|subject| subject.name.as_str()).chain(["root"]).collect();
     let mut roles: Vec<Role> = subjects.iter().map(Subject::role).collect();
     roles.push(role(&["root"], &["*"], &["*"], &[]));
-    let signing_key = SigningKey::generate("test.example/log", Use::Log).ok();
+    let signing_key = SigningKey::generate("test.example/log", SignatureKind::Log).ok();
     let config = Config { signing_key, ..Config::from(&settings(access(&names, roles))) };
     let gateway = Gateway::start(config).await.expect("it starts");
     let url = format!("http://{}", gateway.address());

@@ -8,7 +8,7 @@ use crate::support::{self, Tail, pb, soon};
 use auditgate::log::Bounds;
 use auditgate::log::disk::{self, DiskLog};
 use auditgate::proof::SigningKey;
-use auditgate::proof::key::Use;
+use auditgate::proof::key::SignatureKind;
 use auditgate::server::{Config, Gateway};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -136,7 +136,7 @@ async fn a_log_on_disk_tells_how_long_its_syncs_take() {
     const EMITS: u64 = 3;
     let folder = tempfile::tempdir().unwrap();
     let (log, _) = DiskLog::open(folder.path(), Default::default()).unwrap();
-    let signing_key = SigningKey::generate("test.example/log", Use::Log).unwrap();
+    let signing_key = SigningKey::generate("test.example/log", SignatureKind::Log).unwrap();
     let config =
         Config { signing_key: Some(signing_key), tiles: Some(folder.path().into()), ..config() };
     let gateway = Gateway::start_on(config, Arc::new(log)).await.expect("free ports");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use auditgate::filter::TypeSet;
 use auditgate::log::{
     Bounds, BoxFuture, Conflict, Error, Extent, How, Identity, Keeper, Log, MemoryLog, Placed,
-    Reading, Want,
+    ReadFuture, ReadHint,
 };
 use auditgate::proto::pb;
 use auditgate::proto::pb::audit_service_client::AuditServiceClient;
@@ -270,7 +270,7 @@ impl Log for SlowLog {
         self.log.extent()
     }
 
-    fn read<'a>(&'a self, at: Sequence, want: Want<'a>) -> Reading<'a> {
+    fn read<'a>(&'a self, at: Sequence, want: ReadHint<'a>) -> ReadFuture<'a> {
         self.log.read(at, want)
     }
 

@@ -9,9 +9,9 @@ use crate::support::{
 };
 use auditgate::log::disk::{self, DiskLog, Retention};
 use auditgate::log::{Bounds, Log as _};
-use auditgate::proof::audit::{Error, Report, audit};
-use auditgate::proof::key::Use;
-use auditgate::proof::{Hash, Signed, SigningKey, check_consistency};
+use auditgate::proof::directory_check::{CheckReport, Error, check_directory};
+use auditgate::proof::key::SignatureKind;
+use auditgate::proof::{Hash, SignedCheckpoint, SigningKey, check_consistency};
 use auditgate::server::{Config, Gateway};
 use tonic_types::StatusExt as _;
 
@@ -30,7 +30,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let key = SigningKey::generate("test.example/log", Use::Log).unwrap();
+        let key = SigningKey::generate("test.example/log", SignatureKind::Log).unwrap();
         Self { folder: tempfile::tempdir().unwrap(), key }
     }
 
@@ -54,23 +54,23 @@ impl Scene {
         Served { gateway, log, client }
     }
 
-    fn audit(&self, kept: &[Signed]) -> Report {
+    fn audit(&self, kept: &[SignedCheckpoint]) -> CheckReport {
         let kept: Vec<_> =
             kept.iter().map(|signed| (signed.clone(), "a kept checkpoint".to_owned())).collect();
-        audit(&self.data(), &self.key.verifier(), &kept).unwrap()
+        check_directory(&self.data(), &self.key.verifier(), &kept).unwrap()
     }
 
-    fn verify(&self, text: &str) -> Signed {
-        Signed::verify(text, &self.key.verifier()).unwrap()
+    fn verify(&self, text: &str) -> SignedCheckpoint {
+        SignedCheckpoint::verify(text, &self.key.verifier()).unwrap()
     }
 
-    async fn checkpoint(&self, served: &mut Served) -> Signed {
+    async fn checkpoint(&self, served: &mut Served) -> SignedCheckpoint {
         let response = soon(served.client.get_checkpoint(pb::GetCheckpointRequest {})).await;
         self.verify(&response.unwrap().into_inner().checkpoint)
     }
 
     /// Why the gateway does not show that the log begins with a checkpoint.
-    async fn refusal(&self, served: &mut Served, old: &Signed) -> Option<String> {
+    async fn refusal(&self, served: &mut Served, old: &SignedCheckpoint) -> Option<String> {
         let request = pb::GetConsistencyProofRequest { old_size: old.size() };
         match soon(served.client.get_consistency_proof(request)).await {
             Ok(response) => {
@@ -115,12 +115,12 @@ async fn a_log_goes_on_from_where_it_was_signed() {
     let mut kept = Vec::new();
     for last in [3, 300, 301, 1_000] {
         let mut served = scene.start(disk::Config::default()).await;
-        let first = kept.last().map_or(1, |signed: &Signed| signed.size() + 1);
+        let first = kept.last().map_or(1, |signed: &SignedCheckpoint| signed.size() + 1);
         emit_all(&mut served.client, numbered(first..=last)).await;
         for old in &kept {
             assert_eq!(scene.refusal(&mut served, old).await, None);
         }
-        let in_use = audit(&scene.data(), &scene.key.verifier(), &[]);
+        let in_use = check_directory(&scene.data(), &scene.key.verifier(), &[]);
         assert!(matches!(in_use, Err(Error::InUse { .. })), "its files change: {in_use:?}");
         kept.push(scene.checkpoint(&mut served).await);
         assert_eq!(kept.last().unwrap().size(), last);
@@ -159,7 +159,7 @@ async fn a_log_that_is_rolled_back_signs_nothing_more() {
     for old in [&early, &late] {
         assert_eq!(scene.refusal(&mut served, old).await.as_deref(), Some("PROOF_BROKEN"));
     }
-    let trouble = served.gateway.prover().unwrap().trouble().unwrap();
+    let trouble = served.gateway.prover().unwrap().failure().unwrap();
     assert!(trouble.to_string().contains("was rolled back"), "{trouble}");
     emit_all(&mut served.client, numbered(30..=30)).await;
     assert_eq!(served.log.extent().last.0, 11, "it goes on to accept");

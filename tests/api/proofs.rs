@@ -2,9 +2,9 @@
 
 use crate::support::{self, Client, emit_all, numbered, pb, soon};
 use auditgate::log::Bounds;
-use auditgate::proof::key::Use;
-use auditgate::proof::receipt::{Error, Receipt};
-use auditgate::proof::{Hash, Signed, SigningKey, VerifierKey, check_consistency};
+use auditgate::proof::key::SignatureKind;
+use auditgate::proof::proof_file::{Error, ProofFile};
+use auditgate::proof::{Hash, SignedCheckpoint, SigningKey, VerifierKey, check_consistency};
 use auditgate::server::{Config, Gateway};
 use pb::get_inclusion_proof_request::Key;
 use prost::Message as _;
@@ -12,7 +12,7 @@ use tonic::Code;
 use tonic_types::StatusExt as _;
 
 async fn start(bounds: Bounds) -> (Gateway, Client, VerifierKey) {
-    let key = SigningKey::generate("test.example/log", Use::Log).unwrap();
+    let key = SigningKey::generate("test.example/log", SignatureKind::Log).unwrap();
     let public = key.verifier();
     let listen = "127.0.0.1:0".parse().unwrap();
     let config = Config { listen, ring: bounds, signing_key: Some(key), ..Config::default() };
@@ -21,17 +21,17 @@ async fn start(bounds: Bounds) -> (Gateway, Client, VerifierKey) {
     (gateway, client, public)
 }
 
-async fn checkpoint(client: &mut Client, key: &VerifierKey) -> Signed {
+async fn checkpoint(client: &mut Client, key: &VerifierKey) -> SignedCheckpoint {
     let response = soon(client.get_checkpoint(pb::GetCheckpointRequest {})).await;
     let response = response.expect("a checkpoint").into_inner();
     assert_eq!(response.verifier_key, key.to_string());
-    Signed::verify(&response.checkpoint, key).expect("it is the log's")
+    SignedCheckpoint::verify(&response.checkpoint, key).expect("it is the log's")
 }
 
-async fn receipt(client: &mut Client, key: Key) -> Result<Receipt, tonic::Status> {
+async fn receipt(client: &mut Client, key: Key) -> Result<ProofFile, tonic::Status> {
     let request = pb::GetInclusionProofRequest { key: Some(key), size: 0 };
     let response = soon(client.get_inclusion_proof(request)).await?.into_inner();
-    Ok(Receipt {
+    Ok(ProofFile {
         record: response.record,
         index: response.leaf_index,
         hashes: hashes(&response.hashes),
@@ -58,7 +58,7 @@ async fn a_record_is_proven_by_id_and_by_sequence() {
         let record = pb::Record::decode(receipt.record.as_slice()).unwrap();
         assert_eq!((record.sequence, receipt.index), (sequence, sequence - 1));
         assert_eq!(record.event.unwrap().id(), format!("e-{sequence}"));
-        let again = Receipt::parse(&receipt.encoded()).expect("it is read as it is written");
+        let again = ProofFile::parse(&receipt.encoded()).expect("it is read as it is written");
         assert_eq!(again, receipt);
     }
 }
@@ -77,7 +77,7 @@ async fn a_later_log_begins_with_an_earlier_one() {
     for old in &kept {
         let request = pb::GetConsistencyProofRequest { old_size: old.size() };
         let response = soon(client.get_consistency_proof(request)).await.unwrap().into_inner();
-        let new = Signed::verify(&response.checkpoint, &key).unwrap();
+        let new = SignedCheckpoint::verify(&response.checkpoint, &key).unwrap();
         let hashes = hashes(&response.hashes);
         assert_eq!(check_consistency(old.checkpoint(), new.checkpoint(), &hashes), Ok(()));
     }
@@ -124,13 +124,13 @@ async fn no_byte_of_a_proof_file_can_change() {
     let (_gateway, mut client, key) = start(Bounds::default()).await;
     emit_all(&mut client, numbered(1..=5)).await;
     let text = receipt(&mut client, Key::Sequence(3)).await.unwrap().encoded();
-    assert!(Receipt::parse(&text).unwrap().check(&key).is_ok());
+    assert!(ProofFile::parse(&text).unwrap().check(&key).is_ok());
     let checkpoint = text.find("\n\n").unwrap() + 2;
     for position in 0..text.len() {
         let mut bytes = text.as_bytes().to_vec();
         bytes[position] ^= 1;
         let Ok(changed) = String::from_utf8(bytes) else { continue };
-        let proven = Receipt::parse(&changed).and_then(|receipt| receipt.check(&key));
+        let proven = ProofFile::parse(&changed).and_then(|receipt| receipt.check(&key));
         let why = proven.expect_err(&format!("byte {position} of\n{text}"));
         let is_right = match why {
             Error::Line { .. } => position < checkpoint,

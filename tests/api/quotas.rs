@@ -8,7 +8,7 @@ use auditgate::service::quota;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-async fn start(change: impl FnOnce(&mut quota::Limits)) -> Gateway {
+async fn start(change: impl FnOnce(&mut quota::QuotaLimits)) -> Gateway {
     let listen = "127.0.0.1:0".parse().unwrap();
     let mut config = Config { listen, ..Config::default() };
     change(&mut config.quotas);

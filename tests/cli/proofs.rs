@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crate::support::cli::{Ran, emit, login, run};
 use crate::support::{self};
-use auditgate::proof::key::Use;
-use auditgate::proof::{Signed, SigningKey, VerifierKey};
+use auditgate::proof::key::SignatureKind;
+use auditgate::proof::{SignedCheckpoint, SigningKey, VerifierKey};
 use auditgate::server::{Config, Gateway};
 
 /// A folder with a log's key and a witness's, made by the program.
@@ -66,13 +66,13 @@ impl Scene {
         run(gateway, &words.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
-    fn checkpoint(&self, file: &str) -> Signed {
+    fn checkpoint(&self, file: &str) -> SignedCheckpoint {
         read(&self.path(file), &self.key.verifier())
     }
 }
 
-fn read(file: &Path, key: &VerifierKey) -> Signed {
-    Signed::verify(&fs::read_to_string(file).unwrap(), key).unwrap()
+fn read(file: &Path, key: &VerifierKey) -> SignedCheckpoint {
+    SignedCheckpoint::verify(&fs::read_to_string(file).unwrap(), key).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -158,7 +158,7 @@ async fn a_witness_signs_one_past_only() {
     let cosigned = scene.checkpoint("out");
     assert_eq!((cosigned.size(), scene.checkpoint("state").size()), (3, 3));
     assert_eq!(cosigned.cosignature(&witness).unwrap().name, "w.example");
-    assert_eq!(witness.kind(), Use::Cosignature);
+    assert_eq!(witness.kind(), SignatureKind::Cosignature);
 
     for users in [&["alice", "mallory", "carol", "dave"][..], &["alice"][..]] {
         let other = scene.gateway(users).await;

@@ -294,7 +294,7 @@ async fn whoever_emits_can_see_that_events_are_sent_again() {
     let address = free_port().await;
     let client = Client::connect_lazy(&url(address)).expect("it is a URL");
     let emitter = client.emitter(Options::default());
-    let mut trouble = emitter.trouble();
+    let mut trouble = emitter.outage();
     assert_eq!(*trouble.borrow(), None);
     let pending = emitter.send(login("alice")).await.expect("it is open");
     let seen = soon(trouble.wait_for(Option::is_some)).await.expect("it works").clone();

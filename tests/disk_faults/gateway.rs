@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use auditgate::log::disk::{Config, DiskLog};
-use auditgate::log::{Bounds, Found, Log as _, Order, Want};
+use auditgate::log::{Bounds, Log as _, ReadHint, ReadResult, ScanOrder};
 use auditgate::record::Sequence;
 
 pub use crate::support::WAIT_MAX;
@@ -130,8 +130,8 @@ pub async fn read(data: &Path) -> Vec<String> {
     let mut ids = Vec::new();
     let mut next = extent.first;
     while next <= extent.last {
-        let found = log.read(next, Want::all(Order::Ascending)).await.unwrap();
-        let Some(Found::Records(segment)) = found else { panic!("{next} cannot be read") };
+        let found = log.read(next, ReadHint::all(ScanOrder::Ascending)).await.unwrap();
+        let Some(ReadResult::Records(segment)) = found else { panic!("{next} cannot be read") };
         let view = segment.view(extent.last);
         for position in view.position(next)..view.len() {
             let record = view.record(position);

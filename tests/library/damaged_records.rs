@@ -7,10 +7,14 @@ use std::sync::Arc;
 
 use auditgate::event::Event;
 use auditgate::filter::{Filter, TypeSet};
-use auditgate::hub::{Count, Gap, GapReason, Hub, Key, Search, Start, Subscriber};
+use auditgate::hub::{
+    CountRequest, Gap, GapReason, Hub, RecordKey, SearchRequest, SubscriberState, SubscriptionStart,
+};
 use auditgate::log::cursor::PageToken;
-use auditgate::log::disk::{Config, DiskLog, Sync};
-use auditgate::log::{Bounds, Conflict, Error, Found, Log as _, Order, Query, Want};
+use auditgate::log::disk::{Config, DiskLog, SyncPolicy};
+use auditgate::log::{
+    Bounds, Conflict, Error, Log as _, ReadHint, ReadResult, ScanOrder, ScanQuery,
+};
 use auditgate::proto::pb;
 use auditgate::proto::pb::event::Payload;
 use auditgate::record::{Draft, Sequence};
@@ -39,7 +43,7 @@ fn draft_of(number: u64, user: &str) -> Draft {
 
 fn open(folder: &Path) -> Arc<DiskLog> {
     let ring = Bounds { bytes: 1024 * 1024, records: 160 };
-    let config = Config { ring, sync: Sync::None, ..Config::default() };
+    let config = Config { ring, sync: SyncPolicy::None, ..Config::default() };
     Arc::new(DiskLog::open(folder, config).expect("it can be opened").0)
 }
 
@@ -90,10 +94,10 @@ async fn hub(folder: &Path, while_open: bool) -> Arc<Hub> {
     Hub::new(log, CancellationToken::new())
 }
 
-fn query(user: &str) -> Query {
+fn query(user: &str) -> ScanQuery {
     let users = if user.is_empty() { Vec::new() } else { vec![user.to_owned()] };
     let filter = pb::Filter { users, ..Default::default() };
-    Query::new(Arc::new(Filter::compile(&filter).expect("valid")))
+    ScanQuery::new(Arc::new(Filter::compile(&filter).expect("valid")))
 }
 
 /// What lies in the gaps, which all tell of damage.
@@ -108,12 +112,13 @@ fn others() -> Vec<u64> {
     (1..=RECORDS).filter(|number| !DAMAGED.contains(number)).collect()
 }
 
-async fn search(hub: &Hub, query: Query, order: Order) -> (Vec<u64>, Vec<Gap>) {
+async fn search(hub: &Hub, query: ScanQuery, order: ScanOrder) -> (Vec<u64>, Vec<Gap>) {
     let (mut found, mut gaps) = (Vec::new(), Vec::new());
     let mut token: Option<PageToken> = None;
     loop {
         let query = query.clone();
-        let search = Search { query, order, page_size: 7, digest: Default::default(), token };
+        let search =
+            SearchRequest { query, order, page_size: 7, digest: Default::default(), token };
         let page = hub.search(&search).await.expect("readable");
         let page_of = pb::SearchResponse::decode(page.frames.as_slice()).expect("frames");
         found.extend(page_of.records.iter().map(|record| record.sequence));
@@ -130,9 +135,9 @@ async fn searches_go_around_damage_and_tell_of_it() {
     for while_open in [false, true] {
         let folder = tempfile::tempdir().expect("a folder");
         let hub = hub(folder.path(), while_open).await;
-        for order in [Order::Ascending, Order::Descending] {
+        for order in [ScanOrder::Ascending, ScanOrder::Descending] {
             let (mut found, gaps) = search(&hub, query(""), order).await;
-            if order == Order::Descending {
+            if order == ScanOrder::Descending {
                 found.reverse();
             }
             assert_eq!((found, lacking(&gaps)), (others(), DAMAGED.to_vec()));
@@ -149,8 +154,8 @@ async fn a_subscriber_gets_a_gap_for_damage() {
     for while_open in [false, true] {
         let folder = tempfile::tempdir().expect("a folder");
         let hub = hub(folder.path(), while_open).await;
-        let subscriber = Subscriber::new(String::new(), pb::Filter::default());
-        let start = Start::Earliest;
+        let subscriber = SubscriberState::new(String::new(), pb::Filter::default());
+        let start = SubscriptionStart::Earliest;
         let mut subscription = hub.subscribe(query(""), start, subscriber).await.expect("readable");
         let (mut found, mut gaps) = (Vec::new(), Vec::new());
         loop {
@@ -216,13 +221,13 @@ async fn damage_that_was_found_is_known_when_the_log_is_opened_again() {
 async fn met(log: &DiskLog) -> Vec<u64> {
     let (mut at, mut met) = (Sequence(1), Vec::new());
     loop {
-        match log.read(at, Want::all(Order::Ascending)).await.expect("readable") {
+        match log.read(at, ReadHint::all(ScanOrder::Ascending)).await.expect("readable") {
             None => return met,
-            Some(Found::Damaged { first, last }) => {
+            Some(ReadResult::Damaged { first, last }) => {
                 met.extend(first.0..=last.0);
                 at = last.next();
             }
-            Some(Found::Records(records)) => {
+            Some(ReadResult::Records(records)) => {
                 let view = records.view(log.extent().last);
                 assert!(view.holds(at), "it begins at {at}");
                 at = Sequence(view.base.0 + view.len() as u64);
@@ -237,10 +242,12 @@ async fn a_damaged_record_that_is_asked_for_is_an_error() {
     let hub = hub(folder.path(), true).await;
     let sequence = Sequence(77);
     let types = Arc::new(TypeSet::all());
-    let asked = hub.record(Key::Sequence(sequence), &types).await;
+    let asked = hub.record(RecordKey::Sequence(sequence), &types).await;
     assert_eq!(asked, Err(Error::Damaged { sequence }));
-    assert!(hub.record(Key::Sequence(Sequence(76)), &types).await.expect("readable").is_some());
-    assert_eq!(hub.record(Key::Id("event-0077."), &types).await, Ok(None));
+    assert!(
+        hub.record(RecordKey::Sequence(Sequence(76)), &types).await.expect("readable").is_some()
+    );
+    assert_eq!(hub.record(RecordKey::Id("event-0077."), &types).await, Ok(None));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -271,9 +278,10 @@ async fn a_count_tells_of_damage_that_is_known() {
     let hub = hub(folder.path(), false).await;
     // Columns are kept apart from the records, so what a count reads is whole;
     // somebody else meets the damage.
-    let (_, gaps) = search(&hub, query(""), Order::Ascending).await;
+    let (_, gaps) = search(&hub, query(""), ScanOrder::Ascending).await;
     assert_eq!(lacking(&gaps), DAMAGED);
-    let counted = hub.count(&Count { query: query(""), bucket: None }).await.expect("readable");
+    let counted =
+        hub.count(&CountRequest { query: query(""), bucket: None }).await.expect("readable");
     let total: i64 = counted.buckets.values().flat_map(|counts| counts.values()).sum();
     assert_eq!(total as u64, RECORDS - DAMAGED.len() as u64);
     assert_eq!(lacking(&counted.gaps), DAMAGED);

@@ -4,7 +4,7 @@
 use auditgate::catalog::{self, CUSTOM};
 use auditgate::event::{EVENT_BYTES_MAX, Event};
 use auditgate::proto::{descriptor_pool, pb};
-use auditgate::teleport::{self, Ordinals};
+use auditgate::teleport::{self, LineOrdinals};
 use auditgate::time::Time;
 use auditgate::{example, teleport::json::Json};
 use prost::Message as _;
@@ -113,7 +113,7 @@ fn each_example_returns_from_teleports_form() {
             ..example::event(type_id)
         };
         let line = teleport::export(&event).expect("exports").to_string();
-        let imported = teleport::import_line(&line, &mut Ordinals::default()).expect("imports");
+        let imported = teleport::import_line(&line, &mut LineOrdinals::default()).expect("imports");
         assert_eq!(imported.event, event, "{line}");
         assert_eq!(imported.unknown_type.is_some(), event_type.name == CUSTOM);
         let again = teleport::export(&imported.event).expect("exports");

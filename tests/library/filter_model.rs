@@ -7,7 +7,7 @@ use auditgate::catalog;
 use auditgate::event::Event;
 use auditgate::filter::{Filter, Outcome, Verdict};
 use auditgate::proto::{descriptor_pool, pb};
-use auditgate::record::{self, Columns, Draft, Scratch, Sequence};
+use auditgate::record::{self, Draft, FrameScratch, RecordColumns, Sequence};
 use auditgate::time::Time;
 use bytes::Bytes;
 use pb::event::Payload;
@@ -312,18 +312,18 @@ fn model(filter: &pb::Filter, meaning: Option<Meaning>, record: &pb::Record) -> 
     }
 }
 
-fn accepted(event: &pb::Event, sequence: u64) -> (Vec<u8>, Columns) {
+fn accepted(event: &pb::Event, sequence: u64) -> (Vec<u8>, RecordColumns) {
     let checked = Event::check(Bytes::from(event.encode_to_vec()), NOW, 1 << 20).expect("valid");
     let draft = Draft::new(checked, &pb::Emitter::default().into());
     let mut frame = Vec::new();
-    let columns = draft.frame(Sequence(sequence), NOW, &mut Scratch::default(), |part| {
+    let columns = draft.frame(Sequence(sequence), NOW, &mut FrameScratch::default(), |part| {
         frame.extend_from_slice(part)
     });
     (record::unframed(&frame).to_vec(), columns)
 }
 
 /// Whether an index that follows the selection lets the record through.
-fn is_selected(filter: &Filter, columns: &Columns) -> bool {
+fn is_selected(filter: &Filter, columns: &RecordColumns) -> bool {
     let selection = filter.selection();
     let has = |wanted: &Option<Vec<u32>>, keys: &[u32]| {
         wanted.as_ref().is_none_or(|wanted| keys.iter().any(|key| wanted.contains(key)))

@@ -8,11 +8,13 @@ use std::sync::Arc;
 
 use auditgate::event::Event;
 use auditgate::filter::{Filter, TypeSet};
-use auditgate::hub::search::{Search, query_digest};
-use auditgate::hub::{Count, Gap, GapReason, Hub, Key, Start, Subscriber, Subscription};
+use auditgate::hub::search::{SearchRequest, query_digest};
+use auditgate::hub::{
+    CountRequest, Gap, GapReason, Hub, RecordKey, SubscriberState, Subscription, SubscriptionStart,
+};
 use auditgate::log::cursor::{Cursor, PageToken};
-use auditgate::log::disk::{Config, DiskLog, Sync};
-use auditgate::log::{Bounds, Error, Log, MemoryLog, Order, Query};
+use auditgate::log::disk::{Config, DiskLog, SyncPolicy};
+use auditgate::log::{Bounds, Error, Log, MemoryLog, ScanOrder, ScanQuery};
 use auditgate::proto::pb;
 use auditgate::proto::pb::event::Payload;
 use auditgate::record::{Draft, Sequence};
@@ -113,8 +115,8 @@ impl SmallFilter {
             && (!self.text || event.user == 1)
     }
 
-    fn query(&self) -> Query {
-        Query::new(Arc::new(Filter::compile(&self.filter()).expect("valid")))
+    fn query(&self) -> ScanQuery {
+        ScanQuery::new(Arc::new(Filter::compile(&self.filter()).expect("valid")))
     }
 }
 
@@ -156,7 +158,7 @@ fn open(folder: Option<&TempDir>) -> Arc<Hub> {
     let log: Arc<dyn Log> = match folder {
         None => Arc::new(MemoryLog::new(ring)),
         Some(folder) => {
-            let config = Config { ring, sync: Sync::None, ..Config::default() };
+            let config = Config { ring, sync: SyncPolicy::None, ..Config::default() };
             let (log, notices) = DiskLog::open(folder.path(), config).expect("it can be opened");
             assert_eq!(notices, []);
             Arc::new(log)
@@ -182,9 +184,11 @@ struct Pair {
 impl Pair {
     async fn new(open_filter: SmallFilter, folder: Option<TempDir>) -> Self {
         let hub = open(folder.as_ref());
-        let subscriber = Subscriber::new(String::new(), open_filter.filter());
-        let open =
-            hub.subscribe(open_filter.query(), Start::Latest, subscriber).await.expect("readable");
+        let subscriber = SubscriberState::new(String::new(), open_filter.filter());
+        let open = hub
+            .subscribe(open_filter.query(), SubscriptionStart::Latest, subscriber)
+            .await
+            .expect("readable");
         let (accepted, got, gaps) = (Vec::new(), Vec::new(), Vec::new());
         Self { hub, folder, accepted, open, open_filter, got, gaps }
     }
@@ -200,18 +204,18 @@ impl Pair {
             Arc::new(MemoryLog::new(Bounds { bytes: 1024 * 1024, records: 1 })),
             CancellationToken::new(),
         );
-        self.resubscribe(Start::Latest).await;
+        self.resubscribe(SubscriptionStart::Latest).await;
         // What the hub had running lets go of the log when it runs next.
         for _ in 0..16 {
             tokio::task::yield_now().await;
         }
         self.hub = open(self.folder.as_ref());
-        self.resubscribe(Start::Cursor(cursor)).await;
+        self.resubscribe(SubscriptionStart::Cursor(cursor)).await;
         assert_eq!(self.hub.extent().last.0, self.last());
     }
 
-    async fn resubscribe(&mut self, start: Start) {
-        let subscriber = Subscriber::new(String::new(), self.open_filter.filter());
+    async fn resubscribe(&mut self, start: SubscriptionStart) {
+        let subscriber = SubscriberState::new(String::new(), self.open_filter.filter());
         let open = self.hub.subscribe(self.open_filter.query(), start, subscriber).await;
         self.open = open.expect("readable");
     }
@@ -275,7 +279,7 @@ impl Pair {
         meanwhile: &[Small],
     ) {
         let (first, last) = (self.first_kept(), self.last());
-        let order = if newest_first { Order::Descending } else { Order::Ascending };
+        let order = if newest_first { ScanOrder::Descending } else { ScanOrder::Ascending };
         let digest = query_digest(&pb::SearchRequest {
             filter: Some(filter.filter()),
             ..Default::default()
@@ -284,7 +288,7 @@ impl Pair {
         let mut found = Vec::new();
         let mut gaps = Vec::new();
         loop {
-            let search = Search { query: filter.query(), order, page_size, digest, token };
+            let search = SearchRequest { query: filter.query(), order, page_size, digest, token };
             let page = self.hub.search(&search).await.expect("a valid token");
             let decoded =
                 pb::SearchResponse::decode(page.frames.as_slice()).expect("frames are records");
@@ -329,7 +333,7 @@ impl Pair {
 
     async fn count(&self, filter: &SmallFilter) {
         for bucket in [None, Some(7 * SECOND)] {
-            let counted = self.hub.count(&Count { query: filter.query(), bucket }).await;
+            let counted = self.hub.count(&CountRequest { query: filter.query(), bucket }).await;
             let mut expected: BTreeMap<Time, BTreeMap<String, i64>> = BTreeMap::new();
             for sequence in self.matching(filter, self.first_kept()..=self.last()) {
                 let event = &self.accepted[sequence as usize - 1];
@@ -344,10 +348,10 @@ impl Pair {
     async fn resume(&mut self, filter: &SmallFilter, from: u8) {
         let after = u64::from(from) % (self.last() + 1);
         let cursor = Cursor::new(self.hub.identity(), Sequence(after));
-        let subscriber = Subscriber::new(String::new(), filter.filter());
+        let subscriber = SubscriberState::new(String::new(), filter.filter());
         let mut subscription = self
             .hub
-            .subscribe(filter.query(), Start::Cursor(cursor), subscriber)
+            .subscribe(filter.query(), SubscriptionStart::Cursor(cursor), subscriber)
             .await
             .expect("readable");
         let mut found = Vec::new();
@@ -387,9 +391,11 @@ impl Pair {
 
     async fn read_on(&mut self) {
         let (mut got, mut gaps) = (std::mem::take(&mut self.got), std::mem::take(&mut self.gaps));
-        let placeholder = Subscriber::new(String::new(), pb::Filter::default());
-        let other =
-            self.hub.subscribe(SmallFilter::default().query(), Start::Latest, placeholder).await;
+        let placeholder = SubscriberState::new(String::new(), pb::Filter::default());
+        let other = self
+            .hub
+            .subscribe(SmallFilter::default().query(), SubscriptionStart::Latest, placeholder)
+            .await;
         let mut open = std::mem::replace(&mut self.open, other.expect("readable"));
         self.read_to_the_edge(&mut open, &mut got, &mut gaps).await;
         (self.open, self.got, self.gaps) = (open, got, gaps);
@@ -401,7 +407,7 @@ impl Pair {
         let types = Arc::new(TypeSet::all());
         for sequence in 1..=self.last() {
             let kept = sequence >= self.first_kept();
-            let key = Key::Sequence(Sequence(sequence));
+            let key = RecordKey::Sequence(Sequence(sequence));
             let frame = self.hub.record(key, &types).await.expect("readable");
             assert_eq!(frame.is_some(), kept, "record {sequence}");
             let event = &self.accepted[sequence as usize - 1];
@@ -409,7 +415,7 @@ impl Pair {
                 let response = pb::GetRecordResponse::decode(frame).expect("a frame is a response");
                 assert_eq!(self.checked(&response.record.expect("a record")), sequence);
                 let id = format!("id-{}", event.id);
-                let by_id = self.hub.record(Key::Id(&id), &types).await.expect("readable");
+                let by_id = self.hub.record(RecordKey::Id(&id), &types).await.expect("readable");
                 assert!(by_id.is_some());
             }
         }

@@ -2,7 +2,9 @@
 //! valid event and any rules, decoding what is kept gives what the model makes of
 //! the decoded event.
 
-use auditgate::content::{Action, Config, Intake, Keys, MARKER, Policy, Rule};
+use auditgate::content::{
+    Action, Config, ContentPolicy, EventIntake, HmacKeys, MARKER, RedactionRule,
+};
 use auditgate::proto::descriptor_pool;
 use auditgate::time::Time;
 use proptest::prelude::*;
@@ -275,10 +277,14 @@ impl Stand {
 
 /// As the gateway has it, by redacting an event with this text alone.
 fn hmac(text: &str) -> String {
-    let rule = Rule { types: vec![], fields: vec!["code".into()], action: Action::Hmac };
-    let config =
-        Config { rules: vec![rule], keys: Some(Keys::parse(KEYS).unwrap()), ..Config::default() };
-    let intake = Intake { policy: Policy::compile(config).unwrap(), ..Intake::default() };
+    let rule = RedactionRule { types: vec![], fields: vec!["code".into()], action: Action::Hmac };
+    let config = Config {
+        rules: vec![rule],
+        keys: Some(HmacKeys::parse(KEYS).unwrap()),
+        ..Config::default()
+    };
+    let intake =
+        EventIntake { policy: ContentPolicy::compile(config).unwrap(), ..EventIntake::default() };
     let mut event = auditgate::proto::pb::Event { code: Some(text.into()), ..Default::default() };
     event.payload = Some(auditgate::proto::pb::event::Payload::Exec(Default::default()));
     let kept = intake.admit(event.encode_to_vec().into(), NOW).unwrap();
@@ -302,14 +308,14 @@ proptest! {
             let path = PATHS[dice.roll(PATHS.len() as u64) as usize];
             let is_payload = ["db_session_query", "custom.data"].contains(&path);
             let action = action(dice.roll(if is_payload { 2 } else { 3 }));
-            rules.push(Rule { types: Vec::new(), fields: vec![path.to_owned()], action });
+            rules.push(RedactionRule { types: Vec::new(), fields: vec![path.to_owned()], action });
         }
         let config = Config {
             rules: rules.clone(),
-            keys: Some(Keys::parse(KEYS).unwrap()),
+            keys: Some(HmacKeys::parse(KEYS).unwrap()),
             ..Config::default()
         };
-        let intake = Intake { policy: Policy::compile(config).unwrap(), ..Intake::default() };
+        let intake = EventIntake { policy: ContentPolicy::compile(config).unwrap(), ..EventIntake::default() };
         let sent = encoded(&event, &mut dice);
 
         let kept = intake.admit(sent.clone().into(), NOW).expect("a valid event");

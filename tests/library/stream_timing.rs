@@ -7,8 +7,10 @@ use std::time::Duration;
 use crate::support::{self, pb};
 use auditgate::event::{EVENT_BYTES_MAX, Event};
 use auditgate::filter::Filter;
-use auditgate::hub::{Hub, LAST_READ_TIME_MAX, Message, Start, Subscriber, Subscription};
-use auditgate::log::{Bounds, MemoryLog, Query};
+use auditgate::hub::{
+    Hub, LAST_READ_TIME_MAX, SubscribeMessage, SubscriberState, Subscription, SubscriptionStart,
+};
+use auditgate::log::{Bounds, MemoryLog, ScanQuery};
 use auditgate::record::Draft;
 use auditgate::time::Time;
 use prost::Message as _;
@@ -31,21 +33,21 @@ async fn append(hub: &Hub, event: pb::Event) {
     hub.append(vec![Draft::new(event, &pb::Emitter::default().into())], true).await.unwrap();
 }
 
-async fn subscribe(hub: &Arc<Hub>, query: Query) -> Subscription {
-    let subscriber = Subscriber::new("127.0.0.1:1".to_owned(), pb::Filter::default());
-    hub.subscribe(query, Start::Earliest, subscriber).await.unwrap()
+async fn subscribe(hub: &Arc<Hub>, query: ScanQuery) -> Subscription {
+    let subscriber = SubscriberState::new("127.0.0.1:1".to_owned(), pb::Filter::default());
+    hub.subscribe(query, SubscriptionStart::Earliest, subscriber).await.unwrap()
 }
 
-fn everything() -> Query {
-    Query::new(Arc::new(Filter::compile(&pb::Filter::default()).expect("an empty filter")))
+fn everything() -> ScanQuery {
+    ScanQuery::new(Arc::new(Filter::compile(&pb::Filter::default()).expect("an empty filter")))
 }
 
 /// What the query asks for has not happened yet.
-fn nothing() -> Query {
-    Query { start: Time::MAX, ..everything() }
+fn nothing() -> ScanQuery {
+    ScanQuery { start: Time::MAX, ..everything() }
 }
 
-async fn next(subscription: &mut Subscription) -> Message {
+async fn next(subscription: &mut Subscription) -> SubscribeMessage {
     let asked = Instant::now();
     let message = subscription.next().await.unwrap().expect("the hub runs");
     assert!(asked.elapsed() <= SILENCE_MAX, "silent for {:?}", asked.elapsed());

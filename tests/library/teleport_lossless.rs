@@ -3,8 +3,8 @@
 use auditgate::catalog;
 use auditgate::event::{EVENT_BYTES_MAX, Event};
 use auditgate::teleport::json::{Json, Object};
-use auditgate::teleport::keys::Plan;
-use auditgate::teleport::{self, Ordinals};
+use auditgate::teleport::key_map::KeyPlan;
+use auditgate::teleport::{self, LineOrdinals};
 use auditgate::time::Time;
 use proptest::prelude::*;
 use prost::Message as _;
@@ -34,7 +34,7 @@ fn string() -> impl Strategy<Value = Json> {
 /// Keys that mean something to some field, and others.
 fn key() -> impl Strategy<Value = String> {
     let known: Vec<String> = catalog::all()
-        .flat_map(|(type_id, _)| Plan::of(type_id).entries())
+        .flat_map(|(type_id, _)| KeyPlan::of(type_id).entries())
         .map(|entry| entry.key.clone())
         .chain(
             [
@@ -92,7 +92,7 @@ proptest! {
         let line = Json::Object(line);
         let text = line.to_string();
         prop_assert_eq!(&Json::parse(&text).expect("JSON"), &line);
-        let imported = teleport::import_line(&text, &mut Ordinals::default()).expect("imports");
+        let imported = teleport::import_line(&text, &mut LineOrdinals::default()).expect("imports");
         let bytes = imported.event.encode_to_vec();
         Event::check(bytes.into(), Time::now(), EVENT_BYTES_MAX).expect("the gateway accepts it");
         prop_assert_eq!(&teleport::export(&imported.event).expect("exports"), &line);
@@ -100,13 +100,13 @@ proptest! {
         // made of the line's text.
         if !imported.event.unmapped.contains_key("uid") {
             let exported = teleport::export(&imported.event).expect("exports").to_string();
-            let again = teleport::import_line(&exported, &mut Ordinals::default());
+            let again = teleport::import_line(&exported, &mut LineOrdinals::default());
             prop_assert_eq!(again.expect("imports"), imported);
         }
     }
 
     #[test]
     fn no_text_breaks_the_import(text in prop_oneof![any::<String>(), "[\\[\\]{}\",:0-9a-e\\\\ ]{0,60}"]) {
-        let _ = teleport::import_line(&text, &mut Ordinals::default());
+        let _ = teleport::import_line(&text, &mut LineOrdinals::default());
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use auditgate::catalog::{self, CUSTOM};
 use auditgate::event::{EVENT_BYTES_MAX, Event};
 use auditgate::teleport::json::Json;
-use auditgate::teleport::{self, Imported, Ordinals};
+use auditgate::teleport::{self, ImportedEvent, LineOrdinals};
 use auditgate::time::Time;
 use prost::Message as _;
 
@@ -16,8 +16,8 @@ const LINES: &str = include_str!("../fixtures/teleport.jsonl");
 const ODD_LINES: &str = include_str!("../fixtures/teleport_odd.jsonl");
 
 /// Imports the lines in one run, as accepted events that export as the lines.
-fn round_trip(lines: &'static str) -> impl Iterator<Item = (&'static str, Imported, Event)> {
-    let mut ordinals = Ordinals::default();
+fn round_trip(lines: &'static str) -> impl Iterator<Item = (&'static str, ImportedEvent, Event)> {
+    let mut ordinals = LineOrdinals::default();
     lines.lines().map(move |line| {
         let imported = teleport::import_line(line, &mut ordinals)
             .unwrap_or_else(|error| panic!("{line}: {error}"));

@@ -9,12 +9,14 @@ use std::sync::{Arc, Mutex};
 use crate::support::{self, pb};
 use auditgate::event::{EVENT_BYTES_MAX, Event};
 use auditgate::filter::{Filter, TypeSet};
-use auditgate::hub::{Gap, Hub, PROGRESS_INTERVAL, Start, Subscriber, Subscription};
+use auditgate::hub::{
+    Gap, Hub, PROGRESS_INTERVAL, SubscriberState, Subscription, SubscriptionStart,
+};
 use auditgate::log::{
     Bounds, BoxFuture, Conflict, Error, Extent, How, Identity, Keeper, Log, MemoryLog, Placed,
-    Query, Reading, Want,
+    ReadFuture, ReadHint, ScanQuery,
 };
-use auditgate::record::{Draft, Emitter, Sequence};
+use auditgate::record::{Draft, EmitterIdentity, Sequence};
 use auditgate::time::Time;
 use proptest::prelude::*;
 use prost::Message as _;
@@ -38,15 +40,16 @@ async fn append(hub: &Hub, events: Vec<pb::Event>) {
     let check = |event: pb::Event| {
         Event::check(event.encode_to_vec().into(), Time::now(), EVENT_BYTES_MAX).unwrap()
     };
-    let emitter = Emitter::from(pb::Emitter::default());
+    let emitter = EmitterIdentity::from(pb::Emitter::default());
     let drafts = events.into_iter().map(|event| Draft::new(check(event), &emitter)).collect();
     hub.append(drafts, true).await.unwrap();
 }
 
 async fn subscribe(hub: &Arc<Hub>, filter: pb::Filter) -> Subscription {
-    let query = Query::new(Arc::new(Filter::compile(&filter).expect("a filter")));
-    let subscriber = Subscriber::new(String::new(), filter);
-    let mut subscription = hub.subscribe(query, Start::Latest, subscriber).await.unwrap();
+    let query = ScanQuery::new(Arc::new(Filter::compile(&filter).expect("a filter")));
+    let subscriber = SubscriberState::new(String::new(), filter);
+    let mut subscription =
+        hub.subscribe(query, SubscriptionStart::Latest, subscriber).await.unwrap();
     let first = subscription.next().await.unwrap().expect("the hub runs");
     assert!(first.caught_up);
     subscription
@@ -158,7 +161,7 @@ impl Log for Watched {
         self.0.extent()
     }
 
-    fn read<'a>(&'a self, at: Sequence, want: Want<'a>) -> Reading<'a> {
+    fn read<'a>(&'a self, at: Sequence, want: ReadHint<'a>) -> ReadFuture<'a> {
         self.0.read(at, want)
     }
 

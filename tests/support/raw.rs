@@ -2,7 +2,7 @@
 //! see what a generated client would not show.
 
 use auditgate::service::NAME;
-use auditgate::wire::{self, Value};
+use auditgate::wire::{self, WireValue};
 use bytes::{Buf as _, BufMut as _, Bytes};
 use http::uri::PathAndQuery;
 use tonic::client::Grpc;
@@ -122,7 +122,7 @@ pub fn number(message: &[u8], number: u32) -> Option<u64> {
         .map(|field| field.expect("well formed"))
         .filter(|(found, _)| *found == number)
         .find_map(|(_, value)| match value {
-            Value::Varint(value) => Some(value),
+            WireValue::Varint(value) => Some(value),
             _ => None,
         })
 }

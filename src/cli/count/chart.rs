@@ -7,9 +7,9 @@ use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 use prost_types::Timestamp as Stamp;
 
-use super::Bucket;
-use crate::cli::terminal::{self, Color, Style};
-use crate::cli::{safe, times};
+use super::TimeBucket;
+use crate::cli::terminal::{self, Color, TextStyle};
+use crate::cli::{escape, times};
 
 /// Width of a chart where nothing bounds it, in columns.
 const WIDTH_UNBOUNDED: usize = 100;
@@ -33,7 +33,7 @@ pub struct Chart {
 }
 
 /// A bar, what stands before it, and what after it.
-struct Row {
+struct ChartRow {
     name: String,
     count: Option<u64>,
     after: String,
@@ -41,8 +41,8 @@ struct Row {
 
 impl Chart {
     /// The chart, with a line for the total.
-    pub fn draw(&self, buckets: &[Bucket]) -> String {
-        let total: u64 = buckets.iter().map(Bucket::total).sum();
+    pub fn draw(&self, buckets: &[TimeBucket]) -> String {
+        let total: u64 = buckets.iter().map(TimeBucket::total).sum();
         let mut rows = match self.bucket {
             Some(length) => self.over_time(buckets, length),
             None => by_key(buckets),
@@ -51,7 +51,7 @@ impl Chart {
             return String::new();
         }
         let longest = rows.iter().filter_map(|row| row.count).max().unwrap_or_default();
-        rows.push(Row { name: "total".to_owned(), count: Some(total), after: String::new() });
+        rows.push(ChartRow { name: "total".to_owned(), count: Some(total), after: String::new() });
         let name_columns = rows.iter().map(|row| terminal::columns(&row.name)).max();
         let name_columns = name_columns.unwrap_or_default().min(NAME_COLUMNS_MAX);
         let count_columns = grouped(total).len();
@@ -71,18 +71,19 @@ impl Chart {
                 Some(count) if position < last => bar(count, longest, bar_columns),
                 _ => String::new(),
             };
-            let style = if position == last { Style::Bold } else { Style::Plain };
+            let style = if position == last { TextStyle::Bold } else { TextStyle::Plain };
             let mut line = format!(
                 "{}  {}",
                 self.color.paint(style, &name),
                 self.color.paint(style, &format!("{count:>count_columns$}"))
             );
             if !bar.is_empty() {
-                let _ = write!(line, "  {}", self.color.paint(Style::Good, &bar));
+                let _ = write!(line, "  {}", self.color.paint(TextStyle::Good, &bar));
                 let gap = bar_columns - terminal::columns(&bar) + 2;
                 let after = terminal::cut(&row.after, after_columns);
                 if !after.is_empty() {
-                    let _ = write!(line, "{:gap$}{}", "", self.color.paint(Style::Faint, &after));
+                    let _ =
+                        write!(line, "{:gap$}{}", "", self.color.paint(TextStyle::Faint, &after));
                 }
             }
             line.truncate(line.trim_end().len());
@@ -93,19 +94,19 @@ impl Chart {
     }
 
     /// A row a bucket, with its most frequent keys after the bar.
-    fn over_time(&self, buckets: &[Bucket], length: SignedDuration) -> Vec<Row> {
+    fn over_time(&self, buckets: &[TimeBucket], length: SignedDuration) -> Vec<ChartRow> {
         let pattern = match length.as_secs() {
             86_400.. => "%F",
             60.. => "%F %H:%M",
             1.. => "%F %T",
             _ => "%F %T%.3f",
         };
-        let row = |start: &Stamp, count, after| Row {
+        let row = |start: &Stamp, count, after| ChartRow {
             name: times::format(start, &self.zone, pattern),
             count: Some(count),
             after,
         };
-        let mut rows: Vec<Row> = Vec::new();
+        let mut rows: Vec<ChartRow> = Vec::new();
         let mut before: Option<Stamp> = None;
         for bucket in buckets {
             let Some(start) = bucket.start else { continue };
@@ -115,7 +116,7 @@ impl Chart {
                 let empty = i64::try_from(between / nanos - 1).unwrap_or(i64::MAX);
                 if empty > EMPTY_ROWS_MAX {
                     let left_out = LEFT_OUT.to_owned();
-                    rows.push(Row { name: left_out, count: None, after: String::new() });
+                    rows.push(ChartRow { name: left_out, count: None, after: String::new() });
                 } else {
                     for step in 1..=empty {
                         let start = later(&before, nanos * i128::from(step));
@@ -131,12 +132,12 @@ impl Chart {
 }
 
 /// A row a key, the most frequent first.
-fn by_key(buckets: &[Bucket]) -> Vec<Row> {
+fn by_key(buckets: &[TimeBucket]) -> Vec<ChartRow> {
     let counts = buckets.iter().flat_map(|bucket| &bucket.counts);
     let mut counts: Vec<(&String, u64)> = counts.map(|(name, count)| (name, *count)).collect();
     counts.sort_by(|(a_name, a), (b_name, b)| b.cmp(a).then(a_name.cmp(b_name)));
-    let row = |(name, count): (&String, u64)| Row {
-        name: safe::shown(name).into_owned(),
+    let row = |(name, count): (&String, u64)| ChartRow {
+        name: escape::escaped(name).into_owned(),
         count: Some(count),
         after: String::new(),
     };
@@ -148,7 +149,7 @@ fn most_frequent(counts: &BTreeMap<String, u64>) -> String {
     let mut counts: Vec<_> = counts.iter().collect();
     counts.sort_by(|(a_name, a), (b_name, b)| b.cmp(a).then(a_name.cmp(b_name)));
     let told = counts.iter().map(|(name, count)| format!("{name} {}", grouped(**count)));
-    safe::shown(&told.collect::<Vec<_>>().join(", ")).into_owned()
+    escape::escaped(&told.collect::<Vec<_>>().join(", ")).into_owned()
 }
 
 /// A bar as long as `count` is in proportion, to an eighth of a column.
@@ -204,14 +205,14 @@ fn later(time: &Stamp, by: i128) -> Stamp {
 mod tests {
     use super::*;
 
-    fn bucket(start: Option<i64>, counts: &[(&str, u64)]) -> Bucket {
-        Bucket {
+    fn bucket(start: Option<i64>, counts: &[(&str, u64)]) -> TimeBucket {
+        TimeBucket {
             start: start.map(|seconds| Stamp { seconds, nanos: 0 }),
             counts: counts.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
         }
     }
 
-    fn draw(width: usize, length: Option<i64>, buckets: &[Bucket]) -> String {
+    fn draw(width: usize, length: Option<i64>, buckets: &[TimeBucket]) -> String {
         let bucket = length.map(SignedDuration::from_secs);
         let chart = Chart { width: Some(width), color: Color(false), zone: TimeZone::UTC, bucket };
         chart.draw(buckets)

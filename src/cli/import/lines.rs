@@ -9,20 +9,20 @@ const LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// A line without its end.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Line<'a> {
+pub enum LineRead<'a> {
     /// Its text.
     Text(&'a str),
     /// A line that has none.
-    Bad(Bad),
+    Bad(LineError),
 }
 
-impl Line<'_> {
+impl LineRead<'_> {
     /// Its length, as far as it is known.
     pub fn bytes(&self) -> u64 {
         let bytes = match self {
-            Line::Text(text) => text.len(),
-            Line::Bad(Bad::TooLong { bytes }) => *bytes,
-            Line::Bad(Bad::NotUtf8) => 0,
+            LineRead::Text(text) => text.len(),
+            LineRead::Bad(LineError::TooLong { bytes }) => *bytes,
+            LineRead::Bad(LineError::NotUtf8) => 0,
         };
         bytes as u64
     }
@@ -30,7 +30,7 @@ impl Line<'_> {
 
 /// Why a line is no text.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Bad {
+pub enum LineError {
     /// It is too long, and was not kept.
     #[error("the line is {bytes} bytes, limit {LINE_BYTES_MAX}")]
     TooLong {
@@ -44,7 +44,7 @@ pub enum Bad {
 
 /// Reads lines.
 #[derive(Debug)]
-pub struct Lines<R> {
+pub struct LineReader<R> {
     input: R,
     /// Number of the line that `buffer` holds or begins.
     number: u64,
@@ -55,7 +55,7 @@ pub struct Lines<R> {
     complete: bool,
 }
 
-impl<R: AsyncBufRead + Unpin> Lines<R> {
+impl<R: AsyncBufRead + Unpin> LineReader<R> {
     /// The lines of `input`.
     pub fn new(input: R) -> Self {
         Self { input, number: 1, buffer: Vec::new(), length: 0, complete: false }
@@ -63,7 +63,7 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
 
     /// The next line with its number, from 1. What follows the last line end is
     /// a line, if it is not empty. Cancelling loses nothing.
-    pub async fn next(&mut self) -> io::Result<Option<(u64, Line<'_>)>> {
+    pub async fn next(&mut self) -> io::Result<Option<(u64, LineRead<'_>)>> {
         if self.complete {
             self.buffer.clear();
             self.length = 0;
@@ -94,13 +94,13 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
         Ok(Some((self.number, self.line())))
     }
 
-    fn line(&self) -> Line<'_> {
+    fn line(&self) -> LineRead<'_> {
         if self.length > LINE_BYTES_MAX {
-            return Line::Bad(Bad::TooLong { bytes: self.length });
+            return LineRead::Bad(LineError::TooLong { bytes: self.length });
         }
         match std::str::from_utf8(&self.buffer) {
-            Ok(text) => Line::Text(text.strip_suffix('\r').unwrap_or(text)),
-            Err(_) => Line::Bad(Bad::NotUtf8),
+            Ok(text) => LineRead::Text(text.strip_suffix('\r').unwrap_or(text)),
+            Err(_) => LineRead::Bad(LineError::NotUtf8),
         }
     }
 }
@@ -117,14 +117,14 @@ mod tests {
         let input =
             [b"one\r\n\n\xff\n" as &[u8], long.as_bytes(), b"y\n", long.as_bytes(), b"\nend"]
                 .concat();
-        let mut lines = Lines::new(BufReader::new(input.as_slice()));
+        let mut lines = LineReader::new(BufReader::new(input.as_slice()));
         let expected = [
-            Line::Text("one"),
-            Line::Text(""),
-            Line::Bad(Bad::NotUtf8),
-            Line::Bad(Bad::TooLong { bytes: LINE_BYTES_MAX + 1 }),
-            Line::Text(&long),
-            Line::Text("end"),
+            LineRead::Text("one"),
+            LineRead::Text(""),
+            LineRead::Bad(LineError::NotUtf8),
+            LineRead::Bad(LineError::TooLong { bytes: LINE_BYTES_MAX + 1 }),
+            LineRead::Text(&long),
+            LineRead::Text("end"),
         ];
         for (position, line) in expected.into_iter().enumerate() {
             let read = lines.next().await.expect("reads");
@@ -138,12 +138,12 @@ mod tests {
     async fn half_a_line_waits_for_the_other_half() {
         use tokio::io::AsyncWriteExt as _;
         let (mut writer, reader) = tokio::io::duplex(64);
-        let mut lines = Lines::new(BufReader::new(reader));
+        let mut lines = LineReader::new(BufReader::new(reader));
         writer.write_all(b"half").await.expect("writes");
         let cancelled =
             tokio::time::timeout(std::time::Duration::from_millis(5), lines.next()).await;
         assert!(cancelled.is_err());
         writer.write_all(b" and half\n").await.expect("writes");
-        assert_eq!(lines.next().await.expect("reads"), Some((1, Line::Text("half and half"))));
+        assert_eq!(lines.next().await.expect("reads"), Some((1, LineRead::Text("half and half"))));
     }
 }

@@ -1,6 +1,6 @@
 //! What an import says.
 
-use super::delivery::Place;
+use super::sink::LinePosition;
 use crate::proto::pb;
 use std::collections::BTreeMap;
 
@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 const UNKNOWN_NAMES_MAX: usize = 1_000;
 
 /// Takes the lines that a report says.
-pub type Say = Box<dyn FnMut(&str) + Send>;
+pub type PrintLine = Box<dyn FnMut(&str) + Send>;
 
 /// Counts of an import. Bad lines are told as they are found.
-pub struct Report {
-    say: Say,
+pub struct ImportReport {
+    say: PrintLine,
     stored: u64,
     duplicates: u64,
     /// Bad lines, by what is wrong with them.
@@ -22,9 +22,9 @@ pub struct Report {
     unknown_others: u64,
 }
 
-impl Report {
+impl ImportReport {
     /// A report whose lines `say` takes.
-    pub fn new(say: Say) -> Self {
+    pub fn new(say: PrintLine) -> Self {
         Self {
             say,
             stored: 0,
@@ -47,7 +47,7 @@ impl Report {
 
     /// Counts and tells a line that is not stored. `kind` is what the summary
     /// counts it under.
-    pub fn bad(&mut self, place: &Place, kind: &str, reason: &str) {
+    pub fn bad(&mut self, place: &LinePosition, kind: &str, reason: &str) {
         *self.bad.entry(kind.to_owned()).or_default() += 1;
         (self.say)(&format!("{place}: {reason}"));
     }

@@ -27,7 +27,7 @@ fn refused(status: Status) -> client::Error {
 /// What the import was given, for the test to look at.
 type Shared = Arc<Mutex<Fake>>;
 
-impl Gateway for Shared {
+impl EventSink for Shared {
     type Receipt = Ready<Result<pb::Receipt, client::Error>>;
 
     async fn send(&mut self, event: pb::Event) -> Result<Self::Receipt, client::Error> {
@@ -82,18 +82,21 @@ impl Scene {
         }
     }
 
-    fn report(&self) -> Report {
+    fn report(&self) -> ImportReport {
         let heard = self.said.clone();
-        Report::new(Box::new(move |line| {
+        ImportReport::new(Box::new(move |line| {
             heard.0.lock().expect("no panic").push(line.to_owned());
         }))
     }
 
-    fn import(&self, lines: mpsc::Sender<Read<<Shared as Gateway>::Receipt>>) -> Import<Shared> {
-        Import {
+    fn import(
+        &self,
+        lines: mpsc::Sender<ReadLine<<Shared as EventSink>::Receipt>>,
+    ) -> Importer<Shared> {
+        Importer {
             gateway: Arc::clone(&self.gateway),
             unknown_types: self.unknown_types,
-            ordinals: Ordinals::default(),
+            ordinals: LineOrdinals::default(),
             lines,
             progress: Progress::none(),
             interrupted: self.interrupted.clone(),

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use prost_reflect::DynamicMessage;
 
-use crate::cli::paths::Path;
-use crate::cli::safe;
+use crate::cli::escape;
+use crate::cli::field_path::FieldPath;
 
 /// The columns where none are named.
 const FIELDS: [&str; 14] = [
@@ -26,12 +26,12 @@ const FIELDS: [&str; 14] = [
 ];
 
 /// The columns of a table.
-pub struct Columns {
+pub struct CsvColumns {
     headings: String,
-    paths: Vec<Path>,
+    paths: Vec<FieldPath>,
 }
 
-impl Columns {
+impl CsvColumns {
     /// The columns of these paths; the usual ones if there are none.
     pub fn new(fields: &[String]) -> Result<Self, String> {
         let fields: Vec<&str> = match fields {
@@ -39,7 +39,7 @@ impl Columns {
             fields => fields.iter().map(|field| field.trim()).collect(),
         };
         let path = |field: &&str| {
-            Path::of_record(field).map_err(|error| format!("--fields {field}: {error}"))
+            FieldPath::of_record(field).map_err(|error| format!("--fields {field}: {error}"))
         };
         let paths = fields.iter().map(path).collect::<Result<_, _>>()?;
         let headings: Vec<_> = fields.iter().map(|field| quoted((*field).into())).collect();
@@ -56,7 +56,7 @@ impl Columns {
     pub fn line(&self, record: &DynamicMessage, terminal: bool) -> String {
         let cells = self.paths.iter().map(|path| {
             let text = path.text(record).unwrap_or_default();
-            quoted(if terminal { safe::shown(&text).into_owned().into() } else { text.into() })
+            quoted(if terminal { escape::escaped(&text).into_owned().into() } else { text.into() })
         });
         cells.collect::<Vec<_>>().join(",")
     }
@@ -73,7 +73,7 @@ fn quoted(text: Cow<'_, str>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::cli::paths::reflect;
+    use crate::cli::field_path::reflect;
     use crate::proto::pb;
 
     use super::*;
@@ -83,7 +83,7 @@ mod tests {
         let user = pb::User { name: Some("a,\"b\"\n\u{1b}[31m".into()), ..Default::default() };
         let event = pb::Event { user: Some(user), ..Default::default() };
         let record = pb::Record { sequence: 7, event: Some(event), ..Default::default() };
-        let columns = Columns::new(&["sequence".into(), " user.name".into(), "code".into()])
+        let columns = CsvColumns::new(&["sequence".into(), " user.name".into(), "code".into()])
             .expect("they are paths");
         assert_eq!(columns.headings(), "sequence,user.name,code");
         let record = reflect("Record", &record);
@@ -93,8 +93,8 @@ mod tests {
 
     #[test]
     fn the_usual_columns_are_paths() {
-        assert!(Columns::new(&[]).is_ok());
-        let refused = Columns::new(&["user.nmae".into()]).err().expect("it leads nowhere");
+        assert!(CsvColumns::new(&[]).is_ok());
+        let refused = CsvColumns::new(&["user.nmae".into()]).err().expect("it leads nowhere");
         assert_eq!(
             refused,
             "--fields user.nmae: there is no field \"nmae\" in User, but there is \"name\""

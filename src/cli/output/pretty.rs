@@ -6,8 +6,8 @@ use jiff::tz::TimeZone;
 
 use super::summary::summary;
 use crate::catalog::TypeId;
-use crate::cli::terminal::{self, Color, Style};
-use crate::cli::{safe, times};
+use crate::cli::terminal::{self, Color, TextStyle};
+use crate::cli::{escape, times};
 use crate::proto::pb;
 
 /// The width for which lines are laid out where nothing bounds them, in columns.
@@ -27,15 +27,15 @@ const FROM_ELSEWHERE: [pb::Category; 2] = [pb::Category::Auth, pb::Category::Use
 const ADDRESS_COLUMNS: usize = 15;
 
 /// Writes lines for people.
-pub struct Pretty {
+pub struct PrettyPrinter {
     zone: TimeZone,
     color: Color,
-    layout: Layout,
+    layout: LineLayout,
 }
 
 /// How many columns each part of a line has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Layout {
+struct LineLayout {
     time_pattern: &'static str,
     time: usize,
     severity: usize,
@@ -47,7 +47,7 @@ struct Layout {
     rest: Option<usize>,
 }
 
-impl Layout {
+impl LineLayout {
     fn new(width: Option<usize>) -> Self {
         let columns = width.unwrap_or(WIDTH_UNBOUNDED);
         let (time_pattern, time) =
@@ -96,20 +96,20 @@ fn take(columns: &mut usize, needed: usize, wanted: &mut usize) -> usize {
     taken
 }
 
-impl Pretty {
+impl PrettyPrinter {
     /// Lines of at most `width` columns, or of any length.
     pub fn new(width: Option<usize>, zone: TimeZone, color: Color) -> Self {
-        Self { zone, color, layout: Layout::new(width) }
+        Self { zone, color, layout: LineLayout::new(width) }
     }
 
     /// The line of a record, without its end.
     pub fn line(&self, record: &pb::Record) -> String {
         let nothing = pb::Event::default();
         let event = record.event.as_ref().unwrap_or(&nothing);
-        let type_name = safe::shown(&record.r#type);
+        let type_name = escape::escaped(&record.r#type);
         let (who, rest) = (who(event), summary(record, event));
-        let (who, rest) = (safe::shown(&who), safe::shown(&rest));
-        let place = safe::shown(place(&record.r#type, event));
+        let (who, rest) = (escape::escaped(&who), escape::escaped(&rest));
+        let place = escape::escaped(place(&record.r#type, event));
         let [a, b, c, d] = [&type_name, &who, &place, &rest].map(|text| terminal::columns(text));
         let layout = self.layout.fitted(a, b, c, d);
         let time = event.time.or(record.accept_time).unwrap_or_default();
@@ -118,11 +118,11 @@ impl Pretty {
         let (result, result_style) = result(record.result(), layout.result);
         let type_name = terminal::fitted_in_the_middle(&type_name, layout.type_name);
         let parts = [
-            (Style::Faint, terminal::fitted(&time, layout.time)),
+            (TextStyle::Faint, terminal::fitted(&time, layout.time)),
             (severity_style, terminal::fitted(severity, layout.severity)),
-            (Style::Bold, type_name),
-            (Style::Plain, terminal::fitted(&who, layout.who)),
-            (Style::Plain, terminal::fitted(&place, layout.place)),
+            (TextStyle::Bold, type_name),
+            (TextStyle::Plain, terminal::fitted(&who, layout.who)),
+            (TextStyle::Plain, terminal::fitted(&place, layout.place)),
             (result_style, terminal::fitted(result, layout.result)),
         ];
         let mut line = String::new();
@@ -139,13 +139,13 @@ impl Pretty {
     }
 }
 
-fn severity(severity: pb::Severity, width: usize) -> (&'static str, Style) {
+fn severity(severity: pb::Severity, width: usize) -> (&'static str, TextStyle) {
     let (word, style) = match severity {
-        pb::Severity::Unspecified => ("-", Style::Faint),
-        pb::Severity::Info => ("info", Style::Faint),
-        pb::Severity::Warning => ("warning", Style::Notable),
-        pb::Severity::Error => ("error", Style::Bad),
-        pb::Severity::Critical => ("critical", Style::Alarm),
+        pb::Severity::Unspecified => ("-", TextStyle::Faint),
+        pb::Severity::Info => ("info", TextStyle::Faint),
+        pb::Severity::Warning => ("warning", TextStyle::Notable),
+        pb::Severity::Error => ("error", TextStyle::Bad),
+        pb::Severity::Critical => ("critical", TextStyle::Alarm),
     };
     // The first letters differ.
     let letter = match severity {
@@ -158,12 +158,12 @@ fn severity(severity: pb::Severity, width: usize) -> (&'static str, Style) {
     (if width > 1 { word } else { letter }, style)
 }
 
-fn result(result: pb::Result, width: usize) -> (&'static str, Style) {
+fn result(result: pb::Result, width: usize) -> (&'static str, TextStyle) {
     let (word, short, style) = match result {
-        pb::Result::Unspecified => ("-", "-", Style::Faint),
-        pb::Result::Success => ("success", "ok", Style::Good),
-        pb::Result::Failure => ("failure", "fail", Style::Bad),
-        pb::Result::Pending => ("pending", "wait", Style::Notable),
+        pb::Result::Unspecified => ("-", "-", TextStyle::Faint),
+        pb::Result::Success => ("success", "ok", TextStyle::Good),
+        pb::Result::Failure => ("failure", "fail", TextStyle::Bad),
+        pb::Result::Pending => ("pending", "wait", TextStyle::Notable),
     };
     (if width >= word.len() { word } else { short }, style)
 }
@@ -248,7 +248,7 @@ mod tests {
     }
 
     fn line(width: Option<usize>, record: &pb::Record) -> String {
-        Pretty::new(width, TimeZone::UTC, Color(false)).line(record)
+        PrettyPrinter::new(width, TimeZone::UTC, Color(false)).line(record)
     }
 
     #[test]
@@ -319,9 +319,9 @@ mod tests {
         }));
         for width in [Some(80), Some(200), None] {
             let line = line(width, &record);
-            assert!(!line.contains(safe::is_unsafe), "{line:?}");
+            assert!(!line.contains(escape::is_unsafe), "{line:?}");
         }
-        let colored = Pretty::new(None, TimeZone::UTC, Color(true)).line(&record);
+        let colored = PrettyPrinter::new(None, TimeZone::UTC, Color(true)).line(&record);
         let sequences = colored.matches('\u{1b}').count();
         assert_eq!(sequences, 2 * 4, "our own: time, severity, type and result");
     }

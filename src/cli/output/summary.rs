@@ -4,22 +4,22 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use super::fields::FIELDS;
+use super::summary_fields::FIELDS;
 use crate::catalog;
-use crate::cli::paths::{Path, reflect, shape};
+use crate::cli::field_path::{FieldPath, reflect, shape};
 use crate::proto::pb;
 
 /// What a path begins with that leads through the envelope, not the payload.
 const ENVELOPE: &str = "event.";
 
 /// The fields that are shown, by the name of the type: paths within the event.
-static SHOWN: LazyLock<HashMap<&str, Vec<Path>>> = LazyLock::new(|| {
+static SHOWN: LazyLock<HashMap<&str, Vec<FieldPath>>> = LazyLock::new(|| {
     let event = shape("Event");
     let shown = |type_name: &str, field: &str| {
         let variant = catalog::by_name(type_name)?.get().field_name;
         match field.strip_prefix(ENVELOPE) {
-            Some(path) => Path::new(path, &event).ok(),
-            None => Path::new(&format!("{variant}.{field}"), &event).ok(),
+            Some(path) => FieldPath::new(path, &event).ok(),
+            None => FieldPath::new(&format!("{variant}.{field}"), &event).ok(),
         }
     };
     let row = |(type_name, fields): &(&'static str, &[&str])| {

@@ -1,16 +1,16 @@
 //! SIGHUP: the configuration, read again.
 
-use super::Logs;
-use crate::cli::settings::Source;
+use super::LogOutput;
+use crate::cli::settings::ConfigSource;
 use crate::config::Settings;
 use crate::server::{Gateway, changed_keys, restart_keys};
 
 /// Reads the configuration again; gives what is in force then.
 pub(super) async fn reload(
-    source: &Source,
+    source: &ConfigSource,
     gateway: &Gateway,
     before: Settings,
-    logs: &Logs,
+    logs: &LogOutput,
 ) -> Settings {
     let loaded = source.load().map(|loaded| loaded.settings);
     let after = match loaded {
@@ -27,12 +27,12 @@ pub(super) async fn reload(
     let waiting = restart_keys(&before, &after);
     let mut changed = changed_keys(&before, &after);
     changed.retain(|key| !waiting.contains(key));
-    logs.tell(&match changed.as_slice() {
+    logs.announce(&match changed.as_slice() {
         [] => "SIGHUP: read keys and certificates again".to_owned(),
         keys => format!("SIGHUP: in force from now on: {}", keys.join(", ")),
     });
     if !waiting.is_empty() {
-        logs.tell(&format!("only a restart changes {}", waiting.join(", ")));
+        logs.announce(&format!("only a restart changes {}", waiting.join(", ")));
     }
     // What waits for a restart is told again at the next time.
     let Settings { tls, access, redact, oversize, max_skew, .. } = after;

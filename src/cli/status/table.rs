@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 
 use jiff::tz::TimeZone;
 
-use super::amounts::{length, rate, size};
-use super::wrong::wrong;
+use super::problems::problems;
+use super::units::{length, rate, size};
 use crate::cli::count::{counted, grouped};
-use crate::cli::paths::{Path, reflect, shape};
-use crate::cli::terminal::{self, Color, Style};
-use crate::cli::{safe, times};
+use crate::cli::field_path::{FieldPath, reflect, shape};
+use crate::cli::terminal::{self, Color, TextStyle};
+use crate::cli::{escape, times};
 use crate::proto::pb;
 
 /// Width of the names of rows, in columns.
@@ -73,12 +73,12 @@ pub fn draw(
     }
     rows.extend(status.disk.as_ref().map(|found| ("disk", disk(found, zone))));
     rows.extend(status.proof.as_ref().map(|found| ("proof", proof(found, zone))));
-    let wrong = wrong(status).into_iter().map(|row| (Style::Alarm, row));
+    let wrong = problems(status).into_iter().map(|row| (TextStyle::Alarm, row));
     let mut out = String::new();
-    for (style, (name, text)) in wrong.chain(rows.into_iter().map(|row| (Style::Bold, row))) {
+    for (style, (name, text)) in wrong.chain(rows.into_iter().map(|row| (TextStyle::Bold, row))) {
         let rest = width.map_or(usize::MAX, |width| width.saturating_sub(NAME + 2));
         let mut name = color.paint(style, &terminal::fitted(name, NAME));
-        for line in terminal::wrapped(&safe::shown(&text), rest) {
+        for line in terminal::wrapped(&escape::escaped(&text), rest) {
             let _ = writeln!(out, "{name}  {line}");
             name = " ".repeat(NAME);
         }
@@ -148,9 +148,9 @@ fn subscribers(
         );
         line.trim_end().to_owned()
     };
-    let mut out = format!("{}\n", color.paint(Style::Bold, &line(HEADINGS)));
+    let mut out = format!("{}\n", color.paint(TextStyle::Bold, &line(HEADINGS)));
     for (lag, row) in &rows {
-        let style = if *lag >= LAG_NOTABLE { Style::Notable } else { Style::Plain };
+        let style = if *lag >= LAG_NOTABLE { TextStyle::Notable } else { TextStyle::Plain };
         let cells = row.each_ref().map(String::as_str);
         let _ = writeln!(out, "{}", color.paint(style, &line(cells)));
     }
@@ -166,12 +166,12 @@ fn row(subscriber: &pb::Subscriber, zone: &TimeZone) -> [String; 6] {
     let filter = subscriber.filter.as_ref().map(told).filter(|told| !told.is_empty());
     let filter = filter.unwrap_or_else(|| "everything".to_owned());
     [
-        safe::shown(&who).into_owned(),
+        escape::escaped(&who).into_owned(),
         since.unwrap_or_default(),
         grouped(subscriber.sequence),
         grouped(subscriber.lag),
         grouped(subscriber.delivered),
-        safe::shown(&filter).into_owned(),
+        escape::escaped(&filter).into_owned(),
     ]
 }
 
@@ -179,7 +179,7 @@ fn row(subscriber: &pb::Subscriber, zone: &TimeZone) -> [String; 6] {
 fn told(filter: &pb::Filter) -> String {
     let (shape, reflected) = (shape("Filter"), reflect("Filter", filter));
     let fields = shape.fields().filter_map(|field| {
-        let path = Path::new(field.name(), &shape).ok()?;
+        let path = FieldPath::new(field.name(), &shape).ok()?;
         Some(format!("{}={}", field.name(), path.words(&reflected, ",")?))
     });
     fields.collect::<Vec<_>>().join(" ")
@@ -191,7 +191,7 @@ fn proof(proof: &pb::ProofStatus, zone: &TimeZone) -> String {
         "{} records in the tree, {} signed by {}",
         grouped(proof.tree_size),
         grouped(proof.checkpoint_size),
-        safe::shown(&proof.key_name)
+        escape::escaped(&proof.key_name)
     );
     if let Some(time) = &proof.checkpoint_time {
         text += &format!(" at {}", times::format(time, zone, "%F %T"));
@@ -205,7 +205,7 @@ fn disk(disk: &pb::DiskStatus, zone: &TimeZone) -> String {
         "{}, synced up to {} ({})",
         size(disk.byte_size),
         disk.synced_sequence,
-        safe::shown(&disk.sync)
+        escape::escaped(&disk.sync)
     );
     if let Some(time) = &disk.removed_until {
         text += &format!(", removed up to {}", times::format(time, zone, "%F %T"));

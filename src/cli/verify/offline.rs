@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use crate::cli::count::counted;
-use crate::cli::trust::read_checkpoint;
-use crate::cli::{Done, Error, print};
-use crate::proof::audit::{Report, audit};
-use crate::proof::{Signed, VerifierKey};
+use crate::cli::trusted_keys::read_checkpoint;
+use crate::cli::{Error, ExitKind, print};
+use crate::proof::directory_check::{CheckReport, check_directory};
+use crate::proof::{SignedCheckpoint, VerifierKey};
 
 /// Checks a data directory, also against a checkpoint that was kept.
 pub fn check(
@@ -14,13 +14,13 @@ pub fn check(
     key: &VerifierKey,
     witnesses: &[VerifierKey],
     since: Option<&PathBuf>,
-) -> Result<Done, Error> {
+) -> Result<ExitKind, Error> {
     let mut kept = Vec::new();
     if let Some(file) = since {
         kept.push((read_checkpoint(file, key)?, file.display().to_string()));
     }
-    let report =
-        audit(folder, key, &kept).map_err(|error| Error::Unverifiable(error.to_string()))?;
+    let report = check_directory(folder, key, &kept)
+        .map_err(|error| Error::Unverifiable(error.to_string()))?;
     let mut said = told(&report, &kept);
     let mut is_good = report.is_good();
     for witness in witnesses {
@@ -31,11 +31,11 @@ pub fn check(
         }
     }
     print(&said)?;
-    Ok(if is_good { Done::All } else { Done::Some })
+    Ok(if is_good { ExitKind::All } else { ExitKind::Some })
 }
 
 /// What was checked, and what was found.
-fn told(report: &Report, kept: &[(Signed, String)]) -> String {
+fn told(report: &CheckReport, kept: &[(SignedCheckpoint, String)]) -> String {
     let mut said = String::new();
     for finding in &report.findings {
         said.push_str(&format!("BAD: {}\n", finding.what));

@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use super::bad;
-use crate::cli::client::{Server, told};
+use crate::cli::client::{GatewayArgs, error_text};
 use crate::cli::receipt::hash_of;
-use crate::cli::trust::{read_checkpoint, replace};
-use crate::cli::{Done, Error, print};
+use crate::cli::trusted_keys::{read_checkpoint, replace};
+use crate::cli::{Error, ExitKind, print};
 use crate::client;
-use crate::proof::{Hash, Signed, VerifierKey, check_consistency};
+use crate::proof::{Hash, SignedCheckpoint, VerifierKey, check_consistency};
 
 /// Checks that the log begins with the records of the checkpoint in a file, and
 /// keeps the newer one.
@@ -16,8 +16,8 @@ pub async fn check(
     since: &Path,
     key: &VerifierKey,
     out: Option<&Path>,
-    server: &Server,
-) -> Result<Done, Error> {
+    server: &GatewayArgs,
+) -> Result<ExitKind, Error> {
     let old = read_checkpoint(since, key)?;
     let response = match server.client().await?.get_consistency_proof(old.size()).await {
         Ok(response) => response,
@@ -26,12 +26,12 @@ pub async fn check(
                 "the gateway cannot show that its log begins with the {} records of {}: {}",
                 old.size(),
                 since.display(),
-                told(&error)
+                error_text(&error)
             ));
         }
         Err(error) => return Err(error.into()),
     };
-    let new = match Signed::verify(&response.checkpoint, key) {
+    let new = match SignedCheckpoint::verify(&response.checkpoint, key) {
         Ok(new) => new,
         Err(error) => return bad(&format!("the gateway's checkpoint: {error}")),
     };

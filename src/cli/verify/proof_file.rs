@@ -6,14 +6,14 @@ use prost::Message as _;
 
 use super::bad;
 use crate::cli::keygen::read;
-use crate::cli::{Done, Error, print, times};
+use crate::cli::{Error, ExitKind, print, times};
 use crate::proof::VerifierKey;
-use crate::proof::receipt::Receipt;
+use crate::proof::proof_file::ProofFile;
 use crate::proto::pb;
 
 /// Checks the proof in a file.
-pub fn check(file: &Path, key: &VerifierKey, witnesses: &[VerifierKey]) -> Result<Done, Error> {
-    let receipt = match Receipt::parse(&read(file)?) {
+pub fn check(file: &Path, key: &VerifierKey, witnesses: &[VerifierKey]) -> Result<ExitKind, Error> {
+    let receipt = match ProofFile::parse(&read(file)?) {
         Ok(receipt) => receipt,
         Err(error) => return bad(&format!("{} proves nothing: {error}", file.display())),
     };

@@ -18,9 +18,9 @@ const REQUESTS_WAITING: usize = 4;
 const REASON_PREFIX: &str = "ERROR_REASON_";
 
 /// A stream that has events under way.
-pub(super) struct Stream {
+pub(super) struct EventStream {
     requests: mpsc::Sender<pb::EmitStreamRequest>,
-    answers: Answers,
+    answers: ResponseState,
     /// For each request that is not answered, how many events the stream had
     /// carried with it.
     ends: VecDeque<u64>,
@@ -34,16 +34,16 @@ pub(super) struct Stream {
 
 type Opened = Result<Response<Streaming<pb::EmitStreamResponse>>, Status>;
 
-enum Answers {
+enum ResponseState {
     /// Requests are sent all the same: nothing waits for a round trip.
     Opening(Pin<Box<dyn Future<Output = Opened> + Send>>),
     Open(Box<Streaming<pb::EmitStreamResponse>>),
 }
 
 /// What became of an event: a receipt, without the id, or why it is refused.
-pub(super) type Outcome = Result<pb::Receipt, Refusal>;
+pub(super) type EventOutcome = Result<pb::Receipt, Refusal>;
 
-impl Stream {
+impl EventStream {
     /// Begins to open a stream.
     pub(super) fn open(client: &Client) -> Self {
         let (requests, waiting) = mpsc::channel(REQUESTS_WAITING);
@@ -51,7 +51,7 @@ impl Stream {
         let opening = async move { rpc.emit_stream(ReceiverStream::new(waiting)).await };
         Self {
             requests,
-            answers: Answers::Opening(Box::pin(opening)),
+            answers: ResponseState::Opening(Box::pin(opening)),
             ends: VecDeque::new(),
             sent: 0,
             answered: 0,
@@ -102,13 +102,13 @@ impl Stream {
     ///
     /// # Errors
     /// Why the stream ended.
-    pub(super) async fn next(&mut self) -> Result<Vec<Outcome>, Refusal> {
-        let late = self.heard + CALL_TIME_MAX;
+    pub(super) async fn next(&mut self) -> Result<Vec<EventOutcome>, Refusal> {
+        let timed_out = self.heard + CALL_TIME_MAX;
         let waiting = self.unanswered() > 0;
         let response = tokio::select! {
             response = self.answers.next() => response?,
-            () = tokio::time::sleep_until(late), if waiting => {
-                return Err(Refusal::late(CALL_TIME_MAX));
+            () = tokio::time::sleep_until(timed_out), if waiting => {
+                return Err(Refusal::timed_out(CALL_TIME_MAX));
             }
         };
         self.heard = Instant::now();
@@ -132,14 +132,14 @@ impl Stream {
     }
 }
 
-impl Answers {
+impl ResponseState {
     async fn next(&mut self) -> Result<pb::EmitStreamResponse, Refusal> {
         loop {
             match self {
-                Answers::Opening(opening) => {
-                    *self = Answers::Open(Box::new(opening.await?.into_inner()));
+                ResponseState::Opening(opening) => {
+                    *self = ResponseState::Open(Box::new(opening.await?.into_inner()));
                 }
-                Answers::Open(answers) => {
+                ResponseState::Open(answers) => {
                     return answers.message().await?.ok_or_else(Refusal::ended);
                 }
             }
@@ -149,12 +149,12 @@ impl Answers {
 
 /// What a response says of the events from `first` to the one before
 /// `response.answered`; `None` where that is not exactly one thing of each.
-fn outcomes(response: &pb::EmitStreamResponse, first: u64, sent: u64) -> Option<Vec<Outcome>> {
+fn outcomes(response: &pb::EmitStreamResponse, first: u64, sent: u64) -> Option<Vec<EventOutcome>> {
     if response.answered > sent {
         return None;
     }
     let count = usize::try_from(response.answered.checked_sub(first)?).ok()?;
-    let mut outcomes: Vec<Option<Outcome>> = Vec::new();
+    let mut outcomes: Vec<Option<EventOutcome>> = Vec::new();
     outcomes.resize_with(count, || None);
     let mut tell = |event: u64, outcome| {
         let place = usize::try_from(event.checked_sub(first)?).ok()?;

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::stream::{Outcome, Stream};
-use super::{Command, Options, Queued};
+use super::stream::{EventOutcome, EventStream};
+use super::{Options, QueuedEvent, WorkerCommand};
 use crate::client::retry::{Backoff, RETRY_TIME_MAX};
 use crate::client::{Client, Error, Refusal};
 use crate::proto::pb;
@@ -21,11 +21,11 @@ pub(super) struct Worker {
     client: Client,
     /// Bounds of a request become smaller where the gateway's are.
     options: Options,
-    queue: mpsc::UnboundedReceiver<Command>,
+    queue: mpsc::UnboundedReceiver<WorkerCommand>,
     /// Nothing more comes from the queue.
     closed: bool,
     /// What is not settled, in order; the first `sent` of it are on the stream.
-    pending: VecDeque<Queued>,
+    pending: VecDeque<QueuedEvent>,
     sent: usize,
     /// Bytes of what is pending and not sent.
     unsent_bytes: usize,
@@ -35,13 +35,13 @@ pub(super) struct Worker {
     urgent: u64,
     /// Who waits until so many events are settled.
     flushes: VecDeque<(u64, oneshot::Sender<()>)>,
-    trouble: Option<Trouble>,
+    outage: Option<Outage>,
     /// Why events are sent again.
     told: watch::Sender<Option<Refusal>>,
 }
 
 /// The gateway is away, or not itself.
-struct Trouble {
+struct Outage {
     since: Instant,
     attempts: u32,
     backoff: Backoff,
@@ -49,10 +49,10 @@ struct Trouble {
 }
 
 /// What happens next.
-enum Next {
-    Command(Option<Command>),
+enum NextAction {
+    Command(Option<WorkerCommand>),
     Send(mpsc::OwnedPermit<pb::EmitStreamRequest>),
-    Answers(Result<Vec<Outcome>, Refusal>),
+    Answers(Result<Vec<EventOutcome>, Refusal>),
     /// It is time to look again.
     Due,
 }
@@ -61,7 +61,7 @@ impl Worker {
     pub(super) fn new(
         client: Client,
         options: Options,
-        queue: mpsc::UnboundedReceiver<Command>,
+        queue: mpsc::UnboundedReceiver<WorkerCommand>,
         told: watch::Sender<Option<Refusal>>,
     ) -> Self {
         Self {
@@ -75,42 +75,43 @@ impl Worker {
             settled: 0,
             urgent: 0,
             flushes: VecDeque::new(),
-            trouble: None,
+            outage: None,
             told,
         }
     }
 
     /// Ends when the emitter is gone, everything is settled and the stream has ended.
     pub(super) async fn run(mut self) {
-        let mut stream: Option<Stream> = None;
+        let mut stream: Option<EventStream> = None;
         while !(self.closed && self.pending.is_empty()) {
             let now = Instant::now();
             let due = self.due();
             let is_due = due.is_some_and(|due| due <= now);
             if is_due && stream.is_none() {
-                stream = Some(Stream::open(&self.client));
+                stream = Some(EventStream::open(&self.client));
             }
-            let room = stream.as_ref().map(Stream::room);
+            let room = stream.as_ref().map(EventStream::room);
             let next = tokio::select! {
                 // Answers come first: they make room.
                 biased;
-                answers = answers(&mut stream), if stream.is_some() => Next::Answers(answers),
+                answers = answers(&mut stream), if stream.is_some() => NextAction::Answers(answers),
                 permit = async { room.expect("there is a stream").await }, if is_due => {
-                    Next::Send(permit)
+                    NextAction::Send(permit)
                 }
-                command = self.queue.recv(), if !self.closed => Next::Command(command),
-                () = sleep_until(due.unwrap_or(now)), if due.is_some() && !is_due => Next::Due,
+                command = self.queue.recv(), if !self.closed => NextAction::Command(command),
+                () = sleep_until(due.unwrap_or(now)), if due.is_some() && !is_due => NextAction::Due,
             };
             match (next, &mut stream) {
-                (Next::Command(command), _) => self.take(command),
-                (Next::Send(permit), Some(stream)) => stream.send(permit, self.request()),
-                (Next::Answers(Ok(outcomes)), _) => self.settle_all(outcomes),
-                (Next::Answers(Err(refusal)), Some(ended)) => {
+                (NextAction::Command(command), _) => self.take(command),
+                (NextAction::Send(permit), Some(stream)) => stream.send(permit, self.request()),
+                (NextAction::Answers(Ok(outcomes)), _) => self.settle_all(outcomes),
+                (NextAction::Answers(Err(refusal)), Some(ended)) => {
                     let first = ended.first_unanswered();
                     stream = None;
                     self.ended(first as usize, refusal);
                 }
-                (Next::Send(_) | Next::Answers(Err(_)), None) | (Next::Due, _) => {}
+                (NextAction::Send(_) | NextAction::Answers(Err(_)), None)
+                | (NextAction::Due, _) => {}
             }
         }
         if let Some(stream) = stream {
@@ -118,15 +119,15 @@ impl Worker {
         }
     }
 
-    fn take(&mut self, first: Option<Command>) {
+    fn take(&mut self, first: Option<WorkerCommand>) {
         let mut next = first;
         loop {
             match next {
-                Some(Command::Emit(queued)) => {
+                Some(WorkerCommand::Emit(queued)) => {
                     self.unsent_bytes += queued.bytes;
                     self.pending.push_back(queued);
                 }
-                Some(Command::Flush(done)) => {
+                Some(WorkerCommand::Flush(done)) => {
                     self.urgent = self.settled + self.pending.len() as u64;
                     self.flushes.push_back((self.urgent, done));
                     self.answer_flushes();
@@ -155,7 +156,7 @@ impl Worker {
         } else {
             first.since + self.options.linger
         };
-        let retry_at = self.trouble.as_ref().map(|trouble| trouble.retry_at);
+        let retry_at = self.outage.as_ref().map(|outage| outage.retry_at);
         Some(retry_at.map_or(in_time, |retry_at| in_time.max(retry_at)))
     }
 
@@ -183,9 +184,9 @@ impl Worker {
         pb::EmitStreamRequest { events, validate_only: self.options.validate_only }
     }
 
-    fn settle_all(&mut self, outcomes: Vec<Outcome>) {
+    fn settle_all(&mut self, outcomes: Vec<EventOutcome>) {
         if !outcomes.is_empty() {
-            self.trouble = None;
+            self.outage = None;
             self.told.send_if_modified(|told| told.take().is_some());
         }
         for outcome in outcomes {
@@ -248,15 +249,15 @@ impl Worker {
     fn retry(&mut self, refusal: Refusal) {
         self.told.send_replace(Some(refusal.clone()));
         let now = Instant::now();
-        let trouble = self.trouble.get_or_insert_with(|| Trouble {
+        let outage = self.outage.get_or_insert_with(|| Outage {
             since: now,
             attempts: 0,
             backoff: Backoff::new(),
             retry_at: now,
         });
-        trouble.attempts += 1;
-        trouble.retry_at = now + trouble.backoff.wait(refusal.retry_after);
-        let Trouble { since, attempts, retry_at, .. } = *trouble;
+        outage.attempts += 1;
+        outage.retry_at = now + outage.backoff.wait(refusal.retry_after);
+        let Outage { since, attempts, retry_at, .. } = *outage;
         while let Some(first) = self.pending.front()
             && first.since.max(since) + RETRY_TIME_MAX < retry_at
         {
@@ -265,6 +266,6 @@ impl Worker {
     }
 }
 
-async fn answers(stream: &mut Option<Stream>) -> Result<Vec<Outcome>, Refusal> {
+async fn answers(stream: &mut Option<EventStream>) -> Result<Vec<EventOutcome>, Refusal> {
     stream.as_mut().expect("there is a stream").next().await
 }

@@ -7,8 +7,8 @@ use super::*;
 const LIMIT: usize = 8_192;
 
 fn trimmed(event: &pb::Event) -> Result<Event, event::Error> {
-    let config = Config { oversize: Oversize::Trim, ..Config::default() };
-    let intake = Intake { event_bytes: LIMIT, ..intake(config) };
+    let config = Config { oversize: OversizeAction::Trim, ..Config::default() };
+    let intake = EventIntake { event_bytes: LIMIT, ..intake(config) };
     intake.admit(event.encode_to_vec().into(), NOW)
 }
 
@@ -79,10 +79,10 @@ fn too_many_texts_are_refused() {
 #[test]
 fn redaction_comes_before_trimming() {
     let config = Config {
-        oversize: Oversize::Trim,
+        oversize: OversizeAction::Trim,
         ..rules([rule(&[], &["db_session_query.db_query"], Action::Mask)])
     };
-    let intake = Intake { event_bytes: LIMIT, ..intake(config) };
+    let intake = EventIntake { event_bytes: LIMIT, ..intake(config) };
     let event = query(&"s".repeat(20_000), &["p"]);
     let kept = intake.admit(event.encode_to_vec().into(), NOW).expect("fits once it is masked");
     assert_eq!(told(&kept), [tell("event.db_session_query.db_query", "masked", 1)]);

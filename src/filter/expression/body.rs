@@ -10,12 +10,12 @@ use crate::wire;
 /// some 2 ns.
 ///
 /// Whatever loops over bytes of a record pays for them before it looks at them, and ends
-/// once nothing is left. What it gives then is of no use, and [`Meter::check`] fails from
+/// once nothing is left. What it gives then is of no use, and [`StepBudget::check`] fails from
 /// then on, also at the end of the evaluation.
 #[derive(Debug)]
-pub(super) struct Meter(Cell<u64>);
+pub(super) struct StepBudget(Cell<u64>);
 
-impl Meter {
+impl StepBudget {
     pub(super) fn new(steps: u64) -> Self {
         Self(Cell::new(steps.saturating_mul(TICKS_PER_STEP)))
     }
@@ -87,7 +87,7 @@ impl Meter {
     }
 
     /// A text of the record; empty where it can no longer be paid for.
-    pub(super) fn text<'a>(&self, value: wire::Value<'a>) -> &'a str {
+    pub(super) fn text<'a>(&self, value: wire::WireValue<'a>) -> &'a str {
         let bytes = value.bytes().unwrap_or_default();
         self.spend_on_pass(bytes.len());
         if !bytes.is_ascii() {
@@ -121,8 +121,8 @@ impl<'a> Body<'a> {
     /// All its fields, in order, as far as they can be paid for.
     pub(super) fn fields<'b>(
         &'b self,
-        meter: &'b Meter,
-    ) -> impl Iterator<Item = (u32, wire::Value<'a>)> + use<'a, 'b> {
+        meter: &'b StepBudget,
+    ) -> impl Iterator<Item = (u32, wire::WireValue<'a>)> + use<'a, 'b> {
         let parts = self.parts().iter().flat_map(|part| wire::trusted(part));
         parts.take_while(|_| meter.pass_field())
     }
@@ -131,20 +131,20 @@ impl<'a> Body<'a> {
     pub(super) fn values<'b>(
         &'b self,
         number: u32,
-        meter: &'b Meter,
-    ) -> impl Iterator<Item = wire::Value<'a>> + use<'a, 'b> {
+        meter: &'b StepBudget,
+    ) -> impl Iterator<Item = wire::WireValue<'a>> + use<'a, 'b> {
         self.fields(meter).filter(move |(found, _)| *found == number).map(|(_, value)| value)
     }
 
     /// The value of a field that is not repeated: the last one counts.
-    pub(super) fn value(&self, number: u32, meter: &Meter) -> Option<wire::Value<'a>> {
+    pub(super) fn value(&self, number: u32, meter: &StepBudget) -> Option<wire::WireValue<'a>> {
         self.values(number, meter).last()
     }
 
     /// The message in a field that is not repeated.
-    pub(super) fn message(&self, number: u32, meter: &Meter) -> Option<Body<'a>> {
+    pub(super) fn message(&self, number: u32, meter: &StepBudget) -> Option<Body<'a>> {
         let mut merged = None;
-        for part in self.values(number, meter).filter_map(wire::Value::bytes) {
+        for part in self.values(number, meter).filter_map(wire::WireValue::bytes) {
             merged.get_or_insert_with(Merge::default).add(part, meter);
         }
         merged.map(Merge::finish)
@@ -166,7 +166,7 @@ impl<'a> Merge<'a> {
     }
 
     /// Adds a part. An empty one changes nothing.
-    pub(super) fn add(&mut self, part: &'a [u8], meter: &Meter) {
+    pub(super) fn add(&mut self, part: &'a [u8], meter: &StepBudget) {
         if part.is_empty() {
             return;
         }

@@ -3,12 +3,12 @@
 use cel::IdedExpr;
 use cel::common::ast::{Expr, LiteralValue};
 
-use super::body::Meter;
+use super::body::StepBudget;
 use super::check::{Checked, Checker};
-use super::functions::{FUNCTIONS, Form, Function};
-use super::kinds::Type;
-use super::node::Node;
-use super::pattern::Pattern;
+use super::functions::{CallForm, FUNCTIONS, Function};
+use super::kinds::ExprType;
+use super::node::ExprNode;
+use super::pattern::RegexPattern;
 use super::{PATTERNS_MAX, STEPS_MAX};
 use crate::filter::error::{Error, excerpt, nearest};
 
@@ -29,10 +29,10 @@ impl Checker<'_> {
         if let (MATCHES, [subject, pattern]) = (name, operands) {
             return self.check_matches(at, subject, pattern);
         }
-        let fits = |form: Form| match form {
-            Form::Both => true,
-            Form::Member => is_member,
-            Form::Global => !is_member,
+        let fits = |form: CallForm| match form {
+            CallForm::Both => true,
+            CallForm::Member => is_member,
+            CallForm::Global => !is_member,
         };
         let function = FUNCTIONS
             .iter()
@@ -62,18 +62,18 @@ impl Checker<'_> {
         name: &str,
         function: Function,
         (subject, argument): (Checked, Option<Checked>),
-        kind: Type,
+        kind: ExprType,
     ) -> Result<Checked, Error> {
-        if let (Node::Literal(value), None) = (&subject.node, &argument) {
+        if let (ExprNode::Literal(value), None) = (&subject.node, &argument) {
             let result = function
-                .call(value.clone(), None, &Meter::new(STEPS_MAX))
+                .call(value.clone(), None, &StepBudget::new(STEPS_MAX))
                 .map_err(|_| self.invalid(at, format!("{name} of this literal has no value")))?;
-            return Ok(Checked::new(Node::Literal(result), kind, 1));
+            return Ok(Checked::new(ExprNode::Literal(result), kind, 1));
         }
         let (argument, argument_cost) =
             argument.map_or((None, 0), |argument| (Some(argument.node), argument.cost));
         let cost = subject.cost.saturating_add(argument_cost).saturating_add(1);
-        Ok(Checked::new(Node::Call(function, Box::new((subject.node, argument))), kind, cost))
+        Ok(Checked::new(ExprNode::Call(function, Box::new((subject.node, argument))), kind, cost))
     }
 
     fn check_matches(
@@ -92,14 +92,14 @@ impl Checker<'_> {
         }
         self.patterns += 1;
         let compiled =
-            Pattern::new(text.inner()).map_err(|problem| self.invalid(pattern, problem))?;
+            RegexPattern::new(text.inner()).map_err(|problem| self.invalid(pattern, problem))?;
         let subject = self.check(subject)?;
-        if !subject.kind.may_be(&Type::String) {
+        if !subject.kind.may_be(&ExprType::String) {
             let problem = format!("{MATCHES} does not take ({}, string)", subject.kind);
             return Err(self.invalid(at, problem));
         }
-        let node = Node::Matches(Box::new((subject.node, compiled)));
-        Ok(Checked::new(node, Type::Bool, subject.cost.saturating_add(1)))
+        let node = ExprNode::Matches(Box::new((subject.node, compiled)));
+        Ok(Checked::new(node, ExprType::Bool, subject.cost.saturating_add(1)))
     }
 }
 

@@ -3,13 +3,13 @@
 use cel::IdedExpr;
 use cel::common::ast::{Expr, ListExpr, LiteralValue, SelectExpr};
 
-use super::kinds::Type;
-use super::node::{Node, Path, Variable};
+use super::kinds::ExprType;
+use super::node::{ExprNode, ExprPath, Variable};
 use super::parse::{Position, Source};
-use super::value::Value;
+use super::value::ExprValue;
 use super::{COST_MAX, DEPTH_MAX};
 use crate::filter::error::{Error, excerpt, nearest};
-use crate::wire::{ENUMS, EVENT, Kind, MessageId, RECORD};
+use crate::wire::{ENUMS, EVENT, FieldKind, MessageId, RECORD};
 
 /// What precedes a name of the schema where it is written in full.
 const PACKAGE_PREFIX: &str = "auditgate.v1.";
@@ -18,7 +18,7 @@ const PACKAGE_PREFIX: &str = "auditgate.v1.";
 pub(super) struct Checker<'s> {
     pub(super) source: Source<'s>,
     /// Variables of the macros around, from the outermost in.
-    pub(super) elements: Vec<(String, Type)>,
+    pub(super) elements: Vec<(String, ExprType)>,
     depth: usize,
     /// Calls of `matches` so far.
     pub(super) patterns: usize,
@@ -26,14 +26,14 @@ pub(super) struct Checker<'s> {
 
 /// A node with what is known of it.
 pub(super) struct Checked {
-    pub(super) node: Node,
-    pub(super) kind: Type,
+    pub(super) node: ExprNode,
+    pub(super) kind: ExprType,
     /// Steps, by the model of `expression`.
     pub(super) cost: u64,
 }
 
 impl Checked {
-    pub(super) fn new(node: Node, kind: Type, cost: u64) -> Self {
+    pub(super) fn new(node: ExprNode, kind: ExprType, cost: u64) -> Self {
         Self { node, kind, cost }
     }
 }
@@ -44,9 +44,9 @@ impl<'s> Checker<'s> {
     }
 
     /// Checks the whole expression.
-    pub(super) fn root(mut self, root: &IdedExpr) -> Result<Node, Error> {
+    pub(super) fn root(mut self, root: &IdedExpr) -> Result<ExprNode, Error> {
         let checked = self.check(root)?;
-        if !checked.kind.may_be(&Type::Bool) {
+        if !checked.kind.may_be(&ExprType::Bool) {
             return Err(self.invalid(root, format!("its type is {}, not bool", checked.kind)));
         }
         if checked.cost > COST_MAX {
@@ -84,10 +84,12 @@ impl<'s> Checker<'s> {
     fn check_name(&self, at: &IdedExpr, name: &str) -> Result<Checked, Error> {
         let bound = self.elements.iter().rev().enumerate().find(|(_, (bound, _))| bound == name);
         if let Some((depth, (_, kind))) = bound {
-            return Ok(Checked::new(Node::Element(depth), kind.clone(), 1));
+            return Ok(Checked::new(ExprNode::Element(depth), kind.clone(), 1));
         }
         match VARIABLES.iter().find(|(known, _)| *known == name) {
-            Some((_, variable)) => Ok(Checked::new(Node::Variable(*variable), variable.kind(), 1)),
+            Some((_, variable)) => {
+                Ok(Checked::new(ExprNode::Variable(*variable), variable.kind(), 1))
+            }
             None => {
                 let known = VARIABLES.iter().map(|(known, _)| *known);
                 Err(unknown(self.source.position(at), name, "a record".to_owned(), known))
@@ -97,27 +99,27 @@ impl<'s> Checker<'s> {
 
     fn check_select(&mut self, at: &IdedExpr, select: &SelectExpr) -> Result<Checked, Error> {
         if let Some(number) = self.enum_value(at) {
-            let literal = Node::Literal(Value::Int(i64::from(number)));
-            return Ok(Checked::new(literal, Type::Int, 1));
+            let literal = ExprNode::Literal(ExprValue::Int(i64::from(number)));
+            return Ok(Checked::new(literal, ExprType::Int, 1));
         }
         let operand = self.check(&select.operand)?;
         let cost = operand.cost.saturating_add(1);
         match operand.kind {
-            Type::Message(message) => {
+            ExprType::Message(message) => {
                 let path = self.path(at, select, operand.node, message)?;
                 Ok(if select.test {
-                    Checked::new(Node::Has(Box::new(path)), Type::Bool, cost)
+                    Checked::new(ExprNode::Has(Box::new(path)), ExprType::Bool, cost)
                 } else {
-                    let kind = Type::of(path.field);
-                    Checked::new(Node::Read(Box::new(path)), kind, cost)
+                    let kind = ExprType::of(path.field);
+                    Checked::new(ExprNode::Read(Box::new(path)), kind, cost)
                 })
             }
-            Type::Map(_) | Type::Dyn => {
+            ExprType::Map(_) | ExprType::Dyn => {
                 let parts = Box::new((operand.node, select.field.clone()));
                 Ok(match operand.kind {
-                    _ if select.test => Checked::new(Node::HasKey(parts), Type::Bool, cost),
-                    Type::Map(value) => Checked::new(Node::Get(parts), *value, cost),
-                    _ => Checked::new(Node::Get(parts), Type::Dyn, cost),
+                    _ if select.test => Checked::new(ExprNode::HasKey(parts), ExprType::Bool, cost),
+                    ExprType::Map(value) => Checked::new(ExprNode::Get(parts), *value, cost),
+                    _ => Checked::new(ExprNode::Get(parts), ExprType::Dyn, cost),
                 })
             }
             kind => {
@@ -131,9 +133,9 @@ impl<'s> Checker<'s> {
         &self,
         at: &IdedExpr,
         select: &SelectExpr,
-        base: Node,
+        base: ExprNode,
         message: MessageId,
-    ) -> Result<Path, Error> {
+    ) -> Result<ExprPath, Error> {
         let shape = message.get();
         let field = shape.field_by_name(&select.field).ok_or_else(|| {
             unknown(
@@ -145,12 +147,12 @@ impl<'s> Checker<'s> {
             )
         })?;
         Ok(match base {
-            Node::Read(mut path) => {
+            ExprNode::Read(mut path) => {
                 path.through.push(path.field.number);
                 path.field = field;
                 *path
             }
-            base => Path { base, through: Vec::new(), field },
+            base => ExprPath { base, through: Vec::new(), field },
         })
     }
 
@@ -181,7 +183,7 @@ impl<'s> Checker<'s> {
 
     fn check_list(&mut self, list: &ListExpr) -> Result<Checked, Error> {
         let mut nodes = Vec::with_capacity(list.elements.len());
-        let mut kind: Option<Type> = None;
+        let mut kind: Option<ExprType> = None;
         let mut cost = 1_u64;
         for element in &list.elements {
             let checked = self.check(element)?;
@@ -189,17 +191,17 @@ impl<'s> Checker<'s> {
             nodes.push(checked.node);
             kind = Some(match kind {
                 None => checked.kind,
-                Some(kind) => kind.join(checked.kind).unwrap_or(Type::Dyn),
+                Some(kind) => kind.join(checked.kind).unwrap_or(ExprType::Dyn),
             });
         }
-        let kind = Type::List(Box::new(kind.unwrap_or(Type::Dyn)));
-        Ok(Checked::new(Node::List(nodes), kind, cost))
+        let kind = ExprType::List(Box::new(kind.unwrap_or(ExprType::Dyn)));
+        Ok(Checked::new(ExprNode::List(nodes), kind, cost))
     }
 
     /// Checks what must be a bool.
     pub(super) fn check_condition(&mut self, at: &IdedExpr) -> Result<Checked, Error> {
         let checked = self.check(at)?;
-        if checked.kind.may_be(&Type::Bool) {
+        if checked.kind.may_be(&ExprType::Bool) {
             Ok(checked)
         } else {
             Err(self.invalid(at, format!("bool must stand here, not {}", checked.kind)))
@@ -219,16 +221,16 @@ const VARIABLES: [(&str, Variable); 8] = [
 ];
 
 impl Variable {
-    fn kind(self) -> Type {
+    fn kind(self) -> ExprType {
         match self {
-            Variable::Event => Type::Message(EVENT),
-            Variable::Type | Variable::Severity | Variable::Result => Type::String,
-            Variable::Sequence => Type::Uint,
-            Variable::AcceptTime => Type::Timestamp,
-            Variable::ClockSkew => Type::Duration,
+            Variable::Event => ExprType::Message(EVENT),
+            Variable::Type | Variable::Severity | Variable::Result => ExprType::String,
+            Variable::Sequence => ExprType::Uint,
+            Variable::AcceptTime => ExprType::Timestamp,
+            Variable::ClockSkew => ExprType::Duration,
             Variable::Emitter => match RECORD.get().field_by_name("emitter").map(|it| it.kind) {
-                Some(Kind::Message(emitter)) => Type::Message(emitter),
-                _ => Type::Dyn,
+                Some(FieldKind::Message(emitter)) => ExprType::Message(emitter),
+                _ => ExprType::Dyn,
             },
         }
     }
@@ -236,17 +238,19 @@ impl Variable {
 
 fn check_literal(literal: &LiteralValue) -> Checked {
     let (value, kind) = match literal {
-        LiteralValue::Boolean(value) => (Value::Bool(*value.inner()), Type::Bool),
-        LiteralValue::Bytes(value) => (Value::Bytes(value.inner().to_vec().into()), Type::Bytes),
-        LiteralValue::Double(value) => (Value::Double(*value.inner()), Type::Double),
-        LiteralValue::Int(value) => (Value::Int(*value.inner()), Type::Int),
-        LiteralValue::Null => (Value::Null, Type::Null),
-        LiteralValue::String(value) => {
-            (Value::String(value.inner().to_owned().into()), Type::String)
+        LiteralValue::Boolean(value) => (ExprValue::Bool(*value.inner()), ExprType::Bool),
+        LiteralValue::Bytes(value) => {
+            (ExprValue::Bytes(value.inner().to_vec().into()), ExprType::Bytes)
         }
-        LiteralValue::UInt(value) => (Value::Uint(*value.inner()), Type::Uint),
+        LiteralValue::Double(value) => (ExprValue::Double(*value.inner()), ExprType::Double),
+        LiteralValue::Int(value) => (ExprValue::Int(*value.inner()), ExprType::Int),
+        LiteralValue::Null => (ExprValue::Null, ExprType::Null),
+        LiteralValue::String(value) => {
+            (ExprValue::String(value.inner().to_owned().into()), ExprType::String)
+        }
+        LiteralValue::UInt(value) => (ExprValue::Uint(*value.inner()), ExprType::Uint),
     };
-    Checked::new(Node::Literal(value), kind, 1)
+    Checked::new(ExprNode::Literal(value), kind, 1)
 }
 
 fn unknown(

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::body::{Body, Meter};
+use super::body::{Body, StepBudget};
 use super::lists::List;
-use super::node::{Node, Path, Variable};
-use super::value::{Value, is_set};
+use super::node::{ExprNode, ExprPath, Variable};
+use super::value::{ExprValue, is_set};
 use super::{Failed, STEPS_MAX, TICKS_PER_STEP, arithmetic, time};
 use crate::record::Record;
 
@@ -20,12 +20,12 @@ const RESULTS: [&str; 4] = ["unspecified", "success", "failure", "pending"];
 /// is bounded.
 pub(super) struct Evaluator<'a> {
     record: &'a Record<'a>,
-    pub(super) meter: Meter,
+    pub(super) meter: StepBudget,
 }
 
 /// The elements that macros visit at the moment, from the innermost macro out.
 pub(super) struct Scope<'s, 'a> {
-    pub(super) element: &'s Value<'a>,
+    pub(super) element: &'s ExprValue<'a>,
     pub(super) outer: Option<&'s Scope<'s, 'a>>,
 }
 
@@ -33,11 +33,11 @@ pub(super) type Elements<'s, 'a> = Option<&'s Scope<'s, 'a>>;
 
 impl<'a> Evaluator<'a> {
     pub(super) fn new(record: &'a Record<'a>) -> Self {
-        Self { record, meter: Meter::new(STEPS_MAX) }
+        Self { record, meter: StepBudget::new(STEPS_MAX) }
     }
 
     /// The value of the whole expression.
-    pub(super) fn root(&self, root: &'a Node) -> Result<bool, Failed> {
+    pub(super) fn root(&self, root: &'a ExprNode) -> Result<bool, Failed> {
         let value = self.test(root, None);
         // What was read when the steps ran out may be anything.
         self.meter.check()?;
@@ -50,103 +50,117 @@ impl<'a> Evaluator<'a> {
     }
 
     /// The value of a node that must be a bool.
-    fn test(&self, node: &'a Node, elements: Elements<'_, 'a>) -> Result<bool, Failed> {
+    fn test(&self, node: &'a ExprNode, elements: Elements<'_, 'a>) -> Result<bool, Failed> {
         match self.value(node, elements)? {
-            Value::Bool(value) => Ok(value),
+            ExprValue::Bool(value) => Ok(value),
             _ => Err(Failed),
         }
     }
 
     pub(super) fn value(
         &self,
-        node: &'a Node,
+        node: &'a ExprNode,
         elements: Elements<'_, 'a>,
-    ) -> Result<Value<'a>, Failed> {
+    ) -> Result<ExprValue<'a>, Failed> {
         self.meter.spend_steps(1);
         self.meter.check()?;
         let value = |node| self.value(node, elements);
         let test = |node| self.test(node, elements);
         Ok(match node {
-            Node::Literal(literal) => literal.borrowed(),
-            Node::Variable(variable) => self.variable(*variable),
-            Node::Element(depth) => self.element(elements, *depth).ok_or(Failed)?,
-            Node::Read(path) => Value::read(&self.body(path, elements)?, path.field, &self.meter),
-            Node::Has(path) => {
-                Value::Bool(is_set(&self.body(path, elements)?, path.field, &self.meter))
+            ExprNode::Literal(literal) => literal.borrowed(),
+            ExprNode::Variable(variable) => self.variable(*variable),
+            ExprNode::Element(depth) => self.element(elements, *depth).ok_or(Failed)?,
+            ExprNode::Read(path) => {
+                ExprValue::read(&self.body(path, elements)?, path.field, &self.meter)
             }
-            Node::Get(parts) => match value(&parts.0)? {
-                Value::Map(map) => map.get(&parts.1, &self.meter).ok_or(Failed)?,
-                _ => return Err(Failed),
-            },
-            Node::HasKey(parts) => match value(&parts.0)? {
-                Value::Map(map) => Value::Bool(map.contains(&parts.1, &self.meter)),
-                _ => return Err(Failed),
-            },
-            Node::Index(parts) => self.index(&value(&parts.0)?, &value(&parts.1)?)?,
-            Node::List(nodes) => {
-                self.meter.spend_on_memory(size_of::<Value<'a>>() * nodes.len());
-                Value::List(List::Values(nodes.iter().map(value).collect::<Result<Arc<_>, _>>()?))
+            ExprNode::Has(path) => {
+                ExprValue::Bool(is_set(&self.body(path, elements)?, path.field, &self.meter))
             }
-            Node::Not(node) => Value::Bool(!test(node)?),
-            Node::Negate(node) => match value(node)? {
-                Value::Int(number) => Value::Int(number.checked_neg().ok_or(Failed)?),
-                Value::Double(number) => Value::Double(-number),
-                Value::Duration(nanos) => Value::Duration(-nanos),
+            ExprNode::Get(parts) => match value(&parts.0)? {
+                ExprValue::Map(map) => map.get(&parts.1, &self.meter).ok_or(Failed)?,
                 _ => return Err(Failed),
             },
-            Node::And(parts) => Value::Bool(decided(false, test(&parts.0), || test(&parts.1))?),
-            Node::Or(parts) => Value::Bool(decided(true, test(&parts.0), || test(&parts.1))?),
-            Node::Conditional(parts) => {
+            ExprNode::HasKey(parts) => match value(&parts.0)? {
+                ExprValue::Map(map) => ExprValue::Bool(map.contains(&parts.1, &self.meter)),
+                _ => return Err(Failed),
+            },
+            ExprNode::Index(parts) => self.index(&value(&parts.0)?, &value(&parts.1)?)?,
+            ExprNode::List(nodes) => {
+                self.meter.spend_on_memory(size_of::<ExprValue<'a>>() * nodes.len());
+                ExprValue::List(List::Values(
+                    nodes.iter().map(value).collect::<Result<Arc<_>, _>>()?,
+                ))
+            }
+            ExprNode::Not(node) => ExprValue::Bool(!test(node)?),
+            ExprNode::Negate(node) => match value(node)? {
+                ExprValue::Int(number) => ExprValue::Int(number.checked_neg().ok_or(Failed)?),
+                ExprValue::Double(number) => ExprValue::Double(-number),
+                ExprValue::Duration(nanos) => ExprValue::Duration(-nanos),
+                _ => return Err(Failed),
+            },
+            ExprNode::And(parts) => {
+                ExprValue::Bool(decided(false, test(&parts.0), || test(&parts.1))?)
+            }
+            ExprNode::Or(parts) => {
+                ExprValue::Bool(decided(true, test(&parts.0), || test(&parts.1))?)
+            }
+            ExprNode::Conditional(parts) => {
                 return value(if test(&parts.0)? { &parts.1 } else { &parts.2 });
             }
-            Node::Equal(parts) => Value::Bool(self.equal(&value(&parts.0)?, &value(&parts.1)?)?),
-            Node::NotEqual(parts) => {
-                Value::Bool(!self.equal(&value(&parts.0)?, &value(&parts.1)?)?)
+            ExprNode::Equal(parts) => {
+                ExprValue::Bool(self.equal(&value(&parts.0)?, &value(&parts.1)?)?)
             }
-            Node::Compare(comparison, parts) => {
+            ExprNode::NotEqual(parts) => {
+                ExprValue::Bool(!self.equal(&value(&parts.0)?, &value(&parts.1)?)?)
+            }
+            ExprNode::Compare(comparison, parts) => {
                 let (a, b) = (value(&parts.0)?, value(&parts.1)?);
-                Value::Bool(comparison.holds(&a, &b, &self.meter)?)
+                ExprValue::Bool(comparison.holds(&a, &b, &self.meter)?)
             }
-            Node::Arithmetic(operator, parts) => {
+            ExprNode::Arithmetic(operator, parts) => {
                 operator.apply(&value(&parts.0)?, &value(&parts.1)?, &self.meter)?
             }
-            Node::In(parts) => Value::Bool(self.is_in(&parts.0, &parts.1, elements)?),
-            Node::Call(function, parts) => {
+            ExprNode::In(parts) => ExprValue::Bool(self.is_in(&parts.0, &parts.1, elements)?),
+            ExprNode::Call(function, parts) => {
                 let argument = parts.1.as_ref().map(value).transpose()?;
                 function.call(value(&parts.0)?, argument.as_ref(), &self.meter)?
             }
-            Node::Matches(parts) => match value(&parts.0)? {
-                Value::String(text) => Value::Bool(parts.1.is_match(&text, &self.meter)?),
+            ExprNode::Matches(parts) => match value(&parts.0)? {
+                ExprValue::String(text) => ExprValue::Bool(parts.1.is_match(&text, &self.meter)?),
                 _ => return Err(Failed),
             },
-            Node::Visit(visit) => self.visit(visit, elements)?,
+            ExprNode::Visit(visit) => self.visit(visit, elements)?,
         })
     }
 
-    fn variable(&self, variable: Variable) -> Value<'a> {
+    fn variable(&self, variable: Variable) -> ExprValue<'a> {
         let name = |names: &[&'static str], number: u8| {
             let name = names.get(usize::from(number)).or(names.first());
-            Value::String(Cow::Borrowed(name.copied().unwrap_or_default()))
+            ExprValue::String(Cow::Borrowed(name.copied().unwrap_or_default()))
         };
         match variable {
-            Variable::Event => Value::Message(Body::Whole(self.record.event)),
-            Variable::Emitter => Value::Message(Body::Whole(self.record.emitter)),
-            Variable::Type => Value::String(Cow::Borrowed(self.record.type_name)),
+            Variable::Event => ExprValue::Message(Body::Whole(self.record.event)),
+            Variable::Emitter => ExprValue::Message(Body::Whole(self.record.emitter)),
+            Variable::Type => ExprValue::String(Cow::Borrowed(self.record.type_name)),
             Variable::Severity => name(&SEVERITIES, self.record.severity),
             Variable::Result => name(&RESULTS, self.record.result),
-            Variable::Sequence => Value::Uint(self.record.sequence.0),
-            Variable::ClockSkew => Value::Duration(self.record.clock_skew().unwrap_or_default()),
+            Variable::Sequence => ExprValue::Uint(self.record.sequence.0),
+            Variable::ClockSkew => {
+                ExprValue::Duration(self.record.clock_skew().unwrap_or_default())
+            }
             Variable::AcceptTime => {
                 let (seconds, nanos) = self.record.accept_time.parts();
-                Value::Timestamp(i128::from(seconds) * time::NANOS_PER_SECOND + i128::from(nanos))
+                ExprValue::Timestamp(
+                    i128::from(seconds) * time::NANOS_PER_SECOND + i128::from(nanos),
+                )
             }
         }
     }
 
     /// The message that holds the field of a path; empty where one on the way
     /// to it is not set.
-    fn body(&self, path: &'a Path, elements: Elements<'_, 'a>) -> Result<Body<'a>, Failed> {
-        let Value::Message(mut body) = self.value(&path.base, elements)? else {
+    fn body(&self, path: &'a ExprPath, elements: Elements<'_, 'a>) -> Result<Body<'a>, Failed> {
+        let ExprValue::Message(mut body) = self.value(&path.base, elements)? else {
             return Err(Failed);
         };
         for number in &path.through {
@@ -155,7 +169,7 @@ impl<'a> Evaluator<'a> {
         Ok(body)
     }
 
-    fn element(&self, elements: Elements<'_, 'a>, depth: usize) -> Option<Value<'a>> {
+    fn element(&self, elements: Elements<'_, 'a>, depth: usize) -> Option<ExprValue<'a>> {
         let scope = elements?;
         match depth.checked_sub(1) {
             None => Some(scope.element.copied(&self.meter)),
@@ -163,13 +177,17 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    fn index(&self, container: &Value<'a>, index: &Value<'a>) -> Result<Value<'a>, Failed> {
+    fn index(
+        &self,
+        container: &ExprValue<'a>,
+        index: &ExprValue<'a>,
+    ) -> Result<ExprValue<'a>, Failed> {
         let found = match (container, index) {
-            (Value::Map(map), Value::String(key)) => map.get(key, &self.meter),
-            (Value::List(list), Value::Int(position)) => {
+            (ExprValue::Map(map), ExprValue::String(key)) => map.get(key, &self.meter),
+            (ExprValue::List(list), ExprValue::Int(position)) => {
                 usize::try_from(*position).ok().and_then(|at| list.get(at, &self.meter))
             }
-            (Value::List(list), Value::Uint(position)) => {
+            (ExprValue::List(list), ExprValue::Uint(position)) => {
                 usize::try_from(*position).ok().and_then(|at| list.get(at, &self.meter))
             }
             _ => None,
@@ -177,18 +195,18 @@ impl<'a> Evaluator<'a> {
         found.ok_or(Failed)
     }
 
-    fn equal(&self, a: &Value<'a>, b: &Value<'a>) -> Result<bool, Failed> {
+    fn equal(&self, a: &ExprValue<'a>, b: &ExprValue<'a>) -> Result<bool, Failed> {
         arithmetic::equal(a, b, &self.meter)
     }
 
     fn is_in(
         &self,
-        wanted: &'a Node,
-        container: &'a Node,
+        wanted: &'a ExprNode,
+        container: &'a ExprNode,
         elements: Elements<'_, 'a>,
     ) -> Result<bool, Failed> {
         let wanted = self.value(wanted, elements)?;
-        if let Node::List(nodes) = container {
+        if let ExprNode::List(nodes) = container {
             // Without a list made of them.
             for node in nodes {
                 if self.equal(&wanted, &self.value(node, elements)?)? {
@@ -198,8 +216,8 @@ impl<'a> Evaluator<'a> {
             return Ok(false);
         }
         match (self.value(container, elements)?, &wanted) {
-            (Value::Map(map), Value::String(key)) => Ok(map.contains(key, &self.meter)),
-            (Value::List(list), wanted) => {
+            (ExprValue::Map(map), ExprValue::String(key)) => Ok(map.contains(key, &self.meter)),
+            (ExprValue::List(list), wanted) => {
                 let found = list.visit(&self.meter, |value| match self.equal(&value, wanted) {
                     Ok(false) => ControlFlow::Continue(()),
                     other => ControlFlow::Break(other),

@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 
 use super::Failed;
-use super::body::Meter;
-use super::kinds::Type;
-use super::time::{self, Part};
-use super::value::Value;
+use super::body::StepBudget;
+use super::kinds::ExprType;
+use super::time::{self, TimePart};
+use super::value::ExprValue;
 
 /// A function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,12 +23,12 @@ pub(super) enum Function {
     Uint,
     Double,
     String,
-    Part(Part),
+    Part(TimePart),
 }
 
 /// How a function is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum CallForm {
     /// `f(x)`.
     Global,
     /// `x.f()`, or `x.f(y)`.
@@ -38,35 +38,41 @@ pub(super) enum Form {
 }
 
 /// Name and form of each function.
-pub(super) const FUNCTIONS: [(&str, Form, Function); 22] = [
-    ("size", Form::Both, Function::Size),
-    ("startsWith", Form::Member, Function::StartsWith),
-    ("endsWith", Form::Member, Function::EndsWith),
-    ("contains", Form::Member, Function::Contains),
-    ("lowerAscii", Form::Member, Function::LowerAscii),
-    ("upperAscii", Form::Member, Function::UpperAscii),
-    ("timestamp", Form::Global, Function::Timestamp),
-    ("duration", Form::Global, Function::Duration),
-    ("int", Form::Global, Function::Int),
-    ("uint", Form::Global, Function::Uint),
-    ("double", Form::Global, Function::Double),
-    ("string", Form::Global, Function::String),
-    ("getFullYear", Form::Member, Function::Part(Part::FullYear)),
-    ("getMonth", Form::Member, Function::Part(Part::Month)),
-    ("getDate", Form::Member, Function::Part(Part::Date)),
-    ("getDayOfMonth", Form::Member, Function::Part(Part::DayOfMonth)),
-    ("getDayOfWeek", Form::Member, Function::Part(Part::DayOfWeek)),
-    ("getDayOfYear", Form::Member, Function::Part(Part::DayOfYear)),
-    ("getHours", Form::Member, Function::Part(Part::Hours)),
-    ("getMinutes", Form::Member, Function::Part(Part::Minutes)),
-    ("getSeconds", Form::Member, Function::Part(Part::Seconds)),
-    ("getMilliseconds", Form::Member, Function::Part(Part::Milliseconds)),
+pub(super) const FUNCTIONS: [(&str, CallForm, Function); 22] = [
+    ("size", CallForm::Both, Function::Size),
+    ("startsWith", CallForm::Member, Function::StartsWith),
+    ("endsWith", CallForm::Member, Function::EndsWith),
+    ("contains", CallForm::Member, Function::Contains),
+    ("lowerAscii", CallForm::Member, Function::LowerAscii),
+    ("upperAscii", CallForm::Member, Function::UpperAscii),
+    ("timestamp", CallForm::Global, Function::Timestamp),
+    ("duration", CallForm::Global, Function::Duration),
+    ("int", CallForm::Global, Function::Int),
+    ("uint", CallForm::Global, Function::Uint),
+    ("double", CallForm::Global, Function::Double),
+    ("string", CallForm::Global, Function::String),
+    ("getFullYear", CallForm::Member, Function::Part(TimePart::FullYear)),
+    ("getMonth", CallForm::Member, Function::Part(TimePart::Month)),
+    ("getDate", CallForm::Member, Function::Part(TimePart::Date)),
+    ("getDayOfMonth", CallForm::Member, Function::Part(TimePart::DayOfMonth)),
+    ("getDayOfWeek", CallForm::Member, Function::Part(TimePart::DayOfWeek)),
+    ("getDayOfYear", CallForm::Member, Function::Part(TimePart::DayOfYear)),
+    ("getHours", CallForm::Member, Function::Part(TimePart::Hours)),
+    ("getMinutes", CallForm::Member, Function::Part(TimePart::Minutes)),
+    ("getSeconds", CallForm::Member, Function::Part(TimePart::Seconds)),
+    ("getMilliseconds", CallForm::Member, Function::Part(TimePart::Milliseconds)),
 ];
 
 impl Function {
     /// The type of the result; `None` where the function does not take these.
-    pub(super) fn result(self, subject: &Type, argument: Option<&Type>) -> Option<Type> {
-        use Type::{Bool, Bytes, Double, Duration, Dyn, Int, List, Map, String, Timestamp, Uint};
+    pub(super) fn result(
+        self,
+        subject: &ExprType,
+        argument: Option<&ExprType>,
+    ) -> Option<ExprType> {
+        use ExprType::{
+            Bool, Bytes, Double, Duration, Dyn, Int, List, Map, String, Timestamp, Uint,
+        };
         Some(match (self, subject, argument) {
             (Function::Size, Dyn | String | Bytes | List(_) | Map(_), None) => Int,
             (
@@ -96,45 +102,49 @@ impl Function {
     /// Calls the function.
     pub(super) fn call<'a>(
         self,
-        subject: Value<'a>,
-        argument: Option<&Value<'a>>,
-        meter: &Meter,
-    ) -> Result<Value<'a>, Failed> {
+        subject: ExprValue<'a>,
+        argument: Option<&ExprValue<'a>>,
+        meter: &StepBudget,
+    ) -> Result<ExprValue<'a>, Failed> {
         self.pay(&subject, argument, meter)?;
         let result = match (self, subject, argument) {
             (Function::Size, subject, None) => size(&subject, meter),
             (
                 Function::StartsWith | Function::EndsWith | Function::Contains,
-                Value::String(text),
-                Some(Value::String(part)),
+                ExprValue::String(text),
+                Some(ExprValue::String(part)),
             ) => {
                 let part = part.as_ref();
-                Some(Value::Bool(match self {
+                Some(ExprValue::Bool(match self {
                     Function::StartsWith => text.starts_with(part),
                     Function::EndsWith => text.ends_with(part),
                     _ => memchr::memmem::find(text.as_bytes(), part.as_bytes()).is_some(),
                 }))
             }
-            (Function::LowerAscii, Value::String(text), None) => {
-                Some(Value::String(Cow::Owned(text.to_ascii_lowercase())))
+            (Function::LowerAscii, ExprValue::String(text), None) => {
+                Some(ExprValue::String(Cow::Owned(text.to_ascii_lowercase())))
             }
-            (Function::UpperAscii, Value::String(text), None) => {
-                Some(Value::String(Cow::Owned(text.to_ascii_uppercase())))
+            (Function::UpperAscii, ExprValue::String(text), None) => {
+                Some(ExprValue::String(Cow::Owned(text.to_ascii_uppercase())))
             }
-            (Function::Timestamp, subject, None) => to_timestamp(&subject).map(Value::Timestamp),
-            (Function::Duration, Value::Duration(nanos), None) => Some(Value::Duration(nanos)),
-            (Function::Duration, Value::String(text), None) => {
-                time::parse_duration(&text).map(Value::Duration)
+            (Function::Timestamp, subject, None) => {
+                to_timestamp(&subject).map(ExprValue::Timestamp)
             }
-            (Function::Int, subject, None) => to_int(&subject).map(Value::Int),
-            (Function::Uint, subject, None) => to_uint(&subject).map(Value::Uint),
-            (Function::Double, subject, None) => to_double(&subject).map(Value::Double),
+            (Function::Duration, ExprValue::Duration(nanos), None) => {
+                Some(ExprValue::Duration(nanos))
+            }
+            (Function::Duration, ExprValue::String(text), None) => {
+                time::parse_duration(&text).map(ExprValue::Duration)
+            }
+            (Function::Int, subject, None) => to_int(&subject).map(ExprValue::Int),
+            (Function::Uint, subject, None) => to_uint(&subject).map(ExprValue::Uint),
+            (Function::Double, subject, None) => to_double(&subject).map(ExprValue::Double),
             (Function::String, subject, None) => to_string(subject),
-            (Function::Part(part), Value::Timestamp(nanos), None) => {
-                Some(Value::Int(time::part_of_timestamp(nanos, part)))
+            (Function::Part(part), ExprValue::Timestamp(nanos), None) => {
+                Some(ExprValue::Int(time::part_of_timestamp(nanos, part)))
             }
-            (Function::Part(part), Value::Duration(nanos), None) => {
-                time::part_of_duration(nanos, part).map(Value::Int)
+            (Function::Part(part), ExprValue::Duration(nanos), None) => {
+                time::part_of_duration(nanos, part).map(ExprValue::Int)
             }
             _ => None,
         };
@@ -144,12 +154,12 @@ impl Function {
     /// Pays for the bytes that a call will look at.
     fn pay(
         self,
-        subject: &Value<'_>,
-        argument: Option<&Value<'_>>,
-        meter: &Meter,
+        subject: &ExprValue<'_>,
+        argument: Option<&ExprValue<'_>>,
+        meter: &StepBudget,
     ) -> Result<(), Failed> {
-        let text = if let Value::String(text) = subject { text.len() } else { 0 };
-        let part = if let Some(Value::String(part)) = argument { part.len() } else { 0 };
+        let text = if let ExprValue::String(text) = subject { text.len() } else { 0 };
+        let part = if let Some(ExprValue::String(part)) = argument { part.len() } else { 0 };
         match self {
             Function::Size => meter.spend_on_pass(text),
             Function::StartsWith | Function::EndsWith => meter.spend_on_pass(part),
@@ -168,43 +178,43 @@ impl Function {
     }
 }
 
-fn size<'a>(value: &Value<'_>, meter: &Meter) -> Option<Value<'a>> {
+fn size<'a>(value: &ExprValue<'_>, meter: &StepBudget) -> Option<ExprValue<'a>> {
     let size = match value {
-        Value::String(text) => text.chars().count(),
-        Value::Bytes(bytes) => bytes.len(),
-        Value::List(list) => list.len(meter),
-        Value::Map(map) => map.keys(meter).len(meter),
+        ExprValue::String(text) => text.chars().count(),
+        ExprValue::Bytes(bytes) => bytes.len(),
+        ExprValue::List(list) => list.len(meter),
+        ExprValue::Map(map) => map.keys(meter).len(meter),
         _ => return None,
     };
-    i64::try_from(size).ok().map(Value::Int)
+    i64::try_from(size).ok().map(ExprValue::Int)
 }
 
-fn to_timestamp(value: &Value<'_>) -> Option<i128> {
+fn to_timestamp(value: &ExprValue<'_>) -> Option<i128> {
     match value {
-        Value::Timestamp(nanos) => Some(*nanos),
-        Value::Int(seconds) => time::timestamp(i128::from(*seconds) * time::NANOS_PER_SECOND),
-        Value::String(text) => time::parse_timestamp(text),
+        ExprValue::Timestamp(nanos) => Some(*nanos),
+        ExprValue::Int(seconds) => time::timestamp(i128::from(*seconds) * time::NANOS_PER_SECOND),
+        ExprValue::String(text) => time::parse_timestamp(text),
         _ => None,
     }
 }
 
-fn to_int(value: &Value<'_>) -> Option<i64> {
+fn to_int(value: &ExprValue<'_>) -> Option<i64> {
     match value {
-        Value::Int(number) => Some(*number),
-        Value::Uint(number) => i64::try_from(*number).ok(),
-        Value::Double(number) => whole(*number).and_then(|number| i64::try_from(number).ok()),
-        Value::String(text) => text.parse().ok(),
-        Value::Timestamp(nanos) => i64::try_from(nanos.div_euclid(time::NANOS_PER_SECOND)).ok(),
+        ExprValue::Int(number) => Some(*number),
+        ExprValue::Uint(number) => i64::try_from(*number).ok(),
+        ExprValue::Double(number) => whole(*number).and_then(|number| i64::try_from(number).ok()),
+        ExprValue::String(text) => text.parse().ok(),
+        ExprValue::Timestamp(nanos) => i64::try_from(nanos.div_euclid(time::NANOS_PER_SECOND)).ok(),
         _ => None,
     }
 }
 
-fn to_uint(value: &Value<'_>) -> Option<u64> {
+fn to_uint(value: &ExprValue<'_>) -> Option<u64> {
     match value {
-        Value::Int(number) => u64::try_from(*number).ok(),
-        Value::Uint(number) => Some(*number),
-        Value::Double(number) => whole(*number).and_then(|number| u64::try_from(number).ok()),
-        Value::String(text) => text.parse().ok(),
+        ExprValue::Int(number) => u64::try_from(*number).ok(),
+        ExprValue::Uint(number) => Some(*number),
+        ExprValue::Double(number) => whole(*number).and_then(|number| u64::try_from(number).ok()),
+        ExprValue::String(text) => text.parse().ok(),
         _ => None,
     }
 }
@@ -214,26 +224,26 @@ fn whole(number: f64) -> Option<i128> {
     (!number.is_nan()).then_some(number as i128)
 }
 
-fn to_double(value: &Value<'_>) -> Option<f64> {
+fn to_double(value: &ExprValue<'_>) -> Option<f64> {
     match value {
-        Value::Int(number) => Some(*number as f64),
-        Value::Uint(number) => Some(*number as f64),
-        Value::Double(number) => Some(*number),
-        Value::String(text) => text.parse().ok(),
+        ExprValue::Int(number) => Some(*number as f64),
+        ExprValue::Uint(number) => Some(*number as f64),
+        ExprValue::Double(number) => Some(*number),
+        ExprValue::String(text) => text.parse().ok(),
         _ => None,
     }
 }
 
-fn to_string(value: Value<'_>) -> Option<Value<'_>> {
+fn to_string(value: ExprValue<'_>) -> Option<ExprValue<'_>> {
     let text = match value {
-        Value::String(text) => return Some(Value::String(text)),
-        Value::Bool(value) => value.to_string(),
-        Value::Int(number) => number.to_string(),
-        Value::Uint(number) => number.to_string(),
-        Value::Double(number) => number.to_string(),
-        Value::Timestamp(nanos) => time::format_timestamp(nanos),
-        Value::Duration(nanos) => time::format_duration(nanos),
+        ExprValue::String(text) => return Some(ExprValue::String(text)),
+        ExprValue::Bool(value) => value.to_string(),
+        ExprValue::Int(number) => number.to_string(),
+        ExprValue::Uint(number) => number.to_string(),
+        ExprValue::Double(number) => number.to_string(),
+        ExprValue::Timestamp(nanos) => time::format_timestamp(nanos),
+        ExprValue::Duration(nanos) => time::format_duration(nanos),
         _ => return None,
     };
-    Some(Value::String(Cow::Owned(text)))
+    Some(ExprValue::String(Cow::Owned(text)))
 }

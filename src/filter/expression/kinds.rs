@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use crate::wire::{DURATION, Field, Kind, LIST_VALUE, MessageId, STRUCT, TIMESTAMP, VALUE};
+use crate::wire::{DURATION, Field, FieldKind, LIST_VALUE, MessageId, STRUCT, TIMESTAMP, VALUE};
 
 /// The type of an expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Type {
+pub(super) enum ExprType {
     /// Known only when it is evaluated.
     Dyn,
     Null,
@@ -19,101 +19,104 @@ pub(super) enum Type {
     Timestamp,
     Duration,
     Message(MessageId),
-    List(Box<Type>),
+    List(Box<ExprType>),
     /// From strings, as all maps of the schema.
-    Map(Box<Type>),
+    Map(Box<ExprType>),
 }
 
-impl Type {
+impl ExprType {
     /// The type of a field.
     pub(super) fn of(field: &Field) -> Self {
         match field.kind {
-            Kind::Message(entry) if field.repeated && entry.get().map_entry => {
+            FieldKind::Message(entry) if field.repeated && entry.get().map_entry => {
                 /// Field number of the value in a map entry.
                 const VALUE_NUMBER: u32 = 2;
-                let value = entry.get().field(VALUE_NUMBER).map_or(Type::Dyn, Type::of);
-                Type::Map(Box::new(value))
+                let value = entry.get().field(VALUE_NUMBER).map_or(ExprType::Dyn, ExprType::of);
+                ExprType::Map(Box::new(value))
             }
-            kind if field.repeated => Type::List(Box::new(Type::of_kind(kind))),
-            kind => Type::of_kind(kind),
+            kind if field.repeated => ExprType::List(Box::new(ExprType::of_kind(kind))),
+            kind => ExprType::of_kind(kind),
         }
     }
 
-    fn of_kind(kind: Kind) -> Self {
+    fn of_kind(kind: FieldKind) -> Self {
         match kind {
-            Kind::Double | Kind::Float => Type::Double,
-            Kind::Int32
-            | Kind::Int64
-            | Kind::Sint32
-            | Kind::Sint64
-            | Kind::Sfixed32
-            | Kind::Sfixed64
-            | Kind::Enum(_) => Type::Int,
-            Kind::Uint32 | Kind::Uint64 | Kind::Fixed32 | Kind::Fixed64 => Type::Uint,
-            Kind::Bool => Type::Bool,
-            Kind::String => Type::String,
-            Kind::Bytes => Type::Bytes,
-            Kind::Message(TIMESTAMP) => Type::Timestamp,
-            Kind::Message(DURATION) => Type::Duration,
-            Kind::Message(VALUE) => Type::Dyn,
-            Kind::Message(STRUCT) => Type::Map(Box::new(Type::Dyn)),
-            Kind::Message(LIST_VALUE) => Type::List(Box::new(Type::Dyn)),
-            Kind::Message(message) => Type::Message(message),
+            FieldKind::Double | FieldKind::Float => ExprType::Double,
+            FieldKind::Int32
+            | FieldKind::Int64
+            | FieldKind::Sint32
+            | FieldKind::Sint64
+            | FieldKind::Sfixed32
+            | FieldKind::Sfixed64
+            | FieldKind::Enum(_) => ExprType::Int,
+            FieldKind::Uint32 | FieldKind::Uint64 | FieldKind::Fixed32 | FieldKind::Fixed64 => {
+                ExprType::Uint
+            }
+            FieldKind::Bool => ExprType::Bool,
+            FieldKind::String => ExprType::String,
+            FieldKind::Bytes => ExprType::Bytes,
+            FieldKind::Message(TIMESTAMP) => ExprType::Timestamp,
+            FieldKind::Message(DURATION) => ExprType::Duration,
+            FieldKind::Message(VALUE) => ExprType::Dyn,
+            FieldKind::Message(STRUCT) => ExprType::Map(Box::new(ExprType::Dyn)),
+            FieldKind::Message(LIST_VALUE) => ExprType::List(Box::new(ExprType::Dyn)),
+            FieldKind::Message(message) => ExprType::Message(message),
         }
     }
 
     /// Whether a value of this type may be a value of `other`.
-    pub(super) fn may_be(&self, other: &Type) -> bool {
-        *self == Type::Dyn || self == other
+    pub(super) fn may_be(&self, other: &ExprType) -> bool {
+        *self == ExprType::Dyn || self == other
     }
 
     pub(super) fn is_number(&self) -> bool {
-        matches!(self, Type::Int | Type::Uint | Type::Double)
+        matches!(self, ExprType::Int | ExprType::Uint | ExprType::Double)
     }
 
     /// The type that covers both; `None` where there is none.
-    pub(super) fn join(self, other: Type) -> Option<Type> {
+    pub(super) fn join(self, other: ExprType) -> Option<ExprType> {
         match (self, other) {
             (a, b) if a == b => Some(a),
-            (Type::Dyn, _) | (_, Type::Dyn) => Some(Type::Dyn),
-            (Type::List(a), Type::List(b)) => Some(Type::List(Box::new(a.join(*b)?))),
+            (ExprType::Dyn, _) | (_, ExprType::Dyn) => Some(ExprType::Dyn),
+            (ExprType::List(a), ExprType::List(b)) => Some(ExprType::List(Box::new(a.join(*b)?))),
             _ => None,
         }
     }
 
     /// Whether `==` is defined between them.
-    pub(super) fn equals(&self, other: &Type) -> bool {
+    pub(super) fn equals(&self, other: &ExprType) -> bool {
         match (self, other) {
-            (Type::Message(_) | Type::Map(_), _) | (_, Type::Message(_) | Type::Map(_)) => false,
-            (Type::Dyn, _) | (_, Type::Dyn) => true,
-            (Type::List(a), Type::List(b)) => a.equals(b),
+            (ExprType::Message(_) | ExprType::Map(_), _)
+            | (_, ExprType::Message(_) | ExprType::Map(_)) => false,
+            (ExprType::Dyn, _) | (_, ExprType::Dyn) => true,
+            (ExprType::List(a), ExprType::List(b)) => a.equals(b),
             (a, b) => a == b || (a.is_number() && b.is_number()),
         }
     }
 
     /// Whether `<` is defined between them.
-    pub(super) fn is_ordered_with(&self, other: &Type) -> bool {
-        let ordered = |kind: &Type| !matches!(kind, Type::Null | Type::List(_));
+    pub(super) fn is_ordered_with(&self, other: &ExprType) -> bool {
+        let ordered = |kind: &ExprType| !matches!(kind, ExprType::Null | ExprType::List(_));
         ordered(self) && ordered(other) && self.equals(other)
     }
 }
 
-impl fmt::Display for Type {
+impl fmt::Display for ExprType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Type::Dyn => f.write_str("dyn"),
-            Type::Null => f.write_str("null"),
-            Type::Bool => f.write_str("bool"),
-            Type::Int => f.write_str("int"),
-            Type::Uint => f.write_str("uint"),
-            Type::Double => f.write_str("double"),
-            Type::String => f.write_str("string"),
-            Type::Bytes => f.write_str("bytes"),
-            Type::Timestamp => f.write_str("timestamp"),
-            Type::Duration => f.write_str("duration"),
-            Type::Message(message) => f.write_str(message.get().full_name),
-            Type::List(element) => write!(f, "list({element})"),
-            Type::Map(value) => write!(f, "map(string, {value})"),
+            ExprType::Dyn => f.write_str("dyn"),
+            ExprType::Null => f.write_str("null"),
+            ExprType::Bool => f.write_str("bool"),
+            ExprType::Int => f.write_str("int"),
+            ExprType::Uint => f.write_str("uint"),
+            ExprType::Double => f.write_str("double"),
+            ExprType::String => f.write_str("string"),
+            ExprType::Bytes => f.write_str("bytes"),
+            ExprType::Timestamp => f.write_str("timestamp"),
+            ExprType::Duration => f.write_str("duration"),
+            ExprType::Message(message) => f.write_str(message.get().full_name),
+            ExprType::List(element) => write!(f, "list({element})"),
+            ExprType::Map(value) => write!(f, "map(string, {value})"),
         }
     }
 }
@@ -133,16 +136,16 @@ mod tests {
             ("labels", "map(string, string)"),
         ] {
             let field = EVENT.get().field_by_name(name).expect(name);
-            assert_eq!(Type::of(field).to_string(), expected, "{name}");
+            assert_eq!(ExprType::of(field).to_string(), expected, "{name}");
         }
     }
 
-    /// [`Type::Map`] rests on it.
+    /// [`ExprType::Map`] rests on it.
     #[test]
     fn maps_of_the_schema_have_string_keys() {
         for entry in MESSAGES.iter().filter(|message| message.map_entry) {
             let key = entry.field(1).map(|key| key.kind);
-            assert_eq!(key, Some(Kind::String), "{}", entry.full_name);
+            assert_eq!(key, Some(FieldKind::String), "{}", entry.full_name);
         }
     }
 }

@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::body::{Body, Meter};
-use super::value::Value;
-use crate::wire::{self, Field, Kind};
+use super::body::{Body, StepBudget};
+use super::value::ExprValue;
+use crate::wire::{self, Field, FieldKind};
 
 /// Field numbers of a map entry.
 const KEY: u32 = 1;
@@ -21,7 +21,7 @@ pub(super) enum List<'a> {
     /// A repeated field of a message.
     Field(Body<'a>, &'static Field),
     /// What the expression made.
-    Values(Arc<[Value<'a>]>),
+    Values(Arc<[ExprValue<'a>]>),
 }
 
 /// A map: a field of a message.
@@ -35,8 +35,8 @@ impl<'a> List<'a> {
     /// Visits the elements in order until `visit` breaks off.
     pub(super) fn visit<B>(
         &self,
-        meter: &Meter,
-        mut visit: impl FnMut(Value<'a>) -> ControlFlow<B>,
+        meter: &StepBudget,
+        mut visit: impl FnMut(ExprValue<'a>) -> ControlFlow<B>,
     ) -> Option<B> {
         let flow = match self {
             List::Values(values) => values.iter().try_for_each(|value| {
@@ -48,19 +48,19 @@ impl<'a> List<'a> {
             }),
             List::Field(body, field) => {
                 body.values(field.number, meter).try_for_each(|value| match (field.kind, value) {
-                    (Kind::Message(message), wire::Value::Bytes(bytes)) => {
-                        visit(Value::of_message(message, Body::Whole(bytes), meter))
+                    (FieldKind::Message(message), wire::WireValue::Bytes(bytes)) => {
+                        visit(ExprValue::of_message(message, Body::Whole(bytes), meter))
                     }
-                    (kind @ (Kind::String | Kind::Bytes), value) => {
-                        visit(Value::of_scalar(kind, value, meter))
+                    (kind @ (FieldKind::String | FieldKind::Bytes), value) => {
+                        visit(ExprValue::of_scalar(kind, value, meter))
                     }
-                    (kind, wire::Value::Bytes(packed)) => unpack(kind, packed)
+                    (kind, wire::WireValue::Bytes(packed)) => unpack(kind, packed)
                         .take_while(|_| meter.check().is_ok())
                         .try_for_each(|value| {
                             meter.spend_steps(1);
-                            visit(Value::of_scalar(kind, value, meter))
+                            visit(ExprValue::of_scalar(kind, value, meter))
                         }),
-                    (kind, value) => visit(Value::of_scalar(kind, value, meter)),
+                    (kind, value) => visit(ExprValue::of_scalar(kind, value, meter)),
                 })
             }
         };
@@ -71,7 +71,7 @@ impl<'a> List<'a> {
     }
 
     /// How many elements there are.
-    pub(super) fn len(&self, meter: &Meter) -> usize {
+    pub(super) fn len(&self, meter: &StepBudget) -> usize {
         let mut count = 0;
         self.visit(meter, |_| {
             count += 1;
@@ -81,7 +81,7 @@ impl<'a> List<'a> {
     }
 
     /// The element at a position from 0.
-    pub(super) fn get(&self, position: usize, meter: &Meter) -> Option<Value<'a>> {
+    pub(super) fn get(&self, position: usize, meter: &StepBudget) -> Option<ExprValue<'a>> {
         let mut left = position;
         self.visit(meter, |value| {
             if left == 0 {
@@ -93,7 +93,7 @@ impl<'a> List<'a> {
     }
 
     /// The elements of both, this one's first.
-    pub(super) fn concat(&self, other: &Self, meter: &Meter) -> Self {
+    pub(super) fn concat(&self, other: &Self, meter: &StepBudget) -> Self {
         let mut values = Vec::new();
         for list in [self, other] {
             list.visit(meter, |value| {
@@ -116,60 +116,61 @@ impl<'a> Map<'a> {
     }
 
     /// The value of a key: that of its last entry.
-    pub(super) fn get(&self, key: &str, meter: &Meter) -> Option<Value<'a>> {
-        let Kind::Message(entry_shape) = self.field.kind else { return None };
+    pub(super) fn get(&self, key: &str, meter: &StepBudget) -> Option<ExprValue<'a>> {
+        let FieldKind::Message(entry_shape) = self.field.kind else { return None };
         let field = entry_shape.get().field(VALUE)?;
-        let entries = self.body.values(self.field.number, meter).filter_map(wire::Value::bytes);
+        let entries = self.body.values(self.field.number, meter).filter_map(wire::WireValue::bytes);
         let entry = entries.filter(|entry| has_key(entry, key, meter)).last()?;
-        Some(Value::read(&Body::Whole(entry), field, meter))
+        Some(ExprValue::read(&Body::Whole(entry), field, meter))
     }
 
     /// Whether there is a key.
-    pub(super) fn contains(&self, key: &str, meter: &Meter) -> bool {
-        let mut entries = self.body.values(self.field.number, meter).filter_map(wire::Value::bytes);
+    pub(super) fn contains(&self, key: &str, meter: &StepBudget) -> bool {
+        let mut entries =
+            self.body.values(self.field.number, meter).filter_map(wire::WireValue::bytes);
         entries.any(|entry| has_key(entry, key, meter))
     }
 
     /// The keys, each once.
-    pub(super) fn keys(&self, meter: &Meter) -> List<'a> {
+    pub(super) fn keys(&self, meter: &StepBudget) -> List<'a> {
         let mut seen = HashSet::new();
-        let entries = self.body.values(self.field.number, meter).filter_map(wire::Value::bytes);
+        let entries = self.body.values(self.field.number, meter).filter_map(wire::WireValue::bytes);
         let keys = entries.map(|entry| meter.text(key_of(entry, meter))).filter(|key| {
             meter.spend_steps(STEPS_PER_KEY);
-            meter.spend_on_room(size_of::<Value<'_>>());
+            meter.spend_on_room(size_of::<ExprValue<'_>>());
             meter.spend_on_each(key.len());
             seen.insert(*key)
         });
-        List::Values(keys.map(|key| Value::String(Cow::Borrowed(key))).collect())
+        List::Values(keys.map(|key| ExprValue::String(Cow::Borrowed(key))).collect())
     }
 }
 
 /// The key of an entry; absent, it is the empty one.
-fn key_of<'a>(entry: &'a [u8], meter: &Meter) -> wire::Value<'a> {
-    Body::Whole(entry).value(KEY, meter).unwrap_or(wire::Value::Bytes(&[]))
+fn key_of<'a>(entry: &'a [u8], meter: &StepBudget) -> wire::WireValue<'a> {
+    Body::Whole(entry).value(KEY, meter).unwrap_or(wire::WireValue::Bytes(&[]))
 }
 
-fn has_key(entry: &[u8], key: &str, meter: &Meter) -> bool {
+fn has_key(entry: &[u8], key: &str, meter: &StepBudget) -> bool {
     let found = key_of(entry, meter).bytes().unwrap_or_default();
     meter.spend_on_pass(key.len().min(found.len()));
     found == key.as_bytes()
 }
 
 /// The numbers of a packed field.
-fn unpack(kind: Kind, packed: &[u8]) -> impl Iterator<Item = wire::Value<'static>> {
+fn unpack(kind: FieldKind, packed: &[u8]) -> impl Iterator<Item = wire::WireValue<'static>> {
     let mut rest = packed;
     std::iter::from_fn(move || match kind {
-        Kind::Double | Kind::Fixed64 | Kind::Sfixed64 => {
+        FieldKind::Double | FieldKind::Fixed64 | FieldKind::Sfixed64 => {
             let (bits, after) = rest.split_first_chunk()?;
             rest = after;
-            Some(wire::Value::Fixed64(u64::from_le_bytes(*bits)))
+            Some(wire::WireValue::Fixed64(u64::from_le_bytes(*bits)))
         }
-        Kind::Float | Kind::Fixed32 | Kind::Sfixed32 => {
+        FieldKind::Float | FieldKind::Fixed32 | FieldKind::Sfixed32 => {
             let (bits, after) = rest.split_first_chunk()?;
             rest = after;
-            Some(wire::Value::Fixed32(u32::from_le_bytes(*bits)))
+            Some(wire::WireValue::Fixed32(u32::from_le_bytes(*bits)))
         }
-        _ => wire::read_varint(&mut rest).ok().map(wire::Value::Varint),
+        _ => wire::read_varint(&mut rest).ok().map(wire::WireValue::Varint),
     })
 }
 
@@ -179,13 +180,13 @@ mod tests {
 
     #[test]
     fn packed_numbers_are_unpacked_by_their_kind() {
-        let varints: Vec<_> = unpack(Kind::Int32, &[1, 0xac, 2]).collect();
-        assert_eq!(varints, [wire::Value::Varint(1), wire::Value::Varint(300)]);
+        let varints: Vec<_> = unpack(FieldKind::Int32, &[1, 0xac, 2]).collect();
+        assert_eq!(varints, [wire::WireValue::Varint(1), wire::WireValue::Varint(300)]);
         let mut bytes = 1.5_f64.to_le_bytes().to_vec();
         bytes.extend(2.5_f64.to_le_bytes());
-        let doubles: Vec<_> = unpack(Kind::Double, &bytes).collect();
-        let expected = [1.5_f64, 2.5].map(|number| wire::Value::Fixed64(number.to_bits()));
+        let doubles: Vec<_> = unpack(FieldKind::Double, &bytes).collect();
+        let expected = [1.5_f64, 2.5].map(|number| wire::WireValue::Fixed64(number.to_bits()));
         assert_eq!(doubles, expected);
-        assert_eq!(unpack(Kind::Fixed32, &[1, 0, 0, 0, 2, 0, 0, 0]).count(), 2);
+        assert_eq!(unpack(FieldKind::Fixed32, &[1, 0, 0, 0, 2, 0, 0, 0]).count(), 2);
     }
 }

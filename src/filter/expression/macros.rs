@@ -8,8 +8,8 @@ use cel::IdedExpr;
 use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, LiteralValue, operators};
 
 use super::check::{Checked, Checker};
-use super::kinds::Type;
-use super::node::{Node, Visit, VisitKind};
+use super::kinds::ExprType;
+use super::node::{ExprNode, Visit, VisitKind};
 use super::{LENGTH_ASSUMED, NESTING_MAX};
 use crate::filter::error::Error;
 
@@ -33,9 +33,9 @@ impl Checker<'_> {
             .ok_or_else(|| self.invalid(at, "this macro is not supported".to_owned()))?;
         let range = self.check(&comprehension.iter_range)?;
         let element = match range.kind {
-            Type::List(element) => *element,
-            Type::Map(_) => Type::String,
-            Type::Dyn => Type::Dyn,
+            ExprType::List(element) => *element,
+            ExprType::Map(_) => ExprType::String,
+            ExprType::Dyn => ExprType::Dyn,
             kind => {
                 return Err(self.invalid(at, format!("there is nothing to visit in {kind}")));
             }
@@ -48,36 +48,36 @@ impl Checker<'_> {
         self.elements.pop();
         let (kind, of, cost) = body?;
         let length = match &range.node {
-            Node::List(nodes) => nodes.len() as u64,
+            ExprNode::List(nodes) => nodes.len() as u64,
             _ => LENGTH_ASSUMED,
         };
         let cost = range.cost.saturating_add(length.saturating_mul(cost.saturating_add(1)));
-        let node = Node::Visit(Box::new(Visit { range: range.node, kind }));
+        let node = ExprNode::Visit(Box::new(Visit { range: range.node, kind }));
         Ok(Checked::new(node, of, cost))
     }
 
     /// What is done with each element: how, the type of all of it, and the cost
     /// of each.
-    fn check_body(&mut self, found: Macro<'_>) -> Result<(VisitKind, Type, u64), Error> {
+    fn check_body(&mut self, found: Macro<'_>) -> Result<(VisitKind, ExprType, u64), Error> {
         Ok(match found {
             Macro::All(condition) => {
                 let condition = self.check_condition(condition)?;
-                (VisitKind::All(condition.node), Type::Bool, condition.cost)
+                (VisitKind::All(condition.node), ExprType::Bool, condition.cost)
             }
             Macro::Exists(condition) => {
                 let condition = self.check_condition(condition)?;
-                (VisitKind::Exists(condition.node), Type::Bool, condition.cost)
+                (VisitKind::Exists(condition.node), ExprType::Bool, condition.cost)
             }
             Macro::ExistsOne(condition) => {
                 let condition = self.check_condition(condition)?;
-                (VisitKind::ExistsOne(condition.node), Type::Bool, condition.cost)
+                (VisitKind::ExistsOne(condition.node), ExprType::Bool, condition.cost)
             }
             Macro::Collect(condition, result) => {
                 let condition = condition.map(|node| self.check_condition(node)).transpose()?;
                 let result = self.check(result)?;
                 let cost = condition.as_ref().map_or(0, |condition| condition.cost);
                 let kind = VisitKind::Collect(condition.map(|found| found.node), result.node);
-                (kind, Type::List(Box::new(result.kind)), cost.saturating_add(result.cost))
+                (kind, ExprType::List(Box::new(result.kind)), cost.saturating_add(result.cost))
             }
         })
     }

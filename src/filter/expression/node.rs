@@ -2,42 +2,42 @@
 
 use super::arithmetic::{Arithmetic, Comparison};
 use super::functions::Function;
-use super::pattern::Pattern;
-use super::value::Value;
+use super::pattern::RegexPattern;
+use super::value::ExprValue;
 use crate::wire::Field;
 
 /// An expression, checked.
 #[derive(Debug)]
-pub(super) enum Node {
-    Literal(Value<'static>),
+pub(super) enum ExprNode {
+    Literal(ExprValue<'static>),
     Variable(Variable),
     /// The element that a macro visits: 0 is that of the innermost one.
     Element(usize),
     /// The value of a field.
-    Read(Box<Path>),
+    Read(Box<ExprPath>),
     /// Whether a field is set.
-    Has(Box<Path>),
+    Has(Box<ExprPath>),
     /// The value of a key in a map.
-    Get(Box<(Node, String)>),
+    Get(Box<(ExprNode, String)>),
     /// Whether a map has a key.
-    HasKey(Box<(Node, String)>),
+    HasKey(Box<(ExprNode, String)>),
     /// `a[b]`.
-    Index(Box<(Node, Node)>),
-    List(Vec<Node>),
-    Not(Box<Node>),
-    Negate(Box<Node>),
-    And(Box<(Node, Node)>),
-    Or(Box<(Node, Node)>),
+    Index(Box<(ExprNode, ExprNode)>),
+    List(Vec<ExprNode>),
+    Not(Box<ExprNode>),
+    Negate(Box<ExprNode>),
+    And(Box<(ExprNode, ExprNode)>),
+    Or(Box<(ExprNode, ExprNode)>),
     /// `a ? b : c`.
-    Conditional(Box<(Node, Node, Node)>),
-    Equal(Box<(Node, Node)>),
-    NotEqual(Box<(Node, Node)>),
-    Compare(Comparison, Box<(Node, Node)>),
-    Arithmetic(Arithmetic, Box<(Node, Node)>),
+    Conditional(Box<(ExprNode, ExprNode, ExprNode)>),
+    Equal(Box<(ExprNode, ExprNode)>),
+    NotEqual(Box<(ExprNode, ExprNode)>),
+    Compare(Comparison, Box<(ExprNode, ExprNode)>),
+    Arithmetic(Arithmetic, Box<(ExprNode, ExprNode)>),
     /// `a in b`.
-    In(Box<(Node, Node)>),
-    Call(Function, Box<(Node, Option<Node>)>),
-    Matches(Box<(Node, Pattern)>),
+    In(Box<(ExprNode, ExprNode)>),
+    Call(Function, Box<(ExprNode, Option<ExprNode>)>),
+    Matches(Box<(ExprNode, RegexPattern)>),
     Visit(Box<Visit>),
 }
 
@@ -56,9 +56,9 @@ pub(super) enum Variable {
 
 /// A field, reached through messages that are not repeated.
 #[derive(Debug)]
-pub(super) struct Path {
+pub(super) struct ExprPath {
     /// The message where it begins.
-    pub(super) base: Node,
+    pub(super) base: ExprNode,
     /// Field numbers of the messages on the way.
     pub(super) through: Vec<u32>,
     pub(super) field: &'static Field,
@@ -67,16 +67,16 @@ pub(super) struct Path {
 /// A macro that visits the elements of a list, or the keys of a map.
 #[derive(Debug)]
 pub(super) struct Visit {
-    pub(super) range: Node,
+    pub(super) range: ExprNode,
     pub(super) kind: VisitKind,
 }
 
 /// What is done with each element.
 #[derive(Debug)]
 pub(super) enum VisitKind {
-    All(Node),
-    Exists(Node),
-    ExistsOne(Node),
+    All(ExprNode),
+    Exists(ExprNode),
+    ExistsOne(ExprNode),
     /// `map` and `filter`: a condition, if there is one, and what is collected.
-    Collect(Option<Node>, Node),
+    Collect(Option<ExprNode>, ExprNode),
 }

@@ -6,9 +6,9 @@ use cel::common::ast::{CallExpr, operators};
 use super::LENGTH_ASSUMED;
 use super::arithmetic::{Arithmetic, Comparison};
 use super::check::{Checked, Checker};
-use super::kinds::Type;
-use super::node::Node;
-use super::value::Value;
+use super::kinds::ExprType;
+use super::node::ExprNode;
+use super::value::ExprValue;
 use crate::filter::error::Error;
 
 impl Checker<'_> {
@@ -18,20 +18,24 @@ impl Checker<'_> {
         match (call.func_name.as_str(), call.args.as_slice()) {
             (op::LOGICAL_AND, [a, b]) => {
                 let (a, b) = (self.check_condition(a)?, self.check_condition(b)?);
-                Ok(joined(a, b, Type::Bool, Node::And))
+                Ok(joined(a, b, ExprType::Bool, ExprNode::And))
             }
             (op::LOGICAL_OR, [a, b]) => {
                 let (a, b) = (self.check_condition(a)?, self.check_condition(b)?);
-                Ok(joined(a, b, Type::Bool, Node::Or))
+                Ok(joined(a, b, ExprType::Bool, ExprNode::Or))
             }
             (op::LOGICAL_NOT, [a]) => {
                 let a = self.check_condition(a)?;
-                Ok(Checked::new(Node::Not(Box::new(a.node)), Type::Bool, a.cost.saturating_add(1)))
+                Ok(Checked::new(
+                    ExprNode::Not(Box::new(a.node)),
+                    ExprType::Bool,
+                    a.cost.saturating_add(1),
+                ))
             }
             (op::NEGATE, [a]) => self.check_negation(at, a),
             (op::CONDITIONAL, [condition, a, b]) => self.check_conditional(at, condition, a, b),
-            (op::EQUALS, [a, b]) => self.check_equality(at, a, b, Node::Equal),
-            (op::NOT_EQUALS, [a, b]) => self.check_equality(at, a, b, Node::NotEqual),
+            (op::EQUALS, [a, b]) => self.check_equality(at, a, b, ExprNode::Equal),
+            (op::NOT_EQUALS, [a, b]) => self.check_equality(at, a, b, ExprNode::NotEqual),
             (op::LESS, [a, b]) => self.check_order(at, a, b, Comparison::Less),
             (op::LESS_EQUALS, [a, b]) => self.check_order(at, a, b, Comparison::LessOrEqual),
             (op::GREATER, [a, b]) => self.check_order(at, a, b, Comparison::Greater),
@@ -54,9 +58,9 @@ impl Checker<'_> {
     fn check_negation(&mut self, at: &IdedExpr, a: &IdedExpr) -> Result<Checked, Error> {
         let a = self.check(a)?;
         match a.kind {
-            Type::Int | Type::Double | Type::Duration | Type::Dyn => {
-                Ok(Checked::new(Node::Negate(Box::new(a.node)), a.kind, a.cost.saturating_add(1)))
-            }
+            ExprType::Int | ExprType::Double | ExprType::Duration | ExprType::Dyn => Ok(
+                Checked::new(ExprNode::Negate(Box::new(a.node)), a.kind, a.cost.saturating_add(1)),
+            ),
             kind => Err(self.invalid(at, format!("{kind} cannot be negated"))),
         }
     }
@@ -77,7 +81,7 @@ impl Checker<'_> {
             .join(b.kind)
             .ok_or_else(|| self.invalid(at, format!("one branch is {one}, the other {other}")))?;
         let parts = Box::new((condition.node, a.node, b.node));
-        Ok(Checked::new(Node::Conditional(parts), kind, cost))
+        Ok(Checked::new(ExprNode::Conditional(parts), kind, cost))
     }
 
     fn check_equality(
@@ -85,11 +89,11 @@ impl Checker<'_> {
         at: &IdedExpr,
         a: &IdedExpr,
         b: &IdedExpr,
-        node: fn(Box<(Node, Node)>) -> Node,
+        node: fn(Box<(ExprNode, ExprNode)>) -> ExprNode,
     ) -> Result<Checked, Error> {
         let (a, b) = (self.check(a)?, self.check(b)?);
         if a.kind.equals(&b.kind) {
-            Ok(joined(a, b, Type::Bool, node))
+            Ok(joined(a, b, ExprType::Bool, node))
         } else {
             Err(self.cannot(at, "compare", &a, &b))
         }
@@ -104,7 +108,7 @@ impl Checker<'_> {
     ) -> Result<Checked, Error> {
         let (a, b) = (self.check(a)?, self.check(b)?);
         if a.kind.is_ordered_with(&b.kind) {
-            Ok(joined(a, b, Type::Bool, |parts| Node::Compare(comparison, parts)))
+            Ok(joined(a, b, ExprType::Bool, |parts| ExprNode::Compare(comparison, parts)))
         } else {
             Err(self.cannot(at, "order", &a, &b))
         }
@@ -121,7 +125,7 @@ impl Checker<'_> {
         adapt(&mut a, &b.kind);
         adapt(&mut b, &a.kind);
         match operator.result(&a.kind, &b.kind) {
-            Some(kind) => Ok(joined(a, b, kind, |parts| Node::Arithmetic(operator, parts))),
+            Some(kind) => Ok(joined(a, b, kind, |parts| ExprNode::Arithmetic(operator, parts))),
             None => Err(self.cannot(at, "compute with", &a, &b)),
         }
     }
@@ -129,34 +133,35 @@ impl Checker<'_> {
     fn check_in(&mut self, at: &IdedExpr, a: &IdedExpr, b: &IdedExpr) -> Result<Checked, Error> {
         let (a, b) = (self.check(a)?, self.check(b)?);
         let possible = match &b.kind {
-            Type::List(element) => a.kind.equals(element),
-            Type::Map(_) => a.kind.may_be(&Type::String),
-            Type::Dyn => true,
+            ExprType::List(element) => a.kind.equals(element),
+            ExprType::Map(_) => a.kind.may_be(&ExprType::String),
+            ExprType::Dyn => true,
             _ => false,
         };
         if !possible {
             let problem = format!("{} cannot be in {}", a.kind, b.kind);
             return Err(self.invalid(at, problem));
         }
-        let visited = if matches!(b.node, Node::List(_)) { 0 } else { LENGTH_ASSUMED };
-        let mut checked = joined(a, b, Type::Bool, Node::In);
+        let visited = if matches!(b.node, ExprNode::List(_)) { 0 } else { LENGTH_ASSUMED };
+        let mut checked = joined(a, b, ExprType::Bool, ExprNode::In);
         checked.cost = checked.cost.saturating_add(visited);
         Ok(checked)
     }
 
     fn check_index(&mut self, at: &IdedExpr, a: &IdedExpr, b: &IdedExpr) -> Result<Checked, Error> {
         let (a, b) = (self.check(a)?, self.check(b)?);
-        let is_position = |kind: &Type| matches!(kind, Type::Int | Type::Uint | Type::Dyn);
+        let is_position =
+            |kind: &ExprType| matches!(kind, ExprType::Int | ExprType::Uint | ExprType::Dyn);
         let kind = match &a.kind {
-            Type::List(element) if is_position(&b.kind) => (**element).clone(),
-            Type::Map(value) if b.kind.may_be(&Type::String) => (**value).clone(),
-            Type::Dyn if is_position(&b.kind) || b.kind == Type::String => Type::Dyn,
+            ExprType::List(element) if is_position(&b.kind) => (**element).clone(),
+            ExprType::Map(value) if b.kind.may_be(&ExprType::String) => (**value).clone(),
+            ExprType::Dyn if is_position(&b.kind) || b.kind == ExprType::String => ExprType::Dyn,
             _ => {
                 let problem = format!("{} has no element at {}", a.kind, b.kind);
                 return Err(self.invalid(at, problem));
             }
         };
-        Ok(joined(a, b, kind, Node::Index))
+        Ok(joined(a, b, kind, ExprNode::Index))
     }
 
     fn cannot(&self, at: &IdedExpr, what: &str, a: &Checked, b: &Checked) -> Error {
@@ -167,23 +172,23 @@ impl Checker<'_> {
 fn joined(
     a: Checked,
     b: Checked,
-    kind: Type,
-    node: impl FnOnce(Box<(Node, Node)>) -> Node,
+    kind: ExprType,
+    node: impl FnOnce(Box<(ExprNode, ExprNode)>) -> ExprNode,
 ) -> Checked {
     let cost = a.cost.saturating_add(b.cost).saturating_add(1);
     Checked::new(node(Box::new((a.node, b.node))), kind, cost)
 }
 
 /// Makes an `int` literal a number of the type that it is computed with.
-fn adapt(operand: &mut Checked, other: &Type) {
-    let Node::Literal(Value::Int(number)) = operand.node else { return };
+fn adapt(operand: &mut Checked, other: &ExprType) {
+    let ExprNode::Literal(ExprValue::Int(number)) = operand.node else { return };
     let adapted = match other {
-        Type::Uint => u64::try_from(number).ok().map(Value::Uint),
-        Type::Double => Some(Value::Double(number as f64)),
+        ExprType::Uint => u64::try_from(number).ok().map(ExprValue::Uint),
+        ExprType::Double => Some(ExprValue::Double(number as f64)),
         _ => None,
     };
     if let Some(value) = adapted {
-        operand.node = Node::Literal(value);
+        operand.node = ExprNode::Literal(value);
         operand.kind = other.clone();
     }
 }

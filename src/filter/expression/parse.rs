@@ -6,7 +6,7 @@ use cel::parser::Parser;
 
 use super::DEPTH_MAX;
 use super::check::Checker;
-use super::node::Node;
+use super::node::ExprNode;
 use crate::filter::error::{Error, excerpt};
 
 /// Stack of the thread that parses, in bytes; only what is touched is taken.
@@ -61,7 +61,7 @@ impl Source<'_> {
 ///
 /// Both happen in a thread whose stack fits what the parser may need, wherever
 /// the caller runs; it also confines a panic of the parser.
-pub(super) fn compile(source: &str) -> Result<Node, Error> {
+pub(super) fn compile(source: &str) -> Result<ExprNode, Error> {
     std::thread::scope(|scope| {
         std::thread::Builder::new()
             .name("auditgate-cel".to_owned())
@@ -73,7 +73,7 @@ pub(super) fn compile(source: &str) -> Result<Node, Error> {
     })
 }
 
-fn parse_and_check(source: &str) -> Result<Node, Error> {
+fn parse_and_check(source: &str) -> Result<ExprNode, Error> {
     let parser = Parser::new().max_recursion_depth(BRACKETS_MAX);
     let (tree, info) =
         parser.parse_with_source_info(source).map_err(|errors| match errors.errors.first() {

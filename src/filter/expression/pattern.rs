@@ -6,7 +6,7 @@ use regex_automata::nfa::thompson;
 use regex_automata::{Anchored, Input};
 
 use super::Failed;
-use super::body::Meter;
+use super::body::StepBudget;
 use crate::filter::error::excerpt;
 
 /// Sizes between which compiled patterns are told apart, in bytes. Those larger
@@ -28,7 +28,7 @@ const SIZE_PER_TICK: u64 = 22;
 
 /// A compiled pattern.
 #[derive(Debug)]
-pub(super) struct Pattern {
+pub(super) struct RegexPattern {
     /// Passes each byte of a text once, in constant time. `None` where it would be too
     /// large.
     automaton: Option<Box<dense::DFA<Vec<u32>>>>,
@@ -38,7 +38,7 @@ pub(super) struct Pattern {
     size: usize,
 }
 
-impl Pattern {
+impl RegexPattern {
     /// # Errors
     /// A sentence: the pattern is not valid, or too large.
     pub(super) fn new(pattern: &str) -> Result<Self, String> {
@@ -60,7 +60,7 @@ impl Pattern {
     }
 
     /// Whether it occurs in a text.
-    pub(super) fn is_match(&self, text: &str, meter: &Meter) -> Result<bool, Failed> {
+    pub(super) fn is_match(&self, text: &str, meter: &StepBudget) -> Result<bool, Failed> {
         if let Some(automaton) = &self.automaton {
             meter.spend_on_pattern(text.len(), AUTOMATON_MILLITICKS);
             meter.check()?;
@@ -106,30 +106,30 @@ mod tests {
         const STEPS: u64 = 100_000;
         let text = "x".repeat(900_000);
         for plain in ["^x+$", "\\w+$", "(?i)^(drop|truncate)|x"] {
-            let plain = Pattern::new(plain).expect("valid");
-            assert_eq!(plain.is_match(&text, &Meter::new(STEPS)), Ok(true), "{plain:?}");
+            let plain = RegexPattern::new(plain).expect("valid");
+            assert_eq!(plain.is_match(&text, &StepBudget::new(STEPS)), Ok(true), "{plain:?}");
         }
-        let large = Pattern::new("x[a-z]{0,1000}y").expect("valid");
+        let large = RegexPattern::new("x[a-z]{0,1000}y").expect("valid");
         assert!(large.automaton.is_none());
-        assert_eq!(large.is_match(&text, &Meter::new(STEPS)), Err(Failed));
-        assert_eq!(large.is_match("xxy", &Meter::new(STEPS)), Ok(true));
+        assert_eq!(large.is_match(&text, &StepBudget::new(STEPS)), Err(Failed));
+        assert_eq!(large.is_match("xxy", &StepBudget::new(STEPS)), Ok(true));
     }
 
     #[test]
     fn word_boundaries_hold_in_every_script() {
-        let pattern = Pattern::new("\\bfoo\\b").expect("valid");
+        let pattern = RegexPattern::new("\\bfoo\\b").expect("valid");
         for (text, expected) in
             [("a foo b", true), ("afoo", false), ("é foo ü", true), ("éfoo", false), ("", false)]
         {
-            assert_eq!(pattern.is_match(text, &Meter::new(1_000)), Ok(expected), "{text}");
+            assert_eq!(pattern.is_match(text, &StepBudget::new(1_000)), Ok(expected), "{text}");
         }
     }
 
     #[test]
     fn faults_are_told_in_one_line() {
-        let fault = Pattern::new("(").expect_err("not closed");
+        let fault = RegexPattern::new("(").expect_err("not closed");
         assert_eq!(fault, "the pattern is not valid: unclosed group");
-        let fault = Pattern::new("\\w{100}{100}").expect_err("too large");
+        let fault = RegexPattern::new("\\w{100}{100}").expect_err("too large");
         assert_eq!(fault, "the pattern compiles to more than 262144 bytes");
     }
 }

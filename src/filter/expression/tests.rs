@@ -300,13 +300,13 @@ fn json_in_parts_is_merged() {
         }))
     };
     let value = [data("a"), data("b")].iter().flat_map(prost::Message::encode_to_vec).collect();
-    let meter = body::Meter::new(STEPS_MAX);
-    let merged = |bytes: &[u8]| match value::Value::of_message(
+    let meter = body::StepBudget::new(STEPS_MAX);
+    let merged = |bytes: &[u8]| match value::ExprValue::of_message(
         crate::wire::VALUE,
         body::Body::Whole(bytes),
         &meter,
     ) {
-        value::Value::Map(map) => map.contains("a", &meter) && map.contains("b", &meter),
+        value::ExprValue::Map(map) => map.contains("a", &meter) && map.contains("b", &meter),
         other => panic!("{other:?}"),
     };
     let mut value: Vec<u8> = value;

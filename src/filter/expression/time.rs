@@ -17,7 +17,7 @@ const DURATIONS: RangeInclusive<i128> =
 
 /// A part of a timestamp in UTC, or of a duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum TimePart {
     FullYear,
     /// From 0.
     Month,
@@ -119,34 +119,34 @@ fn scaled(whole: &str, fraction: &str, unit: i128) -> Option<i128> {
 }
 
 /// A part of a timestamp, in UTC.
-pub(super) fn part_of_timestamp(nanos: i128, part: Part) -> i64 {
+pub(super) fn part_of_timestamp(nanos: i128, part: TimePart) -> i64 {
     let seconds = nanos.div_euclid(NANOS_PER_SECOND) as i64;
     let (days, second) = (seconds.div_euclid(SECONDS_PER_DAY), seconds.rem_euclid(SECONDS_PER_DAY));
     let (year, month, day) = civil(days);
     match part {
-        Part::FullYear => year,
-        Part::Month => month - 1,
-        Part::Date => day,
-        Part::DayOfMonth => day - 1,
+        TimePart::FullYear => year,
+        TimePart::Month => month - 1,
+        TimePart::Date => day,
+        TimePart::DayOfMonth => day - 1,
         // 1970-01-01 was a Thursday.
-        Part::DayOfWeek => (days + 4).rem_euclid(7),
-        Part::DayOfYear => days - days_before(year),
-        Part::Hours => second / 3_600,
-        Part::Minutes => second / 60 % 60,
-        Part::Seconds => second % 60,
-        Part::Milliseconds => (nanos.rem_euclid(NANOS_PER_SECOND) / 1_000_000) as i64,
+        TimePart::DayOfWeek => (days + 4).rem_euclid(7),
+        TimePart::DayOfYear => days - days_before(year),
+        TimePart::Hours => second / 3_600,
+        TimePart::Minutes => second / 60 % 60,
+        TimePart::Seconds => second % 60,
+        TimePart::Milliseconds => (nanos.rem_euclid(NANOS_PER_SECOND) / 1_000_000) as i64,
     }
 }
 
 /// A part of a duration: the whole of it in hours, minutes or seconds, or the
 /// milliseconds within its second. `None` for what only a timestamp has.
-pub(super) fn part_of_duration(nanos: i128, part: Part) -> Option<i64> {
+pub(super) fn part_of_duration(nanos: i128, part: TimePart) -> Option<i64> {
     let seconds = (nanos / NANOS_PER_SECOND) as i64;
     match part {
-        Part::Hours => Some(seconds / 3_600),
-        Part::Minutes => Some(seconds / 60),
-        Part::Seconds => Some(seconds),
-        Part::Milliseconds => Some((nanos % NANOS_PER_SECOND / 1_000_000) as i64),
+        TimePart::Hours => Some(seconds / 3_600),
+        TimePart::Minutes => Some(seconds / 60),
+        TimePart::Seconds => Some(seconds),
+        TimePart::Milliseconds => Some((nanos % NANOS_PER_SECOND / 1_000_000) as i64),
         _ => None,
     }
 }
@@ -187,16 +187,16 @@ mod tests {
         let leap_day = parse_timestamp("2024-02-29T23:59:58.125Z").expect("a timestamp");
         assert_eq!(format_timestamp(leap_day), "2024-02-29T23:59:58.125Z");
         for (part, expected) in [
-            (Part::FullYear, 2024),
-            (Part::Month, 1),
-            (Part::Date, 29),
-            (Part::DayOfMonth, 28),
-            (Part::DayOfWeek, 4),
-            (Part::DayOfYear, 59),
-            (Part::Hours, 23),
-            (Part::Minutes, 59),
-            (Part::Seconds, 58),
-            (Part::Milliseconds, 125),
+            (TimePart::FullYear, 2024),
+            (TimePart::Month, 1),
+            (TimePart::Date, 29),
+            (TimePart::DayOfMonth, 28),
+            (TimePart::DayOfWeek, 4),
+            (TimePart::DayOfYear, 59),
+            (TimePart::Hours, 23),
+            (TimePart::Minutes, 59),
+            (TimePart::Seconds, 58),
+            (TimePart::Milliseconds, 125),
         ] {
             assert_eq!(part_of_timestamp(leap_day, part), expected, "{part:?}");
         }
@@ -252,10 +252,10 @@ mod tests {
     fn parts_of_durations_count_the_whole() {
         let nanos = parse_duration("25h1m1.5s").expect("a duration");
         let part = |part| part_of_duration(nanos, part);
-        assert_eq!(part(Part::Hours), Some(25));
-        assert_eq!(part(Part::Minutes), Some(1_501));
-        assert_eq!(part(Part::Seconds), Some(90_061));
-        assert_eq!(part(Part::Milliseconds), Some(500));
-        assert_eq!(part(Part::FullYear), None);
+        assert_eq!(part(TimePart::Hours), Some(25));
+        assert_eq!(part(TimePart::Minutes), Some(1_501));
+        assert_eq!(part(TimePart::Seconds), Some(90_061));
+        assert_eq!(part(TimePart::Milliseconds), Some(500));
+        assert_eq!(part(TimePart::FullYear), None);
     }
 }

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use super::Failed;
 use super::eval::{Elements, Evaluator, Scope};
 use super::lists::List;
-use super::node::{Node, Visit, VisitKind};
-use super::value::Value;
+use super::node::{ExprNode, Visit, VisitKind};
+use super::value::ExprValue;
 
 impl<'a> Evaluator<'a> {
     /// The value of a macro.
@@ -14,17 +14,17 @@ impl<'a> Evaluator<'a> {
         &self,
         visit: &'a Visit,
         elements: Elements<'_, 'a>,
-    ) -> Result<Value<'a>, Failed> {
+    ) -> Result<ExprValue<'a>, Failed> {
         let list = match self.value(&visit.range, elements)? {
-            Value::List(list) => list,
-            Value::Map(map) => map.keys(&self.meter),
+            ExprValue::List(list) => list,
+            ExprValue::Map(map) => map.keys(&self.meter),
             _ => return Err(Failed),
         };
-        let each = |node: &'a Node, element: &Value<'a>| {
+        let each = |node: &'a ExprNode, element: &ExprValue<'a>| {
             self.value(node, Some(&Scope { element, outer: elements }))
         };
-        let test = |node: &'a Node, element: &Value<'a>| match each(node, element)? {
-            Value::Bool(value) => Ok(value),
+        let test = |node: &'a ExprNode, element: &ExprValue<'a>| match each(node, element)? {
+            ExprValue::Bool(value) => Ok(value),
             _ => Err(Failed),
         };
         match &visit.kind {
@@ -40,19 +40,19 @@ impl<'a> Evaluator<'a> {
                     count += u64::from(test(condition, &element)?);
                     Ok(())
                 })?;
-                Ok(Value::Bool(count == 1))
+                Ok(ExprValue::Bool(count == 1))
             }
             VisitKind::Collect(condition, result) => {
                 let mut values = Vec::new();
                 self.each(&list, |element| {
                     let kept = condition.as_ref().map(|node| test(node, &element)).transpose()?;
                     if kept != Some(false) {
-                        self.meter.spend_on_room(size_of::<Value<'a>>());
+                        self.meter.spend_on_room(size_of::<ExprValue<'a>>());
                         values.push(each(result, &element)?);
                     }
                     Ok(())
                 })?;
-                Ok(Value::List(List::Values(values.into())))
+                Ok(ExprValue::List(List::Values(values.into())))
             }
         }
     }
@@ -63,8 +63,8 @@ impl<'a> Evaluator<'a> {
         &self,
         list: &List<'a>,
         decisive: bool,
-        test: impl Fn(&Value<'a>) -> Result<bool, Failed>,
-    ) -> Result<Value<'a>, Failed> {
+        test: impl Fn(&ExprValue<'a>) -> Result<bool, Failed>,
+    ) -> Result<ExprValue<'a>, Failed> {
         let mut so_far = Ok(!decisive);
         let decided = list.visit(&self.meter, |element| match test(&element) {
             Ok(value) if value == decisive => ControlFlow::Break(()),
@@ -80,14 +80,14 @@ impl<'a> Evaluator<'a> {
             }
         });
         self.meter.check()?;
-        if decided.is_some() { Ok(Value::Bool(decisive)) } else { so_far.map(Value::Bool) }
+        if decided.is_some() { Ok(ExprValue::Bool(decisive)) } else { so_far.map(ExprValue::Bool) }
     }
 
     /// Visits all elements, up to the first failure.
     fn each(
         &self,
         list: &List<'a>,
-        mut visit: impl FnMut(Value<'a>) -> Result<(), Failed>,
+        mut visit: impl FnMut(ExprValue<'a>) -> Result<(), Failed>,
     ) -> Result<(), Failed> {
         let failed = list.visit(&self.meter, |element| match visit(element) {
             Ok(()) => ControlFlow::Continue(()),

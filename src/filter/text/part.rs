@@ -16,17 +16,17 @@ const CASE_BIT: u8 = 0x20;
 
 /// A part of a text: ASCII, in any case.
 #[derive(Debug)]
-pub(super) struct Part {
+pub(super) struct SubstringFinder {
     /// In lower case.
     text: Vec<u8>,
-    first: Letter,
+    first: CaselessByte,
     /// Comes behind the first.
-    second: Letter,
+    second: CaselessByte,
 }
 
 /// One byte of the part, in either case.
 #[derive(Debug, Clone, Copy)]
-struct Letter {
+struct CaselessByte {
     /// Where in the part it is.
     at: usize,
     /// In lower case.
@@ -43,7 +43,7 @@ pub(super) struct TooManyTries {
     pub(super) at: usize,
 }
 
-impl Part {
+impl SubstringFinder {
     /// The longest part of `text` whose letters have no case but the two of ASCII;
     /// `None` if that is too short. K and S have others: the signs of Kelvin and
     /// the long s fold to them.
@@ -55,7 +55,7 @@ impl Part {
         let letter = |at: u8| {
             let byte = *text.get(usize::from(at))?;
             let fold = if byte.is_ascii_lowercase() { CASE_BIT } else { 0 };
-            Some(Letter { at: usize::from(at), byte, fold })
+            Some(CaselessByte { at: usize::from(at), byte, fold })
         };
         let first = letter(pair.index1().min(pair.index2()))?;
         let second = letter(pair.index1().max(pair.index2()))?;
@@ -97,8 +97,8 @@ impl Part {
     /// Whether both letters are at one of these places.
     #[inline]
     fn may_start(&self, first: &[u8; STRIDE], second: &[u8; STRIDE]) -> bool {
-        let Letter { byte: one, fold: fold_one, .. } = self.first;
-        let Letter { byte: two, fold: fold_two, .. } = self.second;
+        let CaselessByte { byte: one, fold: fold_one, .. } = self.first;
+        let CaselessByte { byte: two, fold: fold_two, .. } = self.second;
         let mut any = 0_u8;
         for (first, second) in first.iter().zip(second) {
             any |= u8::from(first | fold_one == one) & u8::from(second | fold_two == two);
@@ -113,7 +113,7 @@ impl Part {
         mut starts: std::ops::Range<usize>,
         compared: &mut usize,
     ) -> Option<usize> {
-        let is_at = |at: usize, letter: Letter| {
+        let is_at = |at: usize, letter: CaselessByte| {
             bytes.get(at + letter.at).is_some_and(|byte| byte | letter.fold == letter.byte)
         };
         starts.find(|start| {
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn a_part_is_found_wherever_it_is_and_in_any_case() {
         for text in ["Exfiltrate", "10.1.2.3", "ab", "@[`{"] {
-            let part = Part::of(text).expect("it is long enough");
+            let part = SubstringFinder::of(text).expect("it is long enough");
             for length in [text.len(), 63, 64, 65, 130, 300] {
                 for at in 0..(length + 1).saturating_sub(text.len()) {
                     let mut bytes = vec![b'.'; length];
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn what_is_like_the_part_is_not_found() {
         // Other bytes with the same bits but for that of the case.
-        let part = Part::of("a1[").expect("it is long enough");
+        let part = SubstringFinder::of("a1[").expect("it is long enough");
         for bytes in [b"a\x11[" as &[u8], b"a1{", b"\x011[", b"a2[", b"a1", b""] {
             assert_eq!(part.find(bytes, 0), Ok(None), "{bytes:?}");
         }
@@ -165,18 +165,18 @@ mod tests {
     /// Each place holds both letters that are sought, and all but the last of the part.
     #[test]
     fn bytes_that_are_made_to_be_compared_are_given_up() {
-        let part = Part::of(&"a".repeat(1_024)).expect("it is long enough");
+        let part = SubstringFinder::of(&"a".repeat(1_024)).expect("it is long enough");
         let bytes = format!("{}b", "a".repeat(1_023)).repeat(100).into_bytes();
         let refused = part.find(&bytes, 0).expect_err("too many tries");
         assert!(refused.at < 1_024, "{refused:?}");
         // Short parts occur often, and are compared at once.
-        let part = Part::of("abc").expect("it is long enough");
+        let part = SubstringFinder::of("abc").expect("it is long enough");
         assert_eq!(part.find(&b"abd".repeat(100_000), 0), Ok(None));
     }
 
     #[test]
     fn letters_with_more_than_two_cases_are_no_part() {
-        let text_of = |text| Part::of(text).map(|part| part.text);
+        let text_of = |text| SubstringFinder::of(text).map(|part| part.text);
         assert_eq!(text_of("STRASSE"), Some(b"tra".to_vec()));
         assert_eq!(text_of("desk"), Some(b"de".to_vec()));
         for none in ["ks", "\u{df}\u{1e9e}", "x", "skis"] {

@@ -2,22 +2,22 @@
 
 use tokio::sync::oneshot;
 
-use crate::log::disk::sealed::Earlier;
+use crate::log::disk::sealed::PriorEvent;
 use crate::log::disk::stage::Stage;
-use crate::log::disk::{DiskLog, Inner};
-use crate::log::ring::{Known, Staged};
+use crate::log::disk::{DiskLog, DiskLogInner};
+use crate::log::ring::{DuplicateCheck, StageOutcome};
 use crate::log::segment::SEGMENT_RECORDS_MAX;
 use crate::log::{Conflict, Error, How, Placed, State};
 use crate::record::{Draft, Record, Sequence};
 
 /// What a pass under the mutex came to.
-enum Step {
+enum StageStep {
     Done { placed: Vec<Result<Placed, Conflict>>, committed: Option<oneshot::Receiver<()>> },
     Again,
 }
 
 /// Waits for another head.
-struct Full;
+struct HeadFull;
 
 impl DiskLog {
     pub(super) async fn place_now(
@@ -31,7 +31,7 @@ impl DiskLog {
             let (records, limit) = (drafts.len(), SEGMENT_RECORDS_MAX);
             return Err(Error::TooManyRecords { records, limit });
         }
-        let mut known = Known::within(drafts);
+        let mut known = DuplicateCheck::within(drafts);
         let mut searched = Sequence::FIRST;
         loop {
             inner.search(drafts, &mut known, &mut searched).await?;
@@ -43,14 +43,14 @@ impl DiskLog {
             // Before the mutex is taken: whatever comes later is noticed.
             let rolled = inner.rolled.notified();
             match inner.step(drafts, &mut known, commit, searched)? {
-                Ok(Step::Again) => {}
-                Ok(Step::Done { placed, committed }) => {
+                Ok(StageStep::Again) => {}
+                Ok(StageStep::Done { placed, committed }) => {
                     if let Some(committed) = committed {
                         committed.await.map_err(|_| inner.why_refused())?;
                     }
                     return Ok(placed);
                 }
-                Err(Full) => {
+                Err(HeadFull) => {
                     rolled.await;
                     if let State::Full(why) = &*inner.state.borrow() {
                         return Err(Error::Full { why: why.clone() });
@@ -61,13 +61,13 @@ impl DiskLog {
     }
 }
 
-impl Inner {
+impl DiskLogInner {
     /// Looks for the drafts in what is not in the ring, as far as that was not
     /// done before: `searched` is where the ring began then.
     async fn search(
         &self,
         drafts: &[Draft],
-        known: &mut Known,
+        known: &mut DuplicateCheck,
         searched: &mut Sequence,
     ) -> Result<(), Error> {
         let first = self.shared.first();
@@ -86,8 +86,8 @@ impl Inner {
             }
             let kept = match self.sealed.find_kept(draft, first).await? {
                 None => continue,
-                Some(Earlier::Kept(kept)) => kept,
-                Some(Earlier::Damaged(sequence)) => {
+                Some(PriorEvent::Kept(kept)) => kept,
+                Some(PriorEvent::Damaged(sequence)) => {
                     known.lost(position, draft, sequence);
                     continue;
                 }
@@ -108,37 +108,37 @@ impl Inner {
     fn step(
         &self,
         drafts: &[Draft],
-        known: &mut Known,
+        known: &mut DuplicateCheck,
         commit: bool,
         searched: Sequence,
-    ) -> Result<Result<Step, Full>, Error> {
+    ) -> Result<Result<StageStep, HeadFull>, Error> {
         let mut stage = self.lock();
         if stage.closed || (stage.stopping && commit) {
             drop(stage);
             return Err(self.why_refused());
         }
         if self.shared.first() != searched {
-            return Ok(Ok(Step::Again));
+            return Ok(Ok(StageStep::Again));
         }
         if stage.roll.is_some() {
-            return Ok(Err(Full));
+            return Ok(Err(HeadFull));
         }
         let (room, staged) = (stage.room, stage.staged());
         let admit = |need| Stage::admits(room, staged, need);
         match stage.writer.stage(drafts, known, commit, &self.shared, admit) {
-            Staged::Done(placed) => {
+            StageOutcome::Done(placed) => {
                 let committed = self.await_commit(&mut stage, &placed);
-                Ok(Ok(Step::Done { placed, committed }))
+                Ok(Ok(StageStep::Done { placed, committed }))
             }
-            Staged::Compare(pairs) => {
+            StageOutcome::Compare(pairs) => {
                 drop(stage);
                 known.compare(drafts, pairs);
-                Ok(Ok(Step::Again))
+                Ok(Ok(StageStep::Again))
             }
-            Staged::Full(need) => {
+            StageOutcome::Full(need) => {
                 stage.roll = Some(need);
                 self.wake(&stage);
-                Ok(Err(Full))
+                Ok(Err(HeadFull))
             }
         }
     }

@@ -8,55 +8,55 @@ use std::time::{Duration, Instant};
 
 use crate::log::Segment;
 use crate::log::disk::format::{
-    ALIGNMENT, ENTRY_BYTES, Entry, FileHeader, GROUP_HEADER_BYTES, GroupHeader, HEADER_BYTES,
+    ALIGNMENT, ENTRY_BYTES, FileHeader, FrameEntry, GROUP_HEADER_BYTES, GroupHeader, HEADER_BYTES,
     align, checksum,
 };
-use crate::log::disk::gather::Gathering;
+use crate::log::disk::group_commit::GroupCommit;
 use crate::log::disk::open::mark;
+use crate::log::disk::preallocate::{NoPreparedFile, Preallocator, PreparedFile};
 use crate::log::disk::sealed::SegmentFile;
-use crate::log::disk::sidecar::Located;
-use crate::log::disk::space::{Lack, Prepared, Space};
-use crate::log::disk::stage::{Batch, Room, Stage, capacity, capacity_for};
-use crate::log::disk::storage::{File, is_full};
-use crate::log::disk::{Inner, State, Sync};
-use crate::log::ring::{Need, Sizes};
+use crate::log::disk::sidecar::FrameLocation;
+use crate::log::disk::stage::{SegmentRoom, Stage, StagedBatch, capacity, capacity_for};
+use crate::log::disk::storage::{StorageFile, is_full};
+use crate::log::disk::{DiskLogInner, State, SyncPolicy};
+use crate::log::ring::{SegmentSizes, SpaceNeed};
 use crate::record::Sequence;
 
 /// Works on a log until that is closed or its storage fails.
 pub struct Committer {
-    inner: Arc<Inner>,
-    space: Space,
-    head: Option<Head>,
+    inner: Arc<DiskLogInner>,
+    preallocator: Preallocator,
+    head: Option<HeadFile>,
     /// When the oldest record was written that is not synced.
     unsynced_since: Option<Instant>,
     retention_due: Option<Instant>,
-    gathering: Gathering,
+    group_commit: GroupCommit,
     table: Vec<u8>,
 }
 
 /// The file that is written.
-struct Head {
-    file: Box<dyn File>,
+struct HeadFile {
+    file: Box<dyn StorageFile>,
     path: PathBuf,
     base: Sequence,
     salt: u64,
     /// Where the frames lie that were written.
-    frames: Vec<Located>,
+    frames: Vec<FrameLocation>,
 }
 
 /// What is to be done next.
-enum Task {
-    Commit(Batch),
-    Roll(Need),
+enum CommitTask {
+    Commit(StagedBatch),
+    Roll(SpaceNeed),
     Sync,
     Retain,
     Stop,
 }
 
 /// Why the log takes nothing any more.
-struct Failure(String);
+struct CommitFailure(String);
 
-impl Failure {
+impl CommitFailure {
     fn of(what: &'static str) -> impl Fn(io::Error) -> Self {
         move |error| Self(format!("{what}: {error}"))
     }
@@ -66,22 +66,22 @@ impl Failure {
 impl Drop for Committer {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.fail(Failure("the thread that commits has panicked".to_owned()));
+            self.fail(CommitFailure("the thread that commits has panicked".to_owned()));
         }
     }
 }
 
 impl Committer {
-    pub fn new(inner: Arc<Inner>, space: Space) -> Self {
+    pub fn new(inner: Arc<DiskLogInner>, preallocator: Preallocator) -> Self {
         let retention_due =
             inner.config.retain.interval().map(|interval| Instant::now() + interval);
         Self {
             inner,
-            space,
+            preallocator,
             head: None,
             unsynced_since: None,
             retention_due,
-            gathering: Gathering::default(),
+            group_commit: GroupCommit::default(),
             table: Vec::new(),
         }
     }
@@ -89,7 +89,7 @@ impl Committer {
     pub fn run(mut self) {
         loop {
             let done = match self.next_task() {
-                Task::Commit(mut batch) => match self.commit(&mut batch) {
+                CommitTask::Commit(mut batch) => match self.commit(&mut batch) {
                     Ok(()) => Ok(()),
                     Err(failure) => {
                         // Before the batch is dropped: whoever waits for it then asks
@@ -98,13 +98,13 @@ impl Committer {
                         return;
                     }
                 },
-                Task::Roll(need) => self.roll(need),
-                Task::Sync => self.sync(),
-                Task::Retain => {
+                CommitTask::Roll(need) => self.roll(need),
+                CommitTask::Sync => self.sync(),
+                CommitTask::Retain => {
                     self.retain();
                     Ok(())
                 }
-                Task::Stop => {
+                CommitTask::Stop => {
                     let closed = self.close();
                     self.inner.refuse_all();
                     if let Err(failure) = closed {
@@ -120,41 +120,41 @@ impl Committer {
         }
     }
 
-    fn fail(&self, Failure(why): Failure) {
+    fn fail(&self, CommitFailure(why): CommitFailure) {
         self.inner.state.send_replace(State::Failed(why));
         self.inner.refuse_all();
     }
 
-    fn next_task(&mut self) -> Task {
+    fn next_task(&mut self) -> CommitTask {
         let inner = Arc::clone(&self.inner);
         let mut stage = inner.lock();
         loop {
             if stage.writer.last() > stage.taken || !stage.waiting.is_empty() {
-                let Some(left) = self.gather_time(&stage) else {
-                    return Task::Commit(stage.take());
+                let Some(left) = self.group_delay(&stage) else {
+                    return CommitTask::Commit(stage.take());
                 };
-                (stage.idle, stage.wanted) = (true, self.gathering.calls);
+                (stage.idle, stage.wanted) = (true, self.group_commit.calls);
                 let woken = inner.work.wait_timeout(stage, left);
                 stage = woken.unwrap_or_else(PoisonError::into_inner).0;
                 (stage.idle, stage.wanted) = (false, 0);
                 continue;
             }
             if stage.stopping {
-                return Task::Stop;
+                return CommitTask::Stop;
             }
             if let Some(need) = stage.roll {
-                return Task::Roll(need);
+                return CommitTask::Roll(need);
             }
             let now = Instant::now();
             let sync_due = match inner.config.sync {
-                Sync::Interval(interval) => self.unsynced_since.map(|since| since + interval),
-                Sync::Always | Sync::None => None,
+                SyncPolicy::Interval(interval) => self.unsynced_since.map(|since| since + interval),
+                SyncPolicy::Always | SyncPolicy::None => None,
             };
             if sync_due.is_some_and(|due| due <= now) {
-                return Task::Sync;
+                return CommitTask::Sync;
             }
             if self.retention_due.is_some_and(|due| due <= now) {
-                return Task::Retain;
+                return CommitTask::Retain;
             }
             let due = [sync_due, self.retention_due].into_iter().flatten().min();
             stage.idle = true;
@@ -171,18 +171,18 @@ impl Committer {
     }
 
     /// How long what is staged waits for more; `None` if it does not.
-    fn gather_time(&mut self, stage: &Stage) -> Option<Duration> {
+    fn group_delay(&mut self, stage: &Stage) -> Option<Duration> {
         if stage.stopping || stage.roll.is_some() {
             return None;
         }
         let (records, _) = stage.staged();
-        self.gathering.time_left(stage.waiting.len(), records as u64, Instant::now())
+        self.group_commit.time_left(stage.waiting.len(), records as u64, Instant::now())
     }
 
-    fn commit(&mut self, batch: &mut Batch) -> Result<(), Failure> {
+    fn commit(&mut self, batch: &mut StagedBatch) -> Result<(), CommitFailure> {
         if batch.last >= batch.first {
-            self.write(batch).map_err(Failure::of("a commit could not be written"))?;
-            if self.inner.config.sync == Sync::Always {
+            self.write(batch).map_err(CommitFailure::of("a commit could not be written"))?;
+            if self.inner.config.sync == SyncPolicy::Always {
                 self.sync_head()?;
                 self.inner.synced(batch.last);
             } else {
@@ -191,11 +191,11 @@ impl Committer {
             self.inner.shared.publish(batch.last);
             self.inner.changed.send_replace(());
         }
-        if self.inner.config.sync == Sync::Always {
+        if self.inner.config.sync == SyncPolicy::Always {
             let records = (batch.last.0 + 1).saturating_sub(batch.first.0);
             let waiting = self.inner.lock().waiting.len();
-            self.gathering =
-                Gathering::after(records, batch.waiting.len(), waiting, Instant::now());
+            self.group_commit =
+                GroupCommit::after(records, batch.waiting.len(), waiting, Instant::now());
         }
         for waiting in batch.waiting.drain(..) {
             // Whoever does not wait any more has lost nothing.
@@ -205,14 +205,16 @@ impl Committer {
     }
 
     /// Records that come without a pause are synced in time, too.
-    fn sync_if_due(&mut self) -> Result<(), Failure> {
+    fn sync_if_due(&mut self) -> Result<(), CommitFailure> {
         match (self.inner.config.sync, self.unsynced_since) {
-            (Sync::Interval(interval), Some(since)) if since.elapsed() >= interval => self.sync(),
+            (SyncPolicy::Interval(interval), Some(since)) if since.elapsed() >= interval => {
+                self.sync()
+            }
             _ => Ok(()),
         }
     }
 
-    fn write(&mut self, batch: &Batch) -> io::Result<()> {
+    fn write(&mut self, batch: &StagedBatch) -> io::Result<()> {
         let head = self.head.as_mut().ok_or_else(|| io::Error::other("there is no file"))?;
         let view = batch.segment.view(batch.last);
         let positions = view.position(batch.first)..view.len();
@@ -220,12 +222,12 @@ impl Committer {
         let mut offset = batch.at + (GROUP_HEADER_BYTES + table_bytes) as u64;
         self.table.clear();
         for position in positions.clone() {
-            let entry = Entry::of(view.frame(position));
+            let entry = FrameEntry::of(view.frame(position));
             self.table.extend_from_slice(&entry.encode());
             // One that lies too far behind is left out: the sidecar is then made
             // from the file.
             if let Ok(offset) = u32::try_from(offset) {
-                head.frames.push(Located { offset, entry });
+                head.frames.push(FrameLocation { offset, entry });
             }
             offset += u64::from(entry.len);
         }
@@ -244,16 +246,16 @@ impl Committer {
         head.file.write(&[&header.encode(), &self.table, data, rest], batch.at)
     }
 
-    fn sync_head(&self) -> Result<(), Failure> {
+    fn sync_head(&self) -> Result<(), CommitFailure> {
         let Some(head) = &self.head else { return Ok(()) };
         let begun = Instant::now();
-        head.file.sync().map_err(Failure::of("a commit could not be synced"))?;
-        self.inner.syncs.note(begun.elapsed());
+        head.file.sync().map_err(CommitFailure::of("a commit could not be synced"))?;
+        self.inner.syncs.record(begun.elapsed());
         Ok(())
     }
 
     /// Syncs what was written since the last time.
-    fn sync(&mut self) -> Result<(), Failure> {
+    fn sync(&mut self) -> Result<(), CommitFailure> {
         if self.unsynced_since.is_some() {
             self.sync_head()?;
             self.unsynced_since = None;
@@ -264,7 +266,7 @@ impl Committer {
 
     /// Begins the next file, and a head with room for `need`. Where the head is empty,
     /// they take its place.
-    fn roll(&mut self, need: Need) -> Result<(), Failure> {
+    fn roll(&mut self, need: SpaceNeed) -> Result<(), CommitFailure> {
         self.sync()?;
         if let Err(why) = self.inner.sealed.admit() {
             self.refuse(why);
@@ -275,43 +277,43 @@ impl Committer {
             let stage = self.inner.lock();
             (stage.next_need(need), stage.next_capacity(need, capacity(standard)))
         };
-        let sizes = Sizes {
+        let sizes = SegmentSizes {
             records: standard.records.max(need.records),
             bytes: standard.bytes.max(need.frame_bytes),
         };
-        let prepared = match self.space.take(capacity_for(need), next) {
+        let prepared = match self.preallocator.take(capacity_for(need), next) {
             Ok(prepared) => prepared,
-            Err(Lack::Full(why)) => {
+            Err(NoPreparedFile::Full(why)) => {
                 self.refuse(why);
                 return Ok(());
             }
-            Err(Lack::Failed(why)) => {
-                return Err(Failure(format!("the next file could not be prepared: {why}")));
+            Err(NoPreparedFile::Failed(why)) => {
+                return Err(CommitFailure(format!("the next file could not be prepared: {why}")));
             }
         };
         // Nothing is staged until there is a head.
         let base = self.inner.shared.last().next();
-        let room = Room { end: HEADER_BYTES as u64, capacity: prepared.capacity };
+        let room = SegmentRoom { end: HEADER_BYTES as u64, capacity: prepared.capacity };
         match self.begin_file(prepared, base) {
             Ok(head) => {
-                self.space.settled();
+                self.preallocator.settled();
                 self.begin_head(head, sizes, room);
                 self.retain();
                 Ok(())
             }
             Err(error) if is_full(&error) => {
-                self.space.give_up(error.to_string());
+                self.preallocator.give_up(error.to_string());
                 self.refuse(error.to_string());
                 Ok(())
             }
-            Err(error) => Err(Failure::of("the next file could not be begun")(error)),
+            Err(error) => Err(CommitFailure::of("the next file could not be begun")(error)),
         }
     }
 
     /// Gives a prepared file its header and its name; both are on stable storage
     /// before it is used.
-    fn begin_file(&self, prepared: Prepared, base: Sequence) -> io::Result<Head> {
-        let Prepared { file, capacity } = prepared;
+    fn begin_file(&self, prepared: PreparedFile, base: Sequence) -> io::Result<HeadFile> {
+        let PreparedFile { file, capacity } = prepared;
         let directory = &self.inner.directory;
         let salt = fastrand::u64(1..);
         let header = FileHeader { log_id: self.inner.identity.id, base, capacity, salt };
@@ -320,10 +322,10 @@ impl Committer {
         let path = directory.segment(base);
         directory.storage().rename(&directory.prepared(), &path)?;
         directory.storage().sync_directory(&directory.segments())?;
-        Ok(Head { file, path, base, salt, frames: Vec::new() })
+        Ok(HeadFile { file, path, base, salt, frames: Vec::new() })
     }
 
-    fn begin_head(&mut self, head: Head, sizes: Sizes, room: Room) {
+    fn begin_head(&mut self, head: HeadFile, sizes: SegmentSizes, room: SegmentRoom) {
         let before = self.head.replace(head);
         let (full, used) = {
             let mut stage = self.inner.lock();
@@ -341,7 +343,7 @@ impl Committer {
         self.inner.state.send_if_modified(|state| state.relieve());
         self.inner.rolled.notify_waiters();
         let Some(file) = file else { return };
-        self.space.add_chore(Box::new(move |_| {
+        self.preallocator.add_job(Box::new(move |_| {
             // It need not be synced: a reader passes over what lies behind the
             // groups. If it fails, the room is not given back yet.
             let _ = file.set_len(used.end);
@@ -351,9 +353,14 @@ impl Committer {
     /// Adds a head that makes way to the full segments, before the ring may let go of
     /// it; returns its file. It takes a while, and appending must not wait for the
     /// mutex meanwhile.
-    fn seal(&self, before: Head, room: Room, segment: Arc<Segment>) -> Box<dyn File> {
+    fn seal(
+        &self,
+        before: HeadFile,
+        room: SegmentRoom,
+        segment: Arc<Segment>,
+    ) -> Box<dyn StorageFile> {
         let (end, bytes) = (self.inner.shared.last().next(), room.end);
-        let Head { file, path, base, salt, frames } = before;
+        let HeadFile { file, path, base, salt, frames } = before;
         // An empty one has lost its name to the new file, and is none of the segments.
         if base < end {
             self.inner.sealed.add(SegmentFile { path, base, end, bytes, salt }, segment, frames);
@@ -372,12 +379,12 @@ impl Committer {
         if let Some(interval) = self.inner.config.retain.interval() {
             self.retention_due = Some(Instant::now() + interval);
             let inner = Arc::clone(&self.inner);
-            self.space.add_chore(Box::new(move |_| inner.retain()));
+            self.preallocator.add_job(Box::new(move |_| inner.retain()));
         }
     }
 
     /// Leaves the log so that the next opening has nothing to mend.
-    fn close(&mut self) -> Result<(), Failure> {
+    fn close(&mut self) -> Result<(), CommitFailure> {
         if let Some(head) = self.head.take() {
             self.unsynced_since = None;
             let end = self.inner.lock().room.end;
@@ -388,9 +395,9 @@ impl Committer {
                 head.file.set_len(end + ALIGNMENT as u64)?;
                 head.file.sync()
             };
-            finish().map_err(Failure::of("the log could not be closed"))?;
+            finish().map_err(CommitFailure::of("the log could not be closed"))?;
             self.inner.synced(last);
         }
-        self.inner.note_closed().map_err(Failure::of("the log could not be closed"))
+        self.inner.note_closed().map_err(CommitFailure::of("the log could not be closed"))
     }
 }

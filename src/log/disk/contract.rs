@@ -7,12 +7,12 @@ use futures_util::future::Either;
 use tokio::sync::watch;
 
 use crate::filter::TypeSet;
-use crate::log::disk::walk::Damage;
-use crate::log::disk::{DiskLog, Inner};
-use crate::log::read::{self, Reading};
+use crate::log::disk::walk::DamagedRange;
+use crate::log::disk::{DiskLog, DiskLogInner};
+use crate::log::read::{self, ReadFuture};
 use crate::log::{
-    BoxFuture, Conflict, Disk, Error, Extent, Found, How, Identity, Keeper, Log, Placed, Segment,
-    State, Want,
+    BoxFuture, Conflict, Disk, Error, Extent, How, Identity, Keeper, Log, Placed, ReadHint,
+    ReadResult, Segment, State,
 };
 use crate::record::{Draft, Sequence};
 use crate::time::Time;
@@ -50,11 +50,13 @@ impl Log for DiskLog {
         }
     }
 
-    fn read<'a>(&'a self, at: Sequence, want: Want<'a>) -> Reading<'a> {
-        match self.inner.shared.read(at, &want) {
+    fn read<'a>(&'a self, at: Sequence, hint: ReadHint<'a>) -> ReadFuture<'a> {
+        match self.inner.shared.read(at, &hint) {
             None => read::at_once(None),
-            Some(segment) if segment.base() <= at => read::at_once(Some(Found::Records(segment))),
-            Some(segment) => Either::Right(Box::pin(self.inner.read_before(segment, at, want))),
+            Some(segment) if segment.base() <= at => {
+                read::at_once(Some(ReadResult::Records(segment)))
+            }
+            Some(segment) => Either::Right(Box::pin(self.inner.read_before(segment, at, hint))),
         }
     }
 
@@ -113,18 +115,18 @@ impl Log for DiskLog {
             bytes_max: inner.config.retain.bytes,
             damage: inner.damage(),
             state: inner.state.borrow().clone(),
-            syncs: inner.syncs.noted(),
+            syncs: inner.syncs.snapshot(),
         })
     }
 }
 
-impl Inner {
+impl DiskLogInner {
     /// Records that cannot be read.
-    fn damage(&self) -> Vec<Damage> {
+    fn damage(&self) -> Vec<DamagedRange> {
         let mut damage = self.sealed.damage();
         let begins = self.sealed.first().unwrap_or(self.shared.first());
         if self.first() < begins {
-            damage.insert(0, Damage { first: self.first(), last: begins.previous() });
+            damage.insert(0, DamagedRange { first: self.first(), last: begins.previous() });
         }
         damage
     }
@@ -134,20 +136,20 @@ impl Inner {
         &self,
         mut oldest: Arc<Segment>,
         at: Sequence,
-        want: Want<'_>,
-    ) -> Result<Option<Found>, Error> {
+        hint: ReadHint<'_>,
+    ) -> Result<Option<ReadResult>, Error> {
         loop {
-            if let Some(found) = self.read_sealed(at, want).await? {
+            if let Some(found) = self.read_sealed(at, hint).await? {
                 return Ok(Some(found));
             }
             // What was oldest in the ring a moment ago.
             if self.shared.first() == oldest.base() {
-                return Ok(Some(Found::Records(oldest)));
+                return Ok(Some(ReadResult::Records(oldest)));
             }
-            match self.shared.read(at, &want) {
+            match self.shared.read(at, &hint) {
                 None => return Ok(None),
                 Some(segment) if segment.base() <= at => {
-                    return Ok(Some(Found::Records(segment)));
+                    return Ok(Some(ReadResult::Records(segment)));
                 }
                 Some(segment) => oldest = segment,
             }
@@ -155,13 +157,17 @@ impl Inner {
     }
 
     /// What lies before the ring.
-    async fn read_sealed(&self, at: Sequence, want: Want<'_>) -> Result<Option<Found>, Error> {
+    async fn read_sealed(
+        &self,
+        at: Sequence,
+        hint: ReadHint<'_>,
+    ) -> Result<Option<ReadResult>, Error> {
         let at = at.max(self.first());
-        let found = self.sealed.read(at, want).await?;
+        let found = self.sealed.read(at, hint).await?;
         // Before the first file: it was there, and is not any more.
         let begins = self.sealed.first().unwrap_or(self.shared.first());
         if at < begins && begins > self.first() {
-            return Ok(Some(Found::Damaged { first: self.first(), last: begins.previous() }));
+            return Ok(Some(ReadResult::Damaged { first: self.first(), last: begins.previous() }));
         }
         Ok(found)
     }

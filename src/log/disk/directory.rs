@@ -9,8 +9,8 @@ use std::sync::Arc;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::event;
-use crate::log::disk::identity::Identity;
-use crate::log::disk::open::{Error, Failed as _};
+use crate::log::disk::identity::IdentityFile;
+use crate::log::disk::open::{Error, IoContext as _};
 use crate::log::disk::storage::{self, Storage};
 use crate::record::Sequence;
 
@@ -81,10 +81,10 @@ impl Directory {
     }
 
     /// Reads the identity; `None` if there is none yet.
-    pub fn read_identity(&self) -> Result<Option<Identity>, Error> {
+    pub fn read_identity(&self) -> Result<Option<IdentityFile>, Error> {
         let path = self.identity_path();
         match storage::read(&path) {
-            Ok(bytes) => match Identity::decode(&bytes) {
+            Ok(bytes) => match IdentityFile::decode(&bytes) {
                 Ok(identity) => Ok(Some(identity)),
                 Err(fault) => Err(Error::Identity { path, fault }),
             },
@@ -94,7 +94,7 @@ impl Directory {
     }
 
     /// Replaces the identity. It is on stable storage when this returns.
-    pub fn write_identity(&self, identity: &Identity) -> io::Result<()> {
+    pub fn write_identity(&self, identity: &IdentityFile) -> io::Result<()> {
         storage::replace(&*self.storage, &self.identity_path(), &identity.encode())
     }
 
@@ -173,12 +173,12 @@ fn create(storage: &dyn Storage, path: &Path) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::disk::storage::System;
+    use crate::log::disk::storage::SystemStorage;
 
     #[test]
     fn a_directory_has_the_seed_of_the_keys() {
         let folder = tempfile::tempdir().unwrap();
-        let directory = Directory::open(folder.path(), Arc::new(System)).unwrap();
+        let directory = Directory::open(folder.path(), Arc::new(SystemStorage)).unwrap();
         let path = folder.path().join(SEED);
         let seed = event::key_seed(None).to_le_bytes();
         for before in [None, Some(seed.to_vec()), Some(vec![7; 8]), Some(vec![7; 3])] {
@@ -196,8 +196,8 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("data");
-        let directory = Directory::open(&path, Arc::new(System)).unwrap();
-        let identity = Identity::new(uuid::Uuid::nil(), crate::time::Time(0));
+        let directory = Directory::open(&path, Arc::new(SystemStorage)).unwrap();
+        let identity = IdentityFile::new(uuid::Uuid::nil(), crate::time::Time(0));
         directory.write_identity(&identity).unwrap();
         directory.settle_seed();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -210,16 +210,16 @@ mod tests {
     fn a_directory_has_one_owner_at_a_time() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("data");
-        let first = Directory::open(&path, Arc::new(System)).unwrap();
-        assert!(matches!(Directory::open(&path, Arc::new(System)), Err(Error::InUse(_))));
+        let first = Directory::open(&path, Arc::new(SystemStorage)).unwrap();
+        assert!(matches!(Directory::open(&path, Arc::new(SystemStorage)), Err(Error::InUse(_))));
         drop(first);
-        Directory::open(&path, Arc::new(System)).unwrap();
+        Directory::open(&path, Arc::new(SystemStorage)).unwrap();
     }
 
     #[test]
     fn names_of_segment_files_are_told_from_others() {
         let folder = tempfile::tempdir().unwrap();
-        let directory = Directory::open(folder.path(), Arc::new(System)).unwrap();
+        let directory = Directory::open(folder.path(), Arc::new(SystemStorage)).unwrap();
         assert!(directory.segment(Sequence(70)).ends_with("segments/00000000000000000070.log"));
         let names = [
             "00000000000000000070.log",

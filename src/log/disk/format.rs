@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use uuid::Uuid;
 
-use crate::log::disk::fields::Fields;
+use crate::log::disk::fixed_fields::FixedFields;
 use crate::record::Sequence;
 
 /// Version of the form that this program writes, and the newest that it reads.
@@ -58,7 +58,7 @@ pub struct FileHeader {
 
 /// Why the first bytes of a file are not the header of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
+pub enum HeaderFault {
     /// It is another kind of file.
     #[error("is no segment file of auditgate")]
     Foreign,
@@ -95,31 +95,31 @@ impl FileHeader {
     ///
     /// # Errors
     /// If neither copy can be read: what is wrong with the first.
-    pub fn decode(block: &[u8]) -> Result<Self, Fault> {
+    pub fn decode(block: &[u8]) -> Result<Self, HeaderFault> {
         let copy = |at: usize| Self::decode_copy(block.get(at..).unwrap_or_default());
         match copy(0) {
             Ok(header) => Ok(header),
-            Err(Fault::Newer(version)) => Err(Fault::Newer(version)),
+            Err(HeaderFault::Newer(version)) => Err(HeaderFault::Newer(version)),
             Err(fault) => copy(HEADER_COPY_AT).map_err(|second| match second {
-                Fault::Newer(_) => second,
-                Fault::Damaged => Fault::Damaged,
-                Fault::Foreign => fault,
+                HeaderFault::Newer(_) => second,
+                HeaderFault::Damaged => HeaderFault::Damaged,
+                HeaderFault::Foreign => fault,
             }),
         }
     }
 
-    fn decode_copy(bytes: &[u8]) -> Result<Self, Fault> {
-        let mut fields = Fields(bytes);
+    fn decode_copy(bytes: &[u8]) -> Result<Self, HeaderFault> {
+        let mut fields = FixedFields(bytes);
         if fields.take() != Some(FILE_MAGIC) {
-            return Err(Fault::Foreign);
+            return Err(HeaderFault::Foreign);
         }
         let whole = bytes.get(..FILE_HEADER_USED).is_some_and(is_sealed);
-        let version = fields.u32().ok_or(Fault::Damaged)?;
+        let version = fields.u32().ok_or(HeaderFault::Damaged)?;
         if !whole {
-            return Err(Fault::Damaged);
+            return Err(HeaderFault::Damaged);
         }
         if version > VERSION {
-            return Err(Fault::Newer(version));
+            return Err(HeaderFault::Newer(version));
         }
         let mut read = || {
             fields.u32()?;
@@ -130,13 +130,13 @@ impl FileHeader {
                 salt: fields.u64()?,
             })
         };
-        read().ok_or(Fault::Damaged)
+        read().ok_or(HeaderFault::Damaged)
     }
 }
 
 /// The header of a commit group: records that were written and synced at once.
 ///
-/// Behind it lie the table, an [`Entry`] for each frame, and the frames. A group
+/// Behind it lie the table, an [`FrameEntry`] for each frame, and the frames. A group
 /// without records says only that all before it is on stable storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GroupHeader {
@@ -178,7 +178,7 @@ impl GroupHeader {
         if !bytes.starts_with(&GROUP_MAGIC) || !is_sealed(bytes.get(..GROUP_HEADER_BYTES)?) {
             return None;
         }
-        let mut fields = Fields(bytes);
+        let mut fields = FixedFields(bytes);
         fields.u64()?;
         let header = Self {
             salt: fields.u64()?,
@@ -221,14 +221,14 @@ impl GroupHeader {
 
 /// What a group's table says of one frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry {
+pub struct FrameEntry {
     /// Length of the frame, in bytes.
     pub len: u32,
     /// Its checksum.
     pub checksum: u32,
 }
 
-impl Entry {
+impl FrameEntry {
     /// The entry of a frame.
     pub fn of(frame: &[u8]) -> Self {
         let len = u32::try_from(frame.len()).expect("a segment's data is below 4 GiB");
@@ -326,11 +326,11 @@ mod tests {
         let mut damaged = block.clone();
         damaged[20] ^= 1;
         damaged[HEADER_COPY_AT + 20] ^= 1;
-        assert_eq!(FileHeader::decode(&damaged), Err(Fault::Damaged));
+        assert_eq!(FileHeader::decode(&damaged), Err(HeaderFault::Damaged));
         damaged[0] ^= 1;
         damaged[HEADER_COPY_AT] ^= 1;
-        assert_eq!(FileHeader::decode(&damaged), Err(Fault::Foreign));
-        assert_eq!(FileHeader::decode(&[]), Err(Fault::Foreign));
+        assert_eq!(FileHeader::decode(&damaged), Err(HeaderFault::Foreign));
+        assert_eq!(FileHeader::decode(&[]), Err(HeaderFault::Foreign));
     }
 
     #[test]
@@ -342,19 +342,20 @@ mod tests {
             block[at + FILE_HEADER_USED - 4..at + FILE_HEADER_USED]
                 .copy_from_slice(&sum.to_le_bytes());
         }
-        assert_eq!(FileHeader::decode(&block), Err(Fault::Newer(2)));
+        assert_eq!(FileHeader::decode(&block), Err(HeaderFault::Newer(2)));
     }
 
     #[test]
     fn a_table_says_where_each_frame_lies() {
         let frames: [&[u8]; 3] = [b"one", b"", b"three"];
-        let table: Vec<u8> = frames.iter().flat_map(|frame| Entry::of(frame).encode()).collect();
+        let table: Vec<u8> =
+            frames.iter().flat_map(|frame| FrameEntry::of(frame).encode()).collect();
         let data = frames.concat();
-        let read: Vec<_> = Entry::decode_all(&table).collect();
+        let read: Vec<_> = FrameEntry::decode_all(&table).collect();
         assert_eq!(read.len(), 3);
         for ((entry, range), frame) in read.into_iter().zip(frames) {
             assert_eq!(&data[range], frame);
-            assert_eq!(entry, Entry::of(frame));
+            assert_eq!(entry, FrameEntry::of(frame));
         }
     }
 }

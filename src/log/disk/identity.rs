@@ -12,14 +12,14 @@ use crate::time::Time;
 pub const EPOCHS_MAX: usize = 1_000;
 
 const MAGIC: [u8; 8] = *b"AGLOG\0\0\0";
-/// Flag: see [`Identity::unsynced`].
+/// Flag: see [`IdentityFile::unsynced`].
 const UNSYNCED: u32 = 1;
 const FIXED_BYTES: usize = 72;
 const EPOCH_BYTES: usize = 16;
 
 /// What the file `log` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
+pub struct IdentityFile {
     /// Unique to the log, for its whole life.
     pub log_id: Uuid,
     /// When the log was made.
@@ -34,12 +34,12 @@ pub struct Identity {
     /// records before they are synced.
     pub unsynced: bool,
     /// The epochs, ascending; the last one is the present one.
-    pub epochs: Vec<Epoch>,
+    pub epochs: Vec<EpochEntry>,
 }
 
 /// A stretch of a log's life in which nothing was lost that somebody had seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Epoch {
+pub struct EpochEntry {
     /// Its number.
     pub number: u64,
     /// The first sequence that was given out in it: what a cursor of an older
@@ -49,7 +49,7 @@ pub struct Epoch {
 
 /// Why a file is not the identity of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
+pub enum IdentityFault {
     /// It is another kind of file.
     #[error("is no log of auditgate")]
     Foreign,
@@ -61,7 +61,7 @@ pub enum Fault {
     Damaged,
 }
 
-impl Identity {
+impl IdentityFile {
     /// The identity of a new log.
     pub fn new(log_id: Uuid, created: Time) -> Self {
         Self {
@@ -70,7 +70,7 @@ impl Identity {
             first: Sequence::FIRST,
             removed_until: None,
             unsynced: false,
-            epochs: vec![Epoch { number: 1, first: Sequence::FIRST }],
+            epochs: vec![EpochEntry { number: 1, first: Sequence::FIRST }],
         }
     }
 
@@ -82,7 +82,7 @@ impl Identity {
     /// Begins an epoch whose first record is to be `first`.
     pub fn raise_epoch(&mut self, first: Sequence) {
         let number = self.epoch() + 1;
-        self.epochs.push(Epoch { number, first });
+        self.epochs.push(EpochEntry { number, first });
         let surplus = self.epochs.len().saturating_sub(EPOCHS_MAX);
         self.epochs.drain(..surplus);
     }
@@ -118,32 +118,32 @@ impl Identity {
     ///
     /// # Errors
     /// If it is not one, of a newer version, or damaged.
-    pub fn decode(bytes: &[u8]) -> Result<Self, Fault> {
+    pub fn decode(bytes: &[u8]) -> Result<Self, IdentityFault> {
         if !bytes.starts_with(&MAGIC) {
-            return Err(Fault::Foreign);
+            return Err(IdentityFault::Foreign);
         }
-        let (body, sum) = bytes.split_last_chunk().ok_or(Fault::Damaged)?;
+        let (body, sum) = bytes.split_last_chunk().ok_or(IdentityFault::Damaged)?;
         if checksum(body) != u32::from_le_bytes(*sum) {
-            return Err(Fault::Damaged);
+            return Err(IdentityFault::Damaged);
         }
-        let number = |at: usize| -> Result<u64, Fault> {
+        let number = |at: usize| -> Result<u64, IdentityFault> {
             let rest = body.get(at..).unwrap_or_default();
-            rest.first_chunk().map(|bytes| u64::from_le_bytes(*bytes)).ok_or(Fault::Damaged)
+            rest.first_chunk().map(|bytes| u64::from_le_bytes(*bytes)).ok_or(IdentityFault::Damaged)
         };
         let version_and_flags = number(8)?;
         let (version, flags) = (version_and_flags as u32, (version_and_flags >> 32) as u32);
         if version > VERSION {
-            return Err(Fault::Newer(version));
+            return Err(IdentityFault::Newer(version));
         }
-        let id = body.get(16..).unwrap_or_default().first_chunk().ok_or(Fault::Damaged)?;
+        let id = body.get(16..).unwrap_or_default().first_chunk().ok_or(IdentityFault::Damaged)?;
         let removed_until = Time(number(48)? as i64);
         let (epochs, rest) = body.get(FIXED_BYTES..).unwrap_or_default().as_chunks::<EPOCH_BYTES>();
         if epochs.is_empty() || epochs.len() as u64 != number(56)? || !rest.is_empty() {
-            return Err(Fault::Damaged);
+            return Err(IdentityFault::Damaged);
         }
         let epochs = epochs.iter().enumerate().map(|(place, _)| {
             let at = FIXED_BYTES + place * EPOCH_BYTES;
-            Ok(Epoch { number: number(at)?, first: Sequence(number(at + 8)?) })
+            Ok(EpochEntry { number: number(at)?, first: Sequence(number(at + 8)?) })
         });
         Ok(Self {
             log_id: Uuid::from_bytes(*id),
@@ -151,7 +151,7 @@ impl Identity {
             first: Sequence(number(40)?),
             removed_until: (removed_until != Time::MIN).then_some(removed_until),
             unsynced: flags & UNSYNCED != 0,
-            epochs: epochs.collect::<Result<_, Fault>>()?,
+            epochs: epochs.collect::<Result<_, IdentityFault>>()?,
         })
     }
 }
@@ -160,8 +160,8 @@ impl Identity {
 mod tests {
     use super::*;
 
-    fn identity() -> Identity {
-        let mut identity = Identity::new(Uuid::from_u128(9), Time(5_000));
+    fn identity() -> IdentityFile {
+        let mut identity = IdentityFile::new(Uuid::from_u128(9), Time(5_000));
         identity.first = Sequence(70_001);
         identity.removed_until = Some(Time(4_000));
         identity.unsynced = true;
@@ -171,9 +171,9 @@ mod tests {
 
     #[test]
     fn it_is_read_as_it_is_written() {
-        assert_eq!(Identity::decode(&identity().encode()), Ok(identity()));
-        let new = Identity::new(Uuid::from_u128(1), Time(0));
-        assert_eq!(Identity::decode(&new.encode()), Ok(new));
+        assert_eq!(IdentityFile::decode(&identity().encode()), Ok(identity()));
+        let new = IdentityFile::new(Uuid::from_u128(1), Time(0));
+        assert_eq!(IdentityFile::decode(&new.encode()), Ok(new));
     }
 
     #[test]
@@ -182,10 +182,10 @@ mod tests {
         for bit in 0..bytes.len() * 8 {
             let mut damaged = bytes.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
-            assert!(Identity::decode(&damaged).is_err(), "bit {bit}");
+            assert!(IdentityFile::decode(&damaged).is_err(), "bit {bit}");
         }
         for len in 0..bytes.len() {
-            assert!(Identity::decode(&bytes[..len]).is_err(), "{len} bytes");
+            assert!(IdentityFile::decode(&bytes[..len]).is_err(), "{len} bytes");
         }
     }
 
@@ -202,6 +202,6 @@ mod tests {
         }
         assert_eq!(identity.epochs.len(), EPOCHS_MAX);
         assert_eq!(identity.epoch(), 3 + EPOCHS_MAX as u64);
-        assert_eq!(Identity::decode(&identity.encode()), Ok(identity));
+        assert_eq!(IdentityFile::decode(&identity.encode()), Ok(identity));
     }
 }

@@ -4,14 +4,14 @@
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
     /// How much it matters.
-    pub gravity: Gravity,
+    pub gravity: NoticeLevel,
     /// The sentence.
     pub text: String,
 }
 
 /// How much a notice matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gravity {
+pub enum NoticeLevel {
     /// Nothing that was promised is affected.
     Note,
     /// The gateway did not end in order.
@@ -22,14 +22,14 @@ pub enum Gravity {
 
 impl Notice {
     pub(super) fn note(text: String) -> Self {
-        Self { gravity: Gravity::Note, text }
+        Self { gravity: NoticeLevel::Note, text }
     }
 
     pub(super) fn warning(text: String) -> Self {
-        Self { gravity: Gravity::Warning, text }
+        Self { gravity: NoticeLevel::Warning, text }
     }
 
     pub(super) fn error(text: String) -> Self {
-        Self { gravity: Gravity::Error, text }
+        Self { gravity: NoticeLevel::Error, text }
     }
 }

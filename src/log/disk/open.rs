@@ -9,13 +9,13 @@ use uuid::Uuid;
 
 use crate::log::disk::directory::Directory;
 use crate::log::disk::format::{self, FileHeader, GroupHeader, HEADER_BYTES};
-use crate::log::disk::identity::{self, Identity};
+use crate::log::disk::identity::{self, IdentityFile};
 use crate::log::disk::notice::Notice;
-use crate::log::disk::sealed::{Sealed, SegmentFile};
+use crate::log::disk::sealed::{SealedSegments, SegmentFile};
 use crate::log::disk::storage::{self, Storage};
-use crate::log::disk::walk::{Damage, Walk};
-use crate::log::disk::{Config, Sync};
-use crate::log::ring::Start;
+use crate::log::disk::walk::{DamagedRange, SegmentWalk};
+use crate::log::disk::{Config, SyncPolicy};
+use crate::log::ring::RingStart;
 use crate::record::{Record, Sequence};
 use crate::time::Time;
 
@@ -41,7 +41,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// Why.
-        fault: identity::Fault,
+        fault: identity::IdentityFault,
     },
     /// There are segments without an identity.
     #[error("{} is missing, but there are segment files: put it back from a copy of the directory", .0.display())]
@@ -52,7 +52,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// Why.
-        fault: format::Fault,
+        fault: format::HeaderFault,
     },
     /// A segment file is another log's.
     #[error("{} belongs to log {found}, not to log {wanted}: take it out of the directory", path.display())]
@@ -74,13 +74,13 @@ pub enum Error {
     },
     /// Records are damaged, and none may be.
     #[error("{}", damage_sentence(.0))]
-    Damaged(Vec<Damage>),
+    Damaged(Vec<DamagedRange>),
 }
 
 /// Says which records are damaged, the first ranges of them.
-pub fn damage_sentence(damage: &[Damage]) -> String {
+pub fn damage_sentence(damage: &[DamagedRange]) -> String {
     const RANGES_MAX: usize = 10;
-    let ranges = damage.iter().take(RANGES_MAX).map(|Damage { first, last }| {
+    let ranges = damage.iter().take(RANGES_MAX).map(|DamagedRange { first, last }| {
         if first == last { format!("{first}") } else { format!("{first} to {last}") }
     });
     let ranges = ranges.collect::<Vec<_>>().join(", ");
@@ -90,7 +90,7 @@ pub fn damage_sentence(damage: &[Damage]) -> String {
         more => format!(" and {more} more ranges"),
     };
     match damage {
-        [Damage { first, last }] if first == last => {
+        [DamagedRange { first, last }] if first == last => {
             format!("record {first} is damaged on disk and cannot be read")
         }
         _ => format!("records {ranges}{more} are damaged on disk and cannot be read"),
@@ -98,33 +98,33 @@ pub fn damage_sentence(damage: &[Damage]) -> String {
 }
 
 /// Adds to an error what was tried, and with which file.
-pub trait Failed<T> {
+pub trait IoContext<T> {
     /// The result, or the error with what was tried.
     fn failed(self, what: &'static str, path: &Path) -> Result<T, Error>;
 }
 
-impl<T> Failed<T> for io::Result<T> {
+impl<T> IoContext<T> for io::Result<T> {
     fn failed(self, what: &'static str, path: &Path) -> Result<T, Error> {
         self.map_err(|error| Error::Io { what, path: path.to_owned(), error })
     }
 }
 
 /// A log in order, before anything is appended.
-pub struct Opened {
+pub struct OpenedLog {
     /// Its directory.
     pub directory: Directory,
     /// Its identity, as it is on disk.
-    pub identity: Identity,
+    pub identity: IdentityFile,
     /// What is on disk.
-    pub sealed: Sealed,
+    pub sealed: SealedSegments,
     /// Where appending goes on.
-    pub start: Start,
+    pub start: RingStart,
     /// What the operator should know.
     pub notices: Vec<Notice>,
 }
 
 /// Opens the log in the directory at `path`, or makes one.
-pub fn open(path: &Path, config: &Config, storage: Arc<dyn Storage>) -> Result<Opened, Error> {
+pub fn open(path: &Path, config: &Config, storage: Arc<dyn Storage>) -> Result<OpenedLog, Error> {
     let directory = Directory::open(path, Arc::clone(&storage))?;
     directory.settle_seed();
     let (mut bases, foreign) = directory.list()?;
@@ -136,7 +136,7 @@ pub fn open(path: &Path, config: &Config, storage: Arc<dyn Storage>) -> Result<O
     let mut identity = match directory.read_identity()? {
         Some(identity) => identity,
         None if bases.is_empty() => {
-            let identity = Identity::new(Uuid::now_v7(), Time::now());
+            let identity = IdentityFile::new(Uuid::now_v7(), Time::now());
             let path = directory.identity_path();
             directory.write_identity(&identity).failed("write", &path)?;
             identity
@@ -145,7 +145,7 @@ pub fn open(path: &Path, config: &Config, storage: Arc<dyn Storage>) -> Result<O
     };
     remove_retired(&directory, &identity, &mut bases)?;
     let mut files = Vec::new();
-    let mut start = Start { last: identity.first.previous(), accepted: Time::MIN };
+    let mut start = RingStart { last: identity.first.previous(), accepted: Time::MIN };
     let mut found = Vec::new();
     while let Some(base) = bases.pop() {
         let next_base = files.last().map(|file: &SegmentFile| file.base);
@@ -155,24 +155,24 @@ pub fn open(path: &Path, config: &Config, storage: Arc<dyn Storage>) -> Result<O
             continue;
         }
         let Some(mended) = mend_last(&directory, file, &mut notices)? else { continue };
-        start = Start { last: mended.file.end.previous(), accepted: mended.accepted };
+        start = RingStart { last: mended.file.end.previous(), accepted: mended.accepted };
         files.push(mended.file);
         found = mended.damage;
     }
     files.reverse();
     let lacking = files.first().map_or(start.last.next(), |file| file.base);
-    let sealed = Sealed::open(&directory.segments(), identity.log_id, files, storage)
+    let sealed = SealedSegments::open(&directory.segments(), identity.log_id, files, storage)
         .failed("read", &directory.segments())?;
     // Its sidecar may be older than the damage.
     sealed.note_damage(&found);
-    match sealed.renewed() {
+    match sealed.rebuilt() {
         0 => {}
         1 => notices.push(Notice::warning(format!("made a sidecar again: {RENEWED}"))),
         some => notices.push(Notice::warning(format!("made {some} sidecars again: {RENEWED}"))),
     }
     let mut damage = sealed.damage();
     if identity.first < lacking {
-        damage.insert(0, Damage { first: identity.first, last: lacking.previous() });
+        damage.insert(0, DamagedRange { first: identity.first, last: lacking.previous() });
     }
     if !damage.is_empty() {
         if config.strict {
@@ -181,13 +181,13 @@ pub fn open(path: &Path, config: &Config, storage: Arc<dyn Storage>) -> Result<O
         notices.push(Notice::error(damage_sentence(&damage)));
     }
     renew_identity(&directory, &mut identity, config, start.last, &mut notices)?;
-    Ok(Opened { directory, identity, sealed, start, notices })
+    Ok(OpenedLog { directory, identity, sealed, start, notices })
 }
 
 /// Removes what retention had given up when the process ended.
 fn remove_retired(
     directory: &Directory,
-    identity: &Identity,
+    identity: &IdentityFile,
     bases: &mut Vec<Sequence>,
 ) -> Result<(), Error> {
     let kept = bases.partition_point(|base| *base <= identity.first).saturating_sub(1);
@@ -202,7 +202,7 @@ fn remove_retired(
 /// follows.
 fn segment_file(
     directory: &Directory,
-    identity: &Identity,
+    identity: &IdentityFile,
     base: Sequence,
     next_base: Option<Sequence>,
 ) -> Result<SegmentFile, Error> {
@@ -211,7 +211,7 @@ fn segment_file(
         storage::read_start(&path, HEADER_BYTES + format::ALIGNMENT).failed("read", &path)?;
     let header = match FileHeader::decode(&start) {
         Ok(header) => header,
-        Err(fault @ format::Fault::Newer(_)) => return Err(Error::Segment { path, fault }),
+        Err(fault @ format::HeaderFault::Newer(_)) => return Err(Error::Segment { path, fault }),
         Err(fault) => match without_header(&start, identity.log_id, base) {
             Some(header) => header,
             // Where it does not end the log, it is known what is lost.
@@ -242,12 +242,12 @@ const RENEWED: &str =
     "not what was written, of another version, or older than what was put back beside it";
 
 /// The last file, in order.
-struct Mended {
+struct RepairedHead {
     file: SegmentFile,
     /// When its last record was accepted.
     accepted: Time,
     /// What of it is damaged.
-    damage: Vec<Damage>,
+    damage: Vec<DamagedRange>,
 }
 
 /// Cuts off the torn end of the last file, and makes sure that the rest is on
@@ -256,11 +256,11 @@ fn mend_last(
     directory: &Directory,
     file: SegmentFile,
     notices: &mut Vec<Notice>,
-) -> Result<Option<Mended>, Error> {
+) -> Result<Option<RepairedHead>, Error> {
     let path = &file.path;
     let bytes = storage::read(path).failed("read", path)?;
     let header = FileHeader { log_id: Uuid::nil(), base: file.base, capacity: 0, salt: file.salt };
-    let walk = Walk::over(&bytes, &header, None);
+    let walk = SegmentWalk::over(&bytes, &header, None);
     if let Some(torn) = walk.torn {
         notices.push(Notice::warning(format!(
             "cut off {} bytes of {}, where record {} would have begun: a commit that was not \
@@ -296,7 +296,7 @@ fn mend_last(
     }
     let accepted = last_accepted(&bytes, &walk);
     let file = SegmentFile { end: walk.next, bytes: end as u64, ..file };
-    Ok(Some(Mended { file, accepted, damage: walk.damage }))
+    Ok(Some(RepairedHead { file, accepted, damage: walk.damage }))
 }
 
 /// A group without records: it says that all before it is synced.
@@ -314,13 +314,13 @@ pub fn mark(salt: u64, next: Sequence) -> [u8; format::GROUP_HEADER_BYTES] {
 }
 
 /// When the last readable record of a file was accepted.
-pub fn last_accepted(bytes: &[u8], walk: &Walk) -> Time {
+pub fn last_accepted(bytes: &[u8], walk: &SegmentWalk) -> Time {
     let accepted = walk.groups.iter().rev().find_map(|group| {
         let mut positions = (0..group.header.records).rev();
         let whole = positions.find(|position| group.damaged.binary_search(position).is_err())?;
         let group_bytes = bytes.get(group.at..)?;
         let table = group_bytes.get(group.header.table())?;
-        let (_, range) = format::Entry::decode_all(table).nth(whole as usize)?;
+        let (_, range) = format::FrameEntry::decode_all(table).nth(whole as usize)?;
         let frame = group_bytes.get(group.header.data())?.get(range)?;
         Some(Record::read_frame(frame).accept_time)
     });
@@ -331,7 +331,7 @@ pub fn last_accepted(bytes: &[u8], walk: &Walk) -> Time {
 /// whether they may be from now on.
 fn renew_identity(
     directory: &Directory,
-    identity: &mut Identity,
+    identity: &mut IdentityFile,
     config: &Config,
     last: Sequence,
     notices: &mut Vec<Notice>,
@@ -353,7 +353,7 @@ fn renew_identity(
             identity.epoch()
         )));
     }
-    identity.unsynced = config.sync != Sync::Always;
+    identity.unsynced = config.sync != SyncPolicy::Always;
     if *identity != before {
         let path = directory.identity_path();
         directory.write_identity(identity).failed("write", &path)?;

@@ -5,12 +5,12 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::log::disk::Inner;
+use crate::log::disk::DiskLogInner;
 use crate::log::disk::format::FileHeader;
 use crate::log::disk::open::last_accepted;
 use crate::log::disk::sealed::SegmentFile;
 use crate::log::disk::storage;
-use crate::log::disk::walk::Walk;
+use crate::log::disk::walk::SegmentWalk;
 use crate::time::Time;
 
 /// The longest time between two looks at what is too old.
@@ -39,7 +39,7 @@ impl Retention {
     }
 }
 
-impl Inner {
+impl DiskLogInner {
     /// Removes what is not to be kept. What cannot be removed now is left for the
     /// next time.
     pub fn retain(&self) {
@@ -100,7 +100,7 @@ impl Inner {
         let bytes = storage::read(&file.path)?;
         let header =
             FileHeader { log_id: self.identity.id, base: file.base, capacity: 0, salt: file.salt };
-        let accepted = last_accepted(&bytes, &Walk::over(&bytes, &header, Some(file.end)));
+        let accepted = last_accepted(&bytes, &SegmentWalk::over(&bytes, &header, Some(file.end)));
         *known = Some((file.base, accepted));
         Ok(accepted)
     }

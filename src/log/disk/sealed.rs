@@ -3,17 +3,17 @@
 
 mod add;
 mod cache;
-mod cold;
 mod damage;
 mod find;
-mod handle;
+mod in_memory;
 mod open;
+mod open_segments;
 mod pick;
 mod reader;
 mod run;
+mod sealed_segment;
 #[cfg(test)]
 mod tests;
-mod warm;
 
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;
@@ -25,22 +25,22 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::filter::TypeSet;
-use crate::log::disk::sidecar::{Keyed, Located, Of, key_hash};
-use crate::log::disk::slices::Slices;
+use crate::log::disk::bloom::BloomTable;
+use crate::log::disk::sidecar::{BloomField, FrameLocation, SegmentRef, key_hash};
 use crate::log::disk::storage::Storage;
-use crate::log::disk::walk::Damage;
-use crate::log::{BoxFuture, Error, Found, Segment, Want};
+use crate::log::disk::walk::DamagedRange;
+use crate::log::{BoxFuture, Error, ReadHint, ReadResult, Segment};
 use crate::record::{Draft, Sequence};
 use crate::time::Time;
 
-use add::Progress;
-use cache::Cache;
-use cold::Cold;
-use find::Wanted;
-use handle::Handles;
-use reader::Wish;
+use add::SidecarProgress;
+use cache::PieceCache;
+use find::IdQuery;
+use open_segments::OpenSegments;
+use reader::OwnedReadHint;
+use sealed_segment::SealedSegment;
 
-pub use find::{Earlier, Kept};
+pub use find::{PriorEvent, StoredRecord};
 
 /// The most bytes of records from disk that are kept, so that readers of the same
 /// stretch do not each read it.
@@ -67,8 +67,8 @@ pub struct SegmentFile {
 }
 
 /// The full segments, oldest first.
-pub struct Sealed {
-    inner: Arc<Inner>,
+pub struct SealedSegments {
+    inner: Arc<SealedInner>,
     /// Tells the thread that makes sidecars of each segment that is added.
     added: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -76,51 +76,51 @@ pub struct Sealed {
     renewed: usize,
 }
 
-struct Inner {
+struct SealedInner {
     log_id: Uuid,
     /// Where sidecars are written.
     storage: Arc<dyn Storage>,
-    state: ArcSwap<State>,
+    state: ArcSwap<SegmentSet>,
     /// Held by who changes `state`.
     changing: Mutex<()>,
-    handles: Handles,
-    cache: Cache,
+    handles: OpenSegments,
+    cache: PieceCache,
     readers: Arc<Semaphore>,
     /// Segments whose sidecar could not be written yet.
     unsaved: Mutex<Vec<Sequence>>,
     /// Held by who writes down damage.
     noting: Mutex<()>,
-    progress: Progress,
+    progress: SidecarProgress,
 }
 
 /// The segments at one moment, oldest first.
 #[derive(Clone, Default)]
-struct State {
-    segments: Vec<Arc<Cold>>,
-    ids: Slices,
-    keys: Slices,
+struct SegmentSet {
+    segments: Vec<Arc<SealedSegment>>,
+    ids: BloomTable,
+    keys: BloomTable,
     /// Those that were added lately, behind the others: they are in memory until
     /// their sidecar is made. Mostly none, and never more than [`FRESH_MAX`].
-    fresh: Vec<Fresh>,
+    pending: Vec<PendingSegment>,
 }
 
 /// A segment whose sidecar is not made yet.
 #[derive(Clone)]
-struct Fresh {
+struct PendingSegment {
     file: SegmentFile,
     segment: Arc<Segment>,
     /// Where the frames of its records lie in the file.
-    frames: Arc<Vec<Located>>,
+    frames: Arc<Vec<FrameLocation>>,
 }
 
 impl SegmentFile {
     /// What its sidecar says it is for.
-    fn of(&self, log_id: Uuid) -> Of {
-        Of::new(log_id, (self.base, self.end), self.salt)
+    fn of(&self, log_id: Uuid) -> SegmentRef {
+        SegmentRef::new(log_id, (self.base, self.end), self.salt)
     }
 }
 
-impl Sealed {
+impl SealedSegments {
     /// Forgets the files before the one that begins at `base`, and removes their
     /// sidecars. Reads on their way may still see them.
     pub fn remove_before(&self, base: Sequence) {
@@ -128,7 +128,7 @@ impl Sealed {
         self.inner.change(|state| {
             let gone = state.segments.partition_point(|segment| segment.base() < base);
             removed.extend(state.segments.drain(..gone));
-            state.fresh.retain(|fresh| fresh.file.base >= base);
+            state.pending.retain(|pending| pending.file.base >= base);
             state.ids.remove_before(base);
             state.keys.remove_before(base);
         });
@@ -144,22 +144,22 @@ impl Sealed {
     /// The files.
     pub fn list(&self) -> Vec<SegmentFile> {
         let state = self.inner.state.load();
-        let cold = state.segments.iter().map(|segment| segment.file.clone());
-        cold.chain(state.fresh.iter().map(|fresh| fresh.file.clone())).collect()
+        let sealed_segment = state.segments.iter().map(|segment| segment.file.clone());
+        sealed_segment.chain(state.pending.iter().map(|pending| pending.file.clone())).collect()
     }
 
     /// Sequence of the first record of the first file; `None` without files.
     pub fn first(&self) -> Option<Sequence> {
         let state = self.inner.state.load();
-        let cold = state.segments.first().map(|segment| segment.base());
-        cold.or_else(|| state.fresh.first().map(|fresh| fresh.file.base))
+        let sealed_segment = state.segments.first().map(|segment| segment.base());
+        sealed_segment.or_else(|| state.pending.first().map(|pending| pending.file.base))
     }
 
     /// What the files take on disk, in bytes, without their sidecars.
     pub fn disk_bytes(&self) -> u64 {
         let state = self.inner.state.load();
-        let cold: u64 = state.segments.iter().map(|segment| segment.file.bytes).sum();
-        cold + state.fresh.iter().map(|fresh| fresh.file.bytes).sum::<u64>()
+        let sealed_segment: u64 = state.segments.iter().map(|segment| segment.file.bytes).sum();
+        sealed_segment + state.pending.iter().map(|pending| pending.file.bytes).sum::<u64>()
     }
 
     /// When the last record of the first file was accepted; `None` where that is
@@ -170,13 +170,14 @@ impl Sealed {
     }
 
     /// Records of these files that are known to be damaged.
-    pub fn damage(&self) -> Vec<Damage> {
+    pub fn damage(&self) -> Vec<DamagedRange> {
         let state = self.inner.state.load();
         let mut damage = Vec::new();
         let mut before: Option<Sequence> = None;
         for segment in &state.segments {
             let lost = before.filter(|before| *before < segment.base());
-            damage.extend(lost.map(|first| Damage { first, last: segment.base().previous() }));
+            damage
+                .extend(lost.map(|first| DamagedRange { first, last: segment.base().previous() }));
             damage.extend(segment.damage());
             before = Some(segment.end());
         }
@@ -185,14 +186,14 @@ impl Sealed {
 
     /// How many sidecars were there when the files were opened, but not as this program
     /// makes them, and were made again.
-    pub fn renewed(&self) -> usize {
+    pub fn rebuilt(&self) -> usize {
         self.renewed
     }
 
     /// How many segments are in memory for want of a sidecar.
     #[cfg(test)]
-    pub fn fresh(&self) -> usize {
-        self.inner.state.load().fresh.len()
+    pub fn pending(&self) -> usize {
+        self.inner.state.load().pending.len()
     }
 
     /// How many sidecars could not be written yet.
@@ -214,13 +215,13 @@ impl Sealed {
     pub fn read(
         &self,
         at: Sequence,
-        want: Want<'_>,
-    ) -> BoxFuture<'static, Result<Option<Found>, Error>> {
-        if let Some(found) = self.inner.in_memory(at, want) {
+        hint: ReadHint<'_>,
+    ) -> BoxFuture<'static, Result<Option<ReadResult>, Error>> {
+        if let Some(found) = self.inner.in_memory(at, hint) {
             return Box::pin(std::future::ready(Ok(Some(found))));
         }
-        let wish = Wish::new(want);
-        self.off_runtime(at, move |inner| inner.read(at, &wish))
+        let hint = OwnedReadHint::new(hint);
+        self.off_runtime(at, move |inner| inner.read(at, &hint))
     }
 
     /// The first record that was accepted at `time` or later; `None` if none was.
@@ -234,10 +235,10 @@ impl Sealed {
         self.off_runtime(Sequence::ZERO, move |inner| inner.accepted_since(time))
     }
 
-    /// Has what [`Sealed::may_hold`] looks at in the cache of the processor, where that
+    /// Has what [`SealedSegments::may_hold`] looks at in the cache of the processor, where that
     /// is asked for many keys.
     pub fn touch(&self, keys: impl Iterator<Item = u32> + Clone) {
-        self.inner.state.load().ids.touch(keys.map(|key| key_hash(Keyed::Id, key)));
+        self.inner.state.load().ids.touch(keys.map(|key| key_hash(BloomField::Id, key)));
     }
 
     /// Whether a record before `before` may have an id with this key: mostly not,
@@ -245,8 +246,8 @@ impl Sealed {
     pub fn may_hold(&self, key: u32, before: Sequence) -> bool {
         let state = self.inner.state.load();
         let mut may = false;
-        state.ids.find(key_hash(Keyed::Id, key), |base| may |= base < before);
-        may || state.fresh.iter().any(|fresh| fresh.file.base < before && fresh.holds(key))
+        state.ids.find(key_hash(BloomField::Id, key), |base| may |= base < before);
+        may || state.pending.iter().any(|pending| pending.file.base < before && pending.holds(key))
     }
 
     /// The newest record before `before` with the id and the principal of this
@@ -258,9 +259,9 @@ impl Sealed {
         &self,
         draft: &Draft,
         before: Sequence,
-    ) -> BoxFuture<'static, Result<Option<Earlier>, Error>> {
+    ) -> BoxFuture<'static, Result<Option<PriorEvent>, Error>> {
         let draft = draft.clone();
-        self.off_runtime(before, move |inner| inner.find(&Wanted::of(&draft), before))
+        self.off_runtime(before, move |inner| inner.find(&IdQuery::of(&draft), before))
     }
 
     /// The newest record before `before` with this id and one of these types,
@@ -279,8 +280,8 @@ impl Sealed {
         }
         let (id, types) = (id.to_owned(), Arc::clone(types));
         self.off_runtime(before, move |inner| {
-            let found = inner.find(&Wanted::with_id(&id, &types), before)?;
-            Ok(found.and_then(Earlier::kept).map(|kept| kept.sequence))
+            let found = inner.find(&IdQuery::with_id(&id, &types), before)?;
+            Ok(found.and_then(PriorEvent::kept).map(|kept| kept.sequence))
         })
     }
 
@@ -288,7 +289,7 @@ impl Sealed {
     fn off_runtime<T: Send + 'static>(
         &self,
         at: Sequence,
-        work: impl FnOnce(&Inner) -> Result<T, Error> + Send + 'static,
+        work: impl FnOnce(&SealedInner) -> Result<T, Error> + Send + 'static,
     ) -> BoxFuture<'static, Result<T, Error>> {
         let inner = Arc::clone(&self.inner);
         Box::pin(async move {
@@ -306,24 +307,24 @@ impl Sealed {
     }
 }
 
-impl Inner {
+impl SealedInner {
     /// Replaces the state by a changed one.
-    fn change(&self, change: impl FnOnce(&mut State)) {
+    fn change(&self, change: impl FnOnce(&mut SegmentSet)) {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut state = State::clone(&self.state.load());
+        let mut state = SegmentSet::clone(&self.state.load());
         change(&mut state);
         self.state.store(Arc::new(state));
     }
 }
 
-impl Fresh {
+impl PendingSegment {
     fn holds(&self, key: u32) -> bool {
         let view = self.segment.view(self.file.end.previous());
         view.columns.iter().any(|row| row.id == key)
     }
 }
 
-impl Drop for Sealed {
+impl Drop for SealedSegments {
     fn drop(&mut self) {
         // The thread makes the sidecars that are missing, and ends.
         drop(self.added.take());

@@ -1,7 +1,7 @@
 //! Sidecars: what makes a sealed segment file searchable, in a file beside it.
 //!
 //! `segments/BASE.idx` holds a summary, where the frames lie, the columns, posting
-//! lists and the id table of `segments/BASE.log`. It is a file of `Blocks`, so
+//! lists and the id table of `segments/BASE.log`. It is a file of `BlockFile`, so
 //! that a look-up reads a few of them and trusts none unchecked. It can always be
 //! made again from the segment file. `docs/FORMAT.md` describes it.
 
@@ -19,20 +19,20 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::log::Segment;
-use crate::log::disk::blocks::{self, Blocks, Fault, Source};
-use crate::log::disk::fields::Fields;
-use crate::log::disk::format::Entry;
-use crate::log::disk::slices::Column;
+use crate::log::disk::block_file::{self, BlockFault, BlockFile, BlockSource};
+use crate::log::disk::bloom::SegmentBloom;
+use crate::log::disk::fixed_fields::FixedFields;
+use crate::log::disk::format::FrameEntry;
 use crate::log::disk::storage::{self, Storage};
-use crate::log::scan::Query;
+use crate::log::scan::ScanQuery;
 use crate::log::segment::SEGMENT_RECORDS_MAX;
 use crate::record::Sequence;
 use crate::time::Time;
 
 pub use build::{build, build_from_memory};
-pub use check::{Flaw, check};
+pub use check::{SidecarFlaw, check};
 pub use damage::with_damage;
-pub use lookup::Listed;
+pub use lookup::ListRef;
 #[cfg(test)]
 pub use row::columns;
 
@@ -55,7 +55,7 @@ const NEAR_BYTES: usize = 8 * 1024;
 
 /// The sections of a sidecar, in their order.
 #[derive(Debug, Clone, Copy)]
-enum Section {
+enum SidecarSection {
     /// Field number of the payload and number of records, for each type.
     Types,
     /// First and last position of each run of damaged records.
@@ -83,12 +83,12 @@ enum Section {
     Ids,
 }
 
-const SECTIONS: usize = Section::Ids as usize + 1;
+const SECTIONS: usize = SidecarSection::Ids as usize + 1;
 
 /// What is known of a segment without reading more than the beginning of its
 /// sidecar.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Summary {
+pub struct SidecarSummary {
     /// When the first and the last record were accepted; `None` if all are
     /// damaged.
     pub accepted: Option<(Time, Time)>,
@@ -107,31 +107,31 @@ pub struct Summary {
 
 /// Where a frame lies in its segment file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Located {
+pub struct FrameLocation {
     /// From the beginning of the file, in bytes.
     pub offset: u32,
     /// Its length and checksum.
-    pub entry: Entry,
+    pub entry: FrameEntry,
 }
 
 /// An open sidecar.
 pub struct Sidecar {
-    blocks: Blocks,
+    blocks: BlockFile,
     records: u32,
     sections: [Range<u32>; SECTIONS],
 }
 
 /// What a sidecar's beginning says, for those who keep it in memory.
-pub struct Opened {
+pub struct SidecarContents {
     /// Reads the rest.
     pub sidecar: Sidecar,
     /// What is in the segment.
-    pub summary: Summary,
+    pub summary: SidecarSummary,
 }
 
 /// Which segment file a sidecar is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Of {
+pub struct SegmentRef {
     /// The log.
     pub log_id: Uuid,
     /// The file's first record.
@@ -142,7 +142,7 @@ pub struct Of {
     pub salt: u64,
 }
 
-impl Of {
+impl SegmentRef {
     /// The file that begins at `base`, and behind which `end` comes.
     pub fn new(log_id: Uuid, (base, end): (Sequence, Sequence), salt: u64) -> Self {
         // Of a gap between files that is larger, the rest is lost.
@@ -152,12 +152,12 @@ impl Of {
 }
 
 /// Whether the header of a sidecar begins like those that this program makes.
-fn is_current(fields: &mut Fields<'_>) -> bool {
-    build::Header::decode(fields).is_some_and(|header| header.probe == build::probe())
+fn is_current(fields: &mut FixedFields<'_>) -> bool {
+    build::SidecarHeader::decode(fields).is_some_and(|header| header.probe == build::probe())
 }
 
 /// Hash of a key of [`Columns`](crate::record::Columns), as the filters have it.
-pub fn key_hash(field: Keyed, key: u32) -> u64 {
+pub fn key_hash(field: BloomField, key: u32) -> u64 {
     use std::hash::{BuildHasher as _, Hasher as _};
     let mut hasher = foldhash::quality::FixedState::with_seed(0).build_hasher();
     hasher.write_u64(((field as u64) << 32) | u64::from(key));
@@ -166,7 +166,7 @@ pub fn key_hash(field: Keyed, key: u32) -> u64 {
 
 /// Fields whose keys the filters have.
 #[derive(Debug, Clone, Copy)]
-pub enum Keyed {
+pub enum BloomField {
     /// Event id.
     Id = 0,
     /// User or impersonator.
@@ -182,29 +182,29 @@ impl Sidecar {
     ///
     /// # Errors
     /// If it is not one, is that of another file, or is damaged at its beginning.
-    pub fn open(source: Source, of: &Of) -> Result<Opened, Fault> {
-        let blocks = Blocks::new(source, of.salt);
+    pub fn open(source: BlockSource, of: &SegmentRef) -> Result<SidecarContents, BlockFault> {
+        let blocks = BlockFile::new(source, of.salt);
         let header = blocks.read(0..HEADER_BYTES)?;
-        let mut fields = Fields(&header);
-        let header = build::Header::decode(&mut fields).ok_or(Fault::Damaged)?;
+        let mut fields = FixedFields(&header);
+        let header = build::SidecarHeader::decode(&mut fields).ok_or(BlockFault::Damaged)?;
         if header.of != *of || header.probe != build::probe() {
-            return Err(Fault::Damaged);
+            return Err(BlockFault::Damaged);
         }
         let sidecar = Self { blocks, records: of.covers, sections: header.sections };
-        let pairs = |section| -> Result<Vec<(u32, u32)>, Fault> {
+        let pairs = |section| -> Result<Vec<(u32, u32)>, BlockFault> {
             let bytes = sidecar.section(section)?;
             let (pairs, _) = bytes.as_chunks::<RANGE_BYTES>();
             Ok(pairs.iter().map(|pair| split(*pair)).collect())
         };
-        let summary = Summary {
+        let summary = SidecarSummary {
             accepted: header.accepted,
             times: header.times,
-            types: pairs(Section::Types)?,
+            types: pairs(SidecarSection::Types)?,
             results: header.results,
             data_len: header.data_len,
-            damage: pairs(Section::Damage)?,
+            damage: pairs(SidecarSection::Damage)?,
         };
-        Ok(Opened { sidecar, summary })
+        Ok(SidecarContents { sidecar, summary })
     }
 
     /// What it takes in memory, in bytes.
@@ -215,21 +215,21 @@ impl Sidecar {
     /// The filters of keys and of ids.
     ///
     /// # Errors
-    /// As `Blocks::read`.
-    pub fn filters(&self) -> Result<(Column, Column), Fault> {
+    /// As `BlockFile::read`.
+    pub fn filters(&self) -> Result<(SegmentBloom, SegmentBloom), BlockFault> {
         let column = |section| {
             let bytes = self.section(section)?;
             let (words, _) = bytes.as_chunks();
             let words = words.iter().map(|word| u64::from_le_bytes(*word)).collect();
-            Column::from_words(words).ok_or(Fault::Damaged)
+            SegmentBloom::from_words(words).ok_or(BlockFault::Damaged)
         };
-        Ok((column(Section::KeyRows)?, column(Section::IdRows)?))
+        Ok((column(SidecarSection::KeyRows)?, column(SidecarSection::IdRows)?))
     }
 }
 
-impl Summary {
+impl SidecarSummary {
     /// Whether a record of the segment may match the query.
-    pub fn may_match(&self, query: &Query) -> bool {
+    pub fn may_match(&self, query: &ScanQuery) -> bool {
         let selection = query.filter.selection();
         let has_type = |number: u32| self.types.binary_search_by_key(&number, |of| of.0).is_ok();
         let in_time =
@@ -269,15 +269,15 @@ pub fn save(storage: &dyn Storage, path: &Path, encoded: &[u8]) -> io::Result<()
 /// If the file cannot be read.
 pub fn make(
     path: &Path,
-    of: &Of,
-    in_memory: Option<(&Segment, &[Located])>,
+    of: &SegmentRef,
+    in_memory: Option<(&Segment, &[FrameLocation])>,
 ) -> io::Result<Arc<Vec<u8>>> {
     let made = in_memory.and_then(|(segment, frames)| build_from_memory(segment, frames, of));
     let content = match made {
         Some(content) => content,
         None => build(&storage::read(path)?, of),
     };
-    Ok(Arc::new(blocks::encode(&content, of.salt)))
+    Ok(Arc::new(block_file::encode(&content, of.salt)))
 }
 
 fn split(pair: [u8; RANGE_BYTES]) -> (u32, u32) {

@@ -7,13 +7,13 @@ use tokio::sync::oneshot;
 
 use crate::log::Segment;
 use crate::log::disk::format::{ALIGNMENT, ENTRY_BYTES, GROUP_HEADER_BYTES, HEADER_BYTES, align};
-use crate::log::ring::{Need, Sizes, Writer};
+use crate::log::ring::{RingWriter, SegmentSizes, SpaceNeed};
 use crate::record::Sequence;
 
 /// What is guarded by the log's mutex.
 pub struct Stage {
     /// The ring, with what is staged at its end.
-    pub writer: Writer,
+    pub writer: RingWriter,
     /// The newest record that was taken to be committed.
     pub taken: Sequence,
     /// So many bytes of the head's frames were taken.
@@ -21,10 +21,10 @@ pub struct Stage {
     /// Who waits until what is staged is committed.
     pub waiting: Vec<oneshot::Sender<()>>,
     /// The room of the head's file.
-    pub room: Room,
+    pub room: SegmentRoom,
     /// The head is full for a call with such a need: nothing is staged until
     /// there is another.
-    pub roll: Option<Need>,
+    pub roll: Option<SpaceNeed>,
     /// The committing thread sleeps.
     pub idle: bool,
     /// It does so until so many calls wait.
@@ -37,7 +37,7 @@ pub struct Stage {
 
 /// How much of a segment file is used, in bytes.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
+pub struct SegmentRoom {
     /// Where the next group begins.
     pub end: u64,
     /// Length of the file.
@@ -45,7 +45,7 @@ pub struct Room {
 }
 
 /// Records that go to disk at once.
-pub struct Batch {
+pub struct StagedBatch {
     /// The segment that holds them.
     pub segment: Arc<Segment>,
     /// The first of them.
@@ -60,12 +60,12 @@ pub struct Batch {
 
 impl Stage {
     /// Nothing is staged, and there is no file.
-    pub fn new(writer: Writer) -> Self {
+    pub fn new(writer: RingWriter) -> Self {
         Self {
             taken: writer.last(),
             taken_bytes: 0,
             waiting: Vec::new(),
-            room: Room::default(),
+            room: SegmentRoom::default(),
             roll: None,
             idle: false,
             wanted: 0,
@@ -77,7 +77,7 @@ impl Stage {
 
     /// Whether so much more fits into the head's file, in one group with what is
     /// staged.
-    pub fn admits(room: Room, staged: (usize, usize), need: Need) -> bool {
+    pub fn admits(room: SegmentRoom, staged: (usize, usize), need: SpaceNeed) -> bool {
         let (records, bytes) = staged;
         let group = group_bytes(records + need.records, bytes + need.frame_bytes);
         room.end + (group + ALIGNMENT) as u64 <= room.capacity
@@ -86,13 +86,13 @@ impl Stage {
     /// What the next head is to have room for, where this one has none for `need`. If
     /// this one is empty, for all that it was begun for, too: calls that wait, one with
     /// more records and one with more bytes, would else replace each other's heads.
-    pub fn next_need(&self, need: Need) -> Need {
+    pub fn next_need(&self, need: SpaceNeed) -> SpaceNeed {
         let head = self.writer.head();
         if head.len() > 0 {
             return need;
         }
         let (records, frame_bytes) = head.room();
-        Need {
+        SpaceNeed {
             records: need.records.max(records),
             frame_bytes: need.frame_bytes.max(frame_bytes),
             ..need
@@ -103,7 +103,7 @@ impl Stage {
     /// `need`: as large as any segment may need, `standard`, unless this segment is
     /// full and has used less of its file. To fill with zeros what is cut off later is
     /// a waste.
-    pub fn next_capacity(&self, need: Need, standard: u64) -> u64 {
+    pub fn next_capacity(&self, need: SpaceNeed, standard: u64) -> u64 {
         let is_file_full = !Self::admits(self.room, (0, 0), need);
         if is_file_full || self.writer.head().len() == 0 {
             return standard;
@@ -119,9 +119,9 @@ impl Stage {
     }
 
     /// Takes all that is staged.
-    pub fn take(&mut self) -> Batch {
+    pub fn take(&mut self) -> StagedBatch {
         let (records, bytes) = self.staged();
-        let batch = Batch {
+        let batch = StagedBatch {
             segment: Arc::clone(self.writer.head().segment()),
             first: self.taken.next(),
             last: self.writer.last(),
@@ -144,12 +144,12 @@ fn group_bytes(records: usize, bytes: usize) -> usize {
 
 /// How large the file of such a segment is: commits of a few hundred bytes, each
 /// filled up, leave part of the segment unused.
-pub fn capacity(sizes: Sizes) -> u64 {
+pub fn capacity(sizes: SegmentSizes) -> u64 {
     let spare = (sizes.bytes / 4).max(64 * 1024);
     (HEADER_BYTES + group_bytes(sizes.records, sizes.bytes) + align(spare)) as u64
 }
 
 /// How large a file is at least that takes so much in one group.
-pub fn capacity_for(need: Need) -> u64 {
+pub fn capacity_for(need: SpaceNeed) -> u64 {
     (HEADER_BYTES + group_bytes(need.records, need.frame_bytes) + ALIGNMENT) as u64
 }

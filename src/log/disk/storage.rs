@@ -1,12 +1,12 @@
 //! What the log does to its files: few operations, so that tests can let each of
 //! them fail, or forget what was not synced.
 
+#[cfg(test)]
+pub mod crashing;
 #[cfg(target_os = "linux")]
-mod direct;
+mod direct_io;
 #[cfg(test)]
 pub mod faulty;
-#[cfg(test)]
-pub mod forgetful;
 
 use std::fs;
 use std::io::{self, IoSlice};
@@ -19,7 +19,7 @@ pub trait Storage: Send + Sync + 'static {
     ///
     /// # Errors
     /// What the system says.
-    fn create(&self, path: &Path) -> io::Result<Box<dyn File>>;
+    fn create(&self, path: &Path) -> io::Result<Box<dyn StorageFile>>;
 
     /// As [`Storage::create`], for a file that is synced after each write. Where the
     /// system can, what is aligned to
@@ -28,7 +28,7 @@ pub trait Storage: Send + Sync + 'static {
     ///
     /// # Errors
     /// What the system says.
-    fn create_uncached(&self, path: &Path) -> io::Result<Box<dyn File>> {
+    fn create_uncached(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {
         self.create(path)
     }
 
@@ -36,7 +36,7 @@ pub trait Storage: Send + Sync + 'static {
     ///
     /// # Errors
     /// What the system says.
-    fn open(&self, path: &Path) -> io::Result<Box<dyn File>>;
+    fn open(&self, path: &Path) -> io::Result<Box<dyn StorageFile>>;
 
     /// Gives a file another name within its directory, in place of what has that
     /// name. It lasts once the directory is synced.
@@ -66,7 +66,7 @@ pub trait Storage: Send + Sync + 'static {
 }
 
 /// A file that is changed.
-pub trait File: Send {
+pub trait StorageFile: Send {
     /// Writes the parts one behind the other, all of them, from `at` on.
     ///
     /// # Errors
@@ -94,24 +94,24 @@ pub const DIRECTORY_MODE: u32 = 0o700;
 
 /// The system's files.
 #[derive(Debug, Default, Clone, Copy)]
-pub struct System;
+pub struct SystemStorage;
 
-impl Storage for System {
-    fn create(&self, path: &Path) -> io::Result<Box<dyn File>> {
+impl Storage for SystemStorage {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {
         let mut options = fs::OpenOptions::new();
         Ok(Box::new(options.write(true).create(true).truncate(true).mode(FILE_MODE).open(path)?))
     }
 
     #[cfg(target_os = "linux")]
-    fn create_uncached(&self, path: &Path) -> io::Result<Box<dyn File>> {
+    fn create_uncached(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {
         let file = fs::File::create(path)?;
-        Ok(match direct::open(&file, path) {
-            Some(direct) => Box::new(direct::Uncached::new(file, direct)),
+        Ok(match direct_io::open(&file, path) {
+            Some(direct) => Box::new(direct_io::DirectFile::new(file, direct)),
             None => Box::new(file),
         })
     }
 
-    fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
+    fn open(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {
         Ok(Box::new(fs::OpenOptions::new().read(true).write(true).open(path)?))
     }
 
@@ -135,7 +135,7 @@ impl Storage for System {
     }
 }
 
-impl File for fs::File {
+impl StorageFile for fs::File {
     fn write(&self, parts: &[&[u8]], mut at: u64) -> io::Result<()> {
         let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
         let mut rest = slices.as_mut_slice();
@@ -220,7 +220,7 @@ mod tests {
     fn parts_are_written_one_behind_the_other() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
-        let file = System.create(&path).unwrap();
+        let file = SystemStorage.create(&path).unwrap();
         file.write(&[b"one", b"", b"two", b""], 2).unwrap();
         file.write(&[b""], 0).unwrap();
         file.sync().unwrap();
@@ -233,8 +233,8 @@ mod tests {
     fn a_file_is_replaced_as_a_whole() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
-        replace(&System, &path, b"first, and longer").unwrap();
-        replace(&System, &path, b"second").unwrap();
+        replace(&SystemStorage, &path, b"first, and longer").unwrap();
+        replace(&SystemStorage, &path, b"second").unwrap();
         assert_eq!(read(&path).unwrap(), b"second");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }

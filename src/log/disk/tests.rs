@@ -15,10 +15,10 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::log::conformance::{append, draft, find, read_all};
-use crate::log::disk::storage::faulty::{Faults, Faulty};
-use crate::log::disk::walk::{Damage, Walk};
-use crate::log::disk::{Config, DiskLog, Notice, Retention, Sync, format, open};
-use crate::log::{Bounds, Error, Found, Log, Order, State, Want};
+use crate::log::disk::storage::faulty::{Faults, FaultyStorage};
+use crate::log::disk::walk::{DamagedRange, SegmentWalk};
+use crate::log::disk::{Config, DiskLog, Notice, Retention, SyncPolicy, format, open};
+use crate::log::{Bounds, Error, Log, ReadHint, ReadResult, ScanOrder, State};
 use crate::record::Sequence;
 
 /// A ring of segments of a few records, so that there are many files.
@@ -130,7 +130,7 @@ async fn a_torn_end_is_cut_off_and_said() {
     fs::copy(folder.path().join("log"), crashed.path().join("log")).unwrap();
     let mut bytes = fs::read(&file).unwrap();
     let header = format::FileHeader::decode(&bytes).unwrap();
-    let walk = Walk::over(&bytes, &header, None);
+    let walk = SegmentWalk::over(&bytes, &header, None);
     let last = walk.groups.last().unwrap();
     bytes[last.at + last.header.len() - 1] ^= 1;
     let torn = crashed.path().join("segments").join(file.file_name().unwrap());
@@ -155,7 +155,7 @@ async fn damage_is_set_aside_and_told() {
     let file = files(folder.path()).pop().unwrap();
     let mut bytes = fs::read(&file).unwrap();
     let header = format::FileHeader::decode(&bytes).unwrap();
-    let walk = Walk::over(&bytes, &header, None);
+    let walk = SegmentWalk::over(&bytes, &header, None);
     // A closed log has no torn end: even the last record is damaged.
     for group in [&walk.groups[20], &walk.groups[49]] {
         bytes[group.at + group.header.len() - 1] ^= 1;
@@ -166,15 +166,17 @@ async fn damage_is_set_aside_and_told() {
     assert_eq!(refused, "records 21, 50 are damaged on disk and cannot be read");
     let (log, notices) = DiskLog::open(folder.path(), Config::default()).unwrap();
     assert_eq!(notices, [Notice::error(refused)]);
-    let damage = [21, 50].map(|at| Damage { first: Sequence(at), last: Sequence(at) });
+    let damage = [21, 50].map(|at| DamagedRange { first: Sequence(at), last: Sequence(at) });
     assert_eq!(log.disk().unwrap().damage, damage);
     let one = super::open::damage_sentence(&damage[..1]);
     assert_eq!(one, "record 21 is damaged on disk and cannot be read");
     assert_eq!(log.extent().last, Sequence(50));
-    let at = |sequence| log.read(Sequence(sequence), Want::all(Order::Ascending));
-    let Some(Found::Damaged { first, last }) = at(21).await.unwrap() else { panic!("damaged") };
+    let at = |sequence| log.read(Sequence(sequence), ReadHint::all(ScanOrder::Ascending));
+    let Some(ReadResult::Damaged { first, last }) = at(21).await.unwrap() else {
+        panic!("damaged")
+    };
     assert_eq!((first, last), (Sequence(21), Sequence(21)));
-    let Some(Found::Records(segment)) = at(22).await.unwrap() else { panic!("readable") };
+    let Some(ReadResult::Records(segment)) = at(22).await.unwrap() else { panic!("readable") };
     assert!(segment.view(Sequence(50)).holds(Sequence(22)));
     // Its sequence is not given out again.
     let placed = log.append(vec![draft("next", "ls")], true).await.unwrap();
@@ -194,10 +196,12 @@ async fn a_missing_segment_is_damage() {
     let (log, notices) = DiskLog::open(folder.path(), config()).unwrap();
     let told = "records 1 to 10, 31 to 40 are damaged on disk and cannot be read";
     assert_eq!(notices.last(), Some(&Notice::error(told.to_owned())));
-    let at = |sequence| log.read(Sequence(sequence), Want::all(Order::Ascending));
+    let at = |sequence| log.read(Sequence(sequence), ReadHint::all(ScanOrder::Ascending));
     for (wanted, range) in [(1, (1, 10)), (35, (31, 40))] {
         let found = at(wanted).await.unwrap();
-        let Some(Found::Damaged { first, last }) = found else { panic!("{wanted} is damaged") };
+        let Some(ReadResult::Damaged { first, last }) = found else {
+            panic!("{wanted} is damaged")
+        };
         assert_eq!((first.0, last.0), range);
     }
 }
@@ -236,7 +240,7 @@ async fn a_failing_write_or_sync_ends_the_taking_of_events_for_good() {
     // How many writes and syncs happen before one fails.
     for fault in [Faults::fail_write(12), Faults::fail_sync(12)] {
         let folder = tempfile::tempdir().unwrap();
-        let storage = Arc::new(Faulty::new(fault));
+        let storage = Arc::new(FaultyStorage::new(fault));
         let (log, _) = DiskLog::open_on(folder.path(), config(), storage.clone()).unwrap();
         let log = Arc::new(log);
         let mut accepted = 0;
@@ -264,7 +268,7 @@ async fn a_failing_write_or_sync_ends_the_taking_of_events_for_good() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_space_events_are_refused_until_there_is_some() {
     let folder = tempfile::tempdir().unwrap();
-    let storage = Arc::new(Faulty::new(Faults::default()));
+    let storage = Arc::new(FaultyStorage::new(Faults::default()));
     let (log, _) = DiskLog::open_on(folder.path(), config(), storage.clone()).unwrap();
     let log = Arc::new(log);
     fill(&log, 0..5).await;
@@ -289,7 +293,7 @@ async fn without_space_events_are_refused_until_there_is_some() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn late_syncing_raises_the_epoch_where_something_may_be_lost() {
-    let late = Config { sync: Sync::Interval(Duration::from_secs(3_600)), ..config() };
+    let late = Config { sync: SyncPolicy::Interval(Duration::from_secs(3_600)), ..config() };
     let folder = tempfile::tempdir().unwrap();
     let log = open(&folder, late);
     fill(&log, 0..5).await;
@@ -317,7 +321,7 @@ async fn late_syncing_raises_the_epoch_where_something_may_be_lost() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn records_are_synced_after_the_interval() {
     let folder = tempfile::tempdir().unwrap();
-    let late = Config { sync: Sync::Interval(Duration::from_millis(5)), ..config() };
+    let late = Config { sync: SyncPolicy::Interval(Duration::from_millis(5)), ..config() };
     let log = open(&folder, late);
     fill(&log, 0..5).await;
     let synced = async {
@@ -350,7 +354,7 @@ async fn a_batch_larger_than_a_segment_is_one_group() {
     drop(log);
     let groups = files(folder.path()).into_iter().flat_map(|file| {
         let bytes = fs::read(file).unwrap();
-        Walk::over(&bytes, &format::FileHeader::decode(&bytes).unwrap(), None).groups
+        SegmentWalk::over(&bytes, &format::FileHeader::decode(&bytes).unwrap(), None).groups
     });
     assert!(groups.into_iter().any(|group| group.header.records == 100));
     assert_eq!(ids(&open(&folder, config())).await, wanted(0..106));

@@ -4,13 +4,14 @@
 use std::ops::Range;
 
 use crate::log::disk::format::{
-    ALIGNMENT, Entry, FileHeader, GROUP_HEADER_BYTES, GroupHeader, HEADER_BYTES, align, checksum,
+    ALIGNMENT, FileHeader, FrameEntry, GROUP_HEADER_BYTES, GroupHeader, HEADER_BYTES, align,
+    checksum,
 };
 use crate::record::Sequence;
 
 /// Records that cannot be read, since their storage is damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Damage {
+pub struct DamagedRange {
     /// The first of them.
     pub first: Sequence,
     /// The last of them.
@@ -19,7 +20,7 @@ pub struct Damage {
 
 /// A group whose header is whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Group {
+pub struct CommitGroup {
     /// Where in the file it begins, in bytes.
     pub at: usize,
     /// Its header.
@@ -30,7 +31,7 @@ pub struct Group {
 
 /// What was begun at the end of the log and never acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Torn {
+pub struct TornTail {
     /// Where in the file it begins, in bytes.
     pub at: usize,
     /// How long it is, in bytes.
@@ -41,20 +42,20 @@ pub struct Torn {
 
 /// What a segment file holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Walk {
+pub struct SegmentWalk {
     /// The groups, in the order of their sequences.
-    pub groups: Vec<Group>,
+    pub groups: Vec<CommitGroup>,
     /// Records that are lost, ascending.
-    pub damage: Vec<Damage>,
+    pub damage: Vec<DamagedRange>,
     /// Sequence behind the last record.
     pub next: Sequence,
     /// Where the next group would begin, in bytes.
     pub end: usize,
     /// What is to be cut off.
-    pub torn: Option<Torn>,
+    pub torn: Option<TornTail>,
 }
 
-impl Walk {
+impl SegmentWalk {
     /// Goes through the bytes of a file. `next_base` is the base of the file that
     /// follows; without one this is the last file, the only one whose end may be
     /// torn.
@@ -110,15 +111,15 @@ impl Walk {
         }
         self.groups.truncate(whole);
         let rest = bytes.get(self.end..).unwrap_or_default();
-        self.torn = rest.iter().rposition(|byte| *byte != 0).map(|last| Torn {
+        self.torn = rest.iter().rposition(|byte| *byte != 0).map(|last| TornTail {
             at: self.end,
             bytes: last + 1,
             first: self.next,
         });
     }
 
-    fn find_damage(&self, base: Sequence, next_base: Option<Sequence>) -> Vec<Damage> {
-        let mut damage = Ranges(Vec::new());
+    fn find_damage(&self, base: Sequence, next_base: Option<Sequence>) -> Vec<DamagedRange> {
+        let mut damage = DamagedRanges(Vec::new());
         let mut next = base;
         for group in &self.groups {
             damage.add(next..group.header.first);
@@ -136,9 +137,9 @@ impl Walk {
 }
 
 /// Ascending ranges, those that touch made one.
-struct Ranges(Vec<Damage>);
+struct DamagedRanges(Vec<DamagedRange>);
 
-impl Ranges {
+impl DamagedRanges {
     fn add(&mut self, range: Range<Sequence>) {
         if range.is_empty() {
             return;
@@ -146,13 +147,18 @@ impl Ranges {
         let last = range.end.previous();
         match self.0.last_mut() {
             Some(before) if before.last.next() == range.start => before.last = last,
-            _ => self.0.push(Damage { first: range.start, last }),
+            _ => self.0.push(DamagedRange { first: range.start, last }),
         }
     }
 }
 
 /// The group at `from`, or the next one behind it, whose records are `within`.
-fn next_group(bytes: &[u8], salt: u64, from: usize, within: Range<Sequence>) -> Option<Group> {
+fn next_group(
+    bytes: &[u8],
+    salt: u64,
+    from: usize,
+    within: Range<Sequence>,
+) -> Option<CommitGroup> {
     let mut at = from;
     while at + GROUP_HEADER_BYTES <= bytes.len() {
         let found = bytes.get(at..).and_then(GroupHeader::decode);
@@ -163,7 +169,7 @@ fn next_group(bytes: &[u8], salt: u64, from: usize, within: Range<Sequence>) -> 
             && at + header.len() <= bytes.len()
         {
             let damaged = damaged_frames(bytes.get(at..).unwrap_or_default(), &header);
-            return Some(Group { at, header, damaged });
+            return Some(CommitGroup { at, header, damaged });
         }
         at += ALIGNMENT;
     }
@@ -177,7 +183,7 @@ fn damaged_frames(group: &[u8], header: &GroupHeader) -> Vec<u32> {
     if checksum(table) != header.table_checksum {
         return (0..header.records).collect();
     }
-    let frames = Entry::decode_all(table).map(|(entry, range)| {
+    let frames = FrameEntry::decode_all(table).map(|(entry, range)| {
         data.get(range).is_some_and(|frame| checksum(frame) == entry.checksum)
     });
     let positions = (0..header.records).zip(frames);
@@ -203,7 +209,7 @@ mod tests {
                 .map(|sequence| sequence.to_string().repeat(20).into_bytes())
                 .collect();
             let table: Vec<u8> =
-                frames.iter().flat_map(|frame| Entry::of(frame).encode()).collect();
+                frames.iter().flat_map(|frame| FrameEntry::of(frame).encode()).collect();
             let data = frames.concat();
             let header = GroupHeader {
                 salt: HEADER.salt,
@@ -224,22 +230,22 @@ mod tests {
     }
 
     fn starts(bytes: &[u8]) -> Vec<usize> {
-        let walk = Walk::over(bytes, &HEADER, None);
+        let walk = SegmentWalk::over(bytes, &HEADER, None);
         walk.groups.iter().map(|group| group.at).collect()
     }
 
-    fn ranges(walk: &Walk) -> Vec<(u64, u64)> {
+    fn ranges(walk: &SegmentWalk) -> Vec<(u64, u64)> {
         walk.damage.iter().map(|damage| (damage.first.0, damage.last.0)).collect()
     }
 
     #[test]
     fn a_whole_file_is_read_to_its_end() {
-        let walk = Walk::over(&file(&[1, 3, 2], true), &HEADER, None);
+        let walk = SegmentWalk::over(&file(&[1, 3, 2], true), &HEADER, None);
         assert_eq!((walk.groups.len(), walk.next), (3, Sequence(17)));
         assert_eq!((ranges(&walk), walk.torn), (vec![], None));
         assert!(!walk.is_proven());
-        assert!(Walk::over(&file(&[1, 3, 0], true), &HEADER, None).is_proven());
-        let empty = Walk::over(&file(&[], true), &HEADER, None);
+        assert!(SegmentWalk::over(&file(&[1, 3, 0], true), &HEADER, None).is_proven());
+        let empty = SegmentWalk::over(&file(&[], true), &HEADER, None);
         assert_eq!((empty.next, empty.end, empty.torn), (Sequence(11), HEADER_BYTES, None));
     }
 
@@ -254,7 +260,7 @@ mod tests {
             if !changed {
                 continue;
             }
-            let walk = Walk::over(&bytes, &HEADER, None);
+            let walk = SegmentWalk::over(&bytes, &HEADER, None);
             assert_eq!((walk.groups.len(), walk.next, walk.end), (2, Sequence(15), last));
             assert_eq!(ranges(&walk), [], "cut at {cut}");
             let torn = walk.torn.expect("something is left of the group");
@@ -267,7 +273,7 @@ mod tests {
         let mut bytes = file(&[1, 3, 2], true);
         let second = starts(&bytes)[1];
         bytes[second + GROUP_HEADER_BYTES + 3 * 8 + 40 + 5] ^= 1;
-        let walk = Walk::over(&bytes, &HEADER, None);
+        let walk = SegmentWalk::over(&bytes, &HEADER, None);
         assert_eq!((ranges(&walk), walk.next, walk.torn), (vec![(13, 13)], Sequence(17), None));
     }
 
@@ -278,7 +284,7 @@ mod tests {
         for at in [second, second + 20, second + GROUP_HEADER_BYTES + 1] {
             let mut bytes = whole.clone();
             bytes[at] ^= 1;
-            let walk = Walk::over(&bytes, &HEADER, None);
+            let walk = SegmentWalk::over(&bytes, &HEADER, None);
             assert_eq!((ranges(&walk), walk.next), (vec![(12, 14)], Sequence(17)), "byte {at}");
         }
     }
@@ -288,9 +294,9 @@ mod tests {
         let mut bytes = file(&[1, 3, 2], true);
         let last = starts(&bytes)[2];
         bytes[last] ^= 1;
-        let walk = Walk::over(&bytes, &HEADER, Some(Sequence(17)));
+        let walk = SegmentWalk::over(&bytes, &HEADER, Some(Sequence(17)));
         assert_eq!((ranges(&walk), walk.torn, walk.next), (vec![(15, 16)], None, Sequence(17)));
-        let longer = Walk::over(&file(&[1, 3, 2], true), &HEADER, Some(Sequence(20)));
+        let longer = SegmentWalk::over(&file(&[1, 3, 2], true), &HEADER, Some(Sequence(20)));
         assert_eq!(ranges(&longer), [(17, 19)]);
     }
 
@@ -301,7 +307,7 @@ mod tests {
         let second = starts(&whole)[1];
         let mut bytes = whole.clone();
         bytes[second] ^= 1;
-        let walk = Walk::over(&bytes, &HEADER, None);
+        let walk = SegmentWalk::over(&bytes, &HEADER, None);
         assert_eq!((walk.next, walk.end, ranges(&walk)), (Sequence(12), second, vec![]));
         assert!(walk.torn.is_some());
     }
@@ -309,7 +315,7 @@ mod tests {
     #[test]
     fn groups_of_another_file_and_bytes_of_emitters_are_no_groups() {
         let other = FileHeader { salt: 43, ..HEADER };
-        let walk = Walk::over(&file(&[1, 3, 2], true), &other, None);
+        let walk = SegmentWalk::over(&file(&[1, 3, 2], true), &other, None);
         assert_eq!((walk.groups.len(), walk.next), (0, Sequence(11)));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::record::Columns;
+use crate::record::RecordColumns;
 
 /// How far around the place where a key is likely to stand it is looked for
 /// first, in keys.
@@ -18,7 +18,7 @@ pub enum Positions<'a> {
 }
 
 /// Positions by key, for one field.
-pub struct Postings {
+pub struct PostingLists {
     /// Keys of more than half of the records. Their positions are not kept: to go
     /// through all records is cheaper than through such a list.
     common: Box<[u32]>,
@@ -33,7 +33,7 @@ pub struct Postings {
 
 /// The posting lists of one key, or of several. A search mostly asks for one, in
 /// many segments: for that, nothing is allocated.
-pub enum Found<'a> {
+pub enum PostingMatches<'a> {
     /// One list.
     One(&'a [u16]),
     /// Several lists, none of them empty.
@@ -42,7 +42,7 @@ pub enum Found<'a> {
     Most,
 }
 
-impl<'a> Found<'a> {
+impl<'a> PostingMatches<'a> {
     /// How many positions there are, at most.
     pub fn len(&self) -> usize {
         match self {
@@ -76,10 +76,10 @@ impl<'a> Found<'a> {
     }
 }
 
-impl Postings {
+impl PostingLists {
     /// `keys_of` gives the keys of a record; 0 stands for an absent value,
     /// which is not indexed.
-    pub fn build(columns: &[Columns], keys_of: impl Fn(&Columns) -> [u32; 2]) -> Self {
+    pub fn build(columns: &[RecordColumns], keys_of: impl Fn(&RecordColumns) -> [u32; 2]) -> Self {
         let mut pairs: Vec<(u32, u16)> = Vec::with_capacity(columns.len());
         for (position, row) in columns.iter().enumerate() {
             let keys = keys_of(row).into_iter().filter(|key| *key != 0);
@@ -133,11 +133,11 @@ impl Postings {
     }
 
     /// Where any of these keys occurs.
-    pub fn find(&self, keys: impl Iterator<Item = u32>) -> Found<'_> {
-        let mut found = Found::One(&[]);
+    pub fn find(&self, keys: impl Iterator<Item = u32>) -> PostingMatches<'_> {
+        let mut found = PostingMatches::One(&[]);
         for key in keys {
             if self.common.contains(&key) {
-                return Found::Most;
+                return PostingMatches::Most;
             }
             let list = self.positions_of(key);
             if !list.is_empty() {
@@ -233,7 +233,7 @@ mod tests {
                 let ends = (1..=keys.len() as u32).collect();
                 let positions = (0..keys.len() as u16).collect();
                 let common = Box::default();
-                let postings = Postings { common, keys: keys.clone().into(), ends, positions };
+                let postings = PostingLists { common, keys: keys.clone().into(), ends, positions };
                 for (place, key) in keys.iter().enumerate() {
                     assert_eq!(postings.positions_of(*key), [place as u16], "{key} of {count}");
                 }
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn lists_are_told_in_the_order_of_their_keys_the_common_ones_among_them() {
-        let postings = Postings {
+        let postings = PostingLists {
             common: [3, 9].into(),
             keys: [1, 4, 5].into(),
             ends: [2, 3, 5].into(),

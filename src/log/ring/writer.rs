@@ -11,31 +11,31 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::filter::TypeSet;
-use crate::log::ids::Ids;
-use crate::log::index::Index;
-use crate::log::ring::{BYTES_MIN, Bounds, Known, Shared, Sizes, Start};
-use crate::log::segment::{self, Buffers, Segment};
+use crate::log::id_table::IdTable;
+use crate::log::index::SegmentIndex;
+use crate::log::ring::{BYTES_MIN, Bounds, DuplicateCheck, RingReader, RingStart, SegmentSizes};
+use crate::log::segment::{self, Segment, SegmentBuffers};
 use crate::log::{Conflict, Placed};
 use crate::record::{Draft, Record, Sequence, key};
 use crate::time::Time;
-use outcome::Place;
+use outcome::DraftOutcome;
 
-pub use outcome::{Attempt, Need, Pair, Staged, size_max};
+pub use outcome::{AppendAttempt, ConflictCandidate, SpaceNeed, StageOutcome, size_max};
 
 /// A record is at least this large, frame and columns, in bytes: bounds the id
 /// table where the byte bound is met before the record bound.
 const RECORD_BYTES_MIN: usize = 64;
 
 /// The ring, as its one writer sees it.
-pub struct Writer {
+pub struct RingWriter {
     bounds: Bounds,
-    sizes: Sizes,
+    sizes: SegmentSizes,
     /// Full segments, oldest first.
     full: VecDeque<Arc<Segment>>,
-    head: segment::Writer,
-    ids: Ids,
+    head: segment::SegmentWriter,
+    ids: IdTable,
     /// Buffers of a segment that was evicted.
-    spare: Option<Buffers>,
+    spare: Option<SegmentBuffers>,
     /// The newest record.
     last: Sequence,
     last_accepted: Time,
@@ -43,12 +43,12 @@ pub struct Writer {
     full_bytes: usize,
 }
 
-impl Writer {
+impl RingWriter {
     /// An empty ring of segments of these sizes.
     ///
     /// # Panics
     /// If a bound is below its minimum.
-    pub fn new(bounds: Bounds, sizes: Sizes, start: Start) -> Self {
+    pub fn new(bounds: Bounds, sizes: SegmentSizes, start: RingStart) -> Self {
         assert!(bounds.records >= 1, "a ring keeps at least one record");
         assert!(bounds.bytes >= BYTES_MIN, "a ring has at least {BYTES_MIN} bytes");
         let capacity = bounds.records.min(bounds.bytes / RECORD_BYTES_MIN);
@@ -57,7 +57,7 @@ impl Writer {
             sizes,
             full: VecDeque::new(),
             head: Segment::create(start.last.next(), sizes.bytes, sizes.records),
-            ids: Ids::with_capacity(capacity),
+            ids: IdTable::with_capacity(capacity),
             spare: None,
             last: start.last,
             last_accepted: start.accepted,
@@ -76,7 +76,7 @@ impl Writer {
     }
 
     /// The segment that is written.
-    pub fn head(&self) -> &segment::Writer {
+    pub fn head(&self) -> &segment::SegmentWriter {
         &self.head
     }
 
@@ -86,7 +86,7 @@ impl Writer {
     }
 
     fn head_bytes(&self) -> usize {
-        self.head.byte_size() + self.head.len() * Index::RECORD_BYTES_MAX
+        self.head.byte_size() + self.head.len() * SegmentIndex::RECORD_BYTES_MAX
     }
 
     /// The newest record up to `last` with this id and one of these types, whoever
@@ -110,28 +110,28 @@ impl Writer {
     pub fn append(
         &mut self,
         drafts: &[Draft],
-        known: &Known,
+        known: &DuplicateCheck,
         commit: bool,
-        shared: &Shared,
-    ) -> Attempt {
+        shared: &RingReader,
+    ) -> AppendAttempt {
         let places = match self.places(drafts, known) {
             Ok(places) => places,
-            Err(pairs) => return Attempt::Compare(pairs),
+            Err(pairs) => return AppendAttempt::Compare(pairs),
         };
         let mut sealed = Vec::new();
         if commit {
-            let need = Need::of(drafts, &places);
+            let need = SpaceNeed::of(drafts, &places);
             if need.records > 0
                 && let Err(first) = self.make_room(need, shared, Some(&mut sealed))
             {
-                return Attempt::Wait(first);
+                return AppendAttempt::Wait(first);
             }
         }
         let placed = self.place(drafts, known, places, commit, &mut sealed);
         if commit {
             self.publish(shared);
         }
-        Attempt::Done { placed, sealed }
+        AppendAttempt::Done { placed, sealed }
     }
 
     /// Gives each draft its place in the head without making it readable, if the
@@ -139,19 +139,19 @@ impl Writer {
     pub fn stage(
         &mut self,
         drafts: &[Draft],
-        known: &Known,
+        known: &DuplicateCheck,
         commit: bool,
-        shared: &Shared,
-        admit: impl FnOnce(Need) -> bool,
-    ) -> Staged {
+        shared: &RingReader,
+        admit: impl FnOnce(SpaceNeed) -> bool,
+    ) -> StageOutcome {
         let places = match self.places(drafts, known) {
             Ok(places) => places,
-            Err(pairs) => return Staged::Compare(pairs),
+            Err(pairs) => return StageOutcome::Compare(pairs),
         };
-        let need = if commit { Need::of(drafts, &places) } else { Need::default() };
+        let need = if commit { SpaceNeed::of(drafts, &places) } else { SpaceNeed::default() };
         if need.records > 0 {
             if !self.head_takes(need) || !admit(need) {
-                return Staged::Full(need);
+                return StageOutcome::Full(need);
             }
             let made = self.make_room(need, shared, None);
             assert!(made.is_ok(), "what leaves this ring is on disk: nobody is asked");
@@ -159,11 +159,15 @@ impl Writer {
         let mut sealed = Vec::new();
         let placed = self.place(drafts, known, places, commit, &mut sealed);
         assert!(sealed.is_empty(), "the head has room for all");
-        Staged::Done(placed)
+        StageOutcome::Done(placed)
     }
 
     /// What becomes of each draft; else what must be compared first.
-    fn places(&self, drafts: &[Draft], known: &Known) -> Result<Vec<Place>, Vec<Pair>> {
+    fn places(
+        &self,
+        drafts: &[Draft],
+        known: &DuplicateCheck,
+    ) -> Result<Vec<DraftOutcome>, Vec<ConflictCandidate>> {
         if drafts.len() > 1 {
             self.ids.touch(drafts.iter().map(Draft::id_key));
         }
@@ -171,13 +175,13 @@ impl Writer {
         let mut places = Vec::with_capacity(drafts.len());
         for (position, draft) in drafts.iter().enumerate() {
             places.push(if known.conflict(position).is_some() {
-                Place::Refused
+                DraftOutcome::Refused
             } else if let Some(placed) = known.kept(position) {
-                Place::Kept(placed)
+                DraftOutcome::Kept(placed)
             } else if let Some(placed) = self.find_kept(position, draft, known, &mut compare) {
-                Place::Kept(placed)
+                DraftOutcome::Kept(placed)
             } else {
-                known.repeated_by(position).map_or(Place::New, Place::AsDraft)
+                known.repeated_by(position).map_or(DraftOutcome::New, DraftOutcome::AsDraft)
             });
         }
         if compare.is_empty() { Ok(places) } else { Err(compare) }
@@ -186,8 +190,8 @@ impl Writer {
     fn place(
         &mut self,
         drafts: &[Draft],
-        known: &Known,
-        places: Vec<Place>,
+        known: &DuplicateCheck,
+        places: Vec<DraftOutcome>,
         commit: bool,
         sealed: &mut Vec<Arc<Segment>>,
     ) -> Vec<Result<Placed, Conflict>> {
@@ -195,17 +199,17 @@ impl Writer {
         let mut placed: Vec<Result<Placed, Conflict>> = Vec::with_capacity(drafts.len());
         for ((position, draft), place) in drafts.iter().enumerate().zip(places) {
             placed.push(match place {
-                Place::Refused => {
+                DraftOutcome::Refused => {
                     Err(known.conflict(position).expect("refused for a conflict").clone())
                 }
-                Place::Kept(placed) => Ok(placed),
-                Place::AsDraft(first) => {
+                DraftOutcome::Kept(placed) => Ok(placed),
+                DraftOutcome::AsDraft(first) => {
                     let first =
                         placed.get(first).expect("a repeat comes after what it repeats").clone();
                     first.map(|first| Placed { duplicate: true, ..first })
                 }
-                Place::New if commit => Ok(self.write(draft, accepted, sealed)),
-                Place::New => {
+                DraftOutcome::New if commit => Ok(self.write(draft, accepted, sealed)),
+                DraftOutcome::New => {
                     Ok(Placed { sequence: Sequence::ZERO, accept_time: None, duplicate: false })
                 }
             });
@@ -218,8 +222,8 @@ impl Writer {
         &self,
         position: usize,
         draft: &Draft,
-        known: &Known,
-        compare: &mut Vec<Pair>,
+        known: &DuplicateCheck,
+        compare: &mut Vec<ConflictCandidate>,
     ) -> Option<Placed> {
         let mut found = None;
         self.ids.find(draft.id_key(), self.last, |sequence| {
@@ -232,7 +236,11 @@ impl Writer {
                     let equal =
                         draft.repeats_exactly(&record) || known.is_equal(position, sequence);
                     if !equal {
-                        compare.push(Pair { position, sequence, kept: record.bytes.to_vec() });
+                        compare.push(ConflictCandidate {
+                            position,
+                            sequence,
+                            kept: record.bytes.to_vec(),
+                        });
                     }
                 }
                 same_key
@@ -259,12 +267,12 @@ impl Writer {
     /// Closes the head and begins another, with room for `frame_len`.
     fn roll(&mut self, frame_len: usize, sealed: &mut Vec<Arc<Segment>>) {
         let bytes = self.sizes.bytes.max(frame_len);
-        sealed.extend(self.begin(Sizes { bytes, ..self.sizes }));
+        sealed.extend(self.begin(SegmentSizes { bytes, ..self.sizes }));
     }
 
     /// Begins a head of these sizes. Returns the one before, unless it is empty.
-    pub fn begin(&mut self, sizes: Sizes) -> Option<Arc<Segment>> {
-        let Sizes { bytes, records } = sizes;
+    pub fn begin(&mut self, sizes: SegmentSizes) -> Option<Arc<Segment>> {
+        let SegmentSizes { bytes, records } = sizes;
         let spare = self.spare.take().filter(|spare| spare.are_for(bytes, records));
         let head = match spare {
             Some(spare) => spare.begin(self.last.next()),
@@ -280,7 +288,7 @@ impl Writer {
     }
 
     /// Whether the head takes so much, and the ring, if all else goes.
-    fn head_takes(&self, need: Need) -> bool {
+    fn head_takes(&self, need: SpaceNeed) -> bool {
         let records = self.head.len() + need.records;
         let bytes = self.head_bytes() + self.ids.byte_size() + need.bytes;
         let (records_room, bytes_room) = self.head.room();
@@ -295,8 +303,8 @@ impl Writer {
     /// the sequence before which records must go.
     fn make_room(
         &mut self,
-        need: Need,
-        shared: &Shared,
+        need: SpaceNeed,
+        shared: &RingReader,
         mut sealed: Option<&mut Vec<Arc<Segment>>>,
     ) -> Result<(), Sequence> {
         // Indexes that were built since take less than was set aside for them.
@@ -326,19 +334,19 @@ impl Writer {
         if let Some(oldest) = evicted {
             shared.segments.store(Arc::new(self.segments()));
             // Unless a reader is still at it.
-            self.spare = Buffers::of(oldest).or(self.spare.take());
+            self.spare = SegmentBuffers::of(oldest).or(self.spare.take());
         }
         outcome
     }
 
-    fn fits(&self, need: Need) -> bool {
+    fn fits(&self, need: SpaceNeed) -> bool {
         let first = self.full.front().unwrap_or(self.head.segment()).base();
         let kept = (self.last.0 + 1 - first.0) as usize;
         kept + need.records <= self.bounds.records
             && self.byte_size() + need.bytes <= self.bounds.bytes
     }
 
-    fn forget(&mut self, evicted: &Segment, shared: &Shared) {
+    fn forget(&mut self, evicted: &Segment, shared: &RingReader) {
         let view = evicted.view(self.last);
         for (position, row) in view.columns.iter().enumerate() {
             self.ids.remove(row.id, view.sequence(position));
@@ -350,13 +358,13 @@ impl Writer {
     }
 
     /// Makes readable what was written.
-    fn publish(&mut self, shared: &Shared) {
+    fn publish(&mut self, shared: &RingReader) {
         self.list(shared);
         shared.publish(self.last);
     }
 
     /// Tells readers of the head, and how large the ring is.
-    pub fn list(&self, shared: &Shared) {
+    pub fn list(&self, shared: &RingReader) {
         let listed = shared.segments.load();
         if !listed.last().is_some_and(|newest| Arc::ptr_eq(newest, self.head.segment())) {
             shared.segments.store(Arc::new(self.segments()));
@@ -382,9 +390,9 @@ impl Writer {
 /// Looks at a published record.
 fn with_view<T>(
     full: &VecDeque<Arc<Segment>>,
-    head: &segment::Writer,
+    head: &segment::SegmentWriter,
     sequence: Sequence,
-    look: impl FnOnce(segment::View<'_>, usize) -> T,
+    look: impl FnOnce(segment::SegmentView<'_>, usize) -> T,
 ) -> Option<T> {
     let holder = if sequence >= head.segment().base() {
         head.segment()

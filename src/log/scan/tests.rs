@@ -62,7 +62,7 @@ fn segment() -> Arc<Segment> {
     Arc::clone(writer.segment())
 }
 
-fn queries() -> Vec<Query> {
+fn queries() -> Vec<ScanQuery> {
     let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
     let filters = [
         pb::Filter::default(),
@@ -87,35 +87,36 @@ fn queries() -> Vec<Query> {
         pb::Filter { text: "ks".into(), ..Default::default() },
     ];
     let filters = filters.iter().map(|filter| Filter::compile(filter).unwrap());
-    let mut queries: Vec<Query> = filters.map(Arc::new).map(Query::new).collect();
+    let mut queries: Vec<ScanQuery> = filters.map(Arc::new).map(ScanQuery::new).collect();
     for at in [0, 4, 13] {
-        queries.push(Query { start: time(700), end: time(1_300), ..queries[at].clone() });
+        queries.push(ScanQuery { start: time(700), end: time(1_300), ..queries[at].clone() });
     }
     queries
 }
 
 /// The positions that a scan visits, which may be asked to go on, or to stop early.
 fn visited(
-    query: &Query,
-    view: &View<'_>,
+    query: &ScanQuery,
+    view: &SegmentView<'_>,
     mut range: Range<usize>,
-    order: Order,
+    order: ScanOrder,
     most: usize,
 ) -> Vec<usize> {
     let mut found = Vec::new();
     loop {
-        let scanned = query.scan(view, range.clone(), order, &mut Tally::default(), |position| {
-            found.push(position);
-            if found.len() == most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        });
+        let scanned =
+            query.scan(view, range.clone(), order, &mut ScanStats::default(), |position| {
+                found.push(position);
+                if found.len() == most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
         match (scanned, order) {
-            (Scanned::Whole, _) => return found,
-            (Scanned::Enough(position), _) => {
+            (ScanEnd::Whole, _) => return found,
+            (ScanEnd::Enough(position), _) => {
                 assert_eq!(found.last(), Some(&position));
                 return found;
             }
-            (Scanned::Paused(position), Order::Ascending) => range.start = position + 1,
-            (Scanned::Paused(position), Order::Descending) => range.end = position,
+            (ScanEnd::Paused(position), ScanOrder::Ascending) => range.start = position + 1,
+            (ScanEnd::Paused(position), ScanOrder::Descending) => range.end = position,
         }
     }
 }
@@ -137,14 +138,15 @@ fn a_scan_finds_what_a_look_at_each_record_finds() {
             };
             for range in [0..RECORDS, 0..1, 500..1_111, 512..1_024, 1_600..1_601, 9..9] {
                 let mut expected: Vec<usize> = range.clone().filter(is_match).collect();
-                let ascending = visited(&query, &view, range.clone(), Order::Ascending, usize::MAX);
+                let ascending =
+                    visited(&query, &view, range.clone(), ScanOrder::Ascending, usize::MAX);
                 assert_eq!(ascending, expected, "{query:?}");
-                let few = visited(&query, &view, range.clone(), Order::Ascending, 2);
+                let few = visited(&query, &view, range.clone(), ScanOrder::Ascending, 2);
                 assert_eq!(few, expected[..expected.len().min(2)], "{query:?}");
                 expected.reverse();
-                let few = visited(&query, &view, range.clone(), Order::Descending, 2);
+                let few = visited(&query, &view, range.clone(), ScanOrder::Descending, 2);
                 assert_eq!(few, expected[..expected.len().min(2)], "{query:?}");
-                let descending = visited(&query, &view, range, Order::Descending, usize::MAX);
+                let descending = visited(&query, &view, range, ScanOrder::Descending, usize::MAX);
                 assert_eq!(descending, expected, "{query:?}");
             }
         }
@@ -157,11 +159,11 @@ fn blocks_without_a_match_are_not_looked_into() {
     let view = segment.view(Sequence(u64::MAX - 1));
     let examined = |filter: pb::Filter, start: Time| {
         let filter = Arc::new(Filter::compile(&filter).unwrap());
-        let query = Query { start, ..Query::new(filter) };
-        let mut tally = Tally::default();
+        let query = ScanQuery { start, ..ScanQuery::new(filter) };
+        let mut stats = ScanStats::default();
         let visit = |_| ControlFlow::Continue(());
-        query.scan(&view, 0..RECORDS, Order::Ascending, &mut tally, visit);
-        tally.examined as usize
+        query.scan(&view, 0..RECORDS, ScanOrder::Ascending, &mut stats, visit);
+        stats.examined as usize
     };
     let lock = pb::Filter { types: vec!["lock.created".into()], ..Default::default() };
     assert_eq!(examined(lock, Time::MIN), 0);

@@ -2,27 +2,27 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::{BLOCK_RECORDS, Mark, Segment, Writer};
-use crate::log::prefix::{self, Prefix};
-use crate::record::{Columns, Scratch, Sequence};
+use super::{BLOCK_RECORDS, BlockFilter, Segment, SegmentWriter};
+use crate::log::append_buffer::{self, AppendBuffer};
+use crate::record::{FrameScratch, RecordColumns, Sequence};
 
 /// Room for a segment. Fresh memory costs a page fault for every 4 KiB, which is
 /// as much as to write a dozen records: what was evicted is used again.
-pub struct Buffers {
-    data: (prefix::Writer<u8>, Prefix<u8>),
-    ends: (prefix::Writer<u32>, Prefix<u32>),
-    columns: (prefix::Writer<Columns>, Prefix<Columns>),
-    marks: (prefix::Writer<Mark>, Prefix<Mark>),
+pub struct SegmentBuffers {
+    data: (append_buffer::AppendBufferWriter<u8>, AppendBuffer<u8>),
+    ends: (append_buffer::AppendBufferWriter<u32>, AppendBuffer<u32>),
+    columns: (append_buffer::AppendBufferWriter<RecordColumns>, AppendBuffer<RecordColumns>),
+    marks: (append_buffer::AppendBufferWriter<BlockFilter>, AppendBuffer<BlockFilter>),
 }
 
-impl Buffers {
+impl SegmentBuffers {
     /// Fresh memory for so many bytes and records.
     pub fn new(bytes: usize, records: usize) -> Self {
         Self {
-            data: prefix::new(bytes),
-            ends: prefix::new(records),
-            columns: prefix::new(records),
-            marks: prefix::new(records / BLOCK_RECORDS),
+            data: append_buffer::new(bytes),
+            ends: append_buffer::new(records),
+            columns: append_buffer::new(records),
+            marks: append_buffer::new(records / BLOCK_RECORDS),
         }
     }
 
@@ -38,13 +38,13 @@ impl Buffers {
         })
     }
 
-    /// Whether [`Buffers::new`] would make them just as large.
+    /// Whether [`SegmentBuffers::new`] would make them just as large.
     pub fn are_for(&self, bytes: usize, records: usize) -> bool {
         (self.data.1.capacity(), self.columns.1.capacity()) == (bytes, records)
     }
 
     /// An empty segment in these buffers that begins at `base`, and its writer.
-    pub fn begin(self, base: Sequence) -> Writer {
+    pub fn begin(self, base: Sequence) -> SegmentWriter {
         let Self { data, ends, columns, marks } = self;
         let segment = Arc::new(Segment {
             base,
@@ -55,15 +55,15 @@ impl Buffers {
             index: OnceLock::new(),
             sparse: None,
         });
-        let mark = Box::new(Mark::EMPTY);
-        Writer {
+        let mark = Box::new(BlockFilter::EMPTY);
+        SegmentWriter {
             segment,
             data: data.0,
             ends: ends.0,
             columns: columns.0,
             marks: marks.0,
             mark,
-            scratch: Scratch::default(),
+            scratch: FrameScratch::default(),
         }
     }
 }

@@ -2,30 +2,30 @@
 
 use std::ops::Range;
 
-use super::Mark;
-use crate::log::index::Index;
-use crate::record::{self, Columns, Record, Sequence};
+use super::BlockFilter;
+use crate::log::index::SegmentIndex;
+use crate::record::{self, Record, RecordColumns, Sequence};
 use crate::time::Time;
 
 /// Records of a segment up to a sequence, as a reader sees them. Positions
 /// count the records that the segment has.
 #[derive(Clone, Copy)]
-pub struct View<'a> {
+pub struct SegmentView<'a> {
     /// The first place that the view covers.
     pub base: Sequence,
     /// Their columns.
-    pub columns: &'a [Columns],
+    pub columns: &'a [RecordColumns],
     pub(super) ends: &'a [u32],
     pub(super) data: &'a [u8],
-    pub(super) marks: &'a [Mark],
-    pub(super) index: Option<&'a Index>,
+    pub(super) marks: &'a [BlockFilter],
+    pub(super) index: Option<&'a SegmentIndex>,
     /// How far behind `base` each record is, where some are lacking.
     pub(super) offsets: Option<&'a [u32]>,
     /// Behind the last place that the view covers.
     pub(super) end: Sequence,
 }
 
-impl<'a> View<'a> {
+impl<'a> SegmentView<'a> {
     /// How many records there are.
     pub fn len(&self) -> usize {
         self.columns.len()
@@ -37,13 +37,13 @@ impl<'a> View<'a> {
     }
 
     /// The index, once the segment is full.
-    pub fn index(&self) -> Option<&'a Index> {
+    pub fn index(&self) -> Option<&'a SegmentIndex> {
         self.index
     }
 
     /// What is known of the block of records with this number, until there is an
     /// index; a block holds `BLOCK_RECORDS`.
-    pub fn mark(&self, block: usize) -> Option<&'a Mark> {
+    pub fn mark(&self, block: usize) -> Option<&'a BlockFilter> {
         self.marks.get(block)
     }
 

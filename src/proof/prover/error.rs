@@ -5,7 +5,7 @@ use crate::proof::tree;
 
 /// Why no checkpoint is made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Trouble {
+pub enum CheckpointFailure {
     /// The log is shorter than what was signed.
     #[error(
         "the log has {kept} records, but a checkpoint of {signed} was signed: it was rolled back, and nothing is signed any more"
@@ -47,19 +47,19 @@ pub enum Trouble {
     Passing(String),
 }
 
-impl Trouble {
+impl CheckpointFailure {
     /// Whether it stays until somebody mends the log.
     pub fn is_lasting(&self) -> bool {
-        !matches!(self, Trouble::Passing(_))
+        !matches!(self, CheckpointFailure::Passing(_))
     }
 
     /// Whether what was signed before is not to be relied on.
     pub fn is_denial(&self) -> bool {
         match self {
-            Trouble::RolledBack { .. } | Trouble::Rewritten { .. } | Trouble::Incomplete { .. } => {
-                true
-            }
-            Trouble::Unreadable { .. } | Trouble::Passing(_) => false,
+            CheckpointFailure::RolledBack { .. }
+            | CheckpointFailure::Rewritten { .. }
+            | CheckpointFailure::Incomplete { .. } => true,
+            CheckpointFailure::Unreadable { .. } | CheckpointFailure::Passing(_) => false,
         }
     }
 }
@@ -69,7 +69,7 @@ impl Trouble {
 pub enum Error {
     /// No checkpoint is made.
     #[error("{0}")]
-    Trouble(Trouble),
+    NoCheckpoint(CheckpointFailure),
     /// No checkpoint that covers enough was made in time.
     #[error(
         "no checkpoint of {size} records was made within {} s", CHECKPOINT_TIME_MAX.as_secs()

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{CHECKPOINT_INTERVAL, Prover, Trouble};
-use crate::log::{Found, Order, Segment, Want};
-use crate::proof::{Hash, Signed, entry, leaf};
+use super::{CHECKPOINT_INTERVAL, CheckpointFailure, Prover};
+use crate::log::{ReadHint, ReadResult, ScanOrder, Segment};
+use crate::proof::{Hash, SignedCheckpoint, entry, leaf};
 use crate::record::Sequence;
 use crate::time::Time;
 
@@ -50,21 +50,21 @@ async fn turn(
         (state.hashed, state.signed.size())
     };
     let is_wanted = prover.wanted.load(Ordering::Relaxed) > signed;
-    let ends = is_last || outcome.as_ref().is_err_and(Trouble::is_lasting);
+    let ends = is_last || outcome.as_ref().is_err_and(CheckpointFailure::is_lasting);
     let is_due = is_wanted || ends || signed_at.elapsed() >= CHECKPOINT_INTERVAL;
-    if hashed > signed && is_due && !outcome.as_ref().is_err_and(Trouble::is_denial) {
+    if hashed > signed && is_due && !outcome.as_ref().is_err_and(CheckpointFailure::is_denial) {
         *signed_at = Instant::now();
         let made = prover.blocking(Prover::sign).await;
         outcome = outcome.and(made);
     }
-    let trouble = outcome.err();
-    let is_over = is_last || trouble.as_ref().is_some_and(Trouble::is_lasting);
+    let failure = outcome.err();
+    let is_over = is_last || failure.as_ref().is_some_and(CheckpointFailure::is_lasting);
     prover.state.send_modify(|state| {
         state.attempts += 1;
-        if let Some(trouble) = trouble.as_ref().filter(|new| state.trouble.as_ref() != Some(new)) {
-            tracing::error!("ALARM: {trouble}");
+        if let Some(failure) = failure.as_ref().filter(|new| state.failure.as_ref() != Some(new)) {
+            tracing::error!("ALARM: {failure}");
         }
-        state.trouble = trouble;
+        state.failure = failure;
     });
     if is_over { std::ops::ControlFlow::Break(()) } else { std::ops::ControlFlow::Continue(()) }
 }
@@ -95,9 +95,9 @@ async fn idle(prover: &Prover, changes: &mut tokio::sync::watch::Receiver<()>, s
 
 impl Prover {
     /// Hashes all records that are durable.
-    async fn catch_up(self: &Arc<Self>) -> Result<(), Trouble> {
-        if let Some(trouble) = self.trouble().filter(Trouble::is_lasting) {
-            return Err(trouble);
+    async fn catch_up(self: &Arc<Self>) -> Result<(), CheckpointFailure> {
+        if let Some(failure) = self.failure().filter(CheckpointFailure::is_lasting) {
+            return Err(failure);
         }
         loop {
             let next = Sequence(self.state.borrow().hashed + 1);
@@ -105,34 +105,40 @@ impl Prover {
             if next > until {
                 return Ok(());
             }
-            let found = self.log.read(next, Want::all(Order::Ascending)).await;
-            let segment = match found.map_err(|error| Trouble::Passing(error.to_string()))? {
-                None => return Ok(()),
-                Some(Found::Damaged { .. }) => {
-                    return Err(Trouble::Unreadable { sequence: next.0 });
-                }
-                Some(Found::Records(segment)) => segment,
-            };
+            let found = self.log.read(next, ReadHint::all(ScanOrder::Ascending)).await;
+            let segment =
+                match found.map_err(|error| CheckpointFailure::Passing(error.to_string()))? {
+                    None => return Ok(()),
+                    Some(ReadResult::Damaged { .. }) => {
+                        return Err(CheckpointFailure::Unreadable { sequence: next.0 });
+                    }
+                    Some(ReadResult::Records(segment)) => segment,
+                };
             self.blocking(move |prover| prover.hash(&segment, next, until)).await?;
         }
     }
 
     async fn blocking<T: Send + 'static>(
         self: &Arc<Self>,
-        work: impl FnOnce(&Self) -> Result<T, Trouble> + Send + 'static,
-    ) -> Result<T, Trouble> {
+        work: impl FnOnce(&Self) -> Result<T, CheckpointFailure> + Send + 'static,
+    ) -> Result<T, CheckpointFailure> {
         let prover = Arc::clone(self);
         let task = tokio::task::spawn_blocking(move || work(&prover));
-        task.await.map_err(|error| Trouble::Passing(error.to_string()))?
+        task.await.map_err(|error| CheckpointFailure::Passing(error.to_string()))?
     }
 
     /// Hashes a run of records into the tree.
-    fn hash(&self, segment: &Segment, next: Sequence, until: Sequence) -> Result<(), Trouble> {
+    fn hash(
+        &self,
+        segment: &Segment,
+        next: Sequence,
+        until: Sequence,
+    ) -> Result<(), CheckpointFailure> {
         self.flush()?;
         let view = segment.view(until);
         let from = view.position(next);
         if view.base > next || from >= view.len() {
-            return Err(Trouble::Unreadable { sequence: next.0 });
+            return Err(CheckpointFailure::Unreadable { sequence: next.0 });
         }
         let signed = *self.state.borrow().signed.checkpoint();
         let mut to = view.len().min(from + RUN_RECORDS_MAX);
@@ -144,7 +150,7 @@ impl Prover {
             (from..to).map(|position| leaf(&entry(view.record_bytes(position)))).collect();
         let head = self.push(&leaves);
         if head == signed.size && self.grow().tree.head() != signed {
-            return Err(Trouble::Rewritten { signed: signed.size });
+            return Err(CheckpointFailure::Rewritten { signed: signed.size });
         }
         self.state.send_modify(|state| state.hashed = head);
         self.flush()
@@ -153,7 +159,7 @@ impl Prover {
     /// Appends to the tree. Gives its size.
     fn push(&self, leaves: &[Hash]) -> u64 {
         let mut growing = self.grow();
-        let super::Growing { tree, pending } = &mut *growing;
+        let super::GrowingTree { tree, pending } = &mut *growing;
         for leaf in leaves {
             tree.push(*leaf, |place, tile| {
                 pending.insert(place, tile);
@@ -163,27 +169,30 @@ impl Prover {
     }
 
     /// Hands the store the tiles that became full.
-    fn flush(&self) -> Result<(), Trouble> {
+    fn flush(&self) -> Result<(), CheckpointFailure> {
         let full = self.grow().pending.clone();
         for (place, tile) in full {
             // What is not written stays pending, and nothing more is hashed.
             let written = self.store.write(place, &tile);
-            written.map_err(|error| Trouble::Passing(format!("a tile of the tree: {error}")))?;
+            written.map_err(|error| {
+                CheckpointFailure::Passing(format!("a tile of the tree: {error}"))
+            })?;
             self.grow().pending.remove(&place);
         }
         Ok(())
     }
 
     /// Signs the tree as it is, keeps the checkpoint, and then gives it out.
-    fn sign(&self) -> Result<(), Trouble> {
+    fn sign(&self) -> Result<(), CheckpointFailure> {
         let tree = self.grow().tree.clone();
         let head = tree.head();
         if head.size <= self.state.borrow().signed.size() {
             return Ok(());
         }
-        let failed =
-            |error: &dyn std::fmt::Display| Trouble::Passing(format!("a checkpoint: {error}"));
-        let signed = Signed::sign(head, &self.key).map_err(|error| failed(&error))?;
+        let failed = |error: &dyn std::fmt::Display| {
+            CheckpointFailure::Passing(format!("a checkpoint: {error}"))
+        };
+        let signed = SignedCheckpoint::sign(head, &self.key).map_err(|error| failed(&error))?;
         self.store.commit(&tree, &signed).map_err(|error| failed(&error))?;
         self.state.send_modify(|state| {
             state.signed = Arc::new(signed);

@@ -2,9 +2,9 @@ use std::io;
 
 use super::*;
 use crate::event::Event;
-use crate::log::{BYTES_MIN, Bounds, Found, MemoryLog, Want};
-use crate::proof::key::Use;
-use crate::proof::store::MemoryStore;
+use crate::log::{BYTES_MIN, Bounds, MemoryLog, ReadHint, ReadResult};
+use crate::proof::key::SignatureKind;
+use crate::proof::tile_store::MemoryTileStore;
 use crate::proof::{Checkpoint, check_consistency, check_inclusion};
 use crate::proto::pb;
 use crate::record::Draft;
@@ -28,31 +28,31 @@ async fn append(log: &MemoryLog, numbers: std::ops::Range<u64>) {
 }
 
 async fn record(log: &MemoryLog, sequence: u64) -> Vec<u8> {
-    let found = log.read(Sequence(sequence), Want::one()).await.unwrap().unwrap();
-    let Found::Records(segment) = found else { panic!("it is not damaged") };
+    let found = log.read(Sequence(sequence), ReadHint::one()).await.unwrap().unwrap();
+    let ReadResult::Records(segment) = found else { panic!("it is not damaged") };
     let view = segment.view(log.extent().last);
     view.record_bytes(view.position(Sequence(sequence))).to_vec()
 }
 
 fn key() -> SigningKey {
-    SigningKey::generate("test.example/log", Use::Log).unwrap()
+    SigningKey::generate("test.example/log", SignatureKind::Log).unwrap()
 }
 
-fn start(log: &Arc<MemoryLog>, store: impl Store) -> Arc<Prover> {
+fn start(log: &Arc<MemoryLog>, store: impl TileStore) -> Arc<Prover> {
     let log = Arc::clone(log) as Arc<dyn Log>;
-    Prover::start(log, key(), Box::new(store), Opened::default()).unwrap()
+    Prover::start(log, key(), Box::new(store), OpenedTree::default()).unwrap()
 }
 
 #[tokio::test]
 async fn every_record_and_every_checkpoint_can_be_proven() {
     let log = Arc::new(MemoryLog::new(Bounds::default()));
-    let prover = start(&log, MemoryStore::default());
+    let prover = start(&log, MemoryTileStore::default());
     let mut kept = Vec::new();
     for step in 0..12 {
         append(&log, step * 50..step * 50 + 50).await;
         let signed = prover.checkpoint().await.unwrap();
         assert_eq!(signed.size(), step * 50 + 50, "a checkpoint covers all that was accepted");
-        assert!(Signed::verify(signed.text(), &prover.verifier()).is_ok());
+        assert!(SignedCheckpoint::verify(signed.text(), &prover.verifier()).is_ok());
         kept.push(signed);
     }
     for sequence in [1, 2, 255, 256, 257, 512, 513, 600] {
@@ -87,7 +87,7 @@ async fn every_record_and_every_checkpoint_can_be_proven() {
 #[tokio::test]
 async fn a_checkpoint_is_made_in_time_though_nobody_asks() {
     let log = Arc::new(MemoryLog::new(Bounds::default()));
-    let prover = start(&log, MemoryStore::default());
+    let prover = start(&log, MemoryTileStore::default());
     let mut states = prover.state.subscribe();
     append(&log, 0..3).await;
     let made = states.wait_for(|state| state.signed.size() == 3);
@@ -98,7 +98,7 @@ async fn a_checkpoint_is_made_in_time_though_nobody_asks() {
 #[tokio::test]
 async fn what_was_accepted_before_the_end_is_signed() {
     let log = Arc::new(MemoryLog::new(Bounds::default()));
-    let prover = start(&log, MemoryStore::default());
+    let prover = start(&log, MemoryTileStore::default());
     append(&log, 0..300).await;
     prover.stop().await;
     assert_eq!(prover.state.borrow().signed.size(), 300);
@@ -109,23 +109,23 @@ async fn what_was_accepted_before_the_end_is_signed() {
 /// A store that takes nothing until it may.
 #[derive(Default)]
 struct Gate {
-    store: MemoryStore,
+    store: MemoryTileStore,
     open: Arc<std::sync::atomic::AtomicBool>,
 }
 
-impl Store for Gate {
-    fn read(&self, place: Place) -> io::Result<Option<FullTile>> {
+impl TileStore for Gate {
+    fn read(&self, place: TilePosition) -> io::Result<Option<FullTile>> {
         self.store.read(place)
     }
 
-    fn write(&self, place: Place, tile: &FullTile) -> io::Result<()> {
+    fn write(&self, place: TilePosition, tile: &FullTile) -> io::Result<()> {
         if !self.open.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::StorageFull.into());
         }
         self.store.write(place, tile)
     }
 
-    fn commit(&self, tree: &Tree, signed: &Signed) -> io::Result<()> {
+    fn commit(&self, tree: &Tree, signed: &SignedCheckpoint) -> io::Result<()> {
         self.store.commit(tree, signed)
     }
 
@@ -153,7 +153,10 @@ async fn no_record_leaves_the_ring_before_it_was_hashed() {
     let mut changes = log.changes();
     changes.wait_for(|()| log.extent().last.0 >= 600).await.unwrap();
     let refused = prover.checkpoint().await;
-    assert!(matches!(refused, Err(Error::Trouble(Trouble::Passing(_)))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(Error::NoCheckpoint(CheckpointFailure::Passing(_)))),
+        "{refused:?}"
+    );
     assert!(log.extent().last.0 < 5_000 && log.extent().first.0 <= 5_000);
     open.store(true, Ordering::Relaxed);
     appending.await.unwrap();
@@ -172,33 +175,33 @@ async fn nothing_is_signed_for_a_log_that_was_rolled_back_or_rewritten() {
     let other = Tree::default();
     let head = |size| Checkpoint { size, root: other.head().root };
     let open = |size| {
-        let signed = Some(Signed::sign(head(size), &key).unwrap());
-        let opened = Opened { signed, ..Opened::default() };
+        let signed = Some(SignedCheckpoint::sign(head(size), &key).unwrap());
+        let opened = OpenedTree { signed, ..OpenedTree::default() };
         let log = Arc::clone(&log) as Arc<dyn Log>;
-        Prover::start(log, key.clone(), Box::new(MemoryStore::default()), opened).unwrap()
+        Prover::start(log, key.clone(), Box::new(MemoryTileStore::default()), opened).unwrap()
     };
     let longer = open(11);
     let refused = longer.checkpoint().await.unwrap_err();
-    let Error::Trouble(trouble) = refused else { panic!("{refused}") };
-    assert_eq!(trouble, Trouble::RolledBack { signed: 11, kept: 10 });
+    let Error::NoCheckpoint(failure) = refused else { panic!("{refused}") };
+    assert_eq!(failure, CheckpointFailure::RolledBack { signed: 11, kept: 10 });
     let rewritten = open(7);
     let refused = rewritten.checkpoint().await.unwrap_err();
-    let Error::Trouble(trouble) = refused else { panic!("{refused}") };
-    assert_eq!(trouble, Trouble::Rewritten { signed: 7 });
-    assert_eq!(rewritten.trouble(), Some(trouble));
+    let Error::NoCheckpoint(failure) = refused else { panic!("{refused}") };
+    assert_eq!(failure, CheckpointFailure::Rewritten { signed: 7 });
+    assert_eq!(rewritten.failure(), Some(failure));
 }
 
 #[tokio::test]
 async fn a_tree_is_made_again_from_the_records() {
     let log = Arc::new(MemoryLog::new(Bounds::default()));
     append(&log, 0..700).await;
-    let first = start(&log, MemoryStore::default());
+    let first = start(&log, MemoryTileStore::default());
     let signed = first.checkpoint().await.unwrap();
     first.stop().await;
     append(&log, 700..800).await;
-    let opened = Opened { signed: Some((*signed).clone()), ..Opened::default() };
+    let opened = OpenedTree { signed: Some((*signed).clone()), ..OpenedTree::default() };
     let log = Arc::clone(&log) as Arc<dyn Log>;
-    let again = Prover::start(log, first.key.clone(), Box::new(MemoryStore::default()), opened);
+    let again = Prover::start(log, first.key.clone(), Box::new(MemoryTileStore::default()), opened);
     let shown = again.unwrap().consistency(700).await.unwrap();
     let new = shown.signed.checkpoint();
     assert_eq!(new.size, 800);

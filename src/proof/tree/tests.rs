@@ -12,9 +12,9 @@ use crate::proof::{self, check_consistency, check_inclusion};
 const SIZE_MAX: u64 = 300;
 
 /// A tree with its tiles, and the same tree by another implementation.
-struct Both {
+struct TwoTrees {
     tree: Tree,
-    full: BTreeMap<Place, FullTile>,
+    full: BTreeMap<TilePosition, FullTile>,
     oracle: MemoryBackedTree<Sha256, Vec<u8>>,
     heads: Vec<Checkpoint>,
 }
@@ -23,7 +23,7 @@ fn record(index: u64) -> Vec<u8> {
     format!("record {index}").into_bytes()
 }
 
-impl Both {
+impl TwoTrees {
     fn new() -> Self {
         let tree = Tree::default();
         let heads = vec![tree.head()];
@@ -40,8 +40,8 @@ impl Both {
         self.heads.push(self.tree.head());
     }
 
-    fn prover(&self) -> Prover<'_, impl Fn(Place) -> Result<FullTile, Error> + '_> {
-        Prover::new(&self.tree, |place| {
+    fn prover(&self) -> TreeProver<'_, impl Fn(TilePosition) -> Result<FullTile, Error> + '_> {
+        TreeProver::new(&self.tree, |place| {
             let found = self.full.get(&place).cloned();
             found.ok_or_else(|| Error::Missing { path: place.path(WIDTH) })
         })
@@ -58,7 +58,7 @@ fn bytes(hashes: &[Hash]) -> Vec<u8> {
 
 #[test]
 fn proofs_for_all_pairs_agree_with_another_implementation() {
-    let mut both = Both::new();
+    let mut both = TwoTrees::new();
     for size in 1..=SIZE_MAX {
         both.push();
         let head = both.heads[size as usize];
@@ -92,7 +92,7 @@ fn proofs_for_all_pairs_agree_with_another_implementation() {
 
 #[test]
 fn proofs_prove_nothing_else() {
-    let mut both = Both::new();
+    let mut both = TwoTrees::new();
     (0..SIZE_MAX).for_each(|_| both.push());
     let head = both.heads[SIZE_MAX as usize];
     let path = both.prover().inclusion(leaf(17), 17, &head).unwrap();
@@ -119,10 +119,10 @@ fn proofs_prove_nothing_else() {
 
 #[test]
 fn no_proof_comes_from_a_damaged_tile() {
-    let mut both = Both::new();
+    let mut both = TwoTrees::new();
     (0..SIZE_MAX).for_each(|_| both.push());
     let head = both.heads[SIZE_MAX as usize];
-    let place = Place { level: 0, index: 0 };
+    let place = TilePosition { level: 0, index: 0 };
     let mut tile = both.full[&place].to_vec();
     tile[5 * HASH_BYTES] ^= 1;
     both.full.insert(place, tile.into());
@@ -139,7 +139,7 @@ fn no_proof_comes_from_a_damaged_tile() {
 
 #[test]
 fn a_tree_goes_on_from_its_edges() {
-    let mut both = Both::new();
+    let mut both = TwoTrees::new();
     for size in 0..=SIZE_MAX {
         let edges: BTreeMap<_, _> =
             both.tree.edges().map(|(place, edge)| (place, edge.to_vec())).collect();

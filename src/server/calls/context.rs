@@ -14,13 +14,13 @@ const TRACE_ID_DIGITS: usize = 32;
 
 /// What a call is known by.
 #[derive(Debug, Default)]
-pub struct Context {
+pub struct CallContext {
     request_id: Option<HeaderValue>,
     /// The trace, if the client named a valid one.
     pub trace_id: Option<String>,
 }
 
-impl Context {
+impl CallContext {
     /// What the headers of a request say.
     pub fn of(headers: &HeaderMap) -> Self {
         let request_id = headers.get(REQUEST_ID).filter(|id| is_request_id(id)).cloned();
@@ -66,8 +66,8 @@ fn trace_id(parent: &HeaderValue) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn context(name: HeaderName, value: &str) -> Context {
-        Context::of(&HeaderMap::from_iter([(name, value.parse().unwrap())]))
+    fn context(name: HeaderName, value: &str) -> CallContext {
+        CallContext::of(&HeaderMap::from_iter([(name, value.parse().unwrap())]))
     }
 
     #[test]

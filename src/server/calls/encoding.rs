@@ -14,14 +14,14 @@ pub const COMPRESSED: u8 = 1;
 
 /// How messages are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Encoding {
+pub enum MessageEncoding {
     /// RFC 1952.
     Gzip,
     /// RFC 8878.
     Zstd,
 }
 
-impl Encoding {
+impl MessageEncoding {
     /// How the messages of a request are compressed, if they are in a way that is
     /// known. Takes it off the headers: who comes after is to see them unpacked.
     pub fn take(headers: &mut HeaderMap) -> Option<Self> {
@@ -71,12 +71,14 @@ mod tests {
     #[test]
     fn what_is_known_is_taken_off_the_headers() {
         let mut headers = HeaderMap::new();
-        assert_eq!(Encoding::take(&mut headers), None);
-        for (name, taken) in
-            [("gzip", Some(Encoding::Gzip)), ("zstd", Some(Encoding::Zstd)), ("snappy", None)]
-        {
+        assert_eq!(MessageEncoding::take(&mut headers), None);
+        for (name, taken) in [
+            ("gzip", Some(MessageEncoding::Gzip)),
+            ("zstd", Some(MessageEncoding::Zstd)),
+            ("snappy", None),
+        ] {
             headers.insert(ENCODING, name.parse().unwrap());
-            assert_eq!(Encoding::take(&mut headers), taken);
+            assert_eq!(MessageEncoding::take(&mut headers), taken);
             assert_eq!(headers.contains_key(ENCODING), taken.is_none());
         }
     }
@@ -84,17 +86,17 @@ mod tests {
     #[test]
     fn a_client_gets_the_first_that_it_takes_and_we_know() {
         let mut headers = HeaderMap::new();
-        assert_eq!(Encoding::accepted(&headers), None);
+        assert_eq!(MessageEncoding::accepted(&headers), None);
         for (names, accepted) in [
             ("identity", None),
-            ("identity,deflate,gzip", Some(Encoding::Gzip)),
-            ("zstd, gzip", Some(Encoding::Zstd)),
+            ("identity,deflate,gzip", Some(MessageEncoding::Gzip)),
+            ("zstd, gzip", Some(MessageEncoding::Zstd)),
             ("gzip2", None),
         ] {
             headers.insert(ACCEPT_ENCODING, names.parse().unwrap());
-            assert_eq!(Encoding::accepted(&headers), accepted, "{names}");
+            assert_eq!(MessageEncoding::accepted(&headers), accepted, "{names}");
         }
         headers.append(ACCEPT_ENCODING, "zstd".parse().unwrap());
-        assert_eq!(Encoding::accepted(&headers), Some(Encoding::Zstd));
+        assert_eq!(MessageEncoding::accepted(&headers), Some(MessageEncoding::Zstd));
     }
 }

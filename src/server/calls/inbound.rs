@@ -12,15 +12,15 @@ use tokio::time::{Instant, Sleep};
 use tonic::Status;
 use tonic::body::Body;
 
-use super::message::Messages;
+use super::message_boundaries::MessageBoundaries;
 use crate::service::quota::Quota;
 use crate::service::{Error, REQUEST_BYTES_PER_SECOND_MIN, REQUEST_GRACE};
 
 /// A body that is watched.
-pub struct Inbound {
+pub struct RequestBody {
     inner: Body,
     quota: Arc<Quota>,
-    messages: Messages,
+    messages: MessageBoundaries,
     /// The client may pause between messages, and its stream may be paused.
     streams: bool,
     /// How long the message that has begun was waited for.
@@ -31,17 +31,17 @@ pub struct Inbound {
     /// Bytes that the quota has on the account of the client: those of the message that
     /// has begun, ...
     held: usize,
-    /// ... or all that have come since [`Inbound::settle`].
+    /// ... or all that have come since [`RequestBody::settle`].
     keeps: bool,
 }
 
-impl Inbound {
+impl RequestBody {
     /// Watches the body of a call, which is a stream of messages, or holds one.
     pub fn new(inner: Body, quota: Arc<Quota>, streams: bool) -> Self {
         Self {
             inner,
             quota,
-            messages: Messages::default(),
+            messages: MessageBoundaries::default(),
             streams,
             waited: Duration::ZERO,
             waiting_since: None,
@@ -53,7 +53,7 @@ impl Inbound {
     }
 
     /// The same, for one who gives messages on later: what has come stays on the account
-    /// of the client until [`Inbound::settle`].
+    /// of the client until [`RequestBody::settle`].
     pub fn keeping(mut self) -> Self {
         self.keeps = true;
         self
@@ -132,7 +132,7 @@ impl Inbound {
     }
 }
 
-impl http_body::Body for Inbound {
+impl http_body::Body for RequestBody {
     type Data = Bytes;
     type Error = Status;
 
@@ -164,7 +164,7 @@ impl http_body::Body for Inbound {
     }
 }
 
-impl Drop for Inbound {
+impl Drop for RequestBody {
     fn drop(&mut self) {
         self.settle(0);
     }

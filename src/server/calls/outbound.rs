@@ -12,33 +12,33 @@ use tokio::time::Sleep;
 use tonic::Status;
 use tonic::body::Body;
 
-use super::record::Record;
-use super::waiting::Waiting;
+use super::call_record::CallRecord;
+use super::unsent_bytes::UnsentBytes;
 use crate::service::Error;
 
 /// A body that is watched.
-pub struct Outbound {
+pub struct ResponseBody {
     inner: Option<Body>,
-    deadline: Option<Deadline>,
-    waiting: Option<Waiting>,
-    record: Record,
+    deadline: Option<CallDeadline>,
+    waiting: Option<UnsentBytes>,
+    record: CallRecord,
 }
 
 /// When a call must have ended.
-pub struct Deadline {
+pub struct CallDeadline {
     /// How long the client was willing to wait.
     pub asked: Duration,
     /// Ends then.
     pub sleep: Pin<Box<Sleep>>,
 }
 
-impl Outbound {
+impl ResponseBody {
     /// Watches the body of a response.
     pub fn new(
         inner: Body,
-        deadline: Option<Deadline>,
-        waiting: Option<Waiting>,
-        record: Record,
+        deadline: Option<CallDeadline>,
+        waiting: Option<UnsentBytes>,
+        record: CallRecord,
     ) -> Self {
         Self { inner: Some(inner), deadline, waiting, record }
     }
@@ -55,7 +55,7 @@ impl Outbound {
     }
 }
 
-impl http_body::Body for Outbound {
+impl http_body::Body for ResponseBody {
     type Data = Bytes;
     type Error = Status;
 

@@ -10,50 +10,50 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Duration, Instant, Sleep};
 
-use super::frames::{Frames, Idle};
-use super::{Connection, Cut, Limits};
+use super::http2_frames::{FrameReader, IdleFrames};
+use super::{Connection, ConnectionTimeouts, CutReason};
 
 /// What a frame that carries nothing costs. Answering one takes up to 17 bytes, which
 /// count as bytes sent: what is left of its price is a loss. Who is sent data may
 /// answer it: clients measure by a PING for each piece how fast it comes.
 const IDLE_FRAME_PRICE: f64 = 64.0 + 17.0;
 /// How many frames that h2 answers may come at once, and in a second.
-const ANSWERED: Rate = Rate { burst: 1_024.0, per_second: 100.0 };
+const ANSWERED: FrameRate = FrameRate { burst: 1_024.0, per_second: 100.0 };
 /// How many others: as many as a client may have streams to reset, and some.
-const OTHERS: Rate = Rate { burst: 8_192.0, per_second: 500.0 };
+const OTHERS: FrameRate = FrameRate { burst: 8_192.0, per_second: 500.0 };
 
 /// A transport that is watched.
-pub struct Guard<IO> {
+pub struct GuardedIo<IO> {
     io: IO,
     connection: Arc<Connection>,
-    limits: Limits,
-    frames: Frames,
+    limits: ConnectionTimeouts,
+    frames: FrameReader,
     /// What frames that carry nothing may still cost.
-    answered: Purse,
-    others: Purse,
+    answered: TokenBucket,
+    others: TokenBucket,
     /// Since when something is unfinished.
     unfinished_since: Option<Instant>,
     /// Since when nothing could be written.
     stalled_since: Option<Instant>,
-    read_timer: Timer,
-    write_timer: Timer,
+    read_timer: LazyTimer,
+    write_timer: LazyTimer,
 }
 
-impl<IO> Guard<IO> {
+impl<IO> GuardedIo<IO> {
     /// Watches `io`, which was accepted just now.
-    pub fn new(io: IO, connection: Arc<Connection>, limits: Limits) -> Self {
+    pub fn new(io: IO, connection: Arc<Connection>, limits: ConnectionTimeouts) -> Self {
         let now = Instant::now();
         Self {
             io,
             connection,
             limits,
-            frames: Frames::new(),
-            answered: Purse::full(ANSWERED, now),
-            others: Purse::full(OTHERS, now),
+            frames: FrameReader::new(),
+            answered: TokenBucket::full(ANSWERED, now),
+            others: TokenBucket::full(OTHERS, now),
             unfinished_since: Some(now),
             stalled_since: None,
-            read_timer: Timer::default(),
-            write_timer: Timer::default(),
+            read_timer: LazyTimer::default(),
+            write_timer: LazyTimer::default(),
         }
     }
 
@@ -62,10 +62,10 @@ impl<IO> Guard<IO> {
         let read = buffer.filled().get(from..).unwrap_or_default();
         let finished = self.frames.finished();
         let idle = self.frames.take(read);
-        if idle != Idle::default()
-            && !(self.answered.pay(idle.answered) && self.others.pay(idle.others))
+        if idle != IdleFrames::default()
+            && !(self.answered.take(idle.answered) && self.others.take(idle.others))
         {
-            return Err(self.cut(Cut::IdleFrames));
+            return Err(self.cut(CutReason::IdleFrames));
         }
         if !self.frames.is_unfinished() {
             self.unfinished_since = None;
@@ -78,7 +78,7 @@ impl<IO> Guard<IO> {
         Ok(())
     }
 
-    fn cut(&self, why: Cut) -> io::Error {
+    fn cut(&self, why: CutReason) -> io::Error {
         self.connection.cut(why);
         io::Error::new(io::ErrorKind::TimedOut, why.sentence())
     }
@@ -94,15 +94,15 @@ impl<IO> Guard<IO> {
                 self.stalled_since = None;
                 if let Ok(bytes) = result {
                     // What is sent may be answered: by a window update, say.
-                    self.answered.earn(bytes as f64);
-                    self.others.earn(bytes as f64);
+                    self.answered.refill(bytes as f64);
+                    self.others.refill(bytes as f64);
                 }
                 Poll::Ready(result)
             }
             Poll::Pending => {
                 let since = *self.stalled_since.get_or_insert_with(Instant::now);
                 if self.write_timer.is_over(since + self.limits.write_stall, cx) {
-                    return Poll::Ready(Err(self.cut(Cut::NotReading)));
+                    return Poll::Ready(Err(self.cut(CutReason::NotReading)));
                 }
                 Poll::Pending
             }
@@ -110,7 +110,7 @@ impl<IO> Guard<IO> {
     }
 }
 
-impl<IO: AsyncRead + Unpin> AsyncRead for Guard<IO> {
+impl<IO: AsyncRead + Unpin> AsyncRead for GuardedIo<IO> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -125,7 +125,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Guard<IO> {
                 let Some(since) = this.unfinished_since else { return Poll::Pending };
                 if this.read_timer.is_over(since + this.limits.unfinished, cx) {
                     let established = this.frames.is_established();
-                    let why = if established { Cut::Unfinished } else { Cut::Silent };
+                    let why = if established { CutReason::Unfinished } else { CutReason::Silent };
                     return Poll::Ready(Err(this.cut(why)));
                 }
                 Poll::Pending
@@ -134,7 +134,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Guard<IO> {
     }
 }
 
-impl<IO: AsyncWrite + Unpin> AsyncWrite for Guard<IO> {
+impl<IO: AsyncWrite + Unpin> AsyncWrite for GuardedIo<IO> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -169,37 +169,37 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Guard<IO> {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Rate {
+struct FrameRate {
     burst: f64,
     per_second: f64,
 }
 
 /// What frames of a kind may still cost.
 #[derive(Debug)]
-struct Purse {
-    rate: Rate,
+struct TokenBucket {
+    rate: FrameRate,
     left: f64,
     at: Instant,
 }
 
-impl Purse {
-    fn full(rate: Rate, now: Instant) -> Self {
+impl TokenBucket {
+    fn full(rate: FrameRate, now: Instant) -> Self {
         Self { rate, left: rate.burst * IDLE_FRAME_PRICE, at: now }
     }
 
     /// Takes the price of so many frames, if it is there.
-    fn pay(&mut self, frames: u32) -> bool {
+    fn take(&mut self, frames: u32) -> bool {
         if frames > 0 {
             let now = Instant::now();
             let earned = (now - self.at).as_secs_f64() * self.rate.per_second;
             self.at = now;
-            self.earn(earned * IDLE_FRAME_PRICE);
+            self.refill(earned * IDLE_FRAME_PRICE);
             self.left -= f64::from(frames) * IDLE_FRAME_PRICE;
         }
         self.left >= 0.0
     }
 
-    fn earn(&mut self, amount: f64) {
+    fn refill(&mut self, amount: f64) {
         self.left = (self.left + amount).min(self.rate.burst * IDLE_FRAME_PRICE);
     }
 }
@@ -207,9 +207,9 @@ impl Purse {
 /// A timer that is set seldom: one that waits for an earlier moment than asked
 /// for is left as it is, and set again when that has come.
 #[derive(Default)]
-struct Timer(Option<Pin<Box<Sleep>>>);
+struct LazyTimer(Option<Pin<Box<Sleep>>>);
 
-impl Timer {
+impl LazyTimer {
     /// Whether the moment has come; if not, the task is woken by then.
     fn is_over(&mut self, moment: Instant, cx: &mut Context<'_>) -> bool {
         if Instant::now() >= moment {

@@ -6,16 +6,16 @@ use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::exemplar::Exemplar;
 
-use crate::durations::{BOUNDS_MICROS, Noted};
+use crate::histogram::{BOUNDS_MICROS, HistogramSnapshot};
 
 /// A name and a value.
 pub type Label<'a> = (&'static str, &'a str);
 type NoExemplar<'a> = Option<&'a Exemplar<[Label<'a>; 0], f64>>;
 
 /// The page that is written.
-pub struct Page<'a>(pub DescriptorEncoder<'a>);
+pub struct MetricsPage<'a>(pub DescriptorEncoder<'a>);
 
-impl Page<'_> {
+impl MetricsPage<'_> {
     /// Counters of one name.
     pub fn counters<'l, const N: usize>(
         &mut self,
@@ -49,7 +49,7 @@ impl Page<'_> {
         &mut self,
         name: &str,
         help: &str,
-        values: impl Iterator<Item = ([Label<'l>; N], Noted)>,
+        values: impl Iterator<Item = ([Label<'l>; N], HistogramSnapshot)>,
     ) -> fmt::Result {
         let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
         for (labels, noted) in values {

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use super::Page;
+use super::MetricsPage;
 
 /// Writes what is known.
-pub(super) fn encode(page: &mut Page<'_>) -> fmt::Result {
+pub(super) fn encode(page: &mut MetricsPage<'_>) -> fmt::Result {
     if let Some(bytes) = resident_bytes() {
         page.gauge("process_resident_memory_bytes", "Memory that is in use", bytes as f64)?;
     }

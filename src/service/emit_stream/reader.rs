@@ -8,14 +8,14 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::Streaming;
 
-use crate::access::{self, Access, Caller, Rule};
-use crate::content::{InForce, Intake};
+use crate::access::{self, AccessControl, Caller, MethodRule};
+use crate::content::{ActivePolicy, EventIntake};
 use crate::event;
 use crate::proto::retyped;
-use crate::record::{Draft, Emitter};
+use crate::record::{Draft, EmitterIdentity};
 use crate::service::emit::{charge, permit};
-use crate::service::quota::{Quota, Share};
-use crate::service::{BATCH_EVENTS_MAX, Error, Limits, bare, decode};
+use crate::service::quota::{Quota, ResourceShare};
+use crate::service::{BATCH_EVENTS_MAX, Error, ServiceLimits, decode, tonic_errors};
 use crate::time::Time;
 
 /// The most bytes of events that wait for the log on one stream, with what goes
@@ -28,9 +28,9 @@ pub const QUEUED_EVENT_BYTES: usize = 512;
 pub const STALL_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// What the reading task hands over.
-pub enum Queued {
+pub enum QueuedItem {
     /// The events of a request.
-    Events(Checked),
+    Events(CheckedEvents),
     /// The requests cannot be read on.
     Broken(Error),
     /// The queue was full for too long.
@@ -38,7 +38,7 @@ pub enum Queued {
 }
 
 /// The events of a request, checked. Positions count from its first event.
-pub struct Checked {
+pub struct CheckedEvents {
     /// How many events there are.
     pub count: u64,
     /// Those that are acceptable, in their order.
@@ -51,28 +51,28 @@ pub struct Checked {
     /// The events are only checked.
     pub validate_only: bool,
     /// Gives the room in the queue back, of the stream and of its principal.
-    _room: (OwnedSemaphorePermit, Option<Share>),
+    _room: (OwnedSemaphorePermit, Option<ResourceShare>),
 }
 
 /// Reads requests ahead.
-pub struct Reader {
+pub struct RequestReader {
     /// Who may emit what.
-    pub access: Arc<Access>,
+    pub access: Arc<AccessControl>,
     /// Who emits, as it was known last.
     pub caller: Arc<Caller>,
     /// Who emits.
-    pub emitter: Emitter,
+    pub emitter: EmitterIdentity,
     /// What the emitter may do, where the call came through a listener.
     pub quota: Option<Arc<Quota>>,
     /// What is accepted.
-    pub limits: Limits,
+    pub limits: ServiceLimits,
     /// What is done to the content of events.
-    pub policy: InForce,
+    pub policy: ActivePolicy,
     /// Where checked events go.
-    pub queue: UnboundedSender<Queued>,
+    pub queue: UnboundedSender<QueuedItem>,
 }
 
-impl Reader {
+impl RequestReader {
     /// Reads until the requests end or nobody takes them any more.
     pub async fn run(mut self, mut requests: Streaming<Bytes>) {
         let room = Arc::new(Semaphore::new(QUEUE_BYTES_MAX));
@@ -86,25 +86,25 @@ impl Reader {
                 Ok(None) => return,
                 Ok(Some(request)) => self.check(request, &room).await,
                 Err(status) => {
-                    let error = bare::explain_message(&status, self.limits);
-                    Queued::Broken(error.unwrap_or(Error::Broken(status)))
+                    let error = tonic_errors::explain_message(&status, self.limits);
+                    QueuedItem::Broken(error.unwrap_or(Error::Broken(status)))
                 }
             };
-            let goes_on = matches!(queued, Queued::Events(_));
+            let goes_on = matches!(queued, QueuedItem::Events(_));
             if self.queue.send(queued).is_err() || !goes_on {
                 return;
             }
         }
     }
 
-    async fn check(&mut self, request: Bytes, room: &Arc<Semaphore>) -> Queued {
+    async fn check(&mut self, request: Bytes, room: &Arc<Semaphore>) -> QueuedItem {
         let size = request.len();
         let retyped::EmitStreamRequest { events, validate_only } = match decode(request) {
             Ok(request) => request,
-            Err(error) => return Queued::Broken(error),
+            Err(error) => return QueuedItem::Broken(error),
         };
         if events.len() > BATCH_EVENTS_MAX {
-            return Queued::Broken(Error::BatchTooLarge(events.len()));
+            return QueuedItem::Broken(Error::BatchTooLarge(events.len()));
         }
         charge(self.quota.as_deref(), events.len());
         let size = (size + QUEUED_EVENT_BYTES * (events.len() + 1)).min(QUEUE_BYTES_MAX);
@@ -117,12 +117,12 @@ impl Reader {
             (own.expect("the semaphore is never closed"), of_all)
         };
         let Ok(room) = tokio::time::timeout(STALL_TIME_MAX, room).await else {
-            return Queued::Stalled;
+            return QueuedItem::Stalled;
         };
         if let Err(error) = self.refresh() {
-            return Queued::Broken(Error::Access(error));
+            return QueuedItem::Broken(Error::Access(error));
         }
-        let mut checked = Checked {
+        let mut checked = CheckedEvents {
             count: events.len() as u64,
             drafts: Vec::with_capacity(events.len()),
             refused: Vec::new(),
@@ -131,7 +131,8 @@ impl Reader {
             _room: room,
         };
         let now = Time::now();
-        let intake = Intake { event_bytes: self.limits.event_bytes, policy: self.policy.now() };
+        let intake =
+            EventIntake { event_bytes: self.limits.event_bytes, policy: self.policy.now() };
         for (position, event) in (0..).zip(events) {
             match intake.admit(event, now) {
                 Ok(event) => match permit(&event, self.caller.grants()) {
@@ -146,13 +147,13 @@ impl Reader {
                 Err(error) => checked.refused.push((position, error)),
             }
         }
-        Queued::Events(checked)
+        QueuedItem::Events(checked)
     }
 
     /// Asks who emits again if something has changed: who may no more is told so at
     /// the next request.
     fn refresh(&mut self) -> Result<(), access::Error> {
         self.caller = self.access.refresh(&self.caller)?;
-        self.caller.grants().permit(Rule::Emit)
+        self.caller.grants().permit(MethodRule::Emit)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const LIMITS: Limits = Limits {
+const LIMITS: QuotaLimits = QuotaLimits {
     calls_per_second: 100_000,
     events_per_second: 2_000_000,
     bytes_per_second: 0,
@@ -15,24 +15,24 @@ const LIMITS: Limits = Limits {
     waiting_bytes_in_all: 256 * 1024 * 1024,
 };
 
-fn quotas(limits: Limits) -> Quotas {
+fn quotas(limits: QuotaLimits) -> Quotas {
     Quotas::new(limits)
 }
 
 #[test]
 fn slots_are_given_back() {
-    let quota = quotas(Limits { subscribers: 2, ..LIMITS }).of("alice");
+    let quota = quotas(QuotaLimits { subscribers: 2, ..LIMITS }).of("alice");
     let first = quota.subscriber().unwrap();
     let _second = quota.subscriber().unwrap();
     let refused = quota.subscriber().unwrap_err();
-    assert!(matches!(refused, Error::TooMany { what: Held::Subscribers, limit: 2, .. }));
+    assert!(matches!(refused, Error::TooMany { what: HeldKind::Subscribers, limit: 2, .. }));
     drop(first);
     quota.subscriber().unwrap();
 }
 
 #[test]
 fn one_principal_leaves_room_for_others() {
-    let limits = Limits { receiving_bytes: 100, receiving_bytes_in_all: 150, ..LIMITS };
+    let limits = QuotaLimits { receiving_bytes: 100, receiving_bytes_in_all: 150, ..LIMITS };
     let quotas = quotas(limits);
     let (alice, bob) = (quotas.of("alice"), quotas.of("bob"));
     alice.receive(90).unwrap();
@@ -45,7 +45,7 @@ fn one_principal_leaves_room_for_others() {
 
 #[tokio::test]
 async fn events_of_one_principal_wait_for_their_own_room() {
-    let limits = Limits { receiving_bytes: 100, receiving_bytes_in_all: 150, ..LIMITS };
+    let limits = QuotaLimits { receiving_bytes: 100, receiving_bytes_in_all: 150, ..LIMITS };
     let quotas = quotas(limits);
     let (alice, bob) = (quotas.of("alice"), quotas.of("bob"));
     let first = alice.room(1_000).await;
@@ -59,15 +59,15 @@ async fn events_of_one_principal_wait_for_their_own_room() {
 
 #[test]
 fn a_debt_of_events_stops_calls() {
-    let quotas = quotas(Limits { events_per_second: 100, ..LIMITS });
+    let quotas = quotas(QuotaLimits { events_per_second: 100, ..LIMITS });
     let quota = quotas.of("alice");
     quota.call().unwrap();
     quota.events(1_000);
     let refused = quota.call().unwrap_err();
-    assert!(matches!(refused, Error::TooFast { rate: Rate::Events, limit: 100, .. }));
+    assert!(matches!(refused, Error::TooFast { rate: RateKind::Events, limit: 100, .. }));
     assert!(refused.to_string().contains("limit 100"), "{refused}");
     assert!(quota.pause().unwrap() > Duration::from_secs(7));
-    assert_eq!(quotas.limited().count(Rate::Events), 2);
+    assert_eq!(quotas.limited().count(RateKind::Events), 2);
     quotas.of("bob").call().unwrap();
 }
 

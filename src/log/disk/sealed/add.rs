@@ -7,13 +7,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::cold::Cold;
-use super::handle::Handle;
-use super::open::Read;
-use super::{FRESH_MAX, Fresh, Inner, Sealed, SegmentFile, State};
+use super::open::SegmentSummary;
+use super::open_segments::OpenSegment;
+use super::sealed_segment::SealedSegment;
+use super::{FRESH_MAX, PendingSegment, SealedInner, SealedSegments, SegmentFile, SegmentSet};
 use crate::log::Segment;
-use crate::log::disk::sidecar::Located;
-use crate::log::disk::slices::Slot;
+use crate::log::disk::bloom::BloomSlot;
+use crate::log::disk::sidecar::FrameLocation;
 use crate::record::Sequence;
 use crate::time::Time;
 
@@ -24,15 +24,15 @@ const RETRY_DELAY: Duration = Duration::from_secs(5);
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A segment whose filters stand among the others'.
-pub struct Placed {
-    read: Read,
-    keys: Slot,
-    ids: Slot,
+pub struct FilteredSegment {
+    read: SegmentSummary,
+    keys: BloomSlot,
+    ids: BloomSlot,
 }
 
-impl Placed {
+impl FilteredSegment {
     /// Places the filters of a segment, `more` of which are to follow.
-    pub fn new(state: &State, read: Read, more: usize) -> Self {
+    pub fn new(state: &SegmentSet, read: SegmentSummary, more: usize) -> Self {
         let keys = state.keys.prepare(&read.keys, more);
         let ids = state.ids.prepare(&read.ids, more);
         Self { read, keys, ids }
@@ -41,7 +41,7 @@ impl Placed {
 
 /// How the thread gets on.
 #[derive(Default)]
-pub struct Progress {
+pub struct SidecarProgress {
     /// Why the last sidecar could not be made, if it could not.
     failure: Mutex<Option<String>>,
     changed: Condvar,
@@ -49,7 +49,7 @@ pub struct Progress {
     relieved: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
-impl Progress {
+impl SidecarProgress {
     fn lock(&self) -> MutexGuard<'_, Option<String>> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -70,7 +70,7 @@ impl Progress {
     }
 }
 
-impl Sealed {
+impl SealedSegments {
     /// Adds a segment that is full and synced, behind the others. It costs next to
     /// nothing here: the sidecar is made and written by another thread. Until then
     /// the segment is served from memory; if the sidecar cannot be written, it is
@@ -81,10 +81,10 @@ impl Sealed {
     ///
     /// # Panics
     /// If there is no record in it: the file of the next one has the same name.
-    pub fn add(&self, file: SegmentFile, segment: Arc<Segment>, frames: Vec<Located>) {
+    pub fn add(&self, file: SegmentFile, segment: Arc<Segment>, frames: Vec<FrameLocation>) {
         let frames = Arc::new(frames);
         assert!(file.base < file.end, "a segment that is full has records");
-        self.inner.change(|state| state.fresh.push(Fresh { file, segment, frames }));
+        self.inner.change(|state| state.pending.push(PendingSegment { file, segment, frames }));
         if let Some(added) = &self.added {
             // The thread ends only when this handle does.
             let _ = added.send(());
@@ -92,8 +92,8 @@ impl Sealed {
     }
 
     /// Has `relieved` called whenever segments may be added again after
-    /// [`Sealed::admit`] may have failed.
-    pub fn on_relief(&self, relieved: impl Fn() + Send + Sync + 'static) {
+    /// [`SealedSegments::admit`] may have failed.
+    pub fn on_room(&self, relieved: impl Fn() + Send + Sync + 'static) {
         // A later one is not called.
         let _ = self.inner.progress.relieved.set(Box::new(relieved));
     }
@@ -106,7 +106,7 @@ impl Sealed {
     /// again.
     pub fn admit(&self) -> Result<(), String> {
         let mut failure = self.inner.progress.lock();
-        while self.inner.state.load().fresh.len() >= FRESH_MAX {
+        while self.inner.state.load().pending.len() >= FRESH_MAX {
             if let Some(why) = &*failure {
                 return Err(why.clone());
             }
@@ -120,7 +120,7 @@ impl Sealed {
     }
 }
 
-impl Inner {
+impl SealedInner {
     /// What the thread does, until all handles to `added` are gone and nothing is
     /// left to do.
     pub fn make_sidecars(&self, added: &Receiver<()>) {
@@ -142,21 +142,21 @@ impl Inner {
 
     fn is_behind(&self) -> bool {
         let unsaved = self.unsaved.lock().unwrap_or_else(PoisonError::into_inner).len();
-        unsaved > 0 || !self.state.load().fresh.is_empty()
+        unsaved > 0 || !self.state.load().pending.is_empty()
     }
 
     /// Makes the sidecars that are missing.
     fn catch_up(&self) -> io::Result<()> {
         loop {
-            let fresh = self.state.load().fresh.first().cloned();
-            let Some(Fresh { file, segment, frames }) = fresh else { break };
+            let pending = self.state.load().pending.first().cloned();
+            let Some(PendingSegment { file, segment, frames }) = pending else { break };
             // Readers of the ring are served by the index, too.
             segment.seal();
             let (base, path) = (file.base, file.path.clone());
-            match Read::new(self, file, Some((&segment, &frames))) {
+            match SegmentSummary::new(self, file, Some((&segment, &frames))) {
                 Ok(read) => self.settle(read),
                 // It was removed meanwhile, with its file.
-                Err(_) if !self.is_fresh(base) => {}
+                Err(_) if !self.is_pending(base) => {}
                 Err(error) => {
                     let why = format!("{} cannot be indexed: {error}", path.display());
                     self.progress.note(Some(why));
@@ -168,38 +168,41 @@ impl Inner {
         self.save_another()
     }
 
-    fn is_fresh(&self, base: Sequence) -> bool {
-        self.state.load().fresh.iter().any(|fresh| fresh.file.base == base)
+    fn is_pending(&self, base: Sequence) -> bool {
+        self.state.load().pending.iter().any(|pending| pending.file.base == base)
     }
 
     /// Takes a segment whose sidecar is made, in place of the one in memory.
-    fn settle(&self, read: Read) {
+    fn settle(&self, read: SegmentSummary) {
         // Who adds a segment waits for changes to end: so all that takes long is done
         // before. Others only remove meanwhile.
-        let placed = Placed::new(&self.state.load(), read, 0);
+        let placed = FilteredSegment::new(&self.state.load(), read, 0);
         let base = placed.read.file.base;
         self.change(|state| {
             // Unless it was removed meanwhile.
-            if state.fresh.first().is_some_and(|fresh| fresh.file.base == base) {
-                state.fresh.remove(0);
+            if state.pending.first().is_some_and(|pending| pending.file.base == base) {
+                state.pending.remove(0);
                 self.take(state, placed);
             } else {
-                drop(self.storage.remove(&super::cold::sidecar_path(&placed.read.file.path)));
+                drop(
+                    self.storage
+                        .remove(&super::sealed_segment::sidecar_path(&placed.read.file.path)),
+                );
             }
         });
     }
 
     /// Takes a segment behind the others.
-    pub fn take(&self, state: &mut State, placed: Placed) {
-        let Placed { read, keys, ids } = placed;
-        let Read { file, of, summary, unsaved, .. } = read;
+    pub fn take(&self, state: &mut SegmentSet, placed: FilteredSegment) {
+        let FilteredSegment { read, keys, ids } = placed;
+        let SegmentSummary { file, of, summary, unsaved, .. } = read;
         let before = state.segments.last().map_or(Time::MIN, |segment| segment.accepted.1);
         state.keys.add(file.base, &keys);
         state.ids.add(file.base, &ids);
         if unsaved {
             self.unsaved.lock().unwrap_or_else(PoisonError::into_inner).push(file.base);
         }
-        state.segments.push(Arc::new(Cold::new(file, of, summary, keys, before)));
+        state.segments.push(Arc::new(SealedSegment::new(file, of, summary, keys, before)));
     }
 
     /// Writes the sidecars that could not be written before, as far as possible.
@@ -207,10 +210,10 @@ impl Inner {
         let next = || self.unsaved.lock().unwrap_or_else(PoisonError::into_inner).last().copied();
         while let Some(base) = next() {
             let state = self.state.load_full();
-            if let Some(cold) = state.segments.iter().find(|own| own.base() == base) {
+            if let Some(sealed_segment) = state.segments.iter().find(|own| own.base() == base) {
                 // Opening it makes and writes what is missing.
                 self.handles.remove(base);
-                let handle = Handle::open(cold, &*self.storage)
+                let handle = OpenSegment::open(sealed_segment, &*self.storage)
                     .map_err(|fault| io::Error::other(fault.to_string()))?;
                 if handle.unsaved {
                     return Err(io::ErrorKind::StorageFull.into());

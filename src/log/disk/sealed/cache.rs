@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::log::disk::sidecar::Listed;
+use crate::log::disk::sidecar::ListRef;
 use crate::log::segment::{COLUMNS_BYTES, Segment};
 use crate::record::Sequence;
 
@@ -12,36 +12,36 @@ const PIECE_BYTES: usize = 512;
 
 /// The pieces, within a bound. What was not asked for since it was passed over last
 /// goes first.
-pub struct Cache {
+pub struct PieceCache {
     bytes_max: usize,
-    kept: Mutex<Kept>,
+    kept: Mutex<CacheEntry>,
 }
 
 /// Which piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Key {
+pub enum PieceKey {
     /// Neighbouring records, from here on.
     Chunk(Sequence),
     /// The records of the segment that begins here which a list names.
-    List(Sequence, Listed),
+    List(Sequence, ListRef),
 }
 
 #[derive(Default)]
-struct Kept {
-    pieces: HashMap<Key, Piece, foldhash::fast::RandomState>,
+struct CacheEntry {
+    pieces: HashMap<PieceKey, CachedPiece, foldhash::fast::RandomState>,
     /// In which order they are passed over.
-    line: VecDeque<Key>,
+    line: VecDeque<PieceKey>,
     bytes: usize,
 }
 
-struct Piece {
+struct CachedPiece {
     segment: Arc<Segment>,
     bytes: usize,
     /// It was asked for since it was passed over.
     used: bool,
 }
 
-impl Key {
+impl PieceKey {
     fn base(self) -> Sequence {
         match self {
             Self::Chunk(base) | Self::List(base, _) => base,
@@ -49,20 +49,20 @@ impl Key {
     }
 }
 
-impl Cache {
+impl PieceCache {
     pub fn new(bytes_max: usize) -> Self {
         Self { bytes_max, kept: Mutex::default() }
     }
 
     /// The piece, if it is kept.
-    pub fn get(&self, key: Key) -> Option<Arc<Segment>> {
+    pub fn get(&self, key: PieceKey) -> Option<Arc<Segment>> {
         let mut kept = self.lock();
         let piece = kept.pieces.get_mut(&key)?;
         piece.used = true;
         Some(Arc::clone(&piece.segment))
     }
 
-    pub fn put(&self, key: Key, segment: &Arc<Segment>) {
+    pub fn put(&self, key: PieceKey, segment: &Arc<Segment>) {
         let view = segment.view(Sequence(u64::MAX - 1));
         let records = view.frames(0..view.len()).len() + view.len() * (COLUMNS_BYTES + 4);
         let bytes = records + PIECE_BYTES;
@@ -71,7 +71,7 @@ impl Cache {
         }
         let mut kept = self.lock();
         kept.bytes += bytes;
-        let piece = Piece { segment: Arc::clone(segment), bytes, used: false };
+        let piece = CachedPiece { segment: Arc::clone(segment), bytes, used: false };
         match kept.pieces.insert(key, piece) {
             Some(before) => kept.bytes -= before.bytes,
             None => kept.line.push_back(key),
@@ -84,7 +84,7 @@ impl Cache {
     /// Forgets the pieces before `base`.
     pub fn remove_before(&self, base: Sequence) {
         let mut kept = self.lock();
-        let Kept { pieces, line, bytes } = &mut *kept;
+        let CacheEntry { pieces, line, bytes } = &mut *kept;
         line.retain(|key| {
             let stays = key.base() >= base;
             if let Some(gone) = (!stays).then(|| pieces.remove(key)).flatten() {
@@ -94,12 +94,12 @@ impl Cache {
         });
     }
 
-    fn lock(&self) -> MutexGuard<'_, Kept> {
+    fn lock(&self) -> MutexGuard<'_, CacheEntry> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Kept {
+impl CacheEntry {
     /// Takes the next piece out of the line, or sends it back to its end if it was
     /// asked for.
     fn pass_over(&mut self) {
@@ -117,10 +117,10 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::segment::Parts;
+    use crate::log::segment::SegmentParts;
 
     fn piece(base: u64) -> Arc<Segment> {
-        let parts = Parts { data: vec![0; 1_000], ..Parts::default() };
+        let parts = SegmentParts { data: vec![0; 1_000], ..SegmentParts::default() };
         let mut parts = parts;
         parts.offsets.push(0);
         parts.ends.push(1_000);
@@ -130,8 +130,8 @@ mod tests {
 
     #[test]
     fn what_was_not_asked_for_goes_first() {
-        let key = |base: u64| Key::Chunk(Sequence(base));
-        let cache = Cache::new(4_800);
+        let key = |base: u64| PieceKey::Chunk(Sequence(base));
+        let cache = PieceCache::new(4_800);
         [1, 2, 3].iter().for_each(|base| cache.put(key(*base), &piece(*base)));
         assert!(cache.get(key(1)).is_some());
         cache.put(key(4), &piece(4));

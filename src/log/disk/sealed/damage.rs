@@ -4,61 +4,64 @@
 use std::io;
 use std::sync::PoisonError;
 
-use super::cold::Cold;
-use super::{Inner, Sealed};
+use super::sealed_segment::SealedSegment;
+use super::{SealedInner, SealedSegments};
 use crate::log::disk::open::damage_sentence;
 use crate::log::disk::sidecar;
 use crate::log::disk::storage;
-use crate::log::disk::walk::Damage;
+use crate::log::disk::walk::DamagedRange;
 
-impl Sealed {
+impl SealedSegments {
     /// Takes note of damage that was found by who read the file.
-    pub fn note_damage(&self, damage: &[Damage]) {
+    pub fn note_damage(&self, damage: &[DamagedRange]) {
         let state = self.inner.state.load_full();
         for found in damage {
             let after = state.segments.partition_point(|segment| segment.base() <= found.first);
-            let cold = after.checked_sub(1).and_then(|index| state.segments.get(index));
-            let Some(cold) = cold else { continue };
-            let positions = cold.position(found.first)..cold.position(found.last.next());
-            self.inner.note_damage(cold, &positions.collect::<Vec<u32>>());
+            let sealed_segment = after.checked_sub(1).and_then(|index| state.segments.get(index));
+            let Some(sealed_segment) = sealed_segment else { continue };
+            let positions =
+                sealed_segment.position(found.first)..sealed_segment.position(found.last.next());
+            self.inner.note_damage(sealed_segment, &positions.collect::<Vec<u32>>());
         }
     }
 }
 
-impl Inner {
+impl SealedInner {
     /// Takes note of damage that was found by reading, and says so once.
-    pub fn report_damage(&self, cold: &Cold, positions: &[u32]) {
-        let found = self.note_damage(cold, positions);
+    pub fn report_damage(&self, sealed_segment: &SealedSegment, positions: &[u32]) {
+        let found = self.note_damage(sealed_segment, positions);
         if !found.is_empty() {
-            tracing::error!("{}: {}", cold.file.path.display(), damage_sentence(&found));
+            tracing::error!("{}: {}", sealed_segment.file.path.display(), damage_sentence(&found));
         }
     }
 
     /// Gives what was not known before.
-    fn note_damage(&self, cold: &Cold, positions: &[u32]) -> Vec<Damage> {
-        let found = cold.note_damage(positions);
+    fn note_damage(&self, sealed_segment: &SealedSegment, positions: &[u32]) -> Vec<DamagedRange> {
+        let found = sealed_segment.note_damage(positions);
         if !found.is_empty()
-            && let Err(error) = self.keep_damage(cold)
+            && let Err(error) = self.keep_damage(sealed_segment)
         {
             // It is found again, by who reads it.
-            let path = cold.sidecar_path();
+            let path = sealed_segment.sidecar_path();
             tracing::warn!("cannot note the damage in {}: {error}", path.display());
         }
         found
     }
 
-    fn keep_damage(&self, cold: &Cold) -> io::Result<()> {
+    fn keep_damage(&self, sealed_segment: &SealedSegment) -> io::Result<()> {
         // One at a time, so that the last one has all of it.
         let _noting = self.noting.lock().unwrap_or_else(PoisonError::into_inner);
-        let path = cold.sidecar_path();
+        let path = sealed_segment.sidecar_path();
         let encoded = storage::read(&path)?;
         // One that is not whole is made again, from the file, with all of its damage.
-        let Some(renewed) = sidecar::with_damage(&encoded, &cold.of, &cold.known_damage()) else {
+        let Some(renewed) =
+            sidecar::with_damage(&encoded, &sealed_segment.of, &sealed_segment.known_damage())
+        else {
             return Ok(());
         };
         sidecar::save(&*self.storage, &path, &renewed)?;
         let state = self.state.load();
-        if state.segments.iter().any(|own| own.base() == cold.base()) {
+        if state.segments.iter().any(|own| own.base() == sealed_segment.base()) {
             return Ok(());
         }
         // Removed meanwhile, with its records.

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::cold::Cold;
-use super::handle::Trouble;
-use super::{Fresh, Inner, State};
+use super::open_segments::ReadFailure;
+use super::sealed_segment::SealedSegment;
+use super::{PendingSegment, SealedInner, SegmentSet};
 use crate::filter::TypeSet;
 use crate::log::Error;
-use crate::log::disk::sidecar::{Keyed, key_hash};
+use crate::log::disk::sidecar::{BloomField, key_hash};
 use crate::record::{Draft, Record, Sequence, key};
 use crate::time::Time;
 
@@ -16,7 +16,7 @@ const TRIES_MAX: usize = 8;
 
 /// A record that was found by its id.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
+pub struct StoredRecord {
     /// Its place.
     pub sequence: Sequence,
     /// When it was accepted.
@@ -27,16 +27,16 @@ pub struct Kept {
 
 /// What is known of an event that was accepted before.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Earlier {
+pub enum PriorEvent {
     /// Its record.
-    Kept(Kept),
+    Kept(StoredRecord),
     /// Its record is damaged: it is the event's by all that the sidecar has of it.
     Damaged(Sequence),
 }
 
-impl Earlier {
+impl PriorEvent {
     /// The record, if it can be read.
-    pub fn kept(self) -> Option<Kept> {
+    pub fn kept(self) -> Option<StoredRecord> {
         match self {
             Self::Kept(kept) => Some(kept),
             Self::Damaged(_) => None,
@@ -46,7 +46,7 @@ impl Earlier {
 
 /// Which of the records with an id are looked for.
 #[derive(Clone, Copy)]
-enum Whose<'a> {
+enum IdOwner<'a> {
     /// That of this draft.
     Draft(&'a Draft),
     /// Those of these types, whoever emitted them.
@@ -54,32 +54,32 @@ enum Whose<'a> {
 }
 
 /// Which record is looked for.
-pub struct Wanted<'a> {
+pub struct IdQuery<'a> {
     id: &'a str,
     key: u32,
-    whose: Whose<'a>,
+    whose: IdOwner<'a>,
 }
 
-impl<'a> Wanted<'a> {
+impl<'a> IdQuery<'a> {
     /// The record of this draft.
     pub fn of(draft: &'a Draft) -> Self {
         let id = draft.event().id();
-        Self { id, key: key(id), whose: Whose::Draft(draft) }
+        Self { id, key: key(id), whose: IdOwner::Draft(draft) }
     }
 
     /// Any record with this id and one of these types.
     pub fn with_id(id: &'a str, types: &'a TypeSet) -> Self {
-        Self { id, key: key(id), whose: Whose::Types(types) }
+        Self { id, key: key(id), whose: IdOwner::Types(types) }
     }
 
-    fn take(&self, frame: &[u8]) -> Option<Kept> {
+    fn take(&self, frame: &[u8]) -> Option<StoredRecord> {
         let record = Record::read_frame(frame);
         let is_it = record.envelope().id == Some(self.id)
             && match self.whose {
-                Whose::Draft(draft) => record.principal() == draft.principal(),
-                Whose::Types(types) => types.contains_name(record.type_name),
+                IdOwner::Draft(draft) => record.principal() == draft.principal(),
+                IdOwner::Types(types) => types.contains_name(record.type_name),
             };
-        is_it.then(|| Kept {
+        is_it.then(|| StoredRecord {
             sequence: record.sequence,
             accept_time: record.accept_time,
             record: record.bytes.to_vec(),
@@ -87,36 +87,44 @@ impl<'a> Wanted<'a> {
     }
 }
 
-impl Inner {
+impl SealedInner {
     /// The newest such record before `before`; else a damaged one that must have
     /// been it.
-    pub fn find(&self, wanted: &Wanted<'_>, before: Sequence) -> Result<Option<Earlier>, Error> {
+    pub fn find(
+        &self,
+        wanted: &IdQuery<'_>,
+        before: Sequence,
+    ) -> Result<Option<PriorEvent>, Error> {
         let state = self.state.load_full();
-        let fresh = state.fresh.iter().rev().filter(|fresh| fresh.file.base < before);
-        if let Some(kept) = fresh.filter_map(|fresh| fresh.find(wanted)).next() {
-            return Ok(Some(Earlier::Kept(kept)));
+        let pending = state.pending.iter().rev().filter(|pending| pending.file.base < before);
+        if let Some(kept) = pending.filter_map(|pending| pending.find(wanted)).next() {
+            return Ok(Some(PriorEvent::Kept(kept)));
         }
         let mut bases = Vec::new();
-        state.ids.find(key_hash(Keyed::Id, wanted.key), |base| bases.push(base));
+        state.ids.find(key_hash(BloomField::Id, wanted.key), |base| bases.push(base));
         let mut damaged = None;
         for base in bases.into_iter().rev().filter(|base| *base < before) {
-            let Some(cold) = cold_at(&state, base) else { continue };
-            match self.with_tries(cold, |inner| inner.find_in(cold, wanted))? {
-                Some(Earlier::Damaged(sequence)) => damaged = damaged.or(Some(sequence)),
+            let Some(sealed_segment) = cold_at(&state, base) else { continue };
+            match self.with_tries(sealed_segment, |inner| inner.find_in(sealed_segment, wanted))? {
+                Some(PriorEvent::Damaged(sequence)) => damaged = damaged.or(Some(sequence)),
                 Some(kept) => return Ok(Some(kept)),
                 None => {}
             }
         }
-        Ok(damaged.map(Earlier::Damaged))
+        Ok(damaged.map(PriorEvent::Damaged))
     }
 
-    fn find_in(&self, cold: &Cold, wanted: &Wanted<'_>) -> Result<Option<Earlier>, Trouble> {
-        let handle = self.handles.get(cold)?;
+    fn find_in(
+        &self,
+        sealed_segment: &SealedSegment,
+        wanted: &IdQuery<'_>,
+    ) -> Result<Option<PriorEvent>, ReadFailure> {
+        let handle = self.handles.get(sealed_segment)?;
         let (positions, damaged): (Vec<u32>, Vec<u32>) = handle
             .sidecar
             .find_id(wanted.key)?
             .into_iter()
-            .partition(|position| cold.stretch(*position).is_ok());
+            .partition(|position| sealed_segment.stretch(*position).is_ok());
         let located = handle.locate(&positions)?;
         let (mut data, mut ends) = (Vec::new(), Vec::new());
         handle.frames(&located, &mut data, &mut ends)?;
@@ -127,44 +135,45 @@ impl Inner {
             newest = wanted.take(frame).or(newest);
             start = end as usize;
         }
-        let (Whose::Draft(draft), None) = (wanted.whose, &newest) else {
-            return Ok(newest.map(Earlier::Kept));
+        let (IdOwner::Draft(draft), None) = (wanted.whose, &newest) else {
+            return Ok(newest.map(PriorEvent::Kept));
         };
         // The id alone is a key of 32 bits: with the rest, it is this event.
         let columns = handle.sidecar.columns(&damaged)?;
         let lost = damaged.iter().zip(&columns).rev().find(|(_, kept)| draft.has_columns(kept));
-        Ok(lost.map(|(position, _)| Earlier::Damaged(cold.sequence(*position))))
+        Ok(lost.map(|(position, _)| PriorEvent::Damaged(sealed_segment.sequence(*position))))
     }
 
     pub fn accepted_since(&self, time: Time) -> Result<Option<Sequence>, Error> {
         let state = self.state.load_full();
         let after = state.segments.partition_point(|segment| segment.accepted.1 < time);
-        let Some(cold) = state.segments.get(after) else {
-            return Ok(state.fresh.iter().find_map(|fresh| fresh.accepted_since(time)));
+        let Some(sealed_segment) = state.segments.get(after) else {
+            return Ok(state.pending.iter().find_map(|pending| pending.accepted_since(time)));
         };
-        if cold.accepted.0 >= time {
-            return Ok(Some(cold.base()));
+        if sealed_segment.accepted.0 >= time {
+            return Ok(Some(sealed_segment.base()));
         }
-        let found = self.with_tries(cold, |inner| {
-            Ok(Some(inner.handles.get(cold)?.sidecar.accepted_since(time)?))
+        let found = self.with_tries(sealed_segment, |inner| {
+            Ok(Some(inner.handles.get(sealed_segment)?.sidecar.accepted_since(time)?))
         })?;
-        Ok(Some(found.map_or(cold.end(), |position| cold.sequence(position))))
+        Ok(Some(found.map_or(sealed_segment.end(), |position| sealed_segment.sequence(position))))
     }
 
     /// Tries again where something turned out to be damaged; nothing is found in
     /// what was removed meanwhile.
     fn with_tries<T>(
         &self,
-        cold: &Cold,
-        work: impl Fn(&Self) -> Result<Option<T>, Trouble>,
+        sealed_segment: &SealedSegment,
+        work: impl Fn(&Self) -> Result<Option<T>, ReadFailure>,
     ) -> Result<Option<T>, Error> {
-        let unreadable = |why: String| Error::Unreadable { from: cold.base(), why };
+        let unreadable = |why: String| Error::Unreadable { from: sealed_segment.base(), why };
         for _ in 0..TRIES_MAX {
             match work(self) {
                 Ok(done) => return Ok(done),
-                Err(trouble) => {
-                    self.cope(cold, trouble).map_err(|error| unreadable(error.to_string()))?;
-                    if cold_at(&self.state.load(), cold.base()).is_none() {
+                Err(failure) => {
+                    self.recover(sealed_segment, failure)
+                        .map_err(|error| unreadable(error.to_string()))?;
+                    if cold_at(&self.state.load(), sealed_segment.base()).is_none() {
                         return Ok(None);
                     }
                 }
@@ -174,8 +183,8 @@ impl Inner {
     }
 }
 
-impl Fresh {
-    fn find(&self, wanted: &Wanted<'_>) -> Option<Kept> {
+impl PendingSegment {
+    fn find(&self, wanted: &IdQuery<'_>) -> Option<StoredRecord> {
         let view = self.segment.view(self.file.end.previous());
         let own = view.columns.iter().enumerate().rev().filter(|(_, row)| row.id == wanted.key);
         own.filter_map(|(position, _)| wanted.take(view.frame(position))).next()
@@ -188,7 +197,7 @@ impl Fresh {
     }
 }
 
-fn cold_at(state: &State, base: Sequence) -> Option<&Arc<Cold>> {
+fn cold_at(state: &SegmentSet, base: Sequence) -> Option<&Arc<SealedSegment>> {
     let place = state.segments.binary_search_by_key(&base, |segment| segment.base()).ok()?;
     state.segments.get(place)
 }

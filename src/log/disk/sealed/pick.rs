@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::time::Instant;
 
-use super::cold::Cold;
-use super::handle::{Handle, Trouble};
-use super::reader::{Fate, Wish};
-use super::run::{BYTES_MAX, Run, TIME_MAX};
-use crate::log::read::Content;
-use crate::log::scan::Order;
+use super::open_segments::{OpenSegment, ReadFailure};
+use super::reader::{ColumnMatch, OwnedReadHint};
+use super::run::{BYTES_MAX, RecordRun, TIME_MAX};
+use super::sealed_segment::SealedSegment;
+use crate::log::read::ReadContent;
+use crate::log::scan::ScanOrder;
 use crate::log::segment::Segment;
-use crate::record::{Columns, Record, Sequence};
+use crate::record::{Record, RecordColumns, Sequence};
 
 /// How many candidates are looked at before it is seen whether they are enough.
 const BATCH_MIN: usize = 16;
@@ -24,24 +24,24 @@ const SPARSE_ONE_IN: usize = 64;
 /// Picks records at these positions, at least one, until the run is enough.
 /// Returns whether all were looked at.
 pub fn pick(
-    cold: &Cold,
-    handle: &Handle,
+    sealed_segment: &SealedSegment,
+    handle: &OpenSegment,
     positions: &[u32],
-    wish: &Wish,
-    run: &mut Run,
-) -> Result<bool, Trouble> {
+    hint: &OwnedReadHint,
+    run: &mut RecordRun,
+) -> Result<bool, ReadFailure> {
     let mut rest = positions;
     while !rest.is_empty() {
-        let size = match wish.content {
-            Content::Columns => BATCH_MAX,
-            Content::Frames => run.missing().clamp(BATCH_MIN, BATCH_MAX),
+        let size = match hint.content {
+            ReadContent::Columns => BATCH_MAX,
+            ReadContent::Frames => run.missing().clamp(BATCH_MIN, BATCH_MAX),
         };
         let now = rest.get(..size.min(rest.len())).unwrap_or_default();
-        let batch = Batch::read(handle, now, wish)?;
+        let batch = PickedBatch::read(handle, now, hint)?;
         let mut looked_at = 0;
         for position in now.iter().take_while(|position| batch.left != Some(**position)) {
             looked_at += 1;
-            let sequence = cold.sequence(*position);
+            let sequence = sealed_segment.sequence(*position);
             run.cover(sequence);
             let Some((columns, matched)) = batch.picked.get(position) else { continue };
             run.pick(sequence, *columns, batch.frame(*position), *matched);
@@ -60,7 +60,12 @@ pub fn pick(
 /// Picks records that are ahead in the order of the reader, out of some of the
 /// segment that were read, until the run is enough. Returns whether all were looked
 /// at.
-pub fn pick_read(records: &Segment, ahead: &Range<u32>, wish: &Wish, run: &mut Run) -> bool {
+pub fn pick_read(
+    records: &Segment,
+    ahead: &Range<u32>,
+    hint: &OwnedReadHint,
+    run: &mut RecordRun,
+) -> bool {
     let view = records.view(Sequence(u64::MAX - 1));
     let place = |position: u32| Sequence(records.base().0 + u64::from(position));
     let own = view.position(place(ahead.start))..view.position(place(ahead.end));
@@ -69,29 +74,29 @@ pub fn pick_read(records: &Segment, ahead: &Range<u32>, wish: &Wish, run: &mut R
         left -= 1;
         let (Some(columns), frame) = (view.columns.get(at), view.frame(at)) else { return true };
         run.cover(view.sequence(at));
-        match wish.fate(columns) {
-            Fate::LeftOut => {}
-            Fate::ColumnsOnly => run.pick(view.sequence(at), *columns, &[], true),
-            Fate::Picked(true) => run.pick(view.sequence(at), *columns, frame, true),
-            Fate::Picked(false) => {
-                if let Some(matched) = wish.verdict(frame) {
+        match hint.match_columns(columns) {
+            ColumnMatch::LeftOut => {}
+            ColumnMatch::ColumnsOnly => run.pick(view.sequence(at), *columns, &[], true),
+            ColumnMatch::Picked(true) => run.pick(view.sequence(at), *columns, frame, true),
+            ColumnMatch::Picked(false) => {
+                if let Some(matched) = hint.verdict(frame) {
                     run.pick(view.sequence(at), *columns, frame, matched);
                 }
             }
         }
         !run.is_enough()
     };
-    match wish.order {
-        Order::Ascending => own.clone().all(&mut take),
-        Order::Descending => own.clone().rev().all(&mut take),
+    match hint.order {
+        ScanOrder::Ascending => own.clone().all(&mut take),
+        ScanOrder::Descending => own.clone().rev().all(&mut take),
     };
     left == 0
 }
 
 /// What was read of some positions.
-struct Batch {
+struct PickedBatch {
     /// Columns of those that are picked, and whether they are known to match.
-    picked: HashMap<u32, (Columns, bool), foldhash::fast::RandomState>,
+    picked: HashMap<u32, (RecordColumns, bool), foldhash::fast::RandomState>,
     /// Positions of frames, ascending, and where each ends in `data`.
     framed: Vec<u32>,
     ends: Vec<u32>,
@@ -101,9 +106,13 @@ struct Batch {
     left: Option<u32>,
 }
 
-impl Batch {
+impl PickedBatch {
     /// `positions` are in the order of the reader.
-    fn read(handle: &Handle, positions: &[u32], wish: &Wish) -> Result<Self, Trouble> {
+    fn read(
+        handle: &OpenSegment,
+        positions: &[u32],
+        hint: &OwnedReadHint,
+    ) -> Result<Self, ReadFailure> {
         let mut ascending = positions.to_vec();
         ascending.sort_unstable();
         let mut batch = Self {
@@ -113,28 +122,28 @@ impl Batch {
             data: Vec::new(),
             left: None,
         };
-        let known = wish.columns_decide || !is_sparse(&ascending);
+        let known = hint.columns_decide || !is_sparse(&ascending);
         if known {
-            batch.read_columns(handle, &ascending, wish)?;
+            batch.read_columns(handle, &ascending, hint)?;
         } else {
             batch.framed = ascending;
         }
-        batch.read_frames(handle, wish)?;
-        batch.judge(wish, known);
+        batch.read_frames(handle, hint)?;
+        batch.judge(hint, known);
         Ok(batch)
     }
 
     fn read_columns(
         &mut self,
-        handle: &Handle,
+        handle: &OpenSegment,
         ascending: &[u32],
-        wish: &Wish,
-    ) -> Result<(), Trouble> {
+        hint: &OwnedReadHint,
+    ) -> Result<(), ReadFailure> {
         for (position, columns) in ascending.iter().zip(handle.sidecar.columns(ascending)?) {
-            match wish.fate(&columns) {
-                Fate::LeftOut => {}
-                Fate::ColumnsOnly => drop(self.picked.insert(*position, (columns, true))),
-                Fate::Picked(matched) => {
+            match hint.match_columns(&columns) {
+                ColumnMatch::LeftOut => {}
+                ColumnMatch::ColumnsOnly => drop(self.picked.insert(*position, (columns, true))),
+                ColumnMatch::Picked(matched) => {
                     self.picked.insert(*position, (columns, matched));
                     self.framed.push(*position);
                 }
@@ -144,9 +153,13 @@ impl Batch {
     }
 
     /// Reads the frames that are wanted, as far as they fit.
-    fn read_frames(&mut self, handle: &Handle, wish: &Wish) -> Result<(), Trouble> {
+    fn read_frames(
+        &mut self,
+        handle: &OpenSegment,
+        hint: &OwnedReadHint,
+    ) -> Result<(), ReadFailure> {
         let mut located = handle.locate(&self.framed)?;
-        if wish.order == Order::Descending {
+        if hint.order == ScanOrder::Descending {
             located.reverse();
         }
         let mut bytes = 0;
@@ -164,7 +177,7 @@ impl Batch {
     }
 
     /// Decides by the frames: so that a run holds no more than the reader wants.
-    fn judge(&mut self, wish: &Wish, known: bool) {
+    fn judge(&mut self, hint: &OwnedReadHint, known: bool) {
         let started = Instant::now();
         for position in &self.framed {
             let frame = self.frame(*position);
@@ -172,15 +185,15 @@ impl Batch {
                 Some((_, true)) => continue,
                 Some((columns, false)) => *columns,
                 None if known => continue,
-                None => Columns::of(&Record::read_frame(frame)),
+                None => RecordColumns::of(&Record::read_frame(frame)),
             };
-            let matched = match wish.fate(&columns) {
-                Fate::LeftOut => None,
-                Fate::ColumnsOnly | Fate::Picked(true) => Some(true),
+            let matched = match hint.match_columns(&columns) {
+                ColumnMatch::LeftOut => None,
+                ColumnMatch::ColumnsOnly | ColumnMatch::Picked(true) => Some(true),
                 // The rest is left to the reader, who looks at it again in any case, and
                 // may have gone by now.
-                Fate::Picked(false) if started.elapsed() >= TIME_MAX => Some(false),
-                Fate::Picked(false) => wish.verdict(frame),
+                ColumnMatch::Picked(false) if started.elapsed() >= TIME_MAX => Some(false),
+                ColumnMatch::Picked(false) => hint.verdict(frame),
             };
             match matched {
                 Some(matched) => drop(self.picked.insert(*position, (columns, matched))),

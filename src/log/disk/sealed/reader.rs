@@ -3,19 +3,19 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::cache::Key;
-use super::cold::Cold;
-use super::handle::{Handle, Trouble};
+use super::cache::PieceKey;
+use super::open_segments::{OpenSegment, ReadFailure};
 use super::pick::{pick, pick_read};
-use super::run::{BYTES_MAX, Run};
-use super::{Inner, State};
+use super::run::{BYTES_MAX, RecordRun};
+use super::sealed_segment::SealedSegment;
+use super::{SealedInner, SegmentSet};
 use crate::filter::{Outcome, Verdict};
-use crate::log::disk::sidecar::Located;
-use crate::log::read::Content;
-use crate::log::scan::{Order, Query};
-use crate::log::segment::{Parts, Segment};
-use crate::log::{Error, Found, Want};
-use crate::record::{Columns, Record, Sequence, unframed};
+use crate::log::disk::sidecar::FrameLocation;
+use crate::log::read::ReadContent;
+use crate::log::scan::{ScanOrder, ScanQuery};
+use crate::log::segment::{Segment, SegmentParts};
+use crate::log::{Error, ReadHint, ReadResult};
+use crate::record::{Record, RecordColumns, Sequence, unframed};
 use crate::time::Time;
 
 /// A chunk of neighbouring records is about so large, in bytes of frames. Readers
@@ -29,18 +29,18 @@ const LIST_BYTES_MAX: u64 = 64 * 1024;
 /// How often a read begins anew, because something turned out to be damaged.
 const TRIES_MAX: usize = 64;
 
-/// A [`Want`] that can be handed to another thread.
-pub struct Wish {
-    query: Option<Query>,
-    pub order: Order,
-    pub content: Content,
+/// A [`ReadHint`] that can be handed to another thread.
+pub struct OwnedReadHint {
+    query: Option<ScanQuery>,
+    pub order: ScanOrder,
+    pub content: ReadContent,
     records: usize,
     /// What the columns say may leave out records that an index lets in.
     pub columns_decide: bool,
 }
 
 /// What becomes of a record, by its columns.
-pub enum Fate {
+pub enum ColumnMatch {
     LeftOut,
     ColumnsOnly,
     /// `true` if it is known to match.
@@ -48,21 +48,21 @@ pub enum Fate {
 }
 
 /// Where a sequence lies.
-pub enum Place {
+pub enum SequenceLocation {
     In(usize),
     /// Between segments: their file is missing.
     Lost(Sequence, Sequence),
     Behind,
 }
 
-impl Wish {
-    pub fn new(want: Want<'_>) -> Self {
-        let Want { query, order, content, records } = want;
-        let narrows = |query: &Query| {
+impl OwnedReadHint {
+    pub fn new(hint: ReadHint<'_>) -> Self {
+        let ReadHint { query, order, content, records } = hint;
+        let narrows = |query: &ScanQuery| {
             let timed = query.start != Time::MIN || query.end != Time::MAX;
             timed || query.filter.selection().fields() > 1
         };
-        let columns_decide = content == Content::Columns || query.is_some_and(narrows);
+        let columns_decide = content == ReadContent::Columns || query.is_some_and(narrows);
         Self { query: query.cloned(), order, content, records, columns_decide }
     }
 
@@ -77,70 +77,78 @@ impl Wish {
         }
     }
 
-    pub fn fate(&self, columns: &Columns) -> Fate {
+    pub fn match_columns(&self, columns: &RecordColumns) -> ColumnMatch {
         let verdict = self.query.as_ref().map_or(Verdict::Yes, |query| query.columns(columns));
         match (verdict, self.content) {
-            (Verdict::No, _) => Fate::LeftOut,
-            (Verdict::Yes, Content::Columns) if !columns.type_id.is_custom() => Fate::ColumnsOnly,
-            (verdict, _) => Fate::Picked(verdict == Verdict::Yes),
+            (Verdict::No, _) => ColumnMatch::LeftOut,
+            (Verdict::Yes, ReadContent::Columns) if !columns.type_id.is_custom() => {
+                ColumnMatch::ColumnsOnly
+            }
+            (verdict, _) => ColumnMatch::Picked(verdict == Verdict::Yes),
         }
     }
 }
 
-impl State {
-    pub fn place(&self, at: Sequence) -> Place {
+impl SegmentSet {
+    pub fn locate(&self, at: Sequence) -> SequenceLocation {
         let after = self.segments.partition_point(|segment| segment.base() <= at);
         // Before the oldest record: as if at it.
         let index = after.saturating_sub(1);
         let next = self.segments.get(index + 1);
         match (self.segments.get(index), next) {
-            (None, _) => Place::Behind,
-            (Some(segment), _) if at < segment.end() => Place::In(index),
-            (Some(segment), Some(next)) => Place::Lost(segment.end(), next.base().previous()),
-            (Some(_), None) => Place::Behind,
+            (None, _) => SequenceLocation::Behind,
+            (Some(segment), _) if at < segment.end() => SequenceLocation::In(index),
+            (Some(segment), Some(next)) => {
+                SequenceLocation::Lost(segment.end(), next.base().previous())
+            }
+            (Some(_), None) => SequenceLocation::Behind,
         }
     }
 
     /// A run of the segments that are in memory.
-    pub fn in_fresh(&self, at: Sequence) -> Option<Found> {
-        let fresh = self.fresh.iter().find(|fresh| at < fresh.file.end)?;
+    pub fn in_pending(&self, at: Sequence) -> Option<ReadResult> {
+        let pending = self.pending.iter().find(|pending| at < pending.file.end)?;
         // Between files, one is missing; before the first, all are gone.
         let lost = self.segments.last().map(|before| before.end());
-        match lost.filter(|first| *first <= at && at < fresh.file.base) {
-            Some(first) => Some(Found::Damaged { first, last: fresh.file.base.previous() }),
-            None => Some(Found::Records(Arc::clone(&fresh.segment))),
+        match lost.filter(|first| *first <= at && at < pending.file.base) {
+            Some(first) => Some(ReadResult::Damaged { first, last: pending.file.base.previous() }),
+            None => Some(ReadResult::Records(Arc::clone(&pending.segment))),
         }
     }
 
     /// The segment next to this one in `order`, if no record is lost in between.
-    pub fn beside(&self, index: usize, order: Order) -> Option<usize> {
+    pub fn neighbour(&self, index: usize, order: ScanOrder) -> Option<usize> {
         let (older, newer) = match order {
-            Order::Ascending => (index, index.checked_add(1)?),
-            Order::Descending => (index.checked_sub(1)?, index),
+            ScanOrder::Ascending => (index, index.checked_add(1)?),
+            ScanOrder::Descending => (index.checked_sub(1)?, index),
         };
         let adjoin = self.segments.get(older)?.end() == self.segments.get(newer)?.base();
-        adjoin.then_some(if order == Order::Ascending { newer } else { older })
+        adjoin.then_some(if order == ScanOrder::Ascending { newer } else { older })
     }
 }
 
-impl Inner {
+impl SealedInner {
     /// See [`Sealed::read`](super::Sealed::read).
-    pub fn read(&self, at: Sequence, wish: &Wish) -> Result<Option<Found>, Error> {
+    pub fn read(&self, at: Sequence, hint: &OwnedReadHint) -> Result<Option<ReadResult>, Error> {
         let unreadable = |why: String| Error::Unreadable { from: at, why };
         for _ in 0..TRIES_MAX {
             let state = self.state.load_full();
-            let index = match state.place(at) {
-                Place::In(index) => index,
-                Place::Lost(first, last) => return Ok(Some(Found::Damaged { first, last })),
-                Place::Behind => return Ok(state.in_fresh(at)),
+            let index = match state.locate(at) {
+                SequenceLocation::In(index) => index,
+                SequenceLocation::Lost(first, last) => {
+                    return Ok(Some(ReadResult::Damaged { first, last }));
+                }
+                SequenceLocation::Behind => return Ok(state.in_pending(at)),
             };
-            let first = state.segments.get(index).map_or(at, |cold| cold.base());
+            let first =
+                state.segments.get(index).map_or(at, |sealed_segment| sealed_segment.base());
             let mut reached = index;
-            match self.run(&state, at.max(first), &mut reached, wish) {
+            match self.run(&state, at.max(first), &mut reached, hint) {
                 Ok(found) => return Ok(Some(found)),
-                Err(trouble) => {
-                    let Some(cold) = state.segments.get(reached) else { break };
-                    self.cope(cold, trouble).map_err(|error| unreadable(error.to_string()))?;
+                Err(failure) => {
+                    let Some(sealed_segment) = state.segments.get(reached) else { break };
+                    self.recover(sealed_segment, failure)
+                        .map_err(|error| unreadable(error.to_string()))?;
                 }
             }
         }
@@ -148,15 +156,19 @@ impl Inner {
     }
 
     /// Makes it possible to read again, or says why it is not.
-    pub fn cope(&self, cold: &Cold, trouble: Trouble) -> Result<(), std::io::Error> {
-        match trouble {
-            Trouble::Damage(positions) => {
-                self.report_damage(cold, &positions);
+    pub fn recover(
+        &self,
+        sealed_segment: &SealedSegment,
+        failure: ReadFailure,
+    ) -> Result<(), std::io::Error> {
+        match failure {
+            ReadFailure::Damage(positions) => {
+                self.report_damage(sealed_segment, &positions);
                 Ok(())
             }
-            Trouble::Sidecar => {
-                self.handles.remove(cold.base());
-                let path = cold.sidecar_path();
+            ReadFailure::Sidecar => {
+                self.handles.remove(sealed_segment.base());
+                let path = sealed_segment.sidecar_path();
                 tracing::warn!("{} is not what was written: it is made again", path.display());
                 match self.storage.remove(&path) {
                     Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
@@ -164,9 +176,9 @@ impl Inner {
                 }
             }
             // Removed meanwhile, with its records.
-            Trouble::Io(error) => {
+            ReadFailure::Io(error) => {
                 let kept = self.state.load();
-                let is_kept = kept.segments.iter().any(|own| own.base() == cold.base());
+                let is_kept = kept.segments.iter().any(|own| own.base() == sealed_segment.base());
                 if is_kept { Err(error) } else { Ok(()) }
             }
         }
@@ -175,35 +187,40 @@ impl Inner {
     /// `reached` is the segment at hand.
     fn run(
         &self,
-        state: &State,
+        state: &SegmentSet,
         at: Sequence,
         reached: &mut usize,
-        wish: &Wish,
-    ) -> Result<Found, Trouble> {
-        let mut run = Run::new(at, wish.order, wish.records);
-        while let Some(cold) = state.segments.get(*reached) {
-            let position = cold.position(run.next);
-            let stretch = match cold.stretch(position) {
+        hint: &OwnedReadHint,
+    ) -> Result<ReadResult, ReadFailure> {
+        let mut run = RecordRun::new(at, hint.order, hint.records);
+        while let Some(sealed_segment) = state.segments.get(*reached) {
+            let position = sealed_segment.position(run.next);
+            let stretch = match sealed_segment.stretch(position) {
                 Ok(stretch) => stretch,
                 Err((first, last)) if run.is_empty() => {
-                    let (first, last) = (cold.sequence(first), cold.sequence(last));
-                    return Ok(Found::Damaged { first, last });
+                    let (first, last) =
+                        (sealed_segment.sequence(first), sealed_segment.sequence(last));
+                    return Ok(ReadResult::Damaged { first, last });
                 }
                 Err(_) => break,
             };
-            let ahead = match wish.order {
-                Order::Ascending => position..stretch.end,
-                Order::Descending => stretch.start..position + 1,
+            let ahead = match hint.order {
+                ScanOrder::Ascending => position..stretch.end,
+                ScanOrder::Descending => stretch.start..position + 1,
             };
-            if wish.query.as_ref().is_none_or(|query| cold.may_match(query)) {
-                let handle = self.handles.get(cold)?;
+            if hint.query.as_ref().is_none_or(|query| sealed_segment.may_match(query)) {
+                let handle = self.handles.get(sealed_segment)?;
                 run.open();
-                let all_seen = match self.candidates(cold, &handle, wish, &ahead)? {
-                    Candidates::Read(records) => pick_read(&records, &ahead, wish, &mut run),
-                    Candidates::At(positions) => pick(cold, &handle, &positions, wish, &mut run)?,
+                let all_seen = match self.candidates(sealed_segment, &handle, hint, &ahead)? {
+                    Candidates::Read(records) => pick_read(&records, &ahead, hint, &mut run),
+                    Candidates::At(positions) => {
+                        pick(sealed_segment, &handle, &positions, hint, &mut run)?
+                    }
                     Candidates::All if run.is_empty() => {
-                        let chunk = chunk_of(cold, position, &stretch);
-                        return self.chunk(cold, &handle, position, chunk).map(Found::Records);
+                        let chunk = chunk_of(sealed_segment, position, &stretch);
+                        return self
+                            .chunk(sealed_segment, &handle, position, chunk)
+                            .map(ReadResult::Records);
                     }
                     Candidates::All => break,
                 };
@@ -211,37 +228,37 @@ impl Inner {
                     break;
                 }
             }
-            let edge = match wish.order {
-                Order::Ascending => ahead.end - 1,
-                Order::Descending => ahead.start,
+            let edge = match hint.order {
+                ScanOrder::Ascending => ahead.end - 1,
+                ScanOrder::Descending => ahead.start,
             };
-            run.cover(cold.sequence(edge));
-            let whole = edge == 0 && wish.order == Order::Descending
-                || edge + 1 == cold.covers() && wish.order == Order::Ascending;
-            let beside = state.beside(*reached, wish.order).filter(|_| whole);
+            run.cover(sealed_segment.sequence(edge));
+            let whole = edge == 0 && hint.order == ScanOrder::Descending
+                || edge + 1 == sealed_segment.covers() && hint.order == ScanOrder::Ascending;
+            let beside = state.neighbour(*reached, hint.order).filter(|_| whole);
             match beside {
                 Some(beside) if !run.is_enough() && !run.is_over => *reached = beside,
                 _ => break,
             }
         }
-        Ok(Found::Records(run.finish()))
+        Ok(ReadResult::Records(run.finish()))
     }
 
     /// A chunk of neighbouring records with this position in it.
     fn chunk(
         &self,
-        cold: &Cold,
-        handle: &Handle,
+        sealed_segment: &SealedSegment,
+        handle: &OpenSegment,
         position: u32,
         mut chunk: Range<u32>,
-    ) -> Result<Arc<Segment>, Trouble> {
-        let cached = self.cache.get(Key::Chunk(cold.sequence(chunk.start)));
-        if let Some(run) = cached.filter(|run| holds(run, cold.sequence(position))) {
+    ) -> Result<Arc<Segment>, ReadFailure> {
+        let cached = self.cache.get(PieceKey::Chunk(sealed_segment.sequence(chunk.start)));
+        if let Some(run) = cached.filter(|run| holds(run, sealed_segment.sequence(position))) {
             return Ok(run);
         }
         let positions: Vec<u32> = chunk.clone().collect();
         let mut located = handle.locate(&positions)?;
-        let len = |located: &[(u32, Option<Located>)]| -> u64 {
+        let len = |located: &[(u32, Option<FrameLocation>)]| -> u64 {
             located.iter().filter_map(|(_, own)| *own).map(|own| u64::from(own.entry.len)).sum()
         };
         // Where records are much larger here than elsewhere.
@@ -251,15 +268,15 @@ impl Inner {
             located.retain(|(own, _)| chunk.contains(own));
         }
         let positions: Vec<u32> = chunk.clone().collect();
-        let mut parts = Parts {
+        let mut parts = SegmentParts {
             offsets: (0..chunk.len() as u32).collect(),
             columns: handle.sidecar.columns(&positions)?,
-            ..Parts::default()
+            ..SegmentParts::default()
         };
         handle.frames(&located, &mut parts.data, &mut parts.ends)?;
-        let base = cold.sequence(chunk.start);
+        let base = sealed_segment.sequence(chunk.start);
         let run = Arc::new(Segment::of_parts(base, chunk.len() as u32, parts));
-        self.cache.put(Key::Chunk(base), &run);
+        self.cache.put(PieceKey::Chunk(base), &run);
         Ok(run)
     }
 
@@ -268,31 +285,35 @@ impl Inner {
     /// memory.
     fn candidates(
         &self,
-        cold: &Cold,
-        handle: &Handle,
-        wish: &Wish,
+        sealed_segment: &SealedSegment,
+        handle: &OpenSegment,
+        hint: &OwnedReadHint,
         ahead: &Range<u32>,
-    ) -> Result<Candidates, Trouble> {
-        let lists = match &wish.query {
-            Some(query) => handle.sidecar.narrowest(query.filter.selection(), &cold.summary)?,
+    ) -> Result<Candidates, ReadFailure> {
+        let lists = match &hint.query {
+            Some(query) => {
+                handle.sidecar.narrowest(query.filter.selection(), &sealed_segment.summary)?
+            }
             None => None,
         };
-        let mut positions = match (lists, wish.content) {
+        let mut positions = match (lists, hint.content) {
             (Some(lists), _) => {
                 let mut positions = handle.sidecar.positions(&lists)?;
-                let is_short = lists.len * cold.frame_bytes() <= LIST_BYTES_MAX;
-                let listed = lists.listed.filter(|_| is_short && !cold.has_damage());
+                let is_short = lists.len * sealed_segment.frame_bytes() <= LIST_BYTES_MAX;
+                let listed = lists.listed.filter(|_| is_short && !sealed_segment.has_damage());
                 if let Some(listed) = listed {
-                    let key = Key::List(cold.base(), listed);
-                    return self.list(cold, handle, key, &positions).map(Candidates::Read);
+                    let key = PieceKey::List(sealed_segment.base(), listed);
+                    return self
+                        .list(sealed_segment, handle, key, &positions)
+                        .map(Candidates::Read);
                 }
                 positions.retain(|position| ahead.contains(position));
                 positions
             }
-            (None, Content::Columns) => ahead.clone().collect(),
-            (None, Content::Frames) => return Ok(Candidates::All),
+            (None, ReadContent::Columns) => ahead.clone().collect(),
+            (None, ReadContent::Frames) => return Ok(Candidates::All),
         };
-        if wish.order == Order::Descending {
+        if hint.order == ScanOrder::Descending {
             positions.reverse();
         }
         Ok(Candidates::At(positions))
@@ -301,23 +322,24 @@ impl Inner {
     /// The records of a segment that a list names.
     fn list(
         &self,
-        cold: &Cold,
-        handle: &Handle,
-        key: Key,
+        sealed_segment: &SealedSegment,
+        handle: &OpenSegment,
+        key: PieceKey,
         positions: &[u32],
-    ) -> Result<Arc<Segment>, Trouble> {
+    ) -> Result<Arc<Segment>, ReadFailure> {
         if let Some(records) = self.cache.get(key) {
             return Ok(records);
         }
-        let mut parts = Parts { offsets: positions.to_vec(), ..Parts::default() };
+        let mut parts = SegmentParts { offsets: positions.to_vec(), ..SegmentParts::default() };
         handle.frames(&handle.locate(positions)?, &mut parts.data, &mut parts.ends)?;
         let mut start = 0;
         for end in &parts.ends {
             let frame = parts.data.get(start..*end as usize).unwrap_or_default();
-            parts.columns.push(Columns::of(&Record::read_frame(frame)));
+            parts.columns.push(RecordColumns::of(&Record::read_frame(frame)));
             start = *end as usize;
         }
-        let records = Arc::new(Segment::of_parts(cold.base(), cold.covers(), parts));
+        let records =
+            Arc::new(Segment::of_parts(sealed_segment.base(), sealed_segment.covers(), parts));
         self.cache.put(key, &records);
         Ok(records)
     }
@@ -340,9 +362,9 @@ pub fn holds(run: &Segment, at: Sequence) -> bool {
 
 /// The chunk that holds `position`: always the same ones, so that they can be
 /// cached, but for what damage cuts off.
-pub fn chunk_of(cold: &Cold, position: u32, stretch: &Range<u32>) -> Range<u32> {
-    let records = u64::from(cold.covers());
-    let per_chunk = (records * CHUNK_BYTES) / cold.summary.data_len.max(1);
+pub fn chunk_of(sealed_segment: &SealedSegment, position: u32, stretch: &Range<u32>) -> Range<u32> {
+    let records = u64::from(sealed_segment.covers());
+    let per_chunk = (records * CHUNK_BYTES) / sealed_segment.summary.data_len.max(1);
     let per_chunk = per_chunk.clamp(1, records.max(1)) as u32;
     let start = position / per_chunk * per_chunk;
     start.max(stretch.start)..(start + per_chunk).min(stretch.end)

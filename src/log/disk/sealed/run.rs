@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::log::scan::Order;
-use crate::log::segment::{Parts, Segment};
-use crate::record::{Columns, Sequence};
+use crate::log::scan::ScanOrder;
+use crate::log::segment::{Segment, SegmentParts};
+use crate::record::{RecordColumns, Sequence};
 
 /// A run that has so many bytes of frames goes to its reader.
 pub const BYTES_MAX: usize = 256 * 1024;
@@ -22,14 +22,14 @@ const RECORDS_MAX: usize = 64 * 1024;
 const PLACES_MAX: u64 = 1 << 31;
 
 /// Records that were picked from one or more segments.
-pub struct Run {
-    order: Order,
+pub struct RecordRun {
+    order: ScanOrder,
     from: Sequence,
     /// The next place to look at, in the order of the run.
     pub next: Sequence,
     /// Nothing is left in the order of the run.
     pub is_over: bool,
-    picks: Vec<Pick>,
+    picks: Vec<PickedRecords>,
     data: Vec<u8>,
     /// How many picked records are known to match.
     matched: usize,
@@ -38,16 +38,16 @@ pub struct Run {
     started: Instant,
 }
 
-struct Pick {
+struct PickedRecords {
     sequence: Sequence,
-    columns: Columns,
+    columns: RecordColumns,
     /// Where in `data` the frame is; empty where it was not wanted.
     start: u32,
     end: u32,
 }
 
-impl Run {
-    pub fn new(from: Sequence, order: Order, wanted: usize) -> Self {
+impl RecordRun {
+    pub fn new(from: Sequence, order: ScanOrder, wanted: usize) -> Self {
         Self {
             order,
             from,
@@ -90,8 +90,8 @@ impl Run {
     /// Covers the places up to and with this one.
     pub fn cover(&mut self, place: Sequence) {
         match self.order {
-            Order::Ascending => self.next = place.next(),
-            Order::Descending => {
+            ScanOrder::Ascending => self.next = place.next(),
+            ScanOrder::Descending => {
                 self.is_over = place <= Sequence::FIRST;
                 self.next = place.previous();
             }
@@ -99,35 +99,41 @@ impl Run {
     }
 
     /// Adds a record; `matched` if it is known to match.
-    pub fn pick(&mut self, sequence: Sequence, columns: Columns, frame: &[u8], matched: bool) {
+    pub fn pick(
+        &mut self,
+        sequence: Sequence,
+        columns: RecordColumns,
+        frame: &[u8],
+        matched: bool,
+    ) {
         let start = self.data.len() as u32;
         self.data.extend_from_slice(frame);
         let end = self.data.len() as u32;
-        self.picks.push(Pick { sequence, columns, start, end });
+        self.picks.push(PickedRecords { sequence, columns, start, end });
         self.matched += usize::from(matched);
     }
 
     /// The run, as readers have it.
     pub fn finish(mut self) -> Arc<Segment> {
         let (base, end) = match self.order {
-            Order::Ascending => (self.from, self.next),
-            Order::Descending if self.is_over => (Sequence::FIRST, self.from.next()),
-            Order::Descending => (self.next.next(), self.from.next()),
+            ScanOrder::Ascending => (self.from, self.next),
+            ScanOrder::Descending if self.is_over => (Sequence::FIRST, self.from.next()),
+            ScanOrder::Descending => (self.next.next(), self.from.next()),
         };
-        if self.order == Order::Descending {
+        if self.order == ScanOrder::Descending {
             self.picks.reverse();
         }
-        let mut parts = Parts::default();
+        let mut parts = SegmentParts::default();
         for pick in &self.picks {
             parts.offsets.push((pick.sequence.0 - base.0) as u32);
             parts.columns.push(pick.columns);
         }
         match self.order {
-            Order::Ascending => {
+            ScanOrder::Ascending => {
                 parts.ends = self.picks.iter().map(|pick| pick.end).collect();
                 parts.data = self.data;
             }
-            Order::Descending => {
+            ScanOrder::Descending => {
                 parts.data.reserve_exact(self.data.len());
                 for pick in &self.picks {
                     let frame = self.data.get(pick.start as usize..pick.end as usize);

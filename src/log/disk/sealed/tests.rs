@@ -10,10 +10,10 @@ use prost::Message as _;
 
 use super::*;
 use crate::filter::Outcome;
-use crate::log::Content;
-use crate::log::scan::{Order, Query, Scanned, Tally};
+use crate::log::ReadContent;
+use crate::log::scan::{ScanEnd, ScanOrder, ScanQuery, ScanStats};
 use crate::proto::pb;
-use crate::record::{Record, Scratch};
+use crate::record::{FrameScratch, Record};
 use scene::{SEGMENT, draft, event, files, located, open, query, segment, time};
 
 fn every_type() -> Arc<TypeSet> {
@@ -22,7 +22,7 @@ fn every_type() -> Arc<TypeSet> {
 
 /// Queries of each kind: all, rare and broad selections, by columns and by
 /// records, by time.
-fn queries() -> Vec<Query> {
+fn queries() -> Vec<ScanQuery> {
     let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
     let mut queries = vec![
         query(pb::Filter::default()),
@@ -41,20 +41,20 @@ fn queries() -> Vec<Query> {
         }),
         query(pb::Filter { results: vec![pb::Result::Failure as i32], ..Default::default() }),
     ];
-    let timed = Query { start: time(200), end: time(420), ..queries[5].clone() };
-    queries.push(Query { start: time(200), end: time(420), ..queries[0].clone() });
+    let timed = ScanQuery { start: time(200), end: time(420), ..queries[5].clone() };
+    queries.push(ScanQuery { start: time(200), end: time(420), ..queries[0].clone() });
     queries.push(timed);
     queries
 }
 
 /// The sequences from 1 to `last` that match.
-fn expected(query: &Query, last: u64) -> Vec<u64> {
+fn expected(query: &ScanQuery, last: u64) -> Vec<u64> {
     let matches = |number: &u64| {
         let mut frame = Vec::new();
         draft(*number, "svc").frame(
             Sequence(*number),
             time(*number),
-            &mut Scratch::default(),
+            &mut FrameScratch::default(),
             |part| {
                 frame.extend_from_slice(part);
             },
@@ -67,42 +67,45 @@ fn expected(query: &Query, last: u64) -> Vec<u64> {
 
 /// What a reader finds who goes through everything: matches and gaps, ascending.
 async fn found(
-    sealed: &Sealed,
-    want: Want<'_>,
-    query: &Query,
+    sealed: &SealedSegments,
+    hint: ReadHint<'_>,
+    query: &ScanQuery,
     last: u64,
 ) -> (Vec<u64>, Vec<(u64, u64)>) {
     let (mut matches, mut gaps) = (Vec::new(), Vec::new());
-    let ascending = want.order == Order::Ascending;
+    let ascending = hint.order == ScanOrder::Ascending;
     let mut next = if ascending { Sequence(1) } else { Sequence(last) };
     while next >= Sequence(1) && next <= Sequence(last) {
-        match sealed.read(next, want).await.unwrap() {
+        match sealed.read(next, hint).await.unwrap() {
             None => break,
-            Some(Found::Damaged { first, last }) => {
+            Some(ReadResult::Damaged { first, last }) => {
                 assert!(first <= next && next <= last);
                 gaps.push((first.0, last.0));
                 next = if ascending { last.next() } else { first.previous() };
             }
-            Some(Found::Records(segment)) => {
+            Some(ReadResult::Records(segment)) => {
                 let view = segment.view(Sequence(last));
                 assert!(view.base <= next && next < view.end(), "{next} is not covered");
-                let range = match want.order {
-                    Order::Ascending => view.position(next)..view.len(),
-                    Order::Descending => 0..view.position(next.next()),
+                let range = match hint.order {
+                    ScanOrder::Ascending => view.position(next)..view.len(),
+                    ScanOrder::Descending => 0..view.position(next.next()),
                 };
                 let visit = |position| {
                     matches.push(view.sequence(position).0);
-                    if want.content == Content::Frames {
+                    if hint.content == ReadContent::Frames {
                         assert_eq!(view.record(position).sequence, view.sequence(position));
                     }
                     ControlFlow::Continue(())
                 };
-                let scanned = query.scan(&view, range, want.order, &mut Tally::default(), visit);
-                next = match (scanned, want.order) {
-                    (Scanned::Paused(position), Order::Ascending) => view.sequence(position).next(),
-                    (Scanned::Paused(position), _) => view.sequence(position).previous(),
-                    (_, Order::Ascending) => view.end(),
-                    (_, Order::Descending) => view.base.previous(),
+                let scanned =
+                    query.scan(&view, range, hint.order, &mut ScanStats::default(), visit);
+                next = match (scanned, hint.order) {
+                    (ScanEnd::Paused(position), ScanOrder::Ascending) => {
+                        view.sequence(position).next()
+                    }
+                    (ScanEnd::Paused(position), _) => view.sequence(position).previous(),
+                    (_, ScanOrder::Ascending) => view.end(),
+                    (_, ScanOrder::Descending) => view.base.previous(),
                 };
             }
         }
@@ -116,19 +119,19 @@ async fn found(
     (matches, gaps)
 }
 
-fn wants(query: &Query) -> Vec<Want<'_>> {
+fn wants(query: &ScanQuery) -> Vec<ReadHint<'_>> {
     let mut wants = Vec::new();
-    for order in [Order::Ascending, Order::Descending] {
-        let all = Want::matching(query, order);
+    for order in [ScanOrder::Ascending, ScanOrder::Descending] {
+        let all = ReadHint::matching(query, order);
         wants.push(all);
-        wants.push(Want { records: 3, ..all });
-        wants.push(Want { content: Content::Columns, ..all });
+        wants.push(ReadHint { records: 3, ..all });
+        wants.push(ReadHint { content: ReadContent::Columns, ..all });
     }
     wants
 }
 
 /// Asserts that all queries find what they should, but for what is damaged.
-async fn agrees(sealed: &Sealed, last: u64, damaged: &[u64]) {
+async fn agrees(sealed: &SealedSegments, last: u64, damaged: &[u64]) {
     let mut runs: Vec<(u64, u64)> = Vec::new();
     for number in damaged {
         match runs.last_mut() {
@@ -139,15 +142,15 @@ async fn agrees(sealed: &Sealed, last: u64, damaged: &[u64]) {
     for query in queries() {
         let mut expected = expected(&query, last);
         expected.retain(|number| !damaged.contains(number));
-        for want in wants(&query) {
-            let (matches, gaps) = found(sealed, want, &query, last).await;
-            assert_eq!(matches, expected, "{want:?}");
+        for hint in wants(&query) {
+            let (matches, gaps) = found(sealed, hint, &query, last).await;
+            assert_eq!(matches, expected, "{hint:?}");
             // A gap may be told of in parts.
             let all: Vec<u64> = gaps.iter().flat_map(|(first, last)| *first..=*last).collect();
-            if want.content == Content::Frames && query.filter.matches_all() {
-                assert_eq!(all, damaged, "{want:?}");
+            if hint.content == ReadContent::Frames && query.filter.matches_all() {
+                assert_eq!(all, damaged, "{hint:?}");
             }
-            assert!(all.iter().all(|number| damaged.contains(number)), "{want:?}");
+            assert!(all.iter().all(|number| damaged.contains(number)), "{hint:?}");
         }
     }
 }
@@ -169,11 +172,11 @@ async fn what_is_read_from_disk_is_what_was_written() {
 }
 
 /// Goes through everything, if all that is wanted is in memory.
-fn found_at_once(sealed: &Sealed, query: &Query, last: u64) -> Option<Vec<u64>> {
+fn found_at_once(sealed: &SealedSegments, query: &ScanQuery, last: u64) -> Option<Vec<u64>> {
     let (mut matches, mut next) = (Vec::new(), Sequence(1));
     while next <= Sequence(last) {
-        let want = Want::matching(query, Order::Ascending);
-        let Found::Records(run) = sealed.inner.in_memory(next, want)? else { return None };
+        let hint = ReadHint::matching(query, ScanOrder::Ascending);
+        let ReadResult::Records(run) = sealed.inner.in_memory(next, hint)? else { return None };
         let view = run.view(Sequence(last));
         let own = (view.position(next)..view.len())
             .filter(|at| query.filter.record(view.record_bytes(*at)) == Outcome::Match);
@@ -196,18 +199,18 @@ async fn what_was_found_lately_is_found_again_without_reading() {
     assert!((0..10).any(is_passed));
     let query = users("user-3");
     // A thread that reads may have done so before anybody looks.
-    let all = Want::matching(&query, Order::Ascending);
+    let all = ReadHint::matching(&query, ScanOrder::Ascending);
     assert!(sealed.inner.in_memory(Sequence(1), all).is_none(), "nobody has looked for it yet");
-    let want = Want { records: 1, ..Want::matching(&query, Order::Ascending) };
+    let hint = ReadHint { records: 1, ..ReadHint::matching(&query, ScanOrder::Ascending) };
     let expected = expected(&query, last);
-    assert_eq!(found(&sealed, want, &query, last).await.0, expected);
+    assert_eq!(found(&sealed, hint, &query, last).await.0, expected);
     assert_eq!(found_at_once(&sealed, &query, last), Some(expected));
     // What is damaged must be told of.
     sealed.inner.state.load().segments[1].note_damage(&[5]);
     assert_eq!(found_at_once(&sealed, &query, last), None);
     let at = Sequence(1 + SEGMENT + 5);
-    let told = sealed.read(at, want).await.unwrap();
-    assert!(matches!(told, Some(Found::Damaged { first, last }) if first == at && last == at));
+    let told = sealed.read(at, hint).await.unwrap();
+    assert!(matches!(told, Some(ReadResult::Damaged { first, last }) if first == at && last == at));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -273,7 +276,7 @@ async fn a_file_that_was_cut_off_or_is_missing_is_a_gap() {
     let all: Vec<u64> = (SEGMENT + 1..=2 * SEGMENT).collect();
     let sealed = open(folder.path(), &files);
     agrees(&sealed, 3 * SEGMENT, &all).await;
-    let lost = Damage { first: Sequence(SEGMENT + 1), last: Sequence(2 * SEGMENT) };
+    let lost = DamagedRange { first: Sequence(SEGMENT + 1), last: Sequence(2 * SEGMENT) };
     assert_eq!(sealed.damage(), [lost]);
 }
 
@@ -286,7 +289,7 @@ async fn a_changed_sidecar_makes_no_wrong_answer() {
     let whole = fs::read(&path).unwrap();
     let query = query(pb::Filter { users: vec!["user-3".into()], ..Default::default() });
     let expected = expected(&query, 2 * SEGMENT);
-    let want = Want::matching(&query, Order::Ascending);
+    let hint = ReadHint::matching(&query, ScanOrder::Ascending);
     for at in (0..whole.len()).step_by(whole.len() / 97) {
         let mut changed = whole.clone();
         changed[at] ^= 1 << (at % 8);
@@ -298,7 +301,7 @@ async fn a_changed_sidecar_makes_no_wrong_answer() {
             if reopen {
                 sealed = open(folder.path(), &files);
             }
-            let (matches, gaps) = found(&sealed, want, &query, 2 * SEGMENT).await;
+            let (matches, gaps) = found(&sealed, hint, &query, 2 * SEGMENT).await;
             assert_eq!((matches, gaps), (expected.clone(), vec![]), "byte {at}");
             let id = sealed.find("id-77", &every_type(), Sequence(1_000)).await;
             assert_eq!(id, Ok(Some(Sequence(77))), "byte {at}");
@@ -331,7 +334,7 @@ async fn records_are_found_by_id_and_time() {
         assert!(sealed.may_hold(crate::record::key(&id), end));
         assert_eq!(sealed.find(&id, &every_type(), end).await, Ok(Some(Sequence(number))));
         let kept = sealed.find_kept(&draft(number, "svc"), end).await.unwrap();
-        let kept = kept.and_then(Earlier::kept).unwrap();
+        let kept = kept.and_then(PriorEvent::kept).unwrap();
         assert_eq!((kept.sequence, kept.accept_time), (Sequence(number), time(number)));
         let record = Record::read(&kept.record);
         assert_eq!(record.client_bytes(), event(number).encode_to_vec());
@@ -358,8 +361,8 @@ async fn what_is_removed_is_gone_and_its_sidecar_too() {
     let files = files(folder.path(), 4);
     let sealed = open(folder.path(), &files);
     let query = query(pb::Filter::default());
-    let want = Want::matching(&query, Order::Ascending);
-    assert!(matches!(sealed.read(Sequence(5), want).await, Ok(Some(Found::Records(_)))));
+    let hint = ReadHint::matching(&query, ScanOrder::Ascending);
+    assert!(matches!(sealed.read(Sequence(5), hint).await, Ok(Some(ReadResult::Records(_)))));
     sealed.remove_before(files[2].0.base);
     assert_eq!(sealed.first(), Some(files[2].0.base));
     assert_eq!(sealed.list().len(), 2);
@@ -367,7 +370,7 @@ async fn what_is_removed_is_gone_and_its_sidecar_too() {
         assert!(!file.path.with_extension("idx").exists());
         fs::remove_file(&file.path).unwrap();
     }
-    let Ok(Some(Found::Records(run))) = sealed.read(Sequence(5), want).await else {
+    let Ok(Some(ReadResult::Records(run))) = sealed.read(Sequence(5), hint).await else {
         panic!("the oldest that is kept")
     };
     assert_eq!(run.base(), files[2].0.base);
@@ -383,10 +386,10 @@ async fn a_file_that_cannot_be_read_is_an_error_of_the_reader() {
     let sealed = open(folder.path(), &files);
     fs::remove_file(&files[0].0.path).unwrap();
     let query = query(pb::Filter::default());
-    let want = Want::matching(&query, Order::Ascending);
-    let read = sealed.read(Sequence(5), want).await;
+    let hint = ReadHint::matching(&query, ScanOrder::Ascending);
+    let read = sealed.read(Sequence(5), hint).await;
     assert!(matches!(read, Err(Error::Unreadable { from: Sequence(5), .. })), "not a gap");
-    assert!(matches!(sealed.read(Sequence(200), want).await, Ok(Some(Found::Records(_)))));
+    assert!(matches!(sealed.read(Sequence(200), hint).await, Ok(Some(ReadResult::Records(_)))));
 }
 
 #[test]

@@ -6,17 +6,17 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::{
-    Fields, HEADER_BYTES, ID_BYTES, Keyed, LIST_BYTES, Located, MAGIC, Of, RANGE_BYTES, SECTIONS,
-    Section, TIME_BYTES, TYPE_BYTES, VERSION, key_hash, row,
+    BloomField, FixedFields, FrameLocation, HEADER_BYTES, ID_BYTES, LIST_BYTES, MAGIC, RANGE_BYTES,
+    SECTIONS, SegmentRef, SidecarSection, TIME_BYTES, TYPE_BYTES, VERSION, key_hash, row,
 };
 use crate::catalog::TypeId;
 use crate::log::Segment;
-use crate::log::disk::format::{Entry, FileHeader};
-use crate::log::disk::slices::Column;
-use crate::log::disk::walk::{Group, Walk};
-use crate::log::index::{Index, Indexed, Positions, sort_by_key};
-use crate::log::segment::View;
-use crate::record::{Columns, Record, Sequence, key};
+use crate::log::disk::bloom::SegmentBloom;
+use crate::log::disk::format::{FileHeader, FrameEntry};
+use crate::log::disk::walk::{CommitGroup, SegmentWalk};
+use crate::log::index::{IndexedField, Positions, SegmentIndex, sort_by_key};
+use crate::log::segment::SegmentView;
+use crate::record::{Record, RecordColumns, Sequence, key};
 use crate::time::Time;
 
 /// Bits of the filter of ids for each record, at least: false answers are below
@@ -30,8 +30,8 @@ const _: () = assert!(TIME_BYTES == size_of::<i64>());
 const TIMES_AT_ONCE: usize = 16;
 
 /// What is at the beginning of a sidecar.
-pub struct Header {
-    pub of: Of,
+pub struct SidecarHeader {
+    pub of: SegmentRef,
     pub probe: u64,
     pub accepted: Option<(Time, Time)>,
     pub times: (Time, Time),
@@ -40,7 +40,7 @@ pub struct Header {
     pub sections: [Range<u32>; SECTIONS],
 }
 
-impl Header {
+impl SidecarHeader {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(HEADER_BYTES);
         bytes.extend_from_slice(&MAGIC);
@@ -65,12 +65,12 @@ impl Header {
         bytes
     }
 
-    pub(super) fn decode(fields: &mut Fields<'_>) -> Option<Self> {
+    pub(super) fn decode(fields: &mut FixedFields<'_>) -> Option<Self> {
         let known = fields.take() == Some(MAGIC) && fields.u32() == Some(VERSION);
         known.then_some(())?;
         let covers = fields.u32()?;
         let log_id = uuid::Uuid::from_bytes(fields.take()?);
-        let of = Of { log_id, base: Sequence(fields.u64()?), covers, salt: fields.u64()? };
+        let of = SegmentRef { log_id, base: Sequence(fields.u64()?), covers, salt: fields.u64()? };
         let probe = fields.u64()?;
         let (first, last) = (fields.time()?, fields.time()?);
         let accepted = (first <= last).then_some((first, last));
@@ -88,12 +88,12 @@ impl Header {
 
 /// What is gathered of the records, position by position.
 #[derive(Default)]
-struct Gathered<'a> {
+struct RecordTable<'a> {
     frames: Vec<u8>,
     /// Of the records that are whole.
-    columns: Cow<'a, [Columns]>,
+    columns: Cow<'a, [RecordColumns]>,
     /// Built of `columns`, where it is known.
-    index: Option<&'a Index>,
+    index: Option<&'a SegmentIndex>,
     accepted: Vec<Time>,
     /// Positions of the records that are whole.
     whole: Vec<u16>,
@@ -104,15 +104,15 @@ struct Gathered<'a> {
 /// Tells whether this program makes the keys and hashes that the one made which
 /// wrote a sidecar.
 pub fn probe() -> u64 {
-    key_hash(Keyed::Id, key("auditgate"))
+    key_hash(BloomField::Id, key("auditgate"))
 }
 
 /// The content of the sidecar of a segment whose file is `file`.
-pub fn build(file: &[u8], of: &Of) -> Vec<u8> {
+pub fn build(file: &[u8], of: &SegmentRef) -> Vec<u8> {
     let header = FileHeader { log_id: of.log_id, base: of.base, capacity: 0, salt: of.salt };
     let end = Sequence(of.base.0 + u64::from(of.covers));
-    let mut gathered = Gathered::default();
-    for group in &Walk::over(file, &header, Some(end)).groups {
+    let mut gathered = RecordTable::default();
+    for group in &SegmentWalk::over(file, &header, Some(end)).groups {
         gathered.take_group(file, group, of.base);
     }
     gathered.pass_over(of.covers);
@@ -121,14 +121,18 @@ pub fn build(file: &[u8], of: &Of) -> Vec<u8> {
 
 /// The same content, made from the segment in memory and from where its frames lie
 /// in the file; `None` unless both are known of all of its records.
-pub fn build_from_memory(segment: &Segment, frames: &[Located], of: &Of) -> Option<Vec<u8>> {
+pub fn build_from_memory(
+    segment: &Segment,
+    frames: &[FrameLocation],
+    of: &SegmentRef,
+) -> Option<Vec<u8>> {
     segment.seal();
     let view = segment.view(Sequence(u64::MAX - 1));
     let covers = of.covers as usize;
     if (view.base, view.len(), frames.len()) != (of.base, covers, covers) {
         return None;
     }
-    let mut gathered = Gathered { index: view.index(), ..Gathered::default() };
+    let mut gathered = RecordTable { index: view.index(), ..RecordTable::default() };
     for (located, accepted) in frames.iter().zip(accept_times(&view)) {
         gathered.take(*located, accepted);
     }
@@ -139,7 +143,7 @@ pub fn build_from_memory(segment: &Segment, frames: &[Located], of: &Of) -> Opti
 /// When each record was accepted. To read that off each frame takes a miss of the
 /// processor's cache; but those of one call have one time, and times never decrease:
 /// where the first and the last of some have the same, so have those between.
-fn accept_times(view: &View<'_>) -> Vec<Time> {
+fn accept_times(view: &SegmentView<'_>) -> Vec<Time> {
     let time = |position| Record::accept_time_of(view.frame(position));
     let mut times = Vec::with_capacity(view.len());
     while times.len() < view.len() {
@@ -154,26 +158,26 @@ fn accept_times(view: &View<'_>) -> Vec<Time> {
     times
 }
 
-impl Gathered<'_> {
-    fn take_group(&mut self, file: &[u8], group: &Group, base: Sequence) {
+impl RecordTable<'_> {
+    fn take_group(&mut self, file: &[u8], group: &CommitGroup, base: Sequence) {
         let bytes = file.get(group.at..).unwrap_or_default();
         let table = bytes.get(group.header.table()).unwrap_or_default();
         let data = bytes.get(group.header.data()).unwrap_or_default();
         let data_at = group.at + group.header.data().start;
         let first = (group.header.first.0 - base.0) as u32;
-        for (number, (entry, range)) in (0..).zip(Entry::decode_all(table)) {
+        for (number, (entry, range)) in (0..).zip(FrameEntry::decode_all(table)) {
             let offset = u32::try_from(data_at + range.start);
             let (Ok(offset), Some(frame)) = (offset, data.get(range)) else { continue };
             if group.damaged.binary_search(&number).is_err() {
                 self.pass_over(first + number);
-                self.take(Located { offset, entry }, Record::accept_time_of(frame));
-                self.columns.to_mut().push(Columns::of(&Record::read_frame(frame)));
+                self.take(FrameLocation { offset, entry }, Record::accept_time_of(frame));
+                self.columns.to_mut().push(RecordColumns::of(&Record::read_frame(frame)));
             }
         }
     }
 
     /// Takes the next record, but for its columns.
-    fn take(&mut self, located: Located, accepted: Time) {
+    fn take(&mut self, located: FrameLocation, accepted: Time) {
         let position = self.position();
         self.data_len += u64::from(located.entry.len);
         let numbers = [located.offset, located.entry.len, located.entry.checksum];
@@ -206,14 +210,14 @@ impl Gathered<'_> {
         }
     }
 
-    fn encode(self, of: &Of) -> Vec<u8> {
-        let built = self.index.is_none().then(|| Index::build(&self.columns));
+    fn encode(self, of: &SegmentRef) -> Vec<u8> {
+        let built = self.index.is_none().then(|| SegmentIndex::build(&self.columns));
         let Some(index) = self.index.or(built.as_ref()) else { return Vec::new() };
         let ids = self.ids();
         let types = self.types(index);
         let mut content = vec![0; HEADER_BYTES];
         let mut sections = [const { 0..0 }; SECTIONS];
-        let mut put = |section: Section, bytes: &[u8]| {
+        let mut put = |section: SidecarSection, bytes: &[u8]| {
             let start = content.len() as u32;
             content.extend_from_slice(bytes);
             if let Some(range) = sections.get_mut(section as usize) {
@@ -221,33 +225,33 @@ impl Gathered<'_> {
             }
         };
         let counts = types.iter().map(|(number, positions)| (*number, positions.len() as u32));
-        put(Section::Types, &pairs::<TYPE_BYTES>(counts));
-        put(Section::Damage, &pairs::<RANGE_BYTES>(self.damage.iter().copied()));
-        put(Section::KeyRows, &words(&key_filter(index)));
-        put(Section::IdRows, &words(&id_filter(&ids)));
-        put(Section::Frames, &self.frames);
-        put(Section::Columns, &self.rows(of));
-        put(Section::Accepted, &numbers(&self.accepted, |time| time.0.to_le_bytes()));
+        put(SidecarSection::Types, &pairs::<TYPE_BYTES>(counts));
+        put(SidecarSection::Damage, &pairs::<RANGE_BYTES>(self.damage.iter().copied()));
+        put(SidecarSection::KeyRows, &words(&key_filter(index)));
+        put(SidecarSection::IdRows, &words(&id_filter(&ids)));
+        put(SidecarSection::Frames, &self.frames);
+        put(SidecarSection::Columns, &self.rows(of));
+        put(SidecarSection::Accepted, &numbers(&self.accepted, |time| time.0.to_le_bytes()));
         let mut positions = Vec::new();
-        put(Section::TypeLists, &lists(types.into_iter(), &mut positions));
+        put(SidecarSection::TypeLists, &lists(types.into_iter(), &mut positions));
         for (section, field) in [
             // 0 is a result; it stands for itself here, and not for an absent value.
-            (Section::ResultLists, Indexed::Result),
-            (Section::UserLists, Indexed::User),
-            (Section::SessionLists, Indexed::Session),
-            (Section::ServerLists, Indexed::Server),
+            (SidecarSection::ResultLists, IndexedField::Result),
+            (SidecarSection::UserLists, IndexedField::User),
+            (SidecarSection::SessionLists, IndexedField::Session),
+            (SidecarSection::ServerLists, IndexedField::Server),
         ] {
             put(section, &lists(self.lists(index, field), &mut positions));
         }
-        put(Section::Positions, &numbers(&positions, |position| position.to_le_bytes()));
+        put(SidecarSection::Positions, &numbers(&positions, |position| position.to_le_bytes()));
         let mut table = Vec::with_capacity(ids.len() * ID_BYTES);
         for (key, position) in &ids {
             table.extend_from_slice(&key.to_le_bytes());
             table.extend_from_slice(&position.to_le_bytes());
         }
-        put(Section::Ids, &table);
+        put(SidecarSection::Ids, &table);
         let times = self.columns.iter().map(|row| row.time);
-        let header = Header {
+        let header = SidecarHeader {
             of: *of,
             probe: probe(),
             accepted: self.accepted.first().copied().zip(self.accepted.last().copied()),
@@ -262,7 +266,7 @@ impl Gathered<'_> {
     }
 
     /// The table of columns; zeros for damaged records.
-    fn rows(&self, of: &Of) -> Vec<u8> {
+    fn rows(&self, of: &SegmentRef) -> Vec<u8> {
         let mut rows = Vec::with_capacity(of.covers as usize * row::COLUMNS_BYTES);
         for (columns, position) in self.columns.iter().zip(&self.whole) {
             rows.resize(usize::from(*position) * row::COLUMNS_BYTES, 0);
@@ -281,8 +285,8 @@ impl Gathered<'_> {
     }
 
     /// The lists of the types, by the field number of their payload.
-    fn types(&self, index: &Index) -> Vec<(u32, Vec<u16>)> {
-        let lists = self.lists(index, Indexed::Type);
+    fn types(&self, index: &SegmentIndex) -> Vec<(u32, Vec<u16>)> {
+        let lists = self.lists(index, IndexedField::Type);
         // The index has one more than the number of the type.
         let number = |key: u32| TypeId(key.saturating_sub(1) as u16).get().number;
         let mut types: Vec<_> = lists.map(|(key, list)| (number(key), list)).collect();
@@ -291,7 +295,11 @@ impl Gathered<'_> {
     }
 
     /// The lists of a field, by key.
-    fn lists(&self, index: &Index, field: Indexed) -> impl Iterator<Item = (u32, Vec<u16>)> {
+    fn lists(
+        &self,
+        index: &SegmentIndex,
+        field: IndexedField,
+    ) -> impl Iterator<Item = (u32, Vec<u16>)> {
         // Those of the index are positions among the records that are whole.
         index.lists(field).map(move |(key, positions)| match positions {
             Positions::At(places) => {
@@ -320,17 +328,17 @@ fn lists(lists: impl Iterator<Item = (u32, Vec<u16>)>, positions: &mut Vec<u16>)
     table
 }
 
-fn id_filter(ids: &[(u32, u16)]) -> Column {
-    let mut filter = Column::new(ids.len(), ID_BITS);
-    ids.iter().for_each(|(key, _)| filter.add(key_hash(Keyed::Id, *key)));
+fn id_filter(ids: &[(u32, u16)]) -> SegmentBloom {
+    let mut filter = SegmentBloom::new(ids.len(), ID_BITS);
+    ids.iter().for_each(|(key, _)| filter.add(key_hash(BloomField::Id, *key)));
     filter
 }
 
-fn key_filter(index: &Index) -> Column {
+fn key_filter(index: &SegmentIndex) -> SegmentBloom {
     let fields = [
-        (Keyed::User, Indexed::User),
-        (Keyed::Session, Indexed::Session),
-        (Keyed::Server, Indexed::Server),
+        (BloomField::User, IndexedField::User),
+        (BloomField::Session, IndexedField::Session),
+        (BloomField::Server, IndexedField::Server),
     ];
     let hashes = fields
         .into_iter()
@@ -338,7 +346,7 @@ fn key_filter(index: &Index) -> Column {
     let mut hashes: Vec<u64> = hashes.collect();
     hashes.sort_unstable();
     hashes.dedup();
-    let mut filter = Column::new(hashes.len(), KEY_BITS);
+    let mut filter = SegmentBloom::new(hashes.len(), KEY_BITS);
     hashes.iter().for_each(|hash| filter.add(*hash));
     filter
 }
@@ -348,7 +356,7 @@ pub(super) fn pairs<const N: usize>(pairs: impl Iterator<Item = (u32, u32)>) -> 
     pairs.flat_map(|(one, two)| (u64::from(one) | u64::from(two) << 32).to_le_bytes()).collect()
 }
 
-fn words(column: &Column) -> Vec<u8> {
+fn words(column: &SegmentBloom) -> Vec<u8> {
     numbers(column.words(), |word| word.to_le_bytes())
 }
 

@@ -1,11 +1,11 @@
 //! A sidecar compared with what its segment file makes it.
 
-use super::{Fields, Of, build, is_current};
-use crate::log::disk::blocks;
+use super::{FixedFields, SegmentRef, build, is_current};
+use crate::log::disk::block_file;
 
 /// What is wrong with a sidecar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Flaw {
+pub enum SidecarFlaw {
     /// The checksum of a block is wrong, or the file ends amid it.
     #[error("is damaged: the block at byte {at} is not what was written")]
     Damaged {
@@ -26,15 +26,17 @@ pub enum Flaw {
 ///
 /// # Errors
 /// The first thing that is wrong.
-pub fn check(found: &[u8], of: &Of, file: Option<&[u8]>) -> Result<bool, Flaw> {
-    let content = blocks::decode(found, of.salt).map_err(|at| Flaw::Damaged { at })?;
-    let Some(file) = file.filter(|_| is_current(&mut Fields(&content))) else { return Ok(false) };
-    let made = blocks::encode(&build(file, of), of.salt);
+pub fn check(found: &[u8], of: &SegmentRef, file: Option<&[u8]>) -> Result<bool, SidecarFlaw> {
+    let content = block_file::decode(found, of.salt).map_err(|at| SidecarFlaw::Damaged { at })?;
+    let Some(file) = file.filter(|_| is_current(&mut FixedFields(&content))) else {
+        return Ok(false);
+    };
+    let made = block_file::encode(&build(file, of), of.salt);
     if made == found {
         return Ok(true);
     }
     let alike = made.iter().zip(found).take_while(|(made, found)| made == found).count();
-    Err(Flaw::Differs { at: alike })
+    Err(SidecarFlaw::Differs { at: alike })
 }
 
 #[cfg(test)]
@@ -46,15 +48,15 @@ mod tests {
 
     #[test]
     fn one_of_another_version_is_checked_by_its_checksums_alone() {
-        let of = Of::new(Uuid::nil(), (Sequence(1), Sequence(1)), 7);
-        let mut newer = blocks::encode(b"AGINDEX\0\x63\0\0\0", 7);
+        let of = SegmentRef::new(Uuid::nil(), (Sequence(1), Sequence(1)), 7);
+        let mut newer = block_file::encode(b"AGINDEX\0\x63\0\0\0", 7);
         assert_eq!(check(&newer, &of, Some(&[])), Ok(false));
         newer[100] ^= 1;
-        assert_eq!(check(&newer, &of, Some(&[])), Err(Flaw::Damaged { at: 0 }));
-        let mut own = blocks::encode(&build(&[], &of), 7);
+        assert_eq!(check(&newer, &of, Some(&[])), Err(SidecarFlaw::Damaged { at: 0 }));
+        let mut own = block_file::encode(&build(&[], &of), 7);
         assert_eq!(check(&own, &of, Some(&[])), Ok(true));
-        own.extend(blocks::encode(b"", 7));
+        own.extend(block_file::encode(b"", 7));
         own.extend_from_slice(&[0; 9]);
-        assert_eq!(check(&own, &of, None), Err(Flaw::Damaged { at: 4_096 }));
+        assert_eq!(check(&own, &of, None), Err(SidecarFlaw::Damaged { at: 4_096 }));
     }
 }

@@ -1,17 +1,18 @@
 //! A sidecar that says of more records that they are damaged.
 
-use super::build::{Header, pairs};
-use super::{Fields, HEADER_BYTES, Of, RANGE_BYTES, Section};
-use crate::log::disk::blocks;
+use super::build::{SidecarHeader, pairs};
+use super::{FixedFields, HEADER_BYTES, RANGE_BYTES, SegmentRef, SidecarSection};
+use crate::log::disk::block_file;
 
 /// The sidecar `encoded` with this as what is damaged, first and last position of each
 /// run. It still has the keys of the records that are damaged now: so they are known
 /// when their events are emitted again. `None` if it is damaged itself, or another
 /// file's.
-pub fn with_damage(encoded: &[u8], of: &Of, damage: &[(u32, u32)]) -> Option<Vec<u8>> {
-    const PLACE: usize = Section::Damage as usize;
-    let content = blocks::decode(encoded, of.salt).ok()?;
-    let mut header = Header::decode(&mut Fields(&content)).filter(|header| header.of == *of)?;
+pub fn with_damage(encoded: &[u8], of: &SegmentRef, damage: &[(u32, u32)]) -> Option<Vec<u8>> {
+    const PLACE: usize = SidecarSection::Damage as usize;
+    let content = block_file::decode(encoded, of.salt).ok()?;
+    let mut header =
+        SidecarHeader::decode(&mut FixedFields(&content)).filter(|header| header.of == *of)?;
     let before = header.sections.get(PLACE)?.clone();
     let bytes = pairs::<RANGE_BYTES>(damage.iter().copied());
     let end = before.start + bytes.len() as u32;
@@ -26,5 +27,5 @@ pub fn with_damage(encoded: &[u8], of: &Of, damage: &[(u32, u32)]) -> Option<Vec
     renewed.extend_from_slice(content.get(HEADER_BYTES..before.start as usize)?);
     renewed.extend_from_slice(&bytes);
     renewed.extend_from_slice(content.get(before.end as usize..last as usize)?);
-    Some(blocks::encode(&renewed, of.salt))
+    Some(block_file::encode(&renewed, of.salt))
 }

@@ -3,9 +3,9 @@
 
 use std::sync::LazyLock;
 
-use super::Fields;
+use super::FixedFields;
 use crate::catalog::{self, CUSTOM, TypeId};
-use crate::record::Columns;
+use crate::record::RecordColumns;
 
 /// Length of the columns of one record, in bytes.
 pub const COLUMNS_BYTES: usize = 36;
@@ -19,8 +19,8 @@ static BY_NUMBER: LazyLock<Vec<TypeId>> = LazyLock::new(|| {
 
 /// The columns in a row of the table; those of a type that this program does not
 /// know are those of a custom event.
-pub fn columns(row: &[u8; COLUMNS_BYTES]) -> Columns {
-    let mut fields = Fields(row);
+pub fn columns(row: &[u8; COLUMNS_BYTES]) -> RecordColumns {
+    let mut fields = FixedFields(row);
     let mut number = || fields.u32().unwrap_or_default();
     let (low, high) = (number(), number());
     let time = crate::time::Time((u64::from(low) | u64::from(high) << 32) as i64);
@@ -29,11 +29,11 @@ pub fn columns(row: &[u8; COLUMNS_BYTES]) -> Columns {
     let type_id = BY_NUMBER.get(number() as usize).copied();
     let [severity, result, ..] = number().to_le_bytes();
     let type_id = type_id.unwrap_or_else(|| TypeId::of(CUSTOM));
-    Columns { time, id, user, impersonator, session, server, type_id, severity, result }
+    RecordColumns { time, id, user, impersonator, session, server, type_id, severity, result }
 }
 
 /// The row of these columns.
-pub fn encode(columns: &Columns, out: &mut Vec<u8>) {
+pub fn encode(columns: &RecordColumns, out: &mut Vec<u8>) {
     out.extend_from_slice(&columns.time.0.to_le_bytes());
     for number in [
         columns.id,
@@ -56,7 +56,7 @@ mod tests {
     #[test]
     fn columns_are_read_as_they_are_written() {
         for (type_id, _) in catalog::all() {
-            let written = Columns {
+            let written = RecordColumns {
                 time: Time(-5_000_000_000),
                 id: 1,
                 user: 2,

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use super::{File, Storage, System};
+use super::{Storage, StorageFile, SystemStorage};
 
 /// What fails.
 #[derive(Debug, Clone, Copy, Default)]
@@ -45,9 +45,9 @@ impl Faults {
 }
 
 /// The system's files, with faults.
-pub struct Faulty(Arc<Mutex<Faults>>);
+pub struct FaultyStorage(Arc<Mutex<Faults>>);
 
-impl Faulty {
+impl FaultyStorage {
     pub fn new(faults: Faults) -> Self {
         Self(Arc::new(Mutex::new(faults)))
     }
@@ -56,47 +56,47 @@ impl Faulty {
         *self.0.lock().unwrap() = faults;
     }
 
-    fn file(&self, file: Box<dyn File>) -> Box<dyn File> {
+    fn file(&self, file: Box<dyn StorageFile>) -> Box<dyn StorageFile> {
         Box::new(FaultyFile { file, faults: Arc::clone(&self.0) })
     }
 }
 
-impl Storage for Faulty {
-    fn create(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        Ok(self.file(System.create(path)?))
+impl Storage for FaultyStorage {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {
+        Ok(self.file(SystemStorage.create(path)?))
     }
 
-    fn create_uncached(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        Ok(self.file(System.create_uncached(path)?))
+    fn create_uncached(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {
+        Ok(self.file(SystemStorage.create_uncached(path)?))
     }
 
-    fn open(&self, path: &Path) -> io::Result<Box<dyn File>> {
-        Ok(self.file(System.open(path)?))
+    fn open(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {
+        Ok(self.file(SystemStorage.open(path)?))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        System.rename(from, to)
+        SystemStorage.rename(from, to)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        System.remove(path)
+        SystemStorage.remove(path)
     }
 
     fn create_directory(&self, path: &Path) -> io::Result<()> {
-        System.create_directory(path)
+        SystemStorage.create_directory(path)
     }
 
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
-        System.sync_directory(path)
+        SystemStorage.sync_directory(path)
     }
 }
 
 struct FaultyFile {
-    file: Box<dyn File>,
+    file: Box<dyn StorageFile>,
     faults: Arc<Mutex<Faults>>,
 }
 
-impl File for FaultyFile {
+impl StorageFile for FaultyFile {
     fn write(&self, parts: &[&[u8]], at: u64) -> io::Result<()> {
         let is_filling = parts.iter().all(|part| part.iter().all(|byte| *byte == 0));
         let mut faults = self.faults.lock().unwrap();

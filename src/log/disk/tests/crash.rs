@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{SMALL, as_log, config};
 use crate::log::conformance::{draft, read_all};
-use crate::log::disk::storage::forgetful::Forgetful;
-use crate::log::disk::{Config, DiskLog, Retention, Sync};
+use crate::log::disk::storage::crashing::CrashingStorage;
+use crate::log::disk::{Config, DiskLog, Retention, SyncPolicy};
 use crate::log::{Log, Placed};
 use crate::record::Sequence;
 
@@ -23,7 +23,7 @@ const CRASHES: usize = 3;
 /// What the emitters know: which ids they sent, in which batch, and what they were
 /// told.
 #[derive(Default)]
-struct Known {
+struct EmitterView {
     batches: Vec<Vec<String>>,
     acknowledged: BTreeMap<String, Placed>,
 }
@@ -50,13 +50,13 @@ fn no_crash_loses_invents_or_doubles_what_was_acknowledged() {
 
 async fn live_and_crash(seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
-    let sync = if seed % 4 == 3 { Sync::None } else { Sync::Always };
+    let sync = if seed % 4 == 3 { SyncPolicy::None } else { SyncPolicy::Always };
     let retain = Retention { bytes: (seed % 5 == 4).then_some(150 * 1024), age: None };
     let config = Config { ring: SMALL, sync, retain, ..config() };
     let mut folder = tempfile::tempdir().unwrap();
-    let mut known = Known::default();
+    let mut known = EmitterView::default();
     for life in 0..CRASHES {
-        let storage = Arc::new(Forgetful::of(folder.path()));
+        let storage = Arc::new(CrashingStorage::of(folder.path()));
         let (log, notices) = DiskLog::open_on(folder.path(), config, storage.clone()).unwrap();
         let log = Arc::new(log);
         assert!(notices.iter().all(|notice| !notice.text.contains("damaged")), "{notices:?}");
@@ -74,10 +74,10 @@ async fn live_and_crash(seed: u64) {
 /// Emits from two tasks until the machine crashes, at any moment.
 async fn live(
     log: &Arc<DiskLog>,
-    storage: &Arc<Forgetful>,
+    storage: &Arc<CrashingStorage>,
     (source, target): (&Path, &Path),
     life: usize,
-    known: &mut Known,
+    known: &mut EmitterView,
     random: &mut fastrand::Rng,
 ) {
     let crashed = Arc::new(AtomicBool::new(false));
@@ -85,7 +85,7 @@ async fn live(
         let (log, crashed) = (Arc::clone(log), Arc::clone(&crashed));
         let mut random = random.fork();
         tokio::spawn(async move {
-            let mut own = Known::default();
+            let mut own = EmitterView::default();
             for number in 0..30 {
                 let size = random.usize(1..5);
                 let ids = (0..size).map(|place| format!("{life}-{task}-{number}-{place}"));
@@ -119,7 +119,7 @@ async fn live(
 }
 
 /// What the log has, against what the emitters know.
-async fn check(log: &Arc<DiskLog>, known: &mut Known, sync: Sync) {
+async fn check(log: &Arc<DiskLog>, known: &mut EmitterView, sync: SyncPolicy) {
     let extent = log.extent();
     let all = read_all(&as_log(log)).await;
     let gapless =
@@ -132,7 +132,7 @@ async fn check(log: &Arc<DiskLog>, known: &mut Known, sync: Sync) {
     let sent: std::collections::BTreeSet<&str> =
         known.batches.iter().flatten().map(String::as_str).collect();
     assert!(kept.keys().all(|id| sent.contains(id)), "none is invented");
-    if sync == Sync::Always {
+    if sync == SyncPolicy::Always {
         for (id, placed) in &known.acknowledged {
             let removed = placed.sequence < extent.first;
             assert!(removed || kept.get(id.as_str()) == Some(&placed.sequence), "{id}: {placed:?}");

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::{files, fill, open};
-use crate::log::disk::walk::Walk;
+use crate::log::disk::walk::SegmentWalk;
 use crate::log::disk::{Config, DiskLog, format};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -17,7 +17,7 @@ async fn damage_of_the_last_file_is_known_though_its_sidecar_is_older() {
     assert!(file.with_extension("idx").exists());
     let mut bytes = fs::read(&file).unwrap();
     let header = format::FileHeader::decode(&bytes).unwrap();
-    let group = Walk::over(&bytes, &header, None).groups[38].clone();
+    let group = SegmentWalk::over(&bytes, &header, None).groups[38].clone();
     bytes[group.at + group.header.len() - 1] ^= 1;
     fs::write(&file, &bytes).unwrap();
     let strict = Config { strict: true, ..Config::default() };

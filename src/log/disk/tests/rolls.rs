@@ -4,7 +4,7 @@ use futures_util::FutureExt as _;
 
 use super::*;
 use crate::filter::Filter;
-use crate::log::Query;
+use crate::log::ScanQuery;
 use crate::proto::pb;
 
 /// More than a segment of these rings takes, unless it was begun for them.
@@ -51,25 +51,25 @@ fn assert_in_order(log: &Arc<DiskLog>) {
 }
 
 /// What of `all` a reader finds that goes through the log and knows what it wants.
-async fn found(log: &Arc<DiskLog>, order: Order) -> u64 {
+async fn found(log: &Arc<DiskLog>, order: ScanOrder) -> u64 {
     let filter = pb::Filter { users: vec!["alice".to_owned()], ..Default::default() };
-    let query = Query::new(Arc::new(Filter::compile(&filter).unwrap()));
+    let query = ScanQuery::new(Arc::new(Filter::compile(&filter).unwrap()));
     let extent = log.extent();
     let mut place = match order {
-        Order::Ascending => extent.first,
-        Order::Descending => extent.last,
+        ScanOrder::Ascending => extent.first,
+        ScanOrder::Descending => extent.last,
     };
     let mut found = 0;
     while place >= extent.first && place <= extent.last {
-        let read = log.read(place, Want::matching(&query, order)).await.unwrap();
-        let Some(Found::Records(segment)) = read else { panic!("{place} is there") };
+        let read = log.read(place, ReadHint::matching(&query, order)).await.unwrap();
+        let Some(ReadResult::Records(segment)) = read else { panic!("{place} is there") };
         let view = segment.view(extent.last);
         place = match order {
-            Order::Ascending => {
+            ScanOrder::Ascending => {
                 found += (view.len() - view.position(place)) as u64;
                 view.end()
             }
-            Order::Descending => {
+            ScanOrder::Descending => {
                 found += view.position(place.next()) as u64;
                 view.base.previous()
             }
@@ -89,7 +89,7 @@ async fn an_empty_head_becomes_no_segment() {
     assert!(log.inner.shared.first() > Sequence(last));
     let all = last + 200;
     assert_eq!(ids(&log).await, wanted(0..all));
-    for order in [Order::Ascending, Order::Descending] {
+    for order in [ScanOrder::Ascending, ScanOrder::Descending] {
         assert_eq!(found(&log, order).await, all, "{order:?}");
     }
     for number in 0..all {
@@ -127,7 +127,7 @@ async fn calls_of_all_sizes_take_turns() {
     let all = 40 * sizes.iter().sum::<u64>();
     assert_in_order(&log);
     assert_eq!(ids(&log).await.len() as u64, all);
-    for order in [Order::Ascending, Order::Descending] {
+    for order in [ScanOrder::Ascending, ScanOrder::Descending] {
         assert_eq!(found(&log, order).await, all, "{order:?}");
     }
     for size in sizes {

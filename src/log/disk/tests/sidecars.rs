@@ -23,7 +23,7 @@ async fn while_sidecars_cannot_be_made_events_are_refused() {
     };
     let Error::Full { why } = &refused else { panic!("{refused:?}") };
     assert!(why.contains("missing.log cannot be indexed"), "{why}");
-    assert_eq!(log.inner.sealed.fresh(), FRESH_MAX);
+    assert_eq!(log.inner.sealed.pending(), FRESH_MAX);
     assert_eq!(ids(&log).await, wanted(0..accepted), "they are read from memory");
     let mut state = log.state().unwrap();
     assert_eq!(*state.borrow(), State::Full(why.clone()));

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use crate::log::index::Index;
+use crate::log::index::SegmentIndex;
 use crate::log::segment::{COLUMNS_BYTES, Segment};
 use crate::log::{Conflict, Placed};
 use crate::record::{Draft, Sequence};
 
 /// The most that the record of a draft takes in memory, in bytes.
 pub fn size_max(draft: &Draft) -> usize {
-    draft.frame_len_max() + COLUMNS_BYTES + Index::RECORD_BYTES_MAX
+    draft.frame_len_max() + COLUMNS_BYTES + SegmentIndex::RECORD_BYTES_MAX
 }
 
 /// Outcome of one pass under the mutex.
-pub enum Attempt {
+pub enum AppendAttempt {
     /// All drafts that do not conflict have their place.
     Done {
         /// Their places, or why they have none.
@@ -22,25 +22,25 @@ pub enum Attempt {
         sealed: Vec<Arc<Segment>>,
     },
     /// Nothing was stored: these must be compared by meaning first.
-    Compare(Vec<Pair>),
+    Compare(Vec<ConflictCandidate>),
     /// Nothing was stored: the records before this one must go first, and the
     /// keeper has not done with them.
     Wait(Sequence),
 }
 
 /// Outcome of one pass under the mutex of a log that publishes by itself.
-pub enum Staged {
+pub enum StageOutcome {
     /// All drafts that do not conflict have their place.
     Done(Vec<Result<Placed, Conflict>>),
     /// Nothing was staged: these must be compared by meaning first.
-    Compare(Vec<Pair>),
+    Compare(Vec<ConflictCandidate>),
     /// Nothing was staged: the head has no room for so much.
-    Full(Need),
+    Full(SpaceNeed),
 }
 
 /// What the new records of a call take at most.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Need {
+pub struct SpaceNeed {
     /// How many there are.
     pub records: usize,
     /// Their frames, in bytes.
@@ -50,7 +50,7 @@ pub struct Need {
 }
 
 /// A draft and the record that has its key, with other bytes.
-pub struct Pair {
+pub struct ConflictCandidate {
     /// Position of the draft.
     pub position: usize,
     /// The record.
@@ -60,7 +60,7 @@ pub struct Pair {
 }
 
 /// What becomes of a draft.
-pub(super) enum Place {
+pub(super) enum DraftOutcome {
     /// It cannot be stored: see [`Known::conflict`](crate::log::ring::Known::conflict).
     Refused,
     /// It is stored already.
@@ -71,9 +71,9 @@ pub(super) enum Place {
     New,
 }
 
-impl Need {
-    pub(super) fn of(drafts: &[Draft], places: &[Place]) -> Self {
-        let new = drafts.iter().zip(places).filter(|(_, place)| matches!(place, Place::New));
+impl SpaceNeed {
+    pub(super) fn of(drafts: &[Draft], places: &[DraftOutcome]) -> Self {
+        let new = drafts.iter().zip(places).filter(|(_, place)| matches!(place, DraftOutcome::New));
         new.fold(Self::default(), |need, (draft, _)| Self {
             records: need.records + 1,
             frame_bytes: need.frame_bytes + draft.frame_len_max(),

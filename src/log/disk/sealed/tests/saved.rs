@@ -7,16 +7,16 @@ use std::time::Duration;
 use super::super::FRESH_MAX;
 use super::agrees;
 use super::scene::{LOG, SEGMENT, files, located, open_on, segment};
-use crate::log::disk::sidecar::{self, Of};
-use crate::log::disk::storage::System;
-use crate::log::disk::storage::faulty::{Faults, Faulty};
+use crate::log::disk::sidecar::{self, SegmentRef};
+use crate::log::disk::storage::SystemStorage;
+use crate::log::disk::storage::faulty::{Faults, FaultyStorage};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sidecar_that_cannot_be_written_is_written_later() {
     let folder = tempfile::tempdir().unwrap();
     let files = files(folder.path(), 3);
     for faults in [Faults::fail_write(0), Faults::fail_sync(0)] {
-        let storage = Arc::new(Faulty::new(faults));
+        let storage = Arc::new(FaultyStorage::new(faults));
         let sealed = open_on(folder.path(), &files[..1], storage.clone());
         assert_eq!(sealed.unsaved(), 1);
         agrees(&sealed, SEGMENT, &[]).await;
@@ -35,9 +35,9 @@ async fn a_sidecar_that_cannot_be_written_is_written_later() {
 async fn segments_that_wait_for_a_sidecar_are_few() {
     let folder = tempfile::tempdir().unwrap();
     let files = files(folder.path(), 1 + FRESH_MAX as u64);
-    let sealed = open_on(folder.path(), &files[..1], Arc::new(System));
+    let sealed = open_on(folder.path(), &files[..1], Arc::new(SystemStorage));
     let (relieved, relief) = std::sync::mpsc::channel();
-    sealed.on_relief(move || relieved.send(()).unwrap_or_default());
+    sealed.on_room(move || relieved.send(()).unwrap_or_default());
     let hidden = folder.path().join("hidden");
     fs::rename(&files[1].0.path, &hidden).unwrap();
     for (file, segment) in files[1..].iter().cloned() {
@@ -46,7 +46,7 @@ async fn segments_that_wait_for_a_sidecar_are_few() {
     }
     let why = sealed.admit().expect_err("all of them wait");
     assert!(why.contains("00000000000000000151.log cannot be indexed"), "{why}");
-    assert_eq!(sealed.fresh(), FRESH_MAX);
+    assert_eq!(sealed.pending(), FRESH_MAX);
     agrees(&sealed, files.len() as u64 * SEGMENT, &[]).await;
 
     fs::rename(&hidden, &files[1].0.path).unwrap();
@@ -66,7 +66,7 @@ fn a_sidecar_made_from_memory_is_the_one_that_the_file_makes() {
     let from_memory = sidecar::build_from_memory(&segment, &frames, &of);
     assert!(from_memory.as_ref() == Some(&from_file), "they differ");
     // Where frames are not known, or the segment is not all of the file, the file it is.
-    let longer = Of { covers: of.covers + 1, ..of };
+    let longer = SegmentRef { covers: of.covers + 1, ..of };
     assert_eq!(sidecar::build_from_memory(&segment, &frames, &longer), None);
     frames.pop();
     assert_eq!(sidecar::build_from_memory(&segment, &frames, &of), None);

@@ -9,12 +9,12 @@ use uuid::Uuid;
 
 use crate::event::Event;
 use crate::filter::Filter;
-use crate::log::disk::format::{Entry, FileHeader, GroupHeader, align, checksum};
-use crate::log::disk::sealed::{Sealed, SegmentFile};
-use crate::log::disk::sidecar::Located;
-use crate::log::disk::storage::{Storage, System};
-use crate::log::disk::walk::{Group, Walk};
-use crate::log::{Query, Segment};
+use crate::log::disk::format::{FileHeader, FrameEntry, GroupHeader, align, checksum};
+use crate::log::disk::sealed::{SealedSegments, SegmentFile};
+use crate::log::disk::sidecar::FrameLocation;
+use crate::log::disk::storage::{Storage, SystemStorage};
+use crate::log::disk::walk::{CommitGroup, SegmentWalk};
+use crate::log::{ScanQuery, Segment};
 use crate::proto::pb;
 use crate::proto::pb::event::Payload;
 use crate::record::{Draft, Sequence};
@@ -78,7 +78,7 @@ pub fn segment(folder: &Path, base: u64, end: u64) -> (SegmentFile, Arc<Segment>
     let mut bytes = header.encode();
     for first in (base..end).step_by(GROUP as usize) {
         let positions = (first - base) as usize..((first + GROUP).min(end) - base) as usize;
-        let entries = positions.clone().map(|at| Entry::of(view.frame(at)).encode());
+        let entries = positions.clone().map(|at| FrameEntry::of(view.frame(at)).encode());
         let table: Vec<u8> = entries.flatten().collect();
         let data = segment.bytes(view.frames(positions.clone()));
         let group = GroupHeader {
@@ -101,16 +101,16 @@ pub fn segment(folder: &Path, base: u64, end: u64) -> (SegmentFile, Arc<Segment>
 }
 
 /// Where the frames of a file lie.
-pub fn located(file: &SegmentFile) -> Vec<Located> {
+pub fn located(file: &SegmentFile) -> Vec<FrameLocation> {
     let bytes = fs::read(&file.path).unwrap();
     let header = FileHeader::decode(&bytes).unwrap();
-    let groups = Walk::over(&bytes, &header, Some(file.end)).groups;
-    let in_group = |group: &Group| {
+    let groups = SegmentWalk::over(&bytes, &header, Some(file.end)).groups;
+    let in_group = |group: &CommitGroup| {
         let at = group.at + group.header.data().start;
         let table = &bytes[group.at..][group.header.table()];
-        let entries = Entry::decode_all(table);
+        let entries = FrameEntry::decode_all(table);
         entries
-            .map(|(entry, range)| Located { offset: (at + range.start) as u32, entry })
+            .map(|(entry, range)| FrameLocation { offset: (at + range.start) as u32, entry })
             .collect::<Vec<_>>()
     };
     groups.iter().flat_map(in_group).collect()
@@ -121,19 +121,19 @@ pub fn files(folder: &Path, count: u64) -> Vec<(SegmentFile, Arc<Segment>)> {
     (0..count).map(|n| segment(folder, 1 + n * SEGMENT, 1 + (n + 1) * SEGMENT)).collect()
 }
 
-pub fn open(folder: &Path, files: &[(SegmentFile, Arc<Segment>)]) -> Sealed {
-    open_on(folder, files, Arc::new(System))
+pub fn open(folder: &Path, files: &[(SegmentFile, Arc<Segment>)]) -> SealedSegments {
+    open_on(folder, files, Arc::new(SystemStorage))
 }
 
 pub fn open_on(
     folder: &Path,
     files: &[(SegmentFile, Arc<Segment>)],
     storage: Arc<dyn Storage>,
-) -> Sealed {
+) -> SealedSegments {
     let files = files.iter().map(|(file, _)| file.clone()).collect();
-    Sealed::open(folder, LOG, files, storage).unwrap()
+    SealedSegments::open(folder, LOG, files, storage).unwrap()
 }
 
-pub fn query(filter: pb::Filter) -> Query {
-    Query::new(Arc::new(Filter::compile(&filter).unwrap()))
+pub fn query(filter: pb::Filter) -> ScanQuery {
+    ScanQuery::new(Arc::new(Filter::compile(&filter).unwrap()))
 }

@@ -1,0 +1,67 @@
+//! Which right a call takes.
+
+use crate::proto::SERVICE;
+
+/// What a call does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MethodRule {
+    /// Emits events.
+    Emit,
+    /// Reads records.
+    Read,
+    /// Shows the status.
+    Status,
+    /// Shows checkpoints and proofs.
+    Proof,
+    /// Lists event types.
+    Catalog,
+    /// Tells the health.
+    Health,
+    /// Describes the protocol.
+    Reflection,
+}
+
+/// The rule of a call of this path; `None` if there is no such call. A method that
+/// is new needs a line here: a test goes through the methods of the protocol.
+pub fn method_rule(path: &str) -> Option<MethodRule> {
+    let (service, method) = path.strip_prefix('/')?.split_once('/')?;
+    match (service, method) {
+        (SERVICE, "Emit" | "EmitBatch" | "EmitStream") => Some(MethodRule::Emit),
+        (SERVICE, "Subscribe" | "Search" | "GetRecord" | "CountRecords") => Some(MethodRule::Read),
+        (SERVICE, "GetStatus") => Some(MethodRule::Status),
+        (SERVICE, "GetCheckpoint" | "GetInclusionProof" | "GetConsistencyProof") => {
+            Some(MethodRule::Proof)
+        }
+        (SERVICE, "ListEventTypes") => Some(MethodRule::Catalog),
+        ("grpc.health.v1.Health", _) => Some(MethodRule::Health),
+        ("grpc.reflection.v1.ServerReflection" | "grpc.reflection.v1alpha.ServerReflection", _) => {
+            Some(MethodRule::Reflection)
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto;
+
+    #[test]
+    fn every_method_has_a_rule() {
+        let service = proto::descriptor_pool().get_service_by_name(SERVICE).expect("the service");
+        assert!(service.methods().len() >= 9);
+        for method in service.methods() {
+            let path = format!("/{SERVICE}/{}", method.name());
+            assert!(method_rule(&path).is_some(), "{path} has no rule: give it one in of_path");
+        }
+    }
+
+    #[test]
+    fn what_does_not_exist_has_none() {
+        for path in
+            ["", "/", "/x", "/auditgate.v1.AuditService/", "/auditgate.v1.AuditService/emit"]
+        {
+            assert_eq!(method_rule(path), None, "{path}");
+        }
+    }
+}

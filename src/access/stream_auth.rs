@@ -1,0 +1,86 @@
+//! How long an open stream may go on.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::sync::watch;
+
+use super::{AccessControl, Caller, Error};
+
+/// Watches over the caller of an open stream.
+pub struct StreamAuth {
+    access: Arc<AccessControl>,
+    caller: Arc<Caller>,
+    changes: watch::Receiver<u64>,
+}
+
+/// What happened to the caller.
+#[derive(Debug)]
+pub enum StreamAuthEnd {
+    /// Its credentials are not taken any more.
+    Refused(Error),
+    /// What is known has changed: this is the caller now.
+    Changed(Arc<Caller>),
+}
+
+impl StreamAuth {
+    /// Watches from now on.
+    pub fn new(access: &Arc<AccessControl>, caller: Arc<Caller>) -> Self {
+        let mut changes = access.changes();
+        // The caller may have been admitted before the last change.
+        let is_old = *changes.borrow_and_update() != caller.generation;
+        if is_old && !access.is_open() {
+            changes.mark_changed();
+        }
+        Self { access: Arc::clone(access), caller, changes }
+    }
+
+    /// The caller as it was when it was looked at last.
+    pub fn caller(&self) -> &Arc<Caller> {
+        &self.caller
+    }
+
+    /// What there is to look at again, if there is something. Costs next to nothing if
+    /// there is not.
+    pub fn check(&mut self) -> Option<StreamAuthEnd> {
+        let is_same = !self.changes.has_changed().unwrap_or(false);
+        (!is_same || self.caller.has_expired()).then(|| self.look())
+    }
+
+    /// Waits until something has to be looked at again. Dropping the future loses
+    /// nothing.
+    pub async fn changed(&mut self) -> StreamAuthEnd {
+        let expiry = self.caller.expires;
+        let expired = async {
+            match expiry {
+                Some(expires) => {
+                    let left = expires.duration_since(SystemTime::now()).unwrap_or_default();
+                    tokio::time::sleep(left).await;
+                }
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            changed = self.changes.changed() => {
+                if changed.is_err() {
+                    // Nothing changes any more.
+                    return pending().await;
+                }
+            }
+            () = expired => {}
+        }
+        self.look()
+    }
+
+    fn look(&mut self) -> StreamAuthEnd {
+        self.changes.mark_unchanged();
+        match self.access.refresh(&self.caller) {
+            Ok(caller) => {
+                self.caller = Arc::clone(&caller);
+                StreamAuthEnd::Changed(caller)
+            }
+            Err(error) => StreamAuthEnd::Refused(error),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Refusals on their way to the log: at most so many a second, the rest counted.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{AuditorInner, Denial, by};
+use crate::proto::pb::{self, event::Payload};
+
+/// The most refusals that are recorded a second.
+const PER_SECOND: u32 = 10;
+/// The most that are recorded at once after a quiet time.
+const BURST: u32 = 50;
+/// The most that wait.
+const WAITING_MAX: usize = 1_024;
+
+/// Takes refusals.
+pub(super) struct DenialQueue {
+    sender: Sender<Denial>,
+    /// Those that found no place to wait.
+    overflow: AtomicU64,
+}
+
+impl DenialQueue {
+    pub(super) fn new() -> (Self, Receiver<Denial>) {
+        let (sender, receiver) = mpsc::channel(WAITING_MAX);
+        (Self { sender, overflow: AtomicU64::new(0) }, receiver)
+    }
+
+    pub(super) fn push(&self, denial: impl FnOnce() -> Denial) {
+        match self.sender.try_reserve() {
+            Ok(place) => place.send(denial()),
+            Err(_) => {
+                self.overflow.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// How many may be recorded now.
+struct Allowance {
+    left: f64,
+    since: Instant,
+}
+
+impl Allowance {
+    fn take(&mut self) -> bool {
+        let earned = self.since.elapsed().as_secs_f64() * f64::from(PER_SECOND);
+        self.since = Instant::now();
+        self.left = (self.left + earned).min(f64::from(BURST));
+        let may = self.left >= 1.0;
+        if may {
+            self.left -= 1.0;
+        }
+        may
+    }
+}
+
+/// Records refusals until `stopping` is cancelled; what is left over by then, too.
+pub(super) async fn record(
+    on: Arc<AuditorInner>,
+    mut waiting: Receiver<Denial>,
+    stopping: CancellationToken,
+) {
+    let mut allowance = Allowance { left: f64::from(BURST), since: Instant::now() };
+    // Refusals that were left out, and the last of them.
+    let mut suppressed = 0;
+    let mut last: Option<Denial> = None;
+    loop {
+        let is_over = stopping.is_cancelled();
+        let next = tokio::select! {
+            biased;
+            denial = waiting.recv(), if !is_over => denial,
+            () = stopping.cancelled(), if !is_over => continue,
+            // Left-out ones are told of even if no other follows.
+            () = tokio::time::sleep(Duration::from_secs(1)), if last.is_some() && !is_over => None,
+            else => None,
+        };
+        suppressed += on.denials.overflow.swap(0, Ordering::Relaxed);
+        let told = match (next, allowance.take()) {
+            (Some(denial), true) => Some(denial),
+            (Some(denial), false) => {
+                suppressed += 1;
+                last = Some(denial);
+                None
+            }
+            (None, true) => last.take().inspect(|_| suppressed -= 1),
+            (None, false) => None,
+        };
+        if let Some(denial) = told {
+            last = None;
+            on.append(denied(&denial, std::mem::take(&mut suppressed))).await;
+        }
+        if is_over {
+            return;
+        }
+    }
+}
+
+fn denied(denial: &Denial, suppressed: u64) -> pb::Event {
+    let payload = pb::AuditgateDenied {
+        rpc: Some(denial.rpc.clone()),
+        reason: Some(denial.reason.clone()),
+        suppressed: Some(suppressed),
+    };
+    let outcome = pb::Outcome {
+        success: Some(false),
+        error: Some(denial.message.clone()),
+        ..Default::default()
+    };
+    let event = by("AG004W", &denial.principal, &denial.peer, Payload::AuditgateDenied(payload));
+    pb::Event { outcome: Some(outcome), ..event }
+}

@@ -1,0 +1,149 @@
+//! What the gateway says on standard error: lines for people, or JSON.
+
+use std::io::{self, IsTerminal as _, Write};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
+
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use super::say;
+use crate::config::{LogFormat, LogLevel, Logging};
+use crate::log::disk::{Notice, NoticeLevel};
+
+/// The most lines that wait to be written; more are lost, rather than that the
+/// gateway waits for whoever reads them.
+const LINES_MAX: usize = 4_096;
+/// How long the last lines may take.
+const FLUSH_TIME_MAX: Duration = Duration::from_millis(500);
+
+/// The log, until it is dropped; what was said is written by then, if anybody reads.
+pub struct LogOutput {
+    lines: SyncSender<LogLine>,
+    text: bool,
+}
+
+enum LogLine {
+    Said(Vec<u8>),
+    /// Answers once all before it was written.
+    Flush(SyncSender<()>),
+}
+
+impl LogOutput {
+    /// From here on, what is said goes to standard error.
+    pub fn start(log: &Logging) -> Self {
+        let text = match log.format {
+            LogFormat::Text => true,
+            LogFormat::Json => false,
+            LogFormat::Auto => io::stderr().is_terminal(),
+        };
+        let (lines, said) = sync_channel(LINES_MAX);
+        std::thread::spawn(move || write(&said));
+        let own = match log.level {
+            LogLevel::Off => LevelFilter::OFF,
+            LogLevel::Error => LevelFilter::ERROR,
+            LogLevel::Warn => LevelFilter::WARN,
+            LogLevel::Info => LevelFilter::INFO,
+            LogLevel::Debug => LevelFilter::DEBUG,
+        };
+        // What libraries say is for their developers.
+        let levels = Targets::new().with_target("auditgate", own);
+        let layer = tracing_subscriber::fmt::layer()
+            .with_writer(LogWriter(lines.clone()))
+            .log_internal_errors(false)
+            .with_target(false);
+        let started = if text {
+            let layer = layer.with_ansi(io::stderr().is_terminal() && !no_color());
+            tracing_subscriber::registry().with(levels).with(layer).try_init()
+        } else {
+            let layer = layer.json().flatten_event(true).with_current_span(false);
+            tracing_subscriber::registry().with(levels).with(layer.with_span_list(false)).try_init()
+        };
+        // Another one is in place where the program is used as a library.
+        let _ = started;
+        Self { lines, text }
+    }
+
+    /// Says what whoever started the gateway waits for: to people at any level.
+    pub fn announce(&self, text: &str) {
+        if self.text {
+            say(text);
+        } else {
+            tracing::info!("{text}");
+        }
+    }
+
+    /// Says why something that was asked for was not done: to people at any level.
+    pub fn refuse(&self, why: &str) {
+        if self.text {
+            say(&format!("error: {why}"));
+        } else {
+            tracing::error!("{why}");
+        }
+    }
+
+    /// Says how the log was found: to people at any level.
+    pub fn notice(&self, Notice { gravity, text }: &Notice) {
+        match gravity {
+            _ if self.text => say(text),
+            NoticeLevel::Note => tracing::info!("{text}"),
+            NoticeLevel::Warning => tracing::warn!("{text}"),
+            NoticeLevel::Error => tracing::error!("{text}"),
+        }
+    }
+
+    /// Whether people read along.
+    pub fn is_text(&self) -> bool {
+        self.text
+    }
+}
+
+impl Drop for LogOutput {
+    fn drop(&mut self) {
+        let (done, flushed) = sync_channel(1);
+        if self.lines.try_send(LogLine::Flush(done)).is_ok() {
+            let _ = flushed.recv_timeout(FLUSH_TIME_MAX);
+        }
+    }
+}
+
+fn no_color() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
+fn write(said: &Receiver<LogLine>) {
+    while let Ok(line) = said.recv() {
+        match line {
+            // Where it is closed, nobody reads it.
+            LogLine::Said(line) => drop(io::stderr().write_all(&line)),
+            LogLine::Flush(done) => drop(done.try_send(())),
+        }
+    }
+}
+
+/// Hands lines to the thread that writes.
+#[derive(Clone)]
+struct LogWriter(SyncSender<LogLine>);
+
+impl<'a> MakeWriter<'a> for LogWriter {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+impl Write for LogWriter {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        match self.0.try_send(LogLine::Said(line.to_vec())) {
+            Ok(()) | Err(TrySendError::Full(_)) => Ok(line.len()),
+            Err(TrySendError::Disconnected(_)) => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,23 @@
+//! A gateway that does not take events, told while they are sent again.
+
+use tokio::sync::watch;
+
+use crate::client::{RETRY_TIME_MAX, Refusal};
+
+/// Tells when the gateway begins to refuse what an emitter sends again, and when it takes
+/// events again. Ends with the emitter.
+pub async fn report_retries(mut outage: watch::Receiver<Option<Refusal>>, say: impl Fn(&str)) {
+    let mut is_told = false;
+    while outage.changed().await.is_ok() {
+        let refusal = outage.borrow_and_update().clone();
+        match (refusal, is_told) {
+            (Some(refusal), false) => say(&format!(
+                "the gateway takes no events: {refusal}; trying again for up to {} s",
+                RETRY_TIME_MAX.as_secs()
+            )),
+            (None, true) => say("the gateway takes events again"),
+            (Some(_), true) | (None, false) => continue,
+        }
+        is_told = !is_told;
+    }
+}

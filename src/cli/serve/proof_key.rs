@@ -1,0 +1,64 @@
+//! The key with which the gateway signs, and what is said of it.
+
+use std::io;
+use std::path::Path;
+
+use crate::cli::Error;
+use crate::cli::keygen::{PRIVATE, read_signing_key, write_new};
+use crate::config::Settings;
+use crate::log::Log;
+use crate::proof::SigningKey;
+use crate::proof::key::SignatureKind;
+
+/// The signing key of a log on disk that was given none, in its directory.
+const KEY_FILE: &str = "signing-key";
+
+/// The key, if anything is to be proven.
+pub struct ProofKey {
+    /// It.
+    pub key: Option<SigningKey>,
+    /// What the operator should know of it.
+    pub told: Option<String>,
+}
+
+impl ProofKey {
+    /// The key that is set, or one that is made: for a log on disk once, for one in
+    /// memory each time.
+    pub fn of(settings: &Settings, log: &dyn Log) -> io::Result<Self> {
+        let folder = settings.data_dir.as_deref();
+        if !settings.merkle.unwrap_or(folder.is_some()) {
+            return Ok(Self { key: None, told: None });
+        }
+        let found = match (&settings.signing_key, folder) {
+            (Some(file), _) => {
+                read_signing_key(file, SignatureKind::Log).map(|key| (key, String::new()))
+            }
+            (None, Some(folder)) => beside(folder, log),
+            (None, None) => generated(log).map(|key| (key, ", which is gone when it stops".into())),
+        };
+        let (key, origin) = found.map_err(|error| io::Error::other(error.to_string()))?;
+        let told = format!("proves it (docs/PROOF.md) with the key {}{origin}", key.verifier());
+        Ok(Self { key: Some(key), told: Some(told) })
+    }
+}
+
+/// The key in the data directory, which is made once.
+fn beside(folder: &Path, log: &dyn Log) -> Result<(SigningKey, String), Error> {
+    let file = folder.join(KEY_FILE);
+    if !file.exists() {
+        write_new(&file, &generated(log)?.encoded(), PRIVATE)?;
+    }
+    let key = read_signing_key(&file, SignatureKind::Log)?;
+    let told = format!(
+        "\nthat key lies in {}: whoever can change the log can sign, too, unless checkpoints are kept elsewhere; see --signing-key",
+        file.display()
+    );
+    Ok((key, told))
+}
+
+/// A key for this log and no other.
+fn generated(log: &dyn Log) -> Result<SigningKey, Error> {
+    let origin = format!("auditgate/{}", log.identity().id);
+    SigningKey::generate(&origin, SignatureKind::Log)
+        .map_err(|error| Error::Usage(error.to_string()))
+}

@@ -1,0 +1,103 @@
+//! What lies behind a connection that failed, in a sentence.
+
+use std::error::Error;
+
+/// What is likely wrong: as [`tls_error`] says it, or else what lies at the bottom.
+pub(super) fn describe(error: &(dyn Error + 'static)) -> String {
+    tls_error(error).unwrap_or_else(|| root(error))
+}
+
+/// What is at the bottom of an error: what lies above says less.
+pub(super) fn root(error: &(dyn Error + 'static)) -> String {
+    chain(error).last().map(ToString::to_string).unwrap_or_default()
+}
+
+/// What is likely wrong, where TLS has come about with nobody, or not with this client.
+pub(super) fn tls_error(error: &(dyn Error + 'static)) -> Option<String> {
+    chain(error).find_map(tls::told).or_else(|| {
+        Some(match refused_by(error)?.as_str() {
+            "CertificateRequired" => {
+                "the gateway asks for a certificate of its client: show one (--cert and --key)"
+                    .to_owned()
+            }
+            alert => format!("the gateway does not take the certificate that is shown: {alert}"),
+        })
+    })
+}
+
+/// The alert by which the other side refuses the certificate of this client, or that it
+/// shows none: trying again would not help. h2 leaves nothing of it but the text.
+pub(super) fn refused_by(error: &(dyn Error + 'static)) -> Option<String> {
+    const ALERT: &str = "received fatal alert: ";
+    let alert = root(error).strip_prefix(ALERT)?.to_owned();
+    let refuses = alert.contains("Certificate")
+        || ["UnknownCA", "AccessDenied", "DecryptError"].contains(&alert.as_str());
+    refuses.then_some(alert)
+}
+
+/// An error, and those that led to it.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    let mut next = Some(error);
+    std::iter::from_fn(move || {
+        let error = next?;
+        next = error.source();
+        Some(error)
+    })
+}
+
+#[cfg(feature = "tls")]
+mod tls {
+    use std::error::Error;
+    use std::io;
+    use std::time::Duration;
+
+    use rustls::CertificateError;
+    use rustls::pki_types::UnixTime;
+
+    /// The error of TLS that this is, or wraps.
+    fn of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        error.downcast_ref().or_else(|| wrapped?.downcast_ref())
+    }
+
+    pub(super) fn told(error: &(dyn Error + 'static)) -> Option<String> {
+        Some(match of(error)? {
+            rustls::Error::InvalidMessage(_) => "no TLS is spoken there: if that is right, use \
+                                                 http://, without certificates"
+                .to_owned(),
+            rustls::Error::InvalidCertificate(error) => certificate(error),
+            _ => return None,
+        })
+    }
+
+    fn certificate(error: &CertificateError) -> String {
+        use CertificateError as E;
+        match error {
+            // Another CA of the same name signs with another key.
+            E::UnknownIssuer | E::BadSignature => "its certificate is not by a CA that is \
+                                                   trusted here: name its CA (--cacert)"
+                .to_owned(),
+            E::ExpiredContext { not_after, .. } => {
+                format!("its certificate has expired, on {}", at(*not_after))
+            }
+            E::NotValidYetContext { not_before, .. } => {
+                format!("its certificate is not valid before {}: check the clocks", at(*not_before))
+            }
+            other => format!("its certificate is not taken: {other}"),
+        }
+    }
+
+    fn at(time: UnixTime) -> String {
+        let since = Duration::from_secs(time.as_secs());
+        prost_types::Timestamp::from(std::time::UNIX_EPOCH + since).to_string()
+    }
+}
+
+#[cfg(not(feature = "tls"))]
+mod tls {
+    use std::error::Error;
+
+    pub(super) fn told(_: &(dyn Error + 'static)) -> Option<String> {
+        None
+    }
+}

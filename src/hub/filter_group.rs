@@ -1,0 +1,140 @@
+//! Subscribers who ask for the same: what their filter finds in a range of the
+//! log is looked for once, and encoded once, for all of them.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use prost::Message as _;
+
+use crate::hub::SubscribeMessage;
+use crate::log::ScanQuery;
+use crate::proto::pb;
+use crate::record::Sequence;
+use crate::time::Time;
+
+/// The most batches that are kept for one query.
+const STRETCHES_MAX: usize = 16;
+/// The most bytes of messages that are kept, for all queries together.
+const KEPT_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// What is asked for at the moment.
+#[derive(Default)]
+pub(super) struct FilterGroups {
+    open: Mutex<HashMap<GroupKey, Weak<FilterGroup>, foldhash::fast::RandomState>>,
+    /// What all of them keep.
+    bytes: AtomicUsize,
+}
+
+/// A filter as it was asked for, what those who ask may read, and the times of the
+/// query.
+type GroupKey = (Vec<u8>, Vec<u8>, Time, Time);
+
+/// Those who ask for the same.
+pub(super) struct FilterGroup {
+    groups: Arc<FilterGroups>,
+    key: GroupKey,
+    query: ScanQuery,
+    kept: Mutex<VecDeque<CachedBatch>>,
+}
+
+/// What was found in a range of the log.
+#[derive(Clone)]
+pub(super) struct CachedBatch {
+    /// Its first place.
+    pub from: Sequence,
+    /// The first place behind it.
+    pub next: Sequence,
+    /// It ends at the newest record of its time: once there is a newer one, those
+    /// who come later are to get more at once.
+    pub is_newest: bool,
+    /// Records on which the expression failed.
+    pub expression_errors: u64,
+    /// What to send; `None` if nothing matches.
+    pub message: Option<SubscribeMessage>,
+}
+
+impl FilterGroups {
+    /// The group of those who ask for this; `filter` is what the query was
+    /// compiled from.
+    pub fn join(self: &Arc<Self>, filter: &pb::Filter, query: ScanQuery) -> Arc<FilterGroup> {
+        // Who may read other types finds other records, though it asks for the same.
+        let readable = query.filter.readable().identity();
+        let key = (filter.encode_to_vec(), readable, query.start, query.end);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(group) = open.get(&key).and_then(Weak::upgrade) {
+            return group;
+        }
+        let group = Arc::new(FilterGroup {
+            groups: Arc::clone(self),
+            key: key.clone(),
+            query,
+            kept: Mutex::default(),
+        });
+        open.insert(key, Arc::downgrade(&group));
+        group
+    }
+}
+
+impl FilterGroup {
+    /// What they ask for.
+    pub fn query(&self) -> &ScanQuery {
+        &self.query
+    }
+
+    /// What one of them found from `from` on, if it is what another one finds
+    /// while `last` is the newest record.
+    pub fn find(&self, from: Sequence, last: Sequence) -> Option<CachedBatch> {
+        let serves =
+            |kept: &&CachedBatch| kept.from == from && (!kept.is_newest || kept.next > last);
+        self.lock().iter().rev().find(serves).cloned()
+    }
+
+    /// Keeps what one of them found for the others.
+    pub fn keep(self: &Arc<Self>, batch: CachedBatch) {
+        if Arc::strong_count(self) == 1 {
+            return;
+        }
+        let mut kept = self.lock();
+        kept.retain(|other| {
+            let other_is_kept = other.from != batch.from;
+            if !other_is_kept {
+                self.release(other);
+            }
+            other_is_kept
+        });
+        let bytes = &self.groups.bytes;
+        bytes.fetch_add(batch.byte_size(), Ordering::Relaxed);
+        kept.push_back(batch);
+        while kept.len() > STRETCHES_MAX || bytes.load(Ordering::Relaxed) > KEPT_BYTES_MAX {
+            let Some(oldest) = kept.pop_front() else { break };
+            self.release(&oldest);
+        }
+    }
+
+    fn release(&self, batch: &CachedBatch) {
+        self.groups.bytes.fetch_sub(batch.byte_size(), Ordering::Relaxed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<CachedBatch>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl CachedBatch {
+    fn byte_size(&self) -> usize {
+        self.message.as_ref().map_or(0, |message| message.response.byte_size())
+    }
+}
+
+/// The last one leaves.
+impl Drop for FilterGroup {
+    fn drop(&mut self) {
+        self.lock().iter().for_each(|kept| self.release(kept));
+        let mut open = self.groups.open.lock().unwrap_or_else(PoisonError::into_inner);
+        // Somebody may have opened another one meanwhile.
+        if open.get(&self.key).is_some_and(|group| group.strong_count() == 0) {
+            open.remove(&self.key);
+        }
+    }
+}

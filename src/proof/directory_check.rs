@@ -1,0 +1,316 @@
+//! Verifies a data directory: every frame, hash, tile, sidecar and checkpoint, with
+//! nothing but the log's public key.
+//!
+//! It reads the files by their documented form, not through the log, so that it
+//! may be run on a copy, and by those who do not trust the gateway.
+
+mod segments;
+mod sidecars;
+mod tiles;
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::tile_store::disk;
+use super::tree::Tree;
+use super::{Checkpoint, Hash, SignedCheckpoint, VerifierKey};
+use crate::event;
+use crate::log::disk::identity::IdentityFile;
+use crate::log::disk::known_seed;
+
+/// The most findings that are listed; more are counted.
+pub const FINDINGS_MAX: usize = 100;
+
+/// What was checked, and what is wrong.
+#[derive(Debug, Default)]
+pub struct CheckReport {
+    /// Sequence of the oldest record that must be there.
+    pub first: u64,
+    /// Sequence of the newest record.
+    pub last: u64,
+    /// How many records are whole.
+    pub records: u64,
+    /// How many tiles are what the records make them.
+    pub tiles: u64,
+    /// How many sidecars are.
+    pub sidecars: u64,
+    /// The newest checkpoint of the directory.
+    pub checkpoint: Option<SignedCheckpoint>,
+    /// What is wrong, in the order in which it was found; the first ones.
+    pub findings: Vec<Finding>,
+    /// How many findings there are.
+    pub found: u64,
+    /// What was begun at the end of the log and never acknowledged, in bytes.
+    pub torn: Option<usize>,
+}
+
+/// Something that is not what it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The first record that it concerns, if that is known.
+    pub sequence: Option<u64>,
+    /// What is wrong, in a sentence.
+    pub what: String,
+}
+
+/// Why nothing can be checked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file cannot be read.
+    #[error("cannot read {}: {error}", path.display())]
+    Read {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// A gateway runs on it.
+    #[error(
+        "a gateway runs on {}, and its files change: stop it, check a snapshot, or ask it by --since alone", folder.display()
+    )]
+    InUse {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// There is no log.
+    #[error("{} holds no log of auditgate: the file {} is not there", folder.display(), LOG)]
+    NoLog {
+        /// The folder.
+        folder: PathBuf,
+    },
+}
+
+/// The file that says which log a directory holds.
+const LOG: &str = "log";
+/// The file that a gateway locks while it runs.
+const LOCK: &str = "lock";
+
+impl CheckReport {
+    /// Whether nothing is wrong.
+    pub fn is_good(&self) -> bool {
+        self.found == 0
+    }
+
+    /// The first record that is wrong, if it is known.
+    pub fn first_bad(&self) -> Option<u64> {
+        self.findings.iter().filter_map(|finding| finding.sequence).min()
+    }
+
+    fn find(&mut self, sequence: Option<u64>, what: impl Into<String>) {
+        self.found += 1;
+        if self.findings.len() < FINDINGS_MAX {
+            self.findings.push(Finding { sequence, what: what.into() });
+        }
+    }
+}
+
+/// The tree that the records make, compared with what is known of it.
+struct DirectoryCheck<'a> {
+    folder: &'a Path,
+    report: CheckReport,
+    tree: Tree,
+    /// What was signed, by size: the directory's checkpoint, and those kept.
+    heads: Vec<(Checkpoint, String)>,
+    /// Records whose hash is not that of their tile.
+    differing: Vec<u64>,
+    /// A hash is missing, so nothing after it can be compared.
+    is_blind: bool,
+}
+
+/// Verifies the data directory `folder` of the log whose key this is. Each of
+/// `kept` is a checkpoint that was kept elsewhere, with what to call it.
+///
+/// # Errors
+/// If it cannot be read. What is wrong with it is in the report.
+pub fn check_directory(
+    folder: &Path,
+    key: &VerifierKey,
+    kept: &[(SignedCheckpoint, String)],
+) -> Result<CheckReport, Error> {
+    let _lock = lock(folder)?;
+    // Sidecars are made anew with the keys that they were made with.
+    event::key_seed(known_seed(folder));
+    let mut audit = DirectoryCheck {
+        folder,
+        report: CheckReport::default(),
+        tree: Tree::default(),
+        heads: Vec::new(),
+        differing: Vec::new(),
+        is_blind: false,
+    };
+    for (signed, name) in kept {
+        audit.heads.push((*signed.checkpoint(), name.clone()));
+    }
+    let identity = audit.identity()?;
+    audit.signed(key, identity.as_ref())?;
+    audit.begin()?;
+    audit.records(identity.as_ref())?;
+    audit.end()?;
+    audit.tiles()?;
+    Ok(audit.report)
+}
+
+/// Keeps a gateway from starting on the folder meanwhile. A copy may lack the
+/// file.
+fn lock(folder: &Path) -> Result<Option<File>, Error> {
+    let path = folder.join(LOCK);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::Read { path, error }),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Err(Error::InUse { folder: folder.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(Error::Read { path, error }),
+    }
+}
+
+impl DirectoryCheck<'_> {
+    fn read(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
+        let path = self.folder.join(name);
+        disk::read_file(&path).map_err(|error| Error::Read { path, error })
+    }
+
+    fn identity(&mut self) -> Result<Option<IdentityFile>, Error> {
+        let Some(bytes) = self.read(LOG)? else {
+            return Err(Error::NoLog { folder: self.folder.to_owned() });
+        };
+        match IdentityFile::decode(&bytes) {
+            Ok(identity) => {
+                self.report.first = identity.first.0;
+                Ok(Some(identity))
+            }
+            Err(fault) => {
+                self.report.first = 1;
+                self.report.find(None, format!("the file {LOG} {fault}"));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Reads the checkpoint and the minimum index.
+    fn signed(&mut self, key: &VerifierKey, identity: Option<&IdentityFile>) -> Result<(), Error> {
+        match disk::read_checkpoint(self.folder, key) {
+            Ok(Some(signed)) => {
+                let name = format!("the file {}", disk::CHECKPOINT);
+                self.heads.push((*signed.checkpoint(), name));
+                self.report.checkpoint = Some(signed);
+            }
+            Ok(None) => self
+                .report
+                .find(None, "there is no checkpoint: nothing was signed, or it was removed"),
+            Err(disk::Error::Read { path, error }) => return Err(Error::Read { path, error }),
+            Err(error) => self.report.find(None, error.to_string()),
+        }
+        let minimum = match disk::read_minimum(self.folder, key) {
+            Ok(minimum) => minimum.map_or(0, |minimum| minimum.index),
+            Err(disk::Error::Read { path, error }) => return Err(Error::Read { path, error }),
+            Err(error) => {
+                self.report.find(None, error.to_string());
+                0
+            }
+        };
+        let first = identity.map_or(minimum + 1, |identity| identity.first.0);
+        self.report.first = first;
+        if first > minimum + 1 {
+            let last = first - 1;
+            self.report.find(
+                Some(minimum + 1),
+                format!(
+                    "records {} to {last} are gone, and the log did not sign that they may be",
+                    minimum + 1
+                ),
+            );
+        }
+        self.heads.sort_by_key(|(head, _)| head.size);
+        Ok(())
+    }
+
+    /// Takes the hashes of the records that were removed from their tiles: the
+    /// root shows whether they are right.
+    fn begin(&mut self) -> Result<(), Error> {
+        self.check_heads();
+        while self.tree.size() + 1 < self.report.first {
+            let index = self.tree.size();
+            let Some(leaf) = self.leaf_of_tile(index)? else {
+                self.report.find(
+                    Some(index + 1),
+                    format!("record {} was removed, and no tile has its hash any more", index + 1),
+                );
+                self.end_comparing();
+                return Ok(());
+            };
+            self.push(leaf)?;
+        }
+        Ok(())
+    }
+
+    /// From here on a hash is missing.
+    fn end_comparing(&mut self) {
+        self.is_blind = true;
+        self.heads.clear();
+    }
+
+    /// Appends a leaf, and compares what it completes.
+    fn push(&mut self, leaf: Hash) -> Result<(), Error> {
+        if self.is_blind {
+            return Ok(());
+        }
+        let mut full = Vec::new();
+        self.tree.push(leaf, |place, tile| full.push((place, tile)));
+        for (place, tile) in full {
+            self.compare_full(place, &tile)?;
+        }
+        self.check_heads();
+        Ok(())
+    }
+
+    /// Compares the tree with what was signed at its size.
+    fn check_heads(&mut self) {
+        let size = self.tree.size();
+        while self.heads.first().is_some_and(|(head, _)| head.size == size) {
+            let (head, name) = self.heads.remove(0);
+            if self.tree.head() != head {
+                let sequence = self.differing.first().copied();
+                let records = if size == 0 {
+                    "no records".to_owned()
+                } else {
+                    format!("records 1 to {size}")
+                };
+                self.report.find(sequence, format!("{records} are not those of {name}"));
+            } else {
+                // Where records and tile differ, the tile is wrong: the root is
+                // right with the record.
+                for sequence in self.differing.drain(..) {
+                    self.report.find(
+                        None,
+                        format!("the tile of record {sequence} has another hash than the record, which is the one that was signed"),
+                    );
+                }
+            }
+        }
+    }
+
+    /// What was signed and is not there.
+    fn end(&mut self) -> Result<(), Error> {
+        let last = self.report.last;
+        for (head, name) in std::mem::take(&mut self.heads) {
+            self.report.find(
+                Some(last + 1),
+                format!("the log ends with record {last}, but {name} says that there were {}: the end was cut off, or the log was replaced by an older copy", head.size),
+            );
+        }
+        for sequence in std::mem::take(&mut self.differing) {
+            self.report.find(
+                Some(sequence),
+                format!("record {sequence} does not have the hash that its tile says"),
+            );
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

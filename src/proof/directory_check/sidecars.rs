@@ -1,0 +1,29 @@
+//! The sidecars of segment files, of which a gateway answers searches: they must
+//! be what the records make them.
+
+use super::{DirectoryCheck, Error};
+use crate::log::disk::sidecar::{self, EXTENSION, SegmentRef};
+
+impl DirectoryCheck<'_> {
+    /// Checks the sidecar of a segment file, if it has one: a gateway makes it again
+    /// where it is missing. `whole` is the file, unless it lacks records: then the
+    /// checksums alone are looked at.
+    pub(super) fn sidecar(
+        &mut self,
+        segment: &str,
+        of: &SegmentRef,
+        whole: Option<&[u8]>,
+    ) -> Result<(), Error> {
+        let stem = segment.rsplit_once('.').map_or(segment, |(stem, _)| stem);
+        let name = format!("{stem}.{EXTENSION}");
+        let Some(found) = self.read(&name)? else { return Ok(()) };
+        match sidecar::check(&found, of, whole) {
+            Ok(is_compared) => self.report.sidecars += u64::from(is_compared),
+            Err(flaw) => self.report.find(
+                None,
+                format!("{name} {flaw}; no record is lost by it: the gateway makes it again"),
+            ),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,66 @@
+//! What was not hashed stays in the log.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+
+use super::{CheckpointFailure, FollowState, Prover};
+use crate::log::{BoxFuture, Keeper};
+use crate::record::Sequence;
+
+/// What a log asks: it must not keep alive who keeps it.
+pub struct ProverHold(Weak<Prover>);
+
+impl ProverHold {
+    /// What a log asks of this prover, for as long as it lives.
+    pub fn of(prover: &Arc<Prover>) -> Self {
+        Self(Arc::downgrade(prover))
+    }
+}
+
+/// What was not hashed stays in the log.
+impl Keeper for ProverHold {
+    fn release(&self, first: Sequence) -> bool {
+        self.0.upgrade().is_none_or(|prover| prover.release(first))
+    }
+
+    fn released(&self, first: Sequence) -> BoxFuture<'_, ()> {
+        let prover = self.0.upgrade();
+        Box::pin(async move {
+            if let Some(mut states) = prover.map(|prover| prover.state.subscribe()) {
+                // A prover that is gone needs nothing more.
+                let _ = states.wait_for(|state| state.has_done_with(first)).await;
+            }
+        })
+    }
+}
+
+impl FollowState {
+    /// Whether the records before `first` need not be waited for.
+    fn has_done_with(&self, first: Sequence) -> bool {
+        self.hashed >= first.previous().0 || self.is_over()
+    }
+
+    /// Nothing more will be hashed.
+    fn is_over(&self) -> bool {
+        self.ended || self.failure.as_ref().is_some_and(CheckpointFailure::is_lasting)
+    }
+}
+
+impl Prover {
+    fn release(&self, first: Sequence) -> bool {
+        let (covered, signed, is_over) = {
+            let state = self.state.borrow();
+            let covered = if self.store.is_durable() { state.signed.size() } else { state.hashed };
+            (covered, Arc::clone(&state.signed), state.is_over())
+        };
+        if is_over {
+            return true;
+        }
+        if covered < first.previous().0 {
+            self.wanted.fetch_max(first.previous().0, Ordering::Relaxed);
+            self.demand.notify_one();
+            return false;
+        }
+        self.store.release(first.0, signed.checkpoint()).is_ok()
+    }
+}

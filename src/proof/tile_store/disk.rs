@@ -1,0 +1,286 @@
+//! Tiles and checkpoints in a directory, laid out as C2SP tlog-tiles has it: so a
+//! server of static files serves it to tools of others.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use super::TileStore;
+use crate::proof::key::SigningKey;
+use crate::proof::minimum::{self, Minimum};
+use crate::proof::prover::OpenedTree;
+use crate::proof::tile::{self, TilePosition, WIDTH};
+use crate::proof::tree::{self, FullTile, Tree};
+use crate::proof::{Checkpoint, HASH_BYTES, SignedCheckpoint, VerifierKey, checkpoint};
+
+/// The newest checkpoint: a log that has fewer records was rolled back.
+pub use crate::log::disk::CHECKPOINT;
+/// The signed minimum index; it is not there before the first record was removed.
+pub const MINIMUM: &str = "minimum";
+/// What a file is called while it is written.
+pub const TEMPORARY_EXTENSION: &str = "new";
+/// So many files are synced each by itself; for more, their file system is.
+#[cfg(target_os = "linux")]
+const SYNCED_EACH_MAX: usize = 16;
+
+/// Why a directory's proofs cannot be gone on with.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file cannot be read.
+    #[error("cannot read {}: {error}", path.display())]
+    Read {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The checkpoint is not this key's.
+    #[error(
+        "{}: {error}; a log goes on with the key with which it began", path.display()
+    )]
+    Checkpoint {
+        /// Its path.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: checkpoint::Error,
+    },
+    /// The minimum index is not this key's.
+    #[error("{}: {error}", path.display())]
+    Minimum {
+        /// Its path.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: minimum::Error,
+    },
+}
+
+/// Full tiles, the tiles at the edge of each checkpoint, and the newest
+/// checkpoint, in a directory.
+///
+/// A tile is durable before the checkpoint that covers it is. One that was
+/// written after the newest checkpoint is made again when the log is opened.
+pub struct DiskTileStore {
+    folder: PathBuf,
+    key: SigningKey,
+    unsynced: Mutex<UnsyncedTiles>,
+}
+
+/// What was written since the last checkpoint.
+#[derive(Default)]
+struct UnsyncedTiles {
+    files: BTreeSet<PathBuf>,
+    folders: BTreeSet<PathBuf>,
+}
+
+impl DiskTileStore {
+    /// Opens what there is in `folder`, the data directory of a log whose
+    /// checkpoints this key signs.
+    ///
+    /// # Errors
+    /// If a checkpoint is there that cannot be read, or that the key did not sign.
+    pub fn open(folder: &Path, key: &SigningKey) -> Result<(Self, OpenedTree), Error> {
+        let public = key.verifier();
+        let signed = read_checkpoint(folder, &public)?;
+        let minimum = read_minimum(folder, &public)?.map_or(0, |minimum| minimum.index);
+        let tree = signed.as_ref().and_then(|signed| load(folder, signed.checkpoint()));
+        let store =
+            Self { folder: folder.to_owned(), key: key.clone(), unsynced: Mutex::default() };
+        Ok((store, OpenedTree { signed, tree, minimum }))
+    }
+
+    /// Writes a file beside and renames it, without making it durable.
+    fn put(&self, path: &str, bytes: &[u8]) -> io::Result<PathBuf> {
+        let path = self.folder.join(path);
+        let folder = path.parent().unwrap_or(&self.folder);
+        if !folder.is_dir() {
+            self.make_folder(folder)?;
+        }
+        let beside = path.with_extension(TEMPORARY_EXTENSION);
+        fs::write(&beside, bytes)?;
+        fs::rename(&beside, &path)?;
+        Ok(path)
+    }
+
+    /// Makes a folder, and notes those whose entries changed by that.
+    fn make_folder(&self, folder: &Path) -> io::Result<()> {
+        fs::create_dir_all(folder)?;
+        let above = folder.ancestors().take_while(|above| *above != self.folder);
+        let mut unsynced = self.unsynced.lock().unwrap_or_else(PoisonError::into_inner);
+        unsynced.folders.extend(above.map(Path::to_owned));
+        unsynced.folders.insert(self.folder.clone());
+        Ok(())
+    }
+
+    /// Replaces a file of the directory itself; on return it is durable.
+    fn replace(&self, name: &str, text: &str) -> io::Result<()> {
+        let path = self.folder.join(name);
+        let beside = path.with_extension(TEMPORARY_EXTENSION);
+        let mut file = File::create(&beside)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&beside, &path)?;
+        File::open(&self.folder)?.sync_all()
+    }
+
+    fn note(&self, path: PathBuf) {
+        let mut unsynced = self.unsynced.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(folder) = path.parent() {
+            unsynced.folders.insert(folder.to_owned());
+        }
+        unsynced.files.insert(path);
+    }
+}
+
+impl TileStore for DiskTileStore {
+    fn read(&self, place: TilePosition) -> io::Result<Option<FullTile>> {
+        let bytes = read_tile(&self.folder, place, WIDTH)?;
+        Ok(bytes.map(FullTile::from))
+    }
+
+    fn write(&self, place: TilePosition, tile: &FullTile) -> io::Result<()> {
+        let path = self.put(&place.path(WIDTH), tile)?;
+        // Its partial ones are not needed any more.
+        let mut partial = path.clone().into_os_string();
+        partial.push(".p");
+        match fs::remove_dir_all(&partial) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        self.note(path);
+        Ok(())
+    }
+
+    fn commit(&self, tree: &Tree, signed: &SignedCheckpoint) -> io::Result<()> {
+        for (place, edge) in tree.edges() {
+            let path = self.put(&place.path(edge.len() / HASH_BYTES), edge)?;
+            self.note(path);
+        }
+        let unsynced = {
+            let mut unsynced = self.unsynced.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *unsynced)
+        };
+        let synced = unsynced.sync(&self.folder);
+        if synced.is_err() {
+            // What was not synced must be, before a later checkpoint.
+            let mut again = self.unsynced.lock().unwrap_or_else(PoisonError::into_inner);
+            again.files.extend(unsynced.files);
+            again.folders.extend(unsynced.folders);
+        }
+        synced?;
+        self.replace(CHECKPOINT, signed.text())
+    }
+
+    fn is_durable(&self) -> bool {
+        true
+    }
+
+    fn release(&self, first: u64, _covered: &Checkpoint) -> io::Result<()> {
+        let index = first.saturating_sub(1);
+        let note = Minimum { index }.sign(&self.key).map_err(io::Error::other)?;
+        self.replace(MINIMUM, &note)
+    }
+}
+
+impl UnsyncedTiles {
+    fn sync(&self, folder: &Path) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        if self.files.len() > SYNCED_EACH_MAX {
+            // Each by itself is a commit of the file system's journal, and the log's
+            // own syncs wait for it. A thousand tiles are one commit, too.
+            let folder = File::open(folder.join(tile::FOLDER))?;
+            return Ok(rustix::fs::syncfs(&folder)?);
+        }
+        for path in self.files.iter().chain(&self.folders) {
+            match File::open(path) {
+                Ok(file) => file.sync_all()?,
+                // A partial tile, or its folder, that has become a full one.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The tree of a checkpoint, if its edges are there and are those of its root.
+fn load(folder: &Path, head: &Checkpoint) -> Option<Tree> {
+    let tree = Tree::load(head.size, |place, width| {
+        let path = || place.path(width);
+        let tile = read_tile(folder, place, width);
+        tile.map_err(|error| tree::Error::Read { path: path(), error })?
+            .ok_or_else(|| tree::Error::Missing { path: path() })
+    });
+    tree.ok().filter(|tree| tree.head() == *head)
+}
+
+/// The first hashes of a tile: of the partial one of this width, or of the full
+/// one. A file that is too short is as good as none.
+pub fn read_tile(folder: &Path, place: TilePosition, width: usize) -> io::Result<Option<Vec<u8>>> {
+    for width_of in [width, WIDTH] {
+        if let Some(mut bytes) = read_file(&folder.join(place.path(width_of)))? {
+            let is_whole = bytes.len() == width_of * HASH_BYTES;
+            bytes.truncate(width * HASH_BYTES);
+            return Ok(Some(bytes).filter(|_| is_whole));
+        }
+    }
+    Ok(None)
+}
+
+/// The newest checkpoint of a data directory.
+///
+/// # Errors
+/// If it cannot be read, or is not signed by the key.
+pub fn read_checkpoint(
+    folder: &Path,
+    key: &VerifierKey,
+) -> Result<Option<SignedCheckpoint>, Error> {
+    let path = folder.join(CHECKPOINT);
+    let Some(text) = read_text(&path)? else { return Ok(None) };
+    let signed = SignedCheckpoint::verify(&text, key);
+    signed.map(Some).map_err(|error| Error::Checkpoint { path, error })
+}
+
+/// The minimum index of a data directory.
+///
+/// # Errors
+/// If it cannot be read, or is not signed by the key.
+pub fn read_minimum(folder: &Path, key: &VerifierKey) -> Result<Option<Minimum>, Error> {
+    let path = folder.join(MINIMUM);
+    let Some(text) = read_text(&path)? else { return Ok(None) };
+    let minimum = Minimum::verify(&text, key);
+    minimum.map(Some).map_err(|error| Error::Minimum { path, error })
+}
+
+fn read_text(path: &Path) -> Result<Option<String>, Error> {
+    let failed = |error| Error::Read { path: path.to_owned(), error };
+    let bytes = read_file(path).map_err(failed)?;
+    // Text that is not UTF-8 is no note, and is refused as one.
+    Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+/// The bytes of a file, if it is there.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn read_file(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The tiles that a tree of this size has on disk: level by level, with the
+/// width of each.
+pub fn tiles(size: u64) -> impl Iterator<Item = (TilePosition, usize)> {
+    (0..tile::LEVELS_MAX).flat_map(move |level| {
+        let (edge, width) = tile::edge(size, level);
+        let full = (0..edge.index).map(move |index| (TilePosition { level, index }, WIDTH));
+        full.chain((width > 0).then_some((edge, width)))
+    })
+}
+
+#[cfg(test)]
+mod tests;

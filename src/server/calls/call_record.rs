@@ -1,0 +1,152 @@
+//! What becomes of one call.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::{HeaderMap, HeaderName};
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+use super::context::CallContext;
+use crate::server::connection::RunningCall;
+use crate::server::log_limiter::LogLimiter;
+use crate::server::metrics::code_name;
+use crate::server::stats::{CallStats, MethodStats};
+use crate::service::quota::{QuotaSlot, ResourceShare};
+
+/// Header and trailer of the code.
+pub const CODE: HeaderName = HeaderName::from_static("grpc-status");
+
+/// What a call holds until its response has gone.
+#[derive(Debug, Default)]
+pub struct CallResources {
+    /// Its connection has a call.
+    pub call: Option<RunningCall>,
+    /// One of the streams of its principal.
+    pub slot: Option<QuotaSlot>,
+    /// One of the reads.
+    pub read: Option<Arc<ResourceShare>>,
+}
+
+/// One call, until it has ended. A call that is dropped before was cancelled.
+pub struct CallRecord {
+    method: Arc<MethodStats>,
+    stats: Arc<CallStats>,
+    begun: Instant,
+    finished: bool,
+    /// What it is known by.
+    pub context: CallContext,
+    /// Who calls, where that is known.
+    pub principal: Option<String>,
+    log_limiter: Arc<LogLimiter>,
+    /// Held until the response has gone.
+    pub holds: CallResources,
+}
+
+impl CallRecord {
+    /// A call that begins.
+    pub fn begin(
+        stats: Arc<CallStats>,
+        log_limiter: Arc<LogLimiter>,
+        method: Arc<MethodStats>,
+        context: CallContext,
+        call: Option<RunningCall>,
+    ) -> Self {
+        method.start();
+        let holds = CallResources { call, ..CallResources::default() };
+        Self {
+            method,
+            stats,
+            begun: Instant::now(),
+            finished: false,
+            context,
+            principal: None,
+            log_limiter,
+            holds,
+        }
+    }
+
+    /// The call ended with a status.
+    pub fn finish(&mut self, status: &Status) {
+        let info = status.get_details_error_info();
+        let reason = info.as_ref().map_or("", |info| &info.reason);
+        if !reason.is_empty() {
+            self.stats.refused().increment(reason);
+        }
+        self.finish_with(status.code(), reason);
+    }
+
+    /// The call ended as these trailers say.
+    pub fn trailers(&mut self, trailers: &HeaderMap) {
+        // Most calls end well: no need to look at more.
+        let Some(code) = trailers.get(CODE) else { return };
+        if code == "0" {
+            self.finish_with(Code::Ok, "");
+        } else if let Some(status) = Status::from_header_map(trailers) {
+            self.finish(&status);
+        }
+    }
+
+    fn finish_with(&mut self, code: Code, reason: &str) {
+        if std::mem::replace(&mut self.finished, true) {
+            return;
+        }
+        let took = self.begun.elapsed();
+        self.method.finish(code, took);
+        // A client may cause any number of refusals; what the gateway fails at is
+        // for the operator to see.
+        let failed = matches!(code, Code::Internal | Code::Unknown | Code::DataLoss);
+        if failed && let Some(suppressed) = self.log_limiter.allow() {
+            let known = self.known();
+            tracing::error!(
+                request_id = known.request_id,
+                trace_id = known.trace_id,
+                peer = known.peer,
+                principal = known.principal,
+                method = self.method.name,
+                code = code_name(code),
+                reason,
+                suppressed,
+                "call failed"
+            );
+        } else if tracing::enabled!(tracing::Level::DEBUG) {
+            let known = self.known();
+            tracing::debug!(
+                request_id = known.request_id,
+                trace_id = known.trace_id,
+                peer = known.peer,
+                principal = known.principal,
+                method = self.method.name,
+                code = code_name(code),
+                reason,
+                micros = took.as_micros() as u64,
+                "call"
+            );
+        }
+    }
+
+    fn known(&mut self) -> CallLogFields {
+        let request_id = self.context.request_id().to_str().unwrap_or_default().to_owned();
+        let connection = self.holds.call.as_ref().map(RunningCall::connection);
+        CallLogFields {
+            request_id,
+            trace_id: self.context.trace_id.clone(),
+            peer: connection.map(|connection| connection.remote.to_string()),
+            principal: self.principal.clone(),
+        }
+    }
+}
+
+/// What a line says of a call.
+struct CallLogFields {
+    request_id: String,
+    trace_id: Option<String>,
+    peer: Option<String>,
+    principal: Option<String>,
+}
+
+impl Drop for CallRecord {
+    fn drop(&mut self) {
+        self.finish_with(Code::Cancelled, "");
+    }
+}

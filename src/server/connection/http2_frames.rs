@@ -1,0 +1,213 @@
+//! The frames of HTTP/2 as they pass by, as far as their headers tell.
+//!
+//! h2 bounds what it keeps of a connection, but not how often it is made to work
+//! for nothing: a peer may send PING, SETTINGS or RST_STREAM for as long as it
+//! likes. This counts such frames and says whether something has begun that is
+//! not finished. Format: RFC 9113, sections 3.4 and 4.1.
+
+/// What a client sends first.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Bytes of the header of a frame.
+const HEADER_BYTES: usize = 9;
+
+const DATA: u8 = 0x0;
+const HEADERS: u8 = 0x1;
+const SETTINGS: u8 = 0x4;
+const PING: u8 = 0x6;
+const CONTINUATION: u8 = 0x9;
+/// Flag of DATA and HEADERS: the stream ends.
+const END_STREAM: u8 = 0x1;
+/// Flag of HEADERS and CONTINUATION: the block of headers ends.
+const END_HEADERS: u8 = 0x4;
+
+/// How many frames carry neither a call nor its data.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct IdleFrames {
+    /// Those that h2 answers: SETTINGS and PING.
+    pub answered: u32,
+    /// The others.
+    pub others: u32,
+}
+
+/// Follows what a client sends.
+#[derive(Debug)]
+pub struct FrameReader {
+    state: FrameState,
+    /// Headers were begun that need a CONTINUATION.
+    block_is_open: bool,
+    preface_is_done: bool,
+    /// How many frames have ended, those within a block of headers apart.
+    finished: u64,
+}
+
+#[derive(Debug)]
+enum FrameState {
+    /// Before the end of the preface, after so many of its bytes.
+    Preface(usize),
+    /// Within the header of a frame, after so many of its bytes.
+    Header([u8; HEADER_BYTES], usize),
+    /// Within the payload of a frame, before so many bytes.
+    Payload(usize),
+}
+
+impl FrameReader {
+    /// A connection on which nothing was sent.
+    pub fn new() -> Self {
+        Self {
+            state: FrameState::Preface(0),
+            block_is_open: false,
+            preface_is_done: false,
+            finished: 0,
+        }
+    }
+
+    /// Takes the next bytes; gives which frames began in them that carry neither a
+    /// call nor its data. What is no HTTP/2 at all is left to h2.
+    pub fn take(&mut self, mut bytes: &[u8]) -> IdleFrames {
+        let mut idle = IdleFrames::default();
+        while !bytes.is_empty() {
+            let (state, taken) = match &mut self.state {
+                FrameState::Preface(have) => {
+                    let taken = bytes.len().min(PREFACE.len() - *have);
+                    let have = *have + taken;
+                    self.preface_is_done = have == PREFACE.len();
+                    let next =
+                        if self.preface_is_done { between() } else { FrameState::Preface(have) };
+                    (next, taken)
+                }
+                FrameState::Header(header, have) => {
+                    let (known, rest) = header.split_at_mut(*have);
+                    let taken = bytes.len().min(rest.len());
+                    for (to, from) in rest.iter_mut().zip(bytes) {
+                        *to = *from;
+                    }
+                    let have = known.len() + taken;
+                    if have == HEADER_BYTES {
+                        let header = *header;
+                        let length = self.begin(header, &mut idle);
+                        (self.payload(length), taken)
+                    } else {
+                        (FrameState::Header(*header, have), taken)
+                    }
+                }
+                FrameState::Payload(left) => {
+                    let taken = bytes.len().min(*left);
+                    let left = *left - taken;
+                    (self.payload(left), taken)
+                }
+            };
+            self.state = state;
+            bytes = bytes.get(taken..).unwrap_or_default();
+        }
+        idle
+    }
+
+    /// The preface has come.
+    pub fn is_established(&self) -> bool {
+        self.preface_is_done
+    }
+
+    /// Something has begun that is not finished: the preface, a frame, or a
+    /// block of headers. What has not begun is not finished either before the
+    /// preface.
+    pub fn is_unfinished(&self) -> bool {
+        self.block_is_open || !matches!(self.state, FrameState::Header(_, 0))
+    }
+
+    /// Changes whenever something has ended: what is unfinished afterwards began
+    /// later.
+    pub fn finished(&self) -> u64 {
+        self.finished
+    }
+
+    /// The state before so many bytes of a payload.
+    fn payload(&mut self, left: usize) -> FrameState {
+        if left > 0 {
+            return FrameState::Payload(left);
+        }
+        self.finished += u64::from(!self.block_is_open);
+        between()
+    }
+
+    /// The length of a frame that begins.
+    fn begin(&mut self, header: [u8; HEADER_BYTES], idle: &mut IdleFrames) -> usize {
+        let [high, middle, low, kind, flags, ..] = header;
+        let length = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
+        match kind {
+            HEADERS => {}
+            DATA if length > 0 || flags & END_STREAM != 0 => {}
+            SETTINGS | PING => idle.answered += 1,
+            _ => idle.others += 1,
+        }
+        if matches!(kind, HEADERS | CONTINUATION) {
+            self.block_is_open = flags & END_HEADERS == 0;
+        }
+        length
+    }
+}
+
+fn between() -> FrameState {
+    FrameState::Header([0; HEADER_BYTES], 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: u8, flags: u8, length: u32) -> Vec<u8> {
+        let mut frame = length.to_be_bytes()[1..].to_vec();
+        frame.extend([kind, flags, 0, 0, 0, 1]);
+        frame.extend(vec![0; length as usize]);
+        frame
+    }
+
+    fn session(frames: &[Vec<u8>]) -> Vec<u8> {
+        [PREFACE.to_vec(), frames.concat()].concat()
+    }
+
+    #[test]
+    fn frames_are_told_apart_however_they_are_cut() {
+        let bytes = session(&[
+            frame(HEADERS, END_HEADERS, 20),
+            frame(DATA, 0, 300),
+            frame(PING, 0, 8),
+            frame(DATA, 0, 0),
+            frame(DATA, END_STREAM, 0),
+            frame(0x77, 0, 70_000),
+        ]);
+        for size in [1, 2, 7, 9, 100, bytes.len()] {
+            let mut frames = FrameReader::new();
+            let idle = bytes.chunks(size).map(|chunk| frames.take(chunk));
+            let idle = idle.fold((0, 0), |sum, idle| (sum.0 + idle.answered, sum.1 + idle.others));
+            assert_eq!(idle, (1, 2), "in pieces of {size}");
+            assert!(!frames.is_unfinished());
+        }
+    }
+
+    #[test]
+    fn what_has_begun_is_unfinished_until_it_ends() {
+        let mut frames = FrameReader::new();
+        assert!(frames.is_unfinished() && !frames.is_established());
+        frames.take(&PREFACE[..10]);
+        assert!(frames.is_unfinished() && !frames.is_established());
+        frames.take(&PREFACE[10..]);
+        assert!(!frames.is_unfinished() && frames.is_established());
+        let data = frame(DATA, 0, 5);
+        for cut in [3, 9, 13] {
+            frames.take(&data[..cut]);
+            assert!(frames.is_unfinished(), "after {cut}");
+            frames.take(&data[cut..]);
+            assert!(!frames.is_unfinished());
+        }
+        let finished = frames.finished();
+        assert_eq!(finished, 3);
+        frames.take(&frame(HEADERS, 0, 5));
+        assert!(frames.is_unfinished(), "headers go on");
+        frames.take(&frame(CONTINUATION, 0, 5));
+        assert!(frames.is_unfinished(), "headers go on");
+        assert_eq!(frames.finished(), finished);
+        frames.take(&frame(CONTINUATION, END_HEADERS, 5));
+        assert!(!frames.is_unfinished());
+        assert_eq!(frames.finished(), finished + 1);
+    }
+}

@@ -1,0 +1,114 @@
+//! What is measured of the log and of the tree over it.
+
+use std::fmt;
+
+use super::MetricSources;
+use super::page::MetricsPage;
+use crate::log::State;
+use crate::proof::prover::CheckpointFailure;
+
+impl MetricSources {
+    pub(super) fn log(&self, page: &mut MetricsPage<'_>) -> fmt::Result {
+        let state = self.state();
+        let states = [
+            ("ready", state == State::Ready),
+            ("full", matches!(state, State::Full(_))),
+            ("failed", matches!(state, State::Failed(_))),
+        ];
+        page.gauges(
+            "auditgate_log_state",
+            "1 for the state of the log: whether it takes events",
+            of_states(states),
+        )?;
+        let extent = self.hub.extent();
+        page.gauge(
+            "auditgate_log_first_sequence",
+            "The oldest record that is kept",
+            extent.first.0 as f64,
+        )?;
+        page.gauge("auditgate_log_last_sequence", "The newest record", extent.last.0 as f64)?;
+        page.gauge("auditgate_log_records", "Records that are kept", extent.records() as f64)?;
+        page.gauge(
+            "auditgate_ring_records",
+            "Records that are in memory: of a log on disk, the newest ones",
+            extent.in_memory as f64,
+        )?;
+        page.gauge(
+            "auditgate_ring_records_limit",
+            "Records that may be in memory",
+            extent.records_max as f64,
+        )?;
+        page.gauge(
+            "auditgate_ring_bytes",
+            "Bytes of what is in memory, index included",
+            extent.bytes as f64,
+        )?;
+        page.gauge(
+            "auditgate_ring_bytes_limit",
+            "Bytes that what is in memory may take, index included",
+            extent.bytes_max as f64,
+        )?;
+        page.counter(
+            "auditgate_log_evicted",
+            "Records that are not kept any more",
+            extent.evicted(),
+        )?;
+        let Some(disk) = self.hub.disk() else { return Ok(()) };
+        page.gauge("auditgate_log_disk_bytes", "Bytes of the log's files", disk.bytes as f64)?;
+        if let Some(limit) = disk.bytes_max {
+            page.gauge(
+                "auditgate_log_disk_bytes_limit",
+                "Bytes that the log's files may take",
+                limit as f64,
+            )?;
+        }
+        let damaged = disk.damage.iter().map(|range| range.last.0 - range.first.0 + 1);
+        page.gauge(
+            "auditgate_log_damaged_records",
+            "Records that are known to be damaged on disk",
+            damaged.sum::<u64>() as f64,
+        )?;
+        page.histograms(
+            "auditgate_log_sync_seconds",
+            "How long it took to bring the records of a commit to stable storage",
+            [([], disk.syncs)].into_iter(),
+        )
+    }
+
+    pub(super) fn proof(&self, page: &mut MetricsPage<'_>) -> fmt::Result {
+        let Some(prover) = &self.prover else { return Ok(()) };
+        let progress = prover.progress();
+        let failure = progress.failure.as_ref();
+        let is_broken = failure.is_some_and(CheckpointFailure::is_denial);
+        let is_stopped = failure.is_some_and(CheckpointFailure::is_lasting) && !is_broken;
+        let states = [
+            ("ready", failure.is_none()),
+            ("delayed", failure.is_some() && !is_broken && !is_stopped),
+            ("stopped", is_stopped),
+            ("broken", is_broken),
+        ];
+        page.gauges(
+            "auditgate_proof_state",
+            "1 for the state of the tree: whether checkpoints are signed",
+            of_states(states),
+        )?;
+        page.gauge(
+            "auditgate_checkpoint_records",
+            "Records that the newest checkpoint covers",
+            progress.signed.size() as f64,
+        )?;
+        let Some(time) = progress.signed_at else { return Ok(()) };
+        page.gauge(
+            "auditgate_checkpoint_timestamp_seconds",
+            "When the newest checkpoint was signed, in seconds since 1970",
+            time.0 as f64 / 1e9,
+        )
+    }
+}
+
+/// 1 for the state that it is in.
+fn of_states<const N: usize>(
+    states: [(&'static str, bool); N],
+) -> impl Iterator<Item = ([super::Label<'static>; 1], f64)> {
+    states.into_iter().map(|(name, is)| ([("state", name)], f64::from(u8::from(is))))
+}

@@ -1,0 +1,64 @@
+//! Refusals that tonic makes by itself, as ours.
+//!
+//! tonic refuses messages that are too large, badly compressed or badly framed
+//! with a bare status. Ours always carry details, so a refusal without any is
+//! tonic's.
+
+use tonic::{Code, Status};
+
+use crate::service::{Error, NAME, ServiceLimits};
+
+/// How much of an unknown path a refusal repeats, in characters.
+const PATH_CHARS_MAX: usize = 256;
+
+/// What to say instead of a bare status that a call of `path` got; `None` where
+/// the status is not tonic's.
+pub fn explain(bare: &Status, path: &str, limits: ServiceLimits) -> Option<Error> {
+    let of_ours = path.strip_prefix('/').is_some_and(|path| path.starts_with(NAME));
+    let message = sentence(bare);
+    match bare.code() {
+        Code::Unimplemented if message.contains("compressed") => {
+            Some(Error::Compression(message.to_owned()))
+        }
+        Code::Unimplemented => {
+            Some(Error::MethodUnknown(path.chars().take(PATH_CHARS_MAX).collect()))
+        }
+        _ if of_ours => explain_message(bare, limits),
+        _ => None,
+    }
+}
+
+/// What to say instead of a bare status that reading a message gave; `None` for
+/// those that come with details.
+pub fn explain_message(bare: &Status, limits: ServiceLimits) -> Option<Error> {
+    if !bare.details().is_empty() {
+        return None;
+    }
+    let message = sentence(bare);
+    match bare.code() {
+        // Of a message whose length is known beforehand, and of one that turns
+        // out to be too large while it is decompressed.
+        Code::OutOfRange => Some(Error::RequestTooLarge {
+            bytes: first_number(message),
+            limit: limits.request_bytes,
+        }),
+        Code::ResourceExhausted => {
+            Some(Error::RequestTooLarge { bytes: None, limit: limits.request_bytes })
+        }
+        // For a message that is compressed though nothing says how, gRPC asks for
+        // INTERNAL. It is the client's fault all the same, and is told as one.
+        Code::Internal => Some(Error::Framing(message.to_owned())),
+        _ => None,
+    }
+}
+
+fn sentence(bare: &Status) -> &str {
+    bare.message().trim_end_matches('.')
+}
+
+fn first_number(text: &str) -> Option<usize> {
+    let start = text.find(|letter: char| letter.is_ascii_digit())?;
+    let digits = text.get(start..)?;
+    let end = digits.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(digits.len());
+    digits.get(..end)?.parse().ok()
+}
