@@ -94,6 +94,33 @@ pub enum Error {
         at: Position,
         /// What is wrong there.
         problem: String,
+        /// The name that may be meant, if one is near.
+        nearest: Vec<String>,
+    },
+    /// The expression names neither a variable nor a field.
+    #[error(
+        "expression is not valid at {at}: unknown identifier {name}; did you mean {}, or the text '{name}'?",
+        nearest.join(", ")
+    )]
+    ExpressionNameUnknown {
+        /// Where.
+        at: Position,
+        /// The beginning of the name.
+        name: String,
+        /// What may be meant.
+        nearest: Vec<String>,
+    },
+    /// The expression compares `type`, `severity` or `result` with a text that it never is.
+    #[error("expression is not valid at {at}: {of} is never {literal:?}{}", did_you_mean(nearest))]
+    ExpressionNeverEqual {
+        /// Where the text stands.
+        at: Position,
+        /// The variable.
+        of: &'static str,
+        /// The beginning of the text.
+        literal: String,
+        /// The names that may be meant.
+        nearest: Vec<&'static str>,
     },
     /// The expression names a field or a variable that does not exist.
     #[error("expression names {name:?} at {at}, which {of} does not have{}", did_you_mean(nearest))]
@@ -114,8 +141,11 @@ pub enum Error {
         bytes: usize,
     },
     /// Operators and brackets are nested too deep.
-    #[error("expression is nested more than {DEPTH_MAX} levels deep")]
-    ExpressionTooDeep,
+    #[error("expression is nested more than {DEPTH_MAX} levels deep at {at}")]
+    ExpressionTooDeep {
+        /// Where.
+        at: Position,
+    },
     /// Macros that visit each element are nested too deep.
     #[error(
         "expression nests all, exists, exists_one, filter or map too deep at {at}, limit {NESTING_MAX} within another"
@@ -154,10 +184,53 @@ impl Error {
             Error::ExpressionInvalid { .. }
             | Error::ExpressionPathUnknown { .. }
             | Error::ExpressionTooLong { .. }
-            | Error::ExpressionTooDeep
+            | Error::ExpressionNameUnknown { .. }
+            | Error::ExpressionNeverEqual { .. }
+            | Error::ExpressionTooDeep { .. }
             | Error::ExpressionNesting { .. }
             | Error::ExpressionTooManyPatterns { .. }
             | Error::ExpressionTooCostly { .. } => "expression".to_owned(),
+        }
+    }
+}
+
+impl Error {
+    /// Where in the expression the fault lies; `None` where it is not about a place in it.
+    pub fn position(&self) -> Option<Position> {
+        match self {
+            Error::ExpressionInvalid { at, .. }
+            | Error::ExpressionPathUnknown { at, .. }
+            | Error::ExpressionNameUnknown { at, .. }
+            | Error::ExpressionNeverEqual { at, .. }
+            | Error::ExpressionTooDeep { at }
+            | Error::ExpressionNesting { at }
+            | Error::ExpressionTooManyPatterns { at } => Some(*at),
+            Error::TypeUnknown { .. }
+            | Error::GlobUnmatched { .. }
+            | Error::TypeForbidden { .. }
+            | Error::TooManyValues { .. }
+            | Error::TooManyLabels { .. }
+            | Error::TooLong { .. }
+            | Error::Empty { .. }
+            | Error::EnumUnknown { .. }
+            | Error::AddressInvalid { .. }
+            | Error::ExpressionTooLong { .. }
+            | Error::ExpressionTooCostly { .. } => None,
+        }
+    }
+
+    /// Names that may be meant, the nearest first.
+    pub fn nearest(&self) -> Vec<String> {
+        match self {
+            Error::TypeUnknown { nearest, .. }
+            | Error::GlobUnmatched { nearest, .. }
+            | Error::ExpressionPathUnknown { nearest, .. }
+            | Error::ExpressionNeverEqual { nearest, .. } => {
+                nearest.iter().map(|name| (*name).to_owned()).collect()
+            }
+            Error::ExpressionInvalid { nearest, .. }
+            | Error::ExpressionNameUnknown { nearest, .. } => nearest.clone(),
+            _ => Vec::new(),
         }
     }
 }

@@ -1,15 +1,17 @@
 //! CEL expressions over records.
 //!
-//! The `cel` crate parses; its tree is checked against the descriptor tables
-//! (every path, function and type) and becomes a tree of our own, which is
-//! evaluated straight off the encoded bytes: only the fields that it names are
-//! read, and only when they are needed.
+//! A text is parsed, and its tree checked against the descriptor tables (every path,
+//! function and type). What comes out is evaluated straight off the encoded bytes: only
+//! the fields that it names are read, and only when they are needed. Neither needs more
+//! stack than any thread has, whatever the text.
 //!
 //! What holds, beyond <https://github.com/google/cel-spec>'s langdef:
 //! - Types are checked as far as they are known; only JSON (`Struct`) is not.
 //! - `int`, `uint` and `double` compare with each other by value. In arithmetic
 //!   they do not mix, but an `int` literal adapts to the other side.
 //! - Map and message literals, `bytes()`, `type()` and `dyn()` do not exist.
+//! - `severity` is ordered with a literal by severity, not by text. A literal that `type`,
+//!   `severity` or `result` never equals is refused.
 //!
 //! Cost, in steps a record: each node is one, a list literal one more for each
 //! element, and what visits a list whose length is not known is taken to visit
@@ -32,17 +34,23 @@ mod node;
 mod operators;
 mod parse;
 mod pattern;
+mod possible;
+mod source;
+mod syntax;
 mod time;
+mod token;
 mod value;
 mod visit;
 
 use crate::record::Record;
 
 use super::error::Error;
+use check::Checker;
 use eval::Evaluator;
 use node::ExprNode;
+use token::{Fault, FaultKind};
 
-pub use parse::Position;
+pub use source::Position;
 
 /// Longest expression, in bytes.
 pub const BYTES_MAX: usize = 4_096;
@@ -84,7 +92,17 @@ impl Expression {
         if source.trim().is_empty() {
             return Ok(None);
         }
-        parse::compile(source).map(|root| Some(Self { root }))
+        let tree = parse::parse(source).map_err(|Fault { span, kind }| {
+            let at = Position::new(source, span);
+            match kind {
+                FaultKind::TooDeep => Error::ExpressionTooDeep { at },
+                FaultKind::Syntax(problem) => {
+                    Error::ExpressionInvalid { at, problem, nearest: Vec::new() }
+                }
+            }
+        })?;
+        let root = Checker::new(source).root(&tree)?;
+        Ok(Some(Self { root }))
     }
 
     /// The expression's value on a record, and the steps that it took.

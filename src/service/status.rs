@@ -397,9 +397,12 @@ fn filter_reason(error: &filter::Error) -> ErrorReason {
         filter::Error::Empty { .. }
         | filter::Error::EnumUnknown { .. }
         | filter::Error::AddressInvalid { .. } => ErrorReason::FilterInvalid,
-        filter::Error::ExpressionInvalid { .. } => ErrorReason::ExpressionInvalid,
-        filter::Error::ExpressionPathUnknown { .. } => ErrorReason::ExpressionPathUnknown,
-        filter::Error::ExpressionTooLong { .. } | filter::Error::ExpressionTooDeep => {
+        filter::Error::ExpressionInvalid { .. } | filter::Error::ExpressionNeverEqual { .. } => {
+            ErrorReason::ExpressionInvalid
+        }
+        filter::Error::ExpressionPathUnknown { .. }
+        | filter::Error::ExpressionNameUnknown { .. } => ErrorReason::ExpressionPathUnknown,
+        filter::Error::ExpressionTooLong { .. } | filter::Error::ExpressionTooDeep { .. } => {
             ErrorReason::ExpressionTooLarge
         }
         filter::Error::ExpressionNesting { .. }

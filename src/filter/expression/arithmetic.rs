@@ -38,13 +38,27 @@ impl Comparison {
         b: &ExprValue<'_>,
         meter: &StepBudget,
     ) -> Result<bool, Failed> {
-        let Some(order) = order(a, b, meter)? else { return Ok(false) };
-        Ok(match self {
+        Ok(order(a, b, meter)?.is_some_and(|order| self.includes(order)))
+    }
+
+    /// Whether it holds for values that stand in this order.
+    pub(super) fn includes(self, order: Ordering) -> bool {
+        match self {
             Comparison::Less => order.is_lt(),
             Comparison::LessOrEqual => order.is_le(),
             Comparison::Greater => order.is_gt(),
             Comparison::GreaterOrEqual => order.is_ge(),
-        })
+        }
+    }
+
+    /// The same comparison with its operands exchanged.
+    pub(super) fn mirrored(self) -> Self {
+        match self {
+            Comparison::Less => Comparison::Greater,
+            Comparison::LessOrEqual => Comparison::GreaterOrEqual,
+            Comparison::Greater => Comparison::Less,
+            Comparison::GreaterOrEqual => Comparison::LessOrEqual,
+        }
     }
 }
 

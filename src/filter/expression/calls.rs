@@ -1,34 +1,56 @@
 //! Checks calls of functions.
 
-use cel::IdedExpr;
-use cel::common::ast::{Expr, LiteralValue};
-
 use super::body::StepBudget;
 use super::check::{Checked, Checker};
 use super::functions::{CallForm, FUNCTIONS, Function};
 use super::kinds::ExprType;
+use super::macros::recognize;
 use super::node::ExprNode;
 use super::pattern::RegexPattern;
+use super::syntax::{Expr, Kind as Syntax, Literal, Name};
 use super::{PATTERNS_MAX, STEPS_MAX};
 use crate::filter::error::{Error, excerpt, nearest};
 
 /// The function whose argument must be a literal.
 const MATCHES: &str = "matches";
-/// Macros, which are parsed as such only with the arguments that they take.
-const MACROS: [&str; 6] = ["has", "all", "exists", "exists_one", "map", "filter"];
+/// The macro that tests whether a field is set.
+const HAS: &str = "has";
+/// Macros.
+const MACROS: [&str; 6] = [HAS, "all", "exists", "exists_one", "map", "filter"];
 
 impl Checker<'_> {
-    /// Checks a call of `name`; of a member, the first operand is the subject.
-    pub(super) fn check_function(
+    /// Checks a call of a function or of a macro.
+    pub(super) fn check_call(
         &mut self,
-        at: &IdedExpr,
-        name: &str,
-        is_member: bool,
-        operands: &[&IdedExpr],
+        at: &Expr,
+        target: Option<&Expr>,
+        name: &Name,
+        arguments: &[Expr],
     ) -> Result<Checked, Error> {
-        if let (MATCHES, [subject, pattern]) = (name, operands) {
-            return self.check_matches(at, subject, pattern);
+        let visit = target.and_then(|range| Some((range, recognize(&name.text, arguments)?)));
+        if let Some((range, call)) = visit {
+            return self.check_visit(range, name, call);
         }
+        match (name.text.as_str(), target, arguments) {
+            (HAS, None, [argument]) => match &argument.kind {
+                Syntax::Select(operand, name) => self.check_select(argument, operand, name, true),
+                _ => Err(self.invalid(argument, "has takes a path: has(event.user)".to_owned())),
+            },
+            (MATCHES, None, [subject, pattern]) | (MATCHES, Some(subject), [pattern]) => {
+                self.check_matches(at, subject, pattern)
+            }
+            _ => self.check_function(target, name, arguments),
+        }
+    }
+
+    fn check_function(
+        &mut self,
+        target: Option<&Expr>,
+        at: &Name,
+        arguments: &[Expr],
+    ) -> Result<Checked, Error> {
+        let name = at.text.as_str();
+        let is_member = target.is_some();
         let fits = |form: CallForm| match form {
             CallForm::Both => true,
             CallForm::Member => is_member,
@@ -38,13 +60,14 @@ impl Checker<'_> {
             .iter()
             .find(|(known, form, _)| *known == name && fits(*form))
             .map(|(_, _, function)| *function)
-            .ok_or_else(|| self.invalid(at, no_function(name, is_member)))?;
-        let mut checked = Vec::with_capacity(operands.len());
-        for operand in operands {
+            .ok_or_else(|| self.no_function(at, is_member))?;
+        let mut checked = Vec::with_capacity(arguments.len() + 1);
+        for operand in target.into_iter().chain(arguments) {
             checked.push(self.check(operand)?);
         }
         let kinds: Vec<String> = checked.iter().map(|operand| operand.kind.to_string()).collect();
-        let refusal = || self.invalid(at, format!("{name} does not take ({})", kinds.join(", ")));
+        let problem = format!("{name} does not take ({})", kinds.join(", "));
+        let refusal = || self.invalid_at(&at.span, problem.clone());
         let mut operands = checked.into_iter();
         let (subject, argument) = match (operands.next(), operands.next(), operands.next()) {
             (Some(subject), argument, None) => (subject, argument),
@@ -52,22 +75,23 @@ impl Checker<'_> {
         };
         let argument_kind = argument.as_ref().map(|argument| &argument.kind);
         let kind = function.result(&subject.kind, argument_kind).ok_or_else(refusal)?;
-        self.called(at, name, function, (subject, argument), kind)
+        self.called(at, function, (subject, argument), kind)
     }
 
     /// The call of a function; the result, where that is known by now.
     fn called(
         &self,
-        at: &IdedExpr,
-        name: &str,
+        at: &Name,
         function: Function,
         (subject, argument): (Checked, Option<Checked>),
         kind: ExprType,
     ) -> Result<Checked, Error> {
         if let (ExprNode::Literal(value), None) = (&subject.node, &argument) {
-            let result = function
-                .call(value.clone(), None, &StepBudget::new(STEPS_MAX))
-                .map_err(|_| self.invalid(at, format!("{name} of this literal has no value")))?;
+            let result =
+                function.call(value.clone(), None, &StepBudget::new(STEPS_MAX)).map_err(|_| {
+                    let problem = format!("{} of this literal has no value", at.text);
+                    self.invalid_at(&at.span, problem)
+                })?;
             return Ok(Checked::new(ExprNode::Literal(result), kind, 1));
         }
         let (argument, argument_cost) =
@@ -78,21 +102,20 @@ impl Checker<'_> {
 
     fn check_matches(
         &mut self,
-        at: &IdedExpr,
-        subject: &IdedExpr,
-        pattern: &IdedExpr,
+        at: &Expr,
+        subject: &Expr,
+        pattern: &Expr,
     ) -> Result<Checked, Error> {
-        let Expr::Literal(LiteralValue::String(text)) = &pattern.expr else {
+        let Syntax::Literal(Literal::String(text)) = &pattern.kind else {
             return Err(
                 self.invalid(pattern, "the pattern of matches must be a literal".to_owned())
             );
         };
         if self.patterns == PATTERNS_MAX {
-            return Err(Error::ExpressionTooManyPatterns { at: self.source.position(at) });
+            return Err(Error::ExpressionTooManyPatterns { at: self.position(&at.span) });
         }
         self.patterns += 1;
-        let compiled =
-            RegexPattern::new(text.inner()).map_err(|problem| self.invalid(pattern, problem))?;
+        let compiled = RegexPattern::new(text).map_err(|problem| self.invalid(pattern, problem))?;
         let subject = self.check(subject)?;
         if !subject.kind.may_be(&ExprType::String) {
             let problem = format!("{MATCHES} does not take ({}, string)", subject.kind);
@@ -103,18 +126,22 @@ impl Checker<'_> {
     }
 }
 
-fn no_function(name: &str, is_member: bool) -> String {
-    let known = FUNCTIONS.iter().map(|(known, _, _)| *known).chain(MACROS).chain([MATCHES]);
-    let nearest = nearest(name, known, 1);
-    let name = excerpt(name);
-    match nearest.first() {
-        Some(same) if *same == name && is_member => {
-            format!("{name} is not called as x.{name}(), or not with these arguments")
-        }
-        Some(same) if *same == name => {
-            format!("{name} is not called as {name}(x), or not with these arguments")
-        }
-        Some(near) => format!("there is no function {name}; nearest: {near}"),
-        None => format!("there is no function {name}"),
+impl Checker<'_> {
+    fn no_function(&self, name: &Name, is_member: bool) -> Error {
+        let known = FUNCTIONS.iter().map(|(known, _, _)| *known).chain(MACROS).chain([MATCHES]);
+        let nearest = nearest(&name.text, known, 1);
+        let shown = excerpt(&name.text);
+        let problem = match nearest.first() {
+            Some(same) if *same == name.text && is_member => {
+                format!("{shown} is not called as x.{shown}(), or not with these arguments")
+            }
+            Some(same) if *same == name.text => {
+                format!("{shown} is not called as {shown}(x), or not with these arguments")
+            }
+            Some(near) => format!("there is no function {shown}; nearest: {near}"),
+            None => format!("there is no function {shown}"),
+        };
+        let nearest = nearest.into_iter().map(str::to_owned).collect();
+        Error::ExpressionInvalid { at: self.position(&name.span), problem, nearest }
     }
 }

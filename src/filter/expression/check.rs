@@ -1,13 +1,14 @@
-//! Checks a parsed tree: names, types, depth and cost.
+//! Checks a parsed tree: names, types and cost. Recursion ends with the depth of the
+//! tree, which the parser bounds.
 
-use cel::IdedExpr;
-use cel::common::ast::{Expr, ListExpr, LiteralValue, SelectExpr};
+use std::ops::Range;
 
+use super::COST_MAX;
 use super::kinds::ExprType;
 use super::node::{ExprNode, ExprPath, Variable};
-use super::parse::{Position, Source};
+use super::source::Position;
+use super::syntax::{Expr, Kind as Syntax, Literal, Name};
 use super::value::ExprValue;
-use super::{COST_MAX, DEPTH_MAX};
 use crate::filter::error::{Error, excerpt, nearest};
 use crate::wire::{ENUMS, EVENT, FieldKind, MessageId, RECORD};
 
@@ -16,10 +17,9 @@ const PACKAGE_PREFIX: &str = "auditgate.v1.";
 
 /// Turns a parsed tree into one that can be evaluated.
 pub(super) struct Checker<'s> {
-    pub(super) source: Source<'s>,
+    source: &'s str,
     /// Variables of the macros around, from the outermost in.
     pub(super) elements: Vec<(String, ExprType)>,
-    depth: usize,
     /// Calls of `matches` so far.
     pub(super) patterns: usize,
 }
@@ -39,12 +39,12 @@ impl Checked {
 }
 
 impl<'s> Checker<'s> {
-    pub(super) fn new(source: Source<'s>) -> Self {
-        Self { source, elements: Vec::new(), depth: 0, patterns: 0 }
+    pub(super) fn new(source: &'s str) -> Self {
+        Self { source, elements: Vec::new(), patterns: 0 }
     }
 
     /// Checks the whole expression.
-    pub(super) fn root(mut self, root: &IdedExpr) -> Result<ExprNode, Error> {
+    pub(super) fn root(mut self, root: &Expr) -> Result<ExprNode, Error> {
         let checked = self.check(root)?;
         if !checked.kind.may_be(&ExprType::Bool) {
             return Err(self.invalid(root, format!("its type is {}, not bool", checked.kind)));
@@ -55,33 +55,39 @@ impl<'s> Checker<'s> {
         Ok(checked.node)
     }
 
-    pub(super) fn check(&mut self, at: &IdedExpr) -> Result<Checked, Error> {
-        if self.depth == DEPTH_MAX {
-            return Err(Error::ExpressionTooDeep);
-        }
-        self.depth += 1;
-        let checked = match &at.expr {
-            Expr::Literal(literal) => Ok(check_literal(literal)),
-            Expr::Ident(name) => self.check_name(at, name),
-            Expr::Select(select) => self.check_select(at, select),
-            Expr::List(list) => self.check_list(list),
-            Expr::Call(call) => self.check_call(at, call),
-            Expr::Comprehension(comprehension) => self.check_visit(at, comprehension),
-            Expr::Map(_) => Err(self.invalid(at, "map literals are not supported".to_owned())),
-            Expr::Struct(_) => {
+    pub(super) fn check(&mut self, at: &Expr) -> Result<Checked, Error> {
+        match &at.kind {
+            Syntax::Literal(literal) => Ok(check_literal(literal)),
+            Syntax::Name(name) => self.check_name(at, name),
+            Syntax::Select(operand, name) => self.check_select(at, operand, name, false),
+            Syntax::Index(parts) => self.check_index(at, &parts.0, &parts.1),
+            Syntax::List(elements) => self.check_list(elements),
+            Syntax::Call { target, name, arguments } => {
+                self.check_call(at, target.as_deref(), name, arguments)
+            }
+            Syntax::Unary(operator, operand) => self.check_unary(at, *operator, operand),
+            Syntax::Binary(operator, parts) => self.check_binary(at, *operator, &parts.0, &parts.1),
+            Syntax::Conditional(parts) => self.check_conditional(at, &parts.0, &parts.1, &parts.2),
+            Syntax::Map(_) => Err(self.invalid(at, "map literals are not supported".to_owned())),
+            Syntax::Message(..) => {
                 Err(self.invalid(at, "message literals are not supported".to_owned()))
             }
-            Expr::Unspecified => Err(self.invalid(at, "there is nothing".to_owned())),
-        };
-        self.depth -= 1;
-        checked
+        }
     }
 
-    pub(super) fn invalid(&self, at: &IdedExpr, problem: String) -> Error {
-        Error::ExpressionInvalid { at: self.source.position(at), problem }
+    pub(super) fn position(&self, span: &Range<usize>) -> Position {
+        Position::new(self.source, span.clone())
     }
 
-    fn check_name(&self, at: &IdedExpr, name: &str) -> Result<Checked, Error> {
+    pub(super) fn invalid(&self, at: &Expr, problem: String) -> Error {
+        self.invalid_at(&at.span, problem)
+    }
+
+    pub(super) fn invalid_at(&self, span: &Range<usize>, problem: String) -> Error {
+        Error::ExpressionInvalid { at: self.position(span), problem, nearest: Vec::new() }
+    }
+
+    fn check_name(&self, at: &Expr, name: &str) -> Result<Checked, Error> {
         let bound = self.elements.iter().rev().enumerate().find(|(_, (bound, _))| bound == name);
         if let Some((depth, (_, kind))) = bound {
             return Ok(Checked::new(ExprNode::Element(depth), kind.clone(), 1));
@@ -91,23 +97,34 @@ impl<'s> Checker<'s> {
                 Ok(Checked::new(ExprNode::Variable(*variable), variable.kind(), 1))
             }
             None => {
-                let known = VARIABLES.iter().map(|(known, _)| *known);
-                Err(unknown(self.source.position(at), name, "a record".to_owned(), known))
+                let bound = self.elements.iter().map(|(bound, _)| bound.as_str());
+                Err(Error::ExpressionNameUnknown {
+                    at: self.position(&at.span),
+                    name: excerpt(name),
+                    nearest: meant(name, bound),
+                })
             }
         }
     }
 
-    fn check_select(&mut self, at: &IdedExpr, select: &SelectExpr) -> Result<Checked, Error> {
-        if let Some(number) = self.enum_value(at) {
+    /// `operand.name`, or `has(operand.name)`.
+    pub(super) fn check_select(
+        &mut self,
+        at: &Expr,
+        operand: &Expr,
+        name: &Name,
+        is_test: bool,
+    ) -> Result<Checked, Error> {
+        if let (false, Some(number)) = (is_test, self.enum_value(at)) {
             let literal = ExprNode::Literal(ExprValue::Int(i64::from(number)));
             return Ok(Checked::new(literal, ExprType::Int, 1));
         }
-        let operand = self.check(&select.operand)?;
+        let operand = self.check(operand)?;
         let cost = operand.cost.saturating_add(1);
         match operand.kind {
             ExprType::Message(message) => {
-                let path = self.path(at, select, operand.node, message)?;
-                Ok(if select.test {
+                let path = self.path(name, operand.node, message)?;
+                Ok(if is_test {
                     Checked::new(ExprNode::Has(Box::new(path)), ExprType::Bool, cost)
                 } else {
                     let kind = ExprType::of(path.field);
@@ -115,36 +132,23 @@ impl<'s> Checker<'s> {
                 })
             }
             ExprType::Map(_) | ExprType::Dyn => {
-                let parts = Box::new((operand.node, select.field.clone()));
+                let parts = Box::new((operand.node, name.text.clone()));
                 Ok(match operand.kind {
-                    _ if select.test => Checked::new(ExprNode::HasKey(parts), ExprType::Bool, cost),
+                    _ if is_test => Checked::new(ExprNode::HasKey(parts), ExprType::Bool, cost),
                     ExprType::Map(value) => Checked::new(ExprNode::Get(parts), *value, cost),
                     _ => Checked::new(ExprNode::Get(parts), ExprType::Dyn, cost),
                 })
             }
-            kind => {
-                Err(unknown(self.source.name_position(at), &select.field, kind.to_string(), []))
-            }
+            kind => Err(self.unknown(name, kind.to_string(), [])),
         }
     }
 
     /// The path to a field of a message that another path may lead to.
-    fn path(
-        &self,
-        at: &IdedExpr,
-        select: &SelectExpr,
-        base: ExprNode,
-        message: MessageId,
-    ) -> Result<ExprPath, Error> {
+    fn path(&self, name: &Name, base: ExprNode, message: MessageId) -> Result<ExprPath, Error> {
         let shape = message.get();
-        let field = shape.field_by_name(&select.field).ok_or_else(|| {
-            unknown(
-                // `has(a.b)` stands where its bracket does.
-                if select.test { self.source.position(at) } else { self.source.name_position(at) },
-                &select.field,
-                shape.full_name.trim_start_matches(PACKAGE_PREFIX).to_owned(),
-                shape.fields.iter().map(|field| field.name),
-            )
+        let field = shape.field_by_name(&name.text).ok_or_else(|| {
+            let of = shape.full_name.trim_start_matches(PACKAGE_PREFIX).to_owned();
+            self.unknown(name, of, shape.fields.iter().map(|field| field.name))
         })?;
         Ok(match base {
             ExprNode::Read(mut path) => {
@@ -156,15 +160,29 @@ impl<'s> Checker<'s> {
         })
     }
 
-    /// The number of `UserKind.USER_KIND_BOT`, if that is what stands here.
-    fn enum_value(&self, at: &IdedExpr) -> Option<i32> {
-        let mut names = Vec::new();
-        let mut rest = &at.expr;
-        while let Expr::Select(select) = rest {
-            names.push(select.field.as_str());
-            rest = &select.operand.expr;
+    fn unknown(
+        &self,
+        name: &Name,
+        of: String,
+        known: impl IntoIterator<Item = &'static str>,
+    ) -> Error {
+        Error::ExpressionPathUnknown {
+            at: self.position(&name.span),
+            name: excerpt(&name.text),
+            of,
+            nearest: nearest(&name.text, known, 1),
         }
-        let Expr::Ident(root) = rest else { return None };
+    }
+
+    /// The number of `UserKind.USER_KIND_BOT`, if that is what stands here.
+    fn enum_value(&self, at: &Expr) -> Option<i32> {
+        let mut names = Vec::new();
+        let mut rest = &at.kind;
+        while let Syntax::Select(operand, name) = rest {
+            names.push(name.text.as_str());
+            rest = &operand.kind;
+        }
+        let Syntax::Name(root) = rest else { return None };
         let is_variable = VARIABLES.iter().any(|(known, _)| known == root)
             || self.elements.iter().any(|(bound, _)| bound == root);
         if is_variable {
@@ -181,11 +199,11 @@ impl<'s> Checker<'s> {
         found.values.iter().find(|(_, known)| known == value).map(|(number, _)| *number)
     }
 
-    fn check_list(&mut self, list: &ListExpr) -> Result<Checked, Error> {
-        let mut nodes = Vec::with_capacity(list.elements.len());
+    fn check_list(&mut self, elements: &[Expr]) -> Result<Checked, Error> {
+        let mut nodes = Vec::with_capacity(elements.len());
         let mut kind: Option<ExprType> = None;
         let mut cost = 1_u64;
-        for element in &list.elements {
+        for element in elements {
             let checked = self.check(element)?;
             cost = cost.saturating_add(checked.cost).saturating_add(1);
             nodes.push(checked.node);
@@ -199,7 +217,7 @@ impl<'s> Checker<'s> {
     }
 
     /// Checks what must be a bool.
-    pub(super) fn check_condition(&mut self, at: &IdedExpr) -> Result<Checked, Error> {
+    pub(super) fn check_condition(&mut self, at: &Expr) -> Result<Checked, Error> {
         let checked = self.check(at)?;
         if checked.kind.may_be(&ExprType::Bool) {
             Ok(checked)
@@ -236,28 +254,32 @@ impl Variable {
     }
 }
 
-fn check_literal(literal: &LiteralValue) -> Checked {
+fn check_literal(literal: &Literal) -> Checked {
     let (value, kind) = match literal {
-        LiteralValue::Boolean(value) => (ExprValue::Bool(*value.inner()), ExprType::Bool),
-        LiteralValue::Bytes(value) => {
-            (ExprValue::Bytes(value.inner().to_vec().into()), ExprType::Bytes)
-        }
-        LiteralValue::Double(value) => (ExprValue::Double(*value.inner()), ExprType::Double),
-        LiteralValue::Int(value) => (ExprValue::Int(*value.inner()), ExprType::Int),
-        LiteralValue::Null => (ExprValue::Null, ExprType::Null),
-        LiteralValue::String(value) => {
-            (ExprValue::String(value.inner().to_owned().into()), ExprType::String)
-        }
-        LiteralValue::UInt(value) => (ExprValue::Uint(*value.inner()), ExprType::Uint),
+        Literal::Null => (ExprValue::Null, ExprType::Null),
+        Literal::Bool(value) => (ExprValue::Bool(*value), ExprType::Bool),
+        Literal::Int(value) => (ExprValue::Int(*value), ExprType::Int),
+        Literal::Uint(value) => (ExprValue::Uint(*value), ExprType::Uint),
+        Literal::Double(value) => (ExprValue::Double(*value), ExprType::Double),
+        Literal::String(value) => (ExprValue::String(value.clone().into()), ExprType::String),
+        Literal::Bytes(value) => (ExprValue::Bytes(value.clone().into()), ExprType::Bytes),
     };
     Checked::new(ExprNode::Literal(value), kind, 1)
 }
 
-fn unknown(
-    at: Position,
-    name: &str,
-    of: String,
-    known: impl IntoIterator<Item = &'static str>,
-) -> Error {
-    Error::ExpressionPathUnknown { at, name: excerpt(name), of, nearest: nearest(name, known, 1) }
+/// What may be meant by a name that means nothing: a variable, or a field of the event.
+fn meant<'a>(name: &str, bound: impl Iterator<Item = &'a str>) -> Vec<String> {
+    /// Whoever writes a bare word mostly looks for somebody.
+    const USUAL: &str = "user";
+    let fields = || EVENT.get().fields.iter().map(|field| field.name);
+    let of_event = |field: &str| format!("event.{field}");
+    if fields().any(|field| field == name) {
+        return vec![of_event(name)];
+    }
+    let variables = VARIABLES.iter().map(|(known, _)| *known).chain(bound);
+    if let Some(variable) = nearest(name, variables, 1).first() {
+        return vec![(*variable).to_owned()];
+    }
+    let field = nearest(name, fields(), 1).first().copied().unwrap_or(USUAL);
+    vec![of_event(field)]
 }

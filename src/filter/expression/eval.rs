@@ -12,9 +12,9 @@ use super::{Failed, STEPS_MAX, TICKS_PER_STEP, arithmetic, time};
 use crate::record::Record;
 
 /// Names of the severities, by number.
-const SEVERITIES: [&str; 5] = ["unspecified", "info", "warning", "error", "critical"];
+pub(super) const SEVERITIES: [&str; 5] = ["unspecified", "info", "warning", "error", "critical"];
 /// Names of the results, by number.
-const RESULTS: [&str; 4] = ["unspecified", "success", "failure", "pending"];
+pub(super) const RESULTS: [&str; 4] = ["unspecified", "success", "failure", "pending"];
 
 /// Evaluates on one record. Recursion ends with the depth of the tree, which
 /// is bounded.
@@ -116,6 +116,9 @@ impl<'a> Evaluator<'a> {
             ExprNode::Compare(comparison, parts) => {
                 let (a, b) = (value(&parts.0)?, value(&parts.1)?);
                 ExprValue::Bool(comparison.holds(&a, &b, &self.meter)?)
+            }
+            ExprNode::CompareSeverity(comparison, number) => {
+                ExprValue::Bool(comparison.includes(self.record.severity.cmp(number)))
             }
             ExprNode::Arithmetic(operator, parts) => {
                 operator.apply(&value(&parts.0)?, &value(&parts.1)?, &self.meter)?

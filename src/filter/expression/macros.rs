@@ -1,50 +1,70 @@
 //! Checks macros that visit elements.
-//!
-//! The parser replaces `x.all(e, p)` and the like by loops with an accumulator
-//! (the macros section of the language definition). Each macro leaves a loop of
-//! its own shape, and nothing else makes loops.
-
-use cel::IdedExpr;
-use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, LiteralValue, operators};
 
 use super::check::{Checked, Checker};
 use super::kinds::ExprType;
 use super::node::{ExprNode, Visit, VisitKind};
+use super::syntax::{Expr, Kind as Syntax, Name};
 use super::{LENGTH_ASSUMED, NESTING_MAX};
 use crate::filter::error::Error;
+
+/// A macro with its arguments: the name of the element first.
+pub(super) struct Call<'a> {
+    element: &'a Expr,
+    body: Macro<'a>,
+}
 
 /// A macro, with what it was given besides range and variable.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Macro<'a> {
-    All(&'a IdedExpr),
-    Exists(&'a IdedExpr),
-    ExistsOne(&'a IdedExpr),
+    All(&'a Expr),
+    Exists(&'a Expr),
+    ExistsOne(&'a Expr),
     /// `map` and `filter`: a condition, if there is one, and what is collected.
-    Collect(Option<&'a IdedExpr>, &'a IdedExpr),
+    Collect(Option<&'a Expr>, &'a Expr),
+}
+
+/// The macro that is called by this name with these arguments.
+pub(super) fn recognize<'a>(name: &str, arguments: &'a [Expr]) -> Option<Call<'a>> {
+    let (element, rest) = arguments.split_first()?;
+    let body = match (name, rest) {
+        ("all", [condition]) => Macro::All(condition),
+        ("exists", [condition]) => Macro::Exists(condition),
+        ("exists_one" | "existsOne", [condition]) => Macro::ExistsOne(condition),
+        ("filter", [condition]) => Macro::Collect(Some(condition), element),
+        ("map", [result]) => Macro::Collect(None, result),
+        ("map", [condition, result]) => Macro::Collect(Some(condition), result),
+        _ => return None,
+    };
+    Some(Call { element, body })
 }
 
 impl Checker<'_> {
     pub(super) fn check_visit(
         &mut self,
-        at: &IdedExpr,
-        comprehension: &ComprehensionExpr,
+        range: &Expr,
+        name: &Name,
+        call: Call<'_>,
     ) -> Result<Checked, Error> {
-        let found = recognize(comprehension)
-            .ok_or_else(|| self.invalid(at, "this macro is not supported".to_owned()))?;
-        let range = self.check(&comprehension.iter_range)?;
+        let Syntax::Name(element_name) = &call.element.kind else {
+            let problem =
+                format!("a simple name must stand here, as in roles.{0}(role, …)", name.text);
+            return Err(self.invalid(call.element, problem));
+        };
+        let range_at = range;
+        let range = self.check(range)?;
         let element = match range.kind {
             ExprType::List(element) => *element,
             ExprType::Map(_) => ExprType::String,
             ExprType::Dyn => ExprType::Dyn,
             kind => {
-                return Err(self.invalid(at, format!("there is nothing to visit in {kind}")));
+                return Err(self.invalid(range_at, format!("there is nothing to visit in {kind}")));
             }
         };
         if self.elements.len() > NESTING_MAX {
-            return Err(Error::ExpressionNesting { at: self.source.position(at) });
+            return Err(Error::ExpressionNesting { at: self.position(&name.span) });
         }
-        self.elements.push((comprehension.iter_var.clone(), element));
-        let body = self.check_body(found);
+        self.elements.push((element_name.clone(), element));
+        let body = self.check_body(call.body);
         self.elements.pop();
         let (kind, of, cost) = body?;
         let length = match &range.node {
@@ -80,78 +100,5 @@ impl Checker<'_> {
                 (kind, ExprType::List(Box::new(result.kind)), cost.saturating_add(result.cost))
             }
         })
-    }
-}
-
-/// The macro that became this loop.
-fn recognize(comprehension: &ComprehensionExpr) -> Option<Macro<'_>> {
-    let step = call(&comprehension.loop_step)?;
-    match (&comprehension.accu_init.expr, step.func_name.as_str(), step.args.as_slice()) {
-        (Expr::Literal(LiteralValue::Boolean(_)), operators::LOGICAL_AND, [_, condition]) => {
-            Some(Macro::All(condition))
-        }
-        (Expr::Literal(LiteralValue::Boolean(_)), operators::LOGICAL_OR, [_, condition]) => {
-            Some(Macro::Exists(condition))
-        }
-        (Expr::Literal(LiteralValue::Int(_)), operators::CONDITIONAL, [condition, ..]) => {
-            Some(Macro::ExistsOne(condition))
-        }
-        (Expr::List(_), operators::CONDITIONAL, [condition, step, _]) => {
-            Some(Macro::Collect(Some(condition), collected(call(step)?)?))
-        }
-        (Expr::List(_), _, _) => Some(Macro::Collect(None, collected(step)?)),
-        _ => None,
-    }
-}
-
-/// What `result + [collected]` collects.
-fn collected(step: &CallExpr) -> Option<&IdedExpr> {
-    match (step.func_name.as_str(), step.args.as_slice()) {
-        (operators::ADD, [_, IdedExpr { expr: Expr::List(list), .. }]) => list.elements.first(),
-        _ => None,
-    }
-}
-
-fn call(node: &IdedExpr) -> Option<&CallExpr> {
-    match &node.expr {
-        Expr::Call(call) => Some(call),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use cel::parser::Parser;
-
-    use super::*;
-
-    #[test]
-    fn every_macro_is_recognized() {
-        for (text, expected) in [
-            ("x.all(e, p)", "all p"),
-            ("x.exists(e, p)", "exists p"),
-            ("x.exists_one(e, p)", "exists_one p"),
-            ("x.existsOne(e, p)", "exists_one p"),
-            ("x.map(e, r)", "collect r"),
-            ("x.map(e, p, r)", "collect r if p"),
-            ("x.filter(e, p)", "collect e if p"),
-        ] {
-            let tree = Parser::new().parse(text).expect(text);
-            let Expr::Comprehension(comprehension) = &tree.expr else { panic!("{text}") };
-            let name = |node: &IdedExpr| match &node.expr {
-                Expr::Ident(name) => name.clone(),
-                other => panic!("{other:?}"),
-            };
-            let found = match recognize(comprehension).expect(text) {
-                Macro::All(condition) => format!("all {}", name(condition)),
-                Macro::Exists(condition) => format!("exists {}", name(condition)),
-                Macro::ExistsOne(condition) => format!("exists_one {}", name(condition)),
-                Macro::Collect(None, result) => format!("collect {}", name(result)),
-                Macro::Collect(Some(condition), result) => {
-                    format!("collect {} if {}", name(result), name(condition))
-                }
-            };
-            assert_eq!(found, expected, "{text}");
-        }
     }
 }

@@ -33,6 +33,8 @@ pub(super) enum ExprNode {
     Equal(Box<(ExprNode, ExprNode)>),
     NotEqual(Box<(ExprNode, ExprNode)>),
     Compare(Comparison, Box<(ExprNode, ExprNode)>),
+    /// `severity` compared with the severity of this number.
+    CompareSeverity(Comparison, u8),
     Arithmetic(Arithmetic, Box<(ExprNode, ExprNode)>),
     /// `a in b`.
     In(Box<(ExprNode, ExprNode)>),

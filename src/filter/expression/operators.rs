@@ -1,30 +1,23 @@
 //! Checks operators.
 
-use cel::IdedExpr;
-use cel::common::ast::{CallExpr, operators};
-
 use super::LENGTH_ASSUMED;
 use super::arithmetic::{Arithmetic, Comparison};
 use super::check::{Checked, Checker};
 use super::kinds::ExprType;
 use super::node::ExprNode;
+use super::syntax::{Binary, Expr, Kind as Syntax, Unary};
 use super::value::ExprValue;
 use crate::filter::error::Error;
 
 impl Checker<'_> {
-    /// Checks an operator, which the parser gives as a call, or a call.
-    pub(super) fn check_call(&mut self, at: &IdedExpr, call: &CallExpr) -> Result<Checked, Error> {
-        use operators as op;
-        match (call.func_name.as_str(), call.args.as_slice()) {
-            (op::LOGICAL_AND, [a, b]) => {
-                let (a, b) = (self.check_condition(a)?, self.check_condition(b)?);
-                Ok(joined(a, b, ExprType::Bool, ExprNode::And))
-            }
-            (op::LOGICAL_OR, [a, b]) => {
-                let (a, b) = (self.check_condition(a)?, self.check_condition(b)?);
-                Ok(joined(a, b, ExprType::Bool, ExprNode::Or))
-            }
-            (op::LOGICAL_NOT, [a]) => {
+    pub(super) fn check_unary(
+        &mut self,
+        at: &Expr,
+        operator: Unary,
+        a: &Expr,
+    ) -> Result<Checked, Error> {
+        match operator {
+            Unary::Not => {
                 let a = self.check_condition(a)?;
                 Ok(Checked::new(
                     ExprNode::Not(Box::new(a.node)),
@@ -32,30 +25,42 @@ impl Checker<'_> {
                     a.cost.saturating_add(1),
                 ))
             }
-            (op::NEGATE, [a]) => self.check_negation(at, a),
-            (op::CONDITIONAL, [condition, a, b]) => self.check_conditional(at, condition, a, b),
-            (op::EQUALS, [a, b]) => self.check_equality(at, a, b, ExprNode::Equal),
-            (op::NOT_EQUALS, [a, b]) => self.check_equality(at, a, b, ExprNode::NotEqual),
-            (op::LESS, [a, b]) => self.check_order(at, a, b, Comparison::Less),
-            (op::LESS_EQUALS, [a, b]) => self.check_order(at, a, b, Comparison::LessOrEqual),
-            (op::GREATER, [a, b]) => self.check_order(at, a, b, Comparison::Greater),
-            (op::GREATER_EQUALS, [a, b]) => self.check_order(at, a, b, Comparison::GreaterOrEqual),
-            (op::ADD, [a, b]) => self.check_arithmetic(at, a, b, Arithmetic::Add),
-            (op::SUBSTRACT, [a, b]) => self.check_arithmetic(at, a, b, Arithmetic::Subtract),
-            (op::MULTIPLY, [a, b]) => self.check_arithmetic(at, a, b, Arithmetic::Multiply),
-            (op::DIVIDE, [a, b]) => self.check_arithmetic(at, a, b, Arithmetic::Divide),
-            (op::MODULO, [a, b]) => self.check_arithmetic(at, a, b, Arithmetic::Remainder),
-            (op::IN, [a, b]) => self.check_in(at, a, b),
-            (op::INDEX, [a, b]) => self.check_index(at, a, b),
-            (name, args) => {
-                let mut operands: Vec<&IdedExpr> = call.target.iter().map(AsRef::as_ref).collect();
-                operands.extend(args);
-                self.check_function(at, name, call.target.is_some(), &operands)
-            }
+            Unary::Negate => self.check_negation(at, a),
         }
     }
 
-    fn check_negation(&mut self, at: &IdedExpr, a: &IdedExpr) -> Result<Checked, Error> {
+    pub(super) fn check_binary(
+        &mut self,
+        at: &Expr,
+        operator: Binary,
+        a: &Expr,
+        b: &Expr,
+    ) -> Result<Checked, Error> {
+        match operator {
+            Binary::And => {
+                let (a, b) = (self.check_condition(a)?, self.check_condition(b)?);
+                Ok(joined(a, b, ExprType::Bool, ExprNode::And))
+            }
+            Binary::Or => {
+                let (a, b) = (self.check_condition(a)?, self.check_condition(b)?);
+                Ok(joined(a, b, ExprType::Bool, ExprNode::Or))
+            }
+            Binary::Equal => self.check_equality(at, a, b, ExprNode::Equal),
+            Binary::NotEqual => self.check_equality(at, a, b, ExprNode::NotEqual),
+            Binary::Less => self.check_order(at, a, b, Comparison::Less),
+            Binary::LessOrEqual => self.check_order(at, a, b, Comparison::LessOrEqual),
+            Binary::Greater => self.check_order(at, a, b, Comparison::Greater),
+            Binary::GreaterOrEqual => self.check_order(at, a, b, Comparison::GreaterOrEqual),
+            Binary::Add => self.check_arithmetic(at, a, b, Arithmetic::Add),
+            Binary::Subtract => self.check_arithmetic(at, a, b, Arithmetic::Subtract),
+            Binary::Multiply => self.check_arithmetic(at, a, b, Arithmetic::Multiply),
+            Binary::Divide => self.check_arithmetic(at, a, b, Arithmetic::Divide),
+            Binary::Remainder => self.check_arithmetic(at, a, b, Arithmetic::Remainder),
+            Binary::In => self.check_in(at, a, b),
+        }
+    }
+
+    fn check_negation(&mut self, at: &Expr, a: &Expr) -> Result<Checked, Error> {
         let a = self.check(a)?;
         match a.kind {
             ExprType::Int | ExprType::Double | ExprType::Duration | ExprType::Dyn => Ok(
@@ -65,12 +70,12 @@ impl Checker<'_> {
         }
     }
 
-    fn check_conditional(
+    pub(super) fn check_conditional(
         &mut self,
-        at: &IdedExpr,
-        condition: &IdedExpr,
-        a: &IdedExpr,
-        b: &IdedExpr,
+        at: &Expr,
+        condition: &Expr,
+        a: &Expr,
+        b: &Expr,
     ) -> Result<Checked, Error> {
         let condition = self.check_condition(condition)?;
         let (a, b) = (self.check(a)?, self.check(b)?);
@@ -86,12 +91,15 @@ impl Checker<'_> {
 
     fn check_equality(
         &mut self,
-        at: &IdedExpr,
-        a: &IdedExpr,
-        b: &IdedExpr,
+        at: &Expr,
+        a: &Expr,
+        b: &Expr,
         node: fn(Box<(ExprNode, ExprNode)>) -> ExprNode,
     ) -> Result<Checked, Error> {
+        let (left, right) = (a, b);
         let (a, b) = (self.check(a)?, self.check(b)?);
+        self.check_possible(&a.node, right, &b.node)?;
+        self.check_possible(&b.node, left, &a.node)?;
         if a.kind.equals(&b.kind) {
             Ok(joined(a, b, ExprType::Bool, node))
         } else {
@@ -101,12 +109,16 @@ impl Checker<'_> {
 
     fn check_order(
         &mut self,
-        at: &IdedExpr,
-        a: &IdedExpr,
-        b: &IdedExpr,
+        at: &Expr,
+        a: &Expr,
+        b: &Expr,
         comparison: Comparison,
     ) -> Result<Checked, Error> {
+        let (left, right) = (a, b);
         let (a, b) = (self.check(a)?, self.check(b)?);
+        if let Some(node) = self.severity_order((left, &a), comparison, (right, &b))? {
+            return Ok(Checked::new(node, ExprType::Bool, a.cost.saturating_add(1)));
+        }
         if a.kind.is_ordered_with(&b.kind) {
             Ok(joined(a, b, ExprType::Bool, |parts| ExprNode::Compare(comparison, parts)))
         } else {
@@ -116,9 +128,9 @@ impl Checker<'_> {
 
     fn check_arithmetic(
         &mut self,
-        at: &IdedExpr,
-        a: &IdedExpr,
-        b: &IdedExpr,
+        at: &Expr,
+        a: &Expr,
+        b: &Expr,
         operator: Arithmetic,
     ) -> Result<Checked, Error> {
         let (mut a, mut b) = (self.check(a)?, self.check(b)?);
@@ -130,8 +142,14 @@ impl Checker<'_> {
         }
     }
 
-    fn check_in(&mut self, at: &IdedExpr, a: &IdedExpr, b: &IdedExpr) -> Result<Checked, Error> {
+    fn check_in(&mut self, at: &Expr, a: &Expr, b: &Expr) -> Result<Checked, Error> {
+        let list = b;
         let (a, b) = (self.check(a)?, self.check(b)?);
+        if let (Syntax::List(elements), ExprNode::List(nodes)) = (&list.kind, &b.node) {
+            for (element, node) in elements.iter().zip(nodes) {
+                self.check_possible(&a.node, element, node)?;
+            }
+        }
         let possible = match &b.kind {
             ExprType::List(element) => a.kind.equals(element),
             ExprType::Map(_) => a.kind.may_be(&ExprType::String),
@@ -148,7 +166,7 @@ impl Checker<'_> {
         Ok(checked)
     }
 
-    fn check_index(&mut self, at: &IdedExpr, a: &IdedExpr, b: &IdedExpr) -> Result<Checked, Error> {
+    pub(super) fn check_index(&mut self, at: &Expr, a: &Expr, b: &Expr) -> Result<Checked, Error> {
         let (a, b) = (self.check(a)?, self.check(b)?);
         let is_position =
             |kind: &ExprType| matches!(kind, ExprType::Int | ExprType::Uint | ExprType::Dyn);
@@ -164,7 +182,7 @@ impl Checker<'_> {
         Ok(joined(a, b, kind, ExprNode::Index))
     }
 
-    fn cannot(&self, at: &IdedExpr, what: &str, a: &Checked, b: &Checked) -> Error {
+    fn cannot(&self, at: &Expr, what: &str, a: &Checked, b: &Checked) -> Error {
         self.invalid(at, format!("cannot {what} {} and {}", a.kind, b.kind))
     }
 }

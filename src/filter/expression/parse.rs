@@ -1,150 +1,512 @@
-//! From text to a tree, with the `cel` crate's parser.
+//! From text to a tree: a Pratt parser for the grammar of CEL,
+//! <https://github.com/google/cel-spec/blob/master/doc/langdef.md#syntax>.
+//!
+//! Neither its stack nor the depth of its tree depends on the text beyond the bounds
+//! below, so it runs on any thread.
 
-use cel::IdedExpr;
-use cel::common::ast::SourceInfo;
-use cel::parser::Parser;
+use std::ops::Range;
 
 use super::DEPTH_MAX;
-use super::check::Checker;
-use super::node::ExprNode;
-use crate::filter::error::{Error, excerpt};
+use super::syntax::{Binary, Expr, Kind, Literal, Name, Unary};
+use super::token::{Fault, FaultKind, Lexeme, Token, tokens};
+use crate::filter::error::excerpt;
 
-/// Stack of the thread that parses, in bytes; only what is touched is taken.
-///
-/// The parser recurses by the bracket and its visitor by the operator, with
-/// frames that reach 150 KiB a bracket in debug builds. By measure, the worst
-/// text of [`super::BYTES_MAX`] stays below half of this.
-const STACK_BYTES: usize = 64 * 1024 * 1024;
-/// How deep brackets may be nested: what the parser takes for recursion.
-const BRACKETS_MAX: u16 = DEPTH_MAX as u16 / 2;
-/// By this the parser's error tells that there are more.
-const RECURSION_MESSAGE: &str = "Recursion limit of";
+/// How deep brackets, arguments and branches may stand within one another.
+const RECURSION_MAX: usize = DEPTH_MAX / 2;
+/// Names that the language keeps for itself.
+const RESERVED: [&str; 17] = [
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "for",
+    "function",
+    "if",
+    "import",
+    "let",
+    "loop",
+    "package",
+    "namespace",
+    "return",
+    "var",
+    "void",
+    "while",
+];
 
-/// A place in an expression.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Position {
-    /// From 1.
-    pub line: usize,
-    /// In characters, from 1.
-    pub column: usize,
-}
-
-impl std::fmt::Display for Position {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "line {}, column {}", self.line, self.column)
+/// Parses an expression.
+pub(super) fn parse(source: &str) -> Result<Expr, Fault> {
+    let mut parser = Parser { tokens: tokens(source)?, at: 0, recursion: 0 };
+    let root = parser.expression()?;
+    let next = parser.peek();
+    match &next.token {
+        Token::End => Ok(root),
+        _ => Err(parser.behind_value()),
     }
 }
 
-/// Where the nodes of a tree stand in the text.
-pub(super) struct Source<'s> {
-    text: &'s str,
-    info: SourceInfo,
+struct Parser {
+    /// The last one is [`Token::End`].
+    tokens: Vec<Lexeme>,
+    at: usize,
+    recursion: usize,
 }
 
-impl Source<'_> {
-    /// Where a node stands; for a selection, its dot.
-    pub(super) fn position(&self, node: &IdedExpr) -> Position {
-        let offset = self.info.offset_for(node.id).map_or(0, |(start, _)| start as usize);
-        let before = self.text.get(..offset).unwrap_or(self.text);
-        let line = before.rsplit('\n').next().unwrap_or(before);
-        Position { line: before.matches('\n').count() + 1, column: line.chars().count() + 1 }
+/// How strongly an operator binds: the more, the higher. Those of one precedence are taken
+/// from left to right.
+fn precedence(token: &Token) -> Option<(Binary, u8)> {
+    let operator = match token {
+        Token::Sign("||") => (Binary::Or, 1),
+        Token::Sign("&&") => (Binary::And, 2),
+        Token::Sign("==") => (Binary::Equal, 3),
+        Token::Sign("!=") => (Binary::NotEqual, 3),
+        Token::Sign("<") => (Binary::Less, 3),
+        Token::Sign("<=") => (Binary::LessOrEqual, 3),
+        Token::Sign(">") => (Binary::Greater, 3),
+        Token::Sign(">=") => (Binary::GreaterOrEqual, 3),
+        Token::Name(name) if name == "in" => (Binary::In, 3),
+        Token::Sign("+") => (Binary::Add, 4),
+        Token::Sign("-") => (Binary::Subtract, 4),
+        Token::Sign("*") => (Binary::Multiply, 5),
+        Token::Sign("/") => (Binary::Divide, 5),
+        Token::Sign("%") => (Binary::Remainder, 5),
+        _ => return None,
+    };
+    Some(operator)
+}
+
+impl Parser {
+    fn peek(&self) -> &Lexeme {
+        let last = self.tokens.last().expect("there is at least the end");
+        self.tokens.get(self.at).unwrap_or(last)
     }
 
-    /// Where the name of a selection stands.
-    pub(super) fn name_position(&self, select: &IdedExpr) -> Position {
-        let Position { line, column } = self.position(select);
-        Position { line, column: column + 1 }
+    fn peek_second(&self) -> &Token {
+        self.tokens.get(self.at + 1).map_or(&Token::End, |lexeme| &lexeme.token)
     }
-}
 
-/// Parses and checks an expression.
-///
-/// Both happen in a thread whose stack fits what the parser may need, wherever
-/// the caller runs; it also confines a panic of the parser.
-pub(super) fn compile(source: &str) -> Result<ExprNode, Error> {
-    std::thread::scope(|scope| {
-        std::thread::Builder::new()
-            .name("auditgate-cel".to_owned())
-            .stack_size(STACK_BYTES)
-            .spawn_scoped(scope, || parse_and_check(source))
-            .map_err(|error| unparsed(format!("no thread to parse it: {error}")))?
-            .join()
-            .unwrap_or_else(|_| Err(unparsed("the parser failed on it".to_owned())))
-    })
-}
+    fn next(&mut self) -> Lexeme {
+        let lexeme = self.peek().clone();
+        self.at += 1;
+        lexeme
+    }
 
-fn parse_and_check(source: &str) -> Result<ExprNode, Error> {
-    let parser = Parser::new().max_recursion_depth(BRACKETS_MAX);
-    let (tree, info) =
-        parser.parse_with_source_info(source).map_err(|errors| match errors.errors.first() {
-            Some(error) if error.msg.contains(RECURSION_MESSAGE) => Error::ExpressionTooDeep,
-            Some(error) => {
-                let at = Position {
-                    line: usize::try_from(error.pos.0).unwrap_or(1).max(1),
-                    column: usize::try_from(error.pos.1).unwrap_or(1).max(1),
-                };
-                let slip = slip(source, at).map(str::to_owned);
-                Error::ExpressionInvalid {
-                    at,
-                    problem: slip.unwrap_or_else(|| problem(&error.msg)),
-                }
+    fn is_sign(&self, sign: &str) -> bool {
+        matches!(&self.peek().token, Token::Sign(found) if *found == sign)
+    }
+
+    /// Takes this sign, if it stands here.
+    fn take(&mut self, sign: &str) -> Option<Range<usize>> {
+        self.is_sign(sign).then(|| self.next().span)
+    }
+
+    /// An expression: `or` or `or ? or : expression`.
+    fn expression(&mut self) -> Result<Expr, Fault> {
+        if self.recursion == RECURSION_MAX + 1 {
+            return Err(Fault { span: self.peek().span.clone(), kind: FaultKind::TooDeep });
+        }
+        self.recursion += 1;
+        let mut parsed = self.binary(1)?;
+        if let Some(question) = self.take("?") {
+            let one = self.binary(1)?;
+            if self.take(":").is_none() {
+                return Err(self.not_closed(&question, "?", ":"));
             }
-            None => unparsed("it does not parse".to_owned()),
-        })?;
-    Checker::new(Source { text: source, info }).root(&tree)
+            let other = self.expression()?;
+            let span = parsed.span.start..other.span.end;
+            let depth = parsed.depth.max(one.depth).max(other.depth);
+            let kind = Kind::Conditional(Box::new((parsed, one, other)));
+            parsed = node(span, depth, kind)?;
+        }
+        self.recursion -= 1;
+        Ok(parsed)
+    }
+
+    /// Operands and operators of at least this precedence.
+    fn binary(&mut self, least: u8) -> Result<Expr, Fault> {
+        let mut left = self.unary()?;
+        while let Some((operator, strength)) = precedence(&self.peek().token) {
+            if strength < least {
+                break;
+            }
+            if matches!(operator, Binary::Or | Binary::And) {
+                left = self.chain(left, operator, strength)?;
+                continue;
+            }
+            self.at += 1;
+            let right = self.binary(strength + 1)?;
+            left = joined(operator, left, right)?;
+        }
+        Ok(left)
+    }
+
+    /// All operands of `&&`, or of `||`, that follow each other: however many there are,
+    /// they do not nest deep.
+    fn chain(&mut self, first: Expr, operator: Binary, strength: u8) -> Result<Expr, Fault> {
+        let mut operands = vec![first];
+        while precedence(&self.peek().token) == Some((operator, strength)) {
+            self.at += 1;
+            operands.push(self.binary(strength + 1)?);
+        }
+        balanced(operator, operands)
+    }
+
+    fn unary(&mut self) -> Result<Expr, Fault> {
+        for (sign, operator) in [("!", Unary::Not), ("-", Unary::Negate)] {
+            let start = self.peek().span.start;
+            let mut count = 0_usize;
+            while self.is_sign(sign) {
+                // Belongs to the number: so -9223372036854775808 is one.
+                let is_number =
+                    matches!(self.peek_second(), Token::Int(_) | Token::Double(_) | Token::Uint(_));
+                if sign == "-" && is_number {
+                    break;
+                }
+                self.at += 1;
+                count += 1;
+            }
+            if count == 0 {
+                continue;
+            }
+            let operand = self.member()?;
+            // Two of them are none, as in other parsers.
+            if count.is_multiple_of(2) {
+                return Ok(operand);
+            }
+            let (span, depth) = (start..operand.span.end, operand.depth);
+            return node(span, depth, Kind::Unary(operator, Box::new(operand)));
+        }
+        self.member()
+    }
+
+    /// A value and the selections, calls and indexes behind it.
+    fn member(&mut self) -> Result<Expr, Fault> {
+        let mut operand = self.primary()?;
+        loop {
+            if self.take(".").is_some() {
+                operand = self.select(operand)?;
+            } else if let Some(open) = self.take("[") {
+                if let Some(sign) = self.take("?") {
+                    return Err(optional(sign));
+                }
+                let index = self.expression()?;
+                let close = self.close(&open, "[", "]")?;
+                let span = operand.span.start..close.end;
+                let depth = operand.depth.max(index.depth);
+                operand = node(span, depth, Kind::Index(Box::new((operand, index))))?;
+            } else if let (true, Some(name)) = (self.is_sign("{"), message_name(&operand)) {
+                operand = self.message(operand.span.start, name)?;
+            } else {
+                return Ok(operand);
+            }
+        }
+    }
+
+    /// What follows a dot.
+    fn select(&mut self, operand: Expr) -> Result<Expr, Fault> {
+        if let Some(sign) = self.take("?") {
+            return Err(optional(sign));
+        }
+        let Lexeme { token, span } = self.next();
+        let (text, is_quoted) = match token {
+            Token::Name(text) => (text, false),
+            Token::QuotedName(text) => (text, true),
+            _ => {
+                self.at -= 1;
+                return Err(self.unexpected("the name of a field must follow the dot"));
+            }
+        };
+        if !is_quoted && matches!(text.as_str(), "in" | "true" | "false" | "null") {
+            return Err(Fault::new(span, format!("{text} is a keyword: write it as `{text}`")));
+        }
+        let name = Name { text, span };
+        let start = operand.span.start;
+        if let (false, Some(open)) = (is_quoted, self.take("(")) {
+            let (arguments, end) = self.arguments(&open)?;
+            let depth = deepest(&arguments).max(operand.depth);
+            let kind = Kind::Call { target: Some(Box::new(operand)), name, arguments };
+            return node(start..end, depth, kind);
+        }
+        let (end, depth) = (name.span.end, operand.depth);
+        node(start..end, depth, Kind::Select(Box::new(operand), name))
+    }
+
+    fn primary(&mut self) -> Result<Expr, Fault> {
+        let Lexeme { token, span } = self.next();
+        let literal = match token {
+            Token::Int(number) => Literal::Int(
+                i64::try_from(number)
+                    .map_err(|_| Fault::new(span.clone(), "this number is too large for an int"))?,
+            ),
+            Token::Uint(number) => Literal::Uint(number),
+            Token::Double(number) => Literal::Double(number),
+            Token::String(text) => Literal::String(text),
+            Token::Bytes(bytes) => Literal::Bytes(bytes),
+            Token::Name(name) if name == "true" => Literal::Bool(true),
+            Token::Name(name) if name == "false" => Literal::Bool(false),
+            Token::Name(name) if name == "null" => Literal::Null,
+            Token::Name(name) => return self.name(name, span),
+            Token::Sign("-") => return self.negative(span),
+            Token::Sign("(") => {
+                let mut inner = self.expression()?;
+                let close = self.close(&span, "(", ")")?;
+                inner.span = span.start..close.end;
+                return Ok(inner);
+            }
+            Token::Sign("[") => return self.list(span),
+            Token::Sign("{") => return self.map(span),
+            Token::Sign(".") => {
+                let Lexeme { token, span: name_span } = self.next();
+                let Token::Name(name) = token else {
+                    self.at -= 1;
+                    return Err(self.unexpected("a name must follow the dot"));
+                };
+                return self.name(format!(".{name}"), span.start..name_span.end);
+            }
+            Token::QuotedName(_) => {
+                let problem = "a name in backquotes may only follow a dot";
+                return Err(Fault::new(span, problem));
+            }
+            Token::Sign(_) | Token::End => {
+                self.at -= 1;
+                return Err(self.unexpected("a value must stand here"));
+            }
+        };
+        node(span, 0, Kind::Literal(literal))
+    }
+
+    /// A number behind its sign.
+    fn negative(&mut self, sign: Range<usize>) -> Result<Expr, Fault> {
+        let Lexeme { token, span } = self.next();
+        let span = sign.start..span.end;
+        let literal = match token {
+            Token::Int(number) => match 0_i64.checked_sub_unsigned(number) {
+                Some(number) => Literal::Int(number),
+                None => return Err(Fault::new(span, "this number is too small for an int")),
+            },
+            Token::Double(number) => Literal::Double(-number),
+            Token::Uint(_) => return Err(Fault::new(span, "a uint is never negative")),
+            _ => {
+                self.at -= 1;
+                return Err(self.unexpected("a value must stand here"));
+            }
+        };
+        node(span, 0, Kind::Literal(literal))
+    }
+
+    fn name(&mut self, text: String, span: Range<usize>) -> Result<Expr, Fault> {
+        let bare = text.trim_start_matches('.');
+        if bare == "in" {
+            self.at -= 1;
+            return Err(self.unexpected("a value must stand before in"));
+        }
+        if RESERVED.contains(&bare) {
+            return Err(Fault::new(span, format!("{bare} is a reserved word")));
+        }
+        if let Some(open) = self.take("(") {
+            let (arguments, end) = self.arguments(&open)?;
+            let depth = deepest(&arguments);
+            let start = span.start;
+            let name = Name { text, span };
+            return node(start..end, depth, Kind::Call { target: None, name, arguments });
+        }
+        node(span, 0, Kind::Name(text))
+    }
+
+    /// The arguments of a call, and where its bracket ends.
+    fn arguments(&mut self, open: &Range<usize>) -> Result<(Vec<Expr>, usize), Fault> {
+        let mut arguments = Vec::new();
+        if let Some(close) = self.take(")") {
+            return Ok((arguments, close.end));
+        }
+        loop {
+            arguments.push(self.expression()?);
+            if self.take(",").is_none() {
+                return Ok((arguments, self.close(open, "(", ")")?.end));
+            }
+        }
+    }
+
+    fn list(&mut self, open: Range<usize>) -> Result<Expr, Fault> {
+        let mut elements = Vec::new();
+        let close = loop {
+            if let Some(close) = self.take("]") {
+                break close;
+            }
+            if let Some(sign) = self.take("?") {
+                return Err(optional(sign));
+            }
+            elements.push(self.expression()?);
+            if self.take(",").is_none() {
+                break self.close(&open, "[", "]")?;
+            }
+        };
+        let depth = deepest(&elements);
+        node(open.start..close.end, depth, Kind::List(elements))
+    }
+
+    fn map(&mut self, open: Range<usize>) -> Result<Expr, Fault> {
+        let mut entries = Vec::new();
+        let mut depth = 0;
+        let close = loop {
+            if let Some(close) = self.take("}") {
+                break close;
+            }
+            if let Some(sign) = self.take("?") {
+                return Err(optional(sign));
+            }
+            let key = self.expression()?;
+            if self.take(":").is_none() {
+                return Err(self.unexpected("a : must follow the key of a map"));
+            }
+            let value = self.expression()?;
+            depth = depth.max(key.depth).max(value.depth);
+            entries.push((key, value));
+            if self.take(",").is_none() {
+                break self.close(&open, "{", "}")?;
+            }
+        };
+        node(open.start..close.end, depth, Kind::Map(entries))
+    }
+
+    fn message(&mut self, start: usize, name: String) -> Result<Expr, Fault> {
+        let open = self.next().span;
+        let mut fields = Vec::new();
+        let mut depth = 0;
+        let close = loop {
+            if let Some(close) = self.take("}") {
+                break close;
+            }
+            if let Some(sign) = self.take("?") {
+                return Err(optional(sign));
+            }
+            let Lexeme { token, span } = self.next();
+            let (Token::Name(text) | Token::QuotedName(text)) = token else {
+                self.at -= 1;
+                return Err(self.unexpected("the name of a field must stand here"));
+            };
+            if self.take(":").is_none() {
+                return Err(self.unexpected("a : must follow the name of a field"));
+            }
+            let value = self.expression()?;
+            depth = depth.max(value.depth);
+            fields.push((Name { text, span }, value));
+            if self.take(",").is_none() {
+                break self.close(&open, "{", "}")?;
+            }
+        };
+        node(start..close.end, depth, Kind::Message(name, fields))
+    }
+
+    /// Takes the bracket that closes one.
+    fn close(
+        &mut self,
+        open: &Range<usize>,
+        bracket: &str,
+        sign: &str,
+    ) -> Result<Range<usize>, Fault> {
+        self.take(sign).ok_or_else(|| self.not_closed(open, bracket, sign))
+    }
+
+    fn not_closed(&self, open: &Range<usize>, bracket: &str, sign: &str) -> Fault {
+        match self.peek().token {
+            Token::End => {
+                Fault::new(open.clone(), format!("{bracket} is not closed: {sign} is missing"))
+            }
+            _ => self.behind_value(),
+        }
+    }
+
+    /// The fault of what stands behind a value, where an operator or the end must.
+    fn behind_value(&self) -> Fault {
+        let Lexeme { token, span } = self.peek();
+        let before = self.at.checked_sub(1).and_then(|before| self.tokens.get(before));
+        let before = before.map(|before| &before.token);
+        let problem = match token {
+            Token::Name(name) if name.eq_ignore_ascii_case("and") => "use && for and".to_owned(),
+            Token::Name(name) if name.eq_ignore_ascii_case("or") => "use || for or".to_owned(),
+            Token::Name(name) if name.eq_ignore_ascii_case("not") => "use ! for not".to_owned(),
+            Token::Name(name) if name.eq_ignore_ascii_case("is") => "use == for is".to_owned(),
+            Token::Name(name) if name.eq_ignore_ascii_case("like") => {
+                "use contains(), startsWith() or matches() for like".to_owned()
+            }
+            Token::Sign("=") => "use == to compare".to_owned(),
+            Token::Sign(sign @ (")" | "]" | "}")) => format!("{sign} closes nothing"),
+            Token::Name(_) if matches!(before, Some(Token::Name(name)) if name.eq_ignore_ascii_case("not")) => {
+                "use ! for not".to_owned()
+            }
+            token => format!("an operator must stand before {}", shown(token)),
+        };
+        Fault::new(span.clone(), problem)
+    }
+
+    /// The fault of what stands where something else must.
+    fn unexpected(&self, wanted: &str) -> Fault {
+        let Lexeme { token, span } = self.peek();
+        let before = self.at.checked_sub(1).and_then(|before| self.tokens.get(before));
+        let problem = match (token, before.map(|before| &before.token)) {
+            (Token::Sign(">"), Some(Token::Sign("<"))) => "use != for <>".to_owned(),
+            (Token::Sign("="), Some(Token::Sign("=="))) => "use == for ===".to_owned(),
+            (Token::Sign("="), _) => "use == to compare".to_owned(),
+            (Token::End, Some(_)) => format!("unexpected end: {wanted}"),
+            (token, _) => format!("unexpected {}: {wanted}", shown(token)),
+        };
+        Fault::new(span.clone(), problem)
+    }
 }
 
-/// What is meant by an operator of another language that stands there.
-fn slip(source: &str, at: Position) -> Option<&'static str> {
-    let line = source.lines().nth(at.line - 1)?;
-    let (start, _) = line.char_indices().nth(at.column - 1)?;
-    let (before, rest) = line.split_at_checked(start)?;
-    let is_part = |letter: char| letter.is_alphanumeric() || letter == '_';
-    let word = rest.split(|letter| !is_part(letter)).next()?.to_ascii_lowercase();
-    match word.as_str() {
-        "and" => Some("use && for and"),
-        "or" => Some("use || for or"),
-        "" if before.ends_with('<') && rest.starts_with('>') => Some("use != for <>"),
-        "" if rest.starts_with('=') => Some("use == to compare"),
+/// As much of a token as an error repeats.
+fn shown(token: &Token) -> String {
+    match token {
+        Token::Name(name) | Token::QuotedName(name) => excerpt(name),
+        Token::Sign(sign) => (*sign).to_owned(),
+        Token::Int(_) | Token::Uint(_) | Token::Double(_) => "a number".to_owned(),
+        Token::String(_) => "a string".to_owned(),
+        Token::Bytes(_) => "bytes".to_owned(),
+        Token::End => "the end".to_owned(),
+    }
+}
+
+fn optional(sign: Range<usize>) -> Fault {
+    Fault::new(sign, "optional values are not supported: use has()")
+}
+
+/// A node around others, of which the deepest is so deep.
+fn node(span: Range<usize>, inner_depth: usize, kind: Kind) -> Result<Expr, Fault> {
+    let depth = inner_depth + 1;
+    if depth > DEPTH_MAX {
+        return Err(Fault { span, kind: FaultKind::TooDeep });
+    }
+    Ok(Expr { span, depth, kind })
+}
+
+fn joined(operator: Binary, left: Expr, right: Expr) -> Result<Expr, Fault> {
+    let span = left.span.start..right.span.end;
+    let depth = left.depth.max(right.depth);
+    node(span, depth, Kind::Binary(operator, Box::new((left, right))))
+}
+
+/// Operands, at least one, joined so that the tree is as low as it can be: as cel-go does.
+fn balanced(operator: Binary, mut left: Vec<Expr>) -> Result<Expr, Fault> {
+    if left.len() == 1 {
+        return Ok(left.remove(0));
+    }
+    let right = left.split_off(left.len().div_ceil(2));
+    joined(operator, balanced(operator, left)?, balanced(operator, right)?)
+}
+
+fn deepest(nodes: &[Expr]) -> usize {
+    nodes.iter().map(|node| node.depth).max().unwrap_or_default()
+}
+
+/// The name of a message in front of its fields: names with dots between them.
+fn message_name(operand: &Expr) -> Option<String> {
+    match &operand.kind {
+        Kind::Name(name) => Some(name.clone()),
+        Kind::Select(outer, name) => Some(format!("{}.{}", message_name(outer)?, name.text)),
         _ => None,
     }
 }
 
-/// What the parser says, without what it says of itself.
-fn problem(message: &str) -> String {
-    let message = message.strip_prefix("Syntax error: ").unwrap_or(message);
-    let shown = match message.split_once(" expecting ") {
-        // The list of all tokens that could have stood there helps nobody.
-        Some((what, expected)) if expected.starts_with(['{', '<']) => what,
-        _ => message,
-    };
-    excerpt(&shown.replace("'<EOF>'", "the end"))
-}
-
-fn unparsed(problem: String) -> Error {
-    Error::ExpressionInvalid { at: Position { line: 1, column: 1 }, problem }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn operators_of_other_languages_are_known() {
-        let cases = [
-            ("event.user.name = 'x'", 17, "use == to compare"),
-            ("'=' == type && type ='x'", 21, "use == to compare"),
-            ("type == 'a' and type == 'b'", 13, "use && for and"),
-            ("type == 'a' OR type == 'b'", 13, "use || for or"),
-            ("type <> 'a'", 7, "use != for <>"),
-        ];
-        for (text, column, wanted) in cases {
-            let at = Position { line: 1, column };
-            let problem = wanted.to_owned();
-            let refused = parse_and_check(text).err();
-            assert_eq!(refused, Some(Error::ExpressionInvalid { at, problem }), "{text}");
-        }
-        let Err(other) = parse_and_check("type == ") else { panic!("it ends too soon") };
-        assert!(!other.to_string().contains("use "), "{other}");
-    }
-}
+mod tests;

@@ -63,6 +63,27 @@ fn variables_and_fields() {
 }
 
 #[test]
+fn severities_have_an_order() {
+    check_all(
+        &login(),
+        &[
+            ("severity >= 'warning' && severity <= 'warning' && severity > 'info'", YES),
+            ("severity < 'critical' && severity < 'error' && 'info' < severity", YES),
+            ("'critical' >= severity && 'warning' >= severity && !('info' >= severity)", YES),
+            ("severity > 'warning' || severity >= 'error' || severity < 'info'", NO),
+            ("severity in ['warning', 'error'] && result in ['failure']", YES),
+            ("type >= 'user.' && type < 'user/' && result < 'g'", YES),
+        ],
+    );
+    for (number, (warning, error)) in
+        [(0, (NO, NO)), (1, (NO, NO)), (2, (YES, NO)), (3, (YES, YES)), (4, (YES, YES))]
+    {
+        let record = pb::Record { severity: number, ..login() };
+        check_all(&record, &[("severity >= 'warning'", warning), ("'error' <= severity", error)]);
+    }
+}
+
+#[test]
 fn presence() {
     check_all(
         &login(),

@@ -1,0 +1,432 @@
+//! Tokens of an expression.
+//!
+//! By the lexical rules of the language definition,
+//! <https://github.com/google/cel-spec/blob/master/doc/langdef.md#syntax>.
+
+use std::ops::Range;
+
+/// A token.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Token {
+    /// A name, or a keyword of the parser's.
+    Name(String),
+    /// A name in backquotes: only a selection may have one.
+    QuotedName(String),
+    Int(u64),
+    Uint(u64),
+    Double(f64),
+    String(String),
+    Bytes(Vec<u8>),
+    /// An operator, a bracket or another sign.
+    Sign(&'static str),
+    End,
+}
+
+/// A token, and the bytes of the source that it takes.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Lexeme {
+    pub(super) token: Token,
+    pub(super) span: Range<usize>,
+}
+
+/// What is wrong with a text, and in which bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) span: Range<usize>,
+    pub(super) kind: FaultKind,
+}
+
+/// What is wrong with a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum FaultKind {
+    /// A sentence.
+    Syntax(String),
+    /// Too many brackets, operators, calls or selections stand within one another.
+    TooDeep,
+}
+
+impl Fault {
+    pub(super) fn new(span: Range<usize>, problem: impl Into<String>) -> Self {
+        Self { span, kind: FaultKind::Syntax(problem.into()) }
+    }
+}
+
+/// Longest first where one begins as another.
+const SIGNS: [&str; 25] = [
+    "&&", "||", "==", "!=", "<=", ">=", "<", ">", "+", "-", "*", "/", "%", "!", "?", ":", "(", ")",
+    "[", "]", "{", "}", ".", ",", "=",
+];
+
+/// Splits a source into tokens, of which the last is [`Token::End`].
+pub(super) fn tokens(source: &str) -> Result<Vec<Lexeme>, Fault> {
+    let mut lexer = Lexer { source, at: 0 };
+    let mut found = Vec::new();
+    loop {
+        let lexeme = lexer.next()?;
+        let is_end = lexeme.token == Token::End;
+        found.push(lexeme);
+        if is_end {
+            return Ok(found);
+        }
+    }
+}
+
+struct Lexer<'s> {
+    source: &'s str,
+    /// The next byte.
+    at: usize,
+}
+
+impl<'s> Lexer<'s> {
+    fn rest(&self) -> &'s str {
+        self.source.get(self.at..).unwrap_or_default()
+    }
+
+    fn next(&mut self) -> Result<Lexeme, Fault> {
+        self.skip_blanks();
+        let start = self.at;
+        let rest = self.rest();
+        let token = match rest.chars().next() {
+            None => Token::End,
+            Some(letter) if letter == '"' || letter == '\'' => self.text("")?,
+            Some(letter) if letter.is_ascii_digit() => self.number()?,
+            Some('.') if rest.get(1..).is_some_and(|it| it.starts_with(is_digit)) => {
+                self.number()?
+            }
+            Some(letter) if is_name_start(letter) => match text_prefix(rest) {
+                Some(prefix) => self.text(prefix)?,
+                None => Token::Name(self.take_while(is_name_part).to_owned()),
+            },
+            Some('`') => self.quoted_name()?,
+            Some(letter) => match SIGNS.iter().find(|sign| rest.starts_with(**sign)) {
+                Some(sign) => {
+                    self.at += sign.len();
+                    Token::Sign(sign)
+                }
+                None => return Err(Fault::new(start..start + letter.len_utf8(), stray(letter))),
+            },
+        };
+        Ok(Lexeme { token, span: start..self.at })
+    }
+
+    fn skip_blanks(&mut self) {
+        loop {
+            self.take_while(|letter| matches!(letter, ' ' | '\t' | '\n' | '\r' | '\u{c}'));
+            if !self.rest().starts_with("//") {
+                return;
+            }
+            self.take_while(|letter| letter != '\n');
+        }
+    }
+
+    fn take_while(&mut self, mut fits: impl FnMut(char) -> bool) -> &'s str {
+        let rest = self.rest();
+        let end = rest.find(|letter| !fits(letter)).unwrap_or(rest.len());
+        self.at += end;
+        rest.get(..end).unwrap_or_default()
+    }
+
+    fn number(&mut self) -> Result<Token, Fault> {
+        let start = self.at;
+        if ["0x", "0X"].iter().any(|prefix| self.rest().starts_with(prefix)) {
+            self.at += 2;
+            let digits = self.take_while(|letter| letter.is_ascii_hexdigit());
+            return self.integer(start, digits, 16);
+        }
+        let whole = self.take_while(is_digit);
+        let mut is_double = false;
+        let after = self.rest();
+        if after.starts_with('.') && after.get(1..).is_some_and(|it| it.starts_with(is_digit)) {
+            is_double = true;
+            self.at += 1;
+            self.take_while(is_digit);
+        }
+        if let Some(exponent) = self.rest().strip_prefix(['e', 'E']) {
+            let digits = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+            if digits.starts_with(is_digit) {
+                is_double = true;
+                self.at += 1 + exponent.len() - digits.len();
+                self.take_while(is_digit);
+            }
+        }
+        if !is_double {
+            return self.integer(start, whole, 10);
+        }
+        self.end_number(start)?;
+        let text = self.source.get(start..self.at).unwrap_or_default();
+        match text.parse::<f64>() {
+            Ok(number) if number.is_finite() => Ok(Token::Double(number)),
+            _ => Err(Fault::new(start..self.at, "this number is too large for a double")),
+        }
+    }
+
+    fn integer(&mut self, start: usize, digits: &str, radix: u32) -> Result<Token, Fault> {
+        let is_unsigned = self.rest().starts_with(['u', 'U']);
+        self.at += usize::from(is_unsigned);
+        self.end_number(start)?;
+        let span = start..self.at;
+        match u64::from_str_radix(digits, radix) {
+            Ok(number) if is_unsigned => Ok(Token::Uint(number)),
+            // The parser knows whether it is negative.
+            Ok(number) if number <= i64::MIN.unsigned_abs() => Ok(Token::Int(number)),
+            _ if digits.is_empty() => Err(Fault::new(span, "a digit must follow 0x")),
+            _ if is_unsigned => Err(Fault::new(span, "this number is too large for a uint")),
+            _ => Err(Fault::new(span, "this number is too large for an int")),
+        }
+    }
+
+    /// Refuses letters right behind a number.
+    fn end_number(&mut self, start: usize) -> Result<(), Fault> {
+        if self.take_while(is_name_part).is_empty() {
+            return Ok(());
+        }
+        let text = self.source.get(start..self.at).unwrap_or_default();
+        let hint = if text.contains(['s', 'm', 'h', 'd']) {
+            "; a duration is written duration('1h')"
+        } else {
+            ""
+        };
+        Err(Fault::new(start..self.at, format!("this is not a number{hint}")))
+    }
+
+    fn quoted_name(&mut self) -> Result<Token, Fault> {
+        let start = self.at;
+        self.at += 1;
+        let name = self.take_while(|letter| letter != '`' && letter != '\n');
+        let closed = self.rest().starts_with('`');
+        self.at += usize::from(closed);
+        let span = start..self.at;
+        let fits = |letter: char| is_name_part(letter) || matches!(letter, '.' | '-' | '/' | ' ');
+        if !closed {
+            Err(Fault::new(span, "unterminated name: the closing ` is missing"))
+        } else if name.is_empty() || !name.chars().all(fits) {
+            Err(Fault::new(span, "a name in backquotes has letters, digits, _ . - / or spaces"))
+        } else {
+            Ok(Token::QuotedName(name.to_owned()))
+        }
+    }
+
+    /// A string or bytes, with the letters that stand before the quote.
+    fn text(&mut self, prefix: &str) -> Result<Token, Fault> {
+        let start = self.at;
+        self.at += prefix.len();
+        let is_raw = prefix.contains(['r', 'R']);
+        let is_bytes = prefix.contains(['b', 'B']);
+        let quote = self.rest().chars().next().unwrap_or('"');
+        let triple: String = [quote; 3].iter().collect();
+        let is_triple = self.rest().starts_with(&triple);
+        let end: &str = if is_triple { &triple } else { triple.get(..1).unwrap_or_default() };
+        self.at += end.len();
+        let mut out = Vec::new();
+        loop {
+            let rest = self.rest();
+            if rest.starts_with(end) {
+                self.at += end.len();
+                break;
+            }
+            let letter = rest.chars().next();
+            match letter {
+                None => return Err(self.unterminated(start, end)),
+                Some('\n' | '\r') if !is_triple => return Err(self.unterminated(start, end)),
+                Some('\\') if !is_raw => self.escape(is_bytes, &mut out)?,
+                // Also in raw texts, no quote behind a backslash ends the text: langdef.
+                Some(letter) => {
+                    self.at += letter.len_utf8();
+                    // A line ends in one way, whatever the text was written on.
+                    if letter == '\r' {
+                        if !self.rest().starts_with('\n') {
+                            out.push(b'\n');
+                        }
+                    } else {
+                        out.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
+                    }
+                }
+            }
+        }
+        if is_bytes {
+            return Ok(Token::Bytes(out));
+        }
+        match String::from_utf8(out) {
+            Ok(text) => Ok(Token::String(text)),
+            Err(_) => Err(Fault::new(start..self.at, "this string is not valid UTF-8")),
+        }
+    }
+
+    fn unterminated(&self, start: usize, end: &str) -> Fault {
+        let line = self.source.get(start..).and_then(|text| text.lines().next());
+        let length = line.map_or(1, |line| line.trim_end().len().max(1));
+        Fault::new(
+            start..start + length,
+            format!("unterminated string: the closing {end} is missing"),
+        )
+    }
+
+    /// Reads an escape sequence and appends what it stands for.
+    fn escape(&mut self, is_bytes: bool, out: &mut Vec<u8>) -> Result<(), Fault> {
+        let start = self.at;
+        let mut letters = self.rest().chars().skip(1);
+        let letter = letters.next().unwrap_or(' ');
+        let (digits, radix) = match letter {
+            'x' | 'X' => (2, 16),
+            'u' if !is_bytes => (4, 16),
+            'U' if !is_bytes => (8, 16),
+            '0'..='3' => (3, 8),
+            _ => (0, 0),
+        };
+        if digits == 0 {
+            let byte = match letter {
+                'a' => 0x07,
+                'b' => 0x08,
+                'f' => 0x0c,
+                'n' => b'\n',
+                'r' => b'\r',
+                't' => b'\t',
+                'v' => 0x0b,
+                '\\' | '\'' | '"' | '`' | '?' => letter as u8,
+                _ => {
+                    let end = start + 1 + letter.len_utf8();
+                    let end = end.min(self.source.len());
+                    return Err(Fault::new(start..end, bad_escape(letter, is_bytes)));
+                }
+            };
+            self.at += 2;
+            out.push(byte);
+            return Ok(());
+        }
+        // An octal number begins with the letter itself.
+        let from = start + if radix == 16 { 2 } else { 1 };
+        let number = self
+            .source
+            .get(from..from + digits)
+            .filter(|text| text.chars().all(|letter| letter.is_digit(radix)))
+            .and_then(|text| u32::from_str_radix(text, radix).ok());
+        let end = (from + digits).min(self.source.len());
+        let Some(number) = number else {
+            let what = if radix == 16 { "hexadecimal" } else { "octal" };
+            let problem = format!("{digits} {what} digits must stand in this escape sequence");
+            return Err(Fault::new(start..end, problem));
+        };
+        self.at = end;
+        if is_bytes {
+            out.push(number as u8);
+            return Ok(());
+        }
+        let Some(letter) = char::from_u32(number) else {
+            return Err(Fault::new(start..end, "there is no such character in Unicode"));
+        };
+        out.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
+        Ok(())
+    }
+}
+
+fn is_digit(letter: char) -> bool {
+    letter.is_ascii_digit()
+}
+
+fn is_name_start(letter: char) -> bool {
+    letter.is_ascii_alphabetic() || letter == '_'
+}
+
+fn is_name_part(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || letter == '_'
+}
+
+/// The letters before the quote of a string or bytes, if one stands here.
+fn text_prefix(rest: &str) -> Option<&str> {
+    let end = rest.find(['"', '\''])?;
+    let prefix = rest.get(..end)?;
+    let known = ["r", "R", "b", "B", "br", "bR", "Br", "BR"];
+    known.contains(&prefix).then_some(prefix)
+}
+
+fn stray(letter: char) -> String {
+    match letter {
+        '&' => "use && for and".to_owned(),
+        '|' => "use || for or".to_owned(),
+        '“' | '”' | '„' | '‘' | '’' => {
+            format!("{letter} is no quote here: use ' or \"")
+        }
+        letter => format!("unexpected character {letter:?}"),
+    }
+}
+
+fn bad_escape(letter: char, is_bytes: bool) -> String {
+    match letter {
+        'u' | 'U' if is_bytes => "bytes have no escape sequence \\u or \\U: use \\x".to_owned(),
+        ' ' => "an escape sequence must follow \\; \\\\ stands for a backslash".to_owned(),
+        letter => format!("there is no escape sequence \\{letter}; \\\\ stands for a backslash"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn only(source: &str) -> Token {
+        let mut found = tokens(source).unwrap_or_else(|fault| panic!("{source}: {fault:?}"));
+        assert_eq!(found.len(), 2, "{source}: {found:?}");
+        found.remove(0).token
+    }
+
+    fn fault(source: &str) -> (Range<usize>, String) {
+        let fault = tokens(source).expect_err(source);
+        match fault.kind {
+            FaultKind::Syntax(problem) => (fault.span, problem),
+            FaultKind::TooDeep => panic!("{source}"),
+        }
+    }
+
+    #[test]
+    fn literals_have_their_values() {
+        let text = |text: &str| Token::String(text.to_owned());
+        for (source, expected) in [
+            ("0", Token::Int(0)),
+            ("0xfF", Token::Int(255)),
+            ("9223372036854775808", Token::Int(1 << 63)),
+            ("18446744073709551615u", Token::Uint(u64::MAX)),
+            ("0x0U", Token::Uint(0)),
+            ("1.5", Token::Double(1.5)),
+            (".5e1", Token::Double(5.0)),
+            ("2E-1", Token::Double(0.2)),
+            ("'a\"b'", text("a\"b")),
+            (r#""a\"\'\`\?\\\n\x41\101é\U0001F600""#, text("a\"'`?\\\nAAé😀")),
+            (r"r'a\n'", text("a\\n")),
+            ("'''a'b\r\n\"c'''", text("a'b\n\"c")),
+            ("\"\"\"\"\"\"", text("")),
+            (r"b'\xffé\377'", Token::Bytes(vec![0xff, 0xc3, 0xa9, 0xff])),
+            (r#"bR"\x""#, Token::Bytes(b"\\x".to_vec())),
+            ("_a1", Token::Name("_a1".to_owned())),
+            ("`a.b-c/d e`", Token::QuotedName("a.b-c/d e".to_owned())),
+            ("1 // and no more", Token::Int(1)),
+        ] {
+            assert_eq!(only(source), expected, "{source}");
+        }
+    }
+
+    #[test]
+    fn faults_name_the_bytes_and_the_problem() {
+        for (source, span, part) in [
+            ("a == 'abc", 5..9, "unterminated string: the closing ' is missing"),
+            ("'abc\n'", 0..4, "unterminated string"),
+            ("'''abc'", 0..7, "the closing ''' is missing"),
+            ("`a", 0..2, "unterminated name"),
+            (r"'\q'", 1..3, r"there is no escape sequence \q"),
+            (r"'\x4'", 1..5, "2 hexadecimal digits"),
+            (r"'\ud800'", 1..7, "no such character"),
+            (r"b'\u0041'", 2..4, "bytes have no escape sequence"),
+            ("1x", 0..2, "not a number"),
+            ("5m", 0..2, "duration('1h')"),
+            ("0x", 0..2, "a digit must follow"),
+            ("99999999999999999999", 0..20, "too large for an int"),
+            ("18446744073709551616u", 0..21, "too large for a uint"),
+            ("1e999", 0..5, "too large for a double"),
+            ("a & b", 2..3, "use && for and"),
+            ("a == “b”", 5..8, "is no quote here"),
+            ("é", 0..2, "unexpected character"),
+        ] {
+            let (found, problem) = fault(source);
+            assert_eq!(found, span, "{source}: {problem}");
+            assert!(problem.contains(part), "{source}: {problem}");
+        }
+    }
+}
