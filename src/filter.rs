@@ -8,6 +8,7 @@ mod address;
 mod envelope;
 mod error;
 mod expression;
+mod problems;
 mod text;
 mod type_set;
 mod types;
@@ -30,6 +31,7 @@ pub use expression::{
     BYTES_MAX as EXPRESSION_BYTES_MAX, DEPTH_MAX as EXPRESSION_DEPTH_MAX,
     PATTERNS_MAX as EXPRESSION_PATTERNS_MAX, Position, STEPS_MAX as EXPRESSION_STEPS_MAX,
 };
+pub use problems::{PROBLEMS_MAX, problems};
 pub use type_set::TypeSet;
 pub use types::TYPE_BYTES_MAX;
 

@@ -1,6 +1,7 @@
 //! The service `auditgate.v1.AuditService`: one call a file, each of which
 //! decodes, calls the hub and encodes.
 
+mod check_filter;
 mod count_records;
 mod emit;
 mod emit_stream;
@@ -181,6 +182,13 @@ impl AuditService for Service {
         request: Request<Bytes>,
     ) -> Result<Response<EncodedResponse>, Status> {
         respond(self.counts(request).await)
+    }
+
+    async fn check_filter(
+        &self,
+        request: Request<Bytes>,
+    ) -> Result<Response<EncodedResponse>, Status> {
+        respond(self.check(request).await)
     }
 
     async fn list_event_types(

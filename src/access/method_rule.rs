@@ -27,7 +27,9 @@ pub fn method_rule(path: &str) -> Option<MethodRule> {
     let (service, method) = path.strip_prefix('/')?.split_once('/')?;
     match (service, method) {
         (SERVICE, "Emit" | "EmitBatch" | "EmitStream") => Some(MethodRule::Emit),
-        (SERVICE, "Subscribe" | "Search" | "GetRecord" | "CountRecords") => Some(MethodRule::Read),
+        (SERVICE, "Subscribe" | "Search" | "GetRecord" | "CountRecords" | "CheckFilter") => {
+            Some(MethodRule::Read)
+        }
         (SERVICE, "GetStatus") => Some(MethodRule::Status),
         (SERVICE, "GetCheckpoint" | "GetInclusionProof" | "GetConsistencyProof") => {
             Some(MethodRule::Proof)

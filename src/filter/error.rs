@@ -219,6 +219,22 @@ impl Error {
         }
     }
 
+    /// The same about the value at another position of its field, where it is about the
+    /// first one.
+    pub(super) fn of_value(mut self, name: &str, position: usize) -> Self {
+        match &mut self {
+            Error::TypeUnknown { field, .. }
+            | Error::GlobUnmatched { field, .. }
+            | Error::TypeForbidden { field, .. }
+            | Error::TooLong { field, .. }
+            | Error::Empty { field }
+            | Error::EnumUnknown { field, .. }
+            | Error::AddressInvalid { field, .. } => *field = super::values::path(name, position),
+            _ => {}
+        }
+        self
+    }
+
     /// Names that may be meant, the nearest first.
     pub fn nearest(&self) -> Vec<String> {
         match self {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use prost_types::Timestamp;
 use tokio::sync::Semaphore;
 
-use crate::filter::{Filter, TypeSet};
+use crate::filter::{self, Filter, TypeSet};
 use crate::log::ScanQuery;
 use crate::proto::pb;
 use crate::service::Error;
@@ -51,17 +51,28 @@ pub async fn compile(
         Some(filter) if filter.expression.is_empty() => Filter::compile_for(filter, readable),
         Some(filter) => {
             let (filter, readable) = (filter.clone(), Arc::clone(readable));
-            let turn = COMPILING.acquire().await.expect("the semaphore is never closed");
-            // The turn ends with the work, also where the caller is gone by then.
-            let compile = move || {
-                let _turn = turn;
-                Filter::compile_for(&filter, &readable)
-            };
-            let compiling = tokio::task::spawn_blocking(compile);
-            compiling.await.expect("compiling a filter does not panic, and is not cancelled")
+            in_turn(move || Filter::compile_for(&filter, &readable)).await
         }
     };
     compiled.map(Arc::new).map_err(Error::Filter)
+}
+
+/// Everything that is wrong with a filter, of a reader of these types.
+pub async fn problems(filter: pb::Filter, readable: &Arc<TypeSet>) -> Vec<filter::Error> {
+    let readable = Arc::clone(readable);
+    in_turn(move || filter::problems(&filter, &readable)).await
+}
+
+/// Does what takes milliseconds where it holds nobody up, at most [`COMPILING_MAX`] times at
+/// once.
+async fn in_turn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let turn = COMPILING.acquire().await.expect("the semaphore is never closed");
+    // The turn ends with the work, also where the caller is gone by then.
+    let working = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        work()
+    });
+    working.await.expect("compiling a filter does not panic, and is not cancelled")
 }
 
 /// A time of a request. What lies beyond the range of [`Time`] is cut to it:

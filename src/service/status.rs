@@ -1,6 +1,8 @@
 //! Turns refusals into `Status`: the only place that makes one. An error that is
 //! not here does not compile, so each has a code, a reason and its fields.
 
+use std::collections::HashMap;
+
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
@@ -65,7 +67,7 @@ impl From<Error> for Status {
         let message = truncated(error.to_string(), MESSAGE_BYTES_MAX);
         let shape = shape(&error);
         let mut details = ErrorDetails::new();
-        details.set_error_info(reason_name(shape.reason), DOMAIN, []);
+        details.set_error_info(reason_name(shape.reason), DOMAIN, metadata(&error));
         if !shape.fields.is_empty() {
             details.set_bad_request(violations(shape.fields));
         }
@@ -75,6 +77,19 @@ impl From<Error> for Status {
         }
         Status::with_error_details(shape.code, message, details)
     }
+}
+
+/// What programs may want of a refusal, beyond its reason: where in an expression the fault
+/// lies, and what may be meant.
+fn metadata(error: &Error) -> HashMap<String, String> {
+    let Error::Filter(error) = error else { return HashMap::new() };
+    let place = error.position().into_iter().flat_map(|at| {
+        [("line", at.line), ("column", at.column), ("length", at.length)]
+            .map(|(name, number)| (name.to_owned(), number.to_string()))
+    });
+    let nearest = error.nearest().join(", ");
+    let nearest = (!nearest.is_empty()).then(|| ("nearest".to_owned(), nearest));
+    place.chain(nearest).collect()
 }
 
 /// What the status of an error says, for a stream that goes on.

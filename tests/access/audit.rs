@@ -159,6 +159,9 @@ async fn each_read_leaves_a_record_but_for_looks_at_such_records() {
     let (gateway, mut root) = gateway().await;
     let mut reader = connect(&gateway, "reader").await;
     search(&mut reader, types("exec")).await.expect("a page");
+    // Reads no record.
+    let check = pb::CheckFilterRequest { filter: types("exec") };
+    soon(reader.check_filter(check)).await.expect("an answer");
     let request = pb::SubscribeRequest::default();
     let mut stream = soon(reader.subscribe(request)).await.expect("open").into_inner();
     soon(stream.message()).await.expect("open").expect("the first response");

@@ -183,6 +183,19 @@ async fn check(client: &mut Client, method: &str, subject: &Subject, name: &str,
                 assert_eq!(code(soon(client.get_record(request)).await), expected, "{who}");
             }
         }
+        "CheckFilter" => {
+            let request = pb::CheckFilterRequest { filter: types(name) };
+            match soon(client.check_filter(request)).await {
+                Err(status) => {
+                    assert!(subject.read.is_empty(), "{who}");
+                    assert_eq!(status.code(), Code::PermissionDenied, "{who}");
+                }
+                Ok(response) => {
+                    let problems = response.into_inner().problems;
+                    assert_eq!(problems.is_empty(), reads, "{who}: {problems:?}");
+                }
+            }
+        }
         "ListEventTypes" => {
             let result = soon(client.list_event_types(pb::ListEventTypesRequest {})).await;
             assert_eq!(code(result), ok_if(subject.has_any()), "{who}");

@@ -1,6 +1,7 @@
 //! Filters that are not accepted, the same by each call that takes one.
 
 use prost::Message as _;
+use tonic_types::StatusExt as _;
 
 use super::scene::{Row, Scene};
 use crate::support::pb;
@@ -30,6 +31,53 @@ async fn refuse(rows: Vec<BadFilter>) {
         for method in ["Subscribe", "Search", "CountRecords"] {
             scene.refuses([Row::invalid(name, method, body.clone(), reason, &blamed, says)]).await;
         }
+        // CheckFilter says the same, as an answer.
+        let refused = scene.ask("Search", body.clone()).await.expect_err(name);
+        let answer =
+            scene.ask("CheckFilter", body).await.unwrap_or_else(|it| panic!("{name}: {it}"));
+        let checked = pb::CheckFilterResponse::decode(answer).expect("it decodes");
+        let [problem] = checked.problems.as_slice() else { panic!("{name}: {checked:?}") };
+        assert_eq!(problem.field, blamed, "{name}");
+        assert!(refused.message().ends_with(&problem.message), "{name}: {problem:?}");
+        let info = refused.get_details_error_info().expect("an ErrorInfo");
+        let told = |key: &str| info.metadata.get(key).cloned().unwrap_or_default();
+        let number =
+            |number: u32| if problem.line > 0 { number.to_string() } else { String::new() };
+        assert_eq!(told("line"), number(problem.line), "{name}");
+        assert_eq!(told("column"), number(problem.column), "{name}");
+        assert_eq!(told("length"), number(problem.length), "{name}");
+        assert_eq!(told("nearest"), problem.nearest.join(", "), "{name}");
+        scene.unchanged(name).await;
+    }
+}
+
+#[tokio::test]
+async fn a_check_tells_all_problems_with_their_places() {
+    let scene = Scene::open().await;
+    let filter = pb::Filter {
+        remote_addresses: vec!["::1".to_owned(), "::g".to_owned()],
+        expression: "true &&\n  event.usr.name == ''".to_owned(),
+        ..types(&["exec", "exek"])
+    };
+    let body = field(1, &filter.encode_to_vec());
+    let answer = scene.ask("CheckFilter", body).await.expect("an answer");
+    let problems = pb::CheckFilterResponse::decode(answer).expect("it decodes").problems;
+    let found: Vec<_> = problems
+        .iter()
+        .map(|it| (it.field.as_str(), it.line, it.column, it.length, it.nearest.first()))
+        .map(|(field, line, column, length, near)| {
+            (field, line, column, length, near.map(String::as_str))
+        })
+        .collect();
+    let expected = [
+        ("filter.types[1]", 0, 0, 0, Some("exec")),
+        ("filter.remote_addresses[1]", 0, 0, 0, None),
+        ("filter.expression", 2, 9, 3, Some("user")),
+    ];
+    assert_eq!(found, expected, "{problems:?}");
+    for good in [vec![], field(1, &types(&["exec"]).encode_to_vec())] {
+        let answer = scene.ask("CheckFilter", good).await.expect("an answer");
+        assert_eq!(pb::CheckFilterResponse::decode(answer).expect("it decodes").problems, []);
     }
 }
 

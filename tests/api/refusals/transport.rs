@@ -12,13 +12,14 @@ use super::scene::{Row, Scene, path, reason};
 use crate::support::raw::{self, field, varint};
 use crate::support::{self, Random, login};
 
-const METHODS: [&str; 11] = [
+const METHODS: [&str; 12] = [
     "Emit",
     "EmitBatch",
     "Subscribe",
     "Search",
     "GetRecord",
     "CountRecords",
+    "CheckFilter",
     "ListEventTypes",
     "GetStatus",
     "GetCheckpoint",
