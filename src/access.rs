@@ -11,6 +11,7 @@ mod error;
 mod grants;
 mod jwt;
 mod method_rule;
+mod san;
 mod stream_auth;
 mod tokens;
 

@@ -24,6 +24,9 @@ mod keygen;
 mod log_output;
 #[cfg(feature = "server")]
 mod memory_limit;
+mod new_file;
+#[cfg(feature = "server")]
+mod new_folder;
 mod output;
 mod progress;
 mod proto;
@@ -186,7 +189,7 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "server")]
         Command::Config(args) => config::run(&args),
         #[cfg(feature = "server")]
-        Command::Init(args) => init::run(&args),
+        Command::Init(args) => block_on(init::run(args)),
         #[cfg(feature = "server")]
         Command::Token(args) => token::run(&args),
         Command::Tail(args) => block_on(tail::run(*args)),

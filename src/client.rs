@@ -110,7 +110,8 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::connect`]; [`Error::Credentials`] if they hold no certificate or
-    /// key where one was given.
+    /// key where one was given; [`Error::TokenExposed`] if the token would travel
+    /// unencrypted to another machine, see [`Credentials::allow_plaintext`].
     pub async fn connect_with(url: &str, credentials: &Credentials) -> Result<Self, Error> {
         let endpoint = endpoint(url, credentials)?;
         let failed = |reason| Error::Connect { url: url.to_owned(), reason };
@@ -136,7 +137,8 @@ impl Client {
     /// The same, with credentials.
     ///
     /// # Errors
-    /// [`Error::Url`] if `url` is none, or does not go with the credentials.
+    /// [`Error::Url`] if `url` is none, or does not go with the credentials;
+    /// [`Error::TokenExposed`].
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -356,6 +358,9 @@ fn endpoint(url: &str, credentials: &Credentials) -> Result<Endpoint, Error> {
     let endpoint = Endpoint::from_shared(whole)
         .and_then(|endpoint| endpoint.user_agent(USER_AGENT))
         .map_err(|error| refused(connect_error::root(&error)))?;
+    if !is_encrypted && credentials.would_expose_token(endpoint.uri()) {
+        return Err(Error::TokenExposed { url: url.to_owned() });
+    }
     let endpoint = if is_encrypted { encrypted(endpoint, credentials)? } else { endpoint };
     Ok(endpoint
         .connect_timeout(CONNECT_TIME_MAX)

@@ -34,6 +34,8 @@ pub mod hub;
 #[cfg(feature = "server")]
 pub mod log;
 #[cfg(any(feature = "cli", feature = "server"))]
+mod printable;
+#[cfg(any(feature = "cli", feature = "server"))]
 pub mod proof;
 pub mod proto;
 #[cfg(feature = "server")]

@@ -6,6 +6,7 @@ mod authenticate;
 mod calls;
 pub mod connection;
 mod corked_socket;
+mod grpc_only;
 mod health;
 pub mod listener;
 mod log_limiter;
@@ -42,6 +43,7 @@ use admin::AdminListener;
 use admission::Admission;
 use calls::{CallLayer, CallRules};
 use connection::UnsentTotals;
+use grpc_only::GrpcOnly;
 use listener::Listener;
 use metrics::MetricSources;
 use reload::Reloader;
@@ -246,7 +248,7 @@ impl Gateway {
             stats,
             log_limiter: Arc::default(),
         });
-        let routes = CallLayer::new(rules).layer(routes);
+        let routes = GrpcOnly::new(CallLayer::new(rules).layer(routes));
         let task = tokio::spawn(listener.serve(routes, stopping.clone()));
         let drain_timeout = config.drain_timeout;
         let reloader = Arc::new(reloader);

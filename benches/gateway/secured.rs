@@ -2,6 +2,7 @@
 //! against one with TLS alone.
 
 use std::cell::Cell;
+use std::os::unix::fs::PermissionsExt as _;
 
 use auditgate::access::hash_token;
 use auditgate::config::{self, Role, Settings, Token};
@@ -36,6 +37,7 @@ pub fn run(wanted: &[&'static str], scale: Scale) -> Result<Vec<Row>> {
     let (cert_file, key_file) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
     std::fs::write(&cert_file, &pem)?;
     std::fs::write(&key_file, key.serialize_pem())?;
+    std::fs::set_permissions(&key_file, std::fs::Permissions::from_mode(0o600))?;
     let tls = config::Tls { cert: Some(cert_file), key: Some(key_file), ..Default::default() };
     let start = |access: config::Access, token: &str| -> Result<(Served, Door)> {
         let listen = ([127, 0, 0, 1], 0).into();

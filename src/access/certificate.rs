@@ -12,9 +12,8 @@ use rustls::server::danger::ClientCertVerifier;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::Error;
-use crate::config::{self, CertificateNames, PRINCIPAL_BYTES_MAX, SanKind};
-use crate::record::GATEWAY_PRINCIPAL;
+use super::{Error, san};
+use crate::config::{self, CertificateNames, SanKind};
 
 /// The CAs whose certificates clients may show.
 #[derive(Debug, Clone)]
@@ -89,16 +88,22 @@ fn principal(certificate: &X509Certificate<'_>, names: &CertificateNames) -> Res
         extension.value.general_names.iter().find_map(|name| match (kind, name) {
             (SanKind::Uri, GeneralName::URI(name))
             | (SanKind::Email, GeneralName::RFC822Name(name))
-            | (SanKind::Dns, GeneralName::DNSName(name)) => Some(*name),
+            | (SanKind::Dns, GeneralName::DNSName(name)) => Some((kind, *name)),
             _ => None,
         })
     };
-    let name = names.san.iter().copied().find_map(of_kind);
-    let name = name.ok_or_else(|| refused("it has no name of a kind that is taken"))?;
+    let (kind, name) = names
+        .san
+        .iter()
+        .copied()
+        .find_map(of_kind)
+        .ok_or_else(|| refused("it has no name of a kind that is taken"))?;
+    if !san::is_of_kind(kind, name) {
+        return Err(refused(san::expected(kind)));
+    }
     let principal = format!("{}{name}", names.prefix);
-    let is_name = !name.is_empty()
-        && principal.len() <= PRINCIPAL_BYTES_MAX
-        && principal != GATEWAY_PRINCIPAL
-        && !principal.chars().any(char::is_control);
-    if is_name { Ok(principal) } else { Err(refused("its name is not acceptable")) }
+    match config::check_principal_name(&principal) {
+        Ok(()) => Ok(principal),
+        Err(_) => Err(refused("its name is not acceptable")),
+    }
 }

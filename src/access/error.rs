@@ -11,6 +11,9 @@ pub enum Error {
     /// The header is not that of a token.
     #[error("authorization is not `Bearer TOKEN`")]
     Scheme,
+    /// There are several headers.
+    #[error("there are several authorization headers: send one")]
+    SeveralTokens,
     /// The static token is not known.
     #[error("the token is not known")]
     TokenUnknown,

@@ -10,8 +10,7 @@ use jsonwebtoken::{DecodingKey, Validation, decode, decode_header};
 use serde::Deserialize;
 
 use super::{Error, crypto};
-use crate::config::{self, Algorithm, Jwt, PRINCIPAL_BYTES_MAX};
-use crate::record::GATEWAY_PRINCIPAL;
+use crate::config::{self, Algorithm, Jwt};
 
 /// Longest token that is looked at, in bytes.
 const TOKEN_BYTES_MAX: usize = 8 * 1024;
@@ -145,12 +144,8 @@ impl Issuer {
         if name.is_empty() {
             return Err(Error::Jwt("it does not name the principal"));
         }
-        let is_name = principal.len() <= PRINCIPAL_BYTES_MAX
-            && principal != GATEWAY_PRINCIPAL
-            && !principal.chars().any(char::is_control);
-        if !is_name {
-            return Err(Error::Jwt("its principal has no acceptable name"));
-        }
+        config::check_principal_name(&principal)
+            .map_err(|_| Error::Jwt("its principal has no acceptable name"))?;
         let expires = claims.get("exp").and_then(serde_json::Value::as_f64).unwrap_or_default();
         let expires = Duration::try_from_secs_f64(expires.max(0.0)).unwrap_or(Duration::MAX);
         let expires = SystemTime::UNIX_EPOCH.checked_add(expires.saturating_add(self.leeway));

@@ -27,7 +27,7 @@ pub struct GatewayArgs {
         default_value = client::URL
     )]
     url: String,
-    /// Show the token in this file
+    /// Read the bearer token from FILE
     #[arg(long, value_name = "FILE", env = "AUDITGATE_TOKEN_FILE")]
     token_file: Option<PathBuf>,
     /// Trust the CAs in this file, in PEM, instead of the system's
@@ -39,6 +39,9 @@ pub struct GatewayArgs {
     /// Its private key, in PEM
     #[arg(long, value_name = "FILE", env = "AUDITGATE_KEY", requires = "cert")]
     key: Option<PathBuf>,
+    /// Send the token over http:// to another machine, where anyone on the way can read it
+    #[arg(long)]
+    insecure: bool,
 }
 
 impl GatewayArgs {
@@ -53,6 +56,9 @@ impl GatewayArgs {
         let read =
             |file: &PathBuf| std::fs::read_to_string(file).map_err(|error| unreadable(file, error));
         let mut credentials = Credentials::new();
+        if self.insecure {
+            credentials = credentials.allow_plaintext();
+        }
         if let Some(file) = &self.token_file {
             credentials = credentials.token_file(file).map_err(|error| unreadable(file, error))?;
         }
@@ -75,6 +81,9 @@ impl GatewayArgs {
 /// What an error says, with a line for each field that is to blame.
 pub fn error_text(error: &client::Error) -> String {
     let mut said = error.to_string();
+    if matches!(error, client::Error::TokenExposed { .. }) {
+        said.push_str(", or allow it with --insecure");
+    }
     for violation in error.refusal().into_iter().flat_map(|refusal| &refusal.violations) {
         let Violation { field, description } = violation;
         // The gateway's sentence may already say it, and where.

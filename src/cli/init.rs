@@ -1,17 +1,17 @@
 //! `auditgate init`: what a gateway with TLS and authentication starts with.
 
-use std::fs::{DirBuilder, OpenOptions};
-use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use jiff::ToSpan as _;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType,
 };
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::new_file::{PRIVATE, PUBLIC};
+use super::new_folder::NewFolder;
 use super::{Error, ExitKind, say};
 use crate::access::{hash_token, new_token};
 use crate::config::LISTEN;
@@ -26,13 +26,14 @@ const SERVER_DAYS: i64 = 397;
 /// Writes into the folder: a CA (ca.pem, ca.key), the gateway's certificate by it
 /// (server.pem, server.key; for a year), a token that may do everything
 /// (admin.token), and the configuration (auditgate.toml). Files that are there are
-/// never overwritten. Secrets can be read by their owner only; keep ca.key elsewhere.
+/// never overwritten. After an error or Ctrl-C nothing has been written. Secrets can be
+/// read by their owner only; keep ca.key elsewhere.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   auditgate init gateway && auditgate serve --config gateway/auditgate.toml
   auditgate init gateway --host audit.example.org --listen 0.0.0.0:50051
 
-Exit status: 0 if all was written; 2 if not.")]
+Exit status: 0 if all was written; 2 if nothing was; 130 after Ctrl-C, if nothing was.")]
 pub struct Args {
     /// Folder to write to; it is made if it is not there
     dir: PathBuf,
@@ -53,25 +54,18 @@ const TOKEN: &str = "admin.token";
 const CONFIG: &str = "auditgate.toml";
 
 /// Runs the command.
-pub fn run(args: &Args) -> Result<ExitKind, Error> {
-    let made = GeneratedFiles::new(args).map_err(Error::Usage)?;
-    let files = made.files(args);
-    // Nothing is written unless all can be.
-    for (name, ..) in &files {
-        let file = args.dir.join(name);
-        if file.exists() {
-            let what = format!("{} is there already: it is not overwritten", file.display());
-            return Err(Error::Usage(what));
-        }
+pub async fn run(args: Args) -> Result<ExitKind, Error> {
+    // From here on no signal ends the process between two files.
+    let mut signals = Signals::new().map_err(|error| Error::Usage(error.to_string()))?;
+    let made = GeneratedFiles::new(&args).map_err(Error::Usage)?;
+    let mut folder = NewFolder::begin(&args.dir)?;
+    for (name, text, mode) in made.files(&args) {
+        folder.write(name, &text, mode)?;
     }
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&args.dir)
-        .map_err(|error| Error::WriteFile { file: args.dir.display().to_string(), error })?;
-    for (name, text, is_secret) in &files {
-        write_new(&args.dir.join(name), text, *is_secret)?;
+    if signals.came().await {
+        return Ok(ExitKind::Interrupted);
     }
+    folder.finish()?;
     let dir = args.dir.display();
     say(&format!(
         "wrote {dir}: a CA, a certificate for {hosts}, a token and a configuration
@@ -81,21 +75,33 @@ start the gateway, and use it:
   export AUDITGATE_SERVER=https://{server} AUDITGATE_CACERT={dir}/{CA} AUDITGATE_TOKEN_FILE={dir}/{TOKEN}
   auditgate tail",
         hosts = args.hosts.join(", "),
-        server = reachable(args),
+        server = reachable(&args),
     ));
     Ok(ExitKind::All)
 }
 
-/// Writes a file that is not there yet; a secret so that only its owner reads it.
-pub(super) fn write_new(file: &Path, text: &str, is_secret: bool) -> Result<(), Error> {
-    let mode = if is_secret { 0o600 } else { 0o644 };
-    let written = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(file)
-        .and_then(|mut file| file.write_all(text.as_bytes()));
-    written.map_err(|error| Error::WriteFile { file: file.display().to_string(), error })
+/// The signals that ask the command to end.
+struct Signals([Signal; 3]);
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        let [a, b, c] = kinds.map(signal);
+        Ok(Self([a?, b?, c?]))
+    }
+
+    /// Whether one came.
+    async fn came(&mut self) -> bool {
+        /// A signal that came before is known by then.
+        const SETTLE_TIME: std::time::Duration = std::time::Duration::from_millis(1);
+        let [a, b, c] = &mut self.0;
+        tokio::select! {
+            _ = a.recv() => true,
+            _ = b.recv() => true,
+            _ = c.recv() => true,
+            () = tokio::time::sleep(SETTLE_TIME) => false,
+        }
+    }
 }
 
 /// What is made.
@@ -133,15 +139,15 @@ impl GeneratedFiles {
         Ok(Self { ca, ca_key: ca_key_pem, cert, key: key.serialize_pem(), token })
     }
 
-    /// Name, text, and whether it is a secret.
-    fn files(&self, args: &Args) -> [(&'static str, String, bool); 6] {
+    /// Name, text and mode. The configuration comes last.
+    fn files(&self, args: &Args) -> [(&'static str, String, u32); 6] {
         [
-            (CA, self.ca.clone(), false),
-            (CA_KEY, self.ca_key.clone(), true),
-            (CERT, self.cert.clone(), false),
-            (KEY, self.key.clone(), true),
-            (TOKEN, format!("{}\n", self.token), true),
-            (CONFIG, configuration(args.listen, &self.token), true),
+            (CA, self.ca.clone(), PUBLIC),
+            (CA_KEY, self.ca_key.clone(), PRIVATE),
+            (CERT, self.cert.clone(), PUBLIC),
+            (KEY, self.key.clone(), PRIVATE),
+            (TOKEN, format!("{}\n", self.token), PRIVATE),
+            (CONFIG, configuration(args.listen, &self.token), PRIVATE),
         ]
     }
 }

@@ -1,8 +1,9 @@
 //! `auditgate keygen`: a key for a log or a witness.
 
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use super::new_file::{PRIVATE, PUBLIC, write_new};
 use super::{Error, ExitKind, print, say};
 use crate::proof::SigningKey;
 use crate::proof::key::SignatureKind;
@@ -44,30 +45,17 @@ pub fn run(args: &Args) -> Result<ExitKind, Error> {
     let mut public = args.out.clone().into_os_string();
     public.push(".pub");
     let public = PathBuf::from(public);
-    write_new(&args.out, &key.encoded(), PRIVATE)?;
-    write_new(&public, &key.verifier().to_string(), PUBLIC)?;
+    write_new(&args.out, &format!("{}\n", key.encoded()), PRIVATE)?;
+    write_new(&public, &format!("{}\n", key.verifier()), PUBLIC).inspect_err(|_| {
+        // One without the other is of no use, and would be in the way of the next try.
+        let _ = std::fs::remove_file(&args.out);
+    })?;
     say(&format!(
         "the signing key is in {}: keep it secret; the verifier key, for everybody, in {}:",
         args.out.display(),
         public.display()
     ));
     print(&format!("{}\n", key.verifier()))
-}
-
-/// Mode of a file that only its owner may read.
-pub const PRIVATE: u32 = 0o600;
-/// Mode of a file that everybody may read.
-const PUBLIC: u32 = 0o644;
-
-/// Writes a file that must not exist yet, and makes it durable.
-pub fn write_new(file: &Path, text: &str, mode: u32) -> Result<(), Error> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let mut options = std::fs::OpenOptions::new();
-    let written = options.write(true).create_new(true).mode(mode).open(file).and_then(|mut new| {
-        writeln!(new, "{text}")?;
-        new.sync_all()
-    });
-    written.map_err(|error| Error::WriteFile { file: file.display().to_string(), error })
 }
 
 /// Reads a signing key of this use, from a file that others may not use.
@@ -116,6 +104,10 @@ mod tests {
         assert!(said.ends_with("mode 0644: chmod 600"), "{said}");
         assert_eq!([readable(0o400), readable(0o600)], [Ok(()), Ok(())]);
         assert!(run(&args).is_err());
+        std::fs::remove_file(&out).unwrap();
+        assert!(run(&args).is_err(), "the verifier key is in the way");
+        assert!(!out.exists(), "nothing half done");
+        write_new(&out, &format!("{}\n", key.encoded()), PRIVATE).unwrap();
         assert_eq!(read_signing_key(&out, SignatureKind::Log).unwrap().encoded(), key.encoded());
     }
 }

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::init::write_new;
+use super::new_file::{PRIVATE, write_new};
 use super::{Error, ExitKind, print};
 use crate::access::{hash_token, new_token};
+use crate::config::check_principal_name;
 
 /// Make a token for a principal
 ///
@@ -24,9 +25,15 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<ExitKind, Error> {
+    check_principal_name(&args.principal)
+        .map_err(|what| Error::Usage(format!("the name of the principal: {what}")))?;
     let token = new_token().map_err(|error| Error::Usage(error.to_string()))?;
-    write_new(&args.file, &format!("{token}\n"), true)?;
+    write_new(&args.file, &format!("{token}\n"), PRIVATE)?;
     let principal = toml::Value::String(args.principal.clone());
     let hash = hash_token(&token);
-    print(&format!("\n[[access.tokens]]\nprincipal = {principal}\nsha256 = \"{hash}\"\n"))
+    let table = format!("\n[[access.tokens]]\nprincipal = {principal}\nsha256 = \"{hash}\"\n");
+    print(&table).inspect_err(|_| {
+        // Nobody has the hash, so the token is of no use.
+        let _ = std::fs::remove_file(&args.file);
+    })
 }

@@ -1,9 +1,11 @@
 //! How a client shows who it is, and how it knows the gateway.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tonic::codegen::http::Uri;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::{Request, Status};
@@ -18,6 +20,8 @@ const TOKEN_AGE_MAX: Duration = Duration::from_secs(10);
 pub struct Credentials {
     pub(super) bearer: Bearer,
     pub(super) tls: TlsFiles,
+    /// The token may travel unencrypted to another machine.
+    pub(super) plaintext: bool,
 }
 
 /// PEM texts.
@@ -91,6 +95,20 @@ impl Credentials {
         Ok(Self { bearer: Bearer(Some(Arc::new(token))), ..self })
     }
 
+    /// Lets the token travel unencrypted, over `http://`, to another machine: where a
+    /// proxy or a private network encrypts. Without this, a client that has a token
+    /// refuses to connect so, since anyone on the way can read the token and use it.
+    #[must_use]
+    pub fn allow_plaintext(self) -> Self {
+        Self { plaintext: true, ..self }
+    }
+
+    /// Whether others could read the token on its way to `uri`, unencrypted, and nobody
+    /// allowed that.
+    pub(super) fn would_expose_token(&self, uri: &Uri) -> bool {
+        self.bearer.0.is_some() && !self.plaintext && !is_loopback(uri)
+    }
+
     /// Trusts these CAs, in PEM, and no others.
     #[must_use]
     pub fn ca(mut self, pem: impl Into<String>) -> Self {
@@ -103,6 +121,15 @@ impl Credentials {
     pub fn identity(mut self, cert_pem: impl Into<String>, key_pem: impl Into<String>) -> Self {
         self.tls.identity = Some((cert_pem.into(), key_pem.into()));
         self
+    }
+}
+
+/// Whether what is sent there stays on this machine.
+fn is_loopback(uri: &Uri) -> bool {
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    match host.parse::<IpAddr>() {
+        Ok(address) => address.to_canonical().is_loopback(),
+        Err(_) => host.eq_ignore_ascii_case("localhost"),
     }
 }
 
@@ -175,6 +202,40 @@ mod tests {
     fn a_token_goes_with_each_call() {
         assert_eq!(shown(&Credentials::new()), None);
         assert_eq!(shown(&Credentials::new().token("abc\n")).as_deref(), Some("Bearer abc"));
+    }
+
+    #[test]
+    fn a_token_leaves_the_machine_encrypted_or_by_permission() {
+        let token = Credentials::new().token("abc");
+        let exposed = |credentials: &Credentials, uri: &str| {
+            credentials.would_expose_token(&uri.parse().expect("a URI"))
+        };
+        for uri in [
+            "http://127.0.0.1:1",
+            "http://127.9.9.9",
+            "http://[::1]:1",
+            "http://localhost:1",
+            "http://LOCALHOST",
+            "http://[::ffff:127.0.0.1]",
+        ] {
+            assert!(!exposed(&token, uri), "{uri}");
+        }
+        for uri in [
+            "http://audit.example.org:1",
+            "http://10.0.0.1",
+            "http://0.0.0.0:1",
+            "http://[::]:1",
+            "http://localhost.example.org",
+            "http://localhost@example.org",
+            "http://127.1",
+            "http://127.0.0.1.example.org",
+            "http://2130706433",
+            "http://[::ffff:10.0.0.1]",
+        ] {
+            assert!(exposed(&token, uri), "{uri}");
+            assert!(!exposed(&token.clone().allow_plaintext(), uri), "{uri}");
+            assert!(!exposed(&Credentials::new(), uri), "{uri}");
+        }
     }
 
     #[test]

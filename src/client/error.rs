@@ -21,6 +21,14 @@ pub enum Error {
     /// The certificates or the key of [`Credentials`](crate::client::Credentials) are none.
     #[error("{0}")]
     Credentials(String),
+    /// The token would travel unencrypted to another machine.
+    #[error(
+        "the token would be sent unencrypted to {url}, where anyone on the way can read it: use https://"
+    )]
+    TokenExposed {
+        /// Where it would be sent.
+        url: String,
+    },
     /// Nobody answers there, or not to this client.
     #[error("cannot connect to {url}: {reason}")]
     Connect {
@@ -51,9 +59,11 @@ impl Error {
     pub fn refusal(&self) -> Option<&Refusal> {
         match self {
             Error::Refused(refusal) | Error::GaveUp { last: refusal, .. } => Some(refusal),
-            Error::Url { .. } | Error::Credentials(_) | Error::Connect { .. } | Error::Closed => {
-                None
-            }
+            Error::Url { .. }
+            | Error::Credentials(_)
+            | Error::TokenExposed { .. }
+            | Error::Connect { .. }
+            | Error::Closed => None,
         }
     }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Error, Period};
 use crate::filter::TypeSet;
+use crate::printable::first_hidden;
 
 /// Longest name of a principal, in bytes.
 pub const PRINCIPAL_BYTES_MAX: usize = 256;
@@ -223,6 +224,7 @@ impl Access {
         if self.certificates.san.is_empty() {
             return Err(Error::value("access.certificates.san", "is empty"));
         }
+        check_prefix("access.certificates.prefix", &self.certificates.prefix)?;
         let mut hashes = HashSet::new();
         for (position, token) in self.tokens.iter().enumerate() {
             token.check(position)?;
@@ -289,15 +291,20 @@ impl Jwt {
         if self.leeway.0 > LEEWAY_MAX {
             return Err(Error::value(key("leeway"), format!("{}, limit 10m", self.leeway)));
         }
-        Ok(())
+        check_prefix(&key("prefix"), &self.prefix)
     }
 }
 
 impl Role {
     fn check(&self, position: usize) -> Result<(), Error> {
         let key = |name: &str| format!("access.roles[{position}].{name}");
+        check_visible(&self.name).map_err(|what| Error::value(key("name"), what))?;
         if self.principals.is_empty() {
             return Err(Error::value(key("principals"), "is empty: the role is nobody's"));
+        }
+        for (place, pattern) in self.principals.iter().enumerate() {
+            let key = format!("{}[{place}]", key("principals"));
+            check_visible(pattern).map_err(|what| Error::value(key, what))?;
         }
         for (name, patterns) in [("emit", &self.emit), ("read", &self.read)] {
             TypeSet::compile(&key(name), patterns).map_err(Error::Types)?;
@@ -306,14 +313,43 @@ impl Role {
     }
 }
 
+/// What is put before names has to be visible, too; it may end with a space.
+fn check_prefix(key: &str, prefix: &str) -> Result<(), Error> {
+    check_visible(prefix.trim_end_matches(' ')).map_err(|what| Error::value(key, what))
+}
+
 fn check_principal(key: &str, name: &str) -> Result<(), Error> {
+    check_principal_name(name).map_err(|what| Error::value(key, what))
+}
+
+/// Whether a principal can have this name.
+///
+/// # Errors
+/// What is wrong with it: it is empty, too long or the gateway's own, or does not look
+/// like itself.
+pub fn check_principal_name(name: &str) -> Result<(), String> {
     let bytes = name.len();
-    let what = match name {
-        "" => "is empty".to_owned(),
-        crate::record::GATEWAY_PRINCIPAL => format!("{name:?} is the gateway's own name"),
-        _ if bytes > PRINCIPAL_BYTES_MAX => format!("{bytes} bytes, limit {PRINCIPAL_BYTES_MAX}"),
-        _ if name.chars().any(char::is_control) => format!("{name:?} has control characters"),
-        _ => return Ok(()),
-    };
-    Err(Error::value(key, what))
+    match name {
+        "" => Err("is empty".to_owned()),
+        crate::record::GATEWAY_PRINCIPAL => Err(format!("{name:?} is the gateway's own name")),
+        _ if bytes > PRINCIPAL_BYTES_MAX => {
+            Err(format!("{bytes} bytes, limit {PRINCIPAL_BYTES_MAX}"))
+        }
+        _ => check_visible(name),
+    }
+}
+
+/// Checks that two names which look the same are the same.
+fn check_visible(name: &str) -> Result<(), String> {
+    if let Some(letter) = first_hidden(name) {
+        let shown = letter.escape_unicode();
+        return Err(format!(
+            "{} has the character {shown}, which is not shown as it is: use visible characters",
+            name.escape_debug()
+        ));
+    }
+    if name.starts_with(' ') || name.ends_with(' ') {
+        return Err(format!("{name:?} begins or ends with a space"));
+    }
+    Ok(())
 }

@@ -107,7 +107,7 @@ pub struct VerifierKey {
 pub fn check_name(name: &str) -> Result<(), Error> {
     let is_name = signed_note::is_key_name_valid(name)
         && name.len() <= NAME_BYTES_MAX
-        && !name.contains(char::is_control)
+        && crate::printable::first_hidden(name).is_none()
         && name != super::minimum::HEADER;
     if is_name { Ok(()) } else { Err(Error::Name(name.to_owned())) }
 }

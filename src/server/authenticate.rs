@@ -15,7 +15,12 @@ pub fn admit<B>(
     request: &mut Request<B>,
 ) -> Result<(), Denied> {
     let rule = access::method_rule(request.uri().path());
-    let header = request.headers().get(AUTHORIZATION).map(|value| value.as_bytes());
+    let mut headers = request.headers().get_all(AUTHORIZATION).iter().map(|value| value.as_bytes());
+    let header = headers.next();
+    // Which of several counts is not for the gateway, or a proxy before it, to choose.
+    if headers.next().is_some() && !access.is_open() {
+        return Err(Denied { principal: None, error: access::Error::SeveralTokens });
+    }
     let nothing = ConnectionIdentity::default();
     let caller = access.admit(rule, header, channel.unwrap_or(&nothing))?;
     request.extensions_mut().insert(caller);

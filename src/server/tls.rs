@@ -1,13 +1,13 @@
 //! TLS: certificates, read again when they change, and handshakes.
 
-use std::io;
+use std::io::{self, BufReader};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use tokio_rustls::TlsAcceptor;
@@ -16,6 +16,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::access::ClientCas;
 use crate::config::{self, ClientCertificates};
+use crate::secret_file;
 use crate::server::corked_socket::CorkedSocket;
 
 /// The protocol that clients have to agree on.
@@ -100,7 +101,7 @@ pub fn load(tls: &config::Tls) -> Result<Option<Arc<LoadedTls>>, config::Error> 
     let chain = read_chain("tls.cert", cert)?;
     let mut expiries: Vec<_> =
         first_expiry(&chain).map(|at| ("tls.cert", at)).into_iter().collect();
-    let key_of_chain = PrivateKeyDer::from_pem_file(key).map_err(refused("tls.key", key))?;
+    let key_of_chain = read_key(key)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -121,7 +122,13 @@ pub fn load(tls: &config::Tls) -> Result<Option<Arc<LoadedTls>>, config::Error> 
         }
     };
     let mut config =
-        builder.with_single_cert(chain, key_of_chain).map_err(refused("tls.cert", cert))?;
+        builder.with_single_cert(chain, key_of_chain).map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => config::Error::value(
+                "tls.key",
+                format!("{} does not match {}", key.display(), cert.display()),
+            ),
+            other => refused("tls.cert", cert)(other),
+        })?;
     config.alpn_protocols = vec![ALPN.to_vec()];
     Ok(Some(Arc::new(LoadedTls { config: Arc::new(config), expiries })))
 }
@@ -131,6 +138,18 @@ pub fn load(tls: &config::Tls) -> Result<Option<Arc<LoadedTls>>, config::Error> 
 fn first_expiry(certificates: &[CertificateDer<'_>]) -> Option<i64> {
     let read = certificates.iter().filter_map(|der| X509Certificate::from_der(der).ok());
     read.map(|(_, certificate)| certificate.validity().not_after.timestamp()).min()
+}
+
+/// Reads the private key, from a file that others may not use.
+fn read_key(file: &Path) -> Result<PrivateKeyDer<'static>, config::Error> {
+    let refused = |what: String| refused("tls.key", file)(what);
+    let opened = secret_file::open(file).map_err(|error| refused(error.to_string()))?;
+    let mut pem = BufReader::new(opened);
+    let key = PrivateKeyDer::from_pem_reader(&mut pem).map_err(|error| match error {
+        pem::Error::NoItemsFound => refused("no private key in PEM".to_owned()),
+        other => refused(other.to_string()),
+    })?;
+    Ok(key)
 }
 
 fn read_chain(name: &str, file: &Path) -> Result<Vec<CertificateDer<'static>>, config::Error> {

@@ -251,6 +251,7 @@ fn access_shape(error: &access::Error) -> StatusShape {
             (Code::Unauthenticated, ErrorReason::CredentialsMissing)
         }
         access::Error::Scheme
+        | access::Error::SeveralTokens
         | access::Error::TokenUnknown
         | access::Error::Jwt(_)
         | access::Error::Certificate(_) => (Code::Unauthenticated, ErrorReason::CredentialsInvalid),

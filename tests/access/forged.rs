@@ -7,7 +7,7 @@ use tonic::Request;
 use tonic::client::Grpc;
 use tonic::transport::Endpoint;
 
-use crate::support::access::{access, connect, role, settings, start};
+use crate::support::access::{access, connect, refused, role, settings, start};
 use crate::support::soon;
 
 /// How many identities are forged.
@@ -102,4 +102,26 @@ async fn bytes_of_an_emitter_stay_where_the_client_put_them() {
     let [record] = records.as_slice() else { panic!("{records:?}") };
     assert_eq!(record.emitter.as_ref().expect("an emitter").principal, "mallory");
     assert!(record.emitter.as_ref().expect("an emitter").peer.starts_with("127.0.0.1:"));
+}
+
+#[tokio::test]
+async fn two_tokens_in_one_call_are_refused() {
+    let roles = vec![role(&["*"], &["*"], &["*"], &[])];
+    let gateway = start(&settings(access(&["mallory", "root"], roles))).await;
+    let mut client = connect(&gateway, "").await;
+    for (first, second) in
+        [("mallory", "root"), ("root", "mallory"), ("root", "root"), ("root", "")]
+    {
+        let mut request = Request::new(pb::SearchRequest::default());
+        for token in [first, second] {
+            let header = format!("Bearer {token}").parse().expect("a header");
+            request.metadata_mut().append("authorization", header);
+        }
+        let answer = soon(client.search(request)).await;
+        refused(answer, tonic::Code::Unauthenticated, "CREDENTIALS_INVALID");
+    }
+    let mut joined = Request::new(pb::SearchRequest::default());
+    let header = "Bearer mallory, Bearer root".parse().expect("a header");
+    joined.metadata_mut().insert("authorization", header);
+    refused(soon(client.search(joined)).await, tonic::Code::Unauthenticated, "CREDENTIALS_INVALID");
 }

@@ -1,5 +1,6 @@
 //! TLS, certificates of clients, and what comes of those who have none.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use auditgate::config::{ClientCertificates, Period, SanKind, Settings, Tls};
@@ -177,16 +178,48 @@ async fn what_does_not_go_together_is_refused_before_it_listens() {
     let (ca, other) = (Authority::new(), Authority::new());
     let good = ca.tls();
     let empty = ca.write("empty.pem", "");
+    let readable = ca.write("readable.key", &ca.client(vec![]).key);
+    std::fs::set_permissions(&readable, std::fs::Permissions::from_mode(0o644)).unwrap();
     let cases = [
-        (Tls { key: other.tls().key, ..good.clone() }, "tls.cert"),
+        (Tls { key: other.tls().key, ..good.clone() }, "tls.key"),
+        (Tls { key: Some(readable), ..good.clone() }, "tls.key"),
         (Tls { cert: Some(empty.clone()), ..good.clone() }, "tls.cert"),
         (Tls { key: Some(empty.clone()), ..good.clone() }, "tls.key"),
         (Tls { client_ca: Some(empty), ..good.clone() }, "tls.client_ca"),
         (Tls { cert: Some("/nonexistent".into()), ..good }, "tls.cert"),
     ];
+    let mut said = Vec::new();
     for (tls, key) in cases {
         let settings = Settings { tls, ..settings(access(&["alice"], Vec::new())) };
         let error = Gateway::start((&settings).into()).await.err().expect("refused").to_string();
         assert!(error.starts_with(key), "{error}");
+        said.push(error);
+    }
+    assert!(said[0].contains("server.key does not match"), "{}", said[0]);
+    assert!(said[1].ends_with("mode 0644: chmod 600"), "{}", said[1]);
+}
+
+#[tokio::test]
+async fn a_name_that_could_be_of_another_kind_is_nobodys() {
+    let ca = Authority::new();
+    let gateway = gateway(ca.mutual_tls()).await;
+    let dns = |name: &str| SanType::DnsName(name.try_into().unwrap());
+    let email = |name: &str| SanType::Rfc822Name(name.try_into().unwrap());
+    for name in [
+        dns("spiffe://example.org/orders"),
+        dns("ops@example.org"),
+        dns("*.example.org"),
+        email("spiffe://example.org/orders"),
+        email("\"a\"@example.org"),
+        email("orders.internal"),
+        uri("orders.internal"),
+        uri("ops@example.org"),
+        uri("urn:x:y"),
+    ] {
+        let own = ca.client(vec![name.clone()]);
+        let mut client = client_on(channel(&gateway, &ca.pem, Some(&own)).await.expect("TLS"), "");
+        let answer = search(&mut client, None).await;
+        assert!(answer.is_err(), "{name:?}");
+        refused(answer, Code::Unauthenticated, "CREDENTIALS_INVALID");
     }
 }

@@ -177,3 +177,30 @@ async fn files_that_hold_something_else_are_told() {
         says(https(gateway.address()), &command, sentence).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_does_not_leave_the_machine_unencrypted() {
+    let ca = Authority::new();
+    let gateway = gateway(Tls::default()).await;
+    let token = ca.write("token", "alice");
+    let token = token.to_str().unwrap();
+    // It leads to this machine, but is not a loopback address.
+    let address = format!("http://0.0.0.0:{}", gateway.address().port());
+    let sentence = "use https://, or allow it with --insecure";
+    for command in [
+        &["status"][..],
+        &["tail"],
+        &["search"],
+        &["emit", "user.login"],
+        &["healthcheck"],
+        &["checkpoint"],
+    ] {
+        let with = [command, &["--token-file", token]].concat();
+        says(&address, &with, sentence).await;
+    }
+    let seen = ["status", "--token-file", token, "--insecure"];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_auditgate"));
+    command.args(seen).env("AUDITGATE_SERVER", &address).stdin(Stdio::null());
+    let allowed = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    assert!(allowed.status.success(), "{allowed:?}");
+}

@@ -175,3 +175,85 @@ fn a_new_token_is_taken_after_a_hangup() {
     let refused = gateway.client(folder.path(), "orders.token", &["emit", "user.login"]);
     assert!(said(&refused).contains("may not emit"), "{}", said(&refused));
 }
+
+/// At whatever time it is interrupted, it has written all or nothing.
+#[test]
+fn an_interrupted_init_leaves_nothing() {
+    let parent = tempfile::tempdir().unwrap();
+    let mut interrupted = 0;
+    for delay in (0..24).map(|step| Duration::from_micros(step * 750)) {
+        let folder = parent.path().join("a/gateway");
+        let mut init = auditgate(&["init", text(&folder)]).spawn().unwrap();
+        std::thread::sleep(delay);
+        let pid = init.id().to_string();
+        let _ = Command::new("kill").args(["-INT", &pid]).stderr(Stdio::null()).status();
+        let ended = init.wait().unwrap();
+        if folder.exists() {
+            assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 6, "after {delay:?}");
+            std::fs::remove_dir_all(parent.path().join("a")).unwrap();
+        } else {
+            assert!(!ended.success(), "after {delay:?}");
+            interrupted += 1;
+        }
+        let left = std::fs::read_dir(parent.path()).unwrap().count();
+        assert_eq!(left, 0, "after {delay:?}");
+    }
+    println!("{interrupted} of 24 were interrupted");
+}
+
+#[test]
+fn an_init_that_fails_leaves_nothing() {
+    let parent = tempfile::tempdir().unwrap();
+    std::fs::write(parent.path().join("file"), "").unwrap();
+    let long = "x".repeat(300);
+    for folder in ["file/a", "file", &long] {
+        let failed = run(&["init", text(&parent.path().join("b").join(folder).join("c"))]);
+        let failed = if folder.starts_with("file") {
+            run(&["init", text(&parent.path().join(folder))])
+        } else {
+            failed
+        };
+        assert_eq!(failed.status.code(), Some(2), "{folder}: {failed:?}");
+    }
+    std::fs::remove_dir_all(parent.path().join("b")).ok();
+    assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 1, "the file alone");
+}
+
+#[test]
+fn a_data_directory_is_its_owner_s() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    let set = |mode| {
+        std::fs::set_permissions(&data, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--data-dir", text(&data)];
+    for mode in [0o770, 0o707] {
+        set(mode);
+        let refused = run(&arguments);
+        assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+        let sentence = format!("may write {}, mode {mode:04o}: chmod 700", text(&data));
+        assert!(said(&refused).contains(&sentence), "{}", said(&refused));
+    }
+    set(0o755);
+    let port = folder.path().join("port");
+    let mut command = auditgate(&arguments);
+    let mut process = command.args(["--port-file", text(&port)]).spawn().unwrap();
+    let begun = Instant::now();
+    while !port.exists() && begun.elapsed() < DEADLINE {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let server = std::fs::read_to_string(&port).unwrap();
+    let server = format!("http://127.0.0.1:{}", server.trim());
+    done(run(&["emit", "exec", "--server", &server]));
+    let _ = Command::new("kill").args(["-TERM", &process.id().to_string()]).status();
+    process.wait().unwrap();
+    let mut told = String::new();
+    std::io::Read::read_to_string(&mut process.stderr.take().unwrap(), &mut told).unwrap();
+    assert!(told.contains("may read") && told.contains("chmod 700"), "{told}");
+    for file in std::fs::read_dir(data.join("segments")).unwrap() {
+        let file = file.unwrap();
+        let mode = file.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{file:?}");
+    }
+}

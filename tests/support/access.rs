@@ -1,5 +1,6 @@
 //! A gateway with roles, certificates made for the test, and clients with tokens.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use auditgate::access::hash_token;
@@ -192,6 +193,8 @@ impl Authority {
         let file = self.folder.path().join(name);
         let beside = self.folder.path().join(format!("{name}.new"));
         std::fs::write(&beside, text).unwrap();
+        // The gateway takes no key that others may read.
+        std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(0o600)).unwrap();
         std::fs::rename(&beside, &file).unwrap();
         file
     }

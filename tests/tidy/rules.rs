@@ -9,7 +9,7 @@ use crate::source::Source;
 
 /// The modules at the top of `src`, from the top layer down: each may use those
 /// below it. A module within the log may use all of the log, and so on.
-pub const LAYERS: [&str; 26] = [
+pub const LAYERS: [&str; 27] = [
     "main",
     "cli",
     "server",
@@ -34,6 +34,7 @@ pub const LAYERS: [&str; 26] = [
     "wire",
     "glob",
     "secret_file",
+    "printable",
     "histogram",
     "time",
 ];

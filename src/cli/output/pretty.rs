@@ -319,7 +319,7 @@ mod tests {
         }));
         for width in [Some(80), Some(200), None] {
             let line = line(width, &record);
-            assert!(!line.contains(escape::is_unsafe), "{line:?}");
+            assert_eq!(crate::printable::first_hidden(&line), None, "{line:?}");
         }
         let colored = PrettyPrinter::new(None, TimeZone::UTC, Color(true)).line(&record);
         let sequences = colored.matches('\u{1b}').count();

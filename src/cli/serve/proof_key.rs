@@ -4,7 +4,8 @@ use std::io;
 use std::path::Path;
 
 use crate::cli::Error;
-use crate::cli::keygen::{PRIVATE, read_signing_key, write_new};
+use crate::cli::keygen::read_signing_key;
+use crate::cli::new_file::{PRIVATE, write_new};
 use crate::config::Settings;
 use crate::log::Log;
 use crate::proof::SigningKey;
@@ -46,7 +47,7 @@ impl ProofKey {
 fn beside(folder: &Path, log: &dyn Log) -> Result<(SigningKey, String), Error> {
     let file = folder.join(KEY_FILE);
     if !file.exists() {
-        write_new(&file, &generated(log)?.encoded(), PRIVATE)?;
+        write_new(&file, &format!("{}\n", generated(log)?.encoded()), PRIVATE)?;
     }
     let key = read_signing_key(&file, SignatureKind::Log)?;
     let told = format!(

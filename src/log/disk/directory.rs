@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::event;
 use crate::log::disk::identity::IdentityFile;
+use crate::log::disk::notice::Notice;
 use crate::log::disk::open::{Error, IoContext as _};
 use crate::log::disk::storage::{self, Storage};
 use crate::record::Sequence;
@@ -25,6 +26,10 @@ pub const CHECKPOINT: &str = "checkpoint";
 const PREPARED: &str = "next.tmp";
 const SEGMENT_SUFFIX: &str = ".log";
 const SEQUENCE_DIGITS: usize = 20;
+/// Permission to write, of the group and of all others.
+const WRITE_BY_OTHERS: u32 = 0o022;
+/// Permission to read or to search, of the group and of all others.
+const READ_BY_OTHERS: u32 = 0o055;
 
 /// The directory of a log, for as long as this process may change it.
 pub struct Directory {
@@ -35,9 +40,11 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Makes the directory, unless there is one, and locks it.
+    /// Makes the directory, unless there is one, and locks it. Refuses one that others may
+    /// write: they could replace what the log holds.
     pub fn open(path: &Path, storage: Arc<dyn Storage>) -> Result<Self, Error> {
         create(&*storage, path)?;
+        check_writers(path)?;
         let lock_path = path.join(LOCK);
         let lock = fs::OpenOptions::new()
             .create(true)
@@ -52,7 +59,20 @@ impl Directory {
             Err(error) => return Err(io::Error::from(error)).failed("lock", &lock_path),
         }
         create(&*storage, &path.join(SEGMENTS))?;
+        check_writers(&path.join(SEGMENTS))?;
         Ok(Self { path: path.to_owned(), storage, _lock: lock })
+    }
+
+    /// What to tell the operator of its permissions: others may read what the log holds.
+    pub fn exposure(&self) -> Result<Option<Notice>, Error> {
+        let mode = mode(&self.path)?;
+        Ok((mode & READ_BY_OTHERS != 0).then(|| {
+            let path = self.path.display();
+            Notice::warning(format!(
+                "others than its owner may read {path}, which holds all events, mode {mode:04o}: \
+                 chmod 700 {path}"
+            ))
+        }))
     }
 
     /// The operations that change it.
@@ -170,6 +190,18 @@ fn create(storage: &dyn Storage, path: &Path) -> Result<(), Error> {
     storage.sync_directory(parent.unwrap_or(Path::new("."))).failed("make", path)
 }
 
+fn mode(path: &Path) -> Result<u32, Error> {
+    Ok(fs::metadata(path).failed("look at", path)?.mode() & 0o7777)
+}
+
+fn check_writers(path: &Path) -> Result<(), Error> {
+    let mode = mode(path)?;
+    if mode & WRITE_BY_OTHERS == 0 {
+        return Ok(());
+    }
+    Err(Error::Exposed { path: path.to_owned(), mode })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,6 +236,34 @@ mod tests {
         let segments = directory.segments();
         let files = [LOCK, IDENTITY, SEED].map(|name| mode(&path.join(name)));
         assert_eq!((mode(&path), mode(&segments), files), (0o700, 0o700, [0o600; 3]));
+    }
+
+    #[test]
+    fn a_directory_that_others_may_write_is_refused_and_one_they_may_read_is_told_of() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data");
+        drop(Directory::open(&path, Arc::new(SystemStorage)).unwrap());
+        let set = |path: &Path, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        for mode in [0o770, 0o720, 0o702, 0o777, 0o1777, 0o2770] {
+            set(&path, mode);
+            let error = Directory::open(&path, Arc::new(SystemStorage)).err().unwrap().to_string();
+            assert!(error.contains(&format!("mode {mode:04o}: chmod 700")), "{error}");
+        }
+        for (mode, told) in
+            [(0o700, false), (0o750, true), (0o705, true), (0o711, true), (0o2700, false)]
+        {
+            set(&path, mode);
+            let notice =
+                Directory::open(&path, Arc::new(SystemStorage)).unwrap().exposure().unwrap();
+            assert_eq!(notice.is_some(), told, "{mode:o}");
+        }
+        set(&path, 0o700);
+        set(&path.join(SEGMENTS), 0o775);
+        let error = Directory::open(&path, Arc::new(SystemStorage)).err().unwrap().to_string();
+        assert!(error.contains("segments"), "{error}");
     }
 
     #[test]

@@ -35,6 +35,16 @@ pub enum Error {
         /// What the system says.
         error: io::Error,
     },
+    /// Others than its owner may change a directory.
+    #[error(
+        "others than its owner may write {0}, mode {mode:04o}: chmod 700 {0}", path.display()
+    )]
+    Exposed {
+        /// The directory.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
     /// The identity file cannot be used.
     #[error("{} {fault}", path.display())]
     Identity {
@@ -132,7 +142,7 @@ pub fn open(path: &Path, config: &Config, storage: Arc<dyn Storage>) -> Result<O
         let path = directory.segments().join(name);
         Notice::note(format!("{} is none of the log's files", path.display()))
     });
-    let mut notices: Vec<Notice> = foreign.collect();
+    let mut notices: Vec<Notice> = foreign.chain(directory.exposure()?).collect();
     let mut identity = match directory.read_identity()? {
         Some(identity) => identity,
         None if bases.is_empty() => {

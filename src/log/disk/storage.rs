@@ -98,13 +98,12 @@ pub struct SystemStorage;
 
 impl Storage for SystemStorage {
     fn create(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {
-        let mut options = fs::OpenOptions::new();
-        Ok(Box::new(options.write(true).create(true).truncate(true).mode(FILE_MODE).open(path)?))
+        Ok(Box::new(create(path)?))
     }
 
     #[cfg(target_os = "linux")]
     fn create_uncached(&self, path: &Path) -> io::Result<Box<dyn StorageFile>> {
-        let file = fs::File::create(path)?;
+        let file = create(path)?;
         Ok(match direct_io::open(&file, path) {
             Some(direct) => Box::new(direct_io::DirectFile::new(file, direct)),
             None => Box::new(file),
@@ -133,6 +132,12 @@ impl Storage for SystemStorage {
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
         fs::File::open(path)?.sync_all()
     }
+}
+
+/// Makes a file, or empties the one that is there.
+fn create(path: &Path) -> io::Result<fs::File> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(FILE_MODE).open(path)
 }
 
 impl StorageFile for fs::File {

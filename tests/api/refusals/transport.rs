@@ -112,6 +112,48 @@ async fn send(scene: &Scene, encoding: Option<&str>, body: &str) -> Result<Bytes
     Err(Status::from_header_map(response.headers()).expect("a refusal without a body"))
 }
 
+/// Answers HTTP, not gRPC: what sends this is no client of gRPC.
+#[tokio::test]
+async fn what_a_page_in_a_browser_can_send_is_refused() {
+    use http::{Method, StatusCode};
+    let scene = Scene::open().await;
+    let ask = async |method: Method, types: &[&str]| {
+        let uri = format!("http://{}{}", scene.gateway.address(), path("Emit"));
+        let mut request = http::Request::builder()
+            .method(method)
+            .uri(uri)
+            .header("origin", "https://evil.example")
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", "content-type");
+        for one in types {
+            request = request.header("content-type", *one);
+        }
+        let request = request.body(tonic::body::Body::empty()).unwrap();
+        let mut channel = scene.channel.clone();
+        std::future::poll_fn(|cx| channel.poll_ready(cx)).await.expect("connected");
+        let response = support::soon(channel.call(request)).await.expect("an answer");
+        let cors = |name: &&http::HeaderName| name.as_str().starts_with("access-control");
+        assert_eq!(response.headers().keys().find(cors), None, "no page is let in");
+        assert!(!response.headers().contains_key("grpc-status"));
+        response.status()
+    };
+    for types in [
+        &[][..],
+        &["text/plain"],
+        &["application/x-www-form-urlencoded"],
+        &["multipart/form-data; boundary=x"],
+        &["application/grpc-web+proto"],
+        &["application/grpc;x=y"],
+    ] {
+        assert_eq!(ask(Method::POST, types).await, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{types:?}");
+    }
+    for method in [Method::OPTIONS, Method::GET, Method::HEAD, Method::PUT, Method::DELETE] {
+        let status = ask(method.clone(), &["application/grpc"]).await;
+        assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED, "{method}");
+    }
+    assert_eq!(support::status(&mut support::connect(&scene.gateway).await).await.record_count, 0);
+}
+
 #[tokio::test]
 async fn what_is_not_framed_is_refused() {
     let mut scene = Scene::open().await;

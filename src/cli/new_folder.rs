@@ -1,0 +1,176 @@
+//! A folder of files that appear all at once, or not at all.
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use super::Error;
+use super::new_file::write_new;
+
+/// Mode of folders that are made.
+const MODE: u32 = 0o700;
+
+/// Files on their way into a folder. They are written to a temporary folder beside it, and
+/// get their place when all are complete. Dropping this removes what was written.
+pub struct NewFolder {
+    target: PathBuf,
+    /// Where files are written.
+    staged: PathBuf,
+    /// The temporary folder, which holds `staged` or is it.
+    temporary: PathBuf,
+    /// What the temporary folder becomes; `None` if the target is there, and gets the files.
+    becomes: Option<PathBuf>,
+    names: Vec<String>,
+}
+
+impl NewFolder {
+    /// Begins to write the folder at `target`, which may be there already.
+    ///
+    /// # Errors
+    /// If no folder can be made there.
+    pub fn begin(target: &Path) -> Result<Self, Error> {
+        let absolute = std::path::absolute(target).map_err(|error| failed(target, error))?;
+        let missing = absolute.ancestors().take_while(|folder| !is_there(folder)).last();
+        let becomes = missing.map(Path::to_owned);
+        let parent = becomes.as_deref().map_or(Some(&*absolute), Path::parent);
+        let parent = parent.unwrap_or(&absolute);
+        let temporary = parent.join(format!(".auditgate-{:016x}.tmp", fastrand::u64(..)));
+        let below = becomes.as_deref().and_then(|becomes| absolute.strip_prefix(becomes).ok());
+        let staged = match below {
+            Some(below) if !below.as_os_str().is_empty() => temporary.join(below),
+            _ => temporary.clone(),
+        };
+        let made = DirBuilder::new().recursive(true).mode(MODE).create(&staged);
+        let own = Self { target: target.to_owned(), staged, temporary, becomes, names: Vec::new() };
+        made.map_err(|error| failed(target, error))?;
+        Ok(own)
+    }
+
+    /// Writes a file of the folder.
+    ///
+    /// # Errors
+    /// If it cannot be written, or the folder has one of this name.
+    pub fn write(&mut self, name: &str, text: &str, mode: u32) -> Result<(), Error> {
+        let file = self.target.join(name);
+        if is_there(&file) {
+            let what = format!("{} is there already: it is not overwritten", file.display());
+            return Err(Error::Usage(what));
+        }
+        write_new(&self.staged.join(name), text, mode)?;
+        self.names.push(name.to_owned());
+        Ok(())
+    }
+
+    /// Gives all files their place.
+    ///
+    /// # Errors
+    /// If one cannot have it: then none has.
+    pub fn finish(self) -> Result<(), Error> {
+        sync(&self.staged).map_err(|error| failed(&self.target, error))?;
+        let done = match &self.becomes {
+            Some(becomes) => fs::rename(&self.temporary, becomes)
+                .and_then(|()| sync(becomes.parent().unwrap_or(becomes))),
+            None => self.link_all(),
+        };
+        done.map_err(|error| failed(&self.target, error))
+    }
+
+    /// Puts the files into the folder that is there. A link never overwrites.
+    fn link_all(&self) -> io::Result<()> {
+        for (position, name) in self.names.iter().enumerate() {
+            if let Err(error) = fs::hard_link(self.staged.join(name), self.target.join(name)) {
+                for linked in self.names.iter().take(position) {
+                    let _ = fs::remove_file(self.target.join(linked));
+                }
+                return Err(error);
+            }
+        }
+        sync(&self.target)
+    }
+}
+
+/// What is left of the temporary folder goes.
+impl Drop for NewFolder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.temporary);
+    }
+}
+
+/// Whether there is something, be it a link that leads nowhere.
+fn is_there(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
+fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+fn failed(folder: &Path, error: io::Error) -> Error {
+    Error::WriteFile { file: folder.display().to_string(), error }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn files_appear_all_at_once() {
+        let parent = tempfile::tempdir().unwrap();
+        for (target, first) in [("new", "new"), ("a/b/c", "a"), (".", "one")] {
+            let folder = parent.path().join(target);
+            let mut new = NewFolder::begin(&folder).unwrap();
+            new.write("one", "1", 0o600).unwrap();
+            assert!(!parent.path().join(first).exists(), "{target}");
+            new.write("two", "2", 0o644).unwrap();
+            new.finish().unwrap();
+            assert_eq!(fs::read_to_string(folder.join("two")).unwrap(), "2");
+            let mode = fs::metadata(&folder).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, MODE, "{target}");
+        }
+        assert_eq!(names(parent.path()), ["a", "new", "one", "two"], "and nothing beside");
+    }
+
+    #[test]
+    fn nothing_is_left_of_what_was_given_up() {
+        let parent = tempfile::tempdir().unwrap();
+        for target in ["a/b", "."] {
+            let mut new = NewFolder::begin(&parent.path().join(target)).unwrap();
+            new.write("one", "1", 0o600).unwrap();
+            assert_eq!(names(parent.path()).len(), 1, "the temporary folder");
+            drop(new);
+            assert_eq!(names(parent.path()), [""; 0], "{target}");
+        }
+        // What appears meanwhile is not overwritten, and the others are taken back.
+        let mut new = NewFolder::begin(parent.path()).unwrap();
+        new.write("one", "1", 0o600).unwrap();
+        new.write("two", "2", 0o600).unwrap();
+        fs::write(parent.path().join("two"), "mine").unwrap();
+        assert!(new.finish().is_err());
+        assert_eq!(names(parent.path()), ["two"]);
+        let mut new = NewFolder::begin(parent.path()).unwrap();
+        assert!(new.write("two", "2", 0o600).is_err());
+        drop(new);
+        assert_eq!(fs::read_to_string(parent.path().join("two")).unwrap(), "mine");
+    }
+
+    #[test]
+    fn a_folder_below_a_file_is_refused() {
+        let parent = tempfile::tempdir().unwrap();
+        fs::write(parent.path().join("file"), "").unwrap();
+        assert!(NewFolder::begin(&parent.path().join("file/a")).is_err());
+        let new = NewFolder::begin(&parent.path().join("file"));
+        assert!(new.is_err());
+        assert_eq!(names(parent.path()), ["file"]);
+    }
+}
