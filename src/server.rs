@@ -6,6 +6,7 @@ mod authenticate;
 mod calls;
 pub mod connection;
 mod corked_socket;
+mod free_space;
 mod grpc_only;
 mod health;
 pub mod listener;
@@ -79,8 +80,8 @@ pub struct Config {
     /// With a key the gateway keeps a Merkle tree over its log and signs
     /// checkpoints of it; without one it proves nothing.
     pub signing_key: Option<SigningKey>,
-    /// Where tiles and checkpoints of the tree are kept: the data directory of a
-    /// log on disk. In memory, if `None`.
+    /// The data directory of a log on disk: tiles and checkpoints of the tree are kept
+    /// there, and the free space of its disk is watched. In memory, if `None`.
     pub tiles: Option<PathBuf>,
     /// What is done to the content of events; nothing, if `None`.
     pub content: Option<Arc<ContentPolicy>>,
@@ -228,7 +229,11 @@ impl Gateway {
             hub: Arc::clone(&hub),
             state,
             prover: prover.clone(),
+            data_dir: config.tiles.clone(),
         };
+        if let Some(folder) = config.tiles {
+            tokio::spawn(free_space::watch(folder, stopping.clone()));
+        }
         let admin = match config.admin {
             Some(listen) => Some(
                 AdminListener::bind(listen, Arc::new(sources))

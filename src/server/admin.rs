@@ -1,5 +1,7 @@
 //! The listener for operators: metrics and probes by plain HTTP, and no events.
 
+mod places;
+
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
@@ -7,25 +9,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE};
-use http::{Method, Request, Response, StatusCode};
+use http::header::{ACCEPT, ALLOW, CONTENT_TYPE};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 use crate::log::State;
-use crate::server::metrics::{self, MetricSources};
+use crate::server::admission;
+use crate::server::log_limiter::LogLimiter;
+use crate::server::metrics::{self, Form, MetricSources};
+use places::{Place, Places};
 
-/// The most connections at once: a few scrapers and probes.
-const CONNECTIONS_MAX: usize = 64;
-/// How long a request may take to come, and a connection to have none.
-const HEADER_TIME_MAX: Duration = Duration::from_secs(10);
-/// How long a connection may last: long enough for a scrape, too short to hold a
-/// place with.
-const CONNECTION_TIME_MAX: Duration = Duration::from_secs(60);
+/// How long a request may take to come.
+const REQUEST_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long a connection may last: long enough to read an answer.
+const CONNECTION_TIME_MAX: Duration = Duration::from_secs(20);
 /// How long no connection is taken after one could not be.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The most bytes of a request.
@@ -56,40 +58,63 @@ impl AdminListener {
 
     /// Answers until it is dropped: also while the gateway stops.
     pub async fn serve(self) {
-        let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let places = Arc::new(Places::default());
+        let log_limiter = LogLimiter::default();
+        let mut open = JoinSet::new();
         loop {
-            let permit = Arc::clone(&room).acquire_owned().await;
-            let permit = permit.expect("the semaphore is never closed");
-            let Ok((stream, _)) = self.socket.accept().await else {
+            let accepted = tokio::select! {
+                accepted = self.socket.accept() => accepted,
+                Some(_) = open.join_next() => continue,
+            };
+            let Ok((stream, remote)) = accepted else {
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             };
             let sources = Arc::clone(&self.sources);
-            tokio::spawn(async move {
-                let _permit = permit;
-                let served = serve_connection(stream, sources);
-                let _ = tokio::time::timeout(CONNECTION_TIME_MAX, served).await;
+            let (place, cut) = places.take(admission::network(remote.ip()));
+            open.spawn(async move {
+                let served = serve_connection(stream, sources, &place);
+                tokio::select! {
+                    _ = tokio::time::timeout(CONNECTION_TIME_MAX, served) => {}
+                    () = place.cut() => {}
+                }
             });
+            if let Some(cut) = cut
+                && let Some(suppressed) = log_limiter.allow()
+            {
+                tracing::warn!(
+                    peer = %cut, suppressed,
+                    "the admin listener has too many connections: it closed the oldest of this client"
+                );
+            }
         }
     }
 }
 
-async fn serve_connection(stream: TcpStream, sources: Arc<MetricSources>) {
+/// Answers one request, and closes the connection.
+async fn serve_connection(stream: TcpStream, sources: Arc<MetricSources>, place: &Place) {
     // If it fails, the peer has gone.
     let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request: Request<hyper::body::Incoming>| {
-        let answer = answer(request.method(), request.uri().path(), &sources);
+    let service = service_fn(|request: Request<hyper::body::Incoming>| {
+        place.note_request();
+        let answer = answer(request.method(), request.uri().path(), request.headers(), &sources);
         async move { Ok::<_, Infallible>(answer) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIME_MAX)
+        .keep_alive(false)
+        .header_read_timeout(REQUEST_TIME_MAX)
         .max_buf_size(REQUEST_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service);
     let _ = served.await;
 }
 
-fn answer(method: &Method, path: &str, sources: &Arc<MetricSources>) -> Response<Full<Bytes>> {
+fn answer(
+    method: &Method,
+    path: &str,
+    headers: &HeaderMap,
+    sources: &Arc<MetricSources>,
+) -> Response<Full<Bytes>> {
     const TEXT: &str = "text/plain; charset=utf-8";
     let known = matches!(path, "/metrics" | "/livez" | "/readyz");
     if known && !matches!(*method, Method::GET | Method::HEAD) {
@@ -98,10 +123,14 @@ fn answer(method: &Method, path: &str, sources: &Arc<MetricSources>) -> Response
         return refused;
     }
     match path {
-        "/metrics" => match metrics::text(sources) {
-            Ok(text) => response(StatusCode::OK, metrics::CONTENT_TYPE, text),
-            Err(_) => response(StatusCode::INTERNAL_SERVER_ERROR, TEXT, "no metrics\n".into()),
-        },
+        "/metrics" => {
+            let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+            let form = Form::accepted(accepted);
+            match metrics::text(sources, form) {
+                Ok(text) => response(StatusCode::OK, form.content_type(), text),
+                Err(_) => response(StatusCode::INTERNAL_SERVER_ERROR, TEXT, "no metrics\n".into()),
+            }
+        }
         // Whoever gets this is answered by a process that is alive.
         "/livez" => response(StatusCode::OK, TEXT, "alive\n".into()),
         "/readyz" if sources.hub.stopping().is_cancelled() => {

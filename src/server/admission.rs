@@ -119,7 +119,7 @@ impl Drop for ConnectionPermit {
 }
 
 /// Who has one address of an IPv6 network has all of its 64 bits.
-fn network(address: IpAddr) -> IpAddr {
+pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {

@@ -1,13 +1,15 @@
-//! What the gateway measures, in the text form of OpenMetrics.
+//! What the gateway measures, as text for Prometheus and for readers of OpenMetrics.
 //!
 //! Nothing is kept for this: at each scrape the counters are read from where the
 //! work is done. Labels have few values, none of them chosen by a client.
 
+mod form;
 mod log_metrics;
 mod page;
 mod process;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -30,8 +32,7 @@ use crate::server::tls::TlsSetup;
 use crate::service::quota::{Quotas, RateKind};
 use page::{Label, MetricsPage};
 
-/// Media type of the text.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub use form::Form;
 
 /// Where the numbers come from.
 pub struct MetricSources {
@@ -51,6 +52,8 @@ pub struct MetricSources {
     pub state: Option<watch::Receiver<State>>,
     /// The tree over the log, if one is kept.
     pub prover: Option<Arc<Prover>>,
+    /// Where a log on disk lies.
+    pub data_dir: Option<PathBuf>,
 }
 
 impl fmt::Debug for MetricSources {
@@ -59,16 +62,16 @@ impl fmt::Debug for MetricSources {
     }
 }
 
-/// The text.
+/// The text, in one of its forms.
 ///
 /// # Errors
 /// If a name or label is not one that OpenMetrics has.
-pub fn text(sources: &Arc<MetricSources>) -> Result<String, fmt::Error> {
+pub fn text(sources: &Arc<MetricSources>, form: Form) -> Result<String, fmt::Error> {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Arc::clone(sources)));
     let mut text = String::new();
     text::encode(&mut text, &registry)?;
-    Ok(text)
+    Ok(form.of_open_metrics(text))
 }
 
 impl Collector for MetricSources {
@@ -248,7 +251,7 @@ impl MetricSources {
             lags.iter().copied().max().unwrap_or(0) as f64,
         )?;
         page.gauge(
-            "auditgate_subscriber_lag_records_sum",
+            "auditgate_subscriber_lag_records",
             "Records by which all subscribers are behind",
             lags.iter().sum::<u64>() as f64,
         )?;

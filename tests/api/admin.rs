@@ -23,10 +23,15 @@ async fn start() -> Gateway {
     Gateway::start(config()).await.expect("free ports")
 }
 
-/// Head and body of an answer.
+/// Head and body of an answer, after which the connection is closed.
 async fn ask(address: SocketAddr, method: &str, path: &str) -> (String, String) {
+    ask_for(address, method, path, "").await
+}
+
+/// The same, with more headers.
+async fn ask_for(address: SocketAddr, method: &str, path: &str, headers: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    let request = format!("{method} {path} HTTP/1.1\r\nhost: x\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     soon(stream.read_to_string(&mut answer)).await.unwrap();
@@ -37,7 +42,7 @@ async fn ask(address: SocketAddr, method: &str, path: &str) -> (String, String) 
 async fn metrics(gateway: &Gateway) -> String {
     let (head, body) = ask(gateway.admin_address().unwrap(), "GET", "/metrics").await;
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
-    assert!(head.contains("application/openmetrics-text; version=1.0.0"), "{head}");
+    assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
     body
 }
 
@@ -81,7 +86,6 @@ async fn what_happens_is_counted() {
     assert_eq!(value(&page, "auditgate_subscriber_lag_records_max "), 0.0);
     assert_eq!(value(&page, "auditgate_records_delivered_total"), 1.0);
     assert_eq!(value(&page, "auditgate_connections "), 1.0);
-    assert!(page.ends_with("# EOF\n"), "{page}");
     assert!(!page.contains("secret"), "no event content: {page}");
 }
 
@@ -150,6 +154,8 @@ async fn a_log_on_disk_tells_how_long_its_syncs_take() {
     assert!(value(&page, "auditgate_log_sync_seconds_sum ") > 0.0);
     assert_eq!(value(&page, "auditgate_log_sync_seconds_bucket{le=\"+Inf\"}"), EMITS as f64);
     assert!(value(&page, "auditgate_log_disk_bytes ") > 0.0);
+    let free = value(&page, "auditgate_disk_free_bytes ");
+    assert!(free > 0.0 && free <= value(&page, "auditgate_disk_size_bytes "), "{free}");
     assert_eq!(value(&page, "auditgate_log_damaged_records "), 0.0);
     assert!(!page.contains("auditgate_log_disk_bytes_limit"), "nothing limits it");
     assert_eq!(value(&page, "auditgate_proof_state{state=\"ready\"}"), 1.0);
@@ -228,6 +234,68 @@ async fn probes_tell_whether_it_lives_and_whether_it_takes_calls() {
     soon(not_ready).await;
     assert!(ask(admin, "GET", "/livez").await.0.starts_with("HTTP/1.1 200"));
     stopping.abort();
+}
+
+#[tokio::test]
+async fn open_metrics_is_for_those_who_ask_for_it() {
+    let gateway = start().await;
+    let admin = gateway.admin_address().unwrap();
+    let open = "accept: application/openmetrics-text;version=1.0.0, text/plain;q=0.5\r\n";
+    let (head, body) = ask_for(admin, "GET", "/metrics", open).await;
+    assert!(head.contains("application/openmetrics-text; version=1.0.0"), "{head}");
+    assert!(body.ends_with("# EOF\n"), "{body}");
+    assert!(body.contains("# TYPE auditgate_events_accepted counter\n"), "{body}");
+    let body = metrics(&gateway).await;
+    assert!(!body.contains("# EOF"), "{body}");
+    assert!(body.contains("# TYPE auditgate_events_accepted_total counter\n"), "{body}");
+}
+
+/// Nobody keeps a probe from its answer: neither connections that stay, nor halves of
+/// requests, nor those that say nothing, all from the address of the probe.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn idle_connections_take_no_place_from_probes() {
+    const HELD: usize = 300;
+    let gateway = start().await;
+    let admin = gateway.admin_address().unwrap();
+    let whole = "GET /livez HTTP/1.1\r\nhost: x\r\nconnection: keep-alive\r\n\r\n";
+    let mut held = Vec::new();
+    for sent in
+        [whole, "GET /livez HTTP/1.1\r\nhost:", "", "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n"]
+    {
+        for _ in 0..HELD {
+            let mut stream = TcpStream::connect(admin).await.unwrap();
+            stream.write_all(sent.as_bytes()).await.unwrap();
+            held.push(stream);
+        }
+        let begun = std::time::Instant::now();
+        for path in ["/livez", "/readyz", "/metrics"] {
+            let (head, _) = ask(admin, "GET", path).await;
+            assert!(head.starts_with("HTTP/1.1 200"), "{path}: {head}");
+        }
+        println!("{:?} after {sent:?}", begun.elapsed());
+        assert!(begun.elapsed() < std::time::Duration::from_secs(3), "{:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_request_has_its_time_and_a_connection_one_answer() {
+    let gateway = start().await;
+    let admin = gateway.admin_address().unwrap();
+    let mut half = TcpStream::connect(admin).await.unwrap();
+    half.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n").await.unwrap();
+    let mut silent = TcpStream::connect(admin).await.unwrap();
+    let begun = std::time::Instant::now();
+    let mut rest = Vec::new();
+    soon(half.read_to_end(&mut rest)).await.unwrap();
+    soon(silent.read_to_end(&mut rest)).await.unwrap();
+    let waited = begun.elapsed().as_secs_f64();
+    assert!((4.0..15.0).contains(&waited), "{waited} s");
+    let mut several = TcpStream::connect(admin).await.unwrap();
+    several.write_all("GET /livez HTTP/1.1\r\nhost: x\r\n\r\n".repeat(2).as_bytes()).await.unwrap();
+    let mut answers = String::new();
+    let _ = soon(several.read_to_string(&mut answers)).await;
+    assert_eq!(answers.matches("HTTP/1.1 200").count(), 1, "{answers}");
+    assert!(answers.contains("connection: close"), "{answers}");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use super::MetricSources;
 use super::page::MetricsPage;
 use crate::log::State;
 use crate::proof::prover::CheckpointFailure;
+use crate::server::free_space::Space;
 
 impl MetricSources {
     pub(super) fn log(&self, page: &mut MetricsPage<'_>) -> fmt::Result {
@@ -55,6 +56,18 @@ impl MetricSources {
         )?;
         let Some(disk) = self.hub.disk() else { return Ok(()) };
         page.gauge("auditgate_log_disk_bytes", "Bytes of the log's files", disk.bytes as f64)?;
+        if let Some(space) = self.data_dir.as_deref().and_then(|folder| Space::of(folder).ok()) {
+            page.gauge(
+                "auditgate_disk_free_bytes",
+                "Bytes that are free in the file system of the log",
+                space.free as f64,
+            )?;
+            page.gauge(
+                "auditgate_disk_size_bytes",
+                "Bytes of the file system of the log",
+                space.total as f64,
+            )?;
+        }
         if let Some(limit) = disk.bytes_max {
             page.gauge(
                 "auditgate_log_disk_bytes_limit",

@@ -1,0 +1,163 @@
+//! Which connections of the admin listener stay open.
+//!
+//! A probe sends its request as soon as it has connected, and gets a small answer. So a new
+//! connection is always taken: where there are too many, an old one gives up its place, of
+//! the client that holds most of them, and one that has not sent a request before one that
+//! has. Clients that hold connections without using them only push out their own.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+
+/// The most connections at once: a few scrapers and probes.
+pub const CONNECTIONS_MAX: usize = 64;
+/// The most connections of one client at once.
+pub const CONNECTIONS_PER_CLIENT_MAX: usize = 16;
+
+/// The connections that are open, oldest first.
+#[derive(Debug, Default)]
+pub struct Places {
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    next: u64,
+    by_age: BTreeMap<u64, Held>,
+}
+
+/// What is known of a connection.
+#[derive(Debug)]
+struct Held {
+    client: IpAddr,
+    state: Arc<Progress>,
+}
+
+#[derive(Debug, Default)]
+struct Progress {
+    /// It has sent a request.
+    asked: AtomicBool,
+    /// It has to give up its place.
+    cut: CancellationToken,
+}
+
+/// The place of one connection, until it is dropped.
+#[derive(Debug)]
+pub struct Place {
+    places: Arc<Places>,
+    number: u64,
+    state: Arc<Progress>,
+}
+
+impl Places {
+    /// A place for a new connection of `client`, and the client of the connection that has
+    /// to go for it, if one has.
+    pub fn take(self: &Arc<Self>, client: IpAddr) -> (Place, Option<IpAddr>) {
+        let mut open = self.lock();
+        let cut = open.victim(client).and_then(|victim| open.by_age.remove(&victim));
+        let cut = cut.map(|cut| {
+            cut.state.cut.cancel();
+            cut.client
+        });
+        let (number, state) = (open.next, Arc::<Progress>::default());
+        open.next += 1;
+        open.by_age.insert(number, Held { client, state: Arc::clone(&state) });
+        (Place { places: Arc::clone(self), number, state }, cut)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    /// Which connection has to go for a new one of `client`, if one has.
+    fn victim(&self, client: IpAddr) -> Option<u64> {
+        let mut counts: HashMap<IpAddr, usize> = HashMap::new();
+        for held in self.by_age.values() {
+            *counts.entry(held.client).or_default() += 1;
+        }
+        let own = counts.get(&client).copied().unwrap_or_default();
+        let loser = if own >= CONNECTIONS_PER_CLIENT_MAX {
+            client
+        } else if self.by_age.len() >= CONNECTIONS_MAX {
+            counts.into_iter().max_by_key(|(_, count)| *count)?.0
+        } else {
+            return None;
+        };
+        let of_loser = self.by_age.iter().filter(|(_, held)| held.client == loser);
+        let by_use = of_loser
+            .min_by_key(|(number, held)| (held.state.asked.load(Ordering::Relaxed), **number));
+        by_use.map(|(number, _)| *number)
+    }
+}
+
+impl Place {
+    /// Notes that its connection has sent a request.
+    pub fn note_request(&self) {
+        self.state.asked.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits until its connection has to give it up.
+    pub async fn cut(&self) {
+        self.state.cut.cancelled().await;
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.places.lock().by_age.remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(number: usize) -> IpAddr {
+        IpAddr::from([10, 0, 0, number as u8])
+    }
+
+    fn is_cut(place: &Place) -> bool {
+        place.state.cut.is_cancelled()
+    }
+
+    #[test]
+    fn a_client_pushes_out_its_own_connections() {
+        let places = Arc::new(Places::default());
+        let (other, _) = places.take(client(2));
+        let own: Vec<Place> =
+            (0..CONNECTIONS_PER_CLIENT_MAX).map(|_| places.take(client(1)).0).collect();
+        own[0].note_request();
+        assert!(!own.iter().any(is_cut));
+        let (newest, cut) = places.take(client(1));
+        assert_eq!(cut, Some(client(1)));
+        assert!(is_cut(&own[1]), "the oldest that has not asked");
+        for kept in [&own[0], &own[2], &other, &newest] {
+            assert!(!is_cut(kept));
+        }
+        drop(own);
+        assert_eq!(places.lock().by_age.len(), 2);
+    }
+
+    #[test]
+    fn whoever_holds_most_gives_a_place_to_others() {
+        let places = Arc::new(Places::default());
+        let take = |of: usize, count| {
+            (0..count).map(|_| (of, places.take(client(of)).0)).collect::<Vec<_>>()
+        };
+        let mut held: Vec<_> =
+            (1..=8).flat_map(|of| take(of, if of == 3 { 10 } else { 7 })).collect();
+        held.extend(take(20, CONNECTIONS_MAX - held.len()));
+        let (new, cut) = places.take(client(21));
+        assert_eq!(cut, Some(client(3)));
+        assert!(!is_cut(&new));
+        let cut: Vec<usize> =
+            held.iter().filter(|(_, place)| is_cut(place)).map(|(of, _)| *of).collect();
+        assert_eq!(cut, [3]);
+        assert_eq!(places.lock().by_age.len(), CONNECTIONS_MAX);
+    }
+}

@@ -1,0 +1,148 @@
+//! How much room is left for the log on disk, and a warning before there is none.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// How often the room is looked at.
+const INTERVAL: Duration = Duration::from_secs(10);
+/// How often the warning is repeated while there is little room.
+const REPEAT_INTERVAL: Duration = Duration::from_secs(60 * 60);
+/// Little is a twentieth of the file system ...
+const LITTLE_PART: u64 = 20;
+/// ... but at least this many bytes: some segments, ...
+const LITTLE_BYTES_MIN: u64 = 256 * 1024 * 1024;
+/// ... and at most this many.
+const LITTLE_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
+const MIB: u64 = 1024 * 1024;
+
+/// The room of the file system that holds a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes that this process may still write.
+    pub free: u64,
+    /// Bytes in all.
+    pub total: u64,
+}
+
+impl Space {
+    /// Asks the system.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn of(folder: &Path) -> io::Result<Self> {
+        let found = rustix::fs::statvfs(folder)?;
+        let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+        Ok(Self { free: bytes(found.f_bavail), total: bytes(found.f_blocks) })
+    }
+
+    /// Below how many free bytes the operator is warned.
+    fn little(self) -> u64 {
+        (self.total / LITTLE_PART).clamp(LITTLE_BYTES_MIN, LITTLE_BYTES_MAX)
+    }
+}
+
+/// Warns while there is little room in the file system of `folder`.
+pub async fn watch(folder: PathBuf, stopping: CancellationToken) {
+    let mut warnings = Warnings::default();
+    loop {
+        // The disk may hang; nobody waits for this.
+        let path = folder.clone();
+        let space = tokio::task::spawn_blocking(move || Space::of(&path)).await;
+        if let Ok(Ok(space)) = space {
+            warnings.tell(&folder, space, Instant::now());
+        }
+        if stopping.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_none() {
+            return;
+        }
+    }
+}
+
+/// When the last warning was given, while there is little room.
+#[derive(Debug, Default)]
+struct Warnings(Option<Instant>);
+
+/// What to tell the operator.
+#[derive(Debug, PartialEq, Eq)]
+enum Told {
+    Nothing,
+    Little,
+    Enough,
+}
+
+impl Warnings {
+    fn tell(&mut self, folder: &Path, space: Space, now: Instant) {
+        let (free, total) = (space.free / MIB, space.total / MIB);
+        let folder = folder.display();
+        match self.judge(space, now) {
+            Told::Nothing => {}
+            Told::Little => tracing::warn!(
+                "the disk of {folder} is nearly full: {free} MiB of {total} MiB are free; when it \
+                 is full, the gateway refuses events: free some space, or keep less (retain.bytes, \
+                 retain.age)"
+            ),
+            Told::Enough => tracing::info!("the disk of {folder} has {free} MiB free again"),
+        }
+    }
+
+    fn judge(&mut self, space: Space, now: Instant) -> Told {
+        let little = space.little();
+        match self.0 {
+            None if space.free < little => {}
+            Some(last) if space.free < little && now - last >= REPEAT_INTERVAL => {}
+            // A little more than little, or else the two lines would alternate.
+            Some(_) if space.free > little + little / 4 => {
+                self.0 = None;
+                return Told::Enough;
+            }
+            None | Some(_) => return Told::Nothing,
+        }
+        self.0 = Some(now);
+        Told::Little
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GIB: u64 = 1024 * MIB;
+
+    #[test]
+    fn little_depends_on_the_size_within_bounds() {
+        let little = |total| Space { free: 0, total }.little();
+        assert_eq!(little(GIB), LITTLE_BYTES_MIN);
+        assert_eq!(little(20 * GIB), GIB);
+        assert_eq!(little(1_000 * GIB), LITTLE_BYTES_MAX);
+    }
+
+    #[test]
+    fn the_operator_is_warned_once_in_a_while_and_told_when_it_is_over() {
+        let begun = Instant::now();
+        let mut warnings = Warnings::default();
+        let mut at = |seconds, free| {
+            let space = Space { free: free * MIB, total: 20 * GIB };
+            warnings.judge(space, begun + Duration::from_secs(seconds))
+        };
+        assert_eq!(at(0, 1_024), Told::Nothing);
+        assert_eq!(at(10, 1_023), Told::Little);
+        assert_eq!(at(20, 900), Told::Nothing);
+        assert_eq!(at(3_620, 800), Told::Little);
+        assert_eq!(at(3_630, 1_100), Told::Nothing, "not yet enough");
+        assert_eq!(at(3_640, 1_000), Told::Nothing);
+        assert_eq!(at(3_650, 1_300), Told::Enough);
+        assert_eq!(at(3_660, 1_300), Told::Nothing);
+        assert_eq!(at(3_670, 10), Told::Little);
+    }
+
+    #[test]
+    fn the_system_is_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let space = Space::of(folder.path()).unwrap();
+        assert!(space.free <= space.total && space.total > 0, "{space:?}");
+        assert!(Space::of(&folder.path().join("none")).is_err());
+    }
+}
