@@ -33,7 +33,6 @@ pub use expression::{
 };
 pub use problems::{PROBLEMS_MAX, problems};
 pub use type_set::TypeSet;
-pub use types::TYPE_BYTES_MAX;
 
 /// Most values of one field.
 pub const VALUES_MAX: usize = 1_000;

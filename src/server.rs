@@ -27,6 +27,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::HealthReporter;
 use tower::Layer as _;
 
@@ -203,7 +204,9 @@ impl Gateway {
         let hub = Hub::ending(log, stopping.clone(), last_read);
         let auditor = if audits { Auditor::start(&hub, stopping.clone()) } else { Auditor::off() };
         auditor.started(&address.to_string(), encrypted).await;
-        let (reporter, health_service) = tonic_health::server::health_reporter();
+        let reporter = HealthReporter::new();
+        let watchable = health::Watchable::new(reporter.clone(), stopping.clone());
+        let health_service = HealthServer::new(watchable);
         health::set(&reporter, ServingStatus::Serving).await;
         if let Some(state) = state.clone() {
             tokio::spawn(health::follow(state, reporter.clone(), stopping.clone()));

@@ -65,11 +65,11 @@ pub struct Args {
     /// accept_time, clock_skew and emitter: "event.user.name == 'alice'"
     #[arg(long = "filter", value_name = "CEL", default_value = "", hide_default_value = true)]
     expression: String,
-    /// From this time on: how long ago (1h, 2d), a date, or RFC 3339
-    #[arg(long, value_name = "TIME", value_parser = times::parse)]
+    /// From this time on: how long ago (1h or -1h, 2d), a date, or RFC 3339
+    #[arg(long, value_name = "TIME", value_parser = times::parse, allow_hyphen_values = true)]
     since: Option<TimeArg>,
     /// Before this time, written in the same ways
-    #[arg(long, value_name = "TIME", value_parser = times::parse)]
+    #[arg(long, value_name = "TIME", value_parser = times::parse, allow_hyphen_values = true)]
     until: Option<TimeArg>,
 }
 

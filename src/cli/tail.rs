@@ -46,7 +46,13 @@ pub struct Args {
     #[arg(short = 'n', long = "lines", value_name = "COUNT", conflicts_with_all = ["from", "since"])]
     last: Option<u32>,
     /// Start there: earliest, latest, a time, or a cursor
-    #[arg(long, value_name = "START", value_parser = parse_start, conflicts_with = "since")]
+    #[arg(
+        long,
+        value_name = "START",
+        value_parser = parse_start,
+        conflicts_with = "since",
+        allow_hyphen_values = true
+    )]
     from: Option<TailStart>,
     /// End when the newest record has been shown
     #[arg(long)]
@@ -86,7 +92,10 @@ fn parse_start(text: &str) -> Result<TailStart, String> {
 
 /// Runs the command.
 pub async fn run(args: Args) -> Result<ExitKind, Error> {
-    let kept = args.cursor_file.as_deref().map(cursor_file::read).transpose()?.flatten();
+    let kept = match args.cursor_file.as_deref() {
+        Some(file) => cursor_file::open(file)?,
+        None => None,
+    };
     let of_file = args.cursor_file.as_deref().filter(|_| kept.is_some());
     let (since, until) = args.filter.range(&args.output.zone())?;
     let start = match (kept, &args.from, since) {

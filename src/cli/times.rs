@@ -31,15 +31,22 @@ impl TimeArg {
     }
 }
 
-/// Reads a time: how long ago, RFC 3339, or a local date and time.
+/// Reads a time: how long ago, RFC 3339, or a local date and time. `-1h` is `1h`: an hour
+/// ago. `+1h`, which other programs take for a time to come, is refused.
 pub fn parse(text: &str) -> Result<TimeArg, String> {
+    if text.starts_with('+') {
+        return Err(format!(
+            "{text:?} has a sign: write how long ago without one (1h is an hour ago), and a time \
+             to come as a date or in RFC 3339"
+        ));
+    }
     if let Ok(time) = text.parse() {
         return Ok(TimeArg::At(time));
     }
     if let Ok(time) = text.parse() {
         return Ok(TimeArg::Civil(time));
     }
-    parse_duration(text).map(TimeArg::Ago).map_err(|_| {
+    parse_span(text.strip_prefix('-').unwrap_or(text)).map(TimeArg::Ago).map_err(|_| {
         format!(
             "{text:?} is not a time: write how long ago (90s, 1h30m, 2d), \
              a date (2026-03-01, \"2026-03-01 12:00\") or RFC 3339 (2026-03-01T12:00:00Z)"
@@ -47,12 +54,26 @@ pub fn parse(text: &str) -> Result<TimeArg, String> {
     })
 }
 
-/// Reads a length of time; a day has 24 hours.
+/// Reads a length of time, which has no sign; a day has 24 hours.
 pub fn parse_duration(text: &str) -> Result<SignedDuration, String> {
     let wrong = || format!("{text:?} is not a length of time: write 90s, 1h30m or 2d");
-    let span: Span = text.parse().map_err(|_| wrong())?;
-    let length = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours());
-    length.map(SignedDuration::abs).map_err(|_| wrong())
+    if text.starts_with('+') {
+        return Err(wrong());
+    }
+    let length = text.parse::<Span>().and_then(length).map_err(|_| wrong())?;
+    if length.is_negative() { Err(wrong()) } else { Ok(length) }
+}
+
+/// Reads how long ago something was, with `ago` behind it or without.
+fn parse_span(text: &str) -> Result<SignedDuration, ()> {
+    if text.starts_with(['+', '-']) {
+        return Err(());
+    }
+    text.parse::<Span>().and_then(length).map(SignedDuration::abs).map_err(drop)
+}
+
+fn length(span: Span) -> Result<SignedDuration, jiff::Error> {
+    span.to_duration(jiff::SpanRelativeTo::days_are_24_hours())
 }
 
 /// A time in seconds since 1970, as RFC 3339 has it.
@@ -102,6 +123,14 @@ mod tests {
         assert_eq!(resolved("2026-07-01"), "2026-06-30T22:00:00Z", "local");
         assert_eq!(resolved("2026-07-01 12:30"), "2026-07-01T10:30:00Z");
         assert_eq!(resolved("1969-12-31T23:59:59.25Z"), "1969-12-31T23:59:59.250Z");
+        assert_eq!(resolved("-1h"), resolved("1h"), "a minus changes nothing");
+        for wrong in ["+1h", "+90 seconds", "--1h", "-", "+", "-2026-07-01", "-1"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+        assert!(parse("+1h").unwrap_err().contains("1h is an hour ago"));
+        for wrong in ["+1h", "-1h", "1h ago", "", "1"] {
+            assert!(parse_duration(wrong).is_err(), "{wrong}");
+        }
         for wrong in ["", "1", "yesterday", "1 month", "12:00", "2026-13-01"] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }

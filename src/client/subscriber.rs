@@ -168,13 +168,26 @@ impl Subscriber {
         if std::mem::take(&mut self.lost) {
             self.ready.push_back(Item::Regained);
         }
+        let waits = message.records.is_empty() && message.gap.is_none() && self.is_early();
         self.ready.extend(message.gap.map(Item::Gap));
         self.ready.extend(message.records.into_iter().map(Box::new).map(Item::Record));
         if message.caught_up {
             self.ready.push_back(Item::CaughtUp);
         }
+        if waits {
+            // A cursor does not remember the time: a stream that resumes from it would
+            // bring records that are accepted before.
+            return;
+        }
         self.start = Start::Cursor(message.cursor.clone());
         self.ready.push_back(Item::Checkpoint(message.cursor));
+    }
+
+    /// Whether the start is a time to come.
+    fn is_early(&self) -> bool {
+        let Start::Since(since) = &self.start else { return false };
+        let now = prost_types::Timestamp::from(std::time::SystemTime::now());
+        (since.seconds, since.nanos) > (now.seconds, now.nanos)
     }
 
     fn lose(&mut self, reason: Refusal) -> Result<(), Error> {

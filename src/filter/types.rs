@@ -6,13 +6,11 @@ use crate::catalog::{self, TypeId};
 use crate::glob::NamePattern;
 use crate::proto::pb;
 
-use super::Verdict;
 use super::error::{Error, excerpt, nearest};
 use super::type_set::TypeSet;
 use super::values;
+use super::{VALUE_BYTES_MAX, Verdict};
 
-/// Longest pattern of an event type, in bytes.
-pub const TYPE_BYTES_MAX: usize = 256;
 /// How many names an error suggests.
 const NEAREST_MAX: usize = 3;
 
@@ -166,7 +164,7 @@ fn check_readable(include: &[NamePattern], readable: &TypeSet) -> Result<(), Err
 }
 
 fn patterns(field: &'static str, values: &[String]) -> Result<Vec<NamePattern>, Error> {
-    values::check(field, values, TYPE_BYTES_MAX)?;
+    values::check(field, values, VALUE_BYTES_MAX)?;
     values.iter().enumerate().map(|(position, value)| known(field, position, value)).collect()
 }
 

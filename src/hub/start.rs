@@ -20,7 +20,9 @@ pub enum SubscriptionStart {
 }
 
 impl Hub {
-    /// The first record to look at, and what is missing before it.
+    /// The first record to look at, and what is missing before it. After
+    /// [`SubscriptionStart::Since`], records that are accepted meanwhile may be too early, too: the
+    /// subscription leaves them out.
     pub(super) async fn resolve(
         &self,
         start: SubscriptionStart,

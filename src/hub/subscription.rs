@@ -17,6 +17,7 @@ use crate::hub::{Gap, GapReason, Hub, SubscribeMessage, SubscriptionStart, TimeS
 use crate::log::cursor::Cursor;
 use crate::log::{Error, ReadHint, ReadResult, ScanEnd, ScanOrder, ScanQuery, ScanStats, Segment};
 use crate::record::Sequence;
+use crate::time::Time;
 
 /// The most bytes of records in one message; one larger record alone excepted.
 pub const MESSAGE_BYTES_MAX: usize = 128 * 1024;
@@ -37,6 +38,8 @@ pub struct Subscription {
     /// The next record to look at. Across an await this is all that is held: a
     /// stuck subscriber keeps no segment alive.
     next: Sequence,
+    /// Records that are accepted before this time are left out.
+    since: Option<Time>,
     /// To be told with the next message.
     gap: Option<Gap>,
     /// The last message said that the newest record was reached.
@@ -73,6 +76,10 @@ impl Hub {
             registration,
             waiter,
             next,
+            since: match start {
+                SubscriptionStart::Since(time) => Some(time),
+                _ => None,
+            },
             gap,
             told_caught_up: false,
             begun: false,
@@ -115,6 +122,13 @@ impl Subscription {
                 }
                 continue;
             }
+            let is_early = self.skip_early(last).await?;
+            if is_early && self.last_sent.elapsed() >= PROGRESS_INTERVAL {
+                return Ok(Some(self.message(None, self.next > last)));
+            } else if is_early {
+                turns.yield_now(&self.hub.turns).await;
+                continue;
+            }
             let message = match self.group.find(self.next, last) {
                 Some(batch) => self.follow(batch),
                 None => self.explore(last).await?,
@@ -127,6 +141,21 @@ impl Subscription {
             }
             turns.yield_now(&self.hub.turns).await;
         }
+    }
+
+    /// Skips records that were accepted too early. Whether all up to `last` were.
+    async fn skip_early(&mut self, last: Sequence) -> Result<bool, Error> {
+        let Some(since) = self.since else { return Ok(false) };
+        let first = self.hub.log.accepted_since(since).await?;
+        if first > self.next {
+            self.advance(first, 0, 0);
+        }
+        let is_early = first > last;
+        if !is_early {
+            // Those that follow were accepted later.
+            self.since = None;
+        }
+        Ok(is_early)
     }
 
     /// Whether a gateway that stops keeps this stream no longer.

@@ -18,6 +18,7 @@ use std::task::{Context, Poll};
 
 use http::{HeaderMap, HeaderValue, Request, Response};
 use tonic::body::Body;
+use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 use tower::{Layer, Service};
@@ -41,8 +42,6 @@ use unsent_bytes::UnsentBytes;
 
 /// Header of the encoded `google.rpc.Status`.
 const DETAILS: &str = "grpc-status-details-bin";
-/// Header of the compressions that are accepted.
-const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
 
 /// Methods that read much, and answer with much.
 const READS: [&str; 2] = ["Search", "CountRecords"];
@@ -206,12 +205,15 @@ where
     if let Err(refused) = admitted {
         return Ok(refusal(Error::Access(refused.error)));
     }
+    if let Some(name) = MessageEncoding::unknown(request.headers()) {
+        return Ok(unknown_encoding(&name));
+    }
     let path = (method.name == UNKNOWN).then(|| request.uri().path().to_owned());
     let response = inner.call(request).await?;
     let Some(bare) = bare_refusal(response.headers()) else { return Ok(response) };
     let path = path.unwrap_or_else(|| format!("/{}/{}", method.service, method.name));
     Ok(match tonic_errors::explain(&bare, &path, rules.limits) {
-        Some(error) => explained(error, &bare),
+        Some(error) => refusal(error),
         None => response,
     })
 }
@@ -277,7 +279,7 @@ impl CallOrigin {
     }
 }
 
-/// As much of a path as a record repeats.
+/// As much of a name, such as a path, as a record or a refusal repeats.
 fn shown(path: &str) -> String {
     /// In characters: those of the protocol are shorter.
     const PATH_CHARS_MAX: usize = 128;
@@ -297,11 +299,10 @@ fn bare_refusal(headers: &HeaderMap) -> Option<Status> {
     Status::from_header_map(headers).filter(|status| status.code() != Code::Ok)
 }
 
-fn explained(error: Error, bare: &Status) -> Response<Body> {
-    let mut status = Status::from(error);
-    // A client that is told may choose another compression.
-    if let Some(accepted) = bare.metadata().get(ACCEPT_ENCODING) {
-        status.metadata_mut().insert(ACCEPT_ENCODING, accepted.clone());
-    }
+/// The refusal of a compression, with those that a client may choose instead.
+fn unknown_encoding(name: &str) -> Response<Body> {
+    let mut status = Status::from(Error::Compression(shown(name)));
+    let accepted = MetadataValue::from_static(encoding::ACCEPTED);
+    status.metadata_mut().insert(encoding::ACCEPT_ENCODING, accepted);
     status.into_http()
 }

@@ -1,15 +1,67 @@
 //! The health of the gateway, as `grpc.health.v1` tells it.
 
+use std::future::ready;
+use std::pin::Pin;
+
+use futures_util::{StreamExt as _, stream};
 use tokio::sync::watch;
+use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
 use tonic_health::ServingStatus;
-use tonic_health::server::HealthReporter;
+use tonic_health::pb::health_server::Health;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
+use tonic_health::server::{HealthReporter, HealthService};
 
 use crate::log::State;
 use crate::service;
 
 /// What the health is told of: the gateway and its service.
 pub const NAMES: [&str; 2] = ["", service::NAME];
+
+/// The status of a service that is not known.
+const UNKNOWN: i32 = tonic_health::pb::health_check_response::ServingStatus::ServiceUnknown as i32;
+
+/// The service. A stream that watches an unknown service says so and stays open, as the
+/// protocol of health has it; tonic-health refuses it.
+pub struct Watchable {
+    known: HealthService,
+    stopping: CancellationToken,
+}
+
+impl Watchable {
+    /// The service of this reporter, whose streams end when the gateway stops.
+    pub fn new(reporter: HealthReporter, stopping: CancellationToken) -> Self {
+        Self { known: HealthService::from_health_reporter(reporter), stopping }
+    }
+}
+
+#[tonic::async_trait]
+impl Health for Watchable {
+    async fn check(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<HealthCheckResponse>, Status> {
+        self.known.check(request).await
+    }
+
+    type WatchStream =
+        Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send + 'static>>;
+
+    async fn watch(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        if NAMES.contains(&request.get_ref().service.as_str()) {
+            let watched = self.known.watch(request).await?;
+            return Ok(watched.map(|stream| Box::pin(stream) as Self::WatchStream));
+        }
+        let unknown = HealthCheckResponse { status: UNKNOWN };
+        let end = stream::once(self.stopping.clone().cancelled_owned());
+        let told = stream::once(ready(Ok(unknown))).chain(end.filter_map(|()| ready(None)));
+        Ok(Response::new(Box::pin(told)))
+    }
+}
 
 /// Lets the health follow the log: a gateway whose log takes no events any more
 /// does not serve. It may still be read.

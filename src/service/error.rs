@@ -28,7 +28,7 @@ pub enum Error {
     },
     /// The message is compressed by a method that is not accepted.
     #[error(
-        "request is compressed in a way that is not accepted: {0}; accepted are gzip, zstd and identity"
+        "the request is compressed by {0:?}, which is not accepted: use gzip, zstd or identity"
     )]
     Compression(String),
     /// The call is not framed as gRPC has it, or badly compressed.
@@ -37,6 +37,9 @@ pub enum Error {
     /// The method does not exist.
     #[error("there is no method {0}: list them with grpcurl HOST list {name}", name = crate::service::NAME)]
     MethodUnknown(String),
+    /// A call that takes one message got several.
+    #[error("the request has more than one message, and this method takes one")]
+    SeveralMessages,
     /// The event of Emit is not acceptable.
     #[error("{0}")]
     Event(event::Error),

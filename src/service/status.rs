@@ -142,6 +142,10 @@ fn shape(error: &Error) -> StatusShape {
         Error::Malformed(_) | Error::Framing(_) => {
             StatusShape::new(Code::InvalidArgument, ErrorReason::RequestMalformed)
         }
+        // As gRPC has it for a violation of the cardinality of requests.
+        Error::SeveralMessages => {
+            StatusShape::new(Code::Unimplemented, ErrorReason::RequestMalformed)
+        }
         Error::RequestTooLarge { .. } => {
             StatusShape::new(Code::ResourceExhausted, ErrorReason::RequestTooLarge)
         }

@@ -15,11 +15,7 @@ const PATH_CHARS_MAX: usize = 256;
 /// the status is not tonic's.
 pub fn explain(bare: &Status, path: &str, limits: ServiceLimits) -> Option<Error> {
     let of_ours = path.strip_prefix('/').is_some_and(|path| path.starts_with(NAME));
-    let message = sentence(bare);
     match bare.code() {
-        Code::Unimplemented if message.contains("compressed") => {
-            Some(Error::Compression(message.to_owned()))
-        }
         Code::Unimplemented => {
             Some(Error::MethodUnknown(path.chars().take(PATH_CHARS_MAX).collect()))
         }

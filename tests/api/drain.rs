@@ -130,7 +130,16 @@ async fn health_turns_to_not_serving_and_its_streams_end() {
         assert_eq!(now.status(), ServingStatus::Serving);
         watches.push(watch);
     }
+    let request = HealthCheckRequest { service: "shop.v1.Orders".to_owned() };
+    let refused = support::soon(client.check(request.clone())).await.expect_err("unknown");
+    assert_eq!(refused.code(), Code::NotFound);
+    let mut unknown = support::soon(client.watch(request)).await.expect("it stays").into_inner();
+    let now = support::soon(unknown.message()).await.expect("no refusal").expect("no end");
+    assert_eq!(now.status(), ServingStatus::ServiceUnknown);
+    let quiet = std::time::Duration::from_millis(50);
+    assert!(tokio::time::timeout(quiet, unknown.message()).await.is_err(), "it may be known later");
     stop_quickly(gateway).await;
+    assert_eq!(support::soon(unknown.message()).await.expect("no refusal"), None);
     for mut watch in watches {
         let now = support::soon(watch.message()).await.expect("no refusal").expect("no end");
         assert_eq!(now.status(), ServingStatus::NotServing);

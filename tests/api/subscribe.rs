@@ -91,6 +91,35 @@ async fn since_begins_at_the_first_record_accepted_then_or_later() {
     assert_eq!(tail.records(40).await.len(), 40);
 }
 
+/// A time to come is a start like any other: what is accepted before it is left out.
+#[tokio::test]
+async fn since_a_time_to_come_begins_at_that_time() {
+    let gateway = support::start().await;
+    let mut client = support::connect(&gateway).await;
+    support::emit(&mut client, support::login("before", "alice")).await;
+    let now = std::time::SystemTime::now();
+    let since = prost_types::Timestamp::from(now + std::time::Duration::from_millis(700));
+    let start = support::from(Start::Since(since));
+    let (mut tail, first) = Tail::begin(&mut client, start).await;
+    assert!(first.caught_up && first.gap.is_none());
+    // Emitted until well after that time: some records are too early, and some are not.
+    let mut accepted = Vec::new();
+    for number in 0.. {
+        let receipt =
+            support::emit(&mut client, support::login(&format!("e-{number}"), "alice")).await;
+        let time = receipt.accept_time.unwrap();
+        let is_late = (time.seconds, time.nanos) >= (since.seconds, since.nanos);
+        accepted.push((receipt.sequence, is_late));
+        if accepted.iter().filter(|(_, is_late)| *is_late).count() == 5 {
+            break;
+        }
+    }
+    assert!(!accepted[0].1, "the first one is too early");
+    let expected = accepted.iter().filter(|(_, is_late)| *is_late).map(|(sequence, _)| *sequence);
+    let records = tail.records(5).await;
+    assert_eq!(support::sequences(&records), expected.collect::<Vec<_>>());
+}
+
 #[tokio::test]
 async fn since_a_time_that_was_evicted_says_so() {
     let gateway = support::start_small().await;

@@ -240,7 +240,7 @@ fn a_data_directory_is_its_owner_s() {
     let mut command = auditgate(&arguments);
     let mut process = command.args(["--port-file", text(&port)]).spawn().unwrap();
     let begun = Instant::now();
-    while !port.exists() && begun.elapsed() < DEADLINE {
+    while !port.exists() && begun.elapsed() < WAIT_MAX {
         std::thread::sleep(Duration::from_millis(5));
     }
     let server = std::fs::read_to_string(&port).unwrap();

@@ -83,10 +83,20 @@ async fn a_cursor_file_resumes_where_the_lines_ended() {
     let ran = run(&gateway, &["tail", "--no-follow", "--from", &"no-cursor-".repeat(5)]);
     assert!(ran.code == Some(2) && !ran.err.contains("delete the file"), "{}", ran.err);
 
+    let empty = folder.path().join("empty");
+    let empty = empty.to_str().expect("a name");
+    for text in ["", "\n", " \n\n"] {
+        std::fs::write(empty, text).expect("it is written");
+        let ran = run(&gateway, &["tail", "--no-follow", "--cursor-file", empty]);
+        assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""), "{ran:?}");
+        assert!(ran.err.starts_with(&format!("error: {empty}: ")), "{}", ran.err);
+        assert!(ran.err.ends_with("\ndelete the file to start anew\n"), "{}", ran.err);
+    }
+
     let unwritable = folder.path().join("absent/cursor");
     let unwritable = unwritable.to_str().expect("a name");
     let ran = run(&gateway, &["tail", "--no-follow", "--cursor-file", unwritable]);
-    assert_eq!(ran.code, Some(2));
+    assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""), "before any output");
     assert!(ran.err.starts_with("error: cannot write "), "{}", ran.err);
 }
 
@@ -146,5 +156,20 @@ async fn contradictory_arguments_are_refused() {
     ] {
         let ran = run(&gateway, &arguments);
         assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""), "{arguments:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_length_of_time_has_no_plus() {
+    let gateway = start_with(vec![login(0, "alice")]).await;
+    for since in [&["--since", "-1h"][..], &["--since=-1h"], &["--since", "1h"], &["--from", "-1h"]]
+    {
+        let ran = run(&gateway, &[&["tail", "--no-follow"], since].concat());
+        assert_eq!(ran.field("/sequence"), ["1"], "{since:?}: {ran:?}");
+    }
+    for since in ["--since=+1h", "--until=+1h", "--from=+1h"] {
+        let ran = run(&gateway, &["tail", "--no-follow", since]);
+        assert_eq!(ran.code, Some(2), "{since}: {ran:?}");
+        assert!(ran.err.contains("1h is an hour ago"), "{since}: {}", ran.err);
     }
 }

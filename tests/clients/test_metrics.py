@@ -3,9 +3,11 @@ text form, the parser of prometheus-client for OpenMetrics."""
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import tempfile
+import time
 import unittest
 import urllib.request
 from pathlib import Path
@@ -13,7 +15,7 @@ from pathlib import Path
 from prometheus_client import parser as prometheus
 from prometheus_client.openmetrics import parser as openmetrics
 
-from gateway import Client, Gateway
+from gateway import POLL_SECONDS, START_SECONDS_MAX, Client, Gateway
 
 # How long one page may take, in seconds.
 PAGE_SECONDS_MAX = 60
@@ -29,13 +31,22 @@ class Metrics(unittest.TestCase):
         # With a log on disk there are more metrics than with one in memory.
         gateway = Gateway("--data-dir", str(data), "--admin-listen", "127.0.0.1:0")
         cls.addClassCleanup(gateway.kill)
-        [line] = [line for line in gateway.log().splitlines() if "metrics and probes on" in line]
-        cls.address = line.split("http://")[1].split(":/")[0].split(": ")[0]
+        cls.address = cls.admin_address(gateway)
         client = Client(gateway.address)
         cls.addClassCleanup(client.close)
         client.call("Emit", event=client.event("an-event", "exec"))
-        stream = client.call("Subscribe", earliest={})
+        stream = client.call("Subscribe", position="POSITION_EARLIEST")
         next(iter(stream))
+
+    @staticmethod
+    def admin_address(gateway: Gateway) -> str:
+        """Where the gateway says that it serves metrics, soon after it listens."""
+        deadline = time.monotonic() + START_SECONDS_MAX
+        while time.monotonic() < deadline:
+            if found := re.search(r"metrics and probes on http://(\S+): ", gateway.log()):
+                return found[1]
+            time.sleep(POLL_SECONDS)
+        raise AssertionError(f"no address of metrics in {gateway.log()}")
 
     def page(self, accept: str | None) -> tuple[str, str]:
         """Media type and text of the page."""

@@ -38,7 +38,13 @@ pub struct Args {
     #[arg(long, value_name = "ID", requires = "event_type")]
     id: Option<String>,
     /// When it happened; now, if not given
-    #[arg(long, value_name = "TIME", value_parser = times::parse, requires = "event_type")]
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = times::parse,
+        allow_hyphen_values = true,
+        requires = "event_type"
+    )]
     time: Option<TimeArg>,
     /// A label
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = filter::label, requires = "event_type")]

@@ -1,24 +1,52 @@
 //! The file that keeps a cursor.
 
+use std::fs::OpenOptions;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::cli::Error;
 
-/// The cursor in a file; none if it is not there yet.
-pub fn read(file: &Path) -> Result<Option<String>, Error> {
-    match std::fs::read_to_string(file) {
-        Ok(text) => Ok(Some(text.trim().to_owned()).filter(|cursor| !cursor.is_empty())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::Read { file: file.display().to_string(), error }),
+/// The cursor in a file; none if it is not there yet. Checks as well that the file can be
+/// replaced: that is not to fail when records have been shown.
+///
+/// # Errors
+/// If it cannot be read or replaced, or is empty, as a program leaves it that is
+/// interrupted while it writes.
+pub fn open(file: &Path) -> Result<Option<String>, Error> {
+    let cursor = read(file)?;
+    let beside = beside(file);
+    let replaceable = OpenOptions::new().write(true).create(true).truncate(false).open(&beside);
+    replaceable
+        .and_then(|_| std::fs::remove_file(&beside))
+        .map_err(|error| Error::WriteFile { file: file.display().to_string(), error })?;
+    Ok(cursor)
+}
+
+fn read(file: &Path) -> Result<Option<String>, Error> {
+    let text = match std::fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::Read { file: file.display().to_string(), error }),
+    };
+    match text.trim() {
+        "" => Err(Error::Usage(format!(
+            "{}: the file is empty and holds no cursor\ndelete the file to start anew",
+            file.display()
+        ))),
+        cursor => Ok(Some(cursor.to_owned())),
     }
+}
+
+fn beside(file: &Path) -> PathBuf {
+    let mut beside = file.as_os_str().to_owned();
+    beside.push(".new");
+    beside.into()
 }
 
 /// Replaces the file as a whole: whoever reads it, and after whatever crash,
 /// finds the old cursor or the new one.
 pub fn write(file: &Path, cursor: &str) -> Result<(), Error> {
-    let mut beside = file.as_os_str().to_owned();
-    beside.push(".new");
+    let beside = beside(file);
     let written = std::fs::File::create(&beside).and_then(|mut new| {
         writeln!(new, "{cursor}")?;
         new.sync_all()?;

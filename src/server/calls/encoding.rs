@@ -1,14 +1,20 @@
 //! How messages may be compressed, and the frames that they come in: a flag, the length
 //! in four bytes, and so many bytes.
 
+use std::borrow::Cow;
+
 use http::HeaderMap;
 
 use crate::proto::codec::PREFIX_BYTES;
 
 /// Header that names the compression of the messages.
 pub const ENCODING: &str = "grpc-encoding";
-/// Header of a request that names the compressions which its client takes.
-const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
+/// Header that names the compressions which its sender takes.
+pub const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
+/// The name for messages that are not compressed.
+const IDENTITY: &str = "identity";
+/// What requests may be, as [`ACCEPT_ENCODING`] lists it.
+pub const ACCEPTED: &str = "gzip,zstd,identity";
 /// Flag before a message that is compressed.
 pub const COMPRESSED: u8 = 1;
 
@@ -28,6 +34,12 @@ impl MessageEncoding {
         let encoding = Self::of(headers.get(ENCODING)?.to_str().ok()?)?;
         headers.remove(ENCODING);
         Some(encoding)
+    }
+
+    /// The name of the compression of a request, where it is not known.
+    pub fn unknown(headers: &HeaderMap) -> Option<Cow<'_, str>> {
+        let name = String::from_utf8_lossy(headers.get(ENCODING)?.as_bytes());
+        (name != IDENTITY && Self::of(&name).is_none()).then_some(name)
     }
 
     /// The first of those which the client of this request takes.
@@ -80,6 +92,21 @@ mod tests {
             headers.insert(ENCODING, name.parse().unwrap());
             assert_eq!(MessageEncoding::take(&mut headers), taken);
             assert_eq!(headers.contains_key(ENCODING), taken.is_none());
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_named() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(MessageEncoding::unknown(&headers), None);
+        for name in ["gzip", "zstd", "identity"] {
+            headers.insert(ENCODING, name.parse().unwrap());
+            assert_eq!(MessageEncoding::unknown(&headers), None, "{name}");
+            assert!(ACCEPTED.split(',').any(|accepted| accepted == name), "{name}");
+        }
+        for name in ["snappy", "GZIP", "gzip,zstd", "", "deflate"] {
+            headers.insert(ENCODING, name.parse().unwrap());
+            assert_eq!(MessageEncoding::unknown(&headers).as_deref(), Some(name));
         }
     }
 

@@ -80,6 +80,9 @@ impl RequestBody {
                 self.settle(0);
             }
         }
+        if !self.streams && self.messages.are_several() {
+            return Err(Error::SeveralMessages);
+        }
         let holds = if self.keeps { self.held + bytes.len() } else { self.messages.begun() };
         let more = holds.saturating_sub(self.held);
         if more > 0 {

@@ -13,6 +13,8 @@ pub struct MessageBoundaries {
     begun: usize,
     /// How many bytes it has in all, once that is known.
     length: Option<usize>,
+    /// How many messages have ended.
+    ended: usize,
 }
 
 impl MessageBoundaries {
@@ -37,10 +39,16 @@ impl MessageBoundaries {
             }
             if self.length == Some(self.begun) {
                 (self.begun, self.length) = (0, None);
+                self.ended += 1;
                 ended = true;
             }
         }
         ended
+    }
+
+    /// Whether more than one message has come, or begun.
+    pub fn are_several(&self) -> bool {
+        self.ended + usize::from(self.begun > 0) > 1
     }
 
     /// How many bytes have come of a message that has not ended; 0 between
@@ -62,6 +70,7 @@ mod tests {
             let ended = body.chunks(size).filter(|chunk| messages.take(chunk)).count();
             assert!((1..=3).contains(&ended), "in pieces of {size}");
             assert_eq!(messages.begun(), 0);
+            assert!(messages.are_several());
         }
         let mut messages = MessageBoundaries::default();
         let ends: Vec<bool> = body.chunks(1).map(|chunk| messages.take(chunk)).collect();
@@ -76,7 +85,11 @@ mod tests {
         assert_eq!(messages.begun(), 2);
         assert!(!messages.take(b"\0\0\x03a"));
         assert_eq!(messages.begun(), 6);
-        assert!(messages.take(b"bc\0"));
+        assert!(!messages.are_several());
+        assert!(messages.take(b"bc"));
+        assert!(!messages.are_several());
+        assert!(!messages.take(b"\0"));
+        assert!(messages.are_several(), "another one has begun");
         assert_eq!(messages.begun(), 1);
     }
 }

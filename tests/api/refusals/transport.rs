@@ -61,19 +61,25 @@ async fn what_decompresses_beyond_the_limit_is_refused() {
 #[tokio::test]
 async fn an_unknown_compression_is_refused_with_those_that_are_known() {
     let mut scene = Scene::open().await;
-    let says = ["snappy", "gzip, zstd and identity"];
+    let says = ["\"snappy\"", "gzip, zstd or identity"];
     let row = Row {
         code: Code::Unimplemented,
         ..Row::invalid("snappy", "Emit", vec![], "COMPRESSION_UNSUPPORTED", "", &says)
     };
     let body = field(1, &login("compressed", "alice").encode_to_vec());
-    for method in ["Emit", "Subscribe"] {
+    for method in [
+        "Emit",
+        "Subscribe",
+        "EmitStream",
+        "/grpc.health.v1.Health/Check",
+        "/grpc.health.v1.Health/Watch",
+    ] {
         let answer = raw::call_encoded_as(&scene.channel, method, body.clone(), "snappy").await;
         // As the protocol asks, for clients that can choose another one.
         let status = answer.as_ref().expect_err("snappy");
         let accepted = status.metadata().get("grpc-accept-encoding").expect("what is accepted");
         let accepted = accepted.to_str().unwrap();
-        assert!(accepted.contains("gzip") && accepted.contains("zstd"), "{accepted}");
+        assert_eq!(accepted, "gzip,zstd,identity", "{method}");
         scene.refused(&row, answer).await;
     }
 }
@@ -98,18 +104,65 @@ async fn an_unknown_method_is_refused() {
 
 /// Sends a body as it is, gRPC's frame included.
 async fn send(scene: &Scene, encoding: Option<&str>, body: &str) -> Result<Bytes, Status> {
+    send_to(scene, "Emit", encoding, body.into()).await
+}
+
+async fn send_to(
+    scene: &Scene,
+    method: &str,
+    encoding: Option<&str>,
+    body: Vec<u8>,
+) -> Result<Bytes, Status> {
     let mut request =
-        http::Request::post(format!("http://{}{}", scene.gateway.address(), path("Emit")))
+        http::Request::post(format!("http://{}{}", scene.gateway.address(), path(method)))
             .header("content-type", "application/grpc")
             .header("te", "trailers");
     if let Some(encoding) = encoding {
         request = request.header("grpc-encoding", encoding);
     }
-    let request = request.body(tonic::body::Body::new(body.to_owned())).unwrap();
+    let body = http_body_util::Full::from(body);
+    let request = request.body(tonic::body::Body::new(body)).unwrap();
     let mut channel = scene.channel.clone();
     std::future::poll_fn(|cx| channel.poll_ready(cx)).await.expect("connected");
     let response = support::soon(channel.call(request)).await.expect("an answer");
     Err(Status::from_header_map(response.headers()).expect("a refusal without a body"))
+}
+
+/// Cardinality: gRPC has UNIMPLEMENTED for that.
+#[tokio::test]
+async fn a_second_message_is_refused() {
+    let mut scene = Scene::open().await;
+    let event = field(1, &login("twice", "alice").encode_to_vec());
+    let frame = |message: &[u8]| raw_frame(message);
+    let row = |name, method| Row {
+        code: Code::Unimplemented,
+        ..Row::invalid(name, method, vec![], "REQUEST_MALFORMED", "", &["more than one message"])
+    };
+    for (name, method, message) in [
+        ("two events", "Emit", &event[..]),
+        ("two requests for a page", "Search", b""),
+        ("two subscriptions", "Subscribe", b""),
+        ("two questions", "GetStatus", b""),
+    ] {
+        let body = [frame(message), frame(message)].concat();
+        scene.refused(&row(name, method), send_to(&scene, method, None, body).await).await;
+        let body = [frame(message), b"\0\0".to_vec()].concat();
+        scene.refused(&row(name, method), send_to(&scene, method, None, body).await).await;
+    }
+    // Packed, too.
+    let packed = |bytes: &[u8]| {
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut packer, bytes).unwrap();
+        let packed = packer.finish().unwrap();
+        [&[1], &(packed.len() as u32).to_be_bytes()[..], &packed].concat()
+    };
+    let body = [packed(&event), packed(&event)].concat();
+    let answer = send_to(&scene, "Emit", Some("gzip"), body).await;
+    scene.refused(&row("packed", "Emit"), answer).await;
+}
+
+fn raw_frame(message: &[u8]) -> Vec<u8> {
+    [&[0], &(message.len() as u32).to_be_bytes()[..], message].concat()
 }
 
 /// Answers HTTP, not gRPC: what sends this is no client of gRPC.
@@ -117,6 +170,10 @@ async fn send(scene: &Scene, encoding: Option<&str>, body: &str) -> Result<Bytes
 async fn what_a_page_in_a_browser_can_send_is_refused() {
     use http::{Method, StatusCode};
     let scene = Scene::open().await;
+    let records = async |scene: &Scene| {
+        support::status(&mut support::connect(&scene.gateway).await).await.record_count
+    };
+    let before = records(&scene).await;
     let ask = async |method: Method, types: &[&str]| {
         let uri = format!("http://{}{}", scene.gateway.address(), path("Emit"));
         let mut request = http::Request::builder()
@@ -151,7 +208,7 @@ async fn what_a_page_in_a_browser_can_send_is_refused() {
         let status = ask(method.clone(), &["application/grpc"]).await;
         assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED, "{method}");
     }
-    assert_eq!(support::status(&mut support::connect(&scene.gateway).await).await.record_count, 0);
+    assert_eq!(records(&scene).await, before, "nothing was stored");
 }
 
 #[tokio::test]
