@@ -22,7 +22,7 @@ pub use amended::{Amended, Reredact};
 pub use envelope::{Envelope, custom_name, number as field};
 pub use extracted::IndexKeys;
 pub use key::{key, key_seed};
-pub use same_content::same_content;
+pub use same_content::{ContentDigest, content_digest, lengths_allow_equality, same_content};
 
 /// Longest event id, in bytes.
 pub const ID_BYTES_MAX: usize = 128;

@@ -277,10 +277,9 @@ pub struct Placed {
     pub duplicate: bool,
 }
 
-/// An id that is taken by an event with another content, or by a record that is
-/// damaged.
+/// Why a draft is not stored although nothing is wrong with it: its id is taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("id {id:?} was accepted before{}", what(*.sequence, *.damaged))]
+#[error("id {id:?} was accepted before{}", what(*.sequence, *.reason))]
 pub struct Conflict {
     /// Position of the draft in the call.
     pub position: usize,
@@ -288,9 +287,20 @@ pub struct Conflict {
     pub id: String,
     /// The record with that id; `None` if it is another draft of the call.
     pub sequence: Option<Sequence>,
+    /// What is known of the record.
+    pub reason: ConflictReason,
+}
+
+/// Why a draft whose id is taken is not a duplicate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConflictReason {
+    /// The record has another content.
+    Content,
     /// The record is damaged, so that its content cannot be compared. What is left
     /// of it says that it is this event's.
-    pub damaged: bool,
+    Damaged,
+    /// To compare the content would exceed the budget of the call.
+    Unchecked,
 }
 
 /// Why a log refuses.
@@ -346,12 +356,18 @@ pub enum Error {
     },
 }
 
-fn what(sequence: Option<Sequence>, damaged: bool) -> String {
-    match sequence {
-        Some(sequence) if damaged => {
+fn what(sequence: Option<Sequence>, reason: ConflictReason) -> String {
+    let Some(sequence) = sequence else {
+        return " with a different content in the same batch".to_owned();
+    };
+    match reason {
+        ConflictReason::Content => format!(" with a different content as record {sequence}"),
+        ConflictReason::Damaged => {
             format!(" as record {sequence}, which is damaged on disk: it is not stored twice")
         }
-        Some(sequence) => format!(" with a different content as record {sequence}"),
-        None => " with a different content in the same batch".to_owned(),
+        ConflictReason::Unchecked => format!(
+            " as record {sequence}: comparing the contents takes more than this call may use; \
+             emit fewer events with ids of large records in one call"
+        ),
     }
 }

@@ -208,6 +208,10 @@ struct ClientEvent {
 }
 
 impl Reredact for ClientEvent {
+    fn held_bytes(&self) -> usize {
+        size_of::<Self>() + self.sent.len()
+    }
+
     fn with_key(&self, key_id: &str) -> Option<Vec<u8>> {
         let key = self.policy.keys.as_ref()?.get(key_id)?;
         let amended = self.policy.amend(&self.sent, self.type_id, Some(key), self.bytes_max);

@@ -15,8 +15,26 @@ pub struct Amended {
     pub again: Option<Arc<dyn Reredact>>,
 }
 
+impl Amended {
+    /// Bytes of memory that it holds.
+    pub fn held_bytes(&self) -> usize {
+        let of_one = |amendment: &pb::Amendment| {
+            size_of_val(amendment)
+                + amendment.path.capacity()
+                + amendment.action.capacity()
+                + amendment.key_id.capacity()
+                + amendment.original_sha256.len()
+        };
+        let sent = self.again.as_ref().map_or(0, |again| again.held_bytes());
+        size_of::<Self>() + self.amendments.iter().map(of_one).sum::<usize>() + sent
+    }
+}
+
 /// Redacts an event once more.
 pub trait Reredact: Send + Sync {
+    /// Bytes of memory that it holds.
+    fn held_bytes(&self) -> usize;
+
     /// The client's part of the event, redacted with the key of this id; `None` if
     /// there is no such key.
     fn with_key(&self, key_id: &str) -> Option<Vec<u8>>;

@@ -4,6 +4,7 @@
 //! given. A log that keeps no more than its ring runs `eviction!`, too.
 
 mod ids;
+mod repeats;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,8 +14,8 @@ use prost::Message as _;
 use crate::event::Event;
 use crate::log::disk::{self, DiskLog};
 use crate::log::{
-    Bounds, BoxFuture, Conflict, Error, Keeper, Log, Placed, ReadHint, ReadResult, ScanOrder,
-    Segment,
+    Bounds, BoxFuture, Conflict, ConflictReason, Error, Keeper, Log, Placed, ReadHint, ReadResult,
+    ScanOrder, Segment,
 };
 use crate::proto::pb;
 use crate::proto::pb::event::Payload;
@@ -23,6 +24,11 @@ use crate::time::Time;
 
 pub use ids::find;
 use ids::{records_are_found_by_id, the_same_id_of_another_principal_is_another_event};
+use repeats::{
+    a_comparison_is_bounded_by_what_was_handed_in, a_large_repeat_in_another_order_is_a_repeat,
+    drafts_with_one_key_are_each_compared_with_the_record,
+    small_repeats_of_a_large_record_are_cheap,
+};
 
 macro_rules! conformance {
     ($name:ident, $open:expr) => {
@@ -46,6 +52,10 @@ macro_rules! conformance {
                 a_record_larger_than_a_segment_is_kept,
                 appending_is_announced,
                 appends_at_once_are_each_stored_once,
+                drafts_with_one_key_are_each_compared_with_the_record,
+                a_large_repeat_in_another_order_is_a_repeat,
+                small_repeats_of_a_large_record_are_cheap,
+                a_comparison_is_bounded_by_what_was_handed_in,
             );
         }
     };
@@ -125,6 +135,11 @@ pub fn draft(id: &str, command: &str) -> Draft {
     draft_of(event(id, command).encode_to_vec(), "")
 }
 
+/// A draft of this principal.
+pub fn draft_by(id: &str, command: &str, principal: &str) -> Draft {
+    draft_of(event(id, command).encode_to_vec(), principal)
+}
+
 pub async fn append(log: &Arc<dyn Log>, drafts: Vec<Draft>) -> Vec<Placed> {
     log.append(drafts, true).await.expect("acceptable")
 }
@@ -199,8 +214,12 @@ async fn a_conflict_in_a_batch_stores_nothing(open: impl Fn(Bounds) -> Arc<dyn L
     append(&log, vec![draft("a", "ls")]).await;
     let refused =
         log.append(vec![draft("b", "ls"), draft("a", "rm"), draft("c", "ls")], true).await;
-    let wanted =
-        Conflict { position: 1, id: "a".into(), sequence: Some(Sequence(1)), damaged: false };
+    let wanted = Conflict {
+        position: 1,
+        id: "a".into(),
+        sequence: Some(Sequence(1)),
+        reason: ConflictReason::Content,
+    };
     assert_eq!(refused, Err(wanted.into()));
     assert_eq!(log.extent().last, Sequence(1));
     assert_eq!(append(&log, vec![draft("b", "other")]).await[0].sequence, Sequence(2));
@@ -222,9 +241,14 @@ async fn a_conflict_among_drafts_by_themselves_is_left_out(open: impl Fn(Bounds)
         .iter()
         .map(|placed| placed.as_ref().map(|placed| (placed.sequence.0, placed.duplicate)))
         .collect();
-    let taken =
-        Conflict { position: 1, id: "a".into(), sequence: Some(Sequence(1)), damaged: false };
-    let within = Conflict { position: 3, id: "b".into(), sequence: None, damaged: false };
+    let taken = Conflict {
+        position: 1,
+        id: "a".into(),
+        sequence: Some(Sequence(1)),
+        reason: ConflictReason::Content,
+    };
+    let within =
+        Conflict { position: 3, id: "b".into(), sequence: None, reason: ConflictReason::Content };
     assert_eq!(
         places[..5],
         [Ok((2, false)), Err(&taken), Ok((3, false)), Err(&within), Ok((3, true))]
@@ -268,7 +292,13 @@ async fn a_conflict_within_a_batch_is_noticed(open: impl Fn(Bounds) -> Arc<dyn L
     let refused = log.append(vec![draft("a", "ls"), draft("a", "rm")], true).await;
     assert_eq!(
         refused,
-        Err(Conflict { position: 1, id: "a".into(), sequence: None, damaged: false }.into())
+        Err(Conflict {
+            position: 1,
+            id: "a".into(),
+            sequence: None,
+            reason: ConflictReason::Content
+        }
+        .into())
     );
     assert_eq!(log.extent().last, Sequence(0));
 }

@@ -39,7 +39,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
 use crate::histogram::Histogram;
-use crate::log::ring::{Bounds, RingReader, RingWriter, SegmentSizes};
+use crate::log::ring::{Bounds, Comparer, RingReader, RingWriter, SegmentSizes};
 use crate::log::{Identity, Keeper, State};
 use crate::record::Sequence;
 use crate::time::Time;
@@ -110,6 +110,7 @@ struct DiskLogInner {
     /// Wakes the committing thread.
     work: Condvar,
     shared: RingReader,
+    comparer: Comparer,
     changed: watch::Sender<()>,
     /// There is another head, or none to be had.
     rolled: Notify,
@@ -188,6 +189,7 @@ impl DiskLog {
             identity: Identity { id: identity.log_id, epoch: identity.epoch(), kind: "disk" },
             directory,
             shared: RingReader::new(&writer),
+            comparer: Comparer::default(),
             stage: Mutex::new(Stage::new(writer)),
             work: Condvar::new(),
             changed: watch::Sender::new(()),

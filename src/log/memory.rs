@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::filter::TypeSet;
 use crate::log::read::{self, ReadFuture};
-use crate::log::ring::{AppendAttempt, Bounds, DuplicateCheck, RingReader, RingStart, RingWriter};
+use crate::log::ring::{AppendAttempt, Bounds, Comparer, RingReader, RingStart, RingWriter};
 use crate::log::{
     BoxFuture, Conflict, Error, Extent, How, Identity, Keeper, Log, Placed, ReadHint, ReadResult,
 };
@@ -25,6 +25,7 @@ pub struct MemoryLog {
     bounds: Bounds,
     writer: Mutex<RingWriter>,
     shared: RingReader,
+    comparer: Comparer,
     changed: watch::Sender<()>,
 }
 
@@ -40,6 +41,7 @@ impl MemoryLog {
             bounds,
             shared: RingReader::new(&writer),
             writer: Mutex::new(writer),
+            comparer: Comparer::default(),
             changed: watch::Sender::new(()),
         }
     }
@@ -53,30 +55,36 @@ impl MemoryLog {
     async fn place_now(
         &self,
         drafts: &[Draft],
-        How { commit, each }: How,
+        how: How,
     ) -> Result<Vec<Result<Placed, Conflict>>, Error> {
         self.bounds.check_size(drafts)?;
-        let mut known = DuplicateCheck::within(drafts);
+        let mut comparison = self.comparer.begin(drafts);
+        let mut known = comparison.within().await;
+        known.check(drafts, how)?;
         loop {
-            if !each && let Some(conflict) = known.first_conflict() {
-                return Err(conflict.into());
-            }
-            let attempt = self.lock().append(drafts, &known, commit, &self.shared);
+            let attempt = self.lock().append(drafts, &known, how, &self.shared);
             match attempt {
                 AppendAttempt::Done { placed, sealed } => {
-                    if commit {
+                    if how.commit {
                         self.changed.send_replace(());
                     }
                     // Outside of the lock: it takes milliseconds.
                     sealed.iter().for_each(|segment| segment.seal());
                     return Ok(placed);
                 }
+                AppendAttempt::Refused(conflict) => return Err(conflict.into()),
                 AppendAttempt::Wait(first) => {
                     if let Some(keeper) = self.shared.keeper() {
                         keeper.released(first).await;
                     }
                 }
-                AppendAttempt::Compare(pairs) => known.compare(drafts, pairs),
+                AppendAttempt::Compare(pairs) => {
+                    let refused =
+                        comparison.with_ring(&mut known, pairs, &self.shared, how.each).await;
+                    if let Some(conflict) = refused.filter(|_| !how.each) {
+                        return Err(conflict.into());
+                    }
+                }
             }
         }
     }

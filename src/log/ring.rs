@@ -1,5 +1,6 @@
 //! The ring: the newest segments of a log, in memory. Every kind of log has one.
 
+mod compare;
 mod duplicate_check;
 mod writer;
 
@@ -13,7 +14,8 @@ use crate::log::{Error, Keeper, ReadHint, ScanOrder, Segment};
 use crate::record::{Draft, Sequence};
 use crate::time::Time;
 
-pub use duplicate_check::DuplicateCheck;
+pub use compare::{Comparer, Comparison};
+pub use duplicate_check::{DuplicateCheck, Outside, Verdict};
 pub use writer::{AppendAttempt, ConflictCandidate, RingWriter, SpaceNeed, StageOutcome};
 
 /// Default of [`Bounds::bytes`].
@@ -209,6 +211,14 @@ impl RingReader {
             }
             _ => Some(Arc::clone(found)),
         }
+    }
+
+    /// The segment that holds a record, readable or not; `None` if it is not kept any
+    /// more.
+    pub fn segment(&self, at: Sequence) -> Option<Arc<Segment>> {
+        let segments = self.segments.load();
+        let behind = segments.partition_point(|segment| segment.base() <= at);
+        segments.get(behind.checked_sub(1)?).cloned()
     }
 
     /// The first record in the ring that was accepted at `time` or later; the

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use prost::Message as _;
 
 use super::{Record, RecordColumns, Sequence, number};
-use crate::event::{self, Event, same_content};
+use crate::event::{self, Event};
 use crate::proto::pb;
 use crate::time::Time;
 use crate::wire;
@@ -96,37 +97,46 @@ impl Draft {
         self.event.amended.as_ref().map_or(&[], |amended| &amended.amendments)
     }
 
-    /// Whether another draft has the same content.
-    pub fn repeats(&self, other: &Draft) -> bool {
-        same_content(self.event.client_bytes(), other.event.client_bytes())
-            && cuts(self.amendments()).eq(cuts(other.amendments()))
+    /// What is compared with the content of others, encoded.
+    pub fn content(&self) -> Bytes {
+        self.event.bytes.slice(..self.event.client_len)
+    }
+
+    /// Bytes of memory that the draft holds, with what it shares with others of its
+    /// request.
+    pub fn held_bytes(&self) -> usize {
+        let amended = self.event.amended.as_ref().map_or(0, |amended| amended.held_bytes());
+        size_of::<Self>() + self.event.bytes.len() + self.notes.capacity() + amended
+    }
+
+    /// Whether another draft is the same byte for byte.
+    pub fn repeats_draft_exactly(&self, other: &Draft) -> bool {
+        self.event.client_bytes() == other.event.client_bytes() && self.is_cut_like_draft(other)
     }
 
     /// Whether a record has the same content, byte for byte: a quick look.
     pub fn repeats_exactly(&self, kept: &Record<'_>) -> bool {
-        self.event.client_bytes() == kept.client_bytes() && self.is_cut_like(kept)
+        self.event.client_bytes() == kept.client_bytes()
+            && self.is_cut_like(&kept.amendments().collect::<Vec<_>>())
     }
 
-    /// Whether a record has the same content. Where both were redacted with an HMAC,
-    /// and with different keys, what was sent is redacted once more, with the
-    /// record's key.
-    pub fn repeats_record(&self, kept: &Record<'_>) -> bool {
-        if !self.is_cut_like(kept) {
-            return false;
-        }
-        if same_content(self.event.client_bytes(), kept.client_bytes()) {
-            return true;
-        }
-        let again = self.event.amended.as_ref().and_then(|amended| amended.again.as_ref());
-        let key_id = kept.amendments().map(|amendment| amendment.key_id).find(|id| !id.is_empty());
-        let redacted = again.zip(key_id).and_then(|(again, key_id)| again.with_key(&key_id));
-        redacted.is_some_and(|redacted| same_content(&redacted, kept.client_bytes()))
+    /// Of a text that was cut, what is kept does not tell all: whether the same texts
+    /// were cut in a record with these amendments.
+    pub fn is_cut_like(&self, kept: &[pb::Amendment]) -> bool {
+        cuts(self.amendments()).eq(cuts(kept))
     }
 
-    /// Of a text that was cut, what is kept does not tell all.
-    fn is_cut_like(&self, kept: &Record<'_>) -> bool {
-        let kept: Vec<pb::Amendment> = kept.amendments().collect();
-        cuts(self.amendments()).eq(cuts(&kept))
+    /// As [`Draft::is_cut_like`], of another draft.
+    pub fn is_cut_like_draft(&self, other: &Draft) -> bool {
+        cuts(self.amendments()).eq(cuts(other.amendments()))
+    }
+
+    /// The content, redacted once more with the key of a record with these amendments;
+    /// `None` where that would change nothing, or the key is not known any more.
+    pub fn redacted_like(&self, kept: &[pb::Amendment]) -> Option<Vec<u8>> {
+        let again = self.event.amended.as_ref()?.again.as_ref()?;
+        let kept = key_id(kept)?;
+        if key_id(self.amendments()) == Some(kept) { None } else { again.with_key(kept) }
     }
 
     /// Whether the record with these columns may be that of this draft: its event
@@ -234,6 +244,11 @@ fn duration(nanos: i64) -> prost_types::Duration {
 fn cuts(amendments: &[pb::Amendment]) -> impl Iterator<Item = (&str, &[u8])> {
     let cut = amendments.iter().filter(|amendment| !amendment.original_sha256.is_empty());
     cut.map(|amendment| (amendment.path.as_str(), amendment.original_sha256.as_slice()))
+}
+
+/// The key of the HMACs.
+fn key_id(amendments: &[pb::Amendment]) -> Option<&str> {
+    amendments.iter().map(|amendment| amendment.key_id.as_str()).find(|id| !id.is_empty())
 }
 
 /// Key and length of a frame.

@@ -10,7 +10,7 @@ use crate::access;
 use crate::event;
 use crate::filter;
 use crate::hub::{count, search};
-use crate::log;
+use crate::log::{self, ConflictReason};
 use crate::proof::{prover, tree};
 use crate::proto::pb::{self, ErrorReason};
 use crate::service::Error;
@@ -274,11 +274,16 @@ fn append_shape(error: &log::Error, batch: bool) -> StatusShape {
             } else {
                 "event.id".to_owned()
             };
-            let reason =
-                if conflict.damaged { ErrorReason::RecordDamaged } else { ErrorReason::IdConflict };
+            let (code, reason) = match conflict.reason {
+                ConflictReason::Content => (Code::AlreadyExists, ErrorReason::IdConflict),
+                ConflictReason::Damaged => (Code::AlreadyExists, ErrorReason::RecordDamaged),
+                ConflictReason::Unchecked => {
+                    (Code::ResourceExhausted, ErrorReason::ComparisonTooLarge)
+                }
+            };
             StatusShape {
                 fields: vec![(field, error.to_string())],
-                ..StatusShape::new(Code::AlreadyExists, reason)
+                ..StatusShape::new(code, reason)
             }
         }
         log::Error::TooManyRecords { .. } | log::Error::TooManyBytes { .. } => {

@@ -7,6 +7,7 @@
 
 mod floods;
 mod frames;
+mod repeats;
 mod scene;
 mod slow;
 #[path = "../support/mod.rs"]

@@ -5,25 +5,32 @@ use tokio::sync::oneshot;
 use crate::log::disk::sealed::PriorEvent;
 use crate::log::disk::stage::Stage;
 use crate::log::disk::{DiskLog, DiskLogInner};
-use crate::log::ring::{DuplicateCheck, StageOutcome};
+use crate::log::ring::{Comparison, ConflictCandidate, DuplicateCheck, StageOutcome};
 use crate::log::segment::SEGMENT_RECORDS_MAX;
-use crate::log::{Conflict, Error, How, Placed, State};
-use crate::record::{Draft, Record, Sequence};
+use crate::log::{Conflict, ConflictReason, Error, How, Placed, State};
+use crate::record::{Draft, Sequence};
 
 /// What a pass under the mutex came to.
 enum StageStep {
-    Done { placed: Vec<Result<Placed, Conflict>>, committed: Option<oneshot::Receiver<()>> },
+    Done {
+        placed: Vec<Result<Placed, Conflict>>,
+        committed: Option<oneshot::Receiver<()>>,
+    },
+    /// These must be compared first.
+    Compare(Vec<ConflictCandidate>),
+    /// This one refuses all.
+    Refused(Conflict),
+    /// The ring has changed.
     Again,
+    /// Waits for another head.
+    Full,
 }
-
-/// Waits for another head.
-struct HeadFull;
 
 impl DiskLog {
     pub(super) async fn place_now(
         &self,
         drafts: &[Draft],
-        How { commit, each }: How,
+        how: How,
     ) -> Result<Vec<Result<Placed, Conflict>>, Error> {
         let inner = &*self.inner;
         inner.config.ring.check_size(drafts)?;
@@ -31,26 +38,35 @@ impl DiskLog {
             let (records, limit) = (drafts.len(), SEGMENT_RECORDS_MAX);
             return Err(Error::TooManyRecords { records, limit });
         }
-        let mut known = DuplicateCheck::within(drafts);
+        let mut comparison = inner.comparer.begin(drafts);
+        let mut known = comparison.within().await;
+        known.check(drafts, how)?;
         let mut searched = Sequence::FIRST;
         loop {
-            inner.search(drafts, &mut known, &mut searched).await?;
-            if !each && let Some(conflict) = known.first_conflict() {
-                // Of records that are not on disk yet, nothing is told.
-                inner.committed(conflict.sequence).await?;
+            if let Some(conflict) =
+                inner.search(drafts, &mut known, &mut searched, &mut comparison, how).await?
+            {
                 return Err(conflict.into());
             }
             // Before the mutex is taken: whatever comes later is noticed.
             let rolled = inner.rolled.notified();
-            match inner.step(drafts, &mut known, commit, searched)? {
-                Ok(StageStep::Again) => {}
-                Ok(StageStep::Done { placed, committed }) => {
+            match inner.step(drafts, &known, how, searched)? {
+                StageStep::Again => {}
+                StageStep::Done { placed, committed } => {
                     if let Some(committed) = committed {
                         committed.await.map_err(|_| inner.why_refused())?;
                     }
                     return Ok(placed);
                 }
-                Err(HeadFull) => {
+                StageStep::Compare(pairs) => {
+                    let refused =
+                        comparison.with_ring(&mut known, pairs, &inner.shared, how.each).await;
+                    if let Some(conflict) = refused.filter(|_| !how.each) {
+                        return inner.refuse(conflict).await;
+                    }
+                }
+                StageStep::Refused(conflict) => return inner.refuse(conflict).await,
+                StageStep::Full => {
                     rolled.await;
                     if let State::Full(why) = &*inner.state.borrow() {
                         return Err(Error::Full { why: why.clone() });
@@ -63,84 +79,95 @@ impl DiskLog {
 
 impl DiskLogInner {
     /// Looks for the drafts in what is not in the ring, as far as that was not
-    /// done before: `searched` is where the ring began then.
+    /// done before: `searched` is where the ring began then. Gives the first conflict,
+    /// where that refuses all.
     async fn search(
         &self,
         drafts: &[Draft],
         known: &mut DuplicateCheck,
         searched: &mut Sequence,
-    ) -> Result<(), Error> {
+        comparison: &mut Comparison<'_>,
+        how: How,
+    ) -> Result<Option<Conflict>, Error> {
         let first = self.shared.first();
         if first == *searched {
-            return Ok(());
+            return Ok(None);
         }
         if drafts.len() > 1 {
             self.sealed.touch(drafts.iter().map(Draft::id_key));
         }
         for (position, draft) in drafts.iter().enumerate() {
-            let settled = known.conflict(position).is_some()
-                || known.kept(position).is_some()
-                || known.repeated_by(position).is_some();
-            if settled || !self.sealed.may_hold(draft.id_key(), first) {
+            let is_settled =
+                known.outside(position).is_some() || known.repeated_by(position).is_some();
+            if is_settled || !self.sealed.may_hold(draft.id_key(), first) {
                 continue;
             }
-            let kept = match self.sealed.find_kept(draft, first).await? {
-                None => continue,
-                Some(PriorEvent::Kept(kept)) => kept,
+            let files = *searched..first;
+            let found = self.sealed.find_kept(draft, files, comparison.bytes_left()).await?;
+            let refused = match found {
+                None => None,
+                Some(PriorEvent::Kept(kept)) => {
+                    comparison.pay(kept.record.len() as u64);
+                    let accept_time = Some(kept.accept_time);
+                    let placed = Placed { sequence: kept.sequence, accept_time, duplicate: true };
+                    comparison.with_record(known, position, placed, kept.record, how.each).await
+                }
                 Some(PriorEvent::Damaged(sequence)) => {
-                    known.lost(position, draft, sequence);
-                    continue;
+                    comparison.refuse(known, position, sequence, ConflictReason::Damaged)
+                }
+                Some(PriorEvent::Unread(sequence)) => {
+                    comparison.refuse(known, position, sequence, ConflictReason::Unchecked)
                 }
             };
-            if draft.repeats_record(&Record::read(&kept.record)) {
-                let accept_time = Some(kept.accept_time);
-                let placed = Placed { sequence: kept.sequence, accept_time, duplicate: true };
-                known.found(position, placed);
-            } else {
-                known.compared(position, draft, kept.sequence, false);
+            if let Some(conflict) = refused.filter(|_| !how.each) {
+                return Ok(Some(conflict));
             }
         }
         *searched = first;
-        Ok(())
+        Ok(None)
+    }
+
+    /// Refuses all drafts because of one. Of records that are not on disk yet, nothing
+    /// is told.
+    async fn refuse<T>(&self, conflict: Conflict) -> Result<T, Error> {
+        self.committed(conflict.sequence).await?;
+        Err(conflict.into())
     }
 
     /// One pass under the mutex.
     fn step(
         &self,
         drafts: &[Draft],
-        known: &mut DuplicateCheck,
-        commit: bool,
+        known: &DuplicateCheck,
+        how: How,
         searched: Sequence,
-    ) -> Result<Result<StageStep, HeadFull>, Error> {
+    ) -> Result<StageStep, Error> {
         let mut stage = self.lock();
-        if stage.closed || (stage.stopping && commit) {
+        if stage.closed || (stage.stopping && how.commit) {
             drop(stage);
             return Err(self.why_refused());
         }
         if self.shared.first() != searched {
-            return Ok(Ok(StageStep::Again));
+            return Ok(StageStep::Again);
         }
         if stage.roll.is_some() {
-            return Ok(Err(HeadFull));
+            return Ok(StageStep::Full);
         }
         let (room, staged) = (stage.room, stage.staged());
         let admit = |need| Stage::admits(room, staged, need);
-        match stage.writer.stage(drafts, known, commit, &self.shared, admit) {
+        Ok(match stage.writer.stage(drafts, known, how, &self.shared, admit) {
             StageOutcome::Done(placed) => {
                 let committed = self.await_commit(&mut stage, &placed);
-                Ok(Ok(StageStep::Done { placed, committed }))
+                StageStep::Done { placed, committed }
             }
-            StageOutcome::Compare(pairs) => {
-                drop(stage);
-                known.compare(drafts, pairs);
-                Ok(Ok(StageStep::Again))
-            }
+            StageOutcome::Compare(pairs) => StageStep::Compare(pairs),
+            StageOutcome::Refused(conflict) => StageStep::Refused(conflict),
             StageOutcome::Full(need) => {
                 stage.roll = Some(need);
                 self.wake(&stage);
-                Ok(Err(HeadFull))
+                StageStep::Full
             }
-        }
+        })
     }
 
     /// Tells when all of these are committed; `None` if they are.

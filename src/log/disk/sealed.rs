@@ -15,6 +15,7 @@ mod sealed_segment;
 #[cfg(test)]
 mod tests;
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -250,18 +251,19 @@ impl SealedSegments {
         may || state.pending.iter().any(|pending| pending.file.base < before && pending.holds(key))
     }
 
-    /// The newest record before `before` with the id and the principal of this
-    /// draft.
+    /// The newest record with the id and the principal of this draft, in the files that
+    /// begin in `bases`, if it is of so many bytes at most.
     ///
     /// # Errors
     /// If a file cannot be read.
     pub fn find_kept(
         &self,
         draft: &Draft,
-        before: Sequence,
+        bases: Range<Sequence>,
+        bytes_max: u64,
     ) -> BoxFuture<'static, Result<Option<PriorEvent>, Error>> {
         let draft = draft.clone();
-        self.off_runtime(before, move |inner| inner.find(&IdQuery::of(&draft), before))
+        self.off_runtime(bases.end, move |inner| inner.find(&IdQuery::of(&draft, bytes_max), bases))
     }
 
     /// The newest record before `before` with this id and one of these types,
@@ -280,7 +282,7 @@ impl SealedSegments {
         }
         let (id, types) = (id.to_owned(), Arc::clone(types));
         self.off_runtime(before, move |inner| {
-            let found = inner.find(&IdQuery::with_id(&id, &types), before)?;
+            let found = inner.find(&IdQuery::with_id(&id, &types), Sequence::ZERO..before)?;
             Ok(found.and_then(PriorEvent::kept).map(|kept| kept.sequence))
         })
     }

@@ -2,6 +2,7 @@
 
 mod crash;
 mod damage;
+mod repeats;
 mod retention;
 mod rolls;
 mod sidecars;

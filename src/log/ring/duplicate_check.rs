@@ -1,35 +1,49 @@
 //! What is known of the drafts of one call before the mutex is taken: which of
 //! them repeat others, and which have been compared with records.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::log::id_table::IdTable;
-use crate::log::ring::ConflictCandidate;
-use crate::log::{Conflict, Placed};
-use crate::record::{Draft, Record, Sequence};
+use crate::log::{Conflict, ConflictReason, How, Placed};
+use crate::record::{Draft, Sequence};
 
-/// What comparing contents has shown, so that it need not be done under the
-/// mutex.
+/// What comparing a draft with a record has shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The record has another id.
+    OtherId,
+    /// It has the content of the draft.
+    Same,
+    /// It has the id of the draft, which cannot be stored.
+    Refused(ConflictReason),
+}
+
+/// Where the record of a draft is, outside of the ring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outside {
+    /// The draft has the content of a record.
+    Kept(Placed),
+    /// It cannot be stored because of the record.
+    Refused(Sequence, ConflictReason),
+}
+
+/// What is known, so that it need not be found out under the mutex.
+#[derive(Debug, Default)]
 pub struct DuplicateCheck {
-    /// For a draft, the earlier draft of the same call with its key.
-    repeats: HashMap<usize, usize>,
-    /// For a draft, the record that has its content.
-    equal: HashMap<usize, Sequence>,
+    /// For a draft, the first draft of the call with its key.
+    repeats: BTreeMap<usize, usize>,
+    /// Drafts whose content is not that of the first draft with their key, behind that.
+    differs: BTreeSet<(usize, usize)>,
+    /// For a draft and a record of the ring, what comparing has shown.
+    verdicts: HashMap<(usize, Sequence), Verdict>,
     /// For a draft, its record outside of the ring.
-    kept: HashMap<usize, Placed>,
-    /// Drafts that cannot be stored.
-    conflicts: BTreeMap<usize, Conflict>,
+    outside: HashMap<usize, Outside>,
 }
 
 impl DuplicateCheck {
     /// Finds drafts with the same key in one call.
     pub fn within(drafts: &[Draft]) -> Self {
-        let mut known = Self {
-            repeats: HashMap::new(),
-            equal: HashMap::new(),
-            kept: HashMap::new(),
-            conflicts: BTreeMap::new(),
-        };
+        let mut known = Self::default();
         if drafts.len() < 2 {
             return known;
         }
@@ -38,84 +52,78 @@ impl DuplicateCheck {
         let mut seen = IdTable::with_capacity(drafts.len());
         for (position, draft) in drafts.iter().enumerate() {
             let place = Sequence(position as u64);
-            let mut first = None;
-            seen.find(draft.id_key(), place, |Sequence(earlier)| {
-                let other = drafts.get(earlier as usize);
-                first = other.filter(|other| other.is_same(draft)).map(|other| (earlier, other));
-                first.is_some()
+            let first = seen.find(draft.id_key(), place, |Sequence(earlier)| {
+                drafts.get(earlier as usize).is_some_and(|other| other.is_same(draft))
             });
-            let Some((earlier, other)) = first else {
-                seen.insert(draft.id_key(), place);
-                continue;
-            };
-            if draft.repeats(other) {
-                known.repeats.insert(position, earlier as usize);
-            } else {
-                let id = draft.event().id().to_owned();
-                let conflict = Conflict { position, id, sequence: None, damaged: false };
-                known.conflicts.insert(position, conflict);
+            match first {
+                Some(first) => {
+                    known.repeats.insert(position, first.0 as usize);
+                }
+                None => seen.insert(draft.id_key(), place),
             }
         }
         known
     }
 
-    /// The draft has the content of the record, or another one.
-    pub fn compared(&mut self, position: usize, draft: &Draft, sequence: Sequence, equal: bool) {
-        if equal {
-            self.equal.insert(position, sequence);
-        } else {
-            self.refuse(position, draft, sequence, false);
-        }
+    /// The drafts that have the key of an earlier one, with the first of those.
+    pub fn repeats(&self) -> Vec<(usize, usize)> {
+        self.repeats.iter().map(|(position, first)| (*position, *first)).collect()
     }
 
-    /// The draft is kept already, to all that can be told of the record, which is
-    /// damaged.
-    pub fn lost(&mut self, position: usize, draft: &Draft, sequence: Sequence) {
-        self.refuse(position, draft, sequence, true);
+    /// The draft has not the content of the first one with its key.
+    pub fn differs(&mut self, position: usize) {
+        let first = self.repeated_by(position).unwrap_or(position);
+        self.differs.insert((first, position));
     }
 
-    fn refuse(&mut self, position: usize, draft: &Draft, sequence: Sequence, damaged: bool) {
-        let id = draft.event().id().to_owned();
-        let conflict = Conflict { position, id, sequence: Some(sequence), damaged };
-        self.conflicts.insert(position, conflict);
+    /// Whether the drafts can be stored together, as far as that can be told of them
+    /// alone.
+    ///
+    /// # Errors
+    /// The first draft that differs from an earlier one with its key, where that refuses
+    /// all.
+    pub fn check(&self, drafts: &[Draft], how: How) -> Result<(), Conflict> {
+        let first = self.differs.iter().map(|(_, position)| *position).min();
+        let Some(position) = first.filter(|_| !how.each) else { return Ok(()) };
+        let id = drafts.get(position).map_or("", |draft| draft.event().id()).to_owned();
+        Err(Conflict { position, id, sequence: None, reason: ConflictReason::Content })
     }
 
-    /// Compares drafts by meaning with the records that have their keys.
-    pub fn compare(&mut self, drafts: &[Draft], pairs: Vec<ConflictCandidate>) {
-        for pair in pairs {
-            let draft = drafts.get(pair.position).expect("positions are those of the drafts");
-            let equal = draft.repeats_record(&Record::read(&pair.kept));
-            self.compared(pair.position, draft, pair.sequence, equal);
-        }
+    /// Whether the draft differs from the first one with its key.
+    pub fn is_different(&self, position: usize) -> bool {
+        let first = self.repeated_by(position);
+        first.is_some_and(|first| self.differs.contains(&(first, position)))
     }
 
-    /// The draft is kept already, outside of the ring.
-    pub fn found(&mut self, position: usize, placed: Placed) {
-        self.kept.insert(position, placed);
-    }
-
-    /// The place of a draft that is kept outside of the ring.
-    pub fn kept(&self, position: usize) -> Option<Placed> {
-        self.kept.get(&position).copied()
-    }
-
-    /// Why the draft cannot be stored, if that is known.
-    pub fn conflict(&self, position: usize) -> Option<&Conflict> {
-        self.conflicts.get(&position)
-    }
-
-    /// The earlier draft of the call that this one repeats.
+    /// The first draft of the call with the key of this one, unless it is the first.
     pub fn repeated_by(&self, position: usize) -> Option<usize> {
         self.repeats.get(&position).copied()
     }
 
-    /// Whether the draft was found to have the content of the record.
-    pub fn is_equal(&self, position: usize, sequence: Sequence) -> bool {
-        self.equal.get(&position) == Some(&sequence)
+    /// This draft, which is the first with its key, and those that have the key and
+    /// another content: each must be compared with what is kept.
+    pub fn with_key_of(&self, first: usize) -> Vec<usize> {
+        let others = self.differs.range((first, 0)..(first + 1, 0));
+        std::iter::once(first).chain(others.map(|(_, position)| *position)).collect()
     }
 
-    /// The conflict of the first draft that has one.
-    pub fn first_conflict(&self) -> Option<Conflict> {
-        self.conflicts.values().next().cloned()
+    /// A draft was compared with a record of the ring.
+    pub fn settle(&mut self, position: usize, sequence: Sequence, verdict: Verdict) {
+        self.verdicts.insert((position, sequence), verdict);
+    }
+
+    /// What comparing a draft with a record has shown.
+    pub fn verdict(&self, position: usize, sequence: Sequence) -> Option<Verdict> {
+        self.verdicts.get(&(position, sequence)).copied()
+    }
+
+    /// The record of a draft was found outside of the ring.
+    pub fn found(&mut self, position: usize, outside: Outside) {
+        self.outside.insert(position, outside);
+    }
+
+    /// Where the record of a draft is, outside of the ring.
+    pub fn outside(&self, position: usize) -> Option<Outside> {
+        self.outside.get(&position).copied()
     }
 }

@@ -13,9 +13,11 @@ use std::sync::atomic::Ordering;
 use crate::filter::TypeSet;
 use crate::log::id_table::IdTable;
 use crate::log::index::SegmentIndex;
-use crate::log::ring::{BYTES_MIN, Bounds, DuplicateCheck, RingReader, RingStart, SegmentSizes};
+use crate::log::ring::compare::HAS_ID_FIELDS_MAX;
+use crate::log::ring::duplicate_check::{DuplicateCheck, Outside, Verdict};
+use crate::log::ring::{BYTES_MIN, Bounds, RingReader, RingStart, SegmentSizes};
 use crate::log::segment::{self, Segment, SegmentBuffers};
-use crate::log::{Conflict, Placed};
+use crate::log::{Conflict, ConflictReason, How, Placed};
 use crate::record::{Draft, Record, Sequence, key};
 use crate::time::Time;
 use outcome::DraftOutcome;
@@ -111,15 +113,18 @@ impl RingWriter {
         &mut self,
         drafts: &[Draft],
         known: &DuplicateCheck,
-        commit: bool,
+        how: How,
         shared: &RingReader,
     ) -> AppendAttempt {
         let places = match self.places(drafts, known) {
             Ok(places) => places,
             Err(pairs) => return AppendAttempt::Compare(pairs),
         };
+        if let Some(conflict) = refused(drafts, &places).filter(|_| !how.each) {
+            return AppendAttempt::Refused(conflict);
+        }
         let mut sealed = Vec::new();
-        if commit {
+        if how.commit {
             let need = SpaceNeed::of(drafts, &places);
             if need.records > 0
                 && let Err(first) = self.make_room(need, shared, Some(&mut sealed))
@@ -127,8 +132,8 @@ impl RingWriter {
                 return AppendAttempt::Wait(first);
             }
         }
-        let placed = self.place(drafts, known, places, commit, &mut sealed);
-        if commit {
+        let placed = self.place(drafts, &places, how.commit, &mut sealed);
+        if how.commit {
             self.publish(shared);
         }
         AppendAttempt::Done { placed, sealed }
@@ -140,7 +145,7 @@ impl RingWriter {
         &mut self,
         drafts: &[Draft],
         known: &DuplicateCheck,
-        commit: bool,
+        how: How,
         shared: &RingReader,
         admit: impl FnOnce(SpaceNeed) -> bool,
     ) -> StageOutcome {
@@ -148,7 +153,10 @@ impl RingWriter {
             Ok(places) => places,
             Err(pairs) => return StageOutcome::Compare(pairs),
         };
-        let need = if commit { SpaceNeed::of(drafts, &places) } else { SpaceNeed::default() };
+        if let Some(conflict) = refused(drafts, &places).filter(|_| !how.each) {
+            return StageOutcome::Refused(conflict);
+        }
+        let need = if how.commit { SpaceNeed::of(drafts, &places) } else { SpaceNeed::default() };
         if need.records > 0 {
             if !self.head_takes(need) || !admit(need) {
                 return StageOutcome::Full(need);
@@ -157,7 +165,7 @@ impl RingWriter {
             assert!(made.is_ok(), "what leaves this ring is on disk: nobody is asked");
         }
         let mut sealed = Vec::new();
-        let placed = self.place(drafts, known, places, commit, &mut sealed);
+        let placed = self.place(drafts, &places, how.commit, &mut sealed);
         assert!(sealed.is_empty(), "the head has room for all");
         StageOutcome::Done(placed)
     }
@@ -174,33 +182,67 @@ impl RingWriter {
         let mut compare = Vec::new();
         let mut places = Vec::with_capacity(drafts.len());
         for (position, draft) in drafts.iter().enumerate() {
-            places.push(if known.conflict(position).is_some() {
-                DraftOutcome::Refused
-            } else if let Some(placed) = known.kept(position) {
-                DraftOutcome::Kept(placed)
-            } else if let Some(placed) = self.find_kept(position, draft, known, &mut compare) {
-                DraftOutcome::Kept(placed)
+            places.push(if let Some(outside) = known.outside(position) {
+                outside.into()
+            } else if let Some(first) = known.repeated_by(position) {
+                let of_first = places.get(first).copied().unwrap_or(DraftOutcome::New);
+                self.place_of_repeat(position, first, of_first, known)
             } else {
-                known.repeated_by(position).map_or(DraftOutcome::New, DraftOutcome::AsDraft)
+                self.find_kept(position, draft, known, &mut compare)
             });
         }
         if compare.is_empty() { Ok(places) } else { Err(compare) }
     }
 
+    /// What becomes of a draft that has the key of an earlier one.
+    fn place_of_repeat(
+        &self,
+        position: usize,
+        first: usize,
+        of_first: DraftOutcome,
+        known: &DuplicateCheck,
+    ) -> DraftOutcome {
+        if !known.is_different(position) {
+            return if let DraftOutcome::New = of_first {
+                DraftOutcome::AsDraft(first)
+            } else {
+                of_first
+            };
+        }
+        let sequence = match of_first {
+            DraftOutcome::Kept(placed) => Some(placed.sequence),
+            DraftOutcome::Refused(sequence, _) => sequence,
+            DraftOutcome::New | DraftOutcome::AsDraft(_) => None,
+        };
+        let verdict = sequence.and_then(|sequence| known.verdict(position, sequence));
+        match (sequence, verdict) {
+            (Some(sequence), Some(Verdict::Same)) => self.kept(sequence),
+            (sequence, Some(Verdict::Refused(reason))) => DraftOutcome::Refused(sequence, reason),
+            (sequence, _) => DraftOutcome::Refused(sequence, ConflictReason::Content),
+        }
+    }
+
+    /// A duplicate of a record in the ring.
+    fn kept(&self, sequence: Sequence) -> DraftOutcome {
+        let accepted = with_view(&self.full, &self.head, sequence, |view, position| {
+            view.record(position).accept_time
+        });
+        DraftOutcome::Kept(Placed { sequence, accept_time: accepted, duplicate: true })
+    }
+
     fn place(
         &mut self,
         drafts: &[Draft],
-        known: &DuplicateCheck,
-        places: Vec<DraftOutcome>,
+        places: &[DraftOutcome],
         commit: bool,
         sealed: &mut Vec<Arc<Segment>>,
     ) -> Vec<Result<Placed, Conflict>> {
         let accepted = Time::now().max(self.last_accepted);
         let mut placed: Vec<Result<Placed, Conflict>> = Vec::with_capacity(drafts.len());
         for ((position, draft), place) in drafts.iter().enumerate().zip(places) {
-            placed.push(match place {
-                DraftOutcome::Refused => {
-                    Err(known.conflict(position).expect("refused for a conflict").clone())
+            placed.push(match *place {
+                DraftOutcome::Refused(sequence, reason) => {
+                    Err(Conflict { position, id: draft.event().id().to_owned(), sequence, reason })
                 }
                 DraftOutcome::Kept(placed) => Ok(placed),
                 DraftOutcome::AsDraft(first) => {
@@ -217,37 +259,45 @@ impl RingWriter {
         placed
     }
 
-    /// The record that the draft repeats, if it is kept.
+    /// What becomes of a draft, by the record that has its key.
     fn find_kept(
         &self,
         position: usize,
         draft: &Draft,
         known: &DuplicateCheck,
         compare: &mut Vec<ConflictCandidate>,
-    ) -> Option<Placed> {
-        let mut found = None;
+    ) -> DraftOutcome {
+        let mut place = DraftOutcome::New;
         self.ids.find(draft.id_key(), self.last, |sequence| {
-            self.with_record(sequence, draft.id_key(), |record| {
-                let same_key = record.envelope().id == Some(draft.event().id())
-                    && record.principal() == draft.principal();
-                if same_key {
-                    let accept_time = Some(record.accept_time);
-                    found = Some(Placed { sequence, accept_time, duplicate: true });
-                    let equal =
-                        draft.repeats_exactly(&record) || known.is_equal(position, sequence);
-                    if !equal {
-                        compare.push(ConflictCandidate {
-                            position,
-                            sequence,
-                            kept: record.bytes.to_vec(),
-                        });
+            let found = self.with_record(sequence, draft.id_key(), |record| {
+                if record.principal() != draft.principal() {
+                    return None;
+                }
+                let kept =
+                    Placed { sequence, accept_time: Some(record.accept_time), duplicate: true };
+                match known.verdict(position, sequence) {
+                    Some(Verdict::OtherId) => None,
+                    Some(Verdict::Same) => Some(DraftOutcome::Kept(kept)),
+                    Some(Verdict::Refused(reason)) => {
+                        Some(DraftOutcome::Refused(Some(sequence), reason))
+                    }
+                    None if draft.repeats_exactly(&record) => Some(DraftOutcome::Kept(kept)),
+                    None => {
+                        let id = draft.event().id_bytes();
+                        // Under the mutex, not all of a long event is read.
+                        if record.has_id(id, HAS_ID_FIELDS_MAX) == Some(false) {
+                            return None;
+                        }
+                        compare.push(ConflictCandidate { position, sequence });
+                        Some(DraftOutcome::Kept(kept))
                     }
                 }
-                same_key
-            })
-            .unwrap_or(false)
+            });
+            let found = found.flatten();
+            place = found.unwrap_or(place);
+            found.is_some()
         });
-        found
+        place
     }
 
     fn write(&mut self, draft: &Draft, accepted: Time, sealed: &mut Vec<Arc<Segment>>) -> Placed {
@@ -384,6 +434,26 @@ impl RingWriter {
             has_key.then(|| look(view.record(position)))
         })
         .flatten()
+    }
+}
+
+/// The first draft that cannot be stored.
+fn refused(drafts: &[Draft], places: &[DraftOutcome]) -> Option<Conflict> {
+    let mut conflicts = drafts.iter().zip(places).enumerate();
+    conflicts.find_map(|(position, (draft, place))| match *place {
+        DraftOutcome::Refused(sequence, reason) => {
+            Some(Conflict { position, id: draft.event().id().to_owned(), sequence, reason })
+        }
+        _ => None,
+    })
+}
+
+impl From<Outside> for DraftOutcome {
+    fn from(outside: Outside) -> Self {
+        match outside {
+            Outside::Kept(placed) => Self::Kept(placed),
+            Outside::Refused(sequence, reason) => Self::Refused(Some(sequence), reason),
+        }
     }
 }
 

@@ -1,14 +1,15 @@
 //! Finding records by id and by the time of their acceptance.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use super::open_segments::ReadFailure;
+use super::open_segments::{OpenSegment, ReadFailure};
 use super::sealed_segment::SealedSegment;
 use super::{PendingSegment, SealedInner, SegmentSet};
 use crate::filter::TypeSet;
 use crate::log::Error;
-use crate::log::disk::sidecar::{BloomField, key_hash};
-use crate::record::{Draft, Record, Sequence, key};
+use crate::log::disk::sidecar::{BloomField, FrameLocation, key_hash};
+use crate::record::{Draft, Record, Sequence, key, principal_at};
 use crate::time::Time;
 
 /// How often a look-up begins anew, because something turned out to be damaged.
@@ -32,6 +33,8 @@ pub enum PriorEvent {
     Kept(StoredRecord),
     /// Its record is damaged: it is the event's by all that the sidecar has of it.
     Damaged(Sequence),
+    /// A record of its principal that may be the event's is longer than was to be read.
+    Unread(Sequence),
 }
 
 impl PriorEvent {
@@ -39,16 +42,20 @@ impl PriorEvent {
     pub fn kept(self) -> Option<StoredRecord> {
         match self {
             Self::Kept(kept) => Some(kept),
-            Self::Damaged(_) => None,
+            Self::Damaged(_) | Self::Unread(_) => None,
         }
     }
 }
 
+/// So much of a record is read to see who emitted it, in bytes: what others have stored
+/// under the id of a draft must not make it expensive.
+const HEAD_BYTES: u32 = 4 * 1024;
+
 /// Which of the records with an id are looked for.
 #[derive(Clone, Copy)]
 enum IdOwner<'a> {
-    /// That of this draft.
-    Draft(&'a Draft),
+    /// That of this draft, if it is of so many bytes at most.
+    Draft(&'a Draft, u64),
     /// Those of these types, whoever emitted them.
     Types(&'a TypeSet),
 }
@@ -61,10 +68,13 @@ pub struct IdQuery<'a> {
 }
 
 impl<'a> IdQuery<'a> {
-    /// The record of this draft.
-    pub fn of(draft: &'a Draft) -> Self {
-        let id = draft.event().id();
-        Self { id, key: key(id), whose: IdOwner::Draft(draft) }
+    /// The record of this draft, if it is of so many bytes at most.
+    pub fn of(draft: &'a Draft, bytes_max: u64) -> Self {
+        Self {
+            id: draft.event().id(),
+            key: draft.id_key(),
+            whose: IdOwner::Draft(draft, bytes_max),
+        }
     }
 
     /// Any record with this id and one of these types.
@@ -76,7 +86,7 @@ impl<'a> IdQuery<'a> {
         let record = Record::read_frame(frame);
         let is_it = record.envelope().id == Some(self.id)
             && match self.whose {
-                IdOwner::Draft(draft) => record.principal() == draft.principal(),
+                IdOwner::Draft(draft, _) => record.principal() == draft.principal(),
                 IdOwner::Types(types) => types.contains_name(record.type_name),
             };
         is_it.then(|| StoredRecord {
@@ -88,22 +98,23 @@ impl<'a> IdQuery<'a> {
 }
 
 impl SealedInner {
-    /// The newest such record before `before`; else a damaged one that must have
-    /// been it.
+    /// The newest such record in the files that begin in `bases`; else a damaged one that
+    /// must have been it.
     pub fn find(
         &self,
         wanted: &IdQuery<'_>,
-        before: Sequence,
+        bases: Range<Sequence>,
     ) -> Result<Option<PriorEvent>, Error> {
         let state = self.state.load_full();
-        let pending = state.pending.iter().rev().filter(|pending| pending.file.base < before);
-        if let Some(kept) = pending.filter_map(|pending| pending.find(wanted)).next() {
-            return Ok(Some(PriorEvent::Kept(kept)));
+        let pending =
+            state.pending.iter().rev().filter(|pending| bases.contains(&pending.file.base));
+        if let Some(found) = pending.filter_map(|pending| pending.find(wanted)).next() {
+            return Ok(Some(found));
         }
-        let mut bases = Vec::new();
-        state.ids.find(key_hash(BloomField::Id, wanted.key), |base| bases.push(base));
+        let mut found = Vec::new();
+        state.ids.find(key_hash(BloomField::Id, wanted.key), |base| found.push(base));
         let mut damaged = None;
-        for base in bases.into_iter().rev().filter(|base| *base < before) {
+        for base in found.into_iter().rev().filter(|base| bases.contains(base)) {
             let Some(sealed_segment) = cold_at(&state, base) else { continue };
             match self.with_tries(sealed_segment, |inner| inner.find_in(sealed_segment, wanted))? {
                 Some(PriorEvent::Damaged(sequence)) => damaged = damaged.or(Some(sequence)),
@@ -125,19 +136,24 @@ impl SealedInner {
             .find_id(wanted.key)?
             .into_iter()
             .partition(|position| sealed_segment.stretch(*position).is_ok());
-        let located = handle.locate(&positions)?;
-        let (mut data, mut ends) = (Vec::new(), Vec::new());
-        handle.frames(&located, &mut data, &mut ends)?;
-        let mut start = 0;
-        let mut newest = None;
-        for end in ends {
-            let frame = data.get(start..end as usize).unwrap_or_default();
-            newest = wanted.take(frame).or(newest);
-            start = end as usize;
+        // One at a time: there may be many, and large ones.
+        for located in handle.locate(&positions)?.into_iter().rev() {
+            let len = located.1.map_or(0, |own| own.entry.len);
+            if let IdOwner::Draft(draft, bytes_max) = wanted.whose {
+                if len > HEAD_BYTES && handle.is_of_another(located, draft)? {
+                    continue;
+                }
+                if u64::from(len) > bytes_max {
+                    return Ok(Some(PriorEvent::Unread(sealed_segment.sequence(located.0))));
+                }
+            }
+            let (mut frame, mut ends) = (Vec::new(), Vec::new());
+            handle.frames(&[located], &mut frame, &mut ends)?;
+            if let Some(kept) = wanted.take(&frame) {
+                return Ok(Some(PriorEvent::Kept(kept)));
+            }
         }
-        let (IdOwner::Draft(draft), None) = (wanted.whose, &newest) else {
-            return Ok(newest.map(PriorEvent::Kept));
-        };
+        let IdOwner::Draft(draft, _) = wanted.whose else { return Ok(None) };
         // The id alone is a key of 32 bits: with the rest, it is this event.
         let columns = handle.sidecar.columns(&damaged)?;
         let lost = damaged.iter().zip(&columns).rev().find(|(_, kept)| draft.has_columns(kept));
@@ -183,11 +199,38 @@ impl SealedInner {
     }
 }
 
+impl OpenSegment {
+    /// Whether a record is surely none of the draft's principal. Reads its beginning, which
+    /// no checksum covers alone: the bits of a damaged name would have to be those of
+    /// another one.
+    fn is_of_another(
+        &self,
+        (_, located): (u32, Option<FrameLocation>),
+        draft: &Draft,
+    ) -> Result<bool, ReadFailure> {
+        let Some(located) = located else { return Ok(false) };
+        let head = self.head(&located, HEAD_BYTES.min(located.entry.len) as usize)?;
+        Ok(principal_at(&head).is_some_and(|principal| principal != draft.principal()))
+    }
+}
+
 impl PendingSegment {
-    fn find(&self, wanted: &IdQuery<'_>) -> Option<StoredRecord> {
+    fn find(&self, wanted: &IdQuery<'_>) -> Option<PriorEvent> {
         let view = self.segment.view(self.file.end.previous());
         let own = view.columns.iter().enumerate().rev().filter(|(_, row)| row.id == wanted.key);
-        own.filter_map(|(position, _)| wanted.take(view.frame(position))).next()
+        own.filter_map(|(position, _)| {
+            let frame = view.frame(position);
+            if let IdOwner::Draft(draft, bytes_max) = wanted.whose {
+                if Record::read_frame(frame).principal() != draft.principal() {
+                    return None;
+                }
+                if frame.len() as u64 > bytes_max {
+                    return Some(PriorEvent::Unread(view.sequence(position)));
+                }
+            }
+            wanted.take(frame).map(PriorEvent::Kept)
+        })
+        .next()
     }
 
     fn accepted_since(&self, time: Time) -> Option<Sequence> {

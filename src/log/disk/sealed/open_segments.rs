@@ -96,6 +96,17 @@ impl OpenSegment {
         Ok(positions.iter().map(of).collect())
     }
 
+    /// The first bytes of a frame, as they lie in the file: they may be damaged.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn head(&self, located: &FrameLocation, len: usize) -> io::Result<Vec<u8>> {
+        let mut head = vec![0; len];
+        let read = read_up_to(&self.file, &mut head, u64::from(located.offset))?;
+        head.truncate(read);
+        Ok(head)
+    }
+
     /// The frames of these positions, which are ascending, one behind the other
     /// in `data`, and where each ends.
     ///

@@ -333,12 +333,16 @@ async fn records_are_found_by_id_and_time() {
         let id = format!("id-{number}");
         assert!(sealed.may_hold(crate::record::key(&id), end));
         assert_eq!(sealed.find(&id, &every_type(), end).await, Ok(Some(Sequence(number))));
-        let kept = sealed.find_kept(&draft(number, "svc"), end).await.unwrap();
+        let kept =
+            sealed.find_kept(&draft(number, "svc"), Sequence::ZERO..end, u64::MAX).await.unwrap();
         let kept = kept.and_then(PriorEvent::kept).unwrap();
         assert_eq!((kept.sequence, kept.accept_time), (Sequence(number), time(number)));
         let record = Record::read(&kept.record);
         assert_eq!(record.client_bytes(), event(number).encode_to_vec());
-        assert_eq!(sealed.find_kept(&draft(number, "other"), end).await, Ok(None));
+        assert_eq!(
+            sealed.find_kept(&draft(number, "other"), Sequence::ZERO..end, u64::MAX).await,
+            Ok(None)
+        );
         assert_eq!(sealed.accepted_since(time(number)).await, Ok(Some(Sequence(number))));
         let between = Time(time(number).0 - 5);
         assert_eq!(sealed.accepted_since(between).await, Ok(Some(Sequence(number))));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::log::index::SegmentIndex;
 use crate::log::segment::{COLUMNS_BYTES, Segment};
-use crate::log::{Conflict, Placed};
+use crate::log::{Conflict, ConflictReason, Placed};
 use crate::record::{Draft, Sequence};
 
 /// The most that the record of a draft takes in memory, in bytes.
@@ -23,6 +23,8 @@ pub enum AppendAttempt {
     },
     /// Nothing was stored: these must be compared by meaning first.
     Compare(Vec<ConflictCandidate>),
+    /// Nothing was stored: this draft cannot be, and so none of them.
+    Refused(Conflict),
     /// Nothing was stored: the records before this one must go first, and the
     /// keeper has not done with them.
     Wait(Sequence),
@@ -34,6 +36,8 @@ pub enum StageOutcome {
     Done(Vec<Result<Placed, Conflict>>),
     /// Nothing was staged: these must be compared by meaning first.
     Compare(Vec<ConflictCandidate>),
+    /// Nothing was staged: this draft cannot be, and so none of them.
+    Refused(Conflict),
     /// Nothing was staged: the head has no room for so much.
     Full(SpaceNeed),
 }
@@ -49,20 +53,20 @@ pub struct SpaceNeed {
     pub bytes: usize,
 }
 
-/// A draft and the record that has its key, with other bytes.
+/// A draft and a record that may have its key, with other bytes.
+#[derive(Debug, Clone, Copy)]
 pub struct ConflictCandidate {
     /// Position of the draft.
     pub position: usize,
     /// The record.
     pub sequence: Sequence,
-    /// The record, encoded.
-    pub kept: Vec<u8>,
 }
 
 /// What becomes of a draft.
+#[derive(Clone, Copy)]
 pub(super) enum DraftOutcome {
-    /// It cannot be stored: see [`Known::conflict`](crate::log::ring::Known::conflict).
-    Refused,
+    /// It cannot be stored because of a record, or of an earlier draft.
+    Refused(Option<Sequence>, ConflictReason),
     /// It is stored already.
     Kept(Placed),
     /// It repeats an earlier draft of the same call.
