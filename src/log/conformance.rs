@@ -3,6 +3,7 @@
 //! `conformance!(name, open)` runs it, where `open` makes an empty log with the bounds
 //! given. A log that keeps no more than its ring runs `eviction!`, too.
 
+mod eviction;
 mod ids;
 mod repeats;
 
@@ -22,6 +23,10 @@ use crate::proto::pb::event::Payload;
 use crate::record::{Draft, Record, Sequence};
 use crate::time::Time;
 
+use eviction::{
+    an_evicted_id_may_come_again, the_oldest_go_when_there_are_too_many,
+    the_oldest_go_when_they_are_too_large,
+};
 pub use ids::find;
 use ids::{records_are_found_by_id, the_same_id_of_another_principal_is_another_event};
 use repeats::{
@@ -320,35 +325,6 @@ async fn checking_stores_nothing(open: impl Fn(Bounds) -> Arc<dyn Log>) {
     assert_eq!(log.extent().last, Sequence(1));
 }
 
-async fn the_oldest_go_when_there_are_too_many(open: impl Fn(Bounds) -> Arc<dyn Log>) {
-    let log = open(Bounds { records: 100, ..ROOMY });
-    for number in 0..1_000_u64 {
-        append(&log, vec![draft(&number.to_string(), "ls")]).await;
-        let extent = log.extent();
-        assert!(extent.records() <= 100, "{extent:?}");
-        assert!(extent.records() >= (number + 1).min(90), "no more goes than must: {extent:?}");
-    }
-    let all = read_all(&log).await;
-    assert_eq!(all.last().map(|(sequence, ..)| *sequence), Some(Sequence(1_000)));
-    assert!(all.iter().all(|(sequence, _, id)| *id == (sequence.0 - 1).to_string()));
-    let oldest = run(&log, Sequence(1)).await;
-    assert_eq!(oldest.base(), log.extent().first);
-    assert!(log.extent().evicted_until.is_some());
-    assert_eq!(find(&*log, "3").await, None);
-}
-
-async fn the_oldest_go_when_they_are_too_large(open: impl Fn(Bounds) -> Arc<dyn Log>) {
-    let bounds = Bounds { bytes: 1024 * 1024, records: 100_000 };
-    let log = open(bounds);
-    for number in 0..3_000_usize {
-        append(&log, vec![draft(&number.to_string(), &"x".repeat(number % 4_000))]).await;
-        assert!(log.extent().bytes <= bounds.bytes, "{:?}", log.extent());
-    }
-    let extent = log.extent();
-    assert!(extent.bytes > bounds.bytes / 2, "most of the room is used: {extent:?}");
-    assert_eq!(read_all(&log).await.len() as u64, extent.records());
-}
-
 async fn a_batch_that_the_log_cannot_keep_is_refused(open: impl Fn(Bounds) -> Arc<dyn Log>) {
     let log = open(Bounds { bytes: 1024 * 1024, records: 16 });
     let many = (0..17).map(|number| draft(&number.to_string(), "ls")).collect();
@@ -370,16 +346,6 @@ async fn a_record_larger_than_a_segment_is_kept(open: impl Fn(Bounds) -> Arc<dyn
     append(&log, vec![draft("after", "ls")]).await;
     let ids: Vec<String> = read_all(&log).await.into_iter().map(|(.., id)| id).collect();
     assert_eq!(ids, ["small", "large", "after"]);
-}
-
-async fn an_evicted_id_may_come_again(open: impl Fn(Bounds) -> Arc<dyn Log>) {
-    let log = open(Bounds { records: 16, ..ROOMY });
-    append(&log, vec![draft("a", "ls")]).await;
-    for number in 0..100 {
-        append(&log, vec![draft(&number.to_string(), "ls")]).await;
-    }
-    let again = append(&log, vec![draft("a", "rm")]).await;
-    assert_eq!((again[0].sequence, again[0].duplicate), (Sequence(102), false));
 }
 
 async fn appending_is_announced(open: impl Fn(Bounds) -> Arc<dyn Log>) {

@@ -329,20 +329,17 @@ async fn records_are_found_by_id_and_time() {
     sealed.add(file, segment, Vec::new());
     let last = 6 * SEGMENT;
     let end = Sequence(last + 1);
+    let find = |draft| sealed.find_kept(&draft, Sequence::ZERO..end, u64::MAX);
     for number in (1..=last).step_by(13) {
         let id = format!("id-{number}");
         assert!(sealed.may_hold(crate::record::key(&id), end));
         assert_eq!(sealed.find(&id, &every_type(), end).await, Ok(Some(Sequence(number))));
-        let kept =
-            sealed.find_kept(&draft(number, "svc"), Sequence::ZERO..end, u64::MAX).await.unwrap();
+        let kept = find(draft(number, "svc")).await.unwrap();
         let kept = kept.and_then(PriorEvent::kept).unwrap();
         assert_eq!((kept.sequence, kept.accept_time), (Sequence(number), time(number)));
         let record = Record::read(&kept.record);
         assert_eq!(record.client_bytes(), event(number).encode_to_vec());
-        assert_eq!(
-            sealed.find_kept(&draft(number, "other"), Sequence::ZERO..end, u64::MAX).await,
-            Ok(None)
-        );
+        assert_eq!(find(draft(number, "other")).await, Ok(None));
         assert_eq!(sealed.accepted_since(time(number)).await, Ok(Some(Sequence(number))));
         let between = Time(time(number).0 - 5);
         assert_eq!(sealed.accepted_since(between).await, Ok(Some(Sequence(number))));

@@ -1,0 +1,164 @@
+//! What becomes of each draft of a call.
+
+use std::sync::Arc;
+
+use super::outcome::{ConflictCandidate, DraftOutcome};
+use super::{RingWriter, with_view};
+use crate::log::ring::compare::HAS_ID_FIELDS_MAX;
+use crate::log::ring::duplicate_check::{DuplicateCheck, Outside, Verdict};
+use crate::log::segment::Segment;
+use crate::log::{Conflict, ConflictReason, Placed};
+use crate::record::{Draft, Sequence};
+use crate::time::Time;
+
+impl RingWriter {
+    /// What becomes of each draft; else what must be compared first.
+    pub(super) fn places(
+        &self,
+        drafts: &[Draft],
+        known: &DuplicateCheck,
+    ) -> Result<Vec<DraftOutcome>, Vec<ConflictCandidate>> {
+        if drafts.len() > 1 {
+            self.ids.touch(drafts.iter().map(Draft::id_key));
+        }
+        let mut compare = Vec::new();
+        let mut places = Vec::with_capacity(drafts.len());
+        for (position, draft) in drafts.iter().enumerate() {
+            places.push(if let Some(outside) = known.outside(position) {
+                outside.into()
+            } else if let Some(first) = known.repeated_by(position) {
+                let of_first = places.get(first).copied().unwrap_or(DraftOutcome::New);
+                self.place_of_repeat(position, first, of_first, known)
+            } else {
+                self.find_kept(position, draft, known, &mut compare)
+            });
+        }
+        if compare.is_empty() { Ok(places) } else { Err(compare) }
+    }
+
+    /// What becomes of a draft that has the key of an earlier one.
+    fn place_of_repeat(
+        &self,
+        position: usize,
+        first: usize,
+        of_first: DraftOutcome,
+        known: &DuplicateCheck,
+    ) -> DraftOutcome {
+        if !known.is_different(position) {
+            return if let DraftOutcome::New = of_first {
+                DraftOutcome::AsDraft(first)
+            } else {
+                of_first
+            };
+        }
+        let sequence = match of_first {
+            DraftOutcome::Kept(placed) => Some(placed.sequence),
+            DraftOutcome::Refused(sequence, _) => sequence,
+            DraftOutcome::New | DraftOutcome::AsDraft(_) => None,
+        };
+        let verdict = sequence.and_then(|sequence| known.verdict(position, sequence));
+        match (sequence, verdict) {
+            (Some(sequence), Some(Verdict::Same)) => self.kept(sequence),
+            (sequence, Some(Verdict::Refused(reason))) => DraftOutcome::Refused(sequence, reason),
+            (sequence, _) => DraftOutcome::Refused(sequence, ConflictReason::Content),
+        }
+    }
+
+    /// A duplicate of a record in the ring.
+    fn kept(&self, sequence: Sequence) -> DraftOutcome {
+        let accepted = with_view(&self.full, &self.head, sequence, |view, position| {
+            view.record(position).accept_time
+        });
+        DraftOutcome::Kept(Placed { sequence, accept_time: accepted, duplicate: true })
+    }
+
+    pub(super) fn place(
+        &mut self,
+        drafts: &[Draft],
+        places: &[DraftOutcome],
+        commit: bool,
+        sealed: &mut Vec<Arc<Segment>>,
+    ) -> Vec<Result<Placed, Conflict>> {
+        let accepted = Time::now().max(self.last_accepted);
+        let mut placed: Vec<Result<Placed, Conflict>> = Vec::with_capacity(drafts.len());
+        for ((position, draft), place) in drafts.iter().enumerate().zip(places) {
+            placed.push(match *place {
+                DraftOutcome::Refused(sequence, reason) => {
+                    Err(Conflict { position, id: draft.event().id().to_owned(), sequence, reason })
+                }
+                DraftOutcome::Kept(placed) => Ok(placed),
+                DraftOutcome::AsDraft(first) => {
+                    let first =
+                        placed.get(first).expect("a repeat comes after what it repeats").clone();
+                    first.map(|first| Placed { duplicate: true, ..first })
+                }
+                DraftOutcome::New if commit => Ok(self.write(draft, accepted, sealed)),
+                DraftOutcome::New => {
+                    Ok(Placed { sequence: Sequence::ZERO, accept_time: None, duplicate: false })
+                }
+            });
+        }
+        placed
+    }
+
+    /// What becomes of a draft, by the record that has its key.
+    fn find_kept(
+        &self,
+        position: usize,
+        draft: &Draft,
+        known: &DuplicateCheck,
+        compare: &mut Vec<ConflictCandidate>,
+    ) -> DraftOutcome {
+        let mut place = DraftOutcome::New;
+        self.ids.find(draft.id_key(), self.last, |sequence| {
+            let found = self.with_record(sequence, draft.id_key(), |record| {
+                if record.principal() != draft.principal() {
+                    return None;
+                }
+                let kept =
+                    Placed { sequence, accept_time: Some(record.accept_time), duplicate: true };
+                match known.verdict(position, sequence) {
+                    Some(Verdict::OtherId) => None,
+                    Some(Verdict::Same) => Some(DraftOutcome::Kept(kept)),
+                    Some(Verdict::Refused(reason)) => {
+                        Some(DraftOutcome::Refused(Some(sequence), reason))
+                    }
+                    None if draft.repeats_exactly(&record) => Some(DraftOutcome::Kept(kept)),
+                    None => {
+                        let id = draft.event().id_bytes();
+                        // Under the mutex, not all of a long event is read.
+                        if record.has_id(id, HAS_ID_FIELDS_MAX) == Some(false) {
+                            return None;
+                        }
+                        compare.push(ConflictCandidate { position, sequence });
+                        Some(DraftOutcome::Kept(kept))
+                    }
+                }
+            });
+            let found = found.flatten();
+            place = found.unwrap_or(place);
+            found.is_some()
+        });
+        place
+    }
+}
+
+/// The first draft that cannot be stored.
+pub(super) fn refused(drafts: &[Draft], places: &[DraftOutcome]) -> Option<Conflict> {
+    let mut conflicts = drafts.iter().zip(places).enumerate();
+    conflicts.find_map(|(position, (draft, place))| match *place {
+        DraftOutcome::Refused(sequence, reason) => {
+            Some(Conflict { position, id: draft.event().id().to_owned(), sequence, reason })
+        }
+        _ => None,
+    })
+}
+
+impl From<Outside> for DraftOutcome {
+    fn from(outside: Outside) -> Self {
+        match outside {
+            Outside::Kept(placed) => Self::Kept(placed),
+            Outside::Refused(sequence, reason) => Self::Refused(Some(sequence), reason),
+        }
+    }
+}
