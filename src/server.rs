@@ -14,6 +14,7 @@ mod log_limiter;
 mod metrics;
 mod reflection;
 mod reload;
+mod routes;
 pub mod stats;
 mod tls;
 
@@ -25,7 +26,6 @@ use std::time::Duration;
 
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
-use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::HealthReporter;
@@ -49,6 +49,7 @@ use grpc_only::GrpcOnly;
 use listener::Listener;
 use metrics::MetricSources;
 use reload::Reloader;
+use routes::Routes;
 use stats::CallStats;
 
 pub use crate::config::DRAIN_TIMEOUT;
@@ -217,10 +218,9 @@ impl Gateway {
             .with_policy(policy);
         let service = UncopiedSubscribe::new(service);
         let routes = Routes::new(service)
-            .add_service(health_service)
-            .add_service(reflection::builder().build_v1().map_err(io::Error::other)?)
-            .add_service(reflection::builder().build_v1alpha().map_err(io::Error::other)?)
-            .prepare();
+            .with(health_service)
+            .with(reflection::builder().build_v1().map_err(io::Error::other)?)
+            .with(reflection::builder().build_v1alpha().map_err(io::Error::other)?);
         let stats = Arc::new(CallStats::begin());
         let running = RunningTasks { stats: Arc::clone(&stats), admission: Arc::clone(&admission) };
         let sources = MetricSources {

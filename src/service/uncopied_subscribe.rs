@@ -14,7 +14,6 @@ use http_body::Frame;
 use tokio_stream::Stream;
 use tonic::Status;
 use tonic::body::Body;
-use tonic::codec::CompressionEncoding;
 use tonic::server::{Grpc, NamedService};
 use tower::service_fn;
 
@@ -23,10 +22,6 @@ use crate::proto::retyped::audit_service_server::AuditServiceServer;
 use crate::service::{NAME, Service};
 
 const SUBSCRIBE: &str = "/auditgate.v1.AuditService/Subscribe";
-/// The compressions that requests may have. Behind a listener they come unpacked, and
-/// these are only what a refusal of others names.
-const COMPRESSIONS: [CompressionEncoding; 2] =
-    [CompressionEncoding::Gzip, CompressionEncoding::Zstd];
 
 /// Serves the calls of the service.
 #[derive(Clone)]
@@ -39,12 +34,9 @@ pub struct UncopiedSubscribe {
 impl UncopiedSubscribe {
     /// Serves `service`.
     pub fn new(service: Service) -> Self {
-        let mut others = AuditServiceServer::new(service.clone())
+        let others = AuditServiceServer::new(service.clone())
             .max_decoding_message_size(service.limits.request_bytes)
             .max_encoding_message_size(usize::MAX);
-        for compression in COMPRESSIONS {
-            others = others.accept_compressed(compression);
-        }
         Self { service, others }
     }
 }
@@ -85,9 +77,6 @@ async fn subscribe(service: Service, request: Request<Body>) -> Response<Body> {
         }
     });
     let mut grpc = Grpc::new(RawCodec).max_decoding_message_size(limits.request_bytes);
-    for compression in COMPRESSIONS {
-        grpc = grpc.accept_compressed(compression);
-    }
     let response = grpc.server_streaming(open, request).await;
     let stream = opened.lock().unwrap_or_else(PoisonError::into_inner).take();
     match stream {
