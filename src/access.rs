@@ -15,10 +15,11 @@ mod san;
 mod stream_auth;
 mod tokens;
 
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use rustls::pki_types::CertificateDer;
 use subtle::ConstantTimeEq as _;
 use tokio::sync::watch;
@@ -94,13 +95,13 @@ impl ConnectionIdentity {
 
     /// The caller with this header, or with the certificate of the connection.
     fn recall(&self, header: Option<&[u8]>, generation: u64) -> Option<Arc<Caller>> {
-        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut remembered = self.remembered.lock();
         remembered.retain(|caller| caller.generation == generation && !caller.has_expired());
         remembered.iter().find(|caller| caller.credential.is_of(header)).cloned()
     }
 
     fn remember(&self, caller: &Arc<Caller>) {
-        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut remembered = self.remembered.lock();
         if remembered.len() >= REMEMBERED_MAX {
             remembered.remove(0);
         }

@@ -3,14 +3,15 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use auditgate::proto::pb;
 use auditgate::time::Time;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, future::BoxFuture, stream};
+use parking_lot::Mutex;
 use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_util::sync::CancellationToken;
@@ -166,7 +167,7 @@ impl Broadcaster {
 
     fn emit_batch(&self, request: pb::EmitBatchRequest) {
         // Held while sending: the order of the records is that of their numbers.
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last.lock();
         for event in request.events {
             *last += 1;
             let record = pb::Record {

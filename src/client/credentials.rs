@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tonic::codegen::http::Uri;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
@@ -168,7 +169,7 @@ impl TokenSource {
     /// The header; from the file again if that was long ago. A file that cannot be
     /// read then leaves the former token.
     fn value(&self) -> Option<MetadataValue<Ascii>> {
-        let mut known = self.header.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.header.lock();
         if let Some(file) = &self.file
             && known.1.elapsed() >= TOKEN_AGE_MAX
         {

@@ -3,8 +3,9 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
+use parking_lot::{Mutex, MutexGuard};
 use prost::Message as _;
 
 use crate::hub::SubscribeMessage;
@@ -61,7 +62,7 @@ impl FilterGroups {
         // Who may read other types finds other records, though it asks for the same.
         let readable = query.filter.readable().identity();
         let key = (filter.encode_to_vec(), readable, query.start, query.end);
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.open.lock();
         if let Some(group) = open.get(&key).and_then(Weak::upgrade) {
             return group;
         }
@@ -117,7 +118,7 @@ impl FilterGroup {
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<CachedBatch>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock()
     }
 }
 
@@ -131,7 +132,7 @@ impl CachedBatch {
 impl Drop for FilterGroup {
     fn drop(&mut self) {
         self.lock().iter().for_each(|kept| self.release(kept));
-        let mut open = self.groups.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.groups.open.lock();
         // Somebody may have opened another one meanwhile.
         if open.get(&self.key).is_some_and(|group| group.strong_count() == 0) {
             open.remove(&self.key);

@@ -1,10 +1,11 @@
 //! Rates over the last seconds.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -46,7 +47,7 @@ impl RateMeter {
             let mut ticks = tokio::time::interval(SAMPLE_INTERVAL);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             while stopping.run_until_cancelled(ticks.tick()).await.is_some() {
-                let mut samples = samples.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut samples = samples.lock();
                 if samples.len() > SAMPLES {
                     samples.pop_front();
                 }
@@ -58,7 +59,7 @@ impl RateMeter {
 
     /// The rates at this moment.
     pub fn rates(&self) -> Rates {
-        let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        let samples = self.samples.lock();
         let Some(oldest) = samples.front() else { return Rates::default() };
         let now = RateSample::take(&self.counters);
         let seconds = (now.at - oldest.at).as_secs_f64();

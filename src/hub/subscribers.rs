@@ -1,10 +1,11 @@
 //! Who subscribes, for GetStatus.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwapOption;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::hub::notifier::Waiter;
 use crate::proto::pb;
@@ -115,7 +116,7 @@ impl SubscriberRegistry {
     }
 
     fn lock(&self) -> MutexGuard<'_, OpenSubscriptions> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock()
     }
 }
 

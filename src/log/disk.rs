@@ -32,10 +32,11 @@ mod tests;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::{Notify, watch};
 
 use crate::histogram::Histogram;
@@ -217,7 +218,7 @@ impl DiskLog {
     pub fn close(&self) {
         self.inner.lock().stopping = true;
         self.inner.work.notify_all();
-        let thread = self.committer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self.committer.lock().take();
         if let Some(thread) = thread {
             // A panic there has been printed, and has left the log as a crash
             // would: the next opening puts it in order.
@@ -236,15 +237,15 @@ impl Drop for DiskLog {
 impl DiskLogInner {
     fn lock(&self) -> MutexGuard<'_, Stage> {
         // A panic while staging leaves whole records only.
-        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+        self.stage.lock()
     }
 
     fn lock_durable(&self) -> MutexGuard<'_, identity::IdentityFile> {
-        self.durable.lock().unwrap_or_else(PoisonError::into_inner)
+        self.durable.lock()
     }
 
     fn lock_oldest_accepted(&self) -> MutexGuard<'_, Option<(Sequence, Time)>> {
-        self.oldest_accepted.lock().unwrap_or_else(PoisonError::into_inner)
+        self.oldest_accepted.lock()
     }
 
     /// Takes nothing any more; who waits is told.

@@ -1,7 +1,8 @@
 //! The log in memory: the ring and nothing else.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -49,7 +50,7 @@ impl MemoryLog {
     fn lock(&self) -> MutexGuard<'_, RingWriter> {
         // A panic while appending leaves whole records only: what was not
         // published is written over.
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+        self.writer.lock()
     }
 
     async fn place_now(

@@ -5,10 +5,11 @@ mod follow;
 mod retention_hold;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -158,7 +159,7 @@ impl Prover {
         });
         log.keep_for(Arc::new(ProverHold::of(&prover)));
         let task = tokio::spawn(follow::follow(Arc::clone(&prover)));
-        prover.task.lock().unwrap_or_else(PoisonError::into_inner).replace(task);
+        prover.task.lock().replace(task);
         Ok(prover)
     }
 
@@ -304,7 +305,7 @@ impl Prover {
     /// than it takes.
     pub async fn stop(&self) {
         self.stopping.cancel();
-        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let task = self.task.lock().take();
         if let Some(task) = task {
             // A follower that panicked has ended, too.
             let _ = task.await;
@@ -317,7 +318,7 @@ impl Prover {
     }
 
     fn grow(&self) -> MutexGuard<'_, GrowingTree> {
-        self.growing.lock().unwrap_or_else(PoisonError::into_inner)
+        self.growing.lock()
     }
 }
 

@@ -7,8 +7,8 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -16,6 +16,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -265,7 +266,7 @@ impl Connection {
 
     /// Why it was cut off, if it was.
     pub fn cut_reason(&self) -> Option<CutReason> {
-        *self.cut.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.cut.lock()
     }
 
     fn is_established(&self) -> bool {
@@ -277,7 +278,7 @@ impl Connection {
     }
 
     fn cut(&self, why: CutReason) {
-        self.cut.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
+        self.cut.lock().get_or_insert(why);
     }
 
     /// When it will have had no call for so long; later if it has one now.
@@ -285,7 +286,7 @@ impl Connection {
         if self.calls.load(Ordering::Relaxed) > 0 {
             return Instant::now() + idle;
         }
-        *self.idle_since.lock().unwrap_or_else(PoisonError::into_inner) + idle
+        *self.idle_since.lock() + idle
     }
 }
 
@@ -299,7 +300,7 @@ impl RunningCall {
 impl Drop for RunningCall {
     fn drop(&mut self) {
         if self.0.calls.fetch_sub(1, Ordering::Relaxed) == 1 {
-            *self.0.idle_since.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+            *self.0.idle_since.lock() = Instant::now();
         }
     }
 }

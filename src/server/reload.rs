@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{AccessControl, AccessState};
@@ -73,7 +74,7 @@ impl Reloader {
         let files = look(tls, access);
         let loaded = tls::load(tls)?;
         let state = AccessState::load(tls, access)?;
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.current.lock();
         self.tls.replace(loaded);
         self.access.replace(state);
         *current = ActiveConfig { tls: tls.clone(), access: access.clone(), files };
@@ -108,7 +109,7 @@ impl Reloader {
 
     /// The settings, if one of their files has changed since it was looked at last.
     fn changed(&self) -> Option<(config::Tls, config::Access, Vec<String>)> {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.current.lock();
         let files = look(&current.tls, &current.access);
         if files == current.files {
             return None;

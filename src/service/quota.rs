@@ -7,10 +7,11 @@ mod compression_slots;
 mod rate_limiter;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::service::Error;
@@ -185,7 +186,7 @@ impl Quotas {
 
     /// The quota of a principal.
     pub fn of(&self, principal: &str) -> Arc<Quota> {
-        let mut all = self.by_principal.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.by_principal.lock();
         if let Some(quota) = all.get(principal) {
             return Arc::clone(quota);
         }

@@ -4,13 +4,14 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderMap, Request, Response};
 use http_body::Frame;
+use parking_lot::Mutex;
 use tokio_stream::Stream;
 use tonic::Status;
 use tonic::body::Body;
@@ -72,13 +73,13 @@ async fn subscribe(service: Service, request: Request<Body>) -> Response<Body> {
         let (service, slot) = (service.clone(), Arc::clone(&slot));
         async move {
             let stream = service.open_stream(request).await?;
-            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
+            *slot.lock() = Some(stream);
             Ok(tonic::Response::new(stream::empty::<Result<EncodedResponse, Status>>()))
         }
     });
     let mut grpc = Grpc::new(RawCodec).max_decoding_message_size(limits.request_bytes);
     let response = grpc.server_streaming(open, request).await;
-    let stream = opened.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let stream = opened.lock().take();
     match stream {
         Some(stream) => response.map(|_| Body::new(FrameBody { stream: Box::pin(stream) })),
         None => response,

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::future::{Ready, ready};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt as _;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -31,7 +32,7 @@ impl EventSink for Shared {
     type Receipt = Ready<Result<pb::Receipt, client::Error>>;
 
     async fn send(&mut self, event: pb::Event) -> Result<Self::Receipt, client::Error> {
-        let mut fake = self.lock().expect("no panic");
+        let mut fake = self.lock();
         let failure = fake.fails.map(|code| Status::new(code, "failing"));
         let refusal = match event.code() {
             "BAD" => {
@@ -60,7 +61,7 @@ struct Said(Arc<Mutex<Vec<String>>>);
 
 impl Said {
     fn lines(&self) -> Vec<String> {
-        self.0.lock().expect("no panic").clone()
+        self.0.lock().clone()
     }
 }
 
@@ -85,7 +86,7 @@ impl Scene {
     fn report(&self) -> ImportReport {
         let heard = self.said.clone();
         ImportReport::new(Box::new(move |line| {
-            heard.0.lock().expect("no panic").push(line.to_owned());
+            heard.0.lock().push(line.to_owned());
         }))
     }
 
@@ -119,13 +120,13 @@ impl Scene {
         std::fs::write(&path, text).expect("writes");
         let path = path.to_str().expect("UTF-8");
         let done = self.files(&[path.to_owned()]).await;
-        let mut said = self.said.0.lock().expect("no panic");
+        let mut said = self.said.0.lock();
         said.iter_mut().for_each(|line| *line = line.replace(path, "log"));
         done
     }
 
     fn stored(&self) -> usize {
-        self.gateway.lock().expect("no panic").stored.len()
+        self.gateway.lock().stored.len()
     }
 }
 
@@ -208,7 +209,7 @@ async fn importing_again_gives_duplicates() {
 #[tokio::test]
 async fn a_failing_gateway_ends_the_import_at_a_line() {
     let scene = Scene::new();
-    scene.gateway.lock().expect("no panic").fails = Some(Code::Internal);
+    scene.gateway.lock().fails = Some(Code::Internal);
     let error = scene.text(&[line(1, ""), line(2, "")].concat()).await.expect_err("ends");
     let error = error.to_string();
     assert!(error.ends_with("/log:1, which was not stored: failing"), "{error}");

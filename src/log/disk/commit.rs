@@ -3,7 +3,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::log::Segment;
@@ -134,8 +134,7 @@ impl Committer {
                     return CommitTask::Commit(stage.take());
                 };
                 (stage.idle, stage.wanted) = (true, self.group_commit.calls);
-                let woken = inner.work.wait_timeout(stage, left);
-                stage = woken.unwrap_or_else(PoisonError::into_inner).0;
+                inner.work.wait_for(&mut stage, left);
                 (stage.idle, stage.wanted) = (false, 0);
                 continue;
             }
@@ -158,14 +157,13 @@ impl Committer {
             }
             let due = [sync_due, self.retention_due].into_iter().flatten().min();
             stage.idle = true;
-            stage = match due {
-                None => inner.work.wait(stage).unwrap_or_else(PoisonError::into_inner),
+            match due {
+                None => inner.work.wait(&mut stage),
                 Some(due) => {
                     let wait = due.saturating_duration_since(now).max(Duration::from_millis(1));
-                    let woken = inner.work.wait_timeout(stage, wait);
-                    woken.unwrap_or_else(PoisonError::into_inner).0
+                    inner.work.wait_for(&mut stage, wait);
                 }
-            };
+            }
             stage.idle = false;
         }
     }

@@ -8,9 +8,11 @@
 use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::log::disk::storage::{Storage, StorageFile, is_full};
 
@@ -140,8 +142,7 @@ impl Preallocator {
                 let why = "the thread that prepares files has ended".to_owned();
                 return Err(NoPreparedFile::Failed(why));
             }
-            let waited = self.shared.changed.wait_timeout(slot, LOOK_INTERVAL);
-            slot = waited.unwrap_or_else(PoisonError::into_inner).0;
+            self.shared.changed.wait_for(&mut slot, LOOK_INTERVAL);
         }
     }
 
@@ -180,7 +181,7 @@ impl Drop for Preallocator {
 
 impl PreallocatorShared {
     fn lock(&self) -> MutexGuard<'_, PreallocatorState> {
-        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+        self.slot.lock()
     }
 
     fn run(&self) {
@@ -216,17 +217,14 @@ impl PreallocatorShared {
             }
             let retry = matches!(slot.lack, Some(NoPreparedFile::Full(_)));
             if !retry {
-                slot = self.changed.wait(slot).unwrap_or_else(PoisonError::into_inner);
+                self.changed.wait(&mut slot);
                 continue;
             }
-            let waited = self.changed.wait_timeout(slot, RETRY_INTERVAL);
-            let (mut woken, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-            if timeout.timed_out() && !woken.stopping {
-                let capacity = woken.capacity;
-                woken.ready = None;
-                return PreallocatorTask::Prepare(capacity);
+            let waited = self.changed.wait_for(&mut slot, RETRY_INTERVAL);
+            if waited.timed_out() && !slot.stopping {
+                slot.ready = None;
+                return PreallocatorTask::Prepare(slot.capacity);
             }
-            slot = woken;
         }
     }
 

@@ -17,11 +17,12 @@ mod tests;
 
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
@@ -199,7 +200,7 @@ impl SealedSegments {
 
     /// How many sidecars could not be written yet.
     pub fn unsaved(&self) -> usize {
-        self.inner.unsaved.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.inner.unsaved.lock().len()
     }
 
     /// What the filters take in memory, in bytes.
@@ -312,7 +313,7 @@ impl SealedSegments {
 impl SealedInner {
     /// Replaces the state by a changed one.
     fn change(&self, change: impl FnOnce(&mut SegmentSet)) {
-        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _changing = self.changing.lock();
         let mut state = SegmentSet::clone(&self.state.load());
         change(&mut state);
         self.state.store(Arc::new(state));

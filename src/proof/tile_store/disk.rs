@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use super::TileStore;
 use crate::proof::key::SigningKey;
@@ -107,7 +108,7 @@ impl DiskTileStore {
     fn make_folder(&self, folder: &Path) -> io::Result<()> {
         fs::create_dir_all(folder)?;
         let above = folder.ancestors().take_while(|above| *above != self.folder);
-        let mut unsynced = self.unsynced.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unsynced = self.unsynced.lock();
         unsynced.folders.extend(above.map(Path::to_owned));
         unsynced.folders.insert(self.folder.clone());
         Ok(())
@@ -125,7 +126,7 @@ impl DiskTileStore {
     }
 
     fn note(&self, path: PathBuf) {
-        let mut unsynced = self.unsynced.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unsynced = self.unsynced.lock();
         if let Some(folder) = path.parent() {
             unsynced.folders.insert(folder.to_owned());
         }
@@ -158,13 +159,13 @@ impl TileStore for DiskTileStore {
             self.note(path);
         }
         let unsynced = {
-            let mut unsynced = self.unsynced.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut unsynced = self.unsynced.lock();
             std::mem::take(&mut *unsynced)
         };
         let synced = unsynced.sync(&self.folder);
         if synced.is_err() {
             // What was not synced must be, before a later checkpoint.
-            let mut again = self.unsynced.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut again = self.unsynced.lock();
             again.files.extend(unsynced.files);
             again.folders.extend(unsynced.folders);
         }

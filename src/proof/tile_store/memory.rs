@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{PoisonError, RwLock};
+
+use parking_lot::RwLock;
 
 use super::TileStore;
 use crate::proof::tile::{self, TilePosition, WIDTH};
@@ -54,13 +55,13 @@ impl TileLevels {
 impl MemoryTileStore {
     /// What the tiles take, in bytes.
     pub fn byte_size(&self) -> usize {
-        self.levels.read().unwrap_or_else(PoisonError::into_inner).tiles * tile::BYTES
+        self.levels.read().tiles * tile::BYTES
     }
 }
 
 impl TileStore for MemoryTileStore {
     fn read(&self, place: TilePosition) -> io::Result<Option<FullTile>> {
-        let kept = self.levels.read().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.levels.read();
         let tile = kept.levels.get(usize::from(place.level)).and_then(|(first, tiles)| {
             let position = usize::try_from(place.index.checked_sub(*first)?).ok()?;
             tiles.get(position).cloned()
@@ -69,7 +70,7 @@ impl TileStore for MemoryTileStore {
     }
 
     fn write(&self, place: TilePosition, tile: &FullTile) -> io::Result<()> {
-        let mut kept = self.levels.write().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.levels.write();
         let level = usize::from(place.level);
         while kept.levels.len() <= level {
             kept.levels.push((0, VecDeque::new()));
@@ -90,7 +91,7 @@ impl TileStore for MemoryTileStore {
     }
 
     fn release(&self, first: u64, _covered: &Checkpoint) -> io::Result<()> {
-        let mut kept = self.levels.write().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.levels.write();
         kept.prune(first, TILES_BYTES);
         Ok(())
     }
@@ -120,7 +121,7 @@ mod tests {
         // No need to drop anything, so nothing is.
         kept.release(first, &tree.head()).unwrap();
         assert_eq!(kept.byte_size(), all);
-        kept.levels.write().unwrap().prune(first, 0);
+        kept.levels.write().prune(first, 0);
         // One leaf tile is partly released; the edge is not among the tiles.
         let leaves = (SIZE / 256 - (first - 1) / 256) as usize;
         assert_eq!(kept.byte_size(), (leaves + 1) * tile::BYTES, "and one of level 1");

@@ -3,9 +3,11 @@
 
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::open::SegmentSummary;
 use super::open_segments::OpenSegment;
@@ -51,7 +53,7 @@ pub struct SidecarProgress {
 
 impl SidecarProgress {
     fn lock(&self) -> MutexGuard<'_, Option<String>> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+        self.failure.lock()
     }
 
     /// There may be fewer segments that wait.
@@ -113,8 +115,7 @@ impl SealedSegments {
             if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
                 return Err("the thread that makes sidecars has ended".to_owned());
             }
-            let waited = self.inner.progress.changed.wait_timeout(failure, LOOK_INTERVAL);
-            failure = waited.unwrap_or_else(PoisonError::into_inner).0;
+            self.inner.progress.changed.wait_for(&mut failure, LOOK_INTERVAL);
         }
         Ok(())
     }
@@ -141,7 +142,7 @@ impl SealedInner {
     }
 
     fn is_behind(&self) -> bool {
-        let unsaved = self.unsaved.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let unsaved = self.unsaved.lock().len();
         unsaved > 0 || !self.state.load().pending.is_empty()
     }
 
@@ -200,14 +201,14 @@ impl SealedInner {
         state.keys.add(file.base, &keys);
         state.ids.add(file.base, &ids);
         if unsaved {
-            self.unsaved.lock().unwrap_or_else(PoisonError::into_inner).push(file.base);
+            self.unsaved.lock().push(file.base);
         }
         state.segments.push(Arc::new(SealedSegment::new(file, of, summary, keys, before)));
     }
 
     /// Writes the sidecars that could not be written before, as far as possible.
     fn save_another(&self) -> io::Result<()> {
-        let next = || self.unsaved.lock().unwrap_or_else(PoisonError::into_inner).last().copied();
+        let next = || self.unsaved.lock().last().copied();
         while let Some(base) = next() {
             let state = self.state.load_full();
             if let Some(sealed_segment) = state.segments.iter().find(|own| own.base() == base) {
@@ -225,6 +226,6 @@ impl SealedInner {
     }
 
     fn forget_unsaved(&self, base: Sequence) {
-        self.unsaved.lock().unwrap_or_else(PoisonError::into_inner).retain(|own| *own != base);
+        self.unsaved.lock().retain(|own| *own != base);
     }
 }

@@ -1,7 +1,9 @@
 //! Pieces of segments that were read from disk lately.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::log::disk::sidecar::ListRef;
 use crate::log::segment::{COLUMNS_BYTES, Segment};
@@ -95,7 +97,7 @@ impl PieceCache {
     }
 
     fn lock(&self) -> MutexGuard<'_, CacheEntry> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock()
     }
 }
 

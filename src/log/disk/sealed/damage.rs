@@ -2,7 +2,6 @@
 //! known when the log is opened the next time.
 
 use std::io;
-use std::sync::PoisonError;
 
 use super::sealed_segment::SealedSegment;
 use super::{SealedInner, SealedSegments};
@@ -50,7 +49,7 @@ impl SealedInner {
 
     fn keep_damage(&self, sealed_segment: &SealedSegment) -> io::Result<()> {
         // One at a time, so that the last one has all of it.
-        let _noting = self.noting.lock().unwrap_or_else(PoisonError::into_inner);
+        let _noting = self.noting.lock();
         let path = sealed_segment.sidecar_path();
         let encoded = storage::read(&path)?;
         // One that is not whole is made again, from the file, with all of its damage.

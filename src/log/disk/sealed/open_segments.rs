@@ -4,7 +4,9 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::sealed_segment::SealedSegment;
 use crate::log::disk::block_file::{BlockFault, BlockSource};
@@ -236,6 +238,6 @@ impl OpenSegments {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<(Sequence, Arc<OpenSegment>)>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock()
     }
 }

@@ -11,7 +11,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{Storage, StorageFile, SystemStorage};
 
@@ -103,7 +105,7 @@ impl CrashingStorage {
     }
 
     fn lock(&self) -> MutexGuard<'_, CrashingDisk> {
-        self.0.lock().unwrap()
+        self.0.lock()
     }
 
     fn file(&self, file: Box<dyn StorageFile>, number: usize) -> Box<dyn StorageFile> {
@@ -229,7 +231,7 @@ struct CrashingFile {
 
 impl CrashingFile {
     fn pending(&self, write: UnsyncedWrite) {
-        self.disk.lock().unwrap().files[self.number].pending.push(write);
+        self.disk.lock().files[self.number].pending.push(write);
     }
 }
 
@@ -246,7 +248,7 @@ impl StorageFile for CrashingFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let mut disk = self.disk.lock().unwrap();
+        let mut disk = self.disk.lock();
         let inode = &mut disk.files[self.number];
         for write in std::mem::take(&mut inode.pending) {
             Inode::apply(&mut inode.synced, &write, || true);

@@ -3,7 +3,9 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::{Storage, StorageFile, SystemStorage};
 
@@ -53,7 +55,7 @@ impl FaultyStorage {
     }
 
     pub fn set(&self, faults: Faults) {
-        *self.0.lock().unwrap() = faults;
+        *self.0.lock() = faults;
     }
 
     fn file(&self, file: Box<dyn StorageFile>) -> Box<dyn StorageFile> {
@@ -99,7 +101,7 @@ struct FaultyFile {
 impl StorageFile for FaultyFile {
     fn write(&self, parts: &[&[u8]], at: u64) -> io::Result<()> {
         let is_filling = parts.iter().all(|part| part.iter().all(|byte| *byte == 0));
-        let mut faults = self.faults.lock().unwrap();
+        let mut faults = self.faults.lock();
         if faults.full && is_filling {
             return Err(io::Error::from_raw_os_error(28));
         }
@@ -115,7 +117,7 @@ impl StorageFile for FaultyFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        Faults::count(&mut self.faults.lock().unwrap().syncs)?;
+        Faults::count(&mut self.faults.lock().syncs)?;
         self.file.sync()
     }
 }
