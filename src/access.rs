@@ -1,9 +1,9 @@
-//! Who a client is, and what it may do.
+//! Authentication and authorization.
 //!
 //! [`AccessControl`] turns the credentials of a call into a [`Caller`]: a principal with
-//! the [`Grants`] that its roles add up to. What it knows is replaced as a whole
-//! when the configuration or a file of keys changes; [`AccessControl::refresh`] asks
-//! again for a caller that was known before.
+//! the [`Grants`] of its roles. Its state is replaced as a whole when the configuration
+//! or a key file changes. [`AccessControl::refresh`] then authenticates a known caller
+//! again.
 
 mod certificate;
 mod crypto;
@@ -37,14 +37,14 @@ pub use tokens::{TOKEN_PREFIX, hash_token, new_token};
 /// several over it.
 const REMEMBERED_MAX: usize = 4;
 
-/// Knows principals and what they may do.
+/// Authenticates calls and looks up their grants.
 pub struct AccessControl {
     state: ArcSwap<AccessState>,
     /// Tells how often the state was replaced.
     generation: watch::Sender<u64>,
 }
 
-/// What is known at one time.
+/// The tokens, issuers and roles in force.
 #[derive(Debug)]
 pub struct AccessState {
     /// Anybody may do anything.
@@ -59,7 +59,7 @@ pub struct AccessState {
     generation: u64,
 }
 
-/// Who calls.
+/// The client of a call: its principal and grants.
 #[derive(Debug, Clone)]
 pub struct Caller {
     principal: Arc<str>,
@@ -69,7 +69,7 @@ pub struct Caller {
     generation: u64,
 }
 
-/// What a caller showed.
+/// The credential of a caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Credential {
     /// Nothing, and nothing is asked for.
@@ -80,7 +80,7 @@ enum Credential {
     Certificate(Arc<[CertificateDer<'static>]>),
 }
 
-/// What a connection shows of its client, and whom it has brought.
+/// The client certificate of a connection, and the callers that it authenticated lately.
 #[derive(Debug, Default)]
 pub struct ConnectionIdentity {
     certificates: Option<Arc<[CertificateDer<'static>]>>,
@@ -255,7 +255,7 @@ impl AccessControl {
     }
 }
 
-/// Why a call is refused, and to whom.
+/// Why a call is refused, and the principal, if known.
 #[derive(Debug)]
 pub struct Denied {
     /// The principal, where it is known.

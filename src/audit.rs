@@ -1,7 +1,8 @@
-//! The gateway's own events: what it refused, who read, and what became of it.
+//! The gateway's own audit events: refused calls, reads, starts, stops and changes of
+//! the configuration.
 //!
-//! They are records like others, of types that only the gateway emits, under the
-//! name [`GATEWAY_PRINCIPAL`].
+//! They are ordinary records, of types that only the gateway emits, with the principal
+//! [`GATEWAY_PRINCIPAL`].
 
 mod denial_queue;
 
@@ -23,7 +24,7 @@ use denial_queue::DenialQueue;
 /// The most bytes of a filter that a record repeats.
 const FILTER_BYTES_MAX: usize = 16 * 1024;
 
-/// Records what the gateway does. Clones record to the same log.
+/// Emits the gateway's own events. Clones emit to the same log.
 #[derive(Clone)]
 pub struct Auditor(Option<Arc<AuditorInner>>);
 
@@ -63,7 +64,7 @@ pub struct ReadCall<'a> {
     pub end_time: Option<Timestamp>,
 }
 
-/// A change of what is in force.
+/// A change of the configuration in force.
 #[derive(Debug, Default)]
 pub struct ConfigChange {
     /// Keys whose values have changed.
@@ -179,12 +180,12 @@ impl AuditorInner {
         let draft = match Event::check(bytes, Time::now(), EVENT_BYTES_MAX) {
             Ok(event) => Draft::new(event, &EMITTER),
             Err(error) => {
-                tracing::error!(%error, "cannot record what the gateway did");
+                tracing::error!(%error, "cannot record the gateway's own event");
                 return;
             }
         };
         if let Err(error) = self.hub.append(vec![draft], true).await {
-            tracing::error!(%error, "cannot record what the gateway did");
+            tracing::error!(%error, "cannot record the gateway's own event");
         }
     }
 }

@@ -53,7 +53,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
-/// Exit status of a command that Ctrl-C ended, as shells have it.
+/// Exit status of a command that Ctrl-C ended: 128 + SIGINT.
 const INTERRUPTED: u8 = 130;
 
 /// A gRPC audit event gateway.
@@ -93,34 +93,34 @@ enum Command {
     Completions(completions::Args),
 }
 
-/// A form of events outside the gateway.
+/// A format of events outside the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum ExternalFormat {
     /// Teleport's audit log: flat JSON, one event a line.
     Teleport,
 }
 
-/// How a command ended that did what it could.
+/// How a command ended that did its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ExitKind {
-    /// All of it.
+    /// It did all of its work.
     All,
-    /// Not all of it; what was left out has been reported.
+    /// It skipped a part, and reported that part.
     Some,
     /// The user interrupted it.
     Interrupted,
 }
 
-/// Why a command did not go on.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 enum Error {
     /// The gateway cannot be reached, or refuses.
     #[error("{}", client::error_text(_0))]
     Client(#[from] crate::client::Error),
-    /// The arguments do not go together.
+    /// The arguments contradict each other.
     #[error("{0}")]
     Usage(String),
-    /// There is nothing that can be verified.
+    /// Nothing can be verified.
     #[cfg(feature = "server")]
     #[error("{0}")]
     Unverifiable(String),
@@ -140,7 +140,7 @@ enum Error {
     #[cfg(feature = "server")]
     #[error("{0}")]
     Serve(std::io::Error),
-    /// Not all that was to be stored was.
+    /// An event was not stored, and the command stopped there.
     #[error("stopped at {place}, which was not stored: {reason}")]
     Stopped {
         /// The first line that was not stored.
@@ -159,27 +159,27 @@ enum Error {
     /// Standard output cannot be written.
     #[error("cannot write to standard output: {0}")]
     Write(#[from] std::io::Error),
-    /// There is no such event type.
+    /// The event type is unknown.
     #[error(
         "there is no event type {name:?}{}: `auditgate types` lists them",
         nearest.map_or_else(String::new, |nearest| format!(", but there is {nearest:?}"))
     )]
     TypeUnknown {
-        /// What was asked for.
+        /// The name that the user gave.
         name: String,
         /// The most similar name.
         nearest: Option<&'static str>,
     },
     /// No event type was given.
-    #[error("which event type? `auditgate types` lists them")]
+    #[error("no event type given: `auditgate types` lists them")]
     TypeMissing,
 }
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
-    /// Exit status of a command that left something out.
+    /// Exit status of a command that skipped something.
     const SOME: u8 = 1;
-    /// Exit status of a command that could not be carried out; clap's, too.
+    /// Exit status of a command that failed; clap uses the same.
     const FAILED: u8 = 2;
     let matches = environment::without_empty(Cli::command()).get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
@@ -236,11 +236,11 @@ fn block_on<F: Future>(future: F) -> F::Output {
     output
 }
 
-/// Runs `work` until it is done or the user presses Ctrl-C.
+/// Runs `work` until it ends or the user presses Ctrl-C.
 async fn interruptible(
     work: impl Future<Output = Result<ExitKind, Error>>,
 ) -> Result<ExitKind, Error> {
-    /// How long what was gathered may take to be written.
+    /// The time limit for writing buffered output.
     const WRITE_TIME_MAX: std::time::Duration = std::time::Duration::from_millis(500);
     // A write to a reader who does not read holds up `work` and all that follows.
     tokio::spawn(async {
@@ -255,7 +255,7 @@ async fn interruptible(
     }
 }
 
-/// Writes a line to standard error. Where that is closed, nobody reads it.
+/// Writes a line to standard error, and ignores an error: standard error may be closed.
 fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{}", escape::escaped_lines(text));
 }

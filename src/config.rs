@@ -30,7 +30,7 @@ use crate::log::{BYTES_MIN, Bounds, RING_BYTES, RING_RECORDS};
 
 pub use access::{
     Access, Algorithm, Audience, CertificateNames, Jwt, PRINCIPAL_BYTES_MAX, Right, Role, SanKind,
-    Token, check_principal_name,
+    StaticToken, check_principal_name,
 };
 pub use disk::Retain;
 pub use display::{display, reference};

@@ -1,4 +1,4 @@
-//! Events: checked once, where they arrive, and kept as the bytes they are.
+//! Events: validated once, on arrival, and stored as the bytes that arrived.
 
 mod amended;
 mod envelope;

@@ -1,4 +1,4 @@
-//! Patterns of names.
+//! Name patterns: exact names and globs.
 
 /// What a name is compared with: a name, or a glob in which `*` stands for any
 /// characters, dots included.

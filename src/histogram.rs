@@ -1,4 +1,4 @@
-//! How long things took: counts by upper bound, a few atomic additions each time.
+//! A histogram of durations, with a few atomic additions per sample.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,7 +9,7 @@ pub const BOUNDS_MICROS: [u64; 16] = [
     1_000_000, 2_500_000, 5_000_000, 10_000_000,
 ];
 
-/// Counts what is noted.
+/// Counts durations by bucket.
 #[derive(Debug, Default)]
 pub struct Histogram {
     /// How many took no longer than the bound of this bucket, and longer than the
@@ -18,7 +18,7 @@ pub struct Histogram {
     nanos: AtomicU64,
 }
 
-/// What was noted up to one moment.
+/// The counts at one moment.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct HistogramSnapshot {
     /// How many fell into each bucket of [`BOUNDS_MICROS`], and into the one without
@@ -29,7 +29,7 @@ pub struct HistogramSnapshot {
 }
 
 impl Histogram {
-    /// Notes one.
+    /// Adds a sample.
     pub fn record(&self, took: Duration) {
         // The next whole microsecond: a bucket holds what took no longer than it says.
         let micros = u64::try_from(took.as_nanos().div_ceil(1_000)).unwrap_or(u64::MAX);
@@ -41,7 +41,7 @@ impl Histogram {
         self.nanos.fetch_add(nanos, Ordering::Relaxed);
     }
 
-    /// What was noted so far.
+    /// The counts so far.
     pub fn snapshot(&self) -> HistogramSnapshot {
         HistogramSnapshot {
             counts: std::array::from_fn(|bucket| {
@@ -53,7 +53,7 @@ impl Histogram {
 }
 
 impl HistogramSnapshot {
-    /// How many were noted.
+    /// The number of samples.
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
     }

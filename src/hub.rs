@@ -1,5 +1,5 @@
-//! The hub: between the services and the log. It appends and fans out, hands
-//! replay over to live, and knows who subscribes.
+//! The hub stands between the services and the log: it appends, fans out to
+//! subscriptions, moves them from replay to live, searches and counts.
 
 pub mod count;
 mod filter_group;
@@ -250,7 +250,7 @@ impl Hub {
     }
 }
 
-/// Lets others run on this thread when a call has had its share of it. A call that needs
+/// Yields to other tasks when a call has used its share of the thread. A call that needs
 /// more than one turn waits for each of them in a line: however many read much, or emit
 /// much at once, calls that do little are not held up.
 pub struct TimeSlices {

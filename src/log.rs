@@ -136,7 +136,7 @@ pub trait Log: Send + Sync + 'static {
         None
     }
 
-    /// Whether the log takes events, as that changes; `None` for a log that
+    /// Whether the log accepts events, as that changes; `None` for a log that
     /// always does.
     fn state(&self) -> Option<watch::Receiver<State>> {
         None
@@ -326,19 +326,19 @@ pub enum Error {
         limit: usize,
     },
     /// There is no space on disk.
-    #[error("there is no space for more events: {why}; emit again once there is")]
+    #[error("no space for more events: {why}; retry when there is")]
     Full {
         /// What the system says.
         why: String,
     },
     /// The storage has failed.
-    #[error("the log takes no events any more, since its storage has failed: {why}")]
+    #[error("the log is read-only since its storage failed: {why}")]
     Failed {
         /// What failed.
         why: String,
     },
     /// The log was closed.
-    #[error("the log is closed, and takes no events")]
+    #[error("the log is closed and accepts no events")]
     Closed,
     /// A record cannot be read, since its storage is damaged.
     #[error("record {sequence} is damaged on disk")]

@@ -1,4 +1,4 @@
-//! Counts by the reason of a refusal.
+//! Counts refusals by their reason.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,7 +9,7 @@ const REASONS: usize = 128;
 /// How the names of reasons begin in the protocol.
 const PREFIX: &str = "ERROR_REASON_";
 
-/// How often there was each reason.
+/// A counter for each error reason.
 #[derive(Debug)]
 pub struct ReasonCounters {
     counts: Box<[AtomicU64]>,
@@ -31,7 +31,7 @@ impl ReasonCounters {
         }
     }
 
-    /// How often there was each reason that there was at all.
+    /// The counts of all reasons that occurred.
     pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
         self.counts.iter().enumerate().filter_map(|(number, count)| {
             let count = count.load(Ordering::Relaxed);
@@ -40,7 +40,7 @@ impl ReasonCounters {
         })
     }
 
-    /// How many there were of all reasons.
+    /// The sum of all counts.
     pub fn total(&self) -> u64 {
         self.counts.iter().map(|count| count.load(Ordering::Relaxed)).sum()
     }

@@ -1,4 +1,4 @@
-//! Files with secrets, which others must not be able to use.
+//! Reads files with secrets, and refuses files that other users may access.
 
 use std::fs::File;
 use std::io;
@@ -10,14 +10,14 @@ const MODE_OF_OTHERS: u32 = 0o077;
 /// The group may read.
 const MODE_READ_BY_GROUP: u32 = 0o040;
 
-/// Why a secret is not taken from a file.
+/// Why a secret file is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file cannot be read.
     #[error("{0}")]
     Unreadable(#[from] io::Error),
     /// Others than its owner may use the file.
-    #[error("others than its owner may use the file, mode {mode:04o}: chmod 600")]
+    #[error("users other than its owner may access the file, mode {mode:04o}: run chmod 600")]
     Exposed {
         /// Its permissions.
         mode: u32,

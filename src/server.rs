@@ -1,4 +1,4 @@
-//! The server: a listener, the services on it, and how it ends.
+//! The server: starts the listener and the services, and stops them.
 
 mod admin;
 pub mod admission;
@@ -56,7 +56,7 @@ pub use crate::config::DRAIN_TIMEOUT;
 
 pub use reload::{changed_keys, restart_keys};
 
-/// How a gateway is set up.
+/// The configuration of a gateway.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where to listen; port 0 takes a free one.
@@ -135,7 +135,7 @@ impl From<&Settings> for Config {
     }
 }
 
-/// A gateway that runs.
+/// A running gateway.
 pub struct Gateway {
     reloader: Arc<Reloader>,
     auditor: Auditor,
@@ -338,7 +338,7 @@ impl Gateway {
     }
 }
 
-/// What has not ended.
+/// The tasks that have not ended.
 struct RunningTasks {
     stats: Arc<CallStats>,
     admission: Arc<Admission>,
@@ -380,7 +380,9 @@ fn prover(log: Arc<dyn Log>, key: SigningKey, tiles: Option<&Path>) -> io::Resul
 
 fn cannot_listen(address: SocketAddr, error: &io::Error) -> io::Error {
     let advice = match error.kind() {
-        io::ErrorKind::AddrInUse => "; another program does: stop it, or choose another port",
+        io::ErrorKind::AddrInUse => {
+            "; another program uses the port: stop it, or choose another port"
+        }
         _ => "",
     };
     io::Error::new(error.kind(), format!("cannot listen on {address}: {error}{advice}"))

@@ -1,5 +1,5 @@
-//! The service `auditgate.v1.AuditService`: one call a file, each of which
-//! decodes, calls the hub and encodes.
+//! The service `auditgate.v1.AuditService`, one method a file. Each method decodes the
+//! request, calls the hub and encodes the response.
 
 mod check_filter;
 mod count_records;
@@ -67,7 +67,7 @@ impl Default for ServiceLimits {
     }
 }
 
-/// The service, on a hub.
+/// The service over a hub.
 #[derive(Clone)]
 pub struct Service {
     hub: Arc<Hub>,

@@ -1,4 +1,4 @@
-//! Certificates of clients.
+//! Client certificates.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 use super::{Error, san};
 use crate::config::{self, CertificateNames, SanKind};
 
-/// The CAs whose certificates clients may show.
+/// The CAs that issue client certificates.
 #[derive(Debug, Clone)]
 pub struct ClientCas {
     roots: Arc<RootCertStore>,
@@ -97,7 +97,7 @@ fn principal(certificate: &X509Certificate<'_>, names: &CertificateNames) -> Res
         .iter()
         .copied()
         .find_map(of_kind)
-        .ok_or_else(|| refused("it has no name of a kind that is taken"))?;
+        .ok_or_else(|| refused("it has no name of an accepted kind"))?;
     if !san::is_of_kind(kind, name) {
         return Err(refused(san::expected(kind)));
     }

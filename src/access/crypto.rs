@@ -1,5 +1,5 @@
-//! Signatures of JSON web tokens, checked by ring, which TLS uses too: the
-//! library's own ways to do it bring in a second cryptography.
+//! Verifies the signatures of JSON web tokens with ring, which TLS uses too. The
+//! providers of the JWT library would add a second cryptography library.
 
 use std::sync::Once;
 
@@ -28,7 +28,7 @@ fn signer(_: &Algorithm, _: &EncodingKey) -> Result<Box<dyn JwtSigner>, Error> {
     Err(ErrorKind::UnsupportedAlgorithm.into())
 }
 
-/// A key, and how signatures by it are checked.
+/// A key and the algorithm that verifies its signatures.
 struct SignatureCheck {
     algorithm: Algorithm,
     key: DecodingKey,

@@ -1,4 +1,4 @@
-//! Roles, and what they add up to for a principal.
+//! Roles, and the grants that a principal gets from them.
 
 use std::sync::{Arc, LazyLock};
 
@@ -6,7 +6,7 @@ use crate::config::{self, Right, Role};
 use crate::filter::TypeSet;
 use crate::glob::NamePattern;
 
-/// The roles.
+/// All roles.
 #[derive(Debug, Default)]
 pub struct RoleTable {
     roles: Vec<CompiledRole>,

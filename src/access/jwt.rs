@@ -19,7 +19,7 @@ const KEYS_MAX: usize = 100;
 /// The most keys that are tried for a token that names none.
 const TRIED_MAX: usize = 8;
 
-/// The issuers whose tokens are taken.
+/// The issuers whose tokens are accepted.
 #[derive(Debug, Default)]
 pub(super) struct Issuers {
     issuers: Vec<Issuer>,
@@ -44,7 +44,7 @@ struct IssuerKey {
     key: DecodingKey,
 }
 
-/// What is read before anything is believed.
+/// The claims that are read before the signature is verified.
 #[derive(Deserialize)]
 struct UnverifiedClaims {
     #[serde(default)]

@@ -1,8 +1,8 @@
-//! Which right a call takes.
+//! The right that each method requires.
 
 use crate::proto::SERVICE;
 
-/// What a call does.
+/// The kind of access that a method needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MethodRule {
     /// Emits events.

@@ -1,4 +1,4 @@
-//! How long an open stream may go on.
+//! Ends an open stream when its caller loses its rights.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -8,14 +8,14 @@ use tokio::sync::watch;
 
 use super::{AccessControl, Caller, Error};
 
-/// Watches over the caller of an open stream.
+/// Checks the caller of an open stream until the stream ends.
 pub struct StreamAuth {
     access: Arc<AccessControl>,
     caller: Arc<Caller>,
     changes: watch::Receiver<u64>,
 }
 
-/// What happened to the caller.
+/// Why the authorization of a stream ended.
 #[derive(Debug)]
 pub enum StreamAuthEnd {
     /// Its credentials are not taken any more.

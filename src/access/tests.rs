@@ -10,7 +10,7 @@ use ring::signature::{
 use serde_json::{Value, json};
 
 use super::*;
-use crate::config::{Algorithm, Jwt, Period, Role, Token};
+use crate::config::{Algorithm, Jwt, Period, Role, StaticToken};
 
 /// An issuer with a key of each kind.
 struct Issuer {
@@ -257,7 +257,7 @@ fn role(principals: &[&str], emit: &[&str], read: &[&str], allow: &[Right]) -> R
 
 /// Two principals with tokens, and these roles.
 fn configured(roles: Vec<Role>) -> config::Access {
-    let token = |name: &str| Token { principal: name.to_owned(), sha256: hash_token(name) };
+    let token = |name: &str| StaticToken { principal: name.to_owned(), sha256: hash_token(name) };
     config::Access { tokens: vec![token("alice"), token("bob")], roles, ..Default::default() }
 }
 

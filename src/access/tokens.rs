@@ -1,5 +1,5 @@
-//! Static tokens. Only their hashes are kept: a token has 256 bits from the
-//! system's source of randomness, so a plain hash of it cannot be turned back.
+//! Static tokens. Only their hashes are stored. A token has 256 random bits, so a plain
+//! SHA-256 hash cannot be reversed by guessing.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::Error;
-use crate::config::Token;
+use crate::config::StaticToken;
 
 /// What a token begins with, so that people and scanners tell it from other text.
 pub const TOKEN_PREFIX: &str = "agt_";
@@ -25,8 +25,9 @@ pub(super) struct TokenTable {
 
 impl TokenTable {
     /// The table of tokens that were checked.
-    pub(super) fn new(tokens: &[Token]) -> Self {
-        let entry = |token: &Token| Some((decode(&token.sha256)?, token.principal.as_str().into()));
+    pub(super) fn new(tokens: &[StaticToken]) -> Self {
+        let entry =
+            |token: &StaticToken| Some((decode(&token.sha256)?, token.principal.as_str().into()));
         Self { principals: tokens.iter().filter_map(entry).collect() }
     }
 
@@ -86,7 +87,7 @@ mod tests {
         let token = new_token().expect("randomness");
         assert!(token.starts_with(TOKEN_PREFIX) && token.len() == 47, "{token}");
         let sha256 = hash_token(&token).to_uppercase();
-        let table = TokenTable::new(&[Token { principal: "a".to_owned(), sha256 }]);
+        let table = TokenTable::new(&[StaticToken { principal: "a".to_owned(), sha256 }]);
         assert_eq!(table.principal(&token).as_deref(), Ok("a"));
         assert_eq!(table.principal(&format!("{token}x")), Err(Error::TokenUnknown));
         assert_eq!(table.principal(""), Err(Error::TokenUnknown));

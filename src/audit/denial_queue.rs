@@ -1,4 +1,5 @@
-//! Refusals on their way to the log: at most so many a second, the rest counted.
+//! Queue of denials for the log. It records a bounded number a second and counts the
+//! rest.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +19,7 @@ const BURST: u32 = 50;
 /// The most that wait.
 const WAITING_MAX: usize = 1_024;
 
-/// Takes refusals.
+/// Accepts denials.
 pub(super) struct DenialQueue {
     sender: Sender<Denial>,
     /// Those that found no place to wait.
@@ -41,7 +42,7 @@ impl DenialQueue {
     }
 }
 
-/// How many may be recorded now.
+/// The number of denials that may be recorded now.
 struct Allowance {
     left: f64,
     since: Instant,

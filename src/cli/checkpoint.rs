@@ -5,11 +5,11 @@ use super::trusted_keys::FetchedProof;
 use super::{Error, ExitKind, interruptible, say};
 use crate::proof::SignedCheckpoint;
 
-/// Fetch a signed checkpoint of the log, to keep it
+/// Fetch a signed checkpoint of the log
 ///
-/// A checkpoint fixes every record up to now. Keep it where whoever runs the
-/// gateway cannot change it; `auditgate verify --since FILE` then shows, at any
-/// later time, whether the log still begins with the same records.
+/// A checkpoint commits the log to every record up to now. Keep it where the operator
+/// of the gateway cannot change it. `auditgate verify --since FILE` then shows at any
+/// later time whether the log still begins with the same records.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   auditgate checkpoint --verifier-key prod.key.pub --out monday.checkpoint
@@ -42,7 +42,7 @@ async fn fetch(args: Args) -> Result<ExitKind, Error> {
                 signed.size()
             )),
             Err(error) => {
-                say(&format!("what the gateway sent is not to be relied on: {error}"));
+                say(&format!("the checkpoint of the gateway is not valid: {error}"));
                 return Ok(ExitKind::Some);
             }
         },

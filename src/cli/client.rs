@@ -1,11 +1,11 @@
-//! The way to the gateway.
+//! Flags that say how to reach the gateway.
 
 use std::path::{Path, PathBuf};
 
 use super::Error;
 use crate::client::{self, Client, Credentials, Violation};
 
-/// The variables below: of commands that need a gateway.
+/// The environment variables of the flags below, for commands that need a gateway.
 #[cfg(feature = "server")]
 pub const VARIABLES: [&str; 5] = [
     "AUDITGATE_SERVER",
@@ -15,7 +15,7 @@ pub const VARIABLES: [&str; 5] = [
     "AUDITGATE_KEY",
 ];
 
-/// Where the gateway is.
+/// How to reach the gateway.
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub struct GatewayArgs {
@@ -30,13 +30,13 @@ pub struct GatewayArgs {
     /// Read the bearer token from FILE
     #[arg(long, value_name = "FILE", env = "AUDITGATE_TOKEN_FILE")]
     token_file: Option<PathBuf>,
-    /// Trust the CAs in this file, in PEM, instead of the system's
+    /// Trust the CAs in FILE (PEM) instead of those of the system
     #[arg(long, value_name = "FILE", env = "AUDITGATE_CACERT")]
     cacert: Option<PathBuf>,
-    /// Show the certificate in this file, in PEM
+    /// Authenticate with the client certificate in FILE (PEM)
     #[arg(long, value_name = "FILE", env = "AUDITGATE_CERT", requires = "key")]
     cert: Option<PathBuf>,
-    /// Its private key, in PEM
+    /// Read the private key of the client certificate from FILE (PEM)
     #[arg(long, value_name = "FILE", env = "AUDITGATE_KEY", requires = "cert")]
     key: Option<PathBuf>,
     /// Send the token over http:// to another machine, where anyone on the way can read it
@@ -71,14 +71,14 @@ impl GatewayArgs {
         Ok(credentials)
     }
 
-    /// The error where there is no answer in time.
+    /// The error for an answer that did not come in time.
     pub fn timed_out(&self) -> Error {
         let (url, reason) = (self.url.clone(), "no answer in time".to_owned());
         client::Error::Connect { url, reason }.into()
     }
 }
 
-/// What an error says, with a line for each field that is to blame.
+/// The text of an error, with a line for each field to blame.
 pub fn error_text(error: &client::Error) -> String {
     let mut said = error.to_string();
     if matches!(error, client::Error::TokenExposed { .. }) {

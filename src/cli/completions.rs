@@ -5,7 +5,7 @@ use clap_complete::Shell;
 
 use super::{Cli, Error, ExitKind, print};
 
-/// Print a script that completes the arguments in a shell
+/// Print a completion script for a shell
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   auditgate completions bash > ~/.local/share/bash-completion/completions/auditgate

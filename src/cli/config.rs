@@ -5,10 +5,10 @@ use super::{Error, ExitKind, print, say};
 use crate::config;
 use crate::server;
 
-/// Check the configuration, or show it with where each value came from
+/// Check the configuration, or show it with the origin of each value
 ///
-/// `check` and `show` take what `serve` takes, read what it would read, and start
-/// nothing.
+/// `check` and `show` take the same flags as `serve` and read the same files, but
+/// do not start the gateway.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -17,14 +17,14 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum ConfigCommand {
-    /// Say what is wrong with it, and with the keys and certificates that it names
+    /// Validate the configuration and the keys and certificates that it names
     #[command(after_help = "Examples:
   auditgate config check --config auditgate.toml
   auditgate config check --listen 0.0.0.0:50051 --insecure
 
 Exit status: 0 if the configuration is valid; 2 if it is not.")]
     Check(ConfigSource),
-    /// Print what is in force as TOML, without secrets
+    /// Print the effective configuration as TOML, without secrets
     #[command(after_help = "Examples:
   auditgate config show --config auditgate.toml
   auditgate config show --config auditgate.toml --ring-bytes 1GiB

@@ -20,8 +20,8 @@ pub use chart::{counted, grouped};
 
 /// Count records by type or category, over all time or in buckets
 ///
-/// --since and --until go by the time at which events happened. Standard output
-/// holds the counts only.
+/// --since and --until compare the time of the event, not of its acceptance.
+/// Only counts go to standard output.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   auditgate count
@@ -32,20 +32,20 @@ pub use chart::{counted, grouped};
 Exit status: 0 if records were counted; 1 if none matches; 2 if the arguments are
 wrong, or the gateway cannot be reached or refuses; 130 after Ctrl-C.")]
 pub struct Args {
-    /// What to count by
+    /// Group the counts by
     #[arg(long, value_enum, value_name = "KEY", default_value_t = GroupBy::Type)]
     by: GroupBy,
-    /// Count in buckets of this length, such as 5m, 1h or 1d
+    /// Count in time buckets of this length, such as 5m, 1h or 1d
     #[arg(long, value_name = "LENGTH", value_parser = times::parse_duration)]
     bucket: Option<SignedDuration>,
     #[command(flatten)]
     filter: filter::Args,
-    /// The form; a chart on a terminal, csv otherwise
+    /// Output format [default: chart on a terminal, csv otherwise]
     #[arg(short, long, value_enum, value_name = "FORM", help_heading = "Output")]
     output: Option<CountFormat>,
     #[command(flatten, next_help_heading = "Output")]
     color: terminal::Args,
-    /// Show and read times in UTC, not in the local time zone
+    /// Show and read times in UTC instead of the local time zone
     #[arg(long, help_heading = "Output")]
     utc: bool,
     #[command(flatten, next_help_heading = None)]
@@ -60,15 +60,15 @@ enum GroupBy {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum CountFormat {
-    /// Bars
+    /// Bar chart
     Pretty,
-    /// An array of buckets
+    /// JSON array of buckets
     Json,
-    /// A count a line, with a line of headings
+    /// Comma-separated values with a header line
     Csv,
 }
 
-/// The counts of one stretch of time.
+/// The counts of one time bucket.
 #[derive(Debug, Clone, PartialEq)]
 struct TimeBucket {
     /// When it begins; absent where there is one bucket for all.

@@ -1,4 +1,4 @@
-//! `auditgate emit`: events into the gateway.
+//! `auditgate emit`: sends events to the gateway.
 
 mod event_args;
 mod json_events;
@@ -21,14 +21,14 @@ const RECEIPTS_AWAITED: usize = 10_000;
 /// The file name that stands for standard input.
 const STDIN: &str = "-";
 
-/// Emit events: from protobuf JSON, or one made of flags
+/// Emit events from protobuf JSON, or one event from flags
 ///
-/// Without TYPE, events are read one a line, as protobuf JSON of
-/// auditgate.v1.Event. What `auditgate example` prints, and the records that
-/// `auditgate search` writes, are taken as well. An event without an id gets one. A
-/// bad event is reported, and the rest goes on.
+/// Without TYPE, emit reads events as protobuf JSON of auditgate.v1.Event, one a
+/// line. It also accepts the output of `auditgate example` and the records that
+/// `auditgate search` writes. An event without an id gets one. An invalid event is
+/// reported, and emit continues with the next.
 ///
-/// Writes a receipt a line to standard output, as JSON.
+/// Receipts go to standard output as JSON, one a line.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   auditgate emit user.login --user alice --success false --set user_login.method=local
@@ -40,10 +40,10 @@ Exit status: 0 if every event was accepted, now or before; 1 if some were not, e
 of which is reported with its reason; 2 if the arguments are wrong, the file cannot
 be read, or the gateway cannot be reached; 130 after Ctrl-C.")]
 pub struct Args {
-    /// Read events from this file; - is standard input [default: -]
+    /// Read events from FILE; - is standard input [default: -]
     #[arg(long, value_name = "FILE", conflicts_with = "event_type")]
     file: Option<String>,
-    /// Let the gateway check the events, but not keep them
+    /// Validate the events without storing them
     #[arg(long)]
     validate_only: bool,
     #[command(flatten)]
@@ -98,7 +98,7 @@ impl EmitSummary {
     fn told(&self) -> String {
         match self.refused {
             0 => format!("{} accepted", self.accepted),
-            refused => format!("{} accepted, {refused} not", self.accepted),
+            refused => format!("{} accepted, {refused} refused", self.accepted),
         }
     }
 }

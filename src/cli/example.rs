@@ -4,8 +4,8 @@ use super::{Error, ExitKind, print};
 
 /// Print a filled EmitRequest of an event type, as JSON
 ///
-/// Ready to be sent. All fields of the type are filled. The id and the time are
-/// left out, so that the gateway sets them and each call stores a new event.
+/// The request is ready to send. All fields of the type are filled. The id and the
+/// time are absent, so the gateway sets them and each call stores a new event.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   auditgate example user.login | auditgate emit

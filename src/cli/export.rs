@@ -1,4 +1,4 @@
-//! `auditgate export`: records in the form of another log.
+//! `auditgate export`: writes records in the format of another log.
 
 use std::io::IsTerminal as _;
 
@@ -12,11 +12,11 @@ use crate::client::{self, Client};
 use crate::proto::pb;
 use crate::proto::pb::get_record_request::Key;
 
-/// Write events in the form of another system's log
+/// Write events in the format of another system's log
 ///
-/// Writes one line a record to standard output, from the oldest to the newest;
-/// what is accepted meanwhile is left out. A line that was imported is written
-/// with each key and value that it had.
+/// Writes one line a record to standard output, from the oldest to the newest, and
+/// ends with the record that was the newest at the start. An imported line comes
+/// back with every key and value that it had.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   auditgate export --format teleport > events.log
@@ -27,7 +27,7 @@ Exit status: 0 if every record was written; 1 if some were not, which is
 reported, or no record has the id; 2 if the arguments are wrong, or the gateway
 cannot be reached or refuses; 130 after Ctrl-C.")]
 pub struct Args {
-    /// What to write
+    /// Output format
     #[arg(long, value_enum)]
     format: ExternalFormat,
     /// Write only the event with this id

@@ -1,4 +1,4 @@
-//! The filter as flags, the same for every command that reads.
+//! Filter flags, shared by every command that reads.
 
 use std::collections::BTreeMap;
 
@@ -11,54 +11,54 @@ use super::Error;
 use super::times::{self, TimeArg};
 use crate::proto::pb;
 
-/// Which records.
+/// Which records to select.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Filter")]
 #[group(skip)]
 pub struct Args {
-    /// Event types, exact or as globs: user.login, 'session.*'
+    /// Event types, exact or as a glob: user.login, 'session.*'
     #[arg(long = "type", value_name = "TYPE", value_delimiter = ',')]
     types: Vec<String>,
-    /// Event types to leave out
+    /// Event types to exclude
     #[arg(long = "not-type", value_name = "TYPE", value_delimiter = ',')]
     exclude_types: Vec<String>,
     /// Categories of event types, such as db or access_request
     #[arg(long = "category", value_name = "NAME", value_delimiter = ',', value_parser = category)]
     categories: Vec<pb::Category>,
-    /// Least severity
+    /// Minimum severity
     #[arg(long, value_name = "LEVEL")]
     severity: Option<SeverityArg>,
-    /// Only what failed or was refused; the same as --result failure
+    /// Only failures; the same as --result failure
     #[arg(long, conflicts_with = "results")]
     failed: bool,
-    /// How it came out
+    /// Result of the action
     #[arg(long = "result", value_name = "RESULT", value_delimiter = ',')]
     results: Vec<OutcomeArg>,
     /// Event codes, such as T1000W
     #[arg(long = "code", value_name = "CODE", value_delimiter = ',')]
     codes: Vec<String>,
-    /// Who did it, or was impersonated for it
+    /// Names of users: the acting user or the impersonator
     #[arg(long = "user", value_name = "NAME")]
     users: Vec<String>,
     /// Session ids
     #[arg(long = "session", value_name = "ID")]
     session_ids: Vec<String>,
-    /// Ids of the servers where it happened
+    /// Server ids
     #[arg(long = "server-id", value_name = "ID")]
     server_ids: Vec<String>,
-    /// Clusters where it happened
+    /// Cluster names
     #[arg(long = "cluster", value_name = "NAME")]
     cluster_names: Vec<String>,
-    /// Services that emitted it
+    /// Names of the services that emitted the event
     #[arg(long = "source", value_name = "NAME")]
     sources: Vec<String>,
-    /// Where it came from: addresses or CIDR blocks, such as 10.0.0.0/8
+    /// Remote addresses or CIDR blocks, such as 10.0.0.0/8
     #[arg(long = "address", value_name = "ADDR", value_delimiter = ',')]
     remote_addresses: Vec<String>,
     /// Labels; all of them must match
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
     labels: Vec<(String, String)>,
-    /// Text that occurs in any string of the event, in upper or lower case
+    /// Text that occurs in any string of the event, case-insensitive
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     text: String,
     /// A CEL expression over event, type, severity, result, sequence,
@@ -68,7 +68,7 @@ pub struct Args {
     /// From this time on: how long ago (1h or -1h, 2d), a date, or RFC 3339
     #[arg(long, value_name = "TIME", value_parser = times::parse, allow_hyphen_values = true)]
     since: Option<TimeArg>,
-    /// Before this time, written in the same ways
+    /// Before this time, in the same formats
     #[arg(long, value_name = "TIME", value_parser = times::parse, allow_hyphen_values = true)]
     until: Option<TimeArg>,
 }
@@ -89,7 +89,7 @@ enum OutcomeArg {
 }
 
 impl Args {
-    /// As the gateway takes it.
+    /// The filter message of the request.
     pub fn filter(&self) -> pb::Filter {
         let mut results: Vec<i32> = self
             .results

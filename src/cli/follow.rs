@@ -85,7 +85,7 @@ impl ConnectionNotice {
         let reason = reason.to_string();
         if self.told.as_ref() != Some(&reason) {
             say(&format!(
-                "connection lost: {reason}; trying again in {:.1} s, and until it is back",
+                "connection lost: {reason}; retrying in {:.1} s and until it is back",
                 retry_in.as_secs_f64()
             ));
             self.told = Some(reason);

@@ -25,9 +25,9 @@ const ANSWER_BYTES_MAX: u64 = 4_096;
 /// How long to wait before asking again.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Ask the gateway whether it serves: for containers and CI
+/// Check whether the gateway is ready, for containers and CI
 ///
-/// Says on standard error what the gateway answers.
+/// The answer of the gateway goes to standard error.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   auditgate healthcheck
@@ -37,11 +37,11 @@ const PAUSE: Duration = Duration::from_millis(100);
 Exit status: 0 if it serves; 1 if it says that it does not; 2 if the arguments are
 wrong or it cannot be reached; 130 after Ctrl-C.")]
 pub struct Args {
-    /// Ask again until it serves, for so long at most
+    /// Retry until the gateway is ready, for at most this time
     #[arg(long, value_name = "TIME", value_parser = times::parse_duration)]
     wait: Option<SignedDuration>,
-    /// Ask the listener for operators at this address (`admin.listen`): without TLS,
-    /// and without a token
+    /// Ask the admin listener at this address (`admin.listen`) instead, without TLS and
+    /// without a token
     #[arg(long, value_name = "ADDR")]
     admin: Option<SocketAddr>,
     #[command(flatten)]
@@ -95,6 +95,6 @@ async fn ask_admin(address: SocketAddr) -> io::Result<ServingStatus> {
     match answer.split_whitespace().nth(1) {
         Some("200") => Ok(ServingStatus::Serving),
         Some("503") => Ok(ServingStatus::NotServing),
-        _ => Err(io::Error::other("what answers there is no listener for operators")),
+        _ => Err(io::Error::other("the server there is not the admin listener of a gateway")),
     }
 }

@@ -1,4 +1,4 @@
-//! `auditgate import`: lines of another log into the gateway.
+//! `auditgate import`: sends the lines of another log to the gateway.
 
 pub(super) mod lines;
 mod report;
@@ -34,15 +34,15 @@ const LINES_AWAITED: usize = 10_000;
 /// The file name that stands for standard input.
 const STDIN: &str = "-";
 
-/// Import events that another system logged
+/// Import events from the log of another system
 ///
-/// Nothing of a line is lost: what has no field goes into `unmapped`, and
-/// `auditgate export` returns it. Importing the same lines again stores nothing
-/// twice: a line without an id gets one made of its content and of how many
-/// equal lines the run has seen.
+/// No part of a line is lost: keys without a field go into `unmapped`, and
+/// `auditgate export` writes them back. Importing the same lines again stores nothing
+/// twice: a line without an id gets an id derived from its content and from the
+/// number of equal lines before it.
 ///
-/// A line is stored 200 ms after it was read at the latest, so that the end of a file
-/// that grows, piped into it, is a live feed.
+/// Import sends a line at most 200 ms after it was read. So `tail -F FILE | auditgate
+/// import` is a live feed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   auditgate import --format teleport events.log
@@ -54,25 +54,25 @@ not, each of which is reported with its reason; 2 if the arguments are wrong, a
 file cannot be read, or the gateway cannot be reached; 130 after a second Ctrl-C:
 the first one ends the reading.")]
 pub struct Args {
-    /// What the files hold
+    /// Format of the files
     #[arg(long, value_enum)]
     format: ExternalFormat,
-    /// What becomes of events whose type the gateway does not know
+    /// How to treat events of unknown types
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = UnknownTypes::Custom)]
     unknown_types: UnknownTypes,
     #[command(flatten)]
     server: GatewayArgs,
-    /// The files, in order; `-` is standard input
+    /// Files to import, in order; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
 }
 
-/// What becomes of events whose type the gateway does not know.
+/// How to treat events of unknown types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum UnknownTypes {
     /// Store them as custom events
     Custom,
-    /// Report the lines as bad
+    /// Report the lines as invalid
     Refuse,
 }
 

@@ -21,13 +21,13 @@ const CA_DAYS: i64 = 3_650;
 /// How long the gateway's certificate is valid, in days.
 const SERVER_DAYS: i64 = 397;
 
-/// Make what a gateway with TLS and authentication starts with
+/// Create a configuration with TLS and authentication to start from
 ///
-/// Writes into the folder: a CA (ca.pem, ca.key), the gateway's certificate by it
-/// (server.pem, server.key; for a year), a token that may do everything
-/// (admin.token), and the configuration (auditgate.toml). Files that are there are
-/// never overwritten. After an error or Ctrl-C nothing has been written. Secrets can be
-/// read by their owner only; keep ca.key elsewhere.
+/// Writes to the folder: a CA (ca.pem, ca.key), a certificate for the gateway
+/// (server.pem, server.key; valid for a year), a token with all rights (admin.token),
+/// and the configuration (auditgate.toml). Existing files are never overwritten. After
+/// an error or Ctrl-C, no file is left. Only their owner can read the secrets. Move
+/// ca.key to a safe place.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   auditgate init gateway && auditgate serve --config gateway/auditgate.toml
@@ -35,7 +35,7 @@ const SERVER_DAYS: i64 = 397;
 
 Exit status: 0 if all was written; 2 if nothing was; 130 after Ctrl-C, if nothing was.")]
 pub struct Args {
-    /// Folder to write to; it is made if it is not there
+    /// Folder to write to; created if it does not exist
     dir: PathBuf,
     /// Names and addresses at which clients reach the gateway; may be repeated
     #[arg(long = "host", value_name = "NAME", default_values = ["localhost", "127.0.0.1", "::1"])]
@@ -56,7 +56,7 @@ const CONFIG: &str = "auditgate.toml";
 /// Runs the command.
 pub async fn run(args: Args) -> Result<ExitKind, Error> {
     // From here on no signal ends the process between two files.
-    let mut signals = Signals::new().map_err(|error| Error::Usage(error.to_string()))?;
+    let mut signals = Interrupts::new().map_err(|error| Error::Usage(error.to_string()))?;
     let made = GeneratedFiles::new(&args).map_err(Error::Usage)?;
     let mut folder = NewFolder::begin(&args.dir)?;
     for (name, text, mode) in made.files(&args) {
@@ -81,9 +81,9 @@ start the gateway, and use it:
 }
 
 /// The signals that ask the command to end.
-struct Signals([Signal; 3]);
+struct Interrupts([Signal; 3]);
 
-impl Signals {
+impl Interrupts {
     fn new() -> std::io::Result<Self> {
         let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
         let [a, b, c] = kinds.map(signal);

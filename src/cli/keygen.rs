@@ -9,12 +9,12 @@ use crate::proof::SigningKey;
 use crate::proof::key::SignatureKind;
 use crate::secret_file;
 
-/// Make a key that signs checkpoints: for a gateway, or for a witness
+/// Create a key that signs checkpoints, for a gateway or for a witness
 ///
-/// Writes two files: the signing key, which only its owner may read, and beside
-/// it, with the ending .pub, the verifier key. Whoever has the first can sign in
-/// the log's name; the second is for everybody, and is printed, too. Both have
-/// the encodings of C2SP signed-note.
+/// Writes two files: the signing key, readable by its owner only, and beside it, with
+/// the extension .pub, the verifier key. Keep the signing key secret: it signs in the
+/// name of the log. The verifier key is public; keygen also prints it. Both use the
+/// encodings of C2SP signed-note.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   auditgate keygen --name audit.example.com/prod --out prod.key
@@ -32,7 +32,7 @@ pub struct Args {
     /// File for the signing key
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Make the key of a witness, which cosigns
+    /// Create the key of a witness, which cosigns
     #[arg(long)]
     witness: bool,
 }

@@ -54,7 +54,10 @@ impl NewFolder {
     pub fn write(&mut self, name: &str, text: &str, mode: u32) -> Result<(), Error> {
         let file = self.target.join(name);
         if is_there(&file) {
-            let what = format!("{} is there already: it is not overwritten", file.display());
+            let what = format!(
+                "{} already exists: choose another directory, or remove it first",
+                file.display()
+            );
             return Err(Error::Usage(what));
         }
         write_new(&self.staged.join(name), text, mode)?;

@@ -1,4 +1,4 @@
-//! Records on standard output, in the form that was asked for.
+//! Writes records to standard output in the chosen format.
 
 mod csv;
 mod pretty;
@@ -18,7 +18,7 @@ use crate::teleport;
 use csv::CsvColumns;
 use pretty::PrettyPrinter;
 
-/// How much is gathered before it is written, in bytes.
+/// Size of the output buffer, in bytes.
 const WRITE_BYTES: usize = 64 * 1024;
 
 /// How records are written.
@@ -26,40 +26,40 @@ const WRITE_BYTES: usize = 64 * 1024;
 #[command(next_help_heading = "Output")]
 #[group(skip)]
 pub struct Args {
-    /// The form; pretty on a terminal, ndjson otherwise
+    /// Output format [default: pretty on a terminal, ndjson otherwise]
     #[arg(short, long, value_enum, value_name = "FORM")]
     output: Option<RecordFormat>,
-    /// The columns of csv: paths as in --filter, such as sequence,event.user.name
+    /// Columns of csv: field paths as in --filter, such as sequence,event.user.name
     #[arg(long, value_name = "PATH", value_delimiter = ',')]
     fields: Vec<String>,
     #[command(flatten)]
     color: terminal::Args,
-    /// Show and read times in UTC, not in the local time zone
+    /// Show and read times in UTC instead of the local time zone
     #[arg(long)]
     utc: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum RecordFormat {
-    /// A line for people, fitted to the terminal
+    /// One line a record for people, fitted to the terminal
     Pretty,
     /// An array of records, indented
     Json,
-    /// A record a line
+    /// One JSON record a line
     Ndjson,
-    /// A table, with a line of headings; cells are what was sent, formulas too
+    /// Comma-separated values with a header line; cells are not escaped against formulas
     Csv,
-    /// Teleport's audit log: flat JSON, an event a line
+    /// Teleport's audit log: flat JSON, one event a line
     Teleport,
 }
 
-/// Writes records to standard output, and what is not a record elsewhere.
+/// Writes records to standard output, and messages to standard error.
 pub struct RecordPrinter {
     out: BufWriter<Stdout>,
     form: OutputForm,
     /// Standard output is a terminal.
     terminal: bool,
-    /// Something is missing from the output, which was told.
+    /// Records are missing from the output; a message said so.
     lacking: bool,
 }
 
@@ -155,8 +155,8 @@ impl RecordPrinter {
         Ok(())
     }
 
-    /// Tells of records that are missing: in JSON in their place, otherwise on
-    /// standard error.
+    /// Reports missing records: as JSON in their place, otherwise on standard
+    /// error.
     ///
     /// # Errors
     /// If standard output cannot be written.
@@ -178,13 +178,13 @@ impl RecordPrinter {
         Ok(())
     }
 
-    /// Tells on standard error of something that is missing from the output.
+    /// Reports on standard error that something is missing from the output.
     pub fn lack(&mut self, what: &str) {
         self.lacking = true;
         say(what);
     }
 
-    /// Whether somebody sees the output as it comes.
+    /// Whether standard output is a terminal.
     pub fn is_terminal(&self) -> bool {
         self.terminal
     }
@@ -194,7 +194,7 @@ impl RecordPrinter {
         self.lacking
     }
 
-    /// Hands everything so far to the reader.
+    /// Flushes the output buffer.
     ///
     /// # Errors
     /// If standard output cannot be written.
@@ -202,7 +202,7 @@ impl RecordPrinter {
         Ok(self.out.flush()?)
     }
 
-    /// Writes what has to stand at the end.
+    /// Writes the end of the format.
     ///
     /// # Errors
     /// If standard output cannot be written.
@@ -221,7 +221,7 @@ fn element(out: &mut impl std::io::Write, begun: &mut bool, text: &str) -> Resul
     Ok(())
 }
 
-/// What a gap means to whoever reads.
+/// The sentence that describes a gap.
 fn gap_sentence(gap: &pb::Gap) -> String {
     let which = match (gap.first_sequence, gap.last_sequence) {
         (0, 0) => "records".to_owned(),
@@ -234,11 +234,11 @@ fn gap_sentence(gap: &pb::Gap) -> String {
         pb::GapReason::Evicted => {
             format!("gap: {which} {verb} missing: evicted before they could be read")
         }
-        pb::GapReason::OtherLog => "gap: this is another log than the cursor's: \
-            from its oldest record on"
-            .to_owned(),
+        pb::GapReason::OtherLog => {
+            "gap: the cursor belongs to another log; reading from the oldest record".to_owned()
+        }
         pb::GapReason::RolledBack => {
-            format!("gap: {which} {verb} missing: the log lost them when it was opened again")
+            format!("gap: {which} {verb} missing: lost when the log was reopened")
         }
         pb::GapReason::Damaged => format!("gap: {which} {verb} missing: damaged on disk"),
         pb::GapReason::Unspecified => format!("gap: {which} {verb} missing"),

@@ -10,7 +10,7 @@ const DESCRIPTOR_SET_FILE: &str = "descriptor_set.binpb";
 
 /// Write the proto files and a descriptor set to a folder
 ///
-/// The descriptor set holds all that they import, and the comments.
+/// The descriptor set includes all imports and the comments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   auditgate proto --out proto
@@ -19,7 +19,7 @@ const DESCRIPTOR_SET_FILE: &str = "descriptor_set.binpb";
 
 Exit status: 0 if all was written; 2 if not.")]
 pub struct Args {
-    /// The folder; made if it is not there
+    /// Folder to write to; created if it does not exist
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }

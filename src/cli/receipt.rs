@@ -11,10 +11,10 @@ use crate::proto::pb::get_inclusion_proof_request::Key;
 
 /// Fetch a proof that the log has an event
 ///
-/// The proof holds the record itself, its place in the log, and a checkpoint
-/// signed by the log: whoever has the log's verifier key can check it by
-/// `auditgate verify --proof FILE`, without a gateway and without its data. Its
-/// form is C2SP tlog-proof.
+/// The proof contains the record, its position in the log, and a checkpoint signed by
+/// the log. Anyone with the verifier key of the log can check it with `auditgate
+/// verify --proof FILE`, without a gateway and without its data. The format is
+/// C2SP tlog-proof.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   auditgate receipt 3f0f5d5e-1 --verifier-key prod.key.pub > login.tlog-proof
@@ -29,10 +29,10 @@ pub struct Args {
     /// Id of the event
     #[arg(value_name = "ID", required_unless_present = "sequence")]
     id: Option<String>,
-    /// Its position in the log, instead of the id
+    /// Sequence of the record, instead of the event id
     #[arg(long, conflicts_with = "id")]
     sequence: Option<u64>,
-    /// Prove it by this checkpoint, such as the one that `auditgate witness` writes;
+    /// Prove against the checkpoint in FILE, such as one that `auditgate witness` wrote;
     /// needs --verifier-key
     #[arg(long, value_name = "FILE", requires = "verifier-key")]
     checkpoint: Option<PathBuf>,
@@ -50,7 +50,8 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
 async fn fetch(args: Args) -> Result<ExitKind, Error> {
     let key = args.fetched.key()?;
     let wanted = args.id.map(Key::Id).or(args.sequence.map(Key::Sequence));
-    let wanted = wanted.ok_or_else(|| Error::Usage("which event? give its id".to_owned()))?;
+    let wanted = wanted
+        .ok_or_else(|| Error::Usage("no event given: pass its id, or --sequence".to_owned()))?;
     let held = args.checkpoint.as_deref().map(|file| held(file, key.as_ref())).transpose()?;
     let size = held.as_ref().map_or(0, SignedCheckpoint::size);
     let response = args.server.client().await?.get_inclusion_proof(wanted, size).await?;

@@ -12,10 +12,10 @@ pub async fn report_retries(mut outage: watch::Receiver<Option<Refusal>>, say: i
         let refusal = outage.borrow_and_update().clone();
         match (refusal, is_told) {
             (Some(refusal), false) => say(&format!(
-                "the gateway takes no events: {refusal}; trying again for up to {} s",
+                "the gateway does not accept events: {refusal}; retrying for up to {} s",
                 RETRY_TIME_MAX.as_secs()
             )),
-            (None, true) => say("the gateway takes events again"),
+            (None, true) => say("the gateway accepts events again"),
             (Some(_), true) | (None, false) => continue,
         }
         is_told = !is_told;

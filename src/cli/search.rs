@@ -1,4 +1,4 @@
-//! `auditgate search`: records that have been.
+//! `auditgate search`: finds stored records.
 
 use super::client::GatewayArgs;
 use super::count::counted;
@@ -13,9 +13,9 @@ const PAGE_RECORDS_MAX: u64 = 1_000;
 
 /// Find records in the history, newest first
 ///
-/// --since and --until go by the time at which events happened. Standard output
-/// holds records; as json and ndjson also gaps, in their place: records that could not
-/// be read.
+/// --since and --until compare the time of the event, not of its acceptance.
+/// Records go to standard output. With json and ndjson, gaps (records that could not
+/// be read) appear there in their place.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   auditgate search --user alice --since 1d
@@ -28,13 +28,13 @@ Exit status: 0 if records were found; 1 if none matches, or some could not be re
 evicted meanwhile, or damaged; 2 if the arguments are wrong, or the gateway cannot be
 reached or refuses; 130 after Ctrl-C.")]
 pub struct Args {
-    /// The most records to show; all that match, if not given
+    /// Maximum number of records [default: all matches]
     #[arg(long, value_name = "COUNT")]
     limit: Option<u64>,
-    /// Oldest first
+    /// Show the oldest record first
     #[arg(long)]
     reverse: bool,
-    /// Go on with records that come, without missing one
+    /// Continue with new records, without missing one
     #[arg(long, conflicts_with = "until")]
     follow: bool,
     #[command(flatten)]
@@ -78,7 +78,7 @@ async fn search(
     let found = show(&mut results, args.limit.unwrap_or(u64::MAX), printer).await?;
     if results.expression_errors() > 0 {
         let records = counted(results.expression_errors(), "record");
-        say(&format!("taken as no match: {records} on which the expression failed"));
+        say(&format!("not matched: {records} on which the expression failed"));
     }
     if args.follow {
         printer.flush()?;

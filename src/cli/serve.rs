@@ -22,14 +22,15 @@ use crate::proof::prover::CheckpointFailure;
 use crate::server::{Config, Gateway};
 use reload::reload;
 
-/// Run the gateway, with its log in memory or on disk
+/// Run the gateway with its log in memory or on disk
 ///
-/// SIGTERM and Ctrl-C stop it: streams end with a cursor, calls that run are
-/// finished, within the drain timeout. A second signal stops it at once.
-/// SIGHUP makes it read the configuration again: keys, certificates, roles and rules of
-/// redaction change without a restart. On a terminal, and without --config, it stops as well, so
-/// that closing the terminal leaves none behind. Keys and certificates are also read again when their files
-/// change.
+/// SIGTERM and Ctrl-C stop the gateway: streams end with a cursor, and running calls
+/// finish within the drain timeout. A second signal stops it at once.
+///
+/// SIGHUP reloads the configuration: keys, certificates, roles and redaction rules
+/// change without a restart. On a terminal and without --config, SIGHUP stops the
+/// gateway instead, so that closing the terminal ends it. Keys and certificates are
+/// also reloaded when their files change.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   auditgate serve
@@ -118,7 +119,7 @@ async fn serve(source: &ConfigSource, mut settings: Settings) -> io::Result<Exit
     };
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
     let within = settings.drain_timeout;
-    logs.announce(&format!("{name}: stopping, within {within}; once more to stop at once"));
+    logs.announce(&format!("{name}: stopping, within {within}; send it again to stop at once"));
     tokio::select! {
         () = gateway.stop() => logs.announce("stopped"),
         _ = signals.next_end() => logs.announce("stopped at once"),
@@ -146,26 +147,28 @@ fn kept(settings: &Settings) -> String {
     let Some(folder) = &settings.data_dir else {
         let (records, mib) = (settings.ring.records, settings.ring.bytes.0 / (1024 * 1024));
         return format!(
-            "keeps in memory the newest {records} records within {mib} MiB; they are gone when it stops"
+            "log in memory: the newest {records} records within {mib} MiB; lost when the gateway stops"
         );
     };
     let receipt = match settings.sync.0 {
-        SyncPolicy::Always => "a receipt means: on stable storage".to_owned(),
+        SyncPolicy::Always => "durability: fsync before acknowledgement".to_owned(),
         SyncPolicy::Interval(_) => format!(
-            "synced late ({}): a crash of the machine can lose what was accepted since",
+            "durability: fsync {}; a machine crash can lose what was accepted since the last fsync",
             settings.sync
         ),
-        SyncPolicy::None => "never synced on purpose: a crash of the machine can lose what was \
-                       accepted since the last segment was full"
-            .to_owned(),
+        SyncPolicy::None => {
+            "durability: no fsync; a machine crash can lose what was accepted since \
+                       the last segment was full"
+                .to_owned()
+        }
     };
     let retain = match (&settings.retain.bytes, &settings.retain.age) {
-        (None, None) => "all of it".to_owned(),
-        (Some(bytes), None) => format!("the newest {bytes} of it"),
-        (None, Some(age)) => format!("for {age}"),
-        (Some(bytes), Some(age)) => format!("for {age}, and at most {bytes} of it"),
+        (None, None) => "keeping all records".to_owned(),
+        (Some(bytes), None) => format!("keeping the newest {bytes}"),
+        (None, Some(age)) => format!("keeping {age}"),
+        (Some(bytes), Some(age)) => format!("keeping {age}, at most {bytes}"),
     };
-    format!("keeps the log in {}, {retain}; {receipt}", folder.display())
+    format!("log on disk: {}, {retain}; {receipt}", folder.display())
 }
 
 /// Says if the ring alone may take so much of the memory that the process is likely

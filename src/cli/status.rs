@@ -1,4 +1,4 @@
-//! `auditgate status`: what the gateway keeps, how it fares and who subscribes.
+//! `auditgate status`: shows the log, the rates and the subscribers of a gateway.
 
 mod problems;
 mod table;
@@ -30,15 +30,15 @@ const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
 Exit status: 0 if it answers; 2 if the arguments are wrong, or the gateway cannot be
 reached; 130 after Ctrl-C.")]
 pub struct Args {
-    /// Ask again and again: every 2 seconds, or as often as given
+    /// Repeat every 2 seconds, or at the given interval
     #[arg(long, value_name = "INTERVAL", value_parser = interval, num_args = 0..=1, default_missing_value = WATCH_INTERVAL, require_equals = true)]
     watch: Option<SignedDuration>,
-    /// The form
+    /// Output format
     #[arg(short, long, value_enum, value_name = "FORM", default_value_t = StatusFormat::Pretty)]
     output: StatusFormat,
     #[command(flatten)]
     color: terminal::Args,
-    /// Show times in UTC, not in the local time zone
+    /// Show times in UTC instead of the local time zone
     #[arg(long)]
     utc: bool,
     #[command(flatten)]
@@ -47,9 +47,9 @@ pub struct Args {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum StatusFormat {
-    /// A table
+    /// Table
     Pretty,
-    /// GetStatusResponse, on one line if it is watched
+    /// GetStatusResponse as JSON; one line each with --watch
     Json,
 }
 

@@ -1,4 +1,4 @@
-//! `auditgate tail`: records as they come.
+//! `auditgate tail`: shows records as they arrive.
 
 mod cursor_file;
 
@@ -20,16 +20,16 @@ use crate::proto::pb;
 /// How many of the last matches are shown first, unless told otherwise.
 const LAST_RECORDS: u32 = 10;
 
-/// Show the last records that match, and then those that come
+/// Show the last matching records, then new ones as they arrive
 ///
-/// A lost connection is taken up again where it broke. Records that are missing are told
-/// as a gap: they were evicted meanwhile, are damaged, or were lost when the log was
-/// opened again. Standard output holds records; as json and ndjson also gaps, in their
-/// place, which go to standard error otherwise.
+/// After a lost connection, tail resumes where it stopped. Missing records are reported
+/// as a gap: they were evicted, are damaged, or were lost when the log was reopened.
+/// Records go to standard output. With json and ndjson, gaps appear there in their
+/// place; with other formats they go to standard error.
 ///
-/// With --cursor-file the place is kept in a file: the cursor is written after
-/// the records before it have been handed on, so that a restarted tail misses
-/// nothing, and repeats no more than what it wrote since.
+/// With --cursor-file, tail saves its position in a file. It writes the cursor after
+/// it has written the records before it. So a restarted tail misses no record, and
+/// repeats at most the records that it wrote after the last cursor.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   auditgate tail
@@ -42,10 +42,10 @@ Exit status: 0 if it ended as it was asked to, or its reader closed the pipe; 1 
 records were missing; 2 if the arguments are wrong, or the gateway cannot be
 reached or refuses; 130 after Ctrl-C.")]
 pub struct Args {
-    /// Show so many of the last matches first [default: 10]
+    /// Show this many of the last matches first [default: 10]
     #[arg(short = 'n', long = "lines", value_name = "COUNT", conflicts_with_all = ["from", "since"])]
     last: Option<u32>,
-    /// Start there: earliest, latest, a time, or a cursor
+    /// Start at: earliest, latest, a time, or a cursor
     #[arg(
         long,
         value_name = "START",
@@ -54,10 +54,10 @@ pub struct Args {
         allow_hyphen_values = true
     )]
     from: Option<TailStart>,
-    /// End when the newest record has been shown
+    /// Exit after the newest record
     #[arg(long)]
     no_follow: bool,
-    /// Keep the cursor in this file, and start from it if it is there
+    /// Save the cursor in FILE, and resume from it if FILE exists
     #[arg(long, value_name = "FILE")]
     cursor_file: Option<PathBuf>,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! What is known of the terminal: width, colours, time zone.
+//! Properties of the terminal: width, colours, time zone.
 
 use clap::ValueEnum;
 use jiff::tz::TimeZone;
@@ -8,7 +8,7 @@ use unicode_width::UnicodeWidthChar as _;
 #[derive(Debug, Clone, Copy, clap::Args)]
 #[group(skip)]
 pub struct Args {
-    /// Colours; auto uses them on a terminal, unless NO_COLOR is set
+    /// When to use colours; auto: on a terminal, unless NO_COLOR is set
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
     color: ColorChoice,
 }

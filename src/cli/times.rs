@@ -54,9 +54,9 @@ pub fn parse(text: &str) -> Result<TimeArg, String> {
     })
 }
 
-/// Reads a length of time, which has no sign; a day has 24 hours.
+/// Reads a duration, which has no sign; a day has 24 hours.
 pub fn parse_duration(text: &str) -> Result<SignedDuration, String> {
-    let wrong = || format!("{text:?} is not a length of time: write 90s, 1h30m or 2d");
+    let wrong = || format!("{text:?} is not a duration: write 90s, 1h30m or 2d");
     if text.starts_with('+') {
         return Err(wrong());
     }

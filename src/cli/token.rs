@@ -7,10 +7,10 @@ use super::{Error, ExitKind, print};
 use crate::access::{hash_token, new_token};
 use crate::config::check_principal_name;
 
-/// Make a token for a principal
+/// Create a bearer token for a principal
 ///
-/// Writes the token to a file that only its owner can read, and that must not be
-/// there yet. Standard output gets what belongs into the configuration: the hash.
+/// Writes the token to a new file that only its owner can read. Prints the lines for
+/// the configuration, which contain the hash of the token.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   auditgate token orders orders.token >> auditgate.toml

@@ -15,7 +15,7 @@ pub struct Args {
     /// Describe this type with its codes and fields
     #[arg(value_name = "TYPE")]
     event_type: Option<String>,
-    /// Write the reference of all types, docs/EVENTS.md
+    /// Print the reference of all types in Markdown: docs/EVENTS.md
     #[arg(long, conflicts_with = "event_type")]
     markdown: bool,
 }

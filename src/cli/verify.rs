@@ -14,19 +14,19 @@ use crate::proof::key::SignatureKind;
 
 pub use online::is_denial;
 
-/// Check that nothing in a log was altered, reordered, dropped or added
+/// Check that no record of a log was altered, reordered, dropped or added
 ///
-/// With --proof: that a record is in a log. That needs the proof file and the
-/// log's verifier key, and no gateway.
+/// --proof: check that a record is in a log. This needs the proof file and the
+/// verifier key of the log, and no gateway.
 ///
-/// With --since: that the log of a running gateway begins with the records of a
+/// --since: check that the log of a running gateway begins with the records of a
 /// checkpoint that you kept.
 ///
-/// With --data-dir: every frame, hash, tile and checkpoint of a data directory on
-/// which no gateway runs, or of a copy. With --since as well: that it begins with
+/// --data-dir: check every frame, hash, tile and checkpoint of a data directory that no
+/// gateway has open, or of a copy. With --since, also check that its log begins with
 /// the records of a checkpoint that you kept.
 ///
-/// What is found is said on standard output: what was checked, and what is wrong.
+/// The report goes to standard output: what was checked, and what is wrong.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "\
 auditgate verify --verifier-key <KEY> --proof <FILE> [OPTIONS]
@@ -56,15 +56,15 @@ pub struct Args {
     /// `auditgate checkpoint` writes it
     #[arg(long, value_name = "FILE", conflicts_with = "proof")]
     since: Option<PathBuf>,
-    /// Verifier key of the log, or a file that holds it: from somebody whom you
-    /// trust, not from the gateway
+    /// Verifier key of the log, or a file with it. Get it from a source that you trust,
+    /// not from the gateway
     #[arg(id = "verifier-key", long = "verifier-key", value_name = "KEY")]
     key: KeyArg,
-    /// Verifier key of a witness, or a file that holds it: its signature must
-    /// stand on the checkpoint, too; may be given several times
+    /// Verifier key of a witness, or a file with it: the checkpoint must also carry the
+    /// signature of this witness; may be repeated
     #[arg(long, value_name = "KEY")]
     witness: Vec<KeyArg>,
-    /// With --since: keep the checkpoint of now in this file, if all is good
+    /// With --since: save the current checkpoint in FILE if the check succeeds
     #[arg(long, value_name = "FILE", requires = "since", conflicts_with = "data_dir")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -83,7 +83,9 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
     if let Some(folder) = &args.data_dir {
         return offline::check(folder, &key, &witnesses, args.since.as_ref());
     }
-    let since = args.since.ok_or_else(|| Error::Usage("what is to be checked?".to_owned()))?;
+    let since = args.since.ok_or_else(|| {
+        Error::Usage("nothing to check: pass --proof, --since or --data-dir".to_owned())
+    })?;
     interruptible(online::check(&since, &key, args.out.as_deref(), &args.server)).await
 }
 

@@ -20,14 +20,14 @@ const INTERVAL: &str = "10s";
 
 /// Follow a log, check that it only grows, and cosign its checkpoints
 ///
-/// A witness remembers the newest checkpoint that it saw. Of each later one it
-/// checks that the log still begins with the same records; then it signs it, as
-/// C2SP tlog-cosignature has it. Run it where whoever runs the gateway has no
-/// access: then a log that is rewritten or rolled back is noticed, and nobody can
-/// be shown another past than the witness saw.
+/// A witness remembers the newest checkpoint that it saw. For each later checkpoint it
+/// checks that the log still begins with the same records; then it signs the
+/// checkpoint (C2SP tlog-cosignature). Run the witness where the operator of the
+/// gateway has no access. It then detects a log that was rewritten or rolled back,
+/// and the gateway cannot show different histories to different readers.
 ///
-/// The state is written before anything is signed, so that a witness never signs
-/// two pasts, whenever it is stopped.
+/// The witness writes its state before it signs. So it never signs two histories,
+/// even if it is stopped at any time.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   auditgate keygen --witness --name w1.example.org --out witness.key
@@ -40,24 +40,24 @@ rewritten or rolled back, or what came is not signed by it: the two checkpoints 
 show it are printed; 2 if the arguments are wrong, a file cannot be read or written,
 or, with --once, the gateway cannot be reached or proves nothing; 130 after Ctrl-C.")]
 pub struct Args {
-    /// Verifier key of the log, or a file that holds it
+    /// Verifier key of the log, or a file with it
     #[arg(long, value_name = "KEY")]
     log: KeyArg,
-    /// File with the witness's own signing key, as `auditgate keygen --witness`
-    /// makes it
+    /// File with the signing key of the witness, as `auditgate keygen --witness`
+    /// writes it
     #[arg(id = "signing-key", long = "signing-key", value_name = "FILE")]
     key: PathBuf,
-    /// File that holds the newest checkpoint seen; it is made with the first one,
-    /// which is taken as it is
+    /// File for the newest checkpoint that the witness saw; if it does not exist, the
+    /// witness trusts the first checkpoint and creates it
     #[arg(long, value_name = "FILE")]
     state: PathBuf,
     /// File for the newest cosigned checkpoint
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// How often to look
+    /// Interval between checks
     #[arg(long, value_name = "TIME", default_value = INTERVAL, value_parser = times::parse_duration)]
     interval: SignedDuration,
-    /// Look once, and end
+    /// Check once, then exit
     #[arg(long)]
     once: bool,
     #[command(flatten)]
@@ -102,7 +102,10 @@ async fn watch(args: &Args, log: &VerifierKey, key: &SigningKey) -> Result<ExitK
             // A gateway that is away says nothing about its log.
             Err(Error::Client(error)) if !args.once => {
                 if !is_lost {
-                    say(&format!("the log cannot be seen: {}; trying again", error_text(&error)));
+                    say(&format!(
+                        "cannot fetch the checkpoint of the log: {}; retrying",
+                        error_text(&error)
+                    ));
                 }
                 is_lost = true;
             }

@@ -17,10 +17,9 @@ pub(super) fn tls_error(error: &(dyn Error + 'static)) -> Option<String> {
     chain(error).find_map(tls::told).or_else(|| {
         Some(match refused_by(error)?.as_str() {
             "CertificateRequired" => {
-                "the gateway asks for a certificate of its client: show one (--cert and --key)"
-                    .to_owned()
+                "the gateway requires a client certificate: pass --cert and --key".to_owned()
             }
-            alert => format!("the gateway does not take the certificate that is shown: {alert}"),
+            alert => format!("the gateway rejects the client certificate: {alert}"),
         })
     })
 }
@@ -62,9 +61,10 @@ mod tls {
 
     pub(super) fn told(error: &(dyn Error + 'static)) -> Option<String> {
         Some(match of(error)? {
-            rustls::Error::InvalidMessage(_) => "no TLS is spoken there: if that is right, use \
-                                                 http://, without certificates"
-                .to_owned(),
+            rustls::Error::InvalidMessage(_) => {
+                "the server does not use TLS: if that is intended, use http:// without certificates"
+                    .to_owned()
+            }
             rustls::Error::InvalidCertificate(error) => certificate(error),
             _ => return None,
         })
@@ -74,16 +74,16 @@ mod tls {
         use CertificateError as E;
         match error {
             // Another CA of the same name signs with another key.
-            E::UnknownIssuer | E::BadSignature => "its certificate is not by a CA that is \
-                                                   trusted here: name its CA (--cacert)"
-                .to_owned(),
+            E::UnknownIssuer | E::BadSignature => {
+                "no trusted CA issued its certificate: pass its CA with --cacert".to_owned()
+            }
             E::ExpiredContext { not_after, .. } => {
                 format!("its certificate has expired, on {}", at(*not_after))
             }
             E::NotValidYetContext { not_before, .. } => {
                 format!("its certificate is not valid before {}: check the clocks", at(*not_before))
             }
-            other => format!("its certificate is not taken: {other}"),
+            other => format!("its certificate is rejected: {other}"),
         }
     }
 

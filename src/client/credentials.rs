@@ -56,14 +56,14 @@ impl TlsFiles {
             matches!(CertificateDer::pem_slice_iter(pem.as_bytes()).next(), Some(Ok(_)))
         };
         if self.ca.as_ref().is_some_and(|pem| !holds_certificate(pem)) {
-            return Err("the CAs to trust (--cacert) hold no certificate in PEM".to_owned());
+            return Err("the CA file (--cacert) has no PEM certificate".to_owned());
         }
         if let Some((cert, key)) = &self.identity {
             if !holds_certificate(cert) {
-                return Err("the certificate to show (--cert) is none in PEM".to_owned());
+                return Err("the client certificate (--cert) is not a PEM certificate".to_owned());
             }
             if PrivateKeyDer::from_pem_slice(key.as_bytes()).is_err() {
-                return Err("the key of the certificate (--key) is none in PEM".to_owned());
+                return Err("the key of the certificate (--key) is not a PEM key".to_owned());
             }
         }
         Ok(())

@@ -55,8 +55,7 @@ pub(super) async fn probe(transport: &Transport, uri: &Uri) -> Result<(), String
             return Ok(());
         }
         if attempt == 1 && uri.scheme_str() == Some("http") && speaks_tls(uri).await {
-            return Err("TLS is spoken there: use https://, and name its CA (--cacert) unless \
-                        the system trusts it"
+            return Err("the server uses TLS: use https://, and pass its CA with --cacert unless the system trusts it"
                 .to_owned());
         }
         if attempt < ATTEMPTS_MAX {

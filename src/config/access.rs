@@ -33,7 +33,7 @@ pub struct Access {
     /// How a client certificate names a principal.
     pub certificates: CertificateNames,
     /// Static tokens; `auditgate token` makes them.
-    pub tokens: Vec<Token>,
+    pub tokens: Vec<StaticToken>,
     /// Issuers of JSON web tokens that are taken.
     pub jwt: Vec<Jwt>,
     /// What principals may do. What no role allows is refused.
@@ -78,7 +78,7 @@ pub enum SanKind {
 /// A static token.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Token {
+pub struct StaticToken {
     /// Name of the principal that has the token; at most 256 bytes.
     pub principal: String,
     /// SHA-256 of the token, in 64 hexadecimal digits.
@@ -238,7 +238,7 @@ impl Access {
             jwt.check(position)?;
             if !issuers.insert(jwt.issuer.as_str()) {
                 let key = format!("access.jwt[{position}].issuer");
-                return Err(Error::value(key, format!("{:?} comes twice", jwt.issuer)));
+                return Err(Error::value(key, format!("{:?} is listed twice", jwt.issuer)));
             }
         }
         self.roles.iter().enumerate().try_for_each(|(position, role)| role.check(position))
@@ -255,13 +255,13 @@ impl Access {
             ("access.reflection", self.reflection == Audience::Authenticated),
         ];
         let Some((key, _)) = is_set.into_iter().find(|(_, is_set)| *is_set) else { return Ok(()) };
-        let what = "nothing tells clients apart: add [[access.tokens]], [[access.jwt]] or \
+        let what = "no authentication is configured: add [[access.tokens]], [[access.jwt]] or \
                     tls.client_ca";
         Err(Error::value(key, what))
     }
 }
 
-impl Token {
+impl StaticToken {
     fn check(&self, position: usize) -> Result<(), Error> {
         check_principal(&format!("access.tokens[{position}].principal"), &self.principal)?;
         let is_hash = self.sha256.len() == SHA256_DIGITS
@@ -300,7 +300,7 @@ impl Role {
         let key = |name: &str| format!("access.roles[{position}].{name}");
         check_visible(&self.name).map_err(|what| Error::value(key("name"), what))?;
         if self.principals.is_empty() {
-            return Err(Error::value(key("principals"), "is empty: the role is nobody's"));
+            return Err(Error::value(key("principals"), "is empty: give the role a principal"));
         }
         for (place, pattern) in self.principals.iter().enumerate() {
             let key = format!("{}[{place}]", key("principals"));
@@ -331,7 +331,7 @@ pub fn check_principal_name(name: &str) -> Result<(), String> {
     let bytes = name.len();
     match name {
         "" => Err("is empty".to_owned()),
-        crate::record::GATEWAY_PRINCIPAL => Err(format!("{name:?} is the gateway's own name")),
+        crate::record::GATEWAY_PRINCIPAL => Err(format!("{name:?} is reserved for the gateway")),
         _ if bytes > PRINCIPAL_BYTES_MAX => {
             Err(format!("{bytes} bytes, limit {PRINCIPAL_BYTES_MAX}"))
         }

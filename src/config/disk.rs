@@ -42,7 +42,7 @@ impl FromStr for SyncPolicy {
                 let Period(interval) = interval.parse()?;
                 Ok(Self::Interval(interval))
             }
-            _ => Err(format!("{text:?} is none of always, interval=TIME and none")),
+            _ => Err(format!("{text:?} is not always, interval=TIME or none")),
         }
     }
 }
@@ -76,7 +76,8 @@ impl Settings {
             return Err(Error::value("retain.age", "must be at least 1s"));
         }
         if self.signing_key.is_some() && !self.merkle.unwrap_or(self.data_dir.is_some()) {
-            let what = "is for a tree: set merkle or data_dir, too, and merkle not to false";
+            let what =
+                "needs the Merkle tree: set merkle or data_dir too, and do not set merkle to false";
             return Err(Error::value("signing_key", what));
         }
         let memory = Config { ring: disk.ring, ..Config::default() };
@@ -86,7 +87,7 @@ impl Settings {
                 Config { sync, .. } if sync != memory.sync => "sync",
                 _ => "retain",
             };
-            return Err(Error::value(key, "is for a log on disk: set data_dir, too"));
+            return Err(Error::value(key, "needs a log on disk: set data_dir too"));
         }
         Ok(())
     }

@@ -89,14 +89,14 @@ fn entry(out: &mut String, key: &ConfigKey) {
     let shown = key.path.replace("[]", "");
     let _ = writeln!(out, "\n### `{shown}`\n\n{}\n", key.description);
     let what = match key.kind {
-        KeyKind::Bytes => "bytes: a number, or with KiB, MiB or GiB",
-        KeyKind::Period => "a time: a number with ms, s, m, h or d",
+        KeyKind::Bytes => "bytes: a number, optionally followed by KiB, MiB or GiB",
+        KeyKind::Period => "a duration: a number followed by ms, s, m, h or d",
         KeyKind::Number => "a number",
         KeyKind::Truth => "`true` or `false`",
-        KeyKind::Texts if key.choices.is_empty() => "a list of texts",
-        KeyKind::Texts => "a list of those below",
+        KeyKind::Texts if key.choices.is_empty() => "a list of strings",
+        KeyKind::Texts => "a list of the values below",
         _ if key.choices.is_empty() => "text",
-        _ => "one of those below",
+        _ => "one of the values below",
     };
     let default = match &key.default {
         Some(default) => format!("default `{default}`"),

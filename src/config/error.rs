@@ -61,7 +61,7 @@ pub enum Error {
     Types(filter::Error),
     /// The gateway would be open to a network.
     #[error(
-        "listen is {listen}, which others can reach, but there is no {missing}: configure it (`auditgate init` writes a start), listen on 127.0.0.1, or allow it with --insecure"
+        "listen is {listen}, which is not a loopback address, but there is no {missing}: configure it (`auditgate init` writes an example), listen on 127.0.0.1, or pass --insecure"
     )]
     Exposed {
         /// The address.

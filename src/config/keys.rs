@@ -46,7 +46,7 @@ pub enum KeyKind {
     Truth,
     /// Text with a size in it.
     Bytes,
-    /// Text with a length of time in it.
+    /// Text with a duration in it.
     Period,
     /// Text.
     Text,

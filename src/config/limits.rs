@@ -101,7 +101,7 @@ impl Limits {
     }
 }
 
-/// Checks that a length of time is within these seconds.
+/// Checks that a duration is within these seconds.
 pub(super) fn period(key: &str, value: Period, seconds: RangeInclusive<u64>) -> Result<(), Error> {
     let (least, most) =
         (Duration::from_secs(*seconds.start()), Duration::from_secs(*seconds.end()));

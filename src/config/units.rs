@@ -10,11 +10,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::log::disk::SyncPolicy;
 
-/// A number of bytes: a number, or with KiB, MiB or GiB behind it.
+/// A number of bytes: a number, optionally followed by KiB, MiB or GiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(pub usize);
 
-/// A length of time: a number with ms, s, m, h or d behind it.
+/// A length of time: a number followed by ms, s, m, h or d.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Period(pub Duration);
 
@@ -82,10 +82,9 @@ impl FromStr for Period {
         let (number, unit) = split(text);
         let millis = TIME_UNITS.iter().find(|(name, _)| *name == unit).map(|(_, millis)| *millis);
         let millis = millis.ok_or_else(|| {
-            format!("{text:?} is not a length of time: a number with ms, s, m, h or d behind it")
+            format!("{text:?} is not a duration: a number followed by ms, s, m, h or d")
         })?;
-        let number: u64 =
-            number.parse().map_err(|_| format!("{text:?} is not a length of time"))?;
+        let number: u64 = number.parse().map_err(|_| format!("{text:?} is not a duration"))?;
         let total = number.checked_mul(millis).map(Duration::from_millis);
         total.map(Self).ok_or_else(|| format!("{text:?} is too long a time"))
     }

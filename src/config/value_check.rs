@@ -73,11 +73,11 @@ fn expected(kind: KeyKind) -> &'static str {
     match kind {
         KeyKind::Table => "a table",
         KeyKind::Tables => "a list of tables",
-        KeyKind::Texts => "a list of texts",
-        KeyKind::Number => "a whole number from 0 on",
+        KeyKind::Texts => "a list of strings",
+        KeyKind::Number => "a whole number of at least 0",
         KeyKind::Truth => "true or false",
         KeyKind::Bytes => "a number of bytes, such as \"64MiB\"",
-        KeyKind::Period => "a length of time, such as \"10s\"",
+        KeyKind::Period => "a duration, such as \"10s\"",
         KeyKind::Text => "text",
     }
 }

@@ -83,7 +83,9 @@ fn take(place: SchemaNode, name: &str, before: &str) -> Result<(PathSegment, Sch
         }
         SchemaNode::Map(kind) => Ok((key(name), of_kind(kind))),
         SchemaNode::Json => Ok((key(name), SchemaNode::Json)),
-        SchemaNode::Scalar(_) => Err(format!("{before} is no message: it has no field {name:?}")),
+        SchemaNode::Scalar(_) => {
+            Err(format!("{before} is not a message: it has no field {name:?}"))
+        }
     }
 }
 

@@ -300,7 +300,7 @@ impl PolicyCompiler {
             let known = catalog::all().any(|(_, known)| pattern.matches(known.name))
                 || pattern.may_match_after(catalog::CUSTOM_PREFIX);
             if !known {
-                let what = format!("is {text:?}, which is no event type{}", nearest(text));
+                let what = format!("is {text:?}, which is not an event type{}", nearest(text));
                 return Err(error(format!("{key}.types[{position}]"), what));
             }
         }

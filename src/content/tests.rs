@@ -388,7 +388,7 @@ fn what_does_not_fit_is_refused_with_its_key() {
     assert!(fields(&["labels"; PATHS_MAX + 1]).contains("1001 paths, limit 1000"));
     assert_eq!(
         refused(rules([rule(&["exec", "user.logni"], &["labels"], Action::Mask)])),
-        "redact.rules[0].types[1] is \"user.logni\", which is no event type; nearest: user.login"
+        "redact.rules[0].types[1] is \"user.logni\", which is not an event type; nearest: user.login"
     );
     let no_keys = Config { sql: Some(Action::Hmac), ..Config::default() };
     assert_eq!(refused(no_keys), "redact.sql asks for HMACs, but there is no redact.hmac_key_file");

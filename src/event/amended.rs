@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::proto::pb;
 
-/// What was done to an event before it was kept.
+/// What redaction and trimming did to an event before it was stored.
 #[derive(Clone)]
 pub struct Amended {
     /// Each change, as the record tells of it.
@@ -30,7 +30,7 @@ impl Amended {
     }
 }
 
-/// Redacts an event once more.
+/// Redacts an event again, with another key.
 pub trait Reredact: Send + Sync {
     /// Bytes of memory that it holds.
     fn held_bytes(&self) -> usize;

@@ -1,5 +1,5 @@
-//! What the gateway derives of an event, taken note of while it is validated: so
-//! that each event is walked once.
+//! The fields that the gateway needs from an event, extracted during validation: so each
+//! event is walked once.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! Counts: how many records of each type a query matches, by time.
+//! Counts the records that match a query, by type and time bucket.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::{ControlFlow, Range, RangeInclusive};
@@ -16,7 +16,7 @@ pub const BUCKETS_MAX: usize = 10_000;
 /// The most gaps that a count tells of.
 const GAPS_MAX: usize = 1_000;
 
-/// What to count.
+/// A query and its bucket length.
 pub struct CountRequest {
     /// Which records.
     pub query: ScanQuery,
@@ -49,7 +49,7 @@ pub enum Error {
     Log(#[from] log::Error),
 }
 
-/// Counts on their way.
+/// Counts while the scan runs.
 struct CountTables {
     /// Length of a bucket; `None` for a single one.
     bucket: Option<i64>,

@@ -1,5 +1,5 @@
-//! Subscribers who ask for the same: what their filter finds in a range of the
-//! log is looked for once, and encoded once, for all of them.
+//! Subscriptions with equal filters share their work: the matches in a range of the log
+//! are searched once and encoded once for all of them.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,7 +19,7 @@ const STRETCHES_MAX: usize = 16;
 /// The most bytes of messages that are kept, for all queries together.
 const KEPT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// What is asked for at the moment.
+/// The filter groups of all open subscriptions.
 #[derive(Default)]
 pub(super) struct FilterGroups {
     open: Mutex<HashMap<GroupKey, Weak<FilterGroup>, foldhash::fast::RandomState>>,
@@ -27,11 +27,10 @@ pub(super) struct FilterGroups {
     bytes: AtomicUsize,
 }
 
-/// A filter as it was asked for, what those who ask may read, and the times of the
-/// query.
+/// The encoded filter, the types that the subscribers may read, and the time range.
 type GroupKey = (Vec<u8>, Vec<u8>, Time, Time);
 
-/// Those who ask for the same.
+/// The subscriptions with equal filters and rights.
 pub(super) struct FilterGroup {
     groups: Arc<FilterGroups>,
     key: GroupKey,
@@ -39,7 +38,7 @@ pub(super) struct FilterGroup {
     kept: Mutex<VecDeque<CachedBatch>>,
 }
 
-/// What was found in a range of the log.
+/// The encoded matches in a range of the log.
 #[derive(Clone)]
 pub(super) struct CachedBatch {
     /// Its first place.
@@ -56,8 +55,7 @@ pub(super) struct CachedBatch {
 }
 
 impl FilterGroups {
-    /// The group of those who ask for this; `filter` is what the query was
-    /// compiled from.
+    /// The group of this query, which was compiled from `filter`.
     pub fn join(self: &Arc<Self>, filter: &pb::Filter, query: ScanQuery) -> Arc<FilterGroup> {
         // Who may read other types finds other records, though it asks for the same.
         let readable = query.filter.readable().identity();
@@ -78,12 +76,12 @@ impl FilterGroups {
 }
 
 impl FilterGroup {
-    /// What they ask for.
+    /// The query of the group.
     pub fn query(&self) -> &ScanQuery {
         &self.query
     }
 
-    /// What one of them found from `from` on, if it is what another one finds
+    /// The batch that another member found from `from` on, if it is still complete
     /// while `last` is the newest record.
     pub fn find(&self, from: Sequence, last: Sequence) -> Option<CachedBatch> {
         let serves =
@@ -91,7 +89,7 @@ impl FilterGroup {
         self.lock().iter().rev().find(serves).cloned()
     }
 
-    /// Keeps what one of them found for the others.
+    /// Caches a batch for the other members.
     pub fn keep(self: &Arc<Self>, batch: CachedBatch) {
         if Arc::strong_count(self) == 1 {
             return;
@@ -128,7 +126,7 @@ impl CachedBatch {
     }
 }
 
-/// The last one leaves.
+/// The last member removes the group.
 impl Drop for FilterGroup {
     fn drop(&mut self) {
         self.lock().iter().for_each(|kept| self.release(kept));

@@ -1,4 +1,4 @@
-//! What a reader is told where records are missing.
+//! Gaps: ranges of records that a reader does not get.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -57,7 +57,7 @@ impl GapReason {
     }
 }
 
-/// How many gaps subscribers were told of, by reason.
+/// Counts the gaps sent to subscribers, by reason.
 #[derive(Debug, Default)]
 pub struct GapCounters([AtomicU64; GapReason::ALL.len()]);
 

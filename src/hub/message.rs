@@ -1,5 +1,5 @@
-//! What subscribers are sent: encoded here, since all who get the same message
-//! share it.
+//! Encodes the messages of Subscribe. All subscribers that get the same message share
+//! its bytes.
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ use crate::log::cursor::Cursor;
 use crate::proto::codec::FramedMessage;
 use crate::proto::pb;
 
-/// What a subscriber is sent at once.
+/// An encoded message of Subscribe.
 #[derive(Debug, Clone)]
 pub struct SubscribeMessage {
     /// All of it: a `SubscribeResponse`.
@@ -26,7 +26,7 @@ pub struct SubscribeMessage {
     pub cursor: Cursor,
 }
 
-/// Records of a segment, where they lie.
+/// Runs of records in a segment.
 pub(super) struct RecordSlices<'a> {
     pub segment: &'a Segment,
     /// Ranges of the segment's data, in order.

@@ -1,23 +1,22 @@
-//! Who waits for which records: what is appended wakes the subscribers whose
-//! filter may match it, and nobody else.
+//! Wakes the subscriptions that an appended record may concern, and no others.
 //!
-//! A subscriber at the end of the log arms its [`WaitSlot`] and sleeps. One task, the
-//! notifier, looks at the columns of what has become readable, in order, and tells
-//! each slot of the first record that concerns it. So emitters pay for none of
-//! it, however many subscribers there are; and a subscriber that was told of
-//! nothing knows that it may skip all of it. While nobody subscribes, the notifier
-//! sleeps, and what is appended does not wake it.
+//! A subscription at the end of the log arms its [`WaitSlot`] and sleeps. One task, the
+//! notifier, reads the columns of new records in order and sets in each slot the first
+//! record that may match. So appending costs the same for any number of subscriptions,
+//! and a subscription whose slot was not set may skip all of these records. While there
+//! is no subscription, the notifier sleeps, and appended records do not wake it.
 //!
 //! # Why no record is missed
-//! - The notifier says how far it is about to look (`claimed`) before it looks at
-//!   any slot. A subscriber arms its slot before it reads `claimed`. All of this
-//!   is sequentially consistent: either the notifier finds the slot armed, or the
-//!   subscriber sees the claim and reads the log instead of sleeping.
-//! - A slot that is armed at `next` while `claimed` is below `next` is armed for
-//!   every record from `next` on. If it is still armed when the notifier has looked
-//!   at all up to `told`, none of them concerns it.
-//! - Who begins to listen is listed, and then wakes the notifier if it sleeps. It
-//!   claims what it slept through, and tells everyone to see for himself.
+//! - The notifier stores how far it is about to read (`claimed`) before it looks at any
+//!   slot. A subscription arms its slot before it loads `claimed`. All operations are
+//!   sequentially consistent: either the notifier finds the slot armed, or the
+//!   subscription sees the claim and reads the log instead of sleeping.
+//! - A slot that is armed at `next` while `claimed` is below `next` is armed for every
+//!   record from `next` on. If it is still armed when the notifier has processed all
+//!   records up to `told`, none of them concerns the subscription.
+//! - A new subscription is registered first, and then wakes the notifier if it sleeps.
+//!   The notifier claims the records that it slept through, and wakes all subscriptions
+//!   to check the log themselves.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -35,21 +34,21 @@ use crate::filter::{Filter, Selection};
 use crate::log::{Log, ReadContent, ReadHint, ReadResult, ScanOrder, SegmentView};
 use crate::record::{RecordColumns, Sequence};
 
-/// In a slot: nothing has concerned it since it was armed.
+/// Value of an armed slot: no record may have matched since it was armed.
 const ARMED: u64 = u64::MAX;
 
-/// All who wait.
+/// The registered waiters, and the progress of the notifier task.
 pub(super) struct Notifier {
     lists: Mutex<WaitLists>,
-    /// The notifier looks at records up to here, or has done so.
+    /// The notifier has begun to process the records up to here.
     claimed: AtomicU64,
-    /// The notifier has looked at all records up to here.
+    /// The notifier has processed all records up to here.
     told: AtomicU64,
-    /// Somebody has begun to listen.
+    /// Signalled when a waiter registers.
     listened: Notify,
 }
 
-/// One who waits, until it is dropped.
+/// A registered waiter; dropping it removes the registration.
 pub(super) struct Waiter {
     notifier: Arc<Notifier>,
     slot: Arc<WaitSlot>,
@@ -57,12 +56,12 @@ pub(super) struct Waiter {
 }
 
 struct WaitSlot {
-    /// The first record that concerns it since it was armed, or [`ARMED`].
+    /// The first record that may match since the slot was armed, or [`ARMED`].
     first: AtomicU64,
     waker: AtomicWaker,
 }
 
-/// A value of a column that a record must have to concern somebody.
+/// A column value that a record must have to match a waiter's filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum InterestKey {
     Session(u32),
@@ -75,15 +74,15 @@ enum InterestKey {
 
 #[derive(Default)]
 struct WaitLists {
-    /// Those whom every record concerns.
+    /// Waiters that every record may match.
     every: Vec<Arc<WaitSlot>>,
-    /// Those whom the records with a key concern.
+    /// Waiters that records with a key may match.
     by_key: HashMap<InterestKey, Vec<Arc<WaitSlot>>, foldhash::fast::RandomState>,
 }
 
 impl Notifier {
-    /// Nobody waits yet. The notifier runs until `stopping` is cancelled, which
-    /// wakes everyone for good.
+    /// Starts the notifier task without waiters. It runs until `stopping` is cancelled;
+    /// then it wakes all waiters for good.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -99,7 +98,7 @@ impl Notifier {
         notifier
     }
 
-    /// Lets somebody wait for records that this filter may match.
+    /// Registers a waiter for records that this filter may match.
     pub fn register(self: &Arc<Self>, filter: &Filter) -> Arc<Waiter> {
         let keys = keys(filter.selection());
         let slot = Arc::new(WaitSlot { first: AtomicU64::new(0), waker: AtomicWaker::new() });
@@ -117,14 +116,15 @@ impl Notifier {
         lists.every.is_empty() && lists.by_key.is_empty()
     }
 
-    /// Wakes everyone, without a look at the records from `next` to `last`.
+    /// Wakes all waiters without reading the records from `next` to `last`.
     fn notify_all(&self, next: Sequence, last: Sequence) {
         self.claimed.store(last.0, SeqCst);
         self.wake(|lists, woken| lists.notify_all(next, woken));
         self.told.store(last.0, SeqCst);
     }
 
-    /// Looks at the records from `next` to `last`, and wakes whom they concern.
+    /// Reads the records from `next` to `last`, and wakes the waiters that they may
+    /// match.
     async fn notify(&self, log: &dyn Log, mut next: Sequence, last: Sequence) {
         self.claimed.store(last.0, SeqCst);
         self.wake(|lists, woken| lists.notify_every(next, woken));
@@ -143,7 +143,7 @@ impl Notifier {
         self.told.store(last.0, SeqCst);
     }
 
-    /// Wakes everyone, and lets nobody sleep again.
+    /// Wakes all waiters, and lets none sleep again.
     fn close(&self) {
         self.claimed.store(u64::MAX, SeqCst);
         self.wake(|lists, woken| lists.notify_all(Sequence::ZERO, woken));
@@ -184,9 +184,9 @@ async fn run_notifier(log: Arc<dyn Log>, notifier: Arc<Notifier>, stopping: Canc
 }
 
 impl Waiter {
-    /// Waits until a record at `next` or behind it may match, and returns where
-    /// to read on: what lies before that does not match. Returns at once if it
-    /// is not known whether there is one.
+    /// Waits until a record at or after `next` may match, and returns where to continue
+    /// reading: no record before that matches. Returns at once if it is unknown whether
+    /// there is such a record.
     pub async fn wait(&self, next: Sequence) -> Sequence {
         let first = &self.slot.first;
         first.store(ARMED, SeqCst);
@@ -204,7 +204,7 @@ impl Waiter {
         found.await.max(next)
     }
 
-    /// Where somebody who has read up to `next` has to read on.
+    /// Where a reader that has read up to `next` must continue.
     pub fn skip(&self, next: Sequence) -> Sequence {
         // In this order: a slot that is armed afterwards was so before.
         let told = Sequence(self.notifier.told.load(SeqCst));
@@ -271,10 +271,10 @@ impl WaitLists {
         self.by_key.values().flatten().for_each(|slot| slot.notify(first, woken));
     }
 
-    /// Tells those whom the records of a view from `next` on concern.
+    /// Notifies the waiters that the records of a view from `next` on may match.
     fn notify(&self, view: &SegmentView<'_>, next: Sequence, woken: &mut Vec<Waker>) {
         if view.base > next {
-            // Evicted before the notifier came by.
+            // Evicted before the notifier read it.
             self.notify_all(next, woken);
         }
         for position in view.position(next)..view.len() {
@@ -299,9 +299,9 @@ fn keys_of(row: &RecordColumns) -> impl Iterator<Item = InterestKey> {
     .into_iter()
 }
 
-/// The keys that a record must have one of to match; by the field that leaves the
-/// fewest records, as a rule. `None` where every record may match, or where so
-/// many do that it is cheaper to wake for each.
+/// Keys of which a record must have one to match, from the field that usually leaves the
+/// fewest records. `None` if every record may match, or if so many match that waking for
+/// each is cheaper.
 fn keys(selection: &Selection) -> Option<Vec<InterestKey>> {
     fn all<T: Copy>(
         values: Option<&Vec<T>>,

@@ -1,4 +1,4 @@
-//! Rates over the last seconds.
+//! Rates over the last ten seconds.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

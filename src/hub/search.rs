@@ -1,4 +1,4 @@
-//! Search: history that matches a query, a page at a time.
+//! Search: pages of stored records that match a query.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -54,7 +54,7 @@ pub struct SearchPage {
     pub stats: ScanStats,
 }
 
-/// Why a page token is not taken.
+/// Why a page token is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// It was given out for another log, or before the log lost records.
@@ -76,7 +76,7 @@ pub fn query_digest(request: &pb::SearchRequest) -> [u8; QUERY_DIGEST_BYTES] {
     *digest.first_chunk().expect("a SHA-256 has 32 bytes")
 }
 
-/// The range of a search and where it stands in it.
+/// The range of a search and the position in it.
 struct PageScan {
     order: ScanOrder,
     first: Sequence,

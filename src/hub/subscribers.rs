@@ -1,4 +1,4 @@
-//! Who subscribes, for GetStatus.
+//! The registry of open subscriptions, for GetStatus.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::proto::pb;
 use crate::record::Sequence;
 use crate::time::Time;
 
-/// One open subscription, as others may look at it.
+/// The state of one open subscription that GetStatus reports.
 pub struct SubscriberState {
     /// Its name; empty where there is no authentication.
     pub principal: String,

@@ -1,5 +1,4 @@
-//! One subscriber's way along the log: from history into what is accepted
-//! later, at its own pace.
+//! One subscription: it reads stored records first, then new records, at its own pace.
 
 use std::ops::{ControlFlow, Range};
 use std::pin::Pin;

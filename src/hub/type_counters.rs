@@ -1,4 +1,4 @@
-//! How many events of each type were accepted.
+//! Counts accepted events by type.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

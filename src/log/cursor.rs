@@ -22,7 +22,7 @@ const TEXT_BYTES_MAX: usize = 256;
 
 /// The string is not one that a gateway gave out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("is not one that a gateway gave out: it is damaged, cut off, or of another version")]
+#[error("is not valid: it is damaged, truncated, or of another version")]
 pub struct Malformed;
 
 /// Where a subscriber resumes: behind a record.

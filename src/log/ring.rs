@@ -14,8 +14,8 @@ use crate::log::{Error, Keeper, ReadHint, ScanOrder, Segment};
 use crate::record::{Draft, Sequence};
 use crate::time::Time;
 
-pub use compare::{Comparer, Comparison};
-pub use duplicate_check::{DuplicateCheck, Outside, Verdict};
+pub use compare::{CallComparisons, Comparer};
+pub use duplicate_check::{ContentMatch, DuplicateCheck, Outside};
 pub use writer::{AppendAttempt, ConflictCandidate, RingWriter, SpaceNeed, StageOutcome};
 
 /// Default of [`Bounds::bytes`].

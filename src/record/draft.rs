@@ -1,4 +1,4 @@
-//! Drafts: records on their way into the log, and their frames.
+//! Drafts: validated events that become records, and their frames.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::proto::pb;
 use crate::time::Time;
 use crate::wire;
 
-/// Who hands events in. Encoded once, for all records of a call; clones share it.
+/// The identity of an emitter, encoded once for all records of a call; clones share it.
 #[derive(Debug, Clone)]
 pub struct EmitterIdentity(Arc<EncodedEmitter>);
 

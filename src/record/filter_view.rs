@@ -1,4 +1,5 @@
-//! What a filter looks at in a record, and nothing else: a search looks at many.
+//! The part of a record that filters read. A search reads many records, so it decodes
+//! nothing else.
 
 use super::number;
 use crate::wire::{self, WireValue};

@@ -1,4 +1,4 @@
-//! The listener for operators: metrics and probes by plain HTTP, and no events.
+//! The admin listener: metrics and health probes over plain HTTP. It serves no events.
 
 mod places;
 
@@ -33,7 +33,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The most bytes of a request.
 const REQUEST_BYTES_MAX: usize = 16 * 1024;
 
-/// The listener.
+/// The admin listener.
 pub struct AdminListener {
     socket: TcpListener,
     sources: Arc<MetricSources>,

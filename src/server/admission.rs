@@ -1,4 +1,4 @@
-//! How many connections there may be, in all and from one peer.
+//! Limits the open connections, in all and by remote address.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -12,7 +12,7 @@ const RESERVED_FILES: usize = 128;
 /// So many connections are allowed however few files may be open.
 const CONNECTIONS_MIN: usize = 16;
 
-/// How many connections are allowed.
+/// The maximum number of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionLimits {
     /// In all.
@@ -29,7 +29,7 @@ impl ConnectionLimits {
     }
 }
 
-/// Why a connection is not taken.
+/// Why a connection is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectionRefused {
     /// There are too many.
@@ -59,7 +59,7 @@ struct OpenConnections {
     by_peer: HashMap<IpAddr, usize>,
 }
 
-/// Stands for one connection that is open, until it is dropped.
+/// Counts as one open connection until it is dropped.
 #[derive(Debug)]
 pub struct ConnectionPermit {
     admission: Arc<Admission>,

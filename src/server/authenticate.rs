@@ -1,4 +1,4 @@
-//! Who calls: known before a handler sees the call.
+//! Authenticates a call before its handler sees it.
 
 use http::Request;
 use http::header::AUTHORIZATION;

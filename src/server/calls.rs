@@ -1,5 +1,5 @@
-//! What holds for every call, whatever its method: it is counted, it keeps to the
-//! quota of its principal and to its deadline, and a refusal says why.
+//! The tower layer around every call: it authenticates, counts and times the call, applies
+//! the quota of its principal and its deadline, and adds details to a refusal.
 
 mod call_record;
 mod compress;
@@ -46,7 +46,7 @@ const DETAILS: &str = "grpc-status-details-bin";
 /// Methods that read much, and answer with much.
 const READS: [&str; 2] = ["Search", "CountRecords"];
 
-/// What calls have in common.
+/// The state that all calls share.
 pub struct CallRules {
     /// Who may do what.
     pub access: Arc<AccessControl>,
@@ -62,7 +62,7 @@ pub struct CallRules {
     pub log_limiter: Arc<LogLimiter>,
 }
 
-/// Makes [`CallService`].
+/// The tower layer that makes [`CallService`].
 #[derive(Clone)]
 pub struct CallLayer {
     rules: Arc<CallRules>,
@@ -232,7 +232,7 @@ async fn admit(method: &MethodStats, quota: &Quota, record: &mut CallRecord) -> 
     Ok(())
 }
 
-/// Who calls what, for the record of a refusal.
+/// The client and method of a call, for its denial record.
 struct CallOrigin {
     path: Option<http::uri::PathAndQuery>,
     principal: Option<Arc<str>>,

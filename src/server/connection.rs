@@ -1,4 +1,4 @@
-//! One connection: what is known of it, and how it is served.
+//! Serves one connection, and tracks its state.
 
 mod guard;
 mod http2_frames;
@@ -59,14 +59,14 @@ const LINGER_TIME_MAX: Duration = Duration::from_secs(1);
 /// How often a connection is looked at.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What all connections together have waiting.
+/// The unsent bytes of all connections.
 #[derive(Debug)]
 pub struct UnsentTotals {
     /// Bytes of responses that wait.
     pub waiting: Arc<AtomicUsize>,
     /// How many may.
     pub waiting_max: usize,
-    /// Connections that are open.
+    /// Open connections.
     pub admission: Arc<Admission>,
 }
 
@@ -81,7 +81,7 @@ impl UnsentTotals {
     }
 }
 
-/// How long a connection may be silent or busy with nothing.
+/// Time limits of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionTimeouts {
     /// How long the preface, a frame or the headers of a call may take from
@@ -109,7 +109,7 @@ impl Default for ConnectionTimeouts {
     }
 }
 
-/// Why a connection was cut off.
+/// Why the gateway closed a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CutReason {
     /// It never said that it speaks HTTP/2.
@@ -139,7 +139,7 @@ impl CutReason {
     /// What the peer did.
     pub fn sentence(self) -> &'static str {
         match self {
-            Self::Silent => "the peer did not begin to speak HTTP/2 in time",
+            Self::Silent => "the peer sent no HTTP/2 preface in time",
             Self::Unfinished => "the peer did not finish a frame or the headers of a call in time",
             Self::NotReading => "the peer did not read what was sent to it",
             Self::IdleFrames => "the peer sent too many frames that carry nothing",
@@ -147,7 +147,7 @@ impl CutReason {
     }
 }
 
-/// What is known of an open connection.
+/// The state of an open connection.
 #[derive(Debug)]
 pub struct Connection {
     /// The client's address.
@@ -165,7 +165,7 @@ pub struct Connection {
     waiting: UnreadBytes,
 }
 
-/// What waits for the client to read it.
+/// The bytes that wait for the client to read them.
 #[derive(Debug)]
 struct UnreadBytes {
     bytes: AtomicUsize,
@@ -198,7 +198,7 @@ impl UnreadBytes {
     }
 }
 
-/// Counts a call as one that runs on a connection, until it is dropped.
+/// Counts as one running call of a connection until it is dropped.
 #[derive(Debug)]
 pub struct RunningCall(Arc<Connection>);
 

@@ -1,4 +1,4 @@
-//! A socket whose large writes go out together.
+//! A socket that sends large writes together.
 //!
 //! h2 hands each frame of data over by itself, and has it flushed before it
 //! prepares the next; most clients take frames of 16 KiB only. Each of them would
@@ -49,7 +49,7 @@ pub struct CorkedSocket {
     write: Arc<SocketWriter>,
 }
 
-/// Sends what was kept of a [`CorkedSocket`].
+/// Flushes the buffered rest of a [`CorkedSocket`].
 #[derive(Clone)]
 pub struct SocketFlusher(Arc<SocketWriter>);
 

@@ -1,4 +1,4 @@
-//! The health of the gateway, as `grpc.health.v1` tells it.
+//! The health service `grpc.health.v1`.
 
 use std::future::ready;
 use std::pin::Pin;
@@ -73,7 +73,7 @@ pub async fn follow(
     loop {
         let now = state.borrow_and_update().clone();
         match now {
-            State::Ready => tracing::info!("the log takes events"),
+            State::Ready => tracing::info!("the log accepts events"),
             State::Full(why) => tracing::warn!("the log is full: {why}"),
             State::Failed(why) => {
                 tracing::error!("the log has failed: {why}");

@@ -1,4 +1,4 @@
-//! Takes connections and serves each in a task of its own.
+//! Accepts connections, and serves each in its own task.
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,7 +24,7 @@ use crate::server::tls::{AcceptedStream, TlsSetup};
 /// files, trying on would only burn the processor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What became of connections since the start.
+/// Counts connections by outcome since the start.
 #[derive(Debug, Default)]
 pub struct ConnectionCounters {
     /// Taken.
@@ -53,7 +53,7 @@ impl ConnectionCounters {
     }
 }
 
-/// A socket that listens, and what its connections may do.
+/// A listening socket with the limits of its connections.
 pub struct Listener {
     socket: TcpListener,
     limits: connection::ConnectionTimeouts,
@@ -122,7 +122,7 @@ impl Listener {
                     Err(error) => {
                         self.counters.failed.fetch_add(1, Ordering::Relaxed);
                         if let Some(suppressed) = self.log_limiter.allow() {
-                            tracing::warn!(%error, suppressed, "no connection can be taken");
+                            tracing::warn!(%error, suppressed, "cannot accept connections");
                         }
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
@@ -156,7 +156,7 @@ impl Listener {
                 };
                 count.fetch_add(1, Ordering::Relaxed);
                 if let Some(suppressed) = self.log_limiter.allow() {
-                    tracing::warn!(peer = %remote, suppressed, "connection not taken: {refused}");
+                    tracing::warn!(peer = %remote, suppressed, "connection refused: {refused}");
                 }
                 return None;
             }
@@ -180,7 +180,7 @@ impl Listener {
                 Err(error) => {
                     counters.refused_tls.fetch_add(1, Ordering::Relaxed);
                     if let Some(suppressed) = log_limiter.allow() {
-                        tracing::info!(peer = %remote, suppressed, "no handshake of TLS: {error}");
+                        tracing::info!(peer = %remote, suppressed, "TLS handshake failed: {error}");
                     }
                     return;
                 }
@@ -204,7 +204,7 @@ impl Listener {
                 counters.count_cut(why);
                 if let Some(suppressed) = log_limiter.allow() {
                     let reason = why.name();
-                    tracing::info!(peer = %remote, reason, suppressed, "connection cut off: {}", why.sentence());
+                    tracing::info!(peer = %remote, reason, suppressed, "connection closed: {}", why.sentence());
                 }
             }
         })

@@ -1,4 +1,4 @@
-//! Lines that a client could cause in any number, and that are said only so often.
+//! Limits log lines that clients can cause in any number.
 
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,7 @@ use crate::service::quota::RateLimiter;
 /// How many such lines are said in a second.
 const LINES_PER_SECOND: u64 = 10;
 
-/// Lets so many lines through, and counts the others.
+/// Allows a bounded number of lines a second, and counts the others.
 #[derive(Debug)]
 pub struct LogLimiter {
     rate: RateLimiter,
@@ -23,7 +23,8 @@ impl Default for LogLimiter {
 }
 
 impl LogLimiter {
-    /// Whether to say a line; if so, how many were not said since the last one, if any.
+    /// Whether to log a line; if so, the number of lines suppressed since the last one, if
+    /// any.
     pub fn allow(&self) -> Option<Option<NonZeroU64>> {
         if self.rate.take(1, Instant::now()).is_err() {
             self.suppressed.fetch_add(1, Ordering::Relaxed);

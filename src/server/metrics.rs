@@ -1,7 +1,7 @@
 //! What the gateway measures, as text for Prometheus and for readers of OpenMetrics.
 //!
-//! Nothing is kept for this: at each scrape the counters are read from where the
-//! work is done. Labels have few values, none of them chosen by a client.
+//! A scrape reads the counters of the components; there is no second copy. Labels have
+//! few values, and clients cannot choose them.
 
 mod form;
 mod log_metrics;
@@ -34,7 +34,7 @@ use page::{Label, MetricsPage};
 
 pub use form::Form;
 
-/// Where the numbers come from.
+/// The components whose counters are read.
 pub struct MetricSources {
     /// Calls.
     pub stats: Arc<CallStats>,
@@ -42,13 +42,13 @@ pub struct MetricSources {
     pub connections: Arc<listener::ConnectionCounters>,
     /// Certificates.
     pub tls: Arc<TlsSetup>,
-    /// Connections that are open.
+    /// Open connections.
     pub admission: Arc<Admission>,
     /// Quotas.
     pub quotas: Arc<Quotas>,
     /// Events.
     pub hub: Arc<Hub>,
-    /// Whether the log takes events, where that may change.
+    /// Whether the log accepts events, where that may change.
     pub state: Option<watch::Receiver<State>>,
     /// The tree over the log, if one is kept.
     pub prover: Option<Arc<Prover>>,
@@ -90,7 +90,7 @@ impl Collector for MetricSources {
 }
 
 impl MetricSources {
-    /// Whether the log takes events.
+    /// Whether the log accepts events.
     pub fn state(&self) -> State {
         self.state.as_ref().map_or(State::Ready, |state| state.borrow().clone())
     }
@@ -118,14 +118,14 @@ impl MetricSources {
         let named: Vec<_> = methods.iter().map(|method| (labels(method), method)).collect();
         page.counters(
             "grpc_server_started",
-            "Calls that began",
+            "Calls started",
             named.iter().map(|((shape, service, name), method)| {
                 (of_method(shape, service, name), method.started())
             }),
         )?;
         page.counters(
             "grpc_server_handled",
-            "Calls that ended, by code",
+            "Calls finished, by code",
             named.iter().flat_map(|((shape, service, name), method)| {
                 method.handled().map(|(code, count)| {
                     let [a, b, c] = of_method(shape, service, name);
@@ -135,14 +135,14 @@ impl MetricSources {
         )?;
         page.histograms(
             "grpc_server_handling_seconds",
-            "How long calls took, streams included",
+            "Duration of calls, streams included",
             named.iter().map(|((shape, service, name), method)| {
                 (of_method(shape, service, name), method.times())
             }),
         )?;
         page.counters(
             "auditgate_refusals",
-            "Calls that were refused, by reason of the ErrorInfo",
+            "Calls refused, by ErrorInfo reason",
             self.stats.refused().counts().map(|(reason, count)| ([("reason", reason)], count)),
         )
     }
@@ -150,19 +150,15 @@ impl MetricSources {
     fn connections(&self, page: &mut MetricsPage<'_>) -> fmt::Result {
         let limits = self.admission.limits();
         let counters = &self.connections;
-        page.gauge(
-            "auditgate_connections",
-            "Connections that are open",
-            self.admission.count() as f64,
-        )?;
+        page.gauge("auditgate_connections", "Open connections", self.admission.count() as f64)?;
         page.gauge(
             "auditgate_connections_limit",
-            "Connections that may be open",
+            "Limit of open connections",
             limits.connections as f64,
         )?;
         page.counter(
             "auditgate_connections_accepted",
-            "Connections that were taken",
+            "Connections accepted",
             read(&counters.accepted),
         )?;
         let refused = [
@@ -172,22 +168,22 @@ impl MetricSources {
         ];
         page.counters(
             "auditgate_connections_refused",
-            "Connections that were not taken, by what there was too little of",
+            "Connections refused, by exhausted limit",
             refused.into_iter().map(|(reason, count)| ([("reason", reason)], read(count))),
         )?;
         page.counters(
             "auditgate_connections_cut",
-            "Connections that were cut off, by what the peer did",
+            "Connections closed by the gateway, by reason",
             CutReason::ALL.into_iter().map(|why| ([("reason", why.name())], counters.cut(why))),
         )?;
         page.counter(
             "auditgate_tls_handshakes_refused",
-            "Connections that were closed since the handshake of TLS failed or took too long",
+            "TLS handshakes that failed or timed out",
             read(&counters.refused_tls),
         )?;
         page.gauges(
             "auditgate_certificate_expiry_timestamp_seconds",
-            "When the first certificate of a file expires, in seconds since 1970",
+            "Earliest certificate expiry of a file, in seconds since 1970",
             self.tls.expiries().into_iter().map(|(key, expires)| ([("key", key)], expires as f64)),
         )
     }
@@ -196,12 +192,12 @@ impl MetricSources {
         let limited = self.quotas.limited();
         page.counters(
             "auditgate_rate_limited",
-            "Calls and pauses of streams for want of a higher rate",
+            "Calls refused and streams paused by a rate limit",
             RateKind::ALL.into_iter().map(|rate| ([("rate", rate.name())], limited.count(rate))),
         )?;
         page.gauge(
             "auditgate_receiving_bytes",
-            "Bytes of requests that have not come whole",
+            "Bytes of incomplete requests",
             self.quotas.receiving_bytes() as f64,
         )?;
         page.gauge(
@@ -215,7 +211,7 @@ impl MetricSources {
         let counters = self.hub.counters();
         page.counters(
             "auditgate_events_accepted",
-            "Events that were accepted, by type",
+            "Events accepted, by type",
             catalog::all().filter_map(|(id, event_type)| {
                 let count = counters.by_type.count(id);
                 (count > 0).then_some(([("type", event_type.name)], count))
@@ -223,17 +219,17 @@ impl MetricSources {
         )?;
         page.counter(
             "auditgate_event_bytes_accepted",
-            "Bytes of events that were accepted",
+            "Bytes of accepted events",
             counters.by_type.bytes(),
         )?;
         page.counter(
             "auditgate_events_duplicate",
-            "Events that were received again",
+            "Duplicate events received",
             read(&counters.duplicates),
         )?;
         page.counters(
             "auditgate_emits_refused",
-            "Emit calls, events of streams, and streams, that were refused, by reason",
+            "Refused Emit calls, stream events and streams, by reason",
             counters.refused.counts().map(|(reason, count)| ([("reason", reason)], count)),
         )
     }
@@ -247,22 +243,22 @@ impl MetricSources {
         page.gauge("auditgate_subscribers", "Open subscriptions", lags.len() as f64)?;
         page.gauge(
             "auditgate_subscriber_lag_records_max",
-            "Records by which the slowest subscriber is behind",
+            "Lag of the slowest subscriber, in records",
             lags.iter().copied().max().unwrap_or(0) as f64,
         )?;
         page.gauge(
             "auditgate_subscriber_lag_records",
-            "Records by which all subscribers are behind",
+            "Sum of the lag of all subscribers, in records",
             lags.iter().sum::<u64>() as f64,
         )?;
         page.counter(
             "auditgate_records_delivered",
-            "Records that were sent to subscribers",
+            "Records sent to subscribers",
             read(&counters.delivered),
         )?;
         page.counters(
             "auditgate_gaps",
-            "Gaps that subscribers were told of, by reason",
+            "Gaps sent to subscribers, by reason",
             GapReason::ALL
                 .into_iter()
                 .map(|reason| ([("reason", reason.name())], counters.gaps.count(reason))),

@@ -1,4 +1,4 @@
-//! What the gateway says of itself.
+//! The server reflection service.
 
 use crate::proto;
 

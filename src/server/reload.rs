@@ -1,4 +1,4 @@
-//! Keys, certificates, roles and rules of redaction, replaced while the gateway runs.
+//! Reloads keys, certificates, roles and redaction rules while the gateway runs.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use crate::server::tls::{self, TlsSetup};
 /// How often files are looked at for changes.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// What is replaced.
+/// The parts of the gateway that a reload replaces.
 pub struct Reloader {
     access: Arc<AccessControl>,
     tls: Arc<TlsSetup>,
@@ -25,14 +25,14 @@ pub struct Reloader {
     current: Mutex<ActiveConfig>,
 }
 
-/// What is in force.
+/// The configuration in force.
 struct ActiveConfig {
     tls: config::Tls,
     access: config::Access,
     files: FileStamps,
 }
 
-/// Files, and what tells that one was written.
+/// Files with the modification time and size that show a change.
 type FileStamps = BTreeMap<PathBuf, Option<(SystemTime, u64)>>;
 
 impl Reloader {
@@ -134,7 +134,9 @@ impl Reloader {
             match looking.await {
                 Ok(Some(change)) => auditor.changed(change).await,
                 Ok(None) => {}
-                Err(error) => tracing::error!(%error, "cannot look at keys and certificates"),
+                Err(error) => {
+                    tracing::error!(%error, "cannot check keys and certificates for changes")
+                }
             }
         }
     }
@@ -144,9 +146,9 @@ impl Reloader {
         let replaced = self.replace(&tls, &access);
         let error = replaced.as_ref().err().map(ToString::to_string);
         match replaced {
-            Ok(()) => tracing::info!("read keys and certificates again, which have changed"),
+            Ok(()) => tracing::info!("reloaded changed keys and certificates"),
             Err(error) => {
-                tracing::error!(%error, "keys or certificates have changed and are not taken: the former stay");
+                tracing::error!(%error, "cannot load changed keys or certificates: keeping the previous ones");
             }
         }
         Some(ConfigChange { files, error, ..ConfigChange::default() })

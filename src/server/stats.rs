@@ -1,4 +1,4 @@
-//! What became of calls, by method: a few atomic additions a call.
+//! Counts calls by method and outcome, with a few atomic additions a call.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub const UNKNOWN: &str = "unknown";
 /// Codes of gRPC, from 0.
 const CODES: usize = 17;
 
-/// One method, and what became of its calls.
+/// The counters of one method.
 #[derive(Debug)]
 pub struct MethodStats {
     /// Full name of its service.
@@ -88,7 +88,7 @@ impl MethodStats {
     }
 }
 
-/// All methods, and why calls were refused.
+/// The counters of all methods, and of refusals by reason.
 #[derive(Debug)]
 pub struct CallStats {
     methods: Vec<Arc<MethodStats>>,

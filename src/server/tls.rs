@@ -1,4 +1,4 @@
-//! TLS: certificates, read again when they change, and handshakes.
+//! TLS: reloadable certificates, and handshakes.
 
 use std::io::{self, BufReader};
 use std::path::Path;
@@ -22,14 +22,14 @@ use crate::server::corked_socket::CorkedSocket;
 /// The protocol that clients have to agree on.
 const ALPN: &[u8] = b"h2";
 
-/// Turns connections into encrypted ones.
+/// Accepts TLS handshakes with the current certificates.
 #[derive(Debug)]
 pub struct TlsSetup {
     loaded: ArcSwapOption<LoadedTls>,
     handshake_timeout: Duration,
 }
 
-/// What was read of files.
+/// The certificates and keys that were read from files.
 #[derive(Debug)]
 pub struct LoadedTls {
     config: Arc<ServerConfig>,
@@ -38,7 +38,7 @@ pub struct LoadedTls {
     expiries: Vec<(&'static str, i64)>,
 }
 
-/// A connection that was taken.
+/// An accepted connection, with or without TLS.
 pub enum AcceptedStream {
     /// As it came.
     Plain(CorkedSocket),

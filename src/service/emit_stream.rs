@@ -1,10 +1,10 @@
-//! EmitStream: events in without a round trip for each, answers out in order.
+//! EmitStream: accepts events without a round trip for each, and answers in order.
 //!
-//! A task reads requests ahead of the log, so that h2 never holds many small
-//! unread frames, into a queue bounded in bytes. The stream of responses takes
-//! from the queue, appends and answers. tonic asks it for the next response only
-//! when the client has room for it: answers that are not read end up slowing the
-//! requests, with nothing in between that grows.
+//! A task reads requests into a queue that is bounded in bytes, so that h2 never holds
+//! many small unread frames. The response stream takes events from the queue, appends
+//! them and answers. tonic polls it for the next response only when the client can
+//! receive one. So a client that does not read responses slows its own requests, and no
+//! buffer grows.
 
 mod reader;
 

@@ -35,7 +35,7 @@ pub enum Error {
     #[error("request is not framed as a gRPC call: {0}")]
     Framing(String),
     /// The method does not exist.
-    #[error("there is no method {0}: list them with grpcurl HOST list {name}", name = crate::service::NAME)]
+    #[error("unknown method {0}: list the methods with grpcurl HOST list {name}", name = crate::service::NAME)]
     MethodUnknown(String),
     /// A call that takes one message got several.
     #[error("the request has more than one message, and this method takes one")]
@@ -70,7 +70,7 @@ pub enum Error {
     Read(log::Error),
     /// The emitter reads no answers.
     #[error(
-        "answers were not read for {seconds} s, so no more events are taken: read them, and send again from event {answered}"
+        "the client did not read responses for {seconds} s, so the gateway stopped reading events: read the responses, and resend from event {answered}"
     )]
     AnswersNotRead {
         /// How long the gateway waited.
@@ -119,7 +119,7 @@ pub enum Error {
     #[error("{0}")]
     Search(search::Error),
     /// The page size is negative.
-    #[error("page_size is {0}: it must not be negative; 0 stands for {size}", size = crate::service::PAGE_SIZE)]
+    #[error("page_size is {0}: it must not be negative; 0 means {size}", size = crate::service::PAGE_SIZE)]
     PageSize(i32),
     /// The enum has no such value.
     #[error("{field} is {value}, which is not a value of {name}")]
@@ -131,7 +131,7 @@ pub enum Error {
         /// Name of the enum.
         name: &'static str,
     },
-    /// The bucket is not a length of time.
+    /// The bucket is not a duration.
     #[error("bucket must be a valid duration of 1 nanosecond to 292 years")]
     Bucket,
     /// The times of the request hold too many buckets.
@@ -174,7 +174,7 @@ pub enum Error {
     },
     /// The principal asks for too much in too short a time.
     #[error(
-        "{what} come too fast, limit {limit} a second: try again in {} ms", wait.as_millis() + 1, what = rate.name()
+        "{what} exceed the rate limit of {limit} a second: retry in {} ms", wait.as_millis() + 1, what = rate.name()
     )]
     TooFast {
         /// What comes too fast.
@@ -195,13 +195,13 @@ pub enum Error {
         total: bool,
     },
     /// The time that the client gave the call is over.
-    #[error("the call's deadline of {} ms is over: what it asked for may have been done", asked.as_millis())]
+    #[error("the call's deadline of {} ms has passed: the call may have taken effect", asked.as_millis())]
     DeadlineExceeded {
         /// How long the client was willing to wait.
         asked: Duration,
     },
     /// The request comes too slowly.
-    #[error("of a message, {bytes} bytes came within {seconds} s: send at least {rate} bytes a second", rate = crate::service::REQUEST_BYTES_PER_SECOND_MIN)]
+    #[error("the gateway received {bytes} bytes of a message in {seconds} s: send at least {rate} bytes a second", rate = crate::service::REQUEST_BYTES_PER_SECOND_MIN)]
     RequestTooSlow {
         /// How much came.
         bytes: usize,
@@ -224,7 +224,7 @@ pub enum Error {
     },
     /// The gateway keeps no tree.
     #[error(
-        "this gateway proves nothing, since it keeps no tree: start it with --merkle or with --data-dir"
+        "this gateway keeps no Merkle tree, so it cannot prove anything: start it with --merkle or --data-dir"
     )]
     ProofOff,
     /// There is no proof.

@@ -1,7 +1,7 @@
-//! What each principal may use: rates, streams, and memory while it is slow.
+//! Quotas of principals: rates, streams, and memory for slow clients.
 //!
-//! Where there is no authentication, or before it has succeeded, the network address
-//! stands for the principal.
+//! Without authentication, and before it has succeeded, the network address takes the
+//! place of the principal.
 
 mod compression_slots;
 mod rate_limiter;

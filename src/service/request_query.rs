@@ -1,4 +1,4 @@
-//! Filter and time range of a request, as a query.
+//! Compiles the filter and time range of a request into a query.
 
 use std::sync::Arc;
 

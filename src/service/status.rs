@@ -1,10 +1,12 @@
 //! Turns refusals into `Status`: the only place that makes one. An error that is
 //! not here does not compile, so each has a code, a reason and its fields.
 
+mod bounds;
+
 use std::collections::HashMap;
 
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
+use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::access;
 use crate::event;
@@ -16,26 +18,16 @@ use crate::proto::pb::{self, ErrorReason};
 use crate::service::Error;
 use crate::wire::WireFault;
 
+pub use bounds::VIOLATIONS_MAX;
+use bounds::{MESSAGE_BYTES_MAX, truncated, violations};
+
 /// Domain of every `google.rpc.ErrorInfo`.
 pub const DOMAIN: &str = "auditgate";
-/// The most field violations that a status lists. Together with the bounds
-/// below, this keeps a status within the 8 KiB of trailers that grpc-core takes,
-/// although the message is sent twice: with escapes, and within the details,
-/// which are sent in base64.
-pub const VIOLATIONS_MAX: usize = 10;
-/// The most bytes of a status message.
-const MESSAGE_BYTES_MAX: usize = 1024;
-/// The most bytes of all field violations together.
-const VIOLATIONS_BYTES_MAX: usize = 2 * 1024;
-/// The most bytes of the path of a field, which is as long as an event is deep.
-const FIELD_BYTES_MAX: usize = 256;
-/// The most bytes of what is wrong with a field.
-const DESCRIPTION_BYTES_MAX: usize = 512;
 /// After how long a client may try again where the gateway is at fault.
 const RETRY_DELAY: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// What a status says beyond its message.
-struct StatusShape {
+/// The parts of a status beside its message.
+struct Parts {
     code: Code,
     reason: ErrorReason,
     /// Fields to blame, each with what is wrong.
@@ -44,7 +36,7 @@ struct StatusShape {
     retry: bool,
 }
 
-impl StatusShape {
+impl Parts {
     fn new(code: Code, reason: ErrorReason) -> Self {
         Self { code, reason, fields: Vec::new(), retry: false }
     }
@@ -65,17 +57,17 @@ impl From<Error> for Status {
             other => other,
         };
         let message = truncated(error.to_string(), MESSAGE_BYTES_MAX);
-        let shape = shape(&error);
+        let parts = parts(&error);
         let mut details = ErrorDetails::new();
-        details.set_error_info(reason_name(shape.reason), DOMAIN, metadata(&error));
-        if !shape.fields.is_empty() {
-            details.set_bad_request(violations(shape.fields));
+        details.set_error_info(reason_name(parts.reason), DOMAIN, metadata(&error));
+        if !parts.fields.is_empty() {
+            details.set_bad_request(violations(parts.fields));
         }
-        let retry = error.retry_delay().or(shape.retry.then_some(RETRY_DELAY));
+        let retry = error.retry_delay().or(parts.retry.then_some(RETRY_DELAY));
         if retry.is_some() {
             details.set_retry_info(retry);
         }
-        Status::with_error_details(shape.code, message, details)
+        Status::with_error_details(parts.code, message, details)
     }
 }
 
@@ -94,19 +86,19 @@ fn metadata(error: &Error) -> HashMap<String, String> {
 
 /// What the status of an error says, for a stream that goes on.
 pub fn refusal(error: &Error, event: u64) -> pb::Refusal {
-    let shape = shape(error);
+    let parts = parts(error);
     pb::Refusal {
         event,
-        code: shape.code.into(),
+        code: parts.code.into(),
         message: truncated(error.to_string(), MESSAGE_BYTES_MAX),
-        reason: shape.reason.into(),
-        field: shape.fields.into_iter().next().map(|(field, _)| field).unwrap_or_default(),
+        reason: parts.reason.into(),
+        field: parts.fields.into_iter().next().map(|(field, _)| field).unwrap_or_default(),
     }
 }
 
 /// Name of the reason of an error, as statuses carry it.
 pub fn reason(error: &Error) -> &'static str {
-    reason_name(shape(error).reason)
+    reason_name(parts(error).reason)
 }
 
 /// `ID_TOO_LONG` for `ERROR_REASON_ID_TOO_LONG`.
@@ -115,141 +107,104 @@ fn reason_name(reason: ErrorReason) -> &'static str {
     name.strip_prefix("ERROR_REASON_").unwrap_or(name)
 }
 
-/// The first violations, as many as fit. One always does.
-fn violations(fields: Vec<(String, String)>) -> Vec<FieldViolation> {
-    let mut bytes = 0;
-    let fields = fields.into_iter().take(VIOLATIONS_MAX).map(|(field, what)| {
-        (truncated(field, FIELD_BYTES_MAX), truncated(what, DESCRIPTION_BYTES_MAX))
-    });
-    let fitting = fields.take_while(|(field, what)| {
-        bytes += field.len() + what.len();
-        bytes <= VIOLATIONS_BYTES_MAX
-    });
-    fitting.map(|(field, what)| FieldViolation::new(field, what)).collect()
-}
-
-fn truncated(mut text: String, bytes_max: usize) -> String {
-    if text.len() > bytes_max {
-        let boundary = (0..=bytes_max).rev().find(|length| text.is_char_boundary(*length));
-        text.truncate(boundary.unwrap_or_default());
-        text.push('…');
-    }
-    text
-}
-
-fn shape(error: &Error) -> StatusShape {
+fn parts(error: &Error) -> Parts {
     match error {
         Error::Malformed(_) | Error::Framing(_) => {
-            StatusShape::new(Code::InvalidArgument, ErrorReason::RequestMalformed)
+            Parts::new(Code::InvalidArgument, ErrorReason::RequestMalformed)
         }
         // As gRPC has it for a violation of the cardinality of requests.
-        Error::SeveralMessages => {
-            StatusShape::new(Code::Unimplemented, ErrorReason::RequestMalformed)
-        }
+        Error::SeveralMessages => Parts::new(Code::Unimplemented, ErrorReason::RequestMalformed),
         Error::RequestTooLarge { .. } => {
-            StatusShape::new(Code::ResourceExhausted, ErrorReason::RequestTooLarge)
+            Parts::new(Code::ResourceExhausted, ErrorReason::RequestTooLarge)
         }
         Error::Compression(_) => {
-            StatusShape::new(Code::Unimplemented, ErrorReason::CompressionUnsupported)
+            Parts::new(Code::Unimplemented, ErrorReason::CompressionUnsupported)
         }
-        Error::MethodUnknown(_) => {
-            StatusShape::new(Code::Unimplemented, ErrorReason::MethodUnknown)
-        }
-        Error::Event(error) => StatusShape {
+        Error::MethodUnknown(_) => Parts::new(Code::Unimplemented, ErrorReason::MethodUnknown),
+        Error::Event(error) => Parts {
             code: event_code(error),
-            ..StatusShape::invalid(event_reason(error), join("event", &event_field(error)), error)
+            ..Parts::invalid(event_reason(error), join("event", &event_field(error)), error)
         },
         Error::Events { errors, .. } => events_shape(errors),
-        Error::BatchEmpty => StatusShape::invalid(ErrorReason::BatchEmpty, "events", error),
-        Error::BatchTooLarge(_) => {
-            StatusShape::invalid(ErrorReason::BatchTooLarge, "events", error)
-        }
+        Error::BatchEmpty => Parts::invalid(ErrorReason::BatchEmpty, "events", error),
+        Error::BatchTooLarge(_) => Parts::invalid(ErrorReason::BatchTooLarge, "events", error),
         Error::Append { error, batch } => append_shape(error, *batch),
         Error::Read(log::Error::Damaged { .. }) => {
-            StatusShape::new(Code::DataLoss, ErrorReason::RecordDamaged)
+            Parts::new(Code::DataLoss, ErrorReason::RecordDamaged)
         }
-        Error::Read(_) => StatusShape {
-            retry: true,
-            ..StatusShape::new(Code::Unavailable, ErrorReason::LogUnavailable)
-        },
-        Error::Filter(error) => StatusShape {
+        Error::Read(_) => {
+            Parts { retry: true, ..Parts::new(Code::Unavailable, ErrorReason::LogUnavailable) }
+        }
+        Error::Filter(error) => Parts {
             code: filter_code(error),
-            ..StatusShape::invalid(filter_reason(error), format!("filter.{}", error.field()), error)
+            ..Parts::invalid(filter_reason(error), format!("filter.{}", error.field()), error)
         },
         Error::TimeInvalid { field } => {
-            StatusShape::invalid(ErrorReason::TimeRangeInvalid, *field, error)
+            Parts::invalid(ErrorReason::TimeRangeInvalid, *field, error)
         }
         Error::TimesContradict { .. } => {
-            StatusShape::invalid(ErrorReason::TimeRangeInvalid, "start_time", error)
+            Parts::invalid(ErrorReason::TimeRangeInvalid, "start_time", error)
         }
-        Error::Cursor(what) => StatusShape::invalid(ErrorReason::CursorInvalid, "cursor", what),
-        Error::PageToken(what) => {
-            StatusShape::invalid(ErrorReason::PageTokenInvalid, "page_token", what)
-        }
+        Error::Cursor(what) => Parts::invalid(ErrorReason::CursorInvalid, "cursor", what),
+        Error::PageToken(what) => Parts::invalid(ErrorReason::PageTokenInvalid, "page_token", what),
         Error::Search(search::Error::OtherLog | search::Error::OtherSearch) => {
-            StatusShape::invalid(ErrorReason::PageTokenMismatch, "page_token", error)
+            Parts::invalid(ErrorReason::PageTokenMismatch, "page_token", error)
         }
-        Error::Search(search::Error::Log(_)) | Error::Count(count::Error::Log(_)) => StatusShape {
-            retry: true,
-            ..StatusShape::new(Code::Unavailable, ErrorReason::LogUnavailable)
-        },
-        Error::PageSize(_) => {
-            StatusShape::invalid(ErrorReason::PageSizeInvalid, "page_size", error)
+        Error::Search(search::Error::Log(_)) | Error::Count(count::Error::Log(_)) => {
+            Parts { retry: true, ..Parts::new(Code::Unavailable, ErrorReason::LogUnavailable) }
         }
+        Error::PageSize(_) => Parts::invalid(ErrorReason::PageSizeInvalid, "page_size", error),
         Error::EnumValue { field, .. } => {
-            StatusShape::invalid(ErrorReason::EnumValueUnknown, *field, error)
+            Parts::invalid(ErrorReason::EnumValueUnknown, *field, error)
         }
-        Error::Bucket => StatusShape::invalid(ErrorReason::BucketInvalid, "bucket", error),
+        Error::Bucket => Parts::invalid(ErrorReason::BucketInvalid, "bucket", error),
         Error::TooManyBuckets { .. } | Error::Count(count::Error::TooManyBuckets) => {
-            StatusShape::invalid(ErrorReason::BucketsTooMany, "bucket", error)
+            Parts::invalid(ErrorReason::BucketsTooMany, "bucket", error)
         }
         Error::CountsTooLarge { .. } => {
-            StatusShape::invalid(ErrorReason::BucketsTooMany, "bucket", error)
+            Parts::invalid(ErrorReason::BucketsTooMany, "bucket", error)
         }
-        Error::KeyMissing => StatusShape::invalid(ErrorReason::KeyMissing, "key", error),
+        Error::KeyMissing => Parts::invalid(ErrorReason::KeyMissing, "key", error),
         Error::Access(error) | Error::AccessEnded { error, .. } => access_shape(error),
         Error::IdNotFound { .. } | Error::SequenceNotFound { .. } | Error::SequenceHidden(_) => {
-            StatusShape::new(Code::NotFound, ErrorReason::RecordNotFound)
+            Parts::new(Code::NotFound, ErrorReason::RecordNotFound)
         }
-        Error::ProofOff => StatusShape::new(Code::FailedPrecondition, ErrorReason::ProofOff),
+        Error::ProofOff => Parts::new(Code::FailedPrecondition, ErrorReason::ProofOff),
         Error::Proof(error) => proof_shape(error),
-        Error::AnswersNotRead { .. } => StatusShape {
+        Error::AnswersNotRead { .. } => Parts {
             retry: true,
-            ..StatusShape::new(Code::ResourceExhausted, ErrorReason::AnswersNotRead)
+            ..Parts::new(Code::ResourceExhausted, ErrorReason::AnswersNotRead)
         },
-        Error::Broken(status) => StatusShape::new(status.code(), ErrorReason::RequestMalformed),
-        Error::TooFast { .. } => StatusShape {
-            retry: true,
-            ..StatusShape::new(Code::ResourceExhausted, ErrorReason::RateLimited)
-        },
-        Error::TooMany { .. } => StatusShape {
-            retry: true,
-            ..StatusShape::new(Code::ResourceExhausted, ErrorReason::LimitReached)
-        },
+        Error::Broken(status) => Parts::new(status.code(), ErrorReason::RequestMalformed),
+        Error::TooFast { .. } => {
+            Parts { retry: true, ..Parts::new(Code::ResourceExhausted, ErrorReason::RateLimited) }
+        }
+        Error::TooMany { .. } => {
+            Parts { retry: true, ..Parts::new(Code::ResourceExhausted, ErrorReason::LimitReached) }
+        }
         Error::DeadlineExceeded { .. } => {
-            StatusShape::new(Code::DeadlineExceeded, ErrorReason::DeadlineExceeded)
+            Parts::new(Code::DeadlineExceeded, ErrorReason::DeadlineExceeded)
         }
         Error::RequestTooSlow { .. } => {
-            StatusShape::new(Code::DeadlineExceeded, ErrorReason::RequestTooSlow)
+            Parts::new(Code::DeadlineExceeded, ErrorReason::RequestTooSlow)
         }
-        Error::Stopping { .. } | Error::StoppingCall | Error::StoppingEmit { .. } => StatusShape {
-            retry: true,
-            ..StatusShape::new(Code::Unavailable, ErrorReason::ShuttingDown)
-        },
+        Error::Stopping { .. } | Error::StoppingCall | Error::StoppingEmit { .. } => {
+            Parts { retry: true, ..Parts::new(Code::Unavailable, ErrorReason::ShuttingDown) }
+        }
     }
 }
 
-fn events_shape(errors: &[(usize, event::Error)]) -> StatusShape {
+fn events_shape(errors: &[(usize, event::Error)]) -> Parts {
     let reason =
         errors.first().map_or(ErrorReason::EventMalformed, |(_, error)| event_reason(error));
     let code = errors.first().map_or(Code::InvalidArgument, |(_, error)| event_code(error));
     let fields = errors.iter().map(|(position, error)| {
         (join(&format!("events[{position}]"), &event_field(error)), error.to_string())
     });
-    StatusShape { fields: fields.collect(), ..StatusShape::new(code, reason) }
+    Parts { fields: fields.collect(), ..Parts::new(code, reason) }
 }
 
-fn access_shape(error: &access::Error) -> StatusShape {
+fn access_shape(error: &access::Error) -> Parts {
     let (code, reason) = match error {
         access::Error::CredentialsMissing => {
             (Code::Unauthenticated, ErrorReason::CredentialsMissing)
@@ -263,10 +218,10 @@ fn access_shape(error: &access::Error) -> StatusShape {
         access::Error::Forbidden(_) => (Code::PermissionDenied, ErrorReason::CallForbidden),
         access::Error::TypesForbidden => (Code::PermissionDenied, ErrorReason::EventTypeForbidden),
     };
-    StatusShape::new(code, reason)
+    Parts::new(code, reason)
 }
 
-fn append_shape(error: &log::Error, batch: bool) -> StatusShape {
+fn append_shape(error: &log::Error, batch: bool) -> Parts {
     match error {
         log::Error::Conflict(conflict) => {
             let field = if batch {
@@ -281,59 +236,48 @@ fn append_shape(error: &log::Error, batch: bool) -> StatusShape {
                     (Code::ResourceExhausted, ErrorReason::ComparisonTooLarge)
                 }
             };
-            StatusShape {
-                fields: vec![(field, error.to_string())],
-                ..StatusShape::new(code, reason)
-            }
+            Parts { fields: vec![(field, error.to_string())], ..Parts::new(code, reason) }
         }
         log::Error::TooManyRecords { .. } | log::Error::TooManyBytes { .. } => {
             let field = if batch { "events" } else { "event" };
-            StatusShape::invalid(ErrorReason::BatchTooLarge, field, error)
+            Parts::invalid(ErrorReason::BatchTooLarge, field, error)
         }
-        log::Error::Full { .. } => StatusShape {
-            retry: true,
-            ..StatusShape::new(Code::ResourceExhausted, ErrorReason::StorageFull)
-        },
-        log::Error::Failed { .. } => {
-            StatusShape::new(Code::Unavailable, ErrorReason::StorageFailed)
+        log::Error::Full { .. } => {
+            Parts { retry: true, ..Parts::new(Code::ResourceExhausted, ErrorReason::StorageFull) }
         }
-        log::Error::Closed => StatusShape {
-            retry: true,
-            ..StatusShape::new(Code::Unavailable, ErrorReason::ShuttingDown)
-        },
+        log::Error::Failed { .. } => Parts::new(Code::Unavailable, ErrorReason::StorageFailed),
+        log::Error::Closed => {
+            Parts { retry: true, ..Parts::new(Code::Unavailable, ErrorReason::ShuttingDown) }
+        }
         // Whether an id was accepted before cannot be told.
-        log::Error::Damaged { .. } | log::Error::Unreadable { .. } => StatusShape {
-            retry: true,
-            ..StatusShape::new(Code::Unavailable, ErrorReason::LogUnavailable)
-        },
+        log::Error::Damaged { .. } | log::Error::Unreadable { .. } => {
+            Parts { retry: true, ..Parts::new(Code::Unavailable, ErrorReason::LogUnavailable) }
+        }
     }
 }
 
-fn proof_shape(error: &prover::Error) -> StatusShape {
+fn proof_shape(error: &prover::Error) -> Parts {
     match error {
         prover::Error::NoCheckpoint(failure) if failure.is_lasting() => {
-            StatusShape::new(Code::DataLoss, ErrorReason::ProofBroken)
+            Parts::new(Code::DataLoss, ErrorReason::ProofBroken)
         }
         prover::Error::Tree(tree::Error::Damaged { .. } | tree::Error::Missing { .. }) => {
-            StatusShape::new(Code::DataLoss, ErrorReason::ProofBroken)
+            Parts::new(Code::DataLoss, ErrorReason::ProofBroken)
         }
         prover::Error::NoCheckpoint(_)
         | prover::Error::Late { .. }
         | prover::Error::Tree(tree::Error::Read { .. } | tree::Error::Sizes { .. }) => {
-            StatusShape {
-                retry: true,
-                ..StatusShape::new(Code::Unavailable, ErrorReason::ProofUnavailable)
-            }
+            Parts { retry: true, ..Parts::new(Code::Unavailable, ErrorReason::ProofUnavailable) }
         }
-        prover::Error::OldSize { .. } => StatusShape {
+        prover::Error::OldSize { .. } => Parts {
             fields: vec![("old_size".to_owned(), error.to_string())],
-            ..StatusShape::new(Code::OutOfRange, ErrorReason::OldSizeAhead)
+            ..Parts::new(Code::OutOfRange, ErrorReason::OldSizeAhead)
         },
-        prover::Error::Size { .. } => StatusShape {
+        prover::Error::Size { .. } => Parts {
             fields: vec![("size".to_owned(), error.to_string())],
-            ..StatusShape::new(Code::OutOfRange, ErrorReason::OldSizeAhead)
+            ..Parts::new(Code::OutOfRange, ErrorReason::OldSizeAhead)
         },
-        prover::Error::Pruned { .. } => StatusShape::new(Code::NotFound, ErrorReason::ProofNotKept),
+        prover::Error::Pruned { .. } => Parts::new(Code::NotFound, ErrorReason::ProofNotKept),
     }
 }
 

@@ -1,8 +1,8 @@
-//! Refusals that tonic makes by itself, as ours.
+//! Adds details to the errors that tonic itself returns.
 //!
-//! tonic refuses messages that are too large, badly compressed or badly framed
-//! with a bare status. Ours always carry details, so a refusal without any is
-//! tonic's.
+//! tonic refuses messages that are too large, badly compressed or badly framed, with a
+//! status without details. A status of the gateway always has details, so a status
+//! without them comes from tonic.
 
 use tonic::{Code, Status};
 

@@ -1,6 +1,5 @@
-//! The service as a server: Subscribe without the encoder of tonic, which copies
-//! each message into a buffer of its own; here the bytes of a message, which all
-//! who get it share, go to the transport as they are.
+//! Serves Subscribe without the encoder of tonic, which copies each message into a
+//! buffer. Here the shared bytes of a message go to the transport without a copy.
 
 use std::convert::Infallible;
 use std::pin::Pin;

@@ -14,16 +14,16 @@ pub const PARTS_MAX: usize = 16;
 /// more than [`PARTS_MAX`] parts. The parts of a message inside a merged message are
 /// counted together. Takes time linear in the number of fields.
 pub(super) fn check(message: MessageId, bytes: &[u8]) -> Result<(), Box<Error>> {
-    Checker { parts: vec![(0, bytes)] }.message(message, 0..1)
+    PartsChecker { parts: vec![(0, bytes)] }.message(message, 0..1)
 }
 
-struct Checker<'a> {
+struct PartsChecker<'a> {
     /// The parts of the messages on the way from the event down, each with the number of
     /// its field.
     parts: Vec<(u32, &'a [u8])>,
 }
 
-impl<'a> Checker<'a> {
+impl<'a> PartsChecker<'a> {
     /// Checks the message whose parts lie in this range of `self.parts`.
     ///
     /// Recursion ends with the depth that validation let through.

@@ -106,7 +106,8 @@ async fn a_token_that_is_taken_away_ends_streams_and_calls() {
 
     let mut without = reading(&["exec"]);
     without.tokens.clear();
-    let other = auditgate::config::Token { principal: "other".to_owned(), sha256: "0".repeat(64) };
+    let other =
+        auditgate::config::StaticToken { principal: "other".to_owned(), sha256: "0".repeat(64) };
     without.tokens.push(other);
     gateway.reload(&Settings::default(), &settings(without)).await.expect("valid");
     let ended = loop {
@@ -248,7 +249,7 @@ async fn no_call_fails_while_everything_is_read_again() {
         for worker in 0..4 {
             let name = format!("worker-{worker}");
             let sha256 = auditgate::access::hash_token(&name);
-            access.tokens.push(auditgate::config::Token { principal: name, sha256 });
+            access.tokens.push(auditgate::config::StaticToken { principal: name, sha256 });
         }
         Settings { tls: tls.clone(), ..settings(access) }
     };

@@ -46,7 +46,7 @@ async fn events_leave_a_debt_whatever_way_they_come() {
     let request =
         pb::EmitBatchRequest { events: support::numbered(101..=101), validate_only: false };
     let status = soon(client.emit_batch(request)).await.unwrap_err();
-    let delay = refused(&status, "RATE_LIMITED", "events come too fast, limit 2 a second");
+    let delay = refused(&status, "RATE_LIMITED", "events exceed the rate limit of 2 a second");
     assert!(delay > Duration::from_secs(2), "{delay:?}");
     assert_eq!(gateway.hub().extent().last.0, 100, "a refused batch changes nothing");
 }

@@ -46,7 +46,7 @@ async fn says(address: impl ToString, arguments: &[&str], sentence: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_speaks_no_tls_where_it_is_spoken_is_told() {
     let gateway = gateway(Authority::new().tls()).await;
-    let sentence = "TLS is spoken there: use https://";
+    let sentence = "the server uses TLS: use https://";
     for command in [
         &["status"][..],
         &["tail"],
@@ -69,7 +69,8 @@ async fn who_speaks_tls_where_none_is_spoken_is_told() {
     let file = ca.write("ca.pem", &ca.pem);
     let trusting = ["status", "--cacert", file.to_str().unwrap()];
     for address in [https(gateway.address()), gateway.address().to_string()] {
-        says(address, &trusting, "no TLS is spoken there: if that is right, use http://").await;
+        says(address, &trusting, "the server does not use TLS: if that is intended, use http://")
+            .await;
     }
 }
 
@@ -81,7 +82,7 @@ async fn what_is_wrong_with_the_gateways_certificate_is_told() {
     let trusting = ["status", "--cacert", file.to_str().unwrap()];
     let file = other.write("ca.pem", &other.pem);
     let distrusting = ["status", "--cacert", file.to_str().unwrap()];
-    let sentence = "its certificate is not by a CA that is trusted here: name its CA (--cacert)";
+    let sentence = "no trusted CA issued its certificate: pass its CA with --cacert";
     says(https(right.address()), &distrusting, sentence).await;
     says(https(right.address()), &["status"], sentence).await;
     let names = || vec![SanType::DnsName("localhost".try_into().unwrap())];
@@ -103,7 +104,7 @@ async fn what_is_wrong_with_the_gateways_certificate_is_told() {
         ),
         (
             ca.issue(vec![uri("spiffe://example.org/x")], usage, |_| {}),
-            "its certificate is not taken: certificate not valid for name \"localhost\"",
+            "its certificate is rejected: certificate not valid for name \"localhost\"",
         ),
     ];
     for (own, sentence) in rows {
@@ -125,14 +126,14 @@ async fn who_is_refused_for_a_certificate_is_told() {
     let tls = Tls { client_certificates: ClientCertificates::Required, ..ca.mutual_tls() };
     let gateway = gateway(tls).await;
     let none = ["status", "--cacert", cacert];
-    let sentence = "the gateway asks for a certificate of its client: show one (--cert and --key)";
+    let sentence = "the gateway requires a client certificate: pass --cert and --key";
     says(https(gateway.address()), &none, sentence).await;
     let other = Authority::new().client(vec![uri("spiffe://example.org/x")]);
     let (cert, key) = (ca.write("own.pem", &other.cert), ca.write("own.key", &other.key));
     let (cert, key) = (cert.to_str().unwrap(), key.to_str().unwrap());
     for command in [&["status"][..], &["tail"], &["emit", "user.login"]] {
         let with = [command, &["--cacert", cacert, "--cert", cert, "--key", key]].concat();
-        let sentence = "the gateway does not take the certificate that is shown: ";
+        let sentence = "the gateway rejects the client certificate: ";
         says(https(gateway.address()), &with, sentence).await;
     }
 }
@@ -144,9 +145,9 @@ async fn who_is_not_known_or_may_not_is_told() {
     let file = ca.write("ca.pem", &ca.pem);
     let cacert = file.to_str().unwrap();
     let status = ["status", "--cacert", cacert];
-    says(https(gateway.address()), &status, "this gateway asks who you are: send a token").await;
+    says(https(gateway.address()), &status, "authentication is required: send a token").await;
     for (token, command, sentence) in [
-        ("mallory", &["status"][..], "the token is not known"),
+        ("mallory", &["status"][..], "the token is unknown"),
         ("bob", &["status"], "may not see the status"),
         ("bob", &["emit", "user.login"], "may not emit"),
         ("bob", &["search", "--type", "exec"], "may not read"),

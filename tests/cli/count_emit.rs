@@ -94,7 +94,7 @@ async fn events_are_read_from_a_pipe_or_file() {
     let told: Vec<&str> = ran.err.lines().collect();
     assert!(told[0].starts_with("stdin:2: not an auditgate.v1.Event: "), "{told:?}");
     assert!(told[1].starts_with("stdin:4: event has no payload"), "{told:?}");
-    assert_eq!(told.last(), Some(&"2 accepted, 2 not"), "{told:?}");
+    assert_eq!(told.last(), Some(&"2 accepted, 2 refused"), "{told:?}");
 
     let again = run_with(&gateway, input, &["emit"]);
     assert_eq!(again.field("/duplicate"), ["true", "true"]);
@@ -138,20 +138,20 @@ async fn a_gateway_that_is_away_is_told_at_once_and_when_it_is_back() {
     gateway.stop().await;
     feed(&mut events, &mut lines);
     drop((events, lines));
-    let away = "the gateway takes no events: ";
+    let away = "the gateway does not accept events: ";
     let mut said = Vec::new();
     for child in [&mut emit, &mut import] {
         let mut reader = BufReader::new(child.stderr.take().expect("a pipe"));
         let mut line = String::new();
         reader.read_line(&mut line).expect("it says something");
-        assert!(line.starts_with(away) && line.contains("; trying again for up to 60 s"), "{line}");
+        assert!(line.starts_with(away) && line.contains("; retrying for up to 60 s"), "{line}");
         said.push(reader);
     }
     let _gateway = support::start_at(address).await;
     for (child, mut reader) in [emit, import].into_iter().zip(said) {
         let mut rest = String::new();
         reader.read_to_string(&mut rest).expect("it ends");
-        assert!(rest.starts_with("the gateway takes events again\n"), "{rest}");
+        assert!(rest.starts_with("the gateway accepts events again\n"), "{rest}");
         assert_eq!(finish(child).code, Some(0));
     }
 }

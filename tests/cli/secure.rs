@@ -105,7 +105,7 @@ fn a_secure_start_is_two_commands() {
     done(gateway.client(&folder, "", &["healthcheck"]));
     let nobody = gateway.client(&folder, "", &["search"]);
     assert_eq!(nobody.status.code(), Some(2));
-    assert!(said(&nobody).contains("asks who you are"), "{}", said(&nobody));
+    assert!(said(&nobody).contains("authentication is required"), "{}", said(&nobody));
     let flags = auditgate(&["search", "--server", &format!("https://localhost:{}", gateway.port)])
         .args(["--cacert", text(&folder.join("ca.pem"))])
         .args(["--token-file", text(&folder.join("admin.token"))])

@@ -237,7 +237,7 @@ fn a_reload_that_fails_is_an_error() {
     let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
     assert_eq!(line["level"], "ERROR");
     let message = line["message"].as_str().expect("text");
-    assert!(message.ends_with("; the former configuration stays"), "{message}");
+    assert!(message.ends_with("; keeping the previous configuration"), "{message}");
     assert!(!message.starts_with("error: "), "{message}");
 }
 

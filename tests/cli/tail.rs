@@ -130,7 +130,7 @@ async fn a_gap_is_told_and_shows_in_the_exit_status() {
     assert_eq!(run(&gateway, &arguments).lines(), ["user.name", "alice"]);
     let ran = run(&other, &arguments);
     assert_eq!((ran.code, ran.out.as_str()), (Some(1), "user.name\nbob\n"));
-    assert_eq!(ran.err, "gap: this is another log than the cursor's: from its oldest record on\n");
+    assert_eq!(ran.err, "gap: the cursor belongs to another log; reading from the oldest record\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]

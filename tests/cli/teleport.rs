@@ -71,12 +71,12 @@ async fn a_line_of_each_type_returns_and_comes_twice_only_once() {
     let count = fixture.lines().count();
     let (exit, said) = import(&gateway, Path::new(FIXTURE), &[]).await;
     assert_eq!(exit, 0, "{said}");
-    assert!(said.contains(&format!("{count} stored, 0 stored before, 0 bad")), "{said}");
+    assert!(said.contains(&format!("{count} imported, 0 duplicates, 0 invalid")), "{said}");
     assert_eq!(export(&gateway, &[]).await, lines(&fixture));
 
     let (exit, said) = import(&gateway, Path::new(FIXTURE), &[]).await;
     assert_eq!(exit, 0, "{said}");
-    assert!(said.contains(&format!("0 stored, {count} stored before, 0 bad")), "{said}");
+    assert!(said.contains(&format!("0 imported, {count} duplicates, 0 invalid")), "{said}");
 
     // Each type is found by search, under its type.
     let mut client = AuditServiceClient::connect(format!("http://{}", gateway.address()))
@@ -106,7 +106,7 @@ async fn what_the_schema_lacks_returns_as_it_was_written() {
     assert_eq!(String::from_utf8(output.stdout).expect("text"), format!("{line}\n{line}\n"));
     // Equal lines without a uid are two events, and the same two again.
     let (_, said) = import(&gateway, file.path(), &[]).await;
-    assert!(said.contains("0 stored, 2 stored before"), "{said}");
+    assert!(said.contains("0 imported, 2 duplicates"), "{said}");
 
     let (exit, said) = import(&gateway, file.path(), &["--unknown-types", "refuse"]).await;
     assert_eq!(exit, 1, "{said}");
@@ -143,7 +143,7 @@ async fn bad_lines_are_told_by_file_and_number_and_the_rest_goes_in() {
             .any(|told| told.starts_with(&format!("{name}:{line}: ")) && told.contains(why));
         assert!(told, "line {line}, {why}: {said}");
     }
-    assert!(said.contains("3 stored, 0 stored before, 3 bad"), "{said}");
+    assert!(said.contains("3 imported, 0 duplicates, 3 invalid"), "{said}");
     assert_eq!(
         export(&gateway, &[]).await,
         lines(&[good("1", "a"), good("2", "b"), good("3", "c")].join("\n"))

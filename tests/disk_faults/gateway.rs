@@ -121,8 +121,8 @@ pub async fn read(data: &Path) -> Vec<String> {
     // The keys in sidecars have a seed, one for a process, that is kept beside the log.
     // This process opens the logs of many gateways, and makes their sidecars again.
     let is_known = |text: &str| {
-        let renewed = text.starts_with("made ") && text.contains("again: not what was written");
-        renewed || text.starts_with("cut off ")
+        let rebuilt = text.starts_with("rebuilt ") && text.contains(": corrupt");
+        rebuilt || text.starts_with("cut off ")
     };
     assert!(notices.iter().all(|notice| is_known(&notice.text)), "{notices:?}");
     let extent = log.extent();

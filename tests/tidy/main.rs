@@ -4,6 +4,7 @@
 
 mod rules;
 mod source;
+mod words;
 
 use rules::Strays;
 use source::Source;
@@ -136,6 +137,33 @@ fn files_are_short_and_lie_beside_their_folders() {
         }
     }
     hold(rules::file_shape);
+}
+
+#[test]
+fn one_word_has_one_meaning() {
+    let sources = [
+        Source::parse(
+            "src/a.rs",
+            "struct Key;\nenum Error {}\n#[cfg(test)]\nmod tests { struct Held; }",
+        ),
+        Source::parse("src/b.rs", "trait Held {}\nstruct Error;\nimpl Key { type Item = u8; }"),
+        Source::parse("src/c.rs", "pub(crate) enum Key {}"),
+    ];
+    let objections = words::names(&sources);
+    assert_eq!(objections.len(), 1, "{objections:#?}");
+    assert!(objections[0].starts_with("src/c.rs:1: Key is also the name of a type in src/a.rs:1"));
+
+    let page =
+        "| key | what | `a::Key`, `b.rs` |\n| item | what | `b::Item`, `d.rs`, `c::Held` |\n`e`";
+    let objections = words::glossary(page, &sources);
+    assert_eq!(objections.len(), 3, "{objections:#?}");
+    assert!(objections.iter().all(|text| text.starts_with("docs/glossary.md:2: ")));
+
+    let sources = source::sources();
+    let page = std::fs::read_to_string(source::root().join("docs/glossary.md")).unwrap();
+    assert!(page.matches("`").count() > 100, "the glossary names code");
+    let objections = [words::names(&sources), words::glossary(&page, &sources)].concat();
+    assert!(objections.is_empty(), "\n{}\n", objections.join("\n"));
 }
 
 #[test]

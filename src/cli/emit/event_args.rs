@@ -22,22 +22,22 @@ pub struct Args {
     /// Type of the event, such as user.login or custom.NAME
     #[arg(value_name = "TYPE", help_heading = None)]
     event_type: Option<String>,
-    /// Who did it
+    /// Name of the acting user
     #[arg(long, value_name = "NAME", requires = "event_type")]
     user: Option<String>,
-    /// Whether it worked
+    /// Whether the action succeeded
     #[arg(long, value_name = "BOOL", requires = "event_type")]
     success: Option<bool>,
-    /// The event code, such as T1000W
+    /// Event code, such as T1000W
     #[arg(long, value_name = "CODE", requires = "event_type")]
     code: Option<String>,
-    /// The session's id
+    /// Session id
     #[arg(long, value_name = "ID", requires = "event_type")]
     session: Option<String>,
-    /// The event's id; a UUIDv7, if not given
+    /// Event id [default: a new UUIDv7]
     #[arg(long, value_name = "ID", requires = "event_type")]
     id: Option<String>,
-    /// When it happened; now, if not given
+    /// Time of the event [default: now]
     #[arg(
         long,
         value_name = "TIME",
@@ -49,8 +49,8 @@ pub struct Args {
     /// A label
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = filter::label, requires = "event_type")]
     labels: Vec<(String, String)>,
-    /// Any field of the event by its path, as in user_login.method=local; given
-    /// again, it adds to a list. Messages are written as JSON
+    /// Set a field of the event by its path, as in user_login.method=local; repeat it
+    /// to add to a list. Messages are written as JSON
     #[arg(long = "set", value_name = "PATH=VALUE", value_parser = filter::label, requires = "event_type")]
     fields: Vec<(String, String)>,
 }
@@ -229,7 +229,7 @@ mod tests {
         let time = event.time.as_ref().expect("a time");
         assert_eq!((time.seconds, time.nanos), (1_772_366_400, 500_000_000));
         assert_eq!(event.labels["app.example/x"], "1=2");
-        let ttl = event.resource.and_then(|resource| resource.ttl).expect("a length of time");
+        let ttl = event.resource.and_then(|resource| resource.ttl).expect("a duration");
         assert_eq!((ttl.seconds, ttl.nanos), (1, 500_000_000));
         let Some(Payload::UserLogin(login)) = event.payload else { panic!("another variant") };
         assert_eq!(login.method(), "local");

@@ -77,12 +77,12 @@ impl ImportReport {
     pub fn summarize(&mut self) {
         let Self { stored, duplicates, .. } = self;
         let bad: u64 = self.bad.values().sum();
-        let counts = format!("{stored} stored, {duplicates} stored before, {bad} bad");
+        let counts = format!("{stored} imported, {duplicates} duplicates, {bad} invalid");
         (self.say)(&counts);
         if !self.bad.is_empty() {
             let kinds: Vec<String> =
                 self.bad.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
-            (self.say)(&format!("bad, by what is wrong: {}", kinds.join(", ")));
+            (self.say)(&format!("invalid lines, by reason: {}", kinds.join(", ")));
         }
         if self.unknown.is_empty() {
             return;

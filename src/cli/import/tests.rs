@@ -152,8 +152,8 @@ async fn a_refused_event_is_told_and_the_rest_goes_in() {
             "log:18: code is BAD",
             "log:19: code is WORSE",
             "log:1000: code is BAD",
-            "996 stored, 0 stored before, 4 bad",
-            "bad, by what is wrong: event 1, event.code 3",
+            "996 imported, 0 duplicates, 4 invalid",
+            "invalid lines, by reason: event 1, event.code 3",
         ]
     );
 }
@@ -171,8 +171,8 @@ async fn bad_lines_are_told_by_place_and_reason() {
         "log:2: not JSON",
         "log:4: not a JSON object",
         "log:6: time is \"soon\"",
-        "2 stored, 1 stored before, 3 bad",
-        "bad, by what is wrong: line 3",
+        "2 imported, 1 duplicates, 3 invalid",
+        "invalid lines, by reason: line 3",
     ];
     assert_eq!(bad.len(), begins.len());
     for (line, begin) in bad.iter().zip(begins) {
@@ -189,8 +189,8 @@ async fn unknown_types_can_be_refused() {
         scene.said.lines(),
         [
             "log:1: unknown event type \"x.y\"",
-            "1 stored, 0 stored before, 1 bad",
-            "bad, by what is wrong: unknown type 1"
+            "1 imported, 0 duplicates, 1 invalid",
+            "invalid lines, by reason: unknown type 1"
         ]
     );
 }
@@ -203,7 +203,7 @@ async fn importing_again_gives_duplicates() {
     assert_eq!(scene.stored(), 3);
     let again = Scene { gateway: Arc::clone(&scene.gateway), ..Scene::new() };
     again.text(text).await.expect("goes on");
-    assert_eq!(again.said.lines(), ["0 stored, 3 stored before, 0 bad"]);
+    assert_eq!(again.said.lines(), ["0 imported, 3 duplicates, 0 invalid"]);
 }
 
 #[tokio::test]

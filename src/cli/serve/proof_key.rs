@@ -51,7 +51,7 @@ fn beside(folder: &Path, log: &dyn Log) -> Result<(SigningKey, String), Error> {
     }
     let key = read_signing_key(&file, SignatureKind::Log)?;
     let told = format!(
-        "\nthat key lies in {}: whoever can change the log can sign, too, unless checkpoints are kept elsewhere; see --signing-key",
+        "\nthe key is in {}: anyone who can change the log can also sign it, unless checkpoints are kept elsewhere; see --signing-key",
         file.display()
     );
     Ok((key, told))

@@ -16,23 +16,23 @@ pub(super) async fn reload(
     let after = match loaded {
         Ok(after) => after,
         Err(error) => {
-            logs.refuse(&format!("{error}; the former configuration stays"));
+            logs.refuse(&format!("{error}; keeping the previous configuration"));
             return before;
         }
     };
     if let Err(error) = gateway.reload(&before, &after).await {
-        logs.refuse(&format!("{error}; the former configuration stays"));
+        logs.refuse(&format!("{error}; keeping the previous configuration"));
         return before;
     }
     let waiting = restart_keys(&before, &after);
     let mut changed = changed_keys(&before, &after);
     changed.retain(|key| !waiting.contains(key));
     logs.announce(&match changed.as_slice() {
-        [] => "SIGHUP: read keys and certificates again".to_owned(),
-        keys => format!("SIGHUP: in force from now on: {}", keys.join(", ")),
+        [] => "SIGHUP: reloaded keys and certificates".to_owned(),
+        keys => format!("SIGHUP: now in force: {}", keys.join(", ")),
     });
     if !waiting.is_empty() {
-        logs.announce(&format!("only a restart changes {}", waiting.join(", ")));
+        logs.announce(&format!("restart the gateway to change {}", waiting.join(", ")));
     }
     // What waits for a restart is told again at the next time.
     let Settings { tls, access, redact, oversize, max_skew, .. } = after;

@@ -50,7 +50,7 @@ pub fn draw(
         (
             "accepted",
             format!(
-                "{} ({}/s), {} stored before, {} refused, {} evicted",
+                "{} ({}/s), {} duplicates, {} refused, {} evicted",
                 grouped(counters.accepted),
                 rate(rates.accepted_per_second),
                 grouped(counters.duplicates),
@@ -264,7 +264,7 @@ mod tests {
             "gateway    0.1.0, up 2 h 14 min, since 2023-11-14 22:13:20\n\
              log        memory 7b0c: records 1 to 123456\n\
              kept       123,456 of 1,000,000 records, 47.3 MiB of 256 MiB\n\
-             accepted   123,456 (1,234/s), 0 stored before, 0 refused, 0 evicted\n\
+             accepted   123,456 (1,234/s), 0 duplicates, 0 refused, 0 evicted\n\
              delivered  34 (1.2/s) to subscribers, 0 gaps\n\
              \n\
              SUBSCRIBER       SINCE           SEQUENCE      LAG  DELIVERED  FILTER\n\

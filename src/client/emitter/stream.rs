@@ -112,8 +112,9 @@ impl EventStream {
             }
         };
         self.heard = Instant::now();
-        let outcomes = outcomes(&response, self.answered, self.sent)
-            .ok_or_else(|| Refusal::protocol("answers are not those of the events sent"))?;
+        let outcomes = outcomes(&response, self.answered, self.sent).ok_or_else(|| {
+            Refusal::protocol("the responses do not match the events that were sent")
+        })?;
         self.answered = response.answered;
         while self.ends.front().is_some_and(|end| *end <= self.answered) {
             self.ends.pop_front();

@@ -5,7 +5,7 @@ use tokio::sync::oneshot;
 use crate::log::disk::sealed::PriorEvent;
 use crate::log::disk::stage::Stage;
 use crate::log::disk::{DiskLog, DiskLogInner};
-use crate::log::ring::{Comparison, ConflictCandidate, DuplicateCheck, StageOutcome};
+use crate::log::ring::{CallComparisons, ConflictCandidate, DuplicateCheck, StageOutcome};
 use crate::log::segment::SEGMENT_RECORDS_MAX;
 use crate::log::{Conflict, ConflictReason, Error, How, Placed, State};
 use crate::record::{Draft, Sequence};
@@ -86,7 +86,7 @@ impl DiskLogInner {
         drafts: &[Draft],
         known: &mut DuplicateCheck,
         searched: &mut Sequence,
-        comparison: &mut Comparison<'_>,
+        comparison: &mut CallComparisons<'_>,
         how: How,
     ) -> Result<Option<Conflict>, Error> {
         let first = self.shared.first();

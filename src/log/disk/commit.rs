@@ -330,7 +330,7 @@ impl Committer {
             let used = std::mem::replace(&mut stage.room, room);
             (Arc::clone(stage.writer.head().segment()), used)
         };
-        let file = before.map(|before| self.seal(before, used, full));
+        let file = before.map(|head| self.seal(head, used.end, full));
         // Until now nothing was staged, since a roll was asked for.
         let mut stage = self.inner.lock();
         stage.writer.begin(sizes);
@@ -348,18 +348,13 @@ impl Committer {
         }));
     }
 
-    /// Adds a head that makes way to the full segments, before the ring may let go of
-    /// it; returns its file. It takes a while, and appending must not wait for the
-    /// mutex meanwhile.
-    fn seal(
-        &self,
-        before: HeadFile,
-        room: SegmentRoom,
-        segment: Arc<Segment>,
-    ) -> Box<dyn StorageFile> {
-        let (end, bytes) = (self.inner.shared.last().next(), room.end);
-        let HeadFile { file, path, base, salt, frames } = before;
-        // An empty one has lost its name to the new file, and is none of the segments.
+    /// Adds a full head to the sealed segments, before the ring may evict it, and returns
+    /// its file; `bytes` is the length of the file. This takes a while, so the caller must
+    /// not hold the log's mutex.
+    fn seal(&self, head: HeadFile, bytes: u64, segment: Arc<Segment>) -> Box<dyn StorageFile> {
+        let end = self.inner.shared.last().next();
+        let HeadFile { file, path, base, salt, frames } = head;
+        // The new file took the name of an empty head, so an empty head is not a segment.
         if base < end {
             self.inner.sealed.add(SegmentFile { path, base, end, bytes, salt }, segment, frames);
         }

@@ -60,7 +60,7 @@ pub struct FileHeader {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderFault {
     /// It is another kind of file.
-    #[error("is no segment file of auditgate")]
+    #[error("is not an auditgate segment file")]
     Foreign,
     /// A newer program wrote it.
     #[error("has format version {0}, which is newer than {VERSION}: use a newer auditgate")]

@@ -51,7 +51,7 @@ pub struct EpochEntry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityFault {
     /// It is another kind of file.
-    #[error("is no log of auditgate")]
+    #[error("is not an auditgate log")]
     Foreign,
     /// A newer program wrote it.
     #[error("has format version {0}, which is newer than {VERSION}: use a newer auditgate")]

@@ -23,7 +23,7 @@ use crate::time::Time;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Another process has it open.
-    #[error("{} is in use by another gateway: one at a time", .0.display())]
+    #[error("{} is in use by another gateway: stop that one first", .0.display())]
     InUse(PathBuf),
     /// The system refuses.
     #[error("cannot {what} {}: {error}", path.display())]
@@ -54,7 +54,7 @@ pub enum Error {
         fault: identity::IdentityFault,
     },
     /// There are segments without an identity.
-    #[error("{} is missing, but there are segment files: put it back from a copy of the directory", .0.display())]
+    #[error("{} is missing, but there are segment files: restore it from a copy of the directory", .0.display())]
     IdentityMissing(PathBuf),
     /// A segment file cannot be used.
     #[error("{} {fault}", path.display())]
@@ -75,7 +75,7 @@ pub enum Error {
         wanted: Uuid,
     },
     /// A segment file was renamed.
-    #[error("{} begins with record {found}: name it so", path.display())]
+    #[error("{} begins with record {found}: rename it accordingly", path.display())]
     Renamed {
         /// The file.
         path: PathBuf,
@@ -140,7 +140,7 @@ pub fn open(path: &Path, config: &Config, storage: Arc<dyn Storage>) -> Result<O
     let (mut bases, foreign) = directory.list()?;
     let foreign = foreign.iter().map(|name| {
         let path = directory.segments().join(name);
-        Notice::note(format!("{} is none of the log's files", path.display()))
+        Notice::note(format!("{} is not a file of the log", path.display()))
     });
     let mut notices: Vec<Notice> = foreign.chain(directory.exposure()?).collect();
     let mut identity = match directory.read_identity()? {
@@ -177,8 +177,8 @@ pub fn open(path: &Path, config: &Config, storage: Arc<dyn Storage>) -> Result<O
     sealed.note_damage(&found);
     match sealed.rebuilt() {
         0 => {}
-        1 => notices.push(Notice::warning(format!("made a sidecar again: {RENEWED}"))),
-        some => notices.push(Notice::warning(format!("made {some} sidecars again: {RENEWED}"))),
+        1 => notices.push(Notice::warning(format!("rebuilt a sidecar: {RENEWED}"))),
+        some => notices.push(Notice::warning(format!("rebuilt {some} sidecars: {RENEWED}"))),
     }
     let mut damage = sealed.damage();
     if identity.first < lacking {
@@ -248,8 +248,7 @@ fn without_header(start: &[u8], log_id: Uuid, base: Sequence) -> Option<FileHead
 }
 
 /// Why sidecars were made again.
-const RENEWED: &str =
-    "not what was written, of another version, or older than what was put back beside it";
+const RENEWED: &str = "corrupt, of another version, or older than the segment file beside it";
 
 /// The last file, in order.
 struct RepairedHead {
@@ -273,8 +272,7 @@ fn mend_last(
     let walk = SegmentWalk::over(&bytes, &header, None);
     if let Some(torn) = walk.torn {
         notices.push(Notice::warning(format!(
-            "cut off {} bytes of {}, where record {} would have begun: a commit that was not \
-             finished, so nothing of it was acknowledged",
+            "cut off {} bytes of {}, where record {} would have begun: an unfinished commit, of which nothing was acknowledged",
             torn.bytes,
             path.display(),
             torn.first
@@ -351,15 +349,13 @@ fn renew_identity(
     if let Some(signed) = directory.signed_size().filter(|signed| *signed > last.0) {
         identity.raise_epoch(last.next());
         notices.push(Notice::error(format!(
-            "a checkpoint of {signed} records was signed, but the last one is {last}: those behind \
-             it are lost; the epoch is now {}",
+            "a checkpoint of {signed} records was signed, but the last one is {last}: the records after it are lost; the epoch is now {}",
             identity.epoch()
         )));
     } else if identity.unsynced {
         identity.raise_epoch(last.next());
         notices.push(Notice::warning(format!(
-            "the log was not closed, and synced late: what was accepted behind record {last} is \
-             lost, if there was any; the epoch is now {}",
+            "the log was not closed and was not synced at each commit: records accepted after record {last}, if any, are lost; the epoch is now {}",
             identity.epoch()
         )));
     }

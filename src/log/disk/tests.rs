@@ -227,13 +227,13 @@ async fn what_is_not_the_log_s_is_refused_in_a_sentence() {
     let identity = folder.path().join("log");
     let bytes = fs::read(&identity).unwrap();
     fs::write(&identity, b"something else").unwrap();
-    assert!(refusal().ends_with("/log is no log of auditgate"), "{}", refusal());
+    assert!(refusal().ends_with("/log is not an auditgate log"), "{}", refusal());
     fs::remove_file(&identity).unwrap();
     assert!(refusal().contains("/log is missing, but there are segment files"), "{}", refusal());
     fs::write(&identity, bytes).unwrap();
     fs::write(folder.path().join("segments/notes.txt"), b"").unwrap();
     let (_log, notices) = DiskLog::open(folder.path(), config()).unwrap();
-    assert!(notices[0].text.ends_with("notes.txt is none of the log's files"), "{notices:?}");
+    assert!(notices[0].text.ends_with("notes.txt is not a file of the log"), "{notices:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::event::{ContentDigest, content_digest, lengths_allow_equality};
-use crate::log::ring::{ConflictCandidate, DuplicateCheck, Outside, RingReader, Verdict};
+use crate::log::ring::{ConflictCandidate, ContentMatch, DuplicateCheck, Outside, RingReader};
 use crate::log::{Conflict, ConflictReason, Placed};
 use crate::proto::pb;
 use crate::record::{Draft, Record, Sequence};
@@ -42,7 +42,7 @@ impl Default for Comparer {
 }
 
 /// The comparisons of one call.
-pub struct Comparison<'a> {
+pub struct CallComparisons<'a> {
     drafts: &'a [Draft],
     line: &'a Arc<Semaphore>,
     /// Since when the call has been comparing without a pause.
@@ -85,16 +85,16 @@ enum Look {
 
 impl Comparer {
     /// The comparisons of a call that hands in these drafts.
-    pub fn begin<'a>(&'a self, drafts: &'a [Draft]) -> Comparison<'a> {
+    pub fn begin<'a>(&'a self, drafts: &'a [Draft]) -> CallComparisons<'a> {
         let line = &self.line;
         let (since, turn, digests) = (None, None, HashMap::new());
         let decoded: u64 = drafts.iter().map(|draft| draft.event().bytes.len() as u64).sum();
         let left = BUDGET_FACTOR * decoded + BUDGET_BYTES_MIN;
-        Comparison { drafts, line, since, turn, left, digests }
+        CallComparisons { drafts, line, since, turn, left, digests }
     }
 }
 
-impl Comparison<'_> {
+impl CallComparisons<'_> {
     /// Finds drafts with the same key, and compares each with the first that has it.
     pub async fn within(&mut self) -> DuplicateCheck {
         let mut known = DuplicateCheck::within(self.drafts);
@@ -131,7 +131,7 @@ impl Comparison<'_> {
             let refused = match looked {
                 Look::Gone => None,
                 Look::Other => {
-                    known.settle(position, sequence, Verdict::OtherId);
+                    known.settle(position, sequence, ContentMatch::OtherId);
                     None
                 }
                 Look::TooMuch => {
@@ -172,11 +172,11 @@ impl Comparison<'_> {
         let refused = self.compare_all(known, &positions, kept, each).await;
         for position in positions {
             match known.verdict(position, sequence) {
-                Some(Verdict::Same) => known.found(position, Outside::Kept(placed)),
-                Some(Verdict::Refused(reason)) => {
+                Some(ContentMatch::Same) => known.found(position, Outside::Kept(placed)),
+                Some(ContentMatch::Refused(reason)) => {
                     known.found(position, Outside::Refused(sequence, reason));
                 }
-                Some(Verdict::OtherId) | None => {}
+                Some(ContentMatch::OtherId) | None => {}
             }
         }
         self.turn = None;
@@ -256,7 +256,7 @@ impl Comparison<'_> {
             self.pause_if_due().await;
             let verdict = self.compare(*position, &mut kept).await;
             known.settle(*position, kept.sequence, verdict);
-            if let Verdict::Refused(reason) = verdict {
+            if let ContentMatch::Refused(reason) = verdict {
                 let conflict = self.conflict(*position, kept.sequence, reason);
                 refused = refused.or(conflict);
                 if !each {
@@ -267,14 +267,14 @@ impl Comparison<'_> {
         refused
     }
 
-    async fn compare(&mut self, position: usize, kept: &mut Kept) -> Verdict {
-        const DIFFERENT: Verdict = Verdict::Refused(ConflictReason::Content);
+    async fn compare(&mut self, position: usize, kept: &mut Kept) -> ContentMatch {
+        const DIFFERENT: ContentMatch = ContentMatch::Refused(ConflictReason::Content);
         let Some(draft) = self.drafts.get(position) else { return DIFFERENT };
         if !draft.is_cut_like(&kept.amendments) {
             return DIFFERENT;
         }
         if draft.event().client_bytes() == kept.content {
-            return Verdict::Same;
+            return ContentMatch::Same;
         }
         let len = kept.content.len();
         if let Some(redacted) = draft.redacted_like(&kept.amendments)
@@ -282,12 +282,12 @@ impl Comparison<'_> {
             && (redacted == kept.content
                 || self.digest(redacted.into()).await == self.digest_of(kept).await)
         {
-            return Verdict::Same;
+            return ContentMatch::Same;
         }
         if lengths_allow_equality(draft.event().client_len, len)
             && self.digest_of_draft(position).await == self.digest_of(kept).await
         {
-            return Verdict::Same;
+            return ContentMatch::Same;
         }
         DIFFERENT
     }
@@ -300,7 +300,7 @@ impl Comparison<'_> {
         reason: ConflictReason,
     ) -> Option<Conflict> {
         for position in positions {
-            known.settle(*position, sequence, Verdict::Refused(reason));
+            known.settle(*position, sequence, ContentMatch::Refused(reason));
         }
         self.conflict(*positions.first()?, sequence, reason)
     }

@@ -9,7 +9,7 @@ use crate::record::{Draft, Sequence};
 
 /// What comparing a draft with a record has shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum ContentMatch {
     /// The record has another id.
     OtherId,
     /// It has the content of the draft.
@@ -35,7 +35,7 @@ pub struct DuplicateCheck {
     /// Drafts whose content is not that of the first draft with their key, behind that.
     differs: BTreeSet<(usize, usize)>,
     /// For a draft and a record of the ring, what comparing has shown.
-    verdicts: HashMap<(usize, Sequence), Verdict>,
+    verdicts: HashMap<(usize, Sequence), ContentMatch>,
     /// For a draft, its record outside of the ring.
     outside: HashMap<usize, Outside>,
 }
@@ -108,12 +108,12 @@ impl DuplicateCheck {
     }
 
     /// A draft was compared with a record of the ring.
-    pub fn settle(&mut self, position: usize, sequence: Sequence, verdict: Verdict) {
+    pub fn settle(&mut self, position: usize, sequence: Sequence, verdict: ContentMatch) {
         self.verdicts.insert((position, sequence), verdict);
     }
 
     /// What comparing a draft with a record has shown.
-    pub fn verdict(&self, position: usize, sequence: Sequence) -> Option<Verdict> {
+    pub fn verdict(&self, position: usize, sequence: Sequence) -> Option<ContentMatch> {
         self.verdicts.get(&(position, sequence)).copied()
     }
 

@@ -152,7 +152,7 @@ impl DirectoryCheck<'_> {
         }
         if walk.torn.is_none() && bytes.get(end..).unwrap_or_default().iter().any(|byte| *byte != 0)
         {
-            self.report.find(None, format!("{name} has bytes behind its last group"));
+            self.report.find(None, format!("{name} has bytes after its last group"));
         }
     }
 

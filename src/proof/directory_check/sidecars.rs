@@ -19,10 +19,9 @@ impl DirectoryCheck<'_> {
         let Some(found) = self.read(&name)? else { return Ok(()) };
         match sidecar::check(&found, of, whole) {
             Ok(is_compared) => self.report.sidecars += u64::from(is_compared),
-            Err(flaw) => self.report.find(
-                None,
-                format!("{name} {flaw}; no record is lost by it: the gateway makes it again"),
-            ),
+            Err(flaw) => self
+                .report
+                .find(None, format!("{name} {flaw}; no record is lost: the gateway rebuilds it")),
         }
         Ok(())
     }

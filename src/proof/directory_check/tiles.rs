@@ -56,7 +56,7 @@ impl DirectoryCheck<'_> {
             return;
         }
         if place.level > 0 || made.len() != found.len() {
-            self.report.find(None, format!("{path} is not what the records make it"));
+            self.report.find(None, format!("{path} does not match the records"));
             return;
         }
         let first = place.index * WIDTH as u64 + 1;
@@ -144,7 +144,7 @@ impl DirectoryCheck<'_> {
         if made == found {
             self.report.tiles += 1;
         } else {
-            self.report.find(None, format!("{text} is not what the records make it"));
+            self.report.find(None, format!("{text} does not match the records"));
         }
         Ok(())
     }

@@ -39,7 +39,7 @@ pub enum Error {
     },
     /// The checkpoint is not this key's.
     #[error(
-        "{}: {error}; a log goes on with the key with which it began", path.display()
+        "{}: {error}; a log keeps the key with which it began", path.display()
     )]
     Checkpoint {
         /// Its path.

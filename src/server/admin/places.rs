@@ -27,18 +27,18 @@ pub struct Places {
 #[derive(Debug, Default)]
 struct Open {
     next: u64,
-    by_age: BTreeMap<u64, Held>,
+    by_age: BTreeMap<u64, HeldPlace>,
 }
 
 /// What is known of a connection.
 #[derive(Debug)]
-struct Held {
+struct HeldPlace {
     client: IpAddr,
-    state: Arc<Progress>,
+    state: Arc<ConnectionState>,
 }
 
 #[derive(Debug, Default)]
-struct Progress {
+struct ConnectionState {
     /// It has sent a request.
     asked: AtomicBool,
     /// It has to give up its place.
@@ -50,7 +50,7 @@ struct Progress {
 pub struct Place {
     places: Arc<Places>,
     number: u64,
-    state: Arc<Progress>,
+    state: Arc<ConnectionState>,
 }
 
 impl Places {
@@ -63,9 +63,9 @@ impl Places {
             cut.state.cut.cancel();
             cut.client
         });
-        let (number, state) = (open.next, Arc::<Progress>::default());
+        let (number, state) = (open.next, Arc::<ConnectionState>::default());
         open.next += 1;
-        open.by_age.insert(number, Held { client, state: Arc::clone(&state) });
+        open.by_age.insert(number, HeldPlace { client, state: Arc::clone(&state) });
         (Place { places: Arc::clone(self), number, state }, cut)
     }
 

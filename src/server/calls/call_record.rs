@@ -1,4 +1,4 @@
-//! What becomes of one call.
+//! Records the end of one call in metrics and log lines.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,7 +17,7 @@ use crate::service::quota::{QuotaSlot, ResourceShare};
 /// Header and trailer of the code.
 pub const CODE: HeaderName = HeaderName::from_static("grpc-status");
 
-/// What a call holds until its response has gone.
+/// The resources that a call holds until its response was sent.
 #[derive(Debug, Default)]
 pub struct CallResources {
     /// Its connection has a call.
@@ -28,7 +28,7 @@ pub struct CallResources {
     pub read: Option<Arc<ResourceShare>>,
 }
 
-/// One call, until it has ended. A call that is dropped before was cancelled.
+/// One running call. If it is dropped before it ends, the call was cancelled.
 pub struct CallRecord {
     method: Arc<MethodStats>,
     stats: Arc<CallStats>,
@@ -137,7 +137,7 @@ impl CallRecord {
     }
 }
 
-/// What a line says of a call.
+/// The fields of a log line about a call.
 struct CallLogFields {
     request_id: String,
     trace_id: Option<String>,

@@ -1,6 +1,6 @@
-//! Responses, compressed for clients that take it: in pieces and by turns, as requests
-//! are unpacked. tonic would compress a page of 4 MiB at one go, which keeps a thread for
-//! a tenth of a second.
+//! Compresses responses, in pieces and under the same limits as decompression. tonic
+//! would compress a page of 4 MiB in one step, which blocks a thread for a tenth of a
+//! second.
 
 use std::io::{self, Write};
 use std::pin::Pin;

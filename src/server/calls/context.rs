@@ -1,5 +1,5 @@
-//! What a call is known by in the log: the id that the client gave it, or one of
-//! ours, and the trace that it belongs to.
+//! The identifiers of a call in log lines: the request id of the client or of the gateway,
+//! and the trace id.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -12,7 +12,7 @@ const REQUEST_ID_BYTES_MAX: usize = 128;
 /// Digits of the id of a trace.
 const TRACE_ID_DIGITS: usize = 32;
 
-/// What a call is known by.
+/// The identifiers of a call.
 #[derive(Debug, Default)]
 pub struct CallContext {
     request_id: Option<HeaderValue>,

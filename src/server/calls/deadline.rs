@@ -1,5 +1,4 @@
-//! How long a client waits for its call: the header `grpc-timeout`, as the
-//! protocol of gRPC over HTTP/2 has it.
+//! Parses the header `grpc-timeout`, the deadline of a call (gRPC over HTTP/2).
 
 use std::time::Duration;
 

@@ -1,11 +1,11 @@
-//! Requests that are compressed, unpacked before tonic sees them.
+//! Decompresses requests before tonic sees them.
 //!
-//! tonic would unpack a message at one go, on the thread that serves others: a small
-//! request may keep it for the time that 4 MiB take, and many such requests one after
-//! the other keep all threads. Here it is done in pieces, between which others run,
-//! and of one client and of all of them only so many messages at once: see
-//! [`Quota::turn`]. How large a message is turns out only while it is unpacked: one that
-//! is larger than a piece is given up, and begun again at a turn for large ones.
+//! tonic would decompress a message in one step on a runtime thread: a small request can
+//! occupy the thread for the time that 4 MiB take, and many such requests occupy all
+//! threads. This module decompresses in pieces and yields between them. The number of
+//! messages at once is limited for a client and for all clients: see [`Quota::turn`]. The
+//! size of a message is only known while it is decompressed: a message that is larger
+//! than a piece is restarted in a slot for large messages.
 
 use std::io::{self, BufRead, Read};
 use std::pin::Pin;

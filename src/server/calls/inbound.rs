@@ -1,5 +1,4 @@
-//! The body of a request on its way in: counted, and not waited for if it comes
-//! too slowly.
+//! The body of a request: counts its bytes, and fails if it arrives too slowly.
 
 use std::pin::Pin;
 use std::sync::Arc;

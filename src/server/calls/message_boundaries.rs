@@ -1,9 +1,9 @@
-//! Where messages begin and end in the body of a call: a flag, the length in four
-//! bytes, and so many bytes.
+//! Finds where gRPC messages begin and end in a body: a flag, the length in four bytes,
+//! and the message.
 
 use crate::proto::codec::PREFIX_BYTES;
 
-/// Follows a body.
+/// Tracks the messages of a body.
 #[derive(Debug, Default)]
 pub struct MessageBoundaries {
     /// What has come of the next prefix.

@@ -1,5 +1,5 @@
-//! The body of a response on its way out: it ends at the deadline of its call, and
-//! what became of the call is known when it ends.
+//! The body of a response: it ends at the deadline of its call, and records how the call
+//! ended.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

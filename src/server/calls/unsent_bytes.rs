@@ -1,5 +1,5 @@
-//! Bytes of responses that wait for a client to read them: counted where they wait,
-//! which is within h2, until the transport has taken them.
+//! Counts response bytes that wait in h2 for the client to read, until the transport
+//! accepts them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use crate::service::quota::ResourceShare;
 /// Smaller pieces are not worth counting.
 const COUNTED_BYTES_MIN: usize = 1024;
 
-/// Counts what one call's response has waiting.
+/// Counts the unsent bytes of one response.
 #[derive(Debug, Clone)]
 pub struct UnsentBytes {
     all: Arc<AtomicUsize>,

@@ -1,6 +1,5 @@
-//! The transport of one connection, watched: who is silent before the preface,
-//! leaves things unfinished, reads nothing, or sends frames without a purpose, is
-//! cut off.
+//! Guards the transport of one connection: it closes a connection whose peer sends no
+//! preface, leaves a frame unfinished, reads nothing, or sends too many idle frames.
 
 use std::io;
 use std::pin::Pin;
@@ -22,7 +21,7 @@ const ANSWERED: FrameRate = FrameRate { burst: 1_024.0, per_second: 100.0 };
 /// How many others: as many as a client may have streams to reset, and some.
 const OTHERS: FrameRate = FrameRate { burst: 8_192.0, per_second: 500.0 };
 
-/// A transport that is watched.
+/// A guarded transport.
 pub struct GuardedIo<IO> {
     io: IO,
     connection: Arc<Connection>,
@@ -174,7 +173,7 @@ struct FrameRate {
     per_second: f64,
 }
 
-/// What frames of a kind may still cost.
+/// The allowance of frames of one kind.
 #[derive(Debug)]
 struct TokenBucket {
     rate: FrameRate,

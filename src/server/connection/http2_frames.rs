@@ -1,4 +1,4 @@
-//! The frames of HTTP/2 as they pass by, as far as their headers tell.
+//! Reads the headers of HTTP/2 frames as they arrive.
 //!
 //! h2 bounds what it keeps of a connection, but not how often it is made to work
 //! for nothing: a peer may send PING, SETTINGS or RST_STREAM for as long as it
@@ -20,7 +20,7 @@ const END_STREAM: u8 = 0x1;
 /// Flag of HEADERS and CONTINUATION: the block of headers ends.
 const END_HEADERS: u8 = 0x4;
 
-/// How many frames carry neither a call nor its data.
+/// The number of frames that carry neither a call nor its data.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct IdleFrames {
     /// Those that h2 answers: SETTINGS and PING.
@@ -29,7 +29,7 @@ pub struct IdleFrames {
     pub others: u32,
 }
 
-/// Follows what a client sends.
+/// Tracks the frames of a client.
 #[derive(Debug)]
 pub struct FrameReader {
     state: FrameState,

@@ -1,4 +1,4 @@
-//! What is measured of the log and of the tree over it.
+//! Metrics of the log and of the Merkle tree.
 
 use std::fmt;
 
@@ -18,42 +18,42 @@ impl MetricSources {
         ];
         page.gauges(
             "auditgate_log_state",
-            "1 for the state of the log: whether it takes events",
+            "1 for the current state of the log",
             of_states(states),
         )?;
         let extent = self.hub.extent();
         page.gauge(
             "auditgate_log_first_sequence",
-            "The oldest record that is kept",
+            "Sequence of the oldest stored record",
             extent.first.0 as f64,
         )?;
-        page.gauge("auditgate_log_last_sequence", "The newest record", extent.last.0 as f64)?;
-        page.gauge("auditgate_log_records", "Records that are kept", extent.records() as f64)?;
+        page.gauge(
+            "auditgate_log_last_sequence",
+            "Sequence of the newest record",
+            extent.last.0 as f64,
+        )?;
+        page.gauge("auditgate_log_records", "Stored records", extent.records() as f64)?;
         page.gauge(
             "auditgate_ring_records",
-            "Records that are in memory: of a log on disk, the newest ones",
+            "Records in memory: of a log on disk, the newest ones",
             extent.in_memory as f64,
         )?;
         page.gauge(
             "auditgate_ring_records_limit",
-            "Records that may be in memory",
+            "Limit of records in memory",
             extent.records_max as f64,
         )?;
         page.gauge(
             "auditgate_ring_bytes",
-            "Bytes of what is in memory, index included",
+            "Bytes of the records in memory, index included",
             extent.bytes as f64,
         )?;
         page.gauge(
             "auditgate_ring_bytes_limit",
-            "Bytes that what is in memory may take, index included",
+            "Limit of bytes in memory, index included",
             extent.bytes_max as f64,
         )?;
-        page.counter(
-            "auditgate_log_evicted",
-            "Records that are not kept any more",
-            extent.evicted(),
-        )?;
+        page.counter("auditgate_log_evicted", "Records removed from the log", extent.evicted())?;
         let Some(disk) = self.hub.disk() else { return Ok(()) };
         page.gauge("auditgate_log_disk_bytes", "Bytes of the log's files", disk.bytes as f64)?;
         if let Some(space) = self.data_dir.as_deref().and_then(|folder| Space::of(folder).ok()) {
@@ -71,19 +71,19 @@ impl MetricSources {
         if let Some(limit) = disk.bytes_max {
             page.gauge(
                 "auditgate_log_disk_bytes_limit",
-                "Bytes that the log's files may take",
+                "Limit of bytes of the log's files",
                 limit as f64,
             )?;
         }
         let damaged = disk.damage.iter().map(|range| range.last.0 - range.first.0 + 1);
         page.gauge(
             "auditgate_log_damaged_records",
-            "Records that are known to be damaged on disk",
+            "Records known to be damaged on disk",
             damaged.sum::<u64>() as f64,
         )?;
         page.histograms(
             "auditgate_log_sync_seconds",
-            "How long it took to bring the records of a commit to stable storage",
+            "Duration of the fsync of a commit",
             [([], disk.syncs)].into_iter(),
         )
     }
@@ -102,7 +102,7 @@ impl MetricSources {
         ];
         page.gauges(
             "auditgate_proof_state",
-            "1 for the state of the tree: whether checkpoints are signed",
+            "1 for the current state of the Merkle tree",
             of_states(states),
         )?;
         page.gauge(

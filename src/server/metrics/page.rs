@@ -1,4 +1,4 @@
-//! The forms that metrics have.
+//! Writes metrics of each kind.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! The process, as Linux tells of it; elsewhere nothing.
+//! Metrics of the process, on Linux only.
 
 use std::fmt;
 
@@ -7,10 +7,10 @@ use super::MetricsPage;
 /// Writes what is known.
 pub(super) fn encode(page: &mut MetricsPage<'_>) -> fmt::Result {
     if let Some(bytes) = resident_bytes() {
-        page.gauge("process_resident_memory_bytes", "Memory that is in use", bytes as f64)?;
+        page.gauge("process_resident_memory_bytes", "Resident memory", bytes as f64)?;
     }
     if let Some(files) = open_files() {
-        page.gauge("process_open_fds", "Files that are open", files as f64)?;
+        page.gauge("process_open_fds", "Open file descriptors", files as f64)?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Reads the requests of a stream ahead of the log, and checks their events.
+//! Reads the requests of a stream ahead of the log, and validates their events.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub const QUEUED_EVENT_BYTES: usize = 512;
 /// reads no answers.
 pub const STALL_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// What the reading task hands over.
+/// An item of the queue between reading and appending.
 pub enum QueuedItem {
     /// The events of a request.
     Events(CheckedEvents),

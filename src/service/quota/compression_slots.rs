@@ -1,4 +1,4 @@
-//! Turns at what keeps a processor busy: to unpack messages, and to pack them.
+//! Slots for work that keeps a processor busy: compression and decompression.
 
 use std::num::NonZero;
 use std::sync::Arc;

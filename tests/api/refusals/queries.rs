@@ -63,7 +63,7 @@ async fn what_is_no_cursor_is_refused() {
     scene.grow(3).await;
     let cursor = Tail::begin(scene.client(), support::latest()).await.1.cursor;
     let token = token(&mut scene, one_a_page()).await;
-    let says = ["cursor is not one that a gateway gave out"];
+    let says = ["cursor is not valid"];
     for (name, text) in [
         ("empty", String::new()),
         ("nonsense", "not a cursor".to_owned()),
@@ -83,7 +83,7 @@ async fn what_is_no_page_token_is_refused() {
     scene.grow(3).await;
     let cursor = Tail::begin(scene.client(), support::latest()).await.1.cursor;
     let token = token(&mut scene, one_a_page()).await;
-    let says = ["page_token is not one that a gateway gave out"];
+    let says = ["page_token is not valid"];
     for (name, page_token) in [
         ("nonsense", "not a token".to_owned()),
         ("cut off", token[..token.len() - 1].to_owned()),

@@ -88,8 +88,8 @@ async fn an_unknown_compression_is_refused_with_those_that_are_known() {
 async fn an_unknown_method_is_refused() {
     let mut scene = Scene::open().await;
     for (method, says) in [
-        ("Shred", "there is no method /auditgate.v1.AuditService/Shred"),
-        ("/auditgate.v9.AuditService/Emit", "there is no method /auditgate.v9.AuditService/Emit"),
+        ("Shred", "unknown method /auditgate.v1.AuditService/Shred"),
+        ("/auditgate.v9.AuditService/Emit", "unknown method /auditgate.v9.AuditService/Emit"),
     ] {
         let row = Row {
             code: Code::Unimplemented,

@@ -42,7 +42,7 @@ impl SealedInner {
         {
             // It is found again, by who reads it.
             let path = sealed_segment.sidecar_path();
-            tracing::warn!("cannot note the damage in {}: {error}", path.display());
+            tracing::warn!("cannot record the damage in {}: {error}", path.display());
         }
         found
     }

@@ -59,7 +59,7 @@ impl OpenSegment {
             }
             Err(fault) => {
                 if matches!(fault, BlockFault::Damaged) {
-                    tracing::warn!("{} is not what was written: it is made again", path.display());
+                    tracing::warn!("sidecar {} is corrupt; rebuilding it", path.display());
                 }
                 let encoded = sidecar::make(&sealed_segment.file.path, &sealed_segment.of, None)?;
                 let unsaved = sidecar::save(storage, &path, &encoded).is_err();

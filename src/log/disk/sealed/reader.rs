@@ -169,7 +169,7 @@ impl SealedInner {
             ReadFailure::Sidecar => {
                 self.handles.remove(sealed_segment.base());
                 let path = sealed_segment.sidecar_path();
-                tracing::warn!("{} is not what was written: it is made again", path.display());
+                tracing::warn!("sidecar {} is corrupt; rebuilding it", path.display());
                 match self.storage.remove(&path) {
                     Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
                     _ => Ok(()),

@@ -51,14 +51,9 @@ fn queries() -> Vec<ScanQuery> {
 fn expected(query: &ScanQuery, last: u64) -> Vec<u64> {
     let matches = |number: &u64| {
         let mut frame = Vec::new();
-        draft(*number, "svc").frame(
-            Sequence(*number),
-            time(*number),
-            &mut FrameScratch::default(),
-            |part| {
-                frame.extend_from_slice(part);
-            },
-        );
+        let scratch = &mut FrameScratch::default();
+        let put = |part: &[u8]| frame.extend_from_slice(part);
+        draft(*number, "svc").frame(Sequence(*number), time(*number), scratch, put);
         let in_time = time(*number) >= query.start && time(*number) < query.end;
         in_time && query.filter.record(crate::record::unframed(&frame)) == Outcome::Match
     };

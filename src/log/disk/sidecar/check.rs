@@ -7,13 +7,13 @@ use crate::log::disk::block_file;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SidecarFlaw {
     /// The checksum of a block is wrong, or the file ends amid it.
-    #[error("is damaged: the block at byte {at} is not what was written")]
+    #[error("is damaged: the block at byte {at} fails its checksum")]
     Damaged {
         /// Where the block begins.
         at: usize,
     },
     /// All checksums are right, and yet it is not the segment file's.
-    #[error("is not what the records make it, from byte {at} on")]
+    #[error("does not match the records, from byte {at} on")]
     Differs {
         /// The first byte that differs.
         at: usize,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::outcome::{ConflictCandidate, DraftOutcome};
 use super::{RingWriter, with_view};
 use crate::log::ring::compare::HAS_ID_FIELDS_MAX;
-use crate::log::ring::duplicate_check::{DuplicateCheck, Outside, Verdict};
+use crate::log::ring::duplicate_check::{ContentMatch, DuplicateCheck, Outside};
 use crate::log::segment::Segment;
 use crate::log::{Conflict, ConflictReason, Placed};
 use crate::record::{Draft, Sequence};
@@ -58,8 +58,10 @@ impl RingWriter {
         };
         let verdict = sequence.and_then(|sequence| known.verdict(position, sequence));
         match (sequence, verdict) {
-            (Some(sequence), Some(Verdict::Same)) => self.kept(sequence),
-            (sequence, Some(Verdict::Refused(reason))) => DraftOutcome::Refused(sequence, reason),
+            (Some(sequence), Some(ContentMatch::Same)) => self.kept(sequence),
+            (sequence, Some(ContentMatch::Refused(reason))) => {
+                DraftOutcome::Refused(sequence, reason)
+            }
             (sequence, _) => DraftOutcome::Refused(sequence, ConflictReason::Content),
         }
     }
@@ -118,9 +120,9 @@ impl RingWriter {
                 let kept =
                     Placed { sequence, accept_time: Some(record.accept_time), duplicate: true };
                 match known.verdict(position, sequence) {
-                    Some(Verdict::OtherId) => None,
-                    Some(Verdict::Same) => Some(DraftOutcome::Kept(kept)),
-                    Some(Verdict::Refused(reason)) => {
+                    Some(ContentMatch::OtherId) => None,
+                    Some(ContentMatch::Same) => Some(DraftOutcome::Kept(kept)),
+                    Some(ContentMatch::Refused(reason)) => {
                         Some(DraftOutcome::Refused(Some(sequence), reason))
                     }
                     None if draft.repeats_exactly(&record) => Some(DraftOutcome::Kept(kept)),
