@@ -1,8 +1,8 @@
-//! What becomes of the content of events on the way in: redaction, trimming, and a
-//! note where clocks differ, as the operator configured it.
+//! Redaction, trimming and clock-skew notes for incoming events, as the operator
+//! configured them.
 //!
-//! It happens once, after an event is checked and before anything of it is kept,
-//! indexed, compared or shown. docs/content.md says what is guaranteed.
+//! They are applied once, after an event is validated and before it is stored, indexed,
+//! compared or shown. docs/content.md has the guarantees.
 
 mod field_path;
 mod hmac_keys;
@@ -28,8 +28,8 @@ pub use policy::{ContentPolicy, Error, PATHS_MAX};
 pub use secrets::MARKER;
 pub use trim::{CUT_VALUES_MAX, KEPT_BYTES_MIN};
 
-/// What is done to a value. The later ones are stricter: where several are asked for,
-/// the strictest is done.
+/// What redaction does to a value. Later variants are stricter; if several rules name a
+/// value, the strictest applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Action {
     /// Secrets within the text are masked: passwords in URLs, tokens in arguments.
@@ -44,7 +44,7 @@ pub enum Action {
     Drop,
 }
 
-/// Something that is done to some fields of some events.
+/// An action for some fields of some event types.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RedactionRule {
     /// Event types, exact or as globs; all, if empty.
@@ -55,7 +55,7 @@ pub struct RedactionRule {
     pub action: Action,
 }
 
-/// What is done with an event that is too large.
+/// How to treat an event that is over the size limit.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub enum OversizeAction {
     /// It is refused.
@@ -65,7 +65,7 @@ pub enum OversizeAction {
     Trim,
 }
 
-/// How content is treated. The default is not to touch it.
+/// The content configuration. By default, content is not changed.
 #[derive(Debug, Default, Clone)]
 pub struct Config {
     /// What is redacted.
@@ -78,14 +78,14 @@ pub struct Config {
     pub secrets: bool,
     /// Keys of HMACs.
     pub keys: Option<HmacKeys>,
-    /// What is done with an event that is too large.
+    /// How to treat an event that is over the size limit.
     pub oversize: OversizeAction,
     /// How far an event's time may be from the gateway's without a note on the
     /// record; any, if `None`.
     pub skew_max: Option<Duration>,
 }
 
-/// How events are let in: the limit of their size, and what becomes of their content.
+/// How events are accepted: the size limit and the content policy.
 #[derive(Debug, Clone)]
 pub struct EventIntake {
     /// The largest event, encoded, in bytes.
@@ -94,7 +94,7 @@ pub struct EventIntake {
     pub policy: Option<Arc<ContentPolicy>>,
 }
 
-/// The policy that is in force, and may be replaced while events come.
+/// The content policy in force; a reload can replace it at any time.
 #[derive(Debug, Clone, Default)]
 pub struct ActivePolicy(Arc<ArcSwapOption<ContentPolicy>>);
 

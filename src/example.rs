@@ -1,4 +1,4 @@
-//! A ready event of each type, with every field of its payload filled.
+//! An example event of each type, with every field of its payload filled.
 
 mod values;
 

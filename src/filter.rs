@@ -1,8 +1,8 @@
 //! Filters: which records Subscribe, Search and CountRecords return.
 //!
-//! A [`Filter`] is compiled once a request. An index narrows the log by its
-//! [`Selection`], [`Filter::columns`] looks at what the index keeps of each
-//! record, and [`Filter::record`] has the final word.
+//! A [`Filter`] is compiled once for each request. An index narrows the log by the filter's
+//! [`Selection`], [`Filter::columns`] checks the columns of a record, and
+//! [`Filter::record`] decides.
 
 mod address;
 mod envelope;
@@ -91,7 +91,7 @@ impl Selection {
     }
 }
 
-/// What the columns say of a record.
+/// What the columns of a record decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// It does not match.

@@ -36,7 +36,7 @@ pub use ring::{BYTES_MIN, Bounds, RING_BYTES, RING_RECORDS};
 pub use scan::{ScanEnd, ScanOrder, ScanQuery, ScanStats};
 pub use segment::{Segment, SegmentView};
 
-/// A future without a name, so that the contract can be an object.
+/// A boxed future, so that the trait is dyn-compatible.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// What every kind of log does.

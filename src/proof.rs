@@ -1,5 +1,5 @@
-//! Proof: that the log only grows, and that a record is in it, for people who
-//! trust nobody who runs it.
+//! Proofs that the log only grows and that a record is in it, for people who do not trust
+//! the operator of the gateway.
 //!
 //! The records, in order, are the entries of a Merkle tree as RFC 6962 has it:
 //! the entry is the SHA-256 of the stored record's bytes, the leaf hash that of a
@@ -45,7 +45,7 @@ pub fn leaf(entry: &[u8; HASH_BYTES]) -> Hash {
     tlog_tiles::record_hash(entry)
 }
 
-/// Why a proof does not prove what it should.
+/// Why a proof is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidProof {
     /// The leaf lies past the tree.

@@ -1,5 +1,5 @@
-//! The reference of event types, from catalog and descriptors: what people read
-//! on the command line and in `docs/EVENTS.md`.
+//! The reference of event types on the command line and in `docs/EVENTS.md`, made from
+//! the catalog and the descriptors.
 
 mod markdown;
 
@@ -65,7 +65,7 @@ pub fn describe(type_id: TypeId) -> String {
     out
 }
 
-/// What is told of a field.
+/// A row of a field table.
 struct FieldRow {
     name: String,
     type_name: String,

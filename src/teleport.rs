@@ -1,4 +1,5 @@
-//! Teleport's audit log: one event a line, as flat JSON, to and from our events.
+//! Converts between auditgate events and the lines of Teleport's audit log: flat JSON, one
+//! event a line.
 //!
 //! An import loses nothing. A line is mapped to the fields of an event as far as
 //! they can hold it; the event is then written back, and every difference from
@@ -47,7 +48,7 @@ const DATA_DEPTH: usize = 3;
 /// How much of a line's value an error repeats, in characters.
 const SHOWN_CHARS_MAX: usize = 64;
 
-/// Why a line is not an event, or an event not a line.
+/// Why a line cannot become an event, or an event a line.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The line is not JSON that can be kept.

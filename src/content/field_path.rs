@@ -1,5 +1,4 @@
-//! Paths of fields, as filters and expressions write them, held against the
-//! schema.
+//! Field paths, in the syntax of filters and expressions, checked against the schema.
 
 use super::Action;
 use crate::event::{VARIANT_NUMBER_MIN, field};
@@ -14,7 +13,7 @@ const PATH_BYTES_MAX: usize = 1_024;
 /// Of 1, where 1 is equality: how near a name must be to be suggested.
 const SIMILARITY_MIN: f64 = 0.5;
 
-/// One step from an event down to a field.
+/// One segment of a field path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum PathSegment {
     /// To the field with this number.
@@ -25,7 +24,7 @@ pub(super) enum PathSegment {
     AnyKey,
 }
 
-/// Where steps have led to.
+/// The schema element that the segments so far lead to.
 #[derive(Debug, Clone, Copy)]
 enum SchemaNode {
     /// A message, or a list of them.

@@ -1,4 +1,4 @@
-//! The keys of HMACs, and what an HMAC looks like.
+//! HMAC keys, and the format of an HMAC in an event.
 
 use std::fmt;
 use std::io::{self, Read as _};
@@ -29,7 +29,7 @@ pub struct HmacKeys {
     keys: Vec<HmacKey>,
 }
 
-/// A key, ready for use.
+/// A key that is ready for use.
 #[derive(Clone)]
 pub(super) struct HmacKey {
     id: String,

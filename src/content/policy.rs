@@ -1,4 +1,4 @@
-//! The policy: a configuration, held against the schema and made ready for use.
+//! The content policy: a configuration that is checked against the schema and compiled.
 
 use std::sync::Arc;
 
@@ -49,10 +49,10 @@ pub struct Error {
     pub what: String,
 }
 
-/// What is kept of an event, and what was changed in it.
+/// The stored form of an event, and its amendments.
 type StoredEvent = (Vec<u8>, Vec<pb::Amendment>);
 
-/// What is done to the content of events.
+/// A compiled content policy.
 #[derive(Debug)]
 pub struct ContentPolicy {
     /// What is redacted, by type id; `None` where nothing is.
@@ -199,7 +199,7 @@ impl ContentPolicy {
     }
 }
 
-/// What a client sent, for as long as its event is on the way.
+/// The bytes that the client sent, while its event is being accepted.
 struct ClientEvent {
     policy: Arc<ContentPolicy>,
     sent: Bytes,
@@ -259,7 +259,7 @@ fn finished(mut tree: RuleNode) -> Option<RuleNode> {
     (!tree.is_empty()).then_some(tree)
 }
 
-/// Adds up rules.
+/// Compiles rules into a policy.
 struct PolicyCompiler {
     trees: Vec<RuleNode>,
     custom: Vec<Option<Vec<NamePattern>>>,

@@ -15,11 +15,11 @@ use crate::wire::{self, EVENT, Field, FieldKind, LIST_VALUE, MessageId, STRUCT, 
 const NUMBER_VALUE: u32 = 2;
 const STRING_VALUE: u32 = 3;
 
-/// The event would become larger than it may.
+/// The event would exceed the size limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TooLarge;
 
-/// What was done to a field.
+/// A change of one field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct FieldChange<'p> {
     /// Names from the event down.
@@ -29,10 +29,10 @@ pub(super) struct FieldChange<'p> {
     pub(super) values: u32,
 }
 
-/// An event without what was redacted, and what that was.
+/// The redacted event, and its changes.
 pub(super) type Redacted<'p> = (Vec<u8>, Vec<FieldChange<'p>>);
 
-/// What is to be done with one occurrence of a field.
+/// What to do with one occurrence of a field.
 enum FieldAction<'p> {
     /// It stays.
     Keep,

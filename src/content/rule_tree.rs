@@ -1,10 +1,9 @@
-//! What is to be done where in an event: rules as a tree of the fields that they
-//! name.
+//! Redaction rules as a tree of the fields that they name.
 
 use super::Action;
 use super::field_path::PathSegment;
 
-/// A place in an event, with what rules ask of it and of what lies below.
+/// A field in the tree, with the actions for it and for the fields below it.
 #[derive(Debug, Default, Clone)]
 pub(super) struct RuleNode {
     /// What is asked of the value here, each with the number of its rule; the
@@ -93,7 +92,7 @@ fn child<'n, K: PartialEq + Clone>(nodes: &'n mut Vec<(K, RuleNode)>, key: &K) -
     nodes.get_mut(position).map(|(_, node)| node).expect("it was found or added")
 }
 
-/// A name on the way to a value.
+/// One name on the path to a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PathName<'p> {
     /// Of a field.
@@ -104,7 +103,7 @@ pub(super) enum PathName<'p> {
     AnyKey,
 }
 
-/// Where a walk through an event is, as rules see it.
+/// The position of a walk through an event in the rule tree.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RuleCursor<'p> {
     node: Option<&'p RuleNode>,

@@ -1,8 +1,7 @@
 //! Secrets within text: passwords in URLs, tokens in arguments, and the like.
 //!
-//! What is found is by its form, so it is a net with holes: docs/content.md says
-//! what it catches. Where a form leaves it open whether something is a secret, it is
-//! masked.
+//! Secrets are recognized by their form, so some are missed: docs/content.md lists the
+//! forms. If a form is ambiguous, the text is masked.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;

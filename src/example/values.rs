@@ -1,4 +1,4 @@
-//! What stands in the fields of an example.
+//! The values of the fields of an example.
 
 use prost_reflect::{FieldDescriptor, Kind};
 

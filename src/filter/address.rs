@@ -1,4 +1,4 @@
-//! Remote addresses: exact, or blocks in CIDR notation.
+//! Filter by remote address: exact addresses or CIDR blocks.
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -1,4 +1,4 @@
-//! Fields of a filter that are about the event's envelope.
+//! Filter by fields of the event's envelope.
 
 use super::address::CidrBlocks;
 use super::error::Error;

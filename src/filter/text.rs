@@ -1,4 +1,4 @@
-//! Text that occurs in a string of an event.
+//! Filter by text that occurs in a string of an event.
 
 mod part;
 

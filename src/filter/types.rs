@@ -1,4 +1,4 @@
-//! Which event types match: `types`, `exclude_types` and `categories` in one.
+//! Filter by event type: `types`, `exclude_types` and `categories` combined.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Fields of a filter that hold exact values.
+//! Filter by exact values, and by labels.
 
 use std::collections::BTreeMap;
 

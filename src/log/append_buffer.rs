@@ -1,9 +1,9 @@
-//! An append-only buffer of fixed capacity whose published part is read without
-//! a lock while one writer appends behind it.
+//! An append-only buffer of fixed capacity. One writer appends, and readers read the
+//! published part without a lock.
 //!
-//! This is the one module with `unsafe`. A safe head (bytes behind an `RwLock`)
-//! makes every waking subscriber contend with the emitters for the lock; here a
-//! reader pays one atomic load.
+//! This is the only module with `unsafe`. With a safe buffer (bytes behind an `RwLock`)
+//! every woken subscriber contends with the emitters for the lock; here a reader needs one
+//! atomic load.
 //!
 //! # Why it is sound
 //! - The allocation has a fixed address and capacity from construction to drop.

@@ -1,5 +1,5 @@
-//! The log on disk: segment files, appended to and never changed. A record is
-//! acknowledged, and readers see it, once it is as safe as [`SyncPolicy`] says.
+//! The log on disk: append-only segment files. A record is acknowledged, and becomes
+//! readable, when it is as durable as [`SyncPolicy`] says.
 //!
 //! Appending stages records in the newest segment of the ring, under a mutex, and
 //! waits. A thread of the log's own takes all that is staged, writes and syncs it
@@ -58,7 +58,7 @@ pub use retention::Retention;
 /// The largest segment, in bytes of records, unless one call needs a larger one.
 const SEGMENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// When what is written is brought to stable storage.
+/// When written records are synced to stable storage.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub enum SyncPolicy {
     /// Before it is acknowledged: a receipt outlasts any crash.
@@ -82,7 +82,7 @@ impl std::fmt::Display for SyncPolicy {
     }
 }
 
-/// How a log is kept on disk.
+/// The configuration of a log on disk.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
     /// How much of it is in memory, too.

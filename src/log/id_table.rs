@@ -1,4 +1,4 @@
-//! The id table: from event id to sequence, for as long as the record is kept.
+//! The id table: from event id to sequence, while the record is stored.
 
 use crate::log::append_buffer;
 use crate::record::Sequence;

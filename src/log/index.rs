@@ -1,4 +1,4 @@
-//! The index of a full segment: where each value of an indexed field occurs.
+//! The index of a full segment: the positions of each value of an indexed field.
 
 mod postings;
 

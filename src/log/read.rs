@@ -25,7 +25,7 @@ pub struct ReadHint<'a> {
     pub records: usize,
 }
 
-/// What a reader looks at.
+/// The parts of a record that a reader needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadContent {
     /// Columns and frames.
@@ -47,7 +47,7 @@ pub fn at_once<'a>(found: Option<ReadResult>) -> ReadFuture<'a> {
     Either::Left(ready(Ok(found)))
 }
 
-/// What there is at a place of the log.
+/// The result of a read at a position of the log.
 #[derive(Clone)]
 pub enum ReadResult {
     /// A run of records with that place in it.

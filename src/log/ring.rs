@@ -28,7 +28,7 @@ pub const BYTES_MIN: usize = 1024 * 1024;
 /// A ring is at least so many segments, so that eviction leaves most of it.
 const SEGMENTS_MIN: usize = 16;
 
-/// How much a ring keeps. When either bound is met, the oldest segment goes.
+/// The bounds of a ring. When one is reached, the oldest segment is evicted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     /// The most bytes, index and id table included. At least [`BYTES_MIN`].
@@ -37,7 +37,7 @@ pub struct Bounds {
     pub records: usize,
 }
 
-/// How large the segments of a ring are.
+/// The sizes of the segments of a ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SegmentSizes {
     /// Records of a segment.
@@ -105,7 +105,7 @@ impl Bounds {
     }
 }
 
-/// What readers look at without a lock.
+/// The part of the ring that readers use without a lock.
 pub struct RingReader {
     /// The segments, oldest first; the last one is being written.
     segments: ArcSwap<Vec<Arc<Segment>>>,

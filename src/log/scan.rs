@@ -1,5 +1,5 @@
-//! Finds the records of a segment that a query matches: one implementation for
-//! subscribers, searches and counts.
+//! Finds the records of a segment that match a query. Subscriptions, searches and counts
+//! share this implementation.
 
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ const TEXT_RECORDS: usize = 256;
 /// Bytes that are searched for a text in one go; one larger record alone excepted.
 const TEXT_BYTES: usize = 256 * 1024;
 
-/// What to find.
+/// A filter and a time range.
 #[derive(Debug, Clone)]
 pub struct ScanQuery {
     /// Which records.
@@ -32,7 +32,7 @@ pub struct ScanQuery {
     pub end: Time,
 }
 
-/// In which order a scan goes through the positions.
+/// The order in which a scan visits the records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScanOrder {
     /// From the oldest on.
@@ -41,7 +41,7 @@ pub enum ScanOrder {
     Descending,
 }
 
-/// What a scan has done.
+/// Statistics of a scan.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct ScanStats {
     /// Records looked at: with an index, only the candidates.
@@ -141,7 +141,7 @@ impl ScanQuery {
     }
 }
 
-/// One scan on its way.
+/// One running scan.
 struct Scan<'a, 'v, V> {
     query: &'a ScanQuery,
     view: &'a SegmentView<'v>,

@@ -1,4 +1,4 @@
-//! Checkpoints: a tree's size and root, signed. C2SP tlog-checkpoint.
+//! Checkpoints: the signed size and root hash of a tree (C2SP tlog-checkpoint).
 
 use signed_note::{Note, VerifierList};
 use tlog_tiles::Hash;
@@ -34,7 +34,7 @@ pub struct Cosignature {
     pub time: u64,
 }
 
-/// Why a text is not a checkpoint that can be relied on.
+/// Why a text is not a valid checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// It is too large to be one.

@@ -1,8 +1,8 @@
 //! Verifies a data directory: every frame, hash, tile, sidecar and checkpoint, with
 //! nothing but the log's public key.
 //!
-//! It reads the files by their documented form, not through the log, so that it
-//! may be run on a copy, and by those who do not trust the gateway.
+//! It reads the files by their documented format, not through the log. So people who do
+//! not trust the gateway can run it, also on a copy.
 
 mod segments;
 mod sidecars;
@@ -22,7 +22,7 @@ use crate::log::disk::known_seed;
 /// The most findings that are listed; more are counted.
 pub const FINDINGS_MAX: usize = 100;
 
-/// What was checked, and what is wrong.
+/// The result of a check.
 #[derive(Debug, Default)]
 pub struct CheckReport {
     /// Sequence of the oldest record that must be there.
@@ -45,7 +45,7 @@ pub struct CheckReport {
     pub torn: Option<usize>,
 }
 
-/// Something that is not what it should be.
+/// One error that the check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// The first record that it concerns, if that is known.
@@ -54,7 +54,7 @@ pub struct Finding {
     pub what: String,
 }
 
-/// Why nothing can be checked.
+/// Why the check cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file cannot be read.
@@ -105,7 +105,7 @@ impl CheckReport {
     }
 }
 
-/// The tree that the records make, compared with what is known of it.
+/// The tree of the records, and the checkpoints to compare it with.
 struct DirectoryCheck<'a> {
     folder: &'a Path,
     report: CheckReport,

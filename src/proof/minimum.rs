@@ -1,9 +1,9 @@
-//! The minimum index: which records a log may lack, signed by it.
+//! The minimum index: the signed number of records that the log may lack.
 //!
-//! Retention removes records from the front. So that nobody else can, the log
-//! signs how far before it does so. The idea of a minimum index is that of C2SP
-//! tlog-tiles; a note of its own, rather than a line in each checkpoint, since
-//! witnesses make no statement on such lines.
+//! Retention removes the oldest records. The log signs the new minimum index before it
+//! removes them, so that nobody else can remove records unnoticed. The minimum index comes
+//! from C2SP tlog-tiles. It is a separate note rather than a line in each checkpoint,
+//! because witnesses make no statement about such lines.
 
 use signed_note::Note;
 

@@ -1,5 +1,5 @@
-//! Proof files: all that shows that a log has a record, in one text. C2SP
-//! tlog-proof, with the record's bytes as its extra data.
+//! Proof files: the complete proof that a log has a record, in one text (C2SP tlog-proof,
+//! with the bytes of the record as extra data).
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -15,7 +15,7 @@ pub const HASHES_MAX: usize = 64;
 /// The largest proof file that is read, in bytes: that of a record of 16 MiB.
 pub const FILE_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// Shows that a log has a record: to be checked with nothing but its key.
+/// Proves that a log has a record. Only the key of the log is needed to check it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProofFile {
     /// The record's bytes, as they are stored.
@@ -28,7 +28,7 @@ pub struct ProofFile {
     pub checkpoint: String,
 }
 
-/// Why a proof file proves nothing.
+/// Why a proof file is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// It is not a proof file.

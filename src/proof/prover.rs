@@ -30,7 +30,7 @@ pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(2);
 /// How long a caller waits for a checkpoint.
 pub const CHECKPOINT_TIME_MAX: Duration = Duration::from_secs(8);
 
-/// What is known of a tree when it is opened: nothing of a new log.
+/// The state of a tree when it is opened; empty for a new log.
 #[derive(Debug, Default)]
 pub struct OpenedTree {
     /// The newest checkpoint that was signed.
@@ -47,7 +47,7 @@ struct GrowingTree {
     pending: BTreeMap<TilePosition, FullTile>,
 }
 
-/// Where the follower is.
+/// The progress of the follower.
 #[derive(Debug, Clone)]
 struct FollowState {
     /// So many records were hashed.
@@ -77,7 +77,7 @@ pub struct Prover {
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// How far a tree has come.
+/// The progress of a tree.
 #[derive(Debug, Clone)]
 pub struct TreeProgress {
     /// So many records are in it.
@@ -90,7 +90,7 @@ pub struct TreeProgress {
     pub failure: Option<CheckpointFailure>,
 }
 
-/// Shows that a record is in the log.
+/// A proof that a record is in the log.
 #[derive(Debug, Clone)]
 pub struct InclusionProof {
     /// Index of its leaf, from 0.
@@ -101,7 +101,7 @@ pub struct InclusionProof {
     pub signed: Arc<SignedCheckpoint>,
 }
 
-/// Shows that the log begins with an earlier one.
+/// A proof that the log begins with an earlier log.
 #[derive(Debug, Clone)]
 pub struct ConsistencyProof {
     /// The steps to both roots.

@@ -1,5 +1,4 @@
-//! Tiles: runs of 256 hashes, which are what of a tree is stored. C2SP
-//! tlog-tiles.
+//! Tiles: runs of 256 hashes, the unit in which a tree is stored (C2SP tlog-tiles).
 
 use super::HASH_BYTES;
 
@@ -14,7 +13,7 @@ pub const BYTES: usize = WIDTH * HASH_BYTES;
 /// A tree of 64-bit size has so many levels of tiles.
 pub const LEVELS_MAX: u8 = 8;
 
-/// Where a tile lies.
+/// The level and index of a tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TilePosition {
     /// Level, from 0: that of the leaves.

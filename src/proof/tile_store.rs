@@ -1,5 +1,4 @@
-//! Where full tiles are kept: in memory, for as long as the gateway runs, or in
-//! the data directory.
+//! Stores full tiles: in memory while the gateway runs, or in the data directory.
 
 pub mod disk;
 mod memory;
@@ -13,7 +12,7 @@ use super::{Checkpoint, SignedCheckpoint};
 pub use disk::DiskTileStore;
 pub use memory::{MemoryTileStore, TILES_BYTES};
 
-/// Keeps the full tiles of one tree, and its newest checkpoint.
+/// Stores the full tiles of one tree, and its newest checkpoint.
 pub trait TileStore: Send + Sync + 'static {
     /// A full tile; none, if it is not kept any more.
     ///

@@ -1,7 +1,7 @@
 //! The tree: appending to it, and proofs from it.
 //!
-//! In memory is only its right edge, a tile of each level. Full tiles lie in a
-//! store.
+//! Only the right edge of the tree is in memory: one tile of each level. A tile store has
+//! the full tiles.
 
 use std::cell::RefCell;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! The server's codec: requests and responses as bytes.
 //!
-//! Requests are decoded by the handlers, so that a request that does not decode
-//! is refused with the same care as any other. Responses are written straight
-//! from where the records lie, without an encoded copy in between.
+//! The handlers decode requests, so that a malformed request gets the same error details
+//! as any other refusal. Responses are written directly from the stored records, without
+//! an encoded copy.
 
 use bytes::{Buf, BufMut, Bytes};
 use tonic::Status;
@@ -101,7 +101,7 @@ impl FramedMessage {
     }
 }
 
-/// Codec that leaves requests encoded and sends responses that already are.
+/// A codec that leaves requests encoded and sends encoded responses.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct RawCodec;
 

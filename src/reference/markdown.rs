@@ -1,4 +1,4 @@
-//! The reference as a page.
+//! The reference as a Markdown page.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! Ids for lines that have none.
+//! Derives ids for lines without an id.
 
 use std::collections::HashMap;
 

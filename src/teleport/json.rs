@@ -1,4 +1,4 @@
-//! JSON that is kept as it was written.
+//! JSON that keeps the spelling of its values.
 //!
 //! Numbers stay text (`1.0` is not `1`, and no integer is too big), and an
 //! object that names a key twice is refused, since one of its values would be
@@ -33,7 +33,7 @@ pub enum Json {
     Object(Object),
 }
 
-/// Why a text is not JSON that can be kept.
+/// Why a text is not JSON, or cannot be kept without loss.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It is not JSON.

@@ -1,4 +1,4 @@
-//! Which key of a line is which field of an event.
+//! Maps the keys of a line to fields of an event.
 
 mod renamed;
 
@@ -73,7 +73,7 @@ pub fn event() -> &'static MessageDescriptor {
     &EVENT_SHAPE
 }
 
-/// A key of a line and the field of an event that it is.
+/// A key of a line and its field of the event.
 #[derive(Debug)]
 pub struct KeyMapping {
     /// The key.

@@ -1,4 +1,4 @@
-//! Times and durations as Go writes them.
+//! Times and durations in the formats of Go.
 
 use prost_types::{Duration, Timestamp};
 

@@ -1,4 +1,4 @@
-//! What an event has no field for: `Event.unmapped`, JSON text by key.
+//! `Event.unmapped`: the keys of a line without a field, as JSON text by key.
 //!
 //! A key is that of the line, or, where it begins with `/`, a JSON pointer (RFC
 //! 6901) to a value further down: `/identity/traits/level`, `/resource_ids/0/x`.

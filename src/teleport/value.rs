@@ -1,7 +1,7 @@
 //! Values of fields in Teleport's JSON, both ways.
 //!
-//! Reading is partial: what a field cannot hold is left out, and the caller
-//! finds it by writing the result and comparing.
+//! Reading is partial: it skips values that a field cannot hold. The caller finds them by
+//! writing the result and comparing it with the line.
 
 use std::collections::HashMap;
 

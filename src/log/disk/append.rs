@@ -1,4 +1,4 @@
-//! Appending: drafts are staged under the mutex, and wait for the commit.
+//! Appending: stages drafts under the mutex, and waits for their commit.
 
 use tokio::sync::oneshot;
 

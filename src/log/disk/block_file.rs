@@ -17,7 +17,7 @@ pub const BLOCK_BYTES: usize = 4_096;
 pub const CONTENT_BYTES: usize = BLOCK_BYTES - CHECKSUM_BYTES;
 const CHECKSUM_BYTES: usize = 4;
 
-/// Why content cannot be had.
+/// Why content cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum BlockFault {
     /// It is not what was written.

@@ -1,4 +1,4 @@
-//! Filters of many segments at once: which of them may hold a key.
+//! Bit-sliced Bloom filters: which of many segments may have a key.
 //!
 //! Each segment has a Bloom filter, a column of bits. The columns of a group of
 //! segments stand side by side, so that a row, the same bit of each of them, lies

@@ -1,5 +1,6 @@
-//! The thread that commits: it takes all that is staged, writes it as one group,
-//! syncs it, lets readers see it, and acknowledges it. Only then comes the next.
+//! The commit thread: it takes all staged records, writes them as one group, syncs the
+//! file, publishes the records to readers, and acknowledges them. Then it takes the next
+//! group.
 
 use std::io;
 use std::path::PathBuf;
@@ -22,7 +23,7 @@ use crate::log::disk::{DiskLogInner, State, SyncPolicy};
 use crate::log::ring::{SegmentSizes, SpaceNeed};
 use crate::record::Sequence;
 
-/// Works on a log until that is closed or its storage fails.
+/// Commits until the log is closed or its storage fails.
 pub struct Committer {
     inner: Arc<DiskLogInner>,
     preallocator: Preallocator,
@@ -34,7 +35,7 @@ pub struct Committer {
     table: Vec<u8>,
 }
 
-/// The file that is written.
+/// The segment file that is written now.
 struct HeadFile {
     file: Box<dyn StorageFile>,
     path: PathBuf,
@@ -44,7 +45,7 @@ struct HeadFile {
     frames: Vec<FrameLocation>,
 }
 
-/// What is to be done next.
+/// The next task of the commit thread.
 enum CommitTask {
     Commit(StagedBatch),
     Roll(SpaceNeed),
@@ -53,7 +54,7 @@ enum CommitTask {
     Stop,
 }
 
-/// Why the log takes nothing any more.
+/// Why the log became read-only.
 struct CommitFailure(String);
 
 impl CommitFailure {
@@ -62,7 +63,7 @@ impl CommitFailure {
     }
 }
 
-/// Whoever waits for a thread that panicked is told.
+/// If the thread panics, the waiting calls are refused.
 impl Drop for Committer {
     fn drop(&mut self) {
         if std::thread::panicking() {

@@ -1,4 +1,4 @@
-//! The directory of a log: its names, its lock, and its identity file.
+//! The directory of a log: its file names, its lock, and its identity file.
 
 use std::fs;
 use std::io;

@@ -1,4 +1,4 @@
-//! Reads fields of fixed width.
+//! Reads little-endian fields of fixed width.
 
 use crate::time::Time;
 

@@ -1,5 +1,5 @@
-//! When a group is written: at once, or when those have called again who were
-//! acknowledged with the one before.
+//! Group commit: decides whether the next group is written at once, or waits for the
+//! clients that were acknowledged with the previous group to call again.
 //!
 //! A sync costs the same for one call as for a hundred. Where several emitters wait for
 //! each receipt, those of one group call again soon: to wait for them makes few large
@@ -20,7 +20,7 @@ pub const PAUSE_TIME_MAX: Duration = Duration::from_micros(300);
 /// A group that has so many records waits for no more.
 const RECORDS_MAX: u64 = 1_024;
 
-/// Which calls the next group waits for.
+/// The calls that the next group waits for.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct GroupCommit {
     until: Option<Instant>,

@@ -17,7 +17,7 @@ const UNSYNCED: u32 = 1;
 const FIXED_BYTES: usize = 72;
 const EPOCH_BYTES: usize = 16;
 
-/// What the file `log` says.
+/// The content of the file `log`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdentityFile {
     /// Unique to the log, for its whole life.
@@ -37,7 +37,7 @@ pub struct IdentityFile {
     pub epochs: Vec<EpochEntry>,
 }
 
-/// A stretch of a log's life in which nothing was lost that somebody had seen.
+/// A period in which the log lost no record that a reader had seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EpochEntry {
     /// Its number.

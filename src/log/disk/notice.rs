@@ -1,4 +1,4 @@
-//! What the operator should know of how a log was found.
+//! Notices for the operator about the state in which a log was opened.
 
 /// A sentence for the operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,7 +9,7 @@ pub struct Notice {
     pub text: String,
 }
 
-/// How much a notice matters.
+/// The level of a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoticeLevel {
     /// Nothing that was promised is affected.

@@ -1,4 +1,4 @@
-//! Opens a log: what a crash left is put in order, what is damaged set aside.
+//! Opens a log: repairs what a crash left, and sets damaged records aside.
 
 use std::fs;
 use std::io;

@@ -24,7 +24,7 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 /// How often to see that the thread is there, while it is waited for.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A file of zeros, all of them on stable storage.
+/// A file of zeros that are on stable storage.
 pub struct PreparedFile {
     /// The file.
     pub file: Box<dyn StorageFile>,

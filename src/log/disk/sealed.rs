@@ -1,5 +1,5 @@
-//! The full segments of a log on disk: read in bounded memory, through their
-//! sidecars, and never on a thread of the runtime.
+//! The sealed segments of a log on disk. They are read in bounded memory, through their
+//! sidecars, and never on a thread of the async runtime.
 
 mod add;
 mod cache;
@@ -53,7 +53,7 @@ pub const READERS_MAX: usize = 8;
 /// before one of them has its own.
 pub const FRESH_MAX: usize = 4;
 
-/// A segment file that is full: nothing is appended to it any more.
+/// A full segment file; nothing is appended to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SegmentFile {
     /// Where it lies. Its sidecar is beside it.
@@ -68,7 +68,7 @@ pub struct SegmentFile {
     pub salt: u64,
 }
 
-/// The full segments, oldest first.
+/// The sealed segments, oldest first.
 pub struct SealedSegments {
     inner: Arc<SealedInner>,
     /// Tells the thread that makes sidecars of each segment that is added.
@@ -106,7 +106,7 @@ struct SegmentSet {
     pending: Vec<PendingSegment>,
 }
 
-/// A segment whose sidecar is not made yet.
+/// A full segment whose sidecar does not exist yet.
 #[derive(Clone)]
 struct PendingSegment {
     file: SegmentFile,

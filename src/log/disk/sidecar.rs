@@ -1,4 +1,4 @@
-//! Sidecars: what makes a sealed segment file searchable, in a file beside it.
+//! Sidecars: the file beside a sealed segment file that makes it searchable.
 //!
 //! `segments/BASE.idx` holds a summary, where the frames lie, the columns, posting
 //! lists and the id table of `segments/BASE.log`. It is a file of `BlockFile`, so

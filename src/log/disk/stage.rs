@@ -10,7 +10,7 @@ use crate::log::disk::format::{ALIGNMENT, ENTRY_BYTES, GROUP_HEADER_BYTES, HEADE
 use crate::log::ring::{RingWriter, SegmentSizes, SpaceNeed};
 use crate::record::Sequence;
 
-/// What is guarded by the log's mutex.
+/// The state that the log's mutex guards.
 pub struct Stage {
     /// The ring, with what is staged at its end.
     pub writer: RingWriter,
@@ -44,7 +44,7 @@ pub struct SegmentRoom {
     pub capacity: u64,
 }
 
-/// Records that go to disk at once.
+/// The records of one commit.
 pub struct StagedBatch {
     /// The segment that holds them.
     pub segment: Arc<Segment>,

@@ -1,5 +1,5 @@
-//! What the log does to its files: few operations, so that tests can let each of
-//! them fail, or forget what was not synced.
+//! The file operations of the log. They are few, so that tests can make each of them fail,
+//! or lose unsynced writes.
 
 #[cfg(test)]
 pub mod crashing;
@@ -13,7 +13,7 @@ use std::io::{self, IoSlice};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-/// Where files lie. All that changes them goes through here; reading does not.
+/// Storage for files. All changes go through this trait; reads do not.
 pub trait Storage: Send + Sync + 'static {
     /// Makes an empty file, in place of what has that name.
     ///
@@ -65,7 +65,7 @@ pub trait Storage: Send + Sync + 'static {
     fn sync_directory(&self, path: &Path) -> io::Result<()>;
 }
 
-/// A file that is changed.
+/// An open file that can be changed.
 pub trait StorageFile: Send {
     /// Writes the parts one behind the other, all of them, from `at` on.
     ///
@@ -92,7 +92,7 @@ pub const FILE_MODE: u32 = 0o600;
 /// Permissions of directories that are made.
 pub const DIRECTORY_MODE: u32 = 0o700;
 
-/// The system's files.
+/// The file system.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct SystemStorage;
 

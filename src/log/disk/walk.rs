@@ -9,7 +9,7 @@ use crate::log::disk::format::{
 };
 use crate::record::Sequence;
 
-/// Records that cannot be read, since their storage is damaged.
+/// Records that cannot be read because their storage is damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DamagedRange {
     /// The first of them.
@@ -29,7 +29,7 @@ pub struct CommitGroup {
     pub damaged: Vec<u32>,
 }
 
-/// What was begun at the end of the log and never acknowledged.
+/// An unfinished group at the end of the log, which was never acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TornTail {
     /// Where in the file it begins, in bytes.
@@ -40,7 +40,7 @@ pub struct TornTail {
     pub first: Sequence,
 }
 
-/// What a segment file holds.
+/// The content of a segment file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SegmentWalk {
     /// The groups, in the order of their sequences.

@@ -1,8 +1,8 @@
 //! The writing side of the ring, under the log's mutex.
 //!
-//! A log in memory appends: a full head makes way for another by itself, and what
-//! is written is readable. A log on disk stages: it begins each head itself, and
-//! publishes once what was staged is on disk.
+//! A log in memory appends: the ring replaces a full head by itself, and written records
+//! are readable at once. A log on disk stages: it begins each head itself, and publishes
+//! the staged records when they are on disk.
 
 mod outcome;
 mod places;
@@ -28,7 +28,7 @@ pub use outcome::{AppendAttempt, ConflictCandidate, SpaceNeed, StageOutcome, siz
 /// table where the byte bound is met before the record bound.
 const RECORD_BYTES_MIN: usize = 64;
 
-/// The ring, as its one writer sees it.
+/// The writing side of the ring; there is one.
 pub struct RingWriter {
     bounds: Bounds,
     sizes: SegmentSizes,

@@ -1,5 +1,5 @@
-//! Marks: what is known of each block of records of a segment that has no index
-//! yet. Every search begins or ends in such a one.
+//! Block filters: a small Bloom filter for each block of records in a segment that has no
+//! index yet. Every search begins or ends in such a segment.
 
 use crate::filter::Selection;
 use crate::record::RecordColumns;

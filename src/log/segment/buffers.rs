@@ -1,4 +1,4 @@
-//! The memory of a segment, which serves several one after the other.
+//! The memory of a segment, which is reused for later segments.
 
 use std::sync::{Arc, OnceLock};
 

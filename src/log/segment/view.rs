@@ -1,4 +1,4 @@
-//! A segment as its readers see it.
+//! The part of a segment that a reader sees.
 
 use std::ops::Range;
 

@@ -1,5 +1,4 @@
-//! The sidecars of segment files, of which a gateway answers searches: they must
-//! be what the records make them.
+//! Sidecars, from which a gateway answers searches, compared with the records.
 
 use super::{DirectoryCheck, Error};
 use crate::log::disk::sidecar::{self, EXTENSION, SegmentRef};

@@ -1,4 +1,4 @@
-//! Tiles, compared with what the records make them.
+//! Tiles, compared with the records.
 
 use std::path::{Path, PathBuf};
 

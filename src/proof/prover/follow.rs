@@ -1,4 +1,4 @@
-//! The follower: hashes what the log has published, off the runtime.
+//! The follower: hashes published records, on a blocking thread.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

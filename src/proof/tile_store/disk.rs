@@ -1,5 +1,5 @@
-//! Tiles and checkpoints in a directory, laid out as C2SP tlog-tiles has it: so a
-//! server of static files serves it to tools of others.
+//! Tiles and checkpoints in a directory with the layout of C2SP tlog-tiles, so a static
+//! file server can serve it to other tools.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -26,7 +26,7 @@ pub const TEMPORARY_EXTENSION: &str = "new";
 #[cfg(target_os = "linux")]
 const SYNCED_EACH_MAX: usize = 16;
 
-/// Why a directory's proofs cannot be gone on with.
+/// Why the tree of a directory cannot be continued.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file cannot be read.

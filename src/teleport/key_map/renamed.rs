@@ -1,4 +1,4 @@
-//! The keys that are not named as their fields.
+//! The keys whose names differ from those of their fields.
 
 use super::ID;
 

@@ -1,4 +1,4 @@
-//! Pieces of segments that were read from disk lately.
+//! A cache for pieces of segments that were read from disk.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

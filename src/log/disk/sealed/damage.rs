@@ -1,5 +1,5 @@
-//! Damage that somebody finds in a segment is noted in its sidecar, so that it is
-//! known when the log is opened the next time.
+//! Records damage that a reader found in the sidecar of the segment, so that it is known
+//! when the log is reopened.
 
 use std::io;
 

@@ -1,5 +1,5 @@
-//! What is in memory of sealed segments, and needs no thread that may wait: hand-over
-//! to one takes longer than many a search.
+//! Reads of sealed segments that memory can answer. They need no blocking thread: handing
+//! a read to one takes longer than many searches.
 
 use super::cache::PieceKey;
 use super::reader::{SequenceLocation, chunk_of, holds};

@@ -1,4 +1,4 @@
-//! Picks records at the positions that an index left.
+//! Reads the records at the positions that an index selected.
 
 use std::collections::HashMap;
 use std::ops::Range;

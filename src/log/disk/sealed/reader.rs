@@ -1,4 +1,4 @@
-//! Reads runs of records from sealed segments, on a thread that may wait.
+//! Reads runs of records from sealed segments, on a blocking thread.
 
 use std::ops::Range;
 use std::sync::Arc;

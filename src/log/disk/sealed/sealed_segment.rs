@@ -1,4 +1,4 @@
-//! One sealed segment: what is known of it in memory.
+//! The state of one sealed segment in memory.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};

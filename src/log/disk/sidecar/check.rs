@@ -1,4 +1,4 @@
-//! A sidecar compared with what its segment file makes it.
+//! Compares a sidecar with the records of its segment file.
 
 use super::{FixedFields, SegmentRef, build, is_current};
 use crate::log::disk::block_file;

@@ -1,4 +1,4 @@
-//! A sidecar that says of more records that they are damaged.
+//! Adds damaged records to a sidecar.
 
 use super::build::{SidecarHeader, pairs};
 use super::{FixedFields, HEADER_BYTES, RANGE_BYTES, SegmentRef, SidecarSection};

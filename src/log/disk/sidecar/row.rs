@@ -1,4 +1,4 @@
-//! Columns as a sidecar has them. Event types are named by the field number of
+//! The columns of a record in a sidecar. Event types are named by the field number of
 //! their payload, which no later version of the protocol changes.
 
 use std::sync::LazyLock;

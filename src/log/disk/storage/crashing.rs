@@ -1,5 +1,5 @@
-//! Storage that a crash makes forget what was not synced, or keep it in another
-//! order than it was written in.
+//! Storage that simulates a crash: it loses unsynced writes, or keeps them in another
+//! order.
 //!
 //! What is written goes to real files at once, as into the system's memory: that
 //! is what the running log reads. Beside that, the storage remembers what is

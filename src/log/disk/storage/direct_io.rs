@@ -1,4 +1,4 @@
-//! Files that are written past the cache of the system: `O_DIRECT`.
+//! Files that bypass the page cache: `O_DIRECT`.
 //!
 //! What is committed is in the ring, where those who follow the log read it. To have
 //! it in the cache as well takes memory twice, and time: to fill a file with zeros

@@ -1,4 +1,4 @@
-//! Storage that fails when a test wants it to.
+//! Storage that fails on demand, for tests.
 #![allow(missing_docs, reason = "only tests see it")]
 
 use std::io;
@@ -46,7 +46,7 @@ impl Faults {
     }
 }
 
-/// The system's files, with faults.
+/// The file system, with injected faults.
 pub struct FaultyStorage(Arc<Mutex<Faults>>);
 
 impl FaultyStorage {

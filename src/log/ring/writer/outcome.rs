@@ -1,4 +1,4 @@
-//! What comes of handing drafts to the ring.
+//! Outcomes of an attempt to write drafts to the ring.
 
 use std::sync::Arc;
 
