@@ -54,60 +54,62 @@ const RING_RECORDS_MAX: usize = u32::MAX as usize;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Address to listen on; port 0 takes a free port. Beyond loopback, the gateway
-    /// asks for TLS and authentication.
+    /// Address to listen on; port 0 chooses a free port. On other addresses than loopback, the
+    /// gateway requires TLS and authentication.
     #[schemars(extend("value_name" = "ADDR"))]
     pub listen: SocketAddr,
-    /// Listen beyond loopback although there is no TLS, or no authentication.
-    /// Whoever reaches the port can then read, or write, or both.
+    /// Listen on other addresses than loopback without TLS or without authentication. Everyone
+    /// who can reach the port may then read, write, or both.
     pub insecure: bool,
-    /// Write the port to this file once the gateway listens.
+    /// Write the port to this file when the gateway listens.
     #[schemars(extend("value_name" = "FILE"))]
     pub port_file: Option<PathBuf>,
-    /// Keep the log on disk, in this folder, which is made if there is none. Without
-    /// it the log is in memory, and gone when the gateway stops. One gateway at a time can use a folder.
+    /// Store the log on disk in this folder, which is created if it does not exist. Without it,
+    /// the log is in memory and lost when the gateway stops. Only one gateway at a time can use a
+    /// folder.
     #[schemars(extend("value_name" = "DIR"))]
     pub data_dir: Option<PathBuf>,
-    /// When what is accepted is on stable storage: `always`, `interval=TIME` or `none`. With
-    /// `always` it is before a receipt is given, and no crash loses it. With `interval=100ms`, a
-    /// crash of the machine can lose what was accepted in the last 100 ms; one of the gateway alone loses
-    /// nothing. With `none` the system decides, and a crash of the machine can lose what was
-    /// accepted since the last segment was full.
+    /// When records are synced to stable storage: `always`, `interval=TIME` or `none`. With
+    /// `always`, the gateway syncs a record before it sends the receipt, and no crash loses it.
+    /// With `interval=100ms`, a crash of the machine can lose the records of the last 100 ms; a
+    /// crash of the gateway alone loses nothing. With `none`, the operating system decides, and a
+    /// crash of the machine can lose the records accepted since the last segment was full.
     #[schemars(extend("value_name" = "MODE"))]
     pub sync: SyncSetting,
-    /// Refuse to start if records are known to be damaged on disk. These are the ones of the
-    /// newest file, which is read, and those that readers have met; `auditgate verify` looks at
-    /// all. Without it, the others are served, and readers are told of the damaged ones.
+    /// Refuse to start if records are known to be damaged on disk. The gateway knows the damaged
+    /// records of the newest file, which it reads at the start, and those that readers found;
+    /// `auditgate verify` checks all records. Without it, the gateway serves the other records,
+    /// and readers get a gap for the damaged ones.
     pub strict: bool,
-    /// How long records are kept on disk.
+    /// How long records are stored on disk.
     pub retain: Retain,
-    /// Keep a Merkle tree over the log, and prove by it what the log has: see
-    /// docs/PROOF.md. Unless told otherwise, a log on disk has one, and one in memory
-    /// has none: there it takes 33 bytes a record, for the records of the ring or for
-    /// 2,000,000, whichever are more.
+    /// Keep a Merkle tree over the log, which proves what the log has: see docs/PROOF.md. By
+    /// default, a log on disk has a tree and a log in memory has none. In memory, the tree takes
+    /// 33 bytes a record, for the records of the ring or for 2,000,000 records, whichever is
+    /// more.
     pub merkle: Option<bool>,
-    /// File with the key that signs the tree's checkpoints, as `auditgate keygen`
-    /// makes it, and which its owner alone may use. Without one, a log on disk makes its key when it begins, and keeps
-    /// it beside the data, where whoever can change the data can sign, too; that of a
-    /// log in memory is gone when it stops.
+    /// File with the key that signs checkpoints, as `auditgate keygen` writes it; only its owner
+    /// may have access. Without it, a log on disk creates a key beside the data, so anyone who
+    /// can change the data can also sign; the key of a log in memory is lost when the gateway
+    /// stops.
     #[schemars(extend("value_name" = "FILE"))]
     pub signing_key: Option<PathBuf>,
-    /// How long calls have to end when the gateway stops; from 1s to 1h. What still runs
-    /// then is cut off.
+    /// Time limit for running calls when the gateway stops; from 1s to 1h. Calls that still run
+    /// then are aborted.
     pub drain_timeout: Period,
-    /// What is done with an event that is larger than 1 MiB.
+    /// How to treat an event that is larger than 1 MiB.
     pub oversize: Oversize,
-    /// How far the time of an event may be from the gateway's before the record says
-    /// so, in `clock_skew`. Without it, no record does.
+    /// Maximum difference between the time of an event and the time of the gateway; beyond it,
+    /// the record has the difference in `clock_skew`. Without it, no record has `clock_skew`.
     pub max_skew: Option<Period>,
-    /// How much is kept in memory: of a log on disk, the newest part.
+    /// Bounds of the records in memory: of a log on disk, the newest ones.
     pub ring: Ring,
-    /// What is redacted in events before they are kept: see docs/content.md.
+    /// Redaction of events before they are stored: see docs/content.md.
     pub redact: Redact,
-    /// Encryption, and certificates of clients.
+    /// Encryption and client certificates.
     pub tls: Tls,
-    /// Who may do what. Without tokens, JWT issuers and a client CA there is no
-    /// authentication, and everybody may do everything.
+    /// Authentication and authorization. Without tokens, JWT issuers and a client CA there is no
+    /// authentication, and every client may do everything.
     pub access: Access,
     /// What clients may use. The limits on one client hold for its principal, or for its
     /// network address where there is no authentication.
@@ -115,17 +117,17 @@ pub struct Settings {
     /// A listener for operators: `/metrics`, `/livez` and `/readyz`, by plain HTTP. It
     /// shows no events.
     pub admin: Admin,
-    /// What the gateway says on standard error. It never says what is in an event.
+    /// Log lines on standard error. They never contain the content of an event.
     pub log: Logging,
 }
 
-/// How much is kept in memory.
+/// Bounds of the records in memory.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ring {
-    /// The most memory that the ring takes, index included; at least 1MiB.
+    /// Maximum memory of the ring, index included; at least 1MiB.
     pub bytes: ByteSize,
-    /// The most records that the ring keeps; at least 1, at most 4294967295.
+    /// Maximum number of records in the ring; from 1 to 4294967295.
     pub records: usize,
 }
 

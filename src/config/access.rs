@@ -18,35 +18,35 @@ const ENTRIES_MAX: usize = 10_000;
 /// Hexadecimal digits of a SHA-256.
 const SHA256_DIGITS: usize = 64;
 
-/// Who clients are, and what they may do.
+/// Authentication and authorization.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Access {
-    /// Who may ask for the health of the gateway.
+    /// Who may call the health service.
     pub health: Audience,
-    /// Who may ask the gateway to describe its protocol.
+    /// Who may call the reflection service.
     pub reflection: Audience,
-    /// Whether the gateway records what it refused, who read, its own start and stop,
-    /// and changes of its configuration, in event types of its own. Unless set, it
-    /// does where there is authentication.
+    /// Whether the gateway records refused calls, reads, its start and stop, and changes of its
+    /// configuration, as events of its own types. By default, it does if authentication is
+    /// configured.
     pub self_audit: Option<bool>,
     /// How a client certificate names a principal.
     pub certificates: CertificateNames,
-    /// Static tokens; `auditgate token` makes them.
+    /// Static tokens; `auditgate token` creates them.
     pub tokens: Vec<StaticToken>,
-    /// Issuers of JSON web tokens that are taken.
+    /// Trusted issuers of JSON web tokens.
     pub jwt: Vec<Jwt>,
-    /// What principals may do. What no role allows is refused.
+    /// Roles of principals. Whatever no role allows is refused.
     pub roles: Vec<Role>,
 }
 
-/// Who may use something.
+/// Who may use a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Audience {
-    /// Everybody who can connect.
+    /// Everyone who can connect.
     Anyone,
-    /// Everybody who is authenticated.
+    /// Every authenticated client.
     Authenticated,
     /// Principals with the right of this name.
     Permitted,
@@ -59,7 +59,7 @@ pub struct CertificateNames {
     /// Kinds of subject alternative name: the first name of the first kind that the
     /// certificate has is the principal's.
     pub san: Vec<SanKind>,
-    /// What is put before the name, so that it is nobody else's.
+    /// Prefix of the name, so that it differs from the names of other sources.
     pub prefix: String,
 }
 
@@ -69,9 +69,9 @@ pub struct CertificateNames {
 pub enum SanKind {
     /// A URI, such as a SPIFFE id.
     Uri,
-    /// A mail address.
+    /// An e-mail address.
     Email,
-    /// A host's name.
+    /// A host name.
     Dns,
 }
 
@@ -90,29 +90,29 @@ pub struct StaticToken {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Jwt {
-    /// The issuer, exactly as the claim `iss` has it.
+    /// The issuer, exactly as in the claim `iss`.
     pub issuer: String,
-    /// What the claim `aud` must name at least one of.
+    /// Accepted audiences: the claim `aud` must have at least one of them.
     pub audiences: Vec<String>,
-    /// File with the issuer's public keys, a JWK set. It is read again when it
+    /// File with the public keys of the issuer, a JWK set. The gateway reloads it when it
     /// changes.
     #[schemars(extend("value_name" = "FILE"))]
     pub jwks: PathBuf,
-    /// Algorithms of signatures that are taken. Those with a shared secret are never.
+    /// Accepted signature algorithms. Algorithms with a shared secret are never accepted.
     #[serde(default = "algorithms")]
     pub algorithms: Vec<Algorithm>,
     /// The claim that names the principal.
     #[serde(default = "claim")]
     pub claim: String,
-    /// What is put before the name, so that it is nobody else's.
+    /// Prefix of the name, so that it differs from the names of other sources.
     #[serde(default = "jwt_prefix")]
     pub prefix: String,
-    /// How far the clocks of issuer and gateway may be apart; at most 10m.
+    /// Maximum clock difference between issuer and gateway; at most 10m.
     #[serde(default = "leeway")]
     pub leeway: Period,
 }
 
-/// An algorithm of signatures.
+/// A signature algorithm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Algorithm {
     /// ECDSA on P-256 with SHA-256.
@@ -135,13 +135,13 @@ pub enum Algorithm {
     PS512,
 }
 
-/// What some principals may do.
+/// The rights of some principals.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Role {
     /// Name of the role, for people.
     pub name: String,
-    /// Whom it is for: names of principals, in which `*` stands for any characters.
+    /// Names of the principals with this role; `*` stands for any characters.
     pub principals: Vec<String>,
     /// Event types that they may emit; `*` stands for any characters.
     #[serde(default)]
@@ -149,24 +149,24 @@ pub struct Role {
     /// Event types that they may read; `*` stands for any characters.
     #[serde(default)]
     pub read: Vec<String>,
-    /// What else they may do.
+    /// Further rights.
     #[serde(default)]
     pub allow: Vec<Right>,
 }
 
-/// Something that may be done beside emitting and reading.
+/// A right beside emitting and reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Right {
-    /// Ask for the status of the gateway; of the subscribers it shows one's own.
+    /// Call GetStatus; it lists only the subscriptions of the caller.
     Status,
-    /// See all subscribers in the status.
+    /// See all subscriptions in GetStatus.
     Subscribers,
-    /// Ask for checkpoints and proofs.
+    /// Get checkpoints and proofs.
     Proof,
-    /// Ask for a description of the protocol, where that takes a right.
+    /// Call the reflection service, if that needs a right.
     Reflection,
-    /// Ask for the health, where that takes a right.
+    /// Call the health service, if that needs a right.
     Health,
 }
 

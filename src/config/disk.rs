@@ -19,15 +19,15 @@ const RETAIN_BYTES_MIN: usize = 64 * 1024 * 1024;
 /// Shortest `retain.age`.
 const RETAIN_AGE_MIN: Duration = Duration::from_secs(1);
 
-/// How long records are kept on disk. Whole segment files are removed, oldest
-/// first, but never the newest one.
+/// How long records are stored on disk. Retention removes whole segment files, oldest first, but
+/// never the newest one.
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Retain {
-    /// The most that the log takes on disk; at least 64MiB. Without it, and without
-    /// retain.age, everything is kept.
+    /// Maximum size of the log on disk; at least 64MiB. Without it and without retain.age, all
+    /// records are stored.
     pub bytes: Option<ByteSize>,
-    /// How long records are kept after they were accepted; at least 1s.
+    /// How long records are stored after they were accepted; at least 1s.
     pub age: Option<Period>,
 }
 

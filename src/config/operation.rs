@@ -5,51 +5,50 @@ use std::net::SocketAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A listener for operators: `/metrics`, `/livez` and `/readyz`, by plain HTTP. It
-/// shows no events.
+/// The admin listener: `/metrics`, `/livez` and `/readyz` over plain HTTP. It serves no events.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Admin {
-    /// Address of the listener for metrics and probes, such as 127.0.0.1:9464; port 0
-    /// takes a free port. Without it there is none. It may be the address of a pod: what
-    /// it shows is not secret, but there is no TLS and no authentication.
+    /// Address of the admin listener, such as 127.0.0.1:9464; port 0 chooses a free port. Without
+    /// it, there is no admin listener. It may be the address of a pod: the metrics are not
+    /// secret, but there is no TLS and no authentication.
     #[schemars(extend("value_name" = "ADDR"))]
     pub listen: Option<SocketAddr>,
 }
 
-/// What the gateway says on standard error. It never says what is in an event.
+/// Log lines on standard error. They never contain the content of an event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Logging {
-    /// How much is said.
+    /// Log level.
     pub level: LogLevel,
-    /// How it is said.
+    /// Log format.
     pub format: LogFormat,
 }
 
-/// How much is said; each level includes those before it.
+/// A log level; each level includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
     /// Nothing.
     Off,
-    /// What the gateway fails at.
+    /// Errors.
     Error,
-    /// What an operator should look at.
+    /// Warnings that an operator should look at.
     Warn,
-    /// Starts, stops and changes.
+    /// Starts, stops and configuration changes.
     Info,
     /// Every call.
     Debug,
 }
 
-/// How lines look.
+/// A log format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// As text on a terminal, as JSON elsewhere.
+    /// Text on a terminal, JSON otherwise.
     Auto,
-    /// For people.
+    /// Text for people.
     Text,
     /// One JSON object a line.
     Json,

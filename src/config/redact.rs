@@ -9,42 +9,40 @@ use serde::{Deserialize, Serialize};
 use super::{Error, Settings};
 use crate::content::{self, Action, ContentPolicy, HmacKeys};
 
-/// What is redacted in events before they are kept. docs/content.md says what that
-/// guarantees, and what not.
+/// Redaction of events before they are stored. docs/content.md has the guarantees and their
+/// limits.
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Redact {
-    /// What is done to SQL: texts and parameters of queries, and parameters of stored
-    /// procedures.
+    /// How to treat SQL: texts and parameters of queries, and parameters of stored procedures.
     pub sql: Treatment,
-    /// What is done to command lines and arguments.
+    /// How to treat command lines and arguments.
     pub commands: Treatment,
     /// Whether secrets within texts are masked, wherever they are: in URLs, such as
     /// `https://user:password@host`, and in arguments, such as `--password=...`.
     pub secrets: bool,
-    /// File with the keys of HMACs, which nobody but its owner may use: a line for each
-    /// key, with its id and the key in base64. The first key is used.
+    /// File with the HMAC keys; only its owner may have access. Each line has the id of a key and
+    /// the key in base64. New HMACs use the first key.
     #[schemars(extend("value_name" = "FILE"))]
     pub hmac_key_file: Option<PathBuf>,
-    /// What is redacted beside that. Where several rules are for a field, the strictest
-    /// action is done.
+    /// Further redaction rules. If several rules name a field, the strictest action applies.
     pub rules: Vec<RedactRule>,
 }
 
-/// What is done to the fields of a preset.
+/// How to treat the fields of a preset.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Treatment {
     /// Nothing.
     #[default]
     Keep,
-    /// They are left out.
+    /// Remove them.
     Drop,
-    /// Each text is replaced by `[redacted]`.
+    /// Replace each text by `[redacted]`.
     Mask,
-    /// Each text is replaced by an HMAC of it, so that equal ones can be told.
+    /// Replace each text by its HMAC, so that equal texts can be recognized.
     Hmac,
-    /// Secrets within the texts are masked.
+    /// Mask secrets within the texts.
     Secrets,
 }
 
@@ -52,40 +50,40 @@ pub enum Treatment {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RedactRule {
-    /// Event types whose fields are meant; `*` stands for any characters. All types,
-    /// if it is empty.
+    /// Event types that the rule applies to; `*` stands for any characters. If it is empty, the
+    /// rule applies to all types.
     #[serde(default)]
     pub types: Vec<String>,
     /// Paths of the fields, as expressions write them: `exec.command.line`,
     /// `user.traits.*`, `labels['team.name']`, `custom.data.card`.
     pub fields: Vec<String>,
-    /// What is done to them.
+    /// The action for these fields.
     pub action: RedactAction,
 }
 
-/// What is done to a field.
+/// An action for a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RedactAction {
-    /// It is left out.
+    /// Remove it.
     Drop,
-    /// Each text in it is replaced by `[redacted]`.
+    /// Replace each text in it by `[redacted]`.
     Mask,
-    /// Each text in it is replaced by an HMAC of it, so that equal ones can be told.
+    /// Replace each text in it by its HMAC, so that equal texts can be recognized.
     Hmac,
-    /// Secrets within its texts are masked.
+    /// Mask secrets within its texts.
     Secrets,
 }
 
-/// What is done with an event that is too large.
+/// How to treat an event that is too large.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Oversize {
-    /// It is refused.
+    /// Refuse it.
     #[default]
     Reject,
-    /// Its longest texts are cut, but for those that tell who, what and with which
-    /// outcome. The record tells which, and the SHA-256 of what they were.
+    /// Cut its longest texts, except those that identify the actor, the action and the outcome.
+    /// The record lists the cut texts with the SHA-256 of their originals.
     Trim,
 }
 

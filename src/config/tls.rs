@@ -8,36 +8,35 @@ use serde::{Deserialize, Serialize};
 
 use super::{Error, Period};
 
-/// Encryption, and certificates of clients. The files are read again when they
-/// change, without a restart.
+/// Encryption and client certificates. The gateway reloads the files when they change, without a
+/// restart.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tls {
-    /// File with the gateway's certificate and those between it and its CA, in PEM.
-    /// Turns TLS on.
+    /// File with the certificate of the gateway and its intermediate certificates, in PEM.
+    /// Enables TLS.
     #[schemars(extend("value_name" = "FILE"))]
     pub cert: Option<PathBuf>,
     /// File with the private key of the certificate, in PEM.
     #[schemars(extend("value_name" = "FILE"))]
     pub key: Option<PathBuf>,
-    /// File with the CAs, in PEM, whose certificates clients may show. Turns
-    /// authentication by certificate on.
+    /// File with the CAs of client certificates, in PEM. Enables authentication by client
+    /// certificate.
     #[schemars(extend("value_name" = "FILE"))]
     pub client_ca: Option<PathBuf>,
-    /// Whether a client without a certificate may connect, and authenticate in
-    /// another way.
+    /// Whether a client may connect without a certificate and authenticate with a token.
     pub client_certificates: ClientCertificates,
-    /// How long the handshake of a connection may take; from 1s to 60s.
+    /// Time limit of a TLS handshake; from 1s to 60s.
     pub handshake_timeout: Period,
 }
 
-/// Whether clients have to show a certificate.
+/// Whether clients must have a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ClientCertificates {
-    /// They may, and may also show a token instead.
+    /// Clients may have a certificate, or a token instead.
     Optional,
-    /// They must.
+    /// Clients must have a certificate.
     Required,
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use auditgate::access::hash_token;
 use auditgate::catalog;
-use auditgate::config::{self, Right, Role, Settings, Token};
+use auditgate::config::{self, Right, Role, Settings, StaticToken};
 use auditgate::proto::pb;
 use auditgate::proto::pb::audit_service_client::AuditServiceClient;
 use auditgate::server::{Config, Gateway};
@@ -60,7 +60,8 @@ pub fn role(principals: &[&str], emit: &[&str], read: &[&str], allow: &[Right]) 
 
 /// Each principal has its name as its token.
 pub fn access(principals: &[&str], roles: Vec<Role>) -> config::Access {
-    let token = |name: &&str| Token { principal: (*name).to_owned(), sha256: hash_token(name) };
+    let token =
+        |name: &&str| StaticToken { principal: (*name).to_owned(), sha256: hash_token(name) };
     config::Access {
         tokens: principals.iter().map(token).collect(),
         roles,
