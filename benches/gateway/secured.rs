@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::os::unix::fs::PermissionsExt as _;
 
 use auditgate::access::hash_token;
-use auditgate::config::{self, Role, Settings, Token};
+use auditgate::config::{self, Role, Settings, StaticToken};
 use auditgate::server::{Config, Gateway};
 use rcgen::{CertificateParams, KeyPair};
 
@@ -67,7 +67,7 @@ fn access() -> config::Access {
         .map(|number| role(number.to_string(), &format!("service-{number}"), vec!["exec".into()]));
     let mut roles: Vec<Role> = others.collect();
     roles.push(role("bench".to_owned(), "bench", types));
-    let token = Token { principal: "bench".to_owned(), sha256: hash_token(TOKEN) };
+    let token = StaticToken { principal: "bench".to_owned(), sha256: hash_token(TOKEN) };
     config::Access { tokens: vec![token], roles, self_audit: Some(false), ..Default::default() }
 }
 
