@@ -61,7 +61,7 @@ faults: ## Inject faults into the log on disk, at length: kills, failing and ful
 
 .PHONY: tamper
 tamper: ## Flip every byte of a log of 2,000 records: verify must find each.
-	AUDITGATE_LONG=1 $(CARGO) test --locked --release --lib proof::audit::tests::every_flipped_byte -- --nocapture
+	AUDITGATE_LONG=1 $(CARGO) test --locked --release --lib proof::directory_check::tests::every_flipped_byte -- --nocapture
 
 # Optimised, with all of the dependencies instrumented and the address sanitizer,
 # which takes minutes to build. What was found interesting stays below target/.
