@@ -59,33 +59,32 @@ pub use reload::{changed_keys, restart_keys};
 /// The configuration of a gateway.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where to listen; port 0 takes a free one.
+    /// The address to listen on; port 0 chooses a free port.
     pub listen: SocketAddr,
-    /// How much the ring keeps.
+    /// The bounds of the ring.
     pub ring: Bounds,
-    /// Encryption, and certificates of clients.
+    /// Encryption and client certificates.
     pub tls: config::Tls,
-    /// Who may do what.
+    /// Authentication and authorization.
     pub access: config::Access,
-    /// What is accepted.
+    /// The limits of requests.
     pub limits: ServiceLimits,
-    /// How many connections are taken.
+    /// The limits of open connections.
     pub admission: admission::ConnectionLimits,
-    /// What a connection may do.
+    /// The time limits of connections.
     pub connections: connection::ConnectionTimeouts,
-    /// What a principal may use.
+    /// The quotas of principals.
     pub quotas: quota::QuotaLimits,
-    /// Where metrics and probes are served, if they are; port 0 takes a free one.
+    /// The address of the admin listener, if there is one; port 0 chooses a free port.
     pub admin: Option<SocketAddr>,
-    /// How long the gateway waits for calls to end when it stops.
+    /// The time limit for running calls when the gateway stops.
     pub drain_timeout: Duration,
-    /// With a key the gateway keeps a Merkle tree over its log and signs
-    /// checkpoints of it; without one it proves nothing.
+    /// The key that signs checkpoints. Without it, the gateway keeps no Merkle tree.
     pub signing_key: Option<SigningKey>,
     /// The data directory of a log on disk: tiles and checkpoints of the tree are kept
     /// there, and the free space of its disk is watched. In memory, if `None`.
     pub tiles: Option<PathBuf>,
-    /// What is done to the content of events; nothing, if `None`.
+    /// The content policy; if `None`, events are not changed.
     pub content: Option<Arc<ContentPolicy>>,
 }
 
@@ -153,10 +152,10 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Starts a gateway. When this returns, it listens and takes calls.
+    /// Starts a gateway. On return, it listens and accepts calls.
     ///
     /// # Errors
-    /// If the address cannot be listened on.
+    /// If the address cannot be bound.
     ///
     /// # Panics
     /// Outside of a tokio runtime; if a bound of the ring is below its minimum.
@@ -165,11 +164,10 @@ impl Gateway {
         Self::start_on(config, log).await
     }
 
-    /// Starts a gateway on a log; the ring of the configuration is not looked
-    /// at.
+    /// Starts a gateway on a log; the ring of the configuration is ignored.
     ///
     /// # Errors
-    /// If the address cannot be listened on.
+    /// If the address cannot be bound.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -284,28 +282,27 @@ impl Gateway {
     /// again without this.
     ///
     /// # Errors
-    /// If a file cannot be read, or does not hold what it should: everything stays
-    /// as it was.
+    /// If a file cannot be read or has the wrong content; then nothing changes.
     pub async fn reload(&self, before: &Settings, after: &Settings) -> Result<(), config::Error> {
         self.reloader.follow(before, after, &self.auditor).await
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where metrics and probes are served, if they are.
+    /// The address of the admin listener, if there is one.
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin_address
     }
 
-    /// What became of connections.
+    /// The counters of connections.
     pub fn connections(&self) -> &listener::ConnectionCounters {
         &self.connections
     }
 
-    /// The tree over the log, if one is kept.
+    /// The Merkle tree over the log, if the gateway keeps one.
     pub fn prover(&self) -> Option<&Arc<Prover>> {
         self.prover.as_ref()
     }
@@ -315,9 +312,8 @@ impl Gateway {
         &self.hub
     }
 
-    /// Stops: health turns NOT_SERVING, streams end with a cursor, calls that
-    /// run are finished. What still runs after [`Config::drain_timeout`] is
-    /// cut off.
+    /// Stops the gateway: the health becomes NOT_SERVING, streams end with a cursor, and
+    /// running calls finish. Calls that still run after [`Config::drain_timeout`] are aborted.
     pub async fn stop(mut self) {
         health::set(&self.health, ServingStatus::NotServing).await;
         // Before streams end, so that their readers see it.
@@ -345,14 +341,14 @@ struct RunningTasks {
 }
 
 impl RunningTasks {
-    /// Says what is about to be cut off.
+    /// Logs the calls that are about to be aborted.
     fn warn(&self) {
         let (calls, connections) = (self.stats.running(), self.admission.count());
         tracing::warn!(calls, connections, "cut off after the drain timeout");
     }
 }
 
-/// A gateway that is dropped takes no more calls.
+/// A dropped gateway accepts no more calls.
 impl Drop for Gateway {
     fn drop(&mut self) {
         self.stopping.cancel();
@@ -388,11 +384,10 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot listen on {address}: {error}{advice}"))
 }
 
-/// Reads the certificates and keys that the settings name, as a gateway would that
-/// starts with them.
+/// Reads the certificates and keys that the settings name, as a starting gateway would.
 ///
 /// # Errors
-/// If one cannot be read, or does not hold what it should.
+/// If a file cannot be read or has the wrong content.
 pub fn check(settings: &Settings) -> Result<(), config::Error> {
     Reloader::load(settings.tls.clone(), settings.access.clone(), ActivePolicy::default()).map(drop)
 }

@@ -24,13 +24,13 @@ use crate::server::log_limiter::LogLimiter;
 use crate::server::metrics::{self, Form, MetricSources};
 use places::{Place, Places};
 
-/// How long a request may take to come.
+/// The time limit for receiving a request.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(5);
-/// How long a connection may last: long enough to read an answer.
+/// The time limit of a connection: long enough to read a response.
 const CONNECTION_TIME_MAX: Duration = Duration::from_secs(20);
-/// How long no connection is taken after one could not be.
+/// The pause after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// The most bytes of a request.
+/// The maximum length of a request, in bytes.
 const REQUEST_BYTES_MAX: usize = 16 * 1024;
 
 /// The admin listener.
@@ -43,20 +43,20 @@ impl AdminListener {
     /// Listens.
     ///
     /// # Errors
-    /// If the address cannot be listened on.
+    /// If the address cannot be bound.
     pub async fn bind(address: SocketAddr, sources: Arc<MetricSources>) -> io::Result<Self> {
         Ok(Self { socket: TcpListener::bind(address).await?, sources })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     ///
     /// # Errors
-    /// If the system does not say.
+    /// If the system call fails.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
 
-    /// Answers until it is dropped: also while the gateway stops.
+    /// Serves until it is dropped, also while the gateway stops.
     pub async fn serve(self) {
         let places = Arc::new(Places::default());
         let log_limiter = LogLimiter::default();
@@ -131,7 +131,7 @@ fn answer(
                 Err(_) => response(StatusCode::INTERNAL_SERVER_ERROR, TEXT, "no metrics\n".into()),
             }
         }
-        // Whoever gets this is answered by a process that is alive.
+        // This response shows that the process is alive.
         "/livez" => response(StatusCode::OK, TEXT, "alive\n".into()),
         "/readyz" if sources.hub.stopping().is_cancelled() => {
             response(StatusCode::SERVICE_UNAVAILABLE, TEXT, "stopping\n".into())

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
-/// Files that the process needs beside its connections: logs, listeners, and
-/// what is opened for a moment.
+/// Open files that the process needs beside its connections: logs, listeners, and short-lived
+/// files.
 const RESERVED_FILES: usize = 128;
-/// So many connections are allowed however few files may be open.
+/// The minimum of allowed connections, even if fewer files may be open.
 const CONNECTIONS_MIN: usize = 16;
 
 /// The maximum number of connections.
@@ -22,7 +22,7 @@ pub struct ConnectionLimits {
 }
 
 impl ConnectionLimits {
-    /// These limits where a process may have so many files open.
+    /// These limits, lowered to a process limit of `files` open files.
     pub fn within(self, files: usize) -> Self {
         let most = files.saturating_sub(RESERVED_FILES).max(CONNECTIONS_MIN);
         Self { connections: self.connections.min(most), ..self }
@@ -32,13 +32,13 @@ impl ConnectionLimits {
 /// Why a connection is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectionRefused {
-    /// There are too many.
+    /// The limit in all is reached.
     #[error("{limit} connections are open, which is the limit")]
     Full {
         /// The limit.
         limit: usize,
     },
-    /// There are too many from the same peer.
+    /// The limit for the address is reached.
     #[error("{limit} connections are open from one address, which is the limit")]
     PeerFull {
         /// The limit.
@@ -46,7 +46,7 @@ pub enum ConnectionRefused {
     },
 }
 
-/// Counts connections.
+/// Counts open connections.
 #[derive(Debug)]
 pub struct Admission {
     limits: ConnectionLimits,
@@ -72,10 +72,10 @@ impl Admission {
         Arc::new(Self { limits, open: Mutex::default() })
     }
 
-    /// Takes a connection from this address.
+    /// Admits a connection from this address.
     ///
     /// # Errors
-    /// If that would be one too many.
+    /// If a limit is reached.
     pub fn admit(self: &Arc<Self>, address: IpAddr) -> Result<ConnectionPermit, ConnectionRefused> {
         let peer = network(address);
         let mut open = self.lock();
@@ -92,12 +92,12 @@ impl Admission {
         Ok(ConnectionPermit { admission: Arc::clone(self), peer })
     }
 
-    /// How many are open.
+    /// The number of open connections.
     pub fn count(&self) -> usize {
         self.lock().all
     }
 
-    /// What is allowed.
+    /// The limits.
     pub fn limits(&self) -> ConnectionLimits {
         self.limits
     }
@@ -120,7 +120,7 @@ impl Drop for ConnectionPermit {
     }
 }
 
-/// Who has one address of an IPv6 network has all of its 64 bits.
+/// The network that counts as one address: an IPv4 address, or an IPv6 network of 64 bits.
 pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),

@@ -5,10 +5,10 @@ use http::header::AUTHORIZATION;
 
 use crate::access::{self, AccessControl, ConnectionIdentity, Denied};
 
-/// Puts who calls into the extensions of a request that came over `channel`.
+/// Authenticates a request that came over `channel`, and puts the caller into its extensions.
 ///
 /// # Errors
-/// If that is not known, or may not make such a call at all.
+/// If authentication fails, or no role allows such a call.
 pub fn admit<B>(
     access: &AccessControl,
     channel: Option<&ConnectionIdentity>,
@@ -17,7 +17,7 @@ pub fn admit<B>(
     let rule = access::method_rule(request.uri().path());
     let mut headers = request.headers().get_all(AUTHORIZATION).iter().map(|value| value.as_bytes());
     let header = headers.next();
-    // Which of several counts is not for the gateway, or a proxy before it, to choose.
+    // With several headers, the gateway and a proxy before it could choose different ones.
     if headers.next().is_some() && !access.is_open() {
         return Err(Denied { principal: None, error: access::Error::SeveralTokens });
     }

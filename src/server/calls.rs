@@ -43,22 +43,22 @@ use unsent_bytes::UnsentBytes;
 /// Header of the encoded `google.rpc.Status`.
 const DETAILS: &str = "grpc-status-details-bin";
 
-/// Methods that read much, and answer with much.
+/// Methods with large reads and large responses.
 const READS: [&str; 2] = ["Search", "CountRecords"];
 
 /// The state that all calls share.
 pub struct CallRules {
-    /// Who may do what.
+    /// Authentication and authorization.
     pub access: Arc<AccessControl>,
-    /// Records what is refused.
+    /// Records refused calls.
     pub auditor: Auditor,
-    /// What the service accepts.
+    /// The limits of requests.
     pub limits: ServiceLimits,
-    /// What principals may use.
+    /// The quotas of principals.
     pub quotas: Arc<Quotas>,
-    /// What became of calls.
+    /// The counters of calls.
     pub stats: Arc<CallStats>,
-    /// Lines about calls that are said only so often.
+    /// Limits the log lines about calls.
     pub log_limiter: Arc<LogLimiter>,
 }
 
@@ -105,7 +105,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        // The clone is not known to be ready; this one is.
+        // The clone may not be ready; this service is.
         let mut inner = self.inner.clone();
         std::mem::swap(&mut inner, &mut self.inner);
         let rules = Arc::clone(&self.rules);
@@ -151,7 +151,7 @@ where
             }
             if refused {
                 origin.audit(&rules.auditor, response.headers());
-                // A refusal, or an answer without a body, has its code in front.
+                // A refusal, or a response without a body, has its code in the headers.
                 record.trailers(response.headers());
             } else if let Some(encoding) = packing {
                 let name = HeaderValue::from_static(encoding.name());
@@ -169,8 +169,7 @@ where
     }
 }
 
-/// What the principal of a call may use; where there is none, its address stands for
-/// it.
+/// The quota of the principal of a call; without a principal, the quota of its address.
 fn quota<B>(
     quotas: &Quotas,
     connection: Option<&Arc<Connection>>,
@@ -201,7 +200,7 @@ where
     if let Err(error) = admit(method, quota, record).await {
         return Ok(refusal(error));
     }
-    // Counted against the quota before: guessing has its limit.
+    // The quota was charged before, so guessing credentials is limited.
     if let Err(refused) = admitted {
         return Ok(refusal(Error::Access(refused.error)));
     }
@@ -218,7 +217,7 @@ where
     })
 }
 
-/// Takes what the call needs of its principal's quota.
+/// Charges the call to the quota of its principal.
 async fn admit(method: &MethodStats, quota: &Quota, record: &mut CallRecord) -> Result<(), Error> {
     quota.call()?;
     record.holds.slot = match (method.client_streams, method.server_streams) {
@@ -252,8 +251,7 @@ impl CallOrigin {
         Self { path: request.uri().path_and_query().cloned(), principal, connection }
     }
 
-    /// Records an answer with a code in front, if it is a refusal about who may do
-    /// what.
+    /// Records a refused call if authentication or authorization refused it.
     fn audit(&self, auditor: &Auditor, headers: &HeaderMap) {
         if !auditor.is_on() {
             return;
@@ -262,7 +260,7 @@ impl CallOrigin {
         if !matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied) {
             return;
         }
-        // Clients ask for the health by themselves, each time they connect.
+        // Clients check the health by themselves, each time they connect.
         let path = self.path.as_ref().map(http::uri::PathAndQuery::path);
         if status.code() == Code::PermissionDenied
             && path.and_then(method_rule) == Some(MethodRule::Health)
@@ -279,9 +277,9 @@ impl CallOrigin {
     }
 }
 
-/// As much of a name, such as a path, as a record or a refusal repeats.
+/// The beginning of a path, as denial records and refusals repeat it.
 fn shown(path: &str) -> String {
-    /// In characters: those of the protocol are shorter.
+    /// In characters. The paths of the protocol are shorter.
     const PATH_CHARS_MAX: usize = 128;
     path.chars().take(PATH_CHARS_MAX).collect()
 }
@@ -290,8 +288,7 @@ fn refusal(error: Error) -> Response<Body> {
     Status::from(error).into_http()
 }
 
-/// The status of a refusal without details: tonic makes them before a handler
-/// sees the call.
+/// The status of a refusal without details, which tonic makes before a handler sees the call.
 fn bare_refusal(headers: &HeaderMap) -> Option<Status> {
     if !headers.contains_key(CODE) || headers.contains_key(DETAILS) {
         return None;
@@ -299,7 +296,7 @@ fn bare_refusal(headers: &HeaderMap) -> Option<Status> {
     Status::from_header_map(headers).filter(|status| status.code() != Code::Ok)
 }
 
-/// The refusal of a compression, with those that a client may choose instead.
+/// The refusal of an unknown compression, with the supported ones.
 fn unknown_encoding(name: &str) -> Response<Body> {
     let mut status = Status::from(Error::Compression(shown(name)));
     let accepted = MetadataValue::from_static(encoding::ACCEPTED);

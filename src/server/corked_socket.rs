@@ -29,7 +29,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
-/// A smaller write is the last one, as a rule.
+/// A smaller write is usually the last one.
 const LARGE_BYTES_MIN: usize = 8 * 1024;
 
 /// The most bytes that the system holds of what it may not send yet, up to one
@@ -55,9 +55,9 @@ pub struct SocketFlusher(Arc<SocketWriter>);
 
 struct SocketWriter {
     socket: OwnedWriteHalf,
-    /// Somebody sends the tail.
+    /// Whether the flusher is used.
     gathers: AtomicBool,
-    /// Something may be kept.
+    /// Whether bytes may be buffered.
     keeps: AtomicBool,
 }
 
@@ -74,7 +74,7 @@ pub fn cork(stream: TcpStream) -> (CorkedSocket, SocketFlusher) {
 }
 
 impl SocketFlusher {
-    /// Sends what was kept. Has to be called whenever the writer pauses.
+    /// Sends the buffered bytes. The caller must call it whenever the writer pauses.
     ///
     /// # Errors
     /// If the socket is broken.

@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// How often the room is looked at.
+/// The interval between checks.
 const INTERVAL: Duration = Duration::from_secs(10);
-/// How often the warning is repeated while there is little room.
+/// The interval between warnings while there is little free space.
 const REPEAT_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// Little is a twentieth of the file system ...
 const LITTLE_PART: u64 = 20;
@@ -19,7 +19,7 @@ const LITTLE_BYTES_MIN: u64 = 256 * 1024 * 1024;
 const LITTLE_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 const MIB: u64 = 1024 * 1024;
 
-/// The room of the file system that holds a folder.
+/// The free space of the file system of a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Space {
     /// Bytes that this process may still write.
@@ -29,10 +29,10 @@ pub struct Space {
 }
 
 impl Space {
-    /// Asks the system.
+    /// Reads the free space.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system call.
     pub fn of(folder: &Path) -> io::Result<Self> {
         let found = rustix::fs::statvfs(folder)?;
         let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
@@ -45,11 +45,11 @@ impl Space {
     }
 }
 
-/// Warns while there is little room in the file system of `folder`.
+/// Warns while there is little free space in the file system of `folder`.
 pub async fn watch(folder: PathBuf, stopping: CancellationToken) {
     let mut warnings = Warnings::default();
     loop {
-        // The disk may hang; nobody waits for this.
+        // The disk may hang, so nothing waits for this.
         let path = folder.clone();
         let space = tokio::task::spawn_blocking(move || Space::of(&path)).await;
         if let Ok(Ok(space)) = space {

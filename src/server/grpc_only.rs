@@ -18,7 +18,7 @@ use tower::Service;
 /// The content types of gRPC with protobuf, as the gRPC specification has them.
 const CONTENT_TYPES: [&str; 2] = ["application/grpc", "application/grpc+proto"];
 
-/// Hands on requests of gRPC, and refuses others.
+/// Forwards gRPC requests, and refuses others.
 #[derive(Debug, Clone)]
 pub struct GrpcOnly<S> {
     inner: S,
@@ -51,7 +51,7 @@ where
     }
 }
 
-/// The answer to a request that is not one of gRPC.
+/// The response to a request that is not a gRPC request.
 fn refusal(method: &Method, headers: &HeaderMap) -> Option<Response<Body>> {
     if method != Method::POST {
         let mut refused = answer(StatusCode::METHOD_NOT_ALLOWED, "gRPC calls are POST requests\n");

@@ -16,10 +16,10 @@ use tonic_health::server::{HealthReporter, HealthService};
 use crate::log::State;
 use crate::service;
 
-/// What the health is told of: the gateway and its service.
+/// The names with a health status: the gateway and its service.
 pub const NAMES: [&str; 2] = ["", service::NAME];
 
-/// The status of a service that is not known.
+/// The status of an unknown service.
 const UNKNOWN: i32 = tonic_health::pb::health_check_response::ServingStatus::ServiceUnknown as i32;
 
 /// The service. A stream that watches an unknown service says so and stays open, as the
@@ -87,7 +87,7 @@ pub async fn follow(
     }
 }
 
-/// Sets what is told.
+/// Sets the health status.
 pub async fn set(health: &HealthReporter, status: ServingStatus) {
     for name in NAMES {
         health.set_service_status(name, status).await;

@@ -20,28 +20,28 @@ use crate::server::corked_socket::cork;
 use crate::server::log_limiter::LogLimiter;
 use crate::server::tls::{AcceptedStream, TlsSetup};
 
-/// How long no connection is taken after one could not be: at the limit of open
-/// files, trying on would only burn the processor.
+/// The pause after a failed accept: at the limit of open files, an immediate retry only uses
+/// processor time.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Counts connections by outcome since the start.
 #[derive(Debug, Default)]
 pub struct ConnectionCounters {
-    /// Taken.
+    /// Accepted connections.
     pub accepted: AtomicU64,
-    /// Not taken, since there were too many.
+    /// Connections refused at the limit in all.
     pub refused_full: AtomicU64,
-    /// Not taken, since there were too many from the same peer.
+    /// Connections refused at the limit for an address.
     pub refused_peer: AtomicU64,
-    /// Taken, but the handshake of TLS failed or took too long.
+    /// Accepted connections whose TLS handshake failed or timed out.
     pub refused_tls: AtomicU64,
-    /// Could not be taken, for want of files or memory.
+    /// Connections that could not be accepted, for lack of files or memory.
     pub failed: AtomicU64,
     cut: [AtomicU64; CutReason::ALL.len()],
 }
 
 impl ConnectionCounters {
-    /// How many were cut off for this reason.
+    /// The number of connections closed for this reason.
     pub fn cut(&self, why: CutReason) -> u64 {
         self.cut.get(why as usize).map_or(0, |count| count.load(Ordering::Relaxed))
     }
@@ -67,7 +67,7 @@ impl Listener {
     /// Listens.
     ///
     /// # Errors
-    /// If the address cannot be listened on.
+    /// If the address cannot be bound.
     pub async fn bind(
         address: SocketAddr,
         limits: connection::ConnectionTimeouts,
@@ -85,21 +85,21 @@ impl Listener {
         })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     ///
     /// # Errors
-    /// If the system does not say.
+    /// If the system call fails.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
 
-    /// What becomes of its connections.
+    /// The counters of its connections.
     pub fn counters(&self) -> Arc<ConnectionCounters> {
         Arc::clone(&self.counters)
     }
 
-    /// Takes connections until `stopping` is cancelled, then no more; returns when
-    /// all have ended. Dropping this ends them.
+    /// Accepts connections until `stopping` is cancelled; returns when all have ended. Dropping
+    /// the future closes them.
     pub async fn serve<S>(self, service: S, stopping: CancellationToken)
     where
         S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
@@ -129,12 +129,12 @@ impl Listener {
                 },
             }
         }
-        // From here on nobody can connect.
+        // From here on, no client can connect.
         drop(self.socket);
         while open.join_next().await.is_some() {}
     }
 
-    /// The work of serving a connection; `None` if it is not taken, and closed.
+    /// The future that serves a connection; `None` if the connection was refused and closed.
     fn take<S>(
         &self,
         stream: TcpStream,
@@ -162,7 +162,7 @@ impl Listener {
             }
         };
         self.counters.accepted.fetch_add(1, Ordering::Relaxed);
-        // Small answers must not wait for more. If it fails, the peer has gone.
+        // Small responses must not be delayed. If this fails, the peer has gone.
         stream.set_nodelay(true).ok()?;
         let local = stream.local_addr().ok()?;
         let (stream, flusher) = cork(stream);
@@ -211,7 +211,7 @@ impl Listener {
     }
 }
 
-/// The error is that of one connection, which is gone: the next one may do.
+/// Whether an accept error concerns only one connection, so that the next accept may succeed.
 fn concerns_one(error: &io::Error) -> bool {
     use io::ErrorKind;
     matches!(

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::service::quota::RateLimiter;
 
-/// How many such lines are said in a second.
+/// The number of allowed lines a second.
 const LINES_PER_SECOND: u64 = 10;
 
 /// Allows a bounded number of lines a second, and counts the others.

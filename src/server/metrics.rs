@@ -38,7 +38,7 @@ pub use form::Form;
 pub struct MetricSources {
     /// Calls.
     pub stats: Arc<CallStats>,
-    /// What became of connections.
+    /// The counters of connections.
     pub connections: Arc<listener::ConnectionCounters>,
     /// Certificates.
     pub tls: Arc<TlsSetup>,
@@ -50,7 +50,7 @@ pub struct MetricSources {
     pub hub: Arc<Hub>,
     /// Whether the log accepts events, where that may change.
     pub state: Option<watch::Receiver<State>>,
-    /// The tree over the log, if one is kept.
+    /// The Merkle tree over the log, if the gateway keeps one.
     pub prover: Option<Arc<Prover>>,
     /// Where a log on disk lies.
     pub data_dir: Option<PathBuf>,
@@ -62,7 +62,7 @@ impl fmt::Debug for MetricSources {
     }
 }
 
-/// The text, in one of its forms.
+/// The metrics page, in one of its formats.
 ///
 /// # Errors
 /// If a name or label is not one that OpenMetrics has.

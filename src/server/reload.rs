@@ -14,7 +14,7 @@ use crate::config::{self, Settings};
 use crate::content::ActivePolicy;
 use crate::server::tls::{self, TlsSetup};
 
-/// How often files are looked at for changes.
+/// The interval between checks of the files.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The parts of the gateway that a reload replaces.
@@ -39,7 +39,7 @@ impl Reloader {
     /// Reads all that the configuration names. Replaces `policy` when it is told to.
     ///
     /// # Errors
-    /// If a file cannot be read, or does not hold what it should.
+    /// If a file cannot be read or has the wrong content.
     pub fn load(
         tls: config::Tls,
         access: config::Access,
@@ -55,21 +55,20 @@ impl Reloader {
         })
     }
 
-    /// Who may do what.
+    /// Authentication and authorization.
     pub fn access(&self) -> &Arc<AccessControl> {
         &self.access
     }
 
-    /// How connections are encrypted.
+    /// The TLS setup.
     pub fn tls(&self) -> &Arc<TlsSetup> {
         &self.tls
     }
 
-    /// Goes on with other settings, and with what the files that they name hold now.
+    /// Replaces the settings, and reloads the files that they name.
     ///
     /// # Errors
-    /// If a file cannot be read, or does not hold what it should: everything stays
-    /// as it was.
+    /// If a file cannot be read or has the wrong content; then nothing changes.
     fn replace(&self, tls: &config::Tls, access: &config::Access) -> Result<(), config::Error> {
         let files = look(tls, access);
         let loaded = tls::load(tls)?;
@@ -81,11 +80,10 @@ impl Reloader {
         Ok(())
     }
 
-    /// Goes on with the settings that follow others, and records that.
+    /// Replaces the settings `before` by `after`, and records the change.
     ///
     /// # Errors
-    /// If a file cannot be read, or does not hold what it should: everything stays
-    /// as it was.
+    /// If a file cannot be read or has the wrong content; then nothing changes.
     pub async fn follow(
         &self,
         before: &Settings,
@@ -107,7 +105,7 @@ impl Reloader {
         replaced
     }
 
-    /// The settings, if one of their files has changed since it was looked at last.
+    /// The settings, if one of their files has changed since the last check.
     fn changed(&self) -> Option<(config::Tls, config::Access, Vec<String>)> {
         let mut current = self.current.lock();
         let files = look(&current.tls, &current.access);
@@ -117,12 +115,12 @@ impl Reloader {
         let is_new = |(file, written): &(&PathBuf, _)| current.files.get(*file) != Some(*written);
         let written = files.iter().filter(is_new).map(|(file, _)| file.display().to_string());
         let written = written.collect();
-        // A file that is not taken is not tried again before it is written again.
+        // A rejected file is not tried again before it changes.
         current.files = files;
         Some((current.tls.clone(), current.access.clone(), written))
     }
 
-    /// Reads files again when they change, until `stopping` is cancelled.
+    /// Reloads files when they change, until `stopping` is cancelled.
     pub async fn watch(self: Arc<Self>, auditor: Auditor, stopping: CancellationToken) {
         loop {
             tokio::select! {
@@ -155,7 +153,7 @@ impl Reloader {
     }
 }
 
-/// The keys whose values differ and which are not replaced while the gateway runs.
+/// The changed keys that need a restart.
 pub fn restart_keys(before: &Settings, after: &Settings) -> Vec<String> {
     let plain = |settings: &Settings| {
         let tls =
@@ -173,7 +171,7 @@ pub fn restart_keys(before: &Settings, after: &Settings) -> Vec<String> {
     differing(&plain(before), &plain(after))
 }
 
-/// The keys whose values differ; a list is one.
+/// The changed keys; a list counts as one key.
 pub fn changed_keys(before: &Settings, after: &Settings) -> Vec<String> {
     let value = |settings| serde_json::to_value(settings).expect("settings are plain data");
     differing(&value(before), &value(after))

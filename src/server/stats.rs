@@ -12,7 +12,7 @@ use crate::histogram::{Histogram, HistogramSnapshot};
 use crate::proto;
 use crate::reason_counters::ReasonCounters;
 
-/// Service and name of what is none of the gateway's methods.
+/// The service and name for unknown methods.
 pub const UNKNOWN: &str = "unknown";
 /// Codes of gRPC, from 0.
 const CODES: usize = 17;
@@ -69,12 +69,12 @@ impl MethodStats {
         self.times.record(took);
     }
 
-    /// How many calls have begun.
+    /// The number of started calls.
     pub fn started(&self) -> u64 {
         self.started.load(Ordering::Relaxed)
     }
 
-    /// How many calls ended with each code that any ended with.
+    /// The number of finished calls by code.
     pub fn handled(&self) -> impl Iterator<Item = (Code, u64)> {
         let counts = self.handled.iter().enumerate();
         counts
@@ -82,7 +82,7 @@ impl MethodStats {
             .filter(|(_, count)| *count > 0)
     }
 
-    /// How long calls that ended took.
+    /// The durations of finished calls.
     pub fn times(&self) -> HistogramSnapshot {
         self.times.snapshot()
     }
@@ -106,7 +106,7 @@ impl CallStats {
             tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
             tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
         ] {
-            // What cannot be told apart is counted as unknown.
+            // Calls of unknown methods are counted together.
             methods.extend(DescriptorPool::decode(set).iter().flat_map(methods_of));
         }
         let by_path = methods
@@ -128,12 +128,12 @@ impl CallStats {
         &self.methods
     }
 
-    /// Why calls were refused.
+    /// The counters of refusals.
     pub fn refused(&self) -> &ReasonCounters {
         &self.refused
     }
 
-    /// How many calls run.
+    /// The number of running calls.
     pub fn running(&self) -> u64 {
         let running = self.methods.iter().map(|method| {
             let ended: u64 = method.handled().map(|(_, count)| count).sum();

@@ -19,7 +19,7 @@ use crate::config::{self, ClientCertificates};
 use crate::secret_file;
 use crate::server::corked_socket::CorkedSocket;
 
-/// The protocol that clients have to agree on.
+/// The protocol that clients must negotiate.
 const ALPN: &[u8] = b"h2";
 
 /// Accepts TLS handshakes with the current certificates.
@@ -48,16 +48,16 @@ pub enum AcceptedStream {
 }
 
 impl TlsSetup {
-    /// Encrypts if the configuration says so.
+    /// Loads the certificates if TLS is configured.
     ///
     /// # Errors
-    /// If certificate, key or CAs cannot be read, or do not go together.
+    /// If certificate, key or CAs cannot be read or do not match.
     pub fn new(tls: &config::Tls) -> Result<Self, config::Error> {
         let loaded = ArcSwapOption::from(load(tls)?);
         Ok(Self { loaded, handshake_timeout: tls.handshake_timeout.0 })
     }
 
-    /// Goes on with another configuration, for connections that come from now on.
+    /// Replaces the configuration for new connections.
     pub fn replace(&self, loaded: Option<Arc<LoadedTls>>) {
         self.loaded.store(loaded);
     }
@@ -95,7 +95,7 @@ impl TlsSetup {
 /// Reads certificates, key and CAs; `None` if there is to be no TLS.
 ///
 /// # Errors
-/// If certificate, key or CAs cannot be read, or do not go together.
+/// If certificate, key or CAs cannot be read or do not match.
 pub fn load(tls: &config::Tls) -> Result<Option<Arc<LoadedTls>>, config::Error> {
     let (Some(cert), Some(key)) = (&tls.cert, &tls.key) else { return Ok(None) };
     let chain = read_chain("tls.cert", cert)?;
@@ -140,7 +140,7 @@ fn first_expiry(certificates: &[CertificateDer<'_>]) -> Option<i64> {
     read.map(|(_, certificate)| certificate.validity().not_after.timestamp()).min()
 }
 
-/// Reads the private key, from a file that others may not use.
+/// Reads the private key, and refuses a file that other users may access.
 fn read_key(file: &Path) -> Result<PrivateKeyDer<'static>, config::Error> {
     let refused = |what: String| refused("tls.key", file)(what);
     let opened = secret_file::open(file).map_err(|error| refused(error.to_string()))?;

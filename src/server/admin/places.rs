@@ -18,7 +18,7 @@ pub const CONNECTIONS_MAX: usize = 64;
 /// The most connections of one client at once.
 pub const CONNECTIONS_PER_CLIENT_MAX: usize = 16;
 
-/// The connections that are open, oldest first.
+/// The open connections, oldest first.
 #[derive(Debug, Default)]
 pub struct Places {
     open: Mutex<Open>,
@@ -30,7 +30,7 @@ struct Open {
     by_age: BTreeMap<u64, HeldPlace>,
 }
 
-/// What is known of a connection.
+/// The state of a connection.
 #[derive(Debug)]
 struct HeldPlace {
     client: IpAddr,
@@ -39,9 +39,9 @@ struct HeldPlace {
 
 #[derive(Debug, Default)]
 struct ConnectionState {
-    /// It has sent a request.
+    /// Whether the connection has sent a request.
     asked: AtomicBool,
-    /// It has to give up its place.
+    /// Cancelled when the connection must give up its place.
     cut: CancellationToken,
 }
 
@@ -75,7 +75,7 @@ impl Places {
 }
 
 impl Open {
-    /// Which connection has to go for a new one of `client`, if one has.
+    /// The connection that must make room for a new one of `client`, if any.
     fn victim(&self, client: IpAddr) -> Option<u64> {
         let mut counts: HashMap<IpAddr, usize> = HashMap::new();
         for held in self.by_age.values() {
@@ -97,12 +97,12 @@ impl Open {
 }
 
 impl Place {
-    /// Notes that its connection has sent a request.
+    /// Records that the connection has sent a request.
     pub fn note_request(&self) {
         self.state.asked.store(true, Ordering::Relaxed);
     }
 
-    /// Waits until its connection has to give it up.
+    /// Waits until the connection must give up its place.
     pub async fn cut(&self) {
         self.state.cut.cancelled().await;
     }

@@ -14,17 +14,17 @@ use crate::server::metrics::code_name;
 use crate::server::stats::{CallStats, MethodStats};
 use crate::service::quota::{QuotaSlot, ResourceShare};
 
-/// Header and trailer of the code.
+/// The header and trailer with the gRPC code.
 pub const CODE: HeaderName = HeaderName::from_static("grpc-status");
 
 /// The resources that a call holds until its response was sent.
 #[derive(Debug, Default)]
 pub struct CallResources {
-    /// Its connection has a call.
+    /// Counts the call on its connection.
     pub call: Option<RunningCall>,
-    /// One of the streams of its principal.
+    /// Counts the stream of its principal.
     pub slot: Option<QuotaSlot>,
-    /// One of the reads.
+    /// Counts the read of its principal.
     pub read: Option<Arc<ResourceShare>>,
 }
 
@@ -34,12 +34,12 @@ pub struct CallRecord {
     stats: Arc<CallStats>,
     begun: Instant,
     finished: bool,
-    /// What it is known by.
+    /// Its identifiers.
     pub context: CallContext,
-    /// Who calls, where that is known.
+    /// The principal, if known.
     pub principal: Option<String>,
     log_limiter: Arc<LogLimiter>,
-    /// Held until the response has gone.
+    /// Held until the response was sent.
     pub holds: CallResources,
 }
 
@@ -78,7 +78,7 @@ impl CallRecord {
 
     /// The call ended as these trailers say.
     pub fn trailers(&mut self, trailers: &HeaderMap) {
-        // Most calls end well: no need to look at more.
+        // Most calls succeed, and need no more work.
         let Some(code) = trailers.get(CODE) else { return };
         if code == "0" {
             self.finish_with(Code::Ok, "");
@@ -93,8 +93,8 @@ impl CallRecord {
         }
         let took = self.begun.elapsed();
         self.method.finish(code, took);
-        // A client may cause any number of refusals; what the gateway fails at is
-        // for the operator to see.
+        // A client can cause any number of refusals; failures of the gateway concern the
+        // operator.
         let failed = matches!(code, Code::Internal | Code::Unknown | Code::DataLoss);
         if failed && let Some(suppressed) = self.log_limiter.allow() {
             let known = self.known();

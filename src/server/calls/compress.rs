@@ -20,23 +20,23 @@ use crate::proto::codec::{PREFIX_BYTES, set_prefix};
 use crate::service::Error;
 use crate::service::quota::{CompressionWork, Quota};
 
-/// The most bytes that are compressed at one go: some 400 us.
+/// The maximum number of bytes to compress in one step: some 400 us.
 const PIECE_BYTES: usize = 16 * 1024;
-/// Smaller messages go as they are.
+/// Smaller messages are not compressed.
 const PACKED_BYTES_MIN: usize = 512;
-/// Larger messages have turns of their own: others do not wait behind them.
+/// Larger messages have separate slots: smaller ones do not wait behind them.
 const SMALL_BYTES_MAX: usize = 64 * 1024;
 
-/// The body of a response whose messages are compressed, if they are worth it.
+/// The body of a response whose messages are compressed if that saves bytes.
 pub struct CompressedBody {
     inner: Body,
     encoding: MessageEncoding,
     quota: Arc<Quota>,
-    /// What has come, and is not yet given on. As a rule that is one message, which is
-    /// large: it is not copied.
+    /// Received bytes that are not forwarded yet. Usually that is one large message, which is
+    /// not copied.
     rest: Bytes,
-    /// Compresses one message. Runs by itself: its turn must not last for as long as a
-    /// client pleases.
+    /// The task that compresses one message. It is separate, so that a slow client cannot hold
+    /// its slot.
     packing: JoinSet<io::Result<Bytes>>,
 }
 
@@ -58,7 +58,7 @@ impl http_body::Body for CompressedBody {
         let this = self.get_mut();
         loop {
             if let Some(packed) = ready!(this.packing.poll_join_next(cx)) {
-                // It is aborted with the runtime alone.
+                // Only the end of the runtime aborts it.
                 let Ok(packed) = packed else {
                     return Poll::Ready(Some(Err(Error::StoppingCall.into())));
                 };
@@ -93,10 +93,10 @@ impl http_body::Body for CompressedBody {
     }
 }
 
-/// Compresses a message in its frame, when it is its turn.
+/// Waits for a slot, and compresses a message with its frame.
 async fn pack(encoding: MessageEncoding, message: Bytes, quota: Arc<Quota>) -> io::Result<Bytes> {
     let small = message.len() <= SMALL_BYTES_MAX;
-    // Kept until the end: what packs takes memory.
+    // Held until the end, because a compressor takes memory.
     let _turn = quota
         .turn(if small { CompressionWork::PackSmall } else { CompressionWork::PackLarge })
         .await;
@@ -110,7 +110,7 @@ async fn pack(encoding: MessageEncoding, message: Bytes, quota: Arc<Quota>) -> i
     Ok(frame.into())
 }
 
-/// Compresses into a frame, behind the place for its prefix.
+/// Compresses into a frame, after the space for its prefix.
 enum Compressor {
     Gzip(GzEncoder<Vec<u8>>),
     Zstd(zstd::Encoder<'static, Vec<u8>>),

@@ -3,11 +3,11 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// Header of the id, in requests and in refusals.
+/// The header of the request id, in requests and refusals.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Header of the trace: W3C Trace Context, `00-TRACE-PARENT-FLAGS`.
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
-/// The most bytes of an id that a client gives.
+/// The maximum length of a request id of a client, in bytes.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 /// Digits of the id of a trace.
 const TRACE_ID_DIGITS: usize = 32;
@@ -16,19 +16,19 @@ const TRACE_ID_DIGITS: usize = 32;
 #[derive(Debug, Default)]
 pub struct CallContext {
     request_id: Option<HeaderValue>,
-    /// The trace, if the client named a valid one.
+    /// The trace id, if the client sent a valid one.
     pub trace_id: Option<String>,
 }
 
 impl CallContext {
-    /// What the headers of a request say.
+    /// Reads the identifiers from the headers of a request.
     pub fn of(headers: &HeaderMap) -> Self {
         let request_id = headers.get(REQUEST_ID).filter(|id| is_request_id(id)).cloned();
         let trace_id = headers.get(TRACE_PARENT).and_then(trace_id);
         Self { request_id, trace_id }
     }
 
-    /// The id; made now if the client gave none.
+    /// The request id; it is generated now if the client sent none.
     pub fn request_id(&mut self) -> &HeaderValue {
         self.request_id.get_or_insert_with(|| {
             let id = format!("{:016x}", fastrand::u64(..));
@@ -36,13 +36,13 @@ impl CallContext {
         })
     }
 
-    /// The client gave the call an id.
+    /// Whether the client sent a request id.
     pub fn is_named(&self) -> bool {
         self.request_id.is_some()
     }
 }
 
-/// An id is copied into the log and into headers: it must be harmless there.
+/// Whether an id is safe to copy into log lines and headers.
 fn is_request_id(id: &HeaderValue) -> bool {
     let harmless = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(byte);
     (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.as_bytes().iter().all(harmless)

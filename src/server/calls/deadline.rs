@@ -9,8 +9,7 @@ const HEADER: &str = "grpc-timeout";
 /// The most digits of its number.
 const DIGITS_MAX: usize = 8;
 
-/// How long the client waits; `None` if it does not say, or nothing that makes
-/// sense.
+/// The timeout of the client; `None` if the header is absent or malformed.
 pub fn timeout(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(HEADER)?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;

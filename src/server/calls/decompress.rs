@@ -24,27 +24,26 @@ use crate::proto::codec::{PREFIX_BYTES, set_prefix};
 use crate::service::Error;
 use crate::service::quota::{CompressionWork, Quota, ResourceShare};
 
-/// The most bytes that are unpacked at one go: some 100 us. A message that has more is a
-/// large one.
+/// The maximum number of bytes to decompress in one step: some 100 us. A larger message counts
+/// as large.
 const PIECE_BYTES: usize = 64 * 1024;
-/// The most bytes that are read for that. They may hold many blocks with nothing in
-/// them.
+/// The maximum number of compressed bytes to read in one step. They may contain many empty
+/// blocks.
 const PACKED_PIECE_BYTES: usize = 16 * 1024;
-/// The least room that is made for a piece, in bytes.
+/// The minimum buffer for a piece, in bytes.
 const PIECE_BYTES_MIN: usize = 1024;
 
-/// The body of a request whose messages may be compressed: that of one with the same
-/// messages, none of which is.
+/// The body of a request with its messages decompressed.
 pub struct DecompressedBody {
     inner: RequestBody,
     encoding: MessageEncoding,
-    /// The most bytes of a message, unpacked or not.
+    /// The maximum length of a message, compressed or not, in bytes.
     limit: usize,
     quota: Arc<Quota>,
-    /// What has come, and is not yet given on.
+    /// Received bytes that are not forwarded yet.
     rest: BytesMut,
-    /// Unpacks one message. Runs by itself: its turn must not last for as long as a
-    /// client pleases.
+    /// The task that decompresses one message. It is separate, so that a slow client cannot
+    /// hold its slot.
     unpacking: JoinSet<Result<(Bytes, Option<ResourceShare>), Error>>,
     /// The turn of the message that was given on last, if it is large, until the next is
     /// asked for: by then it is on another account, or done with.
@@ -64,7 +63,7 @@ impl DecompressedBody {
         Self { inner, encoding, limit, quota, rest, unpacking, turn: None }
     }
 
-    /// Takes the next message, in its frame, if it has come whole.
+    /// Takes the next message with its frame, if it has arrived completely.
     fn message(&mut self) -> Result<Option<Bytes>, Error> {
         match message_len(&self.rest) {
             Some(bytes) if bytes > self.limit => {
@@ -81,7 +80,7 @@ impl DecompressedBody {
         loop {
             if let Some(unpacked) = ready!(self.unpacking.poll_join_next(cx)) {
                 self.inner.settle(self.rest.len());
-                // It is aborted with the runtime alone.
+                // Only the end of the runtime aborts it.
                 let (message, turn) = unpacked.unwrap_or(Err(Error::StoppingCall))?;
                 self.turn = turn;
                 return Poll::Ready(Ok(Some(message)));
@@ -156,7 +155,7 @@ async fn unpack(
     Ok((unpacking.frame(), Some(turn)))
 }
 
-/// A message that is being unpacked.
+/// A message that is being decompressed.
 struct Decompression {
     reader: Box<dyn Read + Send>,
     limit: usize,
@@ -172,7 +171,7 @@ impl Decompression {
         Ok(Self { reader, limit, frame: vec![0; PREFIX_BYTES], filled: PREFIX_BYTES })
     }
 
-    /// Unpacks a piece; says whether it was the last.
+    /// Decompresses a piece; returns whether it was the last.
     fn piece(&mut self) -> Result<bool, Error> {
         let end = self.filled + PIECE_BYTES;
         while self.filled < end {
@@ -214,7 +213,7 @@ fn reader(
     })
 }
 
-/// A message to unpack, of which so many bytes may be read at one go.
+/// A compressed message, with the number of bytes that may be read in this step.
 struct CompressedMessage {
     packed: Bytes,
     allowed: usize,

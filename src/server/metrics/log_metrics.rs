@@ -119,7 +119,7 @@ impl MetricSources {
     }
 }
 
-/// 1 for the state that it is in.
+/// 1 for the current state, 0 for the others.
 fn of_states<const N: usize>(
     states: [(&'static str, bool); N],
 ) -> impl Iterator<Item = ([super::Label<'static>; 1], f64)> {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::MetricsPage;
 
-/// Writes what is known.
+/// Writes the metrics of the process.
 pub(super) fn encode(page: &mut MetricsPage<'_>) -> fmt::Result {
     if let Some(bytes) = resident_bytes() {
         page.gauge("process_resident_memory_bytes", "Resident memory", bytes as f64)?;
