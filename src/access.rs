@@ -33,21 +33,21 @@ pub use method_rule::{MethodRule, method_rule};
 pub use stream_auth::{StreamAuth, StreamAuthEnd};
 pub use tokens::{TOKEN_PREFIX, hash_token, new_token};
 
-/// How many callers a connection remembers: more than one where a proxy brings
-/// several over it.
+/// The number of callers that a connection remembers. A proxy may send calls of several callers
+/// over one connection.
 const REMEMBERED_MAX: usize = 4;
 
 /// Authenticates calls and looks up their grants.
 pub struct AccessControl {
     state: ArcSwap<AccessState>,
-    /// Tells how often the state was replaced.
+    /// Counts the replacements of the state.
     generation: watch::Sender<u64>,
 }
 
 /// The tokens, issuers and roles in force.
 #[derive(Debug)]
 pub struct AccessState {
-    /// Anybody may do anything.
+    /// There is no authentication: every client may do everything.
     open: bool,
     tokens: tokens::TokenTable,
     issuers: jwt::Issuers,
@@ -72,11 +72,11 @@ pub struct Caller {
 /// The credential of a caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Credential {
-    /// Nothing, and nothing is asked for.
+    /// No credential, and none is required.
     None,
     /// A token: the header `authorization`.
     Bearer(Arc<[u8]>),
-    /// A certificate, followed by those between it and its CA.
+    /// A client certificate, followed by its intermediate certificates.
     Certificate(Arc<[CertificateDer<'static>]>),
 }
 
@@ -88,7 +88,7 @@ pub struct ConnectionIdentity {
 }
 
 impl ConnectionIdentity {
-    /// A connection on which the client showed these certificates.
+    /// A connection with this client certificate chain.
     pub fn new(certificates: Option<Arc<[CertificateDer<'static>]>>) -> Self {
         Self { certificates, remembered: Mutex::default() }
     }
@@ -110,8 +110,8 @@ impl ConnectionIdentity {
 }
 
 impl Credential {
-    /// Whether a call of the same connection with this header shows the same; how
-    /// long that takes tells nothing of a token.
+    /// Whether a call of the same connection with this header has the same credential. The
+    /// comparison takes constant time.
     fn is_of(&self, header: Option<&[u8]>) -> bool {
         match (self, header) {
             (Self::Bearer(own), Some(header)) => own.ct_eq(header).into(),
@@ -122,13 +122,13 @@ impl Credential {
 }
 
 impl Caller {
-    /// The caller where there is no authentication.
+    /// The caller if there is no authentication.
     pub fn anybody() -> Arc<Self> {
         static ANYBODY: LazyLock<Arc<Caller>> = LazyLock::new(|| Caller::nameless(Grants::all()));
         Arc::clone(&ANYBODY)
     }
 
-    /// The caller of what asks for no authentication where there is some.
+    /// The caller of methods that need no authentication.
     fn nobody() -> Arc<Self> {
         static NOBODY: LazyLock<Arc<Caller>> = LazyLock::new(|| Caller::nameless(Arc::default()));
         Arc::clone(&NOBODY)
@@ -139,17 +139,17 @@ impl Caller {
         Arc::new(Self { principal: "".into(), grants, credential, expires, generation: 0 })
     }
 
-    /// Its name; empty where there is no authentication.
+    /// The principal; empty if there is no authentication.
     pub fn principal(&self) -> &str {
         &self.principal
     }
 
-    /// Its name, to keep.
+    /// The principal, as a shared string.
     pub fn name(&self) -> Arc<str> {
         Arc::clone(&self.principal)
     }
 
-    /// What it may do.
+    /// The grants of the caller.
     pub fn grants(&self) -> &Arc<Grants> {
         &self.grants
     }
@@ -160,7 +160,7 @@ impl Caller {
 }
 
 impl AccessControl {
-    /// Where everybody may do everything.
+    /// Access without authentication.
     pub fn open() -> Arc<Self> {
         Arc::new(Self {
             state: ArcSwap::from_pointee(AccessState::open()),
@@ -178,8 +178,7 @@ impl AccessControl {
         Ok(own)
     }
 
-    /// Goes on with other knowledge. Callers that were known before, and open
-    /// streams, are asked for again.
+    /// Replaces the state. Remembered callers and open streams are authenticated again.
     pub fn replace(&self, mut state: AccessState) {
         self.generation.send_modify(|generation| {
             *generation += 1;
@@ -193,12 +192,12 @@ impl AccessControl {
         self.state.load().open
     }
 
-    /// Who makes a call of `rule` over this connection, with this header
+    /// Authenticates a call that needs `rule`, over this connection and with this header
     /// `authorization`.
     ///
     /// # Errors
-    /// If it is not known who that is, or may not make such a call at all. What is
-    /// read or emitted by it is another question.
+    /// If authentication fails, or no role allows such a call. Rights for event types are
+    /// checked later.
     pub fn admit(
         &self,
         rule: Option<MethodRule>,
@@ -224,8 +223,7 @@ impl AccessControl {
         let permitted = match rule {
             _ if audience == Audience::Authenticated => Ok(()),
             Some(rule) => caller.grants.permit(rule),
-            // Nobody has a right to what does not exist; that is said where it is
-            // noticed.
+            // Unknown methods need no right; the service refuses them.
             None => Ok(()),
         };
         match permitted {
@@ -234,10 +232,10 @@ impl AccessControl {
         }
     }
 
-    /// The caller as it is known now: the same, unless something has changed.
+    /// Authenticates a caller again: the same caller, unless the state has changed.
     ///
     /// # Errors
-    /// If its credentials are not taken any more.
+    /// If its credentials are no longer valid.
     pub fn refresh(&self, caller: &Arc<Caller>) -> Result<Arc<Caller>, Error> {
         let state = self.state.load();
         if caller.generation == state.generation && !caller.has_expired() {
@@ -249,7 +247,7 @@ impl AccessControl {
         state.identify(caller.credential.clone()).map(Arc::new)
     }
 
-    /// Changes whenever callers have to be asked for again.
+    /// Changes whenever callers must be authenticated again.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.generation.subscribe()
     }
@@ -258,21 +256,21 @@ impl AccessControl {
 /// Why a call is refused, and the principal, if known.
 #[derive(Debug)]
 pub struct Denied {
-    /// The principal, where it is known.
+    /// The principal, if known.
     pub principal: Option<Arc<str>>,
     /// Why.
     pub error: Error,
 }
 
 impl AccessState {
-    /// Reads what the configuration names.
+    /// Reads the files that the configuration names.
     ///
     /// # Errors
     /// If a file cannot be read, or does not hold what it should.
     pub fn load(tls: &config::Tls, access: &config::Access) -> Result<Self, config::Error> {
         let cas = tls.client_ca.as_deref().map(|file| ClientCas::read("tls.client_ca", file));
         Ok(Self {
-            // Roles that nobody can have are no reason to let everybody in.
+            // Roles without any authentication must not give access to everyone.
             open: !access.has_bearers() && tls.client_ca.is_none() && access.roles.is_empty(),
             tokens: tokens::TokenTable::new(&access.tokens),
             issuers: jwt::Issuers::read(&access.jwt)?,
@@ -290,7 +288,7 @@ impl AccessState {
         Self::load(&tls, &access).expect("the defaults name no file")
     }
 
-    /// The caller, remembered or found out.
+    /// The caller, remembered or authenticated now.
     fn known(
         &self,
         authorization: Option<&[u8]>,
@@ -300,7 +298,7 @@ impl AccessState {
             return Ok(caller);
         }
         let credential = match (authorization, &channel.certificates) {
-            // Who shows a token wants to be known by it.
+            // A token takes precedence over the certificate.
             (Some(header), _) => Credential::Bearer(header.into()),
             (None, Some(certificates)) => Credential::Certificate(Arc::clone(certificates)),
             (None, None) => return Err(Error::CredentialsMissing),
@@ -332,7 +330,7 @@ impl AccessState {
 }
 
 impl Grants {
-    /// Whether a call of this rule may be made at all.
+    /// Whether the grants allow a call that needs this rule.
     ///
     /// # Errors
     /// If not.

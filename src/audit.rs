@@ -21,7 +21,7 @@ use crate::record::{Draft, EmitterIdentity, GATEWAY_PRINCIPAL};
 use crate::time::Time;
 use denial_queue::DenialQueue;
 
-/// The most bytes of a filter that a record repeats.
+/// The maximum length of a filter in a record, in bytes.
 const FILTER_BYTES_MAX: usize = 16 * 1024;
 
 /// Emits the gateway's own events. Clones emit to the same log.
@@ -36,15 +36,15 @@ struct AuditorInner {
 /// A call that was refused.
 #[derive(Debug, Clone)]
 pub struct Denial {
-    /// The principal; empty where it is not known.
+    /// The principal; empty if unknown.
     pub principal: String,
-    /// Where the call came from.
+    /// The remote address of the call.
     pub peer: String,
     /// Path of the call.
     pub rpc: String,
     /// Name of the reason.
     pub reason: String,
-    /// What the client was told.
+    /// The error message.
     pub message: String,
 }
 
@@ -52,11 +52,11 @@ pub struct Denial {
 pub struct ReadCall<'a> {
     /// The principal.
     pub principal: &'a str,
-    /// Where the call came from.
+    /// The remote address of the call.
     pub peer: &'a str,
     /// Path of the call.
     pub rpc: &'a str,
-    /// What was asked for.
+    /// The filter of the request.
     pub asked: &'a pb::Filter,
     /// From when on.
     pub start_time: Option<Timestamp>,
@@ -67,13 +67,13 @@ pub struct ReadCall<'a> {
 /// A change of the configuration in force.
 #[derive(Debug, Default)]
 pub struct ConfigChange {
-    /// Keys whose values have changed.
+    /// The keys whose values changed.
     pub changed_keys: Vec<String>,
-    /// Those of them that take a restart.
+    /// The changed keys that need a restart.
     pub restart_keys: Vec<String>,
-    /// Files that were read again.
+    /// The reloaded files.
     pub files: Vec<String>,
-    /// Why it is not in force.
+    /// Why the change was rejected, if it was.
     pub error: Option<String>,
 }
 
@@ -95,21 +95,21 @@ impl Auditor {
         auditor
     }
 
-    /// Whether anything is recorded.
+    /// Whether it records events.
     pub fn is_on(&self) -> bool {
         self.0.is_some()
     }
 
-    /// A call was refused. Takes no time: it is recorded later, and if there are too
-    /// many, only counted.
+    /// Records a refused call. Returns at once: the denial is recorded later, or only counted
+    /// if there are too many.
     pub fn denied(&self, denial: impl FnOnce() -> Denial) {
         if let Some(on) = &self.0 {
             on.denials.push(denial);
         }
     }
 
-    /// A call is about to read what matches `filter`. Nothing is recorded of a look at
-    /// such records alone: who follows them would never come to an end.
+    /// Records a read with `filter`. A read of the gateway's own events alone is not recorded:
+    /// a subscriber to them would cause an endless stream.
     pub async fn read(&self, filter: &Filter, read: ReadCall<'_>) {
         static OWN: LazyLock<TypeSet> = LazyLock::new(TypeSet::reserved);
         let Some(on) = &self.0 else { return };
@@ -170,8 +170,8 @@ impl Auditor {
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 impl AuditorInner {
-    /// Appends an event. Where the log takes none, serving goes on: whoever looks into
-    /// that has to be able to read.
+    /// Appends an event. If the log accepts none, the gateway continues to serve: operators
+    /// must be able to read.
     async fn append(&self, event: pb::Event) {
         static EMITTER: LazyLock<EmitterIdentity> = LazyLock::new(|| {
             pb::Emitter { principal: GATEWAY_PRINCIPAL.to_owned(), peer: String::new() }.into()
@@ -205,7 +205,7 @@ fn event(code: &str, payload: Payload) -> pb::Event {
     }
 }
 
-/// An event of what somebody did.
+/// An event about an action of a principal.
 fn by(code: &str, principal: &str, peer: &str, payload: Payload) -> pb::Event {
     let named = (!principal.is_empty()).then(|| principal.to_owned());
     let connection = pb::Connection { remote_address: Some(peer.to_owned()), ..Default::default() };
@@ -216,7 +216,7 @@ fn by(code: &str, principal: &str, peer: &str, payload: Payload) -> pb::Event {
     }
 }
 
-/// A filter as JSON, cut where it is very long.
+/// A filter as JSON, truncated if it is very long.
 fn json(filter: &pb::Filter) -> String {
     let descriptor = crate::proto::descriptor_pool()
         .get_message_by_name("auditgate.v1.Filter")

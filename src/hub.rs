@@ -39,7 +39,7 @@ pub use subscribers::SubscriberState;
 pub use subscription::{LAST_READ_TIME_MAX, MESSAGE_BYTES_MAX, PROGRESS_INTERVAL, Subscription};
 pub use type_counters::TypeCounters;
 
-/// Names one record.
+/// The key of one record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordKey<'a> {
     /// By the id of its event.
@@ -53,13 +53,13 @@ pub enum RecordKey<'a> {
 pub struct HubCounters {
     /// Events accepted.
     pub accepted: AtomicU64,
-    /// Events received again with the same content.
+    /// Duplicates: events received again with the same content.
     pub duplicates: AtomicU64,
-    /// Why calls to emit, and events and ends of emit streams, were refused.
+    /// Refused Emit calls, stream events and streams, by reason.
     pub refused: ReasonCounters,
     /// Records delivered to subscribers.
     pub delivered: AtomicU64,
-    /// Gaps that subscribers were told of.
+    /// Gaps sent to subscribers.
     pub gaps: GapCounters,
     /// Events accepted, by type.
     pub by_type: TypeCounters,
@@ -75,11 +75,11 @@ pub struct Hub {
     notifier: Arc<notifier::Notifier>,
     started: Time,
     stopping: CancellationToken,
-    /// How long a stream that is behind goes on when the gateway stops.
+    /// How long a lagging stream continues when the gateway stops.
     last_read: Duration,
-    /// As many turns as there are processors, for calls that do much.
+    /// One permit for each processor, for calls with much work.
     turns: Arc<Semaphore>,
-    /// Ends what the hub runs, when it is dropped.
+    /// Ends the tasks of the hub when it is dropped.
     _running: DropGuard,
 }
 
@@ -123,7 +123,7 @@ impl Hub {
         })
     }
 
-    /// Appends records, or only checks them: see [`Log::append`].
+    /// Appends records, or only validates them: see [`Log::append`].
     ///
     /// # Errors
     /// As the log.
@@ -172,19 +172,19 @@ impl Hub {
         self.counters.duplicates.fetch_add(duplicates, Ordering::Relaxed);
     }
 
-    /// Lets others run if `turns` has had its share, and returns when it is its turn
-    /// again. A turn must not be kept while something else is waited for.
+    /// Yields if `turns` has used its share, and returns when it has a permit again. The caller
+    /// must not hold a permit while it waits for something else.
     pub async fn yield_now(&self, turns: &mut TimeSlices) {
         turns.yield_now(&self.turns).await;
     }
 
-    /// Is cancelled when the gateway stops.
+    /// Cancelled when the gateway stops.
     pub fn stopping(&self) -> &CancellationToken {
         &self.stopping
     }
 
-    /// The frame of one record, if it is kept and is of one of these types. Of
-    /// several with an id it is the newest that is.
+    /// The frame of one record, if it is stored and has one of these types. Of several records
+    /// with an id, the newest one.
     ///
     /// # Errors
     /// As the log.
@@ -214,17 +214,17 @@ impl Hub {
         }
     }
 
-    /// Which log this is.
+    /// The identity of the log.
     pub fn identity(&self) -> Identity {
         self.log.identity()
     }
 
-    /// What the log keeps.
+    /// The extent of the log.
     pub fn extent(&self) -> Extent {
         self.log.extent()
     }
 
-    /// How the log is kept on disk; `None` if it is not.
+    /// The storage on disk; `None` for a log in memory.
     pub fn disk(&self) -> Option<Disk> {
         self.log.disk()
     }
@@ -234,17 +234,17 @@ impl Hub {
         &self.counters
     }
 
-    /// Rates of the last seconds.
+    /// The rates over the last ten seconds.
     pub fn rates(&self) -> Rates {
         self.meter.rates()
     }
 
-    /// Who subscribes.
+    /// The open subscriptions.
     pub fn subscribers(&self) -> Vec<Arc<SubscriberState>> {
         self.subscribers.list()
     }
 
-    /// When the hub was made.
+    /// When the hub was created.
     pub fn started(&self) -> Time {
         self.started
     }
@@ -261,16 +261,16 @@ pub struct TimeSlices {
 }
 
 impl TimeSlices {
-    /// How long a call keeps its thread.
+    /// The length of a time slice.
     const TURN: Duration = Duration::from_millis(2);
 
-    /// The first one begins.
+    /// Begins the first time slice.
     pub fn begin() -> Self {
         let now = Instant::now();
         Self { began: now, since: now, now, turn: None }
     }
 
-    /// How long the call had been at it when it passed its turn on last.
+    /// How long the call had run when it yielded last.
     fn elapsed(&self) -> Duration {
         self.now - self.began
     }

@@ -46,10 +46,9 @@ pub const NAME: &str = proto::SERVICE;
 /// Default of [`ServiceLimits::request_bytes`].
 pub const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// A message that comes in at a lower rate than this, after
-/// [`REQUEST_GRACE`], is not waited for.
+/// The minimum rate at which a client must send a message, after [`REQUEST_GRACE`].
 pub const REQUEST_BYTES_PER_SECOND_MIN: usize = 16 * 1024;
-/// How long a message may be waited for, beside what its bytes take.
+/// The extra time for receiving a message, beside the time for its bytes.
 pub const REQUEST_GRACE: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// What the service accepts.
@@ -79,15 +78,15 @@ pub struct Service {
 }
 
 impl Service {
-    /// The service on `hub`, which proves nothing and leaves the content of events
-    /// alone. Where `access` is not open, a layer before the service has to put the
-    /// [`Caller`] into the extensions of each request.
+    /// The service on `hub`, without proofs and without a content policy. If `access` is not
+    /// open, a layer before the service must put the [`Caller`] into the extensions of each
+    /// request.
     pub fn new(hub: Arc<Hub>, access: Arc<AccessControl>, limits: ServiceLimits) -> Self {
         let policy = ActivePolicy::default();
         Self { hub, access, auditor: Auditor::off(), limits, policy, prover: None }
     }
 
-    /// The same, which records who reads.
+    /// The same, with an auditor that records reads.
     pub fn with_audit(self, auditor: Auditor) -> Self {
         Self { auditor, ..self }
     }
@@ -102,7 +101,7 @@ impl Service {
         Self { policy, ..self }
     }
 
-    /// How events are let in at this moment.
+    /// The current intake of events.
     fn intake(&self) -> EventIntake {
         EventIntake { event_bytes: self.limits.event_bytes, policy: self.policy.now() }
     }

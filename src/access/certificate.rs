@@ -23,7 +23,7 @@ pub struct ClientCas {
 }
 
 impl ClientCas {
-    /// Reads the CAs from a file; `key` is what errors blame.
+    /// Reads the CAs from a file; errors name the configuration key `key`.
     ///
     /// # Errors
     /// If the file cannot be read or holds no CA.
@@ -52,8 +52,8 @@ impl ClientCas {
         &self.roots
     }
 
-    /// The principal that a chain names, and until when. The handshake has checked
-    /// the chain once, maybe by other CAs, and maybe long ago.
+    /// The principal of a certificate chain, and its expiry. The handshake verified the chain,
+    /// but maybe against other CAs or long ago.
     pub(super) fn verify(
         &self,
         chain: &[CertificateDer<'static>],

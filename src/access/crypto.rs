@@ -15,7 +15,7 @@ static PROVIDER: CryptoProvider = CryptoProvider {
     key_utils: KeyUtils::new_unimplemented(),
 };
 
-/// Sets the library up; a provider that is there already stays.
+/// Installs the provider for the JWT library, unless one is installed.
 pub(super) fn install() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -35,7 +35,8 @@ struct SignatureCheck {
 }
 
 fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>, Error> {
-    // Neither is an RSA key ever taken for a secret, nor another for its kind.
+    // The key types are strict: an RSA key is never used as a shared secret, nor a key of one
+    // kind as another.
     if algorithm.family() != key.family() {
         return Err(ErrorKind::InvalidAlgorithm.into());
     }

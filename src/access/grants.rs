@@ -18,7 +18,7 @@ struct CompiledRole {
     grants: Grants,
 }
 
-/// What a principal may do.
+/// The rights of a principal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grants {
     emit: TypeSet,
@@ -30,7 +30,7 @@ impl RoleTable {
     /// Compiles roles.
     ///
     /// # Errors
-    /// If one names an event type that does not exist.
+    /// If a role names an unknown event type.
     pub fn compile(roles: &[Role]) -> Result<Self, config::Error> {
         let compile = |(position, role): (usize, &Role)| {
             let types = |name: &str, patterns: &[String]| {
@@ -49,7 +49,7 @@ impl RoleTable {
         Ok(Self { roles: roles.iter().enumerate().map(compile).collect::<Result<_, _>>()? })
     }
 
-    /// What the roles of a principal add up to.
+    /// The grants of a principal from all of its roles.
     pub fn grants(&self, principal: &str) -> Grants {
         let of_principal =
             |role: &&CompiledRole| role.principals.iter().any(|pattern| pattern.matches(principal));
@@ -99,7 +99,7 @@ impl Grants {
         self.rights.contains(&right)
     }
 
-    /// Whether there is none at all.
+    /// Whether the principal has no right.
     pub fn is_empty(&self) -> bool {
         self.emit.is_empty() && self.read.is_empty() && self.rights.is_empty()
     }

@@ -12,11 +12,11 @@ use serde::Deserialize;
 use super::{Error, crypto};
 use crate::config::{self, Algorithm, Jwt};
 
-/// Longest token that is looked at, in bytes.
+/// The maximum length of a token, in bytes.
 const TOKEN_BYTES_MAX: usize = 8 * 1024;
-/// The most keys of an issuer.
+/// The maximum number of keys of an issuer.
 const KEYS_MAX: usize = 100;
-/// The most keys that are tried for a token that names none.
+/// The maximum number of keys to try for a token without a key id.
 const TRIED_MAX: usize = 8;
 
 /// The issuers whose tokens are accepted.
@@ -39,7 +39,7 @@ struct Issuer {
 #[derive(Debug)]
 struct IssuerKey {
     id: Option<String>,
-    /// What it may have signed with.
+    /// The accepted signature algorithms.
     algorithms: Vec<jsonwebtoken::Algorithm>,
     key: DecodingKey,
 }
@@ -167,8 +167,8 @@ fn keys(key: &str, file: &Path) -> Result<Vec<IssuerKey>, config::Error> {
     Ok(keys)
 }
 
-/// A key of a set, if it is a public one for signatures. Secrets are left out: a
-/// token signed by one is never taken.
+/// A key of a set, if it is a public signature key. Shared secrets are skipped: tokens signed
+/// with them are never accepted.
 fn usable(jwk: &Jwk) -> Option<IssuerKey> {
     use jsonwebtoken::Algorithm as Named;
     if matches!(jwk.common.public_key_use, Some(PublicKeyUse::Encryption)) {

@@ -9,20 +9,20 @@ pub enum MethodRule {
     Emit,
     /// Reads records.
     Read,
-    /// Shows the status.
+    /// Reads the status.
     Status,
-    /// Shows checkpoints and proofs.
+    /// Reads checkpoints and proofs.
     Proof,
     /// Lists event types.
     Catalog,
-    /// Tells the health.
+    /// Reads the health.
     Health,
-    /// Describes the protocol.
+    /// Uses reflection.
     Reflection,
 }
 
-/// The rule of a call of this path; `None` if there is no such call. A method that
-/// is new needs a line here: a test goes through the methods of the protocol.
+/// The rule of the method at this path; `None` for an unknown method. A new method needs a line
+/// here: a test checks all methods of the protocol.
 pub fn method_rule(path: &str) -> Option<MethodRule> {
     let (service, method) = path.strip_prefix('/')?.split_once('/')?;
     match (service, method) {

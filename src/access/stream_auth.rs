@@ -18,14 +18,14 @@ pub struct StreamAuth {
 /// Why the authorization of a stream ended.
 #[derive(Debug)]
 pub enum StreamAuthEnd {
-    /// Its credentials are not taken any more.
+    /// The credentials are no longer valid.
     Refused(Error),
-    /// What is known has changed: this is the caller now.
+    /// The state has changed: this is the caller now.
     Changed(Arc<Caller>),
 }
 
 impl StreamAuth {
-    /// Watches from now on.
+    /// Starts to watch.
     pub fn new(access: &Arc<AccessControl>, caller: Arc<Caller>) -> Self {
         let mut changes = access.changes();
         // The caller may have been admitted before the last change.
@@ -36,20 +36,19 @@ impl StreamAuth {
         Self { access: Arc::clone(access), caller, changes }
     }
 
-    /// The caller as it was when it was looked at last.
+    /// The caller at the last check.
     pub fn caller(&self) -> &Arc<Caller> {
         &self.caller
     }
 
-    /// What there is to look at again, if there is something. Costs next to nothing if
-    /// there is not.
+    /// Checks the caller again if the state has changed or the credentials have expired. Cheap
+    /// otherwise.
     pub fn check(&mut self) -> Option<StreamAuthEnd> {
         let is_same = !self.changes.has_changed().unwrap_or(false);
         (!is_same || self.caller.has_expired()).then(|| self.look())
     }
 
-    /// Waits until something has to be looked at again. Dropping the future loses
-    /// nothing.
+    /// Waits until the caller must be checked again. Dropping the future loses nothing.
     pub async fn changed(&mut self) -> StreamAuthEnd {
         let expiry = self.caller.expires;
         let expired = async {

@@ -12,7 +12,7 @@ use subtle::ConstantTimeEq as _;
 use super::Error;
 use crate::config::StaticToken;
 
-/// What a token begins with, so that people and scanners tell it from other text.
+/// The prefix of a token, by which people and secret scanners recognize it.
 pub const TOKEN_PREFIX: &str = "agt_";
 /// Bytes of randomness in a token.
 const TOKEN_BYTES: usize = 32;
@@ -33,7 +33,7 @@ impl TokenTable {
 
     pub(super) fn principal(&self, token: &str) -> Result<Arc<str>, Error> {
         let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        // What the table gives away by its time is about hashes, not tokens.
+        // The time of a lookup reveals something about hashes, not about tokens.
         let found = self.principals.get_key_value(&hash);
         let found = found.filter(|(known, _)| bool::from(known.ct_eq(&hash)));
         found.map(|(_, principal)| Arc::clone(principal)).ok_or(Error::TokenUnknown)
@@ -65,7 +65,7 @@ pub fn new_token() -> std::io::Result<String> {
     Ok(format!("{TOKEN_PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes)))
 }
 
-/// The hash of a token, in hexadecimal digits, as the configuration has it.
+/// The hash of a token in hexadecimal digits, as in the configuration.
 pub fn hash_token(token: &str) -> String {
     Sha256::digest(token.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }

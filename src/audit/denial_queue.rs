@@ -12,17 +12,17 @@ use tokio_util::sync::CancellationToken;
 use super::{AuditorInner, Denial, by};
 use crate::proto::pb::{self, event::Payload};
 
-/// The most refusals that are recorded a second.
+/// The maximum number of denials recorded a second.
 const PER_SECOND: u32 = 10;
-/// The most that are recorded at once after a quiet time.
+/// The burst of denials after a quiet time.
 const BURST: u32 = 50;
-/// The most that wait.
+/// The maximum length of the queue.
 const WAITING_MAX: usize = 1_024;
 
 /// Accepts denials.
 pub(super) struct DenialQueue {
     sender: Sender<Denial>,
-    /// Those that found no place to wait.
+    /// The number of denials that the full queue dropped.
     overflow: AtomicU64,
 }
 
@@ -61,14 +61,14 @@ impl Allowance {
     }
 }
 
-/// Records refusals until `stopping` is cancelled; what is left over by then, too.
+/// Records denials until `stopping` is cancelled, and then those that are left.
 pub(super) async fn record(
     on: Arc<AuditorInner>,
     mut waiting: Receiver<Denial>,
     stopping: CancellationToken,
 ) {
     let mut allowance = Allowance { left: f64::from(BURST), since: Instant::now() };
-    // Refusals that were left out, and the last of them.
+    // The number of suppressed denials, and the last of them.
     let mut suppressed = 0;
     let mut last: Option<Denial> = None;
     loop {
@@ -77,7 +77,7 @@ pub(super) async fn record(
             biased;
             denial = waiting.recv(), if !is_over => denial,
             () = stopping.cancelled(), if !is_over => continue,
-            // Left-out ones are told of even if no other follows.
+            // Suppressed denials are reported even if no other denial follows.
             () = tokio::time::sleep(Duration::from_secs(1)), if last.is_some() && !is_over => None,
             else => None,
         };

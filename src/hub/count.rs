@@ -10,10 +10,10 @@ use crate::log::{
 };
 use crate::time::Time;
 
-/// The most buckets that a count returns.
+/// The maximum number of buckets in a result.
 pub const BUCKETS_MAX: usize = 10_000;
 
-/// The most gaps that a count tells of.
+/// The maximum number of gaps in a result.
 const GAPS_MAX: usize = 1_000;
 
 /// A query and its bucket length.
@@ -32,7 +32,7 @@ pub struct CountResult {
     pub buckets: BTreeMap<Time, BTreeMap<String, i64>>,
     /// Records on which the expression failed.
     pub expression_errors: u64,
-    /// Records that cannot be read, the first ranges of them.
+    /// Records that cannot be read: the first ranges.
     pub gaps: Vec<Gap>,
 }
 
@@ -135,7 +135,7 @@ impl CountTables {
     fn add_all(&mut self, view: &SegmentView<'_>, range: Range<usize>) -> ScanEnd {
         let mut at = range.start;
         while let Some(rows) = view.columns.get(at..range.end).filter(|rows| !rows.is_empty()) {
-            // Of the first, which may turn to another bucket.
+            // The first record may switch to another bucket.
             if self.add(view, at).is_break() {
                 return ScanEnd::Enough(at);
             }
@@ -154,7 +154,7 @@ impl CountTables {
         ScanEnd::Whole
     }
 
-    /// Counts a record; breaks if that takes too many buckets.
+    /// Counts a record; breaks if that needs too many buckets.
     fn add(&mut self, view: &SegmentView<'_>, position: usize) -> ControlFlow<()> {
         let Some(columns) = view.columns.get(position) else { return ControlFlow::Continue(()) };
         if !self.times.contains(&columns.time.0) {

@@ -14,16 +14,16 @@ use crate::proto::pb;
 use crate::record::Sequence;
 use crate::time::Time;
 
-/// The most batches that are kept for one query.
+/// The maximum number of cached batches for one query.
 const STRETCHES_MAX: usize = 16;
-/// The most bytes of messages that are kept, for all queries together.
+/// The maximum size of cached messages for all queries together, in bytes.
 const KEPT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// The filter groups of all open subscriptions.
 #[derive(Default)]
 pub(super) struct FilterGroups {
     open: Mutex<HashMap<GroupKey, Weak<FilterGroup>, foldhash::fast::RandomState>>,
-    /// What all of them keep.
+    /// The bytes of all cached batches.
     bytes: AtomicUsize,
 }
 
@@ -41,23 +41,23 @@ pub(super) struct FilterGroup {
 /// The encoded matches in a range of the log.
 #[derive(Clone)]
 pub(super) struct CachedBatch {
-    /// Its first place.
+    /// The first sequence of the range.
     pub from: Sequence,
-    /// The first place behind it.
+    /// The sequence after the range.
     pub next: Sequence,
-    /// It ends at the newest record of its time: once there is a newer one, those
-    /// who come later are to get more at once.
+    /// The range ended at the newest record. When there is a newer one, later members should
+    /// get more records at once.
     pub is_newest: bool,
     /// Records on which the expression failed.
     pub expression_errors: u64,
-    /// What to send; `None` if nothing matches.
+    /// The message; `None` if no record matches.
     pub message: Option<SubscribeMessage>,
 }
 
 impl FilterGroups {
     /// The group of this query, which was compiled from `filter`.
     pub fn join(self: &Arc<Self>, filter: &pb::Filter, query: ScanQuery) -> Arc<FilterGroup> {
-        // Who may read other types finds other records, though it asks for the same.
+        // Subscribers with other read grants find other records for the same filter.
         let readable = query.filter.readable().identity();
         let key = (filter.encode_to_vec(), readable, query.start, query.end);
         let mut open = self.open.lock();
@@ -131,7 +131,7 @@ impl Drop for FilterGroup {
     fn drop(&mut self) {
         self.lock().iter().for_each(|kept| self.release(kept));
         let mut open = self.groups.open.lock();
-        // Somebody may have opened another one meanwhile.
+        // Another subscription may have opened a new group meanwhile.
         if open.get(&self.key).is_some_and(|group| group.strong_count() == 0) {
             open.remove(&self.key);
         }

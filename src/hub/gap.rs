@@ -8,9 +8,9 @@ use crate::record::Sequence;
 /// Records that a reader did not get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gap {
-    /// The first of them; zero where it is not known.
+    /// The first of them; zero if unknown.
     pub first: Sequence,
-    /// The last of them; zero where it is not known.
+    /// The last of them; zero if unknown.
     pub last: Sequence,
     /// Why.
     pub reason: GapReason,
@@ -19,17 +19,17 @@ pub struct Gap {
 /// Why records are missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GapReason {
-    /// They had left the ring.
+    /// The records were evicted.
     Evicted,
-    /// The cursor is of another log.
+    /// The cursor belongs to another log.
     OtherLog,
-    /// The cursor lies past what the log kept.
+    /// The cursor is beyond the end of the log.
     RolledBack,
     /// Their storage is damaged.
     Damaged,
 }
 
-/// A gap, as responses have it.
+/// The gap as a protocol message.
 impl From<Gap> for pb::Gap {
     fn from(gap: Gap) -> Self {
         let reason = match gap.reason {
@@ -46,7 +46,7 @@ impl GapReason {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Evicted, Self::OtherLog, Self::RolledBack, Self::Damaged];
 
-    /// Its name, as metrics have it.
+    /// The name in metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Evicted => "evicted",
@@ -62,12 +62,12 @@ impl GapReason {
 pub struct GapCounters([AtomicU64; GapReason::ALL.len()]);
 
 impl GapCounters {
-    /// How many there were for this reason.
+    /// The number of gaps with this reason.
     pub fn count(&self, reason: GapReason) -> u64 {
         self.0.get(reason as usize).map_or(0, |count| count.load(Ordering::Relaxed))
     }
 
-    /// How many there were.
+    /// The number of all gaps.
     pub fn total(&self) -> u64 {
         GapReason::ALL.into_iter().map(|reason| self.count(reason)).sum()
     }

@@ -14,11 +14,11 @@ use crate::proto::pb;
 /// An encoded message of Subscribe.
 #[derive(Debug, Clone)]
 pub struct SubscribeMessage {
-    /// All of it: a `SubscribeResponse`.
+    /// The encoded `SubscribeResponse`.
     pub response: FramedMessage,
-    /// How many records are in it.
+    /// The number of records in it.
     pub records: u64,
-    /// Records that the subscriber did not get; they precede those in it.
+    /// Records that the subscriber did not get; they precede those in the message.
     pub gap: Option<Gap>,
     /// The newest record was reached.
     pub caught_up: bool,
@@ -56,8 +56,8 @@ impl SubscribeMessage {
         let parts = records.iter().flat_map(RecordSlices::parts);
         let len = parts.map(|(_, run)| run.len()).sum::<usize>() + rest.encoded_len();
         let response = FramedMessage::new(len, |out| {
-            // `records` is field 1 of the response, and frames carry its key: they
-            // are copied as they lie in the segment.
+            // `records` is field 1 of the response, and frames include its key, so they are
+            // copied unchanged.
             for (segment, run) in records.iter().flat_map(RecordSlices::parts) {
                 out.extend_from_slice(segment.bytes(run));
             }

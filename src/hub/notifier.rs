@@ -132,7 +132,7 @@ impl Notifier {
             let hint =
                 ReadHint { content: ReadContent::Columns, ..ReadHint::all(ScanOrder::Ascending) };
             let Ok(Some(ReadResult::Records(segment))) = log.read(next, hint).await else {
-                // Each of them is to see for itself.
+                // Each waiter must check the log itself.
                 self.wake(|lists, woken| lists.notify_all(next, woken));
                 break;
             };
@@ -175,7 +175,7 @@ async fn run_notifier(log: Arc<dyn Log>, notifier: Arc<Notifier>, stopping: Canc
             }
             told = last;
         }
-        // Who listens meanwhile is found in the lists, once there is something to tell.
+        // Waiters that register meanwhile are in the lists when the next record arrives.
         let changed = stopping.run_until_cancelled(changes.changed()).await;
         if !matches!(changed, Some(Ok(()))) {
             return notifier.close();
@@ -206,7 +206,7 @@ impl Waiter {
 
     /// Where a reader that has read up to `next` must continue.
     pub fn skip(&self, next: Sequence) -> Sequence {
-        // In this order: a slot that is armed afterwards was so before.
+        // In this order: a slot that is armed afterwards was armed before.
         let told = Sequence(self.notifier.told.load(SeqCst));
         match self.slot.first.load(SeqCst) {
             ARMED => next.max(told.next()),
@@ -223,8 +223,8 @@ impl Drop for Waiter {
 
 impl WaitSlot {
     fn notify(&self, first: Sequence, woken: &mut Vec<Waker>) {
-        // The look before the exchange keeps the memory of a slot that was told
-        // already, as those of slow subscribers are, where it is.
+        // The load before the exchange avoids a write to a slot that is already set, as those
+        // of slow subscribers are.
         if self.first.load(SeqCst) == ARMED
             && self.first.compare_exchange(ARMED, first.0, SeqCst, SeqCst).is_ok()
         {

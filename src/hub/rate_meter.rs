@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::hub::HubCounters;
 
-/// Rates are averages over so many samples.
+/// The number of samples in an average.
 const SAMPLES: usize = 10;
 /// Time between samples.
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);

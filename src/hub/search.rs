@@ -19,24 +19,24 @@ use crate::record::Sequence;
 pub const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024 - 64 * 1024;
 /// The most gaps in one page.
 const PAGE_GAPS_MAX: usize = 1_000;
-/// A page that has taken so long goes out as it is.
+/// The time limit of a page.
 const PAGE_TIME_MAX: Duration = Duration::from_millis(500);
-/// A page has room for so many records before they are found: the usual page.
+/// The initial capacity of a page, in records: the usual page size.
 const PAGE_RECORDS_ALLOCATED: usize = 64;
-/// And for so many bytes of each: a little more than most have.
+/// The initial capacity for each record, in bytes: a little more than most records have.
 const RECORD_BYTES: usize = 400;
 
 /// One page of a search.
 pub struct SearchRequest {
     /// What to find.
     pub query: ScanQuery,
-    /// In which order of the log.
+    /// The order of the results.
     pub order: ScanOrder,
-    /// The most records.
+    /// The maximum number of records.
     pub page_size: usize,
     /// Digest of the search: see [`query_digest`].
     pub digest: [u8; QUERY_DIGEST_BYTES],
-    /// Where the page before ended.
+    /// The position where the previous page ended.
     pub token: Option<PageToken>,
 }
 
@@ -44,11 +44,11 @@ pub struct SearchRequest {
 pub struct SearchPage {
     /// Frames of the records, in the order asked for.
     pub frames: Vec<u8>,
-    /// Gives the next page; `None` after the last one.
+    /// The token of the next page; `None` after the last one.
     pub next: Option<PageToken>,
-    /// The newest record when the first page was asked for.
+    /// The newest record at the time of the first page.
     pub cursor: Cursor,
-    /// What was evicted from page to page, or is damaged.
+    /// Records that were evicted between the pages, or are damaged.
     pub gaps: Vec<Gap>,
     /// What was done.
     pub stats: ScanStats,
@@ -57,10 +57,10 @@ pub struct SearchPage {
 /// Why a page token is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// It was given out for another log, or before the log lost records.
+    /// It belongs to another log, or was issued before the log lost records.
     #[error("page_token belongs to another log: search again from the first page")]
     OtherLog,
-    /// It was given out for another search.
+    /// It belongs to another search.
     #[error("page_token belongs to a search with another filter, time range or order")]
     OtherSearch,
     /// The log cannot be read.

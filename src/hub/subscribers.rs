@@ -14,7 +14,7 @@ use crate::time::Time;
 
 /// The state of one open subscription that GetStatus reports.
 pub struct SubscriberState {
-    /// Its name; empty where there is no authentication.
+    /// The principal; empty if there is no authentication.
     pub principal: String,
     /// Network address.
     pub peer: String,

@@ -31,13 +31,13 @@ impl Default for TypeCounters {
 }
 
 impl TypeCounters {
-    /// How many of this type.
+    /// The number of events of this type.
     pub fn count(&self, type_id: TypeId) -> u64 {
         let count = self.counts.get(usize::from(type_id.0));
         count.map_or(0, |count| count.load(Ordering::Relaxed))
     }
 
-    /// The bytes of all of them.
+    /// The bytes of all events.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }

@@ -19,9 +19,9 @@ use crate::service::{Error, Service, decode, peer};
 use crate::time::Time;
 use crate::wire;
 
-/// The most events of a batch.
+/// The maximum number of events in a batch.
 pub const BATCH_EVENTS_MAX: usize = 10_000;
-/// After so many events of a batch, others may run: some 50 us.
+/// The number of events of a batch after which the call yields: some 50 us.
 const TURN_EVENTS: usize = 64;
 
 impl Service {
@@ -94,14 +94,14 @@ impl Service {
         if total > 0 { Err(Error::Events { errors, total }) } else { Ok(drafts) }
     }
 
-    /// Appends drafts, or only checks them; gives the response.
+    /// Appends drafts, or only validates them; returns the response.
     async fn append(
         &self,
         drafts: Vec<Draft>,
         validate_only: bool,
         batch: bool,
     ) -> Result<EncodedResponse, Error> {
-        // Streams that have ended would not tell of it.
+        // Ended streams could not report it.
         if self.hub.stopping().is_cancelled() {
             return Err(Error::StoppingCall);
         }
@@ -163,7 +163,7 @@ fn amended(draft: &Draft) -> Vec<u8> {
 /// known. `ids` holds the field `id` of each receipt, encoded; `amended` what else
 /// each has, if anything.
 fn response(ids: &[u8], amended: &[Vec<u8>], placed: &[Placed], log_id: &str) -> Bytes {
-    /// About what a receipt takes beside its id, in bytes.
+    /// The approximate size of a receipt without its id, in bytes.
     const RECEIPT_BYTES: usize = 32;
     let mut response =
         Vec::with_capacity(ids.len() + placed.len() * RECEIPT_BYTES + log_id.len() + 2);
@@ -216,12 +216,12 @@ pub(super) fn emitter<T>(caller: &Caller, request: &Request<T>) -> EmitterIdenti
     pb::Emitter { principal: caller.principal().to_owned(), peer: peer(request) }.into()
 }
 
-/// The quota of the principal, where the call came through a listener.
+/// The quota of the principal, if the call came through a listener.
 pub(super) fn quota<T>(request: &Request<T>) -> Option<Arc<Quota>> {
     request.extensions().get().cloned()
 }
 
-/// Counts events that came, whatever becomes of them.
+/// Charges received events, accepted or not.
 pub(super) fn charge(quota: Option<&Quota>, events: usize) {
     if let Some(quota) = quota {
         quota.events(events);

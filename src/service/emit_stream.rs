@@ -29,9 +29,9 @@ use reader::{CheckedEvents, QUEUED_EVENT_BYTES, QueuedItem, RequestReader, STALL
 
 /// Path of the call.
 const RPC: &str = "/auditgate.v1.AuditService/EmitStream";
-/// A response is sent when it answers so many events, even if more wait.
+/// The number of answered events after which a response is sent, even if more events wait.
 const RESPONSE_EVENTS_MAX: u64 = 4_096;
-/// A response is sent when its first event has waited so long.
+/// The time after which the answer to an event is sent.
 const RESPONSE_DELAY_MAX: Duration = Duration::from_millis(5);
 
 impl Service {
@@ -54,17 +54,17 @@ impl Service {
     }
 }
 
-/// Appends what is queued, and answers.
+/// Appends queued events, and answers them.
 struct AnswerStream {
     /// The principal, and where its stream comes from.
     origin: (String, String),
     service: Service,
     queue: UnboundedReceiver<QueuedItem>,
-    /// Was taken from the queue, but is not to be appended with what came before.
+    /// An item that was taken from the queue but must not be appended with the previous ones.
     held: Option<QueuedItem>,
-    /// How many events were answered.
+    /// The number of answered events.
     answered: u64,
-    /// Why the stream ends, once what was answered is sent.
+    /// Why the stream ends, after the pending answers are sent.
     end: Option<Error>,
 }
 
@@ -100,7 +100,7 @@ impl AnswerStream {
                 self.count(&error);
                 Some((Err(error.into()), None))
             }
-            // Requests without events have no answers; this one says so much.
+            // A request without events gets a response without answers.
             None => {
                 response.answered = self.answered;
                 Some((Ok(EncodedResponse::message(&response)), Some(self)))
@@ -108,7 +108,7 @@ impl AnswerStream {
         }
     }
 
-    /// What is queued next, once there is something; `None` after the last.
+    /// Waits for the next item of the queue; `None` after the last.
     async fn next(&mut self) -> Option<QueuedItem> {
         match self.held.take() {
             Some(held) => Some(held),
@@ -116,7 +116,7 @@ impl AnswerStream {
         }
     }
 
-    /// What is queued next, if there is something.
+    /// The next item of the queue, if there is one.
     fn waiting(&mut self) -> Option<QueuedItem> {
         self.held.take().or_else(|| self.queue.try_recv().ok())
     }
@@ -156,7 +156,7 @@ impl AnswerStream {
         requests
     }
 
-    /// Appends the events that are acceptable, and answers all.
+    /// Appends the valid events, and answers all events.
     async fn append(
         &mut self,
         mut requests: Vec<CheckedEvents>,
@@ -179,11 +179,11 @@ impl AnswerStream {
                 Ok(placed) => {
                     places.extend(placed.into_iter().map(|placed| placed.map_err(Into::into)));
                 }
-                // This log does not take the one event, ever.
+                // The log can never accept this event.
                 Err(error) if is_about_events(&error) => {
                     places.resize(places.len() + count, Err(error));
                 }
-                // The others may be sent again.
+                // The emitter may resend the others.
                 Err(error) => {
                     self.end = Some(Error::Append { error, batch: false });
                     break;
@@ -243,7 +243,7 @@ impl AnswerStream {
         self.service.hub.counters().refused.increment(status::reason(error));
     }
 
-    /// Records a refusal that is about who may emit what.
+    /// Records a refusal by authorization.
     fn note(&self, error: &Error) {
         let is_denial = matches!(
             error,
@@ -290,7 +290,7 @@ impl AnswerStream {
     }
 }
 
-/// Whether the events themselves are what the log does not take.
+/// Whether the log refuses the events themselves.
 fn is_about_events(error: &log::Error) -> bool {
     matches!(
         error,

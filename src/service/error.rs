@@ -15,18 +15,18 @@ use crate::service::quota::{HeldKind, RateKind};
 /// Why a call is refused. `status.rs` gives each its code, reason and fields.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The request does not decode.
+    /// The request cannot be decoded.
     #[error("request is not valid: {0}")]
     Malformed(prost::DecodeError),
     /// The request is too large.
     #[error("request is {}, limit {limit} bytes", bytes.map_or_else(|| "larger than the limit once decompressed".to_owned(), |bytes| format!("{bytes} bytes")))]
     RequestTooLarge {
-        /// Its size, where it is known.
+        /// Its size, if known.
         bytes: Option<usize>,
         /// The limit.
         limit: usize,
     },
-    /// The message is compressed by a method that is not accepted.
+    /// The compression of the message is not supported.
     #[error(
         "the request is compressed by {0:?}, which is not accepted: use gzip, zstd or identity"
     )]
@@ -40,15 +40,15 @@ pub enum Error {
     /// A call that takes one message got several.
     #[error("the request has more than one message, and this method takes one")]
     SeveralMessages,
-    /// The event of Emit is not acceptable.
+    /// The event of Emit is not valid.
     #[error("{0}")]
     Event(event::Error),
-    /// Events of a batch are not acceptable.
+    /// Events of a batch are not valid.
     #[error("{}", batch_sentence(errors, *total))]
     Events {
         /// Position and fault of the first of them; never empty.
         errors: Vec<(usize, event::Error)>,
-        /// How many there are.
+        /// The number of events.
         total: usize,
     },
     /// The batch has no events.
@@ -68,7 +68,7 @@ pub enum Error {
     /// The log cannot be read.
     #[error("the log cannot be read: {0}")]
     Read(log::Error),
-    /// The emitter reads no answers.
+    /// The emitter does not read responses.
     #[error(
         "the client did not read responses for {seconds} s, so the gateway stopped reading events: read the responses, and resend from event {answered}"
     )]
@@ -78,22 +78,22 @@ pub enum Error {
         /// Number of the first event without an answer.
         answered: u64,
     },
-    /// The gateway stops, and takes no more events.
+    /// The gateway is stopping, and accepts no more events.
     #[error("the gateway is stopping: emit again, with the same id, once it is back")]
     StoppingCall,
-    /// The gateway stops while it takes events.
+    /// The gateway is stopping during a stream of events.
     #[error("the gateway is stopping: send again from event {answered}")]
     StoppingEmit {
         /// Number of the first event without an answer.
         answered: u64,
     },
-    /// The requests of a stream could not be read on.
+    /// The request stream failed.
     #[error("{}", .0.message())]
     Broken(tonic::Status),
-    /// The filter is not acceptable.
+    /// The filter is not valid.
     #[error("filter.{0}")]
     Filter(filter::Error),
-    /// A time of the request is not a time.
+    /// A time of the request is not valid.
     #[error(
         "{field} is not a valid timestamp: seconds must lie within the years 1 to 9999, nanos within 0 to 999999999"
     )]
@@ -101,7 +101,7 @@ pub enum Error {
         /// The field.
         field: &'static str,
     },
-    /// The range of time is empty.
+    /// The time range is empty.
     #[error("start_time {start} is not before end_time {end}")]
     TimesContradict {
         /// From.
@@ -109,13 +109,13 @@ pub enum Error {
         /// Until.
         end: String,
     },
-    /// The cursor is not one.
+    /// The cursor is not valid.
     #[error("cursor {0}")]
     Cursor(cursor::Malformed),
-    /// The page token is not one.
+    /// The page token is not valid.
     #[error("page_token {0}")]
     PageToken(cursor::Malformed),
-    /// The search cannot go on.
+    /// The search cannot continue.
     #[error("{0}")]
     Search(search::Error),
     /// The page size is negative.
@@ -150,10 +150,10 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
-    /// There is no count.
+    /// The records cannot be counted.
     #[error("{0}")]
     Count(count::Error),
-    /// The request names no record.
+    /// The request has no key.
     #[error("key is missing: set id or sequence")]
     KeyMissing,
     /// There is no record with this id.
@@ -172,32 +172,32 @@ pub enum Error {
         /// The newest record.
         last: Sequence,
     },
-    /// The principal asks for too much in too short a time.
+    /// The principal exceeds a rate limit.
     #[error(
         "{what} exceed the rate limit of {limit} a second: retry in {} ms", wait.as_millis() + 1, what = rate.name()
     )]
     TooFast {
-        /// What comes too fast.
+        /// The kind of the rate.
         rate: RateKind,
-        /// How many may come in a second.
+        /// The limit a second.
         limit: u64,
-        /// When the next one is let through.
+        /// When the next one is accepted.
         wait: Duration,
     },
-    /// The principal, or all of them, hold too much at once.
+    /// The principal, or all principals together, exceed a limit.
     #[error("there are too many {} {}, limit {limit}", what.name(), if *total { "in all" } else { "of yours" })]
     TooMany {
-        /// What there is too much of.
+        /// The kind of the limit.
         what: HeldKind,
-        /// How many there may be.
+        /// The limit.
         limit: usize,
-        /// It is the limit of all principals together.
+        /// Whether it is the limit of all principals together.
         total: bool,
     },
-    /// The time that the client gave the call is over.
+    /// The deadline of the call has passed.
     #[error("the call's deadline of {} ms has passed: the call may have taken effect", asked.as_millis())]
     DeadlineExceeded {
-        /// How long the client was willing to wait.
+        /// The timeout of the client.
         asked: Duration,
     },
     /// The request comes too slowly.
@@ -211,10 +211,10 @@ pub enum Error {
     /// There is no record with this sequence, or it is not for this reader.
     #[error("no record {0} that you may read is kept")]
     SequenceHidden(Sequence),
-    /// It is not known who calls, or the caller may not.
+    /// Authentication or authorization failed.
     #[error("{0}")]
     Access(access::Error),
-    /// The reader of an open stream may not go on.
+    /// The reader of an open stream lost its rights.
     #[error("{error}: what was read ends at the cursor {cursor}")]
     AccessEnded {
         /// Why not.
@@ -227,7 +227,7 @@ pub enum Error {
         "this gateway keeps no Merkle tree, so it cannot prove anything: start it with --merkle or --data-dir"
     )]
     ProofOff,
-    /// There is no proof.
+    /// The prover has no proof.
     #[error("{0}")]
     Proof(prover::Error),
     /// The gateway stops.
@@ -239,7 +239,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// After how long another attempt may do, where that is known.
+    /// The time after which a retry may succeed, if known.
     pub fn retry_delay(&self) -> Option<Duration> {
         match self {
             Error::TooFast { wait, .. } => Some(*wait),

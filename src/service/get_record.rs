@@ -43,9 +43,9 @@ impl Service {
         found.ok_or_else(|| self.not_found(key, readable))
     }
 
-    /// The same for what is not there and what may not be read.
+    /// The same error for a missing record and for one that the caller may not read.
     fn not_found(&self, key: RecordKey<'_>, readable: &TypeSet) -> Error {
-        /// How much of an id the error repeats, in characters.
+        /// The maximum length of an id in the error, in characters.
         const SHOWN_CHARS_MAX: usize = 128;
         match key {
             RecordKey::Id(id) => {

@@ -58,7 +58,7 @@ impl Service {
     }
 }
 
-/// The most ranges of damaged records that are told.
+/// The maximum number of damaged ranges in the response.
 const DAMAGED_RANGES_MAX: usize = 1_000;
 
 fn disk(disk: Disk, extent: &Extent) -> pb::DiskStatus {

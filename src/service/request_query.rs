@@ -63,11 +63,10 @@ pub async fn problems(filter: pb::Filter, readable: &Arc<TypeSet>) -> Vec<filter
     in_turn(move || filter::problems(&filter, &readable)).await
 }
 
-/// Does what takes milliseconds where it holds nobody up, at most [`COMPILING_MAX`] times at
-/// once.
+/// Runs work of some milliseconds on a blocking thread, at most [`COMPILING_MAX`] at once.
 async fn in_turn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let turn = COMPILING.acquire().await.expect("the semaphore is never closed");
-    // The turn ends with the work, also where the caller is gone by then.
+    // The permit is released with the end of the work, even if the caller is gone.
     let working = tokio::task::spawn_blocking(move || {
         let _turn = turn;
         work()

@@ -14,9 +14,9 @@ use crate::service::{Error, Service, decode, peer, request_query};
 
 /// Path of the call.
 const RPC: &str = "/auditgate.v1.AuditService/Search";
-/// How many records a page holds if the request does not say.
+/// The default number of records of a page.
 pub const PAGE_SIZE: usize = 50;
-/// The most records of a page.
+/// The maximum number of records of a page.
 pub const PAGE_SIZE_MAX: usize = 1_000;
 
 impl Service {

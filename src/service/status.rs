@@ -23,7 +23,7 @@ use bounds::{MESSAGE_BYTES_MAX, truncated, violations};
 
 /// Domain of every `google.rpc.ErrorInfo`.
 pub const DOMAIN: &str = "auditgate";
-/// After how long a client may try again where the gateway is at fault.
+/// The retry delay if the gateway is at fault.
 const RETRY_DELAY: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// The parts of a status beside its message.
@@ -32,7 +32,7 @@ struct Parts {
     reason: ErrorReason,
     /// Fields to blame, each with what is wrong.
     fields: Vec<(String, String)>,
-    /// Worth trying again.
+    /// Whether a retry may succeed.
     retry: bool,
 }
 
@@ -52,7 +52,7 @@ impl Parts {
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
         let error = match error {
-            // A layer below the service has said why.
+            // A layer below the service has added the details.
             Error::Broken(status) if !status.details().is_empty() => return status,
             other => other,
         };
@@ -71,8 +71,8 @@ impl From<Error> for Status {
     }
 }
 
-/// What programs may want of a refusal, beyond its reason: where in an expression the fault
-/// lies, and what may be meant.
+/// Metadata of a refusal for programs: the position of a fault in an expression, and
+/// suggestions.
 fn metadata(error: &Error) -> HashMap<String, String> {
     let Error::Filter(error) = error else { return HashMap::new() };
     let place = error.position().into_iter().flat_map(|at| {
@@ -84,7 +84,7 @@ fn metadata(error: &Error) -> HashMap<String, String> {
     place.chain(nearest).collect()
 }
 
-/// What the status of an error says, for a stream that goes on.
+/// The content of the status of an error, for a stream that continues.
 pub fn refusal(error: &Error, event: u64) -> pb::Refusal {
     let parts = parts(error);
     pb::Refusal {
@@ -96,7 +96,7 @@ pub fn refusal(error: &Error, event: u64) -> pb::Refusal {
     }
 }
 
-/// Name of the reason of an error, as statuses carry it.
+/// The name of the reason of an error, as in statuses.
 pub fn reason(error: &Error) -> &'static str {
     reason_name(parts(error).reason)
 }

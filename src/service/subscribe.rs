@@ -57,13 +57,13 @@ impl Service {
     }
 }
 
-/// A stream that goes on.
+/// An open stream.
 struct OpenStream {
     subscription: Subscription,
     session: StreamAuth,
-    /// What was asked for.
+    /// The filter of the request.
     asked: pb::Filter,
-    /// What of it may be read.
+    /// The types that the caller may read.
     filter: Arc<Filter>,
     auditor: Auditor,
     peer: String,
@@ -93,7 +93,7 @@ impl OpenStream {
         }
     }
 
-    /// Goes on as the roles are now: with more, but not with less.
+    /// Continues with the current roles: with more rights, but not with fewer.
     async fn go_on(&mut self, caller: &Caller) -> Result<(), access::Error> {
         caller.grants().permit(MethodRule::Read)?;
         if !self.filter.is_within(caller.grants().read()) {

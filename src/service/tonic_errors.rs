@@ -8,7 +8,7 @@ use tonic::{Code, Status};
 
 use crate::service::{Error, NAME, ServiceLimits};
 
-/// How much of an unknown path a refusal repeats, in characters.
+/// The maximum length of an unknown path in a refusal, in characters.
 const PATH_CHARS_MAX: usize = 256;
 
 /// What to say instead of a bare status that a call of `path` got; `None` where

@@ -18,20 +18,19 @@ use crate::service::quota::{Quota, ResourceShare};
 use crate::service::{BATCH_EVENTS_MAX, Error, ServiceLimits, decode, tonic_errors};
 use crate::time::Time;
 
-/// The most bytes of events that wait for the log on one stream, with what goes
-/// with each of them.
+/// The maximum size of the queue of one stream, in bytes, with the overhead of each event.
 const QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// What an event takes in the queue beside its bytes; less than that in the log.
+/// The overhead of an event in the queue, in bytes; less than its overhead in the log.
 pub const QUEUED_EVENT_BYTES: usize = 512;
-/// How long the queue may be full before the emitter is taken for one that
-/// reads no answers.
+/// How long the queue may be full before the gateway assumes that the emitter reads no
+/// responses.
 pub const STALL_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// An item of the queue between reading and appending.
 pub enum QueuedItem {
     /// The events of a request.
     Events(CheckedEvents),
-    /// The requests cannot be read on.
+    /// The request stream failed.
     Broken(Error),
     /// The queue was full for too long.
     Stalled,
@@ -39,47 +38,47 @@ pub enum QueuedItem {
 
 /// The events of a request, checked. Positions count from its first event.
 pub struct CheckedEvents {
-    /// How many events there are.
+    /// The number of events.
     pub count: u64,
-    /// Those that are acceptable, in their order.
+    /// The valid events, in order.
     pub drafts: Vec<Draft>,
-    /// The others, each with its position, ascending.
+    /// The invalid events, each with its position, ascending.
     pub refused: Vec<(u64, event::Error)>,
     /// Ids that the gateway appended, each with the position of its event,
     /// ascending.
     pub appended_ids: Vec<(u64, String)>,
-    /// The events are only checked.
+    /// The events are only validated.
     pub validate_only: bool,
-    /// Gives the room in the queue back, of the stream and of its principal.
+    /// Returns the queue space of the stream and of its principal when dropped.
     _room: (OwnedSemaphorePermit, Option<ResourceShare>),
 }
 
 /// Reads requests ahead.
 pub struct RequestReader {
-    /// Who may emit what.
+    /// The authorization of the emitter.
     pub access: Arc<AccessControl>,
-    /// Who emits, as it was known last.
+    /// The identity of the emitter at the last check.
     pub caller: Arc<Caller>,
     /// Who emits.
     pub emitter: EmitterIdentity,
-    /// What the emitter may do, where the call came through a listener.
+    /// The caller of the stream, if the call came through a listener.
     pub quota: Option<Arc<Quota>>,
     /// What is accepted.
     pub limits: ServiceLimits,
-    /// What is done to the content of events.
+    /// The content policy.
     pub policy: ActivePolicy,
-    /// Where checked events go.
+    /// The queue of validated events.
     pub queue: UnboundedSender<QueuedItem>,
 }
 
 impl RequestReader {
-    /// Reads until the requests end or nobody takes them any more.
+    /// Reads until the requests end or the queue is closed.
     pub async fn run(mut self, mut requests: Streaming<Bytes>) {
         let room = Arc::new(Semaphore::new(QUEUE_BYTES_MAX));
         loop {
             let request = tokio::select! {
                 request = requests.message() => request,
-                // The call is over: nobody waits for answers.
+                // The call has ended: nothing reads the queue.
                 () = self.queue.closed() => return,
             };
             let queued = match request {
@@ -150,8 +149,8 @@ impl RequestReader {
         QueuedItem::Events(checked)
     }
 
-    /// Asks who emits again if something has changed: who may no more is told so at
-    /// the next request.
+    /// Authenticates the emitter again if the state has changed; it is refused at the next
+    /// request if it lost its rights.
     fn refresh(&mut self) -> Result<(), access::Error> {
         self.caller = self.access.refresh(&self.caller)?;
         self.caller.grants().permit(MethodRule::Emit)
