@@ -132,7 +132,7 @@ enum Error {
         /// What went wrong.
         error: std::io::Error,
     },
-    /// The configuration is not acceptable.
+    /// The configuration is not valid.
     #[cfg(feature = "server")]
     #[error("{0}")]
     Config(#[from] crate::config::Error),
@@ -145,7 +145,7 @@ enum Error {
     Stopped {
         /// The first line that was not stored.
         place: String,
-        /// What the server said.
+        /// The error of the gateway.
         reason: String,
     },
     /// A file cannot be read.
@@ -214,7 +214,7 @@ pub fn main() -> ExitCode {
         Ok(ExitKind::All) => ExitCode::SUCCESS,
         Ok(ExitKind::Some) => ExitCode::from(SOME),
         Ok(ExitKind::Interrupted) => ExitCode::from(INTERRUPTED),
-        // Whoever reads has seen enough.
+        // The reader of standard output has closed it.
         Err(Error::Write(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
             ExitCode::SUCCESS
         }
@@ -231,7 +231,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
         .build()
         .expect("a process can start its threads");
     let output = runtime.block_on(future);
-    // A read of standard input that never ends must not keep the process.
+    // A pending read of standard input must not keep the process alive.
     runtime.shutdown_background();
     output
 }
@@ -242,7 +242,7 @@ async fn interruptible(
 ) -> Result<ExitKind, Error> {
     /// The time limit for writing buffered output.
     const WRITE_TIME_MAX: std::time::Duration = std::time::Duration::from_millis(500);
-    // A write to a reader who does not read holds up `work` and all that follows.
+    // A write to a reader that does not read blocks `work` and everything after it.
     tokio::spawn(async {
         if tokio::signal::ctrl_c().await.is_ok() {
             tokio::time::sleep(WRITE_TIME_MAX).await;

@@ -79,10 +79,10 @@ const KEEPALIVE_TIME_MAX: Duration = Duration::from_secs(10);
 /// The largest response, in bytes. Pages and stream messages stay far below;
 /// one large record may come alone.
 const RESPONSE_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Names this client in the gateway's log.
+/// The user agent of this client.
 const USER_AGENT: &str = concat!("auditgate-client/", env!("CARGO_PKG_VERSION"));
 
-/// What calls go over: a connection, and the token that goes with each of them.
+/// The transport of calls: a connection, and the token that is sent with each call.
 pub type Transport = InterceptedService<Channel, Bearer>;
 
 /// A connection to a gateway. Clones share it.
@@ -92,26 +92,25 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to the gateway at `url`, such as `http://127.0.0.1:50051`; a
-    /// mere `host:port` will do. A connection that is lost later comes about
-    /// again by itself.
+    /// Connects to the gateway at `url`, such as `http://127.0.0.1:50051` or only `host:port`.
+    /// A connection that is lost later is re-established automatically.
     ///
     /// # Errors
-    /// [`Error::Url`] if `url` is none; [`Error::Connect`] if nobody listens or answers
-    /// there within five seconds, or not to this client, and what is likely wrong. A
-    /// gateway that takes connections and closes them is none of it: calls wait for it.
+    /// [`Error::Url`] if `url` is not valid; [`Error::Connect`] with the likely cause if no
+    /// server listens or answers there within five seconds, or if it rejects this client. A
+    /// gateway that accepts connections and closes them is not an error: calls retry.
     pub async fn connect(url: &str) -> Result<Self, Error> {
         Self::connect_with(url, &Credentials::new()).await
     }
 
-    /// Connects to the gateway at `url`, such as `https://audit.example.org:50051`,
-    /// and shows these credentials. A mere `host:port` is taken for one with TLS if
-    /// they hold certificates.
+    /// Connects to the gateway at `url`, such as `https://audit.example.org:50051`, with these
+    /// credentials. A `host:port` without a scheme uses TLS if the credentials have
+    /// certificates.
     ///
     /// # Errors
-    /// As [`Client::connect`]; [`Error::Credentials`] if they hold no certificate or
-    /// key where one was given; [`Error::TokenExposed`] if the token would travel
-    /// unencrypted to another machine, see [`Credentials::allow_plaintext`].
+    /// As [`Client::connect`]; [`Error::Credentials`] if a given certificate or key is not
+    /// valid; [`Error::TokenExposed`] if the token would be sent unencrypted to another
+    /// machine, see [`Credentials::allow_plaintext`].
     pub async fn connect_with(url: &str, credentials: &Credentials) -> Result<Self, Error> {
         let endpoint = endpoint(url, credentials)?;
         let failed = |reason| Error::Connect { url: url.to_owned(), reason };
@@ -122,11 +121,10 @@ impl Client {
         Ok(client)
     }
 
-    /// A client that connects with its first call, which fails if that does not
-    /// work.
+    /// A client that connects with its first call.
     ///
     /// # Errors
-    /// [`Error::Url`] if `url` is none.
+    /// [`Error::Url`] if `url` is not valid.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -137,7 +135,7 @@ impl Client {
     /// The same, with credentials.
     ///
     /// # Errors
-    /// [`Error::Url`] if `url` is none, or does not go with the credentials;
+    /// [`Error::Url`] if `url` is not valid or does not fit the credentials;
     /// [`Error::TokenExposed`].
     ///
     /// # Panics
@@ -146,7 +144,7 @@ impl Client {
         Ok(Self::with_bearer(endpoint(url, credentials)?.connect_lazy(), credentials))
     }
 
-    /// A client on a channel that was set up elsewhere.
+    /// A client on an existing channel.
     pub fn new(channel: Channel) -> Self {
         Self::with_bearer(channel, &Credentials::new())
     }
@@ -155,13 +153,12 @@ impl Client {
         Self { transport: InterceptedService::new(channel, credentials.bearer.clone()) }
     }
 
-    /// What calls go over, for another service of the same gateway, such as its
-    /// health.
+    /// The transport, for other services of the same gateway, such as its health service.
     pub fn transport(&self) -> Transport {
         self.transport.clone()
     }
 
-    /// The generated client, for a call without deadline or retries.
+    /// The generated client, for calls without a deadline or retries.
     pub fn rpc(&self) -> AuditServiceClient<Transport> {
         AuditServiceClient::new(self.transport()).max_decoding_message_size(RESPONSE_BYTES_MAX)
     }
@@ -171,8 +168,8 @@ impl Client {
     /// the same id, so that the gateway stores the event once. For many events,
     /// see [`Client::emitter`].
     ///
-    /// Whoever drops the future does not know whether the event was stored, but
-    /// may emit it again if it had an id.
+    /// If the future is dropped, the event may or may not be stored. An event with an id can be
+    /// emitted again.
     ///
     /// # Errors
     /// [`Error::Refused`] or [`Error::GaveUp`].
@@ -184,12 +181,11 @@ impl Client {
         response.receipt.ok_or_else(|| Refusal::protocol("response carries no receipt").into())
     }
 
-    /// Emits events as they are, all or none of them, in this order.
+    /// Emits events in this order, all or none of them.
     ///
     /// # Errors
-    /// [`Error::Refused`], which names the events to blame:
-    /// [`Violation::event_position`]; or [`Error::GaveUp`]. Without ids, a batch
-    /// that is sent again after that may be stored twice.
+    /// [`Error::Refused`], which names the invalid events: [`Violation::event_position`]; or
+    /// [`Error::GaveUp`]. Without ids, a batch that is resent after that may be stored twice.
     pub async fn emit_batch(
         &self,
         request: &pb::EmitBatchRequest,
@@ -217,8 +213,8 @@ impl Client {
         Subscriber::new(self.rpc(), filter, start)
     }
 
-    /// Searches, page by page as the results are taken. `page_token` is where to
-    /// start, if set; `page_size` of 0 takes the largest pages.
+    /// Searches, and fetches pages as results are read. Starts at `page_token`, if set; a
+    /// `page_size` of 0 requests the largest pages.
     pub fn search(&self, request: pb::SearchRequest) -> Results {
         Results::new(self.clone(), request)
     }
@@ -226,7 +222,7 @@ impl Client {
     /// The record with this event id or at this sequence.
     ///
     /// # Errors
-    /// [`Error::Refused`] with the code `NotFound` if it is not kept;
+    /// [`Error::Refused`] with the code `NotFound` if there is no such record;
     /// [`Error::GaveUp`].
     pub async fn get_record(&self, key: pb::get_record_request::Key) -> Result<pb::Record, Error> {
         let request = pb::GetRecordRequest { key: Some(key) };
@@ -236,7 +232,7 @@ impl Client {
         response.record.ok_or_else(|| Refusal::protocol("response carries no record").into())
     }
 
-    /// Counts records by type over buckets of time.
+    /// Counts records by type and time bucket.
     ///
     /// # Errors
     /// [`Error::Refused`] or [`Error::GaveUp`].
@@ -247,7 +243,7 @@ impl Client {
         self.call(request, |mut rpc, request| async move { rpc.count_records(request).await }).await
     }
 
-    /// Everything that is wrong with a filter; empty where the gateway accepts it.
+    /// All errors of a filter; empty if the gateway accepts it.
     ///
     /// # Errors
     /// [`Error::Refused`] or [`Error::GaveUp`].
@@ -271,7 +267,7 @@ impl Client {
         Ok(response.event_types)
     }
 
-    /// What the gateway keeps, how it fares and who subscribes.
+    /// The state of the log, counters, rates and open subscriptions.
     ///
     /// # Errors
     /// [`Error::Refused`] or [`Error::GaveUp`].
@@ -283,19 +279,18 @@ impl Client {
     /// A signed checkpoint of all records that are durable.
     ///
     /// # Errors
-    /// [`Error::Refused`], also where the gateway keeps no tree; or
-    /// [`Error::GaveUp`].
+    /// [`Error::Refused`], also if the gateway keeps no Merkle tree; or [`Error::GaveUp`].
     pub async fn get_checkpoint(&self) -> Result<pb::GetCheckpointResponse, Error> {
         let request = pb::GetCheckpointRequest {};
         self.call(&request, |mut rpc, request| async move { rpc.get_checkpoint(request).await })
             .await
     }
 
-    /// Shows that the log has the record with this event id or sequence: in the
-    /// tree of `size` records, or in that of the newest checkpoint, if 0.
+    /// Proves that the log has the record with this event id or sequence, in the tree of `size`
+    /// records, or of the newest checkpoint if `size` is 0.
     ///
     /// # Errors
-    /// [`Error::Refused`] with the code `NotFound` if it is not kept;
+    /// [`Error::Refused`] with the code `NotFound` if there is no such record;
     /// [`Error::GaveUp`].
     pub async fn get_inclusion_proof(
         &self,
@@ -310,12 +305,10 @@ impl Client {
         .await
     }
 
-    /// Shows that the log begins with its first `old_size` records as they were
-    /// when a checkpoint of them was signed.
+    /// Proves that the log still begins with the `old_size` records of an earlier checkpoint.
     ///
     /// # Errors
-    /// [`Error::Refused`], also where the log has fewer records; or
-    /// [`Error::GaveUp`].
+    /// [`Error::Refused`], also if the log has fewer records; or [`Error::GaveUp`].
     pub async fn get_consistency_proof(
         &self,
         old_size: u64,
@@ -328,7 +321,7 @@ impl Client {
         .await
     }
 
-    /// One call with a deadline, tried again while that may help.
+    /// A call with a deadline, and with retries while they may help.
     async fn call<Q: Clone, R, F>(
         &self,
         request: &Q,

@@ -86,7 +86,7 @@ pub fn error_text(error: &client::Error) -> String {
     }
     for violation in error.refusal().into_iter().flat_map(|refusal| &refusal.violations) {
         let Violation { field, description } = violation;
-        // The gateway's sentence may already say it, and where.
+        // The message of the gateway may already contain both.
         match (said.contains(description.as_str()), said.contains(field.as_str())) {
             (true, true) => {}
             (true, false) => said.push_str(&format!("\n  at {field}")),

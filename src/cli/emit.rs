@@ -16,7 +16,7 @@ use crate::client::{Emitter, Options, Pending};
 use crate::proto::pb;
 use json_events::{JsonEvents, ParsedEvent};
 
-/// How many receipts may be awaited at once.
+/// The maximum number of awaited receipts.
 const RECEIPTS_AWAITED: usize = 10_000;
 /// The file name that stands for standard input.
 const STDIN: &str = "-";
@@ -87,7 +87,7 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
     done
 }
 
-/// How many events were stored, and how many were not.
+/// The numbers of accepted and refused events.
 #[derive(Debug, Default)]
 struct EmitSummary {
     accepted: u64,
@@ -103,7 +103,7 @@ impl EmitSummary {
     }
 }
 
-/// An event on its way, and what it is called in a report.
+/// A sent event and its name in reports.
 type SentEvent = (String, Result<Pending, String>);
 
 async fn hand_over(
@@ -113,7 +113,7 @@ async fn hand_over(
     event: pb::Event,
 ) -> Result<(), Error> {
     let pending = emitter.send(event).await?;
-    // Nobody takes it where standard output is closed; that error ends all.
+    // The receiver is gone if standard output is closed; that error ends the command.
     let _ = handed.send((name, Ok(pending))).await;
     Ok(())
 }
@@ -167,7 +167,7 @@ async fn read_from(
 ///
 /// # Errors
 /// [`Error::Stopped`] at the first event that was not stored because the gateway was
-/// away for too long; or standard output cannot be written.
+/// unavailable for too long; or if standard output cannot be written.
 async fn receipts(
     mut awaited: mpsc::Receiver<SentEvent>,
     sums: &mut EmitSummary,

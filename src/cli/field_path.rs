@@ -9,7 +9,7 @@ use prost_reflect::{
 use crate::cli::json;
 use crate::proto::descriptor_pool;
 
-/// A path that was checked: it leads to a field.
+/// A path that leads to a field.
 #[derive(Debug, Clone)]
 pub struct FieldPath {
     steps: Vec<PathStep>,
@@ -24,13 +24,13 @@ enum PathStep {
     Json(Vec<String>),
 }
 
-/// The path leads nowhere.
+/// The path names no field.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("there is no field {step:?} in {message}{}", nearest.as_ref().map(|name| format!(", but there is {name:?}")).unwrap_or_default())]
 pub struct UnknownPath {
-    /// The step that is wrong.
+    /// The unknown segment.
     step: String,
-    /// The message that should have it.
+    /// The message without that field.
     message: String,
     /// The field of the most similar name.
     nearest: Option<String>,

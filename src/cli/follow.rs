@@ -14,9 +14,9 @@ use crate::proto::pb;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum StopCondition {
     Never,
-    /// When the newest record has been shown.
+    /// After the newest record.
     CaughtUp,
-    /// Then, or at a record that was accepted at this time or later.
+    /// After the newest record, or at a record accepted at this time or later.
     CaughtUpOrAccepted(Stamp),
     /// At a record accepted at this time or later, or when the clock says so.
     At(Stamp, Instant),
@@ -39,8 +39,8 @@ impl StopCondition {
     }
 }
 
-/// Writes what a subscriber gets. `keep` is told each cursor after what it covers
-/// has been handed on.
+/// Writes the items of a subscriber. Calls `keep` with each cursor after the records that it
+/// covers were written.
 pub async fn follow(
     mut subscriber: Subscriber,
     printer: &mut RecordPrinter,
@@ -74,7 +74,7 @@ pub async fn follow(
     }
 }
 
-/// Tells of a lost connection once, however many attempts it takes.
+/// Reports a lost connection once, however many attempts follow.
 #[derive(Debug, Default)]
 struct ConnectionNotice {
     told: Option<String>,

@@ -16,13 +16,13 @@ use super::client::GatewayArgs;
 use super::{Error, ExitKind, interruptible, say, times};
 use crate::client;
 
-/// What is asked for.
+/// The service to ask for.
 const SERVICE: &str = "auditgate.v1.AuditService";
-/// How long one answer may take.
+/// The time limit of one attempt.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
-/// As much as is read of the answer of a listener for operators, in bytes.
+/// The maximum length of the response of an admin listener, in bytes.
 const ANSWER_BYTES_MAX: u64 = 4_096;
-/// How long to wait before asking again.
+/// The pause between attempts.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Check whether the gateway is ready, for containers and CI

@@ -21,15 +21,15 @@ use lines::{LineRead, LineReader};
 use report::ImportReport;
 use sink::{EventSink, LineOutcome, LinePosition, ReadLine, settle};
 
-/// How much of a file is read ahead, in bytes.
+/// The read buffer, in bytes.
 const READ_BYTES: usize = 256 * 1024;
-/// What the summary calls a line that is no event.
+/// The reason for a line that is not an event, in the summary.
 const NO_EVENT: &str = "line";
-/// What the summary calls a line whose type is refused.
+/// The reason for a line of a refused type, in the summary.
 const UNKNOWN_TYPE: &str = "unknown type";
-/// How long an event waits for others to be sent with.
+/// How long an event waits for others to share its request.
 const LINGER: Duration = Duration::from_millis(200);
-/// How many lines may be awaited at once.
+/// The maximum number of awaited lines.
 const LINES_AWAITED: usize = 10_000;
 /// The file name that stands for standard input.
 const STDIN: &str = "-";
@@ -76,7 +76,7 @@ enum UnknownTypes {
     Refuse,
 }
 
-/// An event, and its type where the catalog lacks it.
+/// An event, and its type if it is not in the catalog.
 type MappedEvent = (pb::Event, Option<String>);
 
 /// Runs the command.
@@ -109,7 +109,7 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
     Ok(if report.has_bad_lines() { ExitKind::Some } else { ExitKind::All })
 }
 
-/// What the files hold together; `None` where that is not known beforehand.
+/// The total size of the files; `None` if it is unknown.
 fn total_bytes(files: &[String]) -> Option<u64> {
     files
         .iter()
@@ -117,7 +117,7 @@ fn total_bytes(files: &[String]) -> Option<u64> {
         .try_fold(0, |total, file| Some(total + file?.len()))
 }
 
-/// Ends the reading at the first Ctrl-C, and the process at the second.
+/// Stops reading at the first Ctrl-C, and ends the process at the second.
 async fn watch_interrupts(interrupted: CancellationToken) {
     /// The exit status of a process that SIGINT ended, as shells have it.
     const INTERRUPTED: i32 = 130;
@@ -129,7 +129,7 @@ async fn watch_interrupts(interrupted: CancellationToken) {
     }
 }
 
-/// An import under way.
+/// A running import.
 struct Importer<G: EventSink> {
     gateway: G,
     unknown_types: UnknownTypes,
@@ -137,7 +137,7 @@ struct Importer<G: EventSink> {
     /// Lines that were read, in order, to be reported.
     lines: mpsc::Sender<ReadLine<G::Receipt>>,
     progress: Progress,
-    /// Ends the reading, but not the storing of what was read.
+    /// Stops reading, but not storing lines that were read.
     interrupted: CancellationToken,
 }
 
@@ -154,11 +154,11 @@ impl<G: EventSink> Importer<G> {
             let outcome = self.read_files(files).await;
             let Self { gateway, lines, .. } = self;
             drop(lines);
-            // What was read before a file failed is good.
+            // Lines that were read before a file failed are imported.
             gateway.close().await;
             Ok(outcome)
         };
-        // Where the gateway fails, there is nothing more to read.
+        // If the gateway fails, reading ends.
         let (outcome, ()) = tokio::try_join!(reading, settle(read, report, &progress))?;
         outcome
     }

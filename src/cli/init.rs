@@ -55,7 +55,7 @@ const CONFIG: &str = "auditgate.toml";
 
 /// Runs the command.
 pub async fn run(args: Args) -> Result<ExitKind, Error> {
-    // From here on no signal ends the process between two files.
+    // From here on, no signal ends the process between two files.
     let mut signals = Interrupts::new().map_err(|error| Error::Usage(error.to_string()))?;
     let made = GeneratedFiles::new(&args).map_err(Error::Usage)?;
     let mut folder = NewFolder::begin(&args.dir)?;
@@ -162,7 +162,7 @@ fn name(host: &String) -> Result<SanType, String> {
     }
 }
 
-/// From yesterday on, since clocks differ, for so many days.
+/// Valid from yesterday on, since clocks differ, for this number of days.
 fn set_validity(params: &mut CertificateParams, days: i64) -> Result<(), String> {
     let today = jiff::Zoned::now().date();
     let at = |offset: i64| -> Result<_, String> {
@@ -174,7 +174,7 @@ fn set_validity(params: &mut CertificateParams, days: i64) -> Result<(), String>
     Ok(())
 }
 
-/// Where a client on the same machine finds the gateway.
+/// The address for a client on the same machine.
 fn reachable(args: &Args) -> String {
     let host = args.hosts.first().map_or("localhost", String::as_str);
     match host.parse::<IpAddr>() {

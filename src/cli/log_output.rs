@@ -13,13 +13,13 @@ use super::say;
 use crate::config::{LogFormat, LogLevel, Logging};
 use crate::log::disk::{Notice, NoticeLevel};
 
-/// The most lines that wait to be written; more are lost, rather than that the
-/// gateway waits for whoever reads them.
+/// The maximum number of lines that wait to be written. More lines are lost, so that the
+/// gateway never waits for the reader.
 const LINES_MAX: usize = 4_096;
-/// How long the last lines may take.
+/// The time limit for writing the last lines.
 const FLUSH_TIME_MAX: Duration = Duration::from_millis(500);
 
-/// The log, until it is dropped; what was said is written by then, if anybody reads.
+/// Log output until it is dropped; the drop writes the waiting lines, if they are read.
 pub struct LogOutput {
     lines: SyncSender<LogLine>,
     text: bool,
@@ -32,7 +32,7 @@ enum LogLine {
 }
 
 impl LogOutput {
-    /// From here on, what is said goes to standard error.
+    /// Starts to write log lines to standard error.
     pub fn start(log: &Logging) -> Self {
         let text = match log.format {
             LogFormat::Text => true,
@@ -48,7 +48,7 @@ impl LogOutput {
             LogLevel::Info => LevelFilter::INFO,
             LogLevel::Debug => LevelFilter::DEBUG,
         };
-        // What libraries say is for their developers.
+        // Log lines of libraries are for their developers.
         let levels = Targets::new().with_target("auditgate", own);
         let layer = tracing_subscriber::fmt::layer()
             .with_writer(LogWriter(lines.clone()))
@@ -66,7 +66,7 @@ impl LogOutput {
         Self { lines, text }
     }
 
-    /// Says what whoever started the gateway waits for: to people at any level.
+    /// Prints a line that the operator waits for; as text at any log level.
     pub fn announce(&self, text: &str) {
         if self.text {
             say(text);

@@ -2,17 +2,17 @@
 
 use std::error::Error;
 
-/// What is likely wrong: as [`tls_error`] says it, or else what lies at the bottom.
+/// The likely cause: from [`tls_error`], or else the root cause.
 pub(super) fn describe(error: &(dyn Error + 'static)) -> String {
     tls_error(error).unwrap_or_else(|| root(error))
 }
 
-/// What is at the bottom of an error: what lies above says less.
+/// The root cause of an error.
 pub(super) fn root(error: &(dyn Error + 'static)) -> String {
     chain(error).last().map(ToString::to_string).unwrap_or_default()
 }
 
-/// What is likely wrong, where TLS has come about with nobody, or not with this client.
+/// The likely cause of a failed TLS handshake.
 pub(super) fn tls_error(error: &(dyn Error + 'static)) -> Option<String> {
     chain(error).find_map(tls::told).or_else(|| {
         Some(match refused_by(error)?.as_str() {
@@ -24,8 +24,8 @@ pub(super) fn tls_error(error: &(dyn Error + 'static)) -> Option<String> {
     })
 }
 
-/// The alert by which the other side refuses the certificate of this client, or that it
-/// shows none: trying again would not help. h2 leaves nothing of it but the text.
+/// The TLS alert with which the server rejects the client certificate or requires one; a retry
+/// would not help. h2 keeps only its text.
 pub(super) fn refused_by(error: &(dyn Error + 'static)) -> Option<String> {
     const ALERT: &str = "received fatal alert: ";
     let alert = root(error).strip_prefix(ALERT)?.to_owned();
@@ -34,7 +34,7 @@ pub(super) fn refused_by(error: &(dyn Error + 'static)) -> Option<String> {
     refuses.then_some(alert)
 }
 
-/// An error, and those that led to it.
+/// An error and its sources.
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     let mut next = Some(error);
     std::iter::from_fn(move || {

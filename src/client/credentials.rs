@@ -11,17 +11,16 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::{Request, Status};
 
-/// How long a token that was read from a file is used before the file is looked at
-/// again: tokens that expire are written anew.
+/// The interval after which a token file is read again, since expiring tokens are replaced.
 const TOKEN_AGE_MAX: Duration = Duration::from_secs(10);
 
-/// How a client shows who it is, and how it knows the gateway. By default it shows
-/// nothing, and trusts the CAs that the system trusts.
+/// How a client authenticates, and which gateways it trusts. By default it does not
+/// authenticate, and trusts the CAs of the system.
 #[derive(Debug, Clone, Default)]
 pub struct Credentials {
     pub(super) bearer: Bearer,
     pub(super) tls: TlsFiles,
-    /// The token may travel unencrypted to another machine.
+    /// The token may be sent unencrypted to another machine.
     pub(super) plaintext: bool,
 }
 
@@ -32,7 +31,7 @@ pub(super) struct TlsFiles {
     pub(super) identity: Option<(String, String)>,
 }
 
-/// Never shows the key.
+/// Never prints the key.
 impl std::fmt::Debug for TlsFiles {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Tls")
@@ -47,7 +46,7 @@ impl TlsFiles {
         self.ca.is_some() || self.identity.is_some()
     }
 
-    /// Says what is missing of what was given.
+    /// Checks that the given certificates and keys are complete.
     #[cfg(feature = "tls")]
     pub(super) fn check(&self) -> Result<(), String> {
         use rustls::pki_types::pem::PemObject as _;
@@ -76,14 +75,13 @@ impl Credentials {
         Self::default()
     }
 
-    /// Shows this token with each call.
+    /// Sends this token with each call.
     #[must_use]
     pub fn token(self, token: &str) -> Self {
         Self { bearer: Bearer(Some(Arc::new(TokenSource::new(None, token)))), ..self }
     }
 
-    /// Shows the token in this file with each call; what is written to it later is
-    /// noticed.
+    /// Sends the token in this file with each call; changes of the file are noticed.
     ///
     /// # Errors
     /// If the file cannot be read, or holds no token.
@@ -96,16 +94,16 @@ impl Credentials {
         Ok(Self { bearer: Bearer(Some(Arc::new(token))), ..self })
     }
 
-    /// Lets the token travel unencrypted, over `http://`, to another machine: where a
-    /// proxy or a private network encrypts. Without this, a client that has a token
-    /// refuses to connect so, since anyone on the way can read the token and use it.
+    /// Allows sending the token unencrypted, over `http://`, to another machine, for example if
+    /// a proxy or a private network encrypts. Without this, a client with a token refuses such
+    /// connections, since anyone on the network path could read and use the token.
     #[must_use]
     pub fn allow_plaintext(self) -> Self {
         Self { plaintext: true, ..self }
     }
 
-    /// Whether others could read the token on its way to `uri`, unencrypted, and nobody
-    /// allowed that.
+    /// Whether the token would be sent unencrypted to another machine at `uri` without
+    /// permission.
     pub(super) fn would_expose_token(&self, uri: &Uri) -> bool {
         self.bearer.0.is_some() && !self.plaintext && !is_loopback(uri)
     }
@@ -117,7 +115,7 @@ impl Credentials {
         self
     }
 
-    /// Shows this certificate, in PEM, where the gateway asks for one.
+    /// Uses this client certificate, in PEM, if the gateway asks for one.
     #[must_use]
     pub fn identity(mut self, cert_pem: impl Into<String>, key_pem: impl Into<String>) -> Self {
         self.tls.identity = Some((cert_pem.into(), key_pem.into()));
@@ -125,7 +123,7 @@ impl Credentials {
     }
 }
 
-/// Whether what is sent there stays on this machine.
+/// Whether the address is on this machine.
 fn is_loopback(uri: &Uri) -> bool {
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
     match host.parse::<IpAddr>() {
@@ -154,7 +152,7 @@ struct TokenSource {
     header: Mutex<(Option<MetadataValue<Ascii>>, Instant)>,
 }
 
-/// Never shows the token.
+/// Never prints the token.
 impl std::fmt::Debug for TokenSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Token").field("file", &self.file).finish_non_exhaustive()
@@ -166,8 +164,8 @@ impl TokenSource {
         Self { file, header: Mutex::new((header(token), Instant::now())) }
     }
 
-    /// The header; from the file again if that was long ago. A file that cannot be
-    /// read then leaves the former token.
+    /// The header; reads the file again after the interval. If the file cannot be read, the
+    /// previous token is kept.
     fn value(&self) -> Option<MetadataValue<Ascii>> {
         let mut known = self.header.lock();
         if let Some(file) = &self.file

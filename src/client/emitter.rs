@@ -18,23 +18,23 @@ use crate::client::{Client, Error, Refusal};
 use crate::proto::pb;
 use worker::Worker;
 
-/// What an event takes in the queue beyond its strings, in bytes.
+/// The overhead of an event in the queue, in bytes.
 const QUEUED_BYTES: usize = size_of::<pb::Event>() + size_of::<QueuedEvent>();
 
-/// How an [`Emitter`] works.
+/// The options of an [`Emitter`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
-    /// The most events of a request. Default 1,000; a gateway takes 10,000.
+    /// The maximum number of events in a request. Default 1,000; a gateway accepts 10,000.
     pub batch_events: usize,
-    /// The most bytes of a request; one larger event alone excepted. Default
-    /// 1 MiB; a gateway takes 4 MiB.
+    /// The maximum size of a request, in bytes, except for a single larger event. Default 1
+    /// MiB; a gateway accepts 4 MiB.
     pub batch_bytes: usize,
     /// How long an event waits for others to share its request. Default 10 ms.
     pub linger: Duration,
-    /// How many bytes of events may wait for their receipts; [`Emitter::send`]
-    /// waits for room. Default 16 MiB; at most 4 GiB.
+    /// The maximum size of events without a receipt, in bytes; [`Emitter::send`] waits for
+    /// space. Default 16 MiB; at most 4 GiB.
     pub queue_bytes: usize,
-    /// Let the gateway check the events, but not keep them. Default false.
+    /// Validate the events without storing them. Default false.
     pub validate_only: bool,
 }
 
@@ -50,8 +50,7 @@ impl Default for Options {
     }
 }
 
-/// Sends events on a stream, in the order in which they were handed over, and does
-/// not wait for the receipts of some to send others.
+/// Sends events on a stream, in the order of [`Emitter::send`], without waiting for receipts.
 ///
 /// An event without an id gets one (a UUIDv7), and the present as its time if it
 /// has none. One with an id stays as it is, so that it can be sent again.
@@ -59,8 +58,8 @@ impl Default for Options {
 /// again under the same ids, with growing waits, for a minute. One bad event does
 /// not harm the others.
 ///
-/// An emitter that is dropped goes on in the background with what it was given,
-/// as long as the runtime lives; [`Emitter::close`] waits for that.
+/// A dropped emitter continues to send its events in the background, as long as the runtime
+/// lives; [`Emitter::close`] waits for that.
 ///
 /// # Examples
 ///
@@ -95,32 +94,31 @@ pub struct Emitter {
     worker: JoinHandle<()>,
 }
 
-/// What the worker is told.
+/// A command for the worker.
 #[derive(Debug)]
 enum WorkerCommand {
     Emit(QueuedEvent),
-    /// Answer once everything before is settled.
+    /// Reply when all events before are settled.
     Flush(oneshot::Sender<()>),
 }
 
-/// An event on its way.
+/// A queued event.
 #[derive(Debug)]
 struct QueuedEvent {
     event: Box<pb::Event>,
     bytes: usize,
     since: Instant,
     settled: oneshot::Sender<Result<pb::Receipt, Error>>,
-    /// Gives the room back when the event is settled.
+    /// Returns the queue space when the event is settled.
     _room: OwnedSemaphorePermit,
 }
 
-/// The receipt of an event that was sent, once it is there. Dropping it does not
-/// call the event back.
+/// The future receipt of a sent event. Dropping it does not cancel the event.
 ///
 /// # Errors
-/// [`Error::Refused`] if the gateway does not take this event;
-/// [`Error::GaveUp`] if it was away for too long: then the event may have been
-/// stored, and can be sent again with its id.
+/// [`Error::Refused`] if the gateway refuses this event; [`Error::GaveUp`] if the gateway was
+/// unavailable for too long: then the event may have been stored, and can be resent with its
+/// id.
 #[derive(Debug)]
 pub struct Pending(oneshot::Receiver<Result<pb::Receipt, Error>>);
 
@@ -135,10 +133,10 @@ impl Emitter {
         Self { commands, room, queue_bytes, outage, worker }
     }
 
-    /// Hands over an event; waits only for room in the queue.
+    /// Queues an event; waits only for space in the queue.
     ///
     /// # Errors
-    /// [`Error::Closed`] if the runtime in which the emitter was made is gone.
+    /// [`Error::Closed`] if the runtime of the emitter has ended.
     pub async fn send(&self, mut event: pb::Event) -> Result<Pending, Error> {
         complete(&mut event);
         let bytes = event.encoded_len();
@@ -163,14 +161,14 @@ impl Emitter {
         }
     }
 
-    /// Why events are sent again at present, for whoever is to know that they wait;
-    /// nothing while all is well. No more comes once the emitter has ended.
+    /// Why the emitter currently retries, if it does. The channel closes when the emitter has
+    /// ended.
     pub fn outage(&self) -> watch::Receiver<Option<Refusal>> {
         self.outage.clone()
     }
 
-    /// Ends when every event has its receipt or was refused, and the stream has
-    /// ended in order.
+    /// Waits until every event has its receipt or was refused, and the stream has ended
+    /// properly.
     pub async fn close(self) {
         drop(self.commands);
         // A worker that was cut off by the end of its runtime settled what it

@@ -7,21 +7,22 @@ use tonic_types::StatusExt as _;
 
 use super::connect_error;
 
-/// Why something asked of a gateway did not come about.
+/// Why a request to a gateway failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// The URL is none.
+    /// The URL is not valid.
     #[error("{url:?} is not the URL of a gateway: {reason}")]
     Url {
-        /// What was given.
+        /// The given URL.
         url: String,
-        /// What is wrong with it.
+        /// The error.
         reason: String,
     },
-    /// The certificates or the key of [`Credentials`](crate::client::Credentials) are none.
+    /// The certificates or the key of [`Credentials`](crate::client::Credentials) are not
+    /// valid.
     #[error("{0}")]
     Credentials(String),
-    /// The token would travel unencrypted to another machine.
+    /// The token would be sent unencrypted to another machine.
     #[error(
         "the token would be sent unencrypted to {url}, where anyone on the way can read it: use https://"
     )]
@@ -29,24 +30,23 @@ pub enum Error {
         /// Where it would be sent.
         url: String,
     },
-    /// Nobody answers there, or not to this client.
+    /// No server answers there, or it rejects this client.
     #[error("cannot connect to {url}: {reason}")]
     Connect {
         /// Where.
         url: String,
-        /// What is likely wrong.
+        /// The likely cause.
         reason: String,
     },
-    /// The gateway refuses: asking again would not help.
+    /// The gateway refuses; a retry would not help.
     #[error("{0}")]
     Refused(Refusal),
-    /// The gateway could not be reached, or could not do it, for so long that no
-    /// other attempt was made.
+    /// The gateway was unavailable for so long that the client gave up.
     #[error("gave up after {attempts} attempts: {last}")]
     GaveUp {
-        /// How many attempts there were.
+        /// The number of attempts.
         attempts: u32,
-        /// How the last one ended.
+        /// The result of the last attempt.
         last: Refusal,
     },
     /// The emitter was closed before.
@@ -55,7 +55,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// How the gateway answered, if it did.
+    /// The refusal of the gateway, if it answered.
     pub fn refusal(&self) -> Option<&Refusal> {
         match self {
             Error::Refused(refusal) | Error::GaveUp { last: refusal, .. } => Some(refusal),
@@ -74,20 +74,20 @@ impl From<Refusal> for Error {
     }
 }
 
-/// How a gateway answered that did not do as asked; or how the way to it failed.
+/// An error status of the gateway, or a failure of the connection.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{message}")]
 pub struct Refusal {
     /// The gRPC code.
     pub code: Code,
-    /// What the gateway says, in a sentence.
+    /// The error message.
     pub message: String,
-    /// A name from `auditgate.v1.ErrorReason` without its prefix, such as
-    /// `ID_CONFLICT`. Absent where the answer is not the gateway's.
+    /// A name from `auditgate.v1.ErrorReason` without its prefix, such as `ID_CONFLICT`. Absent
+    /// if the gateway did not make the status.
     pub reason: Option<String>,
     /// The fields of the request that are to blame.
     pub violations: Vec<Violation>,
-    /// After how long the gateway asks to try again.
+    /// The retry delay that the gateway asks for.
     pub retry_after: Option<Duration>,
     /// The same request may succeed later.
     pub transient: bool,
@@ -98,7 +98,7 @@ pub struct Refusal {
 pub struct Violation {
     /// Its path, such as `filter.types[2]`.
     pub field: String,
-    /// What is wrong with it.
+    /// The error.
     pub description: String,
 }
 
@@ -110,18 +110,18 @@ impl Violation {
 }
 
 impl Refusal {
-    /// The answer is not as the protocol has it.
+    /// The response violates the protocol.
     pub(super) fn protocol(message: &str) -> Self {
         Self::unanswered(Code::Internal, message.to_owned(), false)
     }
 
-    /// There was no answer in time.
+    /// No response in time.
     pub(super) fn timed_out(time: Duration) -> Self {
         let message = format!("no answer within {} s", time.as_secs());
         Self::unanswered(Code::DeadlineExceeded, message, true)
     }
 
-    /// The stream ended without a word.
+    /// The stream ended without a status.
     pub(super) fn ended() -> Self {
         Self::unanswered(Code::Unavailable, "the gateway ended the stream".to_owned(), true)
     }

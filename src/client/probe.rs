@@ -20,12 +20,12 @@ use super::{CONNECT_TIME_MAX, Transport};
 /// What is asked: mostly, everybody may, and any answer will do. An empty message
 /// asks for the gateway as a whole.
 const METHOD: &str = "/grpc.health.v1.Health/Check";
-/// How often it is asked, where connections break without a word: the next one may tell
-/// why.
+/// The number of attempts if connections break without an error: a later one may show the
+/// cause.
 const ATTEMPTS_MAX: u32 = 4;
 /// What h2 says of a stream that the other side has reset.
 const RESET: &str = "stream error received";
-/// How long what answers to plain text has to say what it speaks.
+/// The time limit for an answer to plain text.
 const GREETING_TIME_MAX: Duration = Duration::from_secs(1);
 /// What a client of HTTP/2 begins with, RFC 9113, section 3.4, and empty settings.
 const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
@@ -37,7 +37,7 @@ const TLS_ALERT: [u8; 2] = [21, 3];
 /// it may be about to start, or have no room, and calls are tried again.
 ///
 /// # Errors
-/// What is likely wrong, if that will not pass; or that nothing at all comes in time.
+/// The likely cause if it is permanent, or that no answer came in time.
 pub(super) async fn probe(transport: &Transport, uri: &Uri) -> Result<(), String> {
     let mut backoff = Backoff::new();
     for attempt in 1..=ATTEMPTS_MAX {
@@ -73,7 +73,7 @@ async fn ask(transport: Transport) -> Result<(), Status> {
     Ok(())
 }
 
-/// Whether what listens there answers to plain text as TLS does: by an alert.
+/// Whether the server answers plain text with a TLS alert.
 async fn speaks_tls(uri: &Uri) -> bool {
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
     let greeting = async {

@@ -11,11 +11,11 @@ use crate::client::{CALL_TIME_MAX, Error, Refusal};
 pub const WAIT_MIN: Duration = Duration::from_millis(100);
 /// The longest wait before any repetition.
 pub const WAIT_MAX: Duration = Duration::from_secs(5);
-/// How long a call is tried again at most.
+/// The time limit for retries of a call.
 pub const RETRY_TIME_MAX: Duration = Duration::from_secs(60);
 
-/// Waits between attempts: each is random within bounds that double, so that
-/// those who lost the same gateway do not come back all at once.
+/// Exponential backoff with jitter, so that the clients of a lost gateway do not all reconnect
+/// at once.
 #[derive(Debug, Clone)]
 pub(super) struct Backoff {
     next: Duration,
@@ -26,8 +26,7 @@ impl Backoff {
         Self { next: WAIT_MIN }
     }
 
-    /// How long to wait now; at least as long as the gateway asks, within
-    /// reason.
+    /// The next delay; at least as long as the gateway asks, up to a bound.
     pub(super) fn wait(&mut self, asked: Option<Duration>) -> Duration {
         let longest = self.next;
         self.next = (longest * 2).min(WAIT_MAX);

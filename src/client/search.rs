@@ -8,8 +8,7 @@ use crate::proto::pb;
 /// The largest page that a gateway gives, in records.
 const PAGE_RECORDS_MAX: i32 = 1_000;
 
-/// Records that a search finds, taken one by one; pages are fetched as they are
-/// needed.
+/// The records that a search finds, one by one; pages are fetched when they are needed.
 ///
 /// # Examples
 ///
@@ -60,7 +59,7 @@ impl Results {
     /// nothing.
     ///
     /// # Errors
-    /// [`Error::Refused`] or [`Error::GaveUp`]; the search may be gone on with.
+    /// [`Error::Refused`] or [`Error::GaveUp`]; the search can be continued.
     pub async fn next(&mut self) -> Result<Option<pb::Record>, Error> {
         while self.ready.is_empty() && !self.last_page {
             self.turn().await?;
@@ -83,24 +82,23 @@ impl Results {
         Ok(())
     }
 
-    /// Where [`Start::Cursor`](crate::client::Start::Cursor) goes on: behind the
-    /// newest record that there was when the search began. `None` before the
-    /// first [`Results::next`].
+    /// The cursor with which [`Start::Cursor`](crate::client::Start::Cursor) continues: after
+    /// the newest record at the start of the search. `None` before the first [`Results::next`].
     pub fn cursor(&self) -> Option<&str> {
         self.cursor.as_deref()
     }
 
-    /// Takes what was evicted so far before the search came to it.
+    /// Takes the gaps so far: records that were evicted before the search reached them.
     pub fn take_gaps(&mut self) -> Vec<pb::Gap> {
         std::mem::take(&mut self.gaps)
     }
 
-    /// How many records the gateway has looked at so far.
+    /// The number of records that the gateway has examined so far.
     pub fn examined(&self) -> u64 {
         self.examined
     }
 
-    /// On how many of them the expression failed; they do not match.
+    /// The number of examined records on which the expression failed; they do not match.
     pub fn expression_errors(&self) -> u64 {
         self.expression_errors
     }

@@ -13,50 +13,48 @@ use crate::proto::pb;
 use crate::proto::pb::audit_service_client::AuditServiceClient;
 use crate::proto::pb::subscribe_request::Start as Requested;
 
-/// A connection that is silent for so long is given up: a gateway says something
-/// at least every ten seconds.
+/// The time after which a silent connection is dropped. A gateway sends a response at least
+/// every ten seconds.
 pub const SILENCE_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Where to start.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Start {
-    /// Behind the newest record: only what is accepted from now on.
+    /// After the newest record: only records accepted from now on.
     Latest,
-    /// At the oldest record kept.
+    /// At the oldest stored record.
     Earliest,
     /// At the first record accepted at this time or later.
     Since(Timestamp),
-    /// Behind what a cursor covers: [`Item::Checkpoint`], or
+    /// After the records that a cursor covers: [`Item::Checkpoint`], or
     /// [`Results::cursor`](crate::client::Results::cursor).
     Cursor(String),
 }
 
-/// What a subscriber meets on its way along the log.
+/// An item of a subscription.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Item {
     /// A record that matches.
     Record(Box<pb::Record>),
     /// Records that this subscriber will not get.
     Gap(pb::Gap),
-    /// The newest record has been reached; what follows is live.
+    /// The newest record was reached; later records are live.
     CaughtUp,
-    /// All items so far are covered by this cursor. Store it once they are
-    /// handled, and a restarted subscriber goes on behind them.
+    /// This cursor covers all items so far. Store it after you have handled them; a restarted
+    /// subscriber resumes after them.
     Checkpoint(String),
-    /// The connection is lost. It will be tried again; nothing is missed, or a
-    /// gap says so.
+    /// The connection is lost. The subscriber reconnects; it misses no record without a gap.
     Lost {
         /// What happened.
         reason: Refusal,
-        /// After how long the next attempt begins.
+        /// The delay before the next attempt.
         retry_in: Duration,
     },
-    /// The connection is there again.
+    /// The connection is re-established.
     Regained,
 }
 
-/// A stream of items that does not end: a lost connection is taken up again
-/// where it broke.
+/// An endless stream of items. After a lost connection, it resumes where it stopped.
 ///
 /// # Examples
 ///
@@ -120,9 +118,9 @@ impl Subscriber {
     /// nothing.
     ///
     /// # Errors
-    /// [`Error::Refused`] if the gateway refuses the filter or the start. A
-    /// gateway that cannot be reached is no error, but [`Item::Lost`], however
-    /// often: it is for the caller to give up.
+    /// [`Error::Refused`] if the gateway refuses the filter or the start. An unreachable
+    /// gateway is not an error but [`Item::Lost`], any number of times: the caller decides when
+    /// to give up.
     pub async fn next(&mut self) -> Result<Item, Error> {
         loop {
             if let Some(item) = self.ready.pop_front() {

@@ -11,15 +11,15 @@ use super::TimeBucket;
 use crate::cli::terminal::{self, Color, TextStyle};
 use crate::cli::{escape, times};
 
-/// Width of a chart where nothing bounds it, in columns.
+/// The width of a chart without a terminal, in columns.
 const WIDTH_UNBOUNDED: usize = 100;
 /// The longest bar, in columns.
 const BAR_COLUMNS_MAX: usize = 60;
 /// The longest name, in columns.
 const NAME_COLUMNS_MAX: usize = 34;
-/// So many empty buckets in a row are drawn; more of them are left out.
+/// The maximum number of consecutive empty buckets that are drawn.
 const EMPTY_ROWS_MAX: i64 = 3;
-/// What stands for empty buckets that are left out.
+/// The mark for omitted empty buckets.
 const LEFT_OUT: &str = "⋮";
 
 /// How to draw.
@@ -28,11 +28,11 @@ pub struct Chart {
     pub width: Option<usize>,
     pub color: Color,
     pub zone: TimeZone,
-    /// Length of a bucket; none where there is one for all.
+    /// The length of a bucket; `None` for a single bucket.
     pub bucket: Option<SignedDuration>,
 }
 
-/// A bar, what stands before it, and what after it.
+/// A bar with its label and its value.
 struct ChartRow {
     name: String,
     count: Option<u64>,

@@ -56,7 +56,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// The event, if there is to be one.
+    /// The event, if a type was given.
     ///
     /// # Errors
     /// [`Error::TypeUnknown`], or [`Error::Usage`] if a path leads nowhere or a

@@ -8,10 +8,10 @@ use crate::cli::field_path::shape;
 use crate::cli::import::lines::LineRead;
 use crate::proto::pb;
 
-/// The most bytes of one value: those of the largest request.
+/// The maximum length of a value, in bytes: that of the largest request.
 const VALUE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Gathers lines to values, and values to events.
+/// Collects lines into JSON values, and values into events.
 #[derive(Debug, Default)]
 pub struct JsonEvents {
     /// A value that is not complete yet.
@@ -20,19 +20,19 @@ pub struct JsonEvents {
     line: u64,
 }
 
-/// What a value came to.
+/// The result of parsing a value.
 #[derive(Debug, PartialEq)]
 pub struct ParsedEvent {
     /// The line on which it begins.
     pub line: u64,
-    /// The event, or why it is none.
+    /// The event, or the error.
     pub event: Result<Box<pb::Event>, String>,
 }
 
-/// What can be said of the text so far.
+/// The state of parsing after some lines.
 enum ParseResult {
     Whole(Value),
-    /// More is to come.
+    /// The value is incomplete.
     Part,
     Wrong(String),
 }
@@ -61,7 +61,7 @@ impl JsonEvents {
                 vec![ParsedEvent { line: self.line, event: event(value) }]
             }
             ParseResult::Part | ParseResult::Wrong(_) => {
-                // What was begun is not JSON; this line may be.
+                // The incomplete value is not JSON; this line may begin a new one.
                 self.begun.truncate(before);
                 let mut parsed = self.end();
                 parsed.extend(self.begin(number, text));
@@ -70,7 +70,7 @@ impl JsonEvents {
         }
     }
 
-    /// Nothing more comes; returns what was begun.
+    /// The input has ended; returns the incomplete value, if any.
     pub fn end(&mut self) -> Vec<ParsedEvent> {
         let begun = std::mem::take(&mut self.begun);
         match read(&begun) {

@@ -7,7 +7,7 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt as _};
 /// Longest line, in bytes: that of the largest request.
 const LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// A line without its end.
+/// A line without its line end.
 #[derive(Debug, PartialEq, Eq)]
 pub enum LineRead<'a> {
     /// Its text.
@@ -28,7 +28,7 @@ impl LineRead<'_> {
     }
 }
 
-/// Why a line is no text.
+/// Why a line cannot be read.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LineError {
     /// It is too long, and was not kept.

@@ -4,18 +4,18 @@ use super::sink::LinePosition;
 use crate::proto::pb;
 use std::collections::BTreeMap;
 
-/// How many names of unknown types are counted one by one.
+/// The maximum number of unknown types that are counted by name.
 const UNKNOWN_NAMES_MAX: usize = 1_000;
 
-/// Takes the lines that a report says.
+/// Receives the lines of a report.
 pub type PrintLine = Box<dyn FnMut(&str) + Send>;
 
-/// Counts of an import. Bad lines are told as they are found.
+/// The counts of an import. Invalid lines are reported as they are found.
 pub struct ImportReport {
     say: PrintLine,
     stored: u64,
     duplicates: u64,
-    /// Bad lines, by what is wrong with them.
+    /// Invalid lines by reason.
     bad: BTreeMap<String, u64>,
     unknown: BTreeMap<String, u64>,
     /// Events of unknown types beyond the names that are counted.
@@ -40,13 +40,12 @@ impl ImportReport {
         self.stored + self.duplicates
     }
 
-    /// Whether a line was bad.
+    /// Whether a line was invalid.
     pub fn has_bad_lines(&self) -> bool {
         !self.bad.is_empty()
     }
 
-    /// Counts and tells a line that is not stored. `kind` is what the summary
-    /// counts it under.
+    /// Counts and reports a line that is not stored. `kind` is its reason in the summary.
     pub fn bad(&mut self, place: &LinePosition, kind: &str, reason: &str) {
         *self.bad.entry(kind.to_owned()).or_default() += 1;
         (self.say)(&format!("{place}: {reason}"));
@@ -73,7 +72,7 @@ impl ImportReport {
         }
     }
 
-    /// Tells the counts.
+    /// Prints the summary.
     pub fn summarize(&mut self) {
         let Self { stored, duplicates, .. } = self;
         let bad: u64 = self.bad.values().sum();

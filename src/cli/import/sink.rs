@@ -13,10 +13,10 @@ use super::report::ImportReport;
 use crate::client::{self, Emitter, Pending};
 use crate::proto::pb;
 
-/// What the summary calls an event that is refused as a whole.
+/// The reason for a refused event without a field to blame, in the summary.
 const EVENT: &str = "event";
 
-/// Where a line stands.
+/// The position of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinePosition {
     /// Name of the file, `-` for standard input.
@@ -31,18 +31,18 @@ impl fmt::Display for LinePosition {
     }
 }
 
-/// What takes events, in order, and tells of each what became of it.
+/// Receives events in order, and returns a receipt or an error for each.
 pub trait EventSink {
-    /// The receipt, once it is there.
+    /// The future receipt.
     type Receipt: Future<Output = Result<pb::Receipt, client::Error>>;
 
-    /// Hands an event over; waits only for room.
+    /// Sends an event; waits only for space in the queue.
     fn send(
         &mut self,
         event: pb::Event,
     ) -> impl Future<Output = Result<Self::Receipt, client::Error>>;
 
-    /// Ends when something has become of all of them.
+    /// Waits until all events have an outcome.
     fn close(self) -> impl Future<Output = ()>;
 }
 
@@ -61,27 +61,27 @@ impl EventSink for Emitter {
 /// A line that was read.
 #[derive(Debug)]
 pub struct ReadLine<R> {
-    /// Where it stands.
+    /// Its position.
     pub place: LinePosition,
-    /// What became of it.
+    /// Its outcome.
     pub fate: LineOutcome<R>,
 }
 
-/// What became of a line.
+/// The outcome of a line.
 #[derive(Debug)]
 pub enum LineOutcome<R> {
-    /// It is no event.
+    /// The line is not an event.
     Bad {
-        /// What the summary counts it under.
+        /// The reason in the summary.
         kind: &'static str,
         /// In a sentence.
         reason: String,
     },
-    /// It is on its way.
+    /// The event was sent.
     Sent {
-        /// The receipt to come.
+        /// The future receipt.
         receipt: R,
-        /// Its type, where the catalog lacks it.
+        /// Its type, if it is not in the catalog.
         unknown_type: Option<String>,
     },
 }
@@ -89,7 +89,7 @@ pub enum LineOutcome<R> {
 /// Reports lines, in the order in which they were read, until there are no more.
 ///
 /// # Errors
-/// Where the gateway fails in a way that no event is to blame for.
+/// If the gateway fails without an event to blame.
 pub async fn settle<R>(
     mut lines: mpsc::Receiver<ReadLine<R>>,
     report: &mut ImportReport,
@@ -133,7 +133,7 @@ where
     Ok(())
 }
 
-/// Whether a refusal is due to what was sent.
+/// Whether the content of the request caused the refusal.
 fn is_about_events(error: &client::Error) -> bool {
     let client::Error::Refused(refusal) = error else { return false };
     matches!(

@@ -11,13 +11,13 @@ use tonic::{Code, Response, Status, Streaming};
 use crate::client::{CALL_TIME_MAX, Client, Refusal, Violation};
 use crate::proto::pb;
 
-/// How many requests may wait for the connection to take them. What is under way
-/// beyond them is bounded by the queue of the emitter.
+/// The number of requests that may wait for the connection. The queue of the emitter bounds the
+/// rest.
 const REQUESTS_WAITING: usize = 4;
-/// What names of reasons begin with in the protocol.
+/// The prefix of reason names in the protocol.
 const REASON_PREFIX: &str = "ERROR_REASON_";
 
-/// A stream that has events under way.
+/// An open stream with its unanswered events.
 pub(super) struct EventStream {
     requests: mpsc::Sender<pb::EmitStreamRequest>,
     answers: ResponseState,
@@ -40,7 +40,7 @@ enum ResponseState {
     Open(Box<Streaming<pb::EmitStreamResponse>>),
 }
 
-/// What became of an event: a receipt, without the id, or why it is refused.
+/// The outcome of an event: a receipt without the id, or a refusal.
 pub(super) type EventOutcome = Result<pb::Receipt, Refusal>;
 
 impl EventStream {
@@ -87,7 +87,7 @@ impl EventStream {
         permit.send(request);
     }
 
-    /// How many events are under way.
+    /// The number of unanswered events.
     pub(super) fn unanswered(&self) -> u64 {
         self.sent - self.answered
     }
@@ -97,8 +97,8 @@ impl EventStream {
         self.ends.front().map_or(0, |end| end - self.answered)
     }
 
-    /// The next answers, one for each event, in the order of the events.
-    /// Cancelling loses nothing.
+    /// The next outcomes, one for each event, in the order of the events. Cancelling loses
+    /// nothing.
     ///
     /// # Errors
     /// Why the stream ended.
@@ -128,7 +128,7 @@ impl EventStream {
         let Self { requests, mut answers, .. } = self;
         drop(requests);
         let end = async { while answers.next().await.is_ok() {} };
-        // Everything is settled, however it ends.
+        // All events are settled, however the stream ends.
         let _ = tokio::time::timeout(CALL_TIME_MAX, end).await;
     }
 }

@@ -11,18 +11,18 @@ use crate::client::retry::{Backoff, RETRY_TIME_MAX};
 use crate::client::{Client, Error, Refusal};
 use crate::proto::pb;
 
-/// Why a stream ends whose request has too many bytes.
+/// The reason with which a stream ends if a request has too many bytes.
 const TOO_MANY_BYTES: &str = "REQUEST_TOO_LARGE";
-/// Why a stream ends whose request has too many events.
+/// The reason with which a stream ends if a request has too many events.
 const TOO_MANY_EVENTS: &str = "BATCH_TOO_LARGE";
 
-/// Sends events on a stream, and sends again what a broken one left unanswered.
+/// Sends events on a stream, and resends events that a broken stream left unanswered.
 pub(super) struct Worker {
     client: Client,
     /// Bounds of a request become smaller where the gateway's are.
     options: Options,
     queue: mpsc::UnboundedReceiver<WorkerCommand>,
-    /// Nothing more comes from the queue.
+    /// The queue is closed.
     closed: bool,
     /// What is not settled, in order; the first `sent` of it are on the stream.
     pending: VecDeque<QueuedEvent>,
@@ -36,11 +36,11 @@ pub(super) struct Worker {
     /// Who waits until so many events are settled.
     flushes: VecDeque<(u64, oneshot::Sender<()>)>,
     outage: Option<Outage>,
-    /// Why events are sent again.
+    /// Why the worker retries.
     told: watch::Sender<Option<Refusal>>,
 }
 
-/// The gateway is away, or not itself.
+/// The gateway is unavailable, or answers wrongly.
 struct Outage {
     since: Instant,
     attempts: u32,
@@ -53,7 +53,7 @@ enum NextAction {
     Command(Option<WorkerCommand>),
     Send(mpsc::OwnedPermit<pb::EmitStreamRequest>),
     Answers(Result<Vec<EventOutcome>, Refusal>),
-    /// It is time to look again.
+    /// The next deadline has passed.
     Due,
 }
 
@@ -80,7 +80,7 @@ impl Worker {
         }
     }
 
-    /// Ends when the emitter is gone, everything is settled and the stream has ended.
+    /// Runs until the emitter is dropped, all events are settled and the stream has ended.
     pub(super) async fn run(mut self) {
         let mut stream: Option<EventStream> = None;
         while !(self.closed && self.pending.is_empty()) {
@@ -244,8 +244,7 @@ impl Worker {
         }
     }
 
-    /// What is pending is sent again after a while, but for what has waited too
-    /// long.
+    /// Schedules a retry of pending events, and gives up those that have waited too long.
     fn retry(&mut self, refusal: Refusal) {
         self.told.send_replace(Some(refusal.clone()));
         let now = Instant::now();
