@@ -24,9 +24,9 @@ pub struct EventType {
     pub category: i32,
     /// A number of `auditgate.v1.Severity`.
     pub severity: i32,
-    /// One sentence: what such an event says.
+    /// What an event of this type reports, in one sentence.
     pub description: &'static str,
-    /// The codes that events of this type are known to carry.
+    /// The known codes of this type.
     pub codes: &'static [Code],
 }
 
@@ -39,14 +39,14 @@ pub struct Code {
     pub result: i32,
     /// A number of `auditgate.v1.Severity`.
     pub severity: i32,
-    /// What the code says beyond the type.
+    /// What the code means.
     pub description: &'static str,
 }
 
 /// The type of `Event.payload.custom`; its records have the type
 /// `custom.NAME`.
 pub const CUSTOM: &str = "custom";
-/// What precedes the name in the type of a custom event.
+/// The prefix of the type of a custom event.
 pub const CUSTOM_PREFIX: &str = "custom.";
 /// Longest name of a custom event, in bytes.
 pub const CUSTOM_NAME_BYTES_MAX: usize = 128;

@@ -43,14 +43,14 @@ pub use redact::{Oversize, Redact, RedactAction, RedactRule, Treatment};
 pub use tls::{ClientCertificates, Tls};
 pub use units::{ByteSize, Period, SyncSetting};
 
-/// Where the gateway listens unless told otherwise: on loopback only.
+/// The default address: loopback only.
 pub const LISTEN: &str = "127.0.0.1:50051";
-/// How long calls have to end when the gateway stops, unless told otherwise.
+/// The default time limit for running calls when the gateway stops.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The id table tells records apart by 32 bits of their sequence.
 const RING_RECORDS_MAX: usize = u32::MAX as usize;
 
-/// All that can be configured.
+/// The configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
@@ -114,8 +114,8 @@ pub struct Settings {
     /// What clients may use. The limits on one client hold for its principal, or for its
     /// network address where there is no authentication.
     pub limits: Limits,
-    /// A listener for operators: `/metrics`, `/livez` and `/readyz`, by plain HTTP. It
-    /// shows no events.
+    /// The admin listener: `/metrics`, `/livez` and `/readyz` over plain HTTP. It serves no
+    /// events.
     pub admin: Admin,
     /// Log lines on standard error. They never contain the content of an event.
     pub log: Logging,
@@ -171,10 +171,10 @@ impl Ring {
 }
 
 impl Settings {
-    /// Checks what the type of a field does not say.
+    /// Validates what the types of the fields do not express.
     ///
     /// # Errors
-    /// The first key that is out of bounds or does not go with the others.
+    /// The first key that is out of bounds or contradicts others.
     pub fn check(&self) -> Result<(), Error> {
         let bytes = self.ring.bytes.0;
         if bytes < BYTES_MIN {
@@ -198,7 +198,7 @@ impl Settings {
         self.check_exposure()
     }
 
-    /// Whether clients can be told apart.
+    /// Whether authentication is configured.
     pub fn authenticates(&self) -> bool {
         self.access.has_bearers() || self.tls.client_ca.is_some()
     }
@@ -213,7 +213,7 @@ impl Settings {
         }
     }
 
-    /// What keeps strangers out, and is not configured.
+    /// The missing protection: TLS, authentication, or both.
     pub fn missing_guard(&self) -> Option<&'static str> {
         match (self.tls.is_on(), self.authenticates()) {
             (true, true) => None,

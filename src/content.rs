@@ -40,7 +40,7 @@ pub enum Action {
     Hmac,
     /// The text is replaced by [`MARKER`].
     Mask,
-    /// The value is left out.
+    /// The value is removed.
     Drop,
 }
 

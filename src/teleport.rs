@@ -45,25 +45,25 @@ const UNMAPPED: &str = "auditgate.unmapped";
 const OWN_TYPE: &str = "auditgate.type";
 /// Depth of the message `custom.data`: within `Custom`, within the event.
 const DATA_DEPTH: usize = 3;
-/// How much of a line's value an error repeats, in characters.
+/// The maximum length of a value in an error, in characters.
 const SHOWN_CHARS_MAX: usize = 64;
 
 /// Why a line cannot become an event, or an event a line.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The line is not JSON that can be kept.
+    /// The line is not JSON, or cannot be kept without loss.
     #[error(transparent)]
     Json(#[from] json::Error),
     /// The line is some other JSON value.
     #[error("not a JSON object")]
     NotAnObject,
-    /// The line does not say its type.
+    /// The line has no type.
     #[error("event, the type, is {0}: it must be a string")]
     Type(String),
-    /// The line's time is not a time.
+    /// The time of the line is not valid.
     #[error("time is {0}: it must be a RFC 3339 time within the years 1 to 9999")]
     Time(String),
-    /// The gateway accepts no such time.
+    /// The time of the line is before 1970.
     #[error("time is {0}, before 1970-01-01T00:00:00Z")]
     TimeTooEarly(String),
     /// The event has no payload, or one that this version does not know.
@@ -76,7 +76,7 @@ pub enum Error {
 pub struct ImportedEvent {
     /// The event, with an id.
     pub event: pb::Event,
-    /// The line's type, where the catalog lacks it and the event is custom.
+    /// The type of the line, if it is not in the catalog and the event is custom.
     pub unknown_type: Option<String>,
 }
 

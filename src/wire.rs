@@ -21,7 +21,7 @@ pub use validate::{
 };
 pub use varint::{VARINT_BYTES_MAX, put_varint, read_varint, varint_len};
 
-/// Largest field number that protobuf allows.
+/// The largest field number of protobuf.
 const FIELD_NUMBER_MAX: u64 = (1 << 29) - 1;
 
 /// The value of a field as its wire type has it.

@@ -13,7 +13,7 @@ use crate::printable::first_hidden;
 
 /// Longest name of a principal, in bytes.
 pub const PRINCIPAL_BYTES_MAX: usize = 256;
-/// The most entries of a list below `access`.
+/// The maximum number of entries of a list below `access`.
 const ENTRIES_MAX: usize = 10_000;
 /// Hexadecimal digits of a SHA-256.
 const SHA256_DIGITS: usize = 64;
@@ -207,7 +207,7 @@ impl Default for Access {
 }
 
 impl Access {
-    /// Whether there are tokens that a client may show.
+    /// Whether static tokens or JWT issuers are configured.
     pub fn has_bearers(&self) -> bool {
         !self.tokens.is_empty() || !self.jwt.is_empty()
     }
@@ -246,8 +246,8 @@ impl Access {
 }
 
 impl Access {
-    /// Where nothing tells clients apart, all of them may do everything: whoever
-    /// says here what some may do means something else.
+    /// Without authentication, every client may do everything. Roles without authentication are
+    /// a mistake of the operator.
     pub(super) fn check_open(&self) -> Result<(), Error> {
         let is_set = [
             ("access.roles", !self.roles.is_empty()),
@@ -313,7 +313,7 @@ impl Role {
     }
 }
 
-/// What is put before names has to be visible, too; it may end with a space.
+/// A prefix must be visible, too; it may end with a space.
 fn check_prefix(key: &str, prefix: &str) -> Result<(), Error> {
     check_visible(prefix.trim_end_matches(' ')).map_err(|what| Error::value(key, what))
 }

@@ -48,7 +48,7 @@ impl FromStr for SyncPolicy {
 }
 
 impl Settings {
-    /// How the log is to be kept on disk.
+    /// The configuration of the log on disk.
     pub fn disk(&self) -> Config {
         Config {
             ring: self.ring.bounds(),

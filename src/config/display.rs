@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::{ConfigKey, KeyKind, LoadedSettings, keys};
 
-/// The configuration in force, as a TOML file in which a comment behind each value
-/// says where it came from. Secrets are hidden.
+/// The configuration in force as TOML; a comment after each value has its origin. Secrets are
+/// hidden.
 pub fn display(loaded: &LoadedSettings) -> String {
     let value = serde_json::to_value(&loaded.settings).expect("settings are plain data");
     let mut out = String::new();

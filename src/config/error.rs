@@ -21,10 +21,10 @@ pub enum Error {
     Malformed {
         /// Its path.
         file: PathBuf,
-        /// Where, and what is wrong.
+        /// The position and the error.
         error: Box<toml::de::Error>,
     },
-    /// There is no such key.
+    /// The key is unknown.
     #[error(
         "{} has the key {key}, which does not exist{}",
         file.display(),
@@ -35,49 +35,49 @@ pub enum Error {
         file: PathBuf,
         /// Its path within the file.
         key: String,
-        /// The key that is most similar, if one is near.
+        /// The most similar key, if any.
         nearest: Option<String>,
     },
-    /// There is no such variable.
+    /// The variable is unknown.
     #[error("there is no variable {name}; nearest: {nearest}")]
     VariableUnknown {
         /// Its name.
         name: String,
-        /// The variable that is most similar.
+        /// The most similar variable.
         nearest: String,
     },
-    /// A value is not acceptable.
+    /// A value is not valid.
     #[error("{key} {}: {what}", of(origin.as_deref()))]
     Value {
         /// The key.
         key: String,
-        /// Where its value came from, as far as it is known.
+        /// The origin of the value, if known.
         origin: Option<String>,
         /// What is wrong with it.
         what: String,
     },
-    /// A pattern of event types is not acceptable.
+    /// An event type pattern is not valid.
     #[error("{0}")]
     Types(filter::Error),
-    /// The gateway would be open to a network.
+    /// The gateway would be open to a network without protection.
     #[error(
         "listen is {listen}, which is not a loopback address, but there is no {missing}: configure it (`auditgate init` writes an example), listen on 127.0.0.1, or pass --insecure"
     )]
     Exposed {
         /// The address.
         listen: SocketAddr,
-        /// What is not configured.
+        /// The missing protection.
         missing: &'static str,
     },
 }
 
 impl Error {
-    /// The value of `key` is not acceptable.
+    /// The value of `key` is not valid.
     pub fn value(key: impl Into<String>, what: impl ToString) -> Self {
         Error::Value { key: key.into(), origin: None, what: what.to_string() }
     }
 
-    /// The key to blame, where there is one.
+    /// The key to blame, if any.
     pub fn key(&self) -> Option<&str> {
         match self {
             Error::KeyUnknown { key, .. } | Error::Value { key, .. } => Some(key),

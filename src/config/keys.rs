@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::Settings;
 
-/// What the variables of keys begin with.
+/// The prefix of the environment variables.
 pub const VARIABLE_PREFIX: &str = "AUDITGATE_";
 
 /// A key.
@@ -17,28 +17,28 @@ pub struct ConfigKey {
     pub path: String,
     /// What it holds.
     pub kind: KeyKind,
-    /// What it is for: the comment of its field.
+    /// Its description: the comment of its field.
     pub description: String,
-    /// Its default, as TOML; `None` if it is unset, or has to be set.
+    /// Its default as TOML; `None` if it has no default.
     pub default: Option<String>,
-    /// Its values, where they are a choice: each with its comment.
+    /// Its possible values with their comments, if it is a choice.
     pub choices: Vec<(String, String)>,
-    /// What stands for its value in the help.
+    /// The placeholder of its value in the help.
     pub value_name: String,
-    /// Its value is not shown.
+    /// Whether its value is hidden.
     pub secret: bool,
-    /// An entry of its list must have it.
+    /// Whether an entry of its list must have it.
     pub required: bool,
 }
 
-/// What a key holds.
+/// The kind of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyKind {
     /// Other keys.
     Table,
     /// A list of tables.
     Tables,
-    /// A list of texts.
+    /// A list of strings.
     Texts,
     /// A whole number.
     Number,
@@ -63,8 +63,8 @@ pub fn all() -> &'static [ConfigKey] {
 }
 
 impl ConfigKey {
-    /// Whether it has one value, and so a variable and a flag: all but tables and
-    /// what is in lists.
+    /// Whether it has one value, and so a variable and a flag. Tables and keys within lists
+    /// have none.
     pub fn is_single(&self) -> bool {
         !matches!(self.kind, KeyKind::Table | KeyKind::Tables) && !self.path.contains("[]")
     }

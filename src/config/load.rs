@@ -10,10 +10,10 @@ use toml::{Table, Value};
 use super::keys::VARIABLE_PREFIX;
 use super::{ConfigKey, Error, KeyKind, Settings, keys, value_check};
 
-/// How similar a name must be to be taken for another, of 1, where 1 is equality.
+/// The similarity from which a name is suggested; 1 is equality.
 const SIMILARITY_MIN: f64 = 0.6;
 
-/// What is put over the file.
+/// Values that override the file.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
     /// Path of a key, and its text on the command line.
@@ -23,7 +23,7 @@ pub struct Overrides {
     pub environment: BTreeMap<String, String>,
 }
 
-/// Where a value came from.
+/// The origin of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// A file.
@@ -47,7 +47,7 @@ impl fmt::Display for Origin {
 /// A configuration, with the origin of each value that is not the default.
 #[derive(Debug, Clone)]
 pub struct LoadedSettings {
-    /// The configuration, checked.
+    /// The validated configuration.
     pub settings: Settings,
     /// Origins by path; a list has one.
     pub origins: BTreeMap<String, Origin>,
@@ -58,8 +58,8 @@ impl LoadedSettings {
     /// over that.
     ///
     /// # Errors
-    /// If the file cannot be read, has a key that does not exist, or a value is not
-    /// acceptable: the first fault found, with its key and origin.
+    /// If the file cannot be read, has an unknown key, or has a value that is not valid: the
+    /// first fault, with its key and origin.
     pub fn read(file: Option<&Path>, overlay: &Overrides) -> Result<Self, Error> {
         let mut origins = BTreeMap::new();
         let mut table = Table::new();
@@ -142,7 +142,7 @@ fn put(table: &mut Table, path: &str, value: Value) {
     }
 }
 
-/// Notes the file as the origin of all that it sets.
+/// Records the file as the origin of its values.
 fn note(file: &Path, prefix: &str, table: &Table, origins: &mut BTreeMap<String, Origin>) {
     for (name, value) in table {
         let path = join(prefix, name);
@@ -198,7 +198,7 @@ fn check_names(file: &Path, prefix: &str, table: &Table) -> Result<(), Error> {
     Ok(())
 }
 
-/// Checks that a variable is not one of a key, misspelt.
+/// Checks that a variable is not a misspelt variable of a key.
 fn check_variable(name: &str) -> Result<(), Error> {
     let Some(own) = name.strip_prefix(VARIABLE_PREFIX) else { return Ok(()) };
     let known = keys().iter().filter(|key| key.is_single()).map(ConfigKey::variable);

@@ -46,7 +46,7 @@ pub enum Treatment {
     Secrets,
 }
 
-/// Fields that are redacted.
+/// A redaction rule.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RedactRule {
@@ -112,8 +112,7 @@ impl From<&RedactRule> for content::RedactionRule {
 }
 
 impl Settings {
-    /// What is done to the content of events; `None` where nothing is. Reads the file
-    /// of keys.
+    /// The content policy; `None` if events are not changed. Reads the key file.
     ///
     /// # Errors
     /// If the file cannot be used, or a rule does not fit the schema.

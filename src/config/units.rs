@@ -14,7 +14,7 @@ use crate::log::disk::SyncPolicy;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(pub usize);
 
-/// A length of time: a number followed by ms, s, m, h or d.
+/// A duration: a number followed by ms, s, m, h or d.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Period(pub Duration);
 

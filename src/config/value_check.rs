@@ -10,7 +10,7 @@ use super::{ConfigKey, Error, KeyKind, keys};
 /// Checks all values of a configuration.
 ///
 /// # Errors
-/// [`Error::Value`] of the first that is of another kind than its key.
+/// [`Error::Value`] for the first value of a wrong kind.
 pub(super) fn check(table: &Table) -> Result<(), Error> {
     check_table("", "", table)
 }

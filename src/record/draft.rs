@@ -251,7 +251,7 @@ fn key_id(amendments: &[pb::Amendment]) -> Option<&str> {
     amendments.iter().map(|amendment| amendment.key_id.as_str()).find(|id| !id.is_empty())
 }
 
-/// Key and length of a frame.
+/// The key and length of a frame.
 fn frame_prefix(record_len: usize, out: &mut [u8; 1 + wire::VARINT_BYTES_MAX]) -> &[u8] {
     let mut length = record_len as u64;
     let mut used = 0;

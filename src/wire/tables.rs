@@ -15,7 +15,7 @@ pub struct Message {
     pub full_name: &'static str,
     /// The message is an entry of a map: `key` is field 1, `value` field 2.
     pub map_entry: bool,
-    /// What it has to keep to beside the types of its fields.
+    /// The rule for the message beside the types of its fields.
     pub rule: MessageRule,
     /// The fields, in the order of their numbers.
     pub fields: &'static [Field],
@@ -23,7 +23,7 @@ pub struct Message {
     pub steps: &'static [WalkStep],
 }
 
-/// What a message has to keep to beside the types of its fields.
+/// A rule for a message beside the types of its fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MessageRule {
     /// Nothing.

@@ -20,7 +20,7 @@ const DURATION_SECONDS_MAX: i64 = 315_576_000_000;
 /// Nanoseconds a second.
 const NANOS: i64 = 1_000_000_000;
 
-/// What is wrong with an encoded message.
+/// A fault of an encoded message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WireFault {
     /// The bytes end inside a field.
@@ -65,7 +65,7 @@ pub enum WireFault {
     NoKind,
 }
 
-/// A fault and where it is.
+/// A fault and its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
     /// What is wrong.
@@ -131,7 +131,7 @@ impl FieldNumbers {
     }
 }
 
-/// Where a message lies.
+/// The position of a message.
 #[derive(Clone, Copy)]
 struct MessagePosition<'p> {
     /// 1 for the outermost one.
