@@ -20,10 +20,10 @@ const CHECKSUM_BYTES: usize = 4;
 /// Why content cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum BlockFault {
-    /// It is not what was written.
+    /// The content fails its checksum.
     #[error("is damaged")]
     Damaged,
-    /// The system cannot read it.
+    /// The file cannot be read.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -34,11 +34,11 @@ pub struct BlockFile {
     salt: u64,
 }
 
-/// Where the blocks are.
+/// The storage of the blocks.
 pub enum BlockSource {
     /// In a file.
     File(File),
-    /// In memory, where they could not be written.
+    /// In memory, if they could not be written.
     Memory(Arc<Vec<u8>>),
 }
 
@@ -57,7 +57,7 @@ pub fn encode(content: &[u8], salt: u64) -> Vec<u8> {
     blocks
 }
 
-/// The content of all blocks of a file, with what the last one is filled up by.
+/// The content of all blocks of a file, including the padding of the last one.
 ///
 /// # Errors
 /// Where the first damaged block begins.
@@ -69,7 +69,7 @@ pub fn decode(blocks: &[u8], salt: u64) -> Result<Vec<u8>, usize> {
     Ok(content)
 }
 
-/// The content of a block, if it is what was written.
+/// The content of a block, if its checksum is right.
 fn body(block: &[u8], salt: u64, number: usize) -> Option<&[u8]> {
     let (body, found) = block.split_last_chunk::<CHECKSUM_BYTES>()?;
     let is_whole = body.len() == CONTENT_BYTES;
@@ -87,7 +87,7 @@ impl BlockFile {
         Self { source, salt }
     }
 
-    /// What they take in memory, in bytes.
+    /// The memory that they use, in bytes.
     pub fn memory_size(&self) -> usize {
         match &self.source {
             BlockSource::File(_) => 0,
@@ -98,7 +98,7 @@ impl BlockFile {
     /// Reads a range of the content.
     ///
     /// # Errors
-    /// If it is damaged or ends before the range does, or cannot be read.
+    /// If the content is damaged, ends before the range, or cannot be read.
     pub fn read(&self, range: Range<usize>) -> Result<Vec<u8>, BlockFault> {
         if range.is_empty() {
             return Ok(Vec::new());
@@ -123,7 +123,7 @@ impl BlockFile {
         let at = first * BLOCK_BYTES;
         match &self.source {
             BlockSource::File(file) => file.read_exact_at(out, at as u64).map_err(|error| {
-                // A file that ends too early was cut off.
+                // A file that ends too early was truncated.
                 let is_end = error.kind() == io::ErrorKind::UnexpectedEof;
                 if is_end { BlockFault::Damaged } else { BlockFault::Io(error) }
             }),

@@ -14,16 +14,16 @@ use crate::record::Sequence;
 
 /// Segments that one word has a bit for.
 const WORD_SEGMENTS: usize = u64::BITS as usize;
-/// The most words of a row: one cache line.
+/// The maximum number of words in a row: one cache line.
 const WORDS_MAX: usize = 8;
 const CACHE_LINE_BYTES: usize = WORDS_MAX * size_of::<u64>();
-/// Rows that each key has.
+/// The number of rows of a key.
 const HASHES: usize = 8;
 /// Rows of a key that [`BloomTable::touch`] reads. By then, few segments are left.
 const TOUCHED: usize = 4;
-/// The fewest rows, as a power of two: the bits of one word.
+/// The minimum number of rows, as a power of two: the bits of one word.
 const ROWS_LOG2_MIN: u8 = 6;
-/// The most rows, as a power of two: a segment has at most 2^16 records.
+/// The maximum number of rows, as a power of two: a segment has at most 2^16 records.
 const ROWS_LOG2_MAX: u8 = 24;
 /// Multipliers that make the rows of a key independent of one another: odd, the
 /// first digits of the golden ratio and of square roots of primes.
@@ -56,12 +56,12 @@ struct BloomGroup {
     rows: Arc<BloomRows>,
     /// The segments, in the order of their bits.
     members: Arc<Vec<Sequence>>,
-    /// Bits of the members that are still there.
+    /// The bits of the members that were not removed.
     live: [u64; WORDS_MAX],
 }
 
-/// Bits, which are only ever set. A reader looks at the bits of members alone,
-/// and those are set before it learns of the member.
+/// Bits that are only set, never cleared. A reader uses only the bits of members, and those are
+/// set before the member becomes visible.
 struct BloomRows {
     log2: u8,
     /// Words of a row.
@@ -85,7 +85,7 @@ fn rows(hash: u64, log2: u8) -> impl Iterator<Item = usize> {
 }
 
 impl SegmentBloom {
-    /// A filter for `keys` keys with at least so many bits for each.
+    /// A filter for `keys` keys with at least `bits` bits for each.
     pub fn new(keys: usize, bits: usize) -> Self {
         let wanted = (keys * bits).next_power_of_two().trailing_zeros() as u8;
         let log2 = wanted.clamp(ROWS_LOG2_MIN, ROWS_LOG2_MAX);
@@ -131,7 +131,7 @@ impl BloomTable {
         let slot = match self.groups.last().filter(fits) {
             Some(group) => BloomSlot { rows: Arc::clone(&group.rows), number: group.members.len() },
             None => {
-                // As many again as there are, so that groups are few and not too empty.
+                // As many as exist already, so that groups are few and well filled.
                 let members: usize = self.groups.iter().map(|group| group.members.len()).sum();
                 let wanted = (members.max(more + 1)).div_ceil(WORD_SEGMENTS).next_power_of_two();
                 BloomSlot { rows: Arc::new(BloomRows::new(log2, wanted.min(WORDS_MAX))), number: 0 }
@@ -161,7 +161,7 @@ impl BloomTable {
         }
     }
 
-    /// Forgets the segments before `base`.
+    /// Removes the segments before `base`.
     pub fn remove_before(&mut self, base: Sequence) {
         for group in &mut self.groups {
             let gone = group.members.partition_point(|member| *member < base);
@@ -189,8 +189,7 @@ impl BloomTable {
         std::hint::black_box(seen);
     }
 
-    /// The segments that may hold a key, oldest first. Those that hold it are
-    /// among them.
+    /// The segments that may have a key, oldest first. No segment that has it is missing.
     pub fn find(&self, hash: u64, mut visit: impl FnMut(Sequence)) {
         for group in &self.groups {
             let mut left = group.live;
@@ -215,7 +214,7 @@ impl BloomTable {
         }
     }
 
-    /// What they take in memory, in bytes.
+    /// The memory that they use, in bytes.
     pub fn byte_size(&self) -> usize {
         self.groups.iter().map(|group| size_of_val(&*group.rows.words)).sum()
     }
@@ -259,7 +258,7 @@ impl BloomRows {
 }
 
 impl BloomSlot {
-    /// Whether the segment may hold a key.
+    /// Whether the segment may have a key.
     pub fn may_hold(&self, hash: u64) -> bool {
         let (place, bit) = (self.number / WORD_SEGMENTS, self.number % WORD_SEGMENTS);
         rows(hash, self.rows.log2).all(|row| {

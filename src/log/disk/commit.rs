@@ -28,7 +28,7 @@ pub struct Committer {
     inner: Arc<DiskLogInner>,
     preallocator: Preallocator,
     head: Option<HeadFile>,
-    /// When the oldest record was written that is not synced.
+    /// When the oldest unsynced record was written.
     unsynced_since: Option<Instant>,
     retention_due: Option<Instant>,
     group_commit: GroupCommit,
@@ -41,7 +41,7 @@ struct HeadFile {
     path: PathBuf,
     base: Sequence,
     salt: u64,
-    /// Where the frames lie that were written.
+    /// The positions of the written frames.
     frames: Vec<FrameLocation>,
 }
 
@@ -93,8 +93,8 @@ impl Committer {
                 CommitTask::Commit(mut batch) => match self.commit(&mut batch) {
                     Ok(()) => Ok(()),
                     Err(failure) => {
-                        // Before the batch is dropped: whoever waits for it then asks
-                        // the state why it was.
+                        // Before the batch is dropped: its callers then read the reason from
+                        // the state.
                         self.fail(failure);
                         return;
                     }
@@ -169,7 +169,7 @@ impl Committer {
         }
     }
 
-    /// How long what is staged waits for more; `None` if it does not.
+    /// How long the staged records wait for more; `None` if they do not wait.
     fn group_delay(&mut self, stage: &Stage) -> Option<Duration> {
         if stage.stopping || stage.roll.is_some() {
             return None;
@@ -197,13 +197,13 @@ impl Committer {
                 GroupCommit::after(records, batch.waiting.len(), waiting, Instant::now());
         }
         for waiting in batch.waiting.drain(..) {
-            // Whoever does not wait any more has lost nothing.
+            // A caller that no longer waits loses nothing.
             let _ = waiting.send(());
         }
         self.sync_if_due()
     }
 
-    /// Records that come without a pause are synced in time, too.
+    /// Syncs in time even if records arrive without a pause.
     fn sync_if_due(&mut self) -> Result<(), CommitFailure> {
         match (self.inner.config.sync, self.unsynced_since) {
             (SyncPolicy::Interval(interval), Some(since)) if since.elapsed() >= interval => {
@@ -223,8 +223,7 @@ impl Committer {
         for position in positions.clone() {
             let entry = FrameEntry::of(view.frame(position));
             self.table.extend_from_slice(&entry.encode());
-            // One that lies too far behind is left out: the sidecar is then made
-            // from the file.
+            // A frame beyond 4 GiB is omitted: the sidecar is then made from the file.
             if let Ok(offset) = u32::try_from(offset) {
                 head.frames.push(FrameLocation { offset, entry });
             }
@@ -239,7 +238,7 @@ impl Committer {
             table_checksum: checksum(&self.table),
             follows_synced: self.unsynced_since.is_none(),
         };
-        // All of the last sector, so that it can go to the disk as it is.
+        // Pads to a whole sector, so that the write can bypass the cache.
         let rest = align(header.len()) - header.len();
         let rest = [0; ALIGNMENT].get(..rest).unwrap_or_default();
         head.file.write(&[&header.encode(), &self.table, data, rest], batch.at)
@@ -253,7 +252,7 @@ impl Committer {
         Ok(())
     }
 
-    /// Syncs what was written since the last time.
+    /// Syncs the records that were written since the last sync.
     fn sync(&mut self) -> Result<(), CommitFailure> {
         if self.unsynced_since.is_some() {
             self.sync_head()?;
@@ -263,8 +262,7 @@ impl Committer {
         Ok(())
     }
 
-    /// Begins the next file, and a head with room for `need`. Where the head is empty,
-    /// they take its place.
+    /// Begins the next file, and a head with room for `need`. They replace an empty head.
     fn roll(&mut self, need: SpaceNeed) -> Result<(), CommitFailure> {
         self.sync()?;
         if let Err(why) = self.inner.sealed.admit() {
@@ -309,8 +307,8 @@ impl Committer {
         }
     }
 
-    /// Gives a prepared file its header and its name; both are on stable storage
-    /// before it is used.
+    /// Writes the header of a prepared file and renames it; both are on stable storage before
+    /// it is used.
     fn begin_file(&self, prepared: PreparedFile, base: Sequence) -> io::Result<HeadFile> {
         let PreparedFile { file, capacity } = prepared;
         let directory = &self.inner.directory;
@@ -362,7 +360,7 @@ impl Committer {
         file
     }
 
-    /// There is no room for what asked for a roll.
+    /// Reports that there is no space for a new head.
     fn refuse(&self, why: String) {
         self.inner.state.send_if_modified(|state| state.fill(why));
         self.inner.lock().roll = None;
@@ -377,7 +375,7 @@ impl Committer {
         }
     }
 
-    /// Leaves the log so that the next opening has nothing to mend.
+    /// Closes the log so that the next opening has nothing to repair.
     fn close(&mut self) -> Result<(), CommitFailure> {
         if let Some(head) = self.head.take() {
             self.unsynced_since = None;

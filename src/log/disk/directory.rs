@@ -31,7 +31,7 @@ const WRITE_BY_OTHERS: u32 = 0o022;
 /// Permission to read or to search, of the group and of all others.
 const READ_BY_OTHERS: u32 = 0o055;
 
-/// The directory of a log, for as long as this process may change it.
+/// The directory of a log, locked by this process.
 pub struct Directory {
     path: PathBuf,
     storage: Arc<dyn Storage>,
@@ -63,7 +63,7 @@ impl Directory {
         Ok(Self { path: path.to_owned(), storage, _lock: lock })
     }
 
-    /// What to tell the operator of its permissions: others may read what the log holds.
+    /// A notice for the operator if other users may read the directory.
     pub fn exposure(&self) -> Result<Option<Notice>, Error> {
         let mode = mode(&self.path)?;
         Ok((mode & READ_BY_OTHERS != 0).then(|| {
@@ -80,7 +80,7 @@ impl Directory {
         &*self.storage
     }
 
-    /// Where the segment files lie.
+    /// The folder of the segment files.
     pub fn segments(&self) -> PathBuf {
         self.path.join(SEGMENTS)
     }
@@ -90,17 +90,17 @@ impl Directory {
         self.segments().join(format!("{base:0>SEQUENCE_DIGITS$}{SEGMENT_SUFFIX}"))
     }
 
-    /// The segment file that is prepared.
+    /// The prepared segment file.
     pub fn prepared(&self) -> PathBuf {
         self.segments().join(PREPARED)
     }
 
-    /// Where the identity lies.
+    /// The path of the identity file.
     pub fn identity_path(&self) -> PathBuf {
         self.path.join(IDENTITY)
     }
 
-    /// Reads the identity; `None` if there is none yet.
+    /// Reads the identity; `None` if the file does not exist.
     pub fn read_identity(&self) -> Result<Option<IdentityFile>, Error> {
         let path = self.identity_path();
         match storage::read(&path) {
@@ -113,7 +113,7 @@ impl Directory {
         }
     }
 
-    /// Replaces the identity. It is on stable storage when this returns.
+    /// Replaces the identity. On return, it is on stable storage.
     pub fn write_identity(&self, identity: &IdentityFile) -> io::Result<()> {
         storage::replace(&*self.storage, &self.identity_path(), &identity.encode())
     }
@@ -139,8 +139,7 @@ impl Directory {
         }
     }
 
-    /// The bases of the segment files, ascending, and the names of files that are
-    /// none of the log's.
+    /// The bases of the segment files, ascending, and the names of foreign files.
     pub fn list(&self) -> Result<(Vec<Sequence>, Vec<String>), Error> {
         let folder = self.segments();
         let mut bases = Vec::new();

@@ -10,23 +10,23 @@ use uuid::Uuid;
 use crate::log::disk::fixed_fields::FixedFields;
 use crate::record::Sequence;
 
-/// Version of the form that this program writes, and the newest that it reads.
+/// The version of the format that this program writes, and the newest that it reads.
 pub const VERSION: u32 = 1;
 /// A file's groups begin here, in bytes.
 pub const HEADER_BYTES: usize = 4_096;
-/// The header stands twice in its block: at 0, and here.
+/// The offset of the second copy of the header; the first is at 0.
 pub const HEADER_COPY_AT: usize = 2_048;
 /// A group begins at a multiple of this, in bytes: so no sector that holds
 /// acknowledged records is ever written again.
 pub const ALIGNMENT: usize = 512;
 /// Length of the header of a group, in bytes.
 pub const GROUP_HEADER_BYTES: usize = 64;
-/// Length of what a group's table says of one frame, in bytes.
+/// The length of an entry of the table of a group, in bytes.
 pub const ENTRY_BYTES: usize = 8;
 
 const FILE_MAGIC: [u8; 8] = *b"AGSEGMNT";
 const GROUP_MAGIC: [u8; 8] = *b"AGGROUP\x01";
-/// What the header of a file takes, with its checksum.
+/// The length of the header of a file, with its checksum.
 const FILE_HEADER_USED: usize = 64;
 /// Flag of a group: see [`GroupHeader::follows_synced`].
 const FOLLOWS_SYNCED: u32 = 1;
@@ -48,21 +48,21 @@ pub struct FileHeader {
     pub log_id: Uuid,
     /// Sequence of the first record. The file's name says the same.
     pub base: Sequence,
-    /// How many bytes were set aside for the file. It may be shorter: what was
-    /// not needed is given back once the segment is full.
+    /// The preallocated size of the file, in bytes. The file may be shorter: unused space is
+    /// released when the segment is full.
     pub capacity: u64,
-    /// A random number that each group of the file repeats, and that nobody is
-    /// told: so no bytes that an emitter sent can pass for a group.
+    /// A secret random number that each group of the file repeats, so that no bytes of an
+    /// emitter can look like a group.
     pub salt: u64,
 }
 
 /// Why the first bytes of a file are not the header of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderFault {
-    /// It is another kind of file.
+    /// The file is not a segment file.
     #[error("is not an auditgate segment file")]
     Foreign,
-    /// A newer program wrote it.
+    /// A newer version wrote it.
     #[error("has format version {0}, which is newer than {VERSION}: use a newer auditgate")]
     Newer(u32),
     /// Neither of its two copies is whole.
@@ -94,7 +94,7 @@ impl FileHeader {
     /// there are.
     ///
     /// # Errors
-    /// If neither copy can be read: what is wrong with the first.
+    /// If neither copy can be read: the fault of the first.
     pub fn decode(block: &[u8]) -> Result<Self, HeaderFault> {
         let copy = |at: usize| Self::decode_copy(block.get(at..).unwrap_or_default());
         match copy(0) {
@@ -144,7 +144,7 @@ pub struct GroupHeader {
     pub salt: u64,
     /// Sequence of the first record.
     pub first: Sequence,
-    /// How many records there are.
+    /// The number of records.
     pub records: u32,
     /// Length of the frames together, in bytes.
     pub data_len: u32,
@@ -191,12 +191,12 @@ impl GroupHeader {
         Some(header)
     }
 
-    /// Where the table lies, from the beginning of the group.
+    /// The range of the table, from the beginning of the group.
     pub fn table(&self) -> Range<usize> {
         GROUP_HEADER_BYTES..GROUP_HEADER_BYTES + self.records as usize * ENTRY_BYTES
     }
 
-    /// Where the frames lie, from the beginning of the group.
+    /// The range of the frames, from the beginning of the group.
     pub fn data(&self) -> Range<usize> {
         let start = self.table().end;
         start..start + self.data_len as usize
@@ -219,7 +219,7 @@ impl GroupHeader {
     }
 }
 
-/// What a group's table says of one frame.
+/// An entry of the table of a group, for one frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrameEntry {
     /// Length of the frame, in bytes.

@@ -13,27 +13,27 @@
 
 use std::time::{Duration, Instant};
 
-/// The longest that a group waits for more.
+/// The maximum time that a group waits for more calls.
 pub const GATHER_TIME_MAX: Duration = Duration::from_millis(2);
-/// It does so no longer when no call has come for such a time.
+/// The pause between calls after which the group is written.
 pub const PAUSE_TIME_MAX: Duration = Duration::from_micros(300);
-/// A group that has so many records waits for no more.
+/// The number of records from which a group does not wait.
 const RECORDS_MAX: u64 = 1_024;
 
 /// The calls that the next group waits for.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct GroupCommit {
     until: Option<Instant>,
-    /// How many calls are all that are under way.
+    /// The number of calls that are expected.
     pub calls: usize,
-    /// How many had come at the last look.
+    /// The number of calls at the last look.
     come: usize,
-    /// When the pause is too long.
+    /// When the pause has become too long.
     paused: Option<Instant>,
 }
 
 impl GroupCommit {
-    /// After a group of so many records, with which `acknowledged` calls ended while
+    /// The state after a group of `records` records, which ended `acknowledged` calls while
     /// `waiting` others began.
     pub fn after(records: u64, acknowledged: usize, waiting: usize, now: Instant) -> Self {
         let calls = acknowledged + waiting;
@@ -42,8 +42,8 @@ impl GroupCommit {
         Self { until, calls, come: 0, paused: None }
     }
 
-    /// How long a group of `waiting` calls and so many records still waits until it is
-    /// looked at again; `None` once it is to be written.
+    /// How long a group of `waiting` calls and `records` records waits until the next look;
+    /// `None` if it should be written.
     pub fn time_left(&mut self, waiting: usize, records: u64, now: Instant) -> Option<Duration> {
         let is_all = waiting >= self.calls || records >= RECORDS_MAX;
         let until = self.until.filter(|_| !is_all)?;

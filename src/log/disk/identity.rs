@@ -22,7 +22,7 @@ const EPOCH_BYTES: usize = 16;
 pub struct IdentityFile {
     /// Unique to the log, for its whole life.
     pub log_id: Uuid,
-    /// When the log was made.
+    /// When the log was created.
     pub created: Time,
     /// The minimum index: the oldest record kept. What is before was removed by
     /// retention, though a crash may have left its files.
@@ -33,7 +33,7 @@ pub struct IdentityFile {
     /// The log is open, or was not closed, in a mode in which readers see
     /// records before they are synced.
     pub unsynced: bool,
-    /// The epochs, ascending; the last one is the present one.
+    /// The epochs, ascending; the last one is the current one.
     pub epochs: Vec<EpochEntry>,
 }
 
@@ -47,16 +47,16 @@ pub struct EpochEntry {
     pub first: Sequence,
 }
 
-/// Why a file is not the identity of a log.
+/// Why a file is not a valid identity file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityFault {
-    /// It is another kind of file.
+    /// The file is not a segment file.
     #[error("is not an auditgate log")]
     Foreign,
-    /// A newer program wrote it.
+    /// A newer version wrote it.
     #[error("has format version {0}, which is newer than {VERSION}: use a newer auditgate")]
     Newer(u32),
-    /// Its checksum does not fit.
+    /// Its checksum is wrong.
     #[error("is damaged")]
     Damaged,
 }
@@ -74,7 +74,7 @@ impl IdentityFile {
         }
     }
 
-    /// The present epoch.
+    /// The current epoch.
     pub fn epoch(&self) -> u64 {
         self.epochs.last().map_or(1, |epoch| epoch.number)
     }

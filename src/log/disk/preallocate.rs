@@ -16,12 +16,12 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::log::disk::storage::{Storage, StorageFile, is_full};
 
-/// How much is filled with zeros by one write, in bytes.
+/// The number of zeros in one write, in bytes.
 const FILL_BYTES: usize = 1024 * 1024;
-/// How long to wait before space is asked for again where there was none.
+/// The interval between attempts when there is no space.
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
-/// How often to see that the thread is there, while it is waited for.
+/// The interval of checks that the thread is alive, while a caller waits for it.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A file of zeros that are on stable storage.
@@ -35,19 +35,19 @@ pub struct PreparedFile {
 /// Why there is no prepared file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoPreparedFile {
-    /// There is no room. It is asked for again, and again.
+    /// There is no space. The thread keeps trying.
     Full(String),
-    /// The storage fails.
+    /// The storage failed.
     Failed(String),
 }
 
-/// How files are made: by a method of [`Storage`].
+/// How files are created: a method of [`Storage`].
 pub type CreateFile = fn(&dyn Storage, &Path) -> io::Result<Box<dyn StorageFile>>;
 
-/// What is done besides.
+/// A job for the thread beside preallocation.
 pub type BackgroundJob = Box<dyn FnOnce(&dyn Storage) + Send>;
 
-/// The thread's other end.
+/// The handle of the preallocation thread.
 pub struct Preallocator {
     shared: Arc<PreallocatorShared>,
     thread: Option<JoinHandle<()>>,
@@ -59,16 +59,16 @@ struct PreallocatorShared {
     path: PathBuf,
     slot: Mutex<PreallocatorState>,
     changed: Condvar,
-    /// Is called when there is room again.
+    /// Called when there is space again.
     relieved: Box<dyn Fn() + Send + Sync>,
 }
 
 struct PreallocatorState {
     ready: Option<PreparedFile>,
-    /// The file that was taken has still the name of the prepared one.
+    /// The taken file still has the name of the prepared file.
     lent: bool,
     lack: Option<NoPreparedFile>,
-    /// How large the next file is to be, in bytes.
+    /// The size of the next file, in bytes.
     capacity: u64,
     jobs: VecDeque<BackgroundJob>,
     stopping: bool,
@@ -85,7 +85,7 @@ impl Preallocator {
     /// Begins to prepare a file of `capacity` bytes at `path`, which `create` makes.
     ///
     /// # Errors
-    /// If there is no thread to be had.
+    /// If no thread can be started.
     pub fn start(
         storage: Arc<dyn Storage>,
         path: PathBuf,
@@ -120,7 +120,7 @@ impl Preallocator {
     /// that was taken is [`Preallocator::settled`] or given up.
     ///
     /// # Errors
-    /// If there is none to be had at the moment.
+    /// If there is none at the moment.
     pub fn take(&self, capacity: u64, next_capacity: u64) -> Result<PreparedFile, NoPreparedFile> {
         let mut slot = self.shared.lock();
         slot.capacity = slot.capacity.max(capacity);
@@ -135,7 +135,7 @@ impl Preallocator {
                 slot.capacity = next_capacity;
                 return Err(lack);
             }
-            // One that is too small makes way.
+            // A file that is too small is replaced.
             slot.ready = None;
             self.shared.changed.notify_all();
             if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
@@ -146,13 +146,13 @@ impl Preallocator {
         }
     }
 
-    /// The file that was taken has another name now.
+    /// Tells the thread that the taken file was renamed.
     pub fn settled(&self) {
         self.shared.lock().lent = false;
         self.shared.changed.notify_all();
     }
 
-    /// Gives up a file that was taken, for want of space: it is asked for anew.
+    /// Discards a taken file for lack of space; the thread prepares a new one.
     pub fn give_up(&self, why: String) {
         let mut slot = self.shared.lock();
         slot.lent = false;
@@ -160,14 +160,14 @@ impl Preallocator {
         self.shared.changed.notify_all();
     }
 
-    /// Lets the thread do something besides.
+    /// Adds a job for the thread.
     pub fn add_job(&self, job: BackgroundJob) {
         self.shared.lock().jobs.push_back(job);
         self.shared.changed.notify_all();
     }
 }
 
-/// Jobs that were added are done before this returns.
+/// Waits until all added jobs are done.
 impl Drop for Preallocator {
     fn drop(&mut self) {
         self.shared.lock().stopping = true;
@@ -193,7 +193,7 @@ impl PreallocatorShared {
                 }
                 PreallocatorTask::Chore(job) => job(&*self.storage),
                 PreallocatorTask::Stop => {
-                    // What was prepared is of no use to anyone.
+                    // The prepared file is not needed any more.
                     let _ = self.storage.remove(&self.path);
                     return;
                 }

@@ -156,7 +156,7 @@ fn is_current(fields: &mut FixedFields<'_>) -> bool {
     build::SidecarHeader::decode(fields).is_some_and(|header| header.probe == build::probe())
 }
 
-/// Hash of a key of [`Columns`](crate::record::Columns), as the filters have it.
+/// Hash of a key of [`Columns`](crate::record::RecordColumns), as the filters have it.
 pub fn key_hash(field: BloomField, key: u32) -> u64 {
     use std::hash::{BuildHasher as _, Hasher as _};
     let mut hasher = foldhash::quality::FixedState::with_seed(0).build_hasher();

@@ -19,13 +19,12 @@ use crate::log::disk::sidecar::FrameLocation;
 use crate::record::Sequence;
 use crate::time::Time;
 
-/// How long to wait before a sidecar that could not be made or written is tried
-/// again.
+/// The interval between attempts to make or write a sidecar.
 const RETRY_DELAY: Duration = Duration::from_secs(5);
-/// How often to see that the thread is there, while it is waited for.
+/// The interval of checks that the thread is alive, while a caller waits for it.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A segment whose filters stand among the others'.
+/// A segment whose Bloom filters are in the table.
 pub struct FilteredSegment {
     read: SegmentSummary,
     keys: BloomSlot,
@@ -41,13 +40,13 @@ impl FilteredSegment {
     }
 }
 
-/// How the thread gets on.
+/// The progress of the sidecar thread.
 #[derive(Default)]
 pub struct SidecarProgress {
-    /// Why the last sidecar could not be made, if it could not.
+    /// Why the last sidecar could not be made, if it failed.
     failure: Mutex<Option<String>>,
     changed: Condvar,
-    /// Is called when segments may be added again after a failure.
+    /// Called when segments may be added again after a failure.
     relieved: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
@@ -56,7 +55,7 @@ impl SidecarProgress {
         self.failure.lock()
     }
 
-    /// There may be fewer segments that wait.
+    /// Wakes callers that wait for fewer pending segments.
     pub fn look_again(&self) {
         drop(self.lock());
         self.changed.notify_all();
@@ -122,8 +121,8 @@ impl SealedSegments {
 }
 
 impl SealedInner {
-    /// What the thread does, until all handles to `added` are gone and nothing is
-    /// left to do.
+    /// The loop of the sidecar thread; ends when all handles to `added` are dropped and no work
+    /// is left.
     pub fn make_sidecars(&self, added: &Receiver<()>) {
         let mut is_open = true;
         let mut failed = false;
@@ -134,7 +133,7 @@ impl SealedInner {
                 Err(RecvTimeoutError::Disconnected) => false,
             };
             if failed && is_open {
-                // Others are likely to fail, too: they wait as well.
+                // Other sidecars are likely to fail, too, so they wait as well.
                 std::thread::sleep(Duration::from_millis(100));
             }
             failed = self.catch_up().is_err();
@@ -156,7 +155,7 @@ impl SealedInner {
             let (base, path) = (file.base, file.path.clone());
             match SegmentSummary::new(self, file, Some((&segment, &frames))) {
                 Ok(read) => self.settle(read),
-                // It was removed meanwhile, with its file.
+                // The segment was removed meanwhile, with its file.
                 Err(_) if !self.is_pending(base) => {}
                 Err(error) => {
                     let why = format!("{} cannot be indexed: {error}", path.display());
@@ -173,7 +172,7 @@ impl SealedInner {
         self.state.load().pending.iter().any(|pending| pending.file.base == base)
     }
 
-    /// Takes a segment whose sidecar is made, in place of the one in memory.
+    /// Replaces a pending segment by the segment with its sidecar.
     fn settle(&self, read: SegmentSummary) {
         // Who adds a segment waits for changes to end: so all that takes long is done
         // before. Others only remove meanwhile.
@@ -193,7 +192,7 @@ impl SealedInner {
         });
     }
 
-    /// Takes a segment behind the others.
+    /// Adds a segment after the others.
     pub fn take(&self, state: &mut SegmentSet, placed: FilteredSegment) {
         let FilteredSegment { read, keys, ids } = placed;
         let SegmentSummary { file, of, summary, unsaved, .. } = read;

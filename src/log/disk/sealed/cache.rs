@@ -9,7 +9,7 @@ use crate::log::disk::sidecar::ListRef;
 use crate::log::segment::{COLUMNS_BYTES, Segment};
 use crate::record::Sequence;
 
-/// What a piece takes besides its records, in bytes.
+/// The overhead of a piece, in bytes.
 const PIECE_BYTES: usize = 512;
 
 /// The pieces, within a bound. What was not asked for since it was passed over last
@@ -24,7 +24,7 @@ pub struct PieceCache {
 pub enum PieceKey {
     /// Neighbouring records, from here on.
     Chunk(Sequence),
-    /// The records of the segment that begins here which a list names.
+    /// The records of a posting list in the segment with this base.
     List(Sequence, ListRef),
 }
 
@@ -56,7 +56,7 @@ impl PieceCache {
         Self { bytes_max, kept: Mutex::default() }
     }
 
-    /// The piece, if it is kept.
+    /// The piece, if it is cached.
     pub fn get(&self, key: PieceKey) -> Option<Arc<Segment>> {
         let mut kept = self.lock();
         let piece = kept.pieces.get_mut(&key)?;
@@ -83,7 +83,7 @@ impl PieceCache {
         }
     }
 
-    /// Forgets the pieces before `base`.
+    /// Removes the pieces before `base`.
     pub fn remove_before(&self, base: Sequence) {
         let mut kept = self.lock();
         let CacheEntry { pieces, line, bytes } = &mut *kept;

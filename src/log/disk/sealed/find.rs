@@ -12,21 +12,21 @@ use crate::log::disk::sidecar::{BloomField, FrameLocation, key_hash};
 use crate::record::{Draft, Record, Sequence, key, principal_at};
 use crate::time::Time;
 
-/// How often a look-up begins anew, because something turned out to be damaged.
+/// The maximum number of restarts of a look-up after finding damage.
 const TRIES_MAX: usize = 8;
 
-/// A record that was found by its id.
+/// A record found by its id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredRecord {
     /// Its place.
     pub sequence: Sequence,
-    /// When it was accepted.
+    /// Its accept time.
     pub accept_time: Time,
-    /// All of it, encoded.
+    /// The encoded record.
     pub record: Vec<u8>,
 }
 
-/// What is known of an event that was accepted before.
+/// What is known of an earlier event with the same id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PriorEvent {
     /// Its record.
@@ -60,7 +60,7 @@ enum IdOwner<'a> {
     Types(&'a TypeSet),
 }
 
-/// Which record is looked for.
+/// The record to look for.
 pub struct IdQuery<'a> {
     id: &'a str,
     key: u32,

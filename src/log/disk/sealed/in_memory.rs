@@ -12,11 +12,11 @@ use crate::log::scan::{ScanOrder, ScanQuery};
 use crate::log::{ReadHint, ReadResult};
 use crate::record::Sequence;
 
-/// Segments that are passed over at once.
+/// The number of segments to skip in one step.
 const PASSED_MAX: usize = 1_024;
 
 impl SealedInner {
-    /// What is in memory already, without reading.
+    /// Answers a read from memory, without reading files.
     pub fn in_memory(&self, at: Sequence, hint: ReadHint<'_>) -> Option<ReadResult> {
         let state = self.state.load();
         let behind = state.segments.last().is_none_or(|segment| at >= segment.end());

@@ -28,7 +28,7 @@ use crate::record::Sequence;
 /// Segments that are read at once while a log is opened: the filters of so many
 /// are in memory twice.
 const READ_AHEAD: usize = 64;
-/// Threads that read segments while a log is opened.
+/// The number of threads that read segments while a log is opened.
 const THREADS: usize = 4;
 
 /// What is read of a segment to add it to the others.
@@ -38,9 +38,9 @@ pub struct SegmentSummary {
     pub summary: SidecarSummary,
     pub keys: SegmentBloom,
     pub ids: SegmentBloom,
-    /// The sidecar could not be written.
+    /// Whether the sidecar could not be written.
     pub unsaved: bool,
-    /// There was a sidecar, but not one that fits.
+    /// Whether there was a sidecar that did not match.
     pub renewed: bool,
 }
 

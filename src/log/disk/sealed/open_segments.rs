@@ -15,37 +15,37 @@ use crate::log::disk::sidecar::{self, FrameLocation, Sidecar};
 use crate::log::disk::storage::Storage;
 use crate::record::Sequence;
 
-/// How many segments are kept open: two files each.
+/// The maximum number of open segments: two files each.
 const OPEN_MAX: usize = 64;
 /// The most bytes of open segments that are in memory: sidecars that could not be
 /// written, and tables that were asked for often. One segment alone excepted.
 const MEMORY_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// Where frames were located so often, the whole table is kept.
+/// The number of look-ups after which the whole table is kept.
 const LOCATED_OFTEN: u32 = 4;
-/// Frames that lie no further apart are read at once, in bytes.
+/// The maximum distance of frames that are read together, in bytes.
 const NEAR_BYTES: usize = 8 * 1024;
 
 /// An open segment.
 pub struct OpenSegment {
     file: File,
     pub sidecar: Sidecar,
-    /// The sidecar is in memory only.
+    /// Whether the sidecar is only in memory.
     pub unsaved: bool,
-    /// How often frames were located.
+    /// The number of look-ups of frames.
     located: AtomicU32,
     /// Where all frames are, once that was asked for often enough.
     all_located: OnceLock<Vec<Option<FrameLocation>>>,
 }
 
-/// The segments that are open.
+/// The open segments.
 pub struct OpenSegments {
     storage: Arc<dyn Storage>,
-    /// Lately used ones last.
+    /// The most recently used segment is last.
     open: Mutex<Vec<(Sequence, Arc<OpenSegment>)>>,
 }
 
 impl OpenSegment {
-    /// Opens a segment; makes its sidecar again if that is missing or damaged.
+    /// Opens a segment; rebuilds its sidecar if it is missing or damaged.
     pub fn open(sealed_segment: &SealedSegment, storage: &dyn Storage) -> Result<Self, BlockFault> {
         let file = File::open(&sealed_segment.file.path)?;
         let path = sealed_segment.sidecar_path();
@@ -74,7 +74,7 @@ impl OpenSegment {
         Self { file, sidecar, unsaved, located, all_located }
     }
 
-    /// What it takes in memory, in bytes.
+    /// The memory that it uses, in bytes.
     fn memory_size(&self) -> usize {
         let located = self.all_located.get().map_or(0, |all| size_of_val(&**all));
         self.sidecar.memory_size() + located
@@ -113,7 +113,7 @@ impl OpenSegment {
     /// in `data`, and where each ends.
     ///
     /// # Errors
-    /// The positions whose frames are damaged, or why none can be read.
+    /// The positions whose frames are damaged, or the read error.
     pub fn frames(
         &self,
         located: &[(u32, Option<FrameLocation>)],
@@ -160,14 +160,14 @@ impl OpenSegment {
     }
 }
 
-/// Why a read has to be tried again, or fails.
+/// Why a read must be retried, or fails.
 #[derive(Debug)]
 pub enum ReadFailure {
-    /// These positions turned out to be damaged.
+    /// These positions are damaged.
     Damage(Vec<u32>),
-    /// The sidecar turned out to be damaged.
+    /// The sidecar is damaged.
     Sidecar,
-    /// The system cannot read.
+    /// The file cannot be read.
     Io(io::Error),
 }
 
@@ -206,7 +206,7 @@ impl OpenSegments {
         Self { storage, open: Mutex::default() }
     }
 
-    /// The open segment; opens it if it is not.
+    /// The open segment; opens it if necessary.
     pub fn get(&self, sealed_segment: &SealedSegment) -> Result<Arc<OpenSegment>, BlockFault> {
         if let Some(handle) = self.touch(sealed_segment.base()) {
             return Ok(handle);
@@ -223,7 +223,7 @@ impl OpenSegments {
         Ok(handle)
     }
 
-    /// Closes a segment, once nobody reads it any more.
+    /// Closes a segment when its last reader has finished.
     pub fn remove(&self, base: Sequence) {
         self.lock().retain(|(own, _)| *own != base);
     }

@@ -13,7 +13,7 @@ use crate::log::scan::ScanOrder;
 use crate::log::segment::Segment;
 use crate::record::{Record, RecordColumns, Sequence};
 
-/// How many candidates are looked at before it is seen whether they are enough.
+/// The number of candidates to read before checking whether they are enough.
 const BATCH_MIN: usize = 16;
 /// The same, at most.
 const BATCH_MAX: usize = 8 * 1024;
@@ -93,7 +93,7 @@ pub fn pick_read(
     left == 0
 }
 
-/// What was read of some positions.
+/// The content read for some positions.
 struct PickedBatch {
     /// Columns of those that are picked, and whether they are known to match.
     picked: HashMap<u32, (RecordColumns, bool), foldhash::fast::RandomState>,
@@ -152,7 +152,7 @@ impl PickedBatch {
         Ok(())
     }
 
-    /// Reads the frames that are wanted, as far as they fit.
+    /// Reads the requested frames, as far as they fit.
     fn read_frames(
         &mut self,
         handle: &OpenSegment,

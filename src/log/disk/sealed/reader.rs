@@ -26,7 +26,7 @@ const CHUNK_BYTES_MAX: u64 = 1024 * 1024;
 /// The records of a list are read together if they are about as large at most, in
 /// bytes of frames.
 const LIST_BYTES_MAX: u64 = 64 * 1024;
-/// How often a read begins anew, because something turned out to be damaged.
+/// The maximum number of restarts of a read after finding damage.
 const TRIES_MAX: usize = 64;
 
 /// A [`ReadHint`] that can be handed to another thread.
@@ -39,7 +39,7 @@ pub struct OwnedReadHint {
     pub columns_decide: bool,
 }
 
-/// What becomes of a record, by its columns.
+/// What the columns of a record decide.
 pub enum ColumnMatch {
     LeftOut,
     ColumnsOnly,
@@ -47,10 +47,10 @@ pub enum ColumnMatch {
     Picked(bool),
 }
 
-/// Where a sequence lies.
+/// The location of a sequence.
 pub enum SequenceLocation {
     In(usize),
-    /// Between segments: their file is missing.
+    /// Between segments, whose file is missing.
     Lost(Sequence, Sequence),
     Behind,
 }
@@ -128,7 +128,7 @@ impl SegmentSet {
 }
 
 impl SealedInner {
-    /// See [`Sealed::read`](super::Sealed::read).
+    /// See [`SealedSegments::read`](super::SealedSegments::read).
     pub fn read(&self, at: Sequence, hint: &OwnedReadHint) -> Result<Option<ReadResult>, Error> {
         let unreadable = |why: String| Error::Unreadable { from: at, why };
         for _ in 0..TRIES_MAX {
@@ -155,7 +155,7 @@ impl SealedInner {
         Err(unreadable("its files change while they are read".to_owned()))
     }
 
-    /// Makes it possible to read again, or says why it is not.
+    /// Prepares a retry after a failure, or returns the error.
     pub fn recover(
         &self,
         sealed_segment: &SealedSegment,
@@ -184,7 +184,7 @@ impl SealedInner {
         }
     }
 
-    /// `reached` is the segment at hand.
+    /// `reached` is the current segment.
     fn run(
         &self,
         state: &SegmentSet,

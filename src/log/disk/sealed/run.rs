@@ -8,13 +8,13 @@ use crate::log::scan::ScanOrder;
 use crate::log::segment::{Segment, SegmentParts};
 use crate::record::{RecordColumns, Sequence};
 
-/// A run that has so many bytes of frames goes to its reader.
+/// The size at which a run is complete, in bytes of frames.
 pub const BYTES_MAX: usize = 256 * 1024;
-/// A run that was read from so many segments goes to its reader.
+/// The number of segments at which a run is complete.
 const SEGMENTS_MAX: usize = 32;
-/// A run that has taken so long goes to its reader.
+/// The time after which a run is complete.
 pub const TIME_MAX: Duration = Duration::from_millis(20);
-/// A run that has so many records goes to its reader.
+/// The number of records at which a run is complete.
 const RECORDS_MAX: usize = 64 * 1024;
 
 /// A run that covers so many places goes to its reader: offsets in it are 32 bits
