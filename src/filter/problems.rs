@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::address::CidrBlocks;
 use super::error::Error;
-use super::{Filter, TypeSet, values};
+use super::{Filter, TypeSet, VALUE_BYTES_MAX, types, values};
 use crate::proto::pb;
 
 /// Most problems of a filter that are returned.
@@ -14,34 +15,26 @@ pub const PROBLEMS_MAX: usize = 100;
 /// [`Filter::compile_for`] accepts the filter.
 pub fn problems(filter: &pb::Filter, readable: &Arc<TypeSet>) -> Vec<Error> {
     let mut found = Problems { readable, found: Vec::new() };
-    let none = pb::Filter::default;
-    found.list("types", &filter.types, |types| pb::Filter { types, ..none() });
-    found.list("exclude_types", &filter.exclude_types, |exclude_types| pb::Filter {
-        exclude_types,
-        ..none()
-    });
-    found.list("categories", &filter.categories, |categories| pb::Filter { categories, ..none() });
-    found.one(&pb::Filter { min_severity: filter.min_severity, ..none() });
-    found.list("results", &filter.results, |results| pb::Filter { results, ..none() });
-    found.list("codes", &filter.codes, |codes| pb::Filter { codes, ..none() });
-    found.list("users", &filter.users, |users| pb::Filter { users, ..none() });
-    found.list("session_ids", &filter.session_ids, |session_ids| pb::Filter {
-        session_ids,
-        ..none()
-    });
-    found.list("server_ids", &filter.server_ids, |server_ids| pb::Filter { server_ids, ..none() });
-    found.list("cluster_names", &filter.cluster_names, |cluster_names| pb::Filter {
-        cluster_names,
-        ..none()
-    });
-    found.list("sources", &filter.sources, |sources| pb::Filter { sources, ..none() });
-    found.list("remote_addresses", &filter.remote_addresses, |remote_addresses| pb::Filter {
-        remote_addresses,
-        ..none()
-    });
-    found.one(&pb::Filter { labels: filter.labels.clone(), ..none() });
-    found.one(&pb::Filter { text: filter.text.clone(), ..none() });
-    found.one(&pb::Filter { expression: filter.expression.clone(), ..none() });
+    found.types("types", &filter.types, Some(readable));
+    found.types("exclude_types", &filter.exclude_types, None);
+    found.list("categories", &filter.categories, |one| types::categories(one).map(drop));
+    found.whole(&pb::Filter { min_severity: filter.min_severity, ..Default::default() });
+    found.list("results", &filter.results, |one| super::results(one).map(drop));
+    for (field, list) in [
+        ("codes", &filter.codes),
+        ("users", &filter.users),
+        ("session_ids", &filter.session_ids),
+        ("server_ids", &filter.server_ids),
+        ("cluster_names", &filter.cluster_names),
+        ("sources", &filter.sources),
+    ] {
+        found.list(field, list, |one| values::check(field, one, VALUE_BYTES_MAX));
+    }
+    let field = "remote_addresses";
+    found.list(field, &filter.remote_addresses, |one| CidrBlocks::compile(field, one).map(drop));
+    found.whole(&pb::Filter { labels: filter.labels.clone(), ..Default::default() });
+    found.whole(&pb::Filter { text: filter.text.clone(), ..Default::default() });
+    found.whole(&pb::Filter { expression: filter.expression.clone(), ..Default::default() });
     found.found
 }
 
@@ -56,18 +49,22 @@ impl Problems<'_> {
     }
 
     /// Checks a filter of which one field is set.
-    fn one(&mut self, filter: &pb::Filter) {
+    fn whole(&mut self, filter: &pb::Filter) {
         if !self.is_full() {
             self.found.extend(Filter::compile_for(filter, self.readable).err());
         }
     }
 
-    /// Checks each value of a field, by a filter with that value alone.
-    fn list<T: Clone>(
+    fn types(&mut self, field: &'static str, list: &[String], readable: Option<&TypeSet>) {
+        self.list(field, list, |one| types::check_patterns(field, one, readable));
+    }
+
+    /// Checks each value of a field alone, as the first one.
+    fn list<T>(
         &mut self,
         field: &'static str,
         list: &[T],
-        filter: impl Fn(Vec<T>) -> pb::Filter,
+        check: impl Fn(&[T]) -> Result<(), Error>,
     ) {
         if self.is_full() {
             return;
@@ -79,8 +76,7 @@ impl Problems<'_> {
             if self.is_full() {
                 return;
             }
-            let filter = filter(vec![value.clone()]);
-            if let Err(error) = Filter::compile_for(&filter, self.readable) {
+            if let Err(error) = check(std::slice::from_ref(value)) {
                 self.found.push(error.of_value(field, position));
             }
         }

@@ -147,6 +147,17 @@ impl CustomTypes {
     }
 }
 
+/// Refuses patterns that stand for no type that is known and, where the types that may be
+/// read are given, names of others.
+pub(super) fn check_patterns(
+    field: &'static str,
+    values: &[String],
+    readable: Option<&TypeSet>,
+) -> Result<(), Error> {
+    let patterns = patterns(field, values)?;
+    readable.map_or(Ok(()), |readable| check_readable(&patterns, readable))
+}
+
 /// Refuses names of types that may not be read.
 fn check_readable(include: &[NamePattern], readable: &TypeSet) -> Result<(), Error> {
     for (position, pattern) in include.iter().enumerate() {
@@ -199,7 +210,8 @@ pub(super) fn known(field: &str, position: usize, value: &str) -> Result<NamePat
     Ok(pattern)
 }
 
-fn categories(numbers: &[i32]) -> Result<Vec<i32>, Error> {
+/// The categories of a filter.
+pub(super) fn categories(numbers: &[i32]) -> Result<Vec<i32>, Error> {
     values::check_count("categories", numbers.len())?;
     for (position, number) in numbers.iter().enumerate() {
         match pb::Category::try_from(*number) {
