@@ -81,10 +81,6 @@ impl Parser {
         self.tokens.get(self.at).unwrap_or(last)
     }
 
-    fn peek_second(&self) -> &Token {
-        self.tokens.get(self.at + 1).map_or(&Token::End, |lexeme| &lexeme.token)
-    }
-
     fn next(&mut self) -> Lexeme {
         let lexeme = self.peek().clone();
         self.at += 1;
@@ -156,14 +152,15 @@ impl Parser {
             let start = self.peek().span.start;
             let mut count = 0_usize;
             while self.is_sign(sign) {
-                // Belongs to the number: so -9223372036854775808 is one.
-                let is_number =
-                    matches!(self.peek_second(), Token::Int(_) | Token::Double(_) | Token::Uint(_));
-                if sign == "-" && is_number {
-                    break;
-                }
                 self.at += 1;
                 count += 1;
+            }
+            // A single sign belongs to the number: so -9223372036854775808 is one.
+            let is_number =
+                matches!(self.peek().token, Token::Int(_) | Token::Double(_) | Token::Uint(_));
+            if sign == "-" && count == 1 && is_number {
+                self.at -= 1;
+                break;
             }
             if count == 0 {
                 continue;
@@ -216,7 +213,7 @@ impl Parser {
                 return Err(self.unexpected("the name of a field must follow the dot"));
             }
         };
-        if !is_quoted && matches!(text.as_str(), "in" | "true" | "false" | "null") {
+        if !is_quoted && is_keyword(&text) {
             return Err(Fault::new(span, format!("{text} is a keyword: write it as `{text}`")));
         }
         let name = Name { text, span };
@@ -257,9 +254,12 @@ impl Parser {
             Token::Sign("{") => return self.map(span),
             Token::Sign(".") => {
                 let Lexeme { token, span: name_span } = self.next();
-                let Token::Name(name) = token else {
-                    self.at -= 1;
-                    return Err(self.unexpected("a name must follow the dot"));
+                let name = match token {
+                    Token::Name(name) if !is_keyword(&name) => name,
+                    _ => {
+                        self.at -= 1;
+                        return Err(self.unexpected("a name must follow the dot"));
+                    }
                 };
                 return self.name(format!(".{name}"), span.start..name_span.end);
             }
@@ -381,9 +381,13 @@ impl Parser {
                 return Err(optional(sign));
             }
             let Lexeme { token, span } = self.next();
-            let (Token::Name(text) | Token::QuotedName(text)) = token else {
-                self.at -= 1;
-                return Err(self.unexpected("the name of a field must stand here"));
+            let text = match token {
+                Token::Name(text) if !is_keyword(&text) => text,
+                Token::QuotedName(text) => text,
+                _ => {
+                    self.at -= 1;
+                    return Err(self.unexpected("the name of a field must stand here"));
+                }
             };
             if self.take(":").is_none() {
                 return Err(self.unexpected("a : must follow the name of a field"));
@@ -453,6 +457,11 @@ impl Parser {
         };
         Fault::new(span.clone(), problem)
     }
+}
+
+/// Whether a name is a value or an operator, and no name.
+fn is_keyword(name: &str) -> bool {
+    matches!(name, "in" | "true" | "false" | "null")
 }
 
 /// As much of a token as an error repeats.
