@@ -1,5 +1,9 @@
 //! The command line.
 
+#[cfg(feature = "server")]
+mod certificate;
+#[cfg(feature = "server")]
+mod certs;
 mod checkpoint;
 mod client;
 mod completions;
@@ -73,6 +77,8 @@ enum Command {
     Config(config::Args),
     #[cfg(feature = "server")]
     Init(init::Args),
+    #[cfg(feature = "server")]
+    Certs(certs::Args),
     #[cfg(feature = "server")]
     Token(token::Args),
     Tail(Box<tail::Args>),
@@ -192,6 +198,8 @@ pub fn main() -> ExitCode {
         Command::Config(args) => config::run(&args),
         #[cfg(feature = "server")]
         Command::Init(args) => block_on(init::run(args)),
+        #[cfg(feature = "server")]
+        Command::Certs(args) => certs::run(&args),
         #[cfg(feature = "server")]
         Command::Token(args) => token::run(&args),
         Command::Tail(args) => block_on(tail::run(*args)),

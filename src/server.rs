@@ -6,6 +6,7 @@ mod authenticate;
 mod calls;
 pub mod connection;
 mod corked_socket;
+mod expiry;
 mod free_space;
 mod grpc_only;
 mod health;
@@ -385,11 +386,13 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> io::Error {
 }
 
 /// Reads the certificates and keys that the settings name, as a starting gateway would.
+/// Returns warnings for the operator, one sentence each.
 ///
 /// # Errors
 /// If a file cannot be read or has the wrong content.
-pub fn check(settings: &Settings) -> Result<(), config::Error> {
-    Reloader::load(settings.tls.clone(), settings.access.clone(), ActivePolicy::default()).map(drop)
+pub fn check(settings: &Settings) -> Result<Vec<String>, config::Error> {
+    let (tls, access) = (settings.tls.clone(), settings.access.clone());
+    Ok(Reloader::load(tls, access, ActivePolicy::default())?.warnings())
 }
 
 fn invalid(error: config::Error) -> io::Error {

@@ -40,7 +40,8 @@ Exit status: 0 if the configuration is valid; 2 if it is not.")]
 pub fn run(args: &Args) -> Result<ExitKind, Error> {
     match &args.command {
         ConfigCommand::Check(source) => {
-            server::check(&source.load()?.settings)?;
+            let warnings = server::check(&source.load()?.settings)?;
+            warnings.iter().for_each(|warning| say(&format!("warning: {warning}")));
             say("the configuration is valid");
             Ok(ExitKind::All)
         }

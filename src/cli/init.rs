@@ -3,23 +3,15 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use jiff::ToSpan as _;
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType,
-};
+use rcgen::KeyPair;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::certificate::Authority;
 use super::new_file::{PRIVATE, PUBLIC};
 use super::new_folder::NewFolder;
-use super::{Error, ExitKind, say};
+use super::{Error, ExitKind, print, say};
 use crate::access::{hash_token, new_token};
 use crate::config::LISTEN;
-
-/// How long the CA is valid, in days.
-const CA_DAYS: i64 = 3_650;
-/// How long the gateway's certificate is valid, in days.
-const SERVER_DAYS: i64 = 397;
 
 /// Create a configuration with TLS and authentication to start from
 ///
@@ -32,36 +24,45 @@ const SERVER_DAYS: i64 = 397;
 #[command(after_help = "Examples:
   auditgate init gateway && auditgate serve --config gateway/auditgate.toml
   auditgate init gateway --host audit.example.org --listen 0.0.0.0:50051
+  auditgate init /var/lib/auditgate/setup --print admin.token
 
 Exit status: 0 if all was written; 2 if nothing was; 130 after Ctrl-C, if nothing was.")]
 pub struct Args {
     /// Folder to write to; created if it does not exist
     dir: PathBuf,
     /// Names and addresses at which clients reach the gateway; may be repeated
-    #[arg(long = "host", value_name = "NAME", default_values = ["localhost", "127.0.0.1", "::1"])]
+    #[arg(long = "host", value_name = "NAME", default_values = HOSTS)]
     hosts: Vec<String>,
     /// Address to listen on
     #[arg(long, value_name = "ADDR", default_value = LISTEN)]
     listen: SocketAddr,
+    /// Print one file of an existing directory instead, for example from within a container
+    #[arg(long, value_name = "FILE", value_parser = [CA, TOKEN])]
+    print: Option<String>,
 }
 
+/// Where clients on the same machine reach the gateway.
+const HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+
 /// Names of the files.
-const CA: &str = "ca.pem";
-const CA_KEY: &str = "ca.key";
-const CERT: &str = "server.pem";
-const KEY: &str = "server.key";
+pub(super) const CA: &str = "ca.pem";
+pub(super) const CA_KEY: &str = "ca.key";
+pub(super) const CERT: &str = "server.pem";
+pub(super) const KEY: &str = "server.key";
 const TOKEN: &str = "admin.token";
 const CONFIG: &str = "auditgate.toml";
 
 /// Runs the command.
 pub async fn run(args: Args) -> Result<ExitKind, Error> {
+    if let Some(name) = &args.print {
+        let file = args.dir.join(name);
+        let text = std::fs::read_to_string(&file)
+            .map_err(|error| Error::Read { file: file.display().to_string(), error })?;
+        return print(&text);
+    }
     // From here on, no signal ends the process between two files.
     let mut signals = Interrupts::new().map_err(|error| Error::Usage(error.to_string()))?;
-    let made = GeneratedFiles::new(&args).map_err(Error::Usage)?;
-    let mut folder = NewFolder::begin(&args.dir)?;
-    for (name, text, mode) in made.files(&args) {
-        folder.write(name, &text, mode)?;
-    }
+    let folder = stage(&args)?;
     if signals.came().await {
         return Ok(ExitKind::Interrupted);
     }
@@ -78,6 +79,49 @@ start the gateway, and use it:
         server = reachable(&args),
     ));
     Ok(ExitKind::All)
+}
+
+/// Generates everything, and writes it to a directory that is not in place yet.
+fn stage(args: &Args) -> Result<NewFolder, Error> {
+    let made = GeneratedFiles::new(args).map_err(Error::Usage)?;
+    let mut folder = NewFolder::begin(&args.dir)?;
+    for (name, text, mode) in made.files(args) {
+        folder.write(name, &text, mode)?;
+    }
+    Ok(folder)
+}
+
+/// What [`set_up`] found or made.
+pub(super) struct Setup {
+    /// The configuration.
+    pub config: PathBuf,
+    /// What was made, for the operator; `None` if it was there already.
+    pub notice: Option<String>,
+}
+
+/// Makes in `dir` what the command makes, for these further hosts, unless there is a
+/// configuration already.
+///
+/// # Errors
+/// If the directory cannot be written, or holds some of the files but no configuration.
+pub(super) fn set_up(dir: PathBuf, hosts: &[String]) -> Result<Setup, Error> {
+    let config = dir.join(CONFIG);
+    if config.exists() {
+        return Ok(Setup { config, notice: None });
+    }
+    let mut all = HOSTS.map(str::to_owned).to_vec();
+    all.extend(hosts.iter().filter(|host| !HOSTS.contains(&host.as_str())).cloned());
+    let listen = LISTEN.parse().expect("the default address is one");
+    let args = Args { dir, hosts: all, listen, print: None };
+    stage(&args)?.finish()?;
+    let dir = args.dir.display();
+    let notice = format!(
+        "first start: made a CA, a certificate for {hosts}, a token and a configuration in {dir}
+the token of the principal \"admin\" is in {dir}/{TOKEN}; clients trust {dir}/{CA}
+print them: auditgate init {dir} --print {TOKEN}; keep {dir}/{CA_KEY} elsewhere",
+        hosts = args.hosts.join(", "),
+    );
+    Ok(Setup { config, notice: Some(notice) })
 }
 
 /// The signals that ask the command to end.
@@ -115,28 +159,11 @@ struct GeneratedFiles {
 
 impl GeneratedFiles {
     fn new(args: &Args) -> Result<Self, String> {
-        let text = |error: rcgen::Error| error.to_string();
-        let mut params = CertificateParams::new(Vec::new()).map_err(text)?;
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params.distinguished_name.push(DnType::CommonName, "auditgate CA");
-        set_validity(&mut params, CA_DAYS)?;
-        let ca_key = KeyPair::generate().map_err(text)?;
-        let ca = params.self_signed(&ca_key).map_err(text)?.pem();
-        let ca_key_pem = ca_key.serialize_pem();
-        let issuer = Issuer::new(params, ca_key);
-
-        let mut params = CertificateParams::new(Vec::new()).map_err(text)?;
-        params.subject_alt_names = args.hosts.iter().map(name).collect::<Result<_, _>>()?;
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        params.distinguished_name.push(DnType::CommonName, "auditgate");
-        params.use_authority_key_identifier_extension = true;
-        set_validity(&mut params, SERVER_DAYS)?;
-        let key = KeyPair::generate().map_err(text)?;
-        let cert = params.signed_by(&key, &issuer).map_err(text)?.pem();
+        let (authority, ca, ca_key) = Authority::generate()?;
+        let key = KeyPair::generate().map_err(|error| error.to_string())?;
+        let cert = authority.certify(&key, &args.hosts)?;
         let token = new_token().map_err(|error| error.to_string())?;
-        Ok(Self { ca, ca_key: ca_key_pem, cert, key: key.serialize_pem(), token })
+        Ok(Self { ca, ca_key, cert, key: key.serialize_pem(), token })
     }
 
     /// Name, text and mode. The configuration comes last.
@@ -150,28 +177,6 @@ impl GeneratedFiles {
             (CONFIG, configuration(args.listen, &self.token), PRIVATE),
         ]
     }
-}
-
-fn name(host: &String) -> Result<SanType, String> {
-    match host.parse::<IpAddr>() {
-        Ok(address) => Ok(SanType::IpAddress(address)),
-        Err(_) => {
-            let name = host.as_str().try_into();
-            name.map(SanType::DnsName).map_err(|_| format!("{host:?} is not the name of a host"))
-        }
-    }
-}
-
-/// Valid from yesterday on, since clocks differ, for this number of days.
-fn set_validity(params: &mut CertificateParams, days: i64) -> Result<(), String> {
-    let today = jiff::Zoned::now().date();
-    let at = |offset: i64| -> Result<_, String> {
-        let date = today.checked_add(offset.days()).map_err(|error| error.to_string())?;
-        Ok(rcgen::date_time_ymd(i32::from(date.year()), date.month() as u8, date.day() as u8))
-    };
-    params.not_before = at(-1)?;
-    params.not_after = at(days)?;
-    Ok(())
 }
 
 /// The address for a client on the same machine.

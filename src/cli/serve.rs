@@ -5,7 +5,7 @@ mod reload;
 
 use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sd_notify::NotifyState;
@@ -14,7 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use self::proof_key::ProofKey;
 use super::log_output::LogOutput;
 use super::settings::ConfigSource;
-use super::{Error, ExitKind, memory_limit, say};
+use super::{Error, ExitKind, init, memory_limit, say};
 use crate::config::Settings;
 use crate::log::disk::{DiskLog, SyncPolicy};
 use crate::log::{Bounds, Log, MemoryLog};
@@ -39,20 +39,39 @@ use reload::reload;
   auditgate serve --data-dir /var/lib/auditgate --retain-age 90d
   auditgate serve --config auditgate.toml
   auditgate serve --merkle --signing-key prod.key
+  auditgate serve --data-dir /data/log --setup /data/setup --setup-host audit.example.org
 
 Exit status: 0 if it was stopped by a signal; 2 if it cannot start.")]
 pub struct Args {
     #[command(flatten)]
     source: ConfigSource,
+    /// Use the configuration in this directory; at the first start, make there what `auditgate
+    /// init` makes: a CA, a certificate, a token, a configuration
+    #[arg(long, value_name = "DIR", conflicts_with = "config")]
+    setup: Option<PathBuf>,
+    /// With --setup: further names and addresses at which clients reach the gateway; may be repeated
+    #[arg(long = "setup-host", value_name = "NAME", requires = "setup")]
+    setup_hosts: Vec<String>,
 }
 
 /// Runs until a signal comes.
-pub async fn run(args: Args) -> Result<ExitKind, Error> {
+pub async fn run(mut args: Args) -> Result<ExitKind, Error> {
+    let mut notice = None;
+    if let Some(dir) = args.setup {
+        let setup = init::set_up(dir, &args.setup_hosts)?;
+        args.source.use_file(setup.config);
+        notice = setup.notice;
+    }
     let settings = args.source.load()?.settings;
-    serve(&args.source, settings).await.map_err(Error::Serve)
+    serve(&args.source, settings, notice).await.map_err(Error::Serve)
 }
 
-async fn serve(source: &ConfigSource, mut settings: Settings) -> io::Result<ExitKind> {
+/// Serves until a signal comes; says `notice` once it listens.
+async fn serve(
+    source: &ConfigSource,
+    mut settings: Settings,
+    notice: Option<String>,
+) -> io::Result<ExitKind> {
     let logs = LogOutput::start(&settings.log);
     // Before anyone can know that the gateway runs: a signal that comes right
     // after must stop it in order.
@@ -85,6 +104,9 @@ async fn serve(source: &ConfigSource, mut settings: Settings) -> io::Result<Exit
         tracing::warn!(
             "others can reach {address}, and there is no {missing}, as --insecure allows"
         );
+    }
+    if let Some(notice) = notice {
+        logs.announce(&notice);
     }
     let mut kept = kept(&settings);
     if let Some(told) = &proofs.told {

@@ -27,6 +27,11 @@ impl ConfigSource {
         self.file.is_some()
     }
 
+    /// Reads this file from now on.
+    pub fn use_file(&mut self, file: PathBuf) {
+        self.file = Some(file);
+    }
+
     /// Reads the configuration; also again, while the gateway runs.
     pub fn load(&self) -> Result<LoadedSettings, Error> {
         let mut environment: BTreeMap<String, String> = std::env::vars_os()

@@ -184,7 +184,7 @@ impl MetricSources {
         page.gauges(
             "auditgate_certificate_expiry_timestamp_seconds",
             "Earliest certificate expiry of a file, in seconds since 1970",
-            self.tls.expiries().into_iter().map(|(key, expires)| ([("key", key)], expires as f64)),
+            self.tls.expiries().iter().map(|expiry| ([("key", expiry.key)], expiry.at as f64)),
         )
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -12,6 +12,7 @@ use crate::access::{AccessControl, AccessState};
 use crate::audit::{Auditor, ConfigChange};
 use crate::config::{self, Settings};
 use crate::content::ActivePolicy;
+use crate::server::expiry::WARNING_INTERVAL;
 use crate::server::tls::{self, TlsSetup};
 
 /// The interval between checks of the files.
@@ -120,9 +121,21 @@ impl Reloader {
         Some((current.tls.clone(), current.access.clone(), written))
     }
 
-    /// Reloads files when they change, until `stopping` is cancelled.
+    /// Warnings for the operator about the loaded files, one sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        let now = SystemTime::now();
+        self.tls.expiries().iter().filter_map(|expiry| expiry.warning(now)).collect()
+    }
+
+    /// Reloads files when they change, and warns of certificates before they end, until
+    /// `stopping` is cancelled.
     pub async fn watch(self: Arc<Self>, auditor: Auditor, stopping: CancellationToken) {
+        let mut next_warning = Instant::now();
         loop {
+            if Instant::now() >= next_warning {
+                next_warning = Instant::now() + WARNING_INTERVAL;
+                self.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+            }
             tokio::select! {
                 () = stopping.cancelled() => return,
                 () = tokio::time::sleep(LOOK_INTERVAL) => {}

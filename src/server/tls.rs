@@ -3,7 +3,7 @@
 use std::io::{self, BufReader};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
 use rustls::ServerConfig;
@@ -18,6 +18,7 @@ use crate::access::ClientCas;
 use crate::config::{self, ClientCertificates};
 use crate::secret_file;
 use crate::server::corked_socket::CorkedSocket;
+use crate::server::expiry::Expiry;
 
 /// The protocol that clients must negotiate.
 const ALPN: &[u8] = b"h2";
@@ -33,9 +34,8 @@ pub struct TlsSetup {
 #[derive(Debug)]
 pub struct LoadedTls {
     config: Arc<ServerConfig>,
-    /// The keys of the configuration that name files with certificates, and when the
-    /// first one of the file expires, in seconds since 1970.
-    expiries: Vec<(&'static str, i64)>,
+    /// When the certificates end.
+    expiries: Vec<Expiry>,
 }
 
 /// An accepted connection, with or without TLS.
@@ -67,9 +67,8 @@ impl TlsSetup {
         self.loaded.load().is_some()
     }
 
-    /// When the certificates expire: the keys of the configuration that name their
-    /// files, and seconds since 1970.
-    pub fn expiries(&self) -> Vec<(&'static str, i64)> {
+    /// When the certificates end.
+    pub fn expiries(&self) -> Vec<Expiry> {
         self.loaded.load().as_ref().map(|loaded| loaded.expiries.clone()).unwrap_or_default()
     }
 
@@ -95,12 +94,17 @@ impl TlsSetup {
 /// Reads certificates, key and CAs; `None` if there is to be no TLS.
 ///
 /// # Errors
-/// If certificate, key or CAs cannot be read or do not match.
+/// If certificate, key or CAs cannot be read or do not match, or the certificate has ended.
 pub fn load(tls: &config::Tls) -> Result<Option<Arc<LoadedTls>>, config::Error> {
     let (Some(cert), Some(key)) = (&tls.cert, &tls.key) else { return Ok(None) };
     let chain = read_chain("tls.cert", cert)?;
-    let mut expiries: Vec<_> =
-        first_expiry(&chain).map(|at| ("tls.cert", at)).into_iter().collect();
+    let mut expiries: Vec<_> = first_expiry("tls.cert", cert, &chain).into_iter().collect();
+    if let Some(expiry) = expiries.iter().find(|expiry| expiry.is_past(SystemTime::now())) {
+        return Err(refused("tls.cert", cert)(format!(
+            "the certificate ended on {}: replace it by a new one; one of `auditgate init` is renewed by `auditgate certs renew`",
+            expiry.date(),
+        )));
+    }
     let key_of_chain = read_key(key)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -109,8 +113,8 @@ pub fn load(tls: &config::Tls) -> Result<Option<Arc<LoadedTls>>, config::Error> 
     let builder = match &tls.client_ca {
         None => builder.with_no_client_auth(),
         Some(file) => {
-            let expiry = first_expiry(&read_chain("tls.client_ca", file)?);
-            expiries.extend(expiry.map(|at| ("tls.client_ca", at)));
+            let certificates = read_chain("tls.client_ca", file)?;
+            expiries.extend(first_expiry("tls.client_ca", file, &certificates));
             let roots = Arc::clone(ClientCas::read("tls.client_ca", file)?.roots());
             let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
             let verifier = match tls.client_certificates {
@@ -133,11 +137,15 @@ pub fn load(tls: &config::Tls) -> Result<Option<Arc<LoadedTls>>, config::Error> 
     Ok(Some(Arc::new(LoadedTls { config: Arc::new(config), expiries })))
 }
 
-/// When the first of these certificates expires, in seconds since 1970; as far as they
-/// can be read.
-fn first_expiry(certificates: &[CertificateDer<'_>]) -> Option<i64> {
+/// When the first of these certificates of a file ends, as far as they can be read.
+fn first_expiry(
+    key: &'static str,
+    file: &Path,
+    certificates: &[CertificateDer<'_>],
+) -> Option<Expiry> {
     let read = certificates.iter().filter_map(|der| X509Certificate::from_der(der).ok());
-    read.map(|(_, certificate)| certificate.validity().not_after.timestamp()).min()
+    let at = read.map(|(_, certificate)| certificate.validity().not_after.timestamp()).min()?;
+    Some(Expiry { key, file: file.to_owned(), at })
 }
 
 /// Reads the private key, and refuses a file that other users may access.
