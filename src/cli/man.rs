@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::CommandFactory as _;
 
-use super::{Cli, ExitKind, Error};
+use super::{Cli, Error, ExitKind};
 
 /// Write the man pages of all commands into a directory
 #[derive(Debug, clap::Args)]

@@ -42,8 +42,12 @@ impl Expiry {
             days => format!("ends in {days} days"),
         };
         let advice = match key {
-            "tls.cert" => "replace it by a new one; one of `auditgate init` is renewed by `auditgate certs renew`",
-            _ => "clients whose certificates it signed are refused then; add the new CA to the file",
+            "tls.cert" => {
+                "replace it by a new one; one of `auditgate init` is renewed by `auditgate certs renew`"
+            }
+            _ => {
+                "clients whose certificates it signed are refused then; add the new CA to the file"
+            }
         };
         Some(format!("the certificate in {file} ({key}) {when}, on {}: {advice}", self.date()))
     }

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::support::WAIT_MAX;
 
@@ -256,4 +256,132 @@ fn a_data_directory_is_its_owner_s() {
         let mode = file.metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, 0o600, "{file:?}");
     }
+}
+
+/// A gateway on an empty volume, as in a container.
+fn set_up(folder: &Path, log: &Path) -> Gateway {
+    let port_file = folder.with_file_name("port");
+    let _ = std::fs::remove_file(&port_file);
+    let mut command = auditgate(&["serve", "--listen", "127.0.0.1:0", "--setup", text(folder)]);
+    command.args(["--setup-host", "audit.example.org", "--port-file", text(&port_file)]);
+    let stderr = std::fs::File::create(log).unwrap();
+    let mut gateway = Gateway { process: command.stderr(stderr).spawn().unwrap(), port: 0 };
+    let begun = Instant::now();
+    while gateway.port == 0 {
+        assert!(begun.elapsed() < WAIT_MAX, "{:?}", std::fs::read_to_string(log));
+        match std::fs::read_to_string(&port_file) {
+            Ok(port) => gateway.port = port.trim().parse().unwrap(),
+            Err(_) => std::thread::sleep(Duration::from_millis(5)),
+        }
+    }
+    gateway
+}
+
+#[test]
+fn the_first_start_sets_up_what_a_container_lacks() {
+    let parent = tempfile::tempdir().unwrap();
+    let (folder, log) = (parent.path().join("setup"), parent.path().join("log"));
+    let gateway = set_up(&folder, &log);
+    let token = std::fs::read_to_string(folder.join("admin.token")).unwrap();
+    done(gateway.client(&folder, "admin.token", &["emit", "user.login"]));
+    assert_eq!(gateway.client(&folder, "", &["search"]).status.code(), Some(2));
+    let told = std::fs::read_to_string(&log).unwrap();
+    assert!(told.contains("admin.token") && told.contains("audit.example.org"), "{told}");
+    assert!(!told.contains(token.trim()), "the log has the token");
+    assert_eq!(done(run(&["init", text(&folder), "--print", "admin.token"])), token);
+    drop(gateway);
+
+    // The second start uses what is there.
+    let gateway = set_up(&folder, &log);
+    assert_eq!(std::fs::read_to_string(folder.join("admin.token")).unwrap(), token);
+    done(gateway.client(&folder, "admin.token", &["status"]));
+    assert!(!std::fs::read_to_string(&log).unwrap().contains("admin.token"));
+    drop(gateway);
+
+    let both = ["serve", "--setup", text(&folder), "--config", "auditgate.toml"];
+    let refused = run(&both);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(said(&refused).contains("--config"), "{}", said(&refused));
+    // Neither complete nor empty: nothing is overwritten.
+    std::fs::remove_file(folder.join("auditgate.toml")).unwrap();
+    let refused = run(&["serve", "--listen", "127.0.0.1:0", "--setup", text(&folder)]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(said(&refused).contains("is there already"), "{}", said(&refused));
+}
+
+#[test]
+fn a_renewed_certificate_is_used_without_a_restart() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("gateway");
+    done(run(&["init", text(&folder), "--host", "localhost", "--host", "127.0.0.1"]));
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let gateway = Gateway::start(&folder);
+    let (cert, key) = (read("server.pem"), read("server.key"));
+
+    let renewed = run(&["certs", "renew", text(&folder)]);
+    assert!(renewed.status.success(), "{renewed:?}");
+    assert!(said(&renewed).contains("for localhost, 127.0.0.1"), "{}", said(&renewed));
+    assert_ne!(read("server.pem"), cert);
+    assert_eq!(read("server.key"), key);
+    gateway.signal("-HUP");
+    done(gateway.client(&folder, "admin.token", &["status"]));
+
+    assert!(run(&["certs", "renew", text(&folder), "--new-key"]).status.success());
+    assert_ne!(read("server.key"), key);
+    let mode = std::fs::metadata(folder.join("server.key")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let config = folder.join("auditgate.toml");
+    done(run(&["config", "check", "--config", text(&config)]));
+    gateway.signal("-HUP");
+    done(gateway.client(&folder, "admin.token", &["status"]));
+
+    // The key of the CA lies elsewhere, as it should.
+    let safe = parent.path().join("ca.key");
+    std::fs::rename(folder.join("ca.key"), &safe).unwrap();
+    let before = read("server.pem");
+    let refused = run(&["certs", "renew", text(&folder)]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(said(&refused).contains("ca.key"), "{}", said(&refused));
+    assert_eq!(read("server.pem"), before, "nothing was replaced");
+    assert!(run(&["certs", "renew", text(&folder), "--ca-key", text(&safe)]).status.success());
+}
+
+/// Replaces the gateway's certificate by one that ends so many days from now.
+fn ends_in(folder: &Path, days: i64) {
+    use rcgen::{CertificateParams, KeyPair};
+    let key = KeyPair::from_pem(&std::fs::read_to_string(folder.join("server.key")).unwrap());
+    let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    // An hour more, so that the days are still whole when they are counted.
+    let days_away = DAY * u32::try_from(days.abs()).unwrap() + Duration::from_secs(60 * 60);
+    let now = SystemTime::now();
+    let end = if days < 0 { now - days_away } else { now + days_away };
+    params.not_after = end.into();
+    params.not_before = (end - DAY * 365).into();
+    let certificate = params.self_signed(&key.unwrap()).unwrap().pem();
+    std::fs::write(folder.join("server.pem"), certificate).unwrap();
+}
+
+#[test]
+fn certificates_are_warned_of_before_they_end_and_refused_after() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("gateway");
+    done(run(&["init", text(&folder)]));
+    let config = folder.join("auditgate.toml");
+    let check = || run(&["config", "check", "--config", text(&config)]);
+    assert!(!said(&check()).contains("warning"), "{}", said(&check()));
+    ends_in(&folder, 12);
+    let warned = check();
+    assert!(warned.status.success(), "{warned:?}");
+    assert!(said(&warned).contains("ends in 12 days"), "{}", said(&warned));
+    assert!(said(&warned).contains("auditgate certs renew"), "{}", said(&warned));
+    ends_in(&folder, -2);
+    for args in [["config", "check"].as_slice(), &["serve", "--listen", "127.0.0.1:0"]] {
+        let refused = auditgate(args).args(["--config", text(&config)]).output().unwrap();
+        assert_eq!(refused.status.code(), Some(2));
+        let said = said(&refused);
+        assert!(said.contains("server.pem") && said.contains("ended on"), "{said}");
+    }
+    done(run(&["certs", "renew", text(&folder)]));
+    assert!(!said(&check()).contains("warning"), "{}", said(&check()));
 }
