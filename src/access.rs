@@ -134,6 +134,13 @@ impl Caller {
         Arc::clone(&NOBODY)
     }
 
+    /// A caller with these grants.
+    #[cfg(test)]
+    pub fn with_grants(principal: &str, grants: Grants) -> Arc<Self> {
+        let nameless = Self::nameless(Arc::new(grants));
+        Arc::new(Self { principal: principal.into(), ..Self::clone(&nameless) })
+    }
+
     fn nameless(grants: Arc<Grants>) -> Arc<Self> {
         let (credential, expires) = (Credential::None, None);
         Arc::new(Self { principal: "".into(), grants, credential, expires, generation: 0 })

@@ -164,6 +164,24 @@ impl Filter {
             && self.selection.results.is_none()
     }
 
+    /// Whether the columns rule out no record: neither by its type nor by anything else
+    /// that they have.
+    pub fn columns_rule_out_nothing(&self) -> bool {
+        self.types.is_all()
+            && self.min_severity == pb::Severity::Unspecified as u8
+            && self.selection.is_empty()
+    }
+
+    /// Whether the reader may read a record that [`Filter::columns`] does not rule out.
+    /// Their type decides for all records but custom events, whose type name only the
+    /// record has. Nothing else of a record that may not be read is looked at.
+    pub fn may_read(&self, columns: &RecordColumns, record: &[u8]) -> bool {
+        !columns.type_id.is_custom()
+            || self.readable.has_all_custom()
+            || std::str::from_utf8(FilterView::read(record).type_name)
+                .is_ok_and(|name| self.readable.contains_name(name))
+    }
+
     /// Whether a text must occur in a record.
     pub fn has_text(&self) -> bool {
         self.text.is_some()
@@ -176,7 +194,7 @@ impl Filter {
     }
 
     /// The types that whoever asks may read.
-    pub fn readable(&self) -> &TypeSet {
+    pub fn readable(&self) -> &Arc<TypeSet> {
         &self.readable
     }
 

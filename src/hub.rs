@@ -16,14 +16,17 @@ mod type_counters;
 use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::filter::TypeSet;
-use crate::log::{Conflict, Disk, Error, Extent, Identity, Log, Placed, ReadHint, ReadResult};
+use crate::log::{
+    Conflict, Disk, Error, Extent, Identity, Log, Placed, ReadHint, ReadResult, SLICE,
+};
 use crate::reason_counters::ReasonCounters;
 use crate::record::{Draft, Record, Sequence};
 use crate::time::Time;
@@ -261,9 +264,6 @@ pub struct TimeSlices {
 }
 
 impl TimeSlices {
-    /// The length of a time slice.
-    const TURN: Duration = Duration::from_millis(2);
-
     /// Begins the first time slice.
     pub fn begin() -> Self {
         let now = Instant::now();
@@ -277,7 +277,7 @@ impl TimeSlices {
 
     async fn yield_now(&mut self, line: &Arc<Semaphore>) {
         self.now = Instant::now();
-        if self.now - self.since >= Self::TURN {
+        if self.now - self.since >= SLICE {
             self.turn = None;
             tokio::task::yield_now().await;
             let turn = Arc::clone(line).acquire_owned().await;

@@ -33,7 +33,7 @@ use crate::time::Time;
 pub use memory::MemoryLog;
 pub use read::{ReadContent, ReadFuture, ReadHint, ReadResult};
 pub use ring::{BYTES_MIN, Bounds, RING_BYTES, RING_RECORDS};
-pub use scan::{ScanEnd, ScanOrder, ScanQuery, ScanStats};
+pub use scan::{SLICE, ScanEnd, ScanOrder, ScanQuery, ScanStats};
 pub use segment::{Segment, SegmentView};
 
 /// A boxed future, so that the trait is dyn-compatible.

@@ -17,6 +17,8 @@ pub mod status;
 mod subscribe;
 pub mod tonic_errors;
 mod uncopied_subscribe;
+#[cfg(test)]
+mod unreadable;
 
 use std::pin::Pin;
 use std::sync::Arc;

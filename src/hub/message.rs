@@ -6,9 +6,9 @@ use std::ops::Range;
 use prost::Message as _;
 
 use crate::hub::Gap;
-use crate::log::Segment;
+use crate::log::SegmentView;
 use crate::log::cursor::Cursor;
-use crate::proto::codec::FramedMessage;
+use crate::proto::codec::{Frame, FramedMessage};
 use crate::proto::pb;
 
 /// An encoded message of Subscribe.
@@ -26,23 +26,47 @@ pub struct SubscribeMessage {
     pub cursor: Cursor,
 }
 
-/// Runs of records in a segment.
-pub(super) struct RecordSlices<'a> {
-    pub segment: &'a Segment,
-    /// Ranges of the segment's data, in order.
-    pub runs: Vec<Range<usize>>,
+/// Encoded records that are collected for a message.
+#[derive(Default)]
+pub(super) struct RecordSlices {
+    /// The frame of the message so far.
+    frame: Frame,
+    /// How many there are.
     pub count: u64,
 }
 
-impl RecordSlices<'_> {
-    fn parts(&self) -> impl Iterator<Item = (&Segment, Range<usize>)> {
-        self.runs.iter().map(|run| (self.segment, run.clone()))
+impl RecordSlices {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// How many bytes they have.
+    pub fn byte_size(&self) -> usize {
+        self.frame.len()
+    }
+
+    /// Adds the records at these positions of a view, ascending.
+    pub fn add(&mut self, view: &SegmentView<'_>, runs: &[Range<usize>]) {
+        let len = runs.iter().map(|run| view.frames(run.clone()).len()).sum::<usize>();
+        if len > 0 {
+            self.frame.reserve(len + REST_BYTES);
+        }
+        for run in runs {
+            // `records` is field 1 of the response, and frames carry its key: they are
+            // copied as they lie in the segment.
+            self.frame.message().extend_from_slice(view.bytes(run.clone()));
+            self.count += run.len() as u64;
+        }
     }
 }
 
+/// What a message has beside its records takes so many bytes at most, as a rule.
+const REST_BYTES: usize = 128;
+
 impl SubscribeMessage {
     pub(super) fn new(
-        records: Option<RecordSlices<'_>>,
+        records: Option<RecordSlices>,
         gap: Option<Gap>,
         caught_up: bool,
         cursor: Cursor,
@@ -53,17 +77,9 @@ impl SubscribeMessage {
             caught_up,
             cursor: cursor.to_string(),
         };
-        let parts = records.iter().flat_map(RecordSlices::parts);
-        let len = parts.map(|(_, run)| run.len()).sum::<usize>() + rest.encoded_len();
-        let response = FramedMessage::new(len, |out| {
-            // `records` is field 1 of the response, and frames include its key, so they are
-            // copied unchanged.
-            for (segment, run) in records.iter().flat_map(RecordSlices::parts) {
-                out.extend_from_slice(segment.bytes(run));
-            }
-            rest.encode(out).expect("a vector grows as needed");
-        });
-        let records = records.map_or(0, |records| records.count);
-        Self { response, records, gap, caught_up, cursor }
+        let RecordSlices { mut frame, count } = records.unwrap_or_default();
+        frame.reserve(rest.encoded_len());
+        rest.encode(frame.message()).expect("a vector grows as needed");
+        Self { response: frame.finish(), records: count, gap, caught_up, cursor }
     }
 }

@@ -30,7 +30,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{self, TypeId};
-use crate::filter::{Filter, Selection};
+use crate::filter::{Filter, TypeSet};
 use crate::log::{Log, ReadContent, ReadHint, ReadResult, ScanOrder, SegmentView};
 use crate::record::{RecordColumns, Sequence};
 
@@ -59,6 +59,8 @@ struct WaitSlot {
     /// The first record that may match since the slot was armed, or [`ARMED`].
     first: AtomicU64,
     waker: AtomicWaker,
+    /// The types that its subscriber may read: no other record wakes it.
+    readable: Arc<TypeSet>,
 }
 
 /// A column value that a record must have to match a waiter's filter.
@@ -80,6 +82,10 @@ struct WaitLists {
     by_key: HashMap<InterestKey, Vec<Arc<WaitSlot>>, foldhash::fast::RandomState>,
 }
 
+/// The most looks at slots and rows before the notifier lets other tasks run and
+/// releases the lock.
+const LOOKS_MAX: usize = 16 * 1024;
+
 impl Notifier {
     /// Starts the notifier task without waiters. It runs until `stopping` is cancelled;
     /// then it wakes all waiters for good.
@@ -100,8 +106,12 @@ impl Notifier {
 
     /// Registers a waiter for records that this filter may match.
     pub fn register(self: &Arc<Self>, filter: &Filter) -> Arc<Waiter> {
-        let keys = keys(filter.selection());
-        let slot = Arc::new(WaitSlot { first: AtomicU64::new(0), waker: AtomicWaker::new() });
+        let keys = keys(filter);
+        let slot = Arc::new(WaitSlot {
+            first: AtomicU64::new(0),
+            waker: AtomicWaker::new(),
+            readable: Arc::clone(filter.readable()),
+        });
         self.lock().add(keys.as_deref(), &slot);
         self.listened.notify_one();
         Arc::new(Waiter { notifier: Arc::clone(self), slot, keys })
@@ -137,7 +147,17 @@ impl Notifier {
                 break;
             };
             let view = segment.view(last);
-            self.wake(|lists, woken| lists.notify(&view, next, woken));
+            if view.base > next {
+                // Evicted before the notifier came by.
+                self.wake(|lists, woken| lists.notify_all(next, woken));
+            }
+            let mut position = view.position(next);
+            while position < view.len() {
+                self.wake(|lists, woken| position = lists.notify(&view, position, woken));
+                if position < view.len() {
+                    tokio::task::yield_now().await;
+                }
+            }
             next = view.end().max(next.next());
         }
         self.told.store(last.0, SeqCst);
@@ -271,18 +291,26 @@ impl WaitLists {
         self.by_key.values().flatten().for_each(|slot| slot.notify(first, woken));
     }
 
-    /// Notifies the waiters that the records of a view from `next` on may match.
-    fn notify(&self, view: &SegmentView<'_>, next: Sequence, woken: &mut Vec<Waker>) {
-        if view.base > next {
-            // Evicted before the notifier read it.
-            self.notify_all(next, woken);
-        }
-        for position in view.position(next)..view.len() {
-            let Some(row) = view.columns.get(position) else { return };
+    /// Notifies the waiters that the records of a view from `position` on may match.
+    /// Returns the position to go on at: the work of one call is bounded.
+    fn notify(&self, view: &SegmentView<'_>, position: usize, woken: &mut Vec<Waker>) -> usize {
+        let mut looks = 0;
+        for position in position..view.len() {
+            let Some(row) = view.columns.get(position) else { return view.len() };
+            if looks >= LOOKS_MAX {
+                return position;
+            }
+            looks += 1;
+            // Only the record of a custom event has the name of its type.
+            let name = row.type_id.is_custom().then(|| view.record(position).type_name);
             for slot in keys_of(row).filter_map(|key| self.by_key.get(&key)).flatten() {
-                slot.notify(view.sequence(position), woken);
+                looks += 1;
+                if slot.readable.contains(row.type_id, name.unwrap_or_default()) {
+                    slot.notify(view.sequence(position), woken);
+                }
             }
         }
+        view.len()
     }
 }
 
@@ -302,14 +330,18 @@ fn keys_of(row: &RecordColumns) -> impl Iterator<Item = InterestKey> {
 /// Keys of which a record must have one to match, from the field that usually leaves the
 /// fewest records. `None` if every record may match, or if so many match that waking for
 /// each is cheaper.
-fn keys(selection: &Selection) -> Option<Vec<InterestKey>> {
+fn keys(filter: &Filter) -> Option<Vec<InterestKey>> {
     fn all<T: Copy>(
         values: Option<&Vec<T>>,
         key: fn(T) -> InterestKey,
     ) -> Option<Vec<InterestKey>> {
         values.map(|values| values.iter().map(|value| key(*value)).collect())
     }
-    let rare_types = |types: &&Vec<TypeId>| types.len() <= catalog::EVENT_TYPES.len() / 2;
+    let selection = filter.selection();
+    // A record that may not be read wakes nobody, however many types may be.
+    let reads_all = filter.readable().is_all();
+    let rare_types =
+        |types: &&Vec<TypeId>| !reads_all || types.len() <= catalog::EVENT_TYPES.len() / 2;
     all(selection.sessions.as_ref(), InterestKey::Session)
         .or_else(|| all(selection.users.as_ref(), InterestKey::User))
         .or_else(|| all(selection.servers.as_ref(), InterestKey::Server))

@@ -237,6 +237,7 @@ impl PageScan {
             ScanOrder::Ascending => view.position(self.next)..view.len(),
             ScanOrder::Descending => view.position(self.first)..view.position(self.next.next()),
         };
+        let from = self.next;
         let mut left = None;
         let frames = &mut page.frames;
         let scanned = search.query.scan(view, range, self.order, &mut page.stats, |position| {
@@ -263,6 +264,10 @@ impl PageScan {
             (None, ScanEnd::Whole, ScanOrder::Ascending) => view.end(),
             (None, ScanEnd::Whole, ScanOrder::Descending) => view.base.previous(),
         };
+        page.stats.examined += view.left_out(match self.order {
+            ScanOrder::Ascending => from..self.next,
+            ScanOrder::Descending => self.next.next()..from.next(),
+        });
         left.is_some()
     }
 }

@@ -14,7 +14,9 @@ use crate::hub::notifier::Waiter;
 use crate::hub::subscribers::{Registration, SubscriberState};
 use crate::hub::{Gap, GapReason, Hub, SubscribeMessage, SubscriptionStart, TimeSlices};
 use crate::log::cursor::Cursor;
-use crate::log::{Error, ReadHint, ReadResult, ScanEnd, ScanOrder, ScanQuery, ScanStats, Segment};
+use crate::log::{
+    Error, ReadHint, ReadResult, SLICE, ScanEnd, ScanOrder, ScanQuery, ScanStats, SegmentView,
+};
 use crate::record::Sequence;
 use crate::time::Time;
 
@@ -136,7 +138,8 @@ impl Subscription {
                 return Ok(message);
             }
             if self.last_sent.elapsed() >= PROGRESS_INTERVAL {
-                return Ok(Some(self.message(None, false)));
+                let caught_up = self.next > self.hub.log.extent().last;
+                return Ok(Some(self.message(None, caught_up)));
             }
             turns.yield_now(&self.hub.turns).await;
         }
@@ -180,6 +183,8 @@ impl Subscription {
     async fn wait(&mut self) -> ControlFlow<()> {
         loop {
             tokio::select! {
+                // Records before progress, where both are due.
+                biased;
                 next = self.waiter.wait(self.next) => {
                     self.advance(next, 0, 0);
                     return ControlFlow::Continue(());
@@ -211,74 +216,61 @@ impl Subscription {
     }
 
     /// Reads on from the log, up to `last`. `None` if nothing is to be told.
+    ///
+    /// A message ends where the next record does not fit, at the newest record, before
+    /// a gap, or when a time slice is over. It does not end where a run of the log does:
+    /// where that is may depend on records that the subscriber may not read.
     async fn explore(&mut self, last: Sequence) -> Result<Option<SubscribeMessage>, Error> {
-        let hint = ReadHint::matching(self.group.query(), ScanOrder::Ascending);
-        Ok(match self.hub.log.read(self.next, hint).await? {
-            None => None,
-            Some(ReadResult::Records(segment)) => self.read(&segment, last),
-            Some(ReadResult::Damaged { first, last }) => Some(self.skip_damaged(first, last)),
-        })
-    }
-
-    /// Reads on in one segment, up to `last`. `None` if nothing is to be told.
-    fn read(&mut self, segment: &Segment, last: Sequence) -> Option<SubscribeMessage> {
-        let view = segment.view(last);
-        if view.base > self.next {
-            // No gap is pending here: it goes with the message that follows it.
-            self.gap = Some(Gap {
-                first: self.next,
-                last: view.base.previous(),
-                reason: GapReason::Evicted,
-            });
-            self.next = view.base;
+        // `self` changes behind the last await: whoever drops this future reads again
+        // from the same place.
+        let began = Instant::now();
+        let (mut from, mut next) = (self.next, self.next);
+        let mut gap = None;
+        let mut records = RecordSlices::default();
+        let mut expression_errors = 0;
+        loop {
+            let hint = ReadHint::matching(self.group.query(), ScanOrder::Ascending);
+            let segment = match self.hub.log.read(next, hint).await? {
+                None => break,
+                Some(ReadResult::Records(segment)) => segment,
+                Some(ReadResult::Damaged { .. }) if !records.is_empty() => break,
+                Some(ReadResult::Damaged { first, last }) => {
+                    return Ok(Some(self.skip_damaged(first, last)));
+                }
+            };
+            let view = segment.view(last);
+            if view.base > next {
+                if !records.is_empty() {
+                    break;
+                }
+                let last = view.base.previous();
+                gap = Some(Gap { first: next, last, reason: GapReason::Evicted });
+                (from, next) = (view.base, view.base);
+            }
+            let read = read(self.group.query(), &view, next, &mut records);
+            next = read.next;
+            expression_errors += read.expression_errors;
+            let is_over = records.is_empty() || read.is_full || next > last;
+            if is_over || began.elapsed() >= SLICE {
+                break;
+            }
         }
-        let from = self.next;
-        let mut runs: Vec<Range<usize>> = Vec::new();
-        let mut bytes = 0;
-        let mut count = 0;
-        let mut left = None;
-        let mut stats = ScanStats::default();
-        let range = view.position(from)..view.len();
-        let query = self.group.query();
-        let scanned = query.scan(&view, range, ScanOrder::Ascending, &mut stats, |position| {
-            let frame = view.frames(position..position + 1);
-            if bytes > 0 && bytes + frame.len() > MESSAGE_BYTES_MAX {
-                left = Some(position);
-                return ControlFlow::Break(());
-            }
-            bytes += frame.len();
-            count += 1;
-            match runs.last_mut() {
-                Some(run) if run.end == frame.start => run.end = frame.end,
-                _ => runs.push(frame),
-            }
-            ControlFlow::Continue(())
-        });
-        let next = match (left, scanned) {
-            (Some(position), _) => view.sequence(position),
-            (None, ScanEnd::Paused(position) | ScanEnd::Enough(position)) => {
-                view.sequence(position).next()
-            }
-            (None, ScanEnd::Whole) => view.end(),
-        };
-        self.advance(next, count, stats.expression_errors);
+        self.gap = gap.or(self.gap.take());
+        self.advance(next, records.count, expression_errors);
         let caught_up = next > last;
         let with_gap = self.gap.is_some();
-        let message = if count > 0 {
-            Some(self.message(Some(RecordSlices { segment, runs, count }), caught_up))
-        } else {
-            with_gap.then(|| self.message(None, caught_up))
-        };
-        if !with_gap {
+        let message = (!records.is_empty() || with_gap)
+            .then(|| self.message(Some(records).filter(|own| !own.is_empty()), caught_up));
+        if !with_gap && next > from {
             self.group.keep(CachedBatch {
                 from,
                 next,
                 is_newest: caught_up,
-                expression_errors: stats.expression_errors,
+                expression_errors,
                 message: message.clone(),
             });
         }
-        message
+        Ok(message)
     }
 
     /// Goes on behind records that cannot be read.
@@ -295,7 +287,7 @@ impl Subscription {
         self.message(None, caught_up)
     }
 
-    fn message(&mut self, records: Option<RecordSlices<'_>>, caught_up: bool) -> SubscribeMessage {
+    fn message(&mut self, records: Option<RecordSlices>, caught_up: bool) -> SubscribeMessage {
         let gap = self.gap.take();
         if let Some(gap) = &gap {
             self.hub.counters.gaps.add(gap.reason);
@@ -308,4 +300,50 @@ impl Subscription {
         self.told_caught_up = caught_up;
         self.last_sent = Instant::now();
     }
+}
+
+/// How far a look at a run of the log has come.
+struct Read {
+    /// The next record to look at.
+    next: Sequence,
+    /// The record there does not fit the message.
+    is_full: bool,
+    expression_errors: u64,
+}
+
+/// Adds the matching records of a view from `next` on, as far as they fit the message.
+fn read(
+    query: &ScanQuery,
+    view: &SegmentView<'_>,
+    next: Sequence,
+    records: &mut RecordSlices,
+) -> Read {
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    let mut bytes = records.byte_size();
+    let mut left = None;
+    let mut stats = ScanStats::default();
+    let range = view.position(next)..view.len();
+    let scanned = query.scan(view, range, ScanOrder::Ascending, &mut stats, |position| {
+        let frames = position..position + 1;
+        let len = view.frames(frames.clone()).len();
+        if bytes > 0 && bytes + len > MESSAGE_BYTES_MAX {
+            left = Some(position);
+            return ControlFlow::Break(());
+        }
+        bytes += len;
+        match runs.last_mut() {
+            Some(run) if run.end == frames.start => run.end = frames.end,
+            _ => runs.push(frames),
+        }
+        ControlFlow::Continue(())
+    });
+    records.add(view, &runs);
+    let next = match (left, scanned) {
+        (Some(position), _) => view.sequence(position),
+        (None, ScanEnd::Paused(position) | ScanEnd::Enough(position)) => {
+            view.sequence(position).next()
+        }
+        (None, ScanEnd::Whole) => view.end(),
+    };
+    Read { next, is_full: left.is_some(), expression_errors: stats.expression_errors }
 }

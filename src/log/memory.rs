@@ -47,6 +47,13 @@ impl MemoryLog {
         }
     }
 
+    /// The same, under another id.
+    #[cfg(test)]
+    pub fn with_id(mut self, id: Uuid) -> Self {
+        self.identity.id = id;
+        self
+    }
+
     fn lock(&self) -> MutexGuard<'_, RingWriter> {
         // A panic while appending leaves whole records only: what was not
         // published is written over.

@@ -3,18 +3,22 @@
 
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::filter::{Filter, Outcome, Verdict};
 use crate::log::segment::{BLOCK_RECORDS, SegmentView};
 use crate::record::RecordColumns;
 use crate::time::Time;
 
-/// How long a scan runs before it lets others run on its thread. One record takes about as
-/// long at most.
-const SLICE: Duration = Duration::from_millis(2);
+/// How long a reader runs before it lets others run on its thread. One record takes about
+/// as long at most.
+pub const SLICE: Duration = Duration::from_millis(2);
 /// Steps of a filter between two looks at the clock: by measure a tenth of a slice.
 const STEPS_PER_LOOK: u64 = 10_000;
+/// What a record takes that is only found to be one that may not be read, in steps.
+const STEPS_PER_RECORD: u64 = 2;
 
 /// Records that are searched for a text in one go.
 const TEXT_RECORDS: usize = 256;
@@ -44,7 +48,9 @@ pub enum ScanOrder {
 /// Statistics of a scan.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct ScanStats {
-    /// Records looked at: with an index, only the candidates.
+    /// Records that the reader may read and that their columns do not rule out: the
+    /// type, the time, and the keys of the index. It does not depend on how the records
+    /// were found, nor on any record that the reader may not read.
     pub examined: u64,
     /// Records on which the expression failed.
     pub expression_errors: u64,
@@ -97,12 +103,16 @@ impl ScanQuery {
 
     /// Whether marks may say that no record matches.
     fn is_narrow(&self) -> bool {
-        self.start != Time::MIN || self.end != Time::MAX || !self.filter.selection().is_empty()
+        self.is_timed() || !self.filter.selection().is_empty()
+    }
+
+    fn is_timed(&self) -> bool {
+        self.start != Time::MIN || self.end != Time::MAX
     }
 
     /// Whether every record matches.
     pub fn matches_all(&self) -> bool {
-        self.filter.matches_all() && self.start == Time::MIN && self.end == Time::MAX
+        self.filter.matches_all() && !self.is_timed()
     }
 
     /// What the columns say of a record.
@@ -124,9 +134,18 @@ impl ScanQuery {
         let Some(columns) = view.columns.get(position) else { return false };
         match self.columns(columns) {
             Verdict::No => false,
-            Verdict::Yes => true,
+            Verdict::Yes => {
+                stats.examined += 1;
+                true
+            }
             Verdict::Unsure => {
-                let (outcome, steps) = self.filter.record_metered(view.record_bytes(position));
+                let record = view.record_bytes(position);
+                clock.steps += STEPS_PER_RECORD;
+                if !self.filter.may_read(columns, record) {
+                    return false;
+                }
+                stats.examined += 1;
+                let (outcome, steps) = self.filter.record_metered(record);
                 clock.steps += steps;
                 match outcome {
                     Outcome::Match => true,
@@ -217,7 +236,7 @@ impl<V: FnMut(usize) -> ControlFlow<()>> Scan<'_, '_, V> {
     /// Searches for a text in the bytes of many records at once, and looks into
     /// those records alone in which it may occur.
     fn text(&mut self, range: Range<usize>, order: ScanOrder) -> ScanEnd {
-        let mut found = Vec::new();
+        let (mut readable, mut found) = (Vec::new(), Vec::new());
         let mut rest = range;
         while !rest.is_empty() {
             let part = self.text_part(&rest, order);
@@ -231,10 +250,24 @@ impl<V: FnMut(usize) -> ControlFlow<()>> Scan<'_, '_, V> {
                     part.start
                 }
             };
+            readable.clear();
+            self.find_readable(part, &mut readable);
             found.clear();
-            self.find_text(part.clone(), &mut found);
-            self.stats.examined += (part.len() - found.len()) as u64;
-            match self.all(found.iter().copied(), order) {
+            self.find_text(&readable, &mut found);
+            let before = self.stats.examined;
+            let ended = self.all(found.iter().copied(), order);
+            // Those without the text were examined, too, as far as the scan has come.
+            let examined = match (ended, order) {
+                (ScanEnd::Whole, _) => readable.len(),
+                (ScanEnd::Enough(at) | ScanEnd::Paused(at), ScanOrder::Ascending) => {
+                    readable.partition_point(|own| *own <= at)
+                }
+                (ScanEnd::Enough(at) | ScanEnd::Paused(at), ScanOrder::Descending) => {
+                    readable.len() - readable.partition_point(|own| *own < at)
+                }
+            };
+            self.stats.examined = before + examined as u64;
+            match ended {
                 ScanEnd::Whole => {}
                 ended => return ended,
             }
@@ -261,23 +294,44 @@ impl<V: FnMut(usize) -> ControlFlow<()>> Scan<'_, '_, V> {
         }
     }
 
-    /// Adds the positions at which the text may occur, ascending.
-    fn find_text(&self, part: Range<usize>, found: &mut Vec<usize>) {
-        let start = self.view.frames(part.clone()).start;
-        let bytes = self.view.bytes(part);
-        let mut from = 0;
-        while let Some(at) = self.query.filter.find_text(bytes, from) {
-            let position = self.view.position_of(start + at);
-            found.push(position);
-            // The next one is in a record behind this one.
-            from = self.view.frames(position..position + 1).end - start;
+    /// Adds the positions of records that may be read and that the columns do not rule
+    /// out, ascending.
+    fn find_readable(&mut self, part: Range<usize>, readable: &mut Vec<usize>) {
+        let query = self.query;
+        if !query.is_timed() && query.filter.columns_rule_out_nothing() {
+            readable.extend(part);
+            return;
+        }
+        for position in part {
+            let Some(columns) = self.view.columns.get(position) else { return };
+            let record = self.view.record_bytes(position);
+            if query.columns(columns) != Verdict::No && query.filter.may_read(columns, record) {
+                readable.push(position);
+            }
+        }
+    }
+
+    /// Adds those of these positions at which the text may occur, ascending. No byte of
+    /// other records is looked at.
+    fn find_text(&mut self, readable: &[usize], found: &mut Vec<usize>) {
+        for run in readable.chunk_by(|one, next| one + 1 == *next) {
+            let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
+            let start = self.view.frames(*first..first + 1).start;
+            let bytes = self.view.bytes(*first..last + 1);
+            let mut from = 0;
+            while let Some(at) = self.query.filter.find_text(bytes, from) {
+                let position = self.view.position_of(start + at);
+                found.push(position);
+                // The next one is in a record behind this one.
+                from = self.view.frames(position..position + 1).end - start;
+            }
         }
     }
 
     fn each(&mut self, positions: impl Iterator<Item = usize>) -> ScanEnd {
         let every = self.query.matches_all();
         for position in positions {
-            self.stats.examined += 1;
+            self.stats.examined += u64::from(every);
             let matches =
                 every || self.query.matches(self.view, position, self.stats, &mut self.clock);
             if matches && (self.visit)(position).is_break() {

@@ -46,6 +46,8 @@ struct SparseFrames {
     offsets: Box<[u32]>,
     /// How many places the run covers.
     covers: u32,
+    /// See [`SegmentParts::left_out`].
+    left_out: Box<[u32]>,
 }
 
 /// Records that were read from disk, to become a segment.
@@ -59,6 +61,9 @@ pub struct SegmentParts {
     pub data: Vec<u8>,
     /// Where in `data` each frame ends.
     pub ends: Vec<u32>,
+    /// How far behind the base each record is that was examined and left out, since it
+    /// does not match; ascending.
+    pub left_out: Vec<u32>,
 }
 
 /// The writing side of a segment, until it is full.
@@ -98,7 +103,9 @@ impl Segment {
         );
         assert!(parts.offsets.last().is_none_or(|last| *last < covers), "records lie in the run");
         let is_whole = records == covers as usize;
-        let sparse = (!is_whole).then(|| SparseFrames { offsets: parts.offsets.into(), covers });
+        let left_out = parts.left_out.into();
+        let sparse =
+            (!is_whole).then(|| SparseFrames { offsets: parts.offsets.into(), covers, left_out });
         Self {
             base,
             data: append_buffer::full(parts.data),
@@ -179,6 +186,7 @@ impl Segment {
                 .sparse
                 .as_ref()
                 .map(|sparse| sparse.offsets.get(..visible).unwrap_or_default()),
+            left_out: self.sparse.as_ref().map_or(&[], |sparse| &sparse.left_out),
             end: Sequence(self.base.0 + covered),
         }
     }
@@ -272,6 +280,7 @@ mod tests {
             columns: vec![columns; 3],
             data: b"aabbbc".to_vec(),
             ends: vec![2, 5, 6],
+            left_out: vec![1, 7],
         };
         Segment::of_parts(Sequence(100), 10, parts)
     }
@@ -289,6 +298,9 @@ mod tests {
         assert_eq!(view.frame(1), b"bbb");
         assert!(view.holds(Sequence(105)) && !view.holds(Sequence(104)));
         assert!(!view.holds(Sequence(110)));
+        let left_out = [100..101, 101..102, 100..110, 102..107, 107..108]
+            .map(|places| view.left_out(Sequence(places.start)..Sequence(places.end)));
+        assert_eq!(left_out, [0, 1, 2, 0, 1]);
     }
 
     #[test]

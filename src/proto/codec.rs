@@ -32,6 +32,16 @@ impl EncodedResponse {
     }
 }
 
+#[cfg(test)]
+impl EncodedResponse {
+    /// The bytes of the response.
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.0.write(&mut |chunk| bytes.extend_from_slice(chunk));
+        bytes
+    }
+}
+
 impl Chunks for Bytes {
     fn total_len(&self) -> usize {
         self.len()
@@ -62,27 +72,59 @@ pub fn set_prefix(frame: &mut [u8], flag: u8) {
 #[derive(Debug, Clone)]
 pub struct FramedMessage(Bytes);
 
-impl FramedMessage {
-    /// Frames what `write` appends, at most `len` bytes unless it has to grow.
-    ///
-    /// # Panics
-    /// If it appends more than 4 GiB.
-    pub fn new(len: usize, write: impl FnOnce(&mut Vec<u8>)) -> Self {
-        let mut bytes = Vec::with_capacity(PREFIX_BYTES + len);
-        bytes.extend_from_slice(&[0; PREFIX_BYTES]);
-        write(&mut bytes);
-        set_prefix(&mut bytes, 0);
-        Self(bytes.into())
+/// A message on its way into its frame.
+#[derive(Debug, Default)]
+pub struct Frame(Vec<u8>);
+
+impl Frame {
+    /// How many bytes the message has so far.
+    pub fn len(&self) -> usize {
+        self.0.len().saturating_sub(PREFIX_BYTES)
     }
 
+    /// Whether the message has no bytes so far.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Makes room for so many more bytes; the first time, for no more than these.
+    pub fn reserve(&mut self, bytes: usize) {
+        if self.0.is_empty() {
+            self.0.reserve_exact(PREFIX_BYTES + bytes);
+        } else {
+            self.0.reserve(bytes);
+        }
+    }
+
+    /// The message, for more to be appended.
+    pub fn message(&mut self) -> &mut Vec<u8> {
+        if self.0.is_empty() {
+            self.0.extend_from_slice(&[0; PREFIX_BYTES]);
+        }
+        &mut self.0
+    }
+
+    /// The message in its frame.
+    ///
+    /// # Panics
+    /// If it has more than 4 GiB.
+    pub fn finish(mut self) -> FramedMessage {
+        self.message();
+        set_prefix(&mut self.0, 0);
+        FramedMessage(self.0.into())
+    }
+}
+
+impl FramedMessage {
     /// Frames a message.
     ///
     /// # Panics
     /// If it has more than 4 GiB.
     pub fn of(message: &impl prost::Message) -> Self {
-        Self::new(message.encoded_len(), |out| {
-            message.encode(out).expect("a vector grows as needed");
-        })
+        let mut frame = Frame::default();
+        frame.reserve(message.encoded_len());
+        message.encode(frame.message()).expect("a vector grows as needed");
+        frame.finish()
     }
 
     /// The message without its frame.

@@ -21,6 +21,8 @@ pub struct SegmentView<'a> {
     pub(super) index: Option<&'a SegmentIndex>,
     /// How far behind `base` each record is, where some are lacking.
     pub(super) offsets: Option<&'a [u32]>,
+    /// How far behind `base` each record is that was examined and left out.
+    pub(super) left_out: &'a [u32],
     /// Behind the last place that the view covers.
     pub(super) end: Sequence,
 }
@@ -72,6 +74,16 @@ impl<'a> SegmentView<'a> {
             None => usize::try_from(offset).unwrap_or(usize::MAX).min(self.len()),
             Some(offsets) => offsets.partition_point(|own| u64::from(*own) < offset),
         }
+    }
+
+    /// How many records at these places were examined when the run was read, and left
+    /// out since they do not match.
+    pub fn left_out(&self, places: Range<Sequence>) -> u64 {
+        let before = |place: Sequence| {
+            let offset = place.0.saturating_sub(self.base.0);
+            self.left_out.partition_point(|own| u64::from(*own) < offset)
+        };
+        before(places.end).saturating_sub(before(places.start)) as u64
     }
 
     /// Whether the record with this sequence is in the view.

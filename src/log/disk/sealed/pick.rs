@@ -43,7 +43,12 @@ pub fn pick(
             looked_at += 1;
             let sequence = sealed_segment.sequence(*position);
             run.cover(sequence);
-            let Some((columns, matched)) = batch.picked.get(position) else { continue };
+            let Some((columns, matched)) = batch.picked.get(position) else {
+                if batch.left_out.binary_search(position).is_ok() {
+                    run.leave_out(sequence);
+                }
+                continue;
+            };
             run.pick(sequence, *columns, batch.frame(*position), *matched);
             if run.is_enough() {
                 return Ok(looked_at == rest.len());
@@ -81,6 +86,8 @@ pub fn pick_read(
             ColumnMatch::Picked(false) => {
                 if let Some(matched) = hint.verdict(frame) {
                     run.pick(view.sequence(at), *columns, frame, matched);
+                } else if hint.may_read(columns, frame) {
+                    run.leave_out(view.sequence(at));
                 }
             }
         }
@@ -101,6 +108,8 @@ struct PickedBatch {
     framed: Vec<u32>,
     ends: Vec<u32>,
     data: Vec<u8>,
+    /// Positions of records that were examined and do not match, ascending.
+    left_out: Vec<u32>,
     /// The first position that is left for another batch, since the frames would
     /// be too large together.
     left: Option<u32>,
@@ -120,6 +129,7 @@ impl PickedBatch {
             framed: Vec::new(),
             ends: Vec::new(),
             data: Vec::new(),
+            left_out: Vec::new(),
             left: None,
         };
         let known = hint.columns_decide || !is_sparse(&ascending);
@@ -179,6 +189,7 @@ impl PickedBatch {
     /// Decides by the frames: so that a run holds no more than the reader wants.
     fn judge(&mut self, hint: &OwnedReadHint, known: bool) {
         let started = Instant::now();
+        let mut left_out = Vec::new();
         for position in &self.framed {
             let frame = self.frame(*position);
             let columns = match self.picked.get(position) {
@@ -193,13 +204,20 @@ impl PickedBatch {
                 // The rest is left to the reader, who looks at it again in any case, and
                 // may have gone by now.
                 ColumnMatch::Picked(false) if started.elapsed() >= TIME_MAX => Some(false),
-                ColumnMatch::Picked(false) => hint.verdict(frame),
+                ColumnMatch::Picked(false) => {
+                    let verdict = hint.verdict(frame);
+                    if verdict.is_none() && hint.may_read(&columns, frame) {
+                        left_out.push(*position);
+                    }
+                    verdict
+                }
             };
             match matched {
                 Some(matched) => drop(self.picked.insert(*position, (columns, matched))),
                 None => drop(self.picked.remove(position)),
             }
         }
+        self.left_out = left_out;
     }
 
     /// The frame at a position; empty where it was not read.

@@ -77,6 +77,12 @@ impl OwnedReadHint {
         }
     }
 
+    /// Whether the reader may read a record that its columns leave open.
+    pub fn may_read(&self, columns: &RecordColumns, frame: &[u8]) -> bool {
+        let filter = self.query.as_ref().map(|query| &query.filter);
+        filter.is_none_or(|filter| filter.may_read(columns, unframed(frame)))
+    }
+
     pub fn match_columns(&self, columns: &RecordColumns) -> ColumnMatch {
         let verdict = self.query.as_ref().map_or(Verdict::Yes, |query| query.columns(columns));
         match (verdict, self.content) {

@@ -31,6 +31,8 @@ pub struct RecordRun {
     pub is_over: bool,
     picks: Vec<PickedRecords>,
     data: Vec<u8>,
+    /// Records that were examined and left out, in the order of the run.
+    left_out: Vec<Sequence>,
     /// How many picked records are known to match.
     matched: usize,
     wanted: usize,
@@ -55,6 +57,7 @@ impl RecordRun {
             is_over: false,
             picks: Vec::new(),
             data: Vec::new(),
+            left_out: Vec::new(),
             matched: 0,
             wanted,
             opened: 0,
@@ -71,7 +74,7 @@ impl RecordRun {
     pub fn is_enough(&self) -> bool {
         self.matched >= self.wanted
             || self.data.len() >= BYTES_MAX
-            || self.picks.len() >= RECORDS_MAX
+            || self.picks.len() + self.left_out.len() >= RECORDS_MAX
             || self.opened >= SEGMENTS_MAX
             || self.from.0.abs_diff(self.next.0) >= PLACES_MAX
             || self.started.elapsed() >= TIME_MAX
@@ -113,6 +116,11 @@ impl RecordRun {
         self.matched += usize::from(matched);
     }
 
+    /// Takes note of a record that was examined and does not match.
+    pub fn leave_out(&mut self, sequence: Sequence) {
+        self.left_out.push(sequence);
+    }
+
     /// The run, as readers have it.
     pub fn finish(mut self) -> Arc<Segment> {
         let (base, end) = match self.order {
@@ -122,8 +130,10 @@ impl RecordRun {
         };
         if self.order == ScanOrder::Descending {
             self.picks.reverse();
+            self.left_out.reverse();
         }
-        let mut parts = SegmentParts::default();
+        let left_out = self.left_out.iter().map(|own| (own.0 - base.0) as u32).collect();
+        let mut parts = SegmentParts { left_out, ..SegmentParts::default() };
         for pick in &self.picks {
             parts.offsets.push((pick.sequence.0 - base.0) as u32);
             parts.columns.push(pick.columns);

@@ -1,0 +1,435 @@
+//! The property that nothing is learned about records that may not be read.
+//!
+//! Two logs have the same records that a reader may read. At every other place stand
+//! records that it may not read, and these differ between the logs in type, content,
+//! emitter and size. Every answer and refusal must be the same, byte for byte.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{FutureExt as _, StreamExt as _};
+use proptest::prelude::*;
+use prost::Message as _;
+use prost_types::Timestamp;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Status};
+use uuid::Uuid;
+
+use super::{Error, Service, ServiceLimits};
+use crate::access::{AccessControl, Caller, RoleTable};
+use crate::config::Role;
+use crate::event::{EVENT_BYTES_MAX, Event};
+use crate::filter::TypeSet;
+use crate::hub::{Hub, PROGRESS_INTERVAL};
+use crate::log::cursor::Cursor;
+use crate::log::{Bounds, MemoryLog};
+use crate::proto::codec::EncodedResponse;
+use crate::proto::pb::{self, event::Payload};
+use crate::record::{Draft, Sequence};
+use crate::time::{Time, paused};
+
+/// Segments of four records, and records that are evicted.
+const RECORDS_MAX: usize = 64;
+/// What a hidden record may say and a reader may look for.
+const SECRET: &str = "4929-1234";
+/// When the first record is accepted.
+const BEGAN: i64 = 1_750_000_000_000_000_000;
+const SECOND: i64 = 1_000_000_000;
+/// How often the other tasks are run before all of them sleep.
+const TURNS: usize = 50;
+
+const ROLES: [&[&str]; 6] = [
+    &["user.login"],
+    &["user.*", "custom.a*"],
+    &["exec", "custom.b"],
+    &["*.start", "exec", "user.update"],
+    &["custom"],
+    &["session.*", "user.*", "exec", "db.*", "kube.*", "app.*", "role.*", "lock.*", "custom.a"],
+];
+const TYPES: [&str; 7] =
+    ["user.login", "exec", "session.start", "user.create", "custom.a", "custom.ab", "custom.b"];
+const USERS: [&str; 3] = ["alice", "bob", ""];
+
+/// One event, as far as it matters here.
+#[derive(Debug, Clone)]
+struct Spec {
+    type_name: &'static str,
+    user: &'static str,
+    session: u8,
+    id: u8,
+    emitter: u8,
+    says_secret: bool,
+    failed: bool,
+    /// Seconds before its acceptance.
+    age: u16,
+    padding: u16,
+}
+
+/// What stands at a place: a record for each of the logs where it is hidden.
+#[derive(Debug, Clone)]
+struct Place {
+    spec: Spec,
+    other: Spec,
+}
+
+fn spec() -> impl Strategy<Value = Spec> {
+    let who = (prop::sample::select(&TYPES[..]), prop::sample::select(&USERS[..]), 0..3_u8);
+    let what = (any::<bool>(), any::<bool>(), 0..100_u16, prop_oneof![0..40_u16, 0..9_000_u16]);
+    (who, what, 0..20_u8, 0..3_u8).prop_map(|(who, what, id, emitter)| {
+        let (type_name, user, session) = who;
+        let (says_secret, failed, age, padding) = what;
+        Spec { type_name, user, session, id, emitter, says_secret, failed, age, padding }
+    })
+}
+
+fn places() -> impl Strategy<Value = Vec<Place>> {
+    let place = (spec(), spec()).prop_map(|(spec, other)| Place { spec, other });
+    prop::collection::vec(place, 0..150)
+}
+
+fn filter() -> impl Strategy<Value = pb::Filter> {
+    let mut filters = vec![pb::Filter::default()];
+    let mut add = |set: &dyn Fn(&mut pb::Filter)| {
+        let mut filter = pb::Filter::default();
+        set(&mut filter);
+        filters.push(filter);
+    };
+    let texts = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect();
+    for types in [&["*"] as &[_], &["user.*"], &["custom.a*"], &["exec"], &["*.start", "custom"]] {
+        add(&|filter| filter.types = texts(types));
+    }
+    add(&|filter| filter.exclude_types = texts(&["exec", "custom.ab"]));
+    add(&|filter| filter.users = texts(&["alice"]));
+    add(&|filter| filter.users = texts(&["alice", "bob"]));
+    add(&|filter| filter.session_ids = texts(&["s-1"]));
+    add(&|filter| {
+        filter.session_ids = texts(&["s-0", "s-1"]);
+        filter.users = texts(&["bob"]);
+    });
+    add(&|filter| filter.text = SECRET.to_owned());
+    add(&|filter| {
+        filter.text = "4929".to_owned();
+        filter.users = texts(&["alice"]);
+    });
+    add(&|filter| filter.expression = format!("event.outcome.error.contains('{SECRET}')"));
+    // Fails on some.
+    add(&|filter| filter.expression = "int(event.session.id) > 1 || type == 'exec'".to_owned());
+    add(&|filter| filter.results = vec![pb::Result::Failure.into()]);
+    add(&|filter| filter.min_severity = pb::Severity::Warning.into());
+    add(&|filter| filter.categories = vec![pb::Category::User.into(), pb::Category::Custom.into()]);
+    add(&|filter| filter.labels = [("env".to_owned(), "1".to_owned())].into());
+    prop::sample::select(filters)
+}
+
+fn event(spec: &Spec, place: usize, hidden: bool) -> (pb::Event, pb::Emitter) {
+    let secret = if spec.says_secret { SECRET } else { "" };
+    let time = Time(BEGAN + place as i64 * SECOND - i64::from(spec.age) * SECOND);
+    let payload = match spec.type_name {
+        "user.login" => Payload::UserLogin(pb::UserLogin::default()),
+        "exec" => Payload::Exec(pb::Exec::default()),
+        "session.start" => Payload::SessionStart(pb::SessionStart::default()),
+        "user.create" => Payload::UserCreate(pb::UserCreate::default()),
+        custom => Payload::Custom(pb::Custom {
+            name: Some(custom.trim_start_matches("custom.").to_owned()),
+            ..Default::default()
+        }),
+    };
+    // Ids of readable records are their emitter's own; hidden ones may have the same.
+    let id = if hidden { usize::from(spec.id) } else { place };
+    let user = pb::User { name: Some(spec.user.to_owned()), ..Default::default() };
+    let session = pb::Session { id: Some(format!("s-{}", spec.session)), ..Default::default() };
+    let event = pb::Event {
+        id: Some(format!("e-{id}")),
+        time: Some(time.timestamp()),
+        user: (!spec.user.is_empty()).then_some(user),
+        session: (spec.session > 0).then_some(session),
+        outcome: Some(pb::Outcome {
+            success: Some(!spec.failed),
+            error: Some(format!("{secret}{}", "x".repeat(usize::from(spec.padding)))),
+            ..Default::default()
+        }),
+        labels: [("env".to_owned(), spec.session.to_string())].into(),
+        payload: Some(payload),
+        ..Default::default()
+    };
+    let principal = match hidden {
+        true => format!("hidden-{}-{place}", spec.emitter),
+        false => "app".to_owned(),
+    };
+    (event, pb::Emitter { principal, peer: String::new() })
+}
+
+/// A gateway with one of the logs.
+struct Side {
+    service: Service,
+    hub: Arc<Hub>,
+    caller: Arc<Caller>,
+}
+
+impl Side {
+    fn new(read: &[&str]) -> Self {
+        let log = MemoryLog::new(Bounds { bytes: 16 << 20, records: RECORDS_MAX });
+        let log = log.with_id(Uuid::from_u128(7));
+        let hub = Hub::new(Arc::new(log), CancellationToken::new());
+        let service =
+            Service::new(Arc::clone(&hub), AccessControl::open(), ServiceLimits::default());
+        let role = Role {
+            name: "reader".to_owned(),
+            principals: vec!["reader".to_owned()],
+            emit: Vec::new(),
+            read: read.iter().map(|name| (*name).to_owned()).collect(),
+            allow: Vec::new(),
+        };
+        let grants = RoleTable::compile(&[role]).expect("known types").grants("reader");
+        Self { service, hub, caller: Caller::with_grants("reader", grants) }
+    }
+
+    async fn append(&self, (event, emitter): (pb::Event, pb::Emitter), place: usize) {
+        let now = Time(BEGAN + place as i64 * SECOND);
+        paused::NOW.set(Some(now));
+        let event = Event::check(event.encode_to_vec().into(), now, EVENT_BYTES_MAX);
+        let draft = Draft::new(event.expect("valid"), &emitter.into());
+        let placed = self.hub.append(vec![draft], true).await.expect("appended");
+        assert!(placed.iter().all(|placed| !placed.duplicate), "each has a place of its own");
+    }
+
+    fn request(&self, message: &impl prost::Message) -> Request<Bytes> {
+        let mut request = Request::new(Bytes::from(message.encode_to_vec()));
+        request.extensions_mut().insert(Arc::clone(&self.caller));
+        request
+    }
+
+    async fn search(&self, request: &pb::SearchRequest) -> Answer {
+        answer(self.service.search_page(self.request(request)).await)
+    }
+
+    async fn count(&self, request: &pb::CountRecordsRequest) -> Answer {
+        answer(self.service.counts(self.request(request)).await)
+    }
+
+    async fn record(&self, key: pb::get_record_request::Key) -> Answer {
+        let request = pb::GetRecordRequest { key: Some(key) };
+        answer(self.service.one_record(self.request(&request)).await)
+    }
+
+    async fn subscribe(&self, request: &pb::SubscribeRequest) -> Result<Stream, Answer> {
+        match self.service.open_stream(self.request(request)).await {
+            Ok(stream) => Ok(Box::pin(stream.map(|message| match message {
+                Ok(framed) => Answer::Bytes(framed.message().to_vec()),
+                Err(status) => refused(&status),
+            }))),
+            Err(error) => Err(refused(&error.into())),
+        }
+    }
+}
+
+type Stream = std::pin::Pin<Box<dyn futures_util::Stream<Item = Answer>>>;
+
+/// All that a client gets.
+#[derive(Debug, PartialEq)]
+enum Answer {
+    Bytes(Vec<u8>),
+    Refused(tonic::Code, String, Vec<u8>),
+}
+
+fn answer(result: Result<EncodedResponse, Error>) -> Answer {
+    match result {
+        Ok(encoded) => Answer::Bytes(encoded.to_vec()),
+        Err(error) => refused(&error.into()),
+    }
+}
+
+fn refused(status: &Status) -> Answer {
+    Answer::Refused(status.code(), status.message().to_owned(), status.details().to_vec())
+}
+
+/// Lets the other tasks run until they sleep; no time passes.
+async fn settle() {
+    for _ in 0..TURNS {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// What a stream gives without waiting for more.
+async fn received(stream: &mut Stream) -> Vec<Answer> {
+    let mut messages = Vec::new();
+    loop {
+        settle().await;
+        match stream.next().now_or_never() {
+            Some(Some(message)) => messages.push(message),
+            _ => return messages,
+        }
+    }
+}
+
+/// Everything that a reader is told by searches with this filter, from page to page.
+async fn pages(side: &Side, request: &pb::SearchRequest) -> Vec<Answer> {
+    let mut request = request.clone();
+    let mut answers = Vec::new();
+    loop {
+        let answer = side.search(&request).await;
+        let token = match &answer {
+            Answer::Bytes(bytes) => {
+                pb::SearchResponse::decode(bytes.as_slice()).expect("a page").next_page_token
+            }
+            Answer::Refused(..) => String::new(),
+        };
+        answers.push(answer);
+        if token.is_empty() {
+            return answers;
+        }
+        request.page_token = token;
+    }
+}
+
+/// Everything that a reader is told about the log as it is now.
+async fn everything(side: &Side, asked: &[pb::Filter], page_size: i32) -> Vec<Answer> {
+    let mut answers = Vec::new();
+    let last = side.hub.extent().last.0;
+    let middle = Time(BEGAN + 40 * SECOND).timestamp();
+    let times: [(Option<Timestamp>, Option<Timestamp>); 2] =
+        [(None, None), (Some(middle), Some(Time(BEGAN + 90 * SECOND).timestamp()))];
+    for filter in asked {
+        for (start_time, end_time) in times {
+            for order in [pb::Order::NewestFirst, pb::Order::OldestFirst] {
+                let request = pb::SearchRequest {
+                    filter: Some(filter.clone()),
+                    start_time,
+                    end_time,
+                    order: order.into(),
+                    page_size,
+                    page_token: String::new(),
+                };
+                answers.extend(pages(side, &request).await);
+            }
+            for bucket in [None, Some(7)] {
+                let bucket = bucket.map(|seconds| prost_types::Duration { seconds, nanos: 0 });
+                let filter = Some(filter.clone());
+                let request = pb::CountRecordsRequest { filter, start_time, end_time, bucket };
+                answers.push(side.count(&request).await);
+            }
+        }
+        let cursor = Cursor::new(side.hub.identity(), Sequence(last / 2)).to_string();
+        use pb::subscribe_request::Start;
+        for start in [
+            Start::Position(pb::Position::Earliest.into()),
+            Start::Since(middle),
+            Start::Cursor(cursor),
+        ] {
+            let request = pb::SubscribeRequest { filter: Some(filter.clone()), start: Some(start) };
+            match side.subscribe(&request).await {
+                Ok(mut stream) => answers.extend(received(&mut stream).await),
+                Err(refused) => answers.push(refused),
+            }
+        }
+    }
+    for sequence in 0..last + 2 {
+        answers.push(side.record(pb::get_record_request::Key::Sequence(sequence)).await);
+        answers.push(side.record(pb::get_record_request::Key::Id(format!("e-{sequence}"))).await);
+    }
+    answers
+}
+
+/// What readers who wait are sent while the records are appended.
+async fn live(side: &Side, asked: &[pb::Filter]) -> Vec<Stream> {
+    let mut streams = Vec::new();
+    for filter in asked {
+        let request = pb::SubscribeRequest { filter: Some(filter.clone()), start: None };
+        // One that is refused is so later, too, where it is compared.
+        streams.extend(side.subscribe(&request).await.ok());
+    }
+    streams
+}
+
+async fn told(read: &[&str], places: &[Place], other: bool, asked: &[pb::Filter]) -> Vec<Answer> {
+    let side = Side::new(read);
+    let patterns: Vec<String> = read.iter().map(|name| (*name).to_owned()).collect();
+    let readable = TypeSet::compile("read", &patterns).expect("known types");
+    let mut streams = live(&side, asked).await;
+    let mut answers = Vec::new();
+    for (number, place) in places.iter().enumerate() {
+        let hidden = !readable.contains_name(place.spec.type_name);
+        let spec = match hidden {
+            true if other && !readable.contains_name(place.other.type_name) => &place.other,
+            _ => &place.spec,
+        };
+        side.append(event(spec, number, hidden), number).await;
+        if number % 40 == 39 {
+            tokio::time::advance(PROGRESS_INTERVAL).await;
+        }
+        for stream in &mut streams {
+            answers.extend(received(stream).await);
+        }
+    }
+    answers.extend(everything(&side, asked, 3).await);
+    answers.extend(everything(&side, asked, 1_000).await);
+    answers
+}
+
+fn run<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
+    runtime.block_on(future)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn answers_do_not_depend_on_records_that_may_not_be_read(
+        role in prop::sample::select(&ROLES[..]),
+        places in places(),
+        asked in prop::collection::vec(filter(), 2),
+    ) {
+        let one = run(told(role, &places, false, &asked));
+        let other = run(told(role, &places, true, &asked));
+        prop_assert_eq!(one.len(), other.len());
+        for (number, (one, other)) in one.iter().zip(&other).enumerate() {
+            prop_assert_eq!(one, other, "answer {}", number);
+        }
+    }
+}
+
+/// `examined` counts records that the reader may read, and no others.
+#[test]
+fn what_was_examined_may_be_read() {
+    let spec = |type_name, says_secret| Spec {
+        type_name,
+        user: "alice",
+        session: 1,
+        id: 0,
+        emitter: 0,
+        says_secret,
+        failed: false,
+        age: 0,
+        padding: 0,
+    };
+    let kinds = ["user.login", "exec", "custom.b", "custom.a"];
+    let filters: [fn(&mut pb::Filter); 4] = [
+        |_| {},
+        |filter| filter.users = vec!["alice".to_owned()],
+        |filter| filter.text = SECRET.to_owned(),
+        |filter| filter.expression = "event.session.id == 's-9'".to_owned(),
+    ];
+    run(async {
+        let side = Side::new(&["user.login", "custom.a"]);
+        for number in 0..40 {
+            let spec = spec(kinds[number % kinds.len()], number % 3 == 0);
+            side.append(event(&spec, number, true), number).await;
+        }
+        for set in filters {
+            let mut filter = pb::Filter::default();
+            set(&mut filter);
+            let request = pb::SearchRequest { filter: Some(filter), ..Default::default() };
+            let Answer::Bytes(bytes) = side.search(&request).await else { panic!("refused") };
+            let page = pb::SearchResponse::decode(bytes.as_slice()).expect("a page");
+            let seen: BTreeSet<_> = page.records.iter().map(|own| own.r#type.as_str()).collect();
+            assert!(seen.iter().all(|name| ["user.login", "custom.a"].contains(name)), "{seen:?}");
+            assert_eq!(page.examined, 20, "{request:?}");
+        }
+    });
+}
