@@ -156,6 +156,11 @@ impl Caller {
         Arc::clone(&self.principal)
     }
 
+    /// When the credential of the caller expires, if it does.
+    pub fn expires(&self) -> Option<SystemTime> {
+        self.expires
+    }
+
     /// The grants of the caller.
     pub fn grants(&self) -> &Arc<Grants> {
         &self.grants
@@ -348,6 +353,8 @@ impl Grants {
             MethodRule::Status => (self.has(Right::Status), "see the status"),
             MethodRule::Proof => (self.has(Right::Proof), "ask for proofs"),
             MethodRule::Catalog => (!self.is_empty(), "list event types"),
+            // Who has no role learns that.
+            MethodRule::Caller => (true, "ask who it is"),
             MethodRule::Health => (self.has(Right::Health), "ask for the health"),
             MethodRule::Reflection => (self.has(Right::Reflection), "use reflection"),
         };

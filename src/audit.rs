@@ -4,25 +4,38 @@
 //! They are ordinary records, of types that only the gateway emits, with the principal
 //! [`GATEWAY_PRINCIPAL`].
 
+mod allowance;
 mod denial_queue;
+mod reads;
+#[cfg(test)]
+mod tests;
 
+use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use prost::Message as _;
 use prost_types::{Duration, Timestamp};
+use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use crate::event::{EVENT_BYTES_MAX, Event};
-use crate::filter::{Filter, TypeSet};
-use crate::hub::Hub;
+use crate::filter::{Filter, TypeSet, shorten};
+use crate::hub::{Hub, RecordKey};
 use crate::proto::pb::{self, event::Payload};
 use crate::record::{Draft, EmitterIdentity, GATEWAY_PRINCIPAL};
 use crate::time::Time;
 use denial_queue::DenialQueue;
+use reads::Reads;
 
-/// The maximum length of a filter in a record, in bytes.
-const FILTER_BYTES_MAX: usize = 16 * 1024;
+pub use reads::READ_WINDOW;
+
+/// The most bytes of a filter that a record repeats.
+const FILTER_BYTES_MAX: usize = 512;
+/// The most bytes of an id that a record repeats.
+const ID_BYTES_MAX: usize = 256;
+/// The most bytes of a principal's name that a record repeats.
+const NAME_BYTES_MAX: usize = 1_024;
 
 /// Emits the gateway's own events. Clones emit to the same log.
 #[derive(Clone)]
@@ -31,6 +44,7 @@ pub struct Auditor(Option<Arc<AuditorInner>>);
 struct AuditorInner {
     hub: Arc<Hub>,
     denials: DenialQueue,
+    reads: Reads,
 }
 
 /// A call that was refused.
@@ -55,16 +69,29 @@ pub struct ReadCall<'a> {
     /// The remote address of the call.
     pub peer: &'a str,
     /// Path of the call.
-    pub rpc: &'a str,
-    /// The filter of the request.
-    pub asked: &'a pb::Filter,
+    pub rpc: &'static str,
+    /// What was asked for.
+    pub asked: Asked<'a>,
     /// From when on.
     pub start_time: Option<Timestamp>,
     /// Until when.
     pub end_time: Option<Timestamp>,
 }
 
-/// A change of the configuration in force.
+/// What a call asks for.
+#[derive(Clone, Copy)]
+pub enum Asked<'a> {
+    /// Records that match a filter.
+    Filter(&'a pb::Filter),
+    /// One record.
+    Record(RecordKey<'a>),
+}
+
+/// What the gateway's own records are charged with, in bytes of events; 0 for none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Charge(pub usize);
+
+/// A change of what is in force.
 #[derive(Debug, Default)]
 pub struct ConfigChange {
     /// The keys whose values changed.
@@ -89,10 +116,20 @@ impl Auditor {
     /// Outside of a tokio runtime.
     pub fn start(hub: &Arc<Hub>, stopping: CancellationToken) -> Self {
         let (denials, waiting) = DenialQueue::new();
-        let on = Arc::new(AuditorInner { hub: Arc::clone(hub), denials });
-        let auditor = Self(Some(Arc::clone(&on)));
-        tokio::spawn(denial_queue::record(on, waiting, stopping));
-        auditor
+        let on = Arc::new(AuditorInner { hub: Arc::clone(hub), denials, reads: Reads::new() });
+        tokio::spawn(denial_queue::record(Arc::clone(&on), waiting, stopping.clone()));
+        tokio::spawn(reads::record(Arc::clone(&on), stopping));
+        Self(Some(on))
+    }
+
+    /// How many kinds of reads are counted at the moment.
+    pub fn open_reads(&self) -> usize {
+        self.0.as_ref().map_or(0, |on| on.reads.windows())
+    }
+
+    /// What the counts of reads take in memory, in bytes, at most.
+    pub fn held_bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |on| on.reads.held_bytes())
     }
 
     /// Whether it records events.
@@ -100,29 +137,53 @@ impl Auditor {
         self.0.is_some()
     }
 
-    /// Records a refused call. Returns at once: the denial is recorded later, or only counted
-    /// if there are too many.
-    pub fn denied(&self, denial: impl FnOnce() -> Denial) {
+    /// Records a refused call of this principal, which is empty if it is not authenticated.
+    /// Returns at once: the denial is recorded later, or only counted if there are too many.
+    pub fn denied(&self, principal: &str, denial: impl FnOnce() -> Denial) {
         if let Some(on) = &self.0 {
-            on.denials.push(denial);
+            on.denials.push(!principal.is_empty(), denial);
         }
     }
 
-    /// Records a read with `filter`. A read of the gateway's own events alone is not recorded:
+    /// Whether a filter matches the gateway's own events alone. Such reads are not recorded:
     /// a subscriber to them would cause an endless stream.
-    pub async fn read(&self, filter: &Filter, read: ReadCall<'_>) {
+    pub fn is_own(filter: &Filter) -> bool {
         static OWN: LazyLock<TypeSet> = LazyLock::new(TypeSet::reserved);
-        let Some(on) = &self.0 else { return };
-        if filter.is_within(&OWN) {
-            return;
-        }
-        let payload = pb::AuditgateRead {
-            rpc: Some(read.rpc.to_owned()),
-            filter: Some(json(read.asked)),
-            start_time: read.start_time,
-            end_time: read.end_time,
+        filter.is_within(&OWN)
+    }
+
+    /// A call is about to answer what it read. The first of equal reads is in the log on
+    /// return; those that follow within [`READ_WINDOW`] are counted, and become one
+    /// record. Returns what the caller is to be charged with.
+    ///
+    /// # Errors
+    /// How long to wait, if the caller began too many kinds of reads lately: it gets no
+    /// answer, since there would be no record of it.
+    pub async fn read(&self, read: ReadCall<'_>) -> Result<Charge, std::time::Duration> {
+        let Some(on) = &self.0 else { return Ok(Charge(0)) };
+        let client = if read.principal.is_empty() { address(read.peer) } else { read.principal };
+        let key = reads::Key { client: client.into(), rpc: read.rpc, digest: read.digest() };
+        let event = || {
+            let payload = read.payload(&key.digest);
+            by("AG005I", read.principal, read.peer, Payload::AuditgateRead(payload))
         };
-        on.append(by("AG005I", read.principal, read.peer, Payload::AuditgateRead(payload))).await;
+        let noted = on.reads.note(key.clone(), event)?;
+        noted
+            .recorded
+            .get_or_init(|| async {
+                on.append_bytes(noted.event.clone()).await;
+            })
+            .await;
+        // With the count that may follow.
+        Ok(Charge(if noted.is_first { 2 * noted.event.len() } else { 0 }))
+    }
+
+    /// Records the counts of reads whose time is not over. No call may read after that.
+    pub async fn drain(&self) {
+        let Some(on) = &self.0 else { return };
+        for event in on.reads.drain() {
+            on.append(event).await;
+        }
     }
 
     /// The gateway is about to serve.
@@ -170,24 +231,99 @@ impl Auditor {
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 impl AuditorInner {
-    /// Appends an event. If the log accepts none, the gateway continues to serve: operators
-    /// must be able to read.
-    async fn append(&self, event: pb::Event) {
+    /// Appends an event, and returns its size in bytes; 0 where it is not in the log.
+    async fn append(&self, event: pb::Event) -> usize {
+        self.append_bytes(event.encode_to_vec().into()).await
+    }
+
+    /// Appends an encoded event. Every event of the gateway's own passes through here. If the
+    /// log accepts none, the gateway continues to serve: operators must be able to read.
+    async fn append_bytes(&self, bytes: Bytes) -> usize {
         static EMITTER: LazyLock<EmitterIdentity> = LazyLock::new(|| {
             pb::Emitter { principal: GATEWAY_PRINCIPAL.to_owned(), peer: String::new() }.into()
         });
-        let bytes = Bytes::from(event.encode_to_vec());
+        let len = bytes.len();
         let draft = match Event::check(bytes, Time::now(), EVENT_BYTES_MAX) {
             Ok(event) => Draft::new(event, &EMITTER),
             Err(error) => {
-                tracing::error!(%error, "cannot record the gateway's own event");
-                return;
+                tracing::error!(%error, "cannot record what the gateway did");
+                return 0;
             }
         };
-        if let Err(error) = self.hub.append(vec![draft], true).await {
-            tracing::error!(%error, "cannot record the gateway's own event");
+        match self.hub.append(vec![draft], true).await {
+            Ok(_) => len,
+            Err(error) => {
+                tracing::error!(%error, "cannot record what the gateway did");
+                0
+            }
         }
     }
+}
+
+impl ReadCall<'_> {
+    /// Of all that was asked for.
+    fn digest(&self) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        match &self.asked {
+            Asked::Filter(filter) => digest.update(filter.encode_to_vec()),
+            Asked::Record(RecordKey::Id(id)) => digest.update(id),
+            Asked::Record(RecordKey::Sequence(sequence)) => digest.update(sequence.0.to_le_bytes()),
+        }
+        for time in [self.start_time, self.end_time] {
+            // Of one length, so that nothing else has the same bytes.
+            let (seconds, nanos) = time.map_or((0, -1), |time| (time.seconds, time.nanos));
+            digest.update(seconds.to_le_bytes());
+            digest.update(nanos.to_le_bytes());
+        }
+        digest.finalize().into()
+    }
+
+    fn payload(&self, digest: &[u8; 32]) -> pb::AuditgateRead {
+        let mut payload = pb::AuditgateRead {
+            rpc: Some(self.rpc.to_owned()),
+            start_time: self.start_time,
+            end_time: self.end_time,
+            ..Default::default()
+        };
+        match self.asked {
+            Asked::Filter(filter) => {
+                let (text, is_whole) = json(filter);
+                payload.filter = Some(text);
+                payload.filter_digest = (!is_whole).then(|| hex(digest));
+                payload.filter_byte_size = (!is_whole).then(|| filter.encoded_len() as u64);
+            }
+            Asked::Record(RecordKey::Id(id)) => {
+                payload.record_id = Some(excerpt(id, ID_BYTES_MAX));
+                payload.filter_digest = (id.len() > ID_BYTES_MAX).then(|| hex(digest));
+            }
+            Asked::Record(RecordKey::Sequence(sequence)) => {
+                payload.record_sequence = Some(sequence.0)
+            }
+        }
+        payload
+    }
+}
+
+/// The address of a peer without its port.
+fn address(peer: &str) -> &str {
+    peer.rsplit_once(':').map_or(peer, |(address, _)| address)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// A text, cut where it is longer.
+fn excerpt(text: &str, bytes_max: usize) -> String {
+    if text.len() <= bytes_max {
+        return text.to_owned();
+    }
+    let end = (0..=bytes_max).rev().find(|length| text.is_char_boundary(*length));
+    format!("{}…", text.get(..end.unwrap_or_default()).unwrap_or_default())
 }
 
 /// An event with a code of its type.
@@ -207,7 +343,7 @@ fn event(code: &str, payload: Payload) -> pb::Event {
 
 /// An event about an action of a principal.
 fn by(code: &str, principal: &str, peer: &str, payload: Payload) -> pb::Event {
-    let named = (!principal.is_empty()).then(|| principal.to_owned());
+    let named = (!principal.is_empty()).then(|| excerpt(principal, NAME_BYTES_MAX));
     let connection = pb::Connection { remote_address: Some(peer.to_owned()), ..Default::default() };
     pb::Event {
         user: named.map(|name| pb::User { name: Some(name), ..Default::default() }),
@@ -216,19 +352,17 @@ fn by(code: &str, principal: &str, peer: &str, payload: Payload) -> pb::Event {
     }
 }
 
-/// A filter as JSON, truncated if it is very long.
-fn json(filter: &pb::Filter) -> String {
+/// A filter as JSON, truncated if it is long, and whether it is whole.
+fn json(filter: &pb::Filter) -> (String, bool) {
     let descriptor = crate::proto::descriptor_pool()
         .get_message_by_name("auditgate.v1.Filter")
         .expect("the protocol has filters");
+    let shown = shorten(filter, FILTER_BYTES_MAX);
+    let is_whole = matches!(shown, Cow::Borrowed(_));
     let message =
-        prost_reflect::DynamicMessage::decode(descriptor, filter.encode_to_vec().as_slice());
+        prost_reflect::DynamicMessage::decode(descriptor, shown.encode_to_vec().as_slice());
     let message = message.expect("an encoded filter decodes");
-    let mut text = serde_json::to_string(&message).expect("a message without Any is JSON");
-    if text.len() > FILTER_BYTES_MAX {
-        let end = (0..=FILTER_BYTES_MAX).rev().find(|length| text.is_char_boundary(*length));
-        text.truncate(end.unwrap_or_default());
-        text.push('…');
-    }
-    text
+    let text = serde_json::to_string(&message).expect("a message without Any is JSON");
+    let is_whole = is_whole && text.len() <= FILTER_BYTES_MAX;
+    (excerpt(&text, FILTER_BYTES_MAX), is_whole)
 }

@@ -89,6 +89,11 @@ pub fn all() -> impl Iterator<Item = (TypeId, &'static EventType)> {
         .map(|(position, event_type)| (TypeId(position as u16), event_type))
 }
 
+/// Whether only the gateway itself emits events of the type with this name.
+pub fn is_reserved(name: &str) -> bool {
+    by_name(name).is_some_and(|id| id.get().is_reserved())
+}
+
 /// The type with this name. `custom.NAME` is not in the catalog: see
 /// [`CUSTOM_PREFIX`].
 pub fn by_name(name: &str) -> Option<TypeId> {

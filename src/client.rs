@@ -232,7 +232,27 @@ impl Client {
         response.record.ok_or_else(|| Refusal::protocol("response carries no record").into())
     }
 
-    /// Counts records by type and time bucket.
+    /// The most frequent values of some fields.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] or [`Error::GaveUp`].
+    pub async fn top_values(
+        &self,
+        request: &pb::TopValuesRequest,
+    ) -> Result<pb::TopValuesResponse, Error> {
+        self.call(request, |mut rpc, request| async move { rpc.top_values(request).await }).await
+    }
+
+    /// Describes the caller: its name, grants and expiry.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] or [`Error::GaveUp`].
+    pub async fn get_caller(&self) -> Result<pb::GetCallerResponse, Error> {
+        let request = pb::GetCallerRequest {};
+        self.call(&request, |mut rpc, request| async move { rpc.get_caller(request).await }).await
+    }
+
+    /// Counts records by type, category, severity or result, and time bucket.
     ///
     /// # Errors
     /// [`Error::Refused`] or [`Error::GaveUp`].

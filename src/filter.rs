@@ -9,6 +9,7 @@ mod envelope;
 mod error;
 mod expression;
 mod problems;
+mod shorten;
 mod text;
 mod type_set;
 mod types;
@@ -32,6 +33,7 @@ pub use expression::{
     PATTERNS_MAX as EXPRESSION_PATTERNS_MAX, Position, STEPS_MAX as EXPRESSION_STEPS_MAX,
 };
 pub use problems::{PROBLEMS_MAX, problems};
+pub use shorten::{MARK, shorten};
 pub use type_set::TypeSet;
 
 /// Most values of one field.
@@ -51,14 +53,28 @@ pub struct Filter {
     readable: Arc<TypeSet>,
     types: TypeFilter,
     min_severity: u8,
-    envelope: EnvelopeFilter,
-    labels: LabelFilter,
-    text: Option<TextFilter>,
-    expression: Option<Expression>,
+    /// All that does not depend on the reader, once for all who read by this filter.
+    rest: Arc<Rest>,
     selection: Selection,
     /// Some field is about what only the record tells.
     needs_record: bool,
 }
+
+/// The part of a filter that does not depend on who reads.
+#[derive(Debug)]
+struct Rest {
+    envelope: EnvelopeFilter,
+    labels: LabelFilter,
+    text: Option<TextFilter>,
+    expression: Option<Expression>,
+    /// What it takes in memory, in bytes, about.
+    held_bytes: usize,
+}
+
+/// What one byte of an expression takes at most once it is compiled, in bytes, about.
+const EXPRESSION_BYTES_PER_BYTE: usize = 64;
+/// What a text takes with its automaton, in bytes, about.
+const TEXT_BYTES: usize = 16 * 1024;
 
 /// What a columnar index can narrow by. `None` is not narrowed; keys are those
 /// of [`record::key`], sorted, without repeats. A record that the filter matches
@@ -81,6 +97,14 @@ impl Selection {
     /// Whether nothing is narrowed.
     pub fn is_empty(&self) -> bool {
         self.fields() == 0
+    }
+
+    /// What it takes in memory, in bytes.
+    fn held_bytes(&self) -> usize {
+        let keys = [&self.users, &self.sessions, &self.servers];
+        let keys: usize = keys.into_iter().flatten().map(Vec::len).sum();
+        let types = self.types.as_ref().map_or(0, Vec::len);
+        keys * size_of::<u32>() + types * size_of::<TypeId>()
     }
 
     /// By how many fields it narrows.
@@ -143,17 +167,37 @@ impl Filter {
             readable: Arc::clone(readable),
             types,
             min_severity,
-            envelope,
-            labels: LabelFilter::compile(&filter.labels)?,
-            text: TextFilter::compile(&filter.text)?,
-            expression: Expression::compile(&filter.expression)?,
             needs_record: false,
+            rest: Arc::new(Rest::compile(filter, envelope)?),
         };
-        compiled.needs_record = !compiled.envelope.is_any()
-            || !compiled.labels.is_any()
-            || compiled.text.is_some()
-            || compiled.expression.is_some();
+        compiled.needs_record = compiled.rest.needs_record();
         Ok(compiled)
+    }
+
+    /// The same filter for somebody who may read these types. What does not depend on
+    /// them is shared.
+    ///
+    /// # Errors
+    /// If it names a type that may not be read.
+    pub fn for_reader(&self, readable: &Arc<TypeSet>) -> Result<Self, Error> {
+        let types = self.types.for_reader(readable)?;
+        Ok(Self {
+            selection: Selection { types: types.selection(), ..self.selection.clone() },
+            readable: Arc::clone(readable),
+            types,
+            min_severity: self.min_severity,
+            rest: Arc::clone(&self.rest),
+            needs_record: self.needs_record,
+        })
+    }
+
+    /// What it takes in memory, in bytes, about: its values, once, and the keys of the
+    /// index for them.
+    pub fn held_bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.rest.held_bytes
+            + self.types.held_bytes()
+            + self.selection.held_bytes()
     }
 
     /// Whether every record matches.
@@ -184,13 +228,13 @@ impl Filter {
 
     /// Whether a text must occur in a record.
     pub fn has_text(&self) -> bool {
-        self.text.is_some()
+        self.rest.text.is_some()
     }
 
     /// Where in the bytes of one or more records, at `from` or behind it, the text
     /// may occur first: a record that it does not occur in does not match.
     pub fn find_text(&self, bytes: &[u8], from: usize) -> Option<usize> {
-        self.text.as_ref()?.find(bytes, from)
+        self.rest.text.as_ref()?.find(bytes, from)
     }
 
     /// The types that whoever asks may read.
@@ -245,10 +289,10 @@ impl Filter {
         let seen = FilterView::read(record);
         let fields_match = self.type_matches(seen.type_name)
             && self.assessment_matches(seen.severity, seen.result)
-            && self.envelope.matches(seen.event)
-            && self.labels.match_event(seen.event)
-            && self.text.as_ref().is_none_or(|text| text.matches_event(seen.event));
-        match &self.expression {
+            && self.rest.envelope.matches(seen.event)
+            && self.rest.labels.match_event(seen.event)
+            && self.rest.text.as_ref().is_none_or(|text| text.matches_event(seen.event));
+        match &self.rest.expression {
             _ if !fields_match => (Outcome::NoMatch, passed),
             None => (Outcome::Match, passed),
             Some(expression) => {
@@ -270,6 +314,26 @@ impl Filter {
     fn assessment_matches(&self, severity: u8, result: u8) -> bool {
         severity >= self.min_severity
             && self.selection.results.as_ref().is_none_or(|results| results.contains(&result))
+    }
+}
+
+impl Rest {
+    fn compile(filter: &pb::Filter, envelope: EnvelopeFilter) -> Result<Self, Error> {
+        let labels = LabelFilter::compile(&filter.labels)?;
+        let text = TextFilter::compile(&filter.text)?;
+        let expression = Expression::compile(&filter.expression)?;
+        let held_bytes = envelope.held_bytes()
+            + labels.held_bytes()
+            + text.as_ref().map_or(0, |_| TEXT_BYTES)
+            + filter.expression.len() * EXPRESSION_BYTES_PER_BYTE;
+        Ok(Self { envelope, labels, text, expression, held_bytes })
+    }
+
+    fn needs_record(&self) -> bool {
+        !self.envelope.is_any()
+            || !self.labels.is_any()
+            || self.text.is_some()
+            || self.expression.is_some()
     }
 }
 

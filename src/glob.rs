@@ -37,6 +37,18 @@ impl NamePattern {
         }
     }
 
+    /// What it takes in memory, in bytes.
+    pub fn held_bytes(&self) -> usize {
+        let texts = match self {
+            NamePattern::Exact(exact) => exact.capacity(),
+            NamePattern::Glob { prefix, middle, suffix } => {
+                let pieces = middle.iter().map(|piece| piece.capacity() + size_of::<String>());
+                prefix.capacity() + suffix.capacity() + pieces.sum::<usize>()
+            }
+        };
+        size_of::<Self>() + texts
+    }
+
     /// Whether the whole of `name` matches.
     pub fn matches(&self, name: &str) -> bool {
         match self {
@@ -69,6 +81,19 @@ impl NamePattern {
             NamePattern::Exact(exact) => exact.starts_with(start),
             NamePattern::Glob { prefix, .. } => {
                 prefix.starts_with(start) || start.starts_with(prefix.as_str())
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for NamePattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            NamePattern::Exact(exact) => f.write_str(exact),
+            NamePattern::Glob { prefix, middle, suffix } => {
+                write!(f, "{prefix}*")?;
+                middle.iter().try_for_each(|piece| write!(f, "{piece}*"))?;
+                f.write_str(suffix)
             }
         }
     }

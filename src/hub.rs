@@ -6,11 +6,13 @@ mod filter_group;
 mod gap;
 mod message;
 mod notifier;
+pub mod path;
 mod rate_meter;
 pub mod search;
 mod start;
 mod subscribers;
 mod subscription;
+pub mod top;
 mod type_counters;
 
 use std::num::NonZero;
@@ -32,7 +34,7 @@ use crate::record::{Draft, Record, Sequence};
 use crate::time::Time;
 use type_counters::SubmittedEvent;
 
-pub use count::{BUCKETS_MAX, CountRequest, CountResult};
+pub use count::{BUCKETS_MAX, CountRequest, CountResult, Group};
 pub use gap::{Gap, GapCounters, GapReason};
 pub use message::SubscribeMessage;
 pub use rate_meter::{RateMeter, Rates};
@@ -40,6 +42,7 @@ pub use search::{PAGE_BYTES_MAX, SearchPage, SearchRequest, query_digest};
 pub use start::SubscriptionStart;
 pub use subscribers::SubscriberState;
 pub use subscription::{LAST_READ_TIME_MAX, MESSAGE_BYTES_MAX, PROGRESS_INTERVAL, Subscription};
+pub use top::{Top, TopValues};
 pub use type_counters::TypeCounters;
 
 /// The key of one record.
@@ -245,6 +248,12 @@ impl Hub {
     /// The open subscriptions.
     pub fn subscribers(&self) -> Vec<Arc<SubscriberState>> {
         self.subscribers.list()
+    }
+
+    /// Bytes of encoded messages that subscribers with equal filters share. They are bounded
+    /// and belong to no single client.
+    pub fn shared_message_bytes(&self) -> usize {
+        self.groups.held_bytes()
     }
 
     /// When the hub was created.

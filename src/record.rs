@@ -88,6 +88,22 @@ pub struct RecordColumns {
 }
 
 impl RecordColumns {
+    /// Of the columns only those that the gateway says of a record: its type, severity
+    /// and result.
+    pub fn of_group(record: &Record<'_>) -> Self {
+        Self {
+            time: Time::EPOCH,
+            id: 0,
+            user: 0,
+            impersonator: 0,
+            session: 0,
+            server: 0,
+            type_id: TypeId::of(record.type_name),
+            severity: record.severity,
+            result: record.result,
+        }
+    }
+
     /// What an index keeps of a record, read off its encoding.
     pub fn of(record: &Record<'_>) -> Self {
         let key = |text: Option<&str>| text.map_or(0, event::key);

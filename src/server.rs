@@ -231,6 +231,7 @@ impl Gateway {
             hub: Arc::clone(&hub),
             state,
             prover: prover.clone(),
+            auditor: auditor.clone(),
             data_dir: config.tiles.clone(),
         };
         if let Some(folder) = config.tiles {
@@ -328,7 +329,8 @@ impl Gateway {
             self.running.warn();
             self.task.abort();
         }
-        // After the last call that may append.
+        // After the last call that may read, and after the last that may append.
+        self.auditor.drain().await;
         if let Some(prover) = &self.prover {
             prover.stop().await;
         }

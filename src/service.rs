@@ -6,16 +6,19 @@ mod count_records;
 mod emit;
 mod emit_stream;
 mod error;
+mod get_caller;
 mod get_record;
 mod get_status;
 mod list_event_types;
 mod prove;
 pub mod quota;
+mod reader;
 mod request_query;
 mod search;
 pub mod status;
 mod subscribe;
 pub mod tonic_errors;
+mod top_values;
 mod uncopied_subscribe;
 #[cfg(test)]
 mod unreadable;
@@ -190,6 +193,20 @@ impl AuditService for Service {
         request: Request<Bytes>,
     ) -> Result<Response<EncodedResponse>, Status> {
         respond(self.check(request).await)
+    }
+
+    async fn top_values(
+        &self,
+        request: Request<Bytes>,
+    ) -> Result<Response<EncodedResponse>, Status> {
+        respond(self.top_values_of(request).await)
+    }
+
+    async fn get_caller(
+        &self,
+        request: Request<Bytes>,
+    ) -> Result<Response<EncodedResponse>, Status> {
+        respond(self.who_calls(request))
     }
 
     async fn list_event_types(

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use auditgate::filter::Filter;
+use auditgate::hub::search::ALL_SEQUENCES;
 use auditgate::hub::{Hub, SearchRequest};
 use auditgate::log::{Bounds, Log, MemoryLog, ReadHint, ReadResult, ScanOrder, ScanQuery, Segment};
 use auditgate::proto::pb;
@@ -124,6 +125,7 @@ impl History {
         let filter = Arc::new(Filter::compile(&wanted.filter)?);
         let mut search = SearchRequest {
             query: ScanQuery { filter, start: wanted.start, end: wanted.end },
+            sequences: ALL_SEQUENCES,
             order: wanted.order,
             page_size: PAGE,
             digest: Default::default(),

@@ -88,7 +88,7 @@ async fn read(log: Arc<MemoryLog>, count: u64) -> Result<Took> {
     let hub = Hub::new(log, CancellationToken::new());
     let filter = pb::Filter::default();
     let query = ScanQuery::new(Arc::new(Filter::compile(&filter)?));
-    let subscriber = SubscriberState::new(String::new(), filter);
+    let subscriber = SubscriberState::new(String::new(), &filter);
     let watch = Stopwatch::start();
     let mut subscription = hub.subscribe(query, SubscriptionStart::Earliest, subscriber).await?;
     loop {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use auditgate::filter::Filter;
-use auditgate::hub::CountRequest;
+use auditgate::hub::{CountRequest, Group};
 use auditgate::log::{ScanQuery, Segment};
 use auditgate::proto::pb;
 use auditgate::time::Time;
@@ -175,7 +175,8 @@ impl Library {
         /// Counts of a round.
         const CALLS: u64 = 2;
         let filter = Arc::new(Filter::compile(&pb::Filter::default())?);
-        let count = CountRequest { query: ScanQuery::new(filter), bucket: Some(HOUR) };
+        let count =
+            CountRequest { query: ScanQuery::new(filter), bucket: Some(HOUR), group: Group::Type };
         let ours = || -> Result<BTreeMap<Time, BTreeMap<String, i64>>> {
             let counted = self.history.runtime.block_on(self.history.hub.count(&count))?;
             Ok(counted.buckets)

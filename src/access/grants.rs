@@ -94,6 +94,11 @@ impl Grants {
         &self.read
     }
 
+    /// The rights that it includes, each once, in the order in which they are declared.
+    pub fn rights(&self) -> impl Iterator<Item = Right> {
+        Right::ALL.into_iter().filter(|right| self.has(*right))
+    }
+
     /// Whether it includes a right.
     pub fn has(&self, right: Right) -> bool {
         self.rights.contains(&right)

@@ -15,6 +15,8 @@ pub enum MethodRule {
     Proof,
     /// Lists event types.
     Catalog,
+    /// Describes the caller.
+    Caller,
     /// Reads the health.
     Health,
     /// Uses reflection.
@@ -27,14 +29,16 @@ pub fn method_rule(path: &str) -> Option<MethodRule> {
     let (service, method) = path.strip_prefix('/')?.split_once('/')?;
     match (service, method) {
         (SERVICE, "Emit" | "EmitBatch" | "EmitStream") => Some(MethodRule::Emit),
-        (SERVICE, "Subscribe" | "Search" | "GetRecord" | "CountRecords" | "CheckFilter") => {
-            Some(MethodRule::Read)
-        }
+        (
+            SERVICE,
+            "Subscribe" | "Search" | "GetRecord" | "CountRecords" | "CheckFilter" | "TopValues",
+        ) => Some(MethodRule::Read),
         (SERVICE, "GetStatus") => Some(MethodRule::Status),
         (SERVICE, "GetCheckpoint" | "GetInclusionProof" | "GetConsistencyProof") => {
             Some(MethodRule::Proof)
         }
         (SERVICE, "ListEventTypes") => Some(MethodRule::Catalog),
+        (SERVICE, "GetCaller") => Some(MethodRule::Caller),
         ("grpc.health.v1.Health", _) => Some(MethodRule::Health),
         ("grpc.reflection.v1.ServerReflection" | "grpc.reflection.v1alpha.ServerReflection", _) => {
             Some(MethodRule::Reflection)

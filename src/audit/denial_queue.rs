@@ -1,5 +1,5 @@
 //! Queue of denials for the log. It records a bounded number a second and counts the
-//! rest.
+//! rest. Denials of unauthenticated callers are bounded by the day, too.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,108 +9,218 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{AuditorInner, Denial, by};
+use super::allowance::{Allowance, Allowances, Rate};
+use super::{AuditorInner, Denial, by, excerpt};
 use crate::proto::pb::{self, event::Payload};
 
-/// The maximum number of denials recorded a second.
-const PER_SECOND: u32 = 10;
-/// The burst of denials after a quiet time.
-const BURST: u32 = 50;
-/// The maximum length of the queue.
+/// Denials recorded of one principal, and of all unauthenticated callers together.
+const OF_ONE: Rate = Rate { burst: 50, per_second: 10 };
+/// Denials recorded of all principals together.
+const OF_ALL: Rate = Rate { burst: 500, per_second: 100 };
+/// The maximum length of each queue.
 const WAITING_MAX: usize = 1_024;
 
-/// Accepts denials.
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// The most bytes of records that callers cause in a day that are not known.
+pub const UNKNOWN_BYTES_A_DAY_MAX: usize = 1024 * 1024;
+/// The most bytes of one such record.
+const UNKNOWN_RECORD_BYTES_MAX: usize = 4 * 1024;
+/// What of them is kept for the counts: one an hour, once the rest is used.
+const UNKNOWN_BYTES_KEPT: usize = 25 * UNKNOWN_RECORD_BYTES_MAX;
+/// The most bytes of a message or a path that a record repeats.
+const TEXT_BYTES_MAX: usize = 1_024;
+
+/// Takes refusals.
 pub(super) struct DenialQueue {
+    known: Queue,
+    unknown: Queue,
+}
+
+struct Queue {
     sender: Sender<Denial>,
     /// The number of denials that the full queue dropped.
     overflow: AtomicU64,
 }
 
+/// Refusals that wait to be recorded.
+pub(super) struct Waiting {
+    known: Receiver<Denial>,
+    unknown: Receiver<Denial>,
+}
+
 impl DenialQueue {
-    pub(super) fn new() -> (Self, Receiver<Denial>) {
-        let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        (Self { sender, overflow: AtomicU64::new(0) }, receiver)
+    pub(super) fn new() -> (Self, Waiting) {
+        let (known, of_known) = Queue::new();
+        let (unknown, of_unknown) = Queue::new();
+        (Self { known, unknown }, Waiting { known: of_known, unknown: of_unknown })
     }
 
-    pub(super) fn push(&self, denial: impl FnOnce() -> Denial) {
-        match self.sender.try_reserve() {
+    /// Takes the refusal of a caller that is `known`, or of one that is not. Neither
+    /// takes the place of the other.
+    pub(super) fn push(&self, known: bool, denial: impl FnOnce() -> Denial) {
+        let queue = if known { &self.known } else { &self.unknown };
+        match queue.sender.try_reserve() {
             Ok(place) => place.send(denial()),
             Err(_) => {
-                self.overflow.fetch_add(1, Ordering::Relaxed);
+                queue.overflow.fetch_add(1, Ordering::Relaxed);
             }
         }
     }
 }
 
-/// The number of denials that may be recorded now.
-struct Allowance {
-    left: f64,
-    since: Instant,
+impl Queue {
+    fn new() -> (Self, Receiver<Denial>) {
+        let (sender, receiver) = mpsc::channel(WAITING_MAX);
+        (Self { sender, overflow: AtomicU64::new(0) }, receiver)
+    }
 }
 
-impl Allowance {
-    fn take(&mut self) -> bool {
-        let earned = self.since.elapsed().as_secs_f64() * f64::from(PER_SECOND);
-        self.since = Instant::now();
-        self.left = (self.left + earned).min(f64::from(BURST));
-        let may = self.left >= 1.0;
+/// Refusals of one kind of caller.
+struct Told<L> {
+    limit: L,
+    /// How many were left out.
+    suppressed: u64,
+    /// The last of them.
+    last: Option<Denial>,
+}
+
+/// Decides what is recorded.
+trait Limit {
+    /// Whether a refusal may be recorded now.
+    fn allows(&mut self, denial: &Denial) -> bool;
+
+    /// A record of so many bytes was written.
+    fn wrote(&mut self, _bytes: usize) {}
+}
+
+struct OfKnown {
+    each: Allowances,
+    all: Allowance,
+}
+
+struct OfUnknown {
+    rate: Allowance,
+    /// When the day began.
+    began: Instant,
+    /// Bytes that are left of it.
+    left: usize,
+    /// When the next count may be recorded that the day has no bytes for.
+    next_count: Instant,
+}
+
+impl Limit for OfKnown {
+    fn allows(&mut self, denial: &Denial) -> bool {
+        self.each.take(&Arc::from(denial.principal.as_str())).is_ok() && self.all.take().is_ok()
+    }
+}
+
+impl OfUnknown {
+    fn new() -> Self {
+        let now = Instant::now();
+        let left = UNKNOWN_BYTES_A_DAY_MAX - UNKNOWN_BYTES_KEPT;
+        Self { rate: Allowance::new(OF_ONE), began: now, left, next_count: now }
+    }
+}
+
+impl Limit for OfUnknown {
+    fn allows(&mut self, _: &Denial) -> bool {
+        let now = Instant::now();
+        if now.duration_since(self.began) >= DAY {
+            let rate = std::mem::replace(self, Self::new()).rate;
+            self.rate = rate;
+        }
+        if self.left >= UNKNOWN_RECORD_BYTES_MAX {
+            return self.rate.take().is_ok();
+        }
+        let may = now >= self.next_count;
         if may {
-            self.left -= 1.0;
+            self.next_count = now + HOUR;
         }
         may
+    }
+
+    fn wrote(&mut self, bytes: usize) {
+        self.left = self.left.saturating_sub(bytes);
+        if self.left < UNKNOWN_RECORD_BYTES_MAX && self.next_count <= Instant::now() {
+            self.next_count = Instant::now() + HOUR;
+        }
+    }
+}
+
+impl<L: Limit> Told<L> {
+    fn new(limit: L) -> Self {
+        Self { limit, suppressed: 0, last: None }
+    }
+
+    /// Records a refusal, or counts it.
+    async fn offer(&mut self, on: &AuditorInner, denial: Denial) {
+        if self.limit.allows(&denial) {
+            self.last = None;
+            self.record(on, &denial).await;
+        } else {
+            self.suppressed += 1;
+            self.last = Some(denial);
+        }
+    }
+
+    /// Records the last of those that were left out, if that may be now: they are told
+    /// of even if no other follows.
+    async fn catch_up(&mut self, on: &AuditorInner) {
+        if let Some(denial) = self.last.take_if(|denial| self.limit.allows(denial)) {
+            self.suppressed -= 1;
+            self.record(on, &denial).await;
+        }
+    }
+
+    async fn record(&mut self, on: &AuditorInner, denial: &Denial) {
+        let bytes = on.append(denied(denial, std::mem::take(&mut self.suppressed))).await;
+        self.limit.wrote(bytes);
     }
 }
 
 /// Records denials until `stopping` is cancelled, and then those that are left.
 pub(super) async fn record(
     on: Arc<AuditorInner>,
-    mut waiting: Receiver<Denial>,
+    mut waiting: Waiting,
     stopping: CancellationToken,
 ) {
-    let mut allowance = Allowance { left: f64::from(BURST), since: Instant::now() };
-    // The number of suppressed denials, and the last of them.
-    let mut suppressed = 0;
-    let mut last: Option<Denial> = None;
+    let mut known =
+        Told::new(OfKnown { each: Allowances::new(OF_ONE), all: Allowance::new(OF_ALL) });
+    let mut unknown = Told::new(OfUnknown::new());
     loop {
-        let is_over = stopping.is_cancelled();
-        let next = tokio::select! {
+        let is_behind = known.last.is_some() || unknown.last.is_some();
+        tokio::select! {
             biased;
-            denial = waiting.recv(), if !is_over => denial,
-            () = stopping.cancelled(), if !is_over => continue,
-            // Suppressed denials are reported even if no other denial follows.
-            () = tokio::time::sleep(Duration::from_secs(1)), if last.is_some() && !is_over => None,
-            else => None,
-        };
-        suppressed += on.denials.overflow.swap(0, Ordering::Relaxed);
-        let told = match (next, allowance.take()) {
-            (Some(denial), true) => Some(denial),
-            (Some(denial), false) => {
-                suppressed += 1;
-                last = Some(denial);
-                None
-            }
-            (None, true) => last.take().inspect(|_| suppressed -= 1),
-            (None, false) => None,
-        };
-        if let Some(denial) = told {
-            last = None;
-            on.append(denied(&denial, std::mem::take(&mut suppressed))).await;
+            () = stopping.cancelled() => break,
+            Some(denial) = waiting.known.recv() => known.offer(&on, denial).await,
+            Some(denial) = waiting.unknown.recv() => unknown.offer(&on, denial).await,
+            () = tokio::time::sleep(Duration::from_secs(1)), if is_behind => {}
         }
-        if is_over {
-            return;
-        }
+        known.suppressed += on.denials.known.overflow.swap(0, Ordering::Relaxed);
+        unknown.suppressed += on.denials.unknown.overflow.swap(0, Ordering::Relaxed);
+        known.catch_up(&on).await;
+        unknown.catch_up(&on).await;
     }
+    while let Ok(denial) = waiting.known.try_recv() {
+        known.offer(&on, denial).await;
+    }
+    while let Ok(denial) = waiting.unknown.try_recv() {
+        unknown.offer(&on, denial).await;
+    }
+    known.catch_up(&on).await;
+    unknown.catch_up(&on).await;
 }
 
 fn denied(denial: &Denial, suppressed: u64) -> pb::Event {
     let payload = pb::AuditgateDenied {
-        rpc: Some(denial.rpc.clone()),
+        rpc: Some(excerpt(&denial.rpc, TEXT_BYTES_MAX)),
         reason: Some(denial.reason.clone()),
         suppressed: Some(suppressed),
     };
     let outcome = pb::Outcome {
         success: Some(false),
-        error: Some(denial.message.clone()),
+        error: Some(excerpt(&denial.message, TEXT_BYTES_MAX)),
         ..Default::default()
     };
     let event = by("AG004W", &denial.principal, &denial.peer, Payload::AuditgateDenied(payload));

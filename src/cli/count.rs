@@ -93,6 +93,7 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
         bucket: args
             .bucket
             .map(|length| Duration { seconds: length.as_secs(), nanos: length.subsec_nanos() }),
+        ..Default::default()
     };
     let client = args.server.client().await?;
     interruptible(async {

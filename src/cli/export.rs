@@ -113,7 +113,7 @@ async fn progress(client: &Client, request: &pb::SearchRequest) -> Result<Progre
             filter: request.filter.clone(),
             start_time: request.start_time,
             end_time: request.end_time,
-            bucket: None,
+            ..Default::default()
         })
         .await?;
     let total: i64 = counted.buckets.iter().flat_map(|bucket| bucket.counts.values()).sum();

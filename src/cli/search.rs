@@ -56,7 +56,7 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
         end_time,
         order: order.into(),
         page_size: i32::try_from(page_size).expect("a page has at most a thousand records"),
-        page_token: String::new(),
+        ..Default::default()
     };
     let client = args.server.client().await?;
     let mut printer = args.output.open()?;

@@ -170,6 +170,23 @@ pub enum Right {
     Health,
 }
 
+impl Right {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Status, Self::Subscribers, Self::Proof, Self::Reflection, Self::Health];
+
+    /// The name that roles have for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Subscribers => "subscribers",
+            Self::Proof => "proof",
+            Self::Reflection => "reflection",
+            Self::Health => "health",
+        }
+    }
+}
+
 fn algorithms() -> Vec<Algorithm> {
     vec![Algorithm::ES256, Algorithm::EdDSA, Algorithm::RS256]
 }

@@ -26,6 +26,11 @@ const BY_PATH: &[(&str, &str)] = &[
     ("AuditgateDenied.suppressed", "17"),
     ("AuditgateRead.filter", "{\"types\":[\"session.*\"]}"),
     ("AuditgateRead.rpc", "/auditgate.v1.AuditService/Search"),
+    (
+        "AuditgateRead.filter_digest",
+        "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    ),
+    ("AuditgateRead.record_id", "0198c0f2-7d1c-7c3a-9a55-3f7f3f6f1a01"),
     ("AuditgateStart.listen_address", "10.20.0.15:50051"),
     ("AuditgateStart.version", "0.1.0"),
     ("AuditgateStop.uptime", "86400s"),

@@ -16,6 +16,11 @@ const MAPPED_PREFIX_BITS: u8 = 96;
 pub(super) struct CidrBlocks(Vec<IpNet>);
 
 impl CidrBlocks {
+    /// What it takes in memory, in bytes.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.0.capacity() * size_of::<IpNet>()
+    }
+
     pub(super) fn compile(field: &'static str, values: &[String]) -> Result<Self, Error> {
         values::check(field, values, VALUE_BYTES_MAX)?;
         let parse = |(position, value): (usize, &String)| {

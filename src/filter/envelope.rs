@@ -61,6 +61,20 @@ impl EnvelopeFilter {
         Ok(compiled)
     }
 
+    /// What it takes in memory, in bytes.
+    pub(super) fn held_bytes(&self) -> usize {
+        let values = [
+            &self.users,
+            &self.session_ids,
+            &self.server_ids,
+            &self.codes,
+            &self.cluster_names,
+            &self.sources,
+        ];
+        values.into_iter().map(ExactValues::held_bytes).sum::<usize>()
+            + self.remote_addresses.held_bytes()
+    }
+
     /// Whether every envelope matches.
     pub(super) fn is_any(&self) -> bool {
         self.is_any

@@ -104,6 +104,19 @@ impl TypeSet {
         !self.by_id.iter().any(|has| *has)
     }
 
+    /// What names the types in it: names of the catalog, in their order, and for custom
+    /// events patterns.
+    pub fn names(&self) -> Vec<String> {
+        let ids = catalog::all().filter(|(id, _)| !id.is_custom() && self.has(*id));
+        let mut names: Vec<String> = ids.map(|(_, own)| own.name.to_owned()).collect();
+        if self.all_custom {
+            names.push(format!("{}*", catalog::CUSTOM_PREFIX));
+        } else {
+            names.extend(self.custom.iter().map(NamePattern::to_string));
+        }
+        names
+    }
+
     /// What tells it from every other set.
     pub fn identity(&self) -> Vec<u8> {
         let mut identity: Vec<u8> = self.by_id.iter().map(|has| u8::from(*has)).collect();
@@ -179,6 +192,17 @@ mod tests {
         assert!(set(&[]).is_empty() && TypeSet::default().is_empty());
         assert!(!set(&["*.login", "custom"]).is_all());
         assert!(has(&set(&["custom"]), "custom.any") && has(&set(&["custom.*"]), "custom.any"));
+    }
+
+    #[test]
+    fn sets_are_named() {
+        assert_eq!(
+            set(&["user.*d*", "custom.a*"]).names(),
+            ["user.delete", "user.password_change", "user.update", "custom.a*"]
+        );
+        assert_eq!(set(&["exec", "custom"]).names(), ["exec", "custom.*"]);
+        assert!(TypeSet::default().names().is_empty());
+        assert_eq!(TypeSet::all().names().len(), catalog::EVENT_TYPES.len());
     }
 
     #[test]

@@ -21,10 +21,22 @@ pub(super) struct TypeFilter {
     /// some of them do.
     by_id: Vec<bool>,
     custom: CustomTypes,
+    /// What was asked for.
+    wanted: Arc<Wanted>,
     /// The custom types that may be read, unless those are all.
     readable: Option<Arc<TypeSet>>,
     /// Every type matches.
     all: bool,
+}
+
+/// The types that were asked for, whoever asks.
+#[derive(Debug)]
+struct Wanted {
+    /// All, where there are none.
+    include: Vec<NamePattern>,
+    exclude: Vec<NamePattern>,
+    /// All, where there are none.
+    categories: Vec<i32>,
 }
 
 /// Which custom events match.
@@ -32,9 +44,11 @@ pub(super) struct TypeFilter {
 enum CustomTypes {
     None,
     All,
-    /// Those whose type matches one of the first, if there are any, and none of
-    /// the second.
-    Named(Vec<NamePattern>, Vec<NamePattern>),
+    /// Those whose type is included, and not excluded. Without a look at what is
+    /// included, if all of them are.
+    Named {
+        all_included: bool,
+    },
 }
 
 impl TypeFilter {
@@ -45,6 +59,24 @@ impl TypeFilter {
         check_readable(&include, readable)?;
         let exclude = patterns("exclude_types", &filter.exclude_types)?;
         let categories = categories(&filter.categories)?;
+        Ok(Self::of(Arc::new(Wanted { include, exclude, categories }), readable))
+    }
+
+    /// The same for somebody who may read these types.
+    pub(super) fn for_reader(&self, readable: &Arc<TypeSet>) -> Result<Self, Error> {
+        check_readable(&self.wanted.include, readable)?;
+        Ok(Self::of(Arc::clone(&self.wanted), readable))
+    }
+
+    /// What it takes in memory, in bytes, about.
+    pub(super) fn held_bytes(&self) -> usize {
+        let wanted = &self.wanted;
+        let patterns = wanted.include.iter().chain(&wanted.exclude);
+        self.by_id.len() + patterns.map(NamePattern::held_bytes).sum::<usize>()
+    }
+
+    fn of(wanted: Arc<Wanted>, readable: &Arc<TypeSet>) -> Self {
+        let Wanted { include, exclude, categories } = &*wanted;
         let in_category = |category: i32| categories.is_empty() || categories.contains(&category);
         let mut by_id: Vec<bool> = catalog::all()
             .map(|(id, event_type)| {
@@ -69,7 +101,7 @@ impl TypeFilter {
         let all = matches!(custom, CustomTypes::All)
             && readable.is_none()
             && by_id.iter().all(|matches| *matches);
-        Ok(Self { by_id, custom, readable, all })
+        Self { by_id, custom, wanted, readable, all }
     }
 
     /// Whether every type matches.
@@ -88,7 +120,7 @@ impl TypeFilter {
 
     /// What the type alone says.
     pub(super) fn verdict(&self, type_id: TypeId) -> Verdict {
-        let by_name = matches!(self.custom, CustomTypes::Named(..)) || self.readable.is_some();
+        let by_name = matches!(self.custom, CustomTypes::Named { .. }) || self.readable.is_some();
         match self.by_id.get(usize::from(type_id.0)) {
             Some(true) if type_id.is_custom() && by_name => Verdict::Unsure,
             Some(true) => Verdict::Yes,
@@ -106,9 +138,10 @@ impl TypeFilter {
             (None, _) if !self.may_read_custom(type_name) => false,
             (None, CustomTypes::None) => false,
             (None, CustomTypes::All) => true,
-            (None, CustomTypes::Named(include, exclude)) => {
+            (None, CustomTypes::Named { all_included }) => {
+                let Wanted { include, exclude, .. } = &*self.wanted;
                 let matches = |pattern: &NamePattern| pattern.matches(type_name);
-                (include.is_empty() || include.iter().any(matches)) && !exclude.iter().any(matches)
+                (*all_included || include.iter().any(matches)) && !exclude.iter().any(matches)
             }
         }
     }
@@ -130,7 +163,7 @@ impl TypeFilter {
 }
 
 impl CustomTypes {
-    fn new(include: Vec<NamePattern>, exclude: Vec<NamePattern>) -> Self {
+    fn new(include: &[NamePattern], exclude: &[NamePattern]) -> Self {
         // `custom` is the name under which the catalog lists them all.
         let covers = |pattern: &NamePattern| {
             pattern.matches(catalog::CUSTOM) || pattern.matches_all_after(catalog::CUSTOM_PREFIX)
@@ -142,7 +175,7 @@ impl CustomTypes {
         } else if all_included && !exclude.iter().any(touches) {
             CustomTypes::All
         } else {
-            CustomTypes::Named(if all_included { Vec::new() } else { include }, exclude)
+            CustomTypes::Named { all_included }
         }
     }
 }
@@ -225,7 +258,10 @@ pub(super) fn categories(numbers: &[i32]) -> Result<Vec<i32>, Error> {
             }
         }
     }
-    Ok(numbers.to_vec())
+    let mut numbers = numbers.to_vec();
+    numbers.sort_unstable();
+    numbers.dedup();
+    Ok(numbers)
 }
 
 #[cfg(test)]

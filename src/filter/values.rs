@@ -29,6 +29,12 @@ impl ExactValues {
         self.values.is_empty()
     }
 
+    /// What it takes in memory, in bytes.
+    pub(super) fn held_bytes(&self) -> usize {
+        let texts: usize = self.values.iter().map(String::capacity).sum();
+        texts + self.values.capacity() * size_of::<String>()
+    }
+
     /// Whether `value`, a text as bytes, matches.
     pub(super) fn matches(&self, value: Option<&[u8]>) -> bool {
         self.is_any() || value.is_some_and(|value| self.contains(value))
@@ -84,6 +90,12 @@ impl LabelFilter {
     /// Whether the filter asks for no label.
     pub(super) fn is_any(&self) -> bool {
         self.wanted.is_empty()
+    }
+
+    /// What it takes in memory, in bytes.
+    pub(super) fn held_bytes(&self) -> usize {
+        let entry = size_of::<(String, String)>();
+        self.wanted.iter().map(|(key, value)| key.capacity() + value.capacity() + entry).sum()
     }
 
     /// Whether the encoded event has all of them.

@@ -1,13 +1,15 @@
-//! Counts the records that match a query, by type and time bucket.
+//! Counts: how many records a query matches, by group and by time.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::{ControlFlow, Range, RangeInclusive};
 
 use crate::catalog::{self, TypeId};
-use crate::hub::{Gap, GapReason, Hub, TimeSlices};
+use crate::hub::{Gap, GapReason, Hub, PAGE_BYTES_MAX, TimeSlices};
 use crate::log::{
     self, ReadContent, ReadHint, ReadResult, ScanEnd, ScanOrder, ScanQuery, ScanStats, SegmentView,
 };
+use crate::proto::pb;
+use crate::record::RecordColumns;
 use crate::time::Time;
 
 /// The maximum number of buckets in a result.
@@ -15,6 +17,10 @@ pub const BUCKETS_MAX: usize = 10_000;
 
 /// The maximum number of gaps in a result.
 const GAPS_MAX: usize = 1_000;
+/// What a count in an answer takes beside its name, in bytes, at least; and a bucket.
+const COUNT_BYTES: usize = 6;
+/// Records that are counted before others may run on the thread.
+const RECORDS_PER_LOOK: usize = 8 * 1024;
 
 /// A query and its bucket length.
 pub struct CountRequest {
@@ -22,13 +28,29 @@ pub struct CountRequest {
     pub query: ScanQuery,
     /// Length of a bucket in nanoseconds, positive; `None` for a single bucket.
     pub bucket: Option<i64>,
+    /// By what.
+    pub group: Group,
+}
+
+/// What records are counted by.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// Their type; custom types by name.
+    #[default]
+    Type,
+    /// The category of their type.
+    Category,
+    /// Their severity.
+    Severity,
+    /// Their result.
+    Result,
 }
 
 /// The counts.
 #[derive(Debug, Default)]
 pub struct CountResult {
-    /// Number of records by event type, by the beginning of the bucket; without
-    /// a bucket length, that is [`Time::EPOCH`].
+    /// Number of records by group, by the beginning of the bucket; without a bucket
+    /// length, that is [`Time::EPOCH`].
     pub buckets: BTreeMap<Time, BTreeMap<String, i64>>,
     /// Records on which the expression failed.
     pub expression_errors: u64,
@@ -44,13 +66,69 @@ pub enum Error {
         "the records fall into more than {BUCKETS_MAX} buckets: make bucket longer or the time range shorter"
     )]
     TooManyBuckets,
+    /// The counts are larger than clients take.
+    #[error(
+        "counts are more than {limit} bytes: make bucket longer, or the filter or the time range narrower", limit = PAGE_BYTES_MAX
+    )]
+    TooLarge,
     /// The log cannot be read.
     #[error(transparent)]
     Log(#[from] log::Error),
 }
 
-/// Counts while the scan runs.
+impl Group {
+    /// The number of a record's group; `None` for a custom type, which has a name.
+    #[inline]
+    pub fn number(self, row: &RecordColumns) -> Option<u16> {
+        match self {
+            Self::Type if row.type_id.is_custom() => None,
+            Self::Type => Some(row.type_id.0),
+            Self::Category => Some(row.type_id.get().category as u16),
+            Self::Severity => Some(u16::from(row.severity)),
+            Self::Result => Some(u16::from(row.result)),
+        }
+    }
+
+    /// The name of the group with a number.
+    pub fn name(self, number: u16) -> String {
+        let number_of = i32::from(number);
+        match self {
+            Self::Type => TypeId(number).get().name.to_owned(),
+            Self::Category => lower(
+                pb::Category::try_from(number_of).ok(),
+                "CATEGORY_",
+                pb::Category::as_str_name,
+            ),
+            Self::Severity => lower(
+                pb::Severity::try_from(number_of).ok(),
+                "SEVERITY_",
+                pb::Severity::as_str_name,
+            ),
+            Self::Result => {
+                lower(pb::Result::try_from(number_of).ok(), "RESULT_", pb::Result::as_str_name)
+            }
+        }
+    }
+
+    /// How many groups with numbers there are.
+    fn len(self) -> usize {
+        match self {
+            Self::Type => catalog::EVENT_TYPES.len(),
+            // Numbers of small enums.
+            Self::Category | Self::Severity | Self::Result => 256,
+        }
+    }
+}
+
+/// The name of an enum's value without its prefix, in lower case.
+fn lower<T>(value: Option<T>, prefix: &str, name: fn(&T) -> &'static str) -> String {
+    let name = value.as_ref().map_or("", name);
+    name.strip_prefix(prefix).unwrap_or(name).to_ascii_lowercase()
+}
+
+/// Counts on their way.
 struct CountTables {
+    group: Group,
     /// Length of a bucket; `None` for a single one.
     bucket: Option<i64>,
     /// Where in `tables` the bucket with a number is.
@@ -61,27 +139,38 @@ struct CountTables {
     /// lookup that find another one.
     current: usize,
     times: RangeInclusive<i64>,
+    /// What was counted into that bucket lately, by number of the group: one table for
+    /// all buckets, since most of them have few groups.
+    recent: Box<[i64]>,
+    /// Where `recent` is not 0.
+    touched: Vec<u16>,
+    /// What the answer takes, in bytes, at least.
+    answer_bytes: usize,
 }
 
 /// The counts of one bucket.
 struct CountTable {
     number: i64,
-    /// By position in the catalog.
-    catalog: Box<[i64]>,
+    /// By number of the group, ascending.
+    counts: Vec<(u16, i64)>,
     /// Custom types by name.
     custom: BTreeMap<String, i64>,
 }
+
+/// Why counting ends early.
+type Full = ControlFlow<Error>;
 
 impl Hub {
     /// Counts records.
     ///
     /// # Errors
-    /// If there are more than [`BUCKETS_MAX`] buckets, or the log cannot be read.
+    /// If there are more than [`BUCKETS_MAX`] buckets, the answer would be larger than
+    /// [`PAGE_BYTES_MAX`], or the log cannot be read.
     pub async fn count(&self, count: &CountRequest) -> Result<CountResult, Error> {
         let extent = self.log.extent();
         let mut next = extent.first;
         let mut stats = ScanStats::default();
-        let mut tables = CountTables::new(count.bucket);
+        let mut tables = CountTables::new(count.bucket, count.group);
         let mut gaps = Vec::new();
         let mut turns = TimeSlices::begin();
         while next <= extent.last {
@@ -102,78 +191,163 @@ impl Hub {
                 }
             };
             let view = segment.view(extent.last);
-            let range = view.position(next)..view.len();
+            let start = view.position(next);
+            let part = start..view.len().min(start + RECORDS_PER_LOOK);
+            let is_last = part.end == view.len();
+            let mut full = None;
             let scanned = if count.query.matches_all() {
-                tables.add_all(&view, range)
+                full = tables.add_all(&view, part.clone()).break_value();
+                ScanEnd::Whole
             } else {
-                let add = |at| tables.add(&view, at);
-                count.query.scan(&view, range, ScanOrder::Ascending, &mut stats, add)
+                let add = |at| match tables.add(&view, at) {
+                    ControlFlow::Continue(()) => ControlFlow::Continue(()),
+                    ControlFlow::Break(error) => {
+                        full = Some(error);
+                        ControlFlow::Break(())
+                    }
+                };
+                count.query.scan(&view, part.clone(), ScanOrder::Ascending, &mut stats, add)
             };
+            if let Some(error) = full {
+                return Err(error);
+            }
             next = match scanned {
-                ScanEnd::Enough(_) => return Err(Error::TooManyBuckets),
-                ScanEnd::Paused(position) => view.sequence(position).next(),
-                ScanEnd::Whole => view.end(),
+                ScanEnd::Enough(position) | ScanEnd::Paused(position) => {
+                    view.sequence(position).next()
+                }
+                ScanEnd::Whole if is_last => view.end(),
+                ScanEnd::Whole => view.sequence(part.end),
             };
             drop(segment);
             turns.yield_now(&self.turns).await;
         }
         let expression_errors = stats.expression_errors;
-        Ok(CountResult { buckets: tables.finish(), expression_errors, gaps })
+        Ok(CountResult { buckets: tables.finish()?, expression_errors, gaps })
     }
 }
 
 impl CountTables {
-    fn new(bucket: Option<i64>) -> Self {
+    fn new(bucket: Option<i64>, group: Group) -> Self {
         // No time is in the bucket of the first record until it is found.
         #[allow(clippy::reversed_empty_ranges, reason = "it is meant to be empty")]
         let times = 1..=0;
-        Self { bucket, places: HashMap::default(), tables: Vec::new(), current: 0, times }
+        Self {
+            group,
+            bucket,
+            places: HashMap::default(),
+            tables: Vec::new(),
+            current: 0,
+            times,
+            recent: vec![0; group.len()].into(),
+            touched: Vec::new(),
+            answer_bytes: 0,
+        }
     }
 
     /// Counts all records of a range: as [`CountTables::add`] of each, but a table is
     /// looked for once for all that follow each other in its bucket.
-    fn add_all(&mut self, view: &SegmentView<'_>, range: Range<usize>) -> ScanEnd {
+    fn add_all(&mut self, view: &SegmentView<'_>, range: Range<usize>) -> Full {
         let mut at = range.start;
         while let Some(rows) = view.columns.get(at..range.end).filter(|rows| !rows.is_empty()) {
             // The first record may switch to another bucket.
-            if self.add(view, at).is_break() {
-                return ScanEnd::Enough(at);
-            }
-            let Some(table) = self.tables.get_mut(self.current) else { break };
-            let (first, last) = (*self.times.start(), *self.times.end());
-            let mut counted = 1;
-            for row in rows.get(1..).unwrap_or_default() {
-                let is_other = row.time.0 < first || row.time.0 > last || row.type_id.is_custom();
-                let count = table.catalog.get_mut(usize::from(row.type_id.0));
-                let Some(count) = count.filter(|_| !is_other) else { break };
-                *count += 1;
-                counted += 1;
-            }
-            at += counted;
+            self.add(view, at)?;
+            at += 1 + match self.group {
+                Group::Type => self.add_run(rows, |row| Group::Type.number(row)),
+                Group::Category => self.add_run(rows, |row| Group::Category.number(row)),
+                Group::Severity => self.add_run(rows, |row| Group::Severity.number(row)),
+                Group::Result => self.add_run(rows, |row| Group::Result.number(row)),
+            };
         }
-        ScanEnd::Whole
+        Full::Continue(())
     }
 
-    /// Counts a record; breaks if that needs too many buckets.
-    fn add(&mut self, view: &SegmentView<'_>, position: usize) -> ControlFlow<()> {
-        let Some(columns) = view.columns.get(position) else { return ControlFlow::Continue(()) };
+    /// Counts those behind the first row that are of the same bucket, until one is not
+    /// or has a name. Returns how many.
+    #[inline]
+    fn add_run(
+        &mut self,
+        rows: &[RecordColumns],
+        number: impl Fn(&RecordColumns) -> Option<u16>,
+    ) -> usize {
+        let (first, last) = (*self.times.start(), *self.times.end());
+        let mut counted = 0;
+        for row in rows.get(1..).unwrap_or_default() {
+            let is_other = row.time.0 < first || row.time.0 > last;
+            let Some(number) = number(row).filter(|_| !is_other) else { break };
+            self.count(number);
+            counted += 1;
+        }
+        counted
+    }
+
+    #[inline]
+    fn count(&mut self, number: u16) {
+        if let Some(count) = self.recent.get_mut(usize::from(number)) {
+            if *count == 0 {
+                self.touched.push(number);
+            }
+            *count += 1;
+        }
+    }
+
+    /// Counts a record; breaks if that needs too many buckets or names.
+    fn add(&mut self, view: &SegmentView<'_>, position: usize) -> Full {
+        let Some(columns) = view.columns.get(position) else { return Full::Continue(()) };
         if !self.times.contains(&columns.time.0) {
             self.turn_to(columns.time.0)?;
         }
-        let Some(table) = self.tables.get_mut(self.current) else {
-            return ControlFlow::Continue(());
-        };
-        if columns.type_id.is_custom() {
-            let name = view.record(position).type_name;
-            *table.custom.entry(name.to_owned()).or_default() += 1;
-        } else if let Some(count) = table.catalog.get_mut(usize::from(columns.type_id.0)) {
-            *count += 1;
+        if let Some(number) = self.group.number(columns) {
+            self.count(number);
+            return Full::Continue(());
         }
-        ControlFlow::Continue(())
+        let Some(table) = self.tables.get_mut(self.current) else { return Full::Continue(()) };
+        let name = view.record(position).type_name;
+        if let Some(count) = table.custom.get_mut(name) {
+            *count += 1;
+            return Full::Continue(());
+        }
+        table.custom.insert(name.to_owned(), 1);
+        self.take(name.len() + COUNT_BYTES)
+    }
+
+    /// The answer takes so many bytes more.
+    fn take(&mut self, bytes: usize) -> Full {
+        self.answer_bytes += bytes;
+        if self.answer_bytes > PAGE_BYTES_MAX {
+            Full::Break(Error::TooLarge)
+        } else {
+            Full::Continue(())
+        }
+    }
+
+    /// Brings what was counted lately into the table of its bucket.
+    fn settle(&mut self) -> Full {
+        let Some(table) = self.tables.get_mut(self.current) else { return Full::Continue(()) };
+        let mut bytes = 0;
+        for number in self.touched.drain(..) {
+            let Some(recent) = self.recent.get_mut(usize::from(number)) else { continue };
+            let recent = std::mem::take(recent);
+            match table.counts.binary_search_by_key(&number, |(own, _)| *own) {
+                Ok(place) => {
+                    if let Some((_, count)) = table.counts.get_mut(place) {
+                        *count += recent;
+                    }
+                }
+                Err(place) => {
+                    table.counts.insert(place, (number, recent));
+                    bytes += COUNT_BYTES;
+                    if self.group == Group::Type {
+                        bytes += TypeId(number).get().name.len();
+                    }
+                }
+            }
+        }
+        self.take(bytes)
     }
 
     /// Makes the bucket of this time the current one.
-    fn turn_to(&mut self, time: i64) -> ControlFlow<()> {
+    fn turn_to(&mut self, time: i64) -> Full {
+        self.settle()?;
         let number = self.bucket.map_or(0, |length| time.div_euclid(length));
         self.times = self.bucket.map_or(i64::MIN..=i64::MAX, |length| {
             let begin = |number: i64| number.saturating_mul(length);
@@ -181,25 +355,30 @@ impl CountTables {
         });
         self.current = match self.places.get(&number) {
             Some(place) => *place,
-            None if self.tables.len() >= BUCKETS_MAX => return ControlFlow::Break(()),
+            None if self.tables.len() >= BUCKETS_MAX => return Full::Break(Error::TooManyBuckets),
             None => {
-                let catalog = vec![0; catalog::EVENT_TYPES.len()].into();
-                self.tables.push(CountTable { number, catalog, custom: BTreeMap::new() });
+                self.tables.push(CountTable {
+                    number,
+                    counts: Vec::new(),
+                    custom: BTreeMap::new(),
+                });
                 self.places.insert(number, self.tables.len() - 1);
+                self.take(COUNT_BYTES)?;
                 self.tables.len() - 1
             }
         };
-        ControlFlow::Continue(())
+        Full::Continue(())
     }
 
-    fn finish(self) -> BTreeMap<Time, BTreeMap<String, i64>> {
-        let bucket = self.bucket.unwrap_or(0);
+    fn finish(mut self) -> Result<BTreeMap<Time, BTreeMap<String, i64>>, Error> {
+        if let ControlFlow::Break(error) = self.settle() {
+            return Err(error);
+        }
+        let (group, bucket) = (self.group, self.bucket.unwrap_or(0));
         let buckets = self.tables.into_iter().map(|table| {
-            let named = table.catalog.into_iter().enumerate().filter(|(_, count)| *count > 0);
-            let named = named
-                .map(|(position, count)| (TypeId(position as u16).get().name.to_owned(), count));
+            let named = table.counts.into_iter().map(|(number, count)| (group.name(number), count));
             (Time(table.number.saturating_mul(bucket)), named.chain(table.custom).collect())
         });
-        buckets.collect()
+        Ok(buckets.collect())
     }
 }

@@ -6,11 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, MutexGuard};
-use prost::Message as _;
+use sha2::{Digest as _, Sha256};
 
 use crate::hub::SubscribeMessage;
 use crate::log::ScanQuery;
-use crate::proto::pb;
 use crate::record::Sequence;
 use crate::time::Time;
 
@@ -27,8 +26,9 @@ pub(super) struct FilterGroups {
     bytes: AtomicUsize,
 }
 
-/// The encoded filter, the types that the subscribers may read, and the time range.
-type GroupKey = (Vec<u8>, Vec<u8>, Time, Time);
+/// A digest of a filter as it was asked for and of what those who ask may read, and the
+/// times of the query.
+type GroupKey = ([u8; 32], Time, Time);
 
 /// The subscriptions with equal filters and rights.
 pub(super) struct FilterGroup {
@@ -55,23 +55,29 @@ pub(super) struct CachedBatch {
 }
 
 impl FilterGroups {
-    /// The group of this query, which was compiled from `filter`.
-    pub fn join(self: &Arc<Self>, filter: &pb::Filter, query: ScanQuery) -> Arc<FilterGroup> {
+    /// The group of this query; `filter` is the digest of the filter from which it was
+    /// compiled.
+    pub fn join(self: &Arc<Self>, filter: &[u8; 32], query: ScanQuery) -> Arc<FilterGroup> {
+        let mut digest = Sha256::new();
+        digest.update(filter);
         // Subscribers with other read grants find other records for the same filter.
-        let readable = query.filter.readable().identity();
-        let key = (filter.encode_to_vec(), readable, query.start, query.end);
+        digest.update(query.filter.readable().identity());
+        let key = (digest.finalize().into(), query.start, query.end);
         let mut open = self.open.lock();
         if let Some(group) = open.get(&key).and_then(Weak::upgrade) {
             return group;
         }
-        let group = Arc::new(FilterGroup {
-            groups: Arc::clone(self),
-            key: key.clone(),
-            query,
-            kept: Mutex::default(),
-        });
+        let group =
+            Arc::new(FilterGroup { groups: Arc::clone(self), key, query, kept: Mutex::default() });
         open.insert(key, Arc::downgrade(&group));
         group
+    }
+}
+
+impl FilterGroups {
+    /// What is kept for others to follow, in bytes.
+    pub fn held_bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
     }
 }
 

@@ -224,7 +224,14 @@ impl Waiter {
         found.await.max(next)
     }
 
-    /// Where a reader that has read up to `next` must continue.
+    /// What it takes in memory, in bytes, about: each key has a list of its own at worst.
+    pub fn held_bytes(&self) -> usize {
+        /// A key here and in the table, its list, and the list's first entries.
+        const KEY_BYTES: usize = 2 * size_of::<InterestKey>() + 2 * size_of::<Vec<()>>() + 32;
+        size_of::<WaitSlot>() + self.keys.as_ref().map_or(0, Vec::len) * KEY_BYTES
+    }
+
+    /// Where somebody who has read up to `next` has to read on.
     pub fn skip(&self, next: Sequence) -> Sequence {
         // In this order: a slot that is armed afterwards was armed before.
         let told = Sequence(self.notifier.told.load(SeqCst));

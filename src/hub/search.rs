@@ -1,6 +1,6 @@
 //! Search: pages of stored records that match a query.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, RangeInclusive};
 use std::time::Duration;
 
 use prost::Message as _;
@@ -26,10 +26,15 @@ const PAGE_RECORDS_ALLOCATED: usize = 64;
 /// The initial capacity for each record, in bytes: a little more than most records have.
 const RECORD_BYTES: usize = 400;
 
+/// Records of any sequence.
+pub const ALL_SEQUENCES: RangeInclusive<Sequence> = Sequence::ZERO..=Sequence(u64::MAX);
+
 /// One page of a search.
 pub struct SearchRequest {
     /// What to find.
     pub query: ScanQuery,
+    /// Only records with these sequences.
+    pub sequences: RangeInclusive<Sequence>,
     /// The order of the results.
     pub order: ScanOrder,
     /// The maximum number of records.
@@ -46,7 +51,7 @@ pub struct SearchPage {
     pub frames: Vec<u8>,
     /// The token of the next page; `None` after the last one.
     pub next: Option<PageToken>,
-    /// The newest record at the time of the first page.
+    /// The newest record of the search at the time of the first page.
     pub cursor: Cursor,
     /// Records that were evicted between the pages, or are damaged.
     pub gaps: Vec<Gap>,
@@ -152,7 +157,8 @@ impl Hub {
         let order = search.order;
         let extent = self.log.extent();
         let Some(token) = search.token else {
-            let (first, last) = (extent.first, extent.last);
+            let first = extent.first.max(*search.sequences.start());
+            let last = extent.last.min(*search.sequences.end());
             let next = match order {
                 ScanOrder::Ascending => first,
                 ScanOrder::Descending => last,

@@ -1,5 +1,6 @@
 //! The registry of open subscriptions, for GetStatus.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,19 +8,30 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwapOption;
 use parking_lot::{Mutex, MutexGuard};
 
+use prost::Message as _;
+use sha2::{Digest as _, Sha256};
+
+use crate::filter::shorten;
 use crate::hub::notifier::Waiter;
 use crate::proto::pb;
 use crate::record::Sequence;
 use crate::time::Time;
 
-/// The state of one open subscription that GetStatus reports.
+/// The most bytes of a filter that are kept to be shown, about.
+const FILTER_SHOWN_BYTES_MAX: usize = 2 * 1024;
+
+/// One open subscription, as others may look at it.
 pub struct SubscriberState {
     /// The principal; empty if there is no authentication.
     pub principal: String,
     /// Network address.
     pub peer: String,
-    /// What it asked for.
+    /// What it asked for; the beginning of what is long.
     pub filter: pb::Filter,
+    /// The filter lacks values.
+    pub filter_shortened: bool,
+    /// Of the whole filter.
+    pub(super) filter_digest: [u8; 32],
     /// Since when.
     pub started: Time,
     waiter: ArcSwapOption<Waiter>,
@@ -29,12 +41,20 @@ pub struct SubscriberState {
 }
 
 impl SubscriberState {
-    /// A subscriber that asks for `filter` from `peer`.
-    pub fn new(peer: String, filter: pb::Filter) -> Self {
+    /// A subscriber that asks for `filter` from `peer`. Of a long filter only the beginning
+    /// is kept.
+    pub fn new(peer: String, filter: &pb::Filter) -> Self {
+        let filter_digest = Sha256::digest(filter.encode_to_vec()).into();
+        let shown = shorten(filter, FILTER_SHOWN_BYTES_MAX);
+        let filter_shortened = matches!(shown, Cow::Owned(_));
+        // A copy of what is shown: decoding may have left room behind it.
+        let filter = shown.into_owned();
         Self {
             principal: String::new(),
             peer,
             filter,
+            filter_shortened,
+            filter_digest,
             started: Time::now(),
             waiter: ArcSwapOption::empty(),
             sequence: AtomicU64::new(0),
@@ -52,6 +72,11 @@ impl SubscriberState {
     pub fn sequence(&self) -> Sequence {
         let next = Sequence(self.sequence.load(Ordering::Relaxed)).next();
         self.waiter.load().as_ref().map_or(next, |waiter| waiter.skip(next)).previous()
+    }
+
+    /// What it takes in memory, in bytes, about.
+    pub fn held_bytes(&self) -> usize {
+        size_of::<Self>() + self.peer.len() + self.principal.len() + 2 * self.filter.encoded_len()
     }
 
     /// How many records it was sent.

@@ -68,7 +68,7 @@ impl Hub {
     ) -> Result<Subscription, Error> {
         let (next, gap) = self.resolve(start).await?;
         let waiter = self.notifier.register(&query.filter);
-        let group = self.groups.join(&subscriber.filter, query);
+        let group = self.groups.join(&subscriber.filter_digest, query);
         let registration = self.subscribers.register(subscriber, Arc::clone(&waiter));
         registration.advance(next.previous(), 0, 0);
         Ok(Subscription {
@@ -170,7 +170,16 @@ impl Subscription {
     pub fn set_query(&mut self, query: ScanQuery) {
         self.waiter = self.hub.notifier.register(&query.filter);
         self.registration.set_waiter(Arc::clone(&self.waiter));
-        self.group = self.hub.groups.join(&self.registration.filter, query);
+        self.group = self.hub.groups.join(&self.registration.filter_digest, query);
+    }
+
+    /// What it takes in memory, in bytes, about: its filter, what wakes it, and what is
+    /// shown of it. Those who ask for the same share the filter; each is charged with it.
+    pub fn held_bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.group.query().filter.held_bytes()
+            + self.waiter.held_bytes()
+            + self.registration.held_bytes()
     }
 
     /// Covers everything that was sent.

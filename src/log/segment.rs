@@ -5,6 +5,7 @@ mod buffers;
 mod view;
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::log::append_buffer::{self, AppendBuffer};
@@ -38,6 +39,33 @@ pub struct Segment {
     marks: AppendBuffer<BlockFilter>,
     index: OnceLock<SegmentIndex>,
     sparse: Option<SparseFrames>,
+    compared: [Compared; 3],
+}
+
+/// Up to which position it is known that records with equal keys in a column have equal
+/// values. Readers find it out, and leave it for others.
+#[derive(Debug, Default)]
+pub struct Compared(AtomicUsize);
+
+impl Compared {
+    /// Some key has several values, or too many keys occur.
+    const MIXED: usize = usize::MAX;
+
+    /// Up to which position; `None` where some key has several values, or it is not worth
+    /// finding out.
+    pub fn get(&self) -> Option<usize> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|done| *done != Self::MIXED)
+    }
+
+    /// All before this position have equal values for equal keys.
+    pub fn set(&self, position: usize) {
+        self.0.fetch_max(position, Ordering::Relaxed);
+    }
+
+    /// Nothing is found out any more.
+    pub fn give_up(&self) {
+        self.0.store(Self::MIXED, Ordering::Relaxed);
+    }
 }
 
 /// Where the records of a run lie that lacks some.
@@ -114,6 +142,17 @@ impl Segment {
             marks: append_buffer::full(Vec::new()),
             index: OnceLock::new(),
             sparse,
+            compared: Default::default(),
+        }
+    }
+
+    /// What is known of the values of a column, by its number below 3.
+    pub fn compared(&self, column: usize) -> &Compared {
+        let [first, second, third] = &self.compared;
+        match column {
+            0 => first,
+            1 => second,
+            _ => third,
         }
     }
 

@@ -44,7 +44,7 @@ use unsent_bytes::UnsentBytes;
 const DETAILS: &str = "grpc-status-details-bin";
 
 /// Methods with large reads and large responses.
-const READS: [&str; 2] = ["Search", "CountRecords"];
+const READS: [&str; 3] = ["Search", "CountRecords", "TopValues"];
 
 /// The state that all calls share.
 pub struct CallRules {
@@ -150,7 +150,10 @@ where
                 response.headers_mut().insert(context::REQUEST_ID, id);
             }
             if refused {
-                origin.audit(&rules.auditor, response.headers());
+                if origin.audit(&rules.auditor, response.headers()) {
+                    // The gateway's own records are the caller's.
+                    quota.events(1);
+                }
                 // A refusal, or a response without a body, has its code in the headers.
                 record.trailers(response.headers());
             } else if let Some(encoding) = packing {
@@ -251,29 +254,32 @@ impl CallOrigin {
         Self { path: request.uri().path_and_query().cloned(), principal, connection }
     }
 
-    /// Records a refused call if authentication or authorization refused it.
-    fn audit(&self, auditor: &Auditor, headers: &HeaderMap) {
+    /// Records a refused call if authentication or authorization refused it. Returns
+    /// whether it did.
+    fn audit(&self, auditor: &Auditor, headers: &HeaderMap) -> bool {
         if !auditor.is_on() {
-            return;
+            return false;
         }
-        let Some(status) = Status::from_header_map(headers) else { return };
+        let Some(status) = Status::from_header_map(headers) else { return false };
         if !matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied) {
-            return;
+            return false;
         }
         // Clients check the health by themselves, each time they connect.
         let path = self.path.as_ref().map(http::uri::PathAndQuery::path);
         if status.code() == Code::PermissionDenied
             && path.and_then(method_rule) == Some(MethodRule::Health)
         {
-            return;
+            return false;
         }
-        auditor.denied(|| Denial {
-            principal: self.principal.as_deref().unwrap_or_default().to_owned(),
+        let principal = self.principal.as_deref().unwrap_or_default();
+        auditor.denied(principal, || Denial {
+            principal: principal.to_owned(),
             peer: self.connection.as_ref().map(|one| one.remote.to_string()).unwrap_or_default(),
             rpc: self.path.as_ref().map(|path| shown(path.path())).unwrap_or_default(),
             reason: status.get_details_error_info().map(|info| info.reason).unwrap_or_default(),
             message: status.message().to_owned(),
         });
+        true
     }
 }
 

@@ -20,6 +20,7 @@ use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tonic::Code;
 
+use crate::audit::Auditor;
 use crate::catalog;
 use crate::hub::{GapReason, Hub};
 use crate::log::State;
@@ -52,6 +53,8 @@ pub struct MetricSources {
     pub state: Option<watch::Receiver<State>>,
     /// The Merkle tree over the log, if the gateway keeps one.
     pub prover: Option<Arc<Prover>>,
+    /// Records of the gateway's own.
+    pub auditor: Auditor,
     /// Where a log on disk lies.
     pub data_dir: Option<PathBuf>,
 }
@@ -241,6 +244,16 @@ impl MetricSources {
         let lag = |sequence: u64| last.0.saturating_sub(sequence);
         let lags: Vec<u64> = subscribers.iter().map(|one| lag(one.sequence().0)).collect();
         page.gauge("auditgate_subscribers", "Open subscriptions", lags.len() as f64)?;
+        page.gauge(
+            "auditgate_audit_open_reads",
+            "Different reads whose repeats are counted for auditgate.read",
+            self.auditor.open_reads() as f64,
+        )?;
+        page.gauge(
+            "auditgate_audit_held_bytes",
+            "Bytes that these counts take in memory, at most",
+            self.auditor.held_bytes() as f64,
+        )?;
         page.gauge(
             "auditgate_subscriber_lag_records_max",
             "Lag of the slowest subscriber, in records",

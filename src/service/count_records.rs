@@ -5,18 +5,21 @@ use prost::Message as _;
 use prost_types::{Duration, Timestamp};
 use tonic::Request;
 
-use crate::hub::{BUCKETS_MAX, CountRequest, CountResult, PAGE_BYTES_MAX};
+use crate::hub::{BUCKETS_MAX, CountRequest, CountResult, Group, PAGE_BYTES_MAX};
 use crate::proto::codec::EncodedResponse;
 use crate::proto::pb;
 use crate::service::{Error, Service, decode, request_query};
 
+/// Path of the call.
+const RPC: &str = "/auditgate.v1.AuditService/CountRecords";
+
 impl Service {
     pub(super) async fn counts(&self, request: Request<Bytes>) -> Result<EncodedResponse, Error> {
-        let caller = self.caller(&request)?;
+        let reader = self.reader(&request)?;
         let request: pb::CountRecordsRequest = decode(request.into_inner())?;
         let query = request_query::query(
             request.filter.as_ref(),
-            caller.grants().read(),
+            reader.types(),
             request.start_time.as_ref(),
             request.end_time.as_ref(),
         )
@@ -28,8 +31,11 @@ impl Service {
                 return Err(Error::TooManyBuckets { buckets });
             }
         }
-        let counted =
-            self.hub.count(&CountRequest { query, bucket }).await.map_err(Error::Count)?;
+        let count = CountRequest { query, bucket, group: group(request.group_by)? };
+        let counted = self.hub.count(&count).await.map_err(Error::Count)?;
+        let asked = request.filter.unwrap_or_default();
+        let times = (request.start_time, request.end_time);
+        self.record_query(&reader, RPC, &count.query, &asked, times).await?;
         let response = response(counted, bucket.is_some(), request.start_time);
         let bytes = response.encoded_len();
         if bytes > PAGE_BYTES_MAX {
@@ -56,6 +62,16 @@ fn response(
         vec![pb::CountBucket { start_time, counts }]
     };
     pb::CountRecordsResponse { buckets, expression_errors, gaps }
+}
+
+fn group(number: i32) -> Result<Group, Error> {
+    match pb::GroupBy::try_from(number) {
+        Ok(pb::GroupBy::Unspecified | pb::GroupBy::Type) => Ok(Group::Type),
+        Ok(pb::GroupBy::Category) => Ok(Group::Category),
+        Ok(pb::GroupBy::Severity) => Ok(Group::Severity),
+        Ok(pb::GroupBy::Result) => Ok(Group::Result),
+        Err(_) => Err(Error::EnumValue { field: "group_by", value: number, name: "GroupBy" }),
+    }
 }
 
 /// A positive duration in nanoseconds.

@@ -250,7 +250,7 @@ impl AnswerStream {
             Error::Event(event::Error::Forbidden { .. } | event::Error::Reserved { .. })
         );
         if is_denial {
-            self.service.auditor.denied(|| Denial {
+            self.service.auditor.denied(&self.origin.0, || Denial {
                 principal: self.origin.0.clone(),
                 peer: self.origin.1.clone(),
                 rpc: RPC.to_owned(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::access;
 use crate::event;
 use crate::filter;
-use crate::hub::{count, search};
+use crate::hub::{count, path, search, top};
 use crate::log;
 use crate::log::cursor;
 use crate::proof::prover;
@@ -131,7 +131,24 @@ pub enum Error {
         /// Name of the enum.
         name: &'static str,
     },
-    /// The bucket is not a duration.
+    /// The request has no fields, or too many.
+    #[error("fields has {0} paths: it must have 1 to {max}", max = top::FIELDS_MAX)]
+    FieldCount(usize),
+    /// A path leads to no single value.
+    #[error("fields[{position}]: {error}")]
+    Field {
+        /// Which one.
+        position: usize,
+        /// Why.
+        error: path::Error,
+    },
+    /// The limit is negative.
+    #[error("limit is {0}: it must not be negative; 0 stands for {size}", size = top::VALUES)]
+    Limit(i32),
+    /// The prefix is too long.
+    #[error("prefix is {0} bytes, limit {max}", max = top::VALUE_BYTES_MAX)]
+    PrefixTooLong(usize),
+    /// The bucket is not a length of time.
     #[error("bucket must be a valid duration of 1 nanosecond to 292 years")]
     Bucket,
     /// The times of the request hold too many buckets.
@@ -183,6 +200,22 @@ pub enum Error {
         limit: u64,
         /// When the next one is accepted.
         wait: Duration,
+    },
+    /// The caller begins too many kinds of reads.
+    #[error(
+        "reads with different filters, or of different records, come too fast for their records in the log: try again in {} ms", wait.as_millis() + 1
+    )]
+    ReadsTooFast {
+        /// When the next one is let through.
+        wait: Duration,
+    },
+    /// The range of sequences is empty.
+    #[error("first_sequence {first} is greater than last_sequence {last}")]
+    SequencesContradict {
+        /// From.
+        first: u64,
+        /// Up to.
+        last: u64,
     },
     /// The principal, or all principals together, exceed a limit.
     #[error("there are too many {} {}, limit {limit}", what.name(), if *total { "in all" } else { "of yours" })]
@@ -242,7 +275,7 @@ impl Error {
     /// The time after which a retry may succeed, if known.
     pub fn retry_delay(&self) -> Option<Duration> {
         match self {
-            Error::TooFast { wait, .. } => Some(*wait),
+            Error::TooFast { wait, .. } | Error::ReadsTooFast { wait } => Some(*wait),
             _ => None,
         }
     }

@@ -1,16 +1,20 @@
 //! GetRecord.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use tonic::Request;
 
+use crate::audit::{Asked, ReadCall};
+use crate::catalog;
 use crate::filter::TypeSet;
 use crate::hub::RecordKey;
 use crate::proto::codec::EncodedResponse;
 use crate::proto::pb;
-use crate::record::Sequence;
+use crate::record::{Record, Sequence};
+use crate::service::reader::Reader;
 use crate::service::{Error, Service, decode};
+
+/// Path of the call.
+const RPC: &str = "/auditgate.v1.AuditService/GetRecord";
 
 impl Service {
     pub(super) async fn one_record(
@@ -18,8 +22,7 @@ impl Service {
         request: Request<Bytes>,
     ) -> Result<EncodedResponse, Error> {
         use pb::get_record_request::Key as Requested;
-        let caller = self.caller(&request)?;
-        let readable = caller.grants().read();
+        let reader = self.reader(&request)?;
         let request: pb::GetRecordRequest = decode(request.into_inner())?;
         let key = match &request.key {
             None => return Err(Error::KeyMissing),
@@ -27,20 +30,30 @@ impl Service {
             Some(Requested::Sequence(sequence)) => RecordKey::Sequence(Sequence(*sequence)),
         };
         // `record` is field 1 of the response, and frames carry its key.
-        self.frame(key, readable).await.map(EncodedResponse::new)
+        self.frame(RPC, key, &reader).await.map(EncodedResponse::new)
     }
 
-    /// The frame of one record, for a reader of these types.
+    /// The frame of one record, for a call of this path. Before the caller gets it, or
+    /// is told that it is not there, that is recorded; a look at the gateway's own records
+    /// is not.
     pub(super) async fn frame(
         &self,
+        rpc: &'static str,
         key: RecordKey<'_>,
-        readable: &Arc<TypeSet>,
+        reader: &Reader,
     ) -> Result<Bytes, Error> {
         if key == RecordKey::Id("") {
             return Err(Error::KeyMissing);
         }
-        let found = self.hub.record(key, readable).await.map_err(Error::Read)?;
-        found.ok_or_else(|| self.not_found(key, readable))
+        let found = self.hub.record(key, reader.types()).await.map_err(Error::Read)?;
+        let is_own = |frame: &Bytes| catalog::is_reserved(Record::read_frame(frame).type_name);
+        if !found.as_ref().is_some_and(is_own) {
+            let (principal, peer) = (reader.caller.principal(), reader.peer.as_str());
+            let (asked, start_time, end_time) = (Asked::Record(key), None, None);
+            let read = ReadCall { principal, peer, rpc, asked, start_time, end_time };
+            self.record_read(reader, read).await?;
+        }
+        found.ok_or_else(|| self.not_found(key, reader.types()))
     }
 
     /// The same error for a missing record and for one that the caller may not read.

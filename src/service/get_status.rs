@@ -1,8 +1,10 @@
 //! GetStatus.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use prost::Message as _;
 use tonic::Request;
 
 use crate::config::Right;
@@ -29,9 +31,9 @@ impl Service {
         }
         // A filter tells what others look for, by names of types among other things.
         let shows_filters = caller.grants().read().is_all();
-        let shown = subscribers.iter().map(|found| {
-            let with_filter = shows_filters || found.principal == caller.principal();
-            subscriber(found, extent.last, with_filter)
+        let subscriber_count = subscribers.len() as u64;
+        let shown = shown(&subscribers, extent.last, |found| {
+            shows_filters || found.principal == caller.principal()
         });
         Ok(EncodedResponse::message(&pb::GetStatusResponse {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -42,7 +44,8 @@ impl Service {
             last_sequence: extent.last.0,
             record_count: extent.records(),
             byte_size: extent.bytes as u64,
-            subscribers: shown.collect(),
+            subscribers: shown,
+            subscriber_count,
             uptime: Some(since(started)),
             record_limit: extent.records_max as u64,
             byte_limit: extent.bytes_max as u64,
@@ -94,12 +97,40 @@ fn proof(prover: &Prover) -> pb::ProofStatus {
     }
 }
 
+/// The most subscribers that are shown.
+const SUBSCRIBERS_MAX: usize = 1_000;
+/// The most bytes of them: clients of gRPC take 4 MiB unless told otherwise.
+const SUBSCRIBERS_BYTES_MAX: usize = 3 * 1024 * 1024;
+
+/// The subscribers that are furthest behind, as many as are shown.
+fn shown(
+    subscribers: &[Arc<SubscriberState>],
+    last: Sequence,
+    shows_filter: impl Fn(&SubscriberState) -> bool,
+) -> Vec<pb::Subscriber> {
+    let mut by_lag: Vec<_> = subscribers.iter().map(|own| (own.sequence(), own)).collect();
+    // Equally far ones in the order in which they came.
+    by_lag.sort_by_key(|(sequence, _)| *sequence);
+    let mut bytes = 0;
+    let shown = by_lag.into_iter().take(SUBSCRIBERS_MAX).map(|(_, found)| {
+        let with_filter = shows_filter(found);
+        subscriber(found, last, with_filter)
+    });
+    shown
+        .take_while(|own| {
+            bytes += own.encoded_len();
+            bytes <= SUBSCRIBERS_BYTES_MAX
+        })
+        .collect()
+}
+
 fn subscriber(subscriber: &SubscriberState, last: Sequence, with_filter: bool) -> pb::Subscriber {
     let sequence = subscriber.sequence();
     pb::Subscriber {
         peer: subscriber.peer.clone(),
         principal: subscriber.principal.clone(),
         filter: with_filter.then(|| subscriber.filter.clone()),
+        filter_shortened: with_filter && subscriber.filter_shortened,
         sequence: sequence.0,
         lag: last.0.saturating_sub(sequence.0),
         delivered: subscriber.delivered(),

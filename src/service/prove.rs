@@ -13,6 +13,9 @@ use crate::proto::pb;
 use crate::record::{Record, Sequence, unframed};
 use crate::service::{Error, Service, decode};
 
+/// Path of the call that proves a record.
+const INCLUSION: &str = "/auditgate.v1.AuditService/GetInclusionProof";
+
 impl Service {
     pub(super) async fn checkpoint(
         &self,
@@ -33,7 +36,7 @@ impl Service {
         request: Request<Bytes>,
     ) -> Result<EncodedResponse, Error> {
         use pb::get_inclusion_proof_request::Key as Requested;
-        let caller = self.caller(&request)?;
+        let reader = self.reader(&request)?;
         let request: pb::GetInclusionProofRequest = decode(request.into_inner())?;
         let prover = self.prover()?;
         let key = match &request.key {
@@ -41,7 +44,7 @@ impl Service {
             Some(Requested::Id(id)) => RecordKey::Id(id),
             Some(Requested::Sequence(sequence)) => RecordKey::Sequence(Sequence(*sequence)),
         };
-        let frame = self.frame(key, caller.grants().read()).await?;
+        let frame = self.frame(INCLUSION, key, &reader).await?;
         let record = unframed(&frame);
         let sequence = Record::read(record).sequence;
         let size = Some(request.size).filter(|size| *size > 0);

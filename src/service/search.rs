@@ -1,16 +1,18 @@
 //! Search.
 
+use std::ops::RangeInclusive;
+
 use bytes::Bytes;
 use prost::Message as _;
 use tonic::Request;
 
-use crate::audit::ReadCall;
 use crate::hub::search::{SearchRequest, query_digest};
 use crate::log::ScanOrder;
 use crate::log::cursor::PageToken;
 use crate::proto::codec::EncodedResponse;
 use crate::proto::pb;
-use crate::service::{Error, Service, decode, peer, request_query};
+use crate::record::Sequence;
+use crate::service::{Error, Service, decode, request_query};
 
 /// Path of the call.
 const RPC: &str = "/auditgate.v1.AuditService/Search";
@@ -24,35 +26,26 @@ impl Service {
         &self,
         request: Request<Bytes>,
     ) -> Result<EncodedResponse, Error> {
-        let caller = self.caller(&request)?;
-        let peer = peer(&request);
+        let reader = self.reader(&request)?;
         let request: pb::SearchRequest = decode(request.into_inner())?;
         let search = SearchRequest {
             query: request_query::query(
                 request.filter.as_ref(),
-                caller.grants().read(),
+                reader.types(),
                 request.start_time.as_ref(),
                 request.end_time.as_ref(),
             )
             .await?,
+            sequences: sequences(request.first_sequence, request.last_sequence)?,
             order: order(request.order)?,
             page_size: page_size(request.page_size)?,
             digest: query_digest(&request),
             token: token(&request.page_token)?,
         };
         let page = self.hub.search(&search).await.map_err(Error::Search)?;
-        // Before the answer: nobody reads without it. Behind the search: it is not
-        // among what was found.
         let asked = request.filter.unwrap_or_default();
-        let read = ReadCall {
-            principal: caller.principal(),
-            peer: &peer,
-            rpc: RPC,
-            asked: &asked,
-            start_time: request.start_time,
-            end_time: request.end_time,
-        };
-        self.auditor.read(&search.query.filter, read).await;
+        let times = (request.start_time, request.end_time);
+        self.record_query(&reader, RPC, &search.query, &asked, times).await?;
         let rest = pb::SearchResponse {
             records: Vec::new(),
             next_page_token: page.next.map(|token| token.to_string()).unwrap_or_default(),
@@ -74,6 +67,14 @@ fn order(number: i32) -> Result<ScanOrder, Error> {
         Ok(pb::Order::OldestFirst) => Ok(ScanOrder::Ascending),
         Err(_) => Err(Error::EnumValue { field: "order", value: number, name: "Order" }),
     }
+}
+
+/// The sequences of a request, both ends included; 0 is no bound.
+fn sequences(first: u64, last: u64) -> Result<RangeInclusive<Sequence>, Error> {
+    if last != 0 && first > last {
+        return Err(Error::SequencesContradict { first, last });
+    }
+    Ok(Sequence(first)..=Sequence(if last == 0 { u64::MAX } else { last }))
 }
 
 fn page_size(requested: i32) -> Result<usize, Error> {

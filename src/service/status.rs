@@ -145,6 +145,9 @@ fn parts(error: &Error) -> Parts {
         Error::TimesContradict { .. } => {
             Parts::invalid(ErrorReason::TimeRangeInvalid, "start_time", error)
         }
+        Error::SequencesContradict { .. } => {
+            Parts::invalid(ErrorReason::SequenceRangeInvalid, "first_sequence", error)
+        }
         Error::Cursor(what) => Parts::invalid(ErrorReason::CursorInvalid, "cursor", what),
         Error::PageToken(what) => Parts::invalid(ErrorReason::PageTokenInvalid, "page_token", what),
         Error::Search(search::Error::OtherLog | search::Error::OtherSearch) => {
@@ -157,11 +160,17 @@ fn parts(error: &Error) -> Parts {
         Error::EnumValue { field, .. } => {
             Parts::invalid(ErrorReason::EnumValueUnknown, *field, error)
         }
+        Error::FieldCount(_) => Parts::invalid(ErrorReason::FieldInvalid, "fields", error),
+        Error::Field { position, error } => {
+            Parts::invalid(ErrorReason::FieldInvalid, format!("fields[{position}]"), error)
+        }
+        Error::Limit(_) => Parts::invalid(ErrorReason::PageSizeInvalid, "limit", error),
+        Error::PrefixTooLong(_) => Parts::invalid(ErrorReason::FilterTooLarge, "prefix", error),
         Error::Bucket => Parts::invalid(ErrorReason::BucketInvalid, "bucket", error),
         Error::TooManyBuckets { .. } | Error::Count(count::Error::TooManyBuckets) => {
             Parts::invalid(ErrorReason::BucketsTooMany, "bucket", error)
         }
-        Error::CountsTooLarge { .. } => {
+        Error::CountsTooLarge { .. } | Error::Count(count::Error::TooLarge) => {
             Parts::invalid(ErrorReason::BucketsTooMany, "bucket", error)
         }
         Error::KeyMissing => Parts::invalid(ErrorReason::KeyMissing, "key", error),
@@ -176,7 +185,7 @@ fn parts(error: &Error) -> Parts {
             ..Parts::new(Code::ResourceExhausted, ErrorReason::AnswersNotRead)
         },
         Error::Broken(status) => Parts::new(status.code(), ErrorReason::RequestMalformed),
-        Error::TooFast { .. } => {
+        Error::TooFast { .. } | Error::ReadsTooFast { .. } => {
             Parts { retry: true, ..Parts::new(Code::ResourceExhausted, ErrorReason::RateLimited) }
         }
         Error::TooMany { .. } => {

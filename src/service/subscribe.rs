@@ -8,15 +8,16 @@ use tokio_stream::Stream;
 use tonic::{Request, Status};
 
 use crate::access::{self, Caller, MethodRule, StreamAuth, StreamAuthEnd};
-use crate::audit::{Auditor, Denial, ReadCall};
+use crate::audit::{Auditor, Denial};
 use crate::filter::Filter;
 use crate::hub::{SubscribeMessage, SubscriberState, Subscription, SubscriptionStart};
 use crate::log::cursor::Cursor;
 use crate::log::{self, ScanQuery};
 use crate::proto::codec::FramedMessage;
 use crate::proto::pb;
+use crate::service::reader::Reader;
 use crate::service::request_query::{compile, time};
-use crate::service::{Error, Service, decode, peer, status};
+use crate::service::{Error, Service, decode, status};
 
 /// Path of the call.
 const RPC: &str = "/auditgate.v1.AuditService/Subscribe";
@@ -28,31 +29,21 @@ impl Service {
         &self,
         request: Request<Bytes>,
     ) -> Result<impl Stream<Item = Result<FramedMessage, Status>> + Send + use<>, Error> {
-        let caller = self.caller(&request)?;
-        let peer = peer(&request);
+        let reader = self.reader(&request)?;
         let request: pb::SubscribeRequest = decode(request.into_inner())?;
         let asked = request.filter.unwrap_or_default();
-        let filter = compile(Some(&asked), caller.grants().read()).await?;
+        let filter = compile(Some(&asked), reader.types()).await?;
         let start = start(request.start)?;
-        let read = ReadCall {
-            principal: caller.principal(),
-            peer: &peer,
-            rpc: RPC,
-            asked: &asked,
-            start_time: None,
-            end_time: None,
-        };
-        // Before the stream begins: it is not the first that comes.
-        self.auditor.read(&filter, read).await;
-        let peer_of_stream = peer.clone();
-        let subscriber = SubscriberState::new(peer, asked.clone()).named(caller.principal());
         let query = ScanQuery::new(Arc::clone(&filter));
+        // Before the stream begins: it is not the first that comes.
+        self.record_query(&reader, RPC, &query, &asked, (None, None)).await?;
+        let Reader { caller, peer, .. } = reader;
+        let subscriber = SubscriberState::new(peer.clone(), &asked).named(caller.principal());
         let subscription =
             self.hub.subscribe(query, start, subscriber).await.map_err(Error::Read)?;
         let session = StreamAuth::new(&self.access, caller);
         let auditor = self.auditor.clone();
-        let open =
-            OpenStream { subscription, session, asked, filter, auditor, peer: peer_of_stream };
+        let open = OpenStream { subscription, session, filter, auditor, peer };
         Ok(stream::unfold(StreamPhase::Open(Box::new(open)), StreamPhase::step))
     }
 }
@@ -61,9 +52,7 @@ impl Service {
 struct OpenStream {
     subscription: Subscription,
     session: StreamAuth,
-    /// The filter of the request.
-    asked: pb::Filter,
-    /// The types that the caller may read.
+    /// What was asked for, and what of it may be read.
     filter: Arc<Filter>,
     auditor: Auditor,
     peer: String,
@@ -99,11 +88,10 @@ impl OpenStream {
         if !self.filter.is_within(caller.grants().read()) {
             return Err(access::Error::TypesForbidden);
         }
-        let filter = compile(Some(&self.asked), caller.grants().read()).await;
         // What was acceptable before, and is within what may be read, is acceptable.
-        if let Ok(filter) = filter {
-            self.filter = Arc::clone(&filter);
-            self.subscription.set_query(ScanQuery::new(filter));
+        if let Ok(filter) = self.filter.for_reader(caller.grants().read()) {
+            self.filter = Arc::new(filter);
+            self.subscription.set_query(ScanQuery::new(Arc::clone(&self.filter)));
         }
         Ok(())
     }
@@ -156,8 +144,9 @@ impl StreamPhase {
                     Ok(None) => Some(Self::end(cursor, Error::Stopping { cursor })),
                     Err(StreamRefused::Access(error)) => {
                         let error = Error::AccessEnded { error, cursor };
-                        open.auditor.denied(|| Denial {
-                            principal: open.session.caller().principal().to_owned(),
+                        let principal = open.session.caller().principal();
+                        open.auditor.denied(principal, || Denial {
+                            principal: principal.to_owned(),
                             peer: open.peer.clone(),
                             rpc: RPC.to_owned(),
                             reason: status::reason(&error).to_owned(),

@@ -208,6 +208,10 @@ impl Side {
         answer(self.service.counts(self.request(request)).await)
     }
 
+    async fn top_values(&self, request: &pb::TopValuesRequest) -> Answer {
+        answer(self.service.top_values_of(self.request(request)).await)
+    }
+
     async fn record(&self, key: pb::get_record_request::Key) -> Answer {
         let request = pb::GetRecordRequest { key: Some(key) };
         answer(self.service.one_record(self.request(&request)).await)
@@ -299,15 +303,33 @@ async fn everything(side: &Side, asked: &[pb::Filter], page_size: i32) -> Vec<An
                     end_time,
                     order: order.into(),
                     page_size,
-                    page_token: String::new(),
+                    first_sequence: if page_size == 3 { 0 } else { last / 3 },
+                    ..Default::default()
                 };
                 answers.extend(pages(side, &request).await);
             }
             for bucket in [None, Some(7)] {
                 let bucket = bucket.map(|seconds| prost_types::Duration { seconds, nanos: 0 });
                 let filter = Some(filter.clone());
-                let request = pb::CountRecordsRequest { filter, start_time, end_time, bucket };
+                let request = pb::CountRecordsRequest {
+                    filter: filter.clone(),
+                    start_time,
+                    end_time,
+                    bucket,
+                    group_by: (answers.len() % 5) as i32,
+                };
                 answers.push(side.count(&request).await);
+                let fields = ["type", "user.name", "session.id", "result", "outcome.error"];
+                answers.push(
+                    side.top_values(&pb::TopValuesRequest {
+                        filter,
+                        start_time,
+                        end_time,
+                        fields: fields.map(str::to_owned).to_vec(),
+                        ..Default::default()
+                    })
+                    .await,
+                );
             }
         }
         let cursor = Cursor::new(side.hub.identity(), Sequence(last / 2)).to_string();

@@ -171,6 +171,37 @@ async fn check(client: &mut Client, method: &str, subject: &Subject, name: &str,
             let request = pb::CountRecordsRequest { filter: types(name), ..Default::default() };
             assert_eq!(code(soon(client.count_records(request)).await), ok_if(reads), "{who}");
         }
+        "TopValues" => {
+            let fields = vec!["type".to_owned()];
+            let request =
+                pb::TopValuesRequest { filter: types(name), fields, ..Default::default() };
+            match soon(client.top_values(request)).await {
+                Err(status) => assert_eq!(status.code(), ok_if(reads), "{who}"),
+                Ok(response) => {
+                    assert!(reads, "{who}");
+                    let response = response.into_inner();
+                    let values: Vec<_> =
+                        response.fields.iter().flat_map(|own| &own.values).collect();
+                    assert!(values.iter().all(|own| own.value == name), "{who}: {values:?}");
+                    assert!(response.examined >= 1, "{who}");
+                }
+            }
+        }
+        "GetCaller" => {
+            let caller =
+                soon(client.get_caller(pb::GetCallerRequest {})).await.expect("anybody may");
+            let caller = caller.into_inner();
+            assert_eq!((caller.principal.as_str(), caller.authenticated), (&*subject.name, true));
+            let (lists_read, lists_emit) = (
+                caller.readable_types.iter().any(|own| own == name),
+                caller.emittable_types.iter().any(|own| own == name),
+            );
+            // Custom types are listed as the patterns of roles.
+            if !name.starts_with("custom") {
+                assert_eq!((lists_read, lists_emit), (reads, emits), "{who}");
+            }
+            assert_eq!(caller.rights.len(), subject.allow.len(), "{who}");
+        }
         "GetRecord" => {
             // What may not be read is as if it were not there.
             let expected = match (reads, subject.read.is_empty()) {

@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use auditgate::event::Event;
 use auditgate::filter::{Filter, TypeSet};
+use auditgate::hub::search::ALL_SEQUENCES;
 use auditgate::hub::{
-    CountRequest, Gap, GapReason, Hub, RecordKey, SearchRequest, SubscriberState, SubscriptionStart,
+    CountRequest, Gap, GapReason, Group, Hub, RecordKey, SearchRequest, SubscriberState,
+    SubscriptionStart,
 };
 use auditgate::log::cursor::PageToken;
 use auditgate::log::disk::{Config, DiskLog, SyncPolicy};
@@ -117,8 +119,14 @@ async fn search(hub: &Hub, query: ScanQuery, order: ScanOrder) -> (Vec<u64>, Vec
     let mut token: Option<PageToken> = None;
     loop {
         let query = query.clone();
-        let search =
-            SearchRequest { query, order, page_size: 7, digest: Default::default(), token };
+        let search = SearchRequest {
+            query,
+            sequences: ALL_SEQUENCES,
+            order,
+            page_size: 7,
+            digest: Default::default(),
+            token,
+        };
         let page = hub.search(&search).await.expect("readable");
         let page_of = pb::SearchResponse::decode(page.frames.as_slice()).expect("frames");
         found.extend(page_of.records.iter().map(|record| record.sequence));
@@ -154,7 +162,7 @@ async fn a_subscriber_gets_a_gap_for_damage() {
     for while_open in [false, true] {
         let folder = tempfile::tempdir().expect("a folder");
         let hub = hub(folder.path(), while_open).await;
-        let subscriber = SubscriberState::new(String::new(), pb::Filter::default());
+        let subscriber = SubscriberState::new(String::new(), &pb::Filter::default());
         let start = SubscriptionStart::Earliest;
         let mut subscription = hub.subscribe(query(""), start, subscriber).await.expect("readable");
         let (mut found, mut gaps) = (Vec::new(), Vec::new());
@@ -280,8 +288,10 @@ async fn a_count_tells_of_damage_that_is_known() {
     // somebody else meets the damage.
     let (_, gaps) = search(&hub, query(""), ScanOrder::Ascending).await;
     assert_eq!(lacking(&gaps), DAMAGED);
-    let counted =
-        hub.count(&CountRequest { query: query(""), bucket: None }).await.expect("readable");
+    let counted = hub
+        .count(&CountRequest { query: query(""), bucket: None, group: Group::Type })
+        .await
+        .expect("readable");
     let total: i64 = counted.buckets.values().flat_map(|counts| counts.values()).sum();
     assert_eq!(total as u64, RECORDS - DAMAGED.len() as u64);
     assert_eq!(lacking(&counted.gaps), DAMAGED);

@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use auditgate::event::Event;
 use auditgate::filter::{Filter, TypeSet};
-use auditgate::hub::search::{SearchRequest, query_digest};
+use auditgate::hub::search::{ALL_SEQUENCES, SearchRequest, query_digest};
 use auditgate::hub::{
-    CountRequest, Gap, GapReason, Hub, RecordKey, SubscriberState, Subscription, SubscriptionStart,
+    CountRequest, Gap, GapReason, Group, Hub, RecordKey, SubscriberState, Subscription,
+    SubscriptionStart,
 };
 use auditgate::log::cursor::{Cursor, PageToken};
 use auditgate::log::disk::{Config, DiskLog, SyncPolicy};
@@ -184,7 +185,7 @@ struct Pair {
 impl Pair {
     async fn new(open_filter: SmallFilter, folder: Option<TempDir>) -> Self {
         let hub = open(folder.as_ref());
-        let subscriber = SubscriberState::new(String::new(), open_filter.filter());
+        let subscriber = SubscriberState::new(String::new(), &open_filter.filter());
         let open = hub
             .subscribe(open_filter.query(), SubscriptionStart::Latest, subscriber)
             .await
@@ -215,7 +216,7 @@ impl Pair {
     }
 
     async fn resubscribe(&mut self, start: SubscriptionStart) {
-        let subscriber = SubscriberState::new(String::new(), self.open_filter.filter());
+        let subscriber = SubscriberState::new(String::new(), &self.open_filter.filter());
         let open = self.hub.subscribe(self.open_filter.query(), start, subscriber).await;
         self.open = open.expect("readable");
     }
@@ -288,7 +289,14 @@ impl Pair {
         let mut found = Vec::new();
         let mut gaps = Vec::new();
         loop {
-            let search = SearchRequest { query: filter.query(), order, page_size, digest, token };
+            let search = SearchRequest {
+                query: filter.query(),
+                sequences: ALL_SEQUENCES,
+                order,
+                page_size,
+                digest,
+                token,
+            };
             let page = self.hub.search(&search).await.expect("a valid token");
             let decoded =
                 pb::SearchResponse::decode(page.frames.as_slice()).expect("frames are records");
@@ -333,7 +341,10 @@ impl Pair {
 
     async fn count(&self, filter: &SmallFilter) {
         for bucket in [None, Some(7 * SECOND)] {
-            let counted = self.hub.count(&CountRequest { query: filter.query(), bucket }).await;
+            let counted = self
+                .hub
+                .count(&CountRequest { query: filter.query(), bucket, group: Group::Type })
+                .await;
             let mut expected: BTreeMap<Time, BTreeMap<String, i64>> = BTreeMap::new();
             for sequence in self.matching(filter, self.first_kept()..=self.last()) {
                 let event = &self.accepted[sequence as usize - 1];
@@ -348,7 +359,7 @@ impl Pair {
     async fn resume(&mut self, filter: &SmallFilter, from: u8) {
         let after = u64::from(from) % (self.last() + 1);
         let cursor = Cursor::new(self.hub.identity(), Sequence(after));
-        let subscriber = SubscriberState::new(String::new(), filter.filter());
+        let subscriber = SubscriberState::new(String::new(), &filter.filter());
         let mut subscription = self
             .hub
             .subscribe(filter.query(), SubscriptionStart::Cursor(cursor), subscriber)
@@ -391,7 +402,7 @@ impl Pair {
 
     async fn read_on(&mut self) {
         let (mut got, mut gaps) = (std::mem::take(&mut self.got), std::mem::take(&mut self.gaps));
-        let placeholder = SubscriberState::new(String::new(), pb::Filter::default());
+        let placeholder = SubscriberState::new(String::new(), &pb::Filter::default());
         let other = self
             .hub
             .subscribe(SmallFilter::default().query(), SubscriptionStart::Latest, placeholder)

@@ -34,7 +34,7 @@ async fn append(hub: &Hub, event: pb::Event) {
 }
 
 async fn subscribe(hub: &Arc<Hub>, query: ScanQuery) -> Subscription {
-    let subscriber = SubscriberState::new("127.0.0.1:1".to_owned(), pb::Filter::default());
+    let subscriber = SubscriberState::new("127.0.0.1:1".to_owned(), &pb::Filter::default());
     hub.subscribe(query, SubscriptionStart::Earliest, subscriber).await.unwrap()
 }
 

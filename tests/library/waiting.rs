@@ -47,7 +47,7 @@ async fn append(hub: &Hub, events: Vec<pb::Event>) {
 
 async fn subscribe(hub: &Arc<Hub>, filter: pb::Filter) -> Subscription {
     let query = ScanQuery::new(Arc::new(Filter::compile(&filter).expect("a filter")));
-    let subscriber = SubscriberState::new(String::new(), filter);
+    let subscriber = SubscriberState::new(String::new(), &filter);
     let mut subscription =
         hub.subscribe(query, SubscriptionStart::Latest, subscriber).await.unwrap();
     let first = subscription.next().await.unwrap().expect("the hub runs");

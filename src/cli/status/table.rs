@@ -247,12 +247,12 @@ mod tests {
             byte_limit: 256 * 1024 * 1024,
             counters: Some(pb::Counters { accepted: 123_456, delivered: 34, ..Default::default() }),
             rates: Some(pb::Rates { accepted_per_second: 1_234.4, delivered_per_second: 1.25 }),
-            disk: None,
-            proof: None,
+            subscriber_count: 2,
             subscribers: vec![
                 subscriber("127.0.0.1:40000", 0, &[]),
                 subscriber("127.0.0.1:5", 100_000, &["session.*", "user.login\u{1b}[31m"]),
             ],
+            ..Default::default()
         }
     }
 

@@ -54,6 +54,7 @@ impl SegmentBuffers {
             marks: marks.1,
             index: OnceLock::new(),
             sparse: None,
+            compared: Default::default(),
         });
         let mark = Box::new(BlockFilter::EMPTY);
         SegmentWriter {

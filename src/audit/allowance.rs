@@ -1,0 +1,91 @@
+//! How many records of the gateway's own may be written.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The most clients whose allowances are kept apart; all others share one.
+const CLIENTS_MAX: usize = 1_024;
+
+/// So many at once, and so many a second.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rate {
+    /// At once.
+    pub burst: u32,
+    /// A second.
+    pub per_second: u32,
+}
+
+/// What is left of a rate.
+#[derive(Debug)]
+pub(super) struct Allowance {
+    rate: Rate,
+    left: f64,
+    since: Instant,
+}
+
+impl Allowance {
+    /// Nothing was used.
+    pub fn new(rate: Rate) -> Self {
+        Self { rate, left: f64::from(rate.burst), since: Instant::now() }
+    }
+
+    /// Takes one.
+    ///
+    /// # Errors
+    /// How long to wait, if none is left.
+    pub fn take(&mut self) -> Result<(), Duration> {
+        self.earn();
+        if self.left < 1.0 {
+            let missing = (1.0 - self.left) / f64::from(self.rate.per_second);
+            return Err(Duration::from_secs_f64(missing));
+        }
+        self.left -= 1.0;
+        Ok(())
+    }
+
+    fn earn(&mut self) {
+        let earned = self.since.elapsed().as_secs_f64() * f64::from(self.rate.per_second);
+        self.since = Instant::now();
+        self.left = (self.left + earned).min(f64::from(self.rate.burst));
+    }
+
+    fn is_unused(&mut self) -> bool {
+        self.earn();
+        self.left >= f64::from(self.rate.burst)
+    }
+}
+
+/// An allowance for each client.
+#[derive(Debug)]
+pub(super) struct Allowances {
+    rate: Rate,
+    by_client: HashMap<Arc<str>, Allowance>,
+    others: Allowance,
+}
+
+impl Allowances {
+    /// Nobody has used anything.
+    pub fn new(rate: Rate) -> Self {
+        Self { rate, by_client: HashMap::new(), others: Allowance::new(rate) }
+    }
+
+    /// Takes one of a client's.
+    ///
+    /// # Errors
+    /// How long to wait, if none is left.
+    pub fn take(&mut self, client: &Arc<str>) -> Result<(), Duration> {
+        if let Some(own) = self.by_client.get_mut(client) {
+            return own.take();
+        }
+        if self.by_client.len() >= CLIENTS_MAX {
+            self.by_client.retain(|_, own| !own.is_unused());
+        }
+        if self.by_client.len() >= CLIENTS_MAX {
+            return self.others.take();
+        }
+        self.by_client.entry(Arc::clone(client)).or_insert(Allowance::new(self.rate)).take()
+    }
+}

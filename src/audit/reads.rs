@@ -1,0 +1,202 @@
+//! Reads on their way to the log. The first of its kind is recorded before its answer;
+//! equal ones that follow within a minute are counted, and become one record.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
+use prost::Message as _;
+use tokio::sync::{Notify, OnceCell};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::AuditorInner;
+use super::allowance::{Allowances, Rate};
+use crate::proto::pb::{self, event::Payload};
+
+/// How long equal reads are counted after the first one.
+pub const READ_WINDOW: Duration = Duration::from_secs(60);
+/// Reads of different kinds that one client may begin.
+const READS: Rate = Rate { burst: 2_000, per_second: 100 };
+/// The most kinds of reads that are counted at a time. Beyond that, the oldest is
+/// written before its time.
+const WINDOWS_MAX: usize = 8_192;
+/// The most records that wait to be written.
+const CLOSED_MAX: usize = 1_024;
+/// What a window takes beside its event, in bytes, at most.
+const WINDOW_BYTES: usize = 512;
+
+/// Counts reads.
+pub(super) struct Reads {
+    state: Mutex<State>,
+    /// A window has closed before its time.
+    closed: Notify,
+}
+
+struct State {
+    windows: HashMap<Key, Window, foldhash::fast::RandomState>,
+    /// The windows, in the order in which they opened.
+    order: VecDeque<(Instant, Key)>,
+    /// Records to be written.
+    closed: Vec<pb::Event>,
+    allowances: Allowances,
+    bytes: usize,
+}
+
+/// Which reads are equal.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    /// The principal, or the address where there is none.
+    pub client: Arc<str>,
+    /// Path of the call.
+    pub rpc: &'static str,
+    /// Of what was asked for.
+    pub digest: [u8; 32],
+}
+
+/// Equal reads, from the first one on.
+struct Window {
+    /// The record of the first.
+    event: Bytes,
+    recorded: Arc<OnceCell<()>>,
+    repeats: u64,
+}
+
+/// A read that was noted.
+pub(super) struct Noted {
+    /// Is set once the first of its kind is recorded: no answer before that.
+    pub recorded: Arc<OnceCell<()>>,
+    /// The record of the first.
+    pub event: Bytes,
+    /// This is the first.
+    pub is_first: bool,
+}
+
+impl Reads {
+    pub fn new() -> Self {
+        Self {
+            state: Mutex::new(State {
+                windows: HashMap::default(),
+                order: VecDeque::new(),
+                closed: Vec::new(),
+                allowances: Allowances::new(READS),
+                bytes: 0,
+            }),
+            closed: Notify::new(),
+        }
+    }
+
+    /// Takes note of a read; `event` makes the record of the first of its kind.
+    ///
+    /// # Errors
+    /// How long to wait, if the client began too many kinds of reads lately.
+    pub fn note(&self, key: Key, event: impl FnOnce() -> pb::Event) -> Result<Noted, Duration> {
+        let mut state = self.lock();
+        if let Some(window) = state.windows.get_mut(&key) {
+            window.repeats += 1;
+            let (recorded, event) = (Arc::clone(&window.recorded), window.event.clone());
+            return Ok(Noted { recorded, event, is_first: false });
+        }
+        state.allowances.take(&key.client)?;
+        if state.windows.len() >= WINDOWS_MAX && state.close_oldest() {
+            self.closed.notify_one();
+        }
+        let event = Bytes::from(event().encode_to_vec());
+        let recorded = Arc::new(OnceCell::new());
+        state.bytes += event.len() + WINDOW_BYTES;
+        state.order.push_back((Instant::now(), key.clone()));
+        let window = Window { event: event.clone(), recorded: Arc::clone(&recorded), repeats: 0 };
+        state.windows.insert(key, window);
+        Ok(Noted { recorded, event, is_first: true })
+    }
+
+    /// How many kinds of reads are counted at the moment.
+    pub fn windows(&self) -> usize {
+        self.lock().windows.len()
+    }
+
+    /// What the counts take in memory, in bytes, at most.
+    pub fn held_bytes(&self) -> usize {
+        self.lock().bytes
+    }
+
+    /// Ends all windows, and returns what is to be written.
+    pub fn drain(&self) -> Vec<pb::Event> {
+        let mut state = self.lock();
+        while state.close_oldest() {}
+        std::mem::take(&mut state.closed)
+    }
+
+    /// Ends the windows whose time is over. Returns what is to be written, and when the
+    /// next one ends.
+    fn take_due(&self) -> (Vec<pb::Event>, Option<Instant>) {
+        let mut state = self.lock();
+        let now = Instant::now();
+        while state.next_end().is_some_and(|end| end <= now) {
+            state.close_oldest();
+        }
+        let next = state.next_end();
+        (std::mem::take(&mut state.closed), next)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+}
+
+impl State {
+    fn next_end(&self) -> Option<Instant> {
+        self.order.front().map(|(began, _)| *began + READ_WINDOW)
+    }
+
+    /// Ends the oldest window. Returns whether there was one.
+    fn close_oldest(&mut self) -> bool {
+        let Some((_, key)) = self.order.pop_front() else { return false };
+        let Some(window) = self.windows.remove(&key) else { return true };
+        self.bytes -= window.event.len() + WINDOW_BYTES;
+        if window.repeats == 0 {
+            return true;
+        }
+        if self.closed.len() >= CLOSED_MAX {
+            tracing::warn!(
+                repeats = window.repeats,
+                "the log accepts no records: a count of reads is lost"
+            );
+            return true;
+        }
+        match pb::Event::decode(window.event) {
+            Ok(mut event) => {
+                if let Some(Payload::AuditgateRead(read)) = &mut event.payload {
+                    read.repeats = Some(window.repeats);
+                }
+                self.closed.push(event);
+            }
+            Err(error) => tracing::error!(%error, "a record of a read does not decode"),
+        }
+        true
+    }
+}
+
+/// Writes the counts of windows that end, until `stopping` is cancelled.
+pub(super) async fn record(on: Arc<AuditorInner>, stopping: CancellationToken) {
+    loop {
+        let (closed, next) = on.reads.take_due();
+        for event in closed {
+            on.append(event).await;
+        }
+        let due = async {
+            match next {
+                Some(next) => tokio::time::sleep_until(next).await,
+                // A window that opens meanwhile ends no sooner.
+                None => tokio::time::sleep(READ_WINDOW).await,
+            }
+        };
+        tokio::select! {
+            () = stopping.cancelled() => return,
+            () = on.reads.closed.notified() => {}
+            () = due => {}
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! Paths to single values of a record, such as `user.name`.
+
+use std::borrow::Cow;
+
+use crate::hub::count::Group;
+use crate::record::Record;
+use crate::time::Time;
+use crate::wire::{self, EVENT, Field, FieldKind, TIMESTAMP, WireValue};
+
+/// The most bytes of a path.
+pub const PATH_BYTES_MAX: usize = 256;
+
+/// A path to a single value of a record.
+#[derive(Debug, Clone)]
+pub enum Path {
+    /// What the gateway says of the record.
+    Group(Group),
+    /// A field of the event.
+    Event(EventPath),
+}
+
+/// A path to a single value of an event.
+#[derive(Debug, Clone)]
+pub struct EventPath {
+    /// The numbers of the fields that lead there; the last one is the value's.
+    numbers: Vec<u32>,
+    /// What the value is.
+    kind: FieldKind,
+    /// The name of the payload that it leads into: an event of another type has no value
+    /// there.
+    payload: Option<&'static str>,
+}
+
+/// A field whose key is in the columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keyed {
+    /// `user.name`.
+    User,
+    /// `session.id`.
+    Session,
+    /// `server.id`.
+    Server,
+}
+
+/// Why a path is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// There is no such field.
+    #[error("{path:?} is not a field of an event: {name:?} is not known{}", near(.nearest))]
+    Unknown {
+        /// The beginning of the path.
+        path: String,
+        /// The name in it that is not known.
+        name: String,
+        /// A name that is like it.
+        nearest: Option<&'static str>,
+    },
+    /// It leads to a list or a map.
+    #[error("{path:?} has no single value: {name} is a list or a map")]
+    Repeated {
+        /// The path.
+        path: String,
+        /// The field.
+        name: &'static str,
+    },
+    /// It leads to a message, or through a value.
+    #[error("{path:?} does not lead to a value: name one of its fields")]
+    NoValue {
+        /// The path.
+        path: String,
+    },
+    /// It leads through a value.
+    #[error("{path:?} goes on behind a value: {name} has no fields")]
+    BehindValue {
+        /// The path.
+        path: String,
+        /// The field.
+        name: &'static str,
+    },
+}
+
+fn near(nearest: &Option<&'static str>) -> String {
+    nearest.map(|name| format!("; did you mean {name}?")).unwrap_or_default()
+}
+
+impl Path {
+    /// The path that `text` writes.
+    ///
+    /// # Errors
+    /// If it leads to no single value.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        Ok(match text {
+            "type" => Self::Group(Group::Type),
+            "category" => Self::Group(Group::Category),
+            "severity" => Self::Group(Group::Severity),
+            "result" => Self::Group(Group::Result),
+            _ => Self::Event(EventPath::parse(text)?),
+        })
+    }
+
+    /// The key of the field in the columns, if it has one there.
+    pub fn keyed(&self) -> Option<Keyed> {
+        use crate::event::field;
+        let Self::Event(path) = self else { return None };
+        match path.numbers.as_slice() {
+            [field::USER, field::USER_NAME] => Some(Keyed::User),
+            [field::SESSION, field::SESSION_ID] => Some(Keyed::Session),
+            [field::SERVER, field::SERVER_ID] => Some(Keyed::Server),
+            _ => None,
+        }
+    }
+}
+
+impl EventPath {
+    fn parse(text: &str) -> Result<Self, Error> {
+        let shown = || text.chars().take(64).collect::<String>();
+        let mut numbers = Vec::new();
+        let mut payload = None;
+        let mut names = text.get(..PATH_BYTES_MAX).unwrap_or(text).split('.').peekable();
+        let mut message = EVENT;
+        while let Some(name) = names.next() {
+            let Some(field) = message.get().field_by_name(name) else {
+                return Err(Error::Unknown {
+                    path: shown(),
+                    name: name.chars().take(64).collect(),
+                    nearest: nearest(message.get().fields, name),
+                });
+            };
+            if field.repeated {
+                return Err(Error::Repeated { path: shown(), name: field.name });
+            }
+            if message == EVENT && field.oneof.is_some() {
+                payload = Some(field.name);
+            }
+            numbers.push(field.number);
+            match (field.kind, names.peek()) {
+                (FieldKind::Message(TIMESTAMP), None) => {}
+                (FieldKind::Message(inner), Some(_)) => {
+                    message = inner;
+                    continue;
+                }
+                (FieldKind::Message(_) | FieldKind::Bytes, None) => {
+                    return Err(Error::NoValue { path: shown() });
+                }
+                (_, None) => {}
+                (_, Some(_)) => return Err(Error::BehindValue { path: shown(), name: field.name }),
+            }
+            return Ok(Self { numbers, kind: field.kind, payload });
+        }
+        Err(Error::NoValue { path: shown() })
+    }
+
+    /// The value in a record, as text; `None` where it is absent. As everywhere in
+    /// protobuf, the last of several values counts, and parts of one message are merged.
+    pub fn read<'a>(&self, record: &Record<'a>) -> Option<Cow<'a, [u8]>> {
+        if let Some(payload) = self.payload
+            && !is_payload_of(payload, record.type_name)
+        {
+            return None;
+        }
+        let mut found = None;
+        find(record.event, &self.numbers, &mut found);
+        shown(found?, self.kind)
+    }
+}
+
+/// Whether events of a type have the payload of this name.
+fn is_payload_of(payload: &str, type_name: &str) -> bool {
+    if payload == crate::catalog::CUSTOM {
+        return type_name.starts_with(crate::catalog::CUSTOM);
+    }
+    type_name.len() == payload.len()
+        && type_name
+            .bytes()
+            .zip(payload.bytes())
+            .all(|(own, other)| own == other || (matches!(own, b'.' | b'-') && other == b'_'))
+}
+
+fn find<'a>(message: &'a [u8], numbers: &[u32], found: &mut Option<WireValue<'a>>) {
+    let Some((wanted, rest)) = numbers.split_first() else { return };
+    for (number, value) in wire::trusted(message) {
+        if number != *wanted {
+            continue;
+        }
+        match value.bytes().filter(|_| !rest.is_empty()) {
+            Some(inner) => find(inner, rest, found),
+            None => *found = Some(value),
+        }
+    }
+}
+
+/// A value as people read it.
+fn shown(value: WireValue<'_>, kind: FieldKind) -> Option<Cow<'_, [u8]>> {
+    let text = match (kind, value) {
+        (FieldKind::String, WireValue::Bytes(bytes)) => return Some(Cow::Borrowed(bytes)),
+        (FieldKind::Message(_), WireValue::Bytes(bytes)) => {
+            let (seconds, nanos) = wire::seconds_and_nanos(bytes);
+            Time::from_parts(seconds, nanos)?.to_string()
+        }
+        (FieldKind::Bool, WireValue::Varint(number)) => (number != 0).to_string(),
+        (FieldKind::Int32, WireValue::Varint(number)) => (number as i32).to_string(),
+        (FieldKind::Int64, WireValue::Varint(number)) => (number as i64).to_string(),
+        (FieldKind::Uint32, WireValue::Varint(number)) => (number as u32).to_string(),
+        (FieldKind::Uint64, WireValue::Varint(number)) => number.to_string(),
+        (FieldKind::Sint32 | FieldKind::Sint64, WireValue::Varint(number)) => {
+            ((number >> 1) as i64 ^ -((number & 1) as i64)).to_string()
+        }
+        (FieldKind::Enum(id), WireValue::Varint(number)) => {
+            let number = number as i32;
+            let values = id.get().values;
+            let named = values.iter().find(|(own, _)| *own == number).map(|(_, name)| *name);
+            // The value 0 is PREFIX_UNSPECIFIED.
+            let zero = values.first().map_or("", |(_, name)| *name);
+            let prefix = zero.strip_suffix("UNSPECIFIED").unwrap_or_default();
+            named.map_or_else(
+                || number.to_string(),
+                |name| name.strip_prefix(prefix).unwrap_or(name).to_ascii_lowercase(),
+            )
+        }
+        (FieldKind::Fixed32, WireValue::Fixed32(number)) => number.to_string(),
+        (FieldKind::Sfixed32, WireValue::Fixed32(number)) => (number as i32).to_string(),
+        (FieldKind::Float, WireValue::Fixed32(number)) => f32::from_bits(number).to_string(),
+        (FieldKind::Fixed64, WireValue::Fixed64(number)) => number.to_string(),
+        (FieldKind::Sfixed64, WireValue::Fixed64(number)) => (number as i64).to_string(),
+        (FieldKind::Double, WireValue::Fixed64(number)) => f64::from_bits(number).to_string(),
+        _ => return None,
+    };
+    Some(Cow::Owned(text.into_bytes()))
+}
+
+/// The field whose name is most like this one.
+fn nearest(fields: &'static [Field], name: &str) -> Option<&'static str> {
+    let name: String = name.chars().take(64).collect();
+    let near = fields.iter().map(|field| (strsim::jaro_winkler(&name, field.name), field.name));
+    let best = near.max_by(|(one, _), (other, _)| one.total_cmp(other))?;
+    (best.0 > 0.8).then_some(best.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    use super::*;
+    use crate::proto::pb;
+
+    fn event_path(text: &str) -> EventPath {
+        match Path::parse(text).expect("a path") {
+            Path::Event(path) => path,
+            Path::Group(group) => panic!("{group:?}"),
+        }
+    }
+
+    fn value(path: &str, event: &pb::Event, type_name: &str) -> Option<String> {
+        let record = pb::Record {
+            event: Some(event.clone()),
+            r#type: type_name.to_owned(),
+            ..Default::default()
+        };
+        let bytes = record.encode_to_vec();
+        let found = event_path(path).read(&Record::read(&bytes));
+        found.map(|value| String::from_utf8(value.into_owned()).expect("text"))
+    }
+
+    #[test]
+    fn paths_lead_to_values() {
+        let event = pb::Event {
+            id: Some(String::new()),
+            time: Some(prost_types::Timestamp { seconds: 1, nanos: 0 }),
+            user: Some(pb::User { name: Some("alice".to_owned()), ..Default::default() }),
+            outcome: Some(pb::Outcome { success: Some(false), ..Default::default() }),
+            index: Some(-3),
+            payload: Some(pb::event::Payload::Exec(pb::Exec {
+                command: Some(pb::Command { line: Some("ls".to_owned()), ..Default::default() }),
+                ..Default::default()
+            })),
+            ..Default::default()
+        };
+        for (path, expected) in [
+            ("user.name", Some("alice")),
+            ("user.impersonator", None),
+            ("id", Some("")),
+            ("time", Some("1970-01-01T00:00:01Z")),
+            ("outcome.success", Some("false")),
+            ("session.id", None),
+            ("index", Some("-3")),
+            ("exec.command.line", Some("ls")),
+            ("user_login.method", None),
+        ] {
+            assert_eq!(value(path, &event, "exec").as_deref(), expected, "{path}");
+        }
+        assert_eq!(value("exec.command.line", &event, "user.login"), None, "of another payload");
+    }
+
+    #[test]
+    fn what_has_no_single_value_is_refused() {
+        for (path, part) in [
+            ("", "is not known"),
+            ("user", "does not lead to a value"),
+            ("user.name.x", "goes on behind a value"),
+            ("labels", "is a list or a map"),
+            ("usr.name", "did you mean user?"),
+            ("user.nam", "did you mean name?"),
+            (&"x.".repeat(1_000), "is not known"),
+        ] {
+            let said = Path::parse(path).expect_err(path).to_string();
+            assert!(said.contains(part), "{said}");
+        }
+    }
+
+    #[test]
+    fn the_last_of_several_values_counts() {
+        let part = |name: &str| {
+            let user = pb::User { name: Some(name.to_owned()), ..Default::default() };
+            pb::Event { user: Some(user), ..Default::default() }.encode_to_vec()
+        };
+        let mut event = part("alice");
+        event.extend(part("bob"));
+        let mut found = None;
+        find(&event, &event_path("user.name").numbers, &mut found);
+        assert_eq!(found.and_then(WireValue::text), Some("bob"));
+    }
+}

@@ -1,0 +1,75 @@
+//! Callers that read, and the record that they leave.
+
+use std::sync::Arc;
+
+use tonic::Request;
+
+use crate::access::Caller;
+use crate::audit::{Asked, Auditor, ReadCall};
+use crate::event::EVENT_BYTES_MAX;
+use crate::filter::TypeSet;
+use crate::log::ScanQuery;
+use crate::proto::pb;
+use crate::service::quota::Quota;
+use crate::service::{Error, Service, peer};
+
+/// A caller that reads.
+pub struct Reader {
+    /// Who it is.
+    pub caller: Arc<Caller>,
+    /// Its network address.
+    pub peer: String,
+    /// What it may use; `None` where no layer counts that.
+    quota: Option<Arc<Quota>>,
+}
+
+impl Reader {
+    /// The types that it may read.
+    pub fn types(&self) -> &Arc<TypeSet> {
+        self.caller.grants().read()
+    }
+}
+
+impl Service {
+    /// Who calls, to read.
+    pub(super) fn reader<T>(&self, request: &Request<T>) -> Result<Reader, Error> {
+        let quota = request.extensions().get::<Arc<Quota>>().map(Arc::clone);
+        Ok(Reader { caller: self.caller(request)?, peer: peer(request), quota })
+    }
+
+    /// Records that a query was read by a call of this path, if its records are not all
+    /// the gateway's own. It belongs behind the read, so that its record is not among
+    /// what was found, and before the answer.
+    pub(super) async fn record_query(
+        &self,
+        reader: &Reader,
+        rpc: &'static str,
+        query: &ScanQuery,
+        asked: &pb::Filter,
+        times: (Option<prost_types::Timestamp>, Option<prost_types::Timestamp>),
+    ) -> Result<(), Error> {
+        if Auditor::is_own(&query.filter) {
+            return Ok(());
+        }
+        let (start_time, end_time) = times;
+        let (principal, peer) = (reader.caller.principal(), reader.peer.as_str());
+        let asked = Asked::Filter(asked);
+        self.record_read(reader, ReadCall { principal, peer, rpc, asked, start_time, end_time })
+            .await
+    }
+
+    /// Records that something was read, and charges the caller with the record.
+    pub(super) async fn record_read(
+        &self,
+        reader: &Reader,
+        read: ReadCall<'_>,
+    ) -> Result<(), Error> {
+        let charge = self.auditor.read(read).await.map_err(|wait| Error::ReadsTooFast { wait })?;
+        if let Some(quota) = reader.quota.as_ref().filter(|_| charge.0 > 0) {
+            debug_assert!(charge.0 <= 2 * EVENT_BYTES_MAX);
+            quota.events(1);
+            quota.bytes(charge.0);
+        }
+        Ok(())
+    }
+}
