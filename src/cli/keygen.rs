@@ -101,7 +101,7 @@ mod tests {
             read_signing_key(&out, SignatureKind::Log).map(drop).map_err(|error| error.to_string())
         };
         let said = readable(0o644).unwrap_err();
-        assert!(said.ends_with("mode 0644: chmod 600"), "{said}");
+        assert!(said.ends_with("mode 0644: run chmod 600"), "{said}");
         assert_eq!([readable(0o400), readable(0o600)], [Ok(()), Ok(())]);
         assert!(run(&args).is_err());
         std::fs::remove_file(&out).unwrap();

@@ -85,8 +85,8 @@ impl LogOutput {
     }
 
     /// Says how the log was found: to people at any level.
-    pub fn notice(&self, Notice { gravity, text }: &Notice) {
-        match gravity {
+    pub fn notice(&self, Notice { level, text }: &Notice) {
+        match level {
             _ if self.text => say(text),
             NoticeLevel::Note => tracing::info!("{text}"),
             NoticeLevel::Warning => tracing::warn!("{text}"),

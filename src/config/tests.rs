@@ -169,7 +169,11 @@ fn a_bad_value_is_refused_with_key_and_origin() {
         ("[tls]\nclient_certificates = \"never\"", "tls.client_certificates", "never"),
         ("[[access.tokens]]\nprincipal = \"a\"\nsha256 = \"00\"", "access.tokens[0].sha256", "64"),
         ("[[access.tokens]]\nprincipal = \"a\"", "access.tokens[0]", "sha256"),
-        ("[[access.roles]]\nname = \"a\"\nprincipals = []", "access.roles[0].principals", "nobody"),
+        (
+            "[[access.roles]]\nname = \"a\"\nprincipals = []",
+            "access.roles[0].principals",
+            "is empty",
+        ),
         (
             "[[access.roles]]\nname = \"a\"\nprincipals = [\"a\"]\nallow = [\"all\"]",
             "access.roles[0].allow[0]",
@@ -205,7 +209,7 @@ fn a_token_is_nobody_else_s_and_never_the_gateway_s() {
         let hash = digit.to_string().repeat(64);
         format!("[[access.tokens]]\nprincipal = \"{name}\"\nsha256 = \"{hash}\"\n")
     };
-    assert!(refused(&token("auditgate", '0')).contains("the gateway's own name"));
+    assert!(refused(&token("auditgate", '0')).contains("is reserved for the gateway"));
     assert!(refused(&token("", '0')).contains("is empty"));
     let twice = token("a", 'a') + &token("b", 'A');
     assert!(refused(&twice).contains("that of an earlier token"), "hashes ignore case");

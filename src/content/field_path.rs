@@ -248,7 +248,7 @@ mod tests {
         assert!(refused("zzzzzz", Action::Mask).ends_with("Event has no field \"zzzzzz\""));
         assert!(
             refused("user.name.x", Action::Drop)
-                .ends_with("name is no message: it has no field \"x\"")
+                .ends_with("name is not a message: it has no field \"x\"")
         );
     }
 

@@ -196,7 +196,7 @@ async fn what_does_not_go_together_is_refused_before_it_listens() {
         said.push(error);
     }
     assert!(said[0].contains("server.key does not match"), "{}", said[0]);
-    assert!(said[1].ends_with("mode 0644: chmod 600"), "{}", said[1]);
+    assert!(said[1].ends_with("mode 0644: run chmod 600"), "{}", said[1]);
 }
 
 #[tokio::test]

@@ -170,9 +170,9 @@ async fn files_that_hold_something_else_are_told() {
     );
     let [pem, cert, key] = [&pem, &cert, &key].map(|file| file.to_str().unwrap());
     for (flags, sentence) in [
-        (["--cacert", key, "--cert", cert, "--key", key], "(--cacert) hold no certificate"),
-        (["--cacert", pem, "--cert", key, "--key", key], "(--cert) is none in PEM"),
-        (["--cacert", pem, "--cert", cert, "--key", cert], "(--key) is none in PEM"),
+        (["--cacert", key, "--cert", cert, "--key", key], "(--cacert) has no PEM certificate"),
+        (["--cacert", pem, "--cert", key, "--key", key], "(--cert) is not a PEM certificate"),
+        (["--cacert", pem, "--cert", cert, "--key", cert], "(--key) is not a PEM key"),
     ] {
         let command = [&["status"][..], &flags].concat();
         says(https(gateway.address()), &command, sentence).await;

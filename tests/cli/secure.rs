@@ -163,7 +163,7 @@ fn a_new_token_is_taken_after_a_hangup() {
     snippet
         .push_str("[[access.roles]]\nname = \"x\"\nprincipals = [\"orders\"]\nemit = [\"exec\"]\n");
     let refused = gateway.client(folder.path(), "orders.token", &["emit", "exec"]);
-    assert!(said(&refused).contains("not known"), "{refused:?}");
+    assert!(said(&refused).contains("token is unknown"), "{refused:?}");
     let config = folder.path().join("auditgate.toml");
     let text = std::fs::read_to_string(&config).unwrap();
     std::fs::write(&config, text + &snippet).unwrap();

@@ -190,7 +190,7 @@ async fn a_pipe_is_a_live_feed() {
         .map_while(Result::ok)
         .collect::<Vec<_>>();
     assert!(feed.wait().expect("a child").success(), "{said:?}");
-    assert!(said.concat().contains("3 stored"), "{said:?}");
+    assert!(said.concat().contains("3 imported"), "{said:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,7 +4,7 @@
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
     /// How much it matters.
-    pub gravity: NoticeLevel,
+    pub level: NoticeLevel,
     /// The sentence.
     pub text: String,
 }
@@ -22,14 +22,14 @@ pub enum NoticeLevel {
 
 impl Notice {
     pub(super) fn note(text: String) -> Self {
-        Self { gravity: NoticeLevel::Note, text }
+        Self { level: NoticeLevel::Note, text }
     }
 
     pub(super) fn warning(text: String) -> Self {
-        Self { gravity: NoticeLevel::Warning, text }
+        Self { level: NoticeLevel::Warning, text }
     }
 
     pub(super) fn error(text: String) -> Self {
-        Self { gravity: NoticeLevel::Error, text }
+        Self { level: NoticeLevel::Error, text }
     }
 }

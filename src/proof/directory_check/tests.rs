@@ -225,7 +225,7 @@ fn a_sidecar_that_is_not_of_its_records_is_named() {
     };
     let whole = fs::read(&path).unwrap();
     fs::write(&path, &whole[..whole.len() - 1]).unwrap();
-    let wanted = "segments/00000000000000000120.idx is damaged: the block at byte 8192 is not";
+    let wanted = "segments/00000000000000000120.idx is damaged: the block at byte 8192 fails";
     assert!(said(&directory).starts_with(wanted), "{}", said(&directory));
     fs::remove_file(&path).unwrap();
     assert!(directory.audit().is_good(), "it is made again");

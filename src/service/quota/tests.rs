@@ -65,7 +65,7 @@ fn a_debt_of_events_stops_calls() {
     quota.events(1_000);
     let refused = quota.call().unwrap_err();
     assert!(matches!(refused, Error::TooFast { rate: RateKind::Events, limit: 100, .. }));
-    assert!(refused.to_string().contains("limit 100"), "{refused}");
+    assert!(refused.to_string().contains("limit of 100"), "{refused}");
     assert!(quota.pause().unwrap() > Duration::from_secs(7));
     assert_eq!(quotas.limited().count(RateKind::Events), 2);
     quotas.of("bob").call().unwrap();
