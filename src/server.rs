@@ -54,7 +54,6 @@ use routes::Routes;
 use stats::CallStats;
 
 pub use crate::config::DRAIN_TIMEOUT;
-
 pub use reload::{changed_keys, restart_keys};
 
 /// The configuration of a gateway.
@@ -82,8 +81,7 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// The key that signs checkpoints. Without it, the gateway keeps no Merkle tree.
     pub signing_key: Option<SigningKey>,
-    /// The data directory of a log on disk: tiles and checkpoints of the tree are kept
-    /// there, and the free space of its disk is watched. In memory, if `None`.
+    /// The data directory, for tiles, checkpoints and the watch of free space; in memory if `None`.
     pub tiles: Option<PathBuf>,
     /// The content policy; if `None`, events are not changed.
     pub content: Option<Arc<ContentPolicy>>,

@@ -268,9 +268,8 @@ fn access(roles: Vec<Role>) -> Arc<AccessControl> {
 fn admit(access: &AccessControl, rule: MethodRule, token: &str) -> Result<Arc<Caller>, Error> {
     let header = format!("Bearer {token}");
     let header = (!token.is_empty()).then_some(header.as_bytes());
-    access
-        .admit(Some(rule), header, &ConnectionIdentity::default())
-        .map_err(|refused| refused.error)
+    let channel = ConnectionIdentity::default();
+    access.admit(Some(rule), header, &channel).map_err(|refused| refused.error)
 }
 
 #[test]

@@ -87,17 +87,16 @@ impl Error {
     }
 }
 
-/// Checks the encoding of a message: complete, of the right types, strings in
-/// UTF-8, nested at most [`DEPTH_MAX`] deep, no singular message in more than
-/// [`PARTS_MAX`] parts; times, durations and JSON values in their ranges. Unknown fields are let through.
+/// Validates the encoding of a message: complete, right types, UTF-8 strings, at most
+/// [`DEPTH_MAX`] levels, no singular message in more than [`PARTS_MAX`] parts, times, durations
+/// and JSON values in their ranges. Unknown fields are accepted.
 pub fn validate(message: MessageId, bytes: &[u8]) -> Result<(), Error> {
     validate_noting(message, bytes, FieldNumbers::NONE, ignore)
 }
 
-/// As [`validate`], and hands each field of the message to `note` as soon as it was
-/// checked, unknown ones included, and so those of the messages in its fields
-/// `noted`: the number of the field within which it lies, 0 for the message itself,
-/// its own number and its value.
+/// As [`validate`], and calls `note` for each checked field of the message and of the messages
+/// in its fields `noted`, including unknown fields. Its arguments are the number of the
+/// containing field (0 for the message itself), the number of the field and its value.
 pub fn validate_noting<'a>(
     message: MessageId,
     bytes: &'a [u8],
@@ -105,7 +104,7 @@ pub fn validate_noting<'a>(
     mut note: impl FnMut(u32, u32, WireValue<'a>),
 ) -> Result<(), Error> {
     let in_parts = Cell::new(false);
-    let place = MessagePosition { depth: 1, within: 0, noted, in_parts: &in_parts };
+    let place = Nesting { depth: 1, within: 0, noted, in_parts: &in_parts };
     walk(message, bytes, place, &mut note)
         // Hardly any encoder sends a message in parts, so only here are they counted.
         .and_then(|()| if in_parts.get() { parts::check(message, bytes) } else { Ok(()) })
@@ -133,7 +132,7 @@ impl FieldNumbers {
 
 /// The position of a message.
 #[derive(Clone, Copy)]
-struct MessagePosition<'p> {
+struct Nesting<'p> {
     /// 1 for the outermost one.
     depth: usize,
     /// The number of the field that holds it.
@@ -144,8 +143,7 @@ struct MessagePosition<'p> {
     in_parts: &'p Cell<bool>,
 }
 
-/// Singular messages that occurred in a message, by number. Numbers from 63 on share a
-/// bit: of the payload's variants, an event has one.
+/// Numbers of the singular messages that occurred in a message. Numbers from 63 on share a bit.
 #[derive(Clone, Copy)]
 struct Seen(u64);
 
@@ -174,7 +172,7 @@ fn fault(fault: WireFault) -> Box<Error> {
 fn walk<'a>(
     message: MessageId,
     bytes: &'a [u8],
-    place: MessagePosition<'_>,
+    place: Nesting<'_>,
     note: &mut impl FnMut(u32, u32, WireValue<'a>),
 ) -> ValidationResult {
     if place.depth > DEPTH_MAX {
@@ -186,8 +184,7 @@ fn walk<'a>(
         let (number, value) = read.map_err(fault)?;
         let step = shape.step(number);
         if let WireValue::Bytes(value) = value {
-            // One after the other, most frequent first: a table of jumps is
-            // predicted worse.
+            // Most frequent first: the processor predicts a jump table worse.
             if step.form == WireForm::Text {
                 if !is_utf8(value) {
                     return Err(shape.blame(number, fault(WireFault::NotUtf8)));
@@ -197,8 +194,7 @@ fn walk<'a>(
                     place.in_parts.set(true);
                 }
                 let depth = place.depth + 1;
-                let inner =
-                    MessagePosition { depth, within: number, noted: FieldNumbers::NONE, ..place };
+                let inner = Nesting { depth, within: number, noted: FieldNumbers::NONE, ..place };
                 let checked = if place.noted.contain(number) {
                     walk(step.inner, value, inner, note)
                 } else if step.inner == TIMESTAMP && is_plain_timestamp(value) {
