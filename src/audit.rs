@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::event::{EVENT_BYTES_MAX, Event};
 use crate::filter::{Filter, TypeSet, shorten};
 use crate::hub::{Hub, RecordKey};
+use crate::log::Append;
 use crate::proto::pb::{self, event::Payload};
 use crate::record::{Draft, EmitterIdentity, GATEWAY_PRINCIPAL};
 use crate::time::Time;
@@ -250,10 +251,10 @@ impl AuditorInner {
                 return 0;
             }
         };
-        match self.hub.append(vec![draft], true).await {
+        match self.hub.append(&[draft], Append::AllOrNothing { validate_only: false }).await {
             Ok(_) => len,
             Err(error) => {
-                tracing::error!(%error, "cannot record what the gateway did");
+                tracing::error!(%error, "cannot record the gateway's own event");
                 0
             }
         }

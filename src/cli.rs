@@ -22,7 +22,6 @@ mod healthcheck;
 mod import;
 #[cfg(feature = "server")]
 mod init;
-mod json;
 mod keygen;
 #[cfg(feature = "server")]
 mod log_output;

@@ -59,7 +59,9 @@ use crate::proto::pb::audit_service_client::AuditServiceClient;
 pub use credentials::{Bearer, Credentials};
 pub use emitter::{Emitter, Options, Pending};
 pub use error::{Error, Refusal, Violation};
-pub use retry::{RETRY_TIME_MAX, WAIT_MAX, WAIT_MIN};
+pub use retry::RETRY_TIME_MAX;
+
+pub use crate::backoff::{WAIT_MAX, WAIT_MIN};
 pub use search::Results;
 pub use subscriber::{Item, SILENCE_TIME_MAX, Start, Subscriber};
 

@@ -21,18 +21,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::filter::TypeSet;
 use crate::log::{
-    Conflict, Disk, Error, Extent, Identity, Log, Placed, ReadHint, ReadResult, SLICE,
+    Append, Appended, Error, Extent, HoldReport, Identity, Log, ReadHint, ReadResult, SLICE, State,
+    StorageReport,
 };
 use crate::reason_counters::ReasonCounters;
 use crate::record::{Draft, Record, Sequence};
 use crate::time::Time;
-use type_counters::SubmittedEvent;
 
 pub use count::{BUCKETS_MAX, CountRequest, CountResult, Group};
 pub use gap::{Gap, GapCounters, GapReason};
@@ -74,6 +74,8 @@ pub struct HubCounters {
 /// Appends to a log and serves its readers.
 pub struct Hub {
     log: Arc<dyn Log>,
+    identity: watch::Receiver<Identity>,
+    state: watch::Receiver<State>,
     counters: Arc<HubCounters>,
     meter: RateMeter,
     subscribers: Arc<subscribers::SubscriberRegistry>,
@@ -113,8 +115,10 @@ impl Hub {
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
         let running = stopping.child_token();
         let meter = RateMeter::start(Arc::clone(&counters), running.clone());
-        let notifier = notifier::Notifier::start(Arc::clone(&log), running.clone());
+        let notifier = notifier::Notifier::start(Arc::clone(&log) as _, running.clone());
         Arc::new(Self {
+            identity: log.identity(),
+            state: log.state(),
             log,
             counters,
             meter,
@@ -129,48 +133,30 @@ impl Hub {
         })
     }
 
-    /// Appends records, or only validates them: see [`Log::append`].
+    /// Appends records, or only validates them: see
+    /// [`Sequencer::append`](crate::log::Sequencer::append).
     ///
     /// # Errors
     /// As the log.
-    pub async fn append(&self, drafts: Vec<Draft>, commit: bool) -> Result<Vec<Placed>, Error> {
-        let handed_in = TypeCounters::submitted(&drafts);
-        let placed = self.log.append(drafts, commit).await?;
-        if commit {
-            self.tally(placed.iter().map(Some).zip(handed_in));
+    pub async fn append(&self, drafts: &[Draft], append: Append) -> Result<Vec<Appended>, Error> {
+        let appended = self.log.append(drafts, append).await?;
+        if !append.validate_only() {
+            self.tally(drafts, &appended);
         }
-        Ok(placed)
+        Ok(appended)
     }
 
-    /// Appends records, each by itself, or only checks them: see
-    /// [`Log::append_each`].
-    ///
-    /// # Errors
-    /// As the log.
-    pub async fn append_each(
-        &self,
-        drafts: Vec<Draft>,
-        commit: bool,
-    ) -> Result<Vec<Result<Placed, Conflict>>, Error> {
-        let handed_in = TypeCounters::submitted(&drafts);
-        let placed = self.log.append_each(drafts, commit).await?;
-        if commit {
-            self.tally(placed.iter().map(|placed| placed.as_ref().ok()).zip(handed_in));
-        }
-        Ok(placed)
-    }
-
-    fn tally<'a>(&self, placed: impl Iterator<Item = (Option<&'a Placed>, SubmittedEvent)>) {
+    fn tally(&self, drafts: &[Draft], appended: &[Appended]) {
         let (mut accepted, mut duplicates, mut bytes) = (0, 0, 0);
-        for (placed, handed_in) in placed {
-            match placed {
-                Some(placed) if placed.duplicate => duplicates += 1,
-                Some(_) => {
+        for (draft, appended) in drafts.iter().zip(appended) {
+            match appended {
+                Ok(receipt) if receipt.duplicate => duplicates += 1,
+                Ok(_) => {
                     accepted += 1;
-                    bytes += handed_in.bytes as u64;
-                    self.counters.by_type.add(handed_in.type_id);
+                    bytes += draft.event().bytes.len() as u64;
+                    self.counters.by_type.add(draft.event().type_id);
                 }
-                None => {}
+                Err(_) => {}
             }
         }
         self.counters.by_type.add_bytes(bytes);
@@ -222,7 +208,7 @@ impl Hub {
 
     /// The identity of the log.
     pub fn identity(&self) -> Identity {
-        self.log.identity()
+        *self.identity.borrow()
     }
 
     /// The extent of the log.
@@ -230,9 +216,19 @@ impl Hub {
         self.log.extent()
     }
 
-    /// The storage on disk; `None` for a log in memory.
-    pub fn disk(&self) -> Option<Disk> {
-        self.log.disk()
+    /// How the log is kept on stable storage; `None` if it is not.
+    pub fn storage(&self) -> Option<StorageReport> {
+        self.log.storage()
+    }
+
+    /// Whether the log accepts events.
+    pub fn state(&self) -> State {
+        self.state.borrow().clone()
+    }
+
+    /// What holds records of the log.
+    pub fn holds(&self) -> Vec<HoldReport> {
+        self.log.holds()
     }
 
     /// Totals since the start.

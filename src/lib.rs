@@ -11,6 +11,7 @@
 pub mod access;
 #[cfg(feature = "server")]
 pub mod audit;
+pub mod backoff;
 pub mod catalog;
 #[cfg(feature = "cli")]
 pub mod cli;
@@ -31,6 +32,8 @@ pub mod glob;
 pub mod histogram;
 #[cfg(feature = "server")]
 pub mod hub;
+#[cfg(any(feature = "cli", feature = "server"))]
+pub mod json;
 #[cfg(feature = "server")]
 pub mod log;
 #[cfg(any(feature = "cli", feature = "server"))]

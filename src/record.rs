@@ -267,6 +267,12 @@ fn principal_of(emitter: &[u8]) -> &str {
         .unwrap_or_default()
 }
 
+/// The records of an encoded response, which are its field 1.
+pub fn in_response(response: &[u8]) -> impl Iterator<Item = Record<'_>> {
+    let records = wire::trusted(response).filter(|(number, _)| *number == number::RECORDS);
+    records.filter_map(|(_, value)| value.bytes()).map(Record::read)
+}
+
 /// The record within a frame.
 pub fn unframed(frame: &[u8]) -> &[u8] {
     wire::trusted(frame).next().and_then(|(_, value)| value.bytes()).unwrap_or_default()

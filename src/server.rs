@@ -36,7 +36,7 @@ use crate::audit::Auditor;
 use crate::config::{self, Settings};
 use crate::content::{ActivePolicy, ContentPolicy};
 use crate::hub::{Hub, LAST_READ_TIME_MAX};
-use crate::log::{Bounds, Log, MemoryLog};
+use crate::log::{Bounds, Log, MemoryLog, Store};
 use crate::proof::SigningKey;
 use crate::proof::prover::{OpenedTree, Prover};
 use crate::proof::tile_store::{DiskTileStore, MemoryTileStore};
@@ -195,7 +195,7 @@ impl Gateway {
         let stopping = CancellationToken::new();
         let state = log.state();
         let prover = match config.signing_key {
-            Some(key) => Some(prover(Arc::clone(&log), key, config.tiles.as_deref())?),
+            Some(key) => Some(prover(Arc::clone(&log) as _, key, config.tiles.as_deref())?),
             None => None,
         };
         let last_read = LAST_READ_TIME_MAX.min(config.drain_timeout / 2);
@@ -206,9 +206,7 @@ impl Gateway {
         let watchable = health::Watchable::new(reporter.clone(), stopping.clone());
         let health_service = HealthServer::new(watchable);
         health::set(&reporter, ServingStatus::Serving).await;
-        if let Some(state) = state.clone() {
-            tokio::spawn(health::follow(state, reporter.clone(), stopping.clone()));
-        }
+        tokio::spawn(health::follow(state, reporter.clone(), stopping.clone()));
         let service = Service::new(Arc::clone(&hub), Arc::clone(&access), config.limits)
             .with_audit(auditor.clone())
             .with_proofs(prover.clone())
@@ -227,7 +225,6 @@ impl Gateway {
             admission,
             quotas: Arc::clone(&quotas),
             hub: Arc::clone(&hub),
-            state,
             prover: prover.clone(),
             auditor: auditor.clone(),
             data_dir: config.tiles.clone(),
@@ -363,7 +360,7 @@ impl Drop for Gateway {
 }
 
 /// A tree over `log`, whose tiles lie in a folder or in memory.
-fn prover(log: Arc<dyn Log>, key: SigningKey, tiles: Option<&Path>) -> io::Result<Arc<Prover>> {
+fn prover(log: Arc<dyn Store>, key: SigningKey, tiles: Option<&Path>) -> io::Result<Arc<Prover>> {
     match tiles {
         Some(folder) => {
             let (store, opened) = DiskTileStore::open(folder, &key).map_err(io::Error::other)?;

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use auditgate::log::disk::{Config, DiskLog, SyncPolicy};
-use auditgate::log::{Bounds, Log, ScanOrder};
+use auditgate::log::{Bounds, ScanOrder, Store as _};
 use rusqlite::{Connection, Params, params};
 
 use crate::history::{History, Wanted};

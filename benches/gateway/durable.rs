@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use auditgate::event::{EVENT_BYTES_MAX, Event};
 use auditgate::log::disk::{Config, DiskLog};
-use auditgate::log::{Bounds, Log, MemoryLog};
+use auditgate::log::{Append, Bounds, Log, MemoryLog, Sequencer as _};
 use auditgate::proto::pb;
 use auditgate::record::{Draft, EmitterIdentity};
 use auditgate::time::Time;
@@ -80,7 +80,7 @@ fn append(name: &'static str, group: usize, groups: usize, scale: Scale) -> Resu
         let mut drafts = drafts.clone().into_iter();
         let all = async |drafts: &mut dyn Iterator<Item = Vec<Draft>>| {
             for group in drafts {
-                log.append(group, true).await?;
+                log.append(&group, Append::AllOrNothing { validate_only: false }).await?;
             }
             Result::Ok(())
         };

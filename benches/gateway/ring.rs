@@ -5,7 +5,7 @@ use std::sync::Arc;
 use auditgate::event::{EVENT_BYTES_MAX, Event};
 use auditgate::filter::Filter;
 use auditgate::hub::{Hub, SubscriberState, SubscriptionStart};
-use auditgate::log::{Bounds, Log, MemoryLog, ScanQuery};
+use auditgate::log::{Append, Bounds, Log, MemoryLog, ScanQuery};
 use auditgate::proto::pb;
 use auditgate::record::{Draft, EmitterIdentity};
 use auditgate::time::Time;
@@ -57,7 +57,8 @@ pub async fn append(log: &dyn Log, events: Vec<Bytes>) -> Result<Took> {
     let (before, count) = (log.extent().last.0, events.len());
     let watch = Stopwatch::start();
     for batch in events.chunks(BATCH) {
-        log.append(drafts(batch, &emitter)?, true).await?;
+        log.append(&drafts(batch, &emitter)?, Append::AllOrNothing { validate_only: false })
+            .await?;
     }
     let took = watch.stop();
     let kept = log.extent().last.0 - before;

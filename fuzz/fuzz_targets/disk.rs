@@ -13,7 +13,7 @@ use auditgate::log::disk::format::{ALIGNMENT, FileHeader, HEADER_BYTES};
 use auditgate::log::disk::identity::IdentityFile;
 use auditgate::log::disk::walk::SegmentWalk;
 use auditgate::log::disk::{Config, DiskLog, SyncPolicy};
-use auditgate::log::{Bounds, Log as _, ReadHint, ReadResult, ScanOrder};
+use auditgate::log::{Append, Bounds, ReadHint, ReadResult, ScanOrder, Sequencer as _, Store as _};
 use auditgate::proto::pb;
 use auditgate::proto::pb::event::Payload;
 use auditgate::record::{Draft, EmitterIdentity};
@@ -30,29 +30,35 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 });
 
 /// The files of a log of a few segments, the largest first.
-static FILES: LazyLock<Vec<(PathBuf, Vec<u8>)>> = LazyLock::new(|| {
-    let folder = tempfile::tempdir().expect("a folder");
-    let log = open(folder.path()).expect("a new log");
-    let emitter = EmitterIdentity::from(pb::Emitter::default());
-    for number in (0..RECORDS).step_by(4) {
-        let drafts = (number..number + 4).map(|number| {
-            let event = pb::Event {
-                id: Some(format!("id-{number}")),
-                payload: Some(Payload::UserLogin(pb::UserLogin::default())),
-                ..Default::default()
-            };
-            let bytes = event.encode_to_vec().into();
-            let event = Event::check(bytes, Time::now(), EVENT_BYTES_MAX).expect("valid");
-            Draft::new(event, &emitter)
-        });
-        RUNTIME.block_on(log.append(drafts.collect(), true)).expect("appended");
-    }
-    drop(log);
-    let mut files = Vec::new();
-    gather(folder.path(), Path::new(""), &mut files);
-    files.sort_by_key(|(path, bytes)| (std::cmp::Reverse(bytes.len()), path.clone()));
-    files
-});
+static FILES: LazyLock<Vec<(PathBuf, Vec<u8>)>> =
+    LazyLock::new(|| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let log = open(folder.path()).expect("a new log");
+        let emitter = EmitterIdentity::from(pb::Emitter::default());
+        for number in (0..RECORDS).step_by(4) {
+            let drafts = (number..number + 4).map(|number| {
+                let event = pb::Event {
+                    id: Some(format!("id-{number}")),
+                    payload: Some(Payload::UserLogin(pb::UserLogin::default())),
+                    ..Default::default()
+                };
+                let bytes = event.encode_to_vec().into();
+                let event = Event::check(bytes, Time::now(), EVENT_BYTES_MAX).expect("valid");
+                Draft::new(event, &emitter)
+            });
+            RUNTIME
+                .block_on(log.append(
+                    &drafts.collect::<Vec<_>>(),
+                    Append::AllOrNothing { validate_only: false },
+                ))
+                .expect("appended");
+        }
+        drop(log);
+        let mut files = Vec::new();
+        gather(folder.path(), Path::new(""), &mut files);
+        files.sort_by_key(|(path, bytes)| (std::cmp::Reverse(bytes.len()), path.clone()));
+        files
+    });
 
 fn open(folder: &Path) -> Option<DiskLog> {
     let ring = Bounds { bytes: 1024 * 1024, records: 160 };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::log::{Bounds, Log as _, MemoryLog, ReadHint, ReadResult, ScanOrder};
+use crate::log::{Bounds, MemoryLog, ReadHint, ReadResult, ScanOrder, Store as _};
 use crate::record::Sequence;
 
 struct Scene {

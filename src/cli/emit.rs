@@ -9,10 +9,10 @@ use tokio::io::{AsyncRead, BufReader};
 use tokio::sync::mpsc;
 
 use super::client::{GatewayArgs, error_text};
-use super::field_path::reflect;
 use super::import::lines::LineReader;
-use super::{Error, ExitKind, escape, interruptible, json, retry_notice, say};
+use super::{Error, ExitKind, escape, interruptible, retry_notice, say};
 use crate::client::{Emitter, Options, Pending};
+use crate::json::{self, reflect};
 use crate::proto::pb;
 use json_events::{JsonEvents, ParsedEvent};
 

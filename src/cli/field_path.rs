@@ -6,8 +6,7 @@ use prost_reflect::{
     DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MapKey, MessageDescriptor, Value,
 };
 
-use crate::cli::json;
-use crate::proto::descriptor_pool;
+use crate::json::{self, shape};
 
 /// A path that leads to a field.
 #[derive(Debug, Clone)]
@@ -34,19 +33,6 @@ pub struct UnknownPath {
     message: String,
     /// The field of the most similar name.
     nearest: Option<String>,
-}
-
-/// The descriptor of a message of the protocol.
-pub fn shape(name: &str) -> MessageDescriptor {
-    let found = descriptor_pool().get_message_by_name(&format!("auditgate.v1.{name}"));
-    found.expect("the protocol has the message")
-}
-
-/// A message of the protocol, to be read by paths or written as JSON.
-pub fn reflect(name: &str, message: &impl prost::Message) -> DynamicMessage {
-    let mut reflected = DynamicMessage::new(shape(name));
-    reflected.transcode_from(message).expect("a message decodes by its own descriptor");
-    reflected
 }
 
 impl FieldPath {
@@ -250,6 +236,7 @@ pub fn nearest(name: &str, message: &MessageDescriptor) -> Option<String> {
 mod tests {
     use std::collections::BTreeMap;
 
+    use crate::json::reflect;
     use crate::proto::pb;
     use crate::proto::pb::event::Payload;
 

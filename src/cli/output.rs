@@ -10,9 +10,9 @@ use std::io::{BufWriter, IsTerminal as _, Stdout, Write as _};
 use clap::ValueEnum;
 use jiff::tz::TimeZone;
 
-use super::field_path::reflect;
 use super::terminal;
-use super::{Error, escape, json, say};
+use super::{Error, escape, say};
+use crate::json::{self, reflect};
 use crate::proto::pb;
 use crate::teleport;
 use csv::CsvColumns;

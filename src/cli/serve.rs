@@ -82,15 +82,15 @@ async fn serve(
     let content = settings.content().map_err(io::Error::other)?;
     let disk = open_log(&settings, &logs).await?;
     let mut config = Config::from(&settings);
-    let log: Arc<dyn Log> = match &disk {
-        Some(log) => Arc::clone(log) as _,
+    let log: Arc<dyn Log> = match disk {
+        Some(log) => Arc::new(log),
         None => Arc::new(MemoryLog::new(config.ring)),
     };
     let proofs = ProofKey::of(&settings, &*log)?;
     config.signing_key = proofs.key.clone();
     config.tiles = settings.data_dir.clone();
     config.content = content;
-    let gateway = Gateway::start_on(config, log).await?;
+    let gateway = Gateway::start_on(config, Arc::clone(&log)).await?;
     let failure = gateway.prover().and_then(|prover| prover.failure());
     if let Some(failure) = failure.filter(CheckpointFailure::is_lasting) {
         tracing::error!("ALARM: {failure}");
@@ -146,22 +146,20 @@ async fn serve(
         () = gateway.stop() => logs.announce("stopped"),
         _ = signals.next_end() => logs.announce("stopped at once"),
     }
-    if let Some(disk) = disk {
-        // Whatever still runs finds it closed.
-        tokio::task::spawn_blocking(move || disk.close()).await.map_err(io::Error::other)?;
-    }
+    // Whatever still runs finds it closed.
+    log.close().await;
     Ok(ExitKind::All)
 }
 
 /// Opens the log on disk, if that is where it is to be, and tells how it was
 /// found.
-async fn open_log(settings: &Settings, logs: &LogOutput) -> io::Result<Option<Arc<DiskLog>>> {
+async fn open_log(settings: &Settings, logs: &LogOutput) -> io::Result<Option<DiskLog>> {
     let Some(folder) = settings.data_dir.clone() else { return Ok(None) };
     let config = settings.disk();
     let opened = tokio::task::spawn_blocking(move || DiskLog::open(&folder, config)).await;
     let (log, notices) = opened.map_err(io::Error::other)?.map_err(io::Error::other)?;
     notices.iter().for_each(|notice| logs.notice(notice));
-    Ok(Some(Arc::new(log)))
+    Ok(Some(log))
 }
 
 /// What the log keeps, and what a receipt means.

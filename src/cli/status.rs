@@ -11,8 +11,8 @@ use clap::ValueEnum;
 use jiff::SignedDuration;
 
 use super::client::GatewayArgs;
-use super::field_path::reflect;
-use super::{Error, ExitKind, escape, interruptible, json, terminal, times};
+use super::{Error, ExitKind, escape, interruptible, terminal, times};
+use crate::json::{self, reflect};
 use crate::proto::pb;
 
 /// How often `--watch` asks, unless told otherwise.

@@ -14,8 +14,8 @@ use tonic::{Request, Status};
 use tonic_prost::ProstCodec;
 
 use super::connect_error;
-use super::retry::Backoff;
 use super::{CONNECT_TIME_MAX, Transport};
+use crate::backoff::Backoff;
 
 /// What is asked: mostly, everybody may, and any answer will do. An empty message
 /// asks for the gateway as a whole.

@@ -5,35 +5,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tonic::Status;
 
+use crate::backoff::Backoff;
 use crate::client::{CALL_TIME_MAX, Error, Refusal};
 
-/// The longest wait before the first repetition; doubles with each further one.
-pub const WAIT_MIN: Duration = Duration::from_millis(100);
-/// The longest wait before any repetition.
-pub const WAIT_MAX: Duration = Duration::from_secs(5);
 /// The time limit for retries of a call.
 pub const RETRY_TIME_MAX: Duration = Duration::from_secs(60);
-
-/// Exponential backoff with jitter, so that the clients of a lost gateway do not all reconnect
-/// at once.
-#[derive(Debug, Clone)]
-pub(super) struct Backoff {
-    next: Duration,
-}
-
-impl Backoff {
-    pub(super) fn new() -> Self {
-        Self { next: WAIT_MIN }
-    }
-
-    /// The next delay; at least as long as the gateway asks, up to a bound.
-    pub(super) fn wait(&mut self, asked: Option<Duration>) -> Duration {
-        let longest = self.next;
-        self.next = (longest * 2).min(WAIT_MAX);
-        let wait = longest.mul_f64(0.5 + fastrand::f64() / 2.0);
-        wait.max(asked.unwrap_or_default()).min(WAIT_MAX)
-    }
-}
 
 /// Attempts a call until it succeeds, is refused for good, or has been tried for
 /// [`RETRY_TIME_MAX`].
@@ -107,20 +83,5 @@ mod tests {
         let done = retrying(|| async { std::future::pending::<Result<(), Status>>().await }).await;
         let Err(Error::GaveUp { last, .. }) = done else { panic!("{done:?}") };
         assert_eq!(last.message, "no answer within 10 s");
-    }
-
-    #[test]
-    fn waits_double_up_to_a_bound_and_differ() {
-        let mut backoff = Backoff::new();
-        let mut longest = WAIT_MIN;
-        for _ in 0..10 {
-            let wait = backoff.wait(None);
-            assert!(wait >= longest / 2 && wait <= longest, "{wait:?} of {longest:?}");
-            longest = (longest * 2).min(WAIT_MAX);
-        }
-        let waits: std::collections::BTreeSet<_> = (0..20).map(|_| backoff.wait(None)).collect();
-        assert!(waits.len() > 1, "jitter");
-        assert_eq!(Backoff::new().wait(Some(Duration::from_secs(2))), Duration::from_secs(2));
-        assert_eq!(Backoff::new().wait(Some(Duration::from_secs(3_600))), WAIT_MAX);
     }
 }

@@ -7,7 +7,7 @@ use prost_types::Timestamp;
 use tokio::time::Instant;
 use tonic::Streaming;
 
-use crate::client::retry::Backoff;
+use crate::backoff::Backoff;
 use crate::client::{CALL_TIME_MAX, Error, Refusal, Transport};
 use crate::proto::pb;
 use crate::proto::pb::audit_service_client::AuditServiceClient;

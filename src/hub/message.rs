@@ -10,6 +10,7 @@ use crate::log::SegmentView;
 use crate::log::cursor::Cursor;
 use crate::proto::codec::{Frame, FramedMessage};
 use crate::proto::pb;
+use crate::record::{self, Record};
 
 /// An encoded message of Subscribe.
 #[derive(Debug, Clone)]
@@ -65,6 +66,11 @@ impl RecordSlices {
 const REST_BYTES: usize = 128;
 
 impl SubscribeMessage {
+    /// Each of its records, read in place.
+    pub fn each_record(&self) -> impl Iterator<Item = Record<'_>> {
+        record::in_response(self.response.bytes())
+    }
+
     pub(super) fn new(
         records: Option<RecordSlices>,
         gap: Option<Gap>,

@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{self, TypeId};
 use crate::filter::{Filter, TypeSet};
-use crate::log::{Log, ReadContent, ReadHint, ReadResult, ScanOrder, SegmentView};
+use crate::log::{ReadContent, ReadHint, ReadResult, ScanOrder, SegmentView, Store};
 use crate::record::{RecordColumns, Sequence};
 
 /// Value of an armed slot: no record may have matched since it was armed.
@@ -92,7 +92,7 @@ impl Notifier {
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub fn start(log: Arc<dyn Log>, stopping: CancellationToken) -> Arc<Self> {
+    pub fn start(log: Arc<dyn Store>, stopping: CancellationToken) -> Arc<Self> {
         let last = log.extent().last;
         let notifier = Arc::new(Self {
             lists: Mutex::default(),
@@ -135,7 +135,7 @@ impl Notifier {
 
     /// Reads the records from `next` to `last`, and wakes the waiters that they may
     /// match.
-    async fn notify(&self, log: &dyn Log, mut next: Sequence, last: Sequence) {
+    async fn notify(&self, log: &dyn Store, mut next: Sequence, last: Sequence) {
         self.claimed.store(last.0, SeqCst);
         self.wake(|lists, woken| lists.notify_every(next, woken));
         while next <= last && !self.lock().by_key.is_empty() {
@@ -178,7 +178,7 @@ impl Notifier {
 }
 
 /// Notifies waiters of appended records.
-async fn run_notifier(log: Arc<dyn Log>, notifier: Arc<Notifier>, stopping: CancellationToken) {
+async fn run_notifier(log: Arc<dyn Store>, notifier: Arc<Notifier>, stopping: CancellationToken) {
     let mut changes = log.changes();
     let mut told = Sequence(notifier.told.load(SeqCst));
     loop {

@@ -96,7 +96,7 @@ impl Hub {
     /// # Errors
     /// If the token does not fit, or the log cannot be read.
     pub async fn search(&self, search: &SearchRequest) -> Result<SearchPage, Error> {
-        let identity = self.log.identity();
+        let identity = self.identity();
         let mut walk = self.walk(search)?;
         let (first, last) = (walk.first, walk.last);
         let mut page = SearchPage {
@@ -153,7 +153,7 @@ impl Hub {
     }
 
     fn walk(&self, search: &SearchRequest) -> Result<PageScan, Error> {
-        let identity = self.log.identity();
+        let identity = self.identity();
         let order = search.order;
         let extent = self.log.extent();
         let Some(token) = search.token else {

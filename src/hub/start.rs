@@ -1,8 +1,8 @@
 //! Where a subscription starts.
 
 use crate::hub::{Gap, GapReason, Hub};
-use crate::log::Error;
 use crate::log::cursor::Cursor;
+use crate::log::{Error, Tail};
 use crate::record::Sequence;
 use crate::time::Time;
 
@@ -46,7 +46,7 @@ impl Hub {
                 if lost { (extent.first, Some(gap)) } else { (next, None) }
             }
             SubscriptionStart::Cursor(cursor) => {
-                let identity = self.log.identity();
+                let identity = self.identity();
                 if cursor.log_id != identity.id {
                     let gap = Gap {
                         first: Sequence::ZERO,
@@ -54,7 +54,7 @@ impl Hub {
                         reason: GapReason::OtherLog,
                     };
                     (extent.first, Some(gap))
-                } else if let Some(kept) = self.lost_behind(cursor, extent.last) {
+                } else if let Some(kept) = self.lost_behind(cursor).await? {
                     let gap = Gap {
                         first: kept.next(),
                         last: cursor.sequence,
@@ -71,8 +71,13 @@ impl Hub {
 
     /// The last record that is left of what a cursor covers, if the newest of it
     /// was lost.
-    fn lost_behind(&self, cursor: Cursor, last: Sequence) -> Option<Sequence> {
+    async fn lost_behind(&self, cursor: Cursor) -> Result<Option<Sequence>, Error> {
+        let mut last = self.log.extent().last;
+        if cursor.sequence > last {
+            // Others may have appended what is not known here yet.
+            last = last.max(self.log.tail(Tail::Consistent).await?);
+        }
         let kept = self.log.kept_of_epoch(cursor.epoch).unwrap_or(last).min(last);
-        (cursor.sequence > kept).then_some(kept)
+        Ok((cursor.sequence > kept).then_some(kept))
     }
 }

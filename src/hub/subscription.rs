@@ -184,7 +184,7 @@ impl Subscription {
 
     /// Covers everything that was sent.
     pub fn cursor(&self) -> Cursor {
-        Cursor::new(self.hub.log.identity(), self.next.previous())
+        Cursor::new(self.hub.identity(), self.next.previous())
     }
 
     /// Waits for new records that may match; breaks when it is time to tell the

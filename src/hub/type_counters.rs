@@ -3,22 +3,12 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::catalog::{EVENT_TYPES, TypeId};
-use crate::record::Draft;
 
 /// Counts by type; `custom` types are one.
 #[derive(Debug)]
 pub struct TypeCounters {
     counts: Box<[AtomicU64]>,
     bytes: AtomicU64,
-}
-
-/// What is to be counted of an event, once it is accepted.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct SubmittedEvent {
-    /// Its type.
-    pub type_id: TypeId,
-    /// Its size.
-    pub bytes: usize,
 }
 
 impl Default for TypeCounters {
@@ -40,14 +30,6 @@ impl TypeCounters {
     /// The bytes of all events.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
-    }
-
-    /// What has to be kept of drafts, which the log takes.
-    pub(super) fn submitted(drafts: &[Draft]) -> Vec<SubmittedEvent> {
-        let events = drafts.iter().map(Draft::event);
-        events
-            .map(|event| SubmittedEvent { type_id: event.type_id, bytes: event.bytes.len() })
-            .collect()
     }
 
     pub(super) fn add(&self, type_id: TypeId) {

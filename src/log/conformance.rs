@@ -1,11 +1,12 @@
 //! What every kind of log must do: one suite, run against each of them.
 //!
-//! `conformance!(name, open)` runs it, where `open` makes an empty log with the bounds
-//! given. A log that keeps no more than its ring runs `eviction!`, too.
+//! Each test is a function that is given `open`, which makes an empty log with the bounds
+//! given. `conformance!(name, open)` runs them all. A log that keeps no more than its ring runs `eviction!`, too.
 
 mod eviction;
 mod ids;
 mod repeats;
+mod state;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -15,8 +16,8 @@ use prost::Message as _;
 use crate::event::Event;
 use crate::log::disk::{self, DiskLog};
 use crate::log::{
-    Bounds, BoxFuture, Conflict, ConflictReason, Error, Keeper, Log, Placed, ReadHint, ReadResult,
-    ScanOrder, Segment,
+    Append, Bounds, BoxFuture, Conflict, ConflictReason, Log, ReadHint, ReadResult, Receipt,
+    RetentionHold, ScanOrder, Segment, Store as _,
 };
 use crate::proto::pb;
 use crate::proto::pb::event::Payload;
@@ -24,6 +25,7 @@ use crate::record::{Draft, Record, Sequence};
 use crate::time::Time;
 
 use eviction::{
+    a_batch_that_the_log_cannot_keep_is_refused, a_record_larger_than_a_segment_is_kept,
     an_evicted_id_may_come_again, the_oldest_go_when_there_are_too_many,
     the_oldest_go_when_they_are_too_large,
 };
@@ -34,6 +36,7 @@ use repeats::{
     drafts_with_one_key_are_each_compared_with_the_record,
     small_repeats_of_a_large_record_are_cheap,
 };
+use state::{a_closed_log_is_read_and_accepts_nothing, a_log_says_what_it_is};
 
 macro_rules! conformance {
     ($name:ident, $open:expr) => {
@@ -57,6 +60,8 @@ macro_rules! conformance {
                 a_record_larger_than_a_segment_is_kept,
                 appending_is_announced,
                 appends_at_once_are_each_stored_once,
+                a_log_says_what_it_is,
+                a_closed_log_is_read_and_accepts_nothing,
                 drafts_with_one_key_are_each_compared_with_the_record,
                 a_large_repeat_in_another_order_is_a_repeat,
                 small_repeats_of_a_large_record_are_cheap,
@@ -88,25 +93,49 @@ macro_rules! eviction {
     };
 }
 
-conformance!(memory, |bounds| Arc::new(crate::log::MemoryLog::new(bounds)));
-eviction!(memory_evicts, |bounds| Arc::new(crate::log::MemoryLog::new(bounds)));
+conformance!(memory, async |bounds| Arc::new(crate::log::MemoryLog::new(bounds)) as Arc<dyn Log>);
+eviction!(memory_evicts, async |bounds| Arc::new(crate::log::MemoryLog::new(bounds))
+    as Arc<dyn Log>);
 conformance!(on_disk, open_disk);
 
 /// A log in a directory that goes with it.
-fn open_disk(ring: Bounds) -> Arc<dyn Log> {
+async fn open_disk(ring: Bounds) -> Arc<dyn Log> {
     let folder = tempfile::tempdir().expect("a directory");
+    make_private(&folder);
     let config = disk::Config { ring, ..disk::Config::default() };
     let (log, notices) = DiskLog::open(folder.path(), config).expect("a new log");
     assert_eq!(notices, []);
     // The log drops what it was handed, and so the directory, when it is dropped.
-    log.keep_for(Arc::new(Owner(folder)));
+    log.hold(Arc::new(Owner(folder)));
     Arc::new(log)
+}
+
+/// Lets nobody else read a directory, whatever the umask is: a log warns of it.
+pub fn make_private(folder: &tempfile::TempDir) {
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(folder.path(), private).expect("it is our own");
 }
 
 /// Owns the directory of a log, and needs none of its records.
 struct Owner(#[allow(dead_code, reason = "it is there to be dropped")] tempfile::TempDir);
 
-impl Keeper for Owner {
+impl RetentionHold for Owner {
+    fn name(&self) -> &str {
+        "owner"
+    }
+
+    fn position(&self) -> Sequence {
+        Sequence(u64::MAX)
+    }
+
+    fn records_max(&self) -> Option<u64> {
+        None
+    }
+
+    fn is_over(&self) -> bool {
+        false
+    }
+
     fn release(&self, _first: Sequence) -> bool {
         true
     }
@@ -116,6 +145,10 @@ impl Keeper for Owner {
     }
 }
 
+pub const ALL: Append = Append::AllOrNothing { validate_only: false };
+pub const EACH: Append = Append::Each { validate_only: false };
+pub const CHECK_ALL: Append = Append::AllOrNothing { validate_only: true };
+pub const CHECK_EACH: Append = Append::Each { validate_only: true };
 const ROOMY: Bounds = Bounds { bytes: 64 * 1024 * 1024, records: 100_000 };
 
 fn event(id: &str, command: &str) -> pb::Event {
@@ -145,12 +178,13 @@ pub fn draft_by(id: &str, command: &str, principal: &str) -> Draft {
     draft_of(event(id, command).encode_to_vec(), principal)
 }
 
-pub async fn append(log: &Arc<dyn Log>, drafts: Vec<Draft>) -> Vec<Placed> {
-    log.append(drafts, true).await.expect("acceptable")
+pub async fn append(log: &Arc<dyn Log>, drafts: Vec<Draft>) -> Vec<Receipt> {
+    let appended = log.append(&drafts, ALL).await.expect("acceptable");
+    appended.into_iter().collect::<Result<_, _>>().expect("a conflict refuses all")
 }
 
 /// A run of records from `at` on.
-async fn run(log: &Arc<dyn Log>, at: Sequence) -> Arc<Segment> {
+pub async fn run(log: &Arc<dyn Log>, at: Sequence) -> Arc<Segment> {
     match log.read(at, ReadHint::all(ScanOrder::Ascending)).await.expect("readable") {
         Some(ReadResult::Records(segment)) => segment,
         Some(ReadResult::Damaged { first, last }) => panic!("{first} to {last} are damaged"),
@@ -176,8 +210,8 @@ pub async fn read_all(log: &Arc<dyn Log>) -> Vec<(Sequence, Time, String)> {
     all
 }
 
-async fn sequences_are_gapless_from_one(open: impl Fn(Bounds) -> Arc<dyn Log>) {
-    let log = open(ROOMY);
+pub async fn sequences_are_gapless_from_one(open: impl AsyncFn(Bounds) -> Arc<dyn Log>) {
+    let log = open(ROOMY).await;
     assert_eq!(log.extent().records(), 0);
     assert_eq!((log.extent().first, log.extent().last), (Sequence(1), Sequence(0)));
     for round in 0..50_u64 {
@@ -190,8 +224,8 @@ async fn sequences_are_gapless_from_one(open: impl Fn(Bounds) -> Arc<dyn Log>) {
     assert_eq!(log.extent().records(), sequences.len() as u64);
 }
 
-async fn a_receipt_means_readable(open: impl Fn(Bounds) -> Arc<dyn Log>) {
-    let log = open(ROOMY);
+pub async fn a_receipt_means_readable(open: impl AsyncFn(Bounds) -> Arc<dyn Log>) {
+    let log = open(ROOMY).await;
     for number in 0..300 {
         let id = number.to_string();
         let [placed] = append(&log, vec![draft(&id, "ls")]).await[..] else {
@@ -205,8 +239,8 @@ async fn a_receipt_means_readable(open: impl Fn(Bounds) -> Arc<dyn Log>) {
     }
 }
 
-async fn accept_times_never_decrease(open: impl Fn(Bounds) -> Arc<dyn Log>) {
-    let log = open(ROOMY);
+pub async fn accept_times_never_decrease(open: impl AsyncFn(Bounds) -> Arc<dyn Log>) {
+    let log = open(ROOMY).await;
     for number in 0..300 {
         append(&log, vec![draft(&number.to_string(), "ls")]).await;
     }
@@ -214,11 +248,10 @@ async fn accept_times_never_decrease(open: impl Fn(Bounds) -> Arc<dyn Log>) {
     assert!(all.is_sorted_by_key(|(_, accept_time, _)| *accept_time));
 }
 
-async fn a_conflict_in_a_batch_stores_nothing(open: impl Fn(Bounds) -> Arc<dyn Log>) {
-    let log = open(ROOMY);
+pub async fn a_conflict_in_a_batch_stores_nothing(open: impl AsyncFn(Bounds) -> Arc<dyn Log>) {
+    let log = open(ROOMY).await;
     append(&log, vec![draft("a", "ls")]).await;
-    let refused =
-        log.append(vec![draft("b", "ls"), draft("a", "rm"), draft("c", "ls")], true).await;
+    let refused = log.append(&[draft("b", "ls"), draft("a", "rm"), draft("c", "ls")], ALL).await;
     let wanted = Conflict {
         position: 1,
         id: "a".into(),
@@ -230,8 +263,10 @@ async fn a_conflict_in_a_batch_stores_nothing(open: impl Fn(Bounds) -> Arc<dyn L
     assert_eq!(append(&log, vec![draft("b", "other")]).await[0].sequence, Sequence(2));
 }
 
-async fn a_conflict_among_drafts_by_themselves_is_left_out(open: impl Fn(Bounds) -> Arc<dyn Log>) {
-    let log = open(ROOMY);
+pub async fn a_conflict_among_drafts_by_themselves_is_left_out(
+    open: impl AsyncFn(Bounds) -> Arc<dyn Log>,
+) {
+    let log = open(ROOMY).await;
     append(&log, vec![draft("a", "ls")]).await;
     let drafts = vec![
         draft("b", "ls"),
@@ -241,7 +276,7 @@ async fn a_conflict_among_drafts_by_themselves_is_left_out(open: impl Fn(Bounds)
         draft("c", "ls"),
         draft("a", "ls"),
     ];
-    let placed = log.append_each(drafts, true).await.expect("conflicts are told one by one");
+    let placed = log.append(&drafts, EACH).await.expect("conflicts are told one by one");
     let places: Vec<_> = placed
         .iter()
         .map(|placed| placed.as_ref().map(|placed| (placed.sequence.0, placed.duplicate)))
@@ -261,25 +296,29 @@ async fn a_conflict_among_drafts_by_themselves_is_left_out(open: impl Fn(Bounds)
     assert_eq!(log.extent().last, Sequence(3));
 }
 
-async fn a_repeat_gets_the_first_receipt(open: impl Fn(Bounds) -> Arc<dyn Log>) {
-    let log = open(ROOMY);
+pub async fn a_repeat_gets_the_first_receipt(open: impl AsyncFn(Bounds) -> Arc<dyn Log>) {
+    let log = open(ROOMY).await;
     let first = append(&log, vec![draft("a", "ls")]).await[0];
     append(&log, vec![draft("b", "ls")]).await;
     let again = append(&log, vec![draft("c", "ls"), draft("a", "ls")]).await;
     assert_eq!(again[0].sequence, Sequence(3));
-    assert_eq!(again[1], Placed { duplicate: true, ..first });
+    assert_eq!(again[1], Receipt { duplicate: true, ..first });
     assert_eq!(log.extent().last, Sequence(3));
 }
 
-async fn a_repeat_within_a_batch_gets_the_first_receipt(open: impl Fn(Bounds) -> Arc<dyn Log>) {
-    let log = open(ROOMY);
+pub async fn a_repeat_within_a_batch_gets_the_first_receipt(
+    open: impl AsyncFn(Bounds) -> Arc<dyn Log>,
+) {
+    let log = open(ROOMY).await;
     let placed = append(&log, vec![draft("a", "ls"), draft("b", "ls"), draft("a", "ls")]).await;
-    assert_eq!(placed[2], Placed { duplicate: true, ..placed[0] });
+    assert_eq!(placed[2], Receipt { duplicate: true, ..placed[0] });
     assert_eq!(log.extent().last, Sequence(2));
 }
 
-async fn the_order_of_fields_makes_no_other_content(open: impl Fn(Bounds) -> Arc<dyn Log>) {
-    let log = open(ROOMY);
+pub async fn the_order_of_fields_makes_no_other_content(
+    open: impl AsyncFn(Bounds) -> Arc<dyn Log>,
+) {
+    let log = open(ROOMY).await;
     append(&log, vec![draft("a", "ls")]).await;
     // The same event, its id encoded last.
     let mut bytes = pb::Event { id: None, ..event("a", "ls") }.encode_to_vec();
@@ -292,9 +331,9 @@ async fn the_order_of_fields_makes_no_other_content(open: impl Fn(Bounds) -> Arc
     assert_eq!(log.extent().last, Sequence(1));
 }
 
-async fn a_conflict_within_a_batch_is_noticed(open: impl Fn(Bounds) -> Arc<dyn Log>) {
-    let log = open(ROOMY);
-    let refused = log.append(vec![draft("a", "ls"), draft("a", "rm")], true).await;
+pub async fn a_conflict_within_a_batch_is_noticed(open: impl AsyncFn(Bounds) -> Arc<dyn Log>) {
+    let log = open(ROOMY).await;
+    let refused = log.append(&[draft("a", "ls"), draft("a", "rm")], ALL).await;
     assert_eq!(
         refused,
         Err(Conflict {
@@ -308,48 +347,23 @@ async fn a_conflict_within_a_batch_is_noticed(open: impl Fn(Bounds) -> Arc<dyn L
     assert_eq!(log.extent().last, Sequence(0));
 }
 
-async fn checking_stores_nothing(open: impl Fn(Bounds) -> Arc<dyn Log>) {
-    let log = open(ROOMY);
+pub async fn checking_stores_nothing(open: impl AsyncFn(Bounds) -> Arc<dyn Log>) {
+    let log = open(ROOMY).await;
     append(&log, vec![draft("a", "ls")]).await;
     let checked =
-        log.append(vec![draft("a", "ls"), draft("b", "ls")], false).await.expect("acceptable");
-    assert!(checked[0].duplicate);
-    assert_eq!(
-        checked[1],
-        Placed { sequence: Sequence::ZERO, accept_time: None, duplicate: false }
-    );
-    assert!(log.append(vec![draft("a", "rm")], false).await.is_err());
+        log.append(&[draft("a", "ls"), draft("b", "ls")], CHECK_ALL).await.expect("acceptable");
+    assert!(checked[0].as_ref().is_ok_and(|receipt| receipt.duplicate));
+    let new = Receipt { sequence: Sequence::ZERO, accept_time: None, duplicate: false };
+    assert_eq!(checked[1], Ok(new));
+    assert!(log.append(&[draft("a", "rm")], CHECK_ALL).await.is_err());
     let each = vec![draft("a", "rm"), draft("b", "ls"), draft("b", "rm")];
-    let each = log.append_each(each, false).await.expect("conflicts are told one by one");
-    assert_eq!((each[0].is_err(), each[1].clone(), each[2].is_err()), (true, Ok(checked[1]), true));
+    let each = log.append(&each, CHECK_EACH).await.expect("conflicts are told one by one");
+    assert_eq!((each[0].is_err(), each[1].clone(), each[2].is_err()), (true, Ok(new), true));
     assert_eq!(log.extent().last, Sequence(1));
 }
 
-async fn a_batch_that_the_log_cannot_keep_is_refused(open: impl Fn(Bounds) -> Arc<dyn Log>) {
-    let log = open(Bounds { bytes: 1024 * 1024, records: 16 });
-    let many = (0..17).map(|number| draft(&number.to_string(), "ls")).collect();
-    assert!(matches!(log.append(many, true).await, Err(Error::TooManyRecords { records: 17, .. })));
-    let large = vec![draft("large", &"x".repeat(1024 * 1024))];
-    assert!(matches!(log.append(large, true).await, Err(Error::TooManyBytes { .. })));
-    assert_eq!(log.extent().last, Sequence(0));
-    // What is taken is kept as a whole.
-    append(&log, (0..10).map(|number| draft(&format!("a{number}"), "ls")).collect()).await;
-    let placed =
-        append(&log, (0..15).map(|number| draft(&number.to_string(), "ls")).collect()).await;
-    assert!(log.extent().first <= placed[0].sequence);
-}
-
-async fn a_record_larger_than_a_segment_is_kept(open: impl Fn(Bounds) -> Arc<dyn Log>) {
-    let log = open(Bounds { bytes: 1024 * 1024, records: 1_000 });
-    append(&log, vec![draft("small", "ls")]).await;
-    append(&log, vec![draft("large", &"x".repeat(300 * 1024))]).await;
-    append(&log, vec![draft("after", "ls")]).await;
-    let ids: Vec<String> = read_all(&log).await.into_iter().map(|(.., id)| id).collect();
-    assert_eq!(ids, ["small", "large", "after"]);
-}
-
-async fn appending_is_announced(open: impl Fn(Bounds) -> Arc<dyn Log>) {
-    let log = open(ROOMY);
+pub async fn appending_is_announced(open: impl AsyncFn(Bounds) -> Arc<dyn Log>) {
+    let log = open(ROOMY).await;
     let mut changes = log.changes();
     let waiting = tokio::spawn(async move { changes.changed().await.is_ok() });
     append(&log, vec![draft("a", "ls")]).await;
@@ -357,10 +371,10 @@ async fn appending_is_announced(open: impl Fn(Bounds) -> Arc<dyn Log>) {
     assert!(announced.expect("in time").expect("no panic"));
 }
 
-async fn appends_at_once_are_each_stored_once(open: impl Fn(Bounds) -> Arc<dyn Log>) {
+pub async fn appends_at_once_are_each_stored_once(open: impl AsyncFn(Bounds) -> Arc<dyn Log>) {
     const TASKS: u64 = 8;
     const EVENTS: u64 = 200;
-    let log = open(ROOMY);
+    let log = open(ROOMY).await;
     // Each event is emitted by two tasks.
     let tasks = (0..TASKS).map(|task| {
         let log = Arc::clone(&log);

@@ -31,8 +31,8 @@ mod tests;
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::histogram::Histogram;
 use crate::log::ring::{Bounds, Comparer, RingReader, RingWriter, SegmentSizes};
-use crate::log::{Identity, Keeper, State};
+use crate::log::{Holds, Identity, State};
 use crate::record::Sequence;
 use crate::time::Time;
 use commit::Committer;
@@ -106,6 +106,8 @@ struct DiskLogInner {
     config: Config,
     sizes: SegmentSizes,
     identity: Identity,
+    /// The same, for those who follow it.
+    announced: watch::Sender<Identity>,
     directory: Directory,
     stage: Mutex<Stage>,
     /// Wakes the committing thread.
@@ -128,8 +130,8 @@ struct DiskLogInner {
     removed_until: AtomicU64,
     /// The identity, as it is on disk.
     durable: Mutex<identity::IdentityFile>,
-    /// Is asked before records are removed.
-    keeper: OnceLock<Arc<dyn Keeper>>,
+    /// Who is asked before records are removed.
+    holds: Holds,
     /// Of the oldest file: when its last record was accepted.
     oldest_accepted: Mutex<Option<(Sequence, Time)>>,
 }
@@ -184,10 +186,12 @@ impl DiskLog {
         sealed.on_room(move || {
             relieved.send_if_modified(State::relieve);
         });
+        let announced = Identity { id: identity.log_id, epoch: identity.epoch(), kind: "disk" };
         let inner = Arc::new(DiskLogInner {
             config,
             sizes,
-            identity: Identity { id: identity.log_id, epoch: identity.epoch(), kind: "disk" },
+            identity: announced,
+            announced: watch::Sender::new(announced),
             directory,
             shared: RingReader::new(&writer),
             comparer: Comparer::default(),
@@ -202,7 +206,7 @@ impl DiskLog {
             first: AtomicU64::new(identity.first.0),
             removed_until: AtomicU64::new(identity.removed_until.unwrap_or(Time::MIN).0 as u64),
             durable: Mutex::new(identity),
-            keeper: OnceLock::new(),
+            holds: Holds::default(),
             oldest_accepted: Mutex::new(None),
         });
         let committer = Committer::new(Arc::clone(&inner), preallocator);
@@ -213,24 +217,22 @@ impl DiskLog {
         Ok((Self { inner, committer: Mutex::new(Some(committer)) }, notices))
     }
 
-    /// Closes the log: what is staged is committed, nothing more is taken, all is
-    /// synced. Reading goes on.
-    pub fn close(&self) {
+    /// Has what is staged committed, and nothing more taken. Gives the thread that does,
+    /// unless somebody waits for it already.
+    fn begin_closing(&self) -> Option<JoinHandle<()>> {
         self.inner.lock().stopping = true;
         self.inner.work.notify_all();
-        let thread = self.committer.lock().take();
-        if let Some(thread) = thread {
-            // A panic there has been printed, and has left the log as a crash
-            // would: the next opening puts it in order.
-            let _ = thread.join();
-        }
-        self.inner.refuse_all();
+        self.committer.lock().take()
     }
 }
 
+/// As closing it.
 impl Drop for DiskLog {
     fn drop(&mut self) {
-        self.close();
+        if let Some(thread) = self.begin_closing() {
+            let _ = thread.join();
+        }
+        self.inner.refuse_all();
     }
 }
 

@@ -1,6 +1,7 @@
 //! The log in memory: the ring and nothing else.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
@@ -10,7 +11,8 @@ use crate::filter::TypeSet;
 use crate::log::read::{self, ReadFuture};
 use crate::log::ring::{AppendAttempt, Bounds, Comparer, RingReader, RingStart, RingWriter};
 use crate::log::{
-    BoxFuture, Conflict, Error, Extent, How, Identity, Keeper, Log, Placed, ReadHint, ReadResult,
+    Append, Appended, BoxFuture, Error, Extent, HoldReport, Holds, Identity, ReadHint, ReadResult,
+    RetentionHold, Sequencer, State, Store, Tail,
 };
 use crate::record::{Draft, Sequence};
 use crate::time::Time;
@@ -22,7 +24,10 @@ const SEGMENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// A log that keeps its newest records in memory, for as long as it runs.
 pub struct MemoryLog {
-    identity: Identity,
+    identity: watch::Sender<Identity>,
+    state: watch::Sender<State>,
+    closed: AtomicBool,
+    holds: Holds,
     bounds: Bounds,
     writer: Mutex<RingWriter>,
     shared: RingReader,
@@ -36,9 +41,13 @@ impl MemoryLog {
     /// # Panics
     /// If a bound is below its minimum.
     pub fn new(bounds: Bounds) -> Self {
+        let identity = Identity { id: Uuid::now_v7(), epoch: 1, kind: "memory" };
         let writer = RingWriter::new(bounds, bounds.sizes(SEGMENT_BYTES_MAX), RingStart::default());
         Self {
-            identity: Identity { id: Uuid::now_v7(), epoch: 1, kind: "memory" },
+            identity: watch::Sender::new(identity),
+            state: watch::Sender::new(State::Ready),
+            closed: AtomicBool::new(false),
+            holds: Holds::default(),
             bounds,
             shared: RingReader::new(&writer),
             writer: Mutex::new(writer),
@@ -49,8 +58,8 @@ impl MemoryLog {
 
     /// The same, under another id.
     #[cfg(test)]
-    pub fn with_id(mut self, id: Uuid) -> Self {
-        self.identity.id = id;
+    pub fn with_id(self, id: Uuid) -> Self {
+        self.identity.send_modify(|identity| identity.id = id);
         self
     }
 
@@ -60,36 +69,31 @@ impl MemoryLog {
         self.writer.lock()
     }
 
-    async fn place_now(
-        &self,
-        drafts: &[Draft],
-        how: How,
-    ) -> Result<Vec<Result<Placed, Conflict>>, Error> {
+    async fn append_all(&self, drafts: &[Draft], append: Append) -> Result<Vec<Appended>, Error> {
         self.bounds.check_size(drafts)?;
         let mut comparison = self.comparer.begin(drafts);
         let mut known = comparison.within().await;
-        known.check(drafts, how)?;
+        known.check(drafts, append)?;
         loop {
-            let attempt = self.lock().append(drafts, &known, how, &self.shared);
+            if self.closed.load(Ordering::Acquire) {
+                return Err(Error::Closed);
+            }
+            let attempt = self.lock().append(drafts, &known, append, &self.shared, &self.holds);
             match attempt {
-                AppendAttempt::Done { placed, sealed } => {
-                    if how.commit {
+                AppendAttempt::Done { appended, sealed } => {
+                    if !append.validate_only() {
                         self.changed.send_replace(());
                     }
                     // Outside of the lock: it takes milliseconds.
                     sealed.iter().for_each(|segment| segment.seal());
-                    return Ok(placed);
+                    return Ok(appended);
                 }
                 AppendAttempt::Refused(conflict) => return Err(conflict.into()),
-                AppendAttempt::Wait(first) => {
-                    if let Some(keeper) = self.shared.keeper() {
-                        keeper.released(first).await;
-                    }
-                }
+                AppendAttempt::Wait(hold, first) => hold.released(first).await,
                 AppendAttempt::Compare(pairs) => {
                     let refused =
-                        comparison.with_ring(&mut known, pairs, &self.shared, how.each).await;
-                    if let Some(conflict) = refused.filter(|_| !how.each) {
+                        comparison.with_ring(&mut known, pairs, &self.shared, append).await;
+                    if let Some(conflict) = refused.filter(|_| append.is_all_or_nothing()) {
                         return Err(conflict.into());
                     }
                 }
@@ -98,19 +102,35 @@ impl MemoryLog {
     }
 }
 
-impl Log for MemoryLog {
-    fn identity(&self) -> Identity {
-        self.identity
+impl Sequencer for MemoryLog {
+    fn append<'a>(
+        &'a self,
+        drafts: &'a [Draft],
+        append: Append,
+    ) -> BoxFuture<'a, Result<Vec<Appended>, Error>> {
+        Box::pin(self.append_all(drafts, append))
     }
 
-    fn place(
-        &self,
-        drafts: Vec<Draft>,
-        how: How,
-    ) -> BoxFuture<'_, Result<Vec<Result<Placed, Conflict>>, Error>> {
-        Box::pin(async move { self.place_now(&drafts, how).await })
+    fn tail(&self, _tail: Tail) -> BoxFuture<'_, Result<Sequence, Error>> {
+        // Nobody else appends, and what is written is readable.
+        Box::pin(std::future::ready(Ok(self.shared.last())))
     }
 
+    fn identity(&self) -> watch::Receiver<Identity> {
+        self.identity.subscribe()
+    }
+
+    fn state(&self) -> watch::Receiver<State> {
+        self.state.subscribe()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.closed.store(true, Ordering::Release);
+        Box::pin(std::future::ready(()))
+    }
+}
+
+impl Store for MemoryLog {
     fn extent(&self) -> Extent {
         // The segments before the newest record: a segment that is dropped in
         // between makes the extent smaller, never larger than it was.
@@ -150,7 +170,11 @@ impl Log for MemoryLog {
         self.changed.subscribe()
     }
 
-    fn keep_for(&self, keeper: Arc<dyn Keeper>) {
-        self.shared.ask(keeper);
+    fn hold(&self, hold: Arc<dyn RetentionHold>) {
+        self.holds.add(hold);
+    }
+
+    fn holds(&self) -> Vec<HoldReport> {
+        self.holds.report()
     }
 }

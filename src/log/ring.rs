@@ -4,13 +4,13 @@ mod compare;
 mod duplicate_check;
 mod writer;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 
 use crate::log::segment::{SEGMENT_RECORDS_MAX, SegmentParts};
-use crate::log::{Error, Keeper, ReadHint, ScanOrder, Segment};
+use crate::log::{Error, ReadHint, ScanOrder, Segment};
 use crate::record::{Draft, Sequence};
 use crate::time::Time;
 
@@ -116,8 +116,6 @@ pub struct RingReader {
     /// Accept time of the newest evicted record, in nanoseconds; `i64::MIN` as
     /// bits before the first eviction.
     evicted_until: AtomicU64,
-    /// Is asked before records are evicted: see [`RingReader::ask`].
-    keeper: OnceLock<Arc<dyn Keeper>>,
 }
 
 impl RingReader {
@@ -128,7 +126,6 @@ impl RingReader {
             last: AtomicU64::new(writer.last().0),
             bytes: AtomicUsize::new(writer.byte_size()),
             evicted_until: AtomicU64::new(Time::MIN.0 as u64),
-            keeper: OnceLock::new(),
         }
     }
 
@@ -151,17 +148,6 @@ impl RingReader {
     pub fn evicted_until(&self) -> Option<Time> {
         let evicted_until = Time(self.evicted_until.load(Ordering::Relaxed) as i64);
         (evicted_until != Time::MIN).then_some(evicted_until)
-    }
-
-    /// Has `keeper` asked before records are evicted, for a log that keeps no
-    /// others. A later one is not asked.
-    pub fn ask(&self, keeper: Arc<dyn Keeper>) {
-        let _ = self.keeper.set(keeper);
-    }
-
-    /// Who is asked before records are evicted.
-    pub fn keeper(&self) -> Option<&Arc<dyn Keeper>> {
-        self.keeper.get()
     }
 
     /// Lets readers see the records up to `last`.

@@ -2,7 +2,7 @@
 
 mod error;
 mod follow;
-mod retention_hold;
+mod hold;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,10 +18,10 @@ use super::tile::{TilePosition, WIDTH};
 use super::tile_store::TileStore;
 use super::tree::{self, FullTile, Tree};
 use super::{Hash, SignedCheckpoint, SigningKey, VerifierKey, entry, leaf};
-use crate::log::Log;
+use crate::log;
 use crate::record::Sequence;
 use crate::time::Time;
-use retention_hold::ProverHold;
+use hold::ProofHold;
 
 pub use error::{CheckpointFailure, Error};
 
@@ -65,7 +65,7 @@ struct FollowState {
 /// A tree that follows a log. It proves for as long as it lives, and holds
 /// back what the log would forget before it was hashed.
 pub struct Prover {
-    log: Arc<dyn Log>,
+    log: Arc<dyn log::Store>,
     key: SigningKey,
     store: Box<dyn TileStore>,
     growing: Mutex<GrowingTree>,
@@ -119,7 +119,7 @@ impl Prover {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn start(
-        log: Arc<dyn Log>,
+        log: Arc<dyn log::Store>,
         key: SigningKey,
         store: Box<dyn TileStore>,
         opened: OpenedTree,
@@ -157,7 +157,7 @@ impl Prover {
             stopping: CancellationToken::new(),
             task: Mutex::default(),
         });
-        log.keep_for(Arc::new(ProverHold::of(&prover)));
+        log.hold(Arc::new(ProofHold::of(&prover)));
         let task = tokio::spawn(follow::follow(Arc::clone(&prover)));
         prover.task.lock().replace(task);
         Ok(prover)

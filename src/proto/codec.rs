@@ -132,6 +132,11 @@ impl FramedMessage {
         self.0.slice(PREFIX_BYTES..)
     }
 
+    /// The encoded message, where it lies.
+    pub fn bytes(&self) -> &[u8] {
+        self.0.get(PREFIX_BYTES..).unwrap_or_default()
+    }
+
     /// The message in its frame.
     pub fn into_frame(self) -> Bytes {
         self.0

@@ -136,7 +136,7 @@ fn answer(
         "/readyz" if sources.hub.stopping().is_cancelled() => {
             response(StatusCode::SERVICE_UNAVAILABLE, TEXT, "stopping\n".into())
         }
-        "/readyz" if matches!(sources.state(), State::Failed(_)) => {
+        "/readyz" if matches!(sources.hub.state(), State::Failed(_)) => {
             response(StatusCode::SERVICE_UNAVAILABLE, TEXT, "the log has failed\n".into())
         }
         "/readyz" => response(StatusCode::OK, TEXT, "ready\n".into()),

@@ -17,13 +17,11 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
-use tokio::sync::watch;
 use tonic::Code;
 
 use crate::audit::Auditor;
 use crate::catalog;
 use crate::hub::{GapReason, Hub};
-use crate::log::State;
 use crate::proof::prover::Prover;
 use crate::server::admission::Admission;
 use crate::server::connection::CutReason;
@@ -49,8 +47,6 @@ pub struct MetricSources {
     pub quotas: Arc<Quotas>,
     /// Events.
     pub hub: Arc<Hub>,
-    /// Whether the log accepts events, where that may change.
-    pub state: Option<watch::Receiver<State>>,
     /// The Merkle tree over the log, if the gateway keeps one.
     pub prover: Option<Arc<Prover>>,
     /// Records of the gateway's own.
@@ -93,11 +89,6 @@ impl Collector for MetricSources {
 }
 
 impl MetricSources {
-    /// Whether the log accepts events.
-    pub fn state(&self) -> State {
-        self.state.as_ref().map_or(State::Ready, |state| state.borrow().clone())
-    }
-
     fn info(&self, page: &mut MetricsPage<'_>) -> fmt::Result {
         let identity = self.hub.identity();
         let log_id = identity.id.to_string();

@@ -9,7 +9,7 @@ use tonic::Request;
 use crate::access::{Caller, Grants};
 use crate::event::{self, Event};
 use crate::hub::TimeSlices;
-use crate::log::Placed;
+use crate::log::{Append, Receipt};
 use crate::proto::codec::EncodedResponse;
 use crate::proto::{pb, retyped};
 use crate::record::{Draft, EmitterIdentity};
@@ -34,8 +34,7 @@ impl Service {
             charge(quota.as_deref(), 1);
             let event = self.intake().admit(request.event, Time::now()).map_err(Error::Event)?;
             permit(&event, caller.grants()).map_err(Error::Event)?;
-            let drafts = vec![Draft::new(event, &emitter)];
-            self.append(drafts, request.validate_only, false).await
+            self.append(&[Draft::new(event, &emitter)], request.validate_only, false).await
         })
         .await
     }
@@ -57,7 +56,7 @@ impl Service {
                 return Err(Error::BatchTooLarge(request.events.len()));
             }
             let drafts = self.check_all(request.events, &emitter, caller.grants()).await?;
-            self.append(drafts, request.validate_only, true).await
+            self.append(&drafts, request.validate_only, true).await
         })
         .await
     }
@@ -97,7 +96,7 @@ impl Service {
     /// Appends drafts, or only validates them; returns the response.
     async fn append(
         &self,
-        drafts: Vec<Draft>,
+        drafts: &[Draft],
         validate_only: bool,
         batch: bool,
     ) -> Result<EncodedResponse, Error> {
@@ -105,21 +104,11 @@ impl Service {
         if self.hub.stopping().is_cancelled() {
             return Err(Error::StoppingCall);
         }
-        // One behind the other, as the receipts will have them.
-        let ids_len = drafts.iter().map(|draft| ID_HEADER_BYTES + draft.event().id_bytes().len());
-        let mut ids = Vec::with_capacity(ids_len.sum());
-        for draft in &drafts {
-            wire::put_bytes_field(&mut ids, number::ID, draft.event().id_bytes());
-        }
-        let amended = if validate_only { drafts.iter().map(amended).collect() } else { Vec::new() };
-        let placed = self.hub.append(drafts, !validate_only).await;
-        let placed = placed.map_err(|error| Error::Append { error, batch })?;
-        Ok(EncodedResponse::new(response(
-            &ids,
-            &amended,
-            &placed,
-            &self.hub.identity().id.to_string(),
-        )))
+        let appended = self.hub.append(drafts, Append::AllOrNothing { validate_only }).await;
+        let appended = appended.map_err(|error| Error::Append { error, batch })?;
+        let log_id = self.hub.identity().id.to_string();
+        let receipts = drafts.iter().zip(appended.iter().flatten());
+        Ok(EncodedResponse::new(response(receipts, validate_only, &log_id)))
     }
 
     async fn count_refusal<T>(
@@ -134,9 +123,6 @@ impl Service {
     }
 }
 
-/// Key and length of an id in a receipt: at most so many bytes.
-const ID_HEADER_BYTES: usize = 3;
-
 /// Field numbers of `Receipt`, and of the responses of Emit and EmitBatch, which
 /// are the same.
 mod number {
@@ -149,49 +135,45 @@ mod number {
     pub const LOG_ID: u32 = 2;
 }
 
-/// What the gateway changed in the event of a draft: the field `amendments` of a
-/// receipt, encoded.
-fn amended(draft: &Draft) -> Vec<u8> {
-    let mut amended = Vec::new();
-    for amendment in draft.amendments() {
-        wire::put_bytes_field(&mut amended, number::AMENDMENTS, &amendment.encode_to_vec());
-    }
-    amended
-}
-
-/// The response with a receipt for each event, encoded straight from what is
-/// known. `ids` holds the field `id` of each receipt, encoded; `amended` what else
-/// each has, if anything.
-fn response(ids: &[u8], amended: &[Vec<u8>], placed: &[Placed], log_id: &str) -> Bytes {
-    /// The approximate size of a receipt without its id, in bytes.
+/// The response with a receipt for each event, encoded straight from what is known.
+/// With `amended` receipts tell what the gateway changed in the events.
+fn response<'a>(
+    receipts: impl Iterator<Item = (&'a Draft, &'a Receipt)> + Clone,
+    amended: bool,
+    log_id: &str,
+) -> Bytes {
+    /// About what a receipt takes beside its id, in bytes.
     const RECEIPT_BYTES: usize = 32;
+    let len = |(draft, _): (&Draft, _)| RECEIPT_BYTES + draft.event().id_bytes().len();
     let mut response =
-        Vec::with_capacity(ids.len() + placed.len() * RECEIPT_BYTES + log_id.len() + 2);
-    let mut receipt = Vec::with_capacity(RECEIPT_BYTES);
+        Vec::with_capacity(receipts.clone().map(len).sum::<usize>() + log_id.len() + 2);
+    let mut rest = Vec::with_capacity(RECEIPT_BYTES);
     let mut accepted = (None, Vec::new());
-    for (position, ((_, id), placed)) in wire::trusted(ids).zip(placed).enumerate() {
-        receipt.clear();
-        if placed.sequence.0 != 0 {
-            wire::put_varint_field(&mut receipt, number::SEQUENCE, placed.sequence.0);
+    for (draft, receipt) in receipts {
+        rest.clear();
+        if receipt.sequence.0 != 0 {
+            wire::put_varint_field(&mut rest, number::SEQUENCE, receipt.sequence.0);
         }
         // Events that are accepted together have the same time.
-        if accepted.0 != placed.accept_time {
-            let encoded = placed.accept_time.map(|time| time.timestamp().encode_to_vec());
-            accepted = (placed.accept_time, Vec::new());
+        if accepted.0 != receipt.accept_time {
+            let encoded = receipt.accept_time.map(|time| time.timestamp().encode_to_vec());
+            accepted = (receipt.accept_time, Vec::new());
             if let Some(encoded) = encoded {
                 wire::put_bytes_field(&mut accepted.1, number::ACCEPT_TIME, &encoded);
             }
         }
-        receipt.extend_from_slice(&accepted.1);
-        if placed.duplicate {
-            wire::put_varint_field(&mut receipt, number::DUPLICATE, 1);
+        rest.extend_from_slice(&accepted.1);
+        if receipt.duplicate {
+            wire::put_varint_field(&mut rest, number::DUPLICATE, 1);
         }
-        receipt.extend_from_slice(amended.get(position).map_or(&[], Vec::as_slice));
-        let id = id.bytes().unwrap_or_default();
+        for amendment in draft.amendments().iter().filter(|_| amended) {
+            wire::put_bytes_field(&mut rest, number::AMENDMENTS, &amendment.encode_to_vec());
+        }
+        let id = draft.event().id_bytes();
         let id_len = 1 + wire::varint_len(id.len() as u64) + id.len();
-        wire::put_bytes_header(&mut response, number::RECEIPT, id_len + receipt.len());
+        wire::put_bytes_header(&mut response, number::RECEIPT, id_len + rest.len());
         wire::put_bytes_field(&mut response, number::ID, id);
-        response.extend_from_slice(&receipt);
+        response.extend_from_slice(&rest);
     }
     wire::put_bytes_field(&mut response, number::LOG_ID, log_id.as_bytes());
     response.into()
@@ -236,36 +218,39 @@ mod tests {
     #[test]
     fn a_response_is_encoded_as_the_protocol_has_it() {
         let time = |nanos: i64| Some(Time(1_700_000_000_000_000_000 + nanos));
-        let placed = [
+        let receipts = [
             (300, time(5), false),
             (7, time(0), true),
             (301, time(5), false),
             (0, None, false),
             (0, None, true),
         ]
-        .map(|(sequence, accept_time, duplicate)| Placed {
+        .map(|(sequence, accept_time, duplicate)| Receipt {
             sequence: Sequence(sequence),
             accept_time,
             duplicate,
         });
         let long = "x".repeat(crate::event::ID_BYTES_MAX);
-        let ids = ["a", "", "0190b5a2-7d1f-7c3e-9a52-6f0f3c1d2e4b", &long, "ü"];
-        let mut encoded_ids = Vec::new();
-        for id in ids {
-            wire::put_bytes_field(&mut encoded_ids, number::ID, id.as_bytes());
-        }
-        let receipts = ids.iter().zip(placed).map(|(id, placed)| pb::Receipt {
+        let ids = ["a", "b", "0190b5a2-7d1f-7c3e-9a52-6f0f3c1d2e4b", &long, "ü"];
+        let drafts = ids.map(|id| {
+            let payload = pb::event::Payload::UserLogin(pb::UserLogin::default());
+            let event =
+                pb::Event { id: Some(id.into()), payload: Some(payload), ..Default::default() };
+            let event = Event::check(event.encode_to_vec().into(), Time::now(), 4_096);
+            Draft::new(event.expect("valid"), &pb::Emitter::default().into())
+        });
+        let expected = ids.iter().zip(receipts).map(|(id, receipt)| pb::Receipt {
             id: (*id).to_owned(),
-            sequence: placed.sequence.0,
-            accept_time: placed.accept_time.map(Time::timestamp),
-            duplicate: placed.duplicate,
+            sequence: receipt.sequence.0,
+            accept_time: receipt.accept_time.map(Time::timestamp),
+            duplicate: receipt.duplicate,
             amendments: Vec::new(),
         });
-        let expected = pb::EmitBatchResponse { receipts: receipts.collect(), log_id: "log".into() };
-        let response = response(&encoded_ids, &[], &placed, "log");
-        assert_eq!(pb::EmitBatchResponse::decode(response), Ok(expected.clone()));
+        let expected = pb::EmitBatchResponse { receipts: expected.collect(), log_id: "log".into() };
+        let encoded = response(drafts.iter().zip(&receipts), false, "log");
+        assert_eq!(pb::EmitBatchResponse::decode(encoded), Ok(expected.clone()));
 
-        let one = super::response(b"\x0a\x01a", &[], &placed[..1], "log");
+        let one = response(drafts.iter().zip(&receipts).take(1), false, "log");
         let receipt = expected.receipts.into_iter().next();
         assert_eq!(
             pb::EmitResponse::decode(one),

@@ -18,7 +18,7 @@ use tonic::{Request, Status, Streaming};
 
 use crate::audit::Denial;
 use crate::event;
-use crate::log::{self, Placed};
+use crate::log::{self, Append, Receipt};
 use crate::proto::codec::EncodedResponse;
 use crate::proto::pb;
 use crate::record::{Draft, Sequence};
@@ -171,17 +171,18 @@ impl AnswerStream {
                 false => drafts.append(&mut request.drafts),
             }
         }
-        let mut places = Vec::new();
-        while !drafts.is_empty() {
-            let rest = drafts.split_off(self.fitting(&drafts));
-            let count = drafts.len();
-            match self.service.hub.append_each(drafts, !validate_only).await {
-                Ok(placed) => {
-                    places.extend(placed.into_iter().map(|placed| placed.map_err(Into::into)));
+        let mut outcomes = Vec::new();
+        let mut rest = drafts.as_slice();
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(self.fitting(rest).min(rest.len()));
+            match self.service.hub.append(now, Append::Each { validate_only }).await {
+                Ok(appended) => {
+                    outcomes
+                        .extend(appended.into_iter().map(|appended| appended.map_err(Into::into)));
                 }
                 // The log can never accept this event.
                 Err(error) if is_about_events(&error) => {
-                    places.resize(places.len() + count, Err(error));
+                    outcomes.resize(outcomes.len() + now.len(), Err(error));
                 }
                 // The emitter may resend the others.
                 Err(error) => {
@@ -189,11 +190,11 @@ impl AnswerStream {
                     break;
                 }
             }
-            drafts = rest;
+            rest = later;
         }
-        let mut places = places.into_iter();
+        let mut outcomes = outcomes.into_iter();
         for request in requests {
-            self.answer(request, &mut places, response);
+            self.answer(request, &mut outcomes, response);
         }
     }
 
@@ -209,11 +210,11 @@ impl AnswerStream {
         fitting.count().max(1)
     }
 
-    /// Answers the events of a request, up to the first whose place is not known.
+    /// Answers the events of a request, up to the first whose outcome is not known.
     fn answer(
         &mut self,
         request: CheckedEvents,
-        places: &mut impl Iterator<Item = Result<Placed, log::Error>>,
+        outcomes: &mut impl Iterator<Item = Result<Receipt, log::Error>>,
         response: &mut pb::EmitStreamResponse,
     ) {
         let mut refused = request.refused.into_iter().peekable();
@@ -222,13 +223,13 @@ impl AnswerStream {
             let id = ids.next_if(|(at, _)| *at == position).map(|(_, id)| id);
             let outcome = match refused.next_if(|(at, _)| *at == position) {
                 Some((_, error)) => Err(Error::Event(error)),
-                None => match places.next() {
-                    Some(place) => place.map_err(|error| Error::Append { error, batch: false }),
+                None => match outcomes.next() {
+                    Some(outcome) => outcome.map_err(|error| Error::Append { error, batch: false }),
                     None => return,
                 },
             };
             match outcome {
-                Ok(placed) => self.add_receipt(&mut response.receipts, id, placed),
+                Ok(receipt) => self.add_receipt(&mut response.receipts, id, receipt),
                 Err(error) => {
                     self.count(&error);
                     self.note(&error);
@@ -262,16 +263,21 @@ impl AnswerStream {
 
     /// Adds the receipt of the event `self.answered`, to the last range if it
     /// follows on. Events that were only checked have no sequences.
-    fn add_receipt(&self, ranges: &mut Vec<pb::ReceiptRange>, id: Option<String>, placed: Placed) {
-        let accept_time = placed.accept_time.map(Time::timestamp);
-        let follows = |range: &pb::ReceiptRange| match placed.sequence {
+    fn add_receipt(
+        &self,
+        ranges: &mut Vec<pb::ReceiptRange>,
+        id: Option<String>,
+        receipt: Receipt,
+    ) {
+        let accept_time = receipt.accept_time.map(Time::timestamp);
+        let follows = |range: &pb::ReceiptRange| match receipt.sequence {
             Sequence::ZERO => range.first_sequence == 0,
             Sequence(sequence) => range.first_sequence + range.event_count == sequence,
         };
         if let Some(range) = ranges.last_mut()
             && range.first_event + range.event_count == self.answered
             && follows(range)
-            && range.duplicate == placed.duplicate
+            && range.duplicate == receipt.duplicate
             && range.ids.is_empty() == id.is_none()
             && range.accept_time == accept_time
         {
@@ -282,9 +288,9 @@ impl AnswerStream {
         ranges.push(pb::ReceiptRange {
             first_event: self.answered,
             event_count: 1,
-            first_sequence: placed.sequence.0,
+            first_sequence: receipt.sequence.0,
             accept_time,
-            duplicate: placed.duplicate,
+            duplicate: receipt.duplicate,
             ids: id.into_iter().collect(),
         });
     }

@@ -9,7 +9,7 @@ use tonic::Request;
 
 use crate::config::Right;
 use crate::hub::{HubCounters, SubscriberState};
-use crate::log::{Disk, Extent, State};
+use crate::log::{Extent, HoldReport, State, StorageReport};
 use crate::proof::prover::Prover;
 use crate::proto::codec::EncodedResponse;
 use crate::proto::pb;
@@ -54,9 +54,10 @@ impl Service {
                 accepted_per_second: rates.accepted,
                 delivered_per_second: rates.delivered,
             }),
-            disk: self.hub.disk().map(|found| disk(found, &extent)),
+            disk: self.hub.storage().map(|report| disk(report, self.hub.state(), &extent)),
             proof: self.prover.as_ref().map(|prover| proof(prover)),
             memory_record_count: extent.in_memory,
+            retention_holds: self.hub.holds().into_iter().map(hold).collect(),
         }))
     }
 }
@@ -64,25 +65,33 @@ impl Service {
 /// The maximum number of damaged ranges in the response.
 const DAMAGED_RANGES_MAX: usize = 1_000;
 
-fn disk(disk: Disk, extent: &Extent) -> pb::DiskStatus {
-    let (state, reason) = match disk.state {
+fn disk(report: StorageReport, state: State, extent: &Extent) -> pb::DiskStatus {
+    let (state, reason) = match state {
         State::Ready => (pb::StorageState::Ready, String::new()),
         State::Full(why) => (pb::StorageState::Full, why),
         State::Failed(why) => (pb::StorageState::Failed, why),
     };
-    let damaged = disk.damage.iter().take(DAMAGED_RANGES_MAX).map(|damage| pb::SequenceRange {
+    let damaged = report.damage.iter().take(DAMAGED_RANGES_MAX).map(|damage| pb::SequenceRange {
         first_sequence: damage.first.0,
         last_sequence: damage.last.0,
     });
     pb::DiskStatus {
-        sync: disk.sync,
+        sync: report.sync,
         synced_sequence: extent.synced.0,
-        byte_size: disk.bytes,
+        byte_size: report.bytes,
         state: state.into(),
         reason,
         damaged: damaged.collect(),
         removed_until: extent.evicted_until.map(Time::timestamp),
-        byte_limit: disk.bytes_max.unwrap_or(0),
+        byte_limit: report.bytes_max.unwrap_or(0),
+    }
+}
+
+fn hold(report: HoldReport) -> pb::RetentionHold {
+    pb::RetentionHold {
+        name: report.name,
+        sequence: report.position.0,
+        record_limit: report.records_max.unwrap_or(0),
     }
 }
 

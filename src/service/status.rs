@@ -258,6 +258,9 @@ fn append_shape(error: &log::Error, batch: bool) -> Parts {
         log::Error::Closed => {
             Parts { retry: true, ..Parts::new(Code::Unavailable, ErrorReason::ShuttingDown) }
         }
+        log::Error::OutcomeUnknown { .. } => {
+            Parts { retry: true, ..Parts::new(Code::Unavailable, ErrorReason::OutcomeUnknown) }
+        }
         // Whether an id was accepted before cannot be told.
         log::Error::Damaged { .. } | log::Error::Unreadable { .. } => {
             Parts { retry: true, ..Parts::new(Code::Unavailable, ErrorReason::LogUnavailable) }

@@ -23,7 +23,7 @@ use crate::event::{EVENT_BYTES_MAX, Event};
 use crate::filter::TypeSet;
 use crate::hub::{Hub, PROGRESS_INTERVAL};
 use crate::log::cursor::Cursor;
-use crate::log::{Bounds, MemoryLog};
+use crate::log::{Append, Bounds, MemoryLog};
 use crate::proto::codec::EncodedResponse;
 use crate::proto::pb::{self, event::Payload};
 use crate::record::{Draft, Sequence};
@@ -190,8 +190,10 @@ impl Side {
         paused::NOW.set(Some(now));
         let event = Event::check(event.encode_to_vec().into(), now, EVENT_BYTES_MAX);
         let draft = Draft::new(event.expect("valid"), &emitter.into());
-        let placed = self.hub.append(vec![draft], true).await.expect("appended");
-        assert!(placed.iter().all(|placed| !placed.duplicate), "each has a place of its own");
+        let all = Append::AllOrNothing { validate_only: false };
+        let appended = self.hub.append(&[draft], all).await.expect("appended");
+        let mut receipts = appended.iter().flatten();
+        assert!(receipts.all(|receipt| !receipt.duplicate), "each has a place of its own");
     }
 
     fn request(&self, message: &impl prost::Message) -> Request<Bytes> {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use auditgate::filter::TypeSet;
 use auditgate::log::{
-    Bounds, BoxFuture, Conflict, Error, Extent, How, Identity, Keeper, Log, MemoryLog, Placed,
-    ReadFuture, ReadHint,
+    Append, Appended, Bounds, BoxFuture, Error, Extent, HoldReport, Identity, MemoryLog,
+    ReadFuture, ReadHint, RetentionHold, Sequencer, State, Store, Tail,
 };
 use auditgate::proto::pb;
 use auditgate::proto::pb::audit_service_client::AuditServiceClient;
@@ -249,23 +249,37 @@ struct SlowLog {
     delay: watch::Receiver<Duration>,
 }
 
-impl Log for SlowLog {
-    fn identity(&self) -> Identity {
-        self.log.identity()
-    }
-
-    fn place(
-        &self,
-        drafts: Vec<Draft>,
-        how: How,
-    ) -> BoxFuture<'_, Result<Vec<Result<Placed, Conflict>>, Error>> {
+impl Sequencer for SlowLog {
+    fn append<'a>(
+        &'a self,
+        drafts: &'a [Draft],
+        append: Append,
+    ) -> BoxFuture<'a, Result<Vec<Appended>, Error>> {
         Box::pin(async move {
             let delay = *self.delay.borrow();
             tokio::time::sleep(delay).await;
-            self.log.place(drafts, how).await
+            self.log.append(drafts, append).await
         })
     }
 
+    fn tail(&self, tail: Tail) -> BoxFuture<'_, Result<Sequence, Error>> {
+        self.log.tail(tail)
+    }
+
+    fn identity(&self) -> watch::Receiver<Identity> {
+        self.log.identity()
+    }
+
+    fn state(&self) -> watch::Receiver<State> {
+        self.log.state()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.log.close()
+    }
+}
+
+impl Store for SlowLog {
     fn extent(&self) -> Extent {
         self.log.extent()
     }
@@ -290,8 +304,12 @@ impl Log for SlowLog {
         self.log.changes()
     }
 
-    fn keep_for(&self, keeper: Arc<dyn Keeper>) {
-        self.log.keep_for(keeper);
+    fn hold(&self, hold: Arc<dyn RetentionHold>) {
+        self.log.hold(hold);
+    }
+
+    fn holds(&self) -> Vec<HoldReport> {
+        self.log.holds()
     }
 }
 

@@ -8,7 +8,7 @@ use crate::support::{
     self, Client, Tail, after, emit_all, gap, latest, numbered, pb, sequences, soon,
 };
 use auditgate::log::disk::{self, DiskLog, Retention};
-use auditgate::log::{Bounds, Log as _};
+use auditgate::log::{Bounds, Sequencer as _, Store as _};
 use auditgate::proof::directory_check::{CheckReport, Error, check_directory};
 use auditgate::proof::key::SignatureKind;
 use auditgate::proof::{Hash, SignedCheckpoint, SigningKey, check_consistency};
@@ -93,7 +93,7 @@ async fn stop(served: Served) {
     let Served { gateway, log, client } = served;
     drop(client);
     gateway.stop().await;
-    tokio::task::spawn_blocking(move || log.close()).await.unwrap();
+    log.close().await;
 }
 
 fn copy(from: &Path, to: &Path) {

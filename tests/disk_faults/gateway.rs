@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use auditgate::log::disk::{Config, DiskLog};
-use auditgate::log::{Bounds, Log as _, ReadHint, ReadResult, ScanOrder};
+use auditgate::log::{Bounds, ReadHint, ReadResult, ScanOrder, Store as _};
 use auditgate::record::Sequence;
 
 pub use crate::support::WAIT_MAX;

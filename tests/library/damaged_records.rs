@@ -15,7 +15,8 @@ use auditgate::hub::{
 use auditgate::log::cursor::PageToken;
 use auditgate::log::disk::{Config, DiskLog, SyncPolicy};
 use auditgate::log::{
-    Bounds, Conflict, Error, Log as _, ReadHint, ReadResult, ScanOrder, ScanQuery,
+    Append, Bounds, Conflict, Error, ReadHint, ReadResult, ScanOrder, ScanQuery, Sequencer as _,
+    Store as _,
 };
 use auditgate::proto::pb;
 use auditgate::proto::pb::event::Payload;
@@ -84,7 +85,9 @@ fn change(folder: &Path, id: &str) {
 async fn hub(folder: &Path, while_open: bool) -> Arc<Hub> {
     let log = open(folder);
     for number in 1..=RECORDS {
-        log.append(vec![draft(number)], true).await.expect("acceptable");
+        log.append(&[draft(number)], Append::AllOrNothing { validate_only: false })
+            .await
+            .expect("acceptable");
     }
     drop(log);
     let mut log = open(folder);
@@ -194,12 +197,14 @@ async fn damage_that_was_found_is_known_when_the_log_is_opened_again() {
     let strict = Config { strict: true, ..Config::default() };
     let log = open(folder.path());
     for number in 1..=RECORDS {
-        log.append(vec![draft(number)], true).await.expect("acceptable");
+        log.append(&[draft(number)], Append::AllOrNothing { validate_only: false })
+            .await
+            .expect("acceptable");
     }
     drop(log);
     let log = open(folder.path());
     damage(folder.path());
-    assert_eq!(log.disk().expect("a log on disk").damage, []);
+    assert_eq!(log.storage().expect("a log on disk").damage, []);
     assert_eq!(met(&log).await, DAMAGED);
     drop(log);
 
@@ -207,11 +212,11 @@ async fn damage_that_was_found_is_known_when_the_log_is_opened_again() {
     let said = "records 3, 77 to 78, 130 are damaged on disk and cannot be read";
     assert_eq!(refused.err().map(|error| error.to_string()).as_deref(), Some(said));
     let log = open(folder.path());
-    let known = log.disk().expect("a log on disk").damage;
+    let known = log.storage().expect("a log on disk").damage;
     let known: Vec<u64> = known.iter().flat_map(|range| range.first.0..=range.last.0).collect();
     assert_eq!(known, DAMAGED);
     // The index still has what is damaged.
-    let refused = log.append(vec![draft(77)], true).await;
+    let refused = log.append(&[draft(77)], Append::AllOrNothing { validate_only: false }).await;
     assert!(matches!(refused, Err(Error::Conflict(_))), "{refused:?}");
     assert_eq!(met(&log).await, DAMAGED);
     drop(log);
@@ -219,7 +224,7 @@ async fn damage_that_was_found_is_known_when_the_log_is_opened_again() {
     // What is put back is served again.
     mend(folder.path());
     let (log, notices) = DiskLog::open(folder.path(), strict).expect("it is whole");
-    assert_eq!(log.disk().expect("a log on disk").damage, []);
+    assert_eq!(log.storage().expect("a log on disk").damage, []);
     let told: Vec<_> = notices.iter().map(|notice| notice.text.as_str()).collect();
     assert!(matches!(told[..], [told] if told.starts_with("made 3 sidecars again")), "{told:?}");
     assert_eq!(met(&log).await, [0; 0]);
@@ -263,20 +268,29 @@ async fn an_event_whose_record_is_damaged_is_not_stored_twice() {
     for while_open in [false, true] {
         let folder = tempfile::tempdir().expect("a folder");
         let hub = hub(folder.path(), while_open).await;
-        let refused = hub.append(vec![draft(400), draft(77)], true).await;
+        let refused = hub
+            .append(&[draft(400), draft(77)], Append::AllOrNothing { validate_only: false })
+            .await;
         let Err(Error::Conflict(conflict)) = refused else { panic!("{refused:?}") };
         let said = "id \"event-0077.\" was accepted before as record 77, which is damaged on disk: \
                     it is not stored twice";
         assert_eq!((conflict.to_string().as_str(), conflict.position), (said, 1));
         let drafts = vec![draft(77), draft(76), draft(RECORDS + 1)];
-        let each = hub.append_each(drafts, true).await.expect("each by itself");
+        let each = hub
+            .append(&drafts, Append::Each { validate_only: false })
+            .await
+            .expect("each by itself");
         assert_eq!(each[0], Err(Conflict { position: 0, ..conflict }));
         let placed = |at: usize| each[at].clone().expect("stored").sequence.0;
         assert_eq!((placed(1), placed(2)), (76, RECORDS + 1));
         // Another event, by what the index has of the damaged one, though the id's
         // key is the same.
-        let other = hub.append(vec![draft_of(77, "mallory")], true).await.expect("new");
-        assert_eq!((other[0].sequence.0, other[0].duplicate), (RECORDS + 2, false));
+        let other = hub
+            .append(&[draft_of(77, "mallory")], Append::AllOrNothing { validate_only: false })
+            .await
+            .expect("new");
+        let receipt = other[0].as_ref().expect("no conflict");
+        assert_eq!((receipt.sequence.0, receipt.duplicate), (RECORDS + 2, false));
     }
 }
 

@@ -15,7 +15,7 @@ use auditgate::hub::{
 };
 use auditgate::log::cursor::{Cursor, PageToken};
 use auditgate::log::disk::{Config, DiskLog, SyncPolicy};
-use auditgate::log::{Bounds, Error, Log, MemoryLog, ScanOrder, ScanQuery};
+use auditgate::log::{Append, Bounds, Error, Log, MemoryLog, ScanOrder, ScanQuery};
 use auditgate::proto::pb;
 use auditgate::proto::pb::event::Payload;
 use auditgate::record::{Draft, Sequence};
@@ -256,11 +256,17 @@ impl Pair {
             let bytes = event.event().encode_to_vec();
             Draft::new(Event::check(bytes.into(), Time::now(), 4096).expect("valid"), &emitter)
         });
-        match (self.hub.append(drafts.collect(), true).await, conflict) {
-            (Ok(placed), None) => {
-                let placed: Vec<_> =
-                    placed.iter().map(|placed| (placed.sequence.0, placed.duplicate)).collect();
-                assert_eq!(placed, expected);
+        match (
+            self.hub
+                .append(&drafts.collect::<Vec<_>>(), Append::AllOrNothing { validate_only: false })
+                .await,
+            conflict,
+        ) {
+            (Ok(appended), None) => {
+                let receipts = appended.iter().flatten();
+                let receipts: Vec<_> =
+                    receipts.map(|receipt| (receipt.sequence.0, receipt.duplicate)).collect();
+                assert_eq!(receipts, expected);
                 self.accepted = model;
             }
             (Err(Error::Conflict(_)), Some(_)) => {}
@@ -385,6 +391,8 @@ impl Pair {
             let response = pb::SubscribeResponse::decode(message.response.message());
             let response = response.expect("a response");
             assert_eq!(response.records.len() as u64, message.records);
+            let each = message.each_record().map(|record| record.sequence.0);
+            assert!(each.eq(response.records.iter().map(|record| record.sequence)));
             assert_eq!(response.gap, message.gap.map(pb::Gap::from));
             assert_eq!(response.caught_up, message.caught_up);
             assert_eq!(response.cursor, message.cursor.to_string());

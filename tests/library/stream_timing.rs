@@ -10,7 +10,7 @@ use auditgate::filter::Filter;
 use auditgate::hub::{
     Hub, LAST_READ_TIME_MAX, SubscribeMessage, SubscriberState, Subscription, SubscriptionStart,
 };
-use auditgate::log::{Bounds, MemoryLog, ScanQuery};
+use auditgate::log::{Append, Bounds, MemoryLog, ScanQuery};
 use auditgate::record::Draft;
 use auditgate::time::Time;
 use prost::Message as _;
@@ -30,7 +30,12 @@ fn hub_until(stopping: CancellationToken) -> Arc<Hub> {
 
 async fn append(hub: &Hub, event: pb::Event) {
     let event = Event::check(event.encode_to_vec().into(), Time::now(), EVENT_BYTES_MAX).unwrap();
-    hub.append(vec![Draft::new(event, &pb::Emitter::default().into())], true).await.unwrap();
+    hub.append(
+        &[Draft::new(event, &pb::Emitter::default().into())],
+        Append::AllOrNothing { validate_only: false },
+    )
+    .await
+    .unwrap();
 }
 
 async fn subscribe(hub: &Arc<Hub>, query: ScanQuery) -> Subscription {

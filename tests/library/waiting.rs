@@ -13,8 +13,8 @@ use auditgate::hub::{
     Gap, Hub, PROGRESS_INTERVAL, SubscriberState, Subscription, SubscriptionStart,
 };
 use auditgate::log::{
-    Bounds, BoxFuture, Conflict, Error, Extent, How, Identity, Keeper, Log, MemoryLog, Placed,
-    ReadFuture, ReadHint, ScanQuery,
+    Append, Appended, Bounds, BoxFuture, Error, Extent, HoldReport, Identity, Log, MemoryLog,
+    ReadFuture, ReadHint, RetentionHold, ScanQuery, Sequencer, State, Store, Tail,
 };
 use auditgate::record::{Draft, EmitterIdentity, Sequence};
 use auditgate::time::Time;
@@ -41,8 +41,9 @@ async fn append(hub: &Hub, events: Vec<pb::Event>) {
         Event::check(event.encode_to_vec().into(), Time::now(), EVENT_BYTES_MAX).unwrap()
     };
     let emitter = EmitterIdentity::from(pb::Emitter::default());
-    let drafts = events.into_iter().map(|event| Draft::new(check(event), &emitter)).collect();
-    hub.append(drafts, true).await.unwrap();
+    let drafts: Vec<_> =
+        events.into_iter().map(|event| Draft::new(check(event), &emitter)).collect();
+    hub.append(&drafts, Append::AllOrNothing { validate_only: false }).await.unwrap();
 }
 
 async fn subscribe(hub: &Arc<Hub>, filter: pb::Filter) -> Subscription {
@@ -143,19 +144,33 @@ async fn a_gateway_that_stops_wakes_those_who_sleep() {
 /// A log that counts how often somebody asks how far it reaches.
 struct Watched(MemoryLog, AtomicUsize);
 
-impl Log for Watched {
-    fn identity(&self) -> Identity {
+impl Sequencer for Watched {
+    fn append<'a>(
+        &'a self,
+        drafts: &'a [Draft],
+        append: Append,
+    ) -> BoxFuture<'a, Result<Vec<Appended>, Error>> {
+        self.0.append(drafts, append)
+    }
+
+    fn tail(&self, tail: Tail) -> BoxFuture<'_, Result<Sequence, Error>> {
+        self.0.tail(tail)
+    }
+
+    fn identity(&self) -> watch::Receiver<Identity> {
         self.0.identity()
     }
 
-    fn place(
-        &self,
-        drafts: Vec<Draft>,
-        how: How,
-    ) -> BoxFuture<'_, Result<Vec<Result<Placed, Conflict>>, Error>> {
-        self.0.place(drafts, how)
+    fn state(&self) -> watch::Receiver<State> {
+        self.0.state()
     }
 
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.0.close()
+    }
+}
+
+impl Store for Watched {
     fn extent(&self) -> Extent {
         self.1.fetch_add(1, Ordering::Relaxed);
         self.0.extent()
@@ -181,8 +196,12 @@ impl Log for Watched {
         self.0.changes()
     }
 
-    fn keep_for(&self, keeper: Arc<dyn Keeper>) {
-        self.0.keep_for(keeper);
+    fn hold(&self, hold: Arc<dyn RetentionHold>) {
+        self.0.hold(hold);
+    }
+
+    fn holds(&self) -> Vec<HoldReport> {
+        self.0.holds()
     }
 }
 

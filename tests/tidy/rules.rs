@@ -9,7 +9,7 @@ use crate::source::Source;
 
 /// The modules at the top of `src`, from the top layer down: each may use those
 /// below it. A module within the log may use all of the log, and so on.
-pub const LAYERS: [&str; 27] = [
+pub const LAYERS: [&str; 29] = [
     "main",
     "cli",
     "server",
@@ -21,6 +21,7 @@ pub const LAYERS: [&str; 27] = [
     "proof",
     "log",
     "filter",
+    "json",
     "reference",
     "example",
     "teleport",
@@ -28,6 +29,7 @@ pub const LAYERS: [&str; 27] = [
     "content",
     "event",
     "client",
+    "backoff",
     "catalog",
     "reason_counters",
     "proto",

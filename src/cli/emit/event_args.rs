@@ -9,9 +9,10 @@ use prost_reflect::{
 };
 
 use crate::catalog;
-use crate::cli::field_path::{nearest, shape};
+use crate::cli::field_path::nearest;
 use crate::cli::times::{self, TimeArg};
 use crate::cli::{Error, filter, types};
+use crate::json::shape;
 use crate::proto::pb;
 
 /// An event.

@@ -4,8 +4,8 @@
 use prost_reflect::DynamicMessage;
 use serde_json::Value;
 
-use crate::cli::field_path::shape;
 use crate::cli::import::lines::LineRead;
+use crate::json::shape;
 use crate::proto::pb;
 
 /// The maximum length of a value, in bytes: that of the largest request.

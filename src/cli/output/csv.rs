@@ -73,7 +73,7 @@ fn quoted(text: Cow<'_, str>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::cli::field_path::reflect;
+    use crate::json::reflect;
     use crate::proto::pb;
 
     use super::*;

@@ -6,7 +6,8 @@ use std::sync::LazyLock;
 
 use super::summary_fields::FIELDS;
 use crate::catalog;
-use crate::cli::field_path::{FieldPath, reflect, shape};
+use crate::cli::field_path::FieldPath;
+use crate::json::{reflect, shape};
 use crate::proto::pb;
 
 /// What a path begins with that leads through the envelope, not the payload.

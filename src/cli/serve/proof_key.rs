@@ -7,7 +7,7 @@ use crate::cli::Error;
 use crate::cli::keygen::read_signing_key;
 use crate::cli::new_file::{PRIVATE, write_new};
 use crate::config::Settings;
-use crate::log::Log;
+use crate::log::Sequencer;
 use crate::proof::SigningKey;
 use crate::proof::key::SignatureKind;
 
@@ -25,7 +25,7 @@ pub struct ProofKey {
 impl ProofKey {
     /// The key that is set, or one that is made: for a log on disk once, for one in
     /// memory each time.
-    pub fn of(settings: &Settings, log: &dyn Log) -> io::Result<Self> {
+    pub fn of(settings: &Settings, log: &dyn Sequencer) -> io::Result<Self> {
         let folder = settings.data_dir.as_deref();
         if !settings.merkle.unwrap_or(folder.is_some()) {
             return Ok(Self { key: None, told: None });
@@ -44,7 +44,7 @@ impl ProofKey {
 }
 
 /// The key in the data directory, which is made once.
-fn beside(folder: &Path, log: &dyn Log) -> Result<(SigningKey, String), Error> {
+fn beside(folder: &Path, log: &dyn Sequencer) -> Result<(SigningKey, String), Error> {
     let file = folder.join(KEY_FILE);
     if !file.exists() {
         write_new(&file, &format!("{}\n", generated(log)?.encoded()), PRIVATE)?;
@@ -58,8 +58,8 @@ fn beside(folder: &Path, log: &dyn Log) -> Result<(SigningKey, String), Error> {
 }
 
 /// A key for this log and no other.
-fn generated(log: &dyn Log) -> Result<SigningKey, Error> {
-    let origin = format!("auditgate/{}", log.identity().id);
+fn generated(log: &dyn Sequencer) -> Result<SigningKey, Error> {
+    let origin = format!("auditgate/{}", log.identity().borrow().id);
     SigningKey::generate(&origin, SignatureKind::Log)
         .map_err(|error| Error::Usage(error.to_string()))
 }

@@ -7,9 +7,10 @@ use jiff::tz::TimeZone;
 use super::problems::problems;
 use super::units::{length, rate, size};
 use crate::cli::count::{counted, grouped};
-use crate::cli::field_path::{FieldPath, reflect, shape};
+use crate::cli::field_path::FieldPath;
 use crate::cli::terminal::{self, Color, TextStyle};
 use crate::cli::{escape, times};
+use crate::json::{reflect, shape};
 use crate::proto::pb;
 
 /// Width of the names of rows, in columns.
@@ -73,6 +74,8 @@ pub fn draw(
     }
     rows.extend(status.disk.as_ref().map(|found| ("disk", disk(found, zone))));
     rows.extend(status.proof.as_ref().map(|found| ("proof", proof(found, zone))));
+    let last = status.last_sequence;
+    rows.extend(status.retention_holds.iter().map(|found| ("hold", hold(found, last))));
     let wrong = problems(status).into_iter().map(|row| (TextStyle::Alarm, row));
     let mut out = String::new();
     for (style, (name, text)) in wrong.chain(rows.into_iter().map(|row| (TextStyle::Bold, row))) {
@@ -199,6 +202,16 @@ fn proof(proof: &pb::ProofStatus, zone: &TimeZone) -> String {
     text
 }
 
+/// What holds records of a log whose newest is `last`.
+fn hold(hold: &pb::RetentionHold, last: u64) -> String {
+    let behind = grouped(last.saturating_sub(hold.sequence));
+    let limit = match hold.record_limit {
+        0 => "no limit".to_owned(),
+        limit => format!("limit {}", grouped(limit)),
+    };
+    format!("{} needs the newest {behind} records, {limit}", escape::escaped(&hold.name))
+}
+
 /// How the log is kept on disk.
 fn disk(disk: &pb::DiskStatus, zone: &TimeZone) -> String {
     let mut text = format!(
@@ -248,6 +261,11 @@ mod tests {
             counters: Some(pb::Counters { accepted: 123_456, delivered: 34, ..Default::default() }),
             rates: Some(pb::Rates { accepted_per_second: 1_234.4, delivered_per_second: 1.25 }),
             subscriber_count: 2,
+            retention_holds: vec![pb::RetentionHold {
+                name: "proof".into(),
+                sequence: 123_400,
+                record_limit: 0,
+            }],
             subscribers: vec![
                 subscriber("127.0.0.1:40000", 0, &[]),
                 subscriber("127.0.0.1:5", 100_000, &["session.*", "user.login\u{1b}[31m"]),
@@ -266,6 +284,7 @@ mod tests {
              kept       123,456 of 1,000,000 records, 47.3 MiB of 256 MiB\n\
              accepted   123,456 (1,234/s), 0 duplicates, 0 refused, 0 evicted\n\
              delivered  34 (1.2/s) to subscribers, 0 gaps\n\
+             hold       proof needs the newest 56 records, no limit\n\
              \n\
              SUBSCRIBER       SINCE           SEQUENCE      LAG  DELIVERED  FILTER\n\
              127.0.0.1:5      11-14 22:14:20    23,456  100,000         17  types=session.*,…\n\

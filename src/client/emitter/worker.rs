@@ -7,7 +7,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::stream::{EventOutcome, EventStream};
 use super::{Options, QueuedEvent, WorkerCommand};
-use crate::client::retry::{Backoff, RETRY_TIME_MAX};
+use crate::backoff::Backoff;
+use crate::client::retry::RETRY_TIME_MAX;
 use crate::client::{Client, Error, Refusal};
 use crate::proto::pb;
 

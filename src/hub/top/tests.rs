@@ -11,7 +11,7 @@ use super::*;
 use crate::event::{EVENT_BYTES_MAX, Event};
 use crate::filter::{Filter, TypeSet};
 use crate::hub::CountRequest;
-use crate::log::{Bounds, MemoryLog};
+use crate::log::{Append, Bounds, MemoryLog};
 use crate::proto::pb::{self, event::Payload};
 use crate::record::Draft;
 use crate::time::Time;
@@ -61,7 +61,9 @@ async fn hub(events: &[Small]) -> Arc<Hub> {
     for (number, small) in events.iter().enumerate() {
         let bytes = event(number, *small).encode_to_vec();
         let event = Event::check(bytes.into(), Time::now(), EVENT_BYTES_MAX).expect("valid");
-        hub.append(vec![Draft::new(event, &emitter)], true).await.expect("appended");
+        hub.append(&[Draft::new(event, &emitter)], Append::AllOrNothing { validate_only: false })
+            .await
+            .expect("appended");
     }
     hub
 }
@@ -218,7 +220,8 @@ fn too_many_different_values_are_a_partial_count() {
                 let event = Event::check(bytes.into(), Time::now(), EVENT_BYTES_MAX);
                 Draft::new(event.expect("valid"), &emitter)
             });
-            hub.append(drafts.collect(), true).await.expect("appended");
+            let all = Append::AllOrNothing { validate_only: false };
+            hub.append(&drafts.collect::<Vec<_>>(), all).await.expect("appended");
         }
         let fields = vec![Path::parse("user.name").expect("a path")];
         let query = query(&pb::Filter::default(), &["*"]);

@@ -9,9 +9,9 @@ pub async fn find(log: &dyn Log, id: &str) -> Option<Sequence> {
 }
 
 pub async fn the_same_id_of_another_principal_is_another_event(
-    open: impl Fn(Bounds) -> Arc<dyn Log>,
+    open: impl AsyncFn(Bounds) -> Arc<dyn Log>,
 ) {
-    let log = open(ROOMY);
+    let log = open(ROOMY).await;
     let by =
         |principal: &str, command: &str| draft_of(event("a", command).encode_to_vec(), principal);
     append(&log, vec![by("one", "ls")]).await;
@@ -21,8 +21,8 @@ pub async fn the_same_id_of_another_principal_is_another_event(
     assert_eq!(find(&*log, "a").await, Some(Sequence(2)), "the newest with this id");
 }
 
-pub async fn records_are_found_by_id(open: impl Fn(Bounds) -> Arc<dyn Log>) {
-    let log = open(ROOMY);
+pub async fn records_are_found_by_id(open: impl AsyncFn(Bounds) -> Arc<dyn Log>) {
+    let log = open(ROOMY).await;
     for number in 0..500 {
         append(&log, vec![draft(&format!("id-{number}"), "ls")]).await;
     }

@@ -7,13 +7,13 @@ use crate::log::disk::stage::Stage;
 use crate::log::disk::{DiskLog, DiskLogInner};
 use crate::log::ring::{CallComparisons, ConflictCandidate, DuplicateCheck, StageOutcome};
 use crate::log::segment::SEGMENT_RECORDS_MAX;
-use crate::log::{Conflict, ConflictReason, Error, How, Placed, State};
+use crate::log::{Append, Appended, Conflict, ConflictReason, Error, Receipt, State};
 use crate::record::{Draft, Sequence};
 
 /// What a pass under the mutex came to.
 enum StageStep {
     Done {
-        placed: Vec<Result<Placed, Conflict>>,
+        appended: Vec<Appended>,
         committed: Option<oneshot::Receiver<()>>,
     },
     /// These must be compared first.
@@ -27,11 +27,11 @@ enum StageStep {
 }
 
 impl DiskLog {
-    pub(super) async fn place_now(
+    pub(super) async fn append_all(
         &self,
         drafts: &[Draft],
-        how: How,
-    ) -> Result<Vec<Result<Placed, Conflict>>, Error> {
+        append: Append,
+    ) -> Result<Vec<Appended>, Error> {
         let inner = &*self.inner;
         inner.config.ring.check_size(drafts)?;
         if drafts.len() > SEGMENT_RECORDS_MAX {
@@ -40,28 +40,28 @@ impl DiskLog {
         }
         let mut comparison = inner.comparer.begin(drafts);
         let mut known = comparison.within().await;
-        known.check(drafts, how)?;
+        known.check(drafts, append)?;
         let mut searched = Sequence::FIRST;
         loop {
             if let Some(conflict) =
-                inner.search(drafts, &mut known, &mut searched, &mut comparison, how).await?
+                inner.search(drafts, &mut known, &mut searched, &mut comparison, append).await?
             {
                 return Err(conflict.into());
             }
             // Before the mutex is taken: whatever comes later is noticed.
             let rolled = inner.rolled.notified();
-            match inner.step(drafts, &known, how, searched)? {
+            match inner.step(drafts, &known, append, searched)? {
                 StageStep::Again => {}
-                StageStep::Done { placed, committed } => {
+                StageStep::Done { appended, committed } => {
                     if let Some(committed) = committed {
-                        committed.await.map_err(|_| inner.why_refused())?;
+                        committed.await.map_err(|_| inner.why_unknown())?;
                     }
-                    return Ok(placed);
+                    return Ok(appended);
                 }
                 StageStep::Compare(pairs) => {
                     let refused =
-                        comparison.with_ring(&mut known, pairs, &inner.shared, how.each).await;
-                    if let Some(conflict) = refused.filter(|_| !how.each) {
+                        comparison.with_ring(&mut known, pairs, &inner.shared, append).await;
+                    if let Some(conflict) = refused.filter(|_| append.is_all_or_nothing()) {
                         return inner.refuse(conflict).await;
                     }
                 }
@@ -87,7 +87,7 @@ impl DiskLogInner {
         known: &mut DuplicateCheck,
         searched: &mut Sequence,
         comparison: &mut CallComparisons<'_>,
-        how: How,
+        append: Append,
     ) -> Result<Option<Conflict>, Error> {
         let first = self.shared.first();
         if first == *searched {
@@ -109,8 +109,8 @@ impl DiskLogInner {
                 Some(PriorEvent::Kept(kept)) => {
                     comparison.pay(kept.record.len() as u64);
                     let accept_time = Some(kept.accept_time);
-                    let placed = Placed { sequence: kept.sequence, accept_time, duplicate: true };
-                    comparison.with_record(known, position, placed, kept.record, how.each).await
+                    let receipt = Receipt { sequence: kept.sequence, accept_time, duplicate: true };
+                    comparison.with_record(known, position, receipt, kept.record, append).await
                 }
                 Some(PriorEvent::Damaged(sequence)) => {
                     comparison.refuse(known, position, sequence, ConflictReason::Damaged)
@@ -119,7 +119,7 @@ impl DiskLogInner {
                     comparison.refuse(known, position, sequence, ConflictReason::Unchecked)
                 }
             };
-            if let Some(conflict) = refused.filter(|_| !how.each) {
+            if let Some(conflict) = refused.filter(|_| append.is_all_or_nothing()) {
                 return Ok(Some(conflict));
             }
         }
@@ -139,11 +139,11 @@ impl DiskLogInner {
         &self,
         drafts: &[Draft],
         known: &DuplicateCheck,
-        how: How,
+        append: Append,
         searched: Sequence,
     ) -> Result<StageStep, Error> {
         let mut stage = self.lock();
-        if stage.closed || (stage.stopping && how.commit) {
+        if stage.closed || (stage.stopping && !append.validate_only()) {
             drop(stage);
             return Err(self.why_refused());
         }
@@ -155,10 +155,10 @@ impl DiskLogInner {
         }
         let (room, staged) = (stage.room, stage.staged());
         let admit = |need| Stage::admits(room, staged, need);
-        Ok(match stage.writer.stage(drafts, known, how, &self.shared, admit) {
-            StageOutcome::Done(placed) => {
-                let committed = self.await_commit(&mut stage, &placed);
-                StageStep::Done { placed, committed }
+        Ok(match stage.writer.stage(drafts, known, append, &self.shared, admit) {
+            StageOutcome::Done(appended) => {
+                let committed = self.await_commit(&mut stage, &appended);
+                StageStep::Done { appended, committed }
             }
             StageOutcome::Compare(pairs) => StageStep::Compare(pairs),
             StageOutcome::Refused(conflict) => StageStep::Refused(conflict),
@@ -174,10 +174,10 @@ impl DiskLogInner {
     fn await_commit(
         &self,
         stage: &mut Stage,
-        placed: &[Result<Placed, Conflict>],
+        appended: &[Appended],
     ) -> Option<oneshot::Receiver<()>> {
-        let sequences = placed.iter().map(|placed| match placed {
-            Ok(placed) => placed.sequence,
+        let sequences = appended.iter().map(|appended| match appended {
+            Ok(receipt) => receipt.sequence,
             Err(conflict) => conflict.sequence.unwrap_or_default(),
         });
         let newest = sequences.max().unwrap_or_default();
@@ -199,15 +199,24 @@ impl DiskLogInner {
     /// Waits until the record is committed.
     async fn committed(&self, sequence: Option<Sequence>) -> Result<(), Error> {
         let Some(sequence) = sequence else { return Ok(()) };
-        let placed = Placed { sequence, accept_time: None, duplicate: true };
+        let receipt = Receipt { sequence, accept_time: None, duplicate: true };
         let committed = {
             let mut stage = self.lock();
-            if stage.closed { None } else { self.await_commit(&mut stage, &[Ok(placed)]) }
+            if stage.closed { None } else { self.await_commit(&mut stage, &[Ok(receipt)]) }
         };
         match committed {
-            Some(committed) => committed.await.map_err(|_| self.why_refused()),
+            Some(committed) => committed.await.map_err(|_| self.why_unknown()),
             None if sequence > self.shared.last() => Err(self.why_refused()),
             None => Ok(()),
+        }
+    }
+
+    /// Why it is open whether what was staged is stored: a write that failed may have
+    /// reached the disk.
+    fn why_unknown(&self) -> Error {
+        match &*self.state.borrow() {
+            State::Failed(why) => Error::OutcomeUnknown { why: why.clone() },
+            State::Ready | State::Full(_) => Error::Closed,
         }
     }
 

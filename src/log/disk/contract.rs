@@ -1,4 +1,4 @@
-//! The contract of a log, as the one on disk keeps it.
+//! The contract of a log, as the one on disk implements it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,29 +7,52 @@ use futures_util::future::Either;
 use tokio::sync::watch;
 
 use crate::filter::TypeSet;
-use crate::log::disk::walk::DamagedRange;
 use crate::log::disk::{DiskLog, DiskLogInner};
 use crate::log::read::{self, ReadFuture};
 use crate::log::{
-    BoxFuture, Conflict, Disk, Error, Extent, How, Identity, Keeper, Log, Placed, ReadHint,
-    ReadResult, Segment, State,
+    Append, Appended, BoxFuture, DamagedRange, Error, Extent, HoldReport, Identity, ReadHint,
+    ReadResult, RetentionHold, Segment, Sequencer, State, StorageReport, Store, Tail,
 };
 use crate::record::{Draft, Sequence};
 use crate::time::Time;
 
-impl Log for DiskLog {
-    fn identity(&self) -> Identity {
-        self.inner.identity
+impl Sequencer for DiskLog {
+    fn append<'a>(
+        &'a self,
+        drafts: &'a [Draft],
+        append: Append,
+    ) -> BoxFuture<'a, Result<Vec<Appended>, Error>> {
+        Box::pin(self.append_all(drafts, append))
     }
 
-    fn place(
-        &self,
-        drafts: Vec<Draft>,
-        how: How,
-    ) -> BoxFuture<'_, Result<Vec<Result<Placed, Conflict>>, Error>> {
-        Box::pin(async move { self.place_now(&drafts, how).await })
+    fn tail(&self, _tail: Tail) -> BoxFuture<'_, Result<Sequence, Error>> {
+        // Nobody else appends.
+        let tail = self.inner.lock().writer.last();
+        Box::pin(std::future::ready(Ok(tail)))
     }
 
+    fn identity(&self) -> watch::Receiver<Identity> {
+        self.inner.announced.subscribe()
+    }
+
+    fn state(&self) -> watch::Receiver<State> {
+        self.inner.state.subscribe()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        let thread = self.begin_closing();
+        Box::pin(async move {
+            // It writes and syncs: off the runtime. A panic there has been printed, and has
+            // left the log as a crash would: the next opening puts it in order.
+            if let Some(thread) = thread {
+                let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+            }
+            self.inner.refuse_all();
+        })
+    }
+}
+
+impl Store for DiskLog {
     fn extent(&self) -> Extent {
         let inner = &*self.inner;
         // The oldest record before the newest: see the log in memory.
@@ -94,27 +117,25 @@ impl Log for DiskLog {
         self.inner.changed.subscribe()
     }
 
-    fn keep_for(&self, keeper: Arc<dyn Keeper>) {
-        // A later one is not asked.
-        let _ = self.inner.keeper.set(keeper);
+    fn hold(&self, hold: Arc<dyn RetentionHold>) {
+        self.inner.holds.add(hold);
+    }
+
+    fn holds(&self) -> Vec<HoldReport> {
+        self.inner.holds.report()
     }
 
     fn kept_of_epoch(&self, epoch: u64) -> Option<Sequence> {
         self.inner.lock_durable().kept_of_epoch(epoch)
     }
 
-    fn state(&self) -> Option<watch::Receiver<State>> {
-        Some(self.inner.state.subscribe())
-    }
-
-    fn disk(&self) -> Option<Disk> {
+    fn storage(&self) -> Option<StorageReport> {
         let inner = &*self.inner;
-        Some(Disk {
+        Some(StorageReport {
             sync: inner.config.sync.to_string(),
             bytes: inner.disk_bytes(),
             bytes_max: inner.config.retain.bytes,
             damage: inner.damage(),
-            state: inner.state.borrow().clone(),
             syncs: inner.syncs.snapshot(),
         })
     }

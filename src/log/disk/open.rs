@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use crate::log::DamagedRange;
 use crate::log::disk::directory::Directory;
 use crate::log::disk::format::{self, FileHeader, GroupHeader, HEADER_BYTES};
 use crate::log::disk::identity::{self, IdentityFile};
 use crate::log::disk::notice::Notice;
 use crate::log::disk::sealed::{SealedSegments, SegmentFile};
 use crate::log::disk::storage::{self, Storage};
-use crate::log::disk::walk::{DamagedRange, SegmentWalk};
+use crate::log::disk::walk::SegmentWalk;
 use crate::log::disk::{Config, SyncPolicy};
 use crate::log::ring::RingStart;
 use crate::record::{Record, Sequence};

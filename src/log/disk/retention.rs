@@ -62,7 +62,7 @@ impl DiskLogInner {
             if !(too_large || too_old) {
                 return;
             }
-            let needed = self.keeper.get().is_some_and(|keeper| !keeper.release(oldest.end));
+            let needed = self.holds.needing(oldest.end, self.shared.last()).is_some();
             if needed || self.remove(oldest, accepted).is_err() {
                 return;
             }

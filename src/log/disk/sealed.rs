@@ -27,10 +27,10 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::filter::TypeSet;
+use crate::log::DamagedRange;
 use crate::log::disk::bloom::BloomTable;
 use crate::log::disk::sidecar::{BloomField, FrameLocation, SegmentRef, key_hash};
 use crate::log::disk::storage::Storage;
-use crate::log::disk::walk::DamagedRange;
 use crate::log::{BoxFuture, Error, ReadHint, ReadResult, Segment};
 use crate::record::{Draft, Sequence};
 use crate::time::Time;

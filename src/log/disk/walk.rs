@@ -3,20 +3,12 @@
 
 use std::ops::Range;
 
+use crate::log::DamagedRange;
 use crate::log::disk::format::{
     ALIGNMENT, FileHeader, FrameEntry, GROUP_HEADER_BYTES, GroupHeader, HEADER_BYTES, align,
     checksum,
 };
 use crate::record::Sequence;
-
-/// Records that cannot be read because their storage is damaged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DamagedRange {
-    /// The first of them.
-    pub first: Sequence,
-    /// The last of them.
-    pub last: Sequence,
-}
 
 /// A group whose header is whole.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::event::{ContentDigest, content_digest, lengths_allow_equality};
 use crate::log::ring::{ConflictCandidate, ContentMatch, DuplicateCheck, Outside, RingReader};
-use crate::log::{Conflict, ConflictReason, Placed};
+use crate::log::{Append, Conflict, ConflictReason, Receipt};
 use crate::proto::pb;
 use crate::record::{Draft, Record, Sequence};
 
@@ -117,13 +117,13 @@ impl CallComparisons<'_> {
     }
 
     /// Compares drafts with the records of the ring that have their keys. Ends at the
-    /// first that is refused, where `each` is not set.
+    /// first that is refused, where that refuses all.
     pub async fn with_ring(
         &mut self,
         known: &mut DuplicateCheck,
         pairs: Vec<ConflictCandidate>,
         shared: &RingReader,
-        each: bool,
+        append: Append,
     ) -> Option<Conflict> {
         for ConflictCandidate { position, sequence } in pairs {
             let positions = known.with_key_of(position);
@@ -142,10 +142,10 @@ impl CallComparisons<'_> {
                 }
                 Look::Compare(bytes) => {
                     let kept = Kept::of(sequence, bytes);
-                    self.compare_all(known, &positions, kept, each).await
+                    self.compare_all(known, &positions, kept, append).await
                 }
             };
-            if !each && refused.is_some() {
+            if append.is_all_or_nothing() && refused.is_some() {
                 self.turn = None;
                 return refused;
             }
@@ -157,22 +157,22 @@ impl CallComparisons<'_> {
 
     /// Compares a draft, and those that have its key, with a record outside of the ring,
     /// which was read and paid for. Gives the first that is refused, and ends there where
-    /// `each` is not set.
+    /// that refuses all.
     pub async fn with_record(
         &mut self,
         known: &mut DuplicateCheck,
         position: usize,
-        placed: Placed,
+        receipt: Receipt,
         record: Vec<u8>,
-        each: bool,
+        append: Append,
     ) -> Option<Conflict> {
-        let sequence = placed.sequence;
+        let sequence = receipt.sequence;
         let positions = known.with_key_of(position);
         let kept = Kept::of(sequence, record.into());
-        let refused = self.compare_all(known, &positions, kept, each).await;
+        let refused = self.compare_all(known, &positions, kept, append).await;
         for position in positions {
             match known.verdict(position, sequence) {
-                Some(ContentMatch::Same) => known.found(position, Outside::Kept(placed)),
+                Some(ContentMatch::Same) => known.found(position, Outside::Kept(receipt)),
                 Some(ContentMatch::Refused(reason)) => {
                     known.found(position, Outside::Refused(sequence, reason));
                 }
@@ -249,7 +249,7 @@ impl CallComparisons<'_> {
         known: &mut DuplicateCheck,
         positions: &[usize],
         mut kept: Kept,
-        each: bool,
+        append: Append,
     ) -> Option<Conflict> {
         let mut refused = None;
         for position in positions {
@@ -259,7 +259,7 @@ impl CallComparisons<'_> {
             if let ContentMatch::Refused(reason) = verdict {
                 let conflict = self.conflict(*position, kept.sequence, reason);
                 refused = refused.or(conflict);
-                if !each {
+                if append.is_all_or_nothing() {
                     break;
                 }
             }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::log::id_table::IdTable;
-use crate::log::{Conflict, ConflictReason, How, Placed};
+use crate::log::{Append, Conflict, ConflictReason, Receipt};
 use crate::record::{Draft, Sequence};
 
 /// What comparing a draft with a record has shown.
@@ -22,7 +22,7 @@ pub enum ContentMatch {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outside {
     /// The draft has the content of a record.
-    Kept(Placed),
+    Kept(Receipt),
     /// It cannot be stored because of the record.
     Refused(Sequence, ConflictReason),
 }
@@ -82,9 +82,9 @@ impl DuplicateCheck {
     /// # Errors
     /// The first draft that differs from an earlier one with its key, where that refuses
     /// all.
-    pub fn check(&self, drafts: &[Draft], how: How) -> Result<(), Conflict> {
+    pub fn check(&self, drafts: &[Draft], append: Append) -> Result<(), Conflict> {
         let first = self.differs.iter().map(|(_, position)| *position).min();
-        let Some(position) = first.filter(|_| !how.each) else { return Ok(()) };
+        let Some(position) = first.filter(|_| append.is_all_or_nothing()) else { return Ok(()) };
         let id = drafts.get(position).map_or("", |draft| draft.event().id()).to_owned();
         Err(Conflict { position, id, sequence: None, reason: ConflictReason::Content })
     }

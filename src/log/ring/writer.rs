@@ -17,7 +17,7 @@ use crate::log::index::SegmentIndex;
 use crate::log::ring::duplicate_check::DuplicateCheck;
 use crate::log::ring::{BYTES_MIN, Bounds, RingReader, RingStart, SegmentSizes};
 use crate::log::segment::{self, Segment, SegmentBuffers};
-use crate::log::{How, Placed};
+use crate::log::{Append, Holds, RetentionHold};
 use crate::record::{Draft, Record, Sequence, key};
 use crate::time::Time;
 use places::refused;
@@ -113,30 +113,33 @@ impl RingWriter {
         &mut self,
         drafts: &[Draft],
         known: &DuplicateCheck,
-        how: How,
+        append: Append,
         shared: &RingReader,
+        holds: &Holds,
     ) -> AppendAttempt {
         let places = match self.places(drafts, known) {
             Ok(places) => places,
             Err(pairs) => return AppendAttempt::Compare(pairs),
         };
-        if let Some(conflict) = refused(drafts, &places).filter(|_| !how.each) {
+        if let Some(conflict) = refused(drafts, &places).filter(|_| append.is_all_or_nothing()) {
             return AppendAttempt::Refused(conflict);
         }
         let mut sealed = Vec::new();
-        if how.commit {
+        let commit = !append.validate_only();
+        if commit {
             let need = SpaceNeed::of(drafts, &places);
+            let room = Room { sealed: &mut sealed, holds };
             if need.records > 0
-                && let Err(first) = self.make_room(need, shared, Some(&mut sealed))
+                && let Err((hold, first)) = self.make_room(need, shared, Some(room))
             {
-                return AppendAttempt::Wait(first);
+                return AppendAttempt::Wait(hold, first);
             }
         }
-        let placed = self.place(drafts, &places, how.commit, &mut sealed);
-        if how.commit {
+        let appended = self.place(drafts, &places, commit, &mut sealed);
+        if commit {
             self.publish(shared);
         }
-        AppendAttempt::Done { placed, sealed }
+        AppendAttempt::Done { appended, sealed }
     }
 
     /// Gives each draft its place in the head without making it readable, if the
@@ -145,7 +148,7 @@ impl RingWriter {
         &mut self,
         drafts: &[Draft],
         known: &DuplicateCheck,
-        how: How,
+        append: Append,
         shared: &RingReader,
         admit: impl FnOnce(SpaceNeed) -> bool,
     ) -> StageOutcome {
@@ -153,10 +156,11 @@ impl RingWriter {
             Ok(places) => places,
             Err(pairs) => return StageOutcome::Compare(pairs),
         };
-        if let Some(conflict) = refused(drafts, &places).filter(|_| !how.each) {
+        if let Some(conflict) = refused(drafts, &places).filter(|_| append.is_all_or_nothing()) {
             return StageOutcome::Refused(conflict);
         }
-        let need = if how.commit { SpaceNeed::of(drafts, &places) } else { SpaceNeed::default() };
+        let commit = !append.validate_only();
+        let need = if commit { SpaceNeed::of(drafts, &places) } else { SpaceNeed::default() };
         if need.records > 0 {
             if !self.head_takes(need) || !admit(need) {
                 return StageOutcome::Full(need);
@@ -165,23 +169,34 @@ impl RingWriter {
             assert!(made.is_ok(), "what leaves this ring is on disk: nobody is asked");
         }
         let mut sealed = Vec::new();
-        let placed = self.place(drafts, &places, how.commit, &mut sealed);
+        let appended = self.place(drafts, &places, commit, &mut sealed);
         assert!(sealed.is_empty(), "the head has room for all");
-        StageOutcome::Done(placed)
+        StageOutcome::Done(appended)
     }
 
-    fn write(&mut self, draft: &Draft, accepted: Time, sealed: &mut Vec<Arc<Segment>>) -> Placed {
+    /// Adds a record whose place in the order was decided before: whoever calls this has
+    /// checked the draft, and made room. Segments that become full are added to `sealed`.
+    ///
+    /// # Panics
+    /// If the sequence does not follow on, or the time is before that of the newest record.
+    pub fn push(
+        &mut self,
+        draft: &Draft,
+        sequence: Sequence,
+        accept_time: Time,
+        sealed: &mut Vec<Arc<Segment>>,
+    ) {
+        assert!(sequence == self.last.next(), "sequences have no holes");
+        assert!(accept_time >= self.last_accepted, "accept times never decrease");
         if !self.head.fits(draft.frame_len_max()) {
             self.roll(draft.frame_len_max(), sealed);
         }
-        let sequence = self.last.next();
-        self.head.append(draft, sequence, accepted);
+        self.head.append(draft, sequence, accept_time);
         // Readers stop at the log's newest record, which is published last.
         self.head.publish();
         self.last = sequence;
-        self.last_accepted = accepted;
+        self.last_accepted = accept_time;
         self.ids.insert(draft.id_key(), sequence);
-        Placed { sequence, accept_time: Some(accepted), duplicate: false }
     }
 
     /// Closes the head and begins another, with room for `frame_len`.
@@ -219,14 +234,14 @@ impl RingWriter {
     }
 
     /// Evicts whole segments, oldest first, until so much more fits. Where there
-    /// is `sealed`, the head may go, too. Fails where the keeper needs one, with
-    /// the sequence before which records must go.
+    /// is `room`, the head may go, too, and holds are asked: one that needs a segment is
+    /// returned, with the sequence before which records must go.
     fn make_room(
         &mut self,
         need: SpaceNeed,
         shared: &RingReader,
-        mut sealed: Option<&mut Vec<Arc<Segment>>>,
-    ) -> Result<(), Sequence> {
+        mut room: Option<Room<'_>>,
+    ) -> Result<(), (Arc<dyn RetentionHold>, Sequence)> {
         // Indexes that were built since take less than was set aside for them.
         if !self.fits(need) {
             self.full_bytes = self.full.iter().map(|segment| segment.byte_size()).sum();
@@ -238,12 +253,13 @@ impl RingWriter {
                 if self.head.len() == 0 {
                     break;
                 }
-                let Some(sealed) = sealed.as_deref_mut() else { break };
-                self.roll(0, sealed);
+                let Some(room) = &mut room else { break };
+                self.roll(0, room.sealed);
             }
             let first = self.full.get(1).unwrap_or(self.head.segment()).base();
-            if shared.keeper().is_some_and(|keeper| !keeper.release(first)) {
-                outcome = Err(first);
+            let needing = room.as_ref().and_then(|room| room.holds.needing(first, self.last));
+            if let Some(hold) = needing {
+                outcome = Err((hold, first));
                 break;
             }
             let Some(oldest) = self.full.pop_front() else { break };
@@ -305,6 +321,14 @@ impl RingWriter {
         })
         .flatten()
     }
+}
+
+/// How a log that keeps its records in the ring alone makes room.
+struct Room<'a> {
+    /// Segments that become full.
+    sealed: &'a mut Vec<Arc<Segment>>,
+    /// Who is asked before records are evicted.
+    holds: &'a Holds,
 }
 
 /// Looks at a published record.

@@ -2,7 +2,9 @@ use std::io;
 
 use super::*;
 use crate::event::Event;
-use crate::log::{BYTES_MIN, Bounds, MemoryLog, ReadHint, ReadResult};
+use crate::log::{
+    Append, BYTES_MIN, Bounds, MemoryLog, ReadHint, ReadResult, Sequencer as _, Store as _,
+};
 use crate::proof::key::SignatureKind;
 use crate::proof::tile_store::MemoryTileStore;
 use crate::proof::{Checkpoint, check_consistency, check_inclusion};
@@ -23,7 +25,7 @@ fn draft(number: u64) -> Draft {
 
 async fn append(log: &MemoryLog, numbers: std::ops::Range<u64>) {
     for number in numbers {
-        log.append(vec![draft(number)], true).await.unwrap();
+        log.append(&[draft(number)], Append::AllOrNothing { validate_only: false }).await.unwrap();
     }
 }
 
@@ -39,7 +41,7 @@ fn key() -> SigningKey {
 }
 
 fn start(log: &Arc<MemoryLog>, store: impl TileStore) -> Arc<Prover> {
-    let log = Arc::clone(log) as Arc<dyn Log>;
+    let log = Arc::clone(log) as Arc<dyn log::Store>;
     Prover::start(log, key(), Box::new(store), OpenedTree::default()).unwrap()
 }
 
@@ -177,7 +179,7 @@ async fn nothing_is_signed_for_a_log_that_was_rolled_back_or_rewritten() {
     let open = |size| {
         let signed = Some(SignedCheckpoint::sign(head(size), &key).unwrap());
         let opened = OpenedTree { signed, ..OpenedTree::default() };
-        let log = Arc::clone(&log) as Arc<dyn Log>;
+        let log = Arc::clone(&log) as Arc<dyn log::Store>;
         Prover::start(log, key.clone(), Box::new(MemoryTileStore::default()), opened).unwrap()
     };
     let longer = open(11);
@@ -200,7 +202,7 @@ async fn a_tree_is_made_again_from_the_records() {
     first.stop().await;
     append(&log, 700..800).await;
     let opened = OpenedTree { signed: Some((*signed).clone()), ..OpenedTree::default() };
-    let log = Arc::clone(&log) as Arc<dyn Log>;
+    let log = Arc::clone(&log) as Arc<dyn log::Store>;
     let again = Prover::start(log, first.key.clone(), Box::new(MemoryTileStore::default()), opened);
     let shown = again.unwrap().consistency(700).await.unwrap();
     let new = shown.signed.checkpoint();

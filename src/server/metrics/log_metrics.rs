@@ -10,7 +10,7 @@ use crate::server::free_space::Space;
 
 impl MetricSources {
     pub(super) fn log(&self, page: &mut MetricsPage<'_>) -> fmt::Result {
-        let state = self.state();
+        let state = self.hub.state();
         let states = [
             ("ready", state == State::Ready),
             ("full", matches!(state, State::Full(_))),
@@ -54,7 +54,7 @@ impl MetricSources {
             extent.bytes_max as f64,
         )?;
         page.counter("auditgate_log_evicted", "Records removed from the log", extent.evicted())?;
-        let Some(disk) = self.hub.disk() else { return Ok(()) };
+        let Some(disk) = self.hub.storage() else { return Ok(()) };
         page.gauge("auditgate_log_disk_bytes", "Bytes of the log's files", disk.bytes as f64)?;
         if let Some(space) = self.data_dir.as_deref().and_then(|folder| Space::of(folder).ok()) {
             page.gauge(

@@ -5,10 +5,10 @@ use std::io;
 
 use super::sealed_segment::SealedSegment;
 use super::{SealedInner, SealedSegments};
+use crate::log::DamagedRange;
 use crate::log::disk::open::damage_sentence;
 use crate::log::disk::sidecar;
 use crate::log::disk::storage;
-use crate::log::disk::walk::DamagedRange;
 
 impl SealedSegments {
     /// Takes note of damage that was found by who read the file.

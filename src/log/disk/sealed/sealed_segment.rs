@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use crate::log::DamagedRange;
 use crate::log::disk::bloom::BloomSlot;
 use crate::log::disk::sealed::SegmentFile;
 use crate::log::disk::sidecar::{BloomField, EXTENSION, SegmentRef, SidecarSummary, key_hash};
-use crate::log::disk::walk::DamagedRange;
 use crate::log::scan::ScanQuery;
 use crate::record::Sequence;
 use crate::time::Time;

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{SMALL, as_log, config};
-use crate::log::conformance::{draft, read_all};
+use crate::log::conformance::{ALL, draft, read_all};
 use crate::log::disk::storage::crashing::CrashingStorage;
 use crate::log::disk::{Config, DiskLog, Retention, SyncPolicy};
-use crate::log::{Log, Placed};
+use crate::log::{Receipt, Sequencer as _, Store as _};
 use crate::record::Sequence;
 
 /// How many seeds are tried; each is replayed by `AUDITGATE_FAULT_SEED=SEED`.
@@ -25,7 +25,7 @@ const CRASHES: usize = 3;
 #[derive(Default)]
 struct EmitterView {
     batches: Vec<Vec<String>>,
-    acknowledged: BTreeMap<String, Placed>,
+    acknowledged: BTreeMap<String, Receipt>,
 }
 
 #[test]
@@ -92,13 +92,13 @@ async fn live(
                 let ids: Vec<String> = ids.collect();
                 own.batches.push(ids.clone());
                 let length = random.usize(..2_000);
-                let drafts = ids.iter().map(|id| draft(id, &"x".repeat(length))).collect();
-                let placed = log.append(drafts, true).await;
+                let drafts: Vec<_> = ids.iter().map(|id| draft(id, &"x".repeat(length))).collect();
+                let placed = log.append(&drafts, ALL).await;
                 // What is told after the crash is told to nobody.
                 if crashed.load(Ordering::SeqCst) {
                     break;
                 }
-                own.acknowledged.extend(ids.into_iter().zip(placed.unwrap()));
+                own.acknowledged.extend(ids.into_iter().zip(placed.unwrap().into_iter().flatten()));
             }
             own
         })

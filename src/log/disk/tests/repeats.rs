@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::log::ConflictReason;
-use crate::log::conformance::draft_by;
+use crate::log::conformance::{CHECK_EACH, EACH, draft_by};
 use crate::record::Draft;
 
 const LARGE_BYTES: usize = 700_000;
@@ -37,12 +37,12 @@ async fn reading_records_to_compare_is_bounded() {
     let all = |principal: &str, command: &str| -> Vec<Draft> {
         (0..RECORDS).map(|number| draft_by(&number.to_string(), command, principal)).collect()
     };
-    let placed = log.append_each(all("svc", "rm"), false).await.unwrap();
+    let placed = log.append(&all("svc", "rm"), CHECK_EACH).await.unwrap();
     let reasons: Vec<_> = placed.iter().map(|placed| placed.as_ref().unwrap_err().reason).collect();
     let read = 4 * 1024 * 1024 / LARGE_BYTES;
     assert_eq!(reasons[..read], vec![ConflictReason::Content; read]);
     assert_eq!(reasons[read..], vec![ConflictReason::Unchecked; RECORDS - read]);
-    let placed = log.append_each(all("third", "rm"), false).await.unwrap();
+    let placed = log.append(&all("third", "rm"), CHECK_EACH).await.unwrap();
     assert!(placed.iter().all(|placed| placed.as_ref().is_ok_and(|placed| !placed.duplicate)));
     // What is sent pays for itself.
     for number in 0..RECORDS {
@@ -62,7 +62,7 @@ async fn many_repeats_of_a_record_on_disk_read_it_once() {
     // More than the budget, if each read the record.
     let mut drafts: Vec<Draft> = (0..100).map(|n| draft_by("1", &n.to_string(), "svc")).collect();
     drafts.push(draft_by("1", "7", "svc"));
-    let placed = log.append_each(drafts, true).await.unwrap();
+    let placed = log.append(&drafts, EACH).await.unwrap();
     for placed in &placed {
         let conflict = placed.as_ref().unwrap_err();
         assert_eq!(

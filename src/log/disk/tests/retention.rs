@@ -2,20 +2,20 @@
 
 use super::rolls::fill_with_empty_heads;
 use super::*;
-use crate::log::{BoxFuture, Keeper};
+use crate::log::{BoxFuture, RetentionHold};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_oldest_segments_go_when_the_log_is_too_large() {
     let folder = tempfile::tempdir().unwrap();
     let retain = Retention { bytes: Some(180 * 1024), age: None };
     let log = open(&folder, Config { retain, ..config() });
-    let keeper = Arc::new(Needs(AtomicU64::new(0)));
-    log.keep_for(keeper.clone());
+    let hold = Arc::new(Needs(AtomicU64::new(0)));
+    log.hold(hold.clone());
     fill(&log, 0..400).await;
-    keeper.0.store(u64::MAX, Ordering::Release);
+    hold.0.store(u64::MAX, Ordering::Release);
     assert_eq!(log.extent().first, Sequence(1), "all of it is needed");
     fill(&log, 400..420).await;
-    log.close();
+    log.close().await;
     let extent = log.extent();
     assert!(extent.first > Sequence(250), "{extent:?}");
     assert!(extent.evicted_until.is_some());
@@ -37,7 +37,23 @@ async fn the_oldest_segments_go_when_the_log_is_too_large() {
 /// Needs the records from this one on.
 struct Needs(AtomicU64);
 
-impl Keeper for Needs {
+impl RetentionHold for Needs {
+    fn name(&self) -> &str {
+        "test"
+    }
+
+    fn position(&self) -> Sequence {
+        Sequence(self.0.load(Ordering::Acquire)).previous()
+    }
+
+    fn records_max(&self) -> Option<u64> {
+        None
+    }
+
+    fn is_over(&self) -> bool {
+        false
+    }
+
     fn release(&self, first: Sequence) -> bool {
         first.0 <= self.0.load(Ordering::Acquire)
     }
@@ -68,9 +84,9 @@ async fn a_file_that_took_the_place_of_an_empty_one_stays() {
     let retain = Retention { bytes: Some(1), age: None };
     let log = open(&folder, Config { retain, ..config() });
     // The first segment is not needed; an empty one behind it would not be, either.
-    log.keep_for(Arc::new(Needs(AtomicU64::new(11))));
+    log.hold(Arc::new(Needs(AtomicU64::new(11))));
     fill_with_empty_heads(&log).await;
-    log.close();
+    log.close().await;
     assert_eq!(log.extent().first, Sequence(11));
     let lost = log.inner.sealed.list().into_iter().find(|file| !file.path.exists());
     assert_eq!(lost, None);

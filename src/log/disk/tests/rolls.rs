@@ -17,7 +17,8 @@ fn drafts(numbers: std::ops::Range<u64>) -> Vec<crate::record::Draft> {
 /// Leaves an empty head that has too little room for [`MANY`]: a call asked for it,
 /// and did not wait.
 async fn leave_an_empty_head(log: &Arc<DiskLog>) {
-    let asking = log.append(drafts(1_000_000..1_000_001), true);
+    let drafts = drafts(1_000_000..1_000_001);
+    let asking = log.append(&drafts, ALL);
     assert!(asking.now_or_never().is_none(), "the head is full");
     let rolled = async {
         while log.inner.lock().roll.is_some() {

@@ -16,7 +16,7 @@ async fn while_sidecars_cannot_be_made_events_are_refused() {
     log.inner.sealed.add(SegmentFile { path, base, end, bytes: 0, salt: 0 }, segment, Vec::new());
     let mut accepted = 5;
     let refused = loop {
-        match log.append(vec![draft(&format!("id-{accepted}"), "ls")], true).await {
+        match log.append(&[draft(&format!("id-{accepted}"), "ls")], ALL).await {
             Ok(_) => accepted += 1,
             Err(error) => break error,
         }
@@ -25,7 +25,7 @@ async fn while_sidecars_cannot_be_made_events_are_refused() {
     assert!(why.contains("missing.log cannot be indexed"), "{why}");
     assert_eq!(log.inner.sealed.pending(), FRESH_MAX);
     assert_eq!(ids(&log).await, wanted(0..accepted), "they are read from memory");
-    let mut state = log.state().unwrap();
+    let mut state = log.state();
     assert_eq!(*state.borrow(), State::Full(why.clone()));
 
     log.inner.sealed.remove_before(end);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::log::index::SegmentIndex;
 use crate::log::segment::{COLUMNS_BYTES, Segment};
-use crate::log::{Conflict, ConflictReason, Placed};
+use crate::log::{Appended, Conflict, ConflictReason, Receipt, RetentionHold};
 use crate::record::{Draft, Sequence};
 
 /// The most that the record of a draft takes in memory, in bytes.
@@ -16,8 +16,8 @@ pub fn size_max(draft: &Draft) -> usize {
 pub enum AppendAttempt {
     /// All drafts that do not conflict have their place.
     Done {
-        /// Their places, or why they have none.
-        placed: Vec<Result<Placed, Conflict>>,
+        /// Their receipts, or why they have none.
+        appended: Vec<Appended>,
         /// Segments that became full and want an index.
         sealed: Vec<Arc<Segment>>,
     },
@@ -25,15 +25,15 @@ pub enum AppendAttempt {
     Compare(Vec<ConflictCandidate>),
     /// Nothing was stored: this draft cannot be, and so none of them.
     Refused(Conflict),
-    /// Nothing was stored: the records before this one must go first, and the
-    /// keeper has not done with them.
-    Wait(Sequence),
+    /// Nothing was stored: the records before this one must go first, and who holds them
+    /// has not done with them.
+    Wait(Arc<dyn RetentionHold>, Sequence),
 }
 
 /// Outcome of one pass under the mutex of a log that publishes by itself.
 pub enum StageOutcome {
     /// All drafts that do not conflict have their place.
-    Done(Vec<Result<Placed, Conflict>>),
+    Done(Vec<Appended>),
     /// Nothing was staged: these must be compared by meaning first.
     Compare(Vec<ConflictCandidate>),
     /// Nothing was staged: this draft cannot be, and so none of them.
@@ -68,7 +68,7 @@ pub(super) enum DraftOutcome {
     /// It cannot be stored because of a record, or of an earlier draft.
     Refused(Option<Sequence>, ConflictReason),
     /// It is stored already.
-    Kept(Placed),
+    Kept(Receipt),
     /// It repeats an earlier draft of the same call.
     AsDraft(usize),
     /// It is stored now.

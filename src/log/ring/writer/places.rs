@@ -7,7 +7,7 @@ use super::{RingWriter, with_view};
 use crate::log::ring::compare::HAS_ID_FIELDS_MAX;
 use crate::log::ring::duplicate_check::{ContentMatch, DuplicateCheck, Outside};
 use crate::log::segment::Segment;
-use crate::log::{Conflict, ConflictReason, Placed};
+use crate::log::{Appended, Conflict, ConflictReason, Receipt};
 use crate::record::{Draft, Sequence};
 use crate::time::Time;
 
@@ -71,7 +71,7 @@ impl RingWriter {
         let accepted = with_view(&self.full, &self.head, sequence, |view, position| {
             view.record(position).accept_time
         });
-        DraftOutcome::Kept(Placed { sequence, accept_time: accepted, duplicate: true })
+        DraftOutcome::Kept(Receipt { sequence, accept_time: accepted, duplicate: true })
     }
 
     pub(super) fn place(
@@ -80,27 +80,31 @@ impl RingWriter {
         places: &[DraftOutcome],
         commit: bool,
         sealed: &mut Vec<Arc<Segment>>,
-    ) -> Vec<Result<Placed, Conflict>> {
+    ) -> Vec<Appended> {
         let accepted = Time::now().max(self.last_accepted);
-        let mut placed: Vec<Result<Placed, Conflict>> = Vec::with_capacity(drafts.len());
+        let mut appended: Vec<Appended> = Vec::with_capacity(drafts.len());
         for ((position, draft), place) in drafts.iter().enumerate().zip(places) {
-            placed.push(match *place {
+            appended.push(match *place {
                 DraftOutcome::Refused(sequence, reason) => {
                     Err(Conflict { position, id: draft.event().id().to_owned(), sequence, reason })
                 }
-                DraftOutcome::Kept(placed) => Ok(placed),
+                DraftOutcome::Kept(receipt) => Ok(receipt),
                 DraftOutcome::AsDraft(first) => {
                     let first =
-                        placed.get(first).expect("a repeat comes after what it repeats").clone();
-                    first.map(|first| Placed { duplicate: true, ..first })
+                        appended.get(first).expect("a repeat comes after what it repeats").clone();
+                    first.map(|first| Receipt { duplicate: true, ..first })
                 }
-                DraftOutcome::New if commit => Ok(self.write(draft, accepted, sealed)),
+                DraftOutcome::New if commit => {
+                    let sequence = self.last.next();
+                    self.push(draft, sequence, accepted, sealed);
+                    Ok(Receipt { sequence, accept_time: Some(accepted), duplicate: false })
+                }
                 DraftOutcome::New => {
-                    Ok(Placed { sequence: Sequence::ZERO, accept_time: None, duplicate: false })
+                    Ok(Receipt { sequence: Sequence::ZERO, accept_time: None, duplicate: false })
                 }
             });
         }
-        placed
+        appended
     }
 
     /// What becomes of a draft, by the record that has its key.
@@ -118,7 +122,7 @@ impl RingWriter {
                     return None;
                 }
                 let kept =
-                    Placed { sequence, accept_time: Some(record.accept_time), duplicate: true };
+                    Receipt { sequence, accept_time: Some(record.accept_time), duplicate: true };
                 match known.verdict(position, sequence) {
                     Some(ContentMatch::OtherId) => None,
                     Some(ContentMatch::Same) => Some(DraftOutcome::Kept(kept)),

@@ -6,12 +6,27 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use prost_reflect::{DynamicMessage, Kind, MapKey, ReflectMessage as _, Value};
+use prost_reflect::{DynamicMessage, Kind, MapKey, MessageDescriptor, ReflectMessage as _, Value};
 use serde::ser::{Error as _, SerializeMap as _, SerializeSeq as _};
 use serde::{Serialize, Serializer};
 
+use crate::proto::descriptor_pool;
+
 /// Package of the types that have a JSON form of their own.
 const WELL_KNOWN: &str = "google.protobuf.";
+
+/// The descriptor of a message of the protocol.
+pub fn shape(name: &str) -> MessageDescriptor {
+    let found = descriptor_pool().get_message_by_name(&format!("auditgate.v1.{name}"));
+    found.expect("the protocol has the message")
+}
+
+/// A message of the protocol, to be read by field paths or written as JSON.
+pub fn reflect(name: &str, message: &impl prost::Message) -> DynamicMessage {
+    let mut reflected = DynamicMessage::new(shape(name));
+    reflected.transcode_from(message).expect("a message decodes by its own descriptor");
+    reflected
+}
 
 /// A message on one line.
 pub fn line(message: &DynamicMessage) -> String {
@@ -111,13 +126,12 @@ pub fn key_text(key: &MapKey) -> String {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "cli"))]
 mod tests {
     use prost_reflect::SerializeOptions;
 
     use super::*;
     use crate::catalog;
-    use crate::cli::field_path::{reflect, shape};
     use crate::example;
 
     /// As the library of the descriptors writes it, in whatever order.

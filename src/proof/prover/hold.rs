@@ -4,21 +4,38 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use super::{CheckpointFailure, FollowState, Prover};
-use crate::log::{BoxFuture, Keeper};
+use crate::log::{BoxFuture, RetentionHold};
 use crate::record::Sequence;
 
-/// What a log asks: it must not keep alive who keeps it.
-pub struct ProverHold(Weak<Prover>);
+/// Holds what the tree lacks, for as long as the prover lives: the log must not keep it
+/// alive.
+pub struct ProofHold(Weak<Prover>);
 
-impl ProverHold {
-    /// What a log asks of this prover, for as long as it lives.
+impl ProofHold {
+    /// The hold of this prover.
     pub fn of(prover: &Arc<Prover>) -> Self {
         Self(Arc::downgrade(prover))
     }
 }
 
-/// What was not hashed stays in the log.
-impl Keeper for ProverHold {
+impl RetentionHold for ProofHold {
+    fn name(&self) -> &str {
+        "proof"
+    }
+
+    fn position(&self) -> Sequence {
+        self.0.upgrade().map_or(Sequence::ZERO, |prover| Sequence(prover.state.borrow().hashed))
+    }
+
+    fn records_max(&self) -> Option<u64> {
+        // A tree with a hole proves nothing: emitters wait for it.
+        None
+    }
+
+    fn is_over(&self) -> bool {
+        self.0.upgrade().is_none_or(|prover| prover.state.borrow().is_over())
+    }
+
     fn release(&self, first: Sequence) -> bool {
         self.0.upgrade().is_none_or(|prover| prover.release(first))
     }

@@ -1,0 +1,55 @@
+//! How long to wait before another attempt.
+
+use std::time::Duration;
+
+/// The longest wait before the first repetition; doubles with each further one.
+pub const WAIT_MIN: Duration = Duration::from_millis(100);
+/// The longest wait before any repetition.
+pub const WAIT_MAX: Duration = Duration::from_secs(5);
+/// Exponential backoff with jitter, so that the clients of a lost gateway do not all reconnect
+/// at once.
+#[derive(Debug, Clone)]
+pub struct Backoff {
+    next: Duration,
+}
+
+impl Backoff {
+    /// The first wait comes next.
+    pub fn new() -> Self {
+        Self { next: WAIT_MIN }
+    }
+
+    /// The next delay; at least as long as `asked`, up to a bound.
+    pub fn wait(&mut self, asked: Option<Duration>) -> Duration {
+        let longest = self.next;
+        self.next = (longest * 2).min(WAIT_MAX);
+        let wait = longest.mul_f64(0.5 + fastrand::f64() / 2.0);
+        wait.max(asked.unwrap_or_default()).min(WAIT_MAX)
+    }
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_a_bound_and_differ() {
+        let mut backoff = Backoff::new();
+        let mut longest = WAIT_MIN;
+        for _ in 0..10 {
+            let wait = backoff.wait(None);
+            assert!(wait >= longest / 2 && wait <= longest, "{wait:?} of {longest:?}");
+            longest = (longest * 2).min(WAIT_MAX);
+        }
+        let waits: std::collections::BTreeSet<_> = (0..20).map(|_| backoff.wait(None)).collect();
+        assert!(waits.len() > 1, "jitter");
+        assert_eq!(Backoff::new().wait(Some(Duration::from_secs(2))), Duration::from_secs(2));
+        assert_eq!(Backoff::new().wait(Some(Duration::from_secs(3_600))), WAIT_MAX);
+    }
+}

@@ -1,0 +1,107 @@
+//! Why a log refuses, or cannot say.
+
+use crate::record::Sequence;
+
+/// Why a draft is not stored although nothing is wrong with it: its id is taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("id {id:?} was accepted before{}", what(*.sequence, *.reason))]
+pub struct Conflict {
+    /// Position of the draft in the call.
+    pub position: usize,
+    /// The id.
+    pub id: String,
+    /// The record with that id; `None` if it is another draft of the call.
+    pub sequence: Option<Sequence>,
+    /// What is known of the record.
+    pub reason: ConflictReason,
+}
+
+/// Why a draft whose id is taken is not a duplicate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConflictReason {
+    /// The record has another content.
+    Content,
+    /// The record is damaged, so that its content cannot be compared. What is left
+    /// of it says that it is this event's.
+    Damaged,
+    /// To compare the content would exceed the budget of the call.
+    Unchecked,
+}
+
+/// Why a log refuses.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The id is taken by an event with another content.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+    /// The log keeps fewer records than were handed in at once.
+    #[error("{records} events are more than this log takes at once, limit {limit}")]
+    TooManyRecords {
+        /// How many were handed in.
+        records: usize,
+        /// The most that it takes.
+        limit: usize,
+    },
+    /// The log keeps fewer bytes than were handed in at once.
+    #[error("{bytes} bytes, index included, are more than this log takes at once, limit {limit}")]
+    TooManyBytes {
+        /// What the records would take.
+        bytes: usize,
+        /// The most that it takes.
+        limit: usize,
+    },
+    /// There is no space on disk.
+    #[error("no space for more events: {why}; retry when there is")]
+    Full {
+        /// What the system says.
+        why: String,
+    },
+    /// The storage has failed.
+    #[error("the log is read-only since its storage failed: {why}")]
+    Failed {
+        /// What failed.
+        why: String,
+    },
+    /// Whether the records were stored is not known: the storage failed while they were
+    /// written.
+    #[error(
+        "it is not known whether the events were stored: {why}; emit them again with the same ids"
+    )]
+    OutcomeUnknown {
+        /// What happened.
+        why: String,
+    },
+    /// The log was closed.
+    #[error("the log is closed and accepts no events")]
+    Closed,
+    /// A record cannot be read, since its storage is damaged.
+    #[error("record {sequence} is damaged on disk")]
+    Damaged {
+        /// The record.
+        sequence: Sequence,
+    },
+    /// The storage cannot be read.
+    #[error("records from {from} on cannot be read from disk: {why}")]
+    Unreadable {
+        /// Where the reader stands.
+        from: Sequence,
+        /// What the system says.
+        why: String,
+    },
+}
+
+fn what(sequence: Option<Sequence>, reason: ConflictReason) -> String {
+    let Some(sequence) = sequence else {
+        return " with a different content in the same batch".to_owned();
+    };
+    match reason {
+        ConflictReason::Content => format!(" with a different content as record {sequence}"),
+        ConflictReason::Damaged => {
+            format!(" as record {sequence}, which is damaged on disk: it is not stored twice")
+        }
+        ConflictReason::Unchecked => format!(
+            " as record {sequence}: comparing the contents takes more than this call may use; \
+             emit fewer events with ids of large records in one call"
+        ),
+    }
+}
