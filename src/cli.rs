@@ -17,6 +17,7 @@ mod example;
 mod export;
 mod field_path;
 mod filter;
+mod flags;
 mod follow;
 mod healthcheck;
 mod import;

@@ -54,8 +54,8 @@ const RING_RECORDS_MAX: usize = u32::MAX as usize;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Address to listen on; port 0 chooses a free port. On other addresses than loopback, the
-    /// gateway requires TLS and authentication.
+    /// Address to listen on, or NAME:PORT such as localhost:50051; port 0 chooses a free port. On
+    /// other addresses than loopback, the gateway requires TLS and authentication.
     #[schemars(extend("value_name" = "ADDR"))]
     pub listen: SocketAddr,
     /// Listen on other addresses than loopback without TLS or without authentication. Everyone
@@ -66,7 +66,7 @@ pub struct Settings {
     pub port_file: Option<PathBuf>,
     /// Store the log on disk in this folder, which is created if it does not exist. Without it,
     /// the log is in memory and lost when the gateway stops. Only one gateway at a time can use a
-    /// folder.
+    /// folder. A folder that its group or others may write is refused.
     #[schemars(extend("value_name" = "DIR"))]
     pub data_dir: Option<PathBuf>,
     /// When records are synced to stable storage: `always`, `interval=TIME` or `none`. With

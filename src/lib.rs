@@ -9,6 +9,8 @@
 
 #[cfg(feature = "server")]
 pub mod access;
+#[cfg(any(feature = "cli", feature = "server"))]
+mod address;
 #[cfg(feature = "server")]
 pub mod audit;
 pub mod backoff;
@@ -26,7 +28,7 @@ pub mod event;
 pub mod example;
 #[cfg(feature = "server")]
 pub mod filter;
-#[cfg(feature = "server")]
+#[cfg(any(feature = "cli", feature = "server"))]
 pub mod glob;
 #[cfg(feature = "server")]
 pub mod histogram;
@@ -53,6 +55,8 @@ mod secret_file;
 pub mod server;
 #[cfg(feature = "server")]
 pub mod service;
+#[cfg(any(feature = "cli", feature = "server"))]
+mod similar;
 #[cfg(feature = "cli")]
 pub mod teleport;
 #[cfg(any(feature = "cli", feature = "server"))]

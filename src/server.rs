@@ -373,12 +373,9 @@ fn prover(log: Arc<dyn Store>, key: SigningKey, tiles: Option<&Path>) -> io::Res
 }
 
 fn cannot_listen(address: SocketAddr, error: &io::Error) -> io::Error {
-    let advice = match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            "; another program uses the port: stop it, or choose another port"
-        }
-        _ => "",
-    };
+    let is_taken = error.kind() == io::ErrorKind::AddrInUse;
+    let advice = "; another program uses the port: stop it, or choose another port";
+    let advice = if is_taken { advice } else { "" };
     io::Error::new(error.kind(), format!("cannot listen on {address}: {error}{advice}"))
 }
 

@@ -194,22 +194,17 @@ fn what_is_not_the_issuer_s_word_is_not_taken() {
         ("an empty name", of(with(claims(), "sub", json!("")))),
         ("a name that is no text", of(with(claims(), "sub", json!({"a": 1})))),
         ("control characters", of(with(claims(), "sub", json!("a\nb")))),
-        ("a reversed name", of(with(claims(), "sub", json!("a\u{202e}b")))),
-        ("a name with what has no width", of(with(claims(), "sub", json!("al\u{200b}ice")))),
-        ("a name with a blank", of(with(claims(), "sub", json!("alice\u{2800}")))),
-        ("a name with a variation", of(with(claims(), "sub", json!("alice\u{fe0f}")))),
-        ("a name with a tag", of(with(claims(), "sub", json!("alice\u{e0041}")))),
-        (
-            "a name with a pile of marks",
-            of(with(claims(), "sub", json!("e\u{301}\u{301}\u{301}\u{301}"))),
-        ),
-        ("a name that ends with a space", of(with(claims(), "sub", json!("alice ")))),
         ("a long name", of(with(claims(), "sub", json!("x".repeat(300))))),
         ("a long token", of(with(claims(), "x", json!("x".repeat(9_000))))),
         ("claims that are none", format!("{}.{}.", encode(ec().to_string()), encode("[]"))),
         ("dots", "..".to_owned()),
     ];
-    for (what, token) in cases {
+    let hidden =
+        ["a\u{202e}b", "al\u{200b}ice", "alice\u{2800}", "alice\u{fe0f}", "x\u{e0041}", "alice "];
+    let hidden = hidden.map(|name| (name, of(with(claims(), "sub", json!(name)))));
+    let pile = format!("e{}", "\u{301}".repeat(4));
+    let pile = [("a pile of marks", of(with(claims(), "sub", json!(pile))))];
+    for (what, token) in cases.into_iter().chain(hidden).chain(pile) {
         let refused = issuers.verify(&token).expect_err(what);
         assert!(matches!(refused, Error::Jwt(_) | Error::Expired(_)), "{what}: {refused}");
         assert!(!refused.to_string().contains(&token), "{what}: the token is not repeated");

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Error;
+use super::{Error, flags};
 use crate::client::{self, Client, Credentials, Violation};
 
 /// The environment variables of the flags below, for commands that need a gateway.
@@ -84,7 +84,12 @@ pub fn error_text(error: &client::Error) -> String {
     if matches!(error, client::Error::TokenExposed { .. }) {
         said.push_str(", or allow it with --insecure");
     }
-    for violation in error.refusal().into_iter().flat_map(|refusal| &refusal.violations) {
+    let violations = || error.refusal().into_iter().flat_map(|refusal| &refusal.violations);
+    let of_flags = violations().next().and_then(|first| flags::sentence(&first.field, &said));
+    if let Some(of_flags) = of_flags {
+        return of_flags;
+    }
+    for violation in violations() {
         let Violation { field, description } = violation;
         // The message of the gateway may already contain both.
         match (said.contains(description.as_str()), said.contains(field.as_str())) {
@@ -111,8 +116,10 @@ mod tests {
             let status = Status::with_error_details(Code::InvalidArgument, message, details);
             error_text(&client::Refusal::from(status).into())
         };
-        let apart = told("bad filter", "filter.types[0]", "no such type");
-        assert_eq!(apart, "bad filter\n  filter.types[0]: no such type");
+        let apart = told("bad event", "event.types[0]", "no such type");
+        assert_eq!(apart, "bad event\n  event.types[0]: no such type");
+        let flag = told("types[0] is \"x\", which is no type", "filter.types[0]", "no type");
+        assert_eq!(flag, "--type \"x\" is no type");
         assert_eq!(told("page_size is -1", "page_size", "page_size is -1"), "page_size is -1");
         let placed = told("there is no payload", "event.payload", "there is no payload");
         assert_eq!(placed, "there is no payload\n  at event.payload");

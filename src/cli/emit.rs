@@ -1,12 +1,14 @@
 //! `auditgate emit`: sends events to the gateway.
 
 mod event_args;
+mod expected;
 mod json_events;
 
 use std::io::Write as _;
 
 use tokio::io::{AsyncRead, BufReader};
 use tokio::sync::mpsc;
+use tonic::Code;
 
 use super::client::{GatewayArgs, error_text};
 use super::import::lines::LineReader;
@@ -38,7 +40,8 @@ const STDIN: &str = "-";
 
 Exit status: 0 if every event was accepted, now or before; 1 if some were not, each
 of which is reported with its reason; 2 if the arguments are wrong, the file cannot
-be read, or the gateway cannot be reached; 130 after Ctrl-C.")]
+be read, the gateway cannot be reached, or it does not accept the token or
+certificate; 130 after Ctrl-C.")]
 pub struct Args {
     /// Read events from FILE; - is standard input [default: -]
     #[arg(long, value_name = "FILE", conflicts_with = "event_type")]
@@ -79,12 +82,21 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
         Ok(done)
     })
     .await;
-    let is_whole =
-        !matches!(done, Ok(ExitKind::Some | ExitKind::Interrupted) | Err(Error::Stopped { .. }));
-    if !is_single && !is_whole {
+    let is_partial =
+        matches!(done, Ok(ExitKind::Some | ExitKind::Interrupted) | Err(Error::Stopped { .. }));
+    if !is_single && (is_partial || done.is_err() && sums.accepted > 0) {
         say(&sums.told());
     }
     done
+}
+
+/// Whether the gateway refuses the caller, whatever the event is.
+fn is_about_the_caller(error: &crate::client::Error) -> bool {
+    /// Of the protocol's reasons.
+    const CALL_FORBIDDEN: &str = "CALL_FORBIDDEN";
+    error.refusal().is_some_and(|refusal| {
+        refusal.code == Code::Unauthenticated || refusal.reason.as_deref() == Some(CALL_FORBIDDEN)
+    })
 }
 
 /// The numbers of accepted and refused events.
@@ -192,6 +204,8 @@ async fn receipts(
             Err(error @ crate::client::Error::GaveUp { .. }) => {
                 return Err(Error::Stopped { place: name, reason: error_text(&error) });
             }
+            // No other event would fare better.
+            Err(error) if is_about_the_caller(&error) => return Err(error.into()),
             Err(error) => {
                 sums.refused += 1;
                 say(&format!("{name}: {}", error_text(&error)));

@@ -14,7 +14,7 @@ use tonic_health::pb::health_client::HealthClient;
 
 use super::client::GatewayArgs;
 use super::{Error, ExitKind, interruptible, say, times};
-use crate::client;
+use crate::{address, client};
 
 /// The service to ask for.
 const SERVICE: &str = "auditgate.v1.AuditService";
@@ -42,7 +42,7 @@ pub struct Args {
     wait: Option<SignedDuration>,
     /// Ask the admin listener at this address (`admin.listen`) instead, without TLS and
     /// without a token
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = address::parse)]
     admin: Option<SocketAddr>,
     #[command(flatten)]
     server: GatewayArgs,

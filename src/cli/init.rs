@@ -11,6 +11,7 @@ use super::new_file::{PRIVATE, PUBLIC};
 use super::new_folder::NewFolder;
 use super::{Error, ExitKind, print, say};
 use crate::access::{hash_token, new_token};
+use crate::address;
 use crate::config::LISTEN;
 
 /// Create a configuration with TLS and authentication to start from
@@ -34,7 +35,7 @@ pub struct Args {
     #[arg(long = "host", value_name = "NAME", default_values = HOSTS)]
     hosts: Vec<String>,
     /// Address to listen on
-    #[arg(long, value_name = "ADDR", default_value = LISTEN)]
+    #[arg(long, value_name = "ADDR", default_value = LISTEN, value_parser = address::parse)]
     listen: SocketAddr,
     /// Print one file of an existing directory instead, for example from within a container
     #[arg(long, value_name = "FILE", value_parser = [CA, TOKEN])]

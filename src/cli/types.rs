@@ -2,17 +2,22 @@
 
 use super::{Error, ExitKind, print};
 use crate::catalog::{self, TypeId};
+use crate::glob::NamePattern;
 use crate::reference;
+use crate::similar::nearest;
 
 /// List the event types, or describe one
+///
+/// A glob, in which * stands for any characters, lists the types that it matches.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   auditgate types
   auditgate types user.login
+  auditgate types 'session.*'
 
 Exit status: 0 if all was told; 2 if there is no such type.")]
 pub struct Args {
-    /// Describe this type with its codes and fields
+    /// Describe this type with its codes and fields; a glob lists types
     #[arg(value_name = "TYPE")]
     event_type: Option<String>,
     /// Print the reference of all types in Markdown: docs/EVENTS.md
@@ -24,27 +29,33 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<ExitKind, Error> {
     match &args.event_type {
         _ if args.markdown => print(&reference::markdown()),
+        Some(name) if name.contains('*') => print(&reference::list(&matching(name)?)),
         Some(name) => print(&reference::describe(find(name)?)),
-        None => print(&reference::list()),
+        None => print(&reference::list(&matching("*")?)),
     }
 }
 
 /// The event type of this name.
 pub fn find(name: &str) -> Result<TypeId, Error> {
     catalog::by_name(name)
-        .ok_or_else(|| Error::TypeUnknown { name: name.to_owned(), nearest: nearest(name) })
+        .ok_or_else(|| Error::TypeUnknown { name: name.to_owned(), nearest: near(name) })
 }
 
-/// The most similar name, if it is similar.
-fn nearest(name: &str) -> Option<&'static str> {
-    /// From here on, names are similar: 1 is the same.
-    const SIMILAR: f64 = 0.75;
-    let (similarity, nearest) = catalog::all()
-        .map(|(_, event_type)| {
-            (strsim::normalized_damerau_levenshtein(name, event_type.name), event_type.name)
-        })
-        .max_by(|(a, _), (b, _)| a.total_cmp(b))?;
-    (similarity >= SIMILAR).then_some(nearest)
+/// The types that a glob matches.
+fn matching(glob: &str) -> Result<Vec<TypeId>, Error> {
+    let pattern = NamePattern::new(glob);
+    let found = catalog::all().filter(|(_, event_type)| pattern.matches(event_type.name));
+    let found: Vec<TypeId> = found.map(|(id, _)| id).collect();
+    if found.is_empty() {
+        let nearest = near(&glob.replace('*', ""));
+        return Err(Error::TypeUnknown { name: glob.to_owned(), nearest });
+    }
+    Ok(found)
+}
+
+fn near(name: &str) -> Option<&'static str> {
+    let names = catalog::all().map(|(_, event_type)| event_type.name);
+    nearest(name, names, 1).first().copied()
 }
 
 #[cfg(test)]
@@ -53,9 +64,22 @@ mod tests {
 
     #[test]
     fn a_similar_name_is_offered() {
-        assert_eq!(nearest("user.logn"), Some("user.login"));
-        assert_eq!(nearest("sesion.start"), Some("session.start"));
-        assert_eq!(nearest("completely else"), None);
+        assert_eq!(near("user.logn"), Some("user.login"));
+        assert_eq!(near("login"), Some("user.login"));
+        assert_eq!(near("sesion.start"), Some("session.start"));
+        assert_eq!(near("qqqqqqqqq"), None);
         assert!(find("user.login").is_ok());
+    }
+
+    #[test]
+    fn a_glob_stands_for_what_it_matches() {
+        let names = |glob| {
+            let found = matching(glob).map_err(|error| error.to_string());
+            found.map(|ids| ids.into_iter().map(|id| id.get().name).collect::<Vec<_>>())
+        };
+        let sessions = names("session.*").expect("some");
+        assert!(sessions.len() > 2 && sessions.iter().all(|name| name.starts_with("session.")));
+        assert_eq!(names("*").expect("all").len(), catalog::all().count());
+        assert!(names("sesion.*").expect_err("none").contains("but there is \"session."));
     }
 }

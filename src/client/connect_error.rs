@@ -14,7 +14,15 @@ pub(super) fn root(error: &(dyn Error + 'static)) -> String {
 
 /// The likely cause of a failed TLS handshake.
 pub(super) fn tls_error(error: &(dyn Error + 'static)) -> Option<String> {
+    /// What the other side, or this one, says where no protocol is common to both.
+    const NO_HTTP2: [&str; 2] =
+        ["received fatal alert: NoApplicationProtocol", "HTTP/2 was not negotiated."];
     chain(error).find_map(tls::told).or_else(|| {
+        if NO_HTTP2.contains(&root(error).as_str()) {
+            return Some(
+                "the server does not speak HTTP/2, as gRPC does: check host and port".to_owned(),
+            );
+        }
         Some(match refused_by(error)?.as_str() {
             "CertificateRequired" => {
                 "the gateway requires a client certificate: pass --cert and --key".to_owned()
@@ -66,6 +74,9 @@ mod tls {
                     .to_owned()
             }
             rustls::Error::InvalidCertificate(error) => certificate(error),
+            rustls::Error::InconsistentKeys(_) => {
+                "the key (--key) does not match the certificate (--cert)".to_owned()
+            }
             _ => return None,
         })
     }

@@ -29,6 +29,12 @@ const RESET: &str = "stream error received";
 const GREETING_TIME_MAX: Duration = Duration::from_secs(1);
 /// What a client of HTTP/2 begins with, RFC 9113, section 3.4, and empty settings.
 const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+/// A request of HTTP/1.1.
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n\r\n";
+/// How many bytes tell protocols apart: `HTTP/1`.
+const GREETING_BYTES: usize = 6;
+/// Type of the frame with which a server of HTTP/2 begins.
+const SETTINGS: u8 = 4;
 /// Type of a TLS record that is an alert, and the first byte of its version.
 const TLS_ALERT: [u8; 2] = [21, 3];
 
@@ -54,9 +60,11 @@ pub(super) async fn probe(transport: &Transport, uri: &Uri) -> Result<(), String
         if connect_error::root(source).starts_with(RESET) {
             return Ok(());
         }
-        if attempt == 1 && uri.scheme_str() == Some("http") && speaks_tls(uri).await {
-            return Err("the server uses TLS: use https://, and pass its CA with --cacert unless the system trusts it"
-                .to_owned());
+        if attempt == 1
+            && uri.scheme_str() == Some("http")
+            && let Some(told) = other_protocol(uri).await
+        {
+            return Err(told.to_owned());
         }
         if attempt < ATTEMPTS_MAX {
             sleep(backoff.wait(None)).await;
@@ -73,15 +81,46 @@ async fn ask(transport: Transport) -> Result<(), Status> {
     Ok(())
 }
 
-/// Whether the server answers plain text with a TLS alert.
-async fn speaks_tls(uri: &Uri) -> bool {
+/// The likely mistake, if the server speaks another protocol than HTTP/2 without TLS.
+async fn other_protocol(uri: &Uri) -> Option<&'static str> {
+    let mut answer = greeting(uri, HELLO).await;
+    if answer.is_empty() {
+        // Some HTTP/1.1 servers close the connection when they read HELLO.
+        answer = greeting(uri, REQUEST).await;
+    }
+    if answer.starts_with(&TLS_ALERT) {
+        Some(
+            "the server uses TLS: use https://, and pass its CA with --cacert unless the system \
+             trusts it",
+        )
+    } else if answer.starts_with(b"HTTP/1") {
+        Some(
+            "the server speaks HTTP/1.1, not gRPC: this may be the admin listener of a gateway \
+             (metrics and probes), or a web server; use the port of gRPC (`listen`, 50051 unless \
+             set)",
+        )
+    } else if answer.is_empty() || answer.get(3) == Some(&SETTINGS) {
+        None
+    } else {
+        Some("the server does not speak gRPC: check host and port")
+    }
+}
+
+/// The first bytes that the server answers to `hello`.
+async fn greeting(uri: &Uri, hello: &[u8]) -> Vec<u8> {
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    let greeting = async {
+    let mut greeting = Vec::new();
+    let exchange = async {
         let mut stream = TcpStream::connect((host, uri.port_u16().unwrap_or(80))).await?;
-        stream.write_all(HELLO).await?;
-        let mut greeting = [0; TLS_ALERT.len()];
-        stream.read_exact(&mut greeting).await?;
-        Ok::<_, std::io::Error>(greeting)
+        stream.write_all(hello).await?;
+        while greeting.len() < GREETING_BYTES {
+            if stream.read_buf(&mut greeting).await? == 0 {
+                break;
+            }
+        }
+        Ok::<_, std::io::Error>(())
     };
-    matches!(timeout(GREETING_TIME_MAX, greeting).await, Ok(Ok(TLS_ALERT)))
+    // After a timeout, the bytes received so far must do.
+    let _ = timeout(GREETING_TIME_MAX, exchange).await;
+    greeting
 }

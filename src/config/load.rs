@@ -92,6 +92,7 @@ impl LoadedSettings {
             origins.insert(key.path.clone(), origin);
         }
         let settings = value_check::check(&table)
+            .map(|()| value_check::resolve_addresses(&mut table))
             .and_then(|()| settings(table))
             .and_then(|settings| settings.check().map(|()| settings));
         match settings {

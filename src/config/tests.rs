@@ -186,11 +186,15 @@ fn a_bad_value_is_refused_with_key_and_origin() {
     }
     let error = read("", &[("ring.records", "many")], &[]).expect_err("not a number").to_string();
     assert_eq!(error, "ring.records of --ring-records: \"many\" is not a whole number");
-    let error = read("", &[("listen", "localhost:50055")], &[]).expect_err("a name").to_string();
+    let error = read("", &[("listen", "localhost")], &[]).expect_err("no port").to_string();
     assert_eq!(
         error,
-        "listen of --listen: \"localhost:50055\" is not an address and a port, such as 127.0.0.1:50051"
+        "listen of --listen: \"localhost\" is not an address and a port, such as 127.0.0.1:50051 or localhost:50051"
     );
+    let named = "listen = \"localhost:50055\"\nadmin.listen = \"localhost:7\"";
+    let settings = read(named, &[], &[]).expect("names of hosts will do").settings;
+    assert_eq!(settings.listen, "127.0.0.1:50055".parse().unwrap());
+    assert_eq!(settings.admin.listen, Some("127.0.0.1:7".parse().unwrap()));
     let error = LoadedSettings::read(None, &overlay(&[], &[("AUDITGATE_RING_BYTES", "1B")]));
     let said = error.expect_err("too few").to_string();
     assert!(said.starts_with("ring.bytes of AUDITGATE_RING_BYTES: 1 bytes"), "{said}");

@@ -1,11 +1,32 @@
 //! Whether values are of the kinds of their keys: what serde says of others is for
 //! programmers.
 
-use std::net::SocketAddr;
-
 use toml::{Table, Value};
 
 use super::{ConfigKey, Error, KeyKind, keys};
+use crate::address;
+
+/// Name of the values of keys that hold an address.
+const ADDRESS: &str = "ADDR";
+
+/// Replaces the names of hosts in a configuration that was checked by their addresses.
+pub(super) fn resolve_addresses(table: &mut Table) {
+    for key in keys().iter().filter(|key| key.is_single() && key.value_name == ADDRESS) {
+        if let Some(value) = at(table, &key.path)
+            && let Some(Ok(address)) = value.as_str().map(address::parse)
+        {
+            *value = Value::String(address.to_string());
+        }
+    }
+}
+
+/// The value at a dotted path.
+fn at<'t>(table: &'t mut Table, path: &str) -> Option<&'t mut Value> {
+    match path.split_once('.') {
+        None => table.get_mut(path),
+        Some((first, rest)) => at(table.get_mut(first)?.as_table_mut()?, rest),
+    }
+}
 
 /// Checks all values of a configuration.
 ///
@@ -52,13 +73,11 @@ fn check_table(pattern: &str, path: &str, table: &Table) -> Result<(), Error> {
 }
 
 fn check_text(key: &ConfigKey, path: &str, value: &Value) -> Result<(), Error> {
-    /// Of a key that holds an address.
-    const ADDRESS: &str = "ADDR";
     let text = value.as_str();
     if key.value_name == ADDRESS {
-        let is_address = text.is_some_and(|text| text.parse::<SocketAddr>().is_ok());
-        let expected = "an address and a port, such as 127.0.0.1:50051";
-        return if is_address { Ok(()) } else { Err(refused(key, path, value, expected)) };
+        let expected = "an address and a port, such as 127.0.0.1:50051 or localhost:50051";
+        let Some(text) = text else { return Err(refused(key, path, value, expected)) };
+        return address::parse(text).map(drop).map_err(|what| Error::value(path, what));
     }
     let Some(text) = text else { return Err(refused(key, path, value, expected(KeyKind::Text))) };
     let mut choices = key.choices.iter().map(|(choice, _)| choice.as_str());

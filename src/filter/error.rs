@@ -5,6 +5,8 @@ use super::{
     expression::{BYTES_MAX, COST_MAX, DEPTH_MAX, NESTING_MAX, PATTERNS_MAX, Position},
 };
 
+pub(super) use crate::similar::nearest;
+
 /// How much of a value an error repeats, in characters.
 const SHOWN_CHARS_MAX: usize = 64;
 
@@ -260,25 +262,6 @@ pub(super) fn excerpt(text: &str) -> String {
     shown
 }
 
-/// At most `count` of the candidates, those nearest to `name` first; none that
-/// is far from it.
-pub(super) fn nearest<'a>(
-    name: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-    count: usize,
-) -> Vec<&'a str> {
-    /// Of 1, where 1 is equality.
-    const SIMILARITY_MIN: f64 = 0.5;
-    let name = excerpt(name).to_lowercase();
-    let mut scored: Vec<_> = candidates
-        .into_iter()
-        .map(|candidate| (strsim::normalized_damerau_levenshtein(&name, candidate), candidate))
-        .filter(|(similarity, _)| *similarity >= SIMILARITY_MIN)
-        .collect();
-    scored.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-    scored.into_iter().take(count).map(|(_, candidate)| candidate).collect()
-}
-
 fn did_you_mean(nearest: &[&'static str]) -> String {
     if nearest.is_empty() { String::new() } else { format!("; nearest: {}", nearest.join(", ")) }
 }
@@ -292,13 +275,5 @@ mod tests {
         assert_eq!(excerpt("alice"), "alice");
         assert_eq!(excerpt(&"é".repeat(64)), "é".repeat(64));
         assert_eq!(excerpt(&"é".repeat(65)), "é".repeat(64) + "…");
-    }
-
-    #[test]
-    fn nearest_names_come_first_and_far_ones_not_at_all() {
-        let names = ["user.create", "user.login", "exec", "session.start"];
-        assert_eq!(nearest("user.logn", names, 3), ["user.login"]);
-        assert_eq!(nearest("USER.LOGIN", names, 1), ["user.login"]);
-        assert!(nearest("zzz", names, 3).is_empty());
     }
 }

@@ -205,3 +205,62 @@ async fn a_token_does_not_leave_the_machine_unencrypted() {
     let allowed = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     assert!(allowed.status.success(), "{allowed:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_protocol_is_told_at_once() {
+    let mut settings = settings(Default::default());
+    settings.admin.listen = Some("127.0.0.1:0".parse().unwrap());
+    let gateway = start(&settings).await;
+    let admin = format!("http://{}", gateway.admin_address().unwrap());
+    let begun = std::time::Instant::now();
+    for command in [&["status"][..], &["tail"], &["emit", "user.login"], &["healthcheck"]] {
+        says(&admin, command, "the server speaks HTTP/1.1, not gRPC: this may be the admin").await;
+    }
+    // A server that greets in its own way.
+    let other = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", other.local_addr().unwrap());
+    tokio::spawn(async move {
+        use tokio::io::AsyncWriteExt as _;
+        while let Ok((mut stream, _)) = other.accept().await {
+            let _ = stream.write_all(b"SSH-2.0-OpenSSH_9.2\r\n").await;
+        }
+    });
+    says(&address, &["status"], "does not speak gRPC: check host and port").await;
+    let elapsed = begun.elapsed();
+    assert!(elapsed < std::time::Duration::from_secs(30), "{elapsed:?} for five commands");
+}
+
+/// One exit status and one line, however many events there are.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_token_ends_a_command_with_one_line() {
+    let ca = Authority::new();
+    let gateway = gateway(Tls::default()).await;
+    let token = ca.write("token", "mallory");
+    let token = token.to_str().unwrap().to_owned();
+    let events = ca.write("events", &"{\"user_login\": {}}\n".repeat(20));
+    let events = events.to_str().unwrap().to_owned();
+    let bob = ca.write("bob", "bob");
+    let bob = bob.to_str().unwrap().to_owned();
+    for (arguments, token, sentence) in [
+        (vec!["emit", "user.login"], &token, "the token is unknown"),
+        (vec!["emit", "--file", &events], &token, "the token is unknown"),
+        (vec!["status"], &token, "the token is unknown"),
+        (vec!["search"], &token, "the token is unknown"),
+        (vec!["tail", "--no-follow"], &token, "the token is unknown"),
+        (vec!["count"], &token, "the token is unknown"),
+        (vec!["export", "--format", "teleport"], &token, "the token is unknown"),
+        (vec!["emit", "--file", &events], &bob, "may not emit"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_auditgate"));
+        command
+            .args(&arguments)
+            .args(["--token-file", token])
+            .env("AUDITGATE_SERVER", format!("http://{}", gateway.address()))
+            .stdin(Stdio::null());
+        let run = tokio::task::spawn_blocking(move || command.output().unwrap());
+        let output = run.await.unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
+        assert_eq!(said.matches(sentence).count(), 1, "{arguments:?}: {said}");
+    }
+}

@@ -193,7 +193,13 @@ async fn the_exit_status_tells() {
     assert_eq!((nothing.code, nothing.out.as_str(), nothing.err.as_str()), (Some(1), "", ""));
     let refused = run(&gateway, &["search", "--filter", "event.usr.name == 'x'"]);
     assert_eq!((refused.code, refused.out.as_str()), (Some(2), ""));
-    assert!(refused.err.starts_with("error: filter.expression"), "{}", refused.err);
+    assert!(refused.err.starts_with("error: --filter "), "{}", refused.err);
+    let refused = run(&gateway, &["search", "--type", "user.logni", "--user", "alice"]);
+    let sentence = "error: --type \"user.logni\" is not an event type; nearest: user.login";
+    assert!(refused.err.starts_with(sentence), "{}", refused.err);
+    let refused = run(&gateway, &["count", "--since=2026-01-02", "--until=2026-01-01"]);
+    assert!(refused.err.contains("--since") && refused.err.contains("--until"), "{}", refused.err);
+    assert!(!refused.err.contains("start_time"), "{}", refused.err);
     let wrong = run(&gateway, &["search", "--since", "soon"]);
     assert_eq!(wrong.code, Some(2));
     assert!(wrong.err.contains("\"soon\" is not a time"), "{}", wrong.err);

@@ -9,7 +9,7 @@ use crate::source::Source;
 
 /// The modules at the top of `src`, from the top layer down: each may use those
 /// below it. A module within the log may use all of the log, and so on.
-pub const LAYERS: [&str; 29] = [
+pub const LAYERS: [&str; 31] = [
     "main",
     "cli",
     "server",
@@ -37,6 +37,8 @@ pub const LAYERS: [&str; 29] = [
     "glob",
     "secret_file",
     "printable",
+    "similar",
+    "address",
     "histogram",
     "time",
 ];

@@ -8,6 +8,7 @@ use prost_reflect::{
     DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, ReflectMessage as _, Value,
 };
 
+use super::expected;
 use crate::catalog;
 use crate::cli::field_path::nearest;
 use crate::cli::times::{self, TimeArg};
@@ -174,6 +175,7 @@ fn value(field: &FieldDescriptor, text: &str) -> Result<Value, String> {
             // quotes.
             let json = serde_json::from_str(text).unwrap_or_else(|_| text.into());
             let json: serde_json::Value = json;
+            expected::check_set(&json, field)?;
             let message = DynamicMessage::deserialize(shape.clone(), json)
                 .map_err(|error| format!("{text:?} is not a {}: {error}", shape.name()))?;
             Value::Message(message)
@@ -256,6 +258,9 @@ mod tests {
         assert!(refused("index=ten").contains("not a number"));
         assert!(refused("labels=x").contains("labels.KEY=VALUE"));
         assert!(refused("id.x=1").contains("id has no fields"));
+        assert!(
+            refused("user=alice").contains("an object such as {\"name\": \"alice\"}, not a string")
+        );
         assert!(refused("time=noon").contains("not a Timestamp"));
         assert!(build(&["user.logn"]).expect_err("there is none").contains("user.login"));
         assert!(build(&["user.login", "--success=maybe"]).is_err());

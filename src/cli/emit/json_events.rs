@@ -4,6 +4,7 @@
 use prost_reflect::DynamicMessage;
 use serde_json::Value;
 
+use super::expected::check_event;
 use crate::cli::import::lines::LineRead;
 use crate::json::shape;
 use crate::proto::pb;
@@ -104,7 +105,12 @@ fn read(text: &str) -> ParseResult {
     match serde_json::from_str(text) {
         Ok(value) => ParseResult::Whole(value),
         Err(error) if error.is_eof() => ParseResult::Part,
-        Err(error) => ParseResult::Wrong(format!("not JSON: {error}")),
+        Err(error) if text.trim_start().starts_with(['{', '[']) => {
+            ParseResult::Wrong(format!("not JSON: {error}"))
+        }
+        Err(_) => ParseResult::Wrong(
+            "not JSON: an event is an object such as {\"user_login\": {}}".to_owned(),
+        ),
     }
 }
 
@@ -113,8 +119,10 @@ fn event(mut value: Value) -> Result<Box<pb::Event>, String> {
     if let Some(inner) = value.get_mut("event").filter(|inner| inner.is_object()) {
         value = inner.take();
     }
+    let wrong = |reason: String| format!("not an auditgate.v1.Event: {reason}");
+    check_event(&value, &shape("Event")).map_err(wrong)?;
     let event = DynamicMessage::deserialize(shape("Event"), value)
-        .map_err(|error| format!("not an auditgate.v1.Event: {error}"))?;
+        .map_err(|error| wrong(error.to_string()))?;
     event.transcode_to().map(Box::new).map_err(|error| error.to_string())
 }
 
