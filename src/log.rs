@@ -26,7 +26,7 @@ use std::pin::Pin;
 
 pub use contract::{
     Append, Appended, DamagedRange, Extent, Identity, Log, Receipt, Sequencer, State,
-    StorageReport, Store, Tail,
+    StorageReport, Store, TailKind,
 };
 pub use error::{Conflict, ConflictReason, Error};
 pub use holds::{HoldReport, Holds, RetentionHold};

@@ -2,7 +2,7 @@
 
 use crate::hub::{Gap, GapReason, Hub};
 use crate::log::cursor::Cursor;
-use crate::log::{Error, Tail};
+use crate::log::{Error, TailKind};
 use crate::record::Sequence;
 use crate::time::Time;
 
@@ -75,7 +75,7 @@ impl Hub {
         let mut last = self.log.extent().last;
         if cursor.sequence > last {
             // Others may have appended what is not known here yet.
-            last = last.max(self.log.tail(Tail::Consistent).await?);
+            last = last.max(self.log.tail(TailKind::Consistent).await?);
         }
         let kept = self.log.kept_of_epoch(cursor.epoch).unwrap_or(last).min(last);
         Ok((cursor.sequence > kept).then_some(kept))

@@ -59,7 +59,7 @@ pub trait Sequencer: Send + Sync + 'static {
     ///
     /// # Errors
     /// If the order cannot be asked for at the moment.
-    fn tail(&self, tail: Tail) -> BoxFuture<'_, Result<Sequence, Error>>;
+    fn tail(&self, tail: TailKind) -> BoxFuture<'_, Result<Sequence, Error>>;
 
     /// Which log this is, as that changes: the epoch may be raised.
     fn identity(&self) -> watch::Receiver<Identity>;
@@ -152,7 +152,7 @@ pub type Appended = Result<Receipt, Conflict>;
 
 /// Which tail is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tail {
+pub enum TailKind {
     /// What is known here.
     Fast,
     /// That of the whole log, whoever appends to it.

@@ -12,7 +12,7 @@ use crate::log::read::{self, ReadFuture};
 use crate::log::ring::{AppendAttempt, Bounds, Comparer, RingReader, RingStart, RingWriter};
 use crate::log::{
     Append, Appended, BoxFuture, Error, Extent, HoldReport, Holds, Identity, ReadHint, ReadResult,
-    RetentionHold, Sequencer, State, Store, Tail,
+    RetentionHold, Sequencer, State, Store, TailKind,
 };
 use crate::record::{Draft, Sequence};
 use crate::time::Time;
@@ -111,7 +111,7 @@ impl Sequencer for MemoryLog {
         Box::pin(self.append_all(drafts, append))
     }
 
-    fn tail(&self, _tail: Tail) -> BoxFuture<'_, Result<Sequence, Error>> {
+    fn tail(&self, _tail: TailKind) -> BoxFuture<'_, Result<Sequence, Error>> {
         // Nobody else appends, and what is written is readable.
         Box::pin(std::future::ready(Ok(self.shared.last())))
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use auditgate::filter::TypeSet;
 use auditgate::log::{
     Append, Appended, Bounds, BoxFuture, Error, Extent, HoldReport, Identity, MemoryLog,
-    ReadFuture, ReadHint, RetentionHold, Sequencer, State, Store, Tail,
+    ReadFuture, ReadHint, RetentionHold, Sequencer, State, Store, TailKind,
 };
 use auditgate::proto::pb;
 use auditgate::proto::pb::audit_service_client::AuditServiceClient;
@@ -262,7 +262,7 @@ impl Sequencer for SlowLog {
         })
     }
 
-    fn tail(&self, tail: Tail) -> BoxFuture<'_, Result<Sequence, Error>> {
+    fn tail(&self, tail: TailKind) -> BoxFuture<'_, Result<Sequence, Error>> {
         self.log.tail(tail)
     }
 

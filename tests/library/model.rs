@@ -482,6 +482,9 @@ proptest! {
         steps in prop::collection::vec(step(), 40..100),
     ) {
         let folder = tempfile::tempdir().expect("a folder");
+        // Whatever the umask is: a log warns where others may read it.
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        std::fs::set_permissions(folder.path(), private).expect("it is our own");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
         runtime.expect("a runtime").block_on(run(open_filter, steps, Some(folder)));
     }

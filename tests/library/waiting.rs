@@ -14,7 +14,7 @@ use auditgate::hub::{
 };
 use auditgate::log::{
     Append, Appended, Bounds, BoxFuture, Error, Extent, HoldReport, Identity, Log, MemoryLog,
-    ReadFuture, ReadHint, RetentionHold, ScanQuery, Sequencer, State, Store, Tail,
+    ReadFuture, ReadHint, RetentionHold, ScanQuery, Sequencer, State, Store, TailKind,
 };
 use auditgate::record::{Draft, EmitterIdentity, Sequence};
 use auditgate::time::Time;
@@ -153,7 +153,7 @@ impl Sequencer for Watched {
         self.0.append(drafts, append)
     }
 
-    fn tail(&self, tail: Tail) -> BoxFuture<'_, Result<Sequence, Error>> {
+    fn tail(&self, tail: TailKind) -> BoxFuture<'_, Result<Sequence, Error>> {
         self.0.tail(tail)
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{EACH, ROOMY, append, draft, read_all};
-use crate::log::{Bounds, Error, Log, State, Tail};
+use crate::log::{Bounds, Error, Log, State, TailKind};
 use crate::record::Sequence;
 
 pub async fn a_log_says_what_it_is(open: impl AsyncFn(Bounds) -> Arc<dyn Log>) {
@@ -11,7 +11,7 @@ pub async fn a_log_says_what_it_is(open: impl AsyncFn(Bounds) -> Arc<dyn Log>) {
     append(&log, vec![draft("a", "ls")]).await;
     assert_eq!(log.identity().borrow().epoch, 1);
     assert_eq!(*log.state().borrow(), State::Ready);
-    for tail in [Tail::Fast, Tail::Consistent] {
+    for tail in [TailKind::Fast, TailKind::Consistent] {
         assert_eq!(log.tail(tail).await, Ok(Sequence(1)));
     }
 }

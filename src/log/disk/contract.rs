@@ -11,7 +11,7 @@ use crate::log::disk::{DiskLog, DiskLogInner};
 use crate::log::read::{self, ReadFuture};
 use crate::log::{
     Append, Appended, BoxFuture, DamagedRange, Error, Extent, HoldReport, Identity, ReadHint,
-    ReadResult, RetentionHold, Segment, Sequencer, State, StorageReport, Store, Tail,
+    ReadResult, RetentionHold, Segment, Sequencer, State, StorageReport, Store, TailKind,
 };
 use crate::record::{Draft, Sequence};
 use crate::time::Time;
@@ -25,7 +25,7 @@ impl Sequencer for DiskLog {
         Box::pin(self.append_all(drafts, append))
     }
 
-    fn tail(&self, _tail: Tail) -> BoxFuture<'_, Result<Sequence, Error>> {
+    fn tail(&self, _tail: TailKind) -> BoxFuture<'_, Result<Sequence, Error>> {
         // Nobody else appends.
         let tail = self.inner.lock().writer.last();
         Box::pin(std::future::ready(Ok(tail)))

@@ -128,7 +128,7 @@ impl RingWriter {
         let commit = !append.validate_only();
         if commit {
             let need = SpaceNeed::of(drafts, &places);
-            let room = Room { sealed: &mut sealed, holds };
+            let room = EvictionContext { sealed: &mut sealed, holds };
             if need.records > 0
                 && let Err((hold, first)) = self.make_room(need, shared, Some(room))
             {
@@ -240,7 +240,7 @@ impl RingWriter {
         &mut self,
         need: SpaceNeed,
         shared: &RingReader,
-        mut room: Option<Room<'_>>,
+        mut room: Option<EvictionContext<'_>>,
     ) -> Result<(), (Arc<dyn RetentionHold>, Sequence)> {
         // Indexes that were built since take less than was set aside for them.
         if !self.fits(need) {
@@ -324,7 +324,7 @@ impl RingWriter {
 }
 
 /// How a log that keeps its records in the ring alone makes room.
-struct Room<'a> {
+struct EvictionContext<'a> {
     /// Segments that become full.
     sealed: &'a mut Vec<Arc<Segment>>,
     /// Who is asked before records are evicted.
