@@ -19,7 +19,8 @@ use prost_types::{Duration, Timestamp};
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use crate::event::{EVENT_BYTES_MAX, Event};
+use crate::content::{ActivePolicy, EventIntake};
+use crate::event::EVENT_BYTES_MAX;
 use crate::filter::{Filter, TypeSet, shorten};
 use crate::hub::{Hub, RecordKey};
 use crate::log::Append;
@@ -44,6 +45,8 @@ pub struct Auditor(Option<Arc<AuditorInner>>);
 
 struct AuditorInner {
     hub: Arc<Hub>,
+    /// The gateway's own events are redacted as those of clients.
+    policy: ActivePolicy,
     denials: DenialQueue,
     reads: Reads,
 }
@@ -111,13 +114,14 @@ impl Auditor {
         Self(None)
     }
 
-    /// Records to the log of `hub`, until `stopping` is cancelled.
+    /// Records to the log of `hub`, redacted as `policy` has it, until `stopping` is cancelled.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub fn start(hub: &Arc<Hub>, stopping: CancellationToken) -> Self {
+    pub fn start(hub: &Arc<Hub>, policy: ActivePolicy, stopping: CancellationToken) -> Self {
         let (denials, waiting) = DenialQueue::new();
-        let on = Arc::new(AuditorInner { hub: Arc::clone(hub), denials, reads: Reads::new() });
+        let on =
+            Arc::new(AuditorInner { hub: Arc::clone(hub), policy, denials, reads: Reads::new() });
         tokio::spawn(denial_queue::record(Arc::clone(&on), waiting, stopping.clone()));
         tokio::spawn(reads::record(Arc::clone(&on), stopping));
         Self(Some(on))
@@ -244,7 +248,8 @@ impl AuditorInner {
             pb::Emitter { principal: GATEWAY_PRINCIPAL.to_owned(), peer: String::new() }.into()
         });
         let len = bytes.len();
-        let draft = match Event::check(bytes, Time::now(), EVENT_BYTES_MAX) {
+        let intake = EventIntake { event_bytes: EVENT_BYTES_MAX, policy: self.policy.now() };
+        let draft = match intake.admit(bytes, Time::now()) {
             Ok(event) => Draft::new(event, &EMITTER),
             Err(error) => {
                 tracing::error!(%error, "cannot record what the gateway did");

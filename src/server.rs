@@ -200,7 +200,11 @@ impl Gateway {
         };
         let last_read = LAST_READ_TIME_MAX.min(config.drain_timeout / 2);
         let hub = Hub::ending(log, stopping.clone(), last_read);
-        let auditor = if audits { Auditor::start(&hub, stopping.clone()) } else { Auditor::off() };
+        let auditor = if audits {
+            Auditor::start(&hub, policy.clone(), stopping.clone())
+        } else {
+            Auditor::off()
+        };
         auditor.started(&address.to_string(), encrypted).await;
         let reporter = HealthReporter::new();
         let watchable = health::Watchable::new(reporter.clone(), stopping.clone());

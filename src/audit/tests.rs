@@ -14,10 +14,14 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
+        Self::redacting(ActivePolicy::default())
+    }
+
+    fn redacting(policy: ActivePolicy) -> Self {
         let log = Arc::new(MemoryLog::new(Bounds::default()));
         let stopping = CancellationToken::new();
         let hub = Hub::new(Arc::clone(&log) as Arc<_>, stopping.clone());
-        Self { auditor: Auditor::start(&hub, stopping.clone()), log, stopping }
+        Self { auditor: Auditor::start(&hub, policy, stopping.clone()), log, stopping }
     }
 
     async fn search(&self, principal: &str, user: &str) -> Result<Charge, Duration> {
@@ -217,4 +221,19 @@ async fn callers_that_are_not_known_cause_a_mebibyte_of_records_a_day() {
     scene.auditor.denied("", || denial(""));
     settle().await;
     assert!(scene.records().await.len() >= records.len() + 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_of_the_gateway_are_redacted() {
+    use crate::content::{Config, ContentPolicy};
+    let config = Config { secrets: true, ..Config::default() };
+    let policy = ContentPolicy::compile(config).expect("valid");
+    let scene = Scene::redacting(ActivePolicy::new(policy));
+    let asked = pb::Filter { text: "PGPASSWORD=hunter2 psql".to_owned(), ..Default::default() };
+    scene.read("alice", "Search", Asked::Filter(&asked)).await.expect("recorded");
+    let reads = scene.reads().await;
+    let filter = reads.first().expect("a read").1.filter();
+    assert!(filter.contains("PGPASSWORD=[redacted]") && !filter.contains("hunter2"), "{filter}");
+    let (record, _) = scene.records().await.pop().expect("a record");
+    assert_eq!(record.amendments.len(), 1, "{record:?}");
 }

@@ -4,10 +4,14 @@
 //! where the last one counts or where parts of a message are merged. What no rule
 //! names is copied byte for byte, fields that the schema does not know included.
 
+mod lists;
+
 use super::Action;
 use super::hmac_keys::HmacKey;
 use super::rule_tree::{PathName, RuleCursor};
-use super::secrets::{self, MARKER};
+use super::secrets::{self, Arguments, MARKER};
+use lists::Around;
+
 use crate::event::field;
 use crate::wire::{self, EVENT, Field, FieldKind, LIST_VALUE, MessageId, STRUCT, VALUE, WireValue};
 
@@ -45,23 +49,31 @@ enum FieldAction<'p> {
     Complete(String),
     /// It is a message, of which parts may change.
     Enter(MessageId, RuleCursor<'p>),
+    /// The same, below a key that names a secret.
+    EnterSecret(MessageId, RuleCursor<'p>),
 }
 
 /// Rewrites one event.
-struct Redactor<'p> {
+struct Redactor<'p, 'b> {
     key: Option<&'p HmacKey>,
     bytes_max: usize,
     out: Vec<u8>,
     path: Vec<PathName<'p>>,
-    /// Where the text before was a flag that announces a secret.
-    flag: Option<Vec<PathName<'p>>>,
+    /// Lists of texts, by where they are: those of one list may stand apart.
+    lists: Vec<(Vec<PathName<'p>>, Arguments)>,
+    /// The messages around, the innermost last.
+    around: Vec<Around<'b>>,
+    /// Within a value whose key names a secret.
+    within_secret: bool,
+    /// The text is one of a list.
+    listed: bool,
     changes: Vec<FieldChange<'p>>,
 }
 
 /// Redacts a checked event; `None` where nothing is to be changed. `key` is for
 /// rules that ask for an HMAC.
-pub(super) fn redact<'p>(
-    event: &[u8],
+pub(super) fn redact<'p, 'b>(
+    event: &'b [u8],
     root: RuleCursor<'p>,
     key: Option<&'p HmacKey>,
     bytes_max: usize,
@@ -71,20 +83,40 @@ pub(super) fn redact<'p>(
         bytes_max,
         out: Vec::new(),
         path: Vec::new(),
-        flag: None,
+        lists: Vec::new(),
+        around: Vec::new(),
+        within_secret: false,
+        listed: false,
         changes: Vec::new(),
     };
     let changed = redactor.message(EVENT, event, root)?;
     Ok(changed.then_some((redactor.out, redactor.changes)))
 }
 
-impl<'p> Redactor<'p> {
+impl<'p, 'b> Redactor<'p, 'b> {
     /// Appends the message as it is to be. Returns whether that differs from what it
     /// was; if not, nothing is appended.
     fn message(
         &mut self,
         id: MessageId,
-        bytes: &[u8],
+        bytes: &'b [u8],
+        place: RuleCursor<'p>,
+    ) -> Result<bool, TooLarge> {
+        self.around.push(Around { id, bytes, arguments: None });
+        let lists = self.lists.len();
+        let changed = self.fields(id, bytes, place);
+        if id == LIST_VALUE {
+            // Lists of JSON are told by nothing but where they end.
+            self.lists.truncate(lists);
+        }
+        self.around.pop();
+        changed
+    }
+
+    fn fields(
+        &mut self,
+        id: MessageId,
+        bytes: &'b [u8],
         place: RuleCursor<'p>,
     ) -> Result<bool, TooLarge> {
         let start = self.out.len();
@@ -121,7 +153,7 @@ impl<'p> Redactor<'p> {
         &mut self,
         id: MessageId,
         number: u32,
-        value: WireValue<'_>,
+        value: WireValue<'b>,
         place: RuleCursor<'p>,
     ) -> FieldAction<'p> {
         if place.is_free() {
@@ -130,7 +162,7 @@ impl<'p> Redactor<'p> {
         let shape = id.get();
         let Some(found) = shape.field(number) else {
             // What a rule names as a whole may hold anything in such a field.
-            return self.unknown(place);
+            return self.unknown(place, value);
         };
         // JSON is messages within messages, of which paths know nothing.
         let is_json = matches!(id, STRUCT | VALUE | LIST_VALUE);
@@ -163,7 +195,13 @@ impl<'p> Redactor<'p> {
                     other => other,
                 };
             }
-            return FieldAction::Enter(entry, here);
+            let names_secret =
+                here.action == Some(Action::Secrets) && secrets::is_secret_name(key_of(bytes));
+            return if names_secret {
+                FieldAction::EnterSecret(entry, here)
+            } else {
+                FieldAction::Enter(entry, here)
+            };
         }
         if here.action == Some(Action::Drop) {
             return self.drop();
@@ -171,13 +209,14 @@ impl<'p> Redactor<'p> {
         match (found.kind, value) {
             (FieldKind::String, _) => {
                 let text = value.text().unwrap_or_default();
+                self.listed = found.repeated || self.is_in_json_list(id);
                 self.replace(number, text, here)
             }
             (FieldKind::Message(inner), _) => FieldAction::Enter(inner, here),
             (FieldKind::Double, WireValue::Fixed64(bits))
                 if id == VALUE && number == NUMBER_VALUE =>
             {
-                if here.action >= Some(Action::Hmac) {
+                if here.action >= Some(Action::Hmac) || self.within_secret {
                     self.replace(STRING_VALUE, &f64::from_bits(bits).to_string(), here)
                 } else {
                     FieldAction::Keep
@@ -187,8 +226,18 @@ impl<'p> Redactor<'p> {
         }
     }
 
-    fn unknown(&mut self, place: RuleCursor<'p>) -> FieldAction<'p> {
-        if place.action >= Some(Action::Hmac) { self.drop() } else { FieldAction::Keep }
+    /// A field that the schema does not know goes with the message that is redacted.
+    /// Where secrets are looked for, it goes if it may hold one.
+    fn unknown(&mut self, place: RuleCursor<'p>, value: WireValue<'_>) -> FieldAction<'p> {
+        let has_secret = || {
+            let text = value.bytes().map(String::from_utf8_lossy);
+            self.within_secret || text.is_some_and(|text| secrets::mask(&text).is_some())
+        };
+        match place.action {
+            Some(Action::Hmac | Action::Mask | Action::Drop) => self.drop(),
+            Some(Action::Secrets) if has_secret() => self.drop(),
+            Some(Action::Secrets | Action::Query) | None => FieldAction::Keep,
+        }
     }
 
     fn drop(&mut self) -> FieldAction<'p> {
@@ -217,24 +266,30 @@ impl<'p> Redactor<'p> {
                 Some(self.quoted(key.stand_in(text)))
             }
             Action::Query => secrets::mask_query(text),
+            Action::Secrets if self.within_secret => {
+                (!text.is_empty() && text != MARKER).then(|| self.quoted(MARKER.to_owned()))
+            }
+            Action::Secrets if self.listed => self.list().mask(text),
             Action::Secrets => {
-                let is_argument = !text.starts_with('-');
-                let is_announced = self.flag.take().is_some_and(|path| path == self.path);
-                if !is_argument && secrets::is_flag(text) {
-                    self.flag = Some(self.path.clone());
+                let masked = secrets::mask(text)?;
+                let is_json =
+                    |text: &str| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
+                if self.is_unmapped() && !is_json(&masked) {
+                    return Some(self.quoted(MARKER.to_owned()));
                 }
-                if is_announced && is_argument {
-                    return Some(MARKER.to_owned());
-                }
-                secrets::mask(text)
+                Some(masked)
             }
         }
     }
 
+    fn is_unmapped(&self) -> bool {
+        let unmapped = EVENT.get().field(field::UNMAPPED).map(|found| PathName::Field(found.name));
+        self.path.first().copied() == unmapped
+    }
+
     /// The values of `unmapped` are JSON, and stay so.
     fn quoted(&self, text: String) -> String {
-        let unmapped = EVENT.get().field(field::UNMAPPED).map(|found| PathName::Field(found.name));
-        if self.path.first().copied() == unmapped { format!("\"{text}\"") } else { text }
+        if self.is_unmapped() { format!("\"{text}\"") } else { text }
     }
 
     fn note(&mut self, action: Action) {
@@ -252,7 +307,7 @@ impl<'p> Redactor<'p> {
         &mut self,
         step: FieldAction<'p>,
         number: u32,
-        value: WireValue<'_>,
+        value: WireValue<'b>,
     ) -> Result<bool, TooLarge> {
         let mark = self.out.len();
         let changed = match (step, value) {
@@ -270,7 +325,19 @@ impl<'p> Redactor<'p> {
             (FieldAction::Enter(inner, place), WireValue::Bytes(bytes)) => {
                 self.enter(number, inner, bytes, place)?
             }
-            (FieldAction::Keep | FieldAction::Complete(_) | FieldAction::Enter(..), _) => false,
+            (FieldAction::EnterSecret(inner, place), WireValue::Bytes(bytes)) => {
+                let outer = std::mem::replace(&mut self.within_secret, true);
+                let entered = self.enter(number, inner, bytes, place);
+                self.within_secret = outer;
+                entered?
+            }
+            (
+                FieldAction::Keep
+                | FieldAction::Complete(_)
+                | FieldAction::Enter(..)
+                | FieldAction::EnterSecret(..),
+                _,
+            ) => false,
         };
         if !changed {
             self.out.truncate(mark);
@@ -282,7 +349,7 @@ impl<'p> Redactor<'p> {
         &mut self,
         number: u32,
         inner: MessageId,
-        bytes: &[u8],
+        bytes: &'b [u8],
         place: RuleCursor<'p>,
     ) -> Result<bool, TooLarge> {
         wire::put_bytes_header(&mut self.out, number, bytes.len());

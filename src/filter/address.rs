@@ -1,6 +1,7 @@
 //! Filter by remote address: exact addresses or CIDR blocks.
 
-use std::net::{IpAddr, SocketAddr};
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 
@@ -51,6 +52,7 @@ impl CidrBlocks {
 }
 
 fn block(text: &str) -> Option<IpNet> {
+    let text = &without_zone(text);
     let block =
         text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))?;
     Some(match block.addr().to_canonical() {
@@ -62,7 +64,25 @@ fn block(text: &str) -> Option<IpNet> {
     })
 }
 
+/// The text without the zone of an IPv6 address (RFC 4007, section 11): it names an
+/// interface of the host that saw the address, which says nothing to others.
+fn without_zone(text: &str) -> Cow<'_, str> {
+    let Some((address, rest)) = text.split_once('%') else { return Cow::Borrowed(text) };
+    let zone = rest.find([']', '/']).unwrap_or(rest.len());
+    let (zone, behind) = rest.split_at(zone);
+    let is_v6 = address.trim_start_matches('[').parse::<Ipv6Addr>().is_ok();
+    // RFC 6874 has no other characters in a zone.
+    let is_zone = |byte: u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b':' | b'@')
+    };
+    if !is_v6 || zone.is_empty() || !zone.bytes().all(is_zone) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(format!("{address}{behind}"))
+}
+
 fn without_port(text: &str) -> Option<IpAddr> {
+    let text = &*without_zone(text);
     let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
     (text.parse().ok())
         .or_else(|| text.parse().ok().map(|with_port: SocketAddr| with_port.ip()))
@@ -95,6 +115,15 @@ mod tests {
             ("10.0.0.0/8", "[::ffff:10.1.2.3]:9", true),
             ("::ffff:10.0.0.0/104", "10.1.2.3", true),
             ("::ffff:10.0.0.0/104", "11.1.2.3", false),
+            ("fe80::/10", "[fe80::1%eth0]:22", true),
+            ("fe80::/10", "[fe80::1%eth0]", true),
+            ("fe80::/10", "fe80::1%25", true),
+            ("fe80::1%eth0", "[fe80::1%eth1]:22", true),
+            ("fe80::%eth0/10", "fe80::1", true),
+            ("fe80::/10", "[fd00::1%eth0]:22", false),
+            ("0.0.0.0/0", "10.1.2.3%eth0", false),
+            ("::/0", "fe80::1%", false),
+            ("::/0", "fe80::1%a b", false),
             ("::/0", "::ffff:10.1.2.3", true),
             ("::/0", "10.1.2.3", false),
             ("0.0.0.0/0", "::1", false),
@@ -111,7 +140,17 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused() {
-        for bad in ["10.0.0.0/33", "10.0.0", "localhost", "10.1.2.3:80", "::1/129", "/8"] {
+        for bad in [
+            "10.0.0.0/33",
+            "10.0.0",
+            "localhost",
+            "10.1.2.3:80",
+            "::1/129",
+            "/8",
+            "10.1.2.3%eth0",
+            "fe80::1%",
+            "[fe80::1%eth0]:22",
+        ] {
             let error = compile(&["10.0.0.1", bad]).expect_err(bad);
             assert_eq!(error.field(), "remote_addresses[1]");
             assert!(error.to_string().contains(bad), "{error}");

@@ -21,8 +21,11 @@ use crate::wire;
 
 /// The maximum number of events in a batch.
 pub const BATCH_EVENTS_MAX: usize = 10_000;
-/// The number of events of a batch after which the call yields: some 50 us.
-const TURN_EVENTS: usize = 64;
+/// What events cost before others may run, in bytes: at most some 2 ms, also where
+/// secrets are looked for.
+pub(super) const INTAKE_COST_MAX: usize = 64 * 1024;
+/// What an event costs beside its bytes.
+pub(super) const INTAKE_EVENT_COST: usize = 1024;
 
 impl Service {
     pub(super) async fn emit_one(&self, request: Request<Bytes>) -> Result<EncodedResponse, Error> {
@@ -78,8 +81,11 @@ impl Service {
             }
         };
         let mut turns = TimeSlices::begin();
+        let mut work = 0;
         for (position, event) in events.into_iter().enumerate() {
-            if position % TURN_EVENTS == 0 {
+            work += event.len() + INTAKE_EVENT_COST;
+            if work > INTAKE_COST_MAX {
+                work = 0;
                 self.hub.yield_now(&mut turns).await;
             }
             match intake.admit(event, now) {

@@ -6,14 +6,15 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::secret_lines::{self, CANARY};
 use crate::support::raw::{self, field};
 use crate::support::{self, Client, WAIT_MAX, pb};
+use auditgate::content::{self, ContentPolicy, EventIntake};
+use auditgate::time::Time;
 use prost::Message as _;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
-/// What each canary begins with.
-const CANARY: &str = "canary-";
 /// What is not redacted, so that the test can see.
 const VISIBLE: &str = "visible-";
 const EVENTS: usize = 6_000;
@@ -142,8 +143,7 @@ impl Canaries {
             }),
         };
         let traits = pb::StringList { values: vec![self.next()] };
-        let error =
-            format!("http://u:{}@h/?x={} --password={}", self.next(), self.next(), self.next());
+        let error = secret_lines::with_secret(number);
         pb::Event {
             id: Some(format!("e-{number}")),
             user: Some(pb::User {
@@ -157,7 +157,12 @@ impl Canaries {
             }),
             outcome: Some(pb::Outcome { error: Some(error), ..Default::default() }),
             resource: Some(pb::Resource { name: Some(self.next()), ..Default::default() }),
-            labels: [("secret".to_owned(), self.next())].into(),
+            labels: [
+                ("secret".to_owned(), self.next()),
+                ("note".to_owned(), secret_lines::with_secret(EVENTS + number)),
+                ("db_password".to_owned(), self.next()),
+            ]
+            .into(),
             unmapped: [("token".to_owned(), format!("\"{}\"", self.next()))].into(),
             payload: Some(payload),
             ..Default::default()
@@ -328,4 +333,67 @@ async fn none_is_kept_in_memory_answered_or_said() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn none_is_on_disk() {
     run(true).await;
+}
+
+/// Redacts secrets, and nothing else.
+fn secrets() -> EventIntake {
+    let config = content::Config { secrets: true, ..content::Config::default() };
+    EventIntake { policy: ContentPolicy::compile(config).unwrap(), ..EventIntake::default() }
+}
+
+fn kept(intake: &EventIntake, event: &pb::Event) -> pb::Event {
+    let event = intake.admit(event.encode_to_vec().into(), Time::now()).unwrap();
+    pb::Event::decode(event.bytes).unwrap()
+}
+
+fn with_line(line: String) -> pb::Event {
+    let outcome = pb::Outcome { error: Some(line), ..Default::default() };
+    pb::Event { outcome: Some(outcome), ..support::login("e-1", "alice") }
+}
+
+/// As many lines as arguments, each with a secret in two marked halves.
+const LINES: usize = 10_000;
+
+#[test]
+fn no_half_of_a_secret_is_left_in_a_line() {
+    let intake = secrets();
+    let mut left = Vec::new();
+    for number in 0..LINES {
+        let line = secret_lines::with_secret(number);
+        assert!(line.contains(CANARY), "{line}");
+        let kept = kept(&intake, &with_line(line.clone())).outcome.unwrap().error.unwrap();
+        if kept.contains(CANARY) {
+            left.push(format!("{line:?} -> {kept:?}"));
+        }
+    }
+    assert!(left.is_empty(), "{} lines:\n{}", left.len(), left[..left.len().min(9)].join("\n"));
+}
+
+#[test]
+fn no_half_of_a_secret_is_left_in_arguments() {
+    let intake = secrets();
+    for number in 0..LINES {
+        let (path, argv) = secret_lines::arguments(number);
+        let command = pb::SessionCommand { path, argv, ..Default::default() };
+        let event = pb::Event {
+            payload: Some(pb::event::Payload::SessionCommand(command.clone())),
+            ..Default::default()
+        };
+        holds_none(&format!("{command:?}"), &kept(&intake, &event).encode_to_vec());
+    }
+}
+
+#[test]
+fn harmless_lines_stay_as_they_are() {
+    let intake = secrets();
+    let mut changed = Vec::new();
+    for number in 0..LINES {
+        let line = secret_lines::harmless(number);
+        let kept = kept(&intake, &with_line(line.clone())).outcome.unwrap().error.unwrap();
+        if kept != line {
+            changed.push(format!("{line:?} -> {kept:?}"));
+        }
+    }
+    let most = changed[..changed.len().min(9)].join("\n");
+    assert!(changed.len() <= LINES / 100, "{} lines:\n{most}", changed.len());
 }

@@ -17,6 +17,7 @@ mod quotas;
 mod reflection;
 mod refusals;
 mod search;
+mod secret_lines;
 mod subscribe;
 #[path = "../support/mod.rs"]
 mod support;

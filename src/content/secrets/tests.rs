@@ -109,19 +109,95 @@ fn queries_by_themselves_lose_their_values() {
     assert_eq!(mask_query("a=b=c;d==").as_deref(), Some("a=[redacted];d=[redacted]"));
 }
 
+fn list(program: Option<&str>, texts: &[&str]) -> Vec<String> {
+    let mut arguments = Arguments::default();
+    program.into_iter().for_each(|program| arguments.tell(program));
+    let mask = |text: &&str| arguments.mask(text).unwrap_or_else(|| (*text).to_owned());
+    texts.iter().map(mask).map(|text| text.replace(MARKER, "*")).collect()
+}
+
 #[test]
 fn a_flag_announces_a_secret() {
     for flag in ["--password", "-token", "--api-key", "--AWS.secret", "--pass"] {
-        assert!(is_flag(flag), "{flag}");
+        assert_eq!(list(None, &[flag, SECRET]), [flag, "*"]);
     }
-    for other in ["--password=x", "password", "--token-file", "-p", "--bypass", "token x"] {
-        assert!(!is_flag(other), "{other}");
+    for other in ["--password=x y", "password", "--token-file", "-p", "--bypass", "token x"] {
+        assert_eq!(list(None, &[other, SECRET])[1], SECRET, "{other}");
     }
 }
 
-/// The patterns match in linear time: what grows tenfold may not take a hundred
-/// times as long. By work, not by time: no pattern has a counted repetition of
-/// another.
+#[test]
+fn arguments_are_those_of_their_program() {
+    assert_eq!(list(None, &["mysql", "-pa b", "x"]), ["mysql", "-p*", "x"]);
+    assert_eq!(list(Some("/usr/bin/mysql"), &["-pa b", "-P", "3306"]), ["-p*", "-P", "3306"]);
+    assert_eq!(list(Some("curl"), &["-su", "bob:a b", "u"]), ["-su", "bob:*", "u"]);
+    assert_eq!(list(None, &["sudo", "redis-cli", "-a", "x"]), ["sudo", "redis-cli", "-a", "*"]);
+    assert_eq!(list(None, &["docker", "run", "-p", "80:80"]), ["docker", "run", "-p", "80:80"]);
+    assert_eq!(list(None, &["docker", "login", "-p", "x"]), ["docker", "login", "-p", "*"]);
+    assert_eq!(list(None, &["env", "PASSWORD=a b"]), ["env", "PASSWORD=*"]);
+    let update = "UPDATE users SET password = $1 WHERE id = $2";
+    assert_eq!(list(Some(update), &["x", "7"]), ["*", "*"]);
+    assert_eq!(list(Some("SELECT password FROM users WHERE id = $1"), &["7"]), ["7"]);
+}
+
+#[test]
+fn values_are_read_as_sql_has_them() {
+    for (text, expected) in [
+        ("CREATE LOGIN b WITH PASSWORD = N'$'", "CREATE LOGIN b WITH PASSWORD = N'*'"),
+        ("ALTER USER b IDENTIFIED BY '$''$' x", "ALTER USER b IDENTIFIED BY '*' x"),
+        ("ALTER ROLE b PASSWORD E'$\\'$' VALID", "ALTER ROLE b PASSWORD E'*' VALID"),
+        ("ALTER ROLE b PASSWORD $$ $$$", "ALTER ROLE b PASSWORD $$*$$"),
+        ("ALTER USER b IDENTIFIED BY q'[$]'", "ALTER USER b IDENTIFIED BY q'[*]'"),
+        ("SET PASSWORD FOR 'b'@'h' = '$'", "SET PASSWORD FOR 'b'@'h' = '*'"),
+        ("IDENTIFIED BY '$' REPLACE '$'", "IDENTIFIED BY '*' REPLACE '*'"),
+        ("IDENTIFIED VIA p USING '$' OR q USING '$'", "IDENTIFIED VIA p USING '*' OR q USING '*'"),
+        ("ALTER ROLE b PASSWORD -- it's\n '$'", "ALTER ROLE b PASSWORD -- it's\n '*'"),
+        (
+            "INSERT INTO t (a, password) VALUES (1, '$'), (2, '$')",
+            "INSERT INTO t (a, password) VALUES (1, '*'), (2, '*')",
+        ),
+        (
+            "UPDATE t SET password = '$' WHERE n = 'bob'",
+            "UPDATE t SET password = '*' WHERE n = 'bob'",
+        ),
+        (
+            "SELECT 1 FROM t WHERE password IN ('$', '$') AND n = 'x'",
+            "SELECT 1 FROM t WHERE password IN ('*', '*') AND n = 'x'",
+        ),
+    ] {
+        // The secret stands for `$` only where it is not a quote.
+        let text = text.replace("$$ $$$", "\u{1}").replace('$', SECRET);
+        let text = text.replace('\u{1}', &format!("$${SECRET}$$"));
+        let masked = mask(&text).unwrap_or_else(|| panic!("not masked: {text}"));
+        assert_eq!(masked, expected.replace('*', MARKER), "{text}");
+        assert_eq!(mask(&masked), None, "what is masked stays: {masked}");
+    }
+}
+
+#[test]
+fn comments_stand_between_a_word_and_its_value() {
+    let masked = mask("ALTER ROLE b /* a */ PASSWORD /* it's new */ = /**/ 'x' VALID");
+    let expected = "ALTER ROLE b /* a */ PASSWORD /* it's new */ = /**/ '[redacted]' VALID";
+    assert_eq!(masked.as_deref(), Some(expected));
+}
+
+#[test]
+fn values_are_read_as_shells_have_them() {
+    for (text, expected) in [
+        ("PASSWORD=$'a\\'$' run", "PASSWORD=$'*' run"),
+        ("mysql -p'a $' db", "mysql -p'*' db"),
+        ("PASS=a\"b $\"'c'\\ d run", "PASS=* run"),
+        ("sh -c 'PASS='\\''$'\\'' run'", "sh -c 'PASS='\\''*'\\'' run'"),
+        (r#"["mysql", "-p$", "db"]"#, r#"["mysql", "-p*", "db"]"#),
+        (r#"["login", "--password", "$", "db"]"#, r#"["login", "--password", "*", "db"]"#),
+        ("echo $ | sudo -S ls", "echo * | sudo -S ls"),
+    ] {
+        let text = text.replace("$'a", "\u{1}").replace('$', SECRET).replace('\u{1}', "$'a");
+        let masked = mask(&text).unwrap_or_else(|| panic!("not masked: {text}"));
+        assert_eq!(masked, expected.replace('*', MARKER), "{text}");
+    }
+}
+
 #[test]
 fn long_texts_are_masked_in_full() {
     let text = format!("{} --password={}", "token ".repeat(20_000), "x".repeat(100_000));

@@ -13,7 +13,7 @@ use crate::content::{ActivePolicy, EventIntake};
 use crate::event;
 use crate::proto::retyped;
 use crate::record::{Draft, EmitterIdentity};
-use crate::service::emit::{charge, permit};
+use crate::service::emit::{INTAKE_COST_MAX, INTAKE_EVENT_COST, charge, permit};
 use crate::service::quota::{Quota, ResourceShare};
 use crate::service::{BATCH_EVENTS_MAX, Error, ServiceLimits, decode, tonic_errors};
 use crate::time::Time;
@@ -132,7 +132,14 @@ impl RequestReader {
         let now = Time::now();
         let intake =
             EventIntake { event_bytes: self.limits.event_bytes, policy: self.policy.now() };
+        let mut work = 0;
         for (position, event) in (0..).zip(events) {
+            // Others may run between, also where redaction takes long.
+            work += event.len() + INTAKE_EVENT_COST;
+            if work > INTAKE_COST_MAX {
+                tokio::task::yield_now().await;
+                work = 0;
+            }
             match intake.admit(event, now) {
                 Ok(event) => match permit(&event, self.caller.grants()) {
                     Ok(()) => {

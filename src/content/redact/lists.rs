@@ -1,0 +1,77 @@
+//! Lists of texts, and what the fields around them tell of them.
+
+use super::super::secrets::Arguments;
+use super::{Redactor, STRING_VALUE};
+use crate::wire::{self, FieldKind, LIST_VALUE, MessageId, STRUCT, VALUE};
+
+/// A message on the way to a field.
+pub(super) struct Around<'b> {
+    pub(super) id: MessageId,
+    pub(super) bytes: &'b [u8],
+    /// Its other fields as they tell of a list in it, once they were looked at.
+    pub(super) arguments: Option<Arguments>,
+}
+
+impl Redactor<'_, '_> {
+    /// Whether a text of a message like this stands in a list of JSON.
+    pub(super) fn is_in_json_list(&self, id: MessageId) -> bool {
+        let list = self.around.len().checked_sub(2).and_then(|at| self.around.get(at));
+        id == VALUE && list.is_some_and(|around| around.id == LIST_VALUE)
+    }
+
+    /// The list in which the text stands.
+    pub(super) fn list(&mut self) -> &mut Arguments {
+        let position = match self.lists.iter().rposition(|(path, _)| *path == self.path) {
+            Some(position) => position,
+            None => {
+                let told = self.told_around();
+                self.lists.push((self.path.clone(), told));
+                self.lists.len() - 1
+            }
+        };
+        let (_, list) = self.lists.get_mut(position).expect("it was found or added");
+        list
+    }
+
+    /// What the fields around a list tell of it: which program has these arguments,
+    /// or that a query has them as secrets.
+    pub(super) fn told_around(&mut self) -> Arguments {
+        let around = self.around.iter_mut().rev();
+        let mut around = around.filter(|around| !matches!(around.id, VALUE | LIST_VALUE));
+        let Some(around) = around.next() else { return Arguments::default() };
+        around.arguments.get_or_insert_with(|| told_by(around.id, around.bytes)).clone()
+    }
+}
+
+/// What the texts of a message tell of a list in it. Those of a message in it are
+/// looked at, too, as it may be about the process.
+fn told_by(id: MessageId, bytes: &[u8]) -> Arguments {
+    let mut told = Arguments::default();
+    for (number, value) in wire::trusted(bytes) {
+        let Some(found) = id.get().field(number) else { continue };
+        match found.kind {
+            FieldKind::String if !found.repeated => told.tell(value.text().unwrap_or_default()),
+            FieldKind::Message(inner) if !found.repeated || id == STRUCT => {
+                // An entry of a JSON object holds a value, which holds a text.
+                let inner_bytes = value.bytes().unwrap_or_default();
+                for (number, value) in wire::trusted(inner_bytes) {
+                    let Some(found) = inner.get().field(number) else { continue };
+                    let text = match found.kind {
+                        FieldKind::String if id != STRUCT && !found.repeated => value.text(),
+                        FieldKind::Message(VALUE) => json_text(value.bytes().unwrap_or_default()),
+                        _ => None,
+                    };
+                    told.tell(text.unwrap_or_default());
+                }
+            }
+            _ => {}
+        }
+    }
+    told
+}
+
+/// The text of a JSON value that is one.
+fn json_text(value: &[u8]) -> Option<&str> {
+    let texts = wire::trusted(value).filter(|(number, _)| *number == STRING_VALUE);
+    texts.last().and_then(|(_, value)| value.text())
+}

@@ -1,0 +1,258 @@
+//! Values as lexers of SQL, shells and JSON read them: quotes of all kinds, escapes,
+//! pieces that adjoin. Where languages differ, the longer reading counts.
+
+mod value;
+
+use std::ops::Range;
+
+use super::MARKER;
+
+/// How a quoted piece ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Close {
+    /// By this quote with at most so many backslashes before it.
+    Quote { quote: u8, backslashes: usize },
+    /// By these characters, whatever stands before them.
+    Text { range: (usize, usize) },
+    /// By one of several typographic quotes.
+    Typographic(&'static [&'static str]),
+    /// By a bracket and a quote, as Oracle's `q'[...]'`.
+    Bracket(u8),
+    /// By a closing brace, which is doubled within, as in ODBC.
+    Brace,
+}
+
+/// A quote that opens.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Open {
+    /// Where the content begins.
+    pub(super) inner: usize,
+    pub(super) close: Close,
+    /// A backslash escapes the next character for certain, or for certain not.
+    pub(super) escapes: Option<bool>,
+}
+
+/// A value that was read.
+#[derive(Debug, Clone)]
+pub(super) struct Value {
+    /// What is to be replaced.
+    pub(super) secret: Range<usize>,
+    /// Where reading goes on.
+    pub(super) end: usize,
+    pub(super) quoted: bool,
+}
+
+/// Quotes that are open around a place, the outermost first.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Quotes(Vec<(u8, usize)>);
+
+impl Quotes {
+    /// More are not told apart: texts are not quoted that often.
+    const DEPTH_MAX: usize = 6;
+
+    pub(super) fn depth(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn has(&self, quote: u8, backslashes: usize) -> bool {
+        self.0.contains(&(quote, backslashes))
+    }
+
+    /// Whether quotes behind so many backslashes are those of a text within.
+    pub(super) fn has_within(&self, backslashes: usize) -> bool {
+        backslashes > 0
+            && self.0.iter().any(|(quote, open)| *quote == b'"' && open + 1 == backslashes)
+    }
+
+    /// A quote stands here: it closes what it opened, or opens.
+    pub(super) fn toggle(&mut self, quote: u8, backslashes: usize) -> bool {
+        if let Some(at) = self.0.iter().rposition(|open| *open == (quote, backslashes)) {
+            self.0.truncate(at);
+            return false;
+        }
+        if self.0.len() == Self::DEPTH_MAX {
+            self.0.clear();
+        }
+        self.0.push((quote, backslashes));
+        true
+    }
+
+    pub(super) fn top(&self) -> Option<(u8, usize)> {
+        self.0.last().copied()
+    }
+}
+
+/// A text, by byte. What lies behind the end is read as zero.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Text<'t>(pub(super) &'t [u8]);
+
+impl Text<'_> {
+    pub(super) fn len(self) -> usize {
+        self.0.len()
+    }
+
+    /// The text up to this place, or to its end.
+    pub(super) fn until(self, end: usize) -> Self {
+        Self(self.0.get(..end).unwrap_or(self.0))
+    }
+
+    pub(super) fn byte(self, at: usize) -> u8 {
+        self.0.get(at).copied().unwrap_or(0)
+    }
+
+    pub(super) fn slice(&self, range: Range<usize>) -> &[u8] {
+        self.0.get(range).unwrap_or_default()
+    }
+
+    pub(super) fn from(&self, at: usize) -> &[u8] {
+        self.0.get(at..).unwrap_or_default()
+    }
+
+    /// Length of the white space at this place; 0 where there is none.
+    pub(super) fn space_len(&self, at: usize) -> usize {
+        match self.byte(at) {
+            b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c => 1,
+            0xc2 if matches!(self.byte(at + 1), 0x85 | 0xa0) => 2,
+            // Spaces of all widths, none included, and line separators.
+            0xe2 if self.byte(at + 1) == 0x80
+                && matches!(self.byte(at + 2), 0x80..=0x8f | 0xa8..=0xaf) =>
+            {
+                3
+            }
+            0xe1 if self.from(at).starts_with("\u{1680}".as_bytes()) => 3,
+            0xe3 if self.from(at).starts_with("\u{3000}".as_bytes()) => 3,
+            0xef if self.from(at).starts_with("\u{feff}".as_bytes()) => 3,
+            _ => 0,
+        }
+    }
+
+    /// How many backslashes stand here.
+    pub(super) fn backslashes(&self, at: usize) -> usize {
+        self.from(at).iter().take_while(|byte| **byte == b'\\').count()
+    }
+
+    /// The plain quote here, behind backslashes or not, and its length with them.
+    pub(super) fn plain_quote(&self, at: usize) -> Option<(u8, usize, usize)> {
+        let backslashes = if self.byte(at) == b'\\' { self.backslashes(at) } else { 0 };
+        match self.byte(at + backslashes) {
+            quote @ (b'"' | b'\'') => Some((quote, backslashes, backslashes + 1)),
+            _ => None,
+        }
+    }
+
+    /// The quote that opens here, also behind a prefix.
+    pub(super) fn open(&self, at: usize) -> Option<Open> {
+        let opened = |inner, close| Open { inner, close, escapes: None };
+        let first = self.byte(at);
+        match first {
+            // A shell's way to write a quote within quotes.
+            b'\'' if self.from(at).starts_with(br"'\''") => Some(Open {
+                escapes: Some(false),
+                ..opened(at + 4, Close::Text { range: (at, at + 4) })
+            }),
+            b'"' | b'\'' | b'\\' => {
+                if let Some((quote, backslashes, len)) = self.plain_quote(at) {
+                    return Some(opened(at + len, Close::Quote { quote, backslashes }));
+                }
+                let escaped = ["\\u0027", "\\u0022", "\\x27", "\\x22"];
+                let found = escaped.iter().find(|it| self.from(at).starts_with(it.as_bytes()))?;
+                Some(opened(at + found.len(), Close::Text { range: (at, at + found.len()) }))
+            }
+            b'`' => Some(Open {
+                escapes: Some(false),
+                ..opened(at + 1, Close::Quote { quote: b'`', backslashes: 0 })
+            }),
+            b'&' => {
+                let entities = ["&quot;", "&#39;", "&#34;", "&apos;", "&#x27;", "&#x22;", "&#039;"];
+                let found = entities.iter().find(|it| self.from(at).starts_with(it.as_bytes()))?;
+                Some(opened(at + found.len(), Close::Text { range: (at, at + found.len()) }))
+            }
+            b'$' => self.dollar(at),
+            b'@' | b'#' if matches!(self.byte(at + 1), b'"' | b'\'') => {
+                self.behind(at + 1, Some(false))
+            }
+            0xc2 | 0xe2 => {
+                const PAIRS: [(&str, &[&str]); 6] = [
+                    ("“", &["”", "“"]),
+                    ("”", &["”", "“"]),
+                    ("„", &["“", "”"]),
+                    ("‘", &["’", "‘"]),
+                    ("’", &["’", "‘"]),
+                    ("«", &["»"]),
+                ];
+                let found =
+                    PAIRS.iter().find(|(it, _)| self.from(at).starts_with(it.as_bytes()))?;
+                Some(opened(at + found.0.len(), Close::Typographic(found.1)))
+            }
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' => self.prefixed(at),
+            _ => None,
+        }
+    }
+
+    /// The quote here, behind a prefix that tells how it is escaped.
+    fn behind(&self, quote: usize, escapes: Option<bool>) -> Option<Open> {
+        let open = self.open(quote)?;
+        Some(Open { escapes, ..open })
+    }
+
+    /// `N'x'`, `U&'x'`, `_utf8mb4'x'`, `q'[x]'`.
+    fn prefixed(&self, at: usize) -> Option<Open> {
+        /// Of the longest name of a character set, in bytes.
+        const PREFIX_BYTES_MAX: usize = 20;
+        let bytes = self.from(at).iter().take(PREFIX_BYTES_MAX);
+        let len = bytes
+            .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'&'))
+            .count();
+        let mut quote = at + len;
+        if self.byte(at) == b'_' {
+            // An introducer may stand apart.
+            while self.byte(quote) == b' ' && quote < at + PREFIX_BYTES_MAX {
+                quote += 1;
+            }
+        }
+        let plain = self.plain_quote(quote)?;
+        let prefix = self.slice(at..at + len).to_ascii_lowercase();
+        match prefix.as_slice() {
+            b"q" | b"nq" if plain.0 == b'\'' => {
+                let inner = quote + plain.2;
+                let close = match self.byte(inner) {
+                    b'[' => b']',
+                    b'(' => b')',
+                    b'{' => b'}',
+                    b'<' => b'>',
+                    other if other.is_ascii() => other,
+                    _ => return self.behind(quote, None),
+                };
+                Some(Open { inner: inner + 1, close: Close::Bracket(close), escapes: Some(false) })
+            }
+            b"e" | b"b" | b"rb" | b"br" | b"c" => self.behind(quote, Some(true)),
+            b"x" | b"u&" | b"r" => self.behind(quote, Some(false)),
+            b"n" => self.behind(quote, None),
+            prefix if prefix.first() == Some(&b'_') => self.behind(quote, None),
+            _ => None,
+        }
+    }
+
+    /// `$$x$$`, `$tag$x$tag$`, `$'x'`, `$"x"`.
+    fn dollar(&self, at: usize) -> Option<Open> {
+        /// Longest tag, in bytes: an identifier of Postgres.
+        const TAG_BYTES_MAX: usize = 63;
+        if matches!(self.byte(at + 1), b'"' | b'\'') {
+            return self.behind(at + 1, Some(true));
+        }
+        let is_tag =
+            |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'_' || !byte.is_ascii();
+        let tag = self.from(at + 1).iter().take(TAG_BYTES_MAX).take_while(is_tag).count();
+        if self.byte(at + 1).is_ascii_digit() || self.byte(at + 1 + tag) != b'$' {
+            return None;
+        }
+        let end = at + tag + 2;
+        let close = Close::Text { range: (at, end) };
+        Some(Open { inner: end, close, escapes: Some(false) })
+    }
+
+    /// Whether the marker alone stands at this place: masked before.
+    pub(super) fn is_marker(&self, range: Range<usize>) -> bool {
+        self.slice(range) == MARKER.as_bytes()
+    }
+}

@@ -1,0 +1,271 @@
+//! Words that say that a secret follows, and words that are never one.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use foldhash::fast::FixedState;
+
+/// Only the end of a longer name is looked at, in bytes.
+const NAME_BYTES_MAX: usize = 64;
+
+/// Ends of names whose values are secrets, in lower case, without `-`, `_` and `.`.
+const SECRET_ENDS: [&[u8]; 43] = [
+    b"password",
+    b"passwd",
+    b"passwort",
+    b"passphrase",
+    b"passcode",
+    b"pswd",
+    b"pwd",
+    b"secret",
+    b"token",
+    b"credential",
+    b"credentials",
+    b"apikey",
+    b"accesskey",
+    b"secretkey",
+    b"privatekey",
+    b"accountkey",
+    b"sharedkey",
+    b"signingkey",
+    b"encryptionkey",
+    b"masterkey",
+    b"storagekey",
+    b"sessionkey",
+    b"authkey",
+    b"sastoken",
+    b"secretid",
+    b"secretstring",
+    b"secretvalue",
+    b"secretdata",
+    b"passwordstring",
+    b"passwordvalue",
+    b"passwordconfirmation",
+    b"passwordconfirm",
+    b"passwordagain",
+    b"passwordnew",
+    b"passwordold",
+    b"sharedaccesssignature",
+    b"connectionpassword",
+    b"authenticationstring",
+    b"keysource",
+    b"requirepass",
+    b"masterauth",
+    b"storepass",
+    b"keypass",
+];
+/// The ends, by their last letter.
+static ENDS_BY_LETTER: LazyLock<Vec<Vec<&'static [u8]>>> = LazyLock::new(|| {
+    let ends = |letter: u8| SECRET_ENDS.into_iter().filter(move |end| end.last() == Some(&letter));
+    (b'a'..=b'z').map(|letter| ends(letter).collect()).collect()
+});
+/// Names that are secret as whole words of a name: `DB_PASS`, not `bypass`.
+const SECRET_WORDS: [&[u8]; 6] = [b"pass", b"pw", b"psw", b"pin", b"otp", b"auth"];
+
+/// Words that stand where a secret may, and are none: values that say that there is
+/// no secret, keywords of SQL, and words of prose.
+const NEUTRAL: [&str; 99] = [
+    "null",
+    "none",
+    "nil",
+    "default",
+    "true",
+    "false",
+    "yes",
+    "no",
+    "on",
+    "off",
+    "undefined",
+    "required",
+    "optional",
+    "empty",
+    "missing",
+    "unset",
+    "invalid",
+    "incorrect",
+    "wrong",
+    "expired",
+    "expires",
+    "expire",
+    "must",
+    "should",
+    "may",
+    "might",
+    "can",
+    "cannot",
+    "could",
+    "will",
+    "would",
+    "shall",
+    "is",
+    "isn't",
+    "are",
+    "was",
+    "were",
+    "be",
+    "been",
+    "has",
+    "have",
+    "had",
+    "does",
+    "did",
+    "do",
+    "not",
+    "too",
+    "the",
+    "a",
+    "an",
+    "and",
+    "or",
+    "but",
+    "for",
+    "of",
+    "to",
+    "in",
+    "at",
+    "by",
+    "from",
+    "with",
+    "if",
+    "when",
+    "while",
+    "then",
+    "this",
+    "that",
+    "it",
+    "its",
+    "your",
+    "you",
+    "please",
+    "see",
+    "use",
+    "using",
+    "changed",
+    "change",
+    "reset",
+    "failed",
+    "found",
+    "denied",
+    "accepted",
+    "rejected",
+    "authentication",
+    "random",
+    "externally",
+    "globally",
+    "require",
+    "history",
+    "reuse",
+    "interval",
+    "never",
+    "current",
+    "unbounded",
+    "lock",
+    "don",
+    "doesn",
+    "isn",
+    "wasn",
+];
+static NEUTRAL_SET: LazyLock<HashMap<&'static [u8], (), FixedState>> =
+    LazyLock::new(|| NEUTRAL.iter().map(|word| (word.as_bytes(), ())).collect());
+
+/// Types of columns, with which definitions go on after a name.
+const TYPES: [&str; 16] = [
+    "varchar",
+    "nvarchar",
+    "char",
+    "nchar",
+    "character",
+    "text",
+    "string",
+    "int",
+    "bigint",
+    "number",
+    "numeric",
+    "decimal",
+    "binary",
+    "varbinary",
+    "raw",
+    "bytea",
+];
+
+/// The lower-case end of a word, for looking it up.
+pub(super) struct Lower {
+    bytes: [u8; NAME_BYTES_MAX],
+    len: usize,
+}
+
+impl Lower {
+    pub(super) fn new(word: &[u8]) -> Self {
+        let from = word.len().saturating_sub(NAME_BYTES_MAX);
+        let mut lower = Self { bytes: [0; NAME_BYTES_MAX], len: 0 };
+        for (to, byte) in lower.bytes.iter_mut().zip(word.get(from..).unwrap_or_default()) {
+            *to = byte.to_ascii_lowercase();
+            lower.len += 1;
+        }
+        lower
+    }
+
+    pub(super) fn get(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+/// Whether a value by this name is a secret: `DB_PASSWORD`, `x-api-key`.
+pub(super) fn is_secret(name: &[u8]) -> bool {
+    // A password that is one of several is numbered: `password1`.
+    let end = name.iter().rposition(|byte| !byte.is_ascii_digit()).map_or(0, |last| last + 1);
+    let lower = Lower::new(name.get(..end).unwrap_or_default());
+    let lower = lower.get();
+    // The letter with which each of the ends ends.
+    if !lower.last().is_some_and(u8::is_ascii_lowercase) {
+        return false;
+    }
+    let mut joined = [0; NAME_BYTES_MAX];
+    let mut len = 0;
+    for byte in lower.iter().filter(|byte| byte.is_ascii_alphanumeric()) {
+        if let Some(to) = joined.get_mut(len) {
+            *to = *byte;
+            len += 1;
+        }
+    }
+    let joined = joined.get(..len).unwrap_or_default();
+    let by_letter = ENDS_BY_LETTER.get(usize::from(lower.last().map_or(0, |last| last - b'a')));
+    if by_letter.is_some_and(|ends| ends.iter().any(|end| joined.ends_with(end))) {
+        return true;
+    }
+    SECRET_WORDS.iter().any(|word| {
+        lower.strip_suffix(*word).is_some_and(|before| {
+            before.last().is_none_or(|byte| !byte.is_ascii_alphanumeric())
+                && (*word == b"pass" || *word == b"pw" || *word == b"psw" || !before.is_empty())
+        })
+    })
+}
+
+/// Whether a word that stands where a secret may is none.
+pub(super) fn is_neutral(word: &[u8]) -> bool {
+    let word = word.strip_suffix(b",").or(word.strip_suffix(b".")).unwrap_or(word);
+    NEUTRAL_SET.contains_key(Lower::new(word).get()) && word.len() < NAME_BYTES_MAX
+}
+
+/// Whether a word says that there is no secret: `null`.
+pub(super) fn is_no_value(word: &[u8]) -> bool {
+    const NONE: [&str; 11] =
+        ["null", "none", "nil", "default", "true", "false", "yes", "no", "on", "off", "undefined"];
+    NONE.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes()))
+}
+
+/// Whether a word is the type of a column: `VARCHAR2(30)`.
+pub(super) fn is_type(word: &[u8]) -> bool {
+    let lower = Lower::new(word);
+    let letters = lower.get().iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
+    let letters = lower.get().get(..letters).unwrap_or_default();
+    word.len() < NAME_BYTES_MAX && TYPES.iter().any(|known| known.as_bytes() == letters)
+}
+
+/// Whether the name speaks of secrets, as that of a variable may: `DB_PASS`.
+pub(super) fn mentions_secret(name: &[u8]) -> bool {
+    const PARTS: [&[u8]; 7] = [b"pass", b"pwd", b"pw", b"secret", b"token", b"key", b"cred"];
+    let lower = Lower::new(name);
+    name.len() < NAME_BYTES_MAX
+        && PARTS.iter().any(|part| lower.get().windows(part.len()).any(|window| window == *part))
+}

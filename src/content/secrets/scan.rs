@@ -1,0 +1,373 @@
+//! Looks through a text once, from the front, for what announces a secret.
+//!
+//! What was read decides what is expected next: behind the name of a secret a
+//! separator, behind the separator a value. White space and comments stand between
+//! without changing that. Nothing is read twice but for a bounded number of bytes,
+//! so that the work grows with the length of the text, whatever it holds.
+
+mod marks;
+mod values;
+mod words;
+
+use std::ops::Range;
+
+use super::lexer::{Close, Open, Quotes, Text};
+use super::shell::Shell;
+use super::sql::Sql;
+
+/// A part of the text, and what stands for it; the marker, if `None`.
+pub(super) type Found = (Range<usize>, Option<String>);
+
+/// What comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expect {
+    Nothing,
+    /// A separator, or the value itself, behind the name of a secret.
+    Separator(Name),
+    Value(How),
+    /// A name and a secret, with this between them.
+    Pair(u8),
+}
+
+/// How the name of a secret was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Name {
+    start: usize,
+    end: usize,
+    flag: bool,
+    /// Of a variable, or of a placeholder: `$password`.
+    variable: bool,
+    /// At the end of a path: `/etc/passwd`.
+    path: bool,
+    quoted: bool,
+    literal_only: bool,
+}
+
+/// What announced a value.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct How {
+    colon: bool,
+    /// White space stands before the value.
+    spaced: bool,
+    flag: bool,
+    /// Only what is quoted is a value: an operator of SQL was before.
+    literal_only: bool,
+    /// All of the line or of what is in quotes.
+    header: bool,
+    sql: bool,
+}
+
+/// Where a comment began, what was expected before it.
+#[derive(Debug, Clone)]
+struct Comment {
+    block: bool,
+    expect: Expect,
+    quotes: Quotes,
+}
+
+/// A walk through a text.
+pub(super) struct Scan<'t> {
+    text: Text<'t>,
+    at: usize,
+    found: Vec<Found>,
+    expect: Expect,
+    comment: Option<Comment>,
+    quotes: Quotes,
+    sql: Sql,
+    shell: Shell,
+    /// The name of a secret was read, whose value may come as the member `value`.
+    named: bool,
+    /// A placeholder stood where a secret would.
+    binds: bool,
+    /// The literal that was read last: its content, and where it ends.
+    last: Option<(Range<usize>, usize)>,
+    /// Up to where users of data sources were looked for.
+    source: usize,
+    /// Literals are masked until this many brackets are open.
+    bracket: Option<usize>,
+    depth: usize,
+}
+
+impl<'t> Scan<'t> {
+    /// A walk through this text.
+    pub(super) fn new(text: &'t str) -> Self {
+        Self {
+            text: Text(text.as_bytes()),
+            at: 0,
+            found: Vec::new(),
+            expect: Expect::Nothing,
+            comment: None,
+            quotes: Quotes::default(),
+            sql: Sql::default(),
+            shell: Shell::default(),
+            named: false,
+            binds: false,
+            last: None,
+            source: 0,
+            bracket: None,
+            depth: 0,
+        }
+    }
+
+    /// Whether a placeholder stands where a secret would.
+    pub(super) fn binds_secret(mut self) -> bool {
+        while self.at < self.text.len() && !self.binds {
+            self.step();
+        }
+        self.binds
+    }
+
+    /// All that is to be replaced, in order, without overlap.
+    pub(super) fn run(mut self) -> Vec<Found> {
+        while self.at < self.text.len() {
+            let before = self.at;
+            self.step();
+            debug_assert!(self.at > before || self.expect == Expect::Nothing, "it goes on");
+        }
+        if self.shell.unordered {
+            self.found.sort_by_key(|(range, _)| (range.start, std::cmp::Reverse(range.end)));
+        }
+        let mut end = 0;
+        self.found.retain(|(range, _)| {
+            let keep = range.start >= end;
+            end = end.max(range.end);
+            keep
+        });
+        self.found
+    }
+
+    fn step(&mut self) {
+        if self.blank() {
+            return;
+        }
+        match self.expect {
+            Expect::Nothing => self.dispatch(),
+            Expect::Separator(name) => self.separator(name),
+            Expect::Value(how) => self.value(how),
+            Expect::Pair(between) => self.pair(between),
+        }
+    }
+
+    /// Passes white space and the beginnings and ends of comments.
+    fn blank(&mut self) -> bool {
+        let byte = self.text.byte(self.at);
+        let space = self.text.space_len(self.at);
+        if space > 0 {
+            if byte == b'\n' {
+                self.line_end();
+            } else if let Expect::Value(how) = &mut self.expect {
+                how.spaced = true;
+            }
+            self.at += space;
+            return true;
+        }
+        match byte {
+            // White space as escaped in a text of JSON or of a language.
+            b'\\' if matches!(self.text.byte(self.at + 1), b'n' | b'r' | b't') => {
+                if self.text.byte(self.at + 1) != b't' {
+                    self.end_line_comment();
+                }
+                self.at += 2;
+                true
+            }
+            b'\\' if matches!(self.text.byte(self.at + 1), b'\n' | b'\r') => {
+                self.at += 2;
+                true
+            }
+            b'*' if self.text.byte(self.at + 1) == b'/' => {
+                if let Some(comment) = self.comment.take_if(|comment| comment.block) {
+                    self.expect = comment.expect;
+                    self.quotes = comment.quotes;
+                }
+                self.at += 2;
+                true
+            }
+            b'/' if self.text.byte(self.at + 1) == b'*' && self.comment.is_none() => {
+                self.begin_comment(true, 2);
+                true
+            }
+            b'-' if self.comment.is_none()
+                && self.text.byte(self.at + 1) == b'-'
+                && self.text.space_len(self.at + 2) > 0 =>
+            {
+                self.begin_comment(false, 2);
+                true
+            }
+            b'#' if self.comment.is_none()
+                && self.expect != Expect::Nothing
+                && self.text.space_len(self.at + 1) > 0 =>
+            {
+                self.begin_comment(false, 1);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn begin_comment(&mut self, block: bool, len: usize) {
+        let (expect, quotes) = (self.expect, self.quotes.clone());
+        self.comment = Some(Comment { block, expect, quotes });
+        self.expect = Expect::Nothing;
+        self.at += len;
+    }
+
+    fn end_line_comment(&mut self) {
+        if let Some(comment) = self.comment.take_if(|comment| !comment.block) {
+            self.expect = comment.expect;
+            self.quotes = comment.quotes;
+        }
+    }
+
+    fn line_end(&mut self) {
+        self.end_line_comment();
+        let next = self.text.byte(self.at + 1);
+        let goes_on = match self.expect {
+            Expect::Value(How { flag: true, .. }) | Expect::Pair(_) => false,
+            Expect::Value(how) => {
+                how.sql
+                    || self.sql.is_any()
+                    || matches!(next, b' ' | b'\t')
+                    || self.text.open(self.at + 1).is_some()
+            }
+            Expect::Separator(name) => !name.flag,
+            Expect::Nothing => true,
+        };
+        if !goes_on {
+            self.expect = Expect::Nothing;
+        }
+        self.shell.line_end(self.quotes.depth());
+    }
+
+    /// Nothing is expected.
+    fn dispatch(&mut self) {
+        let byte = self.text.byte(self.at);
+        if self.masks_literals() {
+            if self.literal() {
+                return;
+            }
+            if matches!(byte, b'?' | b'$' | b':' | b'@' | b'%') {
+                self.binds = true;
+                self.at = self.word_at(self.at + 1);
+                return;
+            }
+        }
+        if self.shell.counts_words() && self.positional(byte) {
+            return;
+        }
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' => self.word(),
+            b'-' | 0xe2 => self.dash(),
+            b'"' | b'\'' | b'\\' => self.quote(),
+            b'/' if self.text.byte(self.at + 1) == b'/' => self.url(),
+            b'/' => self.slash(),
+            b'(' | b'[' | b'{' => {
+                self.depth += 1;
+                if byte == b'(' {
+                    self.sql.open(self.depth);
+                }
+                self.at += 1;
+            }
+            b')' | b']' | b'}' => {
+                self.named &= byte != b'}';
+                self.depth = self.depth.saturating_sub(1);
+                if self.bracket.is_some_and(|depth| self.depth < depth) {
+                    self.bracket = None;
+                }
+                if byte == b')' {
+                    self.sql.close(self.depth);
+                }
+                self.at += 1;
+            }
+            b',' => {
+                self.sql.comma(self.depth);
+                self.at += 1;
+            }
+            b'=' => {
+                self.sql.assigned();
+                self.at += 1;
+            }
+            b';' | b'|' | b'&' => {
+                if byte == b';' {
+                    self.sql = Sql::default();
+                }
+                self.shell.separator(byte, self.at, self.quotes.depth());
+                self.at += 1;
+            }
+            b'<' if self.shell.program.is_some_and(|program| program.reads) => self.input(),
+            b'@' if self.text.from(self.at).starts_with(b"@tcp(")
+                || self.text.from(self.at).starts_with(b"@unix(") =>
+            {
+                self.data_source();
+            }
+            _ => self.at += 1,
+        }
+    }
+
+    fn masks_literals(&self) -> bool {
+        self.bracket.is_some() || self.sql.masks_literals()
+    }
+
+    /// Masks the literal here, if there is one that is to be masked.
+    fn literal(&mut self) -> bool {
+        let byte = self.text.byte(self.at);
+        if byte == b'`' || self.text.closes_outer(self.at, &self.quotes) {
+            return false;
+        }
+        // In a comment an apostrophe is one.
+        let is_within_word = self.at > 0
+            && self.text.byte(self.at - 1).is_ascii_alphabetic()
+            && self.text.byte(self.at + 1).is_ascii_alphabetic();
+        if byte == b'\'' && is_within_word && self.comment.is_some() {
+            return false;
+        }
+        let digit = byte.is_ascii_digit() && self.sql.in_tuple();
+        if !digit && self.text.open(self.at).is_none() {
+            return false;
+        }
+        let value = self.text.value(self.at, &self.quotes, true);
+        let behind = self.text.byte(value.end);
+        // 'user'@'host', and the name of a member of an object.
+        let is_name = self.bracket.is_none() && behind == b'@'
+            || self.at > 0 && self.text.byte(self.at - 1) == b'@' && self.bracket.is_none()
+            || self.bracket.is_some() && behind == b':'
+            || self.sql.takes_plugin();
+        if !is_name {
+            self.mask(value.secret);
+        }
+        self.at = value.end.max(self.at + 1);
+        true
+    }
+
+    fn mask(&mut self, range: Range<usize>) {
+        if !range.is_empty() && !self.text.is_marker(range.clone()) {
+            self.found.push((range, None));
+        }
+    }
+
+    /// Where the word that begins here ends: letters, digits and `_`, with `-` and
+    /// `.` within.
+    fn word_at(&self, start: usize) -> usize {
+        let mut at = start;
+        loop {
+            match self.text.byte(at) {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' => at += 1,
+                b'-' | b'.' if at > start => {
+                    let next = self.text.byte(at + 1);
+                    if !next.is_ascii_alphanumeric() && next != b'_' {
+                        return at;
+                    }
+                    at += 1;
+                }
+                _ => return at,
+            }
+        }
+    }
+}
+
+impl How {
+    /// Behind an operator a backtick or a brace opens no literal.
+    fn literal_only_is_broken_by(self, open: &Open) -> bool {
+        let _ = self;
+        matches!(open.close, Close::Quote { quote: b'`', .. }) && (self.literal_only || self.sql)
+    }
+}
