@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use auditgate::filter::Filter;
-use auditgate::hub::{CountRequest, Group};
+use auditgate::hub::path::Path;
+use auditgate::hub::{CountRequest, Group, TopValues};
 use auditgate::log::{ScanQuery, Segment};
 use auditgate::proto::pb;
 use auditgate::time::Time;
@@ -28,6 +29,7 @@ pub const NAMES: &[&str] = &[
     "search_text",
     "search_cel",
     "count_histogram",
+    "top_values",
 ];
 
 /// The type in the search by user, type and time.
@@ -134,6 +136,7 @@ impl Library {
                 let filter = pb::Filter { expression, ..Default::default() };
                 self.search(name, scale, 1, |_| Wanted::ever(filter.clone()), &peer)
             }
+            "top_values" => self.top_values(scale),
             _ => self.histogram(scale),
         }
     }
@@ -177,10 +180,7 @@ impl Library {
         let filter = Arc::new(Filter::compile(&pb::Filter::default())?);
         let count =
             CountRequest { query: ScanQuery::new(filter), bucket: Some(HOUR), group: Group::Type };
-        let ours = || -> Result<BTreeMap<Time, BTreeMap<String, i64>>> {
-            let counted = self.history.runtime.block_on(self.history.hub.count(&count))?;
-            Ok(counted.buckets)
-        };
+        let ours = || self.counted(&count);
         let peer = || self.database.histogram(HOUR);
         ensure(ours()? == peer()?, || "count_histogram: the peer counts otherwise".to_owned())?;
         let duel = Duel {
@@ -193,6 +193,45 @@ impl Library {
             scale.rounds(),
             || timed(CALLS, |_| ours().map(drop)),
             || timed(CALLS, |_| peer().map(drop)),
+        )
+    }
+
+    fn counted(&self, count: &CountRequest) -> Result<BTreeMap<Time, BTreeMap<String, i64>>> {
+        let counted = self.history.runtime.block_on(self.history.hub.count(count))?;
+        Ok(counted.buckets)
+    }
+
+    /// The most frequent of 1,000 users among all records, by the histogram of all types:
+    /// it may take three times as long.
+    fn top_values(&self, scale: Scale) -> Result<Row> {
+        /// Calls of a round.
+        const CALLS: u64 = 5;
+        let filter = Arc::new(Filter::compile(&pb::Filter::default())?);
+        let query = ScanQuery::new(filter);
+        let top = TopValues {
+            query: query.clone(),
+            fields: vec![Path::parse("user.name")?],
+            limit: 1_000,
+            prefix: String::new(),
+        };
+        let ours = || self.history.runtime.block_on(self.history.hub.top_values(&top));
+        let found = ours()?;
+        let listed: u64 =
+            found.fields.iter().flat_map(|own| &own.values).map(|own| own.count).sum();
+        ensure(!found.partial && listed > 0 && found.examined == self.count, || {
+            "top_values: not all records were counted".to_owned()
+        })?;
+        let count = CountRequest { query, bucket: Some(HOUR), group: Group::Type };
+        let duel = Duel {
+            name: "top_values",
+            unit: "us p50",
+            better: Better::Less,
+            peer: "count_histogram",
+        };
+        duel.run(
+            scale.rounds(),
+            || timed(CALLS, |_| Ok(drop(ours()?))),
+            || timed(CALLS, |_| self.counted(&count).map(drop)),
         )
     }
 

@@ -382,3 +382,6 @@ impl CountTables {
         Ok(buckets.collect())
     }
 }
+
+#[cfg(test)]
+mod tests;

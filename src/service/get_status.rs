@@ -165,3 +165,6 @@ fn since(started: Time) -> prost_types::Duration {
     let (seconds, nanos) = elapsed.parts();
     prost_types::Duration { seconds, nanos }
 }
+
+#[cfg(test)]
+mod tests;
