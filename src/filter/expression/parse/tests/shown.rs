@@ -112,6 +112,14 @@ fn push(out: &mut String, letter: char) {
         letter if (letter as u32) < 0x20 || letter as u32 == 0x7f => {
             out.push_str(&format!("\\x{:02x}", letter as u32));
         }
-        letter => out.push(letter),
+        letter if is_printable(letter) => out.push(letter),
+        letter if letter as u32 > 0xffff => out.push_str(&format!("\\U{:08x}", letter as u32)),
+        letter => out.push_str(&format!("\\u{:04x}", letter as u32)),
     }
+}
+
+/// Whether Rust, as Go, shows the letter as itself. At the beginning of a text, it would also
+/// escape what only goes with a letter before it.
+fn is_printable(letter: char) -> bool {
+    !format!("{:?}", format!("a{letter}")).contains("\\u{")
 }
