@@ -265,18 +265,6 @@ impl Client {
         self.call(request, |mut rpc, request| async move { rpc.count_records(request).await }).await
     }
 
-    /// All errors of a filter; empty if the gateway accepts it.
-    ///
-    /// # Errors
-    /// [`Error::Refused`] or [`Error::GaveUp`].
-    pub async fn check_filter(&self, filter: pb::Filter) -> Result<Vec<pb::FilterProblem>, Error> {
-        let request = pb::CheckFilterRequest { filter: Some(filter) };
-        let response = self
-            .call(&request, |mut rpc, request| async move { rpc.check_filter(request).await })
-            .await?;
-        Ok(response.problems)
-    }
-
     /// The event types that the gateway knows.
     ///
     /// # Errors

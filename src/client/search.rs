@@ -38,6 +38,20 @@ pub struct Results {
     expression_errors: u64,
 }
 
+impl Client {
+    /// All errors of a filter; empty if the gateway accepts it.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] or [`Error::GaveUp`].
+    pub async fn check_filter(&self, filter: pb::Filter) -> Result<Vec<pb::FilterProblem>, Error> {
+        let request = pb::CheckFilterRequest { filter: Some(filter) };
+        let response = self
+            .call(&request, |mut rpc, request| async move { rpc.check_filter(request).await })
+            .await?;
+        Ok(response.problems)
+    }
+}
+
 impl Results {
     pub(super) fn new(client: Client, mut request: pb::SearchRequest) -> Self {
         if request.page_size == 0 {

@@ -4,12 +4,15 @@
 //! Neither its stack nor the depth of its tree depends on the text beyond the bounds
 //! below, so it runs on any thread.
 
+mod brackets;
+mod faults;
+
 use std::ops::Range;
 
 use super::DEPTH_MAX;
 use super::syntax::{Binary, Expr, Kind, Literal, Name, Unary};
 use super::token::{Fault, FaultKind, Lexeme, Token, tokens};
-use crate::filter::error::excerpt;
+use faults::optional;
 
 /// How deep brackets, arguments and branches may stand within one another.
 const RECURSION_MAX: usize = DEPTH_MAX / 2;
@@ -312,172 +315,11 @@ impl Parser {
         }
         node(span, 0, Kind::Name(text))
     }
-
-    /// The arguments of a call, and where its bracket ends.
-    fn arguments(&mut self, open: &Range<usize>) -> Result<(Vec<Expr>, usize), Fault> {
-        let mut arguments = Vec::new();
-        if let Some(close) = self.take(")") {
-            return Ok((arguments, close.end));
-        }
-        loop {
-            arguments.push(self.expression()?);
-            if self.take(",").is_none() {
-                return Ok((arguments, self.close(open, "(", ")")?.end));
-            }
-        }
-    }
-
-    fn list(&mut self, open: Range<usize>) -> Result<Expr, Fault> {
-        let mut elements = Vec::new();
-        let close = loop {
-            if let Some(close) = self.take("]") {
-                break close;
-            }
-            if let Some(sign) = self.take("?") {
-                return Err(optional(sign));
-            }
-            elements.push(self.expression()?);
-            if self.take(",").is_none() {
-                break self.close(&open, "[", "]")?;
-            }
-        };
-        let depth = deepest(&elements);
-        node(open.start..close.end, depth, Kind::List(elements))
-    }
-
-    fn map(&mut self, open: Range<usize>) -> Result<Expr, Fault> {
-        let mut entries = Vec::new();
-        let mut depth = 0;
-        let close = loop {
-            if let Some(close) = self.take("}") {
-                break close;
-            }
-            if let Some(sign) = self.take("?") {
-                return Err(optional(sign));
-            }
-            let key = self.expression()?;
-            if self.take(":").is_none() {
-                return Err(self.unexpected("a : must follow the key of a map"));
-            }
-            let value = self.expression()?;
-            depth = depth.max(key.depth).max(value.depth);
-            entries.push((key, value));
-            if self.take(",").is_none() {
-                break self.close(&open, "{", "}")?;
-            }
-        };
-        node(open.start..close.end, depth, Kind::Map(entries))
-    }
-
-    fn message(&mut self, start: usize, name: String) -> Result<Expr, Fault> {
-        let open = self.next().span;
-        let mut fields = Vec::new();
-        let mut depth = 0;
-        let close = loop {
-            if let Some(close) = self.take("}") {
-                break close;
-            }
-            if let Some(sign) = self.take("?") {
-                return Err(optional(sign));
-            }
-            let Lexeme { token, span } = self.next();
-            let text = match token {
-                Token::Name(text) if !is_keyword(&text) => text,
-                Token::QuotedName(text) => text,
-                _ => {
-                    self.at -= 1;
-                    return Err(self.unexpected("the name of a field must stand here"));
-                }
-            };
-            if self.take(":").is_none() {
-                return Err(self.unexpected("a : must follow the name of a field"));
-            }
-            let value = self.expression()?;
-            depth = depth.max(value.depth);
-            fields.push((Name { text, span }, value));
-            if self.take(",").is_none() {
-                break self.close(&open, "{", "}")?;
-            }
-        };
-        node(start..close.end, depth, Kind::Message(name, fields))
-    }
-
-    /// Takes the bracket that closes one.
-    fn close(
-        &mut self,
-        open: &Range<usize>,
-        bracket: &str,
-        sign: &str,
-    ) -> Result<Range<usize>, Fault> {
-        self.take(sign).ok_or_else(|| self.not_closed(open, bracket, sign))
-    }
-
-    fn not_closed(&self, open: &Range<usize>, bracket: &str, sign: &str) -> Fault {
-        match self.peek().token {
-            Token::End => {
-                Fault::new(open.clone(), format!("{bracket} is not closed: {sign} is missing"))
-            }
-            _ => self.behind_value(),
-        }
-    }
-
-    /// The fault of what stands behind a value, where an operator or the end must.
-    fn behind_value(&self) -> Fault {
-        let Lexeme { token, span } = self.peek();
-        let before = self.at.checked_sub(1).and_then(|before| self.tokens.get(before));
-        let before = before.map(|before| &before.token);
-        let problem = match token {
-            Token::Name(name) if name.eq_ignore_ascii_case("and") => "use && for and".to_owned(),
-            Token::Name(name) if name.eq_ignore_ascii_case("or") => "use || for or".to_owned(),
-            Token::Name(name) if name.eq_ignore_ascii_case("not") => "use ! for not".to_owned(),
-            Token::Name(name) if name.eq_ignore_ascii_case("is") => "use == for is".to_owned(),
-            Token::Name(name) if name.eq_ignore_ascii_case("like") => {
-                "use contains(), startsWith() or matches() for like".to_owned()
-            }
-            Token::Sign("=") => "use == to compare".to_owned(),
-            Token::Sign(sign @ (")" | "]" | "}")) => format!("{sign} closes nothing"),
-            Token::Name(_) if matches!(before, Some(Token::Name(name)) if name.eq_ignore_ascii_case("not")) => {
-                "use ! for not".to_owned()
-            }
-            token => format!("an operator must stand before {}", shown(token)),
-        };
-        Fault::new(span.clone(), problem)
-    }
-
-    /// The fault of what stands where something else must.
-    fn unexpected(&self, wanted: &str) -> Fault {
-        let Lexeme { token, span } = self.peek();
-        let before = self.at.checked_sub(1).and_then(|before| self.tokens.get(before));
-        let problem = match (token, before.map(|before| &before.token)) {
-            (Token::Sign(">"), Some(Token::Sign("<"))) => "use != for <>".to_owned(),
-            (Token::Sign("="), Some(Token::Sign("=="))) => "use == for ===".to_owned(),
-            (Token::Sign("="), _) => "use == to compare".to_owned(),
-            (Token::End, Some(_)) => format!("unexpected end: {wanted}"),
-            (token, _) => format!("unexpected {}: {wanted}", shown(token)),
-        };
-        Fault::new(span.clone(), problem)
-    }
 }
 
 /// Whether a name is a value or an operator, and no name.
 fn is_keyword(name: &str) -> bool {
     matches!(name, "in" | "true" | "false" | "null")
-}
-
-/// As much of a token as an error repeats.
-fn shown(token: &Token) -> String {
-    match token {
-        Token::Name(name) | Token::QuotedName(name) => excerpt(name),
-        Token::Sign(sign) => (*sign).to_owned(),
-        Token::Int(_) | Token::Uint(_) | Token::Double(_) => "a number".to_owned(),
-        Token::String(_) => "a string".to_owned(),
-        Token::Bytes(_) => "bytes".to_owned(),
-        Token::End => "the end".to_owned(),
-    }
-}
-
-fn optional(sign: Range<usize>) -> Fault {
-    Fault::new(sign, "optional values are not supported: use has()")
 }
 
 /// A node around others, of which the deepest is so deep.
