@@ -159,8 +159,7 @@ impl Parser {
                 count += 1;
             }
             // A single sign belongs to the number: so -9223372036854775808 is one.
-            let is_number =
-                matches!(self.peek().token, Token::Int(_) | Token::Double(_) | Token::Uint(_));
+            let is_number = matches!(self.peek().token, Token::Int(_) | Token::Double(_));
             if sign == "-" && count == 1 && is_number {
                 self.at -= 1;
                 break;
@@ -288,7 +287,6 @@ impl Parser {
                 None => return Err(Fault::new(span, "this number is too small for an int")),
             },
             Token::Double(number) => Literal::Double(-number),
-            Token::Uint(_) => return Err(Fault::new(span, "a uint is never negative")),
             _ => {
                 self.at -= 1;
                 return Err(self.unexpected("a value must stand here"));

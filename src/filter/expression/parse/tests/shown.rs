@@ -121,5 +121,5 @@ fn push(out: &mut String, letter: char) {
 /// Whether Rust, as Go, shows the letter as itself. At the beginning of a text, it would also
 /// escape what only goes with a letter before it.
 fn is_printable(letter: char) -> bool {
-    !format!("{:?}", format!("a{letter}")).contains("\\u{")
+    !format!("a{letter}").escape_debug().to_string().contains("\\u{")
 }
