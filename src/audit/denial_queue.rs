@@ -77,7 +77,7 @@ impl Queue {
 }
 
 /// Refusals of one kind of caller.
-struct Told<L> {
+struct LimitedDenials<L> {
     limit: L,
     /// How many were left out.
     suppressed: u64,
@@ -148,7 +148,7 @@ impl Limit for OfUnknown {
     }
 }
 
-impl<L: Limit> Told<L> {
+impl<L: Limit> LimitedDenials<L> {
     fn new(limit: L) -> Self {
         Self { limit, suppressed: 0, last: None }
     }
@@ -186,8 +186,8 @@ pub(super) async fn record(
     stopping: CancellationToken,
 ) {
     let mut known =
-        Told::new(OfKnown { each: Allowances::new(OF_ONE), all: Allowance::new(OF_ALL) });
-    let mut unknown = Told::new(OfUnknown::new());
+        LimitedDenials::new(OfKnown { each: Allowances::new(OF_ONE), all: Allowance::new(OF_ALL) });
+    let mut unknown = LimitedDenials::new(OfUnknown::new());
     loop {
         let is_behind = known.last.is_some() || unknown.last.is_some();
         tokio::select! {

@@ -30,12 +30,12 @@ const WINDOW_BYTES: usize = 512;
 
 /// Counts reads.
 pub(super) struct Reads {
-    state: Mutex<State>,
+    state: Mutex<ReadWindows>,
     /// A window has closed before its time.
     closed: Notify,
 }
 
-struct State {
+struct ReadWindows {
     windows: HashMap<Key, Window, foldhash::fast::RandomState>,
     /// The windows, in the order in which they opened.
     order: VecDeque<(Instant, Key)>,
@@ -77,7 +77,7 @@ pub(super) struct Noted {
 impl Reads {
     pub fn new() -> Self {
         Self {
-            state: Mutex::new(State {
+            state: Mutex::new(ReadWindows {
                 windows: HashMap::default(),
                 order: VecDeque::new(),
                 closed: Vec::new(),
@@ -141,12 +141,12 @@ impl Reads {
         (std::mem::take(&mut state.closed), next)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ReadWindows> {
         self.state.lock()
     }
 }
 
-impl State {
+impl ReadWindows {
     fn next_end(&self) -> Option<Instant> {
         self.order.front().map(|(began, _)| *began + READ_WINDOW)
     }

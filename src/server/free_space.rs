@@ -67,7 +67,7 @@ struct Warnings(Option<Instant>);
 
 /// What to tell the operator.
 #[derive(Debug, PartialEq, Eq)]
-enum Told {
+enum SpaceWarning {
     Nothing,
     Little,
     Enough,
@@ -78,17 +78,19 @@ impl Warnings {
         let (free, total) = (space.free / MIB, space.total / MIB);
         let folder = folder.display();
         match self.judge(space, now) {
-            Told::Nothing => {}
-            Told::Little => tracing::warn!(
+            SpaceWarning::Nothing => {}
+            SpaceWarning::Little => tracing::warn!(
                 "the disk of {folder} is nearly full: {free} MiB of {total} MiB are free; when it \
                  is full, the gateway refuses events: free some space, or keep less (retain.bytes, \
                  retain.age)"
             ),
-            Told::Enough => tracing::info!("the disk of {folder} has {free} MiB free again"),
+            SpaceWarning::Enough => {
+                tracing::info!("the disk of {folder} has {free} MiB free again")
+            }
         }
     }
 
-    fn judge(&mut self, space: Space, now: Instant) -> Told {
+    fn judge(&mut self, space: Space, now: Instant) -> SpaceWarning {
         let little = space.little();
         match self.0 {
             None if space.free < little => {}
@@ -96,12 +98,12 @@ impl Warnings {
             // A little more than little, or else the two lines would alternate.
             Some(_) if space.free > little + little / 4 => {
                 self.0 = None;
-                return Told::Enough;
+                return SpaceWarning::Enough;
             }
-            None | Some(_) => return Told::Nothing,
+            None | Some(_) => return SpaceWarning::Nothing,
         }
         self.0 = Some(now);
-        Told::Little
+        SpaceWarning::Little
     }
 }
 
@@ -127,15 +129,15 @@ mod tests {
             let space = Space { free: free * MIB, total: 20 * GIB };
             warnings.judge(space, begun + Duration::from_secs(seconds))
         };
-        assert_eq!(at(0, 1_024), Told::Nothing);
-        assert_eq!(at(10, 1_023), Told::Little);
-        assert_eq!(at(20, 900), Told::Nothing);
-        assert_eq!(at(3_620, 800), Told::Little);
-        assert_eq!(at(3_630, 1_100), Told::Nothing, "not yet enough");
-        assert_eq!(at(3_640, 1_000), Told::Nothing);
-        assert_eq!(at(3_650, 1_300), Told::Enough);
-        assert_eq!(at(3_660, 1_300), Told::Nothing);
-        assert_eq!(at(3_670, 10), Told::Little);
+        assert_eq!(at(0, 1_024), SpaceWarning::Nothing);
+        assert_eq!(at(10, 1_023), SpaceWarning::Little);
+        assert_eq!(at(20, 900), SpaceWarning::Nothing);
+        assert_eq!(at(3_620, 800), SpaceWarning::Little);
+        assert_eq!(at(3_630, 1_100), SpaceWarning::Nothing, "not yet enough");
+        assert_eq!(at(3_640, 1_000), SpaceWarning::Nothing);
+        assert_eq!(at(3_650, 1_300), SpaceWarning::Enough);
+        assert_eq!(at(3_660, 1_300), SpaceWarning::Nothing);
+        assert_eq!(at(3_670, 10), SpaceWarning::Little);
     }
 
     #[test]
