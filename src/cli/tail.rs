@@ -114,7 +114,7 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
     };
     let client = args.server.client().await?;
     let mut printer = args.output.open()?;
-    let tail = Tail { args: &args, client, until };
+    let tail = TailCommand { args: &args, client, until };
     let done = interruptible(tail.run(start, &mut printer)).await;
     printer.finish()?;
     match done.map_err(|error| named(error, of_file))? {
@@ -136,13 +136,13 @@ fn named(error: Error, file: Option<&Path>) -> Error {
     Error::Usage(format!("{file}: {}\ndelete the file to start anew", error_text(refused)))
 }
 
-struct Tail<'a> {
+struct TailCommand<'a> {
     args: &'a Args,
     client: Client,
     until: Option<Stamp>,
 }
 
-impl Tail<'_> {
+impl TailCommand<'_> {
     async fn run(
         &self,
         start: Option<Start>,
