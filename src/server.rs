@@ -185,7 +185,7 @@ impl Gateway {
         let audits = config.access.self_audit.unwrap_or(authenticates);
         let policy = ActivePolicy::new(config.content);
         let reloader =
-            Reloader::load(config.tls, config.access, policy.clone()).map_err(invalid)?;
+            Arc::new(Reloader::load(config.tls, config.access, policy.clone()).map_err(invalid)?);
         let (access, tls) = (Arc::clone(reloader.access()), Arc::clone(reloader.tls()));
         let listener = Listener::bind(config.listen, config.connections, load, Arc::clone(&tls))
             .await
@@ -225,7 +225,7 @@ impl Gateway {
         let sources = MetricSources {
             stats: Arc::clone(&stats),
             connections: Arc::clone(&connections),
-            tls,
+            reloader: Arc::clone(&reloader),
             admission,
             quotas: Arc::clone(&quotas),
             hub: Arc::clone(&hub),
@@ -258,7 +258,6 @@ impl Gateway {
         let routes = GrpcOnly::new(CallLayer::new(rules).layer(routes));
         let task = tokio::spawn(listener.serve(routes, stopping.clone()));
         let drain_timeout = config.drain_timeout;
-        let reloader = Arc::new(reloader);
         tokio::spawn(Arc::clone(&reloader).watch(auditor.clone(), stopping.clone()));
         Ok(Self {
             reloader,
@@ -286,6 +285,11 @@ impl Gateway {
     /// If a file cannot be read or has the wrong content; then nothing changes.
     pub async fn reload(&self, before: &Settings, after: &Settings) -> Result<(), config::Error> {
         self.reloader.follow(before, after, &self.auditor).await
+    }
+
+    /// Counts a reload whose configuration could not be read, so that metrics show it.
+    pub fn count_unreadable_reload(&self) {
+        self.reloader.outcomes().count(false);
     }
 
     /// The address that it listens on.

@@ -26,8 +26,8 @@ use crate::proof::prover::Prover;
 use crate::server::admission::Admission;
 use crate::server::connection::CutReason;
 use crate::server::listener;
+use crate::server::reload::Reloader;
 use crate::server::stats::CallStats;
-use crate::server::tls::TlsSetup;
 use crate::service::quota::{Quotas, RateKind};
 use page::{Label, MetricsPage};
 
@@ -39,8 +39,8 @@ pub struct MetricSources {
     pub stats: Arc<CallStats>,
     /// The counters of connections.
     pub connections: Arc<listener::ConnectionCounters>,
-    /// Certificates.
-    pub tls: Arc<TlsSetup>,
+    /// Certificates, and how reloads ended.
+    pub reloader: Arc<Reloader>,
     /// Open connections.
     pub admission: Arc<Admission>,
     /// Quotas.
@@ -101,6 +101,23 @@ impl MetricSources {
             page.0.encode_descriptor("auditgate", "The gateway", None, MetricType::Info)?;
         metric.encode_info(&labels)?;
         let stopping = f64::from(u8::from(self.hub.stopping().is_cancelled()));
+        let reloads = self.reloader.outcomes();
+        page.counters(
+            "auditgate_reloads",
+            "Reloads of configuration, keys and certificates, by result",
+            reloads.totals().into_iter().map(|(result, count)| ([("result", result)], count)),
+        )?;
+        page.gauge(
+            "auditgate_last_reload_successful",
+            "1 if the last reload was applied, or there was none; 0 if it was refused",
+            f64::from(u8::from(reloads.last_was_applied())),
+        )?;
+        let (seconds, nanos) = self.hub.started().parts();
+        page.gauge(
+            "process_start_time_seconds",
+            "Start of the gateway, in seconds since 1970",
+            seconds as f64 + f64::from(nanos) / 1e9,
+        )?;
         page.gauge("auditgate_stopping", "1 while the gateway stops", stopping)
     }
 
@@ -178,7 +195,11 @@ impl MetricSources {
         page.gauges(
             "auditgate_certificate_expiry_timestamp_seconds",
             "Earliest certificate expiry of a file, in seconds since 1970",
-            self.tls.expiries().iter().map(|expiry| ([("key", expiry.key)], expiry.at as f64)),
+            self.reloader
+                .tls()
+                .expiries()
+                .iter()
+                .map(|expiry| ([("key", expiry.key)], expiry.at as f64)),
         )
     }
 

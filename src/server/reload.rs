@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
@@ -24,6 +25,36 @@ pub struct Reloader {
     tls: Arc<TlsSetup>,
     policy: ActivePolicy,
     current: Mutex<ActiveConfig>,
+    outcomes: ReloadCounters,
+}
+
+/// How reloads ended.
+#[derive(Debug, Default)]
+pub struct ReloadCounters {
+    applied: AtomicU64,
+    refused: AtomicU64,
+    /// The last reload was refused, so that files and running gateway differ.
+    is_refused: AtomicBool,
+}
+
+impl ReloadCounters {
+    /// Counts a reload.
+    pub fn count(&self, is_applied: bool) {
+        let total = if is_applied { &self.applied } else { &self.refused };
+        total.fetch_add(1, Ordering::Relaxed);
+        self.is_refused.store(!is_applied, Ordering::Relaxed);
+    }
+
+    /// The results and how many reloads had each.
+    pub fn totals(&self) -> [(&'static str, u64); 2] {
+        let read = |total: &AtomicU64| total.load(Ordering::Relaxed);
+        [("applied", read(&self.applied)), ("refused", read(&self.refused))]
+    }
+
+    /// Whether the last reload was applied; true if there was none.
+    pub fn last_was_applied(&self) -> bool {
+        !self.is_refused.load(Ordering::Relaxed)
+    }
 }
 
 /// The configuration in force.
@@ -53,6 +84,7 @@ impl Reloader {
             tls: Arc::new(TlsSetup::new(&tls)?),
             policy,
             current: Mutex::new(ActiveConfig { tls, access, files }),
+            outcomes: ReloadCounters::default(),
         })
     }
 
@@ -64,6 +96,11 @@ impl Reloader {
     /// The TLS setup.
     pub fn tls(&self) -> &Arc<TlsSetup> {
         &self.tls
+    }
+
+    /// How reloads ended.
+    pub fn outcomes(&self) -> &ReloadCounters {
+        &self.outcomes
     }
 
     /// Replaces the settings, and reloads the files that they name.
@@ -96,6 +133,7 @@ impl Reloader {
             self.policy.replace(policy);
             Ok(())
         });
+        self.outcomes.count(replaced.is_ok());
         let change = ConfigChange {
             changed_keys: changed_keys(before, after),
             restart_keys: restart_keys(before, after),
@@ -155,6 +193,7 @@ impl Reloader {
     fn look_again(&self) -> Option<ConfigChange> {
         let (tls, access, files) = self.changed()?;
         let replaced = self.replace(&tls, &access);
+        self.outcomes.count(replaced.is_ok());
         let error = replaced.as_ref().err().map(ToString::to_string);
         match replaced {
             Ok(()) => tracing::info!("reloaded changed keys and certificates"),

@@ -5,6 +5,7 @@ use std::fmt;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::exemplar::Exemplar;
+use prometheus_client::registry::Unit;
 
 use crate::histogram::{BOUNDS_MICROS, HistogramSnapshot};
 
@@ -66,6 +67,13 @@ impl MetricsPage<'_> {
     /// One counter.
     pub fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
         let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        metric.encode_counter(&value, NoExemplar::None)
+    }
+
+    /// One counter of seconds, `NAME_seconds_total`.
+    pub fn seconds(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
+        let unit = Some(&Unit::Seconds);
+        let mut metric = self.0.encode_descriptor(name, help, unit, MetricType::Counter)?;
         metric.encode_counter(&value, NoExemplar::None)
     }
 

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use rustix::process::{Resource, getrlimit};
+use rustix::time::{ClockId, clock_gettime};
+
 use super::MetricsPage;
 
 /// Writes the metrics of the process.
@@ -12,7 +15,15 @@ pub(super) fn encode(page: &mut MetricsPage<'_>) -> fmt::Result {
     if let Some(files) = open_files() {
         page.gauge("process_open_fds", "Open file descriptors", files as f64)?;
     }
-    Ok(())
+    if let Some(limit) = getrlimit(Resource::Nofile).current {
+        page.gauge("process_max_fds", "Limit of open file descriptors", limit as f64)?;
+    }
+    let used = clock_gettime(ClockId::ProcessCPUTime);
+    page.seconds(
+        "process_cpu",
+        "Processor time of the process, in user and kernel mode",
+        used.tv_sec as f64 + used.tv_nsec as f64 / 1e9,
+    )
 }
 
 /// See proc_pid_status(5): `VmRSS: 123 kB`, with tabs.
