@@ -44,7 +44,7 @@ build: ## Build the release binary, target/release/auditgate.
 	$(CARGO) build --locked --release
 
 .PHONY: test
-test: test-rust test-clients test-packages ## Run all tests, those with real clients included.
+test: test-rust test-clients test-packages test-alerts ## Run all tests, those with real clients included.
 
 .PHONY: test-rust
 test-rust: ## Run the Rust tests, which need neither network nor other tools.
@@ -79,6 +79,10 @@ test-packages: $(VENV_READY) $(HELM_READY) ## Install each package in a place of
 	AUDITGATE_PACKAGES=$(abspath $(TARGET))/packages-tested AUDITGATE_PACKAGES_BINARY=$(abspath $(PACKAGED)) \
 		AUDITGATE_TOOLS=$(abspath $(TARGET))/tools \
 		$(VENV_PYTHON) -m unittest discover --start-directory tests/packages
+
+.PHONY: test-alerts
+test-alerts: $(VENV_READY) ## Inject faults, and see that each alert fires and clears (needs Prometheus).
+	AUDITGATE_TEST_TARGET=$(abspath $(TARGET)) $(VENV_PYTHON) -m unittest discover --start-directory tests/alerts
 
 .PHONY: faults
 faults: ## Inject faults into the log on disk, at length: kills, failing and full storage (root, strace).

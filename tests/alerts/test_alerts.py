@@ -1,0 +1,411 @@
+"""Each alert fires when its fault is injected, and clears when that is over.
+
+A real Prometheus scrapes real gateways and evaluates deploy/prometheus/rules.yaml every second;
+only the waiting times in the rules are shortened. Faults that need a broken device are shown to
+fire by `promtool test rules` on deploy/prometheus/rules_test.yaml. Without Prometheus the tests
+say so: SKIPPED.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+
+ROOT = Path(__file__).resolve().parents[2]
+TARGET = Path(os.environ.get("AUDITGATE_TEST_TARGET", ROOT / "target")).resolve()
+BINARY = TARGET / "debug/auditgate"
+RULES = ROOT / "deploy/prometheus/rules.yaml"
+# How long an alert may take to fire or clear, and a program to start or stop, in seconds.
+ALERT_SECONDS_MAX = 60
+START_SECONDS_MAX = 60
+POLL_SECONDS = 0.1
+# A volume that is full soon: a few segments and the tree.
+VOLUME_BYTES = 64 * 1024 * 1024
+# Alerts that only `promtool test rules` shows: their faults need a broken device or a full
+# table of files.
+BY_PROMTOOL = {"AuditgateLogFailed", "AuditgateProofStopped", "AuditgateFilesNearlyUsedUp"}
+
+
+def environment() -> dict[str, str]:
+    """The environment, without settings of a gateway."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("AUDITGATE_")}
+
+
+def free_port() -> int:
+    """A port that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_until(what: str, condition: Callable[[], bool], seconds: float = ALERT_SECONDS_MAX) -> float:
+    """Waits for a condition; returns how long that took, in seconds."""
+    start = time.monotonic()
+    while not condition():
+        if time.monotonic() - start > seconds:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        time.sleep(POLL_SECONDS)
+    return time.monotonic() - start
+
+
+class Gateway:
+    """A gateway with an admin port of its own, which can be stopped and started again."""
+
+    def __init__(self, folder: Path, *flags: str) -> None:
+        """Starts it; its files lie in `folder`."""
+        self.folder, self.flags = folder, flags
+        self.port, self.admin = free_port(), free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def start(self) -> None:
+        """Starts it and waits until it is ready."""
+        addresses = ("--listen", f"127.0.0.1:{self.port}", "--admin-listen", f"127.0.0.1:{self.admin}")
+        with (self.folder / "gateway.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [BINARY, "serve", *addresses, *self.flags], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env=environment(),
+            )
+        wait_until("the gateway answers", self.answers, START_SECONDS_MAX)
+
+    def answers(self) -> bool:
+        """Whether it answers; fails if it has ended."""
+        if self.process.poll() is not None:
+            raise AssertionError((self.folder / "gateway.log").read_text())
+        with contextlib.suppress(OSError, urllib.error.URLError):
+            return urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/livez", timeout=2).status == 200
+        return False
+
+    def stop(self) -> None:
+        """Stops it in order."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.terminate()
+            self.process.wait(START_SECONDS_MAX)
+
+    def signal(self, number: int) -> None:
+        """Sends it a signal."""
+        self.process.send_signal(number)
+
+
+class Alerts(unittest.TestCase):
+    """The alerts, one after the other."""
+
+    def setUp(self) -> None:
+        """Starts Prometheus, which finds the gateways in a file."""
+        if shutil.which("prometheus") is None:
+            raise unittest.SkipTest("SKIPPED: there is no prometheus")
+        self.folder = Path(self.enterContext(tempfile.TemporaryDirectory(prefix="auditgate-alerts-")))
+        self.seconds: dict[str, tuple[float, float]] = {}
+        rules = re.sub(r"for: \d+m", "for: 1s", RULES.read_text())
+        (self.folder / "rules.yaml").write_text(re.sub(r"\[(5|10)m\]", "[8s]", rules))
+        self.targets = self.folder / "targets.json"
+        self.targets.write_text("[]")
+        config = {
+            "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+            "rule_files": [str(self.folder / "rules.yaml")],
+            "scrape_configs": [
+                {"job_name": "auditgate", "file_sd_configs": [{"files": [str(self.targets)], "refresh_interval": "1s"}]}
+            ],
+        }
+        (self.folder / "prometheus.json").write_text(json.dumps(config))
+        self.prometheus = free_port()
+        with (self.folder / "prometheus.log").open("wb") as log:
+            process = subprocess.Popen(
+                ["prometheus", f"--config.file={self.folder}/prometheus.json",
+                 f"--storage.tsdb.path={self.folder}/data", f"--web.listen-address=127.0.0.1:{self.prometheus}"],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        wait_until("Prometheus answers", self.prometheus_answers, START_SECONDS_MAX)
+
+    def prometheus_answers(self) -> bool:
+        """Whether Prometheus is ready."""
+        with contextlib.suppress(OSError, urllib.error.URLError):
+            return urllib.request.urlopen(f"http://127.0.0.1:{self.prometheus}/-/ready", timeout=2).status == 200
+        return False
+
+    def firing(self) -> set[str]:
+        """The names of the alerts that fire."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.prometheus}/api/v1/alerts", timeout=5) as answer:
+            alerts = json.load(answer)["data"]["alerts"]
+        return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
+
+    def gateway(self, name: str, *flags: str) -> Gateway:
+        """A gateway that Prometheus scrapes, instead of the one before."""
+        folder = self.folder / name
+        folder.mkdir(exist_ok=True)
+        gateway = Gateway(folder, *flags)
+        self.addCleanup(gateway.stop)
+        self.targets.write_text(json.dumps([{"targets": [f"127.0.0.1:{gateway.admin}"]}]))
+        return gateway
+
+    def shows(self, alert: str, inject: Callable[[], object], end: Callable[[], object]) -> None:
+        """The alert fires when the fault is injected, and clears when it has ended."""
+        wait_until(f"{alert} is quiet before", lambda: alert not in self.firing())
+        inject()
+        fired = wait_until(f"{alert} fires", lambda: alert in self.firing())
+        end()
+        cleared = wait_until(f"{alert} clears", lambda: alert not in self.firing())
+        self.seconds[alert] = (fired, cleared)
+
+    def command(self, *arguments: str | Path, ok: bool = True, **options: object) -> subprocess.CompletedProcess[str]:
+        """Runs a command of auditgate."""
+        done = subprocess.run(
+            [BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=120, env=environment(), **options
+        )
+        if ok:
+            self.assertEqual(done.returncode, 0, f"{arguments}\n{done.stdout}{done.stderr}")
+        return done
+
+    def test_alerts_fire_and_clear(self) -> None:
+        self.check_access()
+        self.check_readers()
+        if os.geteuid() == 0:
+            self.check_storage()
+        else:
+            print("SKIPPED: only root can mount a small volume", file=sys.stderr)
+        for alert, (fired, cleared) in self.seconds.items():
+            print(f"{alert:<32} fired after {fired:4.1f} s, cleared after {cleared:4.1f} s", file=sys.stderr)
+        named = set(re.findall(r"alert: (\w+)", RULES.read_text()))
+        if os.geteuid() == 0:
+            self.assertEqual(set(self.seconds), named - BY_PROMTOOL)
+
+    def check_access(self) -> None:
+        """A gateway with TLS and a token: credentials, certificate, reload, silence."""
+        setup = self.folder / "setup"
+        self.command("init", setup)
+        config = setup / "auditgate.toml"
+        gateway = self.gateway("secured", "--config", str(config))
+        server = ("--server", f"https://localhost:{gateway.port}", "--cacert", setup / "ca.pem")
+        own = (*server, "--token-file", setup / "admin.token")
+
+        def follow() -> None:
+            process = subprocess.Popen(
+                [BINARY, "tail", *map(str, own)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL, env=environment(),
+            )
+            self.addCleanup(process.wait)
+            self.addCleanup(process.kill)
+
+        self.shows("AuditgateSubscriberMissing", lambda: None, follow)
+
+        wrong = self.folder / "wrong.token"
+        self.command("token", "other", wrong)
+
+        def probe() -> None:
+            for _ in range(8):
+                self.command("search", *server, "--token-file", wrong, ok=False)
+
+        self.shows("AuditgateAccessRefused", probe, lambda: None)
+        good = config.read_text()
+
+        def break_config() -> None:
+            config.write_text(good + "\nno_such_key = 1\n")
+            gateway.signal(signal.SIGHUP)
+
+        def repair_config() -> None:
+            config.write_text(good)
+            gateway.signal(signal.SIGHUP)
+
+        self.shows("AuditgateReloadRefused", break_config, repair_config)
+        self.shows(
+            "AuditgateCertificateEnds",
+            lambda: write_short_certificate(setup, days=5),
+            lambda: self.command("certs", "renew", setup),
+        )
+        self.shows("AuditgateDown", lambda: gateway.signal(signal.SIGSTOP), lambda: gateway.signal(signal.SIGCONT))
+        gateway.stop()
+
+    def check_readers(self) -> None:
+        """A gateway with a small ring and low rates: slow readers and fast emitters."""
+        limits = self.folder / "limits.toml"
+        limits.write_text("[limits]\nevents_per_second = 4000\n")
+        gateway = self.gateway("small", "--ring-records", "1000", "--config", str(limits))
+        server = ("--server", f"http://127.0.0.1:{gateway.port}")
+        event = json.loads(self.command("example", "user.login").stdout)
+        event["event"].pop("id", None)
+        line = json.dumps(event) + "\n"
+
+        def emit(count: int) -> None:
+            self.command("emit", *server, input=line * count)
+
+        cursor = self.folder / "cursor"
+        emit(1)
+        self.command("tail", "--no-follow", "--cursor-file", cursor, *server)
+
+        def miss() -> None:
+            emit(3000)
+            self.command("tail", "--no-follow", "--cursor-file", cursor, *server)
+
+        self.shows("AuditgateReadersMissRecords", miss, lambda: None)
+        self.shows("AuditgateClientsAtTheirLimits", lambda: emit(20_000), lambda: None)
+        reader = subprocess.Popen(
+            [BINARY, "tail", "-o", "json", *map(str, server)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, env=environment(),
+        )
+        self.addCleanup(reader.wait)
+        self.addCleanup(reader.kill)
+        # Nobody reads its pipe, so it stops reading the stream; then it is gone.
+        wait_until("the reader subscribes", lambda: b"user.login" in reader.stdout.read1(4096), START_SECONDS_MAX)
+
+        def fall_behind() -> None:
+            deadline = time.monotonic() + ALERT_SECONDS_MAX
+            while "AuditgateRingTooSmall" not in self.firing() and time.monotonic() < deadline:
+                emit(500)
+
+        self.shows("AuditgateRingTooSmall", fall_behind, reader.kill)
+        gateway.stop()
+
+    def check_storage(self) -> None:
+        """A gateway with its log on a small volume: full disk, damage, roll-back."""
+        volume = self.folder / "volume"
+        volume.mkdir()
+        options = f"size={VOLUME_BYTES},mode=0700"
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", volume], check=True)
+        self.addCleanup(subprocess.run, ["umount", "--lazy", volume], check=False)
+        log = volume / "log"
+        gateway = self.gateway("stored", "--data-dir", str(log))
+        server = ("--server", f"http://127.0.0.1:{gateway.port}")
+        event = {"event": {"user": {"name": "x" * 60_000}, "userLogin": {}}}
+        large = (json.dumps(event) + "\n") * 40
+        filler = volume / "filler"
+
+        def fill() -> None:
+            with filler.open("wb") as file, contextlib.suppress(OSError):
+                while True:
+                    file.write(bytes(1024 * 1024))
+                    file.flush()
+
+        def refuse() -> None:
+            for _ in range(100):
+                if self.command("emit", *server, input=large, ok=False).returncode != 0:
+                    return
+            self.fail("the log was never full")
+
+        self.command("emit", *server, input=large)
+        self.shows("AuditgateDiskNearlyFull", fill, filler.unlink)
+        self.shows("AuditgateLogFull", lambda: (fill(), refuse()), filler.unlink)
+
+        # Older records, put back while the newer checkpoint stays.
+        gateway.stop()
+        old = self.folder / "old"
+        shutil.copytree(log / "segments", old)
+        gateway.start()
+        self.command("emit", "user.login", "--user", "alice", *server)
+        wait_until("a checkpoint covers it", lambda: self.covers_all(server))
+        gateway.stop()
+        new = self.folder / "new"
+        shutil.copytree(log / "segments", new)
+
+        def put(segments: Path) -> None:
+            gateway.stop()
+            shutil.rmtree(log / "segments")
+            shutil.copytree(segments, log / "segments")
+            gateway.start()
+
+        gateway.start()
+        self.shows("AuditgateProofBroken", lambda: put(old), lambda: put(new))
+
+        (segment, *_) = sorted((log / "segments").glob("*.log")) or sorted((log / "segments").iterdir())
+        content = segment.read_bytes()
+        middle = content.index(b"x" * 1000) + 500
+
+        def damage() -> None:
+            gateway.stop()
+            segment.write_bytes(content[:middle] + b"y" + content[middle + 1 :])
+            gateway.start()
+            self.command("search", "--limit", "1000", *server, ok=False)
+
+        def restore() -> None:
+            gateway.stop()
+            segment.write_bytes(content)
+            gateway.start()
+
+        self.shows("AuditgateRecordsDamaged", damage, restore)
+        gateway.stop()
+
+    def covers_all(self, server: tuple[str, ...]) -> bool:
+        """Whether the newest checkpoint covers all records."""
+        status = json.loads(self.command("status", "-o", "json", *server).stdout)
+        return status["proof"].get("checkpointSize", status["proof"].get("checkpoint_size")) == status.get(
+            "lastSequence", status.get("last_sequence")
+        )
+
+
+class Rules(unittest.TestCase):
+    """The files for operators fit each other."""
+
+    def test_rules_pass_their_unit_tests(self) -> None:
+        if shutil.which("promtool") is None:
+            raise unittest.SkipTest("SKIPPED: there is no promtool")
+        for arguments in (("check", "rules", RULES), ("test", "rules", RULES.with_name("rules_test.yaml"))):
+            done = subprocess.run(["promtool", *arguments], capture_output=True, text=True)
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    def test_every_alert_has_a_section_in_the_runbook_and_a_unit_test(self) -> None:
+        named = re.findall(r"alert: (\w+)", RULES.read_text())
+        runbook = (ROOT / "docs/runbook.md").read_text()
+        self.assertEqual(re.findall(r"^## (\w+)$", runbook, re.MULTILINE), named)
+        for alert in named:
+            self.assertIn(f"docs/runbook.md#{alert.lower()}\n", RULES.read_text())
+        tested = set(re.findall(r"alertname: (\w+)", RULES.with_name("rules_test.yaml").read_text()))
+        self.assertEqual(tested, set(named))
+
+    def test_dashboard_asks_for_metrics_that_exist(self) -> None:
+        dashboard = json.loads((ROOT / "deploy/grafana/auditgate.json").read_text())
+        asked = re.findall(r"\b(?:auditgate|grpc|process)_\w+", json.dumps(dashboard["panels"]))
+        rules = re.findall(r"\b(?:auditgate|process)_\w+", re.sub(r"#.*", "", RULES.read_text()))
+        with tempfile.TemporaryDirectory() as folder:
+            data = Path(folder) / "log"
+            gateway = Gateway(Path(folder), "--data-dir", str(data))
+            try:
+                url = f"http://127.0.0.1:{gateway.admin}/metrics"
+                page = urllib.request.urlopen(url, timeout=10).read().decode()
+            finally:
+                gateway.stop()
+        existing = set(re.findall(r"^# TYPE (\S+)", page, re.MULTILINE)) | set(re.findall(r"^(\w+)", page, re.MULTILINE))
+        # Only with TLS.
+        existing.add("auditgate_certificate_expiry_timestamp_seconds")
+        self.assertEqual({name for name in [*asked, *rules] if name not in existing}, set())
+
+
+def write_short_certificate(folder: Path, days: int) -> None:
+    """Replaces the gateway's certificate by one of the same key that ends soon."""
+    old = x509.load_pem_x509_certificate((folder / "server.pem").read_bytes())
+    ca = x509.load_pem_x509_certificate((folder / "ca.pem").read_bytes())
+    key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
+    now = datetime.datetime.now(datetime.timezone.utc)
+    builder = x509.CertificateBuilder().subject_name(old.subject).issuer_name(ca.subject)
+    builder = builder.public_key(old.public_key()).serial_number(x509.random_serial_number())
+    builder = builder.not_valid_before(now - datetime.timedelta(days=1))
+    builder = builder.not_valid_after(now + datetime.timedelta(days=days))
+    for extension in old.extensions:
+        builder = builder.add_extension(extension.value, extension.critical)
+    signed = builder.sign(key, hashes.SHA256())
+    temporary = folder / "server.pem.new"
+    temporary.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+    temporary.replace(folder / "server.pem")
+
+
+if __name__ == "__main__":
+    unittest.main()
