@@ -26,6 +26,7 @@ use crate::hub::{Hub, RecordKey};
 use crate::log::Append;
 use crate::proto::pb::{self, event::Payload};
 use crate::record::{Draft, EmitterIdentity, GATEWAY_PRINCIPAL};
+use crate::text::truncated;
 use crate::time::Time;
 use denial_queue::DenialQueue;
 use reads::Reads;
@@ -325,11 +326,7 @@ fn hex(bytes: &[u8]) -> String {
 
 /// A text, cut where it is longer.
 fn excerpt(text: &str, bytes_max: usize) -> String {
-    if text.len() <= bytes_max {
-        return text.to_owned();
-    }
-    let end = (0..=bytes_max).rev().find(|length| text.is_char_boundary(*length));
-    format!("{}…", text.get(..end.unwrap_or_default()).unwrap_or_default())
+    truncated(text.to_owned(), bytes_max)
 }
 
 /// An event with a code of its type.
@@ -370,5 +367,5 @@ fn json(filter: &pb::Filter) -> (String, bool) {
     let message = message.expect("an encoded filter decodes");
     let text = serde_json::to_string(&message).expect("a message without Any is JSON");
     let is_whole = is_whole && text.len() <= FILTER_BYTES_MAX;
-    (excerpt(&text, FILTER_BYTES_MAX), is_whole)
+    (truncated(text, FILTER_BYTES_MAX), is_whole)
 }

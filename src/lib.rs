@@ -5,61 +5,80 @@
 //! program: `server::Gateway`. The feature `cli` adds the command line.
 //!
 //! Versions speak of [`client`], [`proto`], [`catalog`], `config` and `server`. The other modules are
-//! public for the gateway's own tests, measures and fuzz targets, and change without notice.
+//! hidden: public for the gateway's own tests, measures and fuzz targets, and change without notice.
 
 #[cfg(feature = "server")]
+#[doc(hidden)]
 pub mod access;
 #[cfg(any(feature = "cli", feature = "server"))]
 mod address;
 #[cfg(feature = "server")]
+#[doc(hidden)]
 pub mod audit;
 pub mod backoff;
 pub mod catalog;
 #[cfg(feature = "cli")]
+#[doc(hidden)]
 pub mod cli;
 pub mod client;
 #[cfg(feature = "server")]
 pub mod config;
 #[cfg(feature = "server")]
+#[doc(hidden)]
 pub mod content;
 #[cfg(any(feature = "cli", feature = "server"))]
+#[doc(hidden)]
 pub mod event;
 #[cfg(feature = "cli")]
+#[doc(hidden)]
 pub mod example;
 #[cfg(feature = "server")]
+#[doc(hidden)]
 pub mod filter;
 #[cfg(any(feature = "cli", feature = "server"))]
+#[doc(hidden)]
 pub mod glob;
 #[cfg(feature = "server")]
+#[doc(hidden)]
 pub mod histogram;
 #[cfg(feature = "server")]
+#[doc(hidden)]
 pub mod hub;
 #[cfg(any(feature = "cli", feature = "server"))]
 pub mod json;
 #[cfg(feature = "server")]
+#[doc(hidden)]
 pub mod log;
 #[cfg(any(feature = "cli", feature = "server"))]
 mod printable;
 #[cfg(any(feature = "cli", feature = "server"))]
+#[doc(hidden)]
 pub mod proof;
 pub mod proto;
 #[cfg(feature = "server")]
+#[doc(hidden)]
 pub mod reason_counters;
 #[cfg(feature = "server")]
+#[doc(hidden)]
 pub mod record;
 #[cfg(feature = "cli")]
+#[doc(hidden)]
 pub mod reference;
 #[cfg(any(feature = "cli", feature = "server"))]
 mod secret_file;
 #[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "server")]
+#[doc(hidden)]
 pub mod service;
-#[cfg(any(feature = "cli", feature = "server"))]
-mod similar;
 #[cfg(feature = "cli")]
+#[doc(hidden)]
 pub mod teleport;
 #[cfg(any(feature = "cli", feature = "server"))]
+mod text;
+#[cfg(any(feature = "cli", feature = "server"))]
+#[doc(hidden)]
 pub mod time;
 #[cfg(any(feature = "cli", feature = "server"))]
+#[doc(hidden)]
 pub mod wire;

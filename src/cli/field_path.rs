@@ -7,6 +7,7 @@ use prost_reflect::{
 };
 
 use crate::json::{self, shape};
+use crate::text;
 
 /// A path that leads to a field.
 #[derive(Debug, Clone)]
@@ -223,13 +224,8 @@ fn enum_name(number: i32, names: &EnumDescriptor) -> String {
 
 /// The field whose name is most similar, if any is.
 pub fn nearest(name: &str, message: &MessageDescriptor) -> Option<String> {
-    /// From here on, names are similar: 1 is the same.
-    const SIMILAR: f64 = 0.6;
-    let fields = message.fields().map(|field| {
-        (strsim::normalized_damerau_levenshtein(name, field.name()), field.name().to_owned())
-    });
-    let (similarity, nearest) = fields.max_by(|(a, _), (b, _)| a.total_cmp(b))?;
-    (similarity >= SIMILAR).then_some(nearest)
+    let names: Vec<_> = message.fields().map(|field| field.name().to_owned()).collect();
+    text::nearest_one(name, names.iter().map(String::as_str)).map(str::to_owned)
 }
 
 #[cfg(test)]

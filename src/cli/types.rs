@@ -4,7 +4,7 @@ use super::{Error, ExitKind, print};
 use crate::catalog::{self, TypeId};
 use crate::glob::NamePattern;
 use crate::reference;
-use crate::similar::nearest;
+use crate::text;
 
 /// List the event types, or describe one
 ///
@@ -55,7 +55,7 @@ fn matching(glob: &str) -> Result<Vec<TypeId>, Error> {
 
 fn near(name: &str) -> Option<&'static str> {
     let names = catalog::all().map(|(_, event_type)| event_type.name);
-    nearest(name, names, 1).first().copied()
+    text::nearest_one(name, names)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use toml::{Table, Value};
 
 use super::keys::VARIABLE_PREFIX;
 use super::{ConfigKey, Error, KeyKind, Settings, keys, value_check};
+use crate::text;
 
 /// The similarity from which a name is suggested; 1 is equality.
 const SIMILARITY_MIN: f64 = 0.6;
@@ -205,7 +206,7 @@ fn check_variable(name: &str) -> Result<(), Error> {
     let known = keys().iter().filter(|key| key.is_single()).map(ConfigKey::variable);
     let similarity = |known: &str| {
         let known = known.trim_start_matches(VARIABLE_PREFIX);
-        strsim::normalized_damerau_levenshtein(own, known)
+        text::similarity(own, known)
     };
     let scored = known.map(|known| (similarity(&known), known));
     match scored.max_by(|(a, _), (b, _)| a.total_cmp(b)) {
@@ -225,8 +226,8 @@ fn find(path: &str) -> Option<&'static ConfigKey> {
 fn nearest(path: &str) -> Option<String> {
     let last = |path: &str| path.rsplit('.').next().unwrap_or_default().to_owned();
     let similarity = |key: &&ConfigKey| {
-        let whole = strsim::normalized_damerau_levenshtein(path, &key.path);
-        let name = strsim::normalized_damerau_levenshtein(&last(path), &last(&key.path));
+        let whole = text::similarity(path, &key.path);
+        let name = text::similarity(&last(path), &last(&key.path));
         whole.max(name * 0.95)
     };
     let scored = keys().iter().map(|key| (similarity(&key), key));

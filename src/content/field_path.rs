@@ -2,6 +2,7 @@
 
 use super::Action;
 use crate::event::{VARIANT_NUMBER_MIN, field};
+use crate::text;
 use crate::wire::{EVENT, Field, FieldKind, LIST_VALUE, MessageId, STRUCT, VALUE};
 
 /// The variable of expressions that paths may begin with.
@@ -10,8 +11,6 @@ const ROOT: &str = "event";
 const ANY: &str = "*";
 /// Longest path, in bytes.
 const PATH_BYTES_MAX: usize = 1_024;
-/// Of 1, where 1 is equality: how near a name must be to be suggested.
-const SIMILARITY_MIN: f64 = 0.5;
 
 /// One segment of a field path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,13 +150,8 @@ fn holds_text(place: SchemaNode) -> bool {
 }
 
 fn nearest(name: &str, fields: &[Field]) -> String {
-    let similar = |field: &Field| {
-        (strsim::normalized_damerau_levenshtein(&name.to_lowercase(), field.name), field.name)
-    };
-    let found = fields.iter().map(similar).max_by(|(a, _), (b, _)| a.total_cmp(b));
-    found
-        .filter(|(similarity, _)| *similarity >= SIMILARITY_MIN)
-        .map_or_else(String::new, |(_, name)| format!("; nearest: {name}"))
+    let found = text::nearest_one(name, fields.iter().map(|field| field.name));
+    found.map_or_else(String::new, |name| format!("; nearest: {name}"))
 }
 
 /// The names of a path: `labels.env`, `labels['team.name']`.

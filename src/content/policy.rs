@@ -14,6 +14,7 @@ use crate::event::{
 };
 use crate::glob::NamePattern;
 use crate::proto::pb;
+use crate::text;
 use crate::time::Time;
 
 /// The most paths of all rules together.
@@ -361,13 +362,7 @@ fn custom_patterns(patterns: Vec<NamePattern>) -> Option<Vec<NamePattern>> {
 }
 
 fn nearest(text: &str) -> String {
-    /// Of 1, where 1 is equality.
-    const SIMILARITY_MIN: f64 = 0.5;
-    let text = text.replace('*', "").to_lowercase();
-    let similar = |name: &'static str| (strsim::normalized_damerau_levenshtein(&text, name), name);
-    let found = catalog::all().map(|(_, known)| similar(known.name));
-    found
-        .max_by(|(a, _), (b, _)| a.total_cmp(b))
-        .filter(|(similarity, _)| *similarity >= SIMILARITY_MIN)
-        .map_or_else(String::new, |(_, name)| format!("; nearest: {name}"))
+    let names = catalog::all().map(|(_, known)| known.name);
+    let found = text::nearest_one(&text.replace('*', ""), names);
+    found.map_or_else(String::new, |name| format!("; nearest: {name}"))
 }

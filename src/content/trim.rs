@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::event::{VARIANT_NUMBER_MIN, field};
 use crate::proto::pb;
+use crate::text::prefix;
 use crate::wire::{self, EVENT, FieldKind, LIST_VALUE, MessageId, STRUCT, VALUE, WireValue};
 
 /// A text is never cut to fewer bytes than this.
@@ -206,10 +207,4 @@ impl TrimWriter {
             ..Default::default()
         });
     }
-}
-
-/// The longest beginning of a text that has at most `bytes_max` bytes.
-fn prefix(text: &str, bytes_max: usize) -> &str {
-    let end = (0..=bytes_max.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
-    text.get(..end.unwrap_or_default()).unwrap_or_default()
 }

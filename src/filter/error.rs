@@ -4,11 +4,7 @@ use super::{
     LABELS_MAX, VALUES_MAX,
     expression::{BYTES_MAX, COST_MAX, DEPTH_MAX, NESTING_MAX, PATTERNS_MAX, Position},
 };
-
-pub(super) use crate::similar::nearest;
-
-/// How much of a value an error repeats, in characters.
-const SHOWN_CHARS_MAX: usize = 64;
+pub(super) use crate::text::{excerpt, nearest};
 
 /// Why a filter is refused. Messages name the field, the value and the limit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -253,27 +249,6 @@ impl Error {
     }
 }
 
-/// As much of what the caller sent as an error may repeat.
-pub(super) fn excerpt(text: &str) -> String {
-    let mut shown: String = text.chars().take(SHOWN_CHARS_MAX).collect();
-    if shown.len() < text.len() {
-        shown.push('…');
-    }
-    shown
-}
-
 fn did_you_mean(nearest: &[&'static str]) -> String {
     if nearest.is_empty() { String::new() } else { format!("; nearest: {}", nearest.join(", ")) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_excerpt_is_bounded_in_characters() {
-        assert_eq!(excerpt("alice"), "alice");
-        assert_eq!(excerpt(&"é".repeat(64)), "é".repeat(64));
-        assert_eq!(excerpt(&"é".repeat(65)), "é".repeat(64) + "…");
-    }
 }

@@ -16,10 +16,11 @@ use crate::log::{self, ConflictReason};
 use crate::proof::{prover, tree};
 use crate::proto::pb::{self, ErrorReason};
 use crate::service::Error;
+use crate::text::truncated;
 use crate::wire::WireFault;
 
 pub use bounds::VIOLATIONS_MAX;
-use bounds::{MESSAGE_BYTES_MAX, truncated, violations};
+use bounds::{MESSAGE_BYTES_MAX, violations};
 
 /// Domain of every `google.rpc.ErrorInfo`.
 pub const DOMAIN: &str = "auditgate";

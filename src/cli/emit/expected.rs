@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::catalog;
 use crate::example;
 use crate::json::{self, reflect};
-use crate::similar::nearest;
+use crate::text::nearest;
 
 /// Package of the types that have a JSON form of their own.
 const WELL_KNOWN: &str = "google.protobuf.";

@@ -4,6 +4,8 @@
 
 use tonic_types::FieldViolation;
 
+use crate::text::truncated;
+
 /// The maximum number of field violations in a status.
 pub const VIOLATIONS_MAX: usize = 10;
 /// The maximum length of a status message, in bytes.
@@ -26,14 +28,4 @@ pub fn violations(fields: Vec<(String, String)>) -> Vec<FieldViolation> {
         bytes <= VIOLATIONS_BYTES_MAX
     });
     fitting.map(|(field, what)| FieldViolation::new(field, what)).collect()
-}
-
-/// The text, cut to `bytes_max` bytes and marked with `…` if it is longer.
-pub fn truncated(mut text: String, bytes_max: usize) -> String {
-    if text.len() > bytes_max {
-        let boundary = (0..=bytes_max).rev().find(|length| text.is_char_boundary(*length));
-        text.truncate(boundary.unwrap_or_default());
-        text.push('…');
-    }
-    text
 }
