@@ -1,34 +1,24 @@
 //! The server's codec: requests and responses as bytes.
 //!
 //! The handlers decode requests, so that a malformed request gets the same error details
-//! as any other refusal. Responses are written directly from the stored records, without
-//! an encoded copy.
+//! as any other refusal. They encode the responses, too.
 
 use bytes::{Buf, BufMut, Bytes};
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
 /// An encoded response.
-pub struct EncodedResponse(Box<dyn Chunks>);
-
-/// Bytes of a response that lie in several places.
-#[allow(clippy::len_without_is_empty, reason = "an empty response is as good as any")]
-pub trait Chunks: Send + 'static {
-    /// The sum of the lengths that `write` writes.
-    fn total_len(&self) -> usize;
-    /// Writes the bytes, in order.
-    fn write(&self, out: &mut dyn FnMut(&[u8]));
-}
+pub struct EncodedResponse(Bytes);
 
 impl EncodedResponse {
-    /// A response whose bytes `chunks` writes when it is sent.
-    pub fn new(chunks: impl Chunks) -> Self {
-        Self(Box::new(chunks))
+    /// A response of these bytes.
+    pub fn new(bytes: Bytes) -> Self {
+        Self(bytes)
     }
 
     /// A response that is a message.
     pub fn message(message: &impl prost::Message) -> Self {
-        Self::new(Bytes::from(message.encode_to_vec()))
+        Self(message.encode_to_vec().into())
     }
 }
 
@@ -36,19 +26,7 @@ impl EncodedResponse {
 impl EncodedResponse {
     /// The bytes of the response.
     pub fn to_vec(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        self.0.write(&mut |chunk| bytes.extend_from_slice(chunk));
-        bytes
-    }
-}
-
-impl Chunks for Bytes {
-    fn total_len(&self) -> usize {
-        self.len()
-    }
-
-    fn write(&self, out: &mut dyn FnMut(&[u8])) {
-        out(self);
+        self.0.to_vec()
     }
 }
 
@@ -172,8 +150,8 @@ impl Encoder for RawCodec {
     type Error = Status;
 
     fn encode(&mut self, item: EncodedResponse, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        out.reserve(item.0.total_len());
-        item.0.write(&mut |chunk| out.put_slice(chunk));
+        out.reserve(item.0.len());
+        out.put(item.0);
         Ok(())
     }
 }
