@@ -2,6 +2,7 @@
 //! says why. Each rule is first shown to object to what breaks it.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may panic")]
 
+mod layers;
 mod rules;
 mod source;
 mod words;
@@ -58,6 +59,13 @@ fn down() { let text = "crate::cli"; assert!(crate::cli::run()) } // no
     objects_to(rules::layers, "src/teleport.rs", "use auditgate::cli; // no");
     objects_to(rules::layers, "src/elsewhere.rs", "// no");
     hold(rules::layers);
+}
+
+#[test]
+fn the_documentation_has_the_layers() {
+    let page = std::fs::read_to_string(source::root().join("CONTRIBUTING.md")).unwrap();
+    let table = layers::table();
+    assert!(page.contains(&table), "CONTRIBUTING.md lacks this table:\n{table}");
 }
 
 #[test]

@@ -5,43 +5,9 @@ use std::path::Path;
 
 use regex::Regex;
 
+use crate::layers::layer;
 use crate::source::Source;
 
-/// The modules at the top of `src`, from the top layer down: each may use those
-/// below it. A module within the log may use all of the log, and so on.
-pub const LAYERS: [&str; 31] = [
-    "main",
-    "cli",
-    "server",
-    "service",
-    "access",
-    "config",
-    "audit",
-    "hub",
-    "proof",
-    "log",
-    "filter",
-    "json",
-    "reference",
-    "example",
-    "teleport",
-    "record",
-    "content",
-    "event",
-    "client",
-    "backoff",
-    "catalog",
-    "reason_counters",
-    "proto",
-    "wire",
-    "glob",
-    "secret_file",
-    "printable",
-    "similar",
-    "address",
-    "histogram",
-    "time",
-];
 /// What lies at the top of the tree.
 const TOP: [&str; 27] = [
     ".ci",
@@ -95,16 +61,12 @@ fn module(path: &str) -> Option<&str> {
     (module != "lib").then_some(module)
 }
 
-fn layer(module: &str) -> Option<usize> {
-    LAYERS.iter().position(|name| *name == module)
-}
-
 /// Imports point down.
 pub fn layers(source: &Source) -> Vec<String> {
     let Some(own) = module(&source.path) else { return Vec::new() };
     let Some(own_layer) = layer(own) else {
         return vec![format!(
-            "{}:1: module {own} has no layer: add it to LAYERS in tests/tidy/rules.rs",
+            "{}:1: module {own} has no layer: add it to LAYERS in tests/tidy/layers.rs",
             source.path
         )];
     };

@@ -1,0 +1,55 @@
+//! The layers of `src`. CONTRIBUTING.md has them as a table, which a test compares.
+
+/// The modules at the top of `src` and what each is for, from the top layer down: each may
+/// use those below it. A module within the log may use all of the log, and so on.
+const LAYERS: [(&str, &str); 31] = [
+    ("main", "the program: arguments in, exit status out"),
+    ("cli", "the commands"),
+    (
+        "server",
+        "the listener, what holds for every call, health, reflection, metrics, and how the gateway stops",
+    ),
+    ("service", "one RPC a file; `status.rs` is the only maker of `Status`"),
+    ("access", "who may do what: tokens, certificates, roles"),
+    ("config", "what can be configured, and where it comes from"),
+    ("audit", "the gateway's own events"),
+    ("hub", "what is appended, and what goes to readers"),
+    ("proof", "the Merkle tree over the log, checkpoints, keys, proofs"),
+    (
+        "log",
+        "the contract of a log, the ring in memory, the log on disk, segments and their indexes",
+    ),
+    ("filter", "which records match"),
+    ("json", "messages as JSON"),
+    ("reference", "the reference of event types, written from the catalog"),
+    ("example", "example events, written from the catalog"),
+    ("teleport", "Teleport's form of events"),
+    ("record", "checked events as records: drafts, envelopes, columns"),
+    ("content", "redaction and limits of what an event holds"),
+    ("event", "the check of an event, where it arrives"),
+    ("client", "the client, which knows nothing of the server"),
+    ("backoff", "pauses between attempts"),
+    ("catalog", "event types"),
+    ("reason_counters", "how often there was each reason of a refusal"),
+    ("proto", "generated code"),
+    ("wire", "the wire format of protobuf, by tables"),
+    ("glob", "patterns of names"),
+    ("secret_file", "files that only their owner may read"),
+    ("printable", "which characters are shown as they are"),
+    ("text", "beginnings of texts, and names that are nearly the same"),
+    ("address", "a name or an address, with a port"),
+    ("histogram", "how long things took"),
+    ("time", "points in time"),
+];
+
+/// Which layer a module at the top of `src` is, counted from the top.
+pub fn layer(module: &str) -> Option<usize> {
+    LAYERS.iter().position(|(name, _)| *name == module)
+}
+
+/// The layers as a table in Markdown.
+pub fn table() -> String {
+    let row = |(name, what): &(&str, &str)| format!("| `{name}` | {what} |\n");
+    "| module | what it is for |\n|---|---|\n".to_owned()
+        + &LAYERS.iter().map(row).collect::<String>()
+}
