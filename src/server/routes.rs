@@ -13,6 +13,8 @@ use tonic::server::NamedService;
 use tower::Service;
 use tower::util::BoxCloneSyncService;
 
+use crate::service::tonic_errors;
+
 type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 type Other = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
 
@@ -72,7 +74,8 @@ where
         if let Some(other) = self.others.get(name) {
             return other.clone().call(request);
         }
-        Box::pin(async { Ok(Status::unimplemented("").into_http()) })
+        let unknown = Status::from(tonic_errors::method_unknown(path));
+        Box::pin(async move { Ok(unknown.into_http()) })
     }
 }
 

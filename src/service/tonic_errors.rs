@@ -16,12 +16,15 @@ const PATH_CHARS_MAX: usize = 256;
 pub fn explain(bare: &Status, path: &str, limits: ServiceLimits) -> Option<Error> {
     let of_ours = path.strip_prefix('/').is_some_and(|path| path.starts_with(NAME));
     match bare.code() {
-        Code::Unimplemented => {
-            Some(Error::MethodUnknown(path.chars().take(PATH_CHARS_MAX).collect()))
-        }
+        Code::Unimplemented => Some(method_unknown(path)),
         _ if of_ours => explain_message(bare, limits),
         _ => None,
     }
+}
+
+/// The refusal of a call to a method that does not exist.
+pub fn method_unknown(path: &str) -> Error {
+    Error::MethodUnknown(path.chars().take(PATH_CHARS_MAX).collect())
 }
 
 /// What to say instead of a bare status that reading a message gave; `None` for
