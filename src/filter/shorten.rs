@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use prost::Message as _;
 
 use crate::proto::pb;
+use crate::text::prefix;
 
 /// Stands for what is left out.
 pub const MARK: &str = "…";
@@ -54,9 +55,7 @@ impl Left {
             self.0 -= text.len();
             return text.to_owned();
         }
-        let end = (0..=self.0).rev().find(|length| text.is_char_boundary(*length));
-        self.0 = 0;
-        format!("{}{MARK}", text.get(..end.unwrap_or_default()).unwrap_or_default())
+        format!("{}{MARK}", prefix(text, std::mem::take(&mut self.0)))
     }
 
     fn texts(&mut self, texts: &[String]) -> Vec<String> {

@@ -4,6 +4,7 @@
 //! that holds little of it, closed and opened again now and then.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
 use auditgate::event::Event;
@@ -160,6 +161,9 @@ fn open(folder: Option<&TempDir>) -> Arc<Hub> {
         None => Arc::new(MemoryLog::new(ring)),
         Some(folder) => {
             let config = Config { ring, sync: SyncPolicy::None, ..Config::default() };
+            // The log warns of a directory that others may read.
+            let private = std::fs::Permissions::from_mode(0o700);
+            std::fs::set_permissions(folder.path(), private).expect("its owner sets its mode");
             let (log, notices) = DiskLog::open(folder.path(), config).expect("it can be opened");
             assert_eq!(notices, []);
             Arc::new(log)
