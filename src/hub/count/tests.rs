@@ -28,7 +28,7 @@ async fn counted(names: usize, bytes: usize) -> Result<CountResult, Error> {
             Draft::new(event.expect("valid"), &emitter)
         };
         let drafts: Vec<Draft> = chunk.iter().map(draft).collect();
-        hub.append(&drafts, Append::AllOrNothing).await.expect("appended");
+        hub.append(&drafts, Append::AllOrNothing { validate_only: false }).await.expect("appended");
     }
     let query = ScanQuery::new(Arc::new(Filter::compile(&pb::Filter::default()).expect("one")));
     hub.count(&CountRequest { query, bucket: None, group: Group::Type }).await
