@@ -19,7 +19,7 @@ use std::sync::LazyLock;
 use aho_corasick::{AhoCorasick, AhoCorasickKind, Anchored, Input, StartKind};
 
 pub(super) use arguments::Arguments;
-use scan::Scan;
+use scan::SecretScan;
 
 /// What stands for what was masked.
 pub const MARKER: &str = "[redacted]";
@@ -169,7 +169,7 @@ fn masked(text: &str) -> Option<String> {
 }
 
 fn once(text: &str) -> Option<String> {
-    let found = Scan::new(text).run();
+    let found = SecretScan::new(text).run();
     if found.is_empty() {
         return None;
     }
@@ -187,7 +187,9 @@ fn once(text: &str) -> Option<String> {
 
 /// Whether a query has a parameter in the place of a secret.
 fn binds_secret(text: &str) -> bool {
-    has_hint(text) && text.contains(['?', '$', ':', '@', '%']) && Scan::new(text).binds_secret()
+    has_hint(text)
+        && text.contains(['?', '$', ':', '@', '%'])
+        && SecretScan::new(text).binds_secret()
 }
 
 /// The values of a URL's query masked; `None` where there are none.

@@ -23,7 +23,7 @@ pub(super) type Found = (Range<usize>, Option<String>);
 enum Expect {
     Nothing,
     /// A separator, or the value itself, behind the name of a secret.
-    Separator(Name),
+    Separator(SecretName),
     Value(How),
     /// A name and a secret, with this between them.
     Pair(u8),
@@ -31,7 +31,7 @@ enum Expect {
 
 /// How the name of a secret was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Name {
+struct SecretName {
     start: usize,
     end: usize,
     flag: bool,
@@ -66,7 +66,7 @@ struct Comment {
 }
 
 /// A walk through a text.
-pub(super) struct Scan<'t> {
+pub(super) struct SecretScan<'t> {
     text: Text<'t>,
     at: usize,
     found: Vec<Found>,
@@ -88,7 +88,7 @@ pub(super) struct Scan<'t> {
     depth: usize,
 }
 
-impl<'t> Scan<'t> {
+impl<'t> SecretScan<'t> {
     /// A walk through this text.
     pub(super) fn new(text: &'t str) -> Self {
         Self {

@@ -21,11 +21,11 @@ pub const CONNECTIONS_PER_CLIENT_MAX: usize = 16;
 /// The open connections, oldest first.
 #[derive(Debug, Default)]
 pub struct Places {
-    open: Mutex<Open>,
+    open: Mutex<OpenPlaces>,
 }
 
 #[derive(Debug, Default)]
-struct Open {
+struct OpenPlaces {
     next: u64,
     by_age: BTreeMap<u64, HeldPlace>,
 }
@@ -69,12 +69,12 @@ impl Places {
         (Place { places: Arc::clone(self), number, state }, cut)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Open> {
+    fn lock(&self) -> MutexGuard<'_, OpenPlaces> {
         self.open.lock()
     }
 }
 
-impl Open {
+impl OpenPlaces {
     /// The connection that must make room for a new one of `client`, if any.
     fn victim(&self, client: IpAddr) -> Option<u64> {
         let mut counts: HashMap<IpAddr, usize> = HashMap::new();

@@ -3,9 +3,9 @@
 use memchr::{memchr, memmem};
 
 use super::super::{forms, names, url};
-use super::{Expect, How, Name, Scan};
+use super::{Expect, How, SecretName, SecretScan};
 
-impl Scan<'_> {
+impl SecretScan<'_> {
     pub(super) fn quote(&mut self) {
         let Some((quote, backslashes, len)) = self.text.plain_quote(self.at) else {
             // What a shell would take for the end of a command is escaped.
@@ -81,7 +81,7 @@ impl Scan<'_> {
             self.mask_echo();
         } else if names::is_secret(word) || is_value {
             self.named = true;
-            self.expect = Expect::Separator(Name {
+            self.expect = Expect::Separator(SecretName {
                 start,
                 end,
                 flag: true,

@@ -6,11 +6,11 @@ use super::super::keywords::{self, Keyword};
 use super::super::lexer::{Close, Open};
 use super::super::names;
 use super::super::{MARKER, forms};
-use super::{Expect, How, Name, Scan};
+use super::{Expect, How, SecretName, SecretScan};
 
-impl Scan<'_> {
+impl SecretScan<'_> {
     /// Behind the name of a secret.
-    pub(super) fn separator(&mut self, name: Name) {
+    pub(super) fn separator(&mut self, name: SecretName) {
         let text = self.text;
         let next = text.byte(self.at + 1);
         let header = std::mem::take(&mut self.shell.header);
@@ -26,18 +26,18 @@ impl Scan<'_> {
             {
                 self.quote();
                 self.shell.header = header;
-                self.expect = Expect::Separator(Name { quoted: true, end: self.at, ..name });
+                self.expect = Expect::Separator(SecretName { quoted: true, end: self.at, ..name });
             }
             b'`' | b']' if self.at == name.end => {
                 self.at += 1;
                 self.shell.header = header;
-                self.expect = Expect::Separator(Name { end: self.at, ..name });
+                self.expect = Expect::Separator(SecretName { end: self.at, ..name });
             }
             b':' if next == b':' => {
                 // A cast of Postgres: the type follows.
                 let end = self.word_at(self.at + 2);
                 self.at = end.max(self.at + 2);
-                self.expect = Expect::Separator(Name { end: self.at, ..name });
+                self.expect = Expect::Separator(SecretName { end: self.at, ..name });
             }
             b'=' | b':' => {
                 let colon = text.byte(self.at) == b':' && next != b'=';
@@ -75,7 +75,8 @@ impl Scan<'_> {
                 // A flag by itself, of which the next argument is the value.
                 self.quote();
                 if name.flag {
-                    self.expect = Expect::Separator(Name { quoted: true, end: self.at, ..name });
+                    self.expect =
+                        Expect::Separator(SecretName { quoted: true, end: self.at, ..name });
                 }
             }
             _ if name.flag => {
@@ -97,7 +98,7 @@ impl Scan<'_> {
     }
 
     /// A word behind the name of a secret, without a separator: mostly prose.
-    pub(super) fn behind_name(&mut self, name: Name) {
+    pub(super) fn behind_name(&mut self, name: SecretName) {
         let end = self.word_at(self.at);
         match keywords::keyword(self.text.slice(self.at..end)) {
             Some(Keyword::Compare) => {
@@ -108,7 +109,7 @@ impl Scan<'_> {
             }
             Some(Keyword::Is | Keyword::Not | Keyword::To) => {
                 self.at = end;
-                self.expect = Expect::Separator(Name { literal_only: true, end: 0, ..name });
+                self.expect = Expect::Separator(SecretName { literal_only: true, end: 0, ..name });
                 return;
             }
             Some(_) => return self.dispatch(),

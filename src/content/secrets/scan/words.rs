@@ -6,9 +6,9 @@ use super::super::forms;
 use super::super::keywords::{self, Keyword};
 use super::super::names;
 use super::super::programs::{self, Program};
-use super::{Expect, How, Name, Scan};
+use super::{Expect, How, SecretName, SecretScan};
 
-impl Scan<'_> {
+impl SecretScan<'_> {
     pub(super) fn word(&mut self) {
         let start = self.at;
         let end = self.word_at(start);
@@ -40,7 +40,7 @@ impl Scan<'_> {
             self.shell.echo_from(end, self.quotes.depth());
         }
         if secret {
-            let name = Name {
+            let name = SecretName {
                 start,
                 end,
                 flag: false,
@@ -67,7 +67,7 @@ impl Scan<'_> {
     }
 
     /// The name of a secret was read.
-    pub(super) fn name(&mut self, name: Name) {
+    pub(super) fn name(&mut self, name: SecretName) {
         self.named = true;
         self.mask_compared(name.start);
         self.sql.secret_name();
@@ -146,7 +146,7 @@ impl Scan<'_> {
         let sql = How { sql: true, spaced: true, ..How::default() };
         match keyword {
             Keyword::Header => {
-                self.expect = Expect::Separator(Name {
+                self.expect = Expect::Separator(SecretName {
                     start,
                     end,
                     flag: false,
@@ -158,7 +158,7 @@ impl Scan<'_> {
                 self.shell.header = true;
             }
             Keyword::Scheme => {
-                self.expect = Expect::Separator(Name {
+                self.expect = Expect::Separator(SecretName {
                     start,
                     end,
                     flag: false,
@@ -181,7 +181,7 @@ impl Scan<'_> {
                 if self.named
                     && matches!(self.text.byte(end), b'"' | b'\'' | b':' | b'=' | b'\\') =>
             {
-                self.expect = Expect::Separator(Name {
+                self.expect = Expect::Separator(SecretName {
                     start,
                     end,
                     flag: false,
@@ -194,7 +194,7 @@ impl Scan<'_> {
             }
             Keyword::NameMember => self.named = false,
             Keyword::Key if self.sql.attaches => {
-                self.expect = Expect::Separator(Name {
+                self.expect = Expect::Separator(SecretName {
                     start,
                     end,
                     flag: false,
