@@ -49,6 +49,8 @@ pub mod json;
 #[cfg(feature = "server")]
 #[doc(hidden)]
 pub mod log;
+#[cfg(feature = "server")]
+pub mod network;
 #[cfg(any(feature = "cli", feature = "server"))]
 mod printable;
 #[cfg(any(feature = "cli", feature = "server"))]

@@ -9,13 +9,12 @@ pub mod pb {
     include!(concat!(env!("OUT_DIR"), "/typed/auditgate.v1.rs"));
 }
 
-/// The server, and the messages that hold events or records, with those as
+/// The messages that hold events or records, with those as
 /// bytes: the same encoding, so an event is the slice that arrived.
 #[cfg(feature = "server")]
 #[allow(missing_docs, clippy::all, clippy::pedantic, rustdoc::all)]
 pub mod retyped {
     include!(concat!(env!("OUT_DIR"), "/retyped/auditgate.v1.rs"));
-    include!(concat!(env!("OUT_DIR"), "/retyped/auditgate.v1.AuditService.rs"));
 }
 
 /// Full name of the service.

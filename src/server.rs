@@ -41,11 +41,10 @@ use crate::proof::SigningKey;
 use crate::proof::prover::{OpenedTree, Prover};
 use crate::proof::tile_store::{DiskTileStore, MemoryTileStore};
 use crate::service::quota::{self, Quotas};
-use crate::service::{Service, ServiceLimits, UncopiedSubscribe};
+use crate::service::{GrpcService, Service, ServiceLimits};
 use admin::AdminListener;
 use admission::Admission;
 use calls::{CallLayer, CallRules};
-use connection::UnsentTotals;
 use grpc_only::GrpcOnly;
 use listener::Listener;
 use metrics::MetricSources;
@@ -122,6 +121,7 @@ impl From<&Settings> for Config {
                 reads_in_all: limits.reads_in_all,
                 receiving_bytes: limits.receiving_bytes.0,
                 receiving_bytes_in_all: limits.receiving_bytes_in_all.0,
+                waiting_bytes: limits.waiting_bytes.0,
                 waiting_bytes_in_all: limits.waiting_bytes_in_all.0,
             },
             admin: settings.admin.listen,
@@ -175,11 +175,6 @@ impl Gateway {
         let files = files.and_then(|files| usize::try_from(files).ok()).unwrap_or(usize::MAX);
         let admission = Admission::new(config.admission.within(files));
         let quotas = Arc::new(Quotas::new(config.quotas));
-        let load = UnsentTotals {
-            waiting: quotas.waiting(),
-            waiting_max: config.quotas.waiting_bytes_in_all,
-            admission: Arc::clone(&admission),
-        };
         let encrypted = config.tls.is_on();
         let authenticates = config.access.has_bearers() || config.tls.client_ca.is_some();
         let audits = config.access.self_audit.unwrap_or(authenticates);
@@ -187,9 +182,12 @@ impl Gateway {
         let reloader =
             Arc::new(Reloader::load(config.tls, config.access, policy.clone()).map_err(invalid)?);
         let (access, tls) = (Arc::clone(reloader.access()), Arc::clone(reloader.tls()));
-        let listener = Listener::bind(config.listen, config.connections, load, Arc::clone(&tls))
-            .await
-            .map_err(|error| cannot_listen(config.listen, &error))?;
+        let (admission_of, quotas_of) = (Arc::clone(&admission), Arc::clone(&quotas));
+        let acceptor = Arc::clone(&tls);
+        let listener =
+            Listener::bind(config.listen, config.connections, admission_of, quotas_of, acceptor)
+                .await
+                .map_err(|error| cannot_listen(config.listen, &error))?;
         let address = listener.address()?;
         let connections = listener.counters();
         let stopping = CancellationToken::new();
@@ -214,8 +212,9 @@ impl Gateway {
         let service = Service::new(Arc::clone(&hub), Arc::clone(&access), config.limits)
             .with_audit(auditor.clone())
             .with_proofs(prover.clone())
-            .with_policy(policy);
-        let service = UncopiedSubscribe::new(service);
+            .with_policy(policy)
+            .with_accounts(Arc::clone(&quotas));
+        let service = GrpcService::new(service);
         let routes = Routes::new(service)
             .with(health_service)
             .with(reflection::builder().build_v1().map_err(io::Error::other)?)

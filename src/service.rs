@@ -2,6 +2,7 @@
 //! request, calls the hub and encodes the response.
 
 mod check_filter;
+mod cost;
 mod count_records;
 mod emit;
 mod emit_stream;
@@ -9,17 +10,18 @@ mod error;
 mod get_caller;
 mod get_record;
 mod get_status;
+mod grpc_service;
 mod list_event_types;
 mod prove;
 pub mod quota;
 mod reader;
 mod request_query;
+mod requests;
 mod search;
 pub mod status;
 mod subscribe;
 pub mod tonic_errors;
 mod top_values;
-mod uncopied_subscribe;
 #[cfg(test)]
 mod unreadable;
 
@@ -27,9 +29,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::TryStreamExt as _;
 use tokio_stream::Stream;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Request, Status};
 
 use crate::access::{AccessControl, Caller};
 use crate::audit::Auditor;
@@ -39,18 +40,22 @@ use crate::hub::Hub;
 use crate::proof::prover::Prover;
 use crate::proto;
 use crate::proto::codec::EncodedResponse;
-use crate::proto::retyped::audit_service_server::AuditService;
 
+use quota::Quotas;
+
+pub use cost::Cost;
 pub use emit::BATCH_EVENTS_MAX;
 pub use error::Error;
+pub use grpc_service::GrpcService;
 pub use search::{PAGE_SIZE, PAGE_SIZE_MAX};
-pub use uncopied_subscribe::UncopiedSubscribe;
 
 /// Full name of the service.
 pub const NAME: &str = proto::SERVICE;
 /// Default of [`ServiceLimits::request_bytes`].
 pub const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// How many bytes a client may send on one stream ahead of the gateway.
+pub const STREAM_WINDOW_BYTES: usize = 256 * 1024;
 /// The minimum rate at which a client must send a message, after [`REQUEST_GRACE`].
 pub const REQUEST_BYTES_PER_SECOND_MIN: usize = 16 * 1024;
 /// The extra time for receiving a message, beside the time for its bytes.
@@ -80,6 +85,7 @@ pub struct Service {
     limits: ServiceLimits,
     policy: ActivePolicy,
     prover: Option<Arc<Prover>>,
+    quotas: Option<Arc<Quotas>>,
 }
 
 impl Service {
@@ -88,7 +94,7 @@ impl Service {
     /// request.
     pub fn new(hub: Arc<Hub>, access: Arc<AccessControl>, limits: ServiceLimits) -> Self {
         let policy = ActivePolicy::default();
-        Self { hub, access, auditor: Auditor::off(), limits, policy, prover: None }
+        Self { hub, access, auditor: Auditor::off(), limits, policy, prover: None, quotas: None }
     }
 
     /// The same, with an auditor that records reads.
@@ -99,6 +105,11 @@ impl Service {
     /// The same, with proofs by `prover`, whose log is the hub's.
     pub fn with_proofs(self, prover: Option<Arc<Prover>>) -> Self {
         Self { prover, ..self }
+    }
+
+    /// The same, which shows the accounts of these quotas.
+    pub fn with_accounts(self, quotas: Arc<Quotas>) -> Self {
+        Self { quotas: Some(quotas), ..self }
     }
 
     /// The same, with a policy for the content of events.
@@ -131,116 +142,5 @@ fn decode<M: prost::Message + Default>(body: Bytes) -> Result<M, Error> {
     M::decode(body).map_err(Error::Malformed)
 }
 
-fn respond(result: Result<EncodedResponse, Error>) -> Result<Response<EncodedResponse>, Status> {
-    result.map(Response::new).map_err(Status::from)
-}
-
 /// Responses of a streaming call.
 type Responses = Pin<Box<dyn Stream<Item = Result<EncodedResponse, Status>> + Send>>;
-
-#[tonic::async_trait]
-impl AuditService for Service {
-    type EmitStreamStream = Responses;
-    type SubscribeStream = Responses;
-
-    async fn emit(&self, request: Request<Bytes>) -> Result<Response<EncodedResponse>, Status> {
-        respond(self.emit_one(request).await)
-    }
-
-    async fn emit_batch(
-        &self,
-        request: Request<Bytes>,
-    ) -> Result<Response<EncodedResponse>, Status> {
-        respond(self.emit_many(request).await)
-    }
-
-    async fn emit_stream(
-        &self,
-        request: Request<Streaming<Bytes>>,
-    ) -> Result<Response<Self::EmitStreamStream>, Status> {
-        self.answer_stream(request).map(Response::new).map_err(Status::from)
-    }
-
-    async fn subscribe(
-        &self,
-        request: Request<Bytes>,
-    ) -> Result<Response<Self::SubscribeStream>, Status> {
-        let responses = self.open_stream(request).await?;
-        let responses = responses.map_ok(|framed| EncodedResponse::new(framed.message()));
-        Ok(Response::new(Box::pin(responses)))
-    }
-
-    async fn search(&self, request: Request<Bytes>) -> Result<Response<EncodedResponse>, Status> {
-        respond(self.search_page(request).await)
-    }
-
-    async fn get_record(
-        &self,
-        request: Request<Bytes>,
-    ) -> Result<Response<EncodedResponse>, Status> {
-        respond(self.one_record(request).await)
-    }
-
-    async fn count_records(
-        &self,
-        request: Request<Bytes>,
-    ) -> Result<Response<EncodedResponse>, Status> {
-        respond(self.counts(request).await)
-    }
-
-    async fn check_filter(
-        &self,
-        request: Request<Bytes>,
-    ) -> Result<Response<EncodedResponse>, Status> {
-        respond(self.check(request).await)
-    }
-
-    async fn top_values(
-        &self,
-        request: Request<Bytes>,
-    ) -> Result<Response<EncodedResponse>, Status> {
-        respond(self.top_values_of(request).await)
-    }
-
-    async fn get_caller(
-        &self,
-        request: Request<Bytes>,
-    ) -> Result<Response<EncodedResponse>, Status> {
-        respond(self.who_calls(request))
-    }
-
-    async fn list_event_types(
-        &self,
-        request: Request<Bytes>,
-    ) -> Result<Response<EncodedResponse>, Status> {
-        respond(self.event_types(request))
-    }
-
-    async fn get_status(
-        &self,
-        request: Request<Bytes>,
-    ) -> Result<Response<EncodedResponse>, Status> {
-        respond(self.current_status(request))
-    }
-
-    async fn get_checkpoint(
-        &self,
-        request: Request<Bytes>,
-    ) -> Result<Response<EncodedResponse>, Status> {
-        respond(self.checkpoint(request).await)
-    }
-
-    async fn get_inclusion_proof(
-        &self,
-        request: Request<Bytes>,
-    ) -> Result<Response<EncodedResponse>, Status> {
-        respond(self.inclusion(request).await)
-    }
-
-    async fn get_consistency_proof(
-        &self,
-        request: Request<Bytes>,
-    ) -> Result<Response<EncodedResponse>, Status> {
-        respond(self.consistency(request).await)
-    }
-}

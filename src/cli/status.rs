@@ -1,5 +1,6 @@
 //! `auditgate status`: shows the log, the rates and the subscribers of a gateway.
 
+mod accounts;
 mod problems;
 mod table;
 mod units;

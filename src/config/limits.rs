@@ -41,13 +41,15 @@ pub struct Limits {
     pub reads: usize,
     /// Searches and counts of all clients at once; at least 1.
     pub reads_in_all: usize,
-    /// Unfinished requests of one client; at least 4MiB, the size of one request. As
-    /// much again may wait for the log on its emit streams.
+    /// Unfinished requests of one client, as far as they come before there is room for the whole of
+    /// them; at least 4MiB, the size of one request.
     pub receiving_bytes: ByteSize,
     /// Unfinished requests of all clients; at least 4MiB.
     pub receiving_bytes_in_all: ByteSize,
-    /// What waits for clients that do not read; at least 1MiB. Beyond it, those are
-    /// cut off for which most waits.
+    /// Room of one client for requests that are worked on, with events on their way to the log, and for
+    /// answers that it has not taken; at least 16MiB. Beyond it, its other requests wait.
+    pub waiting_bytes: ByteSize,
+    /// Room of all clients; at least 16MiB. Beyond it, the client that holds least is served next.
     pub waiting_bytes_in_all: ByteSize,
 }
 
@@ -69,6 +71,7 @@ impl Default for Limits {
             reads_in_all: 64,
             receiving_bytes: ByteSize(64 * MIB),
             receiving_bytes_in_all: ByteSize(256 * MIB),
+            waiting_bytes: ByteSize(64 * MIB),
             waiting_bytes_in_all: ByteSize(256 * MIB),
         }
     }
@@ -87,7 +90,8 @@ impl Limits {
             ("reads_in_all", self.reads_in_all, 1),
             ("receiving_bytes", self.receiving_bytes.0, 4 * MIB),
             ("receiving_bytes_in_all", self.receiving_bytes_in_all.0, 4 * MIB),
-            ("waiting_bytes_in_all", self.waiting_bytes_in_all.0, MIB),
+            ("waiting_bytes", self.waiting_bytes.0, 16 * MIB),
+            ("waiting_bytes_in_all", self.waiting_bytes_in_all.0, 16 * MIB),
         ];
         for (key, value, least) in counts {
             if value < least {

@@ -1,13 +1,12 @@
-//! The server's codec: requests and responses as bytes.
+//! Responses as bytes, and the frames of gRPC.
 //!
 //! The handlers decode requests, so that a malformed request gets the same error details
 //! as any other refusal. They encode the responses, too.
 
-use bytes::{Buf, BufMut, Bytes};
-use tonic::Status;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use bytes::Bytes;
 
-/// An encoded response.
+/// An encoded response without its frame.
+#[derive(Debug)]
 pub struct EncodedResponse(Bytes);
 
 impl EncodedResponse {
@@ -19,6 +18,15 @@ impl EncodedResponse {
     /// A response that is a message.
     pub fn message(message: &impl prost::Message) -> Self {
         Self(message.encode_to_vec().into())
+    }
+
+    /// The response in its frame, with no room to spare.
+    pub fn into_frame(self) -> Vec<u8> {
+        let mut frame = Vec::with_capacity(PREFIX_BYTES + self.0.len());
+        frame.extend_from_slice(&[0; PREFIX_BYTES]);
+        frame.extend_from_slice(&self.0);
+        set_prefix(&mut frame, 0);
+        frame
     }
 }
 
@@ -123,44 +131,5 @@ impl FramedMessage {
     /// How many bytes it has, frame included.
     pub fn byte_size(&self) -> usize {
         self.0.len()
-    }
-}
-
-/// A codec that leaves requests encoded and sends encoded responses.
-#[derive(Debug, Default, Clone, Copy)]
-pub struct RawCodec;
-
-impl Codec for RawCodec {
-    type Encode = EncodedResponse;
-    type Decode = Bytes;
-    type Encoder = RawCodec;
-    type Decoder = RawCodec;
-
-    fn encoder(&mut self) -> Self::Encoder {
-        RawCodec
-    }
-
-    fn decoder(&mut self) -> Self::Decoder {
-        RawCodec
-    }
-}
-
-impl Encoder for RawCodec {
-    type Item = EncodedResponse;
-    type Error = Status;
-
-    fn encode(&mut self, item: EncodedResponse, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        out.reserve(item.0.len());
-        out.put(item.0);
-        Ok(())
-    }
-}
-
-impl Decoder for RawCodec {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, body: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(body.copy_to_bytes(body.remaining())))
     }
 }

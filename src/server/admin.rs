@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::log::State;
-use crate::server::admission;
+use crate::network::Network;
 use crate::server::log_limiter::LogLimiter;
 use crate::server::metrics::{self, Form, MetricSources};
 use places::{Place, Places};
@@ -71,7 +71,7 @@ impl AdminListener {
                 continue;
             };
             let sources = Arc::clone(&self.sources);
-            let (place, cut) = places.take(admission::network(remote.ip()));
+            let (place, cut) = places.take(Network::of(remote.ip()));
             open.spawn(async move {
                 let served = serve_connection(stream, sources, &place);
                 tokio::select! {

@@ -1,10 +1,12 @@
 //! Limits the open connections, in all and by remote address.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
+
+use crate::network::Network;
 
 /// Open files that the process needs beside its connections: logs, listeners, and short-lived
 /// files.
@@ -56,14 +58,14 @@ pub struct Admission {
 #[derive(Debug, Default)]
 struct OpenConnections {
     all: usize,
-    by_peer: HashMap<IpAddr, usize>,
+    by_peer: HashMap<Network, usize>,
 }
 
 /// Counts as one open connection until it is dropped.
 #[derive(Debug)]
 pub struct ConnectionPermit {
     admission: Arc<Admission>,
-    peer: IpAddr,
+    peer: Network,
 }
 
 impl Admission {
@@ -77,7 +79,7 @@ impl Admission {
     /// # Errors
     /// If a limit is reached.
     pub fn admit(self: &Arc<Self>, address: IpAddr) -> Result<ConnectionPermit, ConnectionRefused> {
-        let peer = network(address);
+        let peer = Network::of(address);
         let mut open = self.lock();
         if open.all >= self.limits.connections {
             return Err(ConnectionRefused::Full { limit: self.limits.connections });
@@ -116,17 +118,6 @@ impl Drop for ConnectionPermit {
             if *of_peer == 0 {
                 open.by_peer.remove(&self.peer);
             }
-        }
-    }
-}
-
-/// The network that counts as one address: an IPv4 address, or an IPv6 network of 64 bits.
-pub fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
         }
     }
 }

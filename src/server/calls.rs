@@ -8,9 +8,7 @@ mod deadline;
 mod decompress;
 mod encoding;
 mod inbound;
-mod message_boundaries;
 mod outbound;
-mod unsent_bytes;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -27,24 +25,29 @@ use crate::access::{AccessControl, Caller, Denied, MethodRule, method_rule};
 use crate::audit::{Auditor, Denial};
 use crate::server::authenticate;
 use crate::server::connection::Connection;
+use crate::server::connection::flow::Reset;
 use crate::server::log_limiter::LogLimiter;
 use crate::server::stats::{CallStats, MethodStats, UNKNOWN};
-use crate::service::quota::{Quota, Quotas};
-use crate::service::{Error, NAME, ServiceLimits, tonic_errors};
+use crate::service::quota::{ClientKey, MemoryKind, Quota, Quotas, WorkRoom};
+use crate::service::{Cost, Error, NAME, ServiceLimits, tonic_errors};
 use call_record::{CODE, CallRecord};
 use compress::CompressedBody;
 use context::CallContext;
-use decompress::DecompressedBody;
 use encoding::MessageEncoding;
 use inbound::RequestBody;
 use outbound::{CallDeadline, ResponseBody};
-use unsent_bytes::UnsentBytes;
 
 /// Header of the encoded `google.rpc.Status`.
 const DETAILS: &str = "grpc-status-details-bin";
 
-/// Methods with large reads and large responses.
-const READS: [&str; 3] = ["Search", "CountRecords", "TopValues"];
+/// What a call takes in memory beside its headers, in bytes.
+const CALL_BYTES: usize = 8 * 1024;
+/// What a call of another service takes: tonic keeps a buffer for its requests, and one for its answers.
+const FOREIGN_CALL_BYTES: usize = CALL_BYTES + 3 * FOREIGN_REQUEST_BYTES_MAX;
+/// The most bytes of a request of another service: health and reflection take short names.
+const FOREIGN_REQUEST_BYTES_MAX: usize = 8 * 1024;
+/// What a header takes beside its name and value, in bytes.
+const HEADER_BYTES: usize = 64;
 
 /// The state that all calls share.
 pub struct CallRules {
@@ -125,17 +128,23 @@ where
         request.extensions_mut().insert(Arc::clone(&quota));
         let is_ours = method.service == NAME;
         let packing = MessageEncoding::accepted(request.headers()).filter(|_| is_ours);
-        let packed = MessageEncoding::take(request.headers_mut());
-        let request = request.map(|body| {
-            let inbound = RequestBody::new(body, Arc::clone(&quota), method.client_streams);
-            let Some(encoding) = packed else { return Body::new(inbound) };
-            let limit = rules.limits.request_bytes;
-            Body::new(DecompressedBody::new(inbound.keeping(), encoding, limit, Arc::clone(&quota)))
-        });
+        let rules_in = inbound::Rules {
+            encoding: MessageEncoding::take(request.headers_mut()),
+            limit: if is_ours { rules.limits.request_bytes } else { FOREIGN_REQUEST_BYTES_MAX },
+            cost: if is_ours { Cost::of(&method.name) } else { Cost::NONE },
+            streams: method.client_streams,
+        };
+        let work = WorkRoom::default();
+        request.extensions_mut().insert(work.clone());
+        let reset = request.extensions_mut().remove::<Reset>();
+        let memory = if is_ours { CALL_BYTES } else { FOREIGN_CALL_BYTES };
+        let memory = memory + header_bytes(request.headers());
+        let request = request
+            .map(|body| Body::new(RequestBody::new(body, Arc::clone(&quota), rules_in, work)));
         Box::pin(async move {
             let mut response = {
                 let answering =
-                    answer(inner, request, admitted, &rules, &method, &quota, &mut record);
+                    answer(inner, request, admitted, &method, &quota, memory, &mut record);
                 match &mut deadline {
                     None => answering.await?,
                     Some(CallDeadline { asked, sleep }) => tokio::select! {
@@ -159,17 +168,26 @@ where
             } else if let Some(encoding) = packing {
                 let name = HeaderValue::from_static(encoding.name());
                 response.headers_mut().insert(encoding::ENCODING, name);
+                let quota = Arc::clone(&quota);
                 response =
                     response.map(|body| Body::new(CompressedBody::new(body, encoding, quota)));
             }
-            let waiting =
-                connection.filter(|_| method.server_streams || record.holds.read.is_some());
-            let waiting = waiting.map(|connection| {
-                UnsentBytes::new(rules.quotas.waiting(), connection, record.holds.read.clone())
-            });
-            Ok(response.map(|body| Body::new(ResponseBody::new(body, deadline, waiting, record))))
+            // Unary answers of the service, and what was compressed here, are on the account already.
+            let charged = (method.server_streams || !is_ours) && (refused || packing.is_none());
+            let charged = charged.then_some(quota);
+            let flow = connection.map(|connection| connection.flows().open(reset));
+            Ok(response
+                .map(|body| Body::new(ResponseBody::new(body, deadline, flow, charged, record))))
         })
     }
+}
+
+/// What headers take in memory.
+fn header_bytes(headers: &HeaderMap) -> usize {
+    let bytes = |(name, value): (&http::HeaderName, &HeaderValue)| {
+        name.as_str().len() + value.len() + HEADER_BYTES
+    };
+    headers.iter().map(bytes).sum()
 }
 
 /// The quota of the principal of a call; without a principal, the quota of its address.
@@ -180,11 +198,11 @@ fn quota<B>(
 ) -> Arc<Quota> {
     let caller = request.extensions().get::<Arc<Caller>>();
     if let Some(caller) = caller.filter(|caller| !caller.principal().is_empty()) {
-        return quotas.of(caller.principal());
+        return quotas.of(&ClientKey::principal(caller.principal()));
     }
     match connection {
         Some(connection) => connection.quota(quotas),
-        None => quotas.of(""),
+        None => quotas.of(&ClientKey::principal("")),
     }
 }
 
@@ -192,15 +210,15 @@ async fn answer<S>(
     mut inner: S,
     request: Request<Body>,
     admitted: Result<(), Denied>,
-    rules: &CallRules,
     method: &MethodStats,
     quota: &Quota,
+    memory: usize,
     record: &mut CallRecord,
 ) -> Result<Response<Body>, S::Error>
 where
     S: Service<Request<Body>, Response = Response<Body>>,
 {
-    if let Err(error) = admit(method, quota, record).await {
+    if let Err(error) = admit(method, quota, memory, record) {
         return Ok(refusal(error));
     }
     // The quota was charged before, so guessing credentials is limited.
@@ -214,23 +232,26 @@ where
     let response = inner.call(request).await?;
     let Some(bare) = bare_refusal(response.headers()) else { return Ok(response) };
     let path = path.unwrap_or_else(|| format!("/{}/{}", method.service, method.name));
-    Ok(match tonic_errors::explain(&bare, &path, rules.limits) {
+    Ok(match tonic_errors::explain(&bare, &path) {
         Some(error) => refusal(error),
         None => response,
     })
 }
 
 /// Charges the call to the quota of its principal.
-async fn admit(method: &MethodStats, quota: &Quota, record: &mut CallRecord) -> Result<(), Error> {
+fn admit(
+    method: &MethodStats,
+    quota: &Quota,
+    memory: usize,
+    record: &mut CallRecord,
+) -> Result<(), Error> {
     quota.call()?;
+    record.holds.memory = Some(quota.account().try_charge(MemoryKind::Calls, memory)?);
     record.holds.slot = match (method.client_streams, method.server_streams) {
         (false, false) => None,
         (false, true) => Some(quota.subscriber()?),
         (true, _) => Some(quota.emit_stream()?),
     };
-    if method.service == NAME && READS.contains(&method.name.as_str()) {
-        record.holds.read = Some(Arc::new(quota.read().await));
-    }
     Ok(())
 }
 

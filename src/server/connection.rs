@@ -1,7 +1,9 @@
 //! Serves one connection, and tracks its state.
 
+pub mod flow;
 mod guard;
 mod http2_frames;
+mod tasks;
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -14,7 +16,7 @@ use std::time::Duration;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -25,15 +27,15 @@ use tonic::transport::server::TcpConnectInfo;
 use tower::{Service, ServiceExt as _};
 
 use crate::access::ConnectionIdentity;
-use crate::server::admission::Admission;
 use crate::server::corked_socket::SocketFlusher;
-use crate::service::quota::{Quota, Quotas};
+use crate::service::STREAM_WINDOW_BYTES;
+use crate::service::quota::{ClientKey, Quota, Quotas};
+use flow::{Flows, Stalled};
 use guard::GuardedIo;
+use tasks::Tasks;
 
 /// The most concurrent streams of one connection.
 pub const STREAMS_MAX: u32 = 4_096;
-/// How many bytes a client may send on one stream ahead of the gateway.
-const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 /// How many bytes a client may send on one connection ahead of the gateway. h2
 /// gives up on a connection whose small frames, unread, cost more than half of
 /// this: many streams of small events need it large.
@@ -53,33 +55,16 @@ const ERROR_RESETS_MAX: usize = 256;
 /// The most bytes that wait on one stream for a client that does not read.
 const SEND_BUFFER_BYTES: usize = 256 * 1024;
 
+/// What a connection takes in memory, in bytes: buffers of h2 and of headers.
+const MEMORY_BYTES: usize = 20 * 1024;
+/// What it takes beside that where it is encrypted.
+const TLS_MEMORY_BYTES: usize = 48 * 1024;
+
 /// How long a client has to close a connection that the gateway has ended: the last
 /// bytes of its streams may still be on their way.
 const LINGER_TIME_MAX: Duration = Duration::from_secs(1);
 /// How often a connection is looked at.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
-
-/// The unsent bytes of all connections.
-#[derive(Debug)]
-pub struct UnsentTotals {
-    /// Bytes of responses that wait.
-    pub waiting: Arc<AtomicUsize>,
-    /// How many may.
-    pub waiting_max: usize,
-    /// Open connections.
-    pub admission: Arc<Admission>,
-}
-
-impl UnsentTotals {
-    fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
-    }
-
-    /// What each has waiting on average.
-    fn share(&self) -> usize {
-        self.waiting() / self.admission.count().max(1)
-    }
-}
 
 /// Time limits of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,40 +147,7 @@ pub struct Connection {
     idle_since: Mutex<Instant>,
     cut: Mutex<Option<CutReason>>,
     quota: OnceLock<Arc<Quota>>,
-    waiting: UnreadBytes,
-}
-
-/// The bytes that wait for the client to read them.
-#[derive(Debug)]
-struct UnreadBytes {
-    bytes: AtomicUsize,
-    /// Of these, answers that hold one of the reads.
-    of_reads: AtomicUsize,
-    begun: Instant,
-    /// When something was taken last, in milliseconds after the beginning.
-    moved_at: AtomicU64,
-}
-
-impl UnreadBytes {
-    fn new() -> Self {
-        Self {
-            bytes: AtomicUsize::new(0),
-            of_reads: AtomicUsize::new(0),
-            begun: Instant::now(),
-            moved_at: AtomicU64::new(0),
-        }
-    }
-
-    fn moved(&self) {
-        let now = self.begun.elapsed().as_millis() as u64;
-        self.moved_at.store(now, Ordering::Relaxed);
-    }
-
-    /// For how long nothing was taken.
-    fn unread_for(&self) -> Duration {
-        let moved = Duration::from_millis(self.moved_at.load(Ordering::Relaxed));
-        self.begun.elapsed().saturating_sub(moved)
-    }
+    flows: Arc<Flows>,
 }
 
 /// Counts as one running call of a connection until it is dropped.
@@ -214,7 +166,7 @@ impl Connection {
             idle_since: Mutex::new(Instant::now()),
             cut: Mutex::new(None),
             quota: OnceLock::new(),
-            waiting: UnreadBytes::new(),
+            flows: Flows::new(),
         })
     }
 
@@ -224,44 +176,20 @@ impl Connection {
         RunningCall(Arc::clone(self))
     }
 
+    /// What a connection takes in memory, in bytes.
+    pub fn memory(encrypted: bool) -> usize {
+        MEMORY_BYTES + if encrypted { TLS_MEMORY_BYTES } else { 0 }
+    }
+
     /// What the peer may use, as long as it is known by its address only.
     pub fn quota(&self, quotas: &Quotas) -> Arc<Quota> {
-        let quota = self.quota.get_or_init(|| quotas.of(&self.remote.ip().to_string()));
+        let quota = self.quota.get_or_init(|| quotas.of(&ClientKey::at(self.remote.ip())));
         Arc::clone(quota)
     }
 
-    /// So many bytes wait from now on; `of_read` says whether they hold one of the
-    /// reads.
-    pub fn add_unread(&self, bytes: usize, of_read: bool) {
-        if self.waiting.bytes.fetch_add(bytes, Ordering::Relaxed) == 0 {
-            self.waiting.moved();
-        }
-        if of_read {
-            self.waiting.of_reads.fetch_add(bytes, Ordering::Relaxed);
-        }
-    }
-
-    /// So many bytes were taken.
-    pub fn remove_unread(&self, bytes: usize, of_read: bool) {
-        self.waiting.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        if of_read {
-            self.waiting.of_reads.fetch_sub(bytes, Ordering::Relaxed);
-        }
-        self.waiting.moved();
-    }
-
-    /// Whether the client lets answers lie for so long that others might lack the
-    /// room: it holds a read, or more than its share of what all may have waiting.
-    fn holds_too_much(&self, limits: &ConnectionTimeouts, load: &UnsentTotals) -> bool {
-        let bytes = self.waiting.bytes.load(Ordering::Relaxed);
-        if bytes == 0 {
-            return false;
-        }
-        let unread_for = self.waiting.unread_for();
-        let of_reads = self.waiting.of_reads.load(Ordering::Relaxed);
-        let over = load.waiting() > load.waiting_max;
-        of_reads > 0 && unread_for >= limits.write_stall
-            || over && unread_for >= WATCH_INTERVAL && bytes >= load.share()
+    /// The responses that wait on it.
+    pub fn flows(&self) -> &Arc<Flows> {
+        &self.flows
     }
 
     /// Why it was cut off, if it was.
@@ -308,14 +236,15 @@ impl Drop for RunningCall {
 /// Serves a connection until the client ends it, breaks a rule or is idle for too
 /// long, or until `stopping` is cancelled and the calls that run have ended. A
 /// connection that has not begun to speak by then is dropped at once. `tail` is that
-/// of the socket below `io`.
+/// of the socket below `io`. `resets` counts the streams that are reset since the client does not take
+/// what waits for it.
 pub async fn serve<IO, S>(
     io: IO,
     flusher: SocketFlusher,
     connection: Arc<Connection>,
     service: S,
     limits: ConnectionTimeouts,
-    load: &UnsentTotals,
+    resets: &AtomicU64,
     stopping: CancellationToken,
 ) where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -324,17 +253,20 @@ pub async fn serve<IO, S>(
     S::Error: Into<tonic::codegen::StdError> + Send,
 {
     let of_call = Arc::clone(&connection);
+    let tasks = Tasks::default();
+    let of_calls = tasks.clone();
     let service = service.map_request(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         let address =
             TcpConnectInfo { local_addr: Some(of_call.local), remote_addr: Some(of_call.remote) };
         request.extensions_mut().insert(address);
         request.extensions_mut().insert(Arc::clone(&of_call));
+        request.extensions_mut().insert(of_calls.begin());
         request
     });
     let io = GuardedIo::new(io, Arc::clone(&connection), limits);
-    let served =
-        builder(limits).serve_connection(TokioIo::new(io), TowerToHyperService::new(service));
+    let served = builder(limits, tasks)
+        .serve_connection(TokioIo::new(io), TowerToHyperService::new(service));
     let mut served = pin!(served);
     loop {
         tokio::select! {
@@ -345,9 +277,16 @@ pub async fn serve<IO, S>(
                 if connection.idle_at(limits.idle) <= Instant::now() {
                     break;
                 }
-                if connection.holds_too_much(&limits, load) {
-                    connection.cut(CutReason::NotReading);
-                    return;
+                match connection.flows.stalled(limits.write_stall) {
+                    Stalled::Nothing => {}
+                    Stalled::Streams(streams) => {
+                        resets.fetch_add(streams.len() as u64, Ordering::Relaxed);
+                        streams.iter().for_each(|stream| stream.reset());
+                    }
+                    Stalled::All => {
+                        connection.cut(CutReason::NotReading);
+                        return;
+                    }
                 }
             }
         }
@@ -370,12 +309,12 @@ async fn drive<F: Future>(mut served: Pin<&mut F>, flusher: &SocketFlusher) -> F
     .await
 }
 
-fn builder(limits: ConnectionTimeouts) -> http2::Builder<TokioExecutor> {
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+fn builder(limits: ConnectionTimeouts, tasks: Tasks) -> http2::Builder<Tasks> {
+    let mut builder = http2::Builder::new(tasks);
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES as u32)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_frame_size(FRAME_BYTES_MAX)
         .max_header_list_size(HEADER_BYTES_MAX)

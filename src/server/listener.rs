@@ -14,11 +14,13 @@ use tonic::body::Body;
 use tower::Service;
 
 use crate::access::ConnectionIdentity;
-use crate::server::admission::ConnectionRefused;
-use crate::server::connection::{self, Connection, CutReason, UnsentTotals};
+use crate::network::Network;
+use crate::server::admission::{Admission, ConnectionRefused};
+use crate::server::connection::{self, Connection, CutReason};
 use crate::server::corked_socket::cork;
 use crate::server::log_limiter::LogLimiter;
 use crate::server::tls::{AcceptedStream, TlsSetup};
+use crate::service::quota::{ClientKey, MemoryKind, Quotas};
 
 /// The pause after a failed accept: at the limit of open files, an immediate retry only uses
 /// processor time.
@@ -37,6 +39,8 @@ pub struct ConnectionCounters {
     pub refused_tls: AtomicU64,
     /// Connections that could not be accepted, for lack of files or memory.
     pub failed: AtomicU64,
+    /// Streams that were reset since their client did not take what waited.
+    pub streams_reset: AtomicU64,
     cut: [AtomicU64; CutReason::ALL.len()],
 }
 
@@ -57,7 +61,8 @@ impl ConnectionCounters {
 pub struct Listener {
     socket: TcpListener,
     limits: connection::ConnectionTimeouts,
-    load: Arc<UnsentTotals>,
+    admission: Arc<Admission>,
+    quotas: Arc<Quotas>,
     tls: Arc<TlsSetup>,
     counters: Arc<ConnectionCounters>,
     log_limiter: Arc<LogLimiter>,
@@ -71,14 +76,16 @@ impl Listener {
     pub async fn bind(
         address: SocketAddr,
         limits: connection::ConnectionTimeouts,
-        load: UnsentTotals,
+        admission: Arc<Admission>,
+        quotas: Arc<Quotas>,
         tls: Arc<TlsSetup>,
     ) -> io::Result<Self> {
         let socket = TcpListener::bind(address).await?;
         Ok(Self {
             socket,
             limits,
-            load: Arc::new(load),
+            admission,
+            quotas,
             tls,
             counters: Arc::default(),
             log_limiter: Arc::default(),
@@ -147,7 +154,7 @@ impl Listener {
         S::Future: Send,
         S::Error: Into<tonic::codegen::StdError> + Send,
     {
-        let permit = match self.load.admission.admit(remote.ip()) {
+        let permit = match self.admission.admit(remote.ip()) {
             Ok(permit) => permit,
             Err(refused) => {
                 let count = match refused {
@@ -156,7 +163,8 @@ impl Listener {
                 };
                 count.fetch_add(1, Ordering::Relaxed);
                 if let Some(suppressed) = self.log_limiter.allow() {
-                    tracing::warn!(peer = %remote, suppressed, "connection refused: {refused}");
+                    let client = Network::of(remote.ip());
+                    tracing::warn!(peer = %remote, %client, suppressed, "connection refused: {refused}");
                 }
                 return None;
             }
@@ -168,10 +176,14 @@ impl Listener {
         let (stream, flusher) = cork(stream);
         let (limits, stopping) = (self.limits, stopping.clone());
         let log_limiter = Arc::clone(&self.log_limiter);
-        let (load, counters) = (Arc::clone(&self.load), Arc::clone(&self.counters));
+        let counters = Arc::clone(&self.counters);
+        let quota = self.quotas.of(&ClientKey::at(remote.ip()));
         let tls = Arc::clone(&self.tls);
         Some(async move {
             let _permit = permit;
+            let memory = |encrypted| {
+                quota.account().charge(MemoryKind::Connections, Connection::memory(encrypted))
+            };
             let accepted = tokio::select! {
                 accepted = tls.accept(stream) => accepted,
                 () = stopping.cancelled() => return,
@@ -185,18 +197,36 @@ impl Listener {
                     return;
                 }
                 Ok(AcceptedStream::Plain(stream)) => {
+                    let _memory = memory(false);
                     let connection = Connection::new(remote, local, ConnectionIdentity::default());
                     let of_task = Arc::clone(&connection);
-                    connection::serve(stream, flusher, of_task, service, limits, &load, stopping)
-                        .await;
+                    connection::serve(
+                        stream,
+                        flusher,
+                        of_task,
+                        service,
+                        limits,
+                        &counters.streams_reset,
+                        stopping,
+                    )
+                    .await;
                     connection
                 }
                 Ok(AcceptedStream::Encrypted(stream, certificates)) => {
+                    let _memory = memory(true);
                     let connection =
                         Connection::new(remote, local, ConnectionIdentity::new(certificates));
                     let of_task = Arc::clone(&connection);
-                    connection::serve(stream, flusher, of_task, service, limits, &load, stopping)
-                        .await;
+                    connection::serve(
+                        stream,
+                        flusher,
+                        of_task,
+                        service,
+                        limits,
+                        &counters.streams_reset,
+                        stopping,
+                    )
+                    .await;
                     connection
                 }
             };

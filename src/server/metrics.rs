@@ -28,7 +28,7 @@ use crate::server::connection::CutReason;
 use crate::server::listener;
 use crate::server::reload::Reloader;
 use crate::server::stats::CallStats;
-use crate::service::quota::{Quotas, RateKind};
+use crate::service::quota::{MemoryKind, Quotas, RateKind};
 use page::{Label, MetricsPage};
 
 pub use form::Form;
@@ -188,6 +188,11 @@ impl MetricSources {
             CutReason::ALL.into_iter().map(|why| ([("reason", why.name())], counters.cut(why))),
         )?;
         page.counter(
+            "auditgate_streams_reset",
+            "Calls that were reset since their client did not take what waited for it",
+            read(&counters.streams_reset),
+        )?;
+        page.counter(
             "auditgate_tls_handshakes_refused",
             "TLS handshakes that failed or timed out",
             read(&counters.refused_tls),
@@ -210,16 +215,33 @@ impl MetricSources {
             "Calls refused and streams paused by a rate limit",
             RateKind::ALL.into_iter().map(|rate| ([("rate", rate.name())], limited.count(rate))),
         )?;
+        let holding = self.quotas.holding();
         page.gauge(
             "auditgate_receiving_bytes",
             "Bytes of incomplete requests",
-            self.quotas.receiving_bytes() as f64,
+            holding.of(MemoryKind::Receiving) as f64,
         )?;
         page.gauge(
             "auditgate_waiting_bytes",
-            "Bytes of responses that clients have not read",
-            self.quotas.waiting_bytes() as f64,
-        )
+            "Bytes of requests that are worked on and of answers that clients have not taken",
+            holding.room as f64,
+        )?;
+        let kinds = MemoryKind::ALL.into_iter().map(|kind| (kind.name(), holding.of(kind)));
+        page.gauges(
+            "auditgate_account_bytes",
+            "Bytes on the accounts of clients, by what holds them",
+            kinds
+                .chain([("room", holding.room)])
+                .map(|(kind, bytes)| ([("kind", kind)], bytes as f64)),
+        )?;
+        let (largest, count) = self.quotas.largest(1);
+        let largest = largest.first().map_or(0, |(_, holding)| holding.total());
+        page.gauge(
+            "auditgate_account_bytes_max",
+            "Bytes on the account of the client that holds most",
+            largest as f64,
+        )?;
+        page.gauge("auditgate_accounts", "Clients that hold memory", count as f64)
     }
 
     fn events(&self, page: &mut MetricsPage<'_>) -> fmt::Result {

@@ -13,7 +13,8 @@ use crate::log::{Append, Receipt};
 use crate::proto::codec::EncodedResponse;
 use crate::proto::{pb, retyped};
 use crate::record::{Draft, EmitterIdentity};
-use crate::service::quota::Quota;
+use crate::service::cost::Cost;
+use crate::service::quota::{Quota, WorkRoom};
 use crate::service::status::{self, VIOLATIONS_MAX};
 use crate::service::{Error, Service, decode, peer};
 use crate::time::Time;
@@ -50,13 +51,21 @@ impl Service {
         let emitter = emitter(&caller, &request);
         let quota = quota(&request);
         self.count_refusal(async {
-            let request: retyped::EmitBatchRequest = decode(request.into_inner())?;
-            charge(quota.as_deref(), request.events.len());
+            let work = request.extensions().get::<WorkRoom>().cloned();
+            let body = request.into_inner();
+            let bytes = body.len();
+            // Before they are decoded: an event of two bytes becomes a slice of 32.
+            let events = count_events(&body);
+            charge(quota.as_deref(), events);
+            if events > BATCH_EVENTS_MAX {
+                return Err(Error::BatchTooLarge(events));
+            }
+            let request: retyped::EmitBatchRequest = decode(body)?;
             if request.events.is_empty() {
                 return Err(Error::BatchEmpty);
             }
-            if request.events.len() > BATCH_EVENTS_MAX {
-                return Err(Error::BatchTooLarge(request.events.len()));
+            if let Some(work) = work {
+                work.shrink(Cost::of_events(bytes, events));
             }
             let drafts = self.check_all(request.events, &emitter, caller.grants()).await?;
             self.append(&drafts, request.validate_only, true).await
@@ -139,6 +148,14 @@ mod number {
     pub const AMENDMENTS: u32 = 5;
     pub const RECEIPT: u32 = 1;
     pub const LOG_ID: u32 = 2;
+    /// Field of the requests of EmitBatch and EmitStream.
+    pub const EVENTS: u32 = 1;
+}
+
+/// How many events a request of EmitBatch or EmitStream holds, up to where it is malformed.
+pub(super) fn count_events(request: &[u8]) -> usize {
+    let fields = wire::fields(request).map_while(Result::ok);
+    fields.filter(|(number, _)| *number == number::EVENTS).count()
 }
 
 /// The response with a receipt for each event, encoded straight from what is known.

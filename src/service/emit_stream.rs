@@ -11,10 +11,9 @@ mod reader;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use futures_util::stream;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
-use tonic::{Request, Status, Streaming};
+use tonic::{Request, Status};
 
 use crate::audit::Denial;
 use crate::event;
@@ -23,6 +22,8 @@ use crate::proto::codec::EncodedResponse;
 use crate::proto::pb;
 use crate::record::{Draft, Sequence};
 use crate::service::emit::{emitter, quota};
+use crate::service::quota::WorkRoom;
+use crate::service::requests::Requests;
 use crate::service::{Error, Responses, Service, peer, status};
 use crate::time::Time;
 use reader::{CheckedEvents, QUEUED_EVENT_BYTES, QueuedItem, RequestReader, STALL_TIME_MAX};
@@ -37,7 +38,8 @@ const RESPONSE_DELAY_MAX: Duration = Duration::from_millis(5);
 impl Service {
     pub(super) fn answer_stream(
         &self,
-        request: Request<Streaming<Bytes>>,
+        request: Request<Requests>,
+        work: WorkRoom,
     ) -> Result<Responses, Error> {
         let caller = self.caller(&request)?;
         let (emitter, quota) = (emitter(&caller, &request), quota(&request));
@@ -46,7 +48,7 @@ impl Service {
         let (sender, queue) = mpsc::unbounded_channel();
         let (policy, limits) = (self.policy.clone(), self.limits);
         let reader =
-            RequestReader { access, caller, emitter, quota, limits, policy, queue: sender };
+            RequestReader { access, caller, emitter, quota, work, limits, policy, queue: sender };
         tokio::spawn(reader.run(request.into_inner()));
         let service = self.clone();
         let answers = AnswerStream { origin, service, queue, held: None, answered: 0, end: None };

@@ -8,7 +8,10 @@ use crate::proto::pb;
 use crate::service::{Error, Service, decode};
 
 impl Service {
-    pub(super) fn who_calls(&self, request: Request<Bytes>) -> Result<EncodedResponse, Error> {
+    pub(super) async fn who_calls(
+        &self,
+        request: Request<Bytes>,
+    ) -> Result<EncodedResponse, Error> {
         let caller = self.caller(&request)?;
         let pb::GetCallerRequest {} = decode(request.into_inner())?;
         let grants = caller.grants();

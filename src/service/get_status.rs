@@ -14,21 +14,37 @@ use crate::proof::prover::Prover;
 use crate::proto::codec::EncodedResponse;
 use crate::proto::pb;
 use crate::record::Sequence;
+use crate::service::emit::quota;
+use crate::service::quota::{Holding, MemoryKind};
 use crate::service::{Error, Service, decode};
 use crate::time::Time;
 
 impl Service {
-    pub(super) fn current_status(&self, request: Request<Bytes>) -> Result<EncodedResponse, Error> {
+    pub(super) async fn current_status(
+        &self,
+        request: Request<Bytes>,
+    ) -> Result<EncodedResponse, Error> {
         let caller = self.caller(&request)?;
+        let quota = quota(&request);
         let pb::GetStatusRequest {} = decode(request.into_inner())?;
         let identity = self.hub.identity();
         let extent = self.hub.extent();
         let rates = self.hub.rates();
         let started = self.hub.started();
         let mut subscribers = self.hub.subscribers();
-        if !caller.grants().has(Right::Subscribers) {
+        let sees_all = caller.grants().has(Right::Subscribers);
+        if !sees_all {
             subscribers.retain(|found| found.principal == caller.principal());
         }
+        let own = quota.map(|quota| (quota.client().clone(), quota.account().holding()));
+        let (accounts, account_count) = match &self.quotas {
+            Some(quotas) if sees_all => quotas.largest(ACCOUNTS_MAX),
+            _ => (own.into_iter().collect(), 1),
+        };
+        let accounts = accounts.into_iter().map(|(client, held)| pb::MemoryAccount {
+            client: client.to_string(),
+            holding: Some(holding(held)),
+        });
         // A filter tells what others look for, by names of types among other things.
         let shows_filters = caller.grants().read().is_all();
         let subscriber_count = subscribers.len() as u64;
@@ -58,11 +74,16 @@ impl Service {
             proof: self.prover.as_ref().map(|prover| proof(prover)),
             memory_record_count: extent.in_memory,
             retention_holds: self.hub.holds().into_iter().map(hold).collect(),
+            holding: self.quotas.as_ref().map(|quotas| holding(quotas.holding())),
+            account_count: account_count as u64,
+            accounts: accounts.collect(),
         }))
     }
 }
 
-/// The maximum number of damaged ranges in the response.
+/// The most accounts that are shown.
+const ACCOUNTS_MAX: usize = 100;
+/// The most ranges of damaged records that are told.
 const DAMAGED_RANGES_MAX: usize = 1_000;
 
 fn disk(report: StorageReport, state: State, extent: &Extent) -> pb::DiskStatus {
@@ -92,6 +113,17 @@ fn hold(report: HoldReport) -> pb::RetentionHold {
         name: report.name,
         sequence: report.position.0,
         record_limit: report.records_max.unwrap_or(0),
+    }
+}
+
+fn holding(holding: Holding) -> pb::MemoryHolding {
+    let of = |kind| holding.of(kind) as u64;
+    pb::MemoryHolding {
+        connection_bytes: of(MemoryKind::Connections),
+        call_bytes: of(MemoryKind::Calls),
+        receiving_bytes: of(MemoryKind::Receiving),
+        filter_bytes: of(MemoryKind::Filters),
+        room_bytes: holding.room as u64,
     }
 }
 

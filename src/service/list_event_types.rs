@@ -10,7 +10,10 @@ use crate::service::{Error, Service, decode};
 
 impl Service {
     /// The whole catalog: that a type exists is no secret.
-    pub(super) fn event_types(&self, request: Request<Bytes>) -> Result<EncodedResponse, Error> {
+    pub(super) async fn event_types(
+        &self,
+        request: Request<Bytes>,
+    ) -> Result<EncodedResponse, Error> {
         self.caller(&request)?;
         let pb::ListEventTypesRequest {} = decode(request.into_inner())?;
         let event_types = catalog::EVENT_TYPES.iter().map(describe).collect();

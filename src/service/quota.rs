@@ -1,51 +1,59 @@
-//! Quotas of principals: rates, streams, and memory for slow clients.
+//! What each client may use: rates, streams, memory and turns.
 //!
-//! Without authentication, and before it has succeeded, the network address takes the
-//! place of the principal.
+//! A client is a principal. Where there is no authentication, or before it has succeeded, the network of the
+//! address stands for the principal: see [`ClientKey`].
 
+mod account;
+mod client;
 mod compression_slots;
+pub mod fair;
 mod rate_limiter;
+mod room;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
 use crate::service::Error;
-use compression_slots::CompressionSlots;
+use account::Accounts;
+pub use account::{Account, Holding, MemoryCharge, MemoryKind, hold};
+pub use client::ClientKey;
 pub use compression_slots::CompressionWork;
+use compression_slots::{CompressionSlots, OwnTurns};
+use fair::{Member, Pool, Share};
+use parking_lot::{Mutex, MutexGuard};
 pub use rate_limiter::RateLimiter;
+pub use room::WorkRoom;
 
-/// Principals that use nothing are forgotten when there are more than this.
-const PRINCIPALS_KEPT: usize = 1_024;
+/// Clients that use nothing are forgotten when there are more than this.
+const CLIENTS_KEPT: usize = 1_024;
 
-/// How much one principal may use, and all of them together.
+/// How much one client may use, and all of them together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QuotaLimits {
-    /// Calls a second of one principal; 0 for any number.
+    /// Calls a second of one client; 0 for any number.
     pub calls_per_second: u64,
-    /// Events a second of one principal; 0 for any number.
+    /// Events a second of one client; 0 for any number.
     pub events_per_second: u64,
-    /// Bytes of requests a second of one principal, as sent; 0 for any number.
+    /// Bytes of requests a second of one client, as sent; 0 for any number.
     pub bytes_per_second: u64,
-    /// Open subscriptions of one principal.
+    /// Open subscriptions of one client.
     pub subscribers: usize,
-    /// Open emit streams of one principal.
+    /// Open emit streams of one client.
     pub emit_streams: usize,
-    /// Searches and counts of one principal that run, or whose answer waits to be
+    /// Searches and counts of one client that run, or whose answer waits to be
     /// read. Others wait their turn.
     pub reads: usize,
-    /// Searches and counts of all principals.
+    /// Searches and counts of all clients.
     pub reads_in_all: usize,
-    /// Bytes of unfinished requests of one principal, and as many again of events on
-    /// streams that wait for the log.
+    /// Bytes of unfinished requests of one client: what comes before there is room for the whole of them.
     pub receiving_bytes: usize,
-    /// Bytes of unfinished requests of all principals.
+    /// Bytes of unfinished requests of all clients.
     pub receiving_bytes_in_all: usize,
-    /// Bytes of responses that wait for clients that do not read.
+    /// Room of one client, in bytes: for requests that are worked on, and for answers that it has not taken.
+    pub waiting_bytes: usize,
+    /// Room of all clients.
     pub waiting_bytes_in_all: usize,
 }
 
@@ -74,15 +82,19 @@ impl RateKind {
     }
 }
 
-/// What a principal has too many of.
+/// What a client has too many of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeldKind {
     /// Open subscriptions.
     Subscribers,
     /// Open emit streams.
     EmitStreams,
+    /// Bytes of open calls.
+    CallBytes,
     /// Bytes of unfinished requests.
     ReceivingBytes,
+    /// Bytes of filters.
+    FilterBytes,
 }
 
 impl HeldKind {
@@ -91,21 +103,21 @@ impl HeldKind {
         match self {
             Self::Subscribers => "open subscriptions",
             Self::EmitStreams => "open emit streams",
+            Self::CallBytes => "bytes of open calls",
             Self::ReceivingBytes => "bytes of unfinished requests",
+            Self::FilterBytes => "bytes of filters of subscriptions",
         }
     }
 }
 
-/// The quotas of all principals.
+/// The quotas of all clients.
 #[derive(Debug)]
 pub struct Quotas {
     limits: QuotaLimits,
-    by_principal: Mutex<HashMap<String, Arc<Quota>>>,
-    reads: Arc<Semaphore>,
-    queue: Arc<Semaphore>,
+    by_client: Mutex<HashMap<ClientKey, Arc<Quota>>>,
+    accounts: Accounts,
+    reads: Pool,
     turns: CompressionSlots,
-    receiving: Arc<AtomicUsize>,
-    waiting: Arc<AtomicUsize>,
     limited: Arc<LimitedCounters>,
 }
 
@@ -126,29 +138,19 @@ impl LimitedCounters {
     }
 }
 
-/// The quota of one principal.
+/// The quota of one client.
 #[derive(Debug)]
 pub struct Quota {
+    client: ClientKey,
     limits: QuotaLimits,
     calls: RateLimiter,
     events: RateLimiter,
     bytes: RateLimiter,
     subscribers: Arc<AtomicUsize>,
     emit_streams: Arc<AtomicUsize>,
-    reads: Arc<Semaphore>,
-    queue: Arc<Semaphore>,
-    turns: CompressionSlots,
-    receiving: Arc<AtomicUsize>,
-    all: QuotaTotals,
-}
-
-/// What all quotas share.
-#[derive(Debug, Clone)]
-struct QuotaTotals {
-    reads: Arc<Semaphore>,
-    queue: Arc<Semaphore>,
-    turns: CompressionSlots,
-    receiving: Arc<AtomicUsize>,
+    account: Arc<Account>,
+    reads: Member,
+    turns: OwnTurns,
     limited: Arc<LimitedCounters>,
 }
 
@@ -162,39 +164,30 @@ impl Drop for QuotaSlot {
     }
 }
 
-/// A share of what is there for one principal and for all, until it is dropped.
-#[derive(Debug)]
-pub struct ResourceShare {
-    _own: OwnedSemaphorePermit,
-    _all: OwnedSemaphorePermit,
-}
-
 impl Quotas {
     /// Nobody has used anything.
     pub fn new(limits: QuotaLimits) -> Self {
         Self {
             limits,
-            by_principal: Mutex::default(),
-            reads: Arc::new(Semaphore::new(limits.reads_in_all)),
-            queue: Arc::new(Semaphore::new(limits.receiving_bytes_in_all)),
-            turns: CompressionSlots::of_all(),
-            receiving: Arc::default(),
-            waiting: Arc::default(),
+            by_client: Mutex::default(),
+            accounts: Accounts::new(limits),
+            reads: Pool::new(limits.reads_in_all, limits.reads),
+            turns: CompressionSlots::new(),
             limited: Arc::default(),
         }
     }
 
-    /// The quota of a principal.
-    pub fn of(&self, principal: &str) -> Arc<Quota> {
-        let mut all = self.by_principal.lock();
-        if let Some(quota) = all.get(principal) {
+    /// The quota of a client.
+    pub fn of(&self, client: &ClientKey) -> Arc<Quota> {
+        let mut all = self.lock();
+        if let Some(quota) = all.get(client) {
             return Arc::clone(quota);
         }
-        if all.len() >= PRINCIPALS_KEPT {
+        if all.len() >= CLIENTS_KEPT {
             all.retain(|_, quota| Arc::strong_count(quota) > 1 || !quota.is_unused());
         }
-        let quota = Arc::new(self.fresh());
-        all.insert(principal.to_owned(), Arc::clone(&quota));
+        let quota = Arc::new(self.fresh(client.clone()));
+        all.insert(client.clone(), Arc::clone(&quota));
         quota
     }
 
@@ -208,46 +201,52 @@ impl Quotas {
         self.limits
     }
 
-    /// Bytes of unfinished requests.
-    pub fn receiving_bytes(&self) -> usize {
-        self.receiving.load(Ordering::Relaxed)
+    /// What all clients hold.
+    pub fn holding(&self) -> Holding {
+        self.accounts.holding()
     }
 
-    /// Counts bytes of responses that wait for clients to read them.
-    pub fn waiting(&self) -> Arc<AtomicUsize> {
-        Arc::clone(&self.waiting)
+    /// The clients that hold most, the first one most, and how many clients hold something.
+    pub fn largest(&self, at_most: usize) -> (Vec<(ClientKey, Holding)>, usize) {
+        let holding = |(client, quota): (&ClientKey, &Arc<Quota>)| {
+            let holding = quota.account.holding();
+            (holding.total() > 0).then(|| (client.clone(), holding))
+        };
+        let mut holders: Vec<_> = self.lock().iter().filter_map(holding).collect();
+        let count = holders.len();
+        holders.sort_by(|(one, a), (other, b)| b.total().cmp(&a.total()).then(one.cmp(other)));
+        holders.truncate(at_most);
+        (holders, count)
     }
 
-    /// Bytes of responses that wait for clients to read them.
-    pub fn waiting_bytes(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
+    fn lock(&self) -> MutexGuard<'_, HashMap<ClientKey, Arc<Quota>>> {
+        self.by_client.lock()
     }
 
-    fn fresh(&self) -> Quota {
+    fn fresh(&self, client: ClientKey) -> Quota {
         let limits = self.limits;
         Quota {
+            client,
             limits,
             calls: RateLimiter::new(limits.calls_per_second),
             events: RateLimiter::new(limits.events_per_second),
             bytes: RateLimiter::new(limits.bytes_per_second),
             subscribers: Arc::default(),
             emit_streams: Arc::default(),
-            reads: Arc::new(Semaphore::new(limits.reads)),
-            queue: Arc::new(Semaphore::new(limits.receiving_bytes)),
-            turns: CompressionSlots::of_one(),
-            receiving: Arc::default(),
-            all: QuotaTotals {
-                reads: Arc::clone(&self.reads),
-                queue: Arc::clone(&self.queue),
-                turns: self.turns.clone(),
-                receiving: Arc::clone(&self.receiving),
-                limited: Arc::clone(&self.limited),
-            },
+            account: self.accounts.open(),
+            reads: self.reads.member(),
+            turns: self.turns.of_one(),
+            limited: Arc::clone(&self.limited),
         }
     }
 }
 
 impl Quota {
+    /// Whose quota it is.
+    pub fn client(&self) -> &ClientKey {
+        &self.client
+    }
+
     /// Counts a call.
     ///
     /// # Errors
@@ -295,47 +294,25 @@ impl Quota {
         slot(&self.emit_streams, self.limits.emit_streams, HeldKind::EmitStreams)
     }
 
-    /// Waits for the turn of a search or count.
-    pub async fn read(&self) -> ResourceShare {
-        share(&self.reads, &self.all.reads, 1).await
+    /// What the client holds in memory.
+    pub fn account(&self) -> &Arc<Account> {
+        &self.account
     }
 
-    /// Waits for room for so many bytes of events that wait for the log.
-    pub async fn room(&self, bytes: usize) -> ResourceShare {
-        let limits = self.limits;
-        let bytes = bytes.min(limits.receiving_bytes).min(limits.receiving_bytes_in_all);
-        share(&self.queue, &self.all.queue, bytes as u32).await
+    /// How many units of the room to ask for where so many bytes may be needed: a request is never so large
+    /// that it has to wait until the client holds nothing else.
+    pub fn room_units(&self, bytes: usize) -> usize {
+        bytes.min(self.limits.waiting_bytes / 2).min(self.limits.waiting_bytes_in_all / 2)
     }
 
-    /// Waits for a turn at this. Principals take turns, however much work one of them has
-    /// waiting.
-    pub async fn turn(&self, work: CompressionWork) -> ResourceShare {
-        share(self.turns.at(work), self.all.turns.at(work), 1).await
+    /// Waits for the place of a search or count.
+    pub async fn read(&self) -> Share {
+        self.reads.acquire(1).await
     }
 
-    /// Counts bytes of an unfinished request.
-    ///
-    /// # Errors
-    /// If there are too many.
-    pub fn receive(&self, bytes: usize) -> Result<(), Error> {
-        let own = self.receiving.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        let all = self.all.receiving.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        let limits = self.limits;
-        if own > limits.receiving_bytes {
-            let limit = limits.receiving_bytes;
-            return Err(Error::TooMany { what: HeldKind::ReceivingBytes, limit, total: false });
-        }
-        if all > limits.receiving_bytes_in_all {
-            let limit = limits.receiving_bytes_in_all;
-            return Err(Error::TooMany { what: HeldKind::ReceivingBytes, limit, total: true });
-        }
-        Ok(())
-    }
-
-    /// So many bytes of [`Quota::receive`] are finished with.
-    pub fn received(&self, bytes: usize) {
-        self.receiving.fetch_sub(bytes, Ordering::Relaxed);
-        self.all.receiving.fetch_sub(bytes, Ordering::Relaxed);
+    /// Waits for a turn at this. Clients take turns, however much work one of them has waiting.
+    pub async fn turn(&self, work: CompressionWork) -> Share {
+        self.turns.at(work).acquire(1).await
     }
 
     fn take(&self, rate: RateKind, units: u64, now: Instant) -> Result<(), Error> {
@@ -345,22 +322,14 @@ impl Quota {
             RateKind::Bytes => (&self.bytes, self.limits.bytes_per_second),
         };
         bucket.take(units, now).map_err(|wait| {
-            self.all.limited.add(rate);
+            self.limited.add(rate);
             Error::TooFast { rate, limit, wait }
         })
     }
 
     fn is_unused(&self) -> bool {
-        [&self.calls, &self.events, &self.bytes].into_iter().all(RateLimiter::is_full)
-    }
-}
-
-async fn share(own: &Arc<Semaphore>, all: &Arc<Semaphore>, permits: u32) -> ResourceShare {
-    let own = Arc::clone(own).acquire_many_owned(permits).await;
-    let all = Arc::clone(all).acquire_many_owned(permits).await;
-    ResourceShare {
-        _own: own.expect("the semaphore is never closed"),
-        _all: all.expect("the semaphore is never closed"),
+        let buckets = [&self.calls, &self.events, &self.bytes];
+        buckets.into_iter().all(RateLimiter::is_full) && self.account.holding().total() == 0
     }
 }
 

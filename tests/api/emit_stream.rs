@@ -391,7 +391,10 @@ async fn events_that_wait_are_appended_together() {
 /// The clock stands still but where everybody waits: then it jumps.
 #[tokio::test(start_paused = true)]
 async fn an_emitter_that_reads_no_answers_is_refused_after_a_while() {
-    let (gateway, _delay) = slow_gateway(Duration::ZERO).await;
+    // The connection of such a client is kept, so that its stream is told why it ends.
+    let mut config = config();
+    config.connections.write_stall = Duration::from_secs(600);
+    let gateway = Gateway::start(config).await.expect("it starts");
     let mut client = connect(&gateway).await;
     let (sender, mut responses) = open(&mut client, 1).await;
     let send = tokio::spawn(async move {

@@ -30,7 +30,7 @@ async fn calls_that_come_too_fast_are_refused_for_a_while() {
     let delay = loop {
         match soon(client.get_status(pb::GetStatusRequest {})).await {
             Ok(_) => {}
-            Err(status) => break refused(&status, "RATE_LIMITED", "limit 5 a second"),
+            Err(status) => break refused(&status, "RATE_LIMITED", "the rate limit of 5 a second"),
         }
     };
     assert!(delay <= Duration::from_secs(1), "{delay:?}");
@@ -120,4 +120,89 @@ async fn connections_are_refused_beyond_their_limit() {
     };
     soon(again).await;
     support::status(&mut second).await;
+}
+
+/// What a client holds is on its account, by what holds it, until it is freed.
+#[tokio::test]
+async fn the_status_shows_what_clients_hold() {
+    let gateway = start(|_| {}).await;
+    let mut client = support::connect(&gateway).await;
+    support::emit_all(&mut client, vec![support::large("large", 500_000)]).await;
+    let (tail, _) = Tail::begin(&mut client, support::latest()).await;
+    let status = support::status(&mut client).await;
+    let all = status.holding.expect("what all hold");
+    assert_eq!(status.account_count, 1);
+    let own = &status.accounts[0];
+    assert_eq!(own.client, "127.0.0.1");
+    assert_eq!(own.holding, Some(all));
+    assert!(all.connection_bytes > 0 && all.call_bytes > 0 && all.filter_bytes > 0, "{all:?}");
+    assert!(all.room_bytes > 0, "this very call has room: {all:?}");
+    drop(tail);
+    let freed = async {
+        // The call that asks is left.
+        while support::status(&mut client).await.holding.unwrap().filter_bytes > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(freed).await;
+}
+
+/// A client that takes nothing of what waits for it is cut off, and what it held is given back.
+#[tokio::test]
+async fn a_client_that_takes_nothing_is_cut_off() {
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let mut config = Config { listen, ..Config::default() };
+    config.connections.write_stall = Duration::from_secs(1);
+    let gateway = Gateway::start(config).await.expect("a free port");
+    let mut client = support::connect(&gateway).await;
+    for number in 0..5 {
+        let events = vec![support::large(&format!("e-{number}"), 500_000)];
+        support::emit_all(&mut client, events).await;
+    }
+    let endpoint = support::endpoint(&gateway)
+        .initial_stream_window_size(65_535)
+        .initial_connection_window_size(65_535);
+    let mut stuck = support::Client::new(endpoint.connect().await.unwrap());
+    let (mut tail, _) = Tail::begin(&mut stuck, support::earliest()).await;
+    let cut = auditgate::server::connection::CutReason::NotReading;
+    let gone = async {
+        while gateway.connections().cut(cut) == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        // The call that asks is left.
+        while support::status(&mut client).await.holding.unwrap().room_bytes > 16 * 1024 * 1024 {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(gone).await;
+    let ended = async { while tail.message().await.is_ok_and(|next| next.is_some()) {} };
+    soon(ended).await;
+}
+
+/// A request of a service that takes short names alone may be no longer than they are.
+#[tokio::test]
+async fn requests_of_other_services_are_small() {
+    let gateway = start(|_| {}).await;
+    let channel = support::channel(&gateway).await;
+    let method = "/grpc.health.v1.Health/Check";
+    let request = support::raw::field(1, &[b'x'; 10_000]);
+    let status = support::raw::call(&channel, method, request).await.unwrap_err();
+    assert_eq!(status.get_details_error_info().expect("a reason").reason, "REQUEST_TOO_LARGE");
+    support::raw::call(&channel, method, Vec::new()).await.expect("it is healthy");
+}
+
+/// A method of the protocol that the gateway does not serve would be told as unknown.
+#[tokio::test]
+async fn every_method_of_the_protocol_is_served() {
+    let gateway = start(|_| {}).await;
+    let channel = support::channel(&gateway).await;
+    let pool = prost_reflect::DescriptorPool::decode(auditgate::proto::DESCRIPTOR_SET).unwrap();
+    let service = pool.get_service_by_name(auditgate::service::NAME).unwrap();
+    assert!(service.methods().count() >= 12);
+    for method in service.methods() {
+        let answer = support::raw::open(&channel, method.name(), Vec::new()).await;
+        let Err(status) = answer else { continue };
+        let reason = status.get_details_error_info().map(|info| info.reason);
+        assert_ne!(reason.as_deref(), Some("METHOD_UNKNOWN"), "{}", method.name());
+    }
 }

@@ -5,8 +5,10 @@
 //! docs/RELIABILITY.md.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may panic")]
 
+mod fair;
 mod floods;
 mod frames;
+mod memory;
 mod repeats;
 mod scene;
 mod slow;

@@ -13,7 +13,7 @@ use auditgate::proto::pb::audit_service_client::AuditServiceClient;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::frames::FRAME_HEAD_BYTES;
+use crate::frames::{DATA, END_STREAM, FRAME_HEAD_BYTES, frame};
 use crate::support::{Client, login};
 
 /// Who breaks the rules is gone by then.
@@ -43,7 +43,30 @@ pub struct Scene {
     over: Arc<AtomicBool>,
     in_peace: Duration,
     memory_before: u64,
+    watch: std::sync::Mutex<Option<Watch>>,
 }
+
+/// What was seen of the gateway's memory, again and again.
+struct Watch {
+    over: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<Seen>,
+}
+
+/// The most that was seen, in bytes.
+#[derive(Default)]
+struct Seen {
+    /// Growth beside that of the ring.
+    growth: u64,
+    /// What is on no account, less what may be.
+    unaccounted: i64,
+}
+
+/// So much memory may be on no account, ...
+const UNACCOUNTED_MAX: u64 = 32 * 1024 * 1024;
+/// ... or one part in so many of what is.
+const UNACCOUNTED_PARTS: u64 = 7;
+/// How much memory one client may make the gateway take beside the ring.
+const WATCHED_GROWTH_MAX: u64 = 256 * 1024 * 1024;
 
 impl Scene {
     pub async fn open() -> Self {
@@ -73,6 +96,7 @@ impl Scene {
             over: Arc::default(),
             in_peace: Duration::ZERO,
             memory_before: 0,
+            watch: std::sync::Mutex::default(),
         };
         let in_peace = scene.good_client();
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -117,17 +141,20 @@ impl Scene {
 
     /// A connection from where the bad peers are.
     pub async fn bad(&self) -> Bad {
+        let [.., last] = BAD_ADDRESS;
+        self.bad_from(last).await
+    }
+
+    /// A connection from the address that ends so.
+    pub async fn bad_from(&self, last: u8) -> Bad {
         let socket = TcpSocket::new_v4().unwrap();
-        socket.bind((BAD_ADDRESS, 0).into()).unwrap();
+        socket.bind(([127, 0, 0, last], 0).into()).unwrap();
         Bad { stream: socket.connect(self.address).await.unwrap() }
     }
 
     /// Resident memory of the gateway, in bytes.
     pub fn memory(&self) -> u64 {
-        let path = format!("/proc/{}/status", self.process.id());
-        let status = std::fs::read_to_string(path).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.trim().strip_suffix(" kB").unwrap().trim().parse::<u64>().unwrap() * 1024
+        memory_of(self.process.id())
     }
 
     /// Processor time that the gateway has used.
@@ -146,9 +173,58 @@ impl Scene {
         line.map_or(0.0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
     }
 
+    /// The sum of all numbers from the metrics whose lines begin so.
+    pub async fn sum(&self, begin: &str) -> f64 {
+        sum(&get(self.admin, "/metrics").await, begin)
+    }
+
+    /// Looks at memory all the time from now on.
+    pub async fn begin_to_watch(&self) {
+        let over = Arc::<AtomicBool>::default();
+        let ring_before = self.sum("auditgate_ring_bytes ").await as u64;
+        let (process, admin, memory_before) = (self.process.id(), self.admin, self.memory());
+        let until = Arc::clone(&over);
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.unwrap();
+            let mut seen = Seen::default();
+            while !until.load(Ordering::Relaxed) {
+                let memory = memory_of(process);
+                let page = runtime.block_on(get(admin, "/metrics"));
+                let ring = (sum(&page, "auditgate_ring_bytes ") as u64).saturating_sub(ring_before);
+                let accounts = sum(&page, "auditgate_account_bytes{") as u64;
+                let grown = memory.saturating_sub(memory_before + ring);
+                let known = memory_before + ring + accounts;
+                let allowed = UNACCOUNTED_MAX.max(known / UNACCOUNTED_PARTS);
+                seen.growth = seen.growth.max(grown);
+                let unaccounted = memory as i64 - known as i64 - allowed as i64;
+                seen.unaccounted = seen.unaccounted.max(unaccounted);
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            seen
+        });
+        *self.watch.lock().unwrap() = Some(Watch { over, thread });
+    }
+
+    /// As [`Scene::close`], of a scene that was watched.
+    pub async fn close_watched(self, name: &str, cut: Option<Duration>) {
+        let watch = self.watch.lock().unwrap().take().expect("it was watched");
+        watch.over.store(true, Ordering::Relaxed);
+        let seen = tokio::task::spawn_blocking(|| watch.thread.join().unwrap()).await.unwrap();
+        self.finish(name, cut, seen.growth, WATCHED_GROWTH_MAX).await;
+        let judged = !cfg!(debug_assertions);
+        let beyond = seen.unaccounted / 1024;
+        println!("figures: {name}: {beyond} KiB beyond what may be on no account");
+        assert!(!judged || beyond <= 0, "{name}: {beyond} KiB too many are on no account");
+    }
+
     /// The good client was served well, and memory stayed within bounds. `cut` is when
     /// the last of the bad peers was gone.
-    pub async fn close(mut self, name: &str, cut: Option<Duration>, growth: u64) {
+    pub async fn close(self, name: &str, cut: Option<Duration>, growth: u64) {
+        self.finish(name, cut, growth, GROWTH_MAX).await;
+    }
+
+    async fn finish(mut self, name: &str, cut: Option<Duration>, growth: u64, growth_max: u64) {
         let good = self.good.take().unwrap();
         let took = self.end_of(good).await;
         let (calls, p99) = (took.len(), p99(took));
@@ -169,7 +245,7 @@ impl Scene {
         }
         let limit = P99_MAX.max(self.in_peace * P99_FACTOR);
         assert!(!judged || p99 <= limit, "{name}: p99 {p99:?}, in peace {:?}", self.in_peace);
-        assert!(growth <= GROWTH_MAX, "{name}: memory grew by {growth} bytes");
+        assert!(growth <= growth_max, "{name}: memory grew by {growth} bytes");
     }
 
     /// By how much memory has grown since the beginning.
@@ -201,18 +277,66 @@ impl Bad {
 
     /// Reads frames until one of this kind has come.
     pub async fn until_frame(&mut self, kind: u8) {
-        let read = async {
-            loop {
-                let mut head = [0; FRAME_HEAD_BYTES];
-                self.stream.read_exact(&mut head).await.unwrap();
-                let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-                self.stream.read_exact(&mut vec![0; length as usize]).await.unwrap();
-                if head[3] == kind {
-                    return;
-                }
-            }
-        };
+        let read = async { while self.frame().await.0 != kind {} };
         tokio::time::timeout(WAIT_MAX, read).await.expect("the gateway sends such a frame");
+    }
+
+    /// Reads at most so many bytes, as they are; nothing once the gateway has hung up.
+    pub async fn read_some(&mut self, at_most: usize) -> usize {
+        let mut buffer = vec![0; at_most];
+        tokio::time::timeout(WAIT_MAX, self.stream.read(&mut buffer))
+            .await
+            .expect("something comes")
+            .unwrap_or(0)
+    }
+
+    /// Sends the last bytes of a stream as its window and that of the connection allow.
+    pub async fn send_within_windows(&mut self, stream: u32, bytes: &[u8]) {
+        const DEFAULT_WINDOW: i64 = 65_535;
+        let (mut of_stream, mut of_all) = (DEFAULT_WINDOW, DEFAULT_WINDOW);
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let most = of_stream.min(of_all).clamp(0, 16 * 1024) as usize;
+            if most == 0 {
+                let (kind, of, payload) = self.frame().await;
+                match (kind, of) {
+                    (0x8, 0) => {
+                        of_all += i64::from(u32::from_be_bytes(payload[..4].try_into().unwrap()))
+                    }
+                    (0x8, _) => {
+                        of_stream += i64::from(u32::from_be_bytes(payload[..4].try_into().unwrap()))
+                    }
+                    // SETTINGS_INITIAL_WINDOW_SIZE.
+                    (0x4, _) => {
+                        for setting in payload.chunks(6).filter(|one| one[..2] == [0, 4]) {
+                            let window = u32::from_be_bytes(setting[2..6].try_into().unwrap());
+                            of_stream += i64::from(window) - DEFAULT_WINDOW;
+                        }
+                    }
+                    _ => {}
+                }
+                continue;
+            }
+            let (now, later) = rest.split_at(most.min(rest.len()));
+            let flags = if later.is_empty() { END_STREAM } else { 0 };
+            assert!(self.send(&frame(DATA, flags, stream, now)).await);
+            of_stream -= now.len() as i64;
+            of_all -= now.len() as i64;
+            rest = later;
+        }
+    }
+
+    /// The next frame: its kind, its stream and its payload.
+    async fn frame(&mut self) -> (u8, u32, Vec<u8>) {
+        let read = async {
+            let mut head = [0; FRAME_HEAD_BYTES];
+            self.stream.read_exact(&mut head).await.unwrap();
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            let mut payload = vec![0; length as usize];
+            self.stream.read_exact(&mut payload).await.unwrap();
+            (head[3], u32::from_be_bytes(head[5..9].try_into().unwrap()), payload)
+        };
+        tokio::time::timeout(WAIT_MAX, read).await.expect("a frame comes")
     }
 
     /// Reads until the gateway hangs up; gives all that came.
@@ -227,6 +351,17 @@ impl Bad {
         tokio::time::timeout(WAIT_MAX, read).await.expect("the gateway hangs up");
         all
     }
+}
+
+fn memory_of(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().trim().parse::<u64>().unwrap() * 1024
+}
+
+fn sum(page: &str, begin: &str) -> f64 {
+    let lines = page.lines().filter(|line| line.starts_with(begin));
+    lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
 }
 
 async fn connect(address: SocketAddr) -> Client {

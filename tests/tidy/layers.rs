@@ -2,7 +2,7 @@
 
 /// The modules at the top of `src` and what each is for, from the top layer down: each may
 /// use those below it. A module within the log may use all of the log, and so on.
-const LAYERS: [(&str, &str); 31] = [
+const LAYERS: [(&str, &str); 32] = [
     ("main", "the program: arguments in, exit status out"),
     ("cli", "the commands"),
     (
@@ -34,6 +34,7 @@ const LAYERS: [(&str, &str); 31] = [
     ("proto", "generated code"),
     ("wire", "the wire format of protobuf, by tables"),
     ("glob", "patterns of names"),
+    ("network", "the network that stands for a client"),
     ("secret_file", "files that only their owner may read"),
     ("printable", "which characters are shown as they are"),
     ("text", "beginnings of texts, and names that are nearly the same"),

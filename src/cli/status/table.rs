@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use jiff::tz::TimeZone;
 
+use super::accounts;
 use super::problems::problems;
 use super::units::{length, rate, size};
 use crate::cli::count::{counted, grouped};
@@ -69,6 +70,7 @@ pub fn draw(
             ),
         ),
     ];
+    rows.extend(accounts::clients(status).map(|text| ("clients", text)));
     if status.disk.is_some() {
         rows.insert(3, ("memory", in_memory(status, status.memory_record_count)));
     }
@@ -266,6 +268,12 @@ mod tests {
                 sequence: 123_400,
                 record_limit: 0,
             }],
+            holding: Some(pb::MemoryHolding { room_bytes: 3 << 20, ..Default::default() }),
+            account_count: 2,
+            accounts: vec![pb::MemoryAccount {
+                client: "alice".into(),
+                holding: Some(pb::MemoryHolding { call_bytes: 2 << 20, ..Default::default() }),
+            }],
             subscribers: vec![
                 subscriber("127.0.0.1:40000", 0, &[]),
                 subscriber("127.0.0.1:5", 100_000, &["session.*", "user.login\u{1b}[31m"]),
@@ -284,6 +292,7 @@ mod tests {
              kept       123,456 of 1,000,000 records, 47.3 MiB of 256 MiB\n\
              accepted   123,456 (1,234/s), 0 duplicates, 0 refused, 0 evicted\n\
              delivered  34 (1.2/s) to subscribers, 0 gaps\n\
+             clients    3.0 MiB held by 2 clients, 2.0 MiB by alice\n\
              hold       proof needs the newest 56 records, no limit\n\
              \n\
              SUBSCRIBER       SINCE           SEQUENCE      LAG  DELIVERED  FILTER\n\

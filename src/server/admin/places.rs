@@ -6,12 +6,13 @@
 //! has. Clients that hold connections without using them only push out their own.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
+
+use crate::network::Network;
 
 /// The most connections at once: a few scrapers and probes.
 pub const CONNECTIONS_MAX: usize = 64;
@@ -33,7 +34,7 @@ struct OpenPlaces {
 /// The state of a connection.
 #[derive(Debug)]
 struct HeldPlace {
-    client: IpAddr,
+    client: Network,
     state: Arc<ConnectionState>,
 }
 
@@ -56,7 +57,7 @@ pub struct Place {
 impl Places {
     /// A place for a new connection of `client`, and the client of the connection that has
     /// to go for it, if one has.
-    pub fn take(self: &Arc<Self>, client: IpAddr) -> (Place, Option<IpAddr>) {
+    pub fn take(self: &Arc<Self>, client: Network) -> (Place, Option<Network>) {
         let mut open = self.lock();
         let cut = open.victim(client).and_then(|victim| open.by_age.remove(&victim));
         let cut = cut.map(|cut| {
@@ -76,8 +77,8 @@ impl Places {
 
 impl OpenPlaces {
     /// The connection that must make room for a new one of `client`, if any.
-    fn victim(&self, client: IpAddr) -> Option<u64> {
-        let mut counts: HashMap<IpAddr, usize> = HashMap::new();
+    fn victim(&self, client: Network) -> Option<u64> {
+        let mut counts: HashMap<Network, usize> = HashMap::new();
         for held in self.by_age.values() {
             *counts.entry(held.client).or_default() += 1;
         }
@@ -118,8 +119,8 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    fn client(number: usize) -> IpAddr {
-        IpAddr::from([10, 0, 0, number as u8])
+    fn client(number: usize) -> Network {
+        Network::of([10, 0, 0, number as u8].into())
     }
 
     fn is_cut(place: &Place) -> bool {

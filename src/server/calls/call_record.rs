@@ -12,7 +12,7 @@ use crate::server::connection::RunningCall;
 use crate::server::log_limiter::LogLimiter;
 use crate::server::metrics::code_name;
 use crate::server::stats::{CallStats, MethodStats};
-use crate::service::quota::{QuotaSlot, ResourceShare};
+use crate::service::quota::{MemoryCharge, QuotaSlot};
 
 /// The header and trailer with the gRPC code.
 pub const CODE: HeaderName = HeaderName::from_static("grpc-status");
@@ -24,8 +24,8 @@ pub struct CallResources {
     pub call: Option<RunningCall>,
     /// Counts the stream of its principal.
     pub slot: Option<QuotaSlot>,
-    /// Counts the read of its principal.
-    pub read: Option<Arc<ResourceShare>>,
+    /// What the call itself takes, on the account of its client.
+    pub memory: Option<MemoryCharge>,
 }
 
 /// One running call. If it is dropped before it ends, the call was cancelled.

@@ -18,7 +18,7 @@ use tonic::body::Body;
 use super::encoding::{COMPRESSED, MessageEncoding, whole_len};
 use crate::proto::codec::{PREFIX_BYTES, set_prefix};
 use crate::service::Error;
-use crate::service::quota::{CompressionWork, Quota};
+use crate::service::quota::{CompressionWork, Quota, hold};
 
 /// The maximum number of bytes to compress in one step: some 400 us.
 const PIECE_BYTES: usize = 16 * 1024;
@@ -107,7 +107,10 @@ async fn pack(encoding: MessageEncoding, message: Bytes, quota: Arc<Quota>) -> i
     }
     let mut frame = packer.finish()?;
     set_prefix(&mut frame, COMPRESSED);
-    Ok(frame.into())
+    frame.shrink_to_fit();
+    // In use already. What it was made of is given back right after.
+    let share = quota.account().room().force(frame.capacity());
+    Ok(hold(frame, share))
 }
 
 /// Compresses into a frame, after the space for its prefix.
@@ -151,10 +154,10 @@ mod tests {
 
     use super::*;
     use crate::server::Config;
-    use crate::service::quota::Quotas;
+    use crate::service::quota::{ClientKey, Quotas};
 
     fn quota() -> Arc<Quota> {
-        Quotas::new(Config::default().quotas).of("alice")
+        Quotas::new(Config::default().quotas).of(&ClientKey::principal("alice"))
     }
 
     fn framed(bytes: &[u8]) -> Vec<u8> {

@@ -1,31 +1,25 @@
-//! Decompresses requests before tonic sees them.
+//! Messages that are compressed.
 //!
-//! tonic would decompress a message in one step on a runtime thread: a small request can
-//! occupy the thread for the time that 4 MiB take, and many such requests occupy all
-//! threads. This module decompresses in pieces and yields between them. The number of
-//! messages at once is limited for a client and for all clients: see [`Quota::turn`]. The
-//! size of a message is only known while it is decompressed: a message that is larger
-//! than a piece is restarted in a slot for large messages.
+//! A small message may keep a thread for the time that 4 MiB take, and many of them one after the other keep
+//! all threads. Here a message is decompressed in pieces, between which others run, and of one client and of
+//! all of them only so many at once: see [`Quota::turn`]. How large a message is turns out only while it is
+//! decompressed: one that is larger than a piece is given up, and begun again at a turn for large ones, once
+//! there is room for the largest.
 
 use std::io::{self, BufRead, Read};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Buf as _, Bytes};
 use flate2::bufread::GzDecoder;
-use http_body::{Body as _, Frame, SizeHint};
-use tokio::task::JoinSet;
-use tonic::Status;
 
-use super::encoding::{COMPRESSED, MessageEncoding, message_len, whole_len};
-use super::inbound::RequestBody;
+use super::encoding::MessageEncoding;
 use crate::proto::codec::{PREFIX_BYTES, set_prefix};
-use crate::service::Error;
-use crate::service::quota::{CompressionWork, Quota, ResourceShare};
+use crate::service::quota::fair::Share;
+use crate::service::quota::{CompressionWork, MemoryCharge, Quota};
+use crate::service::{Cost, Error};
 
-/// The maximum number of bytes to decompress in one step: some 100 us. A larger message counts
-/// as large.
+/// The most bytes that are decompressed at one go: some 100 us. A message that has more is a
+/// large one.
 const PIECE_BYTES: usize = 64 * 1024;
 /// The maximum number of compressed bytes to read in one step. They may contain many empty
 /// blocks.
@@ -33,126 +27,57 @@ const PACKED_PIECE_BYTES: usize = 16 * 1024;
 /// The minimum buffer for a piece, in bytes.
 const PIECE_BYTES_MIN: usize = 1024;
 
-/// The body of a request with its messages decompressed.
+/// A compressed message, without its prefix.
+pub struct Packed {
+    /// How it is compressed.
+    pub encoding: MessageEncoding,
+    /// The message.
+    pub message: Bytes,
+    /// The message on the account of its client, where there is no room for it.
+    pub held: MemoryCharge,
+    /// Room for the message and for what comes of it, where that was acquired already.
+    pub room: Option<Share>,
+}
+
+/// A message that was decompressed.
 pub struct DecompressedBody {
-    inner: RequestBody,
-    encoding: MessageEncoding,
-    /// The maximum length of a message, compressed or not, in bytes.
+    /// The message in its frame.
+    pub frame: Vec<u8>,
+    /// Room for it and for the work on it.
+    pub room: Share,
+}
+
+/// Decompresses a message to at most `limit` bytes, when there is room and a turn for it.
+pub async fn unpack(
+    packed: Packed,
     limit: usize,
+    cost: Cost,
     quota: Arc<Quota>,
-    /// Received bytes that are not forwarded yet.
-    rest: BytesMut,
-    /// The task that decompresses one message. It is separate, so that a slow client cannot
-    /// hold its slot.
-    unpacking: JoinSet<Result<(Bytes, Option<ResourceShare>), Error>>,
-    /// The turn of the message that was given on last, if it is large, until the next is
-    /// asked for: by then it is on another account, or done with.
-    turn: Option<ResourceShare>,
-}
-
-impl DecompressedBody {
-    /// Unpacks the messages of `inner`, which has to keep them on its account, of at
-    /// most `limit` bytes each.
-    pub fn new(
-        inner: RequestBody,
-        encoding: MessageEncoding,
-        limit: usize,
-        quota: Arc<Quota>,
-    ) -> Self {
-        let (rest, unpacking) = (BytesMut::new(), JoinSet::new());
-        Self { inner, encoding, limit, quota, rest, unpacking, turn: None }
-    }
-
-    /// Takes the next message with its frame, if it has arrived completely.
-    fn message(&mut self) -> Result<Option<Bytes>, Error> {
-        match message_len(&self.rest) {
-            Some(bytes) if bytes > self.limit => {
-                Err(Error::RequestTooLarge { bytes: Some(bytes), limit: self.limit })
-            }
-            _ => Ok(whole_len(&self.rest).map(|whole| self.rest.split_to(whole).freeze())),
-        }
-    }
-
-    /// The next frame for tonic. A message that is not compressed goes on as it is, also
-    /// one whose flag tonic will refuse.
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Status>> {
-        self.turn = None;
-        loop {
-            if let Some(unpacked) = ready!(self.unpacking.poll_join_next(cx)) {
-                self.inner.settle(self.rest.len());
-                // Only the end of the runtime aborts it.
-                let (message, turn) = unpacked.unwrap_or(Err(Error::StoppingCall))?;
-                self.turn = turn;
-                return Poll::Ready(Ok(Some(message)));
-            }
-            if let Some(mut message) = self.message()? {
-                if message.first() != Some(&COMPRESSED) {
-                    self.inner.settle(self.rest.len());
-                    return Poll::Ready(Ok(Some(message)));
-                }
-                message.advance(PREFIX_BYTES);
-                let quota = Arc::clone(&self.quota);
-                self.unpacking.spawn(unpack(self.encoding, message, self.limit, quota));
-                continue;
-            }
-            match ready!(Pin::new(&mut self.inner).poll_frame(cx)).transpose()? {
-                Some(frame) => {
-                    if let Ok(bytes) = frame.into_data() {
-                        self.rest.extend_from_slice(&bytes);
-                    }
-                }
-                None if self.rest.is_empty() => return Poll::Ready(Ok(None)),
-                None => {
-                    let cut = Error::Framing("it ends within a message".to_owned());
-                    return Poll::Ready(Err(cut.into()));
-                }
-            }
-        }
-    }
-}
-
-impl http_body::Body for DecompressedBody {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        self.get_mut().poll_next(cx).map(|next| Some(next.transpose()?.map(Frame::data)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.unpacking.is_empty() && self.rest.is_empty() && self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::default()
-    }
-}
-
-/// Unpacks a message, when it is its turn; gives it in a frame, and the turn that
-/// goes with a large one.
-async fn unpack(
-    encoding: MessageEncoding,
-    message: Bytes,
-    limit: usize,
-    quota: Arc<Quota>,
-) -> Result<(Bytes, Option<ResourceShare>), Error> {
-    if message.len() <= PACKED_PIECE_BYTES {
+) -> Result<DecompressedBody, Error> {
+    let Packed { encoding, message, held, room } = packed;
+    let room_for = async |bytes: usize| {
+        let units = quota.room_units(PREFIX_BYTES + bytes + cost.of_request(bytes));
+        quota.account().room().acquire(units).await
+    };
+    if message.len() <= PACKED_PIECE_BYTES && room.is_none() {
+        let room = room_for(PIECE_BYTES.min(limit)).await;
         let _turn = quota.turn(CompressionWork::UnpackSmall).await;
         let mut unpacking = Decompression::new(encoding, message.clone(), limit)?;
         if unpacking.piece()? {
-            return Ok((unpacking.frame(), None));
+            return Ok(DecompressedBody { frame: unpacking.frame(), room });
         }
     }
-    // Who waits for this turn has unpacked nothing that takes memory.
-    let turn = quota.turn(CompressionWork::UnpackLarge).await;
+    let room = match room {
+        Some(room) => room,
+        None => room_for(limit).await,
+    };
+    let _turn = quota.turn(CompressionWork::UnpackLarge).await;
     let mut unpacking = Decompression::new(encoding, message, limit)?;
     while !unpacking.piece()? {
         tokio::task::yield_now().await;
     }
-    Ok((unpacking.frame(), Some(turn)))
+    drop(held);
+    Ok(DecompressedBody { frame: unpacking.frame(), room })
 }
 
 /// A message that is being decompressed.
@@ -192,10 +117,11 @@ impl Decompression {
         Ok(false)
     }
 
-    fn frame(mut self) -> Bytes {
+    fn frame(mut self) -> Vec<u8> {
         self.frame.truncate(self.filled);
+        self.frame.shrink_to_fit();
         set_prefix(&mut self.frame, 0);
-        self.frame.into()
+        self.frame
     }
 }
 

@@ -1,124 +1,279 @@
-//! The body of a request: counts its bytes, and fails if it arrives too slowly.
+//! The body of a request on its way in: cut into messages, decompressed, on the account of its client, and not
+//! waited for if it comes too slowly.
+//!
+//! The first bytes of a message are charged as they come. Once its length is known, and more than
+//! [`FIRST_BYTES`] of it have come or all of it, room is acquired for the whole of the message and for the work
+//! on it; until then nothing more is read. See [`Account`](crate::service::quota::Account).
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body::{Frame, SizeHint};
+use bytes::{Buf as _, Bytes};
+use http_body::{Body as _, Frame, SizeHint};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep};
 use tonic::Status;
 use tonic::body::Body;
 
-use super::message_boundaries::MessageBoundaries;
-use crate::service::quota::Quota;
-use crate::service::{Error, REQUEST_BYTES_PER_SECOND_MIN, REQUEST_GRACE};
+use super::decompress::{DecompressedBody, Packed, unpack};
+use super::encoding::{COMPRESSED, MessageEncoding, message_len};
+use crate::proto::codec::PREFIX_BYTES;
+use crate::service::quota::fair::Share;
+use crate::service::quota::{MemoryCharge, MemoryKind, Quota, WorkRoom, hold};
+use crate::service::{
+    Cost, Error, REQUEST_BYTES_PER_SECOND_MIN, REQUEST_GRACE, STREAM_WINDOW_BYTES,
+};
 
-/// A body that is watched.
+/// The most bytes of a message that are received before there is room for all of it.
+pub const FIRST_BYTES: usize = 64 * 1024;
+
+/// What holds for the messages of a call.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// How they may be compressed.
+    pub encoding: Option<MessageEncoding>,
+    /// The most bytes of one, decompressed or not.
+    pub limit: usize,
+    /// What the work on one takes.
+    pub cost: Cost,
+    /// The client may pause between messages, and its stream may be paused.
+    pub streams: bool,
+}
+
+/// A body that gives each message in a frame of its own, not compressed.
 pub struct RequestBody {
     inner: Body,
     quota: Arc<Quota>,
-    messages: MessageBoundaries,
-    /// The client may pause between messages, and its stream may be paused.
-    streams: bool,
-    /// How long the message that has begun was waited for.
-    waited: Duration,
-    waiting_since: Option<Instant>,
-    timer: Option<Pin<Box<Sleep>>>,
+    rules: Rules,
+    /// What has come and is not yet looked at.
+    rest: Bytes,
+    /// The message that has begun, with its prefix.
+    message: Vec<u8>,
+    /// The room for it and for the work on it, once that is there.
+    room: Option<Share>,
+    waiting: Option<Pin<Box<dyn Future<Output = Share> + Send>>>,
+    /// What it holds beside the room.
+    receiving: MemoryCharge,
+    /// Decompresses it. Runs by itself: its turn must not last for as long as a client pleases.
+    unpacking: JoinSet<Result<DecompressedBody, Error>>,
+    /// Takes the room for the work.
+    work: WorkRoom,
+    /// A message was given on.
+    is_given: bool,
+    pace: Pace,
     pause: Option<Pin<Box<Sleep>>>,
-    /// Bytes that the quota has on the account of the client: those of the message that
-    /// has begun, ...
-    held: usize,
-    /// ... or all that have come since [`RequestBody::settle`].
-    keeps: bool,
 }
 
 impl RequestBody {
-    /// Watches the body of a call, which is a stream of messages, or holds one.
-    pub fn new(inner: Body, quota: Arc<Quota>, streams: bool) -> Self {
+    /// The messages of `inner`. The room for the work on each is put into `work`.
+    pub fn new(inner: Body, quota: Arc<Quota>, rules: Rules, work: WorkRoom) -> Self {
+        let receiving = quota.account().charge(MemoryKind::Receiving, 0);
         Self {
             inner,
             quota,
-            messages: MessageBoundaries::default(),
-            streams,
-            waited: Duration::ZERO,
-            waiting_since: None,
-            timer: None,
+            rules,
+            rest: Bytes::new(),
+            message: Vec::new(),
+            room: None,
+            waiting: None,
+            receiving,
+            unpacking: JoinSet::new(),
+            work,
+            is_given: false,
+            pace: Pace::default(),
             pause: None,
-            held: 0,
-            keeps: false,
         }
     }
 
-    /// The same, for one who gives messages on later: what has come stays on the account
-    /// of the client until [`RequestBody::settle`].
-    pub fn keeping(mut self) -> Self {
-        self.keeps = true;
-        self
-    }
-
-    /// All that has come is given on, but for so many bytes.
-    pub fn settle(&mut self, kept: usize) {
-        let done = self.held.saturating_sub(kept);
-        if done > 0 {
-            self.held = kept;
-            self.quota.received(done);
-        }
-    }
-
-    fn arrived(&mut self, bytes: &Bytes) -> Result<(), Error> {
-        if let Some(since) = self.waiting_since.take() {
-            self.waited += since.elapsed();
-        }
-        self.quota.bytes(bytes.len());
-        if self.messages.take(bytes) {
-            // A message ended in this: what follows has a time of its own.
-            self.waited = Duration::ZERO;
-            if !self.keeps {
-                self.settle(0);
+    /// The next message in its frame; `None` after the last one.
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Status>> {
+        // What h2 may hold is its own affair while the body is read on.
+        self.receiving.set(self.held());
+        loop {
+            if !self.unpacking.is_empty() {
+                let Poll::Ready(unpacked) = self.unpacking.poll_join_next(cx) else {
+                    return self.idle();
+                };
+                if let Some(unpacked) = unpacked {
+                    // It is aborted with the runtime alone.
+                    let DecompressedBody { frame, room } =
+                        unpacked.unwrap_or(Err(Error::StoppingCall))?;
+                    return Poll::Ready(Ok(Some(self.finish(frame, room))));
+                }
+            }
+            if let Some(waiting) = &mut self.waiting {
+                let Poll::Ready(room) = waiting.as_mut().poll(cx) else { return self.idle() };
+                self.waiting = None;
+                self.room = Some(room);
+                self.receiving.set(self.rest.len());
+            }
+            let more = !self.rest.is_empty() || !self.message.is_empty();
+            if self.is_given && !self.rules.streams && more {
+                return Poll::Ready(Err(Error::SeveralMessages.into()));
+            }
+            let whole = self.whole_len()?;
+            if whole == Some(self.message.len()) {
+                if self.is_compressed() {
+                    self.begin_to_unpack()?;
+                } else if let Some(room) = self.room.take() {
+                    let message = std::mem::take(&mut self.message);
+                    return Poll::Ready(Ok(Some(self.finish(message, room))));
+                } else {
+                    self.wait_for_room();
+                }
+                continue;
+            }
+            if whole.is_some() && self.room.is_none() && self.message.len() >= FIRST_BYTES {
+                self.wait_for_room();
+                continue;
+            }
+            if !self.rest.is_empty() {
+                self.take(whole)?;
+                continue;
+            }
+            if self.poll_pause(cx).is_pending() {
+                return self.idle();
+            }
+            match Pin::new(&mut self.inner).poll_frame(cx) {
+                Poll::Ready(Some(frame)) => {
+                    // Trailers of requests mean nothing.
+                    if let Ok(bytes) = frame?.into_data() {
+                        self.pace.moved();
+                        self.quota.bytes(bytes.len());
+                        self.rest = bytes;
+                    }
+                }
+                Poll::Ready(None) if self.message.is_empty() => return Poll::Ready(Ok(None)),
+                Poll::Ready(None) => {
+                    let cut = Error::Framing("it ends within a message".to_owned());
+                    return Poll::Ready(Err(cut.into()));
+                }
+                Poll::Pending => {
+                    let begun = self.message.len();
+                    if self.rules.streams && begun == 0 {
+                        self.pace.rest();
+                        return Poll::Pending;
+                    }
+                    return self.pace.poll_too_slow(begun, cx).map(|error| Err(error.into()));
+                }
             }
         }
-        if !self.streams && self.messages.are_several() {
-            return Err(Error::SeveralMessages);
+    }
+
+    /// The body is not read on for now: what h2 may hold of it, unread, is on the account of the client.
+    fn idle<T>(&mut self) -> Poll<Result<T, Status>> {
+        self.pace.rest();
+        let unread = if self.inner.is_end_stream() { 0 } else { STREAM_WINDOW_BYTES };
+        match self.receiving.try_set(self.held() + unread) {
+            Ok(()) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error.into())),
         }
-        let holds = if self.keeps { self.held + bytes.len() } else { self.messages.begun() };
-        let more = holds.saturating_sub(self.held);
-        if more > 0 {
-            self.held = holds;
-            self.quota.receive(more)?;
+    }
+
+    /// What is held of the body beside the room.
+    fn held(&self) -> usize {
+        let message = if self.room.is_some() { 0 } else { self.message.capacity() };
+        message + self.rest.len()
+    }
+
+    /// How long the message that has begun is, with its prefix, once that has come.
+    fn whole_len(&self) -> Result<Option<usize>, Error> {
+        let Some(bytes) = message_len(&self.message) else { return Ok(None) };
+        if bytes > self.rules.limit {
+            return Err(Error::RequestTooLarge { bytes: Some(bytes), limit: self.rules.limit });
         }
+        match (self.message.first(), self.rules.encoding) {
+            (Some(0), _) | (Some(&COMPRESSED), Some(_)) => Ok(Some(PREFIX_BYTES + bytes)),
+            (Some(&COMPRESSED), None) => {
+                let without = "a message is flagged as compressed, but the header grpc-encoding is \
+                               missing";
+                Err(Error::Framing(without.to_owned()))
+            }
+            (flag, _) => {
+                let flag = flag.copied().unwrap_or_default();
+                Err(Error::Framing(format!(
+                    "a message has the compression flag {flag}: it must be 0 or 1"
+                )))
+            }
+        }
+    }
+
+    fn is_compressed(&self) -> bool {
+        self.message.first() == Some(&COMPRESSED)
+    }
+
+    /// Moves bytes from the rest to the message, whose length may be known.
+    fn take(&mut self, whole: Option<usize>) -> Result<(), Error> {
+        let end = match (whole, &self.room) {
+            (None, _) => PREFIX_BYTES,
+            (Some(whole), None) => whole.min(FIRST_BYTES),
+            (Some(whole), Some(_)) => whole,
+        };
+        let missing = end.saturating_sub(self.message.len());
+        // Most often the whole message is there, and is copied once.
+        let ahead = message_len(&self.rest).filter(|_| self.message.is_empty());
+        let ahead = ahead.map_or(0, |bytes| bytes.saturating_add(PREFIX_BYTES).min(FIRST_BYTES));
+        self.message.reserve_exact(missing.max(ahead));
+        if self.room.is_none() && whole.is_some() {
+            self.receiving.try_set(self.message.capacity() + self.rest.len())?;
+        }
+        let now = self.rest.split_to(missing.min(self.rest.len()));
+        self.message.extend_from_slice(&now);
         Ok(())
     }
 
-    /// Nothing came. Says when that lasts too long.
-    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
-        let begun = self.messages.begun();
-        if self.streams && begun == 0 {
-            self.waiting_since = None;
-            return Poll::Pending;
+    fn wait_for_room(&mut self) {
+        let bytes = message_len(&self.message).unwrap_or_default() + PREFIX_BYTES;
+        let units = if self.is_compressed() {
+            bytes + self.rules.limit + self.rules.cost.of_request(self.rules.limit)
+        } else {
+            bytes + self.rules.cost.of_request(bytes)
+        };
+        let quota = Arc::clone(&self.quota);
+        // Most often there is room, and nobody waits.
+        if let Some(room) = quota.account().room().try_acquire(quota.room_units(units)) {
+            self.receiving.set(self.rest.len());
+            self.room = Some(room);
+            return;
         }
-        let now = Instant::now();
-        let since = *self.waiting_since.get_or_insert(now);
-        let earned = begun as f64 / REQUEST_BYTES_PER_SECOND_MIN as f64;
-        let allowed = REQUEST_GRACE + Duration::from_secs_f64(earned);
-        let moment = since + allowed.saturating_sub(self.waited);
-        if now >= moment {
-            let seconds = (self.waited + (now - since)).as_secs();
-            return Poll::Ready(Error::RequestTooSlow { bytes: begun, seconds });
+        self.waiting =
+            Some(Box::pin(
+                async move { quota.account().room().acquire(quota.room_units(units)).await },
+            ));
+    }
+
+    fn begin_to_unpack(&mut self) -> Result<(), Error> {
+        let Some(encoding) = self.rules.encoding else { return Ok(()) };
+        let message = std::mem::take(&mut self.message);
+        let mut held = self.quota.account().charge(MemoryKind::Receiving, 0);
+        if self.room.is_none() {
+            held.try_set(message.capacity())?;
         }
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(moment)));
-        timer.as_mut().reset(moment);
-        // Once it is over, this is asked again.
-        timer
-            .as_mut()
-            .poll(cx)
-            .map(|()| Error::RequestTooSlow { bytes: begun, seconds: allowed.as_secs() })
+        self.receiving.set(self.rest.len());
+        let mut message = Bytes::from(message);
+        message.advance(PREFIX_BYTES);
+        let packed = Packed { encoding, message, held, room: self.room.take() };
+        let Rules { limit, cost, .. } = self.rules;
+        self.unpacking.spawn(unpack(packed, limit, cost, Arc::clone(&self.quota)));
+        Ok(())
+    }
+
+    /// Gives a message on, with its part of the room.
+    fn finish(&mut self, message: Vec<u8>, mut room: Share) -> Bytes {
+        self.pace = Pace::default();
+        self.is_given = true;
+        self.receiving.set(self.rest.len());
+        let work = self.rules.cost.of_request(message.len() - PREFIX_BYTES);
+        room.resize(message.capacity() + work);
+        self.work.put(room.split(work));
+        hold(message, room)
     }
 
     /// Waits until the stream may go on.
-    fn paused(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.streams {
+    fn poll_pause(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.rules.streams {
             return Poll::Ready(());
         }
         loop {
@@ -134,6 +289,46 @@ impl RequestBody {
     }
 }
 
+/// How long a message has been waited for.
+#[derive(Default)]
+struct Pace {
+    waited: Duration,
+    waiting_since: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Pace {
+    /// Something came.
+    fn moved(&mut self) {
+        if let Some(since) = self.waiting_since.take() {
+            self.waited += since.elapsed();
+        }
+    }
+
+    /// The client is not waited for.
+    fn rest(&mut self) {
+        self.moved();
+    }
+
+    /// Nothing came, after so many bytes of a message. Ready when that lasts too long.
+    fn poll_too_slow(&mut self, bytes: usize, cx: &mut Context<'_>) -> Poll<Error> {
+        let now = Instant::now();
+        let since = *self.waiting_since.get_or_insert(now);
+        let earned = bytes as f64 / REQUEST_BYTES_PER_SECOND_MIN as f64;
+        let allowed = REQUEST_GRACE + Duration::from_secs_f64(earned);
+        let moment = since + allowed.saturating_sub(self.waited);
+        if now >= moment {
+            let seconds = (self.waited + (now - since)).as_secs();
+            return Poll::Ready(Error::RequestTooSlow { bytes, seconds });
+        }
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(moment)));
+        timer.as_mut().reset(moment);
+        // Once it is over, this is asked again.
+        let seconds = allowed.as_secs();
+        timer.as_mut().poll(cx).map(|()| Error::RequestTooSlow { bytes, seconds })
+    }
+}
+
 impl http_body::Body for RequestBody {
     type Data = Bytes;
     type Error = Status;
@@ -142,32 +337,20 @@ impl http_body::Body for RequestBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let this = self.get_mut();
-        ready!(this.paused(cx));
-        match Pin::new(&mut this.inner).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
-                let taken = frame.data_ref().map_or(Ok(()), |bytes| this.arrived(bytes));
-                Poll::Ready(Some(match taken {
-                    Ok(()) => Ok(frame),
-                    Err(error) => Err(error.into()),
-                }))
-            }
-            Poll::Ready(other) => Poll::Ready(other),
-            Poll::Pending => this.wait(cx).map(|error| Some(Err(error.into()))),
-        }
+        self.get_mut().poll_message(cx).map(|next| Some(next.transpose()?.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.unpacking.is_empty()
+            && self.message.is_empty()
+            && self.rest.is_empty()
+            && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        SizeHint::default()
     }
 }
 
-impl Drop for RequestBody {
-    fn drop(&mut self) {
-        self.settle(0);
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,26 +1,37 @@
-//! The body of a response: it ends at the deadline of its call, and records how the call
-//! ended.
+//! The body of a response on its way out: it goes in pieces, is on the account of its client until the client
+//! has taken it, ends at the deadline of its call, and what became of the call is known when it ends.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::Sleep;
 use tonic::Status;
 use tonic::body::Body;
 
 use super::call_record::CallRecord;
-use super::unsent_bytes::UnsentBytes;
+use crate::server::connection::flow::{Flow, PIECE_BYTES_MAX};
 use crate::service::Error;
+use crate::service::quota::Quota;
+use crate::service::quota::fair::Share;
 
 /// A body that is watched.
 pub struct ResponseBody {
     inner: Option<Body>,
     deadline: Option<CallDeadline>,
-    waiting: Option<UnsentBytes>,
+    flow: Option<Arc<Flow>>,
+    /// Charges what goes out, where that is not on an account already.
+    charged: Option<Arc<Quota>>,
+    /// Waits until the client has taken enough of what is on its account.
+    gate: Option<Pin<Box<dyn Future<Output = Share> + Send>>>,
+    /// What is still to go out of a message, ...
+    rest: Bytes,
+    /// ... and its share of the client's room.
+    share: Option<Share>,
     record: CallRecord,
 }
 
@@ -33,14 +44,16 @@ pub struct CallDeadline {
 }
 
 impl ResponseBody {
-    /// Watches the body of a response.
+    /// Watches the body of a response, whose bytes are charged here if `charged` says to which client.
     pub fn new(
         inner: Body,
         deadline: Option<CallDeadline>,
-        waiting: Option<UnsentBytes>,
+        flow: Option<Arc<Flow>>,
+        charged: Option<Arc<Quota>>,
         record: CallRecord,
     ) -> Self {
-        Self { inner: Some(inner), deadline, waiting, record }
+        let (gate, rest, share) = (None, Bytes::new(), None);
+        Self { inner: Some(inner), deadline, flow, charged, gate, rest, share, record }
     }
 
     /// Ends the stream with a status.
@@ -53,6 +66,41 @@ impl ResponseBody {
         self.record.finish(&status);
         Frame::trailers(trailers)
     }
+
+    /// The next piece of the message that goes out; nothing between messages.
+    fn piece(&mut self) -> Option<Bytes> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let Some(flow) = &self.flow else { return Some(std::mem::take(&mut self.rest)) };
+        let piece = self.rest.split_to(self.rest.len().min(PIECE_BYTES_MAX));
+        let share = match &mut self.share {
+            Some(share) if !self.rest.is_empty() => Some(share.split(piece.len())),
+            _ => self.share.take(),
+        };
+        Some(flow.piece(piece, share))
+    }
+
+    /// Waits while the client has more to take than it has room for.
+    fn poll_gate(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(quota) = &self.charged else { return Poll::Ready(()) };
+        let room = quota.account().room();
+        if self.gate.is_none() && room.is_over() {
+            let room = room.clone();
+            self.gate = Some(Box::pin(async move { room.acquire(1).await }));
+        }
+        if let Some(gate) = &mut self.gate {
+            drop(ready!(gate.as_mut().poll(cx)));
+            self.gate = None;
+        }
+        Poll::Ready(())
+    }
+
+    fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        ready!(self.poll_gate(cx));
+        let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
+        Pin::new(inner).poll_frame(cx)
+    }
 }
 
 impl http_body::Body for ResponseBody {
@@ -64,28 +112,55 @@ impl http_body::Body for ResponseBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = self.get_mut();
-        let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
+        if let Some(piece) = this.piece() {
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
+        if this.inner.is_none() {
+            return Poll::Ready(None);
+        }
         if let Some(deadline) = &mut this.deadline
             && deadline.sleep.as_mut().poll(cx).is_ready()
         {
             let asked = deadline.asked;
             return Poll::Ready(Some(Ok(this.end(Error::DeadlineExceeded { asked }))));
         }
-        let polled = Pin::new(inner).poll_frame(cx);
-        if let Poll::Ready(Some(Ok(frame))) = &polled
-            && let Some(trailers) = frame.trailers_ref()
-        {
+        let Poll::Ready(next) = this.poll_inner(cx) else {
+            if let Some(flow) = &this.flow {
+                flow.idle();
+            }
+            return Poll::Pending;
+        };
+        let frame = match next {
+            Some(Ok(frame)) => frame,
+            other => return Poll::Ready(other),
+        };
+        if let Some(trailers) = frame.trailers_ref() {
             this.record.trailers(trailers);
         }
-        let Some(waiting) = &this.waiting else { return polled };
-        polled.map_ok(|frame| frame.map_data(|bytes| waiting.count(bytes)))
+        Poll::Ready(Some(Ok(match frame.into_data() {
+            Ok(bytes) => {
+                let room = this.charged.as_ref().map(|quota| quota.account().room());
+                this.share = room.map(|room| room.force(bytes.len()));
+                this.rest = bytes;
+                Frame::data(this.piece().unwrap_or_default())
+            }
+            Err(trailers) => trailers,
+        })))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(http_body::Body::is_end_stream)
+        self.rest.is_empty() && self.inner.as_ref().is_none_or(http_body::Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::default()
+    }
+}
+
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        if let Some(flow) = &self.flow {
+            flow.end();
+        }
     }
 }

@@ -4,24 +4,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tonic::Streaming;
 
 use crate::access::{self, AccessControl, Caller, MethodRule};
 use crate::content::{ActivePolicy, EventIntake};
 use crate::event;
 use crate::proto::retyped;
 use crate::record::{Draft, EmitterIdentity};
-use crate::service::emit::{INTAKE_COST_MAX, INTAKE_EVENT_COST, charge, permit};
-use crate::service::quota::{Quota, ResourceShare};
-use crate::service::{BATCH_EVENTS_MAX, Error, ServiceLimits, decode, tonic_errors};
+use crate::service::cost::{Cost, EVENT_WORK_BYTES};
+use crate::service::emit::{INTAKE_COST_MAX, INTAKE_EVENT_COST, charge, count_events, permit};
+use crate::service::quota::fair::Share;
+use crate::service::quota::{MemoryKind, Quota, WorkRoom};
+use crate::service::requests::Requests;
+use crate::service::{BATCH_EVENTS_MAX, Error, STREAM_WINDOW_BYTES, ServiceLimits, decode};
 use crate::time::Time;
 
 /// The maximum size of the queue of one stream, in bytes, with the overhead of each event.
 const QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// The overhead of an event in the queue, in bytes; less than its overhead in the log.
-pub const QUEUED_EVENT_BYTES: usize = 512;
+pub const QUEUED_EVENT_BYTES: usize = EVENT_WORK_BYTES;
 /// How long the queue may be full before the gateway assumes that the emitter reads no
 /// responses.
 pub const STALL_TIME_MAX: Duration = Duration::from_secs(30);
@@ -49,8 +52,10 @@ pub struct CheckedEvents {
     pub appended_ids: Vec<(u64, String)>,
     /// The events are only validated.
     pub validate_only: bool,
-    /// Returns the queue space of the stream and of its principal when dropped.
-    _room: (OwnedSemaphorePermit, Option<ResourceShare>),
+    /// Returns the queue space of the stream when dropped.
+    _queued: OwnedSemaphorePermit,
+    /// Returns the client's room for the drafts when dropped.
+    _work: Option<Share>,
 }
 
 /// Reads requests ahead.
@@ -63,6 +68,8 @@ pub struct RequestReader {
     pub emitter: EmitterIdentity,
     /// The caller of the stream, if the call came through a listener.
     pub quota: Option<Arc<Quota>>,
+    /// The room for the newest request.
+    pub work: WorkRoom,
     /// What is accepted.
     pub limits: ServiceLimits,
     /// The content policy.
@@ -73,21 +80,18 @@ pub struct RequestReader {
 
 impl RequestReader {
     /// Reads until the requests end or the queue is closed.
-    pub async fn run(mut self, mut requests: Streaming<Bytes>) {
+    pub async fn run(mut self, mut requests: Requests) {
         let room = Arc::new(Semaphore::new(QUEUE_BYTES_MAX));
         loop {
             let request = tokio::select! {
-                request = requests.message() => request,
+                request = requests.next() => request,
                 // The call has ended: nothing reads the queue.
                 () = self.queue.closed() => return,
             };
             let queued = match request {
                 Ok(None) => return,
                 Ok(Some(request)) => self.check(request, &room).await,
-                Err(status) => {
-                    let error = tonic_errors::explain_message(&status, self.limits);
-                    QueuedItem::Broken(error.unwrap_or(Error::Broken(status)))
-                }
+                Err(status) => QueuedItem::Broken(Error::Broken(status)),
             };
             let goes_on = matches!(queued, QueuedItem::Events(_));
             if self.queue.send(queued).is_err() || !goes_on {
@@ -97,26 +101,24 @@ impl RequestReader {
     }
 
     async fn check(&mut self, request: Bytes, room: &Arc<Semaphore>) -> QueuedItem {
-        let size = request.len();
+        let bytes = request.len();
+        let events = count_events(&request);
+        charge(self.quota.as_deref(), events);
+        if events > BATCH_EVENTS_MAX {
+            return QueuedItem::Broken(Error::BatchTooLarge(events));
+        }
         let retyped::EmitStreamRequest { events, validate_only } = match decode(request) {
             Ok(request) => request,
             Err(error) => return QueuedItem::Broken(error),
         };
-        if events.len() > BATCH_EVENTS_MAX {
-            return QueuedItem::Broken(Error::BatchTooLarge(events.len()));
+        let mut work = self.work.take();
+        if let Some(work) = &mut work {
+            work.resize(Cost::of_events(bytes, events.len()));
         }
-        charge(self.quota.as_deref(), events.len());
-        let size = (size + QUEUED_EVENT_BYTES * (events.len() + 1)).min(QUEUE_BYTES_MAX);
-        let room = async {
-            let own = Arc::clone(room).acquire_many_owned(size as u32).await;
-            let of_all = match &self.quota {
-                Some(quota) => Some(quota.room(size).await),
-                None => None,
-            };
-            (own.expect("the semaphore is never closed"), of_all)
-        };
-        let Ok(room) = tokio::time::timeout(STALL_TIME_MAX, room).await else {
-            return QueuedItem::Stalled;
+        let queued = (bytes + QUEUED_EVENT_BYTES * (events.len() + 1)).min(QUEUE_BYTES_MAX);
+        let queued = match self.queue_room(room, queued).await {
+            Ok(queued) => queued,
+            Err(stalled) => return stalled,
         };
         if let Err(error) = self.refresh() {
             return QueuedItem::Broken(Error::Access(error));
@@ -127,7 +129,8 @@ impl RequestReader {
             refused: Vec::new(),
             appended_ids: Vec::new(),
             validate_only,
-            _room: room,
+            _queued: queued,
+            _work: work,
         };
         let now = Time::now();
         let intake =
@@ -154,6 +157,27 @@ impl RequestReader {
             }
         }
         QueuedItem::Events(checked)
+    }
+
+    /// Waits for room in the queue of the stream. What h2 may hold of the stream meanwhile, unread, is on
+    /// the account of the client.
+    async fn queue_room(
+        &self,
+        room: &Arc<Semaphore>,
+        bytes: usize,
+    ) -> Result<OwnedSemaphorePermit, QueuedItem> {
+        let acquire = Arc::clone(room).acquire_many_owned(bytes as u32);
+        if let Some(room) = acquire.now_or_never() {
+            return Ok(room.expect("the semaphore is never closed"));
+        }
+        let account = self.quota.as_ref().map(|quota| quota.account());
+        let unread = account.map(|one| one.try_charge(MemoryKind::Receiving, STREAM_WINDOW_BYTES));
+        let _unread = unread.transpose().map_err(QueuedItem::Broken)?;
+        let acquire = Arc::clone(room).acquire_many_owned(bytes as u32);
+        match tokio::time::timeout(STALL_TIME_MAX, acquire).await {
+            Ok(room) => Ok(room.expect("the semaphore is never closed")),
+            Err(_) => Err(QueuedItem::Stalled),
+        }
     }
 
     /// Authenticates the emitter again if the state has changed; it is refused at the next

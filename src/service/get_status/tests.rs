@@ -61,7 +61,7 @@ async fn the_status_is_smaller_than_clients_take_whatever_subscribers_do() {
     }
     let service = Service::new(hub, AccessControl::open(), ServiceLimits::default());
     let body = Bytes::from(pb::GetStatusRequest {}.encode_to_vec());
-    let answer = service.current_status(Request::new(body)).expect("a status").to_vec();
+    let answer = service.current_status(Request::new(body)).await.expect("a status").to_vec();
     assert!(answer.len() < 4 * MIB, "{} bytes", answer.len());
     let status = pb::GetStatusResponse::decode(answer.as_slice()).expect("a status");
     assert_eq!(status.subscriber_count, 1_500);

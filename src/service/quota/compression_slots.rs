@@ -1,70 +1,50 @@
-//! Slots for work that keeps a processor busy: compression and decompression.
+//! Turns at what keeps a processor busy: to decompress messages, and to compress them.
 
 use std::num::NonZero;
-use std::sync::Arc;
 
-use tokio::sync::Semaphore;
+use super::fair::{Member, Pool};
 
-/// How many large messages of one principal are unpacked at once.
-const UNPACKED_LARGE_MAX: usize = 8;
-/// How many of all principals.
-const UNPACKED_LARGE_IN_ALL_MAX: usize = 32;
-
-/// What there are turns for. What is small has turns of its own: it does not wait behind
-/// what is large.
+/// What there are turns for. Small messages have turns of their own: they do not wait behind
+/// large ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CompressionWork {
-    /// To unpack a message, as far as it is small.
+    /// To decompress a message, as far as it is small.
     UnpackSmall,
-    /// To unpack a large message. The turn lasts for as long as nobody else has what
-    /// came of it on an account: it bounds memory.
+    /// To decompress a large message.
     UnpackLarge,
-    /// To pack a small message.
+    /// To compress a small message.
     PackSmall,
-    /// To pack a large one, such as a page.
+    /// To compress a large one, such as a page.
     PackLarge,
 }
 
-/// The turns that are left.
-#[derive(Debug, Clone)]
-pub(super) struct CompressionSlots {
-    unpack_small: Arc<Semaphore>,
-    unpack_large: Arc<Semaphore>,
-    pack_small: Arc<Semaphore>,
-    pack_large: Arc<Semaphore>,
-}
+/// The turns of all clients: for each kind of work one for each processor.
+#[derive(Debug)]
+pub(super) struct CompressionSlots([Pool; 4]);
+
+/// The turns of one client: for each kind of work one for each second processor.
+#[derive(Debug)]
+pub(super) struct OwnTurns([Member; 4]);
 
 impl CompressionSlots {
-    /// Those of one principal: one for each second processor.
-    pub(super) fn of_one() -> Self {
-        Self::new((processors() / 2).max(1), UNPACKED_LARGE_MAX)
+    pub(super) fn new() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+        Self(std::array::from_fn(|_| Pool::new(processors, (processors / 2).max(1))))
     }
 
-    /// Those of all principals: one for each processor.
-    pub(super) fn of_all() -> Self {
-        Self::new(processors(), UNPACKED_LARGE_IN_ALL_MAX)
-    }
-
-    fn new(turns: usize, unpack_large: usize) -> Self {
-        let turns = || Arc::new(Semaphore::new(turns));
-        Self {
-            unpack_small: turns(),
-            unpack_large: Arc::new(Semaphore::new(unpack_large)),
-            pack_small: turns(),
-            pack_large: turns(),
-        }
-    }
-
-    pub(super) fn at(&self, work: CompressionWork) -> &Arc<Semaphore> {
-        match work {
-            CompressionWork::UnpackSmall => &self.unpack_small,
-            CompressionWork::UnpackLarge => &self.unpack_large,
-            CompressionWork::PackSmall => &self.pack_small,
-            CompressionWork::PackLarge => &self.pack_large,
-        }
+    pub(super) fn of_one(&self) -> OwnTurns {
+        OwnTurns(self.0.each_ref().map(Pool::member))
     }
 }
 
-fn processors() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZero::get)
+impl OwnTurns {
+    pub(super) fn at(&self, work: CompressionWork) -> &Member {
+        let Self([unpack_small, unpack_large, pack_small, pack_large]) = self;
+        match work {
+            CompressionWork::UnpackSmall => unpack_small,
+            CompressionWork::UnpackLarge => unpack_large,
+            CompressionWork::PackSmall => pack_small,
+            CompressionWork::PackLarge => pack_large,
+        }
+    }
 }

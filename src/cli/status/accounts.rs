@@ -1,0 +1,24 @@
+//! What clients hold in the gateway's memory, in a line.
+
+use super::units::size;
+use crate::cli::count::counted;
+use crate::proto::pb;
+
+/// How much memory clients hold, and which one holds most.
+pub fn clients(status: &pb::GetStatusResponse) -> Option<String> {
+    let most = status.accounts.first()?;
+    let (all, of_most) = (held(status.holding.as_ref()?), held(most.holding.as_ref()?));
+    let count = counted(status.account_count, "client");
+    Some(format!("{} held by {count}, {} by {}", size(all), size(of_most), most.client))
+}
+
+fn held(holding: &pb::MemoryHolding) -> u64 {
+    let pb::MemoryHolding {
+        connection_bytes,
+        call_bytes,
+        receiving_bytes,
+        filter_bytes,
+        room_bytes,
+    } = holding;
+    connection_bytes + call_bytes + receiving_bytes + filter_bytes + room_bytes
+}

@@ -1,0 +1,280 @@
+//! What waits on a connection until its client takes it, and since when.
+//!
+//! A response is handed to the transport in pieces, and each piece tells when the transport has written it to
+//! the socket: that is the progress of its stream and of its connection. A client that has not opened the
+//! window of a stream, or does not read its socket, takes no pieces.
+//!
+//! A connection is stalled if something waits on it for too long and it takes nothing at all. A stream of a
+//! connection that goes on is stalled if it takes nothing for as long, while the others took so much that its
+//! turn had come twice if its window were open: streams that share a slow connection are not to blame.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use crate::service::quota::fair::Share;
+
+/// The most bytes of a piece: two frames of the usual size. A client that takes 64 KiB a second takes two
+/// pieces a second.
+pub const PIECE_BYTES_MAX: usize = 32 * 1024;
+
+/// Ends the task of a stream, once that is known. h2 then resets the stream, and frees what it holds of it.
+pub type Reset = Arc<OnceLock<AbortHandle>>;
+
+/// The responses of one connection.
+#[derive(Debug)]
+pub struct Flows {
+    begun: Instant,
+    next: AtomicU64,
+    /// How many bytes were taken.
+    taken: AtomicU64,
+    /// When something was taken last, in milliseconds after the beginning.
+    moved_at: AtomicU64,
+    open: Mutex<HashMap<u64, Arc<Flow>>>,
+}
+
+/// One response.
+#[derive(Debug)]
+pub struct Flow {
+    flows: Arc<Flows>,
+    number: u64,
+    reset: Option<Reset>,
+    /// Bytes of pieces that the transport holds.
+    bytes: AtomicUsize,
+    /// There is nothing to send at this moment.
+    idle: AtomicBool,
+    /// There are no more pieces to come.
+    ended: AtomicBool,
+    /// It was reset.
+    is_reset: AtomicBool,
+    /// When a piece was taken last, or the first one began to wait, in milliseconds.
+    moved_at: AtomicU64,
+    /// How much the connection had taken by then.
+    taken_at: AtomicU64,
+}
+
+/// What is stalled on a connection.
+#[derive(Debug)]
+pub enum Stalled {
+    /// Nothing.
+    Nothing,
+    /// These streams.
+    Streams(Vec<Arc<Flow>>),
+    /// The whole of it.
+    All,
+}
+
+impl Flows {
+    /// Nothing waits.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            begun: Instant::now(),
+            next: AtomicU64::new(0),
+            taken: AtomicU64::new(0),
+            moved_at: AtomicU64::new(0),
+            open: Mutex::default(),
+        })
+    }
+
+    /// A response that waits to be taken from now on.
+    pub fn open(self: &Arc<Self>, reset: Option<Reset>) -> Arc<Flow> {
+        let flow = Arc::new(Flow {
+            flows: Arc::clone(self),
+            number: self.next.fetch_add(1, SeqCst),
+            reset,
+            bytes: AtomicUsize::new(0),
+            idle: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+            is_reset: AtomicBool::new(false),
+            moved_at: AtomicU64::new(self.now()),
+            taken_at: AtomicU64::new(self.taken.load(SeqCst)),
+        });
+        self.lock().insert(flow.number, Arc::clone(&flow));
+        flow
+    }
+
+    /// What is stalled, where a client may take nothing for as long as `limit`.
+    pub fn stalled(&self, limit: Duration) -> Stalled {
+        let (now, limit) = (self.now(), limit.as_millis() as u64);
+        let waiting: Vec<Arc<Flow>> =
+            self.lock().values().filter(|flow| flow.waits()).cloned().collect();
+        let is_old = |moved_at: &AtomicU64| now.saturating_sub(moved_at.load(SeqCst)) >= limit;
+        let count = waiting.len() as u64;
+        let mut stalled: Vec<Arc<Flow>> = waiting;
+        stalled.retain(|flow| is_old(&flow.moved_at));
+        if stalled.is_empty() {
+            return Stalled::Nothing;
+        }
+        if is_old(&self.moved_at) {
+            return Stalled::All;
+        }
+        let passed_over = 2 * count * PIECE_BYTES_MAX as u64;
+        let taken = self.taken.load(SeqCst);
+        stalled.retain(|flow| taken.saturating_sub(flow.taken_at.load(SeqCst)) >= passed_over);
+        // Where a reset was of no use, the connection has to go.
+        match stalled.iter().any(|flow| flow.is_reset.load(SeqCst) || flow.reset.is_none()) {
+            true => Stalled::All,
+            false if stalled.is_empty() => Stalled::Nothing,
+            false => Stalled::Streams(stalled),
+        }
+    }
+
+    /// Milliseconds since the beginning.
+    fn now(&self) -> u64 {
+        self.begun.elapsed().as_millis() as u64
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Arc<Flow>>> {
+        self.open.lock()
+    }
+}
+
+impl Flow {
+    /// A piece, which waits until the transport drops it.
+    pub fn piece(self: &Arc<Self>, bytes: Bytes, share: Option<Share>) -> Bytes {
+        if self.idle.swap(false, SeqCst) && self.bytes.load(SeqCst) == 0 {
+            self.moved();
+        }
+        self.bytes.fetch_add(bytes.len(), SeqCst);
+        Bytes::from_owner(Piece { bytes, flow: Arc::clone(self), _share: share })
+    }
+
+    /// There is nothing to send until the next piece.
+    pub fn idle(&self) {
+        self.idle.store(true, SeqCst);
+    }
+
+    /// No piece is to come.
+    pub fn end(&self) {
+        self.ended.store(true, SeqCst);
+        self.leave();
+    }
+
+    /// Resets the stream.
+    pub fn reset(&self) {
+        self.is_reset.store(true, SeqCst);
+        if let Some(task) = self.reset.as_ref().and_then(|reset| reset.get()) {
+            task.abort();
+        }
+    }
+
+    fn waits(&self) -> bool {
+        let ended = self.ended.load(SeqCst) || self.idle.load(SeqCst);
+        !ended || self.bytes.load(SeqCst) > 0
+    }
+
+    fn moved(&self) {
+        self.moved_at.store(self.flows.now(), SeqCst);
+        self.taken_at.store(self.flows.taken.load(SeqCst), SeqCst);
+    }
+
+    /// Is forgotten if nothing of it waits or is to come.
+    fn leave(&self) {
+        if self.ended.load(SeqCst) && self.bytes.load(SeqCst) == 0 {
+            self.flows.lock().remove(&self.number);
+        }
+    }
+}
+
+/// A part of a response that the transport holds.
+struct Piece {
+    bytes: Bytes,
+    flow: Arc<Flow>,
+    _share: Option<Share>,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        let (flow, flows) = (&self.flow, &self.flow.flows);
+        flows.taken.fetch_add(self.bytes.len() as u64, SeqCst);
+        flows.moved_at.store(flows.now(), SeqCst);
+        flow.moved();
+        flow.bytes.fetch_sub(self.bytes.len(), SeqCst);
+        flow.leave();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(8);
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn piece(flow: &Arc<Flow>) -> Bytes {
+        flow.piece(Bytes::from(vec![0; PIECE_BYTES_MAX]), None)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_nothing_is_stalled_and_who_has_nothing_to_take_is_not() {
+        let flows = Flows::new();
+        let flow = flows.open(None);
+        advance(LIMIT - SECOND).await;
+        assert!(matches!(flows.stalled(LIMIT), Stalled::Nothing));
+        advance(SECOND).await;
+        assert!(matches!(flows.stalled(LIMIT), Stalled::All), "the head alone waits");
+        let piece = piece(&flow);
+        drop(piece);
+        flow.idle();
+        advance(10 * LIMIT).await;
+        assert!(matches!(flows.stalled(LIMIT), Stalled::Nothing), "there is nothing to take");
+        let piece = self::piece(&flow);
+        flow.idle();
+        advance(LIMIT - SECOND).await;
+        assert!(matches!(flows.stalled(LIMIT), Stalled::Nothing), "it has waited for 7 s");
+        advance(SECOND).await;
+        assert!(matches!(flows.stalled(LIMIT), Stalled::All));
+        flow.end();
+        assert!(matches!(flows.stalled(LIMIT), Stalled::All), "it was not taken");
+        drop(piece);
+        assert!(matches!(flows.stalled(LIMIT), Stalled::Nothing));
+        assert!(flows.lock().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn streams_of_a_slow_connection_are_not_stalled() {
+        let flows = Flows::new();
+        let streams: Vec<_> = (0..40).map(|_| flows.open(Some(Reset::default()))).collect();
+        // The connection takes two pieces a second, of each stream in turn: one in 20 s.
+        for turn in 0..200 {
+            drop(piece(&streams[turn % streams.len()]));
+            advance(SECOND / 2).await;
+            assert!(matches!(flows.stalled(LIMIT), Stalled::Nothing), "turn {turn}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_closed_stream_of_a_connection_that_goes_on_is_reset_alone() {
+        let flows = Flows::new();
+        let (closed, busy) = (flows.open(Some(Reset::default())), flows.open(None));
+        let held = piece(&closed);
+        for _ in 0..8 {
+            drop(piece(&busy));
+            drop(piece(&busy));
+            assert!(matches!(flows.stalled(LIMIT), Stalled::Nothing));
+            advance(SECOND).await;
+        }
+        match flows.stalled(LIMIT) {
+            Stalled::Streams(stalled) => assert_eq!(stalled.len(), 1),
+            other => panic!("{other:?}"),
+        }
+        closed.reset();
+        assert!(matches!(flows.stalled(LIMIT), Stalled::All), "the reset was of no use");
+        drop(held);
+        assert!(matches!(flows.stalled(LIMIT), Stalled::Nothing));
+    }
+}

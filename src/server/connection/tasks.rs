@@ -1,0 +1,38 @@
+//! Runs the tasks of a connection's streams, and makes known how each is ended.
+
+use std::sync::Arc;
+
+use hyper::rt::Executor;
+use parking_lot::Mutex;
+
+use super::flow::Reset;
+
+/// Spawns tasks. hyper asks for the task of a stream right after it has called the service, on the same thread:
+/// so the call that began last is the one whose task comes next.
+#[derive(Debug, Clone, Default)]
+pub struct Tasks {
+    begun: Arc<Mutex<Option<Reset>>>,
+}
+
+impl Tasks {
+    /// A call has begun: gives what will end its task.
+    pub fn begin(&self) -> Reset {
+        let reset = Reset::default();
+        *self.begun.lock() = Some(Arc::clone(&reset));
+        reset
+    }
+}
+
+impl<F> Executor<F> for Tasks
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, task: F) {
+        let task = tokio::spawn(task);
+        let begun = self.begun.lock().take();
+        if let Some(reset) = begun {
+            // Each call has one task.
+            let _ = reset.set(task.abort_handle());
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! How much memory the work on a request may take beside the request itself.
+
+use crate::event::EVENT_BYTES_MAX;
+use crate::service::BATCH_EVENTS_MAX;
+
+/// What an event takes on its way to the log beside its bytes, with its receipt.
+pub const EVENT_WORK_BYTES: usize = 512;
+/// The most bytes of an answer: gRPC clients take no larger one unless they are told to.
+const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The most bytes of an answer about the catalog or the tree.
+const SMALL_ANSWER_BYTES_MAX: usize = 256 * 1024;
+/// The most bytes of a record, with what the gateway adds to the event.
+const RECORD_BYTES_MAX: usize = EVENT_BYTES_MAX + 64 * 1024;
+/// A filter takes up to so many times its encoded bytes once it is decoded and compiled: a value of two
+/// bytes becomes a string of 24.
+const FILTER_FACTOR: usize = 16;
+
+/// How the work on the requests of a method grows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cost {
+    /// The most events of a request.
+    events_max: usize,
+    /// How many copies of the request the work makes at most.
+    copies: usize,
+    /// The most bytes of the answer.
+    answer: usize,
+}
+
+impl Cost {
+    /// What a request of another service takes: less than a call is charged for.
+    pub const NONE: Self = Self { events_max: 0, copies: 0, answer: 0 };
+
+    /// That of a method of the service.
+    pub fn of(method: &str) -> Self {
+        let answers = |answer| Self { events_max: 0, copies: 1, answer };
+        match method {
+            // Redaction copies events.
+            "Emit" => Self { events_max: 1, copies: 1, answer: 0 },
+            "EmitBatch" | "EmitStream" => {
+                Self { events_max: BATCH_EVENTS_MAX, copies: 1, answer: 0 }
+            }
+            "Subscribe" => Self { copies: FILTER_FACTOR, ..answers(0) },
+            "GetRecord" => answers(2 * RECORD_BYTES_MAX),
+            "GetInclusionProof" => answers(4 * RECORD_BYTES_MAX),
+            "CheckFilter" => Self { copies: FILTER_FACTOR, ..answers(SMALL_ANSWER_BYTES_MAX) },
+            "ListEventTypes" | "GetCheckpoint" | "GetConsistencyProof" => {
+                answers(SMALL_ANSWER_BYTES_MAX)
+            }
+            _ => Self { copies: FILTER_FACTOR, ..answers(ANSWER_BYTES_MAX) },
+        }
+    }
+
+    /// What a request of so many bytes may take.
+    pub fn of_request(self, bytes: usize) -> usize {
+        // An event in a request has two bytes or more.
+        let events = self.events_max.min(bytes / 2 + 1);
+        self.copies * bytes + events * EVENT_WORK_BYTES + self.answer
+    }
+
+    /// What a request takes that turned out to hold so many bytes and events.
+    pub fn of_events(bytes: usize, events: usize) -> usize {
+        bytes + events * EVENT_WORK_BYTES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_takes_no_more_than_its_bytes_can_hold() {
+        let batch = Cost::of("EmitBatch");
+        assert_eq!(batch.of_request(10), 10 + 6 * EVENT_WORK_BYTES);
+        let largest = 4 * 1024 * 1024;
+        assert_eq!(batch.of_request(largest), largest + BATCH_EVENTS_MAX * EVENT_WORK_BYTES);
+        assert_eq!(Cost::of("Emit").of_request(300), 300 + EVENT_WORK_BYTES);
+        assert_eq!(Cost::of("Search").of_request(100), 1_600 + ANSWER_BYTES_MAX);
+        assert_eq!(Cost::NONE.of_request(100), 0);
+    }
+}

@@ -1,0 +1,266 @@
+//! The service as a server of gRPC, without the codec of tonic: that keeps a buffer of twice the largest
+//! request for each stream, and copies each message into buffers of its own. Here the bytes of a request, a
+//! response or a message that several subscribers share are handed over as they are, and each carries
+//! its share of its client's room until it is freed.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body::Frame;
+use tokio_stream::Stream;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::metadata::MetadataMap;
+use tonic::server::NamedService;
+
+use crate::proto::codec::EncodedResponse;
+use crate::service::quota::{MemoryKind, Quota, WorkRoom, fair, hold};
+use crate::service::requests::Requests;
+use crate::service::tonic_errors::method_unknown;
+use crate::service::{NAME, Service};
+
+/// How many times its encoded bytes the filter of a subscription takes at most while that is open: it is kept
+/// once, compiled.
+const FILTER_COPIES: usize = 2;
+/// Header and trailer of the code.
+const CODE: &str = "grpc-status";
+
+/// Serves the calls of the service.
+#[derive(Clone)]
+pub struct GrpcService {
+    service: Service,
+}
+
+impl GrpcService {
+    /// Serves `service`.
+    pub fn new(service: Service) -> Self {
+        Self { service }
+    }
+}
+
+impl NamedService for GrpcService {
+    const NAME: &'static str = NAME;
+}
+
+type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+impl tower::Service<Request<Body>> for GrpcService {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Answering {
+        let service = self.service.clone();
+        macro_rules! unary {
+            ($method:ident) => {
+                answering(async move {
+                    let mut call = GrpcCall::begin(request);
+                    let request = call.only().await?;
+                    let response = service.$method(request).await.map_err(Status::from)?;
+                    Ok(call.answer(response))
+                })
+            };
+        }
+        macro_rules! read {
+            ($method:ident) => {
+                answering(async move {
+                    let mut call = GrpcCall::begin(request);
+                    let request = call.only().await?;
+                    let place = place(call.quota.clone()).await;
+                    let response = service.$method(request).await.map_err(Status::from)?;
+                    Ok(call.answer_in(response, place))
+                })
+            };
+        }
+        let path = request.uri().path();
+        let method = path.strip_prefix('/').and_then(|path| path.strip_prefix(NAME));
+        match method.and_then(|method| method.strip_prefix('/')).unwrap_or_default() {
+            "Emit" => unary!(emit_one),
+            "EmitBatch" => unary!(emit_many),
+            "EmitStream" => answering(async move {
+                let call = GrpcCall::begin(request);
+                let work = call.work.clone();
+                let request = call.request.map(Requests::new);
+                let responses = service.answer_stream(request, work).map_err(Status::from)?;
+                let frames = responses.map(|one| Ok(Bytes::from(one?.into_frame())));
+                Ok(respond(Body::new(FrameBody::new(frames))))
+            }),
+            "Subscribe" => answering(async move {
+                let mut call = GrpcCall::begin(request);
+                let request = call.only().await?;
+                let bytes = FILTER_COPIES * request.get_ref().len();
+                let account = call.quota.as_ref().map(|quota| quota.account());
+                let filter = account.map(|account| account.try_charge(MemoryKind::Filters, bytes));
+                let filter = filter.transpose().map_err(Status::from)?;
+                let responses = service.open_stream(request).await.map_err(Status::from)?;
+                let frames = responses.map(move |one| {
+                    // On the account for as long as the subscription is open.
+                    let _ = &filter;
+                    Ok(one?.into_frame())
+                });
+                Ok(respond(Body::new(FrameBody::new(frames))))
+            }),
+            "Search" => read!(search_page),
+            "CountRecords" => read!(counts),
+            "TopValues" => read!(top_values_of),
+            "GetCaller" => unary!(who_calls),
+            "CheckFilter" => unary!(check),
+            "GetRecord" => unary!(one_record),
+            "ListEventTypes" => unary!(event_types),
+            "GetStatus" => unary!(current_status),
+            "GetCheckpoint" => unary!(checkpoint),
+            "GetInclusionProof" => unary!(inclusion),
+            "GetConsistencyProof" => unary!(consistency),
+            _ => {
+                let path = path.to_owned();
+                answering(async move { Err(method_unknown(&path).into()) })
+            }
+        }
+    }
+}
+
+fn answering(
+    answer: impl Future<Output = Result<Response<Body>, Status>> + Send + 'static,
+) -> Answering {
+    Box::pin(async move { Ok(answer.await.unwrap_or_else(Status::into_http)) })
+}
+
+/// A call that has begun.
+struct GrpcCall {
+    request: tonic::Request<Body>,
+    work: WorkRoom,
+    /// That of the client, where the call came through a listener.
+    quota: Option<Arc<Quota>>,
+}
+
+impl GrpcCall {
+    fn begin(request: Request<Body>) -> Self {
+        let (mut parts, body) = request.into_parts();
+        let work = parts.extensions.remove::<WorkRoom>().unwrap_or_default();
+        parts.extensions.insert(work.clone());
+        let quota = parts.extensions.get::<Arc<Quota>>().cloned();
+        let metadata = MetadataMap::from_headers(parts.headers);
+        let request = tonic::Request::from_parts(metadata, parts.extensions, body);
+        Self { request, work, quota }
+    }
+
+    /// The only request of the call.
+    async fn only(&mut self) -> Result<tonic::Request<Bytes>, Status> {
+        let body = std::mem::take(self.request.get_mut());
+        let message = Requests::new(body).only().await?;
+        let extensions = std::mem::take(self.request.extensions_mut());
+        let metadata = std::mem::take(self.request.metadata_mut());
+        Ok(tonic::Request::from_parts(metadata, extensions, message))
+    }
+
+    fn answer(self, response: EncodedResponse) -> Response<Body> {
+        self.answer_in(response, None)
+    }
+
+    /// The answer, which keeps its share of the room, and the place, until the client has taken it.
+    fn answer_in(self, response: EncodedResponse, place: Option<fair::Share>) -> Response<Body> {
+        let frame = response.into_frame();
+        let frame = match self.work.take() {
+            Some(mut share) => {
+                share.resize(frame.capacity());
+                hold(frame, share)
+            }
+            None => frame.into(),
+        };
+        respond(Body::new(Answer { frame: Some(frame), trailers: Some(success()), _place: place }))
+    }
+}
+
+/// Waits for a place of those who read much. The room for the call is there already: a call that holds a
+/// place waits for nothing but the log.
+async fn place(quota: Option<Arc<Quota>>) -> Option<fair::Share> {
+    match quota {
+        Some(quota) => Some(quota.read().await),
+        None => None,
+    }
+}
+
+fn respond(body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    let content_type = HeaderValue::from_static("application/grpc");
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
+}
+
+fn success() -> HeaderMap {
+    HeaderMap::from_iter([(http::HeaderName::from_static(CODE), HeaderValue::from_static("0"))])
+}
+
+/// The body of a unary response.
+struct Answer {
+    frame: Option<Bytes>,
+    trailers: Option<HeaderMap>,
+    _place: Option<fair::Share>,
+}
+
+impl http_body::Body for Answer {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = self.get_mut();
+        let frame = this.frame.take().map(Frame::data);
+        Poll::Ready(frame.or_else(|| this.trailers.take().map(Frame::trailers)).map(Ok))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.trailers.is_none()
+    }
+}
+
+/// The body of a stream of responses in their frames. A status ends it.
+struct FrameBody<S> {
+    stream: Option<Pin<Box<S>>>,
+}
+
+impl<S> FrameBody<S> {
+    fn new(stream: S) -> Self {
+        Self { stream: Some(Box::pin(stream)) }
+    }
+}
+
+impl<S: Stream<Item = Result<Bytes, Status>>> http_body::Body for FrameBody<S> {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = self.get_mut();
+        let Some(stream) = &mut this.stream else { return Poll::Ready(None) };
+        let trailers = match ready!(stream.as_mut().poll_next(context)) {
+            Some(Ok(frame)) => return Poll::Ready(Some(Ok(Frame::data(frame)))),
+            Some(Err(status)) => {
+                let mut trailers = HeaderMap::new();
+                status.add_header(&mut trailers)?;
+                trailers
+            }
+            None => success(),
+        };
+        this.stream = None;
+        Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.stream.is_none()
+    }
+}
