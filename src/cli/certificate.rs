@@ -109,11 +109,19 @@ fn host(name: &GeneralName<'_>) -> Option<String> {
 fn name(host: &str) -> Result<SanType, String> {
     match host.parse::<IpAddr>() {
         Ok(address) => Ok(SanType::IpAddress(address)),
-        Err(_) => {
-            let name = host.try_into();
-            name.map(SanType::DnsName).map_err(|_| format!("{host:?} is not the name of a host"))
-        }
+        Err(_) if !is_host_name(host) => Err(format!("{host:?} is not the name of a host")),
+        Err(_) => host.try_into().map(SanType::DnsName).map_err(text),
     }
+}
+
+/// Whether a text consists of DNS labels; the first one may be `*`.
+fn is_host_name(host: &str) -> bool {
+    let host = host.strip_prefix("*.").unwrap_or(host);
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    host.split('.').all(is_label)
 }
 
 /// From yesterday on, since clocks differ, for so many days.
@@ -150,6 +158,10 @@ mod tests {
         assert_eq!(Leaf::from_pem(&again.certify(&key, &hosts).unwrap()).unwrap().hosts, hosts);
         assert!(Authority::from_pem(&ca, "no key").is_err());
         assert!(Leaf::from_pem(&ca_key).is_err());
-        assert!(authority.certify(&key, &["a b".to_owned()]).unwrap_err().contains("\"a b\""));
+        for host in ["a b", "", "a..b", "*", "audit.*", "ü", "https://audit"] {
+            let refused = authority.certify(&key, &[host.to_owned()]).unwrap_err();
+            assert!(refused.contains(&format!("{host:?} is not the name of a host")), "{refused}");
+        }
+        assert!(authority.certify(&key, &["*.example.org".to_owned()]).is_ok());
     }
 }

@@ -130,6 +130,7 @@ async fn a_torn_end_is_cut_off_and_said() {
     fill(&log, 0..10).await;
     // As a crash leaves it: the file as it is now, the last group torn.
     let crashed = tempfile::tempdir().unwrap();
+    make_private(&crashed);
     let file = files(folder.path()).pop().unwrap();
     fs::create_dir(crashed.path().join("segments")).unwrap();
     fs::copy(folder.path().join("log"), crashed.path().join("log")).unwrap();
@@ -225,7 +226,7 @@ async fn what_is_not_the_log_s_is_refused_in_a_sentence() {
     fs::copy(&files(other.path())[1], &mine[1]).unwrap();
     assert!(refusal().contains(" belongs to log "), "{}", refusal());
     fs::copy(&mine[2], &mine[1]).unwrap();
-    assert!(refusal().ends_with("begins with record 21: name it so"), "{}", refusal());
+    assert!(refusal().ends_with("begins with record 21: rename it accordingly"), "{}", refusal());
     fs::write(&mine[1], kept).unwrap();
 
     let identity = folder.path().join("log");
@@ -308,6 +309,7 @@ async fn late_syncing_raises_the_epoch_where_something_may_be_lost() {
     assert_eq!(log.extent().synced, Sequence(0));
     // A crash: nothing of the process is left but what it wrote.
     let crashed = tempfile::tempdir().unwrap();
+    make_private(&crashed);
     fs::create_dir(crashed.path().join("segments")).unwrap();
     fs::copy(folder.path().join("log"), crashed.path().join("log")).unwrap();
     for file in files(folder.path()) {

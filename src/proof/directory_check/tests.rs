@@ -239,7 +239,7 @@ fn a_sidecar_that_is_not_of_its_records_is_named() {
     let directory = Directory::new(RECORDS);
     fs::write(directory.path("segments/00000000000000000120.idx"), lie).unwrap();
     let said = said(&directory);
-    assert!(said.contains("0120.idx is not what the records make it, from byte "), "{said}");
+    assert!(said.contains("0120.idx does not match the records, from byte "), "{said}");
 }
 
 #[test]
