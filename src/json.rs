@@ -147,7 +147,8 @@ mod tests {
         for (type_id, event_type) in catalog::all() {
             let message = reflect("Event", &example::event(type_id));
             for text in [line(&message), indented(&message)] {
-                let read: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+                let read: serde_json::Value =
+                    serde_json::from_str(&text).expect("what is written is JSON");
                 assert_eq!(read, by_the_library(&message), "{}", event_type.name);
                 let mut back = serde_json::Deserializer::from_str(&text);
                 let back = DynamicMessage::deserialize(shape("Event"), &mut back);

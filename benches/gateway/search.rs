@@ -230,7 +230,10 @@ impl Library {
         };
         duel.run(
             scale.rounds(),
-            || timed(CALLS, |_| Ok(drop(ours()?))),
+            || timed(CALLS, |_| {
+                let _: () = drop(ours()?);
+                Ok(())
+            }),
             || timed(CALLS, |_| self.counted(&count).map(drop)),
         )
     }

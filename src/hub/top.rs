@@ -1,5 +1,7 @@
 //! The most frequent values of fields, over the records that a query matches.
 
+mod uniform;
+
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -11,6 +13,7 @@ use crate::log::{
     Error, ReadHint, ReadResult, ScanEnd, ScanOrder, ScanQuery, ScanStats, Segment, SegmentView,
 };
 use crate::record::{Record, RecordColumns, Sequence};
+use uniform::{Uniform, uniform};
 
 /// The most fields.
 pub const FIELDS_MAX: usize = 8;
@@ -30,10 +33,6 @@ const VALUE_BYTES: usize = 64;
 const TIME_MAX: Duration = Duration::from_millis(500);
 /// Records that are read before others may run on the thread.
 const READ_PER_LOOK: usize = 1_024;
-/// Records whose keys are compared with their values before others may run.
-const COMPARED_PER_LOOK: usize = 8 * 1024;
-/// Where a segment has more keys, each record is read: it is hardly more work.
-const KEYS_MAX: usize = 4_096;
 /// The most gaps that are told of.
 const GAPS_MAX: usize = 1_000;
 
@@ -112,16 +111,6 @@ struct Table<'a> {
     values: Map<(Box<[u8]>, bool), u64>,
     absent: u64,
     others: u64,
-}
-
-/// Whether records with equal keys have equal values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Uniform {
-    Yes,
-    /// Or it is not worth finding out.
-    No,
-    /// They are not all compared yet.
-    NotYet,
 }
 
 impl Hub {
@@ -385,59 +374,6 @@ impl Room {
             }
         }
     }
-}
-
-impl Keyed {
-    #[inline]
-    fn key(self, row: &RecordColumns) -> u32 {
-        match self {
-            Self::User => row.user,
-            Self::Session => row.session,
-            Self::Server => row.server,
-        }
-    }
-
-    fn value<'a>(self, record: &Record<'a>) -> Option<&'a str> {
-        let envelope = record.envelope();
-        match self {
-            Self::User => envelope.user,
-            Self::Session => envelope.session_id,
-            Self::Server => envelope.server_id,
-        }
-    }
-}
-
-/// Whether records of a segment with equal keys have equal values, as far as that is
-/// known after some more are compared. The segment remembers it: what is published never
-/// changes.
-fn uniform(segment: &Segment, view: &SegmentView<'_>, keyed: Keyed) -> Uniform {
-    let compared = segment.compared(keyed as usize);
-    let Some(done) = compared.get() else { return Uniform::No };
-    if done >= view.len() {
-        return Uniform::Yes;
-    }
-    let mut first: Map<u32, (usize, Option<&str>)> = Map::default();
-    for (position, row) in view.columns.iter().enumerate().take(done) {
-        first.entry(keyed.key(row)).or_insert((position, None));
-    }
-    let until = view.len().min(done + COMPARED_PER_LOOK);
-    for position in done..until {
-        let Some(row) = view.columns.get(position) else { break };
-        let key = keyed.key(row);
-        if key == 0 {
-            continue;
-        }
-        let value = keyed.value(&view.record(position));
-        let (place, known) = first.entry(key).or_insert((position, value));
-        let known =
-            *known.get_or_insert_with(|| keyed.value(&view.record(*place)).unwrap_or_default());
-        if Some(known) != value || first.len() > KEYS_MAX {
-            compared.give_up();
-            return Uniform::No;
-        }
-    }
-    compared.set(until);
-    if until == view.len() { Uniform::Yes } else { Uniform::NotYet }
 }
 
 /// A value as it is counted, and whether it is longer.

@@ -429,7 +429,7 @@ const HARMLESS: [&str; 80] = [
     "# tokens are rotated by job {n}",
     "cat /etc/passwd",
     "ls -l /var/run/secrets/{t}/{n}",
-    "vi /home/bob/.ssh/id_rsa_{n}.pub",
+    "vi ~bob/.ssh/id_rsa_{n}.pub",
     "cp /srv/{t}/password_reset.html /tmp/{n}",
     "tail -n {n} /var/log/auth.log",
     "grep -rn password src/{t}",

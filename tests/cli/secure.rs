@@ -306,7 +306,7 @@ fn the_first_start_sets_up_what_a_container_lacks() {
     std::fs::remove_file(folder.join("auditgate.toml")).unwrap();
     let refused = run(&["serve", "--listen", "127.0.0.1:0", "--setup", text(&folder)]);
     assert_eq!(refused.status.code(), Some(2));
-    assert!(said(&refused).contains("is there already"), "{}", said(&refused));
+    assert!(said(&refused).contains("already exists"), "{}", said(&refused));
 }
 
 #[test]

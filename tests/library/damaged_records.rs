@@ -194,6 +194,8 @@ async fn a_subscriber_gets_a_gap_for_damage() {
 #[tokio::test(flavor = "multi_thread")]
 async fn damage_that_was_found_is_known_when_the_log_is_opened_again() {
     let folder = tempfile::tempdir().expect("a folder");
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(folder.path(), private).expect("it is our own");
     let strict = Config { strict: true, ..Config::default() };
     let log = open(folder.path());
     for number in 1..=RECORDS {
@@ -226,7 +228,7 @@ async fn damage_that_was_found_is_known_when_the_log_is_opened_again() {
     let (log, notices) = DiskLog::open(folder.path(), strict).expect("it is whole");
     assert_eq!(log.storage().expect("a log on disk").damage, []);
     let told: Vec<_> = notices.iter().map(|notice| notice.text.as_str()).collect();
-    assert!(matches!(told[..], [told] if told.starts_with("made 3 sidecars again")), "{told:?}");
+    assert!(matches!(told[..], [told] if told.starts_with("rebuilt 3 sidecars")), "{told:?}");
     assert_eq!(met(&log).await, [0; 0]);
 }
 

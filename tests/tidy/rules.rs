@@ -9,10 +9,11 @@ use crate::layers::layer;
 use crate::source::Source;
 
 /// What lies at the top of the tree.
-const TOP: [&str; 27] = [
+const TOP: [&str; 28] = [
     ".ci",
     ".dockerignore",
     ".gitattributes",
+    ".github",
     ".gitignore",
     "CHANGELOG.md",
     "CONTRIBUTING.md",

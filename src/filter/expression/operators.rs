@@ -143,11 +143,12 @@ impl Checker<'_> {
     }
 
     fn check_in(&mut self, at: &Expr, a: &Expr, b: &Expr) -> Result<Checked, Error> {
-        let list = b;
+        let (item, list) = (a, b);
         let (a, b) = (self.check(a)?, self.check(b)?);
         if let (Syntax::List(elements), ExprNode::List(nodes)) = (&list.kind, &b.node) {
             for (element, node) in elements.iter().zip(nodes) {
                 self.check_possible(&a.node, element, node)?;
+                self.check_possible(node, item, &a.node)?;
             }
         }
         let possible = match &b.kind {

@@ -230,7 +230,7 @@ async fn counts_that_clients_would_not_take_are_refused() {
     let counted = support::soon(client.count_records(pb::CountRecordsRequest::default())).await;
     let refused = counted.expect_err("too large");
     assert_eq!(super::scene::reason(&refused), "BUCKETS_TOO_MANY");
-    assert!(refused.message().contains("limit 4128768"), "{}", refused.message());
+    assert!(refused.message().contains("more than 4128768 bytes"), "{}", refused.message());
 }
 
 #[tokio::test]

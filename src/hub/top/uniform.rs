@@ -1,0 +1,78 @@
+//! Whether records with equal keys in the columns have equal values, so that the keys can be
+//! counted instead of the values.
+
+use super::Map;
+use crate::hub::path::Keyed;
+use crate::log::{Segment, SegmentView};
+use crate::record::{Record, RecordColumns};
+
+/// Records whose keys are compared with their values before others may run.
+const COMPARED_PER_LOOK: usize = 8 * 1024;
+/// Where a segment has more keys, each record is read: it is hardly more work.
+const KEYS_MAX: usize = 4_096;
+
+/// Whether records with equal keys have equal values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Uniform {
+    /// They have.
+    Yes,
+    /// Or it is not worth finding out.
+    No,
+    /// They are not all compared yet.
+    NotYet,
+}
+
+impl Keyed {
+    /// The key of a record.
+    #[inline]
+    pub fn key(self, row: &RecordColumns) -> u32 {
+        match self {
+            Self::User => row.user,
+            Self::Session => row.session,
+            Self::Server => row.server,
+        }
+    }
+
+    /// The value of a record.
+    pub fn value<'a>(self, record: &Record<'a>) -> Option<&'a str> {
+        let envelope = record.envelope();
+        match self {
+            Self::User => envelope.user,
+            Self::Session => envelope.session_id,
+            Self::Server => envelope.server_id,
+        }
+    }
+}
+
+/// Whether records of a segment with equal keys have equal values, as far as that is
+/// known after some more are compared. The segment remembers it: what is published never
+/// changes.
+pub fn uniform(segment: &Segment, view: &SegmentView<'_>, keyed: Keyed) -> Uniform {
+    let compared = segment.compared(keyed as usize);
+    let Some(done) = compared.get() else { return Uniform::No };
+    if done >= view.len() {
+        return Uniform::Yes;
+    }
+    let mut first: Map<u32, (usize, Option<&str>)> = Map::default();
+    for (position, row) in view.columns.iter().enumerate().take(done) {
+        first.entry(keyed.key(row)).or_insert((position, None));
+    }
+    let until = view.len().min(done + COMPARED_PER_LOOK);
+    for position in done..until {
+        let Some(row) = view.columns.get(position) else { break };
+        let key = keyed.key(row);
+        if key == 0 {
+            continue;
+        }
+        let value = keyed.value(&view.record(position));
+        let (place, known) = first.entry(key).or_insert((position, value));
+        let known =
+            *known.get_or_insert_with(|| keyed.value(&view.record(*place)).unwrap_or_default());
+        if Some(known) != value || first.len() > KEYS_MAX {
+            compared.give_up();
+            return Uniform::No;
+        }
+    }
+    compared.set(until);
+    if until == view.len() { Uniform::Yes } else { Uniform::NotYet }
+}
