@@ -55,19 +55,6 @@ impl Time {
     }
 }
 
-/// A clock that a test sets, for its own thread.
-#[cfg(test)]
-pub mod paused {
-    use std::cell::Cell;
-
-    use super::Time;
-
-    thread_local! {
-        /// What the clock says; the system's clock says it where this is `None`.
-        pub static NOW: Cell<Option<Time>> = const { Cell::new(None) };
-    }
-}
-
 impl TryFrom<&Timestamp> for Time {
     type Error = ();
 
@@ -80,5 +67,18 @@ impl TryFrom<&Timestamp> for Time {
 impl std::fmt::Display for Time {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.timestamp().fmt(f)
+    }
+}
+
+/// A clock that a test sets, for its own thread.
+#[cfg(test)]
+pub mod paused {
+    use std::cell::Cell;
+
+    use super::Time;
+
+    thread_local! {
+        /// What the clock says; the system's clock says it where this is `None`.
+        pub static NOW: Cell<Option<Time>> = const { Cell::new(None) };
     }
 }

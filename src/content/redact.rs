@@ -72,8 +72,8 @@ struct Redactor<'p, 'b> {
 
 /// Redacts a checked event; `None` where nothing is to be changed. `key` is for
 /// rules that ask for an HMAC.
-pub(super) fn redact<'p, 'b>(
-    event: &'b [u8],
+pub(super) fn redact<'p>(
+    event: &[u8],
     root: RuleCursor<'p>,
     key: Option<&'p HmacKey>,
     bytes_max: usize,

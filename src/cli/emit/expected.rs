@@ -109,7 +109,7 @@ fn check_field(
     if field.is_list() {
         let Value::Array(items) = value else {
             let one = sample.as_ref().and_then(Reflected::as_list).and_then(<[_]>::first);
-            let example = one.map_or_else(|| "[...]".to_owned(), |one| array(one));
+            let example = one.map_or_else(|| "[...]".to_owned(), array);
             return Err(wrong(path, &format!("an array such as {example}"), value));
         };
         return items.iter().enumerate().try_for_each(|(position, value)| {

@@ -174,10 +174,9 @@ impl SecretScan<'_> {
         let has_scheme = self.at > 0 && self.text.byte(self.at - 1) == b':';
         let start = self.at + 2;
         if !has_scheme
-            && !self
+            && self
                 .at
-                .checked_sub(1)
-                .is_none_or(|before| !self.text.byte(before).is_ascii_alphanumeric())
+                .checked_sub(1).is_some_and(|before| self.text.byte(before).is_ascii_alphanumeric())
         {
             self.at = start;
             return;
