@@ -230,10 +230,12 @@ impl Library {
         };
         duel.run(
             scale.rounds(),
-            || timed(CALLS, |_| {
-                let _: () = drop(ours()?);
-                Ok(())
-            }),
+            || {
+                timed(CALLS, |_| {
+                    let _: () = drop(ours()?);
+                    Ok(())
+                })
+            },
             || timed(CALLS, |_| self.counted(&count).map(drop)),
         )
     }

@@ -14,6 +14,7 @@ mod shell;
 mod sql;
 mod url;
 
+use crate::text::prefix;
 use std::sync::LazyLock;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, Anchored, Input, StartKind};
@@ -176,10 +177,11 @@ fn once(text: &str) -> Option<String> {
     let mut masked = String::with_capacity(text.len());
     let mut from = 0;
     for (range, replacement) in &found {
-        let start = text.floor_char_boundary(range.start);
+        let start = prefix(text, range.start).len();
         masked.push_str(text.get(from..start).unwrap_or_default());
         masked.push_str(replacement.as_deref().unwrap_or(MARKER));
-        from = text.ceil_char_boundary(range.end);
+        from =
+            (range.end..text.len()).find(|end| text.is_char_boundary(*end)).unwrap_or(text.len());
     }
     masked.push_str(text.get(from..).unwrap_or_default());
     (masked != text).then_some(masked)

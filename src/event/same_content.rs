@@ -44,7 +44,7 @@ pub fn lengths_allow_equality(a: usize, b: usize) -> bool {
 /// The digest of the canonical form of a validated event.
 pub fn content_digest(event: &[u8]) -> ContentDigest {
     let mut canonical = Canonical { event, fields: Vec::new(), out: Vec::new() };
-    canonical.put_message(EVENT, &[0..event.len()]);
+    canonical.put_message(EVENT, std::slice::from_ref(&(0..event.len())));
     Sha256::digest(&canonical.out).into()
 }
 

@@ -193,19 +193,17 @@ impl Sql {
                 self.insert = true;
                 self.rows = Insert::Table;
             }
-            Keyword::Into
-                if self.insert => {
-                    self.query = true;
-                    self.rows = Insert::Table;
-                }
+            Keyword::Into if self.insert => {
+                self.query = true;
+                self.rows = Insert::Table;
+            }
             Keyword::Replace => {
                 self.insert |= !self.masks;
                 return self.masks && self.identified;
             }
-            Keyword::Values
-                if self.masks && self.identified => {
-                    return true;
-                }
+            Keyword::Values if self.masks && self.identified => {
+                return true;
+            }
             Keyword::From => {
                 self.query |= self.select || self.delete;
                 if let Insert::Row { depth: row, .. } = self.rows

@@ -176,7 +176,8 @@ impl SecretScan<'_> {
         if !has_scheme
             && self
                 .at
-                .checked_sub(1).is_some_and(|before| self.text.byte(before).is_ascii_alphanumeric())
+                .checked_sub(1)
+                .is_some_and(|before| self.text.byte(before).is_ascii_alphanumeric())
         {
             self.at = start;
             return;
