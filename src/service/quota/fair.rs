@@ -81,8 +81,6 @@ struct MemberState {
 pub struct Share {
     member: Member,
     units: usize,
-    /// It counts as one of the client's shares: it was not split off another one.
-    counts: bool,
 }
 
 impl Pool {
@@ -210,12 +208,8 @@ impl Member {
         held > self.pool.0.capacity_of_one || held > 0 && self.pool.used() > self.pool.0.capacity
     }
 
-    fn shares(&self) -> usize {
-        self.holder.shares.load(Relaxed)
-    }
-
     fn may_hold(&self, units: usize) -> bool {
-        self.shares() == 0 || self.held() + units <= self.pool.0.capacity_of_one
+        self.held() == 0 || self.held() + units <= self.pool.0.capacity_of_one
     }
 
     fn may_take_now(&self, state: &PoolState, units: usize) -> bool {
@@ -246,7 +240,7 @@ impl Member {
     fn insist(&self, ticket: u64) {
         let mut served = Served::default();
         let mut state = self.pool.lock();
-        let is_first = self.shares() == 0
+        let is_first = self.held() == 0
             && state.queues.get(&self.holder.number).is_some_and(|queue| {
                 queue.waiters.first_key_value().is_some_and(|(first, _)| *first == ticket)
             });
@@ -261,10 +255,15 @@ impl Member {
     fn lend(&self, state: &mut PoolState, units: usize) -> Share {
         self.pool.0.used.fetch_add(units, Relaxed);
         self.holder.units.fetch_add(units, Relaxed);
+        self.share(state, units)
+    }
+
+    /// One more share, of units that the client holds.
+    fn share(&self, state: &mut PoolState, units: usize) -> Share {
         if self.holder.shares.fetch_add(1, Relaxed) == 1 {
             state.holders_of_two += 1;
         }
-        Share { member: self.clone(), units, counts: true }
+        Share { member: self.clone(), units }
     }
 
     fn give_back(&self, units: usize, share: bool) {
@@ -330,13 +329,13 @@ impl Share {
     pub fn split(&mut self, units: usize) -> Share {
         let units = units.min(self.units);
         self.units -= units;
-        Share { member: self.member.clone(), units, counts: false }
+        self.member.share(&mut self.member.pool.lock(), units)
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.member.give_back(self.units, self.counts);
+        self.member.give_back(self.units, true);
     }
 }
 
