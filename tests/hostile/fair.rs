@@ -59,7 +59,13 @@ async fn searches_that_are_not_taken_do_not_hold_up_an_honest_one() {
     }
     judge("3 x 100 searches that are not taken", longest);
     drop(peers);
-    scene.close_watched("3 addresses x 100 searches that are not taken", None).await;
+    scene
+        .close_watched_of(
+            u64::from(ADDRESSES),
+            "3 addresses x 100 searches that are not taken",
+            None,
+        )
+        .await;
 }
 
 /// Emit streams of several addresses that take no answers hold as many events as they may.
@@ -77,6 +83,7 @@ async fn streams_that_are_not_taken_do_not_hold_up_honest_ones() {
         let request = pb::EmitStreamRequest { events: events.collect(), validate_only: false };
         requests.extend(message(false, &request.encode_to_vec()));
     }
+    scene.begin_to_watch().await;
     let mut peers = Vec::new();
     for address in 2..2 + ADDRESSES {
         let mut bad = scene.bad_from(address).await;
@@ -113,5 +120,11 @@ async fn streams_that_are_not_taken_do_not_hold_up_honest_ones() {
     }
     judge("4 x 64 emit streams that are not taken", longest);
     drop(peers);
-    scene.close_watched("4 addresses x 64 emit streams that are not taken", None).await;
+    scene
+        .close_watched_of(
+            u64::from(ADDRESSES),
+            "4 addresses x 64 emit streams that are not taken",
+            None,
+        )
+        .await;
 }

@@ -11,6 +11,8 @@ pub const WINDOW_UPDATE: u8 = 0x8;
 pub const CONTINUATION: u8 = 0x9;
 
 pub const END_STREAM: u8 = 0x1;
+/// Flag of PING and SETTINGS: the answer to one.
+pub const ACK: u8 = 0x1;
 pub const END_HEADERS: u8 = 0x4;
 
 /// Number of the setting for the window of new streams.

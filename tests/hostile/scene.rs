@@ -13,7 +13,7 @@ use auditgate::proto::pb::audit_service_client::AuditServiceClient;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::frames::{DATA, END_STREAM, FRAME_HEAD_BYTES, frame};
+use crate::frames::{ACK, DATA, END_STREAM, FRAME_HEAD_BYTES, PING, frame};
 use crate::support::{Client, login};
 
 /// Who breaks the rules is gone by then.
@@ -208,10 +208,16 @@ impl Scene {
 
     /// As [`Scene::close`], of a scene that was watched.
     pub async fn close_watched(self, name: &str, cut: Option<Duration>) {
+        self.close_watched_of(1, name, cut).await;
+    }
+
+    /// As [`Scene::close`], of a scene with bad peers of so many addresses, that was watched.
+    pub async fn close_watched_of(self, clients: u64, name: &str, cut: Option<Duration>) {
         let watch = self.watch.lock().unwrap().take().expect("it was watched");
         watch.over.store(true, Ordering::Relaxed);
         let seen = tokio::task::spawn_blocking(|| watch.thread.join().unwrap()).await.unwrap();
-        self.finish(name, cut, seen.growth, WATCHED_GROWTH_MAX).await;
+        let growth_max = WATCHED_GROWTH_MAX * clients.min(2);
+        self.finish(name, cut, seen.growth, growth_max).await;
         let judged = !cfg!(debug_assertions);
         let beyond = seen.unaccounted / 1024;
         println!("figures: {name}: {beyond} KiB beyond what may be on no account");
@@ -299,6 +305,9 @@ impl Bad {
             let most = of_stream.min(of_all).clamp(0, 16 * 1024) as usize;
             if most == 0 {
                 let (kind, of, payload) = self.frame().await;
+                if kind == PING {
+                    self.send(&frame(PING, ACK, 0, &payload)).await;
+                }
                 match (kind, of) {
                     (0x8, 0) => {
                         of_all += i64::from(u32::from_be_bytes(payload[..4].try_into().unwrap()))
