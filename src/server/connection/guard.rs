@@ -4,7 +4,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Duration, Instant, Sleep};
@@ -21,6 +21,10 @@ const ANSWERED: FrameRate = FrameRate { burst: 1_024.0, per_second: 100.0 };
 /// How many others: as many as a client may have streams to reset, and some.
 const OTHERS: FrameRate = FrameRate { burst: 8_192.0, per_second: 500.0 };
 
+/// How long nothing may be written before nothing more is read: each call that is read has an answer, if
+/// only a refusal, and h2 keeps all that it cannot write.
+const READ_PAUSE_AFTER: Duration = Duration::from_millis(100);
+
 /// A guarded transport.
 pub struct GuardedIo<IO> {
     io: IO,
@@ -34,6 +38,8 @@ pub struct GuardedIo<IO> {
     unfinished_since: Option<Instant>,
     /// Since when nothing could be written.
     stalled_since: Option<Instant>,
+    /// Wakes the task that reads once something could be written.
+    paused: Option<Waker>,
     read_timer: LazyTimer,
     write_timer: LazyTimer,
 }
@@ -51,6 +57,7 @@ impl<IO> GuardedIo<IO> {
             others: TokenBucket::full(OTHERS, now),
             unfinished_since: Some(now),
             stalled_since: None,
+            paused: None,
             read_timer: LazyTimer::default(),
             write_timer: LazyTimer::default(),
         }
@@ -91,6 +98,11 @@ impl<IO> GuardedIo<IO> {
         match written {
             Poll::Ready(result) => {
                 self.stalled_since = None;
+                if let Some(paused) = self.paused.take() {
+                    // The time in which nothing was read is not the peer's.
+                    self.unfinished_since = self.unfinished_since.map(|_| Instant::now());
+                    paused.wake();
+                }
                 if let Ok(bytes) = result {
                     // What is sent may be answered: by a window update, say.
                     self.answered.refill(bytes as f64);
@@ -116,6 +128,10 @@ impl<IO: AsyncRead + Unpin> AsyncRead for GuardedIo<IO> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.stalled_since.is_some_and(|since| since.elapsed() >= READ_PAUSE_AFTER) {
+            this.paused = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         match Pin::new(&mut this.io).poll_read(cx, buffer) {
             Poll::Ready(Ok(())) => Poll::Ready(this.look_at(before, buffer)),
