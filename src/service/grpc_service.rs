@@ -77,7 +77,9 @@ impl tower::Service<Request<Body>> for GrpcService {
                     let mut call = GrpcCall::begin(request);
                     let request = call.only().await?;
                     let place = place(call.quota.clone()).await;
+                    let turn = turn(call.quota.clone()).await;
                     let response = service.$method(request).await.map_err(Status::from)?;
+                    drop(turn);
                     Ok(call.answer_in(response, place))
                 })
             };
@@ -186,6 +188,14 @@ impl GrpcCall {
 async fn place(quota: Option<Arc<Quota>>) -> Option<fair::Share> {
     match quota {
         Some(quota) => Some(quota.read().await),
+        None => None,
+    }
+}
+
+/// Waits until a search or count may run.
+async fn turn(quota: Option<Arc<Quota>>) -> Option<fair::Share> {
+    match quota {
+        Some(quota) => Some(quota.reading().await),
         None => None,
     }
 }

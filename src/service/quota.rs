@@ -29,6 +29,9 @@ pub use room::WorkRoom;
 /// Clients that use nothing are forgotten when there are more than this.
 const CLIENTS_KEPT: usize = 1_024;
 
+/// How many searches and counts of one client run at once; twice as many of all.
+const READING_OF_ONE_MAX: usize = 4;
+
 /// How much one client may use, and all of them together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QuotaLimits {
@@ -117,6 +120,7 @@ pub struct Quotas {
     by_client: Mutex<HashMap<ClientKey, Arc<Quota>>>,
     accounts: Accounts,
     reads: Pool,
+    reading: Pool,
     turns: CompressionSlots,
     limited: Arc<LimitedCounters>,
 }
@@ -150,6 +154,7 @@ pub struct Quota {
     emit_streams: Arc<AtomicUsize>,
     account: Arc<Account>,
     reads: Member,
+    reading: Member,
     turns: OwnTurns,
     limited: Arc<LimitedCounters>,
 }
@@ -172,6 +177,7 @@ impl Quotas {
             by_client: Mutex::default(),
             accounts: Accounts::new(limits),
             reads: Pool::new(limits.reads_in_all, limits.reads),
+            reading: Pool::new(2 * READING_OF_ONE_MAX, READING_OF_ONE_MAX),
             turns: CompressionSlots::new(),
             limited: Arc::default(),
         }
@@ -235,6 +241,7 @@ impl Quotas {
             emit_streams: Arc::default(),
             account: self.accounts.open(),
             reads: self.reads.member(),
+            reading: self.reading.member(),
             turns: self.turns.of_one(),
             limited: Arc::clone(&self.limited),
         }
@@ -308,6 +315,12 @@ impl Quota {
     /// Waits for the place of a search or count.
     pub async fn read(&self) -> Share {
         self.reads.acquire(1).await
+    }
+
+    /// Waits until a search or count may run. Few run at once, so that one of a client that asks for little
+    /// takes turns with few others.
+    pub async fn reading(&self) -> Share {
+        self.reading.acquire(1).await
     }
 
     /// Waits for a turn at this. Clients take turns, however much work one of them has waiting.
