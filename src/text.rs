@@ -11,12 +11,14 @@ const PART_SIMILARITY_MIN: f64 = 0.75;
 const PART_WEIGHT: f64 = 0.9;
 
 /// The longest beginning of a text that has at most `bytes_max` bytes.
+#[cfg(feature = "server")]
 pub fn prefix(text: &str, bytes_max: usize) -> &str {
     let end = (0..=bytes_max.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
     text.get(..end.unwrap_or_default()).unwrap_or_default()
 }
 
 /// The text in at most `bytes_max` bytes; `…` follows where it was cut.
+#[cfg(feature = "server")]
 pub fn truncated(mut text: String, bytes_max: usize) -> String {
     if text.len() > bytes_max {
         text.truncate(prefix(&text, bytes_max).len());
@@ -26,6 +28,7 @@ pub fn truncated(mut text: String, bytes_max: usize) -> String {
 }
 
 /// As much of what a caller sent as an error may repeat.
+#[cfg(feature = "server")]
 pub fn excerpt(text: &str) -> String {
     let mut shown: String = text.chars().take(EXCERPT_CHARS_MAX).collect();
     if shown.len() < text.len() {
@@ -35,6 +38,7 @@ pub fn excerpt(text: &str) -> String {
 }
 
 /// How similar two names are, from 0 to 1.
+#[cfg(feature = "server")]
 pub fn similarity(name: &str, other: &str) -> f64 {
     strsim::normalized_damerau_levenshtein(name, other)
 }
@@ -83,7 +87,7 @@ pub fn nearest_one<'a>(
     nearest(name, candidates, 1).into_iter().next()
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "server"))]
 mod tests {
     use super::*;
 

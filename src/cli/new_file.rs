@@ -2,7 +2,9 @@
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+#[cfg(feature = "server")]
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use super::Error;
@@ -26,6 +28,7 @@ pub fn write_new(file: &Path, text: &str, mode: u32) -> Result<(), Error> {
 
 /// Replaces a file in one step: readers see the old text or the new one. The file keeps its
 /// owner's group where that is allowed.
+#[cfg(feature = "server")]
 pub fn replace(file: &Path, text: &str, mode: u32) -> Result<(), Error> {
     let failed = |error| Error::WriteFile { file: file.display().to_string(), error };
     let name = file.file_name().unwrap_or_default().to_string_lossy();

@@ -29,7 +29,7 @@ pub struct ExtractedFields<'a> {
     variants: (Option<u32>, Option<u32>),
 }
 
-/// Under which keys a record is found: see [`key`](crate::event::key). 0 where a field is absent.
+/// Under which keys a record is found: see `key`. 0 where a field is absent.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct IndexKeys {
     /// Of `event.id`.

@@ -81,7 +81,7 @@ pub trait Store: Send + Sync + 'static {
     /// A run of records that holds `at`; if that is not kept any more, one that
     /// begins with the oldest record that is; `None` past the newest. Of the run,
     /// records that `want` does not match may be left out, though the run covers
-    /// them: see [`View::end`](crate::log::View::end). Only records up to [`Extent::last`]
+    /// them: see [`SegmentView::end`](crate::log::SegmentView::end). Only records up to [`Extent::last`]
     /// may be read from it, and the reader goes on where it ends.
     ///
     /// What is in memory is found at once. A run from disk is of bounded size,

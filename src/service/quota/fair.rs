@@ -6,7 +6,7 @@
 //!
 //! A client that holds nothing does not wait for long: after [`FIRST_WAIT`] it gets its first share even
 //! if all units are taken, as long as another client holds two shares or more. Such shares exceed the capacity
-//! at most by [`OVERDRAFT_FACTOR`].
+//! at most by `OVERDRAFT_FACTOR`.
 //!
 //! A unit may be a byte, a processor or one of a number of places.
 
