@@ -53,7 +53,7 @@ use routes::Routes;
 use stats::CallStats;
 
 pub use crate::config::DRAIN_TIMEOUT;
-pub use reload::{changed_keys, restart_keys};
+pub use reload::{changed_keys, check, restart_keys};
 
 /// The configuration of a gateway.
 #[derive(Debug, Clone)]
@@ -384,16 +384,6 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> io::Error {
     let advice = "; another program uses the port: stop it, or choose another port";
     let advice = if is_taken { advice } else { "" };
     io::Error::new(error.kind(), format!("cannot listen on {address}: {error}{advice}"))
-}
-
-/// Reads the certificates and keys that the settings name, as a starting gateway would.
-/// Returns warnings for the operator, one sentence each.
-///
-/// # Errors
-/// If a file cannot be read or has the wrong content.
-pub fn check(settings: &Settings) -> Result<Vec<String>, config::Error> {
-    let (tls, access) = (settings.tls.clone(), settings.access.clone());
-    Ok(Reloader::load(tls, access, ActivePolicy::default())?.warnings())
 }
 
 fn invalid(error: config::Error) -> io::Error {

@@ -70,16 +70,19 @@ pub async fn follow(
     health: HealthReporter,
     stopping: CancellationToken,
 ) {
+    let mut is_first = true;
     loop {
         let now = state.borrow_and_update().clone();
         match now {
-            State::Ready => tracing::info!("the log accepts events"),
+            State::Ready if is_first => {}
+            State::Ready => tracing::info!("the log accepts events again"),
             State::Full(why) => tracing::warn!("the log is full: {why}"),
             State::Failed(why) => {
                 tracing::error!("the log has failed: {why}");
                 return set(&health, ServingStatus::NotServing).await;
             }
         }
+        is_first = false;
         match stopping.run_until_cancelled(state.changed()).await {
             Some(Ok(())) => {}
             _ => return,

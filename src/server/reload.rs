@@ -205,6 +205,16 @@ impl Reloader {
     }
 }
 
+/// Reads the certificates and keys that the settings name, as a starting gateway would.
+/// Returns warnings for the operator, one sentence each.
+///
+/// # Errors
+/// If a file cannot be read or has the wrong content.
+pub fn check(settings: &Settings) -> Result<Vec<String>, config::Error> {
+    let (tls, access) = (settings.tls.clone(), settings.access.clone());
+    Ok(Reloader::load(tls, access, ActivePolicy::default())?.warnings())
+}
+
 /// The changed keys that need a restart.
 pub fn restart_keys(before: &Settings, after: &Settings) -> Vec<String> {
     let plain = |settings: &Settings| {
