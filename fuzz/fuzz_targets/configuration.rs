@@ -21,7 +21,7 @@ fuzz_target!(|text: &str| {
     let _ = HmacKeys::parse(text);
     std::fs::write(FILE.path(), text).expect("written");
     match LoadedSettings::read(Some(FILE.path()), &Overrides::default()) {
-        Ok(loaded) => assert!(!shown(&loaded).is_empty()),
+        Ok(loaded) => assert!(!display(&loaded).is_empty()),
         Err(error) => assert!(!error.to_string().is_empty()),
     }
 });

@@ -24,9 +24,10 @@ async fn a_status_shows_the_log_and_who_subscribes() {
     assert!(lines[1].ends_with(": records 1 to 1"), "{lines:?}");
     assert!(lines[2].starts_with("kept       1 of 1,000,000 records, "), "{lines:?}");
     assert!(lines[3].starts_with("accepted   1 ("), "{lines:?}");
-    assert_eq!(lines[6].split_whitespace().last(), Some("FILTER"));
-    assert!(lines[7].starts_with("127.0.0.1:"), "{lines:?}");
-    assert!(lines[7].ends_with(" types=session.* text=x"), "{lines:?}");
+    assert!(lines[5].starts_with("clients    "), "{lines:?}");
+    assert_eq!(lines[7].split_whitespace().last(), Some("FILTER"));
+    assert!(lines[8].starts_with("127.0.0.1:"), "{lines:?}");
+    assert!(lines[8].ends_with(" types=session.* text=x"), "{lines:?}");
     tail.interrupt();
 
     let ran = run(&gateway, &["status", "-o", "json"]);

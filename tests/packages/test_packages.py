@@ -313,7 +313,7 @@ class Image(Packages):
         self.assertNotIn(token, log)
         self.run_ok(*inside, "/usr/bin/auditgate", "emit", "user.login", *server, "--token-file", f"{setup}/admin.token")
         denied = subprocess.run(
-            [*inside, "/usr/bin/auditgate", "search", *server], capture_output=True, text=True, env={}, timeout=60
+            [*inside, "/usr/bin/auditgate", "search", *server], capture_output=True, text=True, env={"PATH": os.environ["PATH"]}, timeout=60
         )
         self.assertNotEqual(denied.returncode, 0)
         printed = self.run_ok(*inside, "/usr/bin/auditgate", "init", setup, "--print", "admin.token")
