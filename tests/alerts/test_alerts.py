@@ -240,27 +240,29 @@ class Alerts(unittest.TestCase):
 
     def check_readers(self) -> None:
         """A gateway with a small ring and low rates: slow readers and fast emitters."""
-        limits = self.folder / "limits.toml"
-        limits.write_text("[limits]\nevents_per_second = 4000\n")
-        gateway = self.gateway("small", "--ring-records", "1000", "--config", str(limits))
-        server = ("--server", f"http://127.0.0.1:{gateway.port}")
-        event = json.loads(self.command("example", "user.login").stdout)
-        event["event"].pop("id", None)
-        line = json.dumps(event) + "\n"
+        line = '{"user": {"name": "alice"}, "userLogin": {}}\n'
 
-        def emit(count: int) -> None:
+        def emit(server: tuple[str, ...], count: int) -> None:
             self.command("emit", *server, input=line * count)
 
+        limits = self.folder / "limits.toml"
+        limits.write_text("[limits]\nevents_per_second = 50\n")
+        gateway = self.gateway("limited", "--config", str(limits))
+        limited = ("--server", f"http://127.0.0.1:{gateway.port}")
+        self.shows("AuditgateClientsAtTheirLimits", lambda: emit(limited, 500), lambda: None)
+        gateway.stop()
+
+        gateway = self.gateway("small", "--ring-records", "100")
+        server = ("--server", f"http://127.0.0.1:{gateway.port}")
         cursor = self.folder / "cursor"
-        emit(1)
+        emit(server, 1)
         self.command("tail", "--no-follow", "--cursor-file", cursor, *server)
 
         def miss() -> None:
-            emit(3000)
+            emit(server, 300)
             self.command("tail", "--no-follow", "--cursor-file", cursor, *server)
 
         self.shows("AuditgateReadersMissRecords", miss, lambda: None)
-        self.shows("AuditgateClientsAtTheirLimits", lambda: emit(20_000), lambda: None)
         reader = subprocess.Popen(
             [BINARY, "tail", "-o", "json", *map(str, server)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL, env=environment(),
@@ -273,7 +275,7 @@ class Alerts(unittest.TestCase):
         def fall_behind() -> None:
             deadline = time.monotonic() + ALERT_SECONDS_MAX
             while "AuditgateRingTooSmall" not in self.firing() and time.monotonic() < deadline:
-                emit(500)
+                emit(server, 200)
 
         self.shows("AuditgateRingTooSmall", fall_behind, reader.kill)
         gateway.stop()

@@ -77,12 +77,12 @@ async fn take_no_answers(name: &str, path: &str, request: Vec<u8>) {
     scene.close_watched(&format!("1,000 x {name}, answers not taken"), Some(cut)).await;
 }
 
-/// Scenes that have not passed yet: their peers wait for ever in a debug build. They run
+/// Scenes that have not passed yet: their peers wait without end in a debug build. They run
 /// where `AUDITGATE_LONG` is set, and say so where they do not.
 fn is_left_out() -> bool {
     let is_left_out = std::env::var_os("AUDITGATE_LONG").is_none();
     if is_left_out {
-        println!("SKIPPED: this scene has no passing run yet; AUDITGATE_LONG=1 runs it");
+        println!("SKIPPED: this scene has not passed yet; AUDITGATE_LONG=1 runs it");
     }
     is_left_out
 }
