@@ -22,6 +22,7 @@ import tempfile
 import time
 import unittest
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -157,7 +158,16 @@ class Alerts(unittest.TestCase):
         gateway = Gateway(folder, *flags)
         self.addCleanup(gateway.stop)
         self.targets.write_text(json.dumps([{"targets": [f"127.0.0.1:{gateway.admin}"]}]))
+        # A counter that begins above 0 shows no increase.
+        wait_until("Prometheus scrapes it", lambda: self.scrapes(gateway))
         return gateway
+
+    def scrapes(self, gateway: Gateway) -> bool:
+        """Whether Prometheus has values of a gateway."""
+        query = urllib.parse.quote(f'up{{instance="127.0.0.1:{gateway.admin}"}} == 1')
+        url = f"http://127.0.0.1:{self.prometheus}/api/v1/query?query={query}"
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return bool(json.load(answer)["data"]["result"])
 
     def shows(self, alert: str, inject: Callable[[], object], end: Callable[[], object]) -> None:
         """The alert fires when the fault is injected, and clears when it has ended."""
@@ -260,7 +270,8 @@ class Alerts(unittest.TestCase):
 
         def miss() -> None:
             emit(server, 300)
-            self.command("tail", "--no-follow", "--cursor-file", cursor, *server)
+            # It exits with 1, since it met a gap.
+            self.command("tail", "--no-follow", "--cursor-file", cursor, *server, ok=False)
 
         self.shows("AuditgateReadersMissRecords", miss, lambda: None)
         reader = subprocess.Popen(
