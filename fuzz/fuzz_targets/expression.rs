@@ -39,7 +39,7 @@ static FILTERS: LazyLock<Vec<Filter>> = LazyLock::new(|| {
         "event.time > timestamp('2020-01-01T00:00:00Z') || event.index < 3",
         "event.outcome.success && event.outcome.error.matches('[a-z]+ [0-9]{2}')",
         "event.code.lowerAscii() + event.id == 'x'",
-        "event.exec.exit_code == 0 && event.exec.command.arguments.all(a, a != '')",
+        "event.exec.command.exit_code == '0' && event.session_command.argv.all(a, a != '')",
         "event.connection.remote_address < event.server.id",
         "event.user.traits.exists(k, k != '')",
     ];
