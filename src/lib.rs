@@ -26,6 +26,9 @@ pub mod config;
 #[cfg(feature = "server")]
 #[doc(hidden)]
 pub mod content;
+#[cfg(feature = "server")]
+#[doc(hidden)]
+pub mod delivery;
 #[cfg(any(feature = "cli", feature = "server"))]
 #[doc(hidden)]
 pub mod event;

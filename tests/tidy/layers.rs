@@ -2,7 +2,7 @@
 
 /// The modules at the top of `src` and what each is for, from the top layer down: each may
 /// use those below it. A module within the log may use all of the log, and so on.
-const LAYERS: [(&str, &str); 32] = [
+const LAYERS: [(&str, &str); 33] = [
     ("main", "the program: arguments in, exit status out"),
     ("cli", "the commands"),
     (
@@ -13,6 +13,7 @@ const LAYERS: [(&str, &str); 32] = [
     ("access", "who may do what: tokens, certificates, roles"),
     ("config", "what can be configured, and where it comes from"),
     ("audit", "the gateway's own events"),
+    ("delivery", "records out to other systems: destinations, formats, cursors, dead letters"),
     ("hub", "what is appended, and what goes to readers"),
     ("proof", "the Merkle tree over the log, checkpoints, keys, proofs"),
     (
