@@ -17,6 +17,7 @@ mod read;
 mod ring;
 mod scan;
 mod segment;
+pub mod shared;
 
 #[cfg(test)]
 mod conformance;

@@ -1,0 +1,48 @@
+//! Where a gateway that has nothing joins a stream whose beginning was removed.
+//!
+//! The stream's oldest message is `first`. A message with a basis before `first - 1` cannot
+//! be judged, since keys behind its basis are not known. Let `y` be the newest of these
+//! that is not stale in any case. The basis of a later message gives count, time and
+//! digest, and where that basis is neither before `y` nor before `first - 1`, all that
+//! follows can be judged.
+
+use crate::log::shared::message::Basis;
+
+/// Looks for the state to join with: is shown the messages from the oldest on.
+#[derive(Debug)]
+pub struct JoinSearch {
+    first: u64,
+    window: u64,
+    /// The newest message that cannot be judged.
+    unjudged: u64,
+    /// The first state at or behind that.
+    state: Option<Basis>,
+}
+
+impl JoinSearch {
+    /// A search in a stream whose oldest message is `first`, with such a window.
+    pub fn new(first: u64, window: u64) -> Self {
+        Self { first, window, unjudged: 0, state: None }
+    }
+
+    /// The next message, with its basis; `None` if no gateway applies it. Returns whether
+    /// later ones change nothing if there is a state by now.
+    pub fn see(&mut self, position: u64, basis: Option<Basis>) -> bool {
+        if let Some(basis) = basis.filter(|basis| basis.position < position) {
+            let is_judged = basis.position + 1 >= self.first;
+            if !is_judged && position - basis.position <= self.window {
+                self.unjudged = position;
+                self.state = None;
+            }
+            if is_judged && basis.position >= self.unjudged {
+                self.state = self.state.or(Some(basis));
+            }
+        }
+        position + 1 >= self.first + self.window && self.state.is_some()
+    }
+
+    /// The state to join with; `None` if no message so far tells one.
+    pub fn state(&self) -> Option<Basis> {
+        self.state
+    }
+}
