@@ -1,5 +1,6 @@
 //! Records: accepted events with what the gateway adds, encoded once.
 
+mod acceptance;
 mod draft;
 mod filter_view;
 
@@ -12,6 +13,7 @@ use crate::time::Time;
 use crate::wire::{self, WireValue};
 
 pub use crate::event::key;
+pub use acceptance::Acceptance;
 pub use draft::{Draft, EmitterIdentity, FrameScratch};
 pub use filter_view::FilterView;
 
@@ -56,6 +58,7 @@ mod number {
     pub const CLIENT_BYTES: u32 = 7;
     pub const AMENDMENTS: u32 = 8;
     pub const CLOCK_SKEW: u32 = 9;
+    pub const ACCEPT_TIME_RAISED: u32 = 10;
     pub const EVENT: u32 = 15;
     pub const EMITTER_PRINCIPAL: u32 = 1;
     /// The field of `SubscribeResponse` and of `SearchResponse` that holds the
@@ -234,8 +237,19 @@ impl<'a> Record<'a> {
     /// How far the event's time was ahead of the gateway's clock, in nanoseconds;
     /// `None` where that is not worth a note.
     pub fn clock_skew(&self) -> Option<i128> {
-        let skews = wire::trusted(self.bytes).filter(|(number, _)| *number == number::CLOCK_SKEW);
-        let (seconds, nanos) = wire::seconds_and_nanos(skews.last()?.1.bytes()?);
+        self.duration(number::CLOCK_SKEW)
+    }
+
+    /// By how much `accept_time` was raised above the gateway's clock, in nanoseconds;
+    /// `None` where that is not worth a note.
+    pub fn accept_time_raised(&self) -> Option<i128> {
+        self.duration(number::ACCEPT_TIME_RAISED)
+    }
+
+    /// The last field of this number, which holds a duration, in nanoseconds.
+    fn duration(&self, number: u32) -> Option<i128> {
+        let fields = wire::trusted(self.bytes).filter(|(found, _)| *found == number);
+        let (seconds, nanos) = wire::seconds_and_nanos(fields.last()?.1.bytes()?);
         Some(i128::from(seconds) * 1_000_000_000 + i128::from(nanos))
     }
 
@@ -251,7 +265,9 @@ pub fn principal_at(frame: &[u8]) -> Option<&str> {
     let mut rest = frame;
     wire::read_varint(&mut rest).ok()?;
     wire::read_varint(&mut rest).ok()?;
-    let emitter = wire::trusted(rest).find(|(number, _)| *number >= number::EMITTER)?;
+    let emitter = wire::trusted(rest).find(|(number, _)| {
+        !matches!(*number, number::SEQUENCE | number::ACCEPT_TIME | number::ACCEPT_TIME_RAISED)
+    })?;
     match emitter {
         (number::EMITTER, WireValue::Bytes(emitter)) => Some(principal_of(emitter)),
         _ => None,

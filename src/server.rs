@@ -4,6 +4,7 @@ mod admin;
 pub mod admission;
 mod authenticate;
 mod calls;
+mod clock;
 pub mod connection;
 mod corked_socket;
 mod expiry;
@@ -209,6 +210,7 @@ impl Gateway {
         let health_service = HealthServer::new(watchable);
         health::set(&reporter, ServingStatus::Serving).await;
         tokio::spawn(health::follow(state, reporter.clone(), stopping.clone()));
+        tokio::spawn(clock::watch(Arc::clone(&hub), stopping.clone()));
         let service = Service::new(Arc::clone(&hub), Arc::clone(&access), config.limits)
             .with_audit(auditor.clone())
             .with_proofs(prover.clone())

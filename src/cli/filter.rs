@@ -62,7 +62,7 @@ pub struct Args {
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     text: String,
     /// A CEL expression over event, type, severity, result, sequence,
-    /// accept_time, clock_skew and emitter: "event.user.name == 'alice'"
+    /// accept_time, accept_time_raised, clock_skew and emitter: "event.user.name == 'alice'"
     #[arg(long = "filter", value_name = "CEL", default_value = "", hide_default_value = true)]
     expression: String,
     /// From this time on: how long ago (1h or -1h, 2d), a date, or RFC 3339

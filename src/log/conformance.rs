@@ -3,6 +3,7 @@
 //! Each test is a function that is given `open`, which makes an empty log with the bounds
 //! given. `conformance!(name, open)` runs them all. A log that keeps no more than its ring runs `eviction!`, too.
 
+pub mod clock;
 mod eviction;
 mod ids;
 mod repeats;
@@ -24,6 +25,7 @@ use crate::proto::pb::event::Payload;
 use crate::record::{Draft, Record, Sequence};
 use crate::time::Time;
 
+use clock::{a_clock_that_went_back_is_noted, accept_times_never_decrease};
 use eviction::{
     a_batch_that_the_log_cannot_keep_is_refused, a_record_larger_than_a_segment_is_kept,
     an_evicted_id_may_come_again, the_oldest_go_when_there_are_too_many,
@@ -47,6 +49,7 @@ macro_rules! conformance {
                 sequences_are_gapless_from_one,
                 a_receipt_means_readable,
                 accept_times_never_decrease,
+                a_clock_that_went_back_is_noted,
                 a_conflict_in_a_batch_stores_nothing,
                 a_conflict_among_drafts_by_themselves_is_left_out,
                 a_repeat_gets_the_first_receipt,
@@ -237,15 +240,6 @@ pub async fn a_receipt_means_readable(open: impl AsyncFn(Bounds) -> Arc<dyn Log>
         assert_eq!(record.envelope().id, Some(id.as_str()));
         assert_eq!(Some(record.accept_time), placed.accept_time);
     }
-}
-
-pub async fn accept_times_never_decrease(open: impl AsyncFn(Bounds) -> Arc<dyn Log>) {
-    let log = open(ROOMY).await;
-    for number in 0..300 {
-        append(&log, vec![draft(&number.to_string(), "ls")]).await;
-    }
-    let all = read_all(&log).await;
-    assert!(all.is_sorted_by_key(|(_, accept_time, _)| *accept_time));
 }
 
 pub async fn a_conflict_in_a_batch_stores_nothing(open: impl AsyncFn(Bounds) -> Arc<dyn Log>) {

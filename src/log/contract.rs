@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::filter::TypeSet;
 use crate::histogram::HistogramSnapshot;
 use crate::log::{BoxFuture, Conflict, Error, HoldReport, ReadFuture, ReadHint, RetentionHold};
-use crate::record::{Draft, Sequence};
+use crate::record::{Acceptance, Draft, Sequence};
 use crate::time::Time;
 
 /// A log: a sequencer and the store that it writes to.
@@ -202,6 +202,8 @@ pub struct Extent {
     pub in_memory: u64,
     /// When the newest record that was evicted had been accepted.
     pub evicted_until: Option<Time>,
+    /// The accept time of the newest record, readable or not; `None` before the first.
+    pub last_accepted: Option<Time>,
 }
 
 /// Whether a log accepts events.
@@ -257,6 +259,12 @@ impl Extent {
     /// How many records are kept.
     pub fn records(&self) -> u64 {
         (self.last.0 + 1).saturating_sub(self.first.0)
+    }
+
+    /// By how much the accept time of the next record is raised, if it is accepted now:
+    /// [`Acceptance::raised`].
+    pub fn accept_time_ahead(&self) -> Option<prost_types::Duration> {
+        Acceptance::after(self.last_accepted?, Time::now()).raised()
     }
 
     /// How many records were evicted.

@@ -145,6 +145,7 @@ impl Store for MemoryLog {
             records_max: self.bounds.records,
             in_memory: (last.0 + 1).saturating_sub(first.0),
             evicted_until: self.shared.evicted_until(),
+            last_accepted: self.shared.last_accepted(),
         }
     }
 

@@ -116,6 +116,9 @@ pub struct RingReader {
     /// Accept time of the newest evicted record, in nanoseconds; `i64::MIN` as
     /// bits before the first eviction.
     evicted_until: AtomicU64,
+    /// Accept time of the newest record, readable or not, in nanoseconds; `i64::MIN` as
+    /// bits before the first.
+    last_accepted: AtomicU64,
 }
 
 impl RingReader {
@@ -126,6 +129,7 @@ impl RingReader {
             last: AtomicU64::new(writer.last().0),
             bytes: AtomicUsize::new(writer.byte_size()),
             evicted_until: AtomicU64::new(Time::MIN.0 as u64),
+            last_accepted: AtomicU64::new(writer.last_accepted().0 as u64),
         }
     }
 
@@ -148,6 +152,17 @@ impl RingReader {
     pub fn evicted_until(&self) -> Option<Time> {
         let evicted_until = Time(self.evicted_until.load(Ordering::Relaxed) as i64);
         (evicted_until != Time::MIN).then_some(evicted_until)
+    }
+
+    /// The accept time of the newest record, readable or not; `None` before the first.
+    pub fn last_accepted(&self) -> Option<Time> {
+        let last_accepted = Time(self.last_accepted.load(Ordering::Relaxed) as i64);
+        (last_accepted != Time::MIN).then_some(last_accepted)
+    }
+
+    /// Notes the accept time of the newest record.
+    fn note_accepted(&self, last_accepted: Time) {
+        self.last_accepted.store(last_accepted.0 as u64, Ordering::Relaxed);
     }
 
     /// Lets readers see the records up to `last`.

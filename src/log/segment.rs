@@ -11,8 +11,7 @@ use std::sync::{Arc, OnceLock};
 use crate::log::append_buffer::{self, AppendBuffer};
 use crate::log::index::SegmentIndex;
 use crate::log::scan::ScanQuery;
-use crate::record::{Draft, FrameScratch, RecordColumns, Sequence};
-use crate::time::Time;
+use crate::record::{Acceptance, Draft, FrameScratch, RecordColumns, Sequence};
 
 pub use block_filters::{BLOCK_RECORDS, BlockFilter};
 pub use buffers::SegmentBuffers;
@@ -272,10 +271,9 @@ impl SegmentWriter {
     ///
     /// # Panics
     /// If it does not fit: see [`SegmentWriter::fits`].
-    pub fn append(&mut self, draft: &Draft, sequence: Sequence, accept_time: Time) {
+    pub fn append(&mut self, draft: &Draft, sequence: Sequence, accepted: impl Into<Acceptance>) {
         let data = &mut self.data;
-        let columns =
-            draft.frame(sequence, accept_time, &mut self.scratch, |part| data.extend(part));
+        let columns = draft.frame(sequence, accepted, &mut self.scratch, |part| data.extend(part));
         self.columns.extend(&[columns]);
         self.mark.add(&columns);
         if self.columns.written().is_multiple_of(BLOCK_RECORDS) {
@@ -300,6 +298,7 @@ impl SegmentWriter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::Time;
 
     /// Ten places from 100 on, of which the records 102, 105 and 106 are there.
     fn sparse() -> Segment {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message as _;
 
-use super::{Record, RecordColumns, Sequence, number};
+use super::{Acceptance, Record, RecordColumns, Sequence, number};
 use crate::event::{self, Event};
 use crate::proto::pb;
 use crate::time::Time;
@@ -46,19 +46,24 @@ pub struct Draft {
 pub struct FrameScratch {
     head: Vec<u8>,
     /// When the records of late were accepted.
-    accepted: Option<Time>,
-    /// The field `accept_time` with that, encoded.
+    accepted: Option<Acceptance>,
+    /// The fields `accept_time` and `accept_time_raised` with that, encoded.
     accept_time: Vec<u8>,
 }
 
 impl FrameScratch {
-    /// An empty head and the encoded field `accept_time`.
-    fn begin(&mut self, accept_time: Time) -> (&mut Vec<u8>, &[u8]) {
-        if self.accepted != Some(accept_time) {
-            self.accept_time.clear();
-            let timestamp = accept_time.timestamp().encode_to_vec();
-            wire::put_bytes_field(&mut self.accept_time, number::ACCEPT_TIME, &timestamp);
-            self.accepted = Some(accept_time);
+    /// An empty head and the encoded fields that say when the record was accepted.
+    fn begin(&mut self, accepted: Acceptance) -> (&mut Vec<u8>, &[u8]) {
+        if self.accepted != Some(accepted) {
+            let fields = &mut self.accept_time;
+            fields.clear();
+            let timestamp = accepted.time.timestamp().encode_to_vec();
+            wire::put_bytes_field(fields, number::ACCEPT_TIME, &timestamp);
+            if let Some(raised) = accepted.raised() {
+                let raised = raised.encode_to_vec();
+                wire::put_bytes_field(fields, number::ACCEPT_TIME_RAISED, &raised);
+            }
+            self.accepted = Some(accepted);
         }
         self.head.clear();
         (&mut self.head, &self.accept_time)
@@ -149,10 +154,10 @@ impl Draft {
     }
 
     /// What the index keeps of the record.
-    fn columns(&self, accept_time: Time) -> RecordColumns {
+    fn columns(&self, clock: Time) -> RecordColumns {
         let event = &self.event;
         RecordColumns {
-            time: event.time.unwrap_or(accept_time),
+            time: event.time.unwrap_or(clock),
             id: event.keys.id,
             user: event.keys.user,
             impersonator: event.keys.impersonator,
@@ -166,7 +171,7 @@ impl Draft {
 
     /// The most bytes that [`Draft::frame`] may add to the event.
     pub fn frame_len_max(&self) -> usize {
-        /// Keys, lengths, sequence, two times, severity, result and
+        /// Keys, lengths, sequence, two times, a duration, severity, result and
         /// `client_bytes`, generously.
         const REST_BYTES_MAX: usize = 104;
         let [type_start, type_end] = self.event.type_name().map(str::len);
@@ -175,23 +180,24 @@ impl Draft {
     }
 
     /// Encodes the record as a frame: key of `records`, length, record. The frame is
-    /// handed to `write` in parts. Returns what the index keeps.
+    /// handed to `write` in parts. Returns what the index keeps. An event without a time
+    /// gets the clock's.
     pub fn frame(
         &self,
         sequence: Sequence,
-        accept_time: Time,
+        accepted: impl Into<Acceptance>,
         scratch: &mut FrameScratch,
         mut write: impl FnMut(&[u8]),
     ) -> RecordColumns {
-        let event = &self.event;
+        let (event, accepted) = (&self.event, accepted.into());
         let mut tail = Vec::new();
         if event.time.is_none() {
-            event::encode_time(accept_time, &mut tail);
+            event::encode_time(accepted.clock, &mut tail);
         }
         let event_len = event.bytes.len() + tail.len();
         let [type_start, type_end] = event.type_name();
 
-        let (head, encoded_accept_time) = scratch.begin(accept_time);
+        let (head, encoded_accept_time) = scratch.begin(accepted);
         wire::put_varint_field(head, number::SEQUENCE, sequence.0);
         head.extend_from_slice(encoded_accept_time);
         head.extend_from_slice(&self.emitter.0.field);
@@ -215,7 +221,7 @@ impl Draft {
         if !tail.is_empty() {
             write(&tail);
         }
-        self.columns(accept_time)
+        self.columns(accepted.clock)
     }
 }
 

@@ -75,6 +75,7 @@ impl Service {
             memory_record_count: extent.in_memory,
             retention_holds: self.hub.holds().into_iter().map(hold).collect(),
             holding: self.quotas.as_ref().map(|quotas| holding(quotas.holding())),
+            accept_time_ahead: extent.accept_time_ahead(),
             account_count: account_count as u64,
             accounts: accounts.collect(),
         }))

@@ -40,9 +40,9 @@ START_SECONDS_MAX = 60
 POLL_SECONDS = 0.1
 # A volume that is full soon: a few segments and the tree.
 VOLUME_BYTES = 64 * 1024 * 1024
-# Alerts that only `promtool test rules` shows: their faults need a broken device or a full
-# table of files.
-BY_PROMTOOL = {"AuditgateLogFailed", "AuditgateProofStopped", "AuditgateFilesNearlyUsedUp"}
+# Alerts that only `promtool test rules` shows: their faults need a wrong clock, a broken device
+# or a full table of files.
+BY_PROMTOOL = {"AuditgateClock", "AuditgateLogFailed", "AuditgateProofStopped", "AuditgateFilesNearlyUsedUp"}
 
 
 def environment() -> dict[str, str]:

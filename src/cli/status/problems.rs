@@ -1,5 +1,6 @@
 //! What has gone wrong, by a status.
 
+use super::units::length;
 use crate::cli::count::counted;
 use crate::proto::pb;
 
@@ -8,6 +9,7 @@ pub fn problems(status: &pb::GetStatusResponse) -> Vec<(&'static str, String)> {
     let mut rows = Vec::new();
     let trouble = status.proof.as_ref().map(|proof| proof.trouble.clone());
     rows.extend(trouble.filter(|told| !told.is_empty()).map(|told| ("TROUBLE", told)));
+    rows.extend(status.accept_time_ahead.as_ref().map(|ahead| ("CLOCK", clock(ahead))));
     let Some(disk) = &status.disk else { return rows };
     match disk.state() {
         pb::StorageState::Unspecified | pb::StorageState::Ready => {}
@@ -25,4 +27,29 @@ pub fn problems(status: &pb::GetStatusResponse) -> Vec<(&'static str, String)> {
         rows.push(("DAMAGED", text));
     }
     rows
+}
+
+/// The clock is behind the newest record.
+fn clock(ahead: &prost_types::Duration) -> String {
+    let by = length(ahead.seconds);
+    format!(
+        "behind the newest record by {by}: new records get its accept time; check the clock's synchronization"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_behind_the_log_is_told_in_memory_too() {
+        let ahead = |seconds| prost_types::Duration { seconds, nanos: 5 };
+        let of = |accept_time_ahead| {
+            problems(&pb::GetStatusResponse { accept_time_ahead, ..Default::default() })
+        };
+        assert_eq!(of(None), []);
+        let told = "behind the newest record by 30 d 0 h: new records get its accept time; check \
+                    the clock's synchronization";
+        assert_eq!(of(Some(ahead(30 * 86_400))), [("CLOCK", told.to_owned())]);
+    }
 }

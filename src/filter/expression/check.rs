@@ -227,13 +227,14 @@ impl<'s> Checker<'s> {
     }
 }
 
-const VARIABLES: [(&str, Variable); 8] = [
+const VARIABLES: [(&str, Variable); 9] = [
     ("event", Variable::Event),
     ("type", Variable::Type),
     ("severity", Variable::Severity),
     ("result", Variable::Result),
     ("sequence", Variable::Sequence),
     ("accept_time", Variable::AcceptTime),
+    ("accept_time_raised", Variable::AcceptTimeRaised),
     ("clock_skew", Variable::ClockSkew),
     ("emitter", Variable::Emitter),
 ];
@@ -245,7 +246,7 @@ impl Variable {
             Variable::Type | Variable::Severity | Variable::Result => ExprType::String,
             Variable::Sequence => ExprType::Uint,
             Variable::AcceptTime => ExprType::Timestamp,
-            Variable::ClockSkew => ExprType::Duration,
+            Variable::AcceptTimeRaised | Variable::ClockSkew => ExprType::Duration,
             Variable::Emitter => match RECORD.get().field_by_name("emitter").map(|it| it.kind) {
                 Some(FieldKind::Message(emitter)) => ExprType::Message(emitter),
                 _ => ExprType::Dyn,

@@ -151,6 +151,9 @@ impl<'a> Evaluator<'a> {
             Variable::ClockSkew => {
                 ExprValue::Duration(self.record.clock_skew().unwrap_or_default())
             }
+            Variable::AcceptTimeRaised => {
+                ExprValue::Duration(self.record.accept_time_raised().unwrap_or_default())
+            }
             Variable::AcceptTime => {
                 let (seconds, nanos) = self.record.accept_time.parts();
                 ExprValue::Timestamp(

@@ -52,6 +52,7 @@ pub(super) enum Variable {
     Result,
     Sequence,
     AcceptTime,
+    AcceptTimeRaised,
     ClockSkew,
     Emitter,
 }

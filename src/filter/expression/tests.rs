@@ -242,6 +242,20 @@ fn a_skew_that_is_not_noted_reads_as_none() {
 }
 
 #[test]
+fn an_accept_time_that_was_not_raised_reads_as_raised_by_none() {
+    check_all(&login(), &[("accept_time_raised == duration('0s')", YES)]);
+    let raised = Some(prost_types::Duration { seconds: 2_592_000, nanos: 5 });
+    check_all(
+        &pb::Record { accept_time_raised: raised, ..login() },
+        &[
+            ("accept_time_raised > duration('719h')", YES),
+            ("accept_time - accept_time_raised < accept_time", YES),
+            ("accept_time_raised > duration('721h')", NO),
+        ],
+    );
+}
+
+#[test]
 fn timestamps_and_durations() {
     check_all(
         &login(),

@@ -70,6 +70,7 @@ impl Store for DiskLog {
             records_max: inner.config.ring.records,
             in_memory: (last.0 + 1).saturating_sub(in_memory.0),
             evicted_until: (removed_until != Time::MIN).then_some(removed_until),
+            last_accepted: inner.shared.last_accepted(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What only a log on disk does: closing and opening, damage, failing storage.
 
+mod clock;
 mod crash;
 mod damage;
 mod repeats;

@@ -18,7 +18,7 @@ use crate::log::ring::duplicate_check::DuplicateCheck;
 use crate::log::ring::{BYTES_MIN, Bounds, RingReader, RingStart, SegmentSizes};
 use crate::log::segment::{self, Segment, SegmentBuffers};
 use crate::log::{Append, Holds, RetentionHold};
-use crate::record::{Draft, Record, Sequence, key};
+use crate::record::{Acceptance, Draft, Record, Sequence, key};
 use crate::time::Time;
 use places::refused;
 
@@ -40,6 +40,7 @@ pub struct RingWriter {
     spare: Option<SegmentBuffers>,
     /// The newest record.
     last: Sequence,
+    /// Its accept time.
     last_accepted: Time,
     /// What the full segments take, each at its most until its index is built.
     full_bytes: usize,
@@ -75,6 +76,12 @@ impl RingWriter {
     /// The newest record, readable or not.
     pub fn last(&self) -> Sequence {
         self.last
+    }
+
+    /// The accept time of the newest record, readable or not; [`Time::MIN`] before the
+    /// first.
+    pub fn last_accepted(&self) -> Time {
+        self.last_accepted
     }
 
     /// The segment that is written.
@@ -171,6 +178,7 @@ impl RingWriter {
         let mut sealed = Vec::new();
         let appended = self.place(drafts, &places, commit, &mut sealed);
         assert!(sealed.is_empty(), "the head has room for all");
+        shared.note_accepted(self.last_accepted);
         StageOutcome::Done(appended)
     }
 
@@ -183,19 +191,19 @@ impl RingWriter {
         &mut self,
         draft: &Draft,
         sequence: Sequence,
-        accept_time: Time,
+        accepted: Acceptance,
         sealed: &mut Vec<Arc<Segment>>,
     ) {
         assert!(sequence == self.last.next(), "sequences have no holes");
-        assert!(accept_time >= self.last_accepted, "accept times never decrease");
+        assert!(accepted.time >= self.last_accepted, "accept times never decrease");
         if !self.head.fits(draft.frame_len_max()) {
             self.roll(draft.frame_len_max(), sealed);
         }
-        self.head.append(draft, sequence, accept_time);
+        self.head.append(draft, sequence, accepted);
         // Readers stop at the log's newest record, which is published last.
         self.head.publish();
         self.last = sequence;
-        self.last_accepted = accept_time;
+        self.last_accepted = accepted.time;
         self.ids.insert(draft.id_key(), sequence);
     }
 
@@ -306,6 +314,7 @@ impl RingWriter {
             shared.segments.store(Arc::new(self.segments()));
         }
         shared.bytes.store(self.byte_size(), Ordering::Relaxed);
+        shared.note_accepted(self.last_accepted);
     }
 
     /// Looks at a record, if its id has this key.

@@ -22,7 +22,7 @@ impl DirectoryCheck<'_> {
     pub(super) fn records(&mut self, identity: Option<&IdentityFile>) -> Result<(), Error> {
         let bases = self.bases()?;
         self.report.last = self.report.first - 1;
-        let mut accepted = Time::MIN;
+        let mut accepted = (0, Time::MIN);
         for (position, base) in bases.iter().enumerate() {
             let next_base = bases.get(position + 1).copied();
             if next_base.is_some_and(|next| next.0 <= self.report.first) {
@@ -63,7 +63,7 @@ impl DirectoryCheck<'_> {
         base: Sequence,
         next_base: Option<Sequence>,
         identity: Option<&IdentityFile>,
-        accepted: &mut Time,
+        accepted: &mut (u64, Time),
     ) -> Result<(), Error> {
         let name = format!("{SEGMENTS}/{:020}{ENDING}", base.0);
         let bytes = self.read(&name)?.unwrap_or_default();
@@ -161,7 +161,7 @@ impl DirectoryCheck<'_> {
         name: &str,
         bytes: &[u8],
         group: &CommitGroup,
-        accepted: &mut Time,
+        accepted: &mut (u64, Time),
     ) -> Result<(), Error> {
         let whole = bytes.get(group.at..).unwrap_or_default();
         let header = &group.header;
@@ -190,7 +190,14 @@ impl DirectoryCheck<'_> {
         Ok(())
     }
 
-    fn record(&mut self, sequence: u64, frame: &[u8], accepted: &mut Time) -> Result<(), Error> {
+    /// Checks a record. `before` is the sequence and the accept time of the last one that
+    /// could be read.
+    fn record(
+        &mut self,
+        sequence: u64,
+        frame: &[u8],
+        before: &mut (u64, Time),
+    ) -> Result<(), Error> {
         let bytes = unframed(frame);
         let record = Record::read(bytes);
         if record.sequence.0 != sequence {
@@ -200,13 +207,21 @@ impl DirectoryCheck<'_> {
                 format!("record {sequence} says that its sequence is {says}"),
             );
         }
-        if record.accept_time < *accepted {
+        if record.accept_time < before.1 {
             self.report.find(
                 Some(sequence),
                 format!("record {sequence} was accepted before the one before it"),
             );
         }
-        *accepted = record.accept_time.max(*accepted);
+        // It is raised to that of the record before, and no further.
+        let is_raised = record.accept_time_raised().is_some();
+        if is_raised && before.0 + 1 == sequence && record.accept_time != before.1 {
+            self.report.find(
+                Some(sequence),
+                format!("record {sequence} says that its accept time was raised, but it is not that of the record before it"),
+            );
+        }
+        *before = (sequence, record.accept_time.max(before.1));
         self.report.records += 1;
         self.report.last = sequence;
         if !is_frame_of(frame, bytes) {

@@ -1,3 +1,5 @@
+mod clock;
+
 use std::fs;
 use std::path::PathBuf;
 

@@ -54,6 +54,12 @@ impl MetricSources {
             extent.bytes_max as f64,
         )?;
         page.counter("auditgate_log_evicted", "Records removed from the log", extent.evicted())?;
+        let ahead = extent.accept_time_ahead();
+        page.gauge(
+            "auditgate_accept_time_ahead_seconds",
+            "How far the accept time of the newest record is ahead of the clock; 0 up to a second",
+            ahead.map_or(0.0, |ahead| ahead.seconds as f64 + f64::from(ahead.nanos) / 1e9),
+        )?;
         let Some(disk) = self.hub.storage() else { return Ok(()) };
         page.gauge("auditgate_log_disk_bytes", "Bytes of the log's files", disk.bytes as f64)?;
         if let Some(space) = self.data_dir.as_deref().and_then(|folder| Space::of(folder).ok()) {

@@ -72,3 +72,31 @@ async fn the_status_is_smaller_than_clients_take_whatever_subscribers_do() {
         assert!(filter.users.first().is_some_and(|user| user.contains("-u-")), "{filter:?}");
     }
 }
+
+#[tokio::test]
+async fn a_clock_behind_the_newest_record_is_shown_while_it_lasts() {
+    use crate::log::{Append, Sequencer as _};
+    use crate::time::paused;
+    let (log, seconds) = (Arc::new(MemoryLog::new(Bounds::default())), 30 * 86_400);
+    let now = Time::now();
+    let ahead = now.saturating_add(seconds * 1_000_000_000);
+    paused::NOW.set(Some(ahead));
+    let event = pb::Event {
+        payload: Some(pb::event::Payload::UserLogin(pb::UserLogin::default())),
+        ..Default::default()
+    };
+    let event = crate::event::Event::check(event.encode_to_vec().into(), ahead, MIB).unwrap();
+    let draft = crate::record::Draft::new(event, &pb::Emitter::default().into());
+    log.append(&[draft], Append::AllOrNothing { validate_only: false }).await.unwrap();
+    let hub = Hub::new(log, CancellationToken::new());
+    let service = Service::new(hub, AccessControl::open(), ServiceLimits::default());
+    let mut shown = Vec::new();
+    for clock in [now, ahead.saturating_add(-1_000_000_000), ahead] {
+        paused::NOW.set(Some(clock));
+        let answer = service.current_status(Request::new(Bytes::new())).await.unwrap().to_vec();
+        let status = pb::GetStatusResponse::decode(answer.as_slice()).unwrap();
+        shown.push(status.accept_time_ahead.map(|ahead| ahead.seconds));
+    }
+    paused::NOW.set(None);
+    assert_eq!(shown, [Some(seconds), None, None]);
+}

@@ -8,7 +8,7 @@ use crate::log::ring::compare::HAS_ID_FIELDS_MAX;
 use crate::log::ring::duplicate_check::{ContentMatch, DuplicateCheck, Outside};
 use crate::log::segment::Segment;
 use crate::log::{Appended, Conflict, ConflictReason, Receipt};
-use crate::record::{Draft, Sequence};
+use crate::record::{Acceptance, Draft, Sequence};
 use crate::time::Time;
 
 impl RingWriter {
@@ -81,7 +81,7 @@ impl RingWriter {
         commit: bool,
         sealed: &mut Vec<Arc<Segment>>,
     ) -> Vec<Appended> {
-        let accepted = Time::now().max(self.last_accepted);
+        let accepted = Acceptance::after(self.last_accepted, Time::now());
         let mut appended: Vec<Appended> = Vec::with_capacity(drafts.len());
         for ((position, draft), place) in drafts.iter().enumerate().zip(places) {
             appended.push(match *place {
@@ -97,7 +97,8 @@ impl RingWriter {
                 DraftOutcome::New if commit => {
                     let sequence = self.last.next();
                     self.push(draft, sequence, accepted, sealed);
-                    Ok(Receipt { sequence, accept_time: Some(accepted), duplicate: false })
+                    let accept_time = Some(accepted.time);
+                    Ok(Receipt { sequence, accept_time, duplicate: false })
                 }
                 DraftOutcome::New => {
                     Ok(Receipt { sequence: Sequence::ZERO, accept_time: None, duplicate: false })
