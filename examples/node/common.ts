@@ -1,9 +1,18 @@
 // What the emitter and the subscriber share.
 
 import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { open, readFile, rename } from "node:fs/promises";
-import { type ChannelOptions, type ServiceError, status } from "@grpc/grpc-js";
 import {
+  type ChannelCredentials,
+  type ChannelOptions,
+  credentials,
+  Metadata,
+  type ServiceError,
+  status,
+} from "@grpc/grpc-js";
+import {
+  AuditServiceClient,
   type Gap,
   GapReason,
   Position,
@@ -15,7 +24,7 @@ import { BadRequest, ErrorInfo, Status } from "./gen/errors.js";
 const RETRY_MS_FIRST = 100;
 const RETRY_MS_MAX = 5_000;
 
-export const CHANNEL_OPTIONS: ChannelOptions = {
+const CHANNEL_OPTIONS: ChannelOptions = {
   // A gateway that vanished without a word (power, a firewall) looks just like a
   // quiet one. Pings tell them apart, and end the stream.
   "grpc.keepalive_time_ms": 20_000,
@@ -25,6 +34,84 @@ export const CHANNEL_OPTIONS: ChannelOptions = {
   "grpc.initial_reconnect_backoff_ms": RETRY_MS_FIRST,
   "grpc.max_reconnect_backoff_ms": RETRY_MS_MAX,
 };
+
+/**
+ * The flags that say where the gateway is. The variables are those that the
+ * commands of auditgate read.
+ */
+export const GATEWAY_FLAGS = {
+  // HOST:PORT or a URL.
+  server: { type: "string", default: process.env.AUDITGATE_SERVER ?? "127.0.0.1:50051" },
+  // The CA of the gateway (PEM): uses TLS.
+  cacert: { type: "string", default: process.env.AUDITGATE_CACERT },
+  // A file with the bearer token.
+  "token-file": { type: "string", default: process.env.AUDITGATE_TOKEN_FILE },
+  // A client certificate and its private key (PEM).
+  cert: { type: "string", default: process.env.AUDITGATE_CERT },
+  key: { type: "string", default: process.env.AUDITGATE_KEY },
+} as const;
+
+/** What `parseArgs` makes of `GATEWAY_FLAGS`. */
+interface GatewayFlags {
+  server: string;
+  cacert?: string;
+  "token-file"?: string;
+  cert?: string;
+  key?: string;
+}
+
+/**
+ * The gateway that the flags name. Ends the program with a sentence if a file
+ * cannot be read, or if a token would travel without TLS.
+ */
+export function connect(flags: GatewayFlags): AuditServiceClient {
+  const [, scheme, address = ""] = /^(?:(\w+):\/\/)?([^/]*)/.exec(flags.server) ?? [];
+  return new AuditServiceClient(address, channelCredentials(flags, scheme), CHANNEL_OPTIONS);
+}
+
+function channelCredentials(flags: GatewayFlags, scheme: string | undefined): ChannelCredentials {
+  const { cacert, "token-file": tokenFile, cert, key } = flags;
+  const withTls = scheme === "https" || (scheme === undefined && (cacert ?? cert) !== undefined);
+  if (!withTls) {
+    if ((tokenFile ?? cacert ?? cert) !== undefined) {
+      exit("a token or a certificate needs TLS: use https:// in --server, or give --cacert");
+    }
+    return credentials.createInsecure();
+  }
+  if ((cert === undefined) !== (key === undefined)) {
+    exit("--cert and --key belong together: give both");
+  }
+  const tls = credentials.createSsl(read(cacert), read(key), read(cert));
+  if (tokenFile === undefined) {
+    return tls;
+  }
+  read(tokenFile);
+  // Reads the file for each call, so that a renewed token is used without a restart.
+  const token = credentials.createFromMetadataGenerator((_, callback) => {
+    readFile(tokenFile, "utf8").then(
+      (text) => {
+        const metadata = new Metadata();
+        metadata.set("authorization", `Bearer ${text.trim()}`);
+        callback(null, metadata);
+      },
+      (error: Error) => callback(error),
+    );
+  });
+  return credentials.combineChannelCredentials(tls, token);
+}
+
+function read(path: string | undefined): Buffer | null {
+  try {
+    return path === undefined ? null : readFileSync(path);
+  } catch (error) {
+    return exit(`cannot read ${path}: ${(error as Error).message}`);
+  }
+}
+
+function exit(sentence: string): never {
+  tell(sentence);
+  process.exit(1);
+}
 
 /** Tells the user; standard output is for records and receipts alone. */
 export function tell(sentence: string): void {
@@ -80,7 +167,10 @@ export function explain(error: ServiceError): string {
   const { info, violations } = details(error);
   const reason = info === undefined ? "" : ` [${info.reason}]`;
   const fields = violations.map(({ field, description }) => `\n  ${field}: ${description}`);
-  return `${status[error.code]}: ${error.details}${reason}${fields.join("")}`;
+  // What a gateway with TLS does to a client without, and the other way round.
+  const closed = /Failed to connect|socket disconnected/.test(error.details);
+  const hint = closed ? " (if the gateway uses TLS: use https:// in --server, or give --cacert)" : "";
+  return `${status[error.code]}: ${error.details}${reason}${fields.join("")}${hint}`;
 }
 
 /** The positions of a batch that a refusal names: 17 for `events[17].time`. */

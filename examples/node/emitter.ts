@@ -3,11 +3,12 @@
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { credentials, Metadata, type ServiceError } from "@grpc/grpc-js";
+import { Metadata, type ServiceError } from "@grpc/grpc-js";
 import {
-  CHANNEL_OPTIONS,
+  connect,
   delays,
   explain,
+  GATEWAY_FLAGS,
   isRetried,
   newEvent,
   onStop,
@@ -15,7 +16,7 @@ import {
   serviceError,
   tell,
 } from "./common.js";
-import { AuditServiceClient, type EmitBatchResponse } from "./gen/auditgate/v1/audit_service.js";
+import type { EmitBatchResponse } from "./gen/auditgate/v1/audit_service.js";
 import { Event } from "./gen/auditgate/v1/event.js";
 
 // A call that takes longer has failed: nobody waits for ever on a dead gateway.
@@ -29,13 +30,13 @@ const BATCH_MS_MAX = 200;
 
 const { values: flags } = parseArgs({
   options: {
-    server: { type: "string", default: "127.0.0.1:50051" },
+    ...GATEWAY_FLAGS,
     // Emit so many events of its own making instead of reading lines.
     count: { type: "string" },
   },
 });
 
-const client = new AuditServiceClient(flags.server, credentials.createInsecure(), CHANNEL_OPTIONS);
+const client = connect(flags);
 const stop = new AbortController();
 const tally = { accepted: 0, refused: 0, unacknowledged: 0, badLines: 0 };
 

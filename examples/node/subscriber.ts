@@ -4,29 +4,29 @@
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { credentials } from "@grpc/grpc-js";
 import {
-  CHANNEL_OPTIONS,
+  connect,
   CursorFile,
   delays,
   explain,
   explainGap,
+  GATEWAY_FLAGS,
   isRetried,
   onStop,
   serviceError,
   tell,
 } from "./common.js";
-import { AuditServiceClient, type SubscribeResponse } from "./gen/auditgate/v1/audit_service.js";
+import type { SubscribeResponse } from "./gen/auditgate/v1/audit_service.js";
 import { Record } from "./gen/auditgate/v1/event.js";
 
 const { values: flags } = parseArgs({
   options: {
-    server: { type: "string", default: "127.0.0.1:50051" },
+    ...GATEWAY_FLAGS,
     "cursor-file": { type: "string", default: "auditgate.cursor" },
   },
 });
 
-const client = new AuditServiceClient(flags.server, credentials.createInsecure(), CHANNEL_OPTIONS);
+const client = connect(flags);
 const cursorFile = new CursorFile(flags["cursor-file"]);
 const stop = new AbortController();
 onStop(() => stop.abort());

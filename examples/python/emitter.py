@@ -19,6 +19,7 @@ from auditgate.v1.event_pb2 import Event
 
 def main() -> int:
     arguments = shared.emitter_arguments(__doc__)
+    target = shared.target(arguments)
     # One thread waits for the signals, so all others, which inherit this, must
     # not take them. A handler would run in the middle of whatever the main thread
     # is doing, with whatever lock it holds.
@@ -43,7 +44,7 @@ def main() -> int:
     threading.Thread(target=read, daemon=True).start()
     threading.Thread(target=wait_for_signal, daemon=True).start()
 
-    with grpc.insecure_channel(arguments.server, shared.CHANNEL_OPTIONS) as channel:
+    with target.channel(grpc) as channel:
         stub = AuditServiceStub(channel)
         for batch in batches(waiting):
             send(stub, batch, stop, tally)

@@ -20,6 +20,7 @@ from auditgate.v1.event_pb2 import Event
 
 async def main() -> int:
     arguments = shared.emitter_arguments(__doc__)
+    target = shared.target(arguments)
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     tally = shared.Tally()
@@ -51,7 +52,7 @@ async def main() -> int:
 
     threading.Thread(target=read, daemon=True).start()
 
-    async with grpc.aio.insecure_channel(arguments.server, shared.CHANNEL_OPTIONS) as channel:
+    async with target.channel(grpc.aio) as channel:
         stub = AuditServiceStub(channel)
         async for batch in batches(waiting):
             await send(stub, batch, stop, tally)

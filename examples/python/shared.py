@@ -4,6 +4,7 @@ or calls, so that it serves threads and asyncio alike."""
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import random
@@ -12,7 +13,10 @@ import signal
 import sys
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import grpc
 from google.protobuf import json_format
@@ -72,8 +76,80 @@ def subscriber_arguments(description: str) -> argparse.Namespace:
 
 def _parser(description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--server", default="127.0.0.1:50051", help="HOST:PORT of the gateway")
+    # The same variables as the commands of auditgate read.
+    variable = os.environ.get
+    server = variable("AUDITGATE_SERVER", "127.0.0.1:50051")
+    parser.add_argument("--server", default=server, help="HOST:PORT or URL of the gateway")
+    add = functools.partial(parser.add_argument, metavar="FILE", type=Path)
+    add("--cacert", default=variable("AUDITGATE_CACERT"), help="CA of the gateway (PEM): uses TLS")
+    add("--token-file", default=variable("AUDITGATE_TOKEN_FILE"), help="file with the bearer token")
+    add("--cert", default=variable("AUDITGATE_CERT"), help="client certificate (PEM)")
+    add("--key", default=variable("AUDITGATE_KEY"), help="private key of the client certificate")
     return parser
+
+
+@dataclass
+class Target:
+    """Where the gateway is, and how to talk to it."""
+
+    address: str
+    # None for a channel without TLS.
+    credentials: grpc.ChannelCredentials | None
+
+    def channel(self, library: ModuleType) -> Any:
+        """A channel of `library`: grpc, or grpc.aio for asyncio."""
+        if self.credentials is None:
+            return library.insecure_channel(self.address, CHANNEL_OPTIONS)
+        return library.secure_channel(self.address, self.credentials, CHANNEL_OPTIONS)
+
+
+def target(arguments: argparse.Namespace) -> Target:
+    """The gateway that the command line names. Ends the program with a sentence if
+    a file cannot be read, or if a token would travel without TLS."""
+    scheme, separator, address = arguments.server.rpartition("://")
+    address = address.rstrip("/")
+    with_tls = scheme == "https" or (not separator and bool(arguments.cacert or arguments.cert))
+    if not with_tls:
+        if arguments.token_file or arguments.cacert or arguments.cert:
+            sys.exit("a token or a certificate needs TLS: use https:// in --server, or give --cacert")
+        return Target(address, None)
+    if bool(arguments.cert) != bool(arguments.key):
+        sys.exit("--cert and --key belong together: give both")
+    credentials = grpc.ssl_channel_credentials(
+        root_certificates=_read(arguments.cacert),
+        private_key=_read(arguments.key),
+        certificate_chain=_read(arguments.cert),
+    )
+    if arguments.token_file:
+        token = _Token(arguments.token_file)
+        credentials = grpc.composite_channel_credentials(
+            credentials, grpc.metadata_call_credentials(token)
+        )
+    return Target(address, credentials)
+
+
+class _Token(grpc.AuthMetadataPlugin):
+    """Sends the token with each call. Reads the file each time, so that a renewed
+    token is used without a restart."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        _read(path)
+
+    def __call__(self, context: Any, callback: Any) -> None:
+        try:
+            token = self._path.read_text().strip()
+        except OSError as error:
+            callback((), error)
+            return
+        callback((("authorization", f"Bearer {token}"),), None)
+
+
+def _read(path: Path | None) -> bytes | None:
+    try:
+        return None if path is None else path.read_bytes()
+    except OSError as error:
+        sys.exit(f"cannot read {path}: {error.strerror}")
 
 
 def tell(sentence: str) -> None:
@@ -195,6 +271,8 @@ def explain(error: grpc.RpcError) -> str:
         elif detail.Unpack(request):
             for violation in request.field_violations:
                 sentence += f"\n  {violation.field}: {violation.description}"
+    if error.code() == grpc.StatusCode.UNAVAILABLE and "Socket closed" in (error.details() or ""):
+        sentence += " (if the gateway uses TLS: use https:// in --server, or give --cacert)"
     return sentence
 
 

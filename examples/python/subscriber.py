@@ -15,6 +15,7 @@ from auditgate.v1.audit_service_pb2_grpc import AuditServiceStub
 
 def main() -> int:
     arguments = shared.subscriber_arguments(__doc__)
+    target = shared.target(arguments)
     # As in emitter.py: one thread waits for the signals, the others take none.
     signal.pthread_sigmask(signal.SIG_BLOCK, shared.STOP_SIGNALS)
     stop = threading.Event()
@@ -30,7 +31,7 @@ def main() -> int:
 
     cursor_file = shared.CursorFile(arguments.cursor_file)
     delays = shared.delays()
-    with grpc.insecure_channel(arguments.server, shared.CHANNEL_OPTIONS) as channel:
+    with target.channel(grpc) as channel:
         stub = AuditServiceStub(channel)
         while not stop.is_set():
             # No deadline: the stream has no end, and keepalive guards it.

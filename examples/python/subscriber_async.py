@@ -14,9 +14,8 @@ from auditgate.v1.audit_service_pb2_grpc import AuditServiceStub
 
 async def main() -> int:
     arguments = shared.subscriber_arguments(__doc__)
-    following = asyncio.create_task(
-        follow(arguments.server, shared.CursorFile(arguments.cursor_file))
-    )
+    target = shared.target(arguments)
+    following = asyncio.create_task(follow(target, shared.CursorFile(arguments.cursor_file)))
     for number in shared.STOP_SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, following.cancel)
     try:
@@ -25,10 +24,10 @@ async def main() -> int:
         return 0
 
 
-async def follow(server: str, cursor_file: shared.CursorFile) -> int:
+async def follow(target: shared.Target, cursor_file: shared.CursorFile) -> int:
     """Follows the gateway until it refuses; returns the exit status then."""
     delays = shared.delays()
-    async with grpc.aio.insecure_channel(server, shared.CHANNEL_OPTIONS) as channel:
+    async with target.channel(grpc.aio) as channel:
         stub = AuditServiceStub(channel)
         while True:
             ended = "the gateway ended the stream"

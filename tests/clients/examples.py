@@ -3,6 +3,7 @@ programs, a gateway that loses answers."""
 
 from __future__ import annotations
 
+import datetime
 import functools
 import json
 import os
@@ -15,11 +16,15 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 import grpc
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from gateway import POLL_SECONDS, ROOT, SERVICE, TARGET, Client, environment
 
@@ -136,6 +141,11 @@ class Program:
 
         wait_until(holds, lambda: f"{self.output()[-2000:]}\n{self.errors()}")
 
+    def close_input(self) -> None:
+        """Ends its input, which it may have stopped reading."""
+        with suppress(BrokenPipeError):
+            self.stdin.close()
+
     def terminate(self) -> None:
         self._process.send_signal(signal.SIGTERM)
 
@@ -157,6 +167,40 @@ class Program:
         for file in [self._process.stdin, self._process.stdout, self._output, self._errors]:
             if file is not None:
                 file.close()
+
+
+def client_certificate(made: Path, uri: str) -> None:
+    """Writes client.pem and client.key for `uri` to a folder that `auditgate init`
+    has made, by its CA."""
+    ca = x509.load_pem_x509_certificate((made / "ca.pem").read_bytes())
+    ca_key = serialization.load_pem_private_key((made / "ca.key").read_bytes(), None)
+    key = ec.generate_private_key(ec.SECP256R1())
+    now = datetime.datetime.now(datetime.timezone.utc)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "client")])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(ca.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(hours=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)]), critical=False
+        )
+        .add_extension(
+            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False
+        )
+        .sign(ca_key, hashes.SHA256())
+    )
+    (made / "client.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    (made / "client.key").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
 
 
 def first_message(client: Client, **start: Any) -> Any:

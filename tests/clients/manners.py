@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
 import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,14 @@ from examples import (
     WAIT_SECONDS_MAX,
     AnswerLoser,
     Program,
+    client_certificate,
     commands,
     first_message,
+    json_lines,
     line,
     sequences,
 )
-from gateway import Client, Gateway
+from gateway import BINARY, Client, Gateway, environment
 
 # More than a pipe holds and more than a few messages of a stream.
 BACKLOG = 4000
@@ -51,6 +55,25 @@ class Manners:
     def subscriber(self, address: str, cursor_file: Path) -> list[str]:
         """The command of the subscriber."""
         raise NotImplementedError
+
+    def secured(self) -> tuple[Path, str]:
+        """A gateway such as `auditgate init` makes, which also takes client
+        certificates: the folder of its files, and its URL."""
+        folder = tempfile.TemporaryDirectory(prefix="auditgate-init-")
+        self.addCleanup(folder.cleanup)
+        path = Path(folder.name, "made")
+        subprocess.run([BINARY, "init", path], check=True, capture_output=True, env=environment())
+        client_certificate(path, "spiffe://example.org/orders")
+        configuration = path / "auditgate.toml"
+        text = configuration.read_text()
+        text = text.replace("# client_ca", "client_ca")
+        text = text.replace(
+            'principals = ["admin"]', 'principals = ["admin", "cert:spiffe://example.org/orders"]'
+        )
+        configuration.write_text(text)
+        gateway = Gateway("--config", str(configuration))
+        self.addCleanup(gateway.kill)
+        return path, f"https://{gateway.address}"
 
     def gateway(self, port: int = 0) -> tuple[Gateway, Client]:
         gateway = Gateway(port=port)
@@ -175,6 +198,54 @@ class Manners:
         self.assertEqual(
             [record.event.exec.command.line for record in found], ["first", "last"]
         )
+
+    def test_the_gateway_that_init_makes_is_reached(self) -> None:
+        made, url = self.secured()
+        token = ["--cacert", str(made / "ca.pem"), "--token-file", str(made / "admin.token")]
+        certificate = ["--cacert", str(made / "ca.pem")]
+        certificate += ["--cert", str(made / "client.pem"), "--key", str(made / "client.key")]
+        subscriber = self.start([*self.subscriber(url, self.cursor_file()), *certificate])
+        for word, flags in [("token", token), ("certificate", certificate)]:
+            emitter = self.start([*self.emitter(url), *flags])
+            emitter.write(line(word))
+            emitter.stdin.close()
+            self.assertEqual(emitter.wait(), 0, emitter.errors())
+        subscriber.wait_for(lambda: "certificate" in subscriber.output())
+        exec_principals = [
+            (record["event"]["exec"]["command"]["line"], record["emitter"]["principal"])
+            for record in json_lines(subscriber.output())
+            if record["type"] == "exec"
+        ]
+        self.assertEqual(
+            exec_principals,
+            [("token", "admin"), ("certificate", "cert:spiffe://example.org/orders")],
+        )
+
+    def test_wrong_credentials_end_with_a_sentence(self) -> None:
+        made, url = self.secured()
+        (made / "wrong.token").write_text("wrong\n")
+        ca = ["--cacert", str(made / "ca.pem")]
+        for server, flags, sentence in [
+            (url, [*ca, "--token-file", str(made / "wrong.token")], "CREDENTIALS_INVALID"),
+            (url, ca, "CREDENTIALS_MISSING"),
+            (url, ["--cacert", str(made / "none.pem")], f"cannot read {made / 'none.pem'}"),
+            (url, [*ca, "--token-file", str(made / "none.token")], "none.token"),
+            (url, [*ca, "--cert", str(made / "client.pem")], "--cert and --key"),
+            # A token does not travel where anybody can read it.
+            (url.replace("https", "http"), ["--token-file", str(made / "admin.token")], "needs TLS"),
+        ]:
+            emitter = self.start([*self.emitter(server), *flags])
+            with suppress(BrokenPipeError):
+                emitter.write(line("refused"))
+            emitter.close_input()
+            self.assertEqual(emitter.wait(), 1, (flags, emitter.errors()))
+            self.assertIn(sentence, emitter.errors())
+
+    def test_without_tls_the_reason_names_tls(self) -> None:
+        _, url = self.secured()
+        emitter = self.start(self.emitter(url.replace("https://", "")))
+        emitter.write(line("lost"))
+        emitter.wait_for(lambda: "if the gateway uses TLS" in emitter.errors())
 
     def test_without_a_gateway_both_still_end(self) -> None:
         gateway, _ = self.gateway()
