@@ -1,0 +1,285 @@
+//! Publishing: collects units into messages, and repeats a message until it was applied.
+//! It is pure: it is told what happened and when, and says what to publish.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::machine::{Applied, Placement};
+use super::message::group::{self, EncodedUnit, GROUP_BYTES_MAX, GROUP_RECORDS_MAX};
+use super::message::{Basis, ClusterKeys, encode_group};
+use super::stream::StreamError;
+use crate::time::Time;
+
+/// So many messages are on their way at most. With more, groups get small.
+pub const IN_FLIGHT_MAX: usize = 3;
+
+/// How long a publisher waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PublishTimes {
+    /// Until a message that was not applied is published again.
+    pub repeat: Duration,
+    /// Until a message that the stream did not take is published again.
+    pub retry: Duration,
+    /// Until it is given up.
+    pub give_up: Duration,
+}
+
+impl Default for PublishTimes {
+    fn default() -> Self {
+        Self {
+            repeat: Duration::from_secs(1),
+            retry: Duration::from_millis(100),
+            give_up: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Records to be stored, and who waits for the outcome.
+#[derive(Debug)]
+pub struct StagedUnit<W> {
+    /// The records.
+    pub unit: EncodedUnit,
+    /// The state at which their ids were looked up.
+    pub basis: Basis,
+    /// Who waits.
+    pub waiter: W,
+}
+
+/// What became of a unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UnitOutcome {
+    /// Each record was placed by the machine: what is not stored is looked up again.
+    Placed {
+        /// The placement of each record.
+        placements: Vec<Placement>,
+        /// When those that are stored were accepted.
+        accept_time: Time,
+    },
+    /// The stream did not take it: nothing is stored.
+    Refused(StreamError),
+    /// It is open whether it is stored.
+    Unknown(String),
+}
+
+/// A message to publish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publication {
+    /// Which of the publisher's messages it is.
+    pub counter: u64,
+    /// The message.
+    pub bytes: Bytes,
+}
+
+/// Units that ended.
+pub type Ended<W> = Vec<(W, UnitOutcome)>;
+
+/// The messages of one gateway.
+#[derive(Debug)]
+pub struct Publisher<W> {
+    sender: u64,
+    keys: ClusterKeys,
+    times: PublishTimes,
+    counter: u64,
+    pending: VecDeque<StagedUnit<W>>,
+    in_flight: HashMap<u64, InFlight<W>>,
+    /// Messages that were published again.
+    repeats: u64,
+}
+
+#[derive(Debug)]
+struct InFlight<W> {
+    bytes: Bytes,
+    /// How many records each unit has, and who waits for it.
+    units: Vec<(usize, W)>,
+    begun: Instant,
+    repeat_at: Instant,
+    attempts: u64,
+    /// Why it was not taken, of late.
+    failure: Option<String>,
+}
+
+impl<W> Publisher<W> {
+    /// A publisher with nothing to do. `sender` is a random number.
+    pub fn new(sender: u64, keys: ClusterKeys, times: PublishTimes) -> Self {
+        Self {
+            sender,
+            keys,
+            times,
+            counter: 0,
+            pending: VecDeque::new(),
+            in_flight: HashMap::new(),
+            repeats: 0,
+        }
+    }
+
+    /// The number in its messages.
+    pub fn sender(&self) -> u64 {
+        self.sender
+    }
+
+    /// How many messages are on their way.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// How many units wait for a message.
+    pub fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// How many messages were published again.
+    pub fn repeats(&self) -> u64 {
+        self.repeats
+    }
+
+    /// Takes a unit.
+    pub fn stage(&mut self, unit: StagedUnit<W>) {
+        self.pending.push_back(unit);
+    }
+
+    /// The next message, if there are units and few messages are on their way. Units whose
+    /// basis `is_old` are not published: they are added to `ended`, to be looked up again.
+    pub fn next_message(
+        &mut self,
+        is_old: impl Fn(u64) -> bool,
+        now: Instant,
+        ended: &mut Ended<W>,
+    ) -> Option<Publication> {
+        if self.in_flight.len() >= IN_FLIGHT_MAX {
+            return None;
+        }
+        let (mut units, mut basis): (Vec<StagedUnit<W>>, Option<Basis>) = (Vec::new(), None);
+        let (mut records, mut bytes) = (0, 0);
+        while let Some(next) = self.pending.pop_front() {
+            if is_old(next.basis.position) {
+                let placements = vec![Placement::Stale; next.unit.records()];
+                let outcome = UnitOutcome::Placed { placements, accept_time: Time::MIN };
+                ended.push((next.waiter, outcome));
+                continue;
+            }
+            records += next.unit.records();
+            bytes += next.unit.byte_len();
+            let is_full = records > GROUP_RECORDS_MAX || bytes > GROUP_BYTES_MAX;
+            if is_full && !units.is_empty() {
+                self.pending.push_front(next);
+                break;
+            }
+            // All of them were looked up at the oldest basis or later.
+            basis = Some(match basis {
+                Some(basis) if basis.position <= next.basis.position => basis,
+                _ => next.basis,
+            });
+            units.push(next);
+            if is_full {
+                break;
+            }
+        }
+        let content = group::encode(units.iter().map(|unit| &unit.unit));
+        let units = units.into_iter().map(|unit| (unit.unit.records(), unit.waiter)).collect();
+        Some(self.publish(basis?, &content, units, now))
+    }
+
+    /// A message without records: it shows whether messages are taken, and leaves a basis
+    /// in the stream.
+    pub fn probe(&mut self, basis: Basis, now: Instant) -> Publication {
+        self.publish(basis, &group::encode([]), Vec::new(), now)
+    }
+
+    fn publish(
+        &mut self,
+        basis: Basis,
+        content: &[u8],
+        units: Vec<(usize, W)>,
+        now: Instant,
+    ) -> Publication {
+        self.counter += 1;
+        let counter = self.counter;
+        let bytes = Bytes::from(encode_group(self.sender, counter, basis, content, &self.keys));
+        let message = InFlight {
+            bytes: bytes.clone(),
+            units,
+            begun: now,
+            repeat_at: now + self.times.repeat,
+            attempts: 1,
+            failure: None,
+        };
+        self.in_flight.insert(counter, message);
+        Publication { counter, bytes }
+    }
+
+    /// Messages that should be published again.
+    pub fn repeats_due(&mut self, now: Instant) -> Vec<Publication> {
+        let due = self.in_flight.iter_mut().filter(|(_, message)| message.repeat_at <= now);
+        let again = due.map(|(counter, message)| {
+            message.repeat_at = now + self.times.repeat;
+            message.attempts += 1;
+            Publication { counter: *counter, bytes: message.bytes.clone() }
+        });
+        let again: Vec<_> = again.collect();
+        self.repeats += again.len() as u64;
+        again
+    }
+
+    /// Publishing a message has failed.
+    pub fn failed(&mut self, counter: u64, error: StreamError, now: Instant) -> Ended<W> {
+        let Some(message) = self.in_flight.get_mut(&counter) else { return Vec::new() };
+        message.failure = Some(error.to_string());
+        message.repeat_at = message.repeat_at.min(now + self.times.retry);
+        // An earlier attempt may have been taken.
+        if matches!(error, StreamError::Unknown(_)) || message.attempts > 1 {
+            return Vec::new();
+        }
+        let message = self.in_flight.remove(&counter);
+        let units = message.into_iter().flat_map(|message| message.units);
+        units.map(|(_, waiter)| (waiter, UnitOutcome::Refused(error.clone()))).collect()
+    }
+
+    /// A message of this publisher was applied: the first of its copies decides.
+    pub fn applied(&mut self, counter: u64, applied: &Applied) -> Ended<W> {
+        let Some(message) = self.in_flight.remove(&counter) else { return Vec::new() };
+        let mut placements = applied.placements.iter().copied();
+        let outcome = |(records, waiter)| {
+            let placements = placements.by_ref().take(records).collect();
+            (waiter, UnitOutcome::Placed { placements, accept_time: applied.accept_time })
+        };
+        message.units.into_iter().map(outcome).collect()
+    }
+
+    /// Gives up what was not applied in time; why, if something was.
+    pub fn give_up(&mut self, now: Instant, ended: &mut Ended<W>) -> Option<String> {
+        let limit = self.times.give_up;
+        let late = self.in_flight.extract_if(|_, message| now >= message.begun + limit);
+        let mut why = None;
+        for (_, message) in late {
+            let told = message.failure.unwrap_or_else(|| {
+                format!("the stream did not return a message within {} s", limit.as_secs_f32())
+            });
+            for (_, waiter) in message.units {
+                ended.push((waiter, UnitOutcome::Unknown(told.clone())));
+            }
+            why = Some(told);
+        }
+        why
+    }
+
+    /// Refuses the units that wait for a message.
+    pub fn refuse_pending(&mut self, error: &StreamError, ended: &mut Ended<W>) {
+        let refused = |unit: StagedUnit<W>| (unit.waiter, UnitOutcome::Refused(error.clone()));
+        ended.extend(self.pending.drain(..).map(refused));
+    }
+
+    /// Ends all units: those that wait are refused, of others it is open.
+    pub fn end(&mut self, error: &StreamError, ended: &mut Ended<W>) {
+        self.refuse_pending(error, ended);
+        let units = self.in_flight.drain().flat_map(|(_, message)| message.units);
+        ended.extend(units.map(|(_, waiter)| (waiter, UnitOutcome::Unknown(error.to_string()))));
+    }
+
+    /// When something is due, if nothing happens before.
+    pub fn wake_at(&self) -> Option<Instant> {
+        let due = |message: &InFlight<W>| message.repeat_at.min(message.begun + self.times.give_up);
+        self.in_flight.values().map(due).min()
+    }
+}

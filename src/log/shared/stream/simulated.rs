@@ -1,0 +1,196 @@
+//! A stream in memory, with the faults of a real one, drawn from a seed: it loses
+//! requests and answers, stores messages twice and late, stalls, is full, and replicas
+//! are behind. It can be trimmed and rolled back.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use fastrand::Rng;
+
+use super::{StreamEnds, StreamEntry, StreamError};
+use crate::time::Time;
+
+/// How often what goes wrong, in so many of a thousand.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Faults {
+    /// A message is lost on its way.
+    pub lost: u32,
+    /// The answer is.
+    pub ack_lost: u32,
+    /// A message is stored twice.
+    pub doubled: u32,
+    /// A message is stored much later.
+    pub late: u32,
+    /// Nothing is stored for a while, from a message on.
+    pub stall: u32,
+    /// The stream is full for a while, from a message on.
+    pub full: u32,
+    /// A live message is missed.
+    pub missed: u32,
+    /// A read fails, or comes from a replica that is behind.
+    pub read: u32,
+}
+
+impl Faults {
+    /// All of them, often.
+    pub const MANY: Self = Self {
+        lost: 50,
+        ack_lost: 50,
+        doubled: 50,
+        late: 30,
+        stall: 3,
+        full: 3,
+        missed: 50,
+        read: 200,
+    };
+}
+
+/// The stream.
+pub struct Simulation {
+    rng: Rng,
+    pub faults: Faults,
+    entries: VecDeque<StreamEntry>,
+    /// Messages up to here were removed.
+    removed: u64,
+    clock: i64,
+    stalled_until: Duration,
+    full_until: Duration,
+}
+
+/// What becomes of a message that is appended.
+#[derive(Debug)]
+pub struct AppendFate {
+    /// After so long, it is stored: not at all, once, or twice.
+    pub stored: Vec<Duration>,
+    /// After so long, there is an answer: the position, unless an error.
+    pub answer: Option<(Duration, Option<StreamError>)>,
+}
+
+fn millis(rng: &mut Rng, range: std::ops::Range<u64>) -> Duration {
+    Duration::from_micros(rng.u64(range.start * 1_000..range.end * 1_000))
+}
+
+impl Simulation {
+    pub fn new(seed: u64, faults: Faults) -> Self {
+        Self {
+            rng: Rng::with_seed(seed),
+            faults,
+            entries: VecDeque::new(),
+            removed: 0,
+            clock: 1_700_000_000_000_000_000,
+            stalled_until: Duration::ZERO,
+            full_until: Duration::ZERO,
+        }
+    }
+
+    fn happens(&mut self, of_thousand: u32) -> bool {
+        self.rng.u32(0..1_000) < of_thousand
+    }
+
+    /// Decides on a message that is appended now.
+    pub fn append(&mut self, now: Duration) -> AppendFate {
+        let faults = self.faults;
+        if self.happens(faults.stall) {
+            self.stalled_until = now + millis(&mut self.rng, 500..15_000);
+        }
+        if self.happens(faults.full) {
+            self.full_until = now + millis(&mut self.rng, 100..3_000);
+        }
+        let way = millis(&mut self.rng, 0..3);
+        if now < self.full_until {
+            return AppendFate {
+                stored: vec![],
+                answer: Some((way, Some(StreamError::Full("full".into())))),
+            };
+        }
+        let no_answer = |after| Some((after, Some(StreamError::Unknown("no answer".into()))));
+        if now < self.stalled_until {
+            // It is lost, or stored when there is a leader again.
+            let stored =
+                if self.rng.bool() { vec![] } else { vec![self.stalled_until - now + way] };
+            return AppendFate { stored, answer: no_answer(Duration::from_millis(400)) };
+        }
+        if self.happens(faults.lost) {
+            return AppendFate { stored: vec![], answer: no_answer(Duration::from_millis(400)) };
+        }
+        let mut stored = vec![way];
+        if self.happens(faults.doubled) {
+            stored.push(way + millis(&mut self.rng, 0..50));
+        }
+        if self.happens(faults.late) {
+            stored = vec![millis(&mut self.rng, 50..2_500)];
+        }
+        let answered = stored.first().copied().unwrap_or_default() + millis(&mut self.rng, 0..3);
+        let answer = if self.happens(faults.ack_lost) {
+            let hangs = self.rng.bool();
+            if hangs { None } else { no_answer(answered) }
+        } else {
+            Some((answered, None))
+        };
+        AppendFate { stored, answer }
+    }
+
+    /// Stores a message; returns it with its position.
+    pub fn store(&mut self, bytes: Bytes) -> StreamEntry {
+        // The clock of another leader may be behind.
+        self.clock += self.rng.i64(-2_000_000..5_000_000);
+        let entry =
+            StreamEntry { position: self.ends().last + 1, timestamp: Time(self.clock), bytes };
+        self.entries.push_back(entry.clone());
+        entry
+    }
+
+    /// After so long, a live message comes; `None` if it is missed.
+    pub fn live(&mut self) -> Option<Duration> {
+        let missed = self.faults.missed;
+        if self.happens(missed) { None } else { Some(millis(&mut self.rng, 0..4)) }
+    }
+
+    pub fn ends(&self) -> StreamEnds {
+        let last = self.removed + self.entries.len() as u64;
+        StreamEnds { first: self.removed + 1, last }
+    }
+
+    /// What a replica returns.
+    pub fn read(&mut self, from: u64, from_leader: bool) -> Result<Vec<StreamEntry>, StreamError> {
+        let is_bad = self.faults.read;
+        if self.happens(is_bad / 2) {
+            return Err(StreamError::Unknown("no answer".into()));
+        }
+        let mut last = self.ends().last;
+        if !from_leader && self.happens(is_bad / 2) {
+            last = last.saturating_sub(self.rng.u64(0..20));
+        }
+        let count = self.rng.usize(1..40);
+        Ok(self.at_once(from, last).take(count).collect())
+    }
+
+    /// The messages from a position on, without faults.
+    pub fn at_once(&self, from: u64, last: u64) -> impl Iterator<Item = StreamEntry> + '_ {
+        let skip = from.saturating_sub(self.removed + 1) as usize;
+        self.entries.iter().skip(skip).take_while(move |entry| entry.position <= last).cloned()
+    }
+
+    /// Removes the messages before `first`.
+    pub fn trim(&mut self, first: u64) {
+        while self.removed + 1 < first && self.entries.pop_front().is_some() {
+            self.removed += 1;
+        }
+    }
+
+    /// Loses the messages after `last`.
+    pub fn roll_back(&mut self, last: u64) {
+        self.entries.truncate((last.saturating_sub(self.removed)) as usize);
+    }
+
+    /// Changes a message.
+    pub fn damage(&mut self, position: u64) {
+        let place = position.saturating_sub(self.removed + 1) as usize;
+        if let Some(entry) = self.entries.get_mut(place) {
+            let mut bytes = entry.bytes.to_vec();
+            bytes[0] ^= 1;
+            entry.bytes = bytes.into();
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Following a stream: live messages as they come, and reads for what is missing. It is
+//! pure: it is told what happened and when, and says what to read.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::stream::{LIVE_ENTRIES_MAX, READ_BYTES_MAX, StreamEntry};
+
+/// After so long without a message, a read looks whether one was missed.
+pub const SILENCE_TIME_MAX: Duration = Duration::from_millis(250);
+/// So long a message that must exist is waited for before it is read.
+const GRACE_TIME: Duration = Duration::from_millis(20);
+/// After a read failed, the next one waits so long.
+const FAILED_READ_PAUSE: Duration = Duration::from_millis(100);
+/// After so long without progress although there are more messages, a replica is behind.
+const STUCK_TIME: Duration = Duration::from_secs(2);
+/// Messages that wait for earlier ones take so many bytes at most.
+const WAITING_BYTES_MAX: usize = 4 * READ_BYTES_MAX;
+
+/// The order in which messages are applied.
+#[derive(Debug)]
+pub struct Tail {
+    /// The position that comes next.
+    next: u64,
+    /// The newest position that is known to exist.
+    seen: u64,
+    waiting: BTreeMap<u64, StreamEntry>,
+    waiting_bytes: usize,
+    is_reading: bool,
+    /// The next read is due at the latest.
+    read_at: Instant,
+    /// When a message came in order.
+    progress: Instant,
+}
+
+/// The messages that come next were removed from the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "message {next} of the stream comes next, but the oldest one that is left is {oldest}: \
+     this gateway was away for longer than the stream keeps messages"
+)]
+pub struct Removed {
+    /// The position that comes next.
+    pub next: u64,
+    /// The oldest that is left.
+    pub oldest: u64,
+}
+
+/// A read that should be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TailRead {
+    /// From this position on.
+    pub from: u64,
+    /// Of a replica that is not behind.
+    pub from_leader: bool,
+}
+
+impl Tail {
+    /// Follows a stream from `next` on. The first read is due at once.
+    pub fn new(next: u64, now: Instant) -> Self {
+        Self {
+            next,
+            seen: 0,
+            waiting: BTreeMap::new(),
+            waiting_bytes: 0,
+            is_reading: false,
+            read_at: now,
+            progress: now,
+        }
+    }
+
+    /// The position that comes next.
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// The newest position that is known to exist; 0 if none is.
+    pub fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    /// A live message came.
+    pub fn live(&mut self, entry: StreamEntry, now: Instant) {
+        let position = entry.position;
+        self.add(entry);
+        self.seen = self.seen.max(position);
+        if self.waiting.contains_key(&self.next) {
+            self.read_at = now + SILENCE_TIME_MAX;
+        } else if position > self.next {
+            // What lies between was missed.
+            self.read_at = now;
+        }
+    }
+
+    /// A position is known to exist.
+    pub fn told(&mut self, position: u64, now: Instant) {
+        if position > self.seen {
+            self.seen = position;
+            if position >= self.next {
+                self.read_at = self.read_at.min(now + GRACE_TIME);
+            }
+        }
+    }
+
+    /// The message that comes next, if it is there. It counts as applied.
+    pub fn pop(&mut self, now: Instant) -> Option<StreamEntry> {
+        let entry = self.waiting.remove(&self.next)?;
+        self.waiting_bytes -= entry.bytes.len();
+        self.next += 1;
+        self.progress = now;
+        Some(entry)
+    }
+
+    /// The read that is due, which is then on its way.
+    pub fn read_due(&mut self, now: Instant) -> Option<TailRead> {
+        if self.is_reading || self.waiting.contains_key(&self.next) || now < self.read_at {
+            return None;
+        }
+        self.is_reading = true;
+        let from_leader = self.seen >= self.next && now >= self.progress + STUCK_TIME;
+        Some(TailRead { from: self.next, from_leader })
+    }
+
+    /// A read has ended.
+    ///
+    /// # Errors
+    /// If messages that come next are not in the stream any more.
+    pub fn read_done(
+        &mut self,
+        read: Option<Vec<StreamEntry>>,
+        now: Instant,
+    ) -> Result<(), Removed> {
+        self.is_reading = false;
+        let Some(entries) = read else {
+            self.read_at = now + FAILED_READ_PAUSE;
+            return Ok(());
+        };
+        if let Some(oldest) = entries.first().map(|entry| entry.position)
+            && oldest > self.next
+        {
+            return Err(Removed { next: self.next, oldest });
+        }
+        let newest = entries.last().map_or(0, |entry| entry.position);
+        self.seen = self.seen.max(newest);
+        self.read_at = if newest >= self.next {
+            // There may be more.
+            now
+        } else if self.seen >= self.next {
+            now + FAILED_READ_PAUSE
+        } else {
+            now + SILENCE_TIME_MAX
+        };
+        for entry in entries {
+            self.add(entry);
+        }
+        Ok(())
+    }
+
+    /// When a read is due, if nothing comes before; `None` while there is one.
+    pub fn wake_at(&self) -> Option<Instant> {
+        (!self.is_reading).then_some(self.read_at)
+    }
+
+    /// A message waits for its turn. One that came before, or too early, is dropped.
+    fn add(&mut self, entry: StreamEntry) {
+        let position = entry.position;
+        let is_next = position == self.next;
+        let has_room = self.waiting.len() < 2 * LIVE_ENTRIES_MAX
+            && self.waiting_bytes + entry.bytes.len() <= WAITING_BYTES_MAX;
+        if position < self.next || !(is_next || has_room) {
+            return;
+        }
+        self.waiting_bytes += entry.bytes.len();
+        if let Some(before) = self.waiting.insert(position, entry) {
+            self.waiting_bytes -= before.bytes.len();
+        }
+    }
+}
