@@ -19,6 +19,10 @@ VENV_PYTHON := $(VENV)/bin/python
 NODE_FOLDER := $(TARGET)/clients/examples/node
 NODE_READY := $(NODE_FOLDER)/node_modules/ready
 
+# The page is built from a copy of web/ below target/, beside what npm installs for it.
+WEB := $(TARGET)/web
+WEB_READY := $(WEB)/node_modules/ready
+
 DENY_VERSION := 0.20.2
 DENY := $(TARGET)/tools/bin/cargo-deny
 DENY_READY := $(TARGET)/tools/cargo-deny-$(DENY_VERSION)
@@ -58,6 +62,10 @@ test-clients: $(VENV_READY) $(NODE_READY) ## Run the tests with real clients: gr
 	$(CARGO) test --locked --no-run --test tidy
 	AUDITGATE_TEST_TARGET=$(abspath $(TARGET)) \
 		$(VENV_PYTHON) -m unittest discover --start-directory tests/clients
+
+.PHONY: test-web-unit
+test-web-unit: web-sources ## Test the parts of the page that need no browser (needs Node).
+	cd $(WEB) && node build/generate.mjs $(CURDIR) . && AUDITGATE_TREE=$(CURDIR) node build/test.mjs
 
 # Bytes that depend on the sources alone: times are those of the commit, and paths of this
 # machine are not in the binary.
@@ -136,8 +144,18 @@ bench-quick: bench-tools ## Run each measure with tiny counts.
 .PHONY: bench-tools
 bench-tools: $(VENV_READY) ## Install what measures compare with: a NATS server.
 
+.PHONY: web
+web: web-sources ## Build the page, web/dist, which is committed (needs Node).
+	cd $(WEB) && node build/build.mjs $(CURDIR) . dist
+	rm -rf web/dist && cp -R $(WEB)/dist web/dist
+
+.PHONY: web-sources
+web-sources: $(WEB_READY)
+	rm -rf $(WEB)/src $(WEB)/test $(WEB)/build $(WEB)/dist $(WEB)/generated
+	cp -R web/src web/test web/build web/tsconfig.json $(WEB)
+
 .PHONY: lint
-lint: lint-format lint-proto lint-deps lint-rust lint-docs ## Check everything but the tests.
+lint: lint-format lint-proto lint-deps lint-rust lint-docs lint-web ## Check everything but the tests.
 
 .PHONY: lint-format
 lint-format: ## Check the format of the Rust code.
@@ -157,6 +175,11 @@ lint-docs: ## Check that the Rust documentation builds, warnings denied.
 lint-proto: $(VENV_READY) ## Check the protocol's style, and that it breaks no client of the last release.
 	$(VENV)/bin/buf lint
 	$(VENV)/bin/buf breaking --against tests/golden/protocol.binpb
+
+.PHONY: lint-web
+lint-web: web-sources ## Check the page: types, rules, and that web/dist is what the sources build.
+	cd $(WEB) && node build/build.mjs $(CURDIR) . dist && node_modules/.bin/tsc
+	node web/build/lint.mjs web $(WEB)/dist
 
 .PHONY: lint-deps
 lint-deps: $(DENY_READY) ## Check licences, bans and sources of the dependencies.
@@ -197,6 +220,15 @@ $(NODE_READY): $(addprefix examples/node/,package.json package-lock.json .npmrc)
 	mkdir -p $(NODE_FOLDER)
 	cp $^ $(NODE_FOLDER)
 	cd $(NODE_FOLDER) && npm install --silent
+	touch $@
+
+$(WEB_READY): $(addprefix web/,package.json package-lock.json .npmrc)
+	@node --eval '[major, minor] = process.versions.node.split("."); process.exit(major * 100 + +minor < 2006 ? 1 : 0)' || { \
+		echo "make: to build the page needs Node 20.6 or later with npm" >&2; \
+		exit 1; }
+	mkdir -p $(WEB)
+	cp $^ $(WEB)
+	cd $(WEB) && npm ci --silent
 	touch $@
 
 $(HELM_READY):

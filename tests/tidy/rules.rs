@@ -9,7 +9,7 @@ use crate::layers::layer;
 use crate::source::Source;
 
 /// What lies at the top of the tree.
-const TOP: [&str; 28] = [
+const TOP: [&str; 29] = [
     ".ci",
     ".dockerignore",
     ".gitattributes",
@@ -38,6 +38,7 @@ const TOP: [&str; 28] = [
     "rustfmt.toml",
     "src",
     "tests",
+    "web",
 ];
 /// The layers that know of gRPC.
 const GRPC_LAYERS: [&str; 6] = ["main", "cli", "server", "service", "client", "proto"];

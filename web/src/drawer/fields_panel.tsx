@@ -1,0 +1,98 @@
+// The fields of a record in groups; each value can be filtered by, excluded, copied.
+
+import { useMemo, useState } from "preact/hooks";
+import { negation } from "../records/columns";
+import { model } from "../state/model";
+import { copy } from "../ui/clipboard";
+import { Icon } from "../ui/icons";
+import { counted } from "../ui/numbers";
+import { Safe } from "../ui/safe";
+import { Spinner } from "../ui/state";
+import { recordCode } from "./load";
+import type { FieldView } from "./view";
+
+/** How many characters of a value are shown at first, and how many at most. */
+const VALUE_SHORT = 1_000;
+const VALUE_MAX = 200_000;
+
+export function FieldsPanel({ bytes }: { readonly bytes: Uint8Array }) {
+  const code = recordCode.value;
+  const view = useMemo(() => code?.viewRecord(bytes), [code, bytes]);
+  if (view === undefined) return <Spinner label="Loading the fields" />;
+  return (
+    <>
+      {view.amendments.length > 0 && (
+        <section class="amendments" aria-label="What the gateway changed" data-testid="amendments">
+          <h3>The gateway changed this event before it stored it</h3>
+          <ul>
+            {view.amendments.map((amendment) => (
+              <li>
+                <code>
+                  <Safe text={amendment.path} max={200} />
+                </code>{" "}
+                <Safe text={amendment.action.replaceAll("_", " ")} max={60} />
+                {amendment.detail !== "" && <span class="muted"> ({amendment.detail})</span>}
+              </li>
+            ))}
+          </ul>
+        </section>
+      )}
+      {view.groups.map((group) => (
+        <section class="group" key={group.title}>
+          <h3>{group.title}</h3>
+          <dl>
+            {group.fields.map((field) => (
+              <Field key={field.path} field={field} />
+            ))}
+          </dl>
+        </section>
+      ))}
+      {view.unknown.length > 0 && (
+        <p class="hint">{counted(view.unknown.length, "field")} that this page does not know: see Raw.</p>
+      )}
+    </>
+  );
+}
+
+function Field({ field }: { readonly field: FieldView }) {
+  const [all, setAll] = useState(false);
+  const only = field.token;
+  const not = only === undefined ? undefined : negation(only);
+  const limit = all ? VALUE_MAX : VALUE_SHORT;
+  return (
+    <div class="field" data-testid="field" data-path={field.path}>
+      <dt title={field.help}>
+        <span class="field-name">
+          <Safe text={field.path.replace(/^event\./, "")} max={120} />
+        </span>
+        {field.note !== "" && <span class="field-note">{field.note}</span>}
+        {field.help !== "" && <span class="field-help">{field.help}</span>}
+      </dt>
+      <dd>
+        <span class={field.block ? "field-value block" : "field-value"}>
+          {field.value === "" ? <span class="muted">empty</span> : <Safe text={field.value} max={limit} lines={field.block} />}
+          {field.value.length > limit && (
+            <button type="button" class="button small" onClick={() => setAll(true)}>
+              Show {field.value.length > VALUE_MAX ? "more" : "all"} of {counted(field.value.length, "character")}
+            </button>
+          )}
+        </span>
+        <span class="field-actions">
+          {only !== undefined && (
+            <button type="button" class="icon-button" title="Only this" aria-label={`Only this ${field.path}`} onClick={() => model.addToken(only)} data-testid="only-this">
+              <Icon name="plus" />
+            </button>
+          )}
+          {not !== undefined && (
+            <button type="button" class="icon-button" title="Not this" aria-label={`Not this ${field.path}`} onClick={() => model.addToken(not)} data-testid="not-this">
+              <Icon name="minus" />
+            </button>
+          )}
+          <button type="button" class="icon-button" title="Copy" aria-label={`Copy ${field.path}`} onClick={() => void copy(field.value, "the value")} data-testid="copy-value">
+            <Icon name="copy" />
+          </button>
+        </span>
+      </dd>
+    </div>
+  );
+}

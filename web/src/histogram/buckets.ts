@@ -1,0 +1,92 @@
+// Buckets of time for the histogram: pure arithmetic.
+
+/** Lengths that people count in, in seconds. */
+const LENGTHS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 10800, 21600, 43200, 86400, 604800, 2592000, 31536000] as const;
+export const BUCKETS_MAX = 96;
+/** Ranges that are offered, with their length in seconds. */
+export const RANGES: readonly (readonly [string, number])[] = [
+  ["15m", 900],
+  ["1h", 3600],
+  ["6h", 21600],
+  ["24h", 86400],
+  ["7d", 604800],
+  ["30d", 2592000],
+];
+const SEVERITY_NAMES = ["unspecified", "info", "warning", "error", "critical"];
+export const LEVELS = 5;
+
+export interface Bucket {
+  /** When it begins, in milliseconds since 1970. */
+  readonly start: number;
+  /** Records by severity: unspecified, info, warning, error, critical. */
+  readonly counts: number[];
+}
+
+export interface Buckets {
+  readonly from: number;
+  readonly to: number;
+  readonly lengthMs: number;
+  readonly buckets: Bucket[];
+}
+
+/** The length of a bucket for this range, in milliseconds. */
+export function lengthFor(rangeMs: number): number {
+  const fits = LENGTHS.find((seconds) => rangeMs / (seconds * 1000) <= BUCKETS_MAX);
+  return (fits ?? Math.ceil(rangeMs / 1000 / BUCKETS_MAX)) * 1000;
+}
+
+/** Buckets without records, from the one with `from` to the one with `to`. */
+export function emptyBuckets(from: number, to: number): Buckets {
+  const lengthMs = lengthFor(Math.max(1000, to - from));
+  const first = Math.floor(from / lengthMs) * lengthMs;
+  const buckets: Bucket[] = [];
+  for (let start = first; start < to && buckets.length <= BUCKETS_MAX + 1; start += lengthMs) {
+    buckets.push({ start, counts: new Array<number>(LEVELS).fill(0) });
+  }
+  return { from, to, lengthMs, buckets };
+}
+
+/** Adds one count. Times outside are left out; says whether it was inside. */
+export function add(of: Buckets, time: number, severity: number, count: number): boolean {
+  const first = of.buckets[0];
+  if (first === undefined) return false;
+  const bucket = of.buckets[Math.floor((time - first.start) / of.lengthMs)];
+  const level = severity >= 0 && severity < LEVELS ? severity : 0;
+  if (bucket === undefined) return false;
+  bucket.counts[level] = (bucket.counts[level] ?? 0) + count;
+  return true;
+}
+
+/** Moves the range on until it holds `now`; drops what falls out at the other end. */
+export function slide(of: Buckets, now: number): Buckets {
+  const last = of.buckets[of.buckets.length - 1];
+  if (last === undefined || now < last.start + of.lengthMs) return of;
+  const steps = Math.floor((now - last.start) / of.lengthMs);
+  if (steps >= of.buckets.length) return emptyBuckets(of.from + steps * of.lengthMs, of.to + steps * of.lengthMs);
+  const buckets = of.buckets.slice(steps);
+  for (let step = 1; step <= steps; step++) {
+    buckets.push({ start: last.start + step * of.lengthMs, counts: new Array<number>(LEVELS).fill(0) });
+  }
+  return { ...of, from: of.from + steps * of.lengthMs, to: of.to + steps * of.lengthMs, buckets };
+}
+
+export function severityNumber(name: string): number {
+  return Math.max(0, SEVERITY_NAMES.indexOf(name));
+}
+
+export function total(bucket: Bucket): number {
+  return bucket.counts.reduce((sum, count) => sum + count, 0);
+}
+
+/** The range to show where the filter says none: some multiple of what the newest page spans, as people name it. */
+export function rangeFor(oldest: number, newest: number, complete: boolean, now: number): { from: number; to: number } {
+  const span = Math.max(1000, now - oldest);
+  const wanted = complete ? span * 1.05 : span * 8;
+  const seconds = RANGES.find(([, length]) => length * 1000 >= wanted)?.[1] ?? (complete ? Math.ceil(wanted / 1000) : 2592000);
+  // Records of long ago have a range of their own.
+  if (now - newest > 2592000 * 1000 || newest > now + 60_000) {
+    const width = Math.max(60_000, newest - oldest);
+    return { from: oldest - width * 0.02, to: newest + width * 0.02 + 1000 };
+  }
+  return { from: now - seconds * 1000, to: now };
+}

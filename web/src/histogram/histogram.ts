@@ -1,0 +1,95 @@
+// Counts of the records of the filter over time, by severity: one call, then kept current by
+// what comes live.
+
+import { signal } from "@preact/signals";
+import { CallError, Code } from "../transport/error";
+import type { Transport } from "../transport/transport";
+import { CountRecords, GROUP_BY_SEVERITY } from "../wire/messages";
+import { fromMs, toMs } from "../text/time";
+import type { Query } from "../filter/query";
+import type { Brief } from "../wire/row";
+import { add, emptyBuckets, severityNumber, slide, type Buckets } from "./buckets";
+
+export class Histogram {
+  readonly buckets = signal<Buckets | undefined>(undefined);
+  readonly loading = signal(false);
+  readonly error = signal<unknown>(undefined);
+  readonly expressionErrors = signal(0n);
+  /** The range ends now, and moves on. */
+  private moving = false;
+  private controller: AbortController | undefined;
+  private readonly transport: Transport;
+  private dirty = false;
+  /** What came while the counts were being fetched. */
+  private early: Brief[] = [];
+
+  constructor(transport: Transport) {
+    this.transport = transport;
+  }
+
+  /** Counts again. `moving` says that the range ends now. */
+  async load(query: Query, range: { from: number; to: number }, moving: boolean): Promise<void> {
+    this.controller?.abort();
+    const controller = new AbortController();
+    this.controller = controller;
+    this.moving = moving;
+    this.loading.value = true;
+    this.error.value = undefined;
+    this.early = [];
+    const counted = emptyBuckets(range.from, range.to);
+    try {
+      const first = counted.buckets[0]?.start ?? range.from;
+      const response = await this.transport.unary(
+        CountRecords,
+        {
+          filter: query.filter,
+          start_time: query.start_time ?? fromMs(first),
+          end_time: query.end_time,
+          bucket: { seconds: BigInt(Math.round(counted.lengthMs / 1000)), nanos: 0 },
+          group_by: GROUP_BY_SEVERITY,
+        },
+        { signal: controller.signal },
+      );
+      if (controller.signal.aborted) return;
+      for (const bucket of response.buckets) {
+        const start = bucket.start_time === undefined ? 0 : toMs(bucket.start_time);
+        for (const [name, count] of bucket.counts) add(counted, start, severityNumber(name), Number(count));
+      }
+      this.expressionErrors.value = response.expression_errors;
+      this.buckets.value = this.moving ? slide(counted, Date.now()) : counted;
+    } catch (error) {
+      if (controller.signal.aborted || (error instanceof CallError && error.code === Code.CANCELLED)) return;
+      this.error.value = error;
+    } finally {
+      if (this.controller === controller) this.loading.value = false;
+    }
+  }
+
+  /** A record came live. */
+  addLive(brief: Brief): void {
+    const buckets = this.buckets.value;
+    if (buckets === undefined || this.loading.value) return;
+    if (add(buckets, brief.time, brief.severity, 1)) this.dirty = true;
+    else if (this.moving && brief.time > buckets.to) this.early.push(brief);
+  }
+
+  /** Shows what came live, and moves on; to be called about once a second. */
+  refresh(): void {
+    const buckets = this.buckets.value;
+    if (buckets === undefined) return;
+    const moved = this.moving ? slide(buckets, Date.now()) : buckets;
+    if (moved !== buckets) {
+      for (const brief of this.early) add(moved, brief.time, brief.severity, 1);
+      this.early = [];
+    }
+    if (moved !== buckets || this.dirty) this.buckets.value = { ...moved };
+    this.dirty = false;
+  }
+
+  clear(): void {
+    this.controller?.abort();
+    this.buckets.value = undefined;
+    this.error.value = undefined;
+    this.loading.value = false;
+  }
+}

@@ -1,0 +1,78 @@
+// Text of an event, made harmless: the rules of the command line's terminal output
+// (src/printable.rs, src/cli/escape.rs), with a table of cases that both are tested by.
+
+/** A part of a text: to be shown as it is, or a hidden character by its number. */
+export interface Segment {
+  readonly text: string;
+  readonly escaped: boolean;
+}
+
+/** The most combining marks on one character. */
+const MARKS_MAX = 3;
+
+// Control and format characters, variation selectors, tags, and every blank but the space.
+const HIDDEN = new RegExp(
+  "[\\p{Cc}\\u00ad\\u034f\\u0600-\\u0605\\u061c\\u06dd\\u070f\\u0890\\u0891\\u08e2\\u115f\\u1160\\u17b4\\u17b5" +
+    "\\u180b-\\u180f\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\u2800\\u3164\\ufe00-\\ufe0f\\ufeff\\uffa0" +
+    "\\ufff0-\\ufffc\\u{110bd}\\u{110cd}\\u{13430}-\\u{1343f}\\u{16fe4}\\u{1bca0}-\\u{1bca3}\\u{1d159}" +
+    "\\u{1d173}-\\u{1d17a}\\u{e0000}-\\u{e0fff}" +
+    "\\u0085\\u00a0\\u1680\\u2000-\\u200a\\u202f\\u205f\\u3000]",
+  "u",
+);
+// What takes no column of its own: marks, and Korean vowels and final consonants.
+const MARK = /[\p{Mn}\p{Me}\p{Default_Ignorable_Code_Point}\u1160-\u11ff\ud7b0-\ud7c6\ud7cb-\ud7fb]/u;
+/** Texts of nothing but these need no look at each character. */
+const PLAIN = /^[ -~]*$/;
+
+/** The text in segments. A line break is hidden, too, unless it is to be kept. */
+export function segments(text: string, keepLineBreaks = false): Segment[] {
+  if (PLAIN.test(text)) return text === "" ? [] : [{ text, escaped: false }];
+  const found: Segment[] = [];
+  let run = "";
+  let marksLeft = 0;
+  for (const letter of text) {
+    const number = letter.codePointAt(0) ?? 0;
+    const kept = keepLineBreaks && letter === "\n";
+    let shown: boolean;
+    // Half of a surrogate pair is no character.
+    if (kept || HIDDEN.test(letter) || (number >= 0xd800 && number <= 0xdfff)) {
+      marksLeft = 0;
+      shown = kept;
+    } else if (number < 0x300 || !MARK.test(letter)) {
+      marksLeft = letter === " " ? 0 : MARKS_MAX;
+      shown = true;
+    } else {
+      shown = marksLeft > 0;
+      if (shown) marksLeft -= 1;
+    }
+    if (shown) {
+      run += letter;
+      continue;
+    }
+    if (run !== "") found.push({ text: run, escaped: false });
+    run = "";
+    found.push({ text: byNumber(letter), escaped: true });
+  }
+  if (run !== "") found.push({ text: run, escaped: false });
+  return found;
+}
+
+/** The text in one line, with hidden characters as `\n`, `\u{1b}` and the like. */
+export function escaped(text: string): string {
+  return segments(text)
+    .map((segment) => segment.text)
+    .join("");
+}
+
+function byNumber(letter: string): string {
+  switch (letter) {
+    case "\n":
+      return "\\n";
+    case "\r":
+      return "\\r";
+    case "\t":
+      return "\\t";
+    default:
+      return `\\u{${(letter.codePointAt(0) ?? 0).toString(16)}}`;
+  }
+}
