@@ -1,5 +1,5 @@
 //! Generates everything that derives from `proto/`: message types, client and
-//! server, the wire-walk tables, the catalog, and the descriptor set.
+//! server, the wire-walk tables, the catalog, and the descriptor set. Embeds the page of `web/dist`.
 #![allow(clippy::indexing_slicing, reason = "a build script that panics fails the build")]
 
 #[path = "build/catalog.rs"]
@@ -10,6 +10,8 @@ mod codegen;
 mod retype;
 #[path = "build/tables.rs"]
 mod tables;
+#[path = "build/web_files.rs"]
+mod web_files;
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -18,10 +20,13 @@ use std::path::{Path, PathBuf};
 use prost_reflect::DescriptorPool;
 
 const PROTO_ROOT: &str = "proto";
+/// The page, as browsers get it.
+const WEB_ROOT: &str = "web/dist";
 
 fn main() {
     println!("cargo:rerun-if-changed={PROTO_ROOT}");
     println!("cargo:rerun-if-changed=build");
+    println!("cargo:rerun-if-changed={WEB_ROOT}");
     if let Err(error) = generate() {
         eprintln!("error: {error}");
         std::process::exit(1);
@@ -39,6 +44,7 @@ fn generate() -> Result<(), Box<dyn Error>> {
     std::fs::write(out.join("catalog.rs"), catalog::source(&types))?;
     std::fs::write(out.join("files.rs"), files(&sources)?)?;
     std::fs::write(out.join("tables.rs"), tables::source(&pool)?)?;
+    std::fs::write(out.join("web_files.rs"), web_files::source(Path::new(WEB_ROOT), &out)?)?;
     codegen::typed(&pool, &out)?;
     codegen::retyped(&pool, &out)?;
     Ok(())

@@ -49,6 +49,8 @@ pub struct AccessControl {
 pub struct AccessState {
     /// There is no authentication: every client may do everything.
     open: bool,
+    /// There are tokens or issuers of them.
+    bearers: bool,
     tokens: tokens::TokenTable,
     issuers: jwt::Issuers,
     names: CertificateNames,
@@ -67,6 +69,17 @@ pub struct Caller {
     credential: Credential,
     expires: Option<SystemTime>,
     generation: u64,
+}
+
+/// What clients may authenticate with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AcceptedCredentials {
+    /// There is no authentication.
+    None,
+    /// A token, or a certificate if there is a client CA.
+    Token,
+    /// A certificate alone.
+    Certificate,
 }
 
 /// The credential of a caller.
@@ -98,6 +111,11 @@ impl ConnectionIdentity {
         let mut remembered = self.remembered.lock();
         remembered.retain(|caller| caller.generation == generation && !caller.has_expired());
         remembered.iter().find(|caller| caller.credential.is_of(header)).cloned()
+    }
+
+    /// Whether the client showed a certificate.
+    pub fn has_certificate(&self) -> bool {
+        self.certificates.is_some()
     }
 
     fn remember(&self, caller: &Arc<Caller>) {
@@ -204,6 +222,16 @@ impl AccessControl {
         self.state.load().open
     }
 
+    /// What clients may authenticate with.
+    pub fn credentials(&self) -> AcceptedCredentials {
+        let state = self.state.load();
+        match (state.open, state.bearers) {
+            (true, _) => AcceptedCredentials::None,
+            (false, true) => AcceptedCredentials::Token,
+            (false, false) => AcceptedCredentials::Certificate,
+        }
+    }
+
     /// Authenticates a call that needs `rule`, over this connection and with this header
     /// `authorization`.
     ///
@@ -284,6 +312,7 @@ impl AccessState {
         Ok(Self {
             // Roles without any authentication must not give access to everyone.
             open: !access.has_bearers() && tls.client_ca.is_none() && access.roles.is_empty(),
+            bearers: access.has_bearers(),
             tokens: tokens::TokenTable::new(&access.tokens),
             issuers: jwt::Issuers::read(&access.jwt)?,
             names: access.certificates.clone(),

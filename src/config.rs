@@ -18,6 +18,7 @@ mod redact;
 mod tls;
 mod units;
 mod value_check;
+mod web;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -42,6 +43,7 @@ pub use operation::{Admin, LogFormat, LogLevel, Logging};
 pub use redact::{Oversize, Redact, RedactAction, RedactRule, Treatment};
 pub use tls::{ClientCertificates, Tls};
 pub use units::{ByteSize, Period, SyncSetting};
+pub use web::{Web, WebListen, WebOrigin};
 
 /// The default address: loopback only.
 pub const LISTEN: &str = "127.0.0.1:50051";
@@ -117,6 +119,9 @@ pub struct Settings {
     /// The admin listener: `/metrics`, `/livez` and `/readyz` over plain HTTP. It serves no
     /// events.
     pub admin: Admin,
+    /// The page for browsers: search, live view and proofs over HTTP. It only reads, and has a port of its
+    /// own.
+    pub web: Web,
     /// Log lines on standard error. They never contain the content of an event.
     pub log: Logging,
 }
@@ -152,6 +157,7 @@ impl Default for Settings {
             access: Access::default(),
             limits: Limits::default(),
             admin: Admin::default(),
+            web: Web::default(),
             log: Logging::default(),
         }
     }
@@ -190,6 +196,7 @@ impl Settings {
         limits::period("drain_timeout", self.drain_timeout, 1..=60 * 60)?;
         self.limits.check()?;
         self.tls.check()?;
+        self.web.check()?;
         self.access.check()?;
         if !self.authenticates() {
             self.access.check_open()?;
@@ -204,11 +211,12 @@ impl Settings {
     }
 
     fn check_exposure(&self) -> Result<(), Error> {
-        if self.listen.ip().is_loopback() || self.insecure {
-            return Ok(());
+        let Some(missing) = self.missing_guard().filter(|_| !self.insecure) else { return Ok(()) };
+        if !self.listen.ip().is_loopback() {
+            return Err(Error::Exposed { key: "listen", listen: self.listen, missing });
         }
-        match self.missing_guard() {
-            Some(missing) => Err(Error::Exposed { listen: self.listen, missing }),
+        match self.web.exposed() {
+            Some(listen) => Err(Error::Exposed { key: "web.listen", listen, missing }),
             None => Ok(()),
         }
     }

@@ -9,6 +9,7 @@ pub mod connection;
 mod corked_socket;
 mod expiry;
 mod free_space;
+mod gateway_config;
 mod grpc_only;
 mod health;
 pub mod listener;
@@ -19,13 +20,15 @@ mod reload;
 mod routes;
 pub mod stats;
 mod tls;
+mod web;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::OptionFuture;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tonic_health::ServingStatus;
@@ -35,14 +38,14 @@ use tower::Layer as _;
 
 use crate::audit::Auditor;
 use crate::config::{self, Settings};
-use crate::content::{ActivePolicy, ContentPolicy};
+use crate::content::ActivePolicy;
 use crate::hub::{Hub, LAST_READ_TIME_MAX};
-use crate::log::{Bounds, Log, MemoryLog, Store};
+use crate::log::{Log, MemoryLog, Store};
 use crate::proof::SigningKey;
 use crate::proof::prover::{OpenedTree, Prover};
 use crate::proof::tile_store::{DiskTileStore, MemoryTileStore};
-use crate::service::quota::{self, Quotas};
-use crate::service::{GrpcService, Service, ServiceLimits};
+use crate::service::quota::Quotas;
+use crate::service::{GrpcService, Service};
 use admin::AdminListener;
 use admission::Admission;
 use calls::{CallLayer, CallRules};
@@ -52,87 +55,12 @@ use metrics::MetricSources;
 use reload::Reloader;
 use routes::Routes;
 use stats::CallStats;
+use tls::ClientKind;
+use web::WebListener;
 
 pub use crate::config::DRAIN_TIMEOUT;
+pub use gateway_config::Config;
 pub use reload::{changed_keys, check, restart_keys};
-
-/// The configuration of a gateway.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// The address to listen on; port 0 chooses a free port.
-    pub listen: SocketAddr,
-    /// The bounds of the ring.
-    pub ring: Bounds,
-    /// Encryption and client certificates.
-    pub tls: config::Tls,
-    /// Authentication and authorization.
-    pub access: config::Access,
-    /// The limits of requests.
-    pub limits: ServiceLimits,
-    /// The limits of open connections.
-    pub admission: admission::ConnectionLimits,
-    /// The time limits of connections.
-    pub connections: connection::ConnectionTimeouts,
-    /// The quotas of principals.
-    pub quotas: quota::QuotaLimits,
-    /// The address of the admin listener, if there is one; port 0 chooses a free port.
-    pub admin: Option<SocketAddr>,
-    /// The time limit for running calls when the gateway stops.
-    pub drain_timeout: Duration,
-    /// The key that signs checkpoints. Without it, the gateway keeps no Merkle tree.
-    pub signing_key: Option<SigningKey>,
-    /// The data directory, for tiles, checkpoints and the watch of free space; in memory if `None`.
-    pub tiles: Option<PathBuf>,
-    /// The content policy; if `None`, events are not changed.
-    pub content: Option<Arc<ContentPolicy>>,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self::from(&Settings::default())
-    }
-}
-
-impl From<&Settings> for Config {
-    fn from(settings: &Settings) -> Self {
-        let limits = &settings.limits;
-        Self {
-            listen: settings.listen,
-            ring: settings.ring.bounds(),
-            tls: settings.tls.clone(),
-            access: settings.access.clone(),
-            limits: ServiceLimits::default(),
-            admission: admission::ConnectionLimits {
-                connections: limits.connections,
-                connections_per_peer: limits.connections_per_address,
-            },
-            connections: connection::ConnectionTimeouts {
-                unfinished: limits.unfinished_timeout.0,
-                write_stall: limits.stall_timeout.0,
-                idle: limits.idle_timeout.0,
-                ..connection::ConnectionTimeouts::default()
-            },
-            quotas: quota::QuotaLimits {
-                calls_per_second: limits.calls_per_second,
-                events_per_second: limits.events_per_second,
-                bytes_per_second: limits.bytes_per_second.0 as u64,
-                subscribers: limits.subscribers,
-                emit_streams: limits.emit_streams,
-                reads: limits.reads,
-                reads_in_all: limits.reads_in_all,
-                receiving_bytes: limits.receiving_bytes.0,
-                receiving_bytes_in_all: limits.receiving_bytes_in_all.0,
-                waiting_bytes: limits.waiting_bytes.0,
-                waiting_bytes_in_all: limits.waiting_bytes_in_all.0,
-            },
-            admin: settings.admin.listen,
-            drain_timeout: settings.drain_timeout.0,
-            signing_key: None,
-            tiles: None,
-            content: None,
-        }
-    }
-}
 
 /// A running gateway.
 pub struct Gateway {
@@ -141,6 +69,7 @@ pub struct Gateway {
     connections: Arc<listener::ConnectionCounters>,
     address: SocketAddr,
     admin_address: Option<SocketAddr>,
+    web_address: Option<SocketAddr>,
     admin_task: Option<AbortHandle>,
     stopping: CancellationToken,
     drain_timeout: Duration,
@@ -185,11 +114,24 @@ impl Gateway {
         let (access, tls) = (Arc::clone(reloader.access()), Arc::clone(reloader.tls()));
         let (admission_of, quotas_of) = (Arc::clone(&admission), Arc::clone(&quotas));
         let acceptor = Arc::clone(&tls);
-        let listener =
-            Listener::bind(config.listen, config.connections, admission_of, quotas_of, acceptor)
-                .await
-                .map_err(|error| cannot_listen(config.listen, &error))?;
+        let bound = Listener::bind(
+            config.listen,
+            ClientKind::Grpc,
+            config.connections,
+            admission_of,
+            quotas_of,
+            acceptor,
+        );
+        let listener = bound.await.map_err(|error| cannot_listen(config.listen, &error))?;
         let address = listener.address()?;
+        let shared = web::WebContext {
+            timeouts: config.connections,
+            quotas: Arc::clone(&quotas),
+            access: Arc::clone(&access),
+            tls: Arc::clone(&tls),
+        };
+        let web = WebListener::bind(&config.web, config.listen, files, shared).await?;
+        let web_address = web.as_ref().map(WebListener::address).transpose()?;
         let connections = listener.counters();
         let stopping = CancellationToken::new();
         let state = log.state();
@@ -217,6 +159,7 @@ impl Gateway {
             .with_policy(policy)
             .with_accounts(Arc::clone(&quotas));
         let service = GrpcService::new(service);
+        let reads = Routes::new(service.clone());
         let routes = Routes::new(service)
             .with(health_service)
             .with(reflection::builder().build_v1().map_err(io::Error::other)?)
@@ -233,6 +176,7 @@ impl Gateway {
             prover: prover.clone(),
             auditor: auditor.clone(),
             data_dir: config.tiles.clone(),
+            web: web.as_ref().map(WebListener::sources),
         };
         if let Some(folder) = config.tiles {
             tokio::spawn(free_space::watch(folder, stopping.clone()));
@@ -256,8 +200,15 @@ impl Gateway {
             stats,
             log_limiter: Arc::default(),
         });
-        let routes = GrpcOnly::new(CallLayer::new(rules).layer(routes));
-        let task = tokio::spawn(listener.serve(routes, stopping.clone()));
+        let layer = CallLayer::new(rules);
+        let routes = GrpcOnly::new(layer.layer(routes));
+        let serving = listener.serve(routes, stopping.clone());
+        let serving_web =
+            web.map(|web| web.serve(layer.layer(web::ReadOnly::new(reads)), stopping.clone()));
+        let serving_web = OptionFuture::from(serving_web);
+        let task = tokio::spawn(async move {
+            tokio::join!(serving, serving_web);
+        });
         let drain_timeout = config.drain_timeout;
         tokio::spawn(Arc::clone(&reloader).watch(auditor.clone(), stopping.clone()));
         Ok(Self {
@@ -266,6 +217,7 @@ impl Gateway {
             connections,
             address,
             admin_address,
+            web_address,
             admin_task,
             stopping,
             drain_timeout,
@@ -301,6 +253,11 @@ impl Gateway {
     /// The address of the admin listener, if there is one.
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin_address
+    }
+
+    /// The address of the page, if there is one.
+    pub fn web_address(&self) -> Option<SocketAddr> {
+        self.web_address
     }
 
     /// The counters of connections.

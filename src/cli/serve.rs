@@ -35,6 +35,7 @@ use reload::reload;
 #[command(after_help = "Examples:
   auditgate serve
   auditgate serve --listen 127.0.0.1:0 --port-file /tmp/auditgate.port
+  auditgate serve --web-listen 127.0.0.1:8080
   auditgate serve --ring-bytes 1GiB --ring-records 4000000
   auditgate serve --data-dir /var/lib/auditgate --retain-age 90d
   auditgate serve --config auditgate.toml
@@ -100,10 +101,17 @@ async fn serve(
         write_port(file, address.port())
             .map_err(|error| with_context(error, format!("cannot write {}", file.display())))?;
     }
-    if let Some(missing) = settings.missing_guard().filter(|_| !address.ip().is_loopback()) {
-        tracing::warn!(
-            "others can reach {address}, and there is no {missing}, as --insecure allows"
-        );
+    let web = gateway.web_address();
+    if let (Some(file), Some(web)) = (&settings.web.port_file, web) {
+        write_port(file, web.port())
+            .map_err(|error| with_context(error, format!("cannot write {}", file.display())))?;
+    }
+    for reached in [Some(address), web].into_iter().flatten() {
+        if let Some(missing) = settings.missing_guard().filter(|_| !reached.ip().is_loopback()) {
+            tracing::warn!(
+                "others can reach {reached}, and there is no {missing}, as --insecure allows"
+            );
+        }
     }
     if let Some(notice) = notice {
         logs.announce(&notice);
@@ -114,7 +122,9 @@ async fn serve(
         kept.push_str(told);
     }
     let admin = gateway.admin_address();
+    let page = web.map(|web| page_url(web, &settings));
     if logs.is_text() {
+        kept.extend(page.map(|page| format!("\npage for browsers: {page}")));
         let served = admin.map(|admin| {
             format!("\nmetrics and probes on http://{admin}: /metrics, /livez, /readyz")
         });
@@ -124,7 +134,8 @@ async fn serve(
         let admin = admin.map(tracing::field::display);
         let version = env!("CARGO_PKG_VERSION");
         let (tls, authentication) = (settings.tls.is_on(), settings.authenticates());
-        tracing::info!(version, listen = %address, tls, authentication, admin, "listens");
+        let web = web.map(tracing::field::display);
+        tracing::info!(version, listen = %address, tls, authentication, admin, web, page, "listens");
         kept.lines().for_each(|line| logs.announce(line));
     }
 
@@ -276,6 +287,16 @@ try it in other terminals:
   auditgate emit user.login --user alice{server}
   grpcurl -plaintext {address} list"
         ));
+    }
+}
+
+/// Where a browser on this machine finds the page, or one elsewhere if the gateway listens for it. A browser takes
+/// a certificate only for the name in it, which the operator knows.
+fn page_url(web: SocketAddr, settings: &Settings) -> String {
+    let scheme = if settings.tls.is_on() { "https" } else { "http" };
+    match settings.web.hosts.first() {
+        Some(origin) => format!("{origin}/ and {scheme}://{web}/"),
+        None => format!("{scheme}://{web}/"),
     }
 }
 

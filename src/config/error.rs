@@ -61,9 +61,11 @@ pub enum Error {
     Types(filter::Error),
     /// The gateway would be open to a network without protection.
     #[error(
-        "listen is {listen}, which is not a loopback address, but there is no {missing}: configure it (`auditgate init` writes an example), listen on 127.0.0.1, or pass --insecure"
+        "{key} is {listen}, which is not a loopback address, but there is no {missing}: configure it (`auditgate init` writes an example), listen on 127.0.0.1, or pass --insecure"
     )]
     Exposed {
+        /// The key.
+        key: &'static str,
         /// The address.
         listen: SocketAddr,
         /// The missing protection.
@@ -81,7 +83,7 @@ impl Error {
     pub fn key(&self) -> Option<&str> {
         match self {
             Error::KeyUnknown { key, .. } | Error::Value { key, .. } => Some(key),
-            Error::Exposed { .. } => Some("listen"),
+            Error::Exposed { key, .. } => Some(key),
             Error::Unreadable { .. }
             | Error::Malformed { .. }
             | Error::VariableUnknown { .. }

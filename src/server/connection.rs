@@ -2,8 +2,11 @@
 
 pub mod flow;
 mod guard;
+mod http1_watch;
 mod http2_frames;
+mod http2_watch;
 mod tasks;
+mod transport;
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -15,8 +18,8 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::server::conn::http2;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
+use hyper_util::server::graceful::GracefulConnection;
 use hyper_util::service::TowerToHyperService;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -28,32 +31,15 @@ use tower::{Service, ServiceExt as _};
 
 use crate::access::ConnectionIdentity;
 use crate::server::corked_socket::SocketFlusher;
-use crate::service::STREAM_WINDOW_BYTES;
 use crate::service::quota::{ClientKey, Quota, Quotas};
 use flow::{Flows, Stalled};
 use guard::GuardedIo;
 use tasks::Tasks;
+use transport::{http1_builder, http2_builder};
 
-/// The most concurrent streams of one connection.
-pub const STREAMS_MAX: u32 = 4_096;
-/// How many bytes a client may send on one connection ahead of the gateway. h2
-/// gives up on a connection whose small frames, unread, cost more than half of
-/// this: many streams of small events need it large.
-const CONNECTION_WINDOW_BYTES: u32 = 64 * 1024 * 1024;
-/// The largest frame that a client may send, in bytes. A batch comes in a fraction of
-/// the frames of the 16 KiB that are usual, and of the system calls; one that comes
-/// as slowly as messages may is still finished in time.
-const FRAME_BYTES_MAX: u32 = 64 * 1024;
-/// The most bytes of the headers of one call, and so of the CONTINUATION frames
-/// in which they may come.
-pub const HEADER_BYTES_MAX: u32 = 16 * 1024;
-/// How many streams a client may have reset before the gateway has looked at
-/// them: 20 is h2's own default, which stops rapid resets.
-const PENDING_RESETS_MAX: usize = 20;
-/// How many streams the gateway may have to reset for a client's mistakes.
-const ERROR_RESETS_MAX: usize = 256;
-/// The most bytes that wait on one stream for a client that does not read.
-const SEND_BUFFER_BYTES: usize = 256 * 1024;
+pub use transport::{
+    BROWSER_BOUNDS, EMITTER_BOUNDS, HEADER_BYTES_MAX, Http2Bounds, HttpVersion, Transport,
+};
 
 /// What a connection takes in memory, in bytes: buffers of h2 and of headers.
 const MEMORY_BYTES: usize = 20 * 1024;
@@ -97,7 +83,7 @@ impl Default for ConnectionTimeouts {
 /// Why the gateway closed a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CutReason {
-    /// It never said that it speaks HTTP/2.
+    /// It never began to speak HTTP.
     Silent,
     /// It began something and did not finish it.
     Unfinished,
@@ -124,7 +110,7 @@ impl CutReason {
     /// What the peer did.
     pub fn sentence(self) -> &'static str {
         match self {
-            Self::Silent => "the peer sent no HTTP/2 preface in time",
+            Self::Silent => "the peer did not begin to speak HTTP in time",
             Self::Unfinished => "the peer did not finish a frame or the headers of a call in time",
             Self::NotReading => "the peer did not read what was sent to it",
             Self::IdleFrames => "the peer sent too many frames that carry nothing",
@@ -141,7 +127,11 @@ pub struct Connection {
     pub local: SocketAddr,
     /// What it shows of its client.
     pub channel: ConnectionIdentity,
+    /// What it is spoken over.
+    pub transport: Transport,
     established: AtomicBool,
+    /// Requests that have begun: the headers of each have come whole.
+    requests: AtomicU64,
     calls: AtomicUsize,
     /// Since when there is no call.
     idle_since: Mutex<Instant>,
@@ -156,12 +146,19 @@ pub struct RunningCall(Arc<Connection>);
 
 impl Connection {
     /// A connection that was accepted just now.
-    pub fn new(remote: SocketAddr, local: SocketAddr, channel: ConnectionIdentity) -> Arc<Self> {
+    pub fn new(
+        remote: SocketAddr,
+        local: SocketAddr,
+        channel: ConnectionIdentity,
+        transport: Transport,
+    ) -> Arc<Self> {
         Arc::new(Self {
             remote,
             local,
             channel,
+            transport,
             established: AtomicBool::new(false),
+            requests: AtomicU64::new(0),
             calls: AtomicUsize::new(0),
             idle_since: Mutex::new(Instant::now()),
             cut: Mutex::new(None),
@@ -197,6 +194,20 @@ impl Connection {
         *self.cut.lock()
     }
 
+    /// A request has begun.
+    fn note_request(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.establish();
+    }
+
+    fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    fn has_calls(&self) -> bool {
+        self.calls.load(Ordering::Relaxed) > 0
+    }
+
     fn is_established(&self) -> bool {
         self.established.load(Ordering::Relaxed)
     }
@@ -211,7 +222,7 @@ impl Connection {
 
     /// When it will have had no call for so long; later if it has one now.
     fn idle_at(&self, idle: Duration) -> Instant {
-        if self.calls.load(Ordering::Relaxed) > 0 {
+        if self.has_calls() {
             return Instant::now() + idle;
         }
         *self.idle_since.lock() + idle
@@ -256,17 +267,41 @@ pub async fn serve<IO, S>(
     let tasks = Tasks::default();
     let of_calls = tasks.clone();
     let service = service.map_request(move |request: Request<Incoming>| {
+        of_call.note_request();
         let mut request = request.map(Body::new);
         let address =
             TcpConnectInfo { local_addr: Some(of_call.local), remote_addr: Some(of_call.remote) };
         request.extensions_mut().insert(address);
         request.extensions_mut().insert(Arc::clone(&of_call));
-        request.extensions_mut().insert(of_calls.begin());
+        if let HttpVersion::Http2(_) = of_call.transport.version {
+            request.extensions_mut().insert(of_calls.begin());
+        }
         request
     });
-    let io = GuardedIo::new(io, Arc::clone(&connection), limits);
-    let served = builder(limits, tasks)
-        .serve_connection(TokioIo::new(io), TowerToHyperService::new(service));
+    let version = connection.transport.version;
+    let io = TokioIo::new(GuardedIo::new(io, Arc::clone(&connection), limits));
+    let service = TowerToHyperService::new(service);
+    match version {
+        HttpVersion::Http1 => {
+            let served = http1_builder().serve_connection(io, service);
+            watch(served, flusher, &connection, limits, resets, stopping).await;
+        }
+        HttpVersion::Http2(bounds) => {
+            let served = http2_builder(limits, bounds, tasks).serve_connection(io, service);
+            watch(served, flusher, &connection, limits, resets, stopping).await;
+        }
+    }
+}
+
+/// Goes on with a connection until it ends or has to.
+async fn watch(
+    served: impl GracefulConnection,
+    flusher: SocketFlusher,
+    connection: &Connection,
+    limits: ConnectionTimeouts,
+    resets: &AtomicU64,
+    stopping: CancellationToken,
+) {
     let mut served = pin!(served);
     loop {
         tokio::select! {
@@ -307,21 +342,4 @@ async fn drive<F: Future>(mut served: Pin<&mut F>, flusher: &SocketFlusher) -> F
         polled
     })
     .await
-}
-
-fn builder(limits: ConnectionTimeouts, tasks: Tasks) -> http2::Builder<Tasks> {
-    let mut builder = http2::Builder::new(tasks);
-    builder
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS_MAX)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES as u32)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_frame_size(FRAME_BYTES_MAX)
-        .max_header_list_size(HEADER_BYTES_MAX)
-        .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
-        .max_local_error_reset_streams(ERROR_RESETS_MAX)
-        .max_send_buf_size(SEND_BUFFER_BYTES)
-        .keep_alive_interval(limits.keepalive_interval)
-        .keep_alive_timeout(limits.keepalive_timeout);
-    builder
 }

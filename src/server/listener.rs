@@ -16,10 +16,12 @@ use tower::Service;
 use crate::access::ConnectionIdentity;
 use crate::network::Network;
 use crate::server::admission::{Admission, ConnectionRefused};
-use crate::server::connection::{self, Connection, CutReason};
+use crate::server::connection::{
+    self, BROWSER_BOUNDS, Connection, CutReason, EMITTER_BOUNDS, HttpVersion, Transport,
+};
 use crate::server::corked_socket::cork;
 use crate::server::log_limiter::LogLimiter;
-use crate::server::tls::{AcceptedStream, TlsSetup};
+use crate::server::tls::{AcceptedStream, ClientKind, Session, TlsSetup};
 use crate::service::quota::{ClientKey, MemoryKind, Quotas};
 
 /// The pause after a failed accept: at the limit of open files, an immediate retry only uses
@@ -60,6 +62,7 @@ impl ConnectionCounters {
 /// A listening socket with the limits of its connections.
 pub struct Listener {
     socket: TcpListener,
+    client: ClientKind,
     limits: connection::ConnectionTimeouts,
     admission: Arc<Admission>,
     quotas: Arc<Quotas>,
@@ -75,6 +78,7 @@ impl Listener {
     /// If the address cannot be bound.
     pub async fn bind(
         address: SocketAddr,
+        client: ClientKind,
         limits: connection::ConnectionTimeouts,
         admission: Arc<Admission>,
         quotas: Arc<Quotas>,
@@ -83,6 +87,7 @@ impl Listener {
         let socket = TcpListener::bind(address).await?;
         Ok(Self {
             socket,
+            client,
             limits,
             admission,
             quotas,
@@ -178,16 +183,17 @@ impl Listener {
         let log_limiter = Arc::clone(&self.log_limiter);
         let counters = Arc::clone(&self.counters);
         let quota = self.quotas.of(&ClientKey::at(remote.ip()));
-        let tls = Arc::clone(&self.tls);
+        let (tls, client) = (Arc::clone(&self.tls), self.client);
         Some(async move {
             let _permit = permit;
             let memory = |encrypted| {
                 quota.account().charge(MemoryKind::Connections, Connection::memory(encrypted))
             };
             let accepted = tokio::select! {
-                accepted = tls.accept(stream) => accepted,
+                accepted = tls.accept(stream, client) => accepted,
                 () = stopping.cancelled() => return,
             };
+            let resets = &counters.streams_reset;
             let connection = match accepted {
                 Err(error) => {
                     counters.refused_tls.fetch_add(1, Ordering::Relaxed);
@@ -198,47 +204,48 @@ impl Listener {
                 }
                 Ok(AcceptedStream::Plain(stream)) => {
                     let _memory = memory(false);
-                    let connection = Connection::new(remote, local, ConnectionIdentity::default());
-                    let of_task = Arc::clone(&connection);
-                    connection::serve(
-                        stream,
-                        flusher,
-                        of_task,
-                        service,
-                        limits,
-                        &counters.streams_reset,
-                        stopping,
-                    )
-                    .await;
-                    connection
+                    let transport = transport(client, None);
+                    let identity = ConnectionIdentity::default();
+                    let open = Connection::new(remote, local, identity, transport);
+                    let task = Arc::clone(&open);
+                    connection::serve(stream, flusher, task, service, limits, resets, stopping)
+                        .await;
+                    open
                 }
-                Ok(AcceptedStream::Encrypted(stream, certificates)) => {
+                Ok(AcceptedStream::Encrypted(stream, session)) => {
                     let _memory = memory(true);
-                    let connection =
-                        Connection::new(remote, local, ConnectionIdentity::new(certificates));
-                    let of_task = Arc::clone(&connection);
-                    connection::serve(
-                        stream,
-                        flusher,
-                        of_task,
-                        service,
-                        limits,
-                        &counters.streams_reset,
-                        stopping,
-                    )
-                    .await;
-                    connection
+                    let transport = transport(client, Some(&session));
+                    let identity = ConnectionIdentity::new(session.certificates);
+                    let open = Connection::new(remote, local, identity, transport);
+                    let task = Arc::clone(&open);
+                    connection::serve(stream, flusher, task, service, limits, resets, stopping)
+                        .await;
+                    open
                 }
             };
-            if let Some(why) = connection.cut_reason() {
-                counters.count_cut(why);
-                if let Some(suppressed) = log_limiter.allow() {
-                    let reason = why.name();
-                    tracing::info!(peer = %remote, reason, suppressed, "connection closed: {}", why.sentence());
-                }
+            let Some(why) = connection.cut_reason() else { return };
+            counters.count_cut(why);
+            // Browsers open connections ahead of their requests, and do not always use them.
+            let is_usual = client == ClientKind::Browsers && why == CutReason::Silent;
+            if !is_usual && let Some(suppressed) = log_limiter.allow() {
+                let reason = why.name();
+                tracing::info!(peer = %remote, reason, suppressed, "connection closed: {}", why.sentence());
             }
         })
     }
+}
+
+/// What a connection of such a client is spoken over, without TLS or after this handshake.
+fn transport(client: ClientKind, session: Option<&Session>) -> Transport {
+    let version = match client {
+        ClientKind::Grpc => HttpVersion::Http2(EMITTER_BOUNDS),
+        ClientKind::Browsers if session.is_some_and(|session| session.is_http2) => {
+            HttpVersion::Http2(BROWSER_BOUNDS)
+        }
+        // Browsers speak HTTP/2 only over TLS.
+        ClientKind::Browsers => HttpVersion::Http1,
+    };
+    Transport { encrypted: session.is_some(), version }
 }
 
 /// Whether an accept error concerns only one connection, so that the next accept may succeed.

@@ -7,6 +7,7 @@ mod form;
 mod log_metrics;
 mod page;
 mod process;
+mod web_metrics;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -28,6 +29,7 @@ use crate::server::connection::CutReason;
 use crate::server::listener;
 use crate::server::reload::Reloader;
 use crate::server::stats::CallStats;
+use crate::server::web::WebSources;
 use crate::service::quota::{MemoryKind, Quotas, RateKind};
 use page::{Label, MetricsPage};
 
@@ -53,6 +55,8 @@ pub struct MetricSources {
     pub auditor: Auditor,
     /// Where a log on disk lies.
     pub data_dir: Option<PathBuf>,
+    /// The listener of the page, if there is one.
+    pub web: Option<WebSources>,
 }
 
 impl fmt::Debug for MetricSources {
@@ -79,6 +83,7 @@ impl Collector for MetricSources {
         self.info(&mut page)?;
         self.calls(&mut page)?;
         self.connections(&mut page)?;
+        self.web(&mut page)?;
         self.quotas(&mut page)?;
         self.events(&mut page)?;
         self.log(&mut page)?;

@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
-use x509_parser::prelude::{FromDer as _, X509Certificate};
+use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 use crate::access::ClientCas;
 use crate::config::{self, ClientCertificates};
@@ -20,8 +20,20 @@ use crate::secret_file;
 use crate::server::corked_socket::CorkedSocket;
 use crate::server::expiry::Expiry;
 
-/// The protocol that clients must negotiate.
-const ALPN: &[u8] = b"h2";
+/// HTTP/2, as clients negotiate it.
+const HTTP2: &[u8] = b"h2";
+/// HTTP/1.1, as browsers negotiate it.
+const HTTP1: &[u8] = b"http/1.1";
+
+/// Who connects to a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientKind {
+    /// Clients of gRPC.
+    Grpc,
+    /// Browsers, which would ask the person in front of them for a certificate if the gateway asked for one:
+    /// it does only if clients must have one.
+    Browsers,
+}
 
 /// Accepts TLS handshakes with the current certificates.
 #[derive(Debug)]
@@ -34,6 +46,9 @@ pub struct TlsSetup {
 #[derive(Debug)]
 pub struct LoadedTls {
     config: Arc<ServerConfig>,
+    for_browsers: Arc<ServerConfig>,
+    /// The host names of the certificate, in lower case.
+    names: Arc<[String]>,
     /// When the certificates end.
     expiries: Vec<Expiry>,
 }
@@ -42,9 +57,16 @@ pub struct LoadedTls {
 pub enum AcceptedStream {
     /// As it came.
     Plain(CorkedSocket),
-    /// Encrypted; with the certificate that the client showed, followed by those
-    /// between it and its CA.
-    Encrypted(Box<TlsStream<CorkedSocket>>, Option<Arc<[CertificateDer<'static>]>>),
+    /// Encrypted.
+    Encrypted(Box<TlsStream<CorkedSocket>>, Session),
+}
+
+/// What was agreed on in a handshake.
+pub struct Session {
+    /// The certificate that the client showed, followed by those between it and its CA.
+    pub certificates: Option<Arc<[CertificateDer<'static>]>>,
+    /// Whether client and gateway agreed on HTTP/2.
+    pub is_http2: bool,
 }
 
 impl TlsSetup {
@@ -67,6 +89,11 @@ impl TlsSetup {
         self.loaded.load().is_some()
     }
 
+    /// The host names of the certificate, in lower case.
+    pub fn names(&self) -> Arc<[String]> {
+        self.loaded.load().as_ref().map(|loaded| Arc::clone(&loaded.names)).unwrap_or_default()
+    }
+
     /// When the certificates end.
     pub fn expiries(&self) -> Vec<Expiry> {
         self.loaded.load().as_ref().map(|loaded| loaded.expiries.clone()).unwrap_or_default()
@@ -77,17 +104,27 @@ impl TlsSetup {
     /// # Errors
     /// If the client does not speak TLS, agrees on nothing, shows a certificate that
     /// is not taken, or takes too long.
-    pub async fn accept(&self, stream: CorkedSocket) -> io::Result<AcceptedStream> {
+    pub async fn accept(
+        &self,
+        stream: CorkedSocket,
+        client: ClientKind,
+    ) -> io::Result<AcceptedStream> {
         let Some(loaded) = self.loaded.load_full() else {
             return Ok(AcceptedStream::Plain(stream));
         };
-        let handshake = TlsAcceptor::from(Arc::clone(&loaded.config)).accept(stream);
+        let config = match client {
+            ClientKind::Grpc => &loaded.config,
+            ClientKind::Browsers => &loaded.for_browsers,
+        };
+        let handshake = TlsAcceptor::from(Arc::clone(config)).accept(stream);
         let stream = tokio::time::timeout(self.handshake_timeout, handshake)
             .await
             .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         let (_, session) = stream.get_ref();
         let certificates = session.peer_certificates().map(Arc::from);
-        Ok(AcceptedStream::Encrypted(Box::new(stream), certificates))
+        let is_http2 = session.alpn_protocol() == Some(HTTP2);
+        let session = Session { certificates, is_http2 };
+        Ok(AcceptedStream::Encrypted(Box::new(stream), session))
     }
 }
 
@@ -105,36 +142,62 @@ pub fn load(tls: &config::Tls) -> Result<Option<Arc<LoadedTls>>, config::Error> 
             expiry.date(),
         )));
     }
+    let names = names(chain.first());
     let key_of_chain = read_key(key)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(refused("tls.cert", cert))?;
-    let builder = match &tls.client_ca {
-        None => builder.with_no_client_auth(),
+    let is_required = tls.client_certificates == ClientCertificates::Required;
+    let verifier = match &tls.client_ca {
+        None => WebPkiClientVerifier::no_client_auth(),
         Some(file) => {
             let certificates = read_chain("tls.client_ca", file)?;
             expiries.extend(first_expiry("tls.client_ca", file, &certificates));
             let roots = Arc::clone(ClientCas::read("tls.client_ca", file)?.roots());
             let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
-            let verifier = match tls.client_certificates {
-                ClientCertificates::Optional => verifier.allow_unauthenticated(),
-                ClientCertificates::Required => verifier,
+            let verifier = match is_required {
+                false => verifier.allow_unauthenticated(),
+                true => verifier,
             };
-            let verifier = verifier.build().map_err(refused("tls.client_ca", file))?;
-            builder.with_client_cert_verifier(verifier)
+            verifier.build().map_err(refused("tls.client_ca", file))?
         }
     };
-    let mut config =
-        builder.with_single_cert(chain, key_of_chain).map_err(|error| match error {
+    let of_browsers = match is_required {
+        true => Arc::clone(&verifier),
+        false => WebPkiClientVerifier::no_client_auth(),
+    };
+    // Each has sessions of its own: none is resumed where another certificate would be asked for.
+    let build = |verifier, protocols: &[&[u8]]| {
+        let certified = builder
+            .clone()
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(chain.clone(), key_of_chain.clone_key());
+        let mut config = certified.map_err(|error| match error {
             rustls::Error::InconsistentKeys(_) => config::Error::value(
                 "tls.key",
                 format!("{} does not match {}", key.display(), cert.display()),
             ),
             other => refused("tls.cert", cert)(other),
         })?;
-    config.alpn_protocols = vec![ALPN.to_vec()];
-    Ok(Some(Arc::new(LoadedTls { config: Arc::new(config), expiries })))
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        Ok::<_, config::Error>(Arc::new(config))
+    };
+    let config = build(verifier, &[HTTP2])?;
+    let for_browsers = build(of_browsers, &[HTTP2, HTTP1])?;
+    Ok(Some(Arc::new(LoadedTls { config, for_browsers, names, expiries })))
+}
+
+/// The host names of a certificate, as far as it can be read.
+fn names(der: Option<&CertificateDer<'_>>) -> Arc<[String]> {
+    let read = der.and_then(|der| X509Certificate::from_der(der).ok());
+    let found = read.as_ref().and_then(|(_, read)| read.subject_alternative_name().ok().flatten());
+    let names = found.iter().flat_map(|names| &names.value.general_names);
+    let hosts = names.filter_map(|name| match name {
+        GeneralName::DNSName(host) => Some(host.to_ascii_lowercase()),
+        _ => None,
+    });
+    hosts.collect()
 }
 
 /// When the first of these certificates of a file ends, as far as they can be read.

@@ -37,6 +37,9 @@ pub enum Error {
     /// The method does not exist.
     #[error("unknown method {0}: list the methods with grpcurl HOST list {name}", name = crate::service::NAME)]
     MethodUnknown(String),
+    /// The method is not one of those that browsers may call.
+    #[error("method {0} is not served to browsers, which only read: call it on the gRPC port")]
+    MethodNotForBrowsers(String),
     /// A call that takes one message got several.
     #[error("the request has more than one message, and this method takes one")]
     SeveralMessages,

@@ -121,7 +121,9 @@ fn parts(error: &Error) -> Parts {
         Error::Compression(_) => {
             Parts::new(Code::Unimplemented, ErrorReason::CompressionUnsupported)
         }
-        Error::MethodUnknown(_) => Parts::new(Code::Unimplemented, ErrorReason::MethodUnknown),
+        Error::MethodUnknown(_) | Error::MethodNotForBrowsers(_) => {
+            Parts::new(Code::Unimplemented, ErrorReason::MethodUnknown)
+        }
         Error::Event(error) => Parts {
             code: event_code(error),
             ..Parts::invalid(event_reason(error), join("event", &event_field(error)), error)

@@ -18,5 +18,14 @@ pub fn explain(bare: &Status, path: &str) -> Option<Error> {
 
 /// The refusal of a call to a method that does not exist.
 pub fn method_unknown(path: &str) -> Error {
-    Error::MethodUnknown(path.chars().take(PATH_CHARS_MAX).collect())
+    Error::MethodUnknown(shown(path))
+}
+
+/// The refusal of a call that a browser may not make.
+pub fn method_not_for_browsers(path: &str) -> Error {
+    Error::MethodNotForBrowsers(shown(path))
+}
+
+fn shown(path: &str) -> String {
+    path.chars().take(PATH_CHARS_MAX).collect()
 }

@@ -12,3 +12,4 @@ mod matrix;
 mod support;
 mod transport;
 mod visible;
+mod web;

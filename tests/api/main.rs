@@ -21,3 +21,4 @@ mod secret_lines;
 mod subscribe;
 #[path = "../support/mod.rs"]
 mod support;
+mod web;

@@ -14,6 +14,7 @@ mod scene;
 mod slow;
 #[path = "../support/mod.rs"]
 mod support;
+mod web;
 
 /// One scene at a time: they share the processors, and what is timed must not be
 /// each other.

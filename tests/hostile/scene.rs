@@ -39,6 +39,8 @@ pub struct Scene {
     process: Child,
     pub address: SocketAddr,
     pub admin: SocketAddr,
+    /// Where the page is.
+    pub web: SocketAddr,
     good: Option<std::thread::JoinHandle<Vec<Duration>>>,
     over: Arc<AtomicBool>,
     in_peace: Duration,
@@ -87,11 +89,12 @@ impl Scene {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let (address, admin) = listens(process.stderr.take().unwrap());
+        let (address, admin, web) = listens(process.stderr.take().unwrap());
         let mut scene = Self {
             process,
             address,
             admin,
+            web,
             good: None,
             over: Arc::default(),
             in_peace: Duration::ZERO,
@@ -387,16 +390,16 @@ pub async fn get(address: SocketAddr, path: &str) -> String {
     answer.split_once("\r\n\r\n").unwrap().1.to_owned()
 }
 
-/// Where the gateway that says this listens, and where its metrics are. What it says
+/// Where the gateway that says this listens, and where its metrics and its page are. What it says
 /// later is read on and forgotten.
-fn listens(said: ChildStderr) -> (SocketAddr, SocketAddr) {
+fn listens(said: ChildStderr) -> (SocketAddr, SocketAddr, SocketAddr) {
     let (tell, told) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         for line in BufReader::new(said).lines().map_while(Result::ok) {
             let line: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
             let address = |name: &str| line[name].as_str().unwrap().parse().unwrap();
             if line["message"] == "listens" {
-                tell.send((address("listen"), address("admin"))).unwrap();
+                tell.send((address("listen"), address("admin"), address("web"))).unwrap();
             }
         }
     });

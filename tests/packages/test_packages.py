@@ -356,6 +356,7 @@ VALUES = {
         "podLabels": {"team": "security"},
         "priorityClassName": "high",
         "service": {"type": "LoadBalancer", "annotations": {"a": "b"}},
+        "web": {"enabled": True, "port": 443, "origins": ["https://audit.example.com", "https://b.example.com:8443"]},
     },
 }
 # Kinds whose schemas are not Kubernetes' own.
@@ -416,8 +417,28 @@ class Chart(Packages):
         for host in (name, f"{name}.audit", f"{name}.audit.svc.cluster.local", "audit.example.org"):
             self.assertIn(host, certificate["spec"]["dnsNames"])
 
+    def test_page_has_a_port_where_it_is_enabled(self) -> None:
+        for name, values in VALUES.items():
+            enabled = name == "everything"
+            objects = self.render(values)
+            (pod,) = (one["spec"]["template"]["spec"] for one in objects if one["kind"] == "StatefulSet")
+            (container,) = pod["containers"]
+            ports = {one["name"]: one["containerPort"] for one in container["ports"]}
+            env = {one["name"]: one["value"] for one in container["env"]}
+            (service,) = (one for one in objects if one["kind"] == "Service" and one["spec"].get("clusterIP") != "None")
+            served = {one["name"]: (one["port"], one["targetPort"]) for one in service["spec"]["ports"]}
+            self.assertEqual(ports.get("web"), 51051 if enabled else None, name)
+            self.assertEqual(served.get("web"), (443, "web") if enabled else None, name)
+            self.assertEqual(env.get("AUDITGATE_WEB_LISTEN"), "0.0.0.0:51051" if enabled else None, name)
+            if enabled:
+                self.assertEqual(env["AUDITGATE_WEB_HOSTS"], "https://audit.example.com,https://b.example.com:8443")
+                (policy,) = (one for one in objects if one["kind"] == "NetworkPolicy")
+                opened = [one["port"] for one in policy["spec"]["ingress"][0]["ports"]]
+                self.assertEqual(opened, ["grpc", "web"])
+
     def test_mistakes_are_refused_with_a_sentence(self) -> None:
         for values, sentence in (
+            ({"web": {"enabled": True, "origins": ["audit.example.com"]}}, "origins"),
             ({"existingSecret": "a", "certManager": {"enabled": True, "issuerRef": {"name": "b"}}}, "not both"),
             ({"certManager": {"enabled": True}}, "issuerRef.name is empty"),
             ({"existingsecret": "a"}, "existingsecret"),

@@ -6,6 +6,7 @@
 pub mod access;
 pub mod cli;
 pub mod client;
+pub mod http1;
 pub mod raw;
 
 use std::net::SocketAddr;

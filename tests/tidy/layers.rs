@@ -7,7 +7,7 @@ const LAYERS: [(&str, &str); 33] = [
     ("cli", "the commands"),
     (
         "server",
-        "the listener, what holds for every call, health, reflection, metrics, and how the gateway stops",
+        "the listeners for gRPC and for browsers, what holds for every call, health, reflection, metrics, and how the gateway stops",
     ),
     ("service", "one RPC a file; `status.rs` is the only maker of `Status`"),
     ("access", "who may do what: tokens, certificates, roles"),

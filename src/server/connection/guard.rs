@@ -1,5 +1,5 @@
-//! Guards the transport of one connection: it closes a connection whose peer sends no
-//! preface, leaves a frame unfinished, reads nothing, or sends too many idle frames.
+//! Guards the transport of one connection: it closes a connection whose peer does not begin to
+//! speak HTTP, leaves a frame or a head unfinished, reads nothing, or sends too many idle frames.
 
 use std::io;
 use std::pin::Pin;
@@ -9,17 +9,9 @@ use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Duration, Instant, Sleep};
 
-use super::http2_frames::{FrameReader, IdleFrames};
-use super::{Connection, ConnectionTimeouts, CutReason};
-
-/// What a frame that carries nothing costs. Answering one takes up to 17 bytes, which
-/// count as bytes sent: what is left of its price is a loss. Who is sent data may
-/// answer it: clients measure by a PING for each piece how fast it comes.
-const IDLE_FRAME_PRICE: f64 = 64.0 + 17.0;
-/// How many frames that h2 answers may come at once, and in a second.
-const ANSWERED: FrameRate = FrameRate { burst: 1_024.0, per_second: 100.0 };
-/// How many others: as many as a client may have streams to reset, and some.
-const OTHERS: FrameRate = FrameRate { burst: 8_192.0, per_second: 500.0 };
+use super::http1_watch::Http1Watch;
+use super::http2_watch::Http2Watch;
+use super::{Connection, ConnectionTimeouts, CutReason, HttpVersion};
 
 /// How long nothing may be written before nothing more is read: each call that is read has an answer, if
 /// only a refusal, and h2 keeps all that it cannot write.
@@ -30,10 +22,7 @@ pub struct GuardedIo<IO> {
     io: IO,
     connection: Arc<Connection>,
     limits: ConnectionTimeouts,
-    frames: FrameReader,
-    /// What frames that carry nothing may still cost.
-    answered: TokenBucket,
-    others: TokenBucket,
+    watch: Watch,
     /// Since when something is unfinished.
     unfinished_since: Option<Instant>,
     /// Since when nothing could be written.
@@ -44,18 +33,25 @@ pub struct GuardedIo<IO> {
     write_timer: LazyTimer,
 }
 
+/// Follows what is read.
+enum Watch {
+    Http1(Http1Watch),
+    Http2(Box<Http2Watch>),
+}
+
 impl<IO> GuardedIo<IO> {
     /// Watches `io`, which was accepted just now.
     pub fn new(io: IO, connection: Arc<Connection>, limits: ConnectionTimeouts) -> Self {
-        let now = Instant::now();
+        let watch = match connection.transport.version {
+            HttpVersion::Http1 => Watch::Http1(Http1Watch::default()),
+            HttpVersion::Http2(_) => Watch::Http2(Box::new(Http2Watch::new())),
+        };
         Self {
             io,
             connection,
             limits,
-            frames: FrameReader::new(),
-            answered: TokenBucket::full(ANSWERED, now),
-            others: TokenBucket::full(OTHERS, now),
-            unfinished_since: Some(now),
+            watch,
+            unfinished_since: Some(Instant::now()),
             stalled_since: None,
             paused: None,
             read_timer: LazyTimer::default(),
@@ -66,22 +62,40 @@ impl<IO> GuardedIo<IO> {
     /// Looks at what was read.
     fn look_at(&mut self, from: usize, buffer: &ReadBuf<'_>) -> io::Result<()> {
         let read = buffer.filled().get(from..).unwrap_or_default();
-        let finished = self.frames.finished();
-        let idle = self.frames.take(read);
-        if idle != IdleFrames::default()
-            && !(self.answered.take(idle.answered) && self.others.take(idle.others))
-        {
-            return Err(self.cut(CutReason::IdleFrames));
+        if read.is_empty() {
+            return Ok(());
         }
-        if !self.frames.is_unfinished() {
+        let (progressed, unfinished) = match &mut self.watch {
+            Watch::Http1(watch) => {
+                (watch.has_begun(&self.connection), !self.connection.has_calls())
+            }
+            Watch::Http2(watch) => {
+                let finished = watch.finished();
+                if !watch.take(read) {
+                    return Err(self.cut(CutReason::IdleFrames));
+                }
+                if watch.is_established() && !self.connection.is_established() {
+                    self.connection.establish();
+                }
+                (watch.finished() > finished, watch.is_unfinished())
+            }
+        };
+        if !unfinished {
             self.unfinished_since = None;
-        } else if self.unfinished_since.is_none() || self.frames.finished() > finished {
+        } else if self.unfinished_since.is_none() || progressed {
             self.unfinished_since = Some(Instant::now());
         }
-        if self.frames.is_established() && !self.connection.is_established() {
-            self.connection.establish();
-        }
         Ok(())
+    }
+
+    /// There is nothing more to read for now: says since when something is unfinished.
+    fn unfinished_since(&mut self) -> Option<Instant> {
+        if let Watch::Http1(watch) = &mut self.watch
+            && watch.has_begun(&self.connection)
+        {
+            self.unfinished_since = None;
+        }
+        self.unfinished_since
     }
 
     fn cut(&self, why: CutReason) -> io::Error {
@@ -103,10 +117,8 @@ impl<IO> GuardedIo<IO> {
                     self.unfinished_since = self.unfinished_since.map(|_| Instant::now());
                     paused.wake();
                 }
-                if let Ok(bytes) = result {
-                    // What is sent may be answered: by a window update, say.
-                    self.answered.refill(bytes as f64);
-                    self.others.refill(bytes as f64);
+                if let (Ok(bytes), Watch::Http2(watch)) = (&result, &mut self.watch) {
+                    watch.wrote(*bytes);
                 }
                 Poll::Ready(result)
             }
@@ -137,9 +149,9 @@ impl<IO: AsyncRead + Unpin> AsyncRead for GuardedIo<IO> {
             Poll::Ready(Ok(())) => Poll::Ready(this.look_at(before, buffer)),
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => {
-                let Some(since) = this.unfinished_since else { return Poll::Pending };
+                let Some(since) = this.unfinished_since() else { return Poll::Pending };
                 if this.read_timer.is_over(since + this.limits.unfinished, cx) {
-                    let established = this.frames.is_established();
+                    let established = this.connection.is_established();
                     let why = if established { CutReason::Unfinished } else { CutReason::Silent };
                     return Poll::Ready(Err(this.cut(why)));
                 }
@@ -180,42 +192,6 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for GuardedIo<IO> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-struct FrameRate {
-    burst: f64,
-    per_second: f64,
-}
-
-/// The allowance of frames of one kind.
-#[derive(Debug)]
-struct TokenBucket {
-    rate: FrameRate,
-    left: f64,
-    at: Instant,
-}
-
-impl TokenBucket {
-    fn full(rate: FrameRate, now: Instant) -> Self {
-        Self { rate, left: rate.burst * IDLE_FRAME_PRICE, at: now }
-    }
-
-    /// Takes the price of so many frames, if it is there.
-    fn take(&mut self, frames: u32) -> bool {
-        if frames > 0 {
-            let now = Instant::now();
-            let earned = (now - self.at).as_secs_f64() * self.rate.per_second;
-            self.at = now;
-            self.refill(earned * IDLE_FRAME_PRICE);
-            self.left -= f64::from(frames) * IDLE_FRAME_PRICE;
-        }
-        self.left >= 0.0
-    }
-
-    fn refill(&mut self, amount: f64) {
-        self.left = (self.left + amount).min(self.rate.burst * IDLE_FRAME_PRICE);
     }
 }
 

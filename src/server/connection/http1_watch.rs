@@ -1,0 +1,21 @@
+//! Follows the requests of a connection over HTTP/1.1.
+//!
+//! What is read while no call runs belongs to the head of a request, which has come whole once the request
+//! has begun.
+
+use super::Connection;
+
+/// How far the connection has come.
+#[derive(Debug, Default)]
+pub struct Http1Watch {
+    /// Requests that had begun.
+    begun: u64,
+}
+
+impl Http1Watch {
+    /// Whether a request has begun since this was asked last.
+    pub fn has_begun(&mut self, connection: &Connection) -> bool {
+        let begun = connection.requests();
+        std::mem::replace(&mut self.begun, begun) != begun
+    }
+}

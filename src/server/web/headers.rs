@@ -1,0 +1,32 @@
+//! Headers of every answer to a browser: what a page from here may do, and what others may do with it.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// Scripts, styles and images come from here, calls go here, and nothing else goes anywhere. Text never
+/// becomes a script, whatever a script does with it (trusted types).
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+    connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+    require-trusted-types-for 'script'; trusted-types 'none'";
+
+/// There is no `strict-transport-security`: on localhost it would hold for other ports too.
+const SECURE: [(&str, &str); 7] = [
+    ("content-security-policy", POLICY),
+    ("cross-origin-opener-policy", "same-origin"),
+    ("cross-origin-embedder-policy", "require-corp"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("x-content-type-options", "nosniff"),
+    ("referrer-policy", "no-referrer"),
+    ("permissions-policy", "camera=(), microphone=(), geolocation=()"),
+];
+
+/// Adds the headers.
+pub fn secure(headers: &mut HeaderMap) {
+    for (name, value) in SECURE {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+}
+
+/// Asks proxies to hand each message on at once.
+pub fn unbuffered(headers: &mut HeaderMap) {
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+}
