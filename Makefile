@@ -23,6 +23,11 @@ NODE_READY := $(NODE_FOLDER)/node_modules/ready
 WEB := $(TARGET)/web
 WEB_READY := $(WEB)/node_modules/ready
 
+# The tests in a browser run from a copy below target/, beside what npm installs for them.
+WEB_TESTS := $(TARGET)/web-tests
+WEB_TESTS_READY := $(WEB_TESTS)/node_modules/ready
+CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
+
 DENY_VERSION := 0.20.2
 DENY := $(TARGET)/tools/bin/cargo-deny
 DENY_READY := $(TARGET)/tools/cargo-deny-$(DENY_VERSION)
@@ -48,7 +53,7 @@ build: ## Build the release binary, target/release/auditgate.
 	$(CARGO) build --locked --release
 
 .PHONY: test
-test: test-rust test-clients test-packages test-alerts ## Run all tests, those with real clients included.
+test: test-rust test-clients test-packages test-alerts test-web ## Run all tests, those with real clients included.
 
 .PHONY: test-rust
 test-rust: ## Run the Rust tests, which need neither network nor other tools.
@@ -66,6 +71,22 @@ test-clients: $(VENV_READY) $(NODE_READY) ## Run the tests with real clients: gr
 .PHONY: test-web-unit
 test-web-unit: web-sources ## Test the parts of the page that need no browser (needs Node).
 	cd $(WEB) && node build/generate.mjs $(CURDIR) . && AUDITGATE_TREE=$(CURDIR) node build/test.mjs
+
+.PHONY: test-web
+test-web: ## Test the page and attacks on it in a real browser (needs Chromium and Node).
+	@if [ -z "$(CHROMIUM)" ]; then \
+		echo 'make: SKIPPED: the tests in a browser need Chromium: install chromium, or name one: make CHROMIUM=...' >&2; \
+	else \
+		$(MAKE) --no-print-directory test-web-here; \
+	fi
+
+.PHONY: test-web-here
+test-web-here: $(WEB_TESTS_READY)
+	$(CARGO) test --locked --no-run --test tidy
+	rm -rf $(WEB_TESTS)/*.mjs $(WEB_TESTS)/support
+	cp -R tests/web/*.mjs tests/web/support $(WEB_TESTS)
+	cd $(WEB_TESTS) && AUDITGATE_WEB_BINARY=$(abspath $(TARGET))/debug/auditgate AUDITGATE_CHROMIUM=$(CHROMIUM) \
+		node --test --test-concurrency=1 $(WEB_TEST_FLAGS)
 
 # Bytes that depend on the sources alone: times are those of the commit, and paths of this
 # machine are not in the binary.
@@ -224,6 +245,11 @@ $(WEB_READY): $(addprefix web/,package.json package-lock.json .npmrc)
 	mkdir -p $(WEB)
 	cp $^ $(WEB)
 	cd $(WEB) && npm ci --silent
+
+$(WEB_TESTS_READY): $(addprefix tests/web/,package.json package-lock.json .npmrc)
+	mkdir -p $(WEB_TESTS)
+	cp $^ $(WEB_TESTS)
+	cd $(WEB_TESTS) && npm ci --silent
 	touch $@
 
 $(HELM_READY):
