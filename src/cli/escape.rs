@@ -75,6 +75,21 @@ mod tests {
         assert_eq!(escaped_lines("a\nb\u{1b}"), "a\nb\\u{1b}");
     }
 
+    /// The page shows texts by the same rules, and its tests read the same table.
+    #[test]
+    fn the_table_of_the_page_holds_here() {
+        #[derive(serde::Deserialize)]
+        struct Case {
+            text: String,
+            escaped: String,
+        }
+        let cases: Vec<Case> =
+            serde_json::from_str(include_str!("escape_cases.json")).expect("JSON");
+        for case in cases {
+            assert_eq!(escaped(&case.text), case.escaped, "{:?}", case.text);
+        }
+    }
+
     #[test]
     fn piles_of_marks_and_blanks_are_shown_by_their_number() {
         assert_eq!(escaped("a\u{2800}b\u{3164}"), "a\\u{2800}b\\u{3164}");

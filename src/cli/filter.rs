@@ -224,6 +224,25 @@ mod tests {
         assert_eq!(failed.results, [pb::Result::Failure as i32]);
     }
 
+    /// The page understands the same lines, and its tests read the same table.
+    #[test]
+    fn the_table_of_the_page_holds_here() {
+        #[derive(serde::Deserialize)]
+        struct Case {
+            args: Vec<String>,
+            filter: serde_json::Value,
+        }
+        let cases: Vec<Case> =
+            serde_json::from_str(include_str!("filter_cases.json")).expect("JSON");
+        for case in cases {
+            let args: Vec<&str> = case.args.iter().map(String::as_str).collect();
+            let read = filter(&args).expect("a filter");
+            let json = crate::json::line(&crate::json::reflect("Filter", &read));
+            let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+            assert_eq!(json, case.filter, "{args:?}");
+        }
+    }
+
     #[test]
     fn what_is_no_filter_is_refused_with_advice() {
         let refused = filter(&["--category=sql"]).expect_err("there is none");

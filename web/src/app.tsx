@@ -2,58 +2,64 @@
 
 import { effect } from "@preact/signals";
 import { render } from "preact";
-import { CelEditor } from "./filter/cel";
 import { FilterBar } from "./filter/bar";
-import { Drawer } from "./drawer/drawer";
-import { CopyDialog, ExportDialog } from "./export/dialog";
 import { FacetPanel } from "./facets/panel";
 import { Actions, Header } from "./header/header";
-import { Help } from "./help/help";
 import { onKey } from "./help/keys";
 import { Chart } from "./histogram/chart";
-import { Alarm } from "./proof/panel";
 import { Announcer, Grid, ListHead } from "./records/grid";
 import { Gate } from "./session/sign_in";
+import { views } from "./state/lazy";
 import { model } from "./state/model";
-import { narrow, watchWindow } from "./state/settings";
-import { StatusView } from "./status/view";
+import { watchWindow } from "./state/settings";
+import { Spinner } from "./ui/state";
 
 function App() {
   if (model.session.state.value.kind !== "ready") return <Gate />;
   const dialog = model.dialog.value;
+  const rest = views.value;
   const close = () => {
     model.dialog.value = undefined;
   };
   return (
     <div class={`app${model.opened.value === undefined ? "" : " with-drawer"}`}>
       <Header />
-      <Alarm />
-      {model.view.value === "status" ? <StatusView /> : <Events />}
-      {dialog === "help" && <Help onClose={close} />}
-      {dialog === "export" && <ExportDialog onClose={close} />}
-      {dialog === "copy" && <CopyDialog onClose={close} />}
+      {rest !== undefined && <rest.Alarm />}
+      {model.view.value === "events" ? <Events /> : rest === undefined ? <Loading /> : <rest.StatusView />}
+      {rest !== undefined && dialog === "help" && <rest.Help onClose={close} />}
+      {rest !== undefined && dialog === "export" && <rest.ExportDialog onClose={close} />}
+      {rest !== undefined && dialog === "copy" && <rest.CopyDialog onClose={close} />}
       <Announcer />
       <Notice />
     </div>
   );
 }
 
+function Loading() {
+  return (
+    <main class="status">
+      <Spinner label="Loading" />
+    </main>
+  );
+}
+
 function Events() {
+  const rest = views.value;
   return (
     <main class="events" aria-label="Events">
       <div class="bar">
         <FilterBar />
         <Actions />
       </div>
-      {model.dialog.value === "cel" && <CelEditor />}
+      {rest !== undefined && model.dialog.value === "cel" && <rest.CelEditor />}
       <Chart />
       <div class="body">
-        {!narrow.value && <FacetPanel />}
+        <FacetPanel />
         <div class="list-side">
           <ListHead />
           <Grid />
         </div>
-        <Drawer />
+        {rest !== undefined && <rest.Drawer />}
       </div>
     </main>
   );

@@ -46,7 +46,7 @@ function kindOf(field: DescField): string {
     case "enum":
       return "enum";
     case "message":
-      return field.message.name.toLowerCase();
+      return field.message.typeName.startsWith("google.") ? field.message.name.toLowerCase() : "message";
     case "scalar":
       if (field.scalar === ScalarType.STRING) return "string";
       return field.scalar === ScalarType.BOOL ? "bool" : field.scalar === ScalarType.BYTES ? "bytes" : "number";

@@ -4,6 +4,7 @@
 import { fromBinary, ScalarType, type DescField, type DescMessage, type Message } from "@bufbuild/protobuf";
 import { reflect, type ReflectMessage } from "@bufbuild/protobuf/reflect";
 import { base64Encode } from "@bufbuild/protobuf/wire";
+import { escapedJson } from "../text/escape";
 import { messageNamed } from "./schema";
 
 /** A value of JSON in the order in which it is written; numbers that JSON would round are texts. */
@@ -28,12 +29,12 @@ export function decodeRecord(bytes: Uint8Array): ReflectMessage {
 
 /** The record on one line. */
 export function jsonLine(bytes: Uint8Array): string {
-  return write(toJson(decodeRecord(bytes), 0), "", "");
+  return escapedJson(write(toJson(decodeRecord(bytes), 0), "", ""));
 }
 
 /** The record on several lines. */
 export function jsonIndented(record: ReflectMessage): string {
-  return write(toJson(record, 0), "\n", "  ");
+  return escapedJson(write(toJson(record, 0), "\n", "  "));
 }
 
 function write(value: Json, lineBreak: string, indent: string): string {

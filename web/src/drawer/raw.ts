@@ -55,7 +55,7 @@ function hex(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(" ");
 }
 
-const LINE_BYTES = 16;
+const LINE_BYTES = 12;
 
 /** A dump of the first bytes: offset, hexadecimal, letters of ASCII. */
 export function hexDump(bytes: Uint8Array, limit: number): string {

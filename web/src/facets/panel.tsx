@@ -1,7 +1,7 @@
 // The facets: a value is a button that filters by it.
 
 import { model } from "../state/model";
-import { facetsShown, zone } from "../state/settings";
+import { facetSheet, facetsShown, narrow, zone } from "../state/settings";
 import { explain } from "../transport/error";
 import { showClock } from "../text/time";
 import { token, type Token } from "../filter/tokens";
@@ -13,11 +13,21 @@ import { FACETS } from "./facets";
 
 export function FacetPanel() {
   const { facets } = model;
-  if (facetsShown.value === "no" || model.around.value !== undefined) return null;
+  const sheet = narrow.value;
+  const shown = sheet ? facetSheet.value : facetsShown.value === "yes";
+  if (!shown || model.around.value !== undefined) return null;
   const answer = facets.values.value;
   const error = facets.error.value;
   return (
-    <aside class="facets" aria-label="Most frequent values" data-testid="facets">
+    <aside class={sheet ? "facets sheet" : "facets"} aria-label="Most frequent values" data-testid="facets">
+      {sheet && (
+        <div class="sheet-head">
+          <h2>Most frequent values</h2>
+          <button type="button" class="icon-button" aria-label="Close" onClick={() => { facetSheet.value = false; }}>
+            <Icon name="close" />
+          </button>
+        </div>
+      )}
       {error !== undefined && <p class="facet-note">{explain(error).title}</p>}
       {answer === undefined && error === undefined && <FacetSkeleton />}
       {answer !== undefined &&
@@ -63,7 +73,7 @@ function Value({ of, count, share, cut }: { readonly of: Token; readonly count: 
         aria-pressed={chosen}
         disabled={cut}
         title={cut ? "Too long to filter by" : chosen ? "Remove this filter" : "Only this"}
-        onClick={() => (chosen ? model.setTokens(model.tokens.value.filter((other) => other.key !== of.key || other.value !== of.value)) : model.addToken(of))}
+        onClick={() => { facetSheet.value = false; (chosen ? model.setTokens(model.tokens.value.filter((other) => other.key !== of.key || other.value !== of.value)) : model.addToken(of)); }}
         data-testid="facet-value"
       >
         <span class="value-bar" style={{ width: `${Math.max(2, share * 100)}%` }} aria-hidden="true" />

@@ -8,7 +8,6 @@ import { Safe } from "../ui/safe";
 import { CheckFilter, type FilterProblem } from "../wire/messages";
 import { CallError, Code } from "../transport/error";
 import { pathOf, suggest, wordOf, type Suggestion } from "./complete";
-import { editCel } from "./cel";
 import { show, type Problem } from "./grammar";
 import { isCommandLine, parseBar } from "./shell";
 import { kindOf, same, token, withToken, type Token } from "./tokens";
@@ -125,7 +124,7 @@ export function FilterBar() {
   };
   const edit = (edited: Token) => {
     if (edited.key === "cel" && !edited.negated) {
-      editCel();
+      model.toggleCel();
       return;
     }
     model.setTokens(tokens.filter((other) => !same(other, edited)));
@@ -301,7 +300,7 @@ function Problems({ onFix }: { readonly onFix: (problem: Problem) => void }) {
         <li>
           <Safe text={problem.message} max={400} />
           {problem.field === "filter.expression" ? (
-            <button type="button" class="button small" onClick={editCel}>
+            <button type="button" class="button small" onClick={() => model.toggleCel()}>
               Edit the expression
             </button>
           ) : (

@@ -1,10 +1,10 @@
 // The bar at the top: where one is, what is live, who one is.
 
 import { useEffect, useRef, useState } from "preact/hooks";
-import { editCel } from "../filter/cel";
+import { verdict as verdictNow } from "../proof/state";
 import { toTop } from "../records/grid";
 import { model } from "../state/model";
-import { facetsShown, theme, zone, type Theme } from "../state/settings";
+import { facetSheet, facetsShown, narrow, theme, zone, type Theme } from "../state/settings";
 import { showTime, toMs } from "../text/time";
 import { Icon } from "../ui/icons";
 import { rate } from "../ui/numbers";
@@ -79,7 +79,7 @@ function Live() {
 
 /** What the browser as a witness found. */
 function WitnessMark() {
-  const verdict = model.prover.verdict.value;
+  const verdict = verdictNow.value;
   if (verdict === undefined) return null;
   const words = { good: "The log begins with what this browser saw before", alarm: "The log is not what this browser saw before", unknown: "Not compared with what this browser saw before" };
   return (
@@ -155,10 +155,10 @@ export function Actions() {
   const wanted = model.liveWanted.value && model.around.value === undefined;
   return (
     <div class="actions">
-      <button type="button" class="button only-wide" aria-pressed={facetsShown.value === "yes"} title="Show or hide the most frequent values" onClick={() => { facetsShown.value = facetsShown.value === "yes" ? "no" : "yes"; }} data-testid="facets-toggle">
+      <button type="button" class="button" aria-pressed={narrow.value ? facetSheet.value : facetsShown.value === "yes"} title="Show or hide the most frequent values" aria-label="Most frequent values" onClick={toggleFacets} data-testid="facets-toggle">
         <Icon name="facets" />
       </button>
-      <button type="button" class="button" aria-pressed={model.dialog.value === "cel"} onClick={editCel} data-testid="cel-toggle">
+      <button type="button" class="button" aria-pressed={model.dialog.value === "cel"} onClick={() => model.toggleCel()} data-testid="cel-toggle">
         CEL
       </button>
       {wanted ? (
@@ -175,6 +175,11 @@ export function Actions() {
       <More />
     </div>
   );
+}
+
+function toggleFacets(): void {
+  if (narrow.value) facetSheet.value = !facetSheet.value;
+  else facetsShown.value = facetsShown.value === "yes" ? "no" : "yes";
 }
 
 export function togglePause(): void {

@@ -1,13 +1,13 @@
 // The help: keys, filters, and what the page cannot do here.
 
 import { TOKEN_KINDS } from "../filter/tokens";
-import { model } from "../state/model";
 import { Dialog } from "../ui/dialog";
 import { unsupported } from "../proof/prover";
+import { support as supportNow } from "../proof/state";
 import { KEYS } from "./keys";
 
 export function Help({ onClose }: { readonly onClose: () => void }) {
-  const support = model.prover.support.value;
+  const support = supportNow.value;
   const plain = !globalThis.isSecureContext;
   return (
     <Dialog title="Help" onClose={onClose} testid="help-dialog">

@@ -1,7 +1,7 @@
 // Buckets of time for the histogram: pure arithmetic.
 
 /** Lengths that people count in, in seconds. */
-const LENGTHS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 10800, 21600, 43200, 86400, 604800, 2592000, 31536000] as const;
+const LENGTHS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 10800, 21600, 43200, 86400, 604800, 2592000, 7776000, 31536000] as const;
 export const BUCKETS_MAX = 96;
 /** Ranges that are offered, with their length in seconds. */
 export const RANGES: readonly (readonly [string, number])[] = [
@@ -55,6 +55,20 @@ export function add(of: Buckets, time: number, severity: number, count: number):
   if (bucket === undefined) return false;
   bucket.counts[level] = (bucket.counts[level] ?? 0) + count;
   return true;
+}
+
+/** How many empty buckets stay in front of the first record. */
+const LEAD = 2;
+/** A range is not cut to fewer buckets. */
+const BUCKETS_MIN = 24;
+
+/** Without most of the empty buckets in front, where nobody asked for that range. */
+export function trimmed(of: Buckets): Buckets {
+  const first = of.buckets.findIndex((bucket) => total(bucket) > 0);
+  const drop = Math.min(first - LEAD, of.buckets.length - BUCKETS_MIN);
+  if (drop <= 0) return of;
+  const buckets = of.buckets.slice(drop);
+  return { ...of, from: buckets[0]?.start ?? of.from, buckets };
 }
 
 /** Moves the range on until it holds `now`; drops what falls out at the other end. */

@@ -8,7 +8,7 @@ import { CountRecords, GROUP_BY_SEVERITY } from "../wire/messages";
 import { fromMs, toMs } from "../text/time";
 import type { Query } from "../filter/query";
 import type { Brief } from "../wire/row";
-import { add, emptyBuckets, severityNumber, slide, type Buckets } from "./buckets";
+import { add, emptyBuckets, severityNumber, slide, trimmed, type Buckets } from "./buckets";
 
 export class Histogram {
   readonly buckets = signal<Buckets | undefined>(undefined);
@@ -56,7 +56,8 @@ export class Histogram {
         for (const [name, count] of bucket.counts) add(counted, start, severityNumber(name), Number(count));
       }
       this.expressionErrors.value = response.expression_errors;
-      this.buckets.value = this.moving ? slide(counted, Date.now()) : counted;
+      const shown = query.start_time === undefined ? trimmed(counted) : counted;
+      this.buckets.value = this.moving ? slide(shown, Date.now()) : shown;
     } catch (error) {
       if (controller.signal.aborted || (error instanceof CallError && error.code === Code.CANCELLED)) return;
       this.error.value = error;

@@ -1,7 +1,7 @@
 // Whether a record is in the log, checked here; and the same as a file for `auditgate verify`.
 
 import type { InclusionProof } from "../wire/messages";
-import { Reader, VARINT } from "../wire/reader";
+import { sequenceOf } from "../wire/row";
 import { toBase64 } from "./base64";
 import { InvalidProof, parseCheckpoint, verifyCheckpoint, type Checkpoint, type VerifierKey } from "./checkpoint";
 import { equal, leafOf, rootOfInclusion } from "./merkle";
@@ -19,18 +19,6 @@ export async function checkInclusion(proof: InclusionProof, record: Uint8Array, 
     throw new InvalidProof(`the record says that its sequence is ${sequence}, but the leaf is that of ${proof.leaf_index + 1n}`);
   }
   return checkpoint;
-}
-
-/** Field 1 of a record. */
-export function sequenceOf(record: Uint8Array): bigint {
-  const reader = new Reader(record);
-  let sequence = 0n;
-  while (!reader.done) {
-    const tag = reader.tag();
-    if (tag === (1 << 3) + VARINT) sequence = reader.uint64();
-    else reader.skip(tag & 7);
-  }
-  return sequence;
 }
 
 /** C2SP tlog-proof, with the bytes of the record as extra data: what `auditgate receipt` writes. */

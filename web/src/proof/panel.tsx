@@ -10,7 +10,8 @@ import { Icon } from "../ui/icons";
 import { counted, grouped } from "../ui/numbers";
 import { Safe } from "../ui/safe";
 import { Spinner } from "../ui/state";
-import { sizeOf, type Badge } from "./prover";
+import { prover, sizeOf, type Badge } from "./prover";
+import { verdict as verdictNow, visiting } from "./state";
 import { proofFile } from "./inclusion";
 import type { Verdict } from "./witness";
 
@@ -19,7 +20,7 @@ const badge = signal<{ sequence: bigint; badge: Badge } | undefined>(undefined);
 
 async function prove(sequence: bigint, record: Uint8Array): Promise<void> {
   badge.value = { sequence, badge: { kind: "checking" } };
-  const result = await model.prover.prove(sequence, record);
+  const result = await prover.prove(sequence, record);
   if (badge.value?.sequence === sequence) badge.value = { sequence, badge: result };
 }
 
@@ -118,7 +119,7 @@ export function ProofPanel({ sequence, record }: { readonly sequence: bigint; re
 
 /** What this browser has seen of the log. */
 export function WitnessNote() {
-  const verdict = model.prover.verdict.value;
+  const verdict = verdictNow.value;
   if (verdict === undefined) return null;
   return (
     <section class="witness" data-testid="witness" data-state={verdict.kind}>
@@ -136,7 +137,7 @@ export function WitnessNote() {
         </p>
       )}
       {verdict.kind === "alarm" && <p class="proof-result bad">The log is not what this browser saw before. See the alarm.</p>}
-      <button type="button" class="button small" onClick={() => void model.prover.visit()} disabled={model.prover.visiting.value} data-testid="witness-check">
+      <button type="button" class="button small" onClick={() => void prover.visit()} disabled={visiting.value} data-testid="witness-check">
         Check now
       </button>
     </section>
@@ -145,7 +146,7 @@ export function WitnessNote() {
 
 /** Stands above everything else when the log is not what it was. */
 export function Alarm() {
-  const verdict = model.prover.verdict.value;
+  const verdict = verdictNow.value;
   if (verdict?.kind !== "alarm") return null;
   return (
     <section class="alarm" role="alert" aria-labelledby="alarm-title" data-testid="alarm">
@@ -170,7 +171,7 @@ export function Alarm() {
         <button type="button" class="button" onClick={() => save("auditgate-evidence.txt", [evidence(verdict)], "text/plain")} data-testid="alarm-save">
           <Icon name="download" /> Save the evidence
         </button>
-        <button type="button" class="button" onClick={() => { if (window.confirm("Forget what this browser saw, and watch the log as it is now? Save the evidence first.")) void model.prover.startAnew(); }} data-testid="alarm-accept">
+        <button type="button" class="button" onClick={() => { if (window.confirm("Forget what this browser saw, and watch the log as it is now? Save the evidence first.")) void prover.startAnew(); }} data-testid="alarm-accept">
           It was replaced on purpose
         </button>
       </div>

@@ -1,13 +1,14 @@
 // Proofs in the page: the badge of a record, and the browser as a witness.
 
-import { signal } from "@preact/signals";
 import { explain } from "../transport/error";
 import type { Transport } from "../transport/transport";
 import { GetInclusionProof, type InclusionProof } from "../wire/messages";
 import { cryptoSupport, InvalidProof, parseCheckpoint, type Checkpoint, type CryptoSupport } from "./checkpoint";
 import { checkInclusion } from "./inclusion";
 import { equal } from "./merkle";
-import { witness, type Keep, type Verdict } from "./witness";
+import { model } from "../state/model";
+import { support, verdict, visiting } from "./state";
+import { witness, type Keep } from "./witness";
 
 const KEPT = "auditgate-witness";
 
@@ -19,9 +20,6 @@ export type Badge =
   | { readonly kind: "unknown"; readonly why: string; readonly advice: string };
 
 export class Prover {
-  readonly support = signal<CryptoSupport | undefined>(undefined);
-  readonly verdict = signal<Verdict | undefined>(undefined);
-  readonly visiting = signal(false);
   private readonly transport: Transport;
 
   constructor(transport: Transport) {
@@ -30,19 +28,19 @@ export class Prover {
 
   /** Compares the log with what this browser saw last. */
   async visit(): Promise<void> {
-    if (this.visiting.value) return;
-    this.visiting.value = true;
+    if (visiting.value) return;
+    visiting.value = true;
     try {
-      this.support.value = await cryptoSupport();
-      if (this.support.value !== "all") {
-        this.verdict.value = { kind: "unknown", why: unsupported(this.support.value).why };
+      support.value = await cryptoSupport();
+      if (support.value !== "all") {
+        verdict.value = { kind: "unknown", why: unsupported(support.value).why };
         return;
       }
-      this.verdict.value = await witness(this.transport, storage(), Date.now());
+      verdict.value = await witness(this.transport, storage(), Date.now());
     } catch (error) {
-      this.verdict.value = { kind: "unknown", why: explain(error).title };
+      verdict.value = { kind: "unknown", why: explain(error).title };
     } finally {
-      this.visiting.value = false;
+      visiting.value = false;
     }
   }
 
@@ -54,18 +52,18 @@ export class Prover {
 
   /** Proves that a record is in the log. */
   async prove(sequence: bigint, record: Uint8Array): Promise<Badge> {
-    const support = this.support.value ?? (await cryptoSupport());
-    this.support.value = support;
-    if (support === "none") return { kind: "unknown", ...unsupported(support) };
+    const known = support.value ?? (await cryptoSupport());
+    support.value = known;
+    if (known === "none") return { kind: "unknown", ...unsupported(known) };
     let proof: InclusionProof | undefined;
     const began = performance.now();
     try {
       proof = await this.transport.unary(GetInclusionProof, { sequence });
-      const known = this.verdict.value;
-      const key = known?.kind === "good" ? known.key : undefined;
-      const checkpoint = await checkInclusion(proof, record, support === "all" ? key : undefined);
-      if (known?.kind === "good") await this.agrees(known.now, checkpoint);
-      return { kind: "proven", checkpoint, signed: support === "all" && key !== undefined, proof, ms: performance.now() - began };
+      const seen = verdict.value;
+      const key = known === "all" && seen?.kind === "good" ? seen.key : undefined;
+      const checkpoint = await checkInclusion(proof, record, key);
+      if (seen?.kind === "good") await this.agrees(seen.now, checkpoint);
+      return { kind: "proven", checkpoint, signed: key !== undefined, proof, ms: performance.now() - began };
     } catch (error) {
       if (error instanceof InvalidProof) return { kind: "refuted", why: error.message, proof };
       const { title, advice } = explain(error);
@@ -123,3 +121,5 @@ function storage(): Keep {
     },
   };
 }
+
+export const prover = new Prover(model.transport);

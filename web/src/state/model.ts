@@ -4,14 +4,13 @@ import { batch, computed, signal } from "@preact/signals";
 import { Transport } from "../transport/transport";
 import { CallError } from "../transport/error";
 import { GetRecord, ListEventTypes, type EventType } from "../wire/messages";
-import { readRow } from "../wire/row";
-import { sequenceOf } from "../proof/inclusion";
+import { readRow, sequenceOf } from "../wire/row";
 import { Session } from "../session/session";
 import { Feed } from "../records/feed";
 import { Histogram } from "../histogram/histogram";
 import { rangeFor } from "../histogram/buckets";
 import { Facets } from "../facets/facets";
-import { Prover } from "../proof/prover";
+import { loadViews } from "./lazy";
 import { empty } from "../wire/codec";
 import { Filter } from "../wire/messages";
 import { toMs, type Zone } from "../text/time";
@@ -47,7 +46,6 @@ export class Model {
   readonly feed = new Feed(this.transport);
   readonly histogram = new Histogram(this.transport);
   readonly facets = new Facets(this.transport);
-  readonly prover = new Prover(this.transport);
 
   readonly view = signal<View>("events");
   readonly tokens = signal<readonly Token[]>([]);
@@ -107,7 +105,17 @@ export class Model {
     this.loaded = true;
     this.readRoute();
     void this.loadCatalog();
-    if (this.canProve.value) void this.prover.visit();
+    void this.loadRest();
+  }
+
+  /** Loads what the first sight of the page does not need, and looks at the log as a witness. */
+  private async loadRest(): Promise<void> {
+    try {
+      const { prover } = await loadViews();
+      if (this.canProve.value) await prover.visit();
+    } catch {
+      this.say("views.js could not be loaded. Reload the page.", "bad");
+    }
   }
 
   private has(right: string): boolean {
@@ -276,6 +284,11 @@ export class Model {
 
   setZone(value: Zone): void {
     zone.value = value;
+  }
+
+  /** Opens the editor of the expression, or closes it. */
+  toggleCel(): void {
+    this.dialog.value = this.dialog.value === "cel" ? undefined : "cel";
   }
 
   setPaused(paused: boolean): void {

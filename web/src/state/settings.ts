@@ -32,6 +32,9 @@ export const zone = kept<Zone>("zone", ["local", "utc"]);
 export const theme = kept<Theme>("theme", ["auto", "light", "dark"]);
 export const facetsShown = kept<"yes" | "no">("facets", ["yes", "no"]);
 
+/** In a narrow window the facets lie over the list, until a value is chosen. */
+export const facetSheet = signal(false);
+
 /** A narrow window has rows of two lines and a drawer over all of it. */
 export const narrow = signal(false);
 

@@ -5,6 +5,8 @@
 export interface Segment {
   readonly text: string;
   readonly escaped: boolean;
+  /** The hidden character. */
+  readonly letter?: string;
 }
 
 /** The most combining marks on one character. */
@@ -51,7 +53,7 @@ export function segments(text: string, keepLineBreaks = false): Segment[] {
     }
     if (run !== "") found.push({ text: run, escaped: false });
     run = "";
-    found.push({ text: byNumber(letter), escaped: true });
+    found.push({ text: byNumber(letter), escaped: true, letter });
   }
   if (run !== "") found.push({ text: run, escaped: false });
   return found;
@@ -62,6 +64,19 @@ export function escaped(text: string): string {
   return segments(text)
     .map((segment) => segment.text)
     .join("");
+}
+
+/** JSON text with hidden characters as JSON's own escapes: equal in meaning. Its line breaks stay. */
+export function escapedJson(text: string): string {
+  return segments(text, true)
+    .map((segment) => (segment.escaped ? unicodeEscape(segment.letter ?? "") : segment.text))
+    .join("");
+}
+
+function unicodeEscape(letter: string): string {
+  let escape = "";
+  for (let at = 0; at < letter.length; at++) escape += `\\u${letter.charCodeAt(at).toString(16).padStart(4, "0")}`;
+  return escape;
 }
 
 function byNumber(letter: string): string {

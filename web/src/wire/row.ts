@@ -64,6 +64,18 @@ export function readBrief(bytes: Uint8Array): Brief {
   return brief;
 }
 
+/** Field 1 of a record. */
+export function sequenceOf(record: Uint8Array): bigint {
+  const reader = new Reader(record);
+  let sequence = 0n;
+  while (!reader.done) {
+    const tag = reader.tag();
+    if (tag === (1 << 3) + VARINT) sequence = reader.uint64();
+    else reader.skip(tag & 7);
+  }
+  return sequence;
+}
+
 function eventTime(bytes: Uint8Array): number {
   const reader = new Reader(bytes);
   let time = 0;
