@@ -13,6 +13,7 @@ mod error;
 mod keys;
 mod limits;
 mod load;
+mod nobody;
 mod operation;
 mod redact;
 mod tls;

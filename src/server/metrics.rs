@@ -246,7 +246,18 @@ impl MetricSources {
             "Bytes on the account of the client that holds most",
             largest as f64,
         )?;
-        page.gauge("auditgate_accounts", "Clients that hold memory", count as f64)
+        page.gauge("auditgate_accounts", "Clients that hold memory", count as f64)?;
+        let (of_one, in_all) = self.quotas.room_limits();
+        page.gauge(
+            "auditgate_account_bytes_limit",
+            "Limit of what requests and answers of one client hold: limits.waiting_bytes",
+            of_one as f64,
+        )?;
+        page.gauge(
+            "auditgate_waiting_bytes_limit",
+            "Limit of auditgate_waiting_bytes: limits.waiting_bytes_in_all",
+            in_all as f64,
+        )
     }
 
     fn events(&self, page: &mut MetricsPage<'_>) -> fmt::Result {

@@ -159,10 +159,13 @@ impl Reloader {
         Some((current.tls.clone(), current.access.clone(), written))
     }
 
-    /// Warnings for the operator about the loaded files, one sentence each.
+    /// Warnings for the operator about the loaded files and roles, one sentence each.
     pub fn warnings(&self) -> Vec<String> {
         let now = SystemTime::now();
-        self.tls.expiries().iter().filter_map(|expiry| expiry.warning(now)).collect()
+        let expiries = self.tls.expiries();
+        let ends = expiries.iter().filter_map(|expiry| expiry.warning(now));
+        let current = self.current.lock();
+        ends.chain(current.access.unreachable_names(&current.tls)).collect()
     }
 
     /// Reloads files when they change, and warns of certificates before they end, until

@@ -212,6 +212,11 @@ impl Quotas {
         self.accounts.holding()
     }
 
+    /// How many bytes the requests and answers of one client may hold, and those of all.
+    pub fn room_limits(&self) -> (u64, u64) {
+        (self.limits.waiting_bytes as u64, self.limits.waiting_bytes_in_all as u64)
+    }
+
     /// The clients that hold most, the first one most, and how many clients hold something.
     pub fn largest(&self, at_most: usize) -> (Vec<(ClientKey, Holding)>, usize) {
         let holding = |(client, quota): (&ClientKey, &Arc<Quota>)| {

@@ -9,6 +9,9 @@ use crate::example;
 use crate::json::{self, reflect};
 use crate::text::nearest;
 
+/// Makes an example of a message. It takes long, so it is made only for a sentence.
+type Sample<'a> = &'a dyn Fn() -> Option<DynamicMessage>;
+
 /// Package of the types that have a JSON form of their own.
 const WELL_KNOWN: &str = "google.protobuf.";
 
@@ -24,7 +27,7 @@ pub fn check_event(value: &Value, event: &MessageDescriptor) -> Result<(), Strin
                     "\"event\": {name:?} is the form of Teleport: use `auditgate import --format teleport`"
                 ));
             }
-            check(value, event, "", None)?;
+            check(value, event, "", &|| None)?;
             check_payload(fields.keys(), event)
         }
         Value::Array(_) => Err("expected an object, but this is an array: send one event a line, \
@@ -57,22 +60,21 @@ fn check_payload<'a>(
 pub fn check_set(value: &Value, field: &FieldDescriptor) -> Result<(), String> {
     match field.kind() {
         Kind::Message(shape) if !shape.full_name().starts_with(WELL_KNOWN) => {
-            let sample = sample_of(field, None);
-            check(value, &shape, "", sample.as_ref().and_then(Reflected::as_message))
+            check(value, &shape, "", &|| message_of(sample_of(field, None)))
         }
         _ => Ok(()),
     }
 }
 
-/// Checks a message below `path`. `sample` is an example of it.
+/// Checks a message below `path`. `sample` makes an example of it.
 fn check(
     value: &Value,
     shape: &MessageDescriptor,
     path: &str,
-    sample: Option<&DynamicMessage>,
+    sample: Sample<'_>,
 ) -> Result<(), String> {
     let Value::Object(fields) = value else {
-        return Err(wrong(path, &object(shape, sample), value));
+        return Err(wrong(path, &object(shape, sample().as_ref()), value));
     };
     for (name, value) in fields {
         let field = shape.get_field_by_name(name).or_else(|| shape.get_field_by_json_name(name));
@@ -90,9 +92,9 @@ fn check_field(
     value: &Value,
     field: &FieldDescriptor,
     path: &str,
-    sample: Option<&DynamicMessage>,
+    sample: Sample<'_>,
 ) -> Result<(), String> {
-    let sample = sample_of(field, sample);
+    let sample = || sample_of(field, sample().as_ref());
     let of_kind = field.kind();
     if field.is_map() {
         let Value::Object(entries) = value else {
@@ -103,28 +105,24 @@ fn check_field(
             return Ok(());
         };
         return entries.iter().try_for_each(|(key, value)| {
-            check_one(value, &of_value.kind(), &format!("{path}[{key:?}]"), None)
+            check_one(value, &of_value.kind(), &format!("{path}[{key:?}]"), &|| None)
         });
     }
     if field.is_list() {
         let Value::Array(items) = value else {
+            let sample = sample();
             let one = sample.as_ref().and_then(Reflected::as_list).and_then(<[_]>::first);
             let example = one.map_or_else(|| "[...]".to_owned(), array);
             return Err(wrong(path, &format!("an array such as {example}"), value));
         };
         return items.iter().enumerate().try_for_each(|(position, value)| {
-            check_one(value, &of_kind, &format!("{path}[{position}]"), None)
+            check_one(value, &of_kind, &format!("{path}[{position}]"), &|| None)
         });
     }
-    check_one(value, &of_kind, path, sample.as_ref().and_then(Reflected::as_message))
+    check_one(value, &of_kind, path, &|| message_of(sample()))
 }
 
-fn check_one(
-    value: &Value,
-    of: &Kind,
-    path: &str,
-    sample: Option<&DynamicMessage>,
-) -> Result<(), String> {
+fn check_one(value: &Value, of: &Kind, path: &str, sample: Sample<'_>) -> Result<(), String> {
     let fits = match of {
         Kind::Message(shape) => match shape.full_name() {
             "google.protobuf.Timestamp" => {
@@ -248,6 +246,13 @@ fn sample_of(field: &FieldDescriptor, message: Option<&DynamicMessage>) -> Optio
     let of_login = || catalog::by_name("user.login");
     let event = reflect("Event", &example::event(of_field.or_else(of_login)?));
     event.has_field(field).then(|| event.get_field(field).into_owned())
+}
+
+fn message_of(value: Option<Reflected>) -> Option<DynamicMessage> {
+    match value? {
+        Reflected::Message(message) => Some(message),
+        _ => None,
+    }
 }
 
 fn join(path: &str, name: &str) -> String {
