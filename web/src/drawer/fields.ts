@@ -10,26 +10,14 @@ export interface FieldInfo {
   readonly kind: string;
 }
 
-const OWN: readonly FieldInfo[] = [
-  { path: "type", help: "The event type, for example user.login", kind: "string" },
-  { path: "severity", help: "The severity of the record: info, warning, error, critical", kind: "string" },
-  { path: "result", help: "The result of the action: success, failure, pending", kind: "string" },
-  { path: "sequence", help: "Position in the log", kind: "number" },
-  { path: "accept_time", help: "When the gateway accepted the event", kind: "timestamp" },
-  { path: "clock_skew", help: "How far the event's time was ahead of the gateway's clock", kind: "duration" },
-  { path: "emitter.principal", help: "The authenticated principal that emitted the event", kind: "string" },
-  { path: "emitter.peer", help: "Where the connection of the emitter came from", kind: "string" },
-  { path: "event", help: "The event as the client sent it", kind: "message" },
-];
+/** Of a record, an expression sees all but these. */
+const HIDDEN = ["client_bytes", "amendments"];
 
 /** The fields directly below a path such as `event.user`; all at the top for an empty one. */
 export function fieldsBelow(path: string): FieldInfo[] {
-  if (path === "") return [...OWN];
-  const names = path.split(".");
-  if (names[0] === "emitter" && names.length === 1) return OWN.filter((field) => field.path.startsWith("emitter."));
-  if (names[0] !== "event") return [];
-  let message: DescMessage | undefined = messageNamed("Event");
-  for (const name of names.slice(1)) {
+  let message: DescMessage | undefined = messageNamed("Record");
+  if (path === "") return message.fields.filter(({ name }) => !HIDDEN.includes(name)).map((field) => ({ path: field.name, help: commentOf(field), kind: kindOf(field) }));
+  for (const name of path.split(".")) {
     const field: DescField | undefined = message?.fields.find((known) => known.name === name);
     message = field?.fieldKind === "message" ? field.message : undefined;
   }

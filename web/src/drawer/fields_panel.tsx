@@ -14,6 +14,7 @@ import type { FieldView } from "./view";
 /** How many characters of a value are shown at first, and how many at most. */
 const VALUE_SHORT = 1_000;
 const VALUE_MAX = 200_000;
+const PATH_MAX = 160;
 
 export function FieldsPanel({ bytes }: { readonly bytes: Uint8Array }) {
   const code = recordCode.value;
@@ -54,6 +55,24 @@ export function FieldsPanel({ bytes }: { readonly bytes: Uint8Array }) {
   );
 }
 
+/** A path may break at its points. */
+function Path({ path }: { readonly path: string }) {
+  return (
+    <>
+      {path.split(".").map((name, index) => (
+        <>
+          {index > 0 && (
+            <>
+              .<wbr />
+            </>
+          )}
+          <Safe text={name} />
+        </>
+      ))}
+    </>
+  );
+}
+
 function Field({ field }: { readonly field: FieldView }) {
   const [all, setAll] = useState(false);
   const only = field.token;
@@ -63,7 +82,7 @@ function Field({ field }: { readonly field: FieldView }) {
     <div class="field" data-testid="field" data-path={field.path}>
       <dt title={field.help}>
         <span class="field-name">
-          <Safe text={field.path.replace(/^event\./, "")} max={120} />
+          <Path path={field.path.replace(/^event\./, "").slice(0, PATH_MAX)} />
         </span>
         {field.note !== "" && <span class="field-note">{field.note}</span>}
         {field.help !== "" && <span class="field-help">{field.help}</span>}

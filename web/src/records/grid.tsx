@@ -17,7 +17,9 @@ import { GapRow, LiveRow, LostRow, RecordRow } from "./row";
 const ROW_WIDE = 30;
 const ROW_NARROW = 54;
 /** Rows beyond the window on each side. */
-const OVERSCAN = 6;
+const OVERSCAN = 4;
+/** From this rate on rows take over the elements of those before, instead of bringing their own, in records a second. */
+const FAST_RATE = 100;
 /** Older records are loaded when so few rows are left below. */
 const LOAD_AHEAD = 25;
 
@@ -123,6 +125,7 @@ export function Grid() {
   useEffect(() => {
     if (last > count - LOAD_AHEAD && feed.more.value && feed.moreError.value === undefined) void feed.loadMore();
   }, [last, count, feed.more.value, feed.loadingMore.value]);
+  const fast = feed.rate.value > FAST_RATE && !feed.list.isFrozen;
   const places: number[] = [];
   for (let place = first; place < last; place++) places.push(place);
   const onScroll = (event: Event) => {
@@ -159,7 +162,7 @@ export function Grid() {
             {places.map((place) => {
               const item = feed.list.at(place);
               return item === undefined ? null : (
-                <Slot key={item.key} item={item} place={place} zone={zone.value} narrow={narrow.value} column={at?.key === item.key ? at.column : -1} open={isOpen(item)} version={item.kind === "lost" ? feed.version.value : 0} />
+                <Slot key={fast ? `at-${place}` : item.key} item={item} place={place} zone={zone.value} narrow={narrow.value} column={at?.key === item.key ? at.column : -1} open={isOpen(item)} version={item.kind === "lost" ? feed.version.value : 0} />
               );
             })}
           </div>
