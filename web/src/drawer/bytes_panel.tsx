@@ -80,7 +80,7 @@ export function RawPanel({ bytes }: { readonly bytes: Uint8Array }) {
           </table>
         </section>
       )}
-      <pre class="code hex" data-testid="hex">
+      <pre class="code hex" tabIndex={0} aria-label="Bytes" data-testid="hex">
         {view.dump}
       </pre>
       {view.dumped < bytes.length && <p class="hint">The first {size(view.dumped)} are shown. Download the record for the rest.</p>}

@@ -282,37 +282,39 @@ function Problems({ onFix }: { readonly onFix: (problem: Problem) => void }) {
   const theirs = refused.value;
   if (own.length === 0 && theirs.length === 0) return null;
   return (
-    <ul class="problems" role="alert" data-testid="filter-problems">
-      {own.map((problem) => (
-        <li>
-          <code>
-            <Safe text={problem.word} max={80} />
-          </code>
-          <Safe text={problem.message} max={300} />
-          {problem.fix !== undefined && (
-            <button type="button" class="button small" onClick={() => onFix(problem)}>
-              Use <Safe text={problem.fix} max={60} />
-            </button>
-          )}
-        </li>
-      ))}
-      {theirs.map((problem) => (
-        <li>
-          <Safe text={problem.message} max={400} />
-          {problem.field === "filter.expression" ? (
-            <button type="button" class="button small" onClick={() => model.toggleCel()}>
-              Edit the expression
-            </button>
-          ) : (
-            problem.nearest.slice(0, 3).map((name) => (
-              <button type="button" class="button small" onClick={() => replace(problem, name)}>
-                Use <Safe text={name} max={60} />
+    <div role="alert" data-testid="filter-problems">
+      <ul class="problems">
+        {own.map((problem) => (
+          <li>
+            <code>
+              <Safe text={problem.word} max={80} />
+            </code>
+            <Safe text={problem.message} max={300} />
+            {problem.fix !== undefined && (
+              <button type="button" class="button small" onClick={() => onFix(problem)}>
+                Use <Safe text={problem.fix} max={60} />
               </button>
-            ))
-          )}
-        </li>
-      ))}
-    </ul>
+            )}
+          </li>
+        ))}
+        {theirs.map((problem) => (
+          <li>
+            <Safe text={problem.message} max={400} />
+            {problem.field === "filter.expression" ? (
+              <button type="button" class="button small" onClick={() => model.toggleCel()}>
+                Edit the expression
+              </button>
+            ) : (
+              problem.nearest.slice(0, 3).map((name) => (
+                <button type="button" class="button small" onClick={() => replace(problem, name)}>
+                  Use <Safe text={name} max={60} />
+                </button>
+              ))
+            )}
+          </li>
+        ))}
+      </ul>
+    </div>
   );
 }
 

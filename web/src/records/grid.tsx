@@ -139,32 +139,32 @@ export function Grid() {
   return (
     <div class="list">
       <NewPill />
-      <div
-        class="grid"
-        ref={ref}
-        role="grid"
-        aria-label="Records, newest first"
-        aria-rowcount={feed.more.value ? -1 : count + 1}
-        aria-colcount={COLUMNS.length}
-        aria-activedescendant={descendant}
-        aria-busy={feed.phase.value === "searching"}
-        tabIndex={0}
-        onScroll={onScroll}
-        data-testid="list"
-      >
-        <div class="grid-head" role="row" aria-rowindex={1}>
-          {COLUMNS.map((name) => (
-            <span role="columnheader">{name}</span>
-          ))}
-        </div>
-        <div class="grid-space" role="presentation" style={{ height: `${count * height}px` }}>
-          <div class="grid-window" role="presentation" style={{ transform: `translateY(${first * height}px)` }}>
-            {places.map((place) => {
-              const item = feed.list.at(place);
-              return item === undefined ? null : (
-                <Slot key={fast ? `at-${place}` : item.key} item={item} place={place} zone={zone.value} narrow={narrow.value} column={at?.key === item.key ? at.column : -1} open={isOpen(item)} version={item.kind === "lost" ? feed.version.value : 0} />
-              );
-            })}
+      <div class="scroller" ref={ref} onScroll={onScroll} data-testid="list-scroller">
+        <div
+          class="grid"
+          role="grid"
+          aria-label="Records, newest first"
+          aria-rowcount={feed.more.value ? -1 : count + 1}
+          aria-colcount={COLUMNS.length}
+          aria-activedescendant={descendant}
+          aria-busy={feed.phase.value === "searching"}
+          tabIndex={0}
+          data-testid="list"
+        >
+          <div class="grid-head" role="row" aria-rowindex={1}>
+            {COLUMNS.map((name) => (
+              <span role="columnheader">{name}</span>
+            ))}
+          </div>
+          <div class="grid-space" role="presentation" style={{ height: `${count * height}px` }}>
+            <div class="grid-window" role="presentation" style={{ transform: `translateY(${first * height}px)` }}>
+              {places.map((place) => {
+                const item = feed.list.at(place);
+                return item === undefined ? null : (
+                  <Slot key={fast ? `at-${place}` : item.key} item={item} place={place} zone={zone.value} narrow={narrow.value} column={at?.key === item.key ? at.column : -1} open={isOpen(item)} version={item.kind === "lost" ? feed.version.value : 0} />
+                );
+              })}
+            </div>
           </div>
         </div>
         <Foot />

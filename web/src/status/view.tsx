@@ -87,14 +87,16 @@ function Problems({ status: { disk, proof } }: { readonly status: Status }) {
   }
   if (problems.length === 0) return null;
   return (
-    <ul class="status-problems" role="alert" data-testid="status-problems">
-      {problems.map((problem) => (
-        <li>
-          <Icon name="alert" />
-          <Safe text={problem} max={600} />
-        </li>
-      ))}
-    </ul>
+    <div role="alert" data-testid="status-problems">
+      <ul class="status-problems">
+        {problems.map((problem) => (
+          <li>
+            <Icon name="alert" />
+            <Safe text={problem} max={600} />
+          </li>
+        ))}
+      </ul>
+    </div>
   );
 }
 
