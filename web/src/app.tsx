@@ -47,6 +47,7 @@ function Events() {
   const rest = views.value;
   return (
     <main class="events" aria-label="Events">
+      <h1 class="visually-hidden">Events</h1>
       <div class="bar">
         <FilterBar />
         <Actions />

@@ -3,6 +3,7 @@
 import { useMemo, useState } from "preact/hooks";
 import { negation } from "../records/columns";
 import { model } from "../state/model";
+import { escaped } from "../text/escape";
 import { copy } from "../ui/clipboard";
 import { Icon } from "../ui/icons";
 import { counted } from "../ui/numbers";
@@ -77,6 +78,7 @@ function Field({ field }: { readonly field: FieldView }) {
   const [all, setAll] = useState(false);
   const only = field.token;
   const not = only === undefined ? undefined : negation(only);
+  const name = escaped(field.path.slice(0, PATH_MAX));
   const limit = all ? VALUE_MAX : VALUE_SHORT;
   return (
     <div class="field" data-testid="field" data-path={field.path}>
@@ -98,16 +100,16 @@ function Field({ field }: { readonly field: FieldView }) {
         </span>
         <span class="field-actions">
           {only !== undefined && (
-            <button type="button" class="icon-button" title="Only this" aria-label={`Only this ${field.path}`} onClick={() => model.addToken(only)} data-testid="only-this">
+            <button type="button" class="icon-button" title="Only this" aria-label={`Only this ${name}`} onClick={() => model.addToken(only)} data-testid="only-this">
               <Icon name="plus" />
             </button>
           )}
           {not !== undefined && (
-            <button type="button" class="icon-button" title="Not this" aria-label={`Not this ${field.path}`} onClick={() => model.addToken(not)} data-testid="not-this">
+            <button type="button" class="icon-button" title="Not this" aria-label={`Not this ${name}`} onClick={() => model.addToken(not)} data-testid="not-this">
               <Icon name="minus" />
             </button>
           )}
-          <button type="button" class="icon-button" title="Copy" aria-label={`Copy ${field.path}`} onClick={() => void copy(field.value, "the value")} data-testid="copy-value">
+          <button type="button" class="icon-button" title="Copy" aria-label={`Copy ${name}`} onClick={() => void copy(field.value, "the value")} data-testid="copy-value">
             <Icon name="copy" />
           </button>
         </span>

@@ -58,6 +58,7 @@ export class Facets {
     } catch (error) {
       if (controller.signal.aborted || (error instanceof CallError && error.code === Code.CANCELLED)) return;
       this.error.value = error;
+      this.values.value = undefined;
     } finally {
       if (this.controller === controller) this.loading.value = false;
     }

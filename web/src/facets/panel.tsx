@@ -2,8 +2,9 @@
 
 import { model } from "../state/model";
 import { facetSheet, facetsShown, narrow, zone } from "../state/settings";
-import { explain } from "../transport/error";
+import { explain } from "../ui/explain";
 import { showClock } from "../text/time";
+import { escaped } from "../text/escape";
 import { token, type Token } from "../filter/tokens";
 import { negation } from "../records/columns";
 import { Icon } from "../ui/icons";
@@ -84,7 +85,7 @@ function Value({ of, count, share, cut }: { readonly of: Token; readonly count: 
         <span class="value-count">{short(count)}</span>
       </button>
       {not !== undefined && !cut && (
-        <button type="button" class="value-not" title="Not this" aria-label={`Not ${of.value.slice(0, 60)}`} onClick={() => model.addToken(not)}>
+        <button type="button" class="value-not" title="Not this" aria-label={`Not ${escaped(of.value.slice(0, 60))}`} onClick={() => model.addToken(not)}>
           <Icon name="minus" />
         </button>
       )}

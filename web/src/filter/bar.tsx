@@ -4,6 +4,8 @@ import { signal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { model } from "../state/model";
 import { Icon } from "../ui/icons";
+import { escaped } from "../text/escape";
+import { inOurWords } from "../ui/explain";
 import { Safe } from "../ui/safe";
 import { CheckFilter, type FilterProblem } from "../wire/messages";
 import { CallError, Code } from "../transport/error";
@@ -26,12 +28,14 @@ export function FilterBar() {
   const [text, setText] = useState("");
   const [chosen, setChosen] = useState(-1);
   const [focused, setFocused] = useState(false);
+  /** A filter was just set: suggestions would cover what comes of it. */
+  const [quiet, setQuiet] = useState(false);
   const [values, setValues] = useState<{ path: string; values: readonly string[] }>({ path: "", values: [] });
   const input = useRef<HTMLInputElement>(null);
   const tokens = model.tokens.value;
   const word = wordOf(lastWord(text));
   const path = pathOf(word);
-  const suggestions = focused ? suggest(word, model.catalog.value, path !== undefined && values.path === path ? values.values : []) : [];
+  const suggestions = focused && !quiet ? suggest(word, model.catalog.value, path !== undefined && values.path === path ? values.values : []) : [];
 
   useEffect(() => {
     field = input.current;
@@ -55,6 +59,7 @@ export function FilterBar() {
     const parsed = parseBar(line);
     problems.value = parsed.problems;
     if (parsed.problems.length > 0) {
+      setQuiet(true);
       setText(line);
       return;
     }
@@ -67,6 +72,7 @@ export function FilterBar() {
     }
     setText("");
     setChosen(-1);
+    setQuiet(true);
     model.setTokens(next);
   };
   const take = (suggestion: Suggestion) => {
@@ -81,6 +87,7 @@ export function FilterBar() {
   const onKeyDown = (event: KeyboardEvent) => {
     switch (event.key) {
       case "ArrowDown":
+        setQuiet(false);
         setChosen(Math.min(suggestions.length - 1, chosen + 1));
         event.preventDefault();
         break;
@@ -137,7 +144,7 @@ export function FilterBar() {
     event.preventDefault();
     commit(pasted.trim());
   };
-  const open = focused && suggestions.length > 0;
+  const open = suggestions.length > 0;
   return (
     <div class="filter" role="search">
       <div class="filter-box">
@@ -164,12 +171,16 @@ export function FilterBar() {
             aria-invalid={problems.value.length > 0}
             onInput={(event) => {
               setText(event.currentTarget.value);
+              setQuiet(false);
               setChosen(-1);
               problems.value = [];
             }}
             onKeyDown={onKeyDown}
             onPaste={onPaste}
-            onFocus={() => setFocused(true)}
+            onFocus={() => {
+              setFocused(true);
+              setQuiet(false);
+            }}
             onBlur={() => setFocused(false)}
             data-testid="filter-input"
           />
@@ -235,7 +246,7 @@ function Chip({ token: shown, onEdit, onRemove }: { readonly token: Token; reado
         )}
         <Safe text={text} max={60} />
       </button>
-      <button type="button" class="chip-remove" aria-label={`Remove ${shown.key} ${text}`} onClick={onRemove}>
+      <button type="button" class="chip-remove" aria-label={`Remove ${shown.key} ${escaped(text.slice(0, 60))}`} onClick={onRemove}>
         <Icon name="close" />
       </button>
     </span>
@@ -299,7 +310,7 @@ function Problems({ onFix }: { readonly onFix: (problem: Problem) => void }) {
         ))}
         {theirs.map((problem) => (
           <li>
-            <Safe text={problem.message} max={400} />
+            <Safe text={inOurWords(problem.message)} max={400} />
             {problem.field === "filter.expression" ? (
               <button type="button" class="button small" onClick={() => model.toggleCel()}>
                 Edit the expression

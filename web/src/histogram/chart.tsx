@@ -5,7 +5,7 @@ import { useRef, useState } from "preact/hooks";
 import { model } from "../state/model";
 import { zone } from "../state/settings";
 import { rfc3339, showClock, showDate, showTime } from "../text/time";
-import { explain } from "../transport/error";
+import { explain } from "../ui/explain";
 import { grouped, short } from "../ui/numbers";
 import { LEVELS, RANGES, total, type Bucket, type Buckets } from "./buckets";
 

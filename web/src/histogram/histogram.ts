@@ -61,6 +61,7 @@ export class Histogram {
     } catch (error) {
       if (controller.signal.aborted || (error instanceof CallError && error.code === Code.CANCELLED)) return;
       this.error.value = error;
+      this.buckets.value = undefined;
     } finally {
       if (this.controller === controller) this.loading.value = false;
     }

@@ -45,7 +45,10 @@ export function toTop(): void {
 }
 
 export function toBottom(): void {
-  move(model.feed.list.length);
+  const { list } = model.feed;
+  let place = list.length - 1;
+  while (place > 0 && list.at(place)?.kind !== "record") place -= 1;
+  activate(place);
 }
 
 /** The record on which the keyboard is. */

@@ -43,7 +43,7 @@ export function Gate() {
               Import a client certificate into the browser, if the operator has the page ask for one, and reload.
             </li>
             <li>
-              Or ask the operator for a token: the configuration key <code>access.tokens</code> or an issuer in <code>access.issuers</code>.
+              Or ask the operator for a token: the configuration key <code>access.tokens</code> or an issuer in <code>access.jwt</code>.
             </li>
             <li>
               Or read with the command line: <code>auditgate tail --cert FILE --key FILE</code>.

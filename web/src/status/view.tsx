@@ -5,7 +5,7 @@ import { useEffect } from "preact/hooks";
 import { model } from "../state/model";
 import { zone } from "../state/settings";
 import { filterJson } from "../filter/shell";
-import { explain } from "../transport/error";
+import { explain } from "../ui/explain";
 import { showDuration, showTime, toMs } from "../text/time";
 import { bytes, counted, grouped, rate } from "../ui/numbers";
 import { Icon } from "../ui/icons";
@@ -47,6 +47,7 @@ export function StatusView() {
   const known = status.value;
   return (
     <main class="status" aria-label="Status of the gateway" data-testid="status">
+      <h1 class="visually-hidden">Status</h1>
       {error.value !== undefined && known === undefined && <Failure error={error.value} />}
       {error.value !== undefined && known !== undefined && (
         <p class="banner bad" role="alert">

@@ -1,7 +1,7 @@
 // Empty, loading and failed states.
 
 import type { ComponentChildren } from "preact";
-import { explain } from "../transport/error";
+import { explain } from "./explain";
 import { Icon, type IconName } from "./icons";
 import { Safe } from "./safe";
 
