@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { encode } from "../src/wire/codec";
 import { GetCaller, GetRecord, Subscribe } from "../src/wire/messages";
-import { CallError, Code, ERROR_TABLES, explain } from "../src/transport/error";
+import { CallError, Code, ERROR_TABLES, explainCall } from "../src/transport/error";
 import { BadFrame, FRAME_BYTES_MAX, FrameParser, frame } from "../src/transport/frames";
 import { CALLS_AT_ONCE, Transport } from "../src/transport/transport";
 
@@ -92,7 +92,7 @@ test("a refusal has its reason, its field and when to try again", async () => {
   const { transport } = server(() => body(trailers(`grpc-status: 8\r\ngrpc-message: too%20many%20%E2%98%83\r\ngrpc-status-details-bin: ${encoded}\r\n`)));
   const error = await transport.unary(GetCaller, {}).then(() => assert.fail("it was refused"), (refusal: unknown) => refusal as CallError);
   assert.deepEqual([error.code, error.message, error.reason, error.field, error.retryAfter, error.transient], [8, "too many ☃", "RATE_LIMITED", "filter.types[0]", 1500, true]);
-  assert.deepEqual(explain(error), { title: "Too many ☃.", advice: "Wait a moment, and try again." });
+  assert.deepEqual(explainCall(error), { title: "Too many ☃.", advice: "Wait a moment, and try again." });
 });
 
 test("an answer of nothing but trailers has them among its headers", async () => {

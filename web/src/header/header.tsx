@@ -83,7 +83,7 @@ function WitnessMark() {
   if (verdict === undefined) return null;
   const words = { good: "The log begins with what this browser saw before", alarm: "The log is not what this browser saw before", unknown: "Not compared with what this browser saw before" };
   return (
-    <span class={`witness-mark ${verdict.kind}`} title={words[verdict.kind]} role="img" aria-label={words[verdict.kind]} data-testid="witness-mark" data-state={verdict.kind}>
+    <span class={`witness-mark is-${verdict.kind}`} title={words[verdict.kind]} role="img" aria-label={words[verdict.kind]} data-testid="witness-mark" data-state={verdict.kind}>
       <Icon name={verdict.kind === "good" ? "shieldOk" : verdict.kind === "alarm" ? "alert" : "shield"} />
     </span>
   );

@@ -159,10 +159,6 @@ export function Alarm() {
           </p>
         </div>
       </div>
-      <div class="alarm-evidence">
-        <Evidence title={`Seen on ${showTime(verdict.before.seen, zone.value).slice(0, 19)}`} text={verdict.before.checkpoint} keyText={verdict.before.verifier_key} testid="alarm-before" />
-        <Evidence title="Now" text={verdict.now} keyText={verdict.nowKey} testid="alarm-now" />
-      </div>
       <p>
         Both checkpoints together are the evidence: save them before anything else. Then ask the operator whether the log was replaced on purpose, for instance with a
         new data directory. If it was not, records were changed or removed.
@@ -174,6 +170,10 @@ export function Alarm() {
         <button type="button" class="button" onClick={() => { if (window.confirm("Forget what this browser saw, and watch the log as it is now? Save the evidence first.")) void prover.startAnew(); }} data-testid="alarm-accept">
           It was replaced on purpose
         </button>
+      </div>
+      <div class="alarm-evidence">
+        <Evidence title={`Seen on ${showTime(verdict.before.seen, zone.value).slice(0, 19)}`} text={verdict.before.checkpoint} keyText={verdict.before.verifier_key} testid="alarm-before" />
+        <Evidence title="Now" text={verdict.now} keyText={verdict.nowKey} testid="alarm-now" />
       </div>
     </section>
   );

@@ -1,6 +1,6 @@
 // Proofs in the page: the badge of a record, and the browser as a witness.
 
-import { explain } from "../transport/error";
+import { explain } from "../ui/explain";
 import type { Transport } from "../transport/transport";
 import { GetInclusionProof, type InclusionProof } from "../wire/messages";
 import { cryptoSupport, InvalidProof, parseCheckpoint, type Checkpoint, type CryptoSupport } from "./checkpoint";

@@ -20,6 +20,8 @@ const PAINT_MS = 100;
 const HIDDEN_MS = 5_000;
 const RETRY_MS_FIRST = 1_000;
 const RETRY_MS_MAX = 15_000;
+/** Reasons of gaps: another log, and one that was rolled back. */
+const DOUBTFUL = [2, 3];
 /** The rate is that of the last so many milliseconds. */
 const RATE_MS = 3_000;
 
@@ -71,6 +73,9 @@ export class Feed {
   onLive: (brief: Brief) => void = () => {};
   /** Told when a search is done, with whether all results are there. */
   onResults: (complete: boolean) => void = () => {};
+
+  /** Told when the log may be another one than before. */
+  onDoubt: () => void = () => {};
 
   private readonly transport: Transport;
   private run: Run | undefined;
@@ -228,7 +233,10 @@ export class Feed {
         const filter = this.scope?.query.filter;
         await this.transport.stream(Subscribe, { filter, cursor }, stream, (message) => {
           wait = RETRY_MS_FIRST;
-          if (lost !== undefined) lost.until = Date.now();
+          if (lost !== undefined) {
+            lost.until = Date.now();
+            this.onDoubt();
+          }
           lost = undefined;
           cursor = message.cursor;
           this.receive(message);
@@ -251,7 +259,7 @@ export class Feed {
         this.paint();
         return;
       }
-      const why = failure instanceof Error ? failure.message : String(failure);
+      const why = (failure instanceof Error ? failure.message : String(failure)).replace(/: resume with the cursor .*$/, "");
       lost ??= this.list.append({ kind: "lost", since: Date.now(), why, retryAt: undefined, until: undefined }) as LostItem;
       const delay = Math.max((failure as CallError).retryAfter ?? 0, wait * (0.8 + 0.4 * Math.random()));
       lost.retryAt = Date.now() + delay;
@@ -285,7 +293,10 @@ export class Feed {
   }
 
   private receive(message: SubscribeResponse): void {
-    if (message.gap !== undefined) this.list.append({ kind: "gap", gap: message.gap });
+    if (message.gap !== undefined) {
+      this.list.append({ kind: "gap", gap: message.gap });
+      if (DOUBTFUL.includes(message.gap.reason)) this.onDoubt();
+    }
     for (const bytes of message.records) {
       // A message may be large, and a row lives long: it must not hold the message.
       this.list.append({ kind: "record", bytes: bytes.slice() });

@@ -2,7 +2,7 @@
 // BroadcastChannel. It never stands in a URL, and goes when the gateway refuses it.
 
 import { signal } from "@preact/signals";
-import { CallError } from "../transport/error";
+import { CallError, Code } from "../transport/error";
 import type { Transport } from "../transport/transport";
 import { GetCaller, type Caller } from "../wire/messages";
 
@@ -164,8 +164,13 @@ function invalidToken(token: string): string | undefined {
 }
 
 async function loadInfo(): Promise<GatewayInfo> {
-  const response = await fetch("session.json", { cache: "no-store", credentials: "omit", signal: AbortSignal.timeout(10_000) });
-  if (!response.ok) throw new Error(`the gateway answered with HTTP ${response.status} for session.json`);
+  let response;
+  try {
+    response = await fetch("session.json", { cache: "no-store", credentials: "omit", signal: AbortSignal.timeout(10_000) });
+  } catch {
+    throw new CallError(Code.UNAVAILABLE, `${location.host} does not answer`);
+  }
+  if (!response.ok) throw new CallError(Code.UNAVAILABLE, `${location.host} answered with HTTP ${response.status}`);
   const said = (await response.json()) as Partial<Record<string, unknown>>;
   const authentication = said["authentication"];
   return {

@@ -2,7 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { explain } from "../transport/error";
+import { explain } from "../ui/explain";
 import { model } from "../state/model";
 import { Icon } from "../ui/icons";
 import { Safe } from "../ui/safe";

@@ -68,6 +68,7 @@ export class Model {
 
   constructor() {
     this.feed.onLive = (brief) => this.histogram.addLive(brief);
+    this.feed.onDoubt = () => void this.loadRest();
     this.feed.onResults = (complete) => void this.loadHistogram(complete);
   }
 

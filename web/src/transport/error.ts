@@ -168,7 +168,7 @@ const BY_REASON: Readonly<Record<string, string>> = {
 };
 
 /** Says what went wrong in a sentence, and what to do in another one. */
-export function explain(error: unknown): Explanation {
+export function explainCall(error: unknown): Explanation {
   if (!(error instanceof CallError)) {
     return { title: sentence(error instanceof Error ? error.message : String(error)), advice: "Reload the page. If it happens again, report it." };
   }
@@ -177,7 +177,7 @@ export function explain(error: unknown): Explanation {
   if (known !== undefined) return { title, advice: known };
   switch (error.code) {
     case Code.UNAVAILABLE:
-      return { title, advice: "Check that the gateway runs and that this machine reaches it. The page goes on trying." };
+      return { title, advice: "Check that the gateway runs and that this machine reaches it. Live goes on trying by itself." };
     case Code.DEADLINE_EXCEEDED:
       return { title, advice: "Narrow the filter or the time range, and try again." };
     case Code.INVALID_ARGUMENT:

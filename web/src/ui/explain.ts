@@ -1,7 +1,7 @@
 // Errors in the words of the page: of the token that was written, not of the field behind it.
 
 import { TOKEN_KINDS } from "../filter/tokens";
-import { explain as explainCall, sentence, type Explanation } from "../transport/error";
+import { explainCall, sentence, type Explanation } from "../transport/error";
 
 /** `filter.types[2]` as `type`, `filter.exclude_types[0]` as `-type`. */
 export function inOurWords(text: string): string {
