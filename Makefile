@@ -206,10 +206,12 @@ advisories: $(DENY_READY) ## Check the dependencies for known vulnerabilities (n
 	$(DENY) --locked check advisories
 
 .PHONY: docs
-docs: ## Renew docs/EVENTS.md from the protocol, and docs/configuration.md from the keys.
+docs: ## Renew docs/EVENTS.md, docs/MAPPINGS.md and docs/configuration.md from what they describe.
 	$(CARGO) run --locked --quiet -- types --markdown > $(TARGET)/EVENTS.md
 	mkdir -p docs
 	mv $(TARGET)/EVENTS.md docs/EVENTS.md
+	$(CARGO) run --locked --quiet -- types --mappings > $(TARGET)/MAPPINGS.md
+	mv $(TARGET)/MAPPINGS.md docs/MAPPINGS.md
 	$(CARGO) run --locked --quiet -- config reference > $(TARGET)/configuration.md
 	mv $(TARGET)/configuration.md docs/configuration.md
 

@@ -52,6 +52,9 @@ pub mod json;
 #[cfg(feature = "server")]
 #[doc(hidden)]
 pub mod log;
+#[cfg(any(feature = "cli", feature = "server"))]
+#[doc(hidden)]
+pub mod mapping;
 #[cfg(feature = "server")]
 pub mod network;
 #[cfg(any(feature = "cli", feature = "server"))]
@@ -76,7 +79,7 @@ pub mod server;
 #[cfg(feature = "server")]
 #[doc(hidden)]
 pub mod service;
-#[cfg(feature = "cli")]
+#[cfg(any(feature = "cli", feature = "server"))]
 #[doc(hidden)]
 pub mod teleport;
 #[cfg(any(feature = "cli", feature = "server"))]

@@ -1,6 +1,7 @@
 //! The reference of event types on the command line and in `docs/EVENTS.md`, made from
 //! the catalog and the descriptors.
 
+mod mappings;
 mod markdown;
 
 use std::collections::HashMap;
@@ -13,6 +14,7 @@ use crate::catalog::{EventType, TypeId};
 use crate::proto::{descriptor_pool, pb};
 use crate::teleport::key_map;
 
+pub use mappings::mappings;
 pub use markdown::markdown;
 
 /// A line for each event type: name, category, severity and description.

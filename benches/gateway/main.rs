@@ -13,6 +13,7 @@ mod evaluate;
 mod events;
 mod fanout;
 mod filtered;
+mod formats;
 mod growth;
 mod history;
 mod jetstream;
@@ -92,6 +93,7 @@ const GROUPS: &[Group] = &[
     Group { names: ring::NAMES, run: ring::run },
     Group { names: secured::NAMES, run: secured::run },
     Group { names: redact::NAMES, run: redact::run },
+    Group { names: formats::NAMES, run: formats::run },
 ];
 
 /// How much is measured.

@@ -9,10 +9,13 @@ use std::io::{BufWriter, IsTerminal as _, Stdout, Write as _};
 
 use clap::ValueEnum;
 use jiff::tz::TimeZone;
+use prost::Message as _;
 
 use super::terminal;
 use super::{Error, escape, say};
+use crate::client::Client;
 use crate::json::{self, reflect};
+use crate::mapping::{MappingInput, MissingRecords, TargetSchema};
 use crate::proto::pb;
 use crate::teleport;
 use csv::CsvColumns;
@@ -51,6 +54,12 @@ enum RecordFormat {
     Csv,
     /// Teleport's audit log: flat JSON, one event a line
     Teleport,
+    /// Open Cybersecurity Schema Framework: one JSON event a line
+    Ocsf,
+    /// Elastic Common Schema: one JSON document a line
+    Ecs,
+    /// Common Event Format: one line of text an event
+    Cef,
 }
 
 /// Writes records to standard output, and messages to standard error.
@@ -69,6 +78,7 @@ enum OutputForm {
     Ndjson,
     Csv(CsvColumns),
     Teleport,
+    Mapped { schema: TargetSchema, log_id: String },
 }
 
 impl Args {
@@ -77,12 +87,12 @@ impl Args {
         terminal::zone(self.utc)
     }
 
-    /// Opens standard output.
+    /// Opens standard output. Formats that carry the id of the log ask the gateway for it.
     ///
     /// # Errors
     /// [`Error::Usage`] if a path of `--fields` leads nowhere, or if the form has
-    /// no columns.
-    pub fn open(&self) -> Result<RecordPrinter, Error> {
+    /// no columns; if the gateway does not tell the id of its log.
+    pub async fn open(&self, client: &Client) -> Result<RecordPrinter, Error> {
         let terminal = std::io::stdout().is_terminal();
         let format = match self.output {
             Some(format) => format,
@@ -104,15 +114,27 @@ impl Args {
                 OutputForm::Csv(CsvColumns::new(&self.fields).map_err(Error::Usage)?)
             }
             RecordFormat::Teleport => OutputForm::Teleport,
+            RecordFormat::Ocsf => mapped(TargetSchema::Ocsf, client).await?,
+            RecordFormat::Ecs => mapped(TargetSchema::Ecs, client).await?,
+            RecordFormat::Cef => mapped(TargetSchema::Cef, client).await?,
         };
         let mut printer = RecordPrinter::new(form, terminal);
         match &printer.form {
             OutputForm::Csv(columns) => writeln!(printer.out, "{}", columns.headings())?,
             OutputForm::Json { .. } => write!(printer.out, "[")?,
-            OutputForm::Pretty(_) | OutputForm::Ndjson | OutputForm::Teleport => {}
+            OutputForm::Pretty(_)
+            | OutputForm::Ndjson
+            | OutputForm::Teleport
+            | OutputForm::Mapped { .. } => {}
         }
         Ok(printer)
     }
+}
+
+/// The form of another schema, whose records bear the id of the log.
+async fn mapped(schema: TargetSchema, client: &Client) -> Result<OutputForm, Error> {
+    let log_id = client.get_status().await?.log_id;
+    Ok(OutputForm::Mapped { schema, log_id })
 }
 
 impl RecordPrinter {
@@ -151,6 +173,12 @@ impl RecordPrinter {
                 )),
                 None => self.lack(&format!("record {} has no event", record.sequence)),
             },
+            OutputForm::Mapped { schema, log_id } => {
+                let encoded = record.encode_to_vec();
+                let mut line = Vec::new();
+                schema.write(&MappingInput::new(&encoded, log_id), &mut line);
+                mapped_line(&mut self.out, *schema, self.terminal, &line)?;
+            }
         }
         Ok(())
     }
@@ -169,6 +197,20 @@ impl RecordPrinter {
                 element(&mut self.out, begun, &json::indented(&in_place()))?
             }
             OutputForm::Ndjson => writeln!(self.out, "{}", json::line(&in_place()))?,
+            OutputForm::Mapped { schema, log_id } => {
+                let mut line = Vec::new();
+                let missing = MissingRecords {
+                    delivery: "",
+                    log_id,
+                    first: gap.first_sequence,
+                    last: gap.last_sequence,
+                    reason: &gap_reason(gap),
+                    sentence: &gap_sentence(gap),
+                    time: std::time::SystemTime::now().into(),
+                };
+                schema.write_gap(&missing, &mut line);
+                mapped_line(&mut self.out, *schema, self.terminal, &line)?;
+            }
             OutputForm::Pretty(_) | OutputForm::Csv(_) | OutputForm::Teleport => {
                 // In its place among the lines, where both go to a terminal.
                 self.out.flush()?;
@@ -219,6 +261,28 @@ fn element(out: &mut impl std::io::Write, begun: &mut bool, text: &str) -> Resul
     out.write_all(if std::mem::replace(begun, true) { b",\n" } else { b"\n" })?;
     out.write_all(escape::json(text).as_bytes())?;
     Ok(())
+}
+
+/// Writes a line of another schema.
+fn mapped_line(
+    out: &mut impl std::io::Write,
+    schema: TargetSchema,
+    terminal: bool,
+    line: &[u8],
+) -> Result<(), Error> {
+    let line = String::from_utf8_lossy(line);
+    let line = match schema {
+        TargetSchema::Cef if terminal => escape::escaped(&line),
+        TargetSchema::Cef => std::borrow::Cow::Borrowed(&*line),
+        _ => escape::json(&line),
+    };
+    Ok(writeln!(out, "{line}")?)
+}
+
+/// The reason of a gap, as metrics and deliveries name it.
+fn gap_reason(gap: &pb::Gap) -> String {
+    let name = gap.reason().as_str_name();
+    name.strip_prefix("GAP_REASON_").unwrap_or(name).to_lowercase()
 }
 
 /// The sentence that describes a gap.

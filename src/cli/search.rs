@@ -14,8 +14,8 @@ const PAGE_RECORDS_MAX: u64 = 1_000;
 /// Find records in the history, newest first
 ///
 /// --since and --until compare the time of the event, not of its acceptance.
-/// Records go to standard output. With json and ndjson, gaps (records that could not
-/// be read) appear there in their place.
+/// Records go to standard output. With json, ndjson, ocsf, ecs and cef, gaps (records that
+/// could not be read) appear there in their place.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   auditgate search --user alice --since 1d
@@ -59,7 +59,7 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
         ..Default::default()
     };
     let client = args.server.client().await?;
-    let mut printer = args.output.open()?;
+    let mut printer = args.output.open(&client).await?;
     let done = interruptible(search(&args, &client, request, &mut printer)).await;
     printer.finish()?;
     match done? {

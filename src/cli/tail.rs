@@ -24,8 +24,8 @@ const LAST_RECORDS: u32 = 10;
 ///
 /// After a lost connection, tail resumes where it stopped. Missing records are reported
 /// as a gap: they were evicted, are damaged, or were lost when the log was reopened.
-/// Records go to standard output. With json and ndjson, gaps appear there in their
-/// place; with other formats they go to standard error.
+/// Records go to standard output. With json, ndjson, ocsf, ecs and cef, gaps appear there
+/// in their place; with other formats they go to standard error.
 ///
 /// With --cursor-file, tail saves its position in a file. It writes the cursor after
 /// it has written the records before it. So a restarted tail misses no record, and
@@ -113,7 +113,7 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
         (None, None, None) => None,
     };
     let client = args.server.client().await?;
-    let mut printer = args.output.open()?;
+    let mut printer = args.output.open(&client).await?;
     let tail = TailCommand { args: &args, client, until };
     let done = interruptible(tail.run(start, &mut printer)).await;
     printer.finish()?;

@@ -23,12 +23,16 @@ pub struct Args {
     /// Print the reference of all types in Markdown: docs/EVENTS.md
     #[arg(long, conflicts_with = "event_type")]
     markdown: bool,
+    /// Print what becomes of records in other formats, in Markdown: docs/MAPPINGS.md
+    #[arg(long, conflicts_with_all = ["event_type", "markdown"])]
+    mappings: bool,
 }
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<ExitKind, Error> {
     match &args.event_type {
         _ if args.markdown => print(&reference::markdown()),
+        _ if args.mappings => print(&reference::mappings()),
         Some(name) if name.contains('*') => print(&reference::list(&matching(name)?)),
         Some(name) => print(&reference::describe(find(name)?)),
         None => print(&reference::list(&matching("*")?)),

@@ -5,6 +5,8 @@
 //! batches, and a destination nothing of events.
 
 mod json;
+mod mapped;
+mod teleport;
 
 use std::sync::Arc;
 
@@ -12,6 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::hub::GapReason;
+use crate::mapping::TargetSchema;
 use crate::record::{Record, Sequence};
 use crate::time::Time;
 
@@ -110,13 +113,75 @@ pub struct FormatError {
 pub enum FormatName {
     /// The record as protobuf JSON, as `auditgate search -o ndjson` writes it.
     Json,
+    /// Open Cybersecurity Schema Framework 1.8.
+    Ocsf,
+    /// Elastic Common Schema.
+    Ecs,
+    /// ArcSight's Common Event Format: text, not JSON.
+    Cef,
+    /// Log records of OpenTelemetry, for the destination `otlp` alone.
+    Otlp,
+    /// The event as a line of Teleport's audit log.
+    Teleport,
 }
 
 impl FormatName {
+    /// All names.
+    pub const ALL: [Self; 6] =
+        [Self::Json, Self::Ocsf, Self::Ecs, Self::Cef, Self::Otlp, Self::Teleport];
+
     /// The format.
     pub fn format(self) -> Arc<dyn Format> {
         match self {
             Self::Json => Arc::new(json::JsonFormat),
+            Self::Ocsf => Arc::new(mapped::MappedFormat::new(TargetSchema::Ocsf)),
+            Self::Ecs => Arc::new(mapped::MappedFormat::new(TargetSchema::Ecs)),
+            Self::Cef => Arc::new(mapped::MappedFormat::new(TargetSchema::Cef)),
+            Self::Otlp => Arc::new(mapped::MappedFormat::new(TargetSchema::Otlp)),
+            Self::Teleport => Arc::new(teleport::TeleportFormat),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Record;
+
+    #[test]
+    fn every_format_carries_the_stable_id() {
+        let bytes = testing::record(7);
+        let record = Record::read(&bytes);
+        let gap = DeliveryGap {
+            delivery: "siem",
+            log_id: "log",
+            first: Sequence(3),
+            last: Sequence(9),
+            reason: GapReason::Evicted,
+            time: Time(1_700_000_000_000_000_000),
+        };
+        for name in FormatName::ALL {
+            let format = name.format();
+            let mut out = b"before".to_vec();
+            let source = SourceRecord { record: &record, log_id: "log" };
+            format.record(&source, &mut out).expect("it has a form");
+            assert!(out.starts_with(b"before"), "{name:?}");
+            let text = String::from_utf8_lossy(&out).into_owned();
+            assert!(text.contains("log/7") && text.contains("alice"), "{name:?} {text}");
+            let mut out = Vec::new();
+            format.gap(&gap, &mut out);
+            let gap_text = String::from_utf8_lossy(&out).into_owned();
+            for part in ["log/3-9", "siem", &*gap.sentence()] {
+                assert!(gap_text.contains(part), "{name:?}: {part} in {gap_text}");
+            }
+            if format.item_kind() == ItemKind::Json {
+                for text in [text.trim_start_matches("before"), &gap_text] {
+                    serde_json::from_str::<serde_json::Value>(text).expect("it is JSON");
+                }
+            }
+            if format.item_kind() != ItemKind::OtlpLogRecord {
+                assert!(!text.contains('\n') && !gap_text.contains('\n'), "{name:?}");
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ mod events_stay_encoded;
 mod example_events;
 mod filter_expressions;
 mod filter_model;
+mod mappings_reference;
 mod model;
 mod redaction_model;
 mod stream_timing;

@@ -2,7 +2,7 @@
 
 /// The modules at the top of `src` and what each is for, from the top layer down: each may
 /// use those below it. A module within the log may use all of the log, and so on.
-const LAYERS: [(&str, &str); 33] = [
+const LAYERS: [(&str, &str); 34] = [
     ("main", "the program: arguments in, exit status out"),
     ("cli", "the commands"),
     (
@@ -25,6 +25,7 @@ const LAYERS: [(&str, &str); 33] = [
     ("reference", "the reference of event types, written from the catalog"),
     ("example", "example events, written from the catalog"),
     ("teleport", "Teleport's form of events"),
+    ("mapping", "records in other schemas, by tables"),
     ("record", "checked events as records: drafts, envelopes, columns"),
     ("content", "redaction and limits of what an event holds"),
     ("event", "the check of an event, where it arrives"),

@@ -28,6 +28,7 @@ const TOP: [&str; 29] = [
     "buf.yaml",
     "build",
     "build.rs",
+    "catalog",
     "clippy.toml",
     "deny.toml",
     "deploy",

@@ -1,12 +1,14 @@
-//! The record as protobuf JSON: what `auditgate search -o ndjson` writes, with its id.
+//! The record as protobuf JSON: what `auditgate search -o ndjson` writes, with its id. Fields that
+//! this version does not know are kept in `unknown_fields` of their message, as base64.
 
-use prost_reflect::DynamicMessage;
 use serde_json::json;
 
 use super::{DeliveryGap, Format, FormatError, ItemKind, SourceRecord};
 use crate::hub::Gap;
 use crate::json;
+use crate::mapping::wire_json;
 use crate::proto::pb;
+use crate::wire::RECORD;
 
 /// Records as protobuf JSON, behind a field `id`, which no field of a record is called.
 #[derive(Debug, Clone, Copy)]
@@ -18,12 +20,9 @@ impl Format for JsonFormat {
     }
 
     fn record(&self, source: &SourceRecord<'_>, out: &mut Vec<u8>) -> Result<(), FormatError> {
-        let error = |what: String| FormatError { sequence: source.record.sequence, what };
-        let record = DynamicMessage::decode(json::shape("Record"), source.record.bytes)
-            .map_err(|what| error(what.to_string()))?;
         out.extend_from_slice(format!("{{\"id\":\"{}\"", source.id()).as_bytes());
         let fields = out.len();
-        json::write_line(&record, out).map_err(|what| error(what.to_string()))?;
+        wire_json::write(out, RECORD, source.record.bytes);
         // Every record has a sequence, so the brace is followed by a field.
         if let Some(brace) = out.get_mut(fields) {
             *brace = b',';

@@ -1,0 +1,242 @@
+//! Records as records of other schemas: OCSF, Elastic Common TargetSchema, CEF and OpenTelemetry.
+//!
+//! What goes where stands in tables, `catalog/*.toml`: a row for each event type, and rows for
+//! the fields of the envelope. They are compiled once, when a schema is first used. A record is
+//! then read in two passes over its bytes, without decoding it: the first finds the values that
+//! have a place, the second writes. What has no place, or does not fit its place, goes to the
+//! schema's catch-all as protobuf JSON, so that nothing is lost.
+
+mod captured;
+mod cef;
+mod conversion;
+mod convert;
+mod left;
+mod nested;
+mod otlp;
+mod plan;
+pub mod table;
+mod text;
+pub mod wire_json;
+
+use std::sync::LazyLock;
+
+use prost::Message as _;
+use prost_types::Timestamp;
+
+use crate::proto::pb;
+use crate::wire::{self, WireValue};
+use nested::CatchAll;
+use plan::{MappingPlans, PlaceLayout};
+use table::MappingTable;
+
+pub use plan::GAP;
+
+/// What names of members of `labels` begin with that stand for fields without a place.
+const LABEL_PREFIX: &str = "auditgate_";
+
+/// Field numbers of `Record`.
+mod number {
+    pub const SEQUENCE: u32 = 1;
+    pub const TYPE: u32 = 4;
+}
+
+/// Another schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TargetSchema {
+    /// Open Cybersecurity TargetSchema Framework 1.8, as JSON.
+    Ocsf,
+    /// Elastic Common TargetSchema, as JSON.
+    Ecs,
+    /// Common Event Format, as a line of text.
+    Cef,
+    /// OpenTelemetry, as an encoded `LogRecord`.
+    Otlp,
+}
+
+/// A record to be written, and its place.
+#[derive(Debug, Clone, Copy)]
+pub struct MappingInput<'a> {
+    /// The encoded `auditgate.v1.Record`.
+    pub record: &'a [u8],
+    /// Id of its log.
+    pub log_id: &'a str,
+    /// The last record of a gap.
+    last: Option<u64>,
+}
+
+/// Records that another system will not get.
+#[derive(Debug, Clone, Copy)]
+pub struct MissingRecords<'a> {
+    /// Name of the delivery that lacks them; empty for none.
+    pub delivery: &'a str,
+    /// Id of their log.
+    pub log_id: &'a str,
+    /// The first of them.
+    pub first: u64,
+    /// The last of them.
+    pub last: u64,
+    /// Why, in one word.
+    pub reason: &'a str,
+    /// What that means, in a sentence.
+    pub sentence: &'a str,
+    /// When it was noticed.
+    pub time: Timestamp,
+}
+
+impl MissingRecords<'_> {
+    /// The record by which they are reported: of the type `auditgate.gap`, which the gateway alone
+    /// makes, and which is in no log.
+    fn record(&self) -> Vec<u8> {
+        let text = |text: String| prost_types::Value {
+            kind: Some(prost_types::value::Kind::StringValue(text)),
+        };
+        let data = [
+            ("delivery", self.delivery.to_owned()),
+            ("first_sequence", self.first.to_string()),
+            ("last_sequence", self.last.to_string()),
+            ("reason", self.reason.to_owned()),
+        ];
+        let fields = data.into_iter().map(|(name, of)| (name.to_owned(), text(of)));
+        let data = prost_types::Struct { fields: fields.collect() };
+        let custom = pb::Custom { name: Some(GAP.to_owned()), data: Some(data) };
+        let event = pb::Event {
+            time: Some(self.time),
+            outcome: Some(pb::Outcome {
+                error: Some(self.sentence.to_owned()),
+                ..Default::default()
+            }),
+            payload: Some(pb::event::Payload::Custom(custom)),
+            ..Default::default()
+        };
+        let record = pb::Record {
+            sequence: self.first,
+            accept_time: Some(self.time),
+            r#type: GAP.to_owned(),
+            severity: pb::Severity::Error.into(),
+            result: pb::Result::Failure.into(),
+            event: Some(event),
+            ..Default::default()
+        };
+        record.encode_to_vec()
+    }
+}
+
+impl<'a> MappingInput<'a> {
+    /// A record of a log.
+    pub fn new(record: &'a [u8], log_id: &'a str) -> Self {
+        Self { record, log_id, last: None }
+    }
+
+    /// The type of the record.
+    fn type_name(&self) -> &'a str {
+        let types = wire::trusted(self.record).filter(|(number, _)| *number == number::TYPE);
+        types.filter_map(|(_, value)| value.text()).last().unwrap_or_default()
+    }
+
+    /// Appends the stable id between the quotes of a JSON string.
+    fn write_id(&self, out: &mut Vec<u8>) {
+        let mut id = Vec::new();
+        self.write_plain_id(&mut id);
+        text::string_body(out, &String::from_utf8_lossy(&id));
+    }
+
+    /// Appends the stable id: `LOG_ID/SEQUENCE`, or `LOG_ID/FIRST-LAST` of a gap.
+    fn write_plain_id(&self, out: &mut Vec<u8>) {
+        let mut fields = wire::trusted(self.record);
+        let sequence = fields.find_map(|field| match field {
+            (number::SEQUENCE, WireValue::Varint(sequence)) => Some(sequence),
+            _ => None,
+        });
+        out.extend_from_slice(self.log_id.as_bytes());
+        out.push(b'/');
+        text::uint(out, sequence.unwrap_or_default());
+        if let Some(last) = self.last {
+            out.push(b'-');
+            text::uint(out, last);
+        }
+    }
+}
+
+impl TargetSchema {
+    /// All schemas.
+    pub const ALL: [Self; 4] = [Self::Ocsf, Self::Ecs, Self::Cef, Self::Otlp];
+
+    /// Its name, as a format of deliveries and of commands.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ocsf => "ocsf",
+            Self::Ecs => "ecs",
+            Self::Cef => "cef",
+            Self::Otlp => "otlp",
+        }
+    }
+
+    /// Compiles its table, unless that was done before: it takes some milliseconds.
+    pub fn prepare(self) {
+        self.plans();
+    }
+
+    /// Appends a record.
+    pub fn write(self, source: &MappingInput<'_>, out: &mut Vec<u8>) {
+        match self {
+            Self::Ocsf => nested::write(self.plans(), CatchAll::Object, source, out),
+            Self::Ecs => nested::write(self.plans(), CatchAll::Texts(LABEL_PREFIX), source, out),
+            Self::Cef => cef::write(self.plans(), source, out),
+            Self::Otlp => otlp::write(self.plans(), source, out),
+        }
+    }
+
+    /// Appends a report of records that the other system will not get.
+    pub fn write_gap(self, missing: &MissingRecords<'_>, out: &mut Vec<u8>) {
+        let record = missing.record();
+        let last = Some(missing.last);
+        self.write(&MappingInput { record: &record, log_id: missing.log_id, last }, out);
+    }
+
+    /// The text of its table.
+    fn table_text(self) -> &'static str {
+        match self {
+            Self::Ocsf => include_str!("../catalog/ocsf.toml"),
+            Self::Ecs => include_str!("../catalog/ecs.toml"),
+            Self::Cef => include_str!("../catalog/cef.toml"),
+            Self::Otlp => include_str!("../catalog/otlp.toml"),
+        }
+    }
+
+    fn layout(self) -> PlaceLayout {
+        match self {
+            Self::Ocsf | Self::Ecs => PlaceLayout::Nested,
+            Self::Cef | Self::Otlp => PlaceLayout::Flat,
+        }
+    }
+
+    /// Its table.
+    ///
+    /// # Errors
+    /// What is wrong with the table, and where.
+    pub fn table(self) -> Result<MappingTable, String> {
+        toml::from_str(self.table_text()).map_err(|error| error.to_string())
+    }
+
+    /// Its plans, compiled once.
+    fn plans(self) -> &'static MappingPlans {
+        static OCSF: LazyLock<MappingPlans> = LazyLock::new(|| TargetSchema::Ocsf.compile());
+        static ECS: LazyLock<MappingPlans> = LazyLock::new(|| TargetSchema::Ecs.compile());
+        static CEF: LazyLock<MappingPlans> = LazyLock::new(|| TargetSchema::Cef.compile());
+        static OTLP: LazyLock<MappingPlans> = LazyLock::new(|| TargetSchema::Otlp.compile());
+        match self {
+            Self::Ocsf => &OCSF,
+            Self::Ecs => &ECS,
+            Self::Cef => &CEF,
+            Self::Otlp => &OTLP,
+        }
+    }
+
+    fn compile(self) -> MappingPlans {
+        let compiled = self.table().and_then(|table| MappingPlans::compile(&table, self.layout()));
+        compiled.unwrap_or_else(|error| panic!("the table of {self:?} is not valid: {error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests;
