@@ -32,7 +32,7 @@ pub fn run(wanted: &[&'static str], scale: Scale) -> Result<Vec<Row>> {
 
 /// Nothing is decoded for the peer, either: its values lie ready, and are put together.
 fn ocsf(name: &'static str, records: &[Vec<u8>], scale: Scale) -> Result<Row> {
-    let written = |record| {
+    let written = |record: &Vec<u8>| {
         let mut out = Vec::new();
         write(TargetSchema::Ocsf, record, &mut out);
         serde_json::from_slice(&out)
@@ -64,7 +64,7 @@ fn ocsf(name: &'static str, records: &[Vec<u8>], scale: Scale) -> Result<Row> {
 
 /// The peer has its log records ready, builds a request of copies, and encodes it.
 fn otlp(name: &'static str, records: &[Vec<u8>], scale: Scale) -> Result<Row> {
-    let written = |record| {
+    let written = |record: &Vec<u8>| {
         let mut out = Vec::new();
         write(TargetSchema::Otlp, record, &mut out);
         LogRecord::decode(&*out)

@@ -2,6 +2,7 @@
 
 mod filled;
 mod lossless;
+mod oracles;
 
 use std::collections::BTreeSet;
 

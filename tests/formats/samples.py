@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-TARGET = Path(os.environ.get("AUDITGATE_TEST_TARGET", ROOT / "target"))
-FOLDER = TARGET / "tmp" / "formats"
+FOLDER = Path(os.environ.get("AUDITGATE_FORMAT_SAMPLES", ROOT / "target" / "formats"))
 
 
 @functools.cache
