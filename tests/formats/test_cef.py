@@ -50,7 +50,7 @@ def read(line: str) -> tuple[list[str], dict[str, str]]:
 def at(value: object, path: tuple[str, ...]) -> object:
     """What stands at a path within objects."""
     for name in path:
-        value = value[name] if isinstance(value, dict) else None
+        value = value.get(name) if isinstance(value, dict) else None
     return value
 
 

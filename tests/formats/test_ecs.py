@@ -66,7 +66,7 @@ class Ecs(unittest.TestCase):
                     values = value if isinstance(value, list) else [value]
                     for one in values:
                         self.assertTrue(fits(field["type"], one), f"{name} {field} {one!r}")
-                        if field["allowed"]:
+                        if field.get("allowed"):
                             self.assertIn(one, field["allowed"])
         self.assertGreater(len(seen), 60)
 

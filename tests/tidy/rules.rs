@@ -9,7 +9,7 @@ use crate::layers::layer;
 use crate::source::Source;
 
 /// What lies at the top of the tree.
-const TOP: [&str; 29] = [
+const TOP: [&str; 30] = [
     ".ci",
     ".dockerignore",
     ".gitattributes",
