@@ -380,6 +380,7 @@ impl Grants {
             MethodRule::Emit => (!self.emit().is_empty(), "emit"),
             MethodRule::Read => (!self.read().is_empty(), "read"),
             MethodRule::Status => (self.has(Right::Status), "see the status"),
+            MethodRule::Deliveries => (self.has(Right::Deliveries), "see or control deliveries"),
             MethodRule::Proof => (self.has(Right::Proof), "ask for proofs"),
             MethodRule::Catalog => (!self.is_empty(), "list event types"),
             // Who has no role learns that.

@@ -107,6 +107,8 @@ pub struct ConfigChange {
     pub files: Vec<String>,
     /// Why the change was rejected, if it was.
     pub error: Option<String>,
+    /// The principal that made the change by a call; empty if the configuration was changed.
+    pub principal: String,
 }
 
 impl Auditor {
@@ -225,12 +227,16 @@ impl Auditor {
         };
         let code = if change.error.is_none() { "AG003I" } else { "AG003W" };
         let event = event(code, Payload::AuditgateConfigChange(payload));
+        let user = (!change.principal.is_empty()).then(|| pb::User {
+            name: Some(excerpt(&change.principal, NAME_BYTES_MAX)),
+            ..Default::default()
+        });
         let outcome = pb::Outcome {
             success: Some(change.error.is_none()),
             error: change.error,
             ..Default::default()
         };
-        on.append(pb::Event { outcome: Some(outcome), ..event }).await;
+        on.append(pb::Event { outcome: Some(outcome), user, ..event }).await;
     }
 }
 

@@ -11,20 +11,26 @@ pub const WAIT_MAX: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub struct Backoff {
     next: Duration,
+    longest: Duration,
 }
 
 impl Backoff {
     /// The first wait comes next.
     pub fn new() -> Self {
-        Self { next: WAIT_MIN }
+        Self::up_to(WAIT_MAX)
+    }
+
+    /// The first wait comes next, and none is longer than this.
+    pub fn up_to(longest: Duration) -> Self {
+        Self { next: WAIT_MIN.min(longest), longest }
     }
 
     /// The next delay; at least as long as `asked`, up to a bound.
     pub fn wait(&mut self, asked: Option<Duration>) -> Duration {
         let longest = self.next;
-        self.next = (longest * 2).min(WAIT_MAX);
+        self.next = (longest * 2).min(self.longest);
         let wait = longest.mul_f64(0.5 + fastrand::f64() / 2.0);
-        wait.max(asked.unwrap_or_default()).min(WAIT_MAX)
+        wait.max(asked.unwrap_or_default()).min(self.longest)
     }
 }
 
@@ -51,5 +57,11 @@ mod tests {
         assert!(waits.len() > 1, "jitter");
         assert_eq!(Backoff::new().wait(Some(Duration::from_secs(2))), Duration::from_secs(2));
         assert_eq!(Backoff::new().wait(Some(Duration::from_secs(3_600))), WAIT_MAX);
+        let mut patient = Backoff::up_to(Duration::from_secs(30));
+        let longest = (0..20).map(|_| patient.wait(None)).max();
+        assert!(
+            longest > Some(WAIT_MAX) && longest <= Some(Duration::from_secs(30)),
+            "{longest:?}"
+        );
     }
 }

@@ -10,6 +10,7 @@ mod completions;
 #[cfg(feature = "server")]
 mod config;
 mod count;
+mod delivery;
 mod emit;
 mod environment;
 mod escape;
@@ -91,6 +92,7 @@ enum Command {
     Types(types::Args),
     Proto(proto::Args),
     Status(status::Args),
+    Delivery(delivery::Args),
     Keygen(keygen::Args),
     Checkpoint(checkpoint::Args),
     Receipt(receipt::Args),
@@ -212,6 +214,7 @@ pub fn main() -> ExitCode {
         Command::Types(args) => types::run(&args),
         Command::Proto(args) => proto::run(&args),
         Command::Status(args) => block_on(status::run(args)),
+        Command::Delivery(args) => block_on(delivery::run(args)),
         Command::Keygen(args) => keygen::run(&args),
         Command::Checkpoint(args) => block_on(checkpoint::run(args)),
         Command::Receipt(args) => block_on(receipt::run(args)),

@@ -5,8 +5,7 @@
 //! connections; [`Results`] turns the pages of a search. Any other way to call is
 //! open too: [`Client::rpc`] is the generated client.
 //!
-//! Without the server this module is small: depend on auditgate with
-//! `default-features = false`, and the feature `tls` where the gateway has TLS.
+//! Without the server this module is small: `default-features = false`, and `tls` for TLS.
 //!
 //! # Examples
 //!
@@ -40,6 +39,7 @@
 
 mod connect_error;
 mod credentials;
+mod deliveries;
 mod emitter;
 mod error;
 mod probe;

@@ -7,6 +7,7 @@
 //! with its default, and its bounds in [`Settings::check`]; nothing else.
 
 mod access;
+mod delivery;
 mod disk;
 mod display;
 mod error;
@@ -33,6 +34,9 @@ use crate::log::{BYTES_MIN, Bounds, RING_BYTES, RING_RECORDS};
 pub use access::{
     Access, Algorithm, Audience, CertificateNames, Jwt, PRINCIPAL_BYTES_MAX, Right, Role, SanKind,
     StaticToken, check_principal_name,
+};
+pub use delivery::{
+    Delivery, DeliveryDestination, DeliveryFilter, DestinationKind, OtlpProtocol, RequestBody,
 };
 pub use disk::Retain;
 pub use display::{display, reference};
@@ -100,6 +104,11 @@ pub struct Settings {
     /// Time limit for running calls when the gateway stops; from 1s to 1h. Calls that still run
     /// then are aborted.
     pub drain_timeout: Period,
+    /// Directory of the cursors and dead letters of deliveries, which is created if it does not exist.
+    /// By default `deliveries` in the data directory. Only one gateway at a time can use a
+    /// directory.
+    #[schemars(extend("value_name" = "DIR"))]
+    pub delivery_dir: Option<PathBuf>,
     /// How to treat an event that is larger than 1 MiB.
     pub oversize: Oversize,
     /// Maximum difference between the time of an event and the time of the gateway; beyond it,
@@ -107,6 +116,8 @@ pub struct Settings {
     pub max_skew: Option<Period>,
     /// Bounds of the records in memory: of a log on disk, the newest ones.
     pub ring: Ring,
+    /// Records that go to other systems: see docs/deliveries.md.
+    pub delivery: Vec<Delivery>,
     /// Redaction of events before they are stored: see docs/content.md.
     pub redact: Redact,
     /// Encryption and client certificates.
@@ -150,9 +161,11 @@ impl Default for Settings {
             merkle: None,
             signing_key: None,
             drain_timeout: Period(DRAIN_TIMEOUT),
+            delivery_dir: None,
             oversize: Oversize::default(),
             max_skew: None,
             ring: Ring::default(),
+            delivery: Vec::new(),
             redact: Redact::default(),
             tls: Tls::default(),
             access: Access::default(),
@@ -203,6 +216,7 @@ impl Settings {
             self.access.check_open()?;
         }
         self.content()?;
+        self.deliveries()?;
         self.check_exposure()
     }
 

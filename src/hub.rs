@@ -27,8 +27,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::filter::TypeSet;
 use crate::log::{
-    Append, Appended, Error, Extent, HoldReport, Identity, Log, ReadHint, ReadResult, SLICE, State,
-    StorageReport,
+    Append, Appended, Error, Extent, HoldReport, Identity, Log, ReadHint, ReadResult,
+    RetentionHold, SLICE, State, StorageReport,
 };
 use crate::reason_counters::ReasonCounters;
 use crate::record::{Draft, Record, Sequence};
@@ -224,6 +224,11 @@ impl Hub {
     /// Whether the log accepts events.
     pub fn state(&self) -> State {
         self.state.borrow().clone()
+    }
+
+    /// From now on the log asks `hold` before it removes records.
+    pub fn hold(&self, hold: Arc<dyn RetentionHold>) {
+        self.log.hold(hold);
     }
 
     /// What holds records of the log.

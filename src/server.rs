@@ -36,9 +36,10 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::HealthReporter;
 use tower::Layer as _;
 
-use crate::audit::Auditor;
+use crate::audit::{Auditor, ConfigChange};
 use crate::config::{self, Settings};
 use crate::content::ActivePolicy;
+use crate::delivery::Deliveries;
 use crate::hub::{Hub, LAST_READ_TIME_MAX};
 use crate::log::{Log, MemoryLog, Store};
 use crate::proof::SigningKey;
@@ -60,7 +61,7 @@ use web::WebListener;
 
 pub use crate::config::DRAIN_TIMEOUT;
 pub use gateway_config::Config;
-pub use reload::{changed_keys, check, restart_keys};
+pub use reload::{changed_keys, check, check_delivery, restart_keys};
 
 /// A running gateway.
 pub struct Gateway {
@@ -78,6 +79,9 @@ pub struct Gateway {
     running: RunningTasks,
     hub: Arc<Hub>,
     prover: Option<Arc<Prover>>,
+    deliveries: Arc<Deliveries>,
+    /// The most that deliveries may take to drain.
+    last_read: Duration,
 }
 
 impl Gateway {
@@ -147,6 +151,15 @@ impl Gateway {
             Auditor::off()
         };
         auditor.started(&address.to_string(), encrypted).await;
+        for config in &config.deliveries {
+            check_delivery(config).map_err(invalid)?;
+        }
+        let (deliveries, changed_keys) =
+            Deliveries::start(&hub, config.delivery_dir.as_deref(), config.deliveries)
+                .map_err(io::Error::other)?;
+        if !changed_keys.is_empty() {
+            auditor.changed(ConfigChange { changed_keys, ..ConfigChange::default() }).await;
+        }
         let reporter = HealthReporter::new();
         let watchable = health::Watchable::new(reporter.clone(), stopping.clone());
         let health_service = HealthServer::new(watchable);
@@ -157,6 +170,7 @@ impl Gateway {
             .with_audit(auditor.clone())
             .with_proofs(prover.clone())
             .with_policy(policy)
+            .with_deliveries(Arc::clone(&deliveries))
             .with_accounts(Arc::clone(&quotas));
         let service = GrpcService::new(service);
         let reads = Routes::new(service.clone());
@@ -177,6 +191,7 @@ impl Gateway {
             auditor: auditor.clone(),
             data_dir: config.tiles.clone(),
             web: web.as_ref().map(WebListener::sources),
+            deliveries: Arc::clone(&deliveries),
         };
         if let Some(folder) = config.tiles {
             tokio::spawn(free_space::watch(folder, stopping.clone()));
@@ -226,6 +241,8 @@ impl Gateway {
             running,
             hub,
             prover,
+            deliveries,
+            last_read,
         })
     }
 
@@ -237,7 +254,15 @@ impl Gateway {
     /// # Errors
     /// If a file cannot be read or has the wrong content; then nothing changes.
     pub async fn reload(&self, before: &Settings, after: &Settings) -> Result<(), config::Error> {
-        self.reloader.follow(before, after, &self.auditor).await
+        let deliveries = after.deliveries()?;
+        deliveries.iter().try_for_each(check_delivery)?;
+        self.reloader.follow(before, after, &self.auditor).await?;
+        let replaced = self.deliveries.replace(deliveries).await;
+        let changed_keys = replaced.map_err(|error| config::Error::value("delivery", error))?;
+        if !changed_keys.is_empty() {
+            self.auditor.changed(ConfigChange { changed_keys, ..ConfigChange::default() }).await;
+        }
+        Ok(())
     }
 
     /// Counts a reload whose configuration could not be read, so that metrics show it.
@@ -270,6 +295,11 @@ impl Gateway {
         self.prover.as_ref()
     }
 
+    /// The deliveries to other systems.
+    pub fn deliveries(&self) -> &Arc<Deliveries> {
+        &self.deliveries
+    }
+
     /// The hub, for use within the process.
     pub fn hub(&self) -> &Arc<Hub> {
         &self.hub
@@ -292,6 +322,7 @@ impl Gateway {
         }
         // After the last call that may read, and after the last that may append.
         self.auditor.drain().await;
+        self.deliveries.stop(self.last_read).await;
         if let Some(prover) = &self.prover {
             prover.stop().await;
         }

@@ -2,6 +2,7 @@
 //! request, calls the hub and encodes the response.
 
 mod check_filter;
+mod control_delivery;
 mod cost;
 mod count_records;
 mod emit;
@@ -11,6 +12,7 @@ mod get_caller;
 mod get_record;
 mod get_status;
 mod grpc_service;
+mod list_deliveries;
 mod list_event_types;
 mod prove;
 pub mod quota;
@@ -35,6 +37,7 @@ use tonic::{Request, Status};
 use crate::access::{AccessControl, Caller};
 use crate::audit::Auditor;
 use crate::content::{ActivePolicy, EventIntake};
+use crate::delivery::Deliveries;
 use crate::event::EVENT_BYTES_MAX;
 use crate::hub::Hub;
 use crate::proof::prover::Prover;
@@ -86,6 +89,7 @@ pub struct Service {
     policy: ActivePolicy,
     prover: Option<Arc<Prover>>,
     quotas: Option<Arc<Quotas>>,
+    deliveries: Option<Arc<Deliveries>>,
 }
 
 impl Service {
@@ -94,7 +98,16 @@ impl Service {
     /// request.
     pub fn new(hub: Arc<Hub>, access: Arc<AccessControl>, limits: ServiceLimits) -> Self {
         let policy = ActivePolicy::default();
-        Self { hub, access, auditor: Auditor::off(), limits, policy, prover: None, quotas: None }
+        Self {
+            hub,
+            access,
+            auditor: Auditor::off(),
+            limits,
+            policy,
+            prover: None,
+            quotas: None,
+            deliveries: None,
+        }
     }
 
     /// The same, with an auditor that records reads.
@@ -110,6 +123,11 @@ impl Service {
     /// The same, which shows the accounts of these quotas.
     pub fn with_accounts(self, quotas: Arc<Quotas>) -> Self {
         Self { quotas: Some(quotas), ..self }
+    }
+
+    /// The same, which shows and controls these deliveries of the hub.
+    pub fn with_deliveries(self, deliveries: Arc<Deliveries>) -> Self {
+        Self { deliveries: Some(deliveries), ..self }
     }
 
     /// The same, with a policy for the content of events.

@@ -72,13 +72,7 @@ impl Grants {
             Arc::new(Grants {
                 emit: TypeSet::all().without_reserved(),
                 read: Arc::new(TypeSet::all()),
-                rights: vec![
-                    Right::Status,
-                    Right::Subscribers,
-                    Right::Proof,
-                    Right::Reflection,
-                    Right::Health,
-                ],
+                rights: Right::ALL.to_vec(),
             })
         });
         Arc::clone(&ALL)

@@ -11,6 +11,8 @@ pub enum MethodRule {
     Read,
     /// Reads the status.
     Status,
+    /// Looks at deliveries, or controls them.
+    Deliveries,
     /// Reads checkpoints and proofs.
     Proof,
     /// Lists event types.
@@ -34,6 +36,7 @@ pub fn method_rule(path: &str) -> Option<MethodRule> {
             "Subscribe" | "Search" | "GetRecord" | "CountRecords" | "CheckFilter" | "TopValues",
         ) => Some(MethodRule::Read),
         (SERVICE, "GetStatus") => Some(MethodRule::Status),
+        (SERVICE, "ListDeliveries" | "ControlDelivery") => Some(MethodRule::Deliveries),
         (SERVICE, "GetCheckpoint" | "GetInclusionProof" | "GetConsistencyProof") => {
             Some(MethodRule::Proof)
         }

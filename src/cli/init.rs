@@ -211,7 +211,7 @@ name = "admin"
 principals = ["admin"]
 emit = ["*"]
 read = ["*"]
-allow = ["status", "subscribers", "proof", "reflection"]
+allow = ["status", "subscribers", "deliveries", "proof", "reflection"]
 
 # For example, a service that emits, and a person who looks at sessions:
 # [[access.roles]]

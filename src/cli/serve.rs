@@ -91,6 +91,7 @@ async fn serve(
     config.signing_key = proofs.key.clone();
     config.tiles = settings.data_dir.clone();
     config.content = content;
+    config.deliveries = settings.deliveries().map_err(io::Error::other)?;
     let gateway = Gateway::start_on(config, Arc::clone(&log)).await?;
     let failure = gateway.prover().and_then(|prover| prover.failure());
     if let Some(failure) = failure.filter(CheckpointFailure::is_lasting) {

@@ -162,6 +162,8 @@ pub enum Right {
     Status,
     /// See all subscriptions in GetStatus.
     Subscribers,
+    /// List deliveries, and pause, resume, replay or move them.
+    Deliveries,
     /// Get checkpoints and proofs.
     Proof,
     /// Call the reflection service, if that needs a right.
@@ -172,14 +174,21 @@ pub enum Right {
 
 impl Right {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Status, Self::Subscribers, Self::Proof, Self::Reflection, Self::Health];
+    pub const ALL: [Self; 6] = [
+        Self::Status,
+        Self::Subscribers,
+        Self::Deliveries,
+        Self::Proof,
+        Self::Reflection,
+        Self::Health,
+    ];
 
     /// The name that roles have for it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Status => "status",
             Self::Subscribers => "subscribers",
+            Self::Deliveries => "deliveries",
             Self::Proof => "proof",
             Self::Reflection => "reflection",
             Self::Health => "health",

@@ -71,7 +71,7 @@ pub struct DeliveryGap<'a> {
     pub log_id: &'a str,
     /// The first record that is missing.
     pub first: Sequence,
-    /// The last record that is missing.
+    /// The last record that is missing; zero if unknown.
     pub last: Sequence,
     /// Why.
     pub reason: GapReason,
@@ -87,13 +87,28 @@ impl DeliveryGap<'_> {
 
     /// What the gap means, for people.
     pub fn sentence(&self) -> String {
-        let why = match self.reason {
-            GapReason::Evicted => "retention removed them before they were delivered",
-            GapReason::OtherLog => "the gateway has another log now",
-            GapReason::RolledBack => "the log lost its newest records",
-            GapReason::Damaged => "their storage is damaged",
+        let Self { first, last, .. } = self;
+        let range = match last.0 {
+            0 => format!("after {}", first.previous()),
+            _ if first == last => format!("{first}"),
+            _ => format!("{first} to {last}"),
         };
-        format!("records {} to {} were not delivered: {why}", self.first, self.last)
+        match self.reason {
+            GapReason::Evicted => {
+                format!("records {range} were not delivered: retention removed them first")
+            }
+            GapReason::OtherLog => {
+                format!(
+                    "records {range} of this log were not delivered: the gateway has another log now"
+                )
+            }
+            GapReason::RolledBack => format!(
+                "records {range} are lost: the log lost its newest records, and gives their sequences to others"
+            ),
+            GapReason::Damaged => {
+                format!("records {range} were not delivered: their storage is damaged")
+            }
+        }
     }
 }
 
@@ -129,6 +144,23 @@ impl FormatName {
     /// All names.
     pub const ALL: [Self; 6] =
         [Self::Json, Self::Ocsf, Self::Ecs, Self::Cef, Self::Otlp, Self::Teleport];
+
+    /// The name that the configuration has for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Ocsf => "ocsf",
+            Self::Ecs => "ecs",
+            Self::Cef => "cef",
+            Self::Otlp => "otlp",
+            Self::Teleport => "teleport",
+        }
+    }
+
+    /// Whether its items have a field `@timestamp` at their top.
+    pub fn has_timestamp(self) -> bool {
+        self == Self::Ecs
+    }
 
     /// The format.
     pub fn format(self) -> Arc<dyn Format> {

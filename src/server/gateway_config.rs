@@ -1,4 +1,4 @@
-//! What a gateway is started with.
+//! The configuration of a gateway, for programs that embed one.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use crate::config::{self, Settings};
 use crate::content::ContentPolicy;
+use crate::delivery::DeliveryConfig;
 use crate::log::Bounds;
 use crate::proof::SigningKey;
 use crate::server::{admission, connection};
-use crate::service::ServiceLimits;
-use crate::service::quota;
+use crate::service::{ServiceLimits, quota};
 
 /// The configuration of a gateway.
 #[derive(Debug, Clone)]
@@ -44,6 +44,10 @@ pub struct Config {
     pub tiles: Option<PathBuf>,
     /// The content policy; if `None`, events are not changed.
     pub content: Option<Arc<ContentPolicy>>,
+    /// Records that go to other systems.
+    pub deliveries: Vec<DeliveryConfig>,
+    /// The directory of their cursors and dead letters.
+    pub delivery_dir: Option<PathBuf>,
 }
 
 impl Default for Config {
@@ -90,6 +94,8 @@ impl From<&Settings> for Config {
             signing_key: None,
             tiles: None,
             content: None,
+            deliveries: Vec::new(),
+            delivery_dir: settings.delivery_directory(),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A scrape reads the counters of the components; there is no second copy. Labels have
 //! few values, and clients cannot choose them.
 
+mod deliveries;
 mod form;
 mod log_metrics;
 mod page;
@@ -22,6 +23,7 @@ use tonic::Code;
 
 use crate::audit::Auditor;
 use crate::catalog;
+use crate::delivery::Deliveries;
 use crate::hub::{GapReason, Hub};
 use crate::proof::prover::Prover;
 use crate::server::admission::Admission;
@@ -57,6 +59,8 @@ pub struct MetricSources {
     pub data_dir: Option<PathBuf>,
     /// The listener of the page, if there is one.
     pub web: Option<WebSources>,
+    /// Deliveries to other systems.
+    pub deliveries: Arc<Deliveries>,
 }
 
 impl fmt::Debug for MetricSources {
@@ -89,6 +93,7 @@ impl Collector for MetricSources {
         self.log(&mut page)?;
         self.proof(&mut page)?;
         self.readers(&mut page)?;
+        self.deliveries(&mut page)?;
         process::encode(&mut page)
     }
 }

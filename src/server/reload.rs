@@ -13,6 +13,7 @@ use crate::access::{AccessControl, AccessState};
 use crate::audit::{Auditor, ConfigChange};
 use crate::config::{self, Settings};
 use crate::content::ActivePolicy;
+use crate::delivery::DeliveryConfig;
 use crate::server::expiry::WARNING_INTERVAL;
 use crate::server::tls::{self, TlsSetup};
 
@@ -138,6 +139,7 @@ impl Reloader {
             changed_keys: changed_keys(before, after),
             restart_keys: restart_keys(before, after),
             files: Vec::new(),
+            principal: String::new(),
             error: replaced.as_ref().err().map(ToString::to_string),
         };
         auditor.changed(change).await;
@@ -214,8 +216,20 @@ impl Reloader {
 /// # Errors
 /// If a file cannot be read or has the wrong content.
 pub fn check(settings: &Settings) -> Result<Vec<String>, config::Error> {
+    settings.deliveries()?.iter().try_for_each(check_delivery)?;
     let (tls, access) = (settings.tls.clone(), settings.access.clone());
     Ok(Reloader::load(tls, access, ActivePolicy::default())?.warnings())
+}
+
+/// Reads the secrets and certificates that a delivery names, without a change of anything.
+///
+/// # Errors
+/// If a file or variable cannot be used.
+pub fn check_delivery(config: &DeliveryConfig) -> Result<(), config::Error> {
+    config.destination.check(config.format.format().item_kind()).map_err(|error| {
+        let key = format!("delivery.{}.destination.{}", config.name, error.key);
+        config::Error::value(key, error.what)
+    })
 }
 
 /// The changed keys that need a restart.
@@ -229,6 +243,7 @@ pub fn restart_keys(before: &Settings, after: &Settings) -> Vec<String> {
             redact: config::Redact::default(),
             oversize: config::Oversize::default(),
             max_skew: None,
+            delivery: Vec::new(),
             ..settings.clone()
         };
         serde_json::to_value(plain).expect("settings are plain data")

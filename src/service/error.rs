@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::access;
+use crate::delivery;
 use crate::event;
 use crate::filter;
 use crate::hub::{count, path, search, top};
@@ -266,6 +267,15 @@ pub enum Error {
     /// The prover has no proof.
     #[error("{0}")]
     Proof(prover::Error),
+    /// The delivery does not do what it is asked for.
+    #[error("{0}")]
+    Delivery(delivery::ControlError),
+    /// The action needs a sequence.
+    #[error("sequence is missing: say up to which record to skip")]
+    SequenceMissing,
+    /// The action has no sequence.
+    #[error("sequence has no meaning with this action: leave it out")]
+    SequenceUnexpected,
     /// The gateway stops.
     #[error("the gateway is stopping: resume with the cursor {cursor}")]
     Stopping {

@@ -78,6 +78,11 @@ impl Service {
             accept_time_ahead: extent.accept_time_ahead(),
             account_count: account_count as u64,
             accounts: accounts.collect(),
+            deliveries: if caller.grants().has(Right::Deliveries) {
+                self.delivery_messages()
+            } else {
+                Vec::new()
+            },
         }))
     }
 }

@@ -123,6 +123,8 @@ impl tower::Service<Request<Body>> for GrpcService {
             "GetCheckpoint" => unary!(checkpoint),
             "GetInclusionProof" => unary!(inclusion),
             "GetConsistencyProof" => unary!(consistency),
+            "ListDeliveries" => unary!(all_deliveries),
+            "ControlDelivery" => unary!(controlled_delivery),
             _ => {
                 let path = path.to_owned();
                 answering(async move { Err(method_unknown(&path).into()) })

@@ -2,6 +2,7 @@
 //! not here does not compile, so each has a code, a reason and its fields.
 
 mod bounds;
+mod deliveries;
 
 use std::collections::HashMap;
 
@@ -180,6 +181,10 @@ fn parts(error: &Error) -> Parts {
         Error::Access(error) | Error::AccessEnded { error, .. } => access_shape(error),
         Error::IdNotFound { .. } | Error::SequenceNotFound { .. } | Error::SequenceHidden(_) => {
             Parts::new(Code::NotFound, ErrorReason::RecordNotFound)
+        }
+        Error::Delivery(error) => deliveries::shape(error),
+        Error::SequenceMissing | Error::SequenceUnexpected => {
+            Parts::invalid(ErrorReason::FieldInvalid, "sequence", error)
         }
         Error::ProofOff => Parts::new(Code::FailedPrecondition, ErrorReason::ProofOff),
         Error::Proof(error) => proof_shape(error),

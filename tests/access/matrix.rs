@@ -71,6 +71,7 @@ fn subjects(types: &[String]) -> Vec<Subject> {
         Subject::new("emitter", types, &[], &[]),
         Subject::new("reader", &[], types, &[]),
         Subject::new("watcher", &[], &[], &[Right::Status]),
+        Subject::new("courier", &[], &[], &[Right::Deliveries]),
         Subject::new("prover", &[], &[], &[Right::Proof]),
         Subject::new("witness", &[], types, &[Right::Proof]),
         Subject::new("one-custom", &[CUSTOM[0].to_owned()], &[CUSTOM[0].to_owned()], &[]),
@@ -234,6 +235,22 @@ async fn check(client: &mut Client, method: &str, subject: &Subject, name: &str,
         "GetStatus" => {
             let result = soon(client.get_status(pb::GetStatusRequest {})).await;
             assert_eq!(code(result), ok_if(subject.allow.contains(&Right::Status)), "{who}");
+        }
+        "ListDeliveries" => {
+            let result = soon(client.list_deliveries(pb::ListDeliveriesRequest {})).await;
+            assert_eq!(code(result), ok_if(subject.allow.contains(&Right::Deliveries)), "{who}");
+        }
+        "ControlDelivery" => {
+            let request = pb::ControlDeliveryRequest {
+                name: "siem".into(),
+                action: pb::DeliveryAction::Pause.into(),
+                sequence: None,
+            };
+            let expected = match subject.allow.contains(&Right::Deliveries) {
+                true => Code::NotFound,
+                false => Code::PermissionDenied,
+            };
+            assert_eq!(code(soon(client.control_delivery(request)).await), expected, "{who}");
         }
         "GetCheckpoint" => {
             let result = soon(client.get_checkpoint(pb::GetCheckpointRequest {})).await;

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import http.server
 import json
 import os
 import re
@@ -43,10 +44,10 @@ POLL_SECONDS = 0.1
 # A volume that is full soon: a few segments and the tree.
 VOLUME_BYTES = 64 * 1024 * 1024
 # Alerts that only `promtool test rules` shows: their faults need a wrong clock, a broken device,
-# a full table of files or clients that hold tens of MiB for a minute.
+# a full table of files, clients that hold tens of MiB for a minute, or a quarter of an hour.
 BY_PROMTOOL = {
-    "AuditgateAccountsNearlyFull", "AuditgateClock", "AuditgateFilesNearlyUsedUp", "AuditgateLogFailed",
-    "AuditgateProofStopped",
+    "AuditgateAccountsNearlyFull", "AuditgateClock", "AuditgateDeliveryBehind", "AuditgateFilesNearlyUsedUp",
+    "AuditgateLogFailed", "AuditgateProofStopped",
 }
 
 
@@ -197,6 +198,7 @@ class Alerts(unittest.TestCase):
     def test_alerts_fire_and_clear(self) -> None:
         self.check_access()
         self.check_readers()
+        self.check_deliveries()
         if os.geteuid() == 0:
             self.check_storage()
         else:
@@ -300,6 +302,61 @@ class Alerts(unittest.TestCase):
                 self.command("emit", *server, input=large * 50)
 
         self.shows("AuditgateRingTooSmall", fall_behind, reader.kill)
+        gateway.stop()
+
+    def check_deliveries(self) -> None:
+        """A gateway with a small ring that delivers to a receiver, which answers as it is told."""
+        answer = {"status": 200}
+
+        class Receiver(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["content-length"]))
+                self.send_response(answer["status"])
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Says nothing."""
+
+        receiver = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+        threading.Thread(target=receiver.serve_forever, daemon=True).start()
+        self.addCleanup(receiver.server_close)
+        self.addCleanup(receiver.shutdown)
+        config = self.folder / "deliveries.toml"
+        config.write_text(
+            'delivery_dir = "deliveries"\n[[delivery]]\nname = "siem"\n[delivery.destination]\nkind = "http"\n'
+            f'url = "http://127.0.0.1:{receiver.server_port}/in"\n'
+        )
+        gateway = self.gateway("delivering", "--config", str(config), "--ring-records", "100")
+        server = ("--server", f"http://127.0.0.1:{gateway.port}")
+
+        def emit(count: int) -> None:
+            self.command("emit", *server, input='{"user": {"name": "alice"}, "userLogin": {}}\n' * count)
+
+        def answers(status: int, count: int = 1) -> None:
+            answer["status"] = status
+            emit(count)
+
+        def recover() -> None:
+            answer["status"] = 200
+            self.command("delivery", "resume", "siem", *server)
+
+        emit(1)
+        self.shows("AuditgateDeliveryBlocked", lambda: answers(403), recover)
+        self.shows("AuditgateDeliveryRetrying", lambda: answers(503), recover)
+
+        def replay() -> None:
+            answer["status"] = 200
+            self.command("delivery", "replay", "siem", *server)
+
+        self.shows("AuditgateDeliveryDeadLetters", lambda: answers(400), replay)
+
+        def miss() -> None:
+            answers(503)
+            emit(2_000)
+            recover()
+
+        self.shows("AuditgateDeliveryMissesRecords", miss, lambda: None)
         gateway.stop()
 
     def check_storage(self) -> None:

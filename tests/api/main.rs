@@ -6,6 +6,7 @@ mod canaries;
 mod compression;
 mod count_records;
 mod deadlines;
+mod deliveries;
 mod drain;
 mod emit_stream;
 mod fan_out;

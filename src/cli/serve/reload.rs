@@ -36,6 +36,6 @@ pub(super) async fn reload(
         logs.announce(&format!("restart the gateway to change {}", waiting.join(", ")));
     }
     // What waits for a restart is told again at the next time.
-    let Settings { tls, access, redact, oversize, max_skew, .. } = after;
-    Settings { tls, access, redact, oversize, max_skew, ..before }
+    let Settings { tls, access, redact, oversize, max_skew, delivery, .. } = after;
+    Settings { tls, access, redact, oversize, max_skew, delivery, ..before }
 }

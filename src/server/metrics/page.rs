@@ -32,11 +32,11 @@ impl MetricsPage<'_> {
     }
 
     /// Gauges of one name.
-    pub fn gauges<'l>(
+    pub fn gauges<'l, const N: usize>(
         &mut self,
         name: &str,
         help: &str,
-        values: impl Iterator<Item = ([Label<'l>; 1], f64)>,
+        values: impl Iterator<Item = ([Label<'l>; N], f64)>,
     ) -> fmt::Result {
         let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
         for (labels, value) in values {

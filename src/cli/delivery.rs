@@ -1,0 +1,242 @@
+//! `auditgate delivery`: shows and controls deliveries to other systems.
+
+mod table;
+
+use std::io::Write as _;
+
+use clap::ValueEnum;
+
+use super::client::GatewayArgs;
+use super::{Error, ExitKind, escape, interruptible, say, terminal};
+use crate::client::Client;
+use crate::json::{self, reflect};
+use crate::proto::pb;
+
+/// Show and control deliveries to other systems
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: DeliveryCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum DeliveryCommand {
+    /// List the deliveries
+    #[command(after_help = "Examples:
+  auditgate delivery list
+  auditgate delivery list -o json
+
+Exit status: 0 if all deliveries run; 1 if one does not, or has dead letters; 2 if the
+gateway cannot be reached or refuses.")]
+    List(ListArgs),
+    /// Show everything that is known of a delivery
+    #[command(after_help = "Examples:
+  auditgate delivery show siem
+
+Exit status: 0 if it runs; 1 if it does not, or has dead letters; 2 if there is no such
+delivery, or the gateway cannot be reached or refuses.")]
+    Show(OneArgs),
+    /// Send nothing more until the delivery is resumed, also after a restart
+    #[command(after_help = CONTROL_HELP)]
+    Pause(OneArgs),
+    /// Continue at once, at the cursor or at another record
+    #[command(after_help = RESUME_HELP)]
+    Resume(ResumeArgs),
+    /// Send the dead letters again: the records that the destination refused
+    #[command(after_help = CONTROL_HELP)]
+    Replay(OneArgs),
+    /// Leave out all records up to one
+    #[command(after_help = CONTROL_HELP)]
+    Skip(SkipArgs),
+}
+
+const CONTROL_HELP: &str =
+    "Exit status: 0 if it was done; 2 if there is no such delivery, it cannot
+do that, or the gateway cannot be reached or refuses.";
+const RESUME_HELP: &str = "Examples:
+  auditgate delivery resume siem
+  auditgate delivery resume siem --from earliest
+  auditgate delivery resume siem --from 120000
+
+Exit status: 0 if it was done; 2 if there is no such delivery, it cannot do that, or the
+gateway cannot be reached or refuses.";
+
+#[derive(Debug, clap::Args)]
+struct ListArgs {
+    /// Output format
+    #[arg(short, long, value_enum, value_name = "FORM", default_value_t = DeliveryFormat::Pretty)]
+    output: DeliveryFormat,
+    #[command(flatten)]
+    server: GatewayArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct OneArgs {
+    /// Name of the delivery
+    name: String,
+    /// Output format
+    #[arg(short, long, value_enum, value_name = "FORM", default_value_t = DeliveryFormat::Pretty)]
+    output: DeliveryFormat,
+    #[command(flatten)]
+    server: GatewayArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct ResumeArgs {
+    #[command(flatten)]
+    one: OneArgs,
+    /// The record that comes next: a sequence, earliest or latest
+    #[arg(long, value_name = "SEQUENCE", value_parser = from)]
+    from: Option<ResumeFrom>,
+}
+
+#[derive(Debug, clap::Args)]
+struct SkipArgs {
+    #[command(flatten)]
+    one: OneArgs,
+    /// The last record that is left out
+    #[arg(long, value_name = "SEQUENCE")]
+    to: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DeliveryFormat {
+    /// Table
+    Pretty,
+    /// JSON
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ResumeFrom {
+    Earliest,
+    Latest,
+    Sequence(u64),
+}
+
+fn from(text: &str) -> Result<ResumeFrom, String> {
+    match text {
+        "earliest" => Ok(ResumeFrom::Earliest),
+        "latest" => Ok(ResumeFrom::Latest),
+        number => number
+            .parse()
+            .map(ResumeFrom::Sequence)
+            .map_err(|_| format!("{text:?} is not a sequence, earliest or latest")),
+    }
+}
+
+/// The width of what is no terminal, in columns.
+const WIDTH: usize = 200;
+
+/// Runs the command.
+pub async fn run(args: Args) -> Result<ExitKind, Error> {
+    interruptible(async {
+        match args.command {
+            DeliveryCommand::List(args) => list(args).await,
+            DeliveryCommand::Show(args) => show(args).await,
+            DeliveryCommand::Pause(args) => {
+                control(args, pb::DeliveryAction::Pause, None, "paused").await
+            }
+            DeliveryCommand::Resume(ResumeArgs { one, from }) => {
+                let sequence = match from {
+                    Some(from) => Some(first(&one.server.client().await?, from).await?),
+                    None => None,
+                };
+                control(one, pb::DeliveryAction::Resume, sequence, "resumed").await
+            }
+            DeliveryCommand::Replay(args) => {
+                let action = pb::DeliveryAction::Replay;
+                control(args, action, None, "sends its dead letters again").await
+            }
+            DeliveryCommand::Skip(SkipArgs { one, to }) => {
+                let done = format!("continues behind record {to}");
+                control(one, pb::DeliveryAction::Skip, Some(to), &done).await
+            }
+        }
+    })
+    .await
+}
+
+/// The sequence that is meant.
+async fn first(client: &Client, from: ResumeFrom) -> Result<u64, Error> {
+    Ok(match from {
+        ResumeFrom::Sequence(sequence) => sequence,
+        ResumeFrom::Earliest => client.get_status().await?.first_sequence,
+        ResumeFrom::Latest => client.get_status().await?.last_sequence + 1,
+    })
+}
+
+async fn list(args: ListArgs) -> Result<ExitKind, Error> {
+    let deliveries = args.server.client().await?.list_deliveries().await?;
+    let kind = exit_kind(&deliveries);
+    let text = match args.output {
+        DeliveryFormat::Json => {
+            let response = pb::ListDeliveriesResponse { deliveries };
+            format!(
+                "{}\n",
+                escape::json(&json::indented(&reflect("ListDeliveriesResponse", &response)))
+            )
+        }
+        DeliveryFormat::Pretty if deliveries.is_empty() => {
+            say("the gateway has no deliveries: [[delivery]] in its configuration makes one");
+            String::new()
+        }
+        DeliveryFormat::Pretty => table::list(&deliveries, terminal::width().unwrap_or(WIDTH)),
+    };
+    write(&text)?;
+    Ok(kind)
+}
+
+async fn show(args: OneArgs) -> Result<ExitKind, Error> {
+    let deliveries = args.server.client().await?.list_deliveries().await?;
+    let names: Vec<String> = deliveries.iter().map(|own| own.name.clone()).collect();
+    let Some(found) = deliveries.into_iter().find(|own| own.name == args.name) else {
+        let near = crate::text::nearest(&args.name, names.iter().map(String::as_str), 1);
+        let near = near.first().map(|name| format!("; did you mean {name}?"));
+        let name = &args.name;
+        return Err(Error::Usage(format!(
+            "there is no delivery {name:?}{}",
+            near.unwrap_or_default()
+        )));
+    };
+    write(&text(&found, args.output))?;
+    Ok(exit_kind(&[found]))
+}
+
+async fn control(
+    args: OneArgs,
+    action: pb::DeliveryAction,
+    sequence: Option<u64>,
+    done: &str,
+) -> Result<ExitKind, Error> {
+    let request =
+        pb::ControlDeliveryRequest { name: args.name.clone(), action: action.into(), sequence };
+    let delivery = args.server.client().await?.control_delivery(&request).await?;
+    match args.output {
+        DeliveryFormat::Pretty => say(&format!("delivery {}: {done}", args.name)),
+        DeliveryFormat::Json => write(&text(&delivery, args.output))?,
+    }
+    Ok(ExitKind::All)
+}
+
+fn text(delivery: &pb::Delivery, format: DeliveryFormat) -> String {
+    match format {
+        DeliveryFormat::Pretty => table::show(delivery),
+        DeliveryFormat::Json => {
+            format!("{}\n", escape::json(&json::indented(&reflect("Delivery", delivery))))
+        }
+    }
+}
+
+fn exit_kind(deliveries: &[pb::Delivery]) -> ExitKind {
+    let is_well =
+        |one: &pb::Delivery| one.state() == pb::DeliveryState::Running && one.dead_letters == 0;
+    if deliveries.iter().all(is_well) { ExitKind::All } else { ExitKind::Some }
+}
+
+fn write(text: &str) -> Result<(), Error> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(())
+}

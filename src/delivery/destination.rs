@@ -1,0 +1,208 @@
+//! Destinations: how batches go to another system, and what its answers mean.
+//!
+//! A destination is untrusted: what it answers is read up to a bound and within a time, it is
+//! never followed to another host, and what it says is kept only cut and escaped.
+
+pub mod elasticsearch;
+pub mod file;
+pub mod http;
+pub mod http_client;
+pub mod otlp;
+#[cfg(test)]
+pub mod scripted;
+pub mod secret;
+pub mod splunk;
+pub mod syslog;
+pub mod tls;
+pub mod webhook_signature;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::delivery::batch::Batch;
+use crate::delivery::format::ItemKind;
+use crate::log::BoxFuture;
+
+/// The longest time that a destination can ask for before it is tried again.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// Takes batches to another system.
+pub trait Destination: Send + Sync + 'static {
+    /// Sends a batch, and waits for the answer within a time of its own. Dropping the future
+    /// leaves it open whether the batch arrived.
+    fn send<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Reply>;
+
+    /// Ends the connection in order, where that matters. Nothing is sent afterwards.
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// The destination has all of it.
+    Accepted {
+        /// How many items it had before, as far as it says.
+        repeated: u64,
+    },
+    /// The destination answered for each item.
+    ItemByItem(ItemReplies),
+    /// The destination refuses the batch, and does not say which item is to blame.
+    Rejected(Rejection),
+    /// The batch may be sent again later.
+    Unavailable(Delay),
+    /// Nothing can be delivered before a person changes something.
+    Blocked(String),
+}
+
+/// Why a batch has to wait.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delay {
+    /// What happened.
+    pub why: String,
+    /// How long the destination asks to wait.
+    pub retry_after: Option<Duration>,
+}
+
+/// What a destination says that refuses a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    /// The status, such as `400`.
+    pub status: String,
+    /// Its words, as they came: see [`crate::delivery::dead_letters::shown`].
+    pub words: String,
+}
+
+/// The answers for the items of a batch; those that are not mentioned are accepted.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct ItemReplies {
+    /// The positions of refused items, ascending.
+    pub rejected: Vec<(usize, Rejection)>,
+    /// The positions of items that may be sent again later, ascending.
+    pub unavailable: Vec<usize>,
+    /// Why these have to wait.
+    pub delay: Option<Delay>,
+    /// How many items the destination had before.
+    pub repeated: u64,
+}
+
+impl Reply {
+    /// The destination has the batch.
+    pub const ACCEPTED: Self = Self::Accepted { repeated: 0 };
+
+    /// The batch may be sent again later.
+    pub fn unavailable(why: impl Into<String>) -> Self {
+        Self::Unavailable(Delay { why: why.into(), retry_after: None })
+    }
+}
+
+/// Which destination, with all that is configured of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Config {
+    /// An HTTP endpoint.
+    Http(http::Config),
+    /// A receiver of OpenTelemetry logs.
+    Otlp(otlp::Config),
+    /// Splunk's HTTP Event Collector.
+    Splunk(splunk::Config),
+    /// The bulk API of Elasticsearch or OpenSearch.
+    Elasticsearch(elasticsearch::Config),
+    /// A syslog receiver.
+    Syslog(syslog::Config),
+    /// Files in a directory.
+    File(file::Config),
+    /// Played by a test.
+    #[cfg(test)]
+    Scripted(scripted::Scripted),
+}
+
+/// Why a destination cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{key}: {what}")]
+pub struct OpenError {
+    /// The key of the configuration to blame, below `destination`.
+    pub key: &'static str,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl OpenError {
+    /// The value of `key` cannot be used.
+    pub fn new(key: &'static str, what: impl ToString) -> Self {
+        Self { key, what: what.to_string() }
+    }
+}
+
+impl Config {
+    /// Where the records go, without secrets: `http https://siem.example.com/in`. A cursor
+    /// belongs to one such place.
+    pub fn identity(&self) -> String {
+        match self {
+            Self::Http(config) => format!("http {}", config.endpoint.url),
+            Self::Otlp(config) => format!("otlp {}", config.endpoint.url),
+            Self::Splunk(config) => {
+                let index = config.index.as_deref().map(|index| format!(" index {index}"));
+                format!("splunk {}{}", config.endpoint.url, index.unwrap_or_default())
+            }
+            Self::Elasticsearch(config) => {
+                format!("elasticsearch {} index {}", config.endpoint.url, config.index)
+            }
+            Self::Syslog(config) => format!("syslog {}", config.address),
+            Self::File(config) => format!("file {}", config.directory.display()),
+            #[cfg(test)]
+            Self::Scripted(scripted) => scripted.name.to_owned(),
+        }
+    }
+
+    /// Whether the destination can take items of this kind.
+    pub fn takes(&self, kind: ItemKind) -> bool {
+        match self {
+            Self::Otlp(_) => kind == ItemKind::OtlpLogRecord,
+            Self::Elasticsearch(_) => kind == ItemKind::Json,
+            Self::Http(config) if config.body == http::Body::Array => kind == ItemKind::Json,
+            Self::Http(_) | Self::Splunk(_) | Self::Syslog(_) | Self::File(_) => {
+                kind != ItemKind::OtlpLogRecord
+            }
+            #[cfg(test)]
+            Self::Scripted(_) => true,
+        }
+    }
+
+    /// Whether an acknowledgement means that the destination has the records.
+    pub fn acknowledges(&self) -> bool {
+        !matches!(self, Self::Syslog(_))
+    }
+
+    /// Reads secrets and certificates, as [`Config::open`] does, and changes nothing.
+    ///
+    /// # Errors
+    /// If a file or variable cannot be used.
+    pub fn check(&self, kind: ItemKind) -> Result<(), OpenError> {
+        match self {
+            // Its directory is made when it is needed.
+            Self::File(_) => Ok(()),
+            _ => self.open(kind).map(drop),
+        }
+    }
+
+    /// Reads secrets and certificates, and makes ready to send items of this kind. Opens no
+    /// connection.
+    ///
+    /// # Errors
+    /// If a file or variable cannot be used.
+    pub fn open(&self, kind: ItemKind) -> Result<Arc<dyn Destination>, OpenError> {
+        Ok(match self {
+            Self::Http(config) => Arc::new(http::HttpDestination::open(config, kind)?),
+            Self::Otlp(config) => Arc::new(otlp::OtlpDestination::open(config)?),
+            Self::Splunk(config) => Arc::new(splunk::SplunkDestination::open(config, kind)?),
+            Self::Elasticsearch(config) => {
+                Arc::new(elasticsearch::ElasticsearchDestination::open(config)?)
+            }
+            Self::Syslog(config) => Arc::new(syslog::SyslogDestination::open(config)?),
+            Self::File(config) => Arc::new(file::FileDestination::open(config)?),
+            #[cfg(test)]
+            Self::Scripted(scripted) => Arc::new(scripted.clone()),
+        })
+    }
+}

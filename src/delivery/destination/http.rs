@@ -1,0 +1,121 @@
+//! HTTP endpoints: each batch is one POST of a JSON array or of lines.
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue};
+
+use crate::delivery::batch::Batch;
+use crate::delivery::destination::http_client::{
+    ANSWER_BYTES_MAX, Credential, Endpoint, HttpClient, HttpVersion, compressed,
+};
+use crate::delivery::destination::secret::SecretSource;
+use crate::delivery::destination::webhook_signature::WebhookSigner;
+use crate::delivery::destination::{Destination, OpenError, Reply};
+use crate::delivery::format::ItemKind;
+use crate::log::BoxFuture;
+use crate::time::Time;
+
+/// The key of the secret for signatures.
+const SECRET_KEY: &str = "signing_secret_file";
+
+/// An HTTP endpoint that takes batches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Where it is.
+    pub endpoint: Endpoint,
+    /// How a batch is written.
+    pub body: Body,
+    /// Whether bodies are compressed.
+    pub gzip: bool,
+    /// What the gateway proves itself by.
+    pub credential: Option<Credential>,
+    /// The secret for the signatures of Standard Webhooks.
+    pub signing_secret: Option<SecretSource>,
+}
+
+/// How a batch is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Body {
+    /// A JSON array.
+    Array,
+    /// One item a line.
+    Lines,
+}
+
+/// Posts batches to an HTTP endpoint.
+pub struct HttpDestination {
+    client: HttpClient,
+    body: Body,
+    content_type: HeaderValue,
+    gzip: bool,
+    signer: Option<WebhookSigner>,
+}
+
+impl HttpDestination {
+    /// Reads secrets and certificates.
+    ///
+    /// # Errors
+    /// If a file or variable cannot be used.
+    pub fn open(config: &Config, kind: ItemKind) -> Result<Self, OpenError> {
+        let signer = match &config.signing_secret {
+            Some(source) => Some(WebhookSigner::new(&source.read(SECRET_KEY)?, SECRET_KEY)?),
+            None => None,
+        };
+        let content_type = match (config.body, kind) {
+            (Body::Array, _) => "application/json",
+            (Body::Lines, ItemKind::Json) => "application/x-ndjson",
+            (Body::Lines, _) => "text/plain; charset=utf-8",
+        };
+        let credential = config.credential.as_ref();
+        Ok(Self {
+            client: HttpClient::open(&config.endpoint, credential, HttpVersion::Negotiated)?,
+            body: config.body,
+            content_type: HeaderValue::from_static(content_type),
+            gzip: config.gzip,
+            signer,
+        })
+    }
+
+    async fn post(&self, batch: &Batch) -> Reply {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, self.content_type.clone());
+        let body = compressed(body(batch, self.body), self.gzip, &mut headers).await;
+        if let Some(signer) = &self.signer {
+            let (seconds, _) = Time::now().parts();
+            let (first, last) = batch.range();
+            // The same at each attempt. The separator of the signed text must not be in it.
+            let id = format!("{}-{first}-{last}", batch.log_id());
+            headers.extend(signer.headers(&id, seconds, &body));
+        }
+        match self.client.post(headers, body, ANSWER_BYTES_MAX).await {
+            Ok(answer) => answer.reply(),
+            Err(reply) => reply,
+        }
+    }
+}
+
+impl Destination for HttpDestination {
+    fn send<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Reply> {
+        Box::pin(self.post(batch))
+    }
+}
+
+/// The body of a request.
+fn body(batch: &Batch, form: Body) -> Vec<u8> {
+    let mut body = Vec::with_capacity(batch.byte_size() + batch.len() + 2);
+    if form == Body::Array {
+        body.push(b'[');
+    }
+    for (position, item) in batch.iter().enumerate() {
+        if form == Body::Array && position > 0 {
+            body.push(b',');
+        }
+        body.extend_from_slice(item.bytes);
+        if form == Body::Lines {
+            body.push(b'\n');
+        }
+    }
+    if form == Body::Array {
+        body.push(b']');
+    }
+    body
+}

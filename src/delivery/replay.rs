@@ -1,0 +1,56 @@
+//! Sends dead letters again.
+
+use std::sync::Arc;
+
+use crate::delivery::DeliveryConfig;
+use crate::delivery::batch::{Batch, ItemSource};
+use crate::delivery::dead_letters::Replay;
+use crate::delivery::shipper::{Misfit, Shipper};
+
+/// Sends the letters of a replay, in the present format. On return each of them is delivered, or a
+/// dead letter again.
+pub async fn replay(
+    mut letters: Replay,
+    shipper: Arc<Shipper>,
+    config: DeliveryConfig,
+    log_id: Arc<str>,
+) {
+    let format = config.format.format();
+    let (mut damaged, mut sent) = (0, 0_usize);
+    loop {
+        let mut batch = Batch::new(Arc::clone(&log_id));
+        let mut misfits = Vec::new();
+        let mut is_over = false;
+        while !batch.is_full(&config.batch) {
+            match letters.next(&mut damaged) {
+                Ok(Some(ItemSource::Gap(gap))) => batch.add_gap(gap, &config.name, &*format),
+                Ok(Some(ItemSource::Record(record))) => {
+                    if let Err(error) = batch.add_record(record.clone(), &*format) {
+                        let source = ItemSource::Record(record);
+                        let id = source.id(&log_id);
+                        misfits.push(Misfit { source, id, what: error.what });
+                    }
+                }
+                Ok(None) => {
+                    is_over = true;
+                    break;
+                }
+                Err(error) => {
+                    // The rest stays in the file, and is taken up at the next start.
+                    tracing::error!(delivery = %config.name, %error, "cannot read dead letters");
+                    return;
+                }
+            }
+        }
+        sent += batch.len();
+        shipper.ship(batch, misfits).await;
+        if is_over {
+            break;
+        }
+    }
+    let ended = shipper.letters().lock().end_replay();
+    if let Err(error) = ended {
+        tracing::error!(delivery = %config.name, %error, "cannot remove replayed dead letters");
+    }
+    tracing::info!(delivery = %config.name, sent, damaged, "sent the dead letters again");
+}

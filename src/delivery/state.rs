@@ -1,0 +1,330 @@
+//! What is known of a running delivery: for status, metrics and retention.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::histogram::{Histogram, HistogramSnapshot};
+use crate::record::Sequence;
+use crate::time::Time;
+
+/// Totals since the start.
+#[derive(Debug, Default)]
+pub struct DeliveryCounters {
+    /// Records and gaps that the destination accepted.
+    pub delivered: AtomicU64,
+    /// Their bytes, as items.
+    pub bytes: AtomicU64,
+    /// Batches that the destination accepted.
+    pub batches: AtomicU64,
+    /// Attempts that were followed by another one.
+    pub retries: AtomicU64,
+    /// Records and gaps that became dead letters.
+    pub rejected: AtomicU64,
+    /// Records that the destination said it had before.
+    pub repeated: AtomicU64,
+    /// Gaps that were found.
+    pub gaps: AtomicU64,
+    /// Records in these gaps.
+    pub missed: AtomicU64,
+}
+
+/// What a delivery does at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeliveryPhase {
+    /// It delivers, or waits for records.
+    Running,
+    /// The destination is not available: the batch is sent again and again.
+    Retrying,
+    /// Nothing is delivered before a person changes something. It is tried again every minute.
+    Blocked,
+    /// An operator paused it.
+    Paused,
+    /// It needs to be told where to begin.
+    Undecided,
+    /// It has ended.
+    Ended,
+}
+
+impl DeliveryPhase {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Running, Self::Retrying, Self::Blocked, Self::Paused, Self::Undecided, Self::Ended];
+
+    /// The name in metrics and status.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Retrying => "retrying",
+            Self::Blocked => "blocked",
+            Self::Paused => "paused",
+            Self::Undecided => "undecided",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+/// The state of one delivery, shared by its runner and those who look at it.
+#[derive(Debug)]
+pub struct DeliveryState {
+    name: String,
+    /// Totals since the start.
+    pub counters: DeliveryCounters,
+    /// The newest record that is delivered, or that the filter leaves out.
+    position: AtomicU64,
+    /// When the oldest record on its way was accepted; [`NONE`] if there is none.
+    oldest: AtomicI64,
+    /// When everything was delivered last.
+    caught_up: AtomicI64,
+    /// What the batches hold in memory.
+    held_bytes: AtomicU64,
+    in_flight: AtomicU64,
+    dead_letters: AtomicU64,
+    dead_letter_bytes: AtomicU64,
+    /// From acceptance to acknowledgement, of the oldest record of each batch.
+    latency: Histogram,
+    trouble: Mutex<Option<Trouble>>,
+    control: watch::Sender<Control>,
+    last_success: AtomicI64,
+}
+
+/// Value of a time that is not set.
+const NONE: i64 = i64::MIN;
+
+/// Why a delivery does not run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// What it does instead.
+    pub phase: DeliveryPhase,
+    /// Why.
+    pub why: String,
+    /// Since when.
+    pub since: Time,
+}
+
+/// What an operator asked for.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Control {
+    /// The delivery is paused.
+    pub paused: bool,
+    /// Raised to try again at once.
+    pub attempt: u64,
+}
+
+impl DeliveryState {
+    /// The state of the delivery `name`.
+    pub fn new(name: String, paused: bool) -> Self {
+        Self {
+            name,
+            counters: DeliveryCounters::default(),
+            position: AtomicU64::new(0),
+            oldest: AtomicI64::new(NONE),
+            caught_up: AtomicI64::new(Time::now().0),
+            held_bytes: AtomicU64::new(0),
+            in_flight: AtomicU64::new(0),
+            dead_letters: AtomicU64::new(0),
+            dead_letter_bytes: AtomicU64::new(0),
+            latency: Histogram::default(),
+            trouble: Mutex::new(None),
+            control: watch::Sender::new(Control { paused, attempt: 0 }),
+            last_success: AtomicI64::new(NONE),
+        }
+    }
+
+    /// The name of the delivery.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The newest record that is delivered, or that the filter leaves out.
+    pub fn position(&self) -> Sequence {
+        Sequence(self.position.load(Ordering::Relaxed))
+    }
+
+    /// Everything up to `position` is delivered or left out.
+    pub fn set_position(&self, position: Sequence) {
+        self.position.store(position.0, Ordering::Relaxed);
+    }
+
+    /// When the oldest record on its way was accepted.
+    pub fn oldest(&self) -> Option<Time> {
+        time(&self.oldest)
+    }
+
+    /// The oldest record on its way was accepted at this time; `None` if none is on its way.
+    pub fn set_oldest(&self, oldest: Option<Time>) {
+        self.oldest.store(oldest.map_or(NONE, |time| time.0), Ordering::Relaxed);
+    }
+
+    /// Everything in the log is delivered.
+    pub fn set_caught_up(&self) {
+        self.caught_up.store(Time::now().0, Ordering::Relaxed);
+    }
+
+    /// How old the oldest record is that is not delivered, in a log whose newest record is
+    /// `last`. Where that record was not read yet: how long ago everything was delivered.
+    pub fn lag(&self, last: Sequence) -> Duration {
+        if self.position() >= last {
+            return Duration::ZERO;
+        }
+        let since = self.oldest().unwrap_or(Time(self.caught_up.load(Ordering::Relaxed)));
+        let nanos = Time::now().0.saturating_sub(since.0);
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
+    }
+
+    /// What its batches hold in memory, in bytes, and how many of them are in flight.
+    pub fn held(&self) -> (u64, u64) {
+        (self.held_bytes.load(Ordering::Relaxed), self.in_flight.load(Ordering::Relaxed))
+    }
+
+    /// Its batches hold so many bytes, and so many of them are in flight.
+    pub fn set_held(&self, bytes: usize, in_flight: usize) {
+        self.held_bytes.store(bytes as u64, Ordering::Relaxed);
+        self.in_flight.store(in_flight as u64, Ordering::Relaxed);
+    }
+
+    /// How many dead letters there are, and their bytes.
+    pub fn dead_letters(&self) -> (u64, u64) {
+        let read = |total: &AtomicU64| total.load(Ordering::Relaxed);
+        (read(&self.dead_letters), read(&self.dead_letter_bytes))
+    }
+
+    /// There are so many dead letters, of so many bytes.
+    pub fn set_dead_letters(&self, count: u64, bytes: u64) {
+        self.dead_letters.store(count, Ordering::Relaxed);
+        self.dead_letter_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// From acceptance to acknowledgement.
+    pub fn latency(&self) -> HistogramSnapshot {
+        self.latency.snapshot()
+    }
+
+    /// A batch whose oldest record was accepted at this time is acknowledged.
+    pub fn record_latency(&self, accepted: Time) {
+        let nanos = Time::now().0.saturating_sub(accepted.0);
+        self.latency.record(Duration::from_nanos(u64::try_from(nanos).unwrap_or(0)));
+    }
+
+    /// When the destination accepted a batch last.
+    pub fn last_success(&self) -> Option<Time> {
+        time(&self.last_success)
+    }
+
+    /// The destination accepted a batch: whatever the trouble was, it is over.
+    pub fn succeeded(&self) {
+        self.last_success.store(Time::now().0, Ordering::Relaxed);
+        self.recovered();
+    }
+
+    /// The trouble is over.
+    pub fn recovered(&self) {
+        if let Some(trouble) = self.trouble.lock().take() {
+            let Trouble { phase, .. } = trouble;
+            tracing::info!(delivery = %self.name, was = phase.name(), "delivers again");
+        }
+    }
+
+    /// The delivery cannot go on. Says so in the log where that is news.
+    pub fn fail(&self, phase: DeliveryPhase, why: String) {
+        let mut trouble = self.trouble.lock();
+        let before = trouble.as_ref().map(|trouble| trouble.phase);
+        let since = match trouble.as_ref() {
+            Some(before) if before.phase == phase => before.since,
+            _ => Time::now(),
+        };
+        if before != Some(phase) {
+            let name = &self.name;
+            match phase {
+                DeliveryPhase::Retrying => {
+                    tracing::warn!(delivery = %name, "cannot deliver, and tries again: {why}");
+                }
+                DeliveryPhase::Ended => {}
+                _ => {
+                    tracing::error!(delivery = %name, "ALARM: delivery is {}: {why}", phase.name())
+                }
+            }
+        }
+        *trouble = Some(Trouble { phase, why, since });
+    }
+
+    /// Why the delivery does not run, if it does not.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.trouble.lock().clone()
+    }
+
+    /// What it does at the moment, and why.
+    pub fn phase(&self) -> (DeliveryPhase, String) {
+        let trouble = self.trouble.lock();
+        match trouble.as_ref() {
+            Some(Trouble { phase: DeliveryPhase::Ended, why, .. }) => {
+                (DeliveryPhase::Ended, why.clone())
+            }
+            _ if self.control().paused => (DeliveryPhase::Paused, "by an operator".to_owned()),
+            Some(trouble) => (trouble.phase, trouble.why.clone()),
+            None => (DeliveryPhase::Running, String::new()),
+        }
+    }
+
+    /// What an operator asked for.
+    pub fn control(&self) -> Control {
+        *self.control.borrow()
+    }
+
+    /// What an operator asks for, as that changes.
+    pub fn controls(&self) -> watch::Receiver<Control> {
+        self.control.subscribe()
+    }
+
+    /// Pauses or resumes. Resuming also tries again at once what waits.
+    pub fn set_paused(&self, paused: bool) {
+        self.control.send_modify(|control| {
+            control.paused = paused;
+            control.attempt += u64::from(!paused);
+        });
+    }
+}
+
+fn time(nanos: &AtomicI64) -> Option<Time> {
+    let nanos = nanos.load(Ordering::Relaxed);
+    (nanos != NONE).then_some(Time(nanos))
+}
+
+/// Adds to a total.
+pub fn add(total: &AtomicU64, count: usize) {
+    total.fetch_add(count as u64, Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_success_ends_trouble_and_an_operators_pause_goes_first() {
+        let state = DeliveryState::new("siem".into(), false);
+        assert_eq!(state.phase().0, DeliveryPhase::Running);
+        state.fail(DeliveryPhase::Retrying, "refused".into());
+        let since = state.trouble().expect("there is trouble").since;
+        state.fail(DeliveryPhase::Retrying, "still refused".into());
+        assert_eq!(state.trouble().expect("there is trouble").since, since);
+        assert_eq!(state.phase(), (DeliveryPhase::Retrying, "still refused".into()));
+        state.set_paused(true);
+        assert_eq!(state.phase().0, DeliveryPhase::Paused);
+        state.set_paused(false);
+        state.succeeded();
+        assert_eq!(state.phase().0, DeliveryPhase::Running);
+        assert_eq!(state.control(), Control { paused: false, attempt: 1 });
+    }
+
+    #[test]
+    fn the_lag_is_the_age_of_the_oldest_record() {
+        let state = DeliveryState::new("siem".into(), false);
+        state.set_position(Sequence(5));
+        assert_eq!(state.lag(Sequence(5)), Duration::ZERO);
+        state.set_oldest(Some(Time(Time::now().0 - 3_000_000_000)));
+        let lag = state.lag(Sequence(6));
+        assert!(lag >= Duration::from_secs(3) && lag < Duration::from_secs(30), "{lag:?}");
+    }
+}
