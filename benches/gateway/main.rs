@@ -7,6 +7,7 @@
 mod bare;
 mod broker;
 mod cold;
+mod deliver;
 mod durable;
 mod emit;
 mod evaluate;
@@ -79,6 +80,7 @@ struct Group {
 const GROUPS: &[Group] = &[
     Group { names: emit::NAMES, run: emit::run },
     Group { names: durable::NAMES, run: durable::run },
+    Group { names: deliver::NAMES, run: deliver::run },
     Group { names: jetstream::NAMES, run: jetstream::run },
     Group { names: fanout::NAMES, run: fanout::run },
     Group { names: broker::NAMES, run: broker::run },

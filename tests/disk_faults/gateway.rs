@@ -34,6 +34,11 @@ pub struct Gateway {
 impl Gateway {
     /// Starts the program with small segments; `None` if it ends before it listens.
     pub fn start(place: &Place, data: &Path, tracer: &[&str]) -> Option<Self> {
+        Self::start_with(place, data, tracer, &[])
+    }
+
+    /// The same, with more flags.
+    pub fn start_with(place: &Place, data: &Path, tracer: &[&str], flags: &[&str]) -> Option<Self> {
         let port_file = place.folder.path().join("port");
         let _ = std::fs::remove_file(&port_file);
         let program = env!("CARGO_BIN_EXE_auditgate");
@@ -54,6 +59,7 @@ impl Gateway {
             .arg(&port_file)
             .arg("--data-dir")
             .arg(data)
+            .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

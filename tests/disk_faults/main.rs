@@ -4,6 +4,7 @@
 //! A run is bounded unless `AUDITGATE_FAULTS=long`: see `make faults`.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may panic")]
 
+mod deliveries;
 mod emitter;
 mod failing;
 mod full;
