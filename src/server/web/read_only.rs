@@ -56,6 +56,8 @@ fn reads(rule: MethodRule) -> bool {
         | MethodRule::Proof
         | MethodRule::Catalog
         | MethodRule::Caller => true,
-        MethodRule::Emit | MethodRule::Health | MethodRule::Reflection => false,
+        MethodRule::Emit | MethodRule::Deliveries | MethodRule::Health | MethodRule::Reflection => {
+            false
+        }
     }
 }
