@@ -89,14 +89,20 @@ impl DeadLetters {
             bytes: 0,
             bytes_max: DEAD_LETTER_BYTES_MAX,
         };
-        if let Ok(interrupted) = fs::read(&letters.replayed) {
-            let mut file = letters.append()?;
+        letters.restore()?;
+        Ok(letters)
+    }
+
+    /// Makes the letters of an interrupted replay dead letters again, and counts all.
+    fn restore(&mut self) -> io::Result<()> {
+        if let Ok(interrupted) = fs::read(&self.replayed) {
+            let mut file = self.append()?;
             file.write_all(&interrupted)?;
             file.sync_all()?;
-            fs::remove_file(&letters.replayed)?;
+            fs::remove_file(&self.replayed)?;
         }
-        letters.recount()?;
-        Ok(letters)
+        (self.count, self.bytes) = (0, 0);
+        self.recount()
     }
 
     /// How many there are.
@@ -134,12 +140,15 @@ impl DeadLetters {
     }
 
     /// Takes all letters to send them again: until [`DeadLetters::end_replay`], they are kept in
-    /// another file. `None` if there are none, or a replay is under way.
+    /// another file. `None` if there are none. No other replay may be under way.
     ///
     /// # Errors
     /// What the system says.
     pub fn begin_replay(&mut self) -> io::Result<Option<Replay>> {
-        if self.count == 0 || self.replayed.exists() {
+        if self.replayed.exists() {
+            self.restore()?;
+        }
+        if self.count == 0 {
             return Ok(None);
         }
         fs::rename(&self.file, &self.replayed)?;

@@ -139,14 +139,14 @@ impl Config {
     /// belongs to one such place.
     pub fn identity(&self) -> String {
         match self {
-            Self::Http(config) => format!("http {}", config.endpoint.url),
-            Self::Otlp(config) => format!("otlp {}", config.endpoint.url),
+            Self::Http(config) => format!("http {}", config.endpoint.shown()),
+            Self::Otlp(config) => format!("otlp {}", config.endpoint.shown()),
             Self::Splunk(config) => {
                 let index = config.index.as_deref().map(|index| format!(" index {index}"));
-                format!("splunk {}{}", config.endpoint.url, index.unwrap_or_default())
+                format!("splunk {}{}", config.endpoint.shown(), index.unwrap_or_default())
             }
             Self::Elasticsearch(config) => {
-                format!("elasticsearch {} index {}", config.endpoint.url, config.index)
+                format!("elasticsearch {} index {}", config.endpoint.shown(), config.index)
             }
             Self::Syslog(config) => format!("syslog {}", config.address),
             Self::File(config) => format!("file {}", config.directory.display()),

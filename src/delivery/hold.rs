@@ -99,3 +99,38 @@ impl RetentionHold for DeliveryHold {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::log::{Bounds, MemoryLog};
+
+    #[tokio::test]
+    async fn retention_waits_within_the_limits() {
+        let log = Arc::new(MemoryLog::new(Bounds::default()));
+        let hub = Hub::new(log, CancellationToken::new());
+        let state = Arc::new(DeliveryState::new("siem".into(), false));
+        let progress = watch::Sender::new(());
+        let limits = HoldLimits { bytes: None, age: Some(Duration::from_secs(3_600)) };
+        let hold = DeliveryHold::new(&state, &hub, limits, progress.subscribe());
+        assert_eq!(hold.name(), "delivery siem");
+        state.set_position(Sequence(10));
+        assert!(hold.release(Sequence(11)), "all before is delivered");
+        assert!(!hold.release(Sequence(12)));
+        state.set_oldest(Some(Time(Time::now().0 - 3_599_000_000_000)));
+        assert!(!hold.release(Sequence(12)));
+        state.set_oldest(Some(Time(Time::now().0 - 3_601_000_000_000)));
+        assert!(hold.release(Sequence(12)), "the oldest is too old to wait for");
+        state.set_oldest(None);
+        let waited = hold.released(Sequence(12));
+        let moved = async {
+            state.set_position(Sequence(11));
+            progress.send_replace(());
+        };
+        tokio::join!(waited, moved);
+        drop(state);
+        assert!(hold.is_over() && hold.release(Sequence(99)), "who is gone holds nothing");
+    }
+}

@@ -270,6 +270,8 @@ impl Deliveries {
             std::mem::take(&mut *self.running.lock()).into_values().collect();
         let deadline = Instant::now() + within;
         end_all(ending, StopRequest::Drain(deadline), deadline).await;
+        // Another gateway may go on with them.
+        *self.directory.lock() = None;
     }
 }
 

@@ -52,7 +52,7 @@ impl Scene {
             Draft::new(event, &emitter)
         });
         let drafts: Vec<Draft> = drafts.collect();
-        for drafts in drafts.chunks(1_000) {
+        for drafts in drafts.chunks(100) {
             let append = Append::AllOrNothing { validate_only: false };
             self.hub.append(drafts, append).await.expect("appended");
         }

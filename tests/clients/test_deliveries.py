@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import re
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
 from collections.abc import Callable
@@ -69,6 +71,79 @@ class Deliveries(unittest.TestCase):
             [BINARY, "emit", "--server", f"http://{gateway.address}"], input=LINE * count, text=True, check=True,
             timeout=120, capture_output=True, env=environment(),
         )
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Runs a command of auditgate."""
+        return subprocess.run(
+            [BINARY, *arguments], capture_output=True, text=True, timeout=60, cwd=self.folder, env=environment()
+        )
+
+    def test_an_operator_sees_and_controls_a_delivery(self) -> None:
+        bodies: list[list[dict[str, object]]] = []
+        answer = {"status": 403}
+
+        class Receiver(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                if answer["status"] == 200:
+                    bodies.append(json.loads(body))
+                self.send_response(answer["status"])
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Says nothing."""
+
+        receiver = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+        threading.Thread(target=receiver.serve_forever, daemon=True).start()
+        self.addCleanup(receiver.server_close)
+        self.addCleanup(receiver.shutdown)
+        url = f"http://127.0.0.1:{receiver.server_port}/in?key=secret"
+        gateway = self.gateway("", f'kind = "http"\nurl = "{url}"')
+        server = ("--server", f"http://{gateway.address}")
+        self.emit(gateway, 3)
+        wait_until("it is blocked", lambda: "blocked" in self.command("delivery", "list", *server).stdout)
+        listed = self.command("delivery", "list", *server)
+        self.assertEqual(listed.returncode, 1, listed.stderr)
+        self.assertRegex(listed.stdout, r"siem +blocked +3 records, \d+ s +0 +0 +http http://127.0.0.1:\d+/in\n  answers 403")
+        self.assertNotIn("secret", listed.stdout)
+        paused = self.command("delivery", "pause", "siem", *server)
+        self.assertEqual((paused.returncode, paused.stderr), (0, "delivery siem: paused\n"))
+        answer["status"] = 200
+        self.assertEqual(self.command("delivery", "resume", "siem", *server).returncode, 0)
+        wait_until("it is delivered", lambda: self.command("delivery", "list", *server).returncode == 0)
+        self.assertEqual([one["sequence"] for body in bodies for one in body], ["1", "2", "3"])
+        again = self.command("delivery", "resume", "siem", "--from", "earliest", *server)
+        self.assertEqual(again.returncode, 0, again.stderr)
+        wait_until("it is delivered again", lambda: sum(map(len, bodies)) == 6)
+        shown = json.loads(self.command("delivery", "show", "siem", "-o", "json", *server).stdout)
+        self.assertEqual(shown["state"], "DELIVERY_STATE_RUNNING")
+        unknown = self.command("delivery", "show", "sime", *server)
+        self.assertEqual(unknown.returncode, 2)
+        self.assertIn('there is no delivery "sime"; did you mean siem?', unknown.stderr)
+        replay = self.command("delivery", "replay", "siem", *server)
+        self.assertEqual(replay.returncode, 2)
+        self.assertIn("the delivery has no dead letters", replay.stderr)
+
+    def test_a_check_reads_the_secrets(self) -> None:
+        config = self.folder / "auditgate.toml"
+        config.write_text(
+            'delivery_dir = "state"\n[[delivery]]\nname = "siem"\n[delivery.destination]\nkind = "http"\n'
+            'url = "https://siem.example.com/in"\ntoken_file = "token"\n'
+        )
+        checked = self.command("config", "check", "--config", str(config))
+        self.assertEqual(checked.returncode, 2)
+        self.assertIn("delivery.siem.destination.token_file", checked.stderr)
+        token = self.folder / "token"
+        token.write_text("s3cret\n")
+        token.chmod(0o644)
+        self.assertIn("chmod 600", self.command("config", "check", "--config", str(config)).stderr)
+        token.chmod(0o600)
+        checked = self.command("config", "check", "--config", str(config))
+        self.assertEqual(checked.returncode, 0, checked.stderr)
+        shown = self.command("config", "show", "--config", str(config))
+        self.assertIn('[[delivery]]', shown.stdout)
+        self.assertNotIn("s3cret", shown.stdout + checked.stderr)
 
     @unittest.skipUnless(has_rsyslog(), "SKIPPED: there is no rsyslogd with openssl")
     def test_rsyslog_over_tls(self) -> None:

@@ -40,6 +40,14 @@ pub struct Endpoint {
     pub timeout: Duration,
 }
 
+impl Endpoint {
+    /// The URL without its query, which may hold what is not to be shown.
+    pub fn shown(&self) -> String {
+        let text = self.url.to_string();
+        text.split_once('?').map_or(text.clone(), |(shown, _)| shown.to_owned())
+    }
+}
+
 /// A header with a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credential {
