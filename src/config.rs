@@ -36,7 +36,7 @@ pub use access::{
     StaticToken, check_principal_name,
 };
 pub use delivery::{
-    Delivery, DeliveryDestination, DeliveryFilter, DestinationKind, OtlpProtocol, RequestBody,
+    BatchBody, Delivery, DeliveryDestination, DeliveryFilter, DestinationKind, OtlpProtocol,
 };
 pub use disk::Retain;
 pub use display::{display, reference};

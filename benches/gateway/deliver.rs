@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use auditgate::delivery::destination::http::{self, Body};
+use auditgate::delivery::destination::http::{self, BodyForm};
 use auditgate::delivery::destination::http_client::Endpoint;
-use auditgate::delivery::destination::{self, tls::TlsFiles};
+use auditgate::delivery::destination::{self, tls::DestinationTls};
 use auditgate::delivery::format::FormatName;
 use auditgate::delivery::{BatchLimits, Deliveries, DeliveryConfig, DeliveryStart};
 use auditgate::log::Bounds;
@@ -118,7 +118,8 @@ async fn receive(
 /// A delivery of all records to an HTTP receiver.
 fn delivery(name: &str, address: SocketAddr, records: usize) -> Result<DeliveryConfig> {
     let url = format!("http://{address}/").parse()?;
-    let endpoint = Endpoint { url, tls: TlsFiles::default(), timeout: Duration::from_secs(30) };
+    let endpoint =
+        Endpoint { url, tls: DestinationTls::default(), timeout: Duration::from_secs(30) };
     Ok(DeliveryConfig {
         name: name.to_owned(),
         format: FormatName::Json,
@@ -130,7 +131,7 @@ fn delivery(name: &str, address: SocketAddr, records: usize) -> Result<DeliveryC
         hold: None,
         destination: destination::Config::Http(http::Config {
             endpoint,
-            body: Body::Lines,
+            body: BodyForm::Lines,
             gzip: false,
             credential: None,
             signing_secret: None,

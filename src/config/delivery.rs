@@ -16,7 +16,7 @@ use crate::delivery::format::FormatName;
 use crate::delivery::{BatchLimits, DeliveryConfig, DeliveryStart, HoldLimits};
 use crate::time::Time;
 
-pub use destination::{DeliveryDestination, DestinationKind, OtlpProtocol, RequestBody};
+pub use destination::{BatchBody, DeliveryDestination, DestinationKind, OtlpProtocol};
 pub use filter::DeliveryFilter;
 
 /// The most deliveries.

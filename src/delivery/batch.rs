@@ -24,12 +24,12 @@ pub struct BatchLimits {
 #[derive(Debug, Clone)]
 pub struct Batch {
     log_id: Arc<str>,
-    items: Vec<Item>,
+    items: Vec<BatchItem>,
     bytes: Vec<u8>,
 }
 
 #[derive(Debug, Clone)]
-struct Item {
+struct BatchItem {
     /// Where the item ends in the bytes.
     end: usize,
     source: ItemSource,
@@ -161,7 +161,7 @@ impl Batch {
     /// What it takes in memory, in bytes, about: the items, and the records that they report.
     pub fn held_bytes(&self) -> usize {
         let sources: usize = self.items.iter().map(|item| item.source.held_bytes()).sum();
-        self.bytes.capacity() + self.items.capacity() * size_of::<Item>() + sources
+        self.bytes.capacity() + self.items.capacity() * size_of::<BatchItem>() + sources
     }
 
     /// Whether a batch with these limits is full.
@@ -181,7 +181,7 @@ impl Batch {
             self.bytes.truncate(before);
             return Err(error);
         }
-        self.items.push(Item { end: self.bytes.len(), source: ItemSource::Record(record) });
+        self.items.push(BatchItem { end: self.bytes.len(), source: ItemSource::Record(record) });
         Ok(())
     }
 
@@ -189,7 +189,7 @@ impl Batch {
     pub fn add_gap(&mut self, gap: MissingRange, delivery: &str, format: &dyn Format) {
         let log_id = Arc::clone(&self.log_id);
         format.gap(&gap.of(delivery, &log_id, Time::now()), &mut self.bytes);
-        self.items.push(Item { end: self.bytes.len(), source: ItemSource::Gap(gap) });
+        self.items.push(BatchItem { end: self.bytes.len(), source: ItemSource::Gap(gap) });
     }
 
     /// The items, in order.
@@ -228,7 +228,7 @@ impl Batch {
             let item = self.item(position);
             selected.bytes.extend_from_slice(item.bytes);
             let end = selected.bytes.len();
-            selected.items.push(Item { end, source: item.source.clone() });
+            selected.items.push(BatchItem { end, source: item.source.clone() });
         }
         selected
     }

@@ -25,7 +25,7 @@ pub enum ControlAction {
 
 /// A request to a runner, and where the answer goes.
 #[derive(Debug)]
-pub enum Command {
+pub enum DeliveryOrder {
     /// See [`ControlAction::Pause`].
     Pause {
         /// The answer.
@@ -105,17 +105,17 @@ pub enum ControlError {
 
 impl ControlAction {
     /// The request, with where its answer goes.
-    pub fn command(self, reply: Answering) -> Command {
+    pub fn command(self, reply: Answering) -> DeliveryOrder {
         match self {
-            Self::Pause => Command::Pause { reply },
-            Self::Resume { from } => Command::Resume { from, reply },
-            Self::Replay => Command::Replay { reply },
-            Self::Skip { to } => Command::Skip { to, reply },
+            Self::Pause => DeliveryOrder::Pause { reply },
+            Self::Resume { from } => DeliveryOrder::Resume { from, reply },
+            Self::Replay => DeliveryOrder::Replay { reply },
+            Self::Skip { to } => DeliveryOrder::Skip { to, reply },
         }
     }
 }
 
-impl Command {
+impl DeliveryOrder {
     /// Answers that it is not done.
     pub fn refuse(self, error: ControlError) {
         let (Self::Pause { reply }

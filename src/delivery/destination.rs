@@ -160,7 +160,7 @@ impl Config {
         match self {
             Self::Otlp(_) => kind == ItemKind::OtlpLogRecord,
             Self::Elasticsearch(_) => kind == ItemKind::Json,
-            Self::Http(config) if config.body == http::Body::Array => kind == ItemKind::Json,
+            Self::Http(config) if config.body == http::BodyForm::Array => kind == ItemKind::Json,
             Self::Http(_) | Self::Splunk(_) | Self::Syslog(_) | Self::File(_) => {
                 kind != ItemKind::OtlpLogRecord
             }

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use crate::delivery::DeliveryConfig;
-use crate::delivery::control::{Command, ControlAction, ControlError};
+use crate::delivery::control::{ControlAction, ControlError, DeliveryOrder};
 use crate::delivery::dead_letters::DeadLetters;
 use crate::delivery::hold::DeliveryHold;
 use crate::delivery::runner::{Runner, StopRequest};
@@ -57,7 +57,7 @@ struct DirectoryLock(#[allow(dead_code, reason = "held, not read")] File);
 struct RunningDelivery {
     config: DeliveryConfig,
     state: Arc<DeliveryState>,
-    commands: mpsc::Sender<Command>,
+    commands: mpsc::Sender<DeliveryOrder>,
     stop: watch::Sender<StopRequest>,
     task: JoinHandle<()>,
 }

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::delivery::control::Command;
+use crate::delivery::control::DeliveryOrder;
 use crate::delivery::dead_letters::DeadLetters;
 use crate::delivery::format::Format;
 use crate::delivery::shipper::Shipper;
@@ -27,6 +27,7 @@ use crate::hub::{Hub, SubscriberState, Subscription, SubscriptionStart};
 use crate::log::ScanQuery;
 use crate::log::cursor::Cursor;
 use crate::record::{GATEWAY_PRINCIPAL, Sequence};
+use crate::time::Time;
 use filling::Filling;
 
 /// How long to wait after the log could not be read, or the cursor not be written.
@@ -57,7 +58,7 @@ pub struct Runner {
     /// The file exists.
     pub(super) is_saved: bool,
     pub(super) letters: Arc<Mutex<DeadLetters>>,
-    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) commands: mpsc::Receiver<DeliveryOrder>,
     pub(super) stop: watch::Receiver<StopRequest>,
     /// Wakes those who wait for retention.
     pub(super) progress: watch::Sender<()>,
@@ -69,19 +70,28 @@ type Flight = Pin<Box<dyn Future<Output = FlightId> + Send>>;
 type Replaying = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The way of a delivery along the log, from one place on.
-struct Session {
+struct FollowSession {
     subscription: Subscription,
     filling: Filling,
     window: FlightWindow,
     flights: FuturesUnordered<Flight>,
-    /// What each of them holds in memory, in bytes.
-    flying_bytes: Vec<(FlightId, usize)>,
+    /// What is known of each of them, the oldest first.
+    flying: Vec<FlightNote>,
     shipper: Arc<Shipper>,
     replaying: Option<Replaying>,
     /// When the log is looked at again, after its end was reached while the gateway stops.
     look_again: Option<Instant>,
     /// The log could not be read.
     read_failed: bool,
+}
+
+/// What is known of a batch in flight.
+struct FlightNote {
+    id: FlightId,
+    /// What it holds in memory, in bytes.
+    bytes: usize,
+    /// When its oldest record was accepted.
+    accepted: Option<Time>,
 }
 
 /// How a session ends.
@@ -121,7 +131,7 @@ impl Runner {
     }
 
     /// Begins at the saved cursor, or where the configuration says.
-    async fn begin(&mut self, format: &dyn Format) -> Result<Session, String> {
+    async fn begin(&mut self, format: &dyn Format) -> Result<FollowSession, String> {
         let cursor = match self.saved.cursor.as_str() {
             "" => None,
             text => Some(Cursor::parse(text).map_err(|error| format!("the saved cursor {error}"))?),
@@ -151,12 +161,12 @@ impl Runner {
             format.item_kind(),
             Arc::clone(&self.letters),
         );
-        Ok(Session {
+        Ok(FollowSession {
             subscription,
             filling: Filling::new(self.hub.identity(), cursor, self.saved.complete),
             window: FlightWindow::new(begun.sequence),
             flights: FuturesUnordered::new(),
-            flying_bytes: Vec::new(),
+            flying: Vec::new(),
             shipper: Arc::new(shipper),
             replaying: None,
             look_again: None,
@@ -164,7 +174,7 @@ impl Runner {
         })
     }
 
-    async fn follow(&mut self, session: &mut Session, format: &dyn Format) -> SessionEnd {
+    async fn follow(&mut self, session: &mut FollowSession, format: &dyn Format) -> SessionEnd {
         let mut stop = self.stop.clone();
         loop {
             let request = *stop.borrow_and_update();
@@ -194,7 +204,7 @@ impl Runner {
                     }
                 },
                 Some(id) = session.flights.next(), if !session.flights.is_empty() => {
-                    session.flying_bytes.retain(|(flying, _)| *flying != id);
+                    session.flying.retain(|one| one.id != id);
                     if session.window.acknowledge(id) {
                         let (cursor, covered) = (session.subscription.cursor(), session.window.covered());
                         self.advance(cursor, covered).await;
@@ -234,7 +244,7 @@ impl Runner {
     }
 
     /// Lets the batch go, if it is due and may.
-    fn depart(&mut self, session: &mut Session, paused: bool, request: StopRequest) {
+    fn depart(&mut self, session: &mut FollowSession, paused: bool, request: StopRequest) {
         let has_seat = session.window.len() < self.config.in_flight;
         let is_last = matches!(request, StopRequest::Drain(_));
         let is_settling = matches!(request, StopRequest::Settle(_));
@@ -250,10 +260,7 @@ impl Runner {
         let id = session.window.depart(filled.through);
         let (shipper, state) = (Arc::clone(&session.shipper), Arc::clone(&self.state));
         let accepted = filled.batch.accepted_since();
-        session.flying_bytes.push((id, filled.batch.held_bytes()));
-        if is_idle {
-            self.state.set_oldest(accepted);
-        }
+        session.flying.push(FlightNote { id, bytes: filled.batch.held_bytes(), accepted });
         session.flights.push(Box::pin(async move {
             shipper.ship(filled.batch, filled.misfits).await;
             if let Some(accepted) = accepted {
@@ -264,7 +271,7 @@ impl Runner {
     }
 
     /// Moves the cursor over records that the filter leaves out.
-    async fn skip(&mut self, session: &mut Session) {
+    async fn skip(&mut self, session: &mut FollowSession) {
         let Some(through) = session.filling.left_out() else { return };
         if session.window.skip(through) {
             self.advance(session.subscription.cursor(), through).await;
@@ -309,14 +316,13 @@ impl Runner {
         self.is_saved = true;
     }
 
-    fn show(&self, session: &Session) {
+    fn show(&self, session: &FollowSession) {
         let flying = session.window.len();
-        let held = session.filling.held_bytes()
-            + session.flying_bytes.iter().map(|(_, bytes)| bytes).sum::<usize>();
-        self.state.set_held(held, flying);
-        if session.window.is_empty() {
-            self.state.set_oldest(session.filling.oldest());
-        }
+        let bytes = session.flying.iter().map(|one| one.bytes).sum::<usize>();
+        self.state.set_held(session.filling.held_bytes() + bytes, flying);
+        // They are in the order of the log.
+        let oldest = session.flying.first().and_then(|one| one.accepted);
+        self.state.set_oldest(oldest.or_else(|| session.filling.oldest()));
     }
 
     /// How the session ends, if it does now.

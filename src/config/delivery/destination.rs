@@ -29,7 +29,7 @@ pub struct DeliveryDestination {
     pub path: Option<PathBuf>,
     /// `http`: how a batch is written. By default a JSON array, or lines if the format is not JSON.
     #[serde(default)]
-    pub body: Option<RequestBody>,
+    pub body: Option<BatchBody>,
     /// `otlp`: the protocol. By default `grpc`.
     #[serde(default)]
     pub protocol: Option<OtlpProtocol>,
@@ -144,7 +144,7 @@ pub enum DestinationKind {
 /// How a batch is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum RequestBody {
+pub enum BatchBody {
     /// A JSON array.
     Array,
     /// One record a line.

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::delivery::batch::Batch;
 use crate::delivery::dead_letters::shown;
 use crate::delivery::destination::http_client::{
-    Credential, Endpoint, HttpAnswer, HttpClient, HttpVersion, compressed,
+    ClientHttp, DestinationCredential, Endpoint, HttpAnswer, HttpClient, compressed,
 };
 use crate::delivery::destination::{Delay, Destination, ItemReplies, OpenError, Rejection, Reply};
 use crate::log::BoxFuture;
@@ -30,7 +30,7 @@ pub struct Config {
     /// The index or data stream.
     pub index: String,
     /// What the gateway proves itself by.
-    pub credential: Option<Credential>,
+    pub credential: Option<DestinationCredential>,
     /// Whether bodies are compressed.
     pub gzip: bool,
     /// Whether items get a field `@timestamp`, which data streams ask for.
@@ -77,7 +77,7 @@ impl ElasticsearchDestination {
     pub fn open(config: &Config) -> Result<Self, OpenError> {
         let credential = config.credential.as_ref();
         Ok(Self {
-            client: HttpClient::open(&config.endpoint, credential, HttpVersion::Negotiated)?,
+            client: HttpClient::open(&config.endpoint, credential, ClientHttp::Negotiated)?,
             gzip: config.gzip,
             adds_timestamp: config.adds_timestamp,
         })

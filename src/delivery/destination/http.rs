@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderValue};
 
 use crate::delivery::batch::Batch;
 use crate::delivery::destination::http_client::{
-    ANSWER_BYTES_MAX, Credential, Endpoint, HttpClient, HttpVersion, compressed,
+    ANSWER_BYTES_MAX, ClientHttp, DestinationCredential, Endpoint, HttpClient, compressed,
 };
 use crate::delivery::destination::secret::SecretSource;
 use crate::delivery::destination::webhook_signature::WebhookSigner;
@@ -23,18 +23,18 @@ pub struct Config {
     /// Where it is.
     pub endpoint: Endpoint,
     /// How a batch is written.
-    pub body: Body,
+    pub body: BodyForm,
     /// Whether bodies are compressed.
     pub gzip: bool,
     /// What the gateway proves itself by.
-    pub credential: Option<Credential>,
+    pub credential: Option<DestinationCredential>,
     /// The secret for the signatures of Standard Webhooks.
     pub signing_secret: Option<SecretSource>,
 }
 
 /// How a batch is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Body {
+pub enum BodyForm {
     /// A JSON array.
     Array,
     /// One item a line.
@@ -44,7 +44,7 @@ pub enum Body {
 /// Posts batches to an HTTP endpoint.
 pub struct HttpDestination {
     client: HttpClient,
-    body: Body,
+    body: BodyForm,
     content_type: HeaderValue,
     gzip: bool,
     signer: Option<WebhookSigner>,
@@ -61,13 +61,13 @@ impl HttpDestination {
             None => None,
         };
         let content_type = match (config.body, kind) {
-            (Body::Array, _) => "application/json",
-            (Body::Lines, ItemKind::Json) => "application/x-ndjson",
-            (Body::Lines, _) => "text/plain; charset=utf-8",
+            (BodyForm::Array, _) => "application/json",
+            (BodyForm::Lines, ItemKind::Json) => "application/x-ndjson",
+            (BodyForm::Lines, _) => "text/plain; charset=utf-8",
         };
         let credential = config.credential.as_ref();
         Ok(Self {
-            client: HttpClient::open(&config.endpoint, credential, HttpVersion::Negotiated)?,
+            client: HttpClient::open(&config.endpoint, credential, ClientHttp::Negotiated)?,
             body: config.body,
             content_type: HeaderValue::from_static(content_type),
             gzip: config.gzip,
@@ -100,21 +100,21 @@ impl Destination for HttpDestination {
 }
 
 /// The body of a request.
-fn body(batch: &Batch, form: Body) -> Vec<u8> {
+fn body(batch: &Batch, form: BodyForm) -> Vec<u8> {
     let mut body = Vec::with_capacity(batch.byte_size() + batch.len() + 2);
-    if form == Body::Array {
+    if form == BodyForm::Array {
         body.push(b'[');
     }
     for (position, item) in batch.iter().enumerate() {
-        if form == Body::Array && position > 0 {
+        if form == BodyForm::Array && position > 0 {
             body.push(b',');
         }
         body.extend_from_slice(item.bytes);
-        if form == Body::Lines {
+        if form == BodyForm::Lines {
             body.push(b'\n');
         }
     }
-    if form == Body::Array {
+    if form == BodyForm::Array {
         body.push(b']');
     }
     body

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use crate::delivery::dead_letters::shown;
 use crate::delivery::destination::secret::SecretSource;
-use crate::delivery::destination::tls::TlsFiles;
+use crate::delivery::destination::tls::DestinationTls;
 use crate::delivery::destination::{Delay, OpenError, RETRY_AFTER_MAX, Rejection, Reply};
 
 /// The most bytes of an answer that are read, where the destination does not need more.
@@ -35,7 +35,7 @@ pub struct Endpoint {
     /// Its URL: `http` or `https`, without credentials.
     pub url: Uri,
     /// Certificates.
-    pub tls: TlsFiles,
+    pub tls: DestinationTls,
     /// The time limit of a request, from the connection to the last byte of the answer.
     pub timeout: Duration,
 }
@@ -50,7 +50,7 @@ impl Endpoint {
 
 /// A header with a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Credential {
+pub struct DestinationCredential {
     /// The secret.
     pub source: SecretSource,
     /// The key of the configuration that names it.
@@ -72,7 +72,7 @@ pub enum Scheme {
 
 /// Which HTTP the endpoint speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HttpVersion {
+pub enum ClientHttp {
     /// HTTP/1.1, or HTTP/2 where TLS agrees on it.
     Negotiated,
     /// HTTP/2, also without TLS.
@@ -109,8 +109,8 @@ impl HttpClient {
     /// If a certificate or the credential cannot be used.
     pub fn open(
         endpoint: &Endpoint,
-        credential: Option<&Credential>,
-        version: HttpVersion,
+        credential: Option<&DestinationCredential>,
+        version: ClientHttp,
     ) -> Result<Self, OpenError> {
         let mut connector = HttpConnector::new();
         connector.enforce_http(false);
@@ -118,17 +118,17 @@ impl HttpClient {
         connector.set_connect_timeout(Some(endpoint.timeout));
         let tls = HttpsConnectorBuilder::new().with_tls_config(endpoint.tls.load()?);
         let connector = match version {
-            HttpVersion::Negotiated => {
+            ClientHttp::Negotiated => {
                 tls.https_or_http().enable_http1().enable_http2().wrap_connector(connector)
             }
-            HttpVersion::Http2 => tls.https_or_http().enable_http2().wrap_connector(connector),
+            ClientHttp::Http2 => tls.https_or_http().enable_http2().wrap_connector(connector),
         };
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE_MAX)
             .pool_timer(hyper_util::rt::TokioTimer::new())
             .http1_max_buf_size(HEADER_BYTES_MAX)
             .http2_max_header_list_size(HEADER_BYTES_MAX as u32)
-            .http2_only(version == HttpVersion::Http2)
+            .http2_only(version == ClientHttp::Http2)
             .build(connector);
         let mut headers = HeaderMap::new();
         let agent = concat!("auditgate/", env!("CARGO_PKG_VERSION"));
@@ -209,7 +209,7 @@ impl HttpClient {
     }
 }
 
-impl Credential {
+impl DestinationCredential {
     fn value(&self) -> Result<HeaderValue, OpenError> {
         use base64::Engine as _;
         use base64::engine::general_purpose::STANDARD as BASE64;

@@ -12,8 +12,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::delivery::batch::Batch;
 use crate::delivery::destination::http_client::{
-    ANSWER_BYTES_MAX, Credential, Endpoint, HttpAnswer, HttpClient, HttpVersion, compressed,
-    gzipped,
+    ANSWER_BYTES_MAX, ClientHttp, DestinationCredential, Endpoint, HttpAnswer, HttpClient,
+    compressed, gzipped,
 };
 use crate::delivery::destination::{Destination, ItemReplies, OpenError, Rejection, Reply};
 use crate::log::BoxFuture;
@@ -36,7 +36,7 @@ pub struct Config {
     /// gRPC or HTTP.
     pub protocol: Protocol,
     /// What the gateway proves itself by.
-    pub credential: Option<Credential>,
+    pub credential: Option<DestinationCredential>,
     /// Whether requests are compressed.
     pub gzip: bool,
     /// The attribute `service.name` of the resource.
@@ -68,8 +68,8 @@ impl OtlpDestination {
     /// If a file or variable cannot be used.
     pub fn open(config: &Config) -> Result<Self, OpenError> {
         let version = match config.protocol {
-            Protocol::Grpc => HttpVersion::Http2,
-            Protocol::Http => HttpVersion::Negotiated,
+            Protocol::Grpc => ClientHttp::Http2,
+            Protocol::Http => ClientHttp::Negotiated,
         };
         Ok(Self {
             client: HttpClient::open(&config.endpoint, config.credential.as_ref(), version)?,

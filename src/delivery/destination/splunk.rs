@@ -15,7 +15,8 @@ use uuid::Uuid;
 use crate::delivery::batch::{Batch, ItemView};
 use crate::delivery::dead_letters::shown;
 use crate::delivery::destination::http_client::{
-    ANSWER_BYTES_MAX, Credential, Endpoint, HttpAnswer, HttpClient, HttpVersion, compressed,
+    ANSWER_BYTES_MAX, ClientHttp, DestinationCredential, Endpoint, HttpAnswer, HttpClient,
+    compressed,
 };
 use crate::delivery::destination::{Destination, OpenError, Reply};
 use crate::delivery::format::ItemKind;
@@ -40,7 +41,7 @@ pub struct Config {
     /// The URL of [`ACK_PATH`].
     pub ack_url: Uri,
     /// The token.
-    pub credential: Credential,
+    pub credential: DestinationCredential,
     /// The index; the token's own if `None`.
     pub index: Option<String>,
     /// The source type.
@@ -102,7 +103,7 @@ impl SplunkDestination {
     /// If a file or variable cannot be used.
     pub fn open(config: &Config, kind: ItemKind) -> Result<Self, OpenError> {
         let client =
-            HttpClient::open(&config.endpoint, Some(&config.credential), HttpVersion::Negotiated)?;
+            HttpClient::open(&config.endpoint, Some(&config.credential), ClientHttp::Negotiated)?;
         Ok(Self { client, config: config.clone(), kind, channel: Uuid::now_v7() })
     }
 

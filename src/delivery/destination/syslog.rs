@@ -21,7 +21,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::delivery::batch::Batch;
 use crate::delivery::destination::http_client::is_of_tls;
-use crate::delivery::destination::tls::TlsFiles;
+use crate::delivery::destination::tls::DestinationTls;
 use crate::delivery::destination::{Destination, OpenError, Reply};
 use crate::log::BoxFuture;
 
@@ -38,7 +38,7 @@ pub struct Config {
     /// Where it is.
     pub address: SyslogAddress,
     /// Certificates.
-    pub tls: TlsFiles,
+    pub tls: DestinationTls,
     /// The time limit to connect, and to write a batch.
     pub timeout: Duration,
     /// How much of what was written last is sent again after a break, in bytes.
@@ -78,16 +78,16 @@ pub struct SyslogDestination {
 /// The connection, and what was written last.
 #[derive(Default)]
 struct Link {
-    stream: Option<Box<dyn Connection>>,
+    stream: Option<Box<dyn SyslogStream>>,
     recent: RecentFrames,
     /// Frames of `recent` were written to a connection that broke.
     is_broken: bool,
 }
 
 /// A connection, encrypted or not.
-trait Connection: AsyncRead + AsyncWrite + Unpin + Send {}
+trait SyslogStream: AsyncRead + AsyncWrite + Unpin + Send {}
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection for S {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> SyslogStream for S {}
 
 /// The frames that were written last, up to a number of bytes.
 #[derive(Debug, Default)]
@@ -166,7 +166,7 @@ impl SyslogDestination {
         let SyslogAddress { host, port, .. } = &self.config.address;
         let plain = TcpStream::connect((host.as_str(), *port)).await?;
         plain.set_nodelay(true)?;
-        let mut stream: Box<dyn Connection> = match &self.connector {
+        let mut stream: Box<dyn SyslogStream> = match &self.connector {
             None => Box::new(plain),
             Some((connector, name)) => Box::new(connector.connect(name.clone(), plain).await?),
         };
@@ -182,7 +182,7 @@ impl SyslogDestination {
 
 /// Whether the receiver has ended the connection. Syslog receivers say nothing: what one says is
 /// thrown away.
-fn has_ended(stream: &mut Box<dyn Connection>) -> bool {
+fn has_ended(stream: &mut Box<dyn SyslogStream>) -> bool {
     let mut thrown_away = [0; 1024];
     match stream.read(&mut thrown_away).now_or_never() {
         None => false,
@@ -191,7 +191,7 @@ fn has_ended(stream: &mut Box<dyn Connection>) -> bool {
     }
 }
 
-async fn write_all(stream: &mut Box<dyn Connection>, frames: &[Vec<u8>]) -> io::Result<()> {
+async fn write_all(stream: &mut Box<dyn SyslogStream>, frames: &[Vec<u8>]) -> io::Result<()> {
     let mut buffer = Vec::with_capacity(WRITE_BYTES);
     for frame in frames {
         buffer.extend_from_slice(frame);

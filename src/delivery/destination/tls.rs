@@ -14,14 +14,14 @@ use crate::secret_file;
 
 /// Whom the gateway trusts, and with which certificate it comes.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct TlsFiles {
+pub struct DestinationTls {
     /// File with the CAs of the destination, in PEM; those of the system if `None`.
     pub ca: Option<PathBuf>,
     /// Files with the certificate of the gateway and its key, in PEM.
     pub identity: Option<(PathBuf, PathBuf)>,
 }
 
-impl TlsFiles {
+impl DestinationTls {
     /// Reads the files.
     ///
     /// # Errors

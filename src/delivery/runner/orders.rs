@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::{Runner, Session, StopRequest};
-use crate::delivery::control::{Command, ControlError};
+use super::{FollowSession, Runner, StopRequest};
+use crate::delivery::control::{ControlError, DeliveryOrder};
 use crate::delivery::replay::replay;
 use crate::delivery::state::DeliveryPhase;
 use crate::log::cursor::Cursor;
@@ -34,7 +34,7 @@ impl Runner {
                 }
                 command = self.commands.recv() => match command {
                     None => return ControlFlow::Break(()),
-                    Some(Command::Resume { from: Some(from), reply }) => {
+                    Some(DeliveryOrder::Resume { from: Some(from), reply }) => {
                         self.saved.destination.clone_from(&identity);
                         let moved = self.move_to(from).await;
                         let is_moved = moved.is_ok();
@@ -54,19 +54,19 @@ impl Runner {
     /// Does what an operator asks for. Breaks where the session is to begin anew.
     pub(super) async fn obey(
         &mut self,
-        command: Command,
-        session: &mut Session,
+        command: DeliveryOrder,
+        session: &mut FollowSession,
     ) -> ControlFlow<()> {
         match command {
-            Command::Pause { reply } => {
+            DeliveryOrder::Pause { reply } => {
                 self.set_paused(true).await;
                 let _ = reply.send(Ok(()));
             }
-            Command::Resume { from: None, reply } => {
+            DeliveryOrder::Resume { from: None, reply } => {
                 self.set_paused(false).await;
                 let _ = reply.send(Ok(()));
             }
-            Command::Resume { from: Some(from), reply } => {
+            DeliveryOrder::Resume { from: Some(from), reply } => {
                 let moved = self.move_to(from).await;
                 let is_moved = moved.is_ok();
                 if is_moved {
@@ -77,7 +77,7 @@ impl Runner {
                     return ControlFlow::Break(());
                 }
             }
-            Command::Skip { to, reply } => {
+            DeliveryOrder::Skip { to, reply } => {
                 let position = session.window.covered();
                 let skipped = match to <= position {
                     true => Err(ControlError::BehindCursor { sequence: to, position }),
@@ -89,7 +89,7 @@ impl Runner {
                     return ControlFlow::Break(());
                 }
             }
-            Command::Replay { reply } => {
+            DeliveryOrder::Replay { reply } => {
                 let begun = match &session.replaying {
                     Some(_) => Err(ControlError::ReplayRuns),
                     None => self.begin_replay(session),
@@ -120,7 +120,7 @@ impl Runner {
         Ok(())
     }
 
-    fn begin_replay(&self, session: &mut Session) -> Result<(), ControlError> {
+    fn begin_replay(&self, session: &mut FollowSession) -> Result<(), ControlError> {
         let mut letters = self.letters.lock();
         let begun = letters.begin_replay().map_err(|error| ControlError::Replay(error.to_string()));
         self.state.set_dead_letters(letters.count(), letters.bytes());

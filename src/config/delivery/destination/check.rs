@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use http::{HeaderName, Uri};
 
-use super::{DeliveryDestination, DestinationKind, OtlpProtocol, RequestBody};
+use super::{BatchBody, DeliveryDestination, DestinationKind, OtlpProtocol};
 use crate::config::{ByteSize, Period};
-use crate::delivery::destination::http_client::{Credential, Endpoint, Scheme};
+use crate::delivery::destination::http_client::{DestinationCredential, Endpoint, Scheme};
 use crate::delivery::destination::secret::SecretSource;
 use crate::delivery::destination::syslog::{FACILITIES, MessageForm, SyslogAddress};
-use crate::delivery::destination::tls::TlsFiles;
+use crate::delivery::destination::tls::DestinationTls;
 use crate::delivery::destination::{
     Config, elasticsearch, file, http as endpoint, otlp, splunk, syslog,
 };
@@ -121,12 +121,12 @@ fn check_texts(told: &DeliveryDestination) -> Result<(), Fault> {
 fn http(told: &DeliveryDestination, format: FormatName) -> Result<endpoint::Config, Fault> {
     let credential = credential(told, Scheme::Prefix("Bearer "))?;
     let is_json = format.format().item_kind() == ItemKind::Json;
-    let body = told.body.unwrap_or(if is_json { RequestBody::Array } else { RequestBody::Lines });
+    let body = told.body.unwrap_or(if is_json { BatchBody::Array } else { BatchBody::Lines });
     Ok(endpoint::Config {
         endpoint: endpoint(told, url(told, "")?, credential.is_some())?,
         body: match body {
-            RequestBody::Array => endpoint::Body::Array,
-            RequestBody::Lines => endpoint::Body::Lines,
+            BatchBody::Array => endpoint::BodyForm::Array,
+            BatchBody::Lines => endpoint::BodyForm::Lines,
         },
         gzip: told.gzip.unwrap_or(false),
         credential,
@@ -321,7 +321,10 @@ fn syslog_address(told: &DeliveryDestination) -> Result<SyslogAddress, Fault> {
     Ok(SyslogAddress { is_encrypted, host, port })
 }
 
-fn credential(told: &DeliveryDestination, scheme: Scheme) -> Result<Option<Credential>, Fault> {
+fn credential(
+    told: &DeliveryDestination,
+    scheme: Scheme,
+) -> Result<Option<DestinationCredential>, Fault> {
     let found = secret(("token_file", &told.token_file), ("token_env", &told.token_env))?;
     let Some((source, key)) = found else {
         let needing = [("token_header", &told.token_header), ("user", &told.user)];
@@ -342,7 +345,7 @@ fn credential(told: &DeliveryDestination, scheme: Scheme) -> Result<Option<Crede
     let header = told.token_header.as_deref().unwrap_or("authorization");
     let header = HeaderName::try_from(header)
         .map_err(|_| ("token_header", format!("{header:?} is not the name of a header")))?;
-    Ok(Some(Credential { source, key, header, scheme }))
+    Ok(Some(DestinationCredential { source, key, header, scheme }))
 }
 
 type Named<'a, T> = (&'static str, &'a Option<T>);
@@ -359,14 +362,14 @@ fn secret(
     }
 }
 
-fn tls(told: &DeliveryDestination) -> Result<TlsFiles, Fault> {
+fn tls(told: &DeliveryDestination) -> Result<DestinationTls, Fault> {
     let identity = match (&told.cert_file, &told.key_file) {
         (Some(cert), Some(key)) => Some((cert.clone(), key.clone())),
         (Some(_), None) => return Err(("key_file", "missing, but cert_file is set".to_owned())),
         (None, Some(_)) => return Err(("cert_file", "missing, but key_file is set".to_owned())),
         (None, None) => None,
     };
-    Ok(TlsFiles { ca: told.ca_file.clone(), identity })
+    Ok(DestinationTls { ca: told.ca_file.clone(), identity })
 }
 
 fn timeout(told: &DeliveryDestination) -> Result<Duration, Fault> {
