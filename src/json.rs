@@ -34,14 +34,6 @@ pub fn line(message: &DynamicMessage) -> String {
     serde_json::to_string(&MessageJson(message)).expect("what a gateway keeps has a JSON form")
 }
 
-/// Appends a message on one line to `out`.
-///
-/// # Errors
-/// If a time in it has no JSON form.
-pub fn write_line(message: &DynamicMessage, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
-    serde_json::to_writer(out, &MessageJson(message))
-}
-
 /// A message on several lines, indented.
 pub fn indented(message: &DynamicMessage) -> String {
     serde_json::to_string_pretty(&MessageJson(message))

@@ -35,7 +35,8 @@ pub struct Delivery {
     /// Name of the delivery: 1 to 64 lowercase letters, digits, `-` or `_`. Its cursor and its dead
     /// letters bear this name, so another destination needs another name.
     pub name: String,
-    /// How records are encoded. By default `json`.
+    /// How records are encoded: see docs/MAPPINGS.md. By default `json`, or `otlp` where that is the
+    /// kind of the destination.
     #[serde(default)]
     pub format: Option<FormatName>,
     /// Where a delivery begins that has no cursor yet: `earliest`, `latest`, or a time such as

@@ -178,7 +178,10 @@ impl DestinationKind {
 impl DeliveryDestination {
     /// The format of a delivery that names none.
     pub(super) fn default_format(&self) -> FormatName {
-        FormatName::Json
+        match self.kind {
+            DestinationKind::Otlp => FormatName::Otlp,
+            _ => FormatName::Json,
+        }
     }
 
     /// Which formats the destination takes, for people.

@@ -71,6 +71,15 @@ fn every_mistake_is_refused_with_its_key() {
         ),
         (("", "", "kind = \"otlp\"\nurl = \"http://localhost:4317\"\nbody = \"lines\""), "kind"),
         (
+            ("format = \"ecs\"", "", "kind = \"otlp\"\nurl = \"http://localhost:4317\""),
+            "ecs is not a format that kind = \"otlp\" takes",
+        ),
+        (("format = \"otlp\"", "", HTTP), "otlp is not a format that kind = \"http\" takes"),
+        (
+            ("format = \"cef\"", "", "kind = \"http\"\nurl = \"https://x\"\nbody = \"array\""),
+            "or body = \"lines\" for text",
+        ),
+        (
             ("", "", "kind = \"splunk\"\nurl = \"https://x:8088\""),
             "delivery[0].destination.token_file",
         ),
@@ -123,6 +132,10 @@ fn each_kind_knows_its_address() {
         ("kind = \"syslog\"\nurl = \"tls://[::1]:6514\"", "syslog tls://[::1]:6514"),
         ("kind = \"syslog\"\nurl = \"tcp://logs:601\"", "syslog tcp://logs:601"),
         ("kind = \"file\"\npath = \"/out\"", "file /out"),
+        (
+            "kind = \"otlp\"\nurl = \"http://localhost:4317\"",
+            "otlp http://localhost:4317/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+        ),
         (
             "kind = \"splunk\"\nurl = \"https://x:8088/\"\ntoken_env = \"T\"\nindex = \"main\"",
             "splunk https://x:8088/services/collector/event index main",
