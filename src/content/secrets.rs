@@ -7,6 +7,7 @@ mod arguments;
 mod forms;
 mod keywords;
 mod lexer;
+mod lookup;
 mod names;
 mod programs;
 mod scan;
@@ -106,7 +107,7 @@ const HINTS: [&str; 78] = [
     "snmp",
     "signature",
 ];
-const MORE_HINTS: [&str; 21] = [
+const MORE_HINTS: [&str; 39] = [
     "curl",
     "lftp",
     "smb",
@@ -128,6 +129,24 @@ const MORE_HINTS: [&str; 21] = [
     "connect",
     "keydb",
     "sudo",
+    "securestring",
+    "mosquitto",
+    "twine",
+    "ncftp",
+    "hydra",
+    "psexec",
+    "rabbitmq",
+    "schtasks",
+    "net use",
+    "vault",
+    "hmac",
+    "hashbytes",
+    "openrowset",
+    "conn ",
+    " -p ",
+    "psk",
+    "set_config",
+    "alias set",
 ];
 
 static HINT: LazyLock<AhoCorasick> = LazyLock::new(|| {
@@ -176,10 +195,10 @@ fn once(text: &str) -> Option<String> {
     }
     let mut masked = String::with_capacity(text.len());
     let mut from = 0;
-    for (range, replacement) in &found {
+    for range in &found {
         let start = prefix(text, range.start).len();
         masked.push_str(text.get(from..start).unwrap_or_default());
-        masked.push_str(replacement.as_deref().unwrap_or(MARKER));
+        masked.push_str(MARKER);
         from =
             (range.end..text.len()).find(|end| text.is_char_boundary(*end)).unwrap_or(text.len());
     }

@@ -1,7 +1,8 @@
 //! Lists of arguments, each a text of its own.
 
-use super::programs::{self, Program};
-use super::{MARKER, binds_secret, has_hint, keywords, masked, names};
+use super::keywords::Keyword;
+use super::programs::Program;
+use super::{MARKER, binds_secret, has_hint, lookup, masked, names};
 
 /// The arguments of a command so far.
 #[derive(Debug, Clone, Default)]
@@ -10,6 +11,10 @@ pub(crate) struct Arguments {
     /// The word that its flags need was read.
     has_needed: bool,
     next: Next,
+    /// How many words come before the secrets, where they count, and how many came.
+    from: Option<u8>,
+    position: u8,
+    has_batch_flag: bool,
     /// They are parameters of a query, one of which is a secret.
     all_secret: bool,
 }
@@ -37,13 +42,55 @@ impl Arguments {
     }
 
     fn start(&mut self, text: &str) -> bool {
-        let name = text.rsplit(['/', '\\']).next().unwrap_or_default();
+        let name = text.rsplit(['/', '\\']).next().unwrap_or_default().trim_start_matches('(');
         // A command may stand there with arguments.
         let name = name.split_ascii_whitespace().next().unwrap_or_default();
-        let Some(program) = programs::find(name.as_bytes()) else { return false };
+        let Some(program) = lookup::program(name.as_bytes()) else { return false };
         self.program = Some(program);
         self.has_needed = program.needs.is_empty();
+        self.from = program.from.filter(|_| program.always);
+        self.position = 0;
+        self.has_batch_flag = false;
         true
+    }
+
+    /// Whether this word is one of those that are secrets by their position. Counts it.
+    fn is_positional(&mut self, text: &str, is_flag: bool) -> bool {
+        let Some(program) = self.program else { return false };
+        if is_flag {
+            if program.from.is_some() {
+                self.has_batch_flag |= text.contains('b');
+                self.position += u8::from(text.contains('n'));
+            }
+            return false;
+        }
+        let from = self.from.or(program.from.filter(|_| self.has_batch_flag));
+        let position = self.position;
+        self.position = self.position.saturating_add(1);
+        if from.is_some_and(|from| position >= from) {
+            return true;
+        }
+        if self.from.is_none()
+            && let Some(before) = program.before_secret(text.as_bytes())
+        {
+            (self.from, self.position) = (Some(before), 0);
+        }
+        false
+    }
+
+    /// Where the secret of a login begins and ends: `name/secret@place`.
+    fn login(&self, text: &str) -> Option<(usize, usize)> {
+        let login = text.strip_prefix("userid=").unwrap_or(text);
+        let is_login =
+            self.program.is_some_and(|program| program.slash) || login.len() < text.len();
+        if !is_login || login.contains(' ') || login.starts_with(['@', '/', '-']) {
+            return None;
+        }
+        let (name, rest) = login.split_once('/')?;
+        let place = rest.rfind('@').unwrap_or(rest.len());
+        let start = text.len() - login.len() + name.len() + 1;
+        let is_path = place == rest.len() && (rest.contains('/') || rest.ends_with(".sql"));
+        (place > 0 && !is_path && !name.is_empty()).then_some((start, start + place))
     }
 
     /// The next argument masked; `None` where it stays.
@@ -55,14 +102,32 @@ impl Arguments {
                 return (text != MARKER && !text.is_empty()).then(|| MARKER.to_owned());
             }
             Next::Secret if !is_flag => {
+                if text.starts_with('(') && !text.ends_with(')') {
+                    // An expression: the secret is within.
+                    self.next = Next::Secret;
+                }
                 return (text != MARKER && !text.is_empty()).then(|| MARKER.to_owned());
             }
             Next::Pair(between) if !is_flag => {
-                let (name, _) = text.split_once(char::from(between))?;
+                let Some((name, _)) = text.split_once(char::from(between)) else {
+                    let whole = self.program.is_some_and(|program| program.whole);
+                    return (whole && text != MARKER).then(|| MARKER.to_owned());
+                };
                 let masked = format!("{name}{}{MARKER}", char::from(between));
                 return (masked != text).then_some(masked);
             }
             _ => {}
+        }
+        if self.is_positional(text, is_flag) {
+            return (text != MARKER && !text.is_empty()).then(|| MARKER.to_owned());
+        }
+        if let Some((start, end)) = self.login(text) {
+            let masked = format!(
+                "{}{MARKER}{}",
+                text.get(..start).unwrap_or_default(),
+                text.get(end..).unwrap_or_default()
+            );
+            return (masked != text).then_some(masked);
         }
         if let Some(announced) = self.flag(text) {
             self.next = announced;
@@ -72,7 +137,14 @@ impl Arguments {
             let masked = format!("{}{MARKER}", text.get(..start).unwrap_or_default());
             return (masked != text).then_some(masked);
         }
-        if !text.contains(' ') && !is_flag && self.start(text) {
+        let counts =
+            self.program.is_some_and(|program| !program.after.is_empty()) && self.from.is_some();
+        let file = text.rsplit(['/', '\\']).next().unwrap_or_default();
+        if !file.contains(' ') && !is_flag && !counts && self.start(text) {
+            return None;
+        }
+        if self.program.is_some_and(|program| program.names) && self.is_name(text) {
+            self.next = Next::Secret;
             return None;
         }
         self.has_needed |= self.program.is_some_and(|program| program.needs == text);
@@ -88,12 +160,22 @@ impl Arguments {
         masked(text)
     }
 
+    /// Whether this word is the name of a secret, of which the value follows.
+    fn is_name(&self, text: &str) -> bool {
+        let name = text.rsplit([':', '/']).next().unwrap_or_default();
+        let is_word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        !text.starts_with('-') && name.bytes().all(is_word) && names::is_secret(name.as_bytes())
+    }
+
     /// What comes behind this argument, if it is a flag that announces something.
     fn flag(&self, text: &str) -> Option<Next> {
         let program = self.program.filter(|_| self.has_needed);
         if let Some(program) = program {
             if program.separate.contains(&text) {
                 return Some(Next::Secret);
+            }
+            if program.needs == "put-parameter" && text == "--secret-id" {
+                return None;
             }
             if program.pair.contains(&text) {
                 return Some(Next::Pair(program.between));
@@ -147,14 +229,13 @@ impl Arguments {
     /// `Authorization:`, `IDENTIFIED BY`, `password=`.
     fn announce_by_words(&mut self, text: &str) {
         let trimmed = text.trim_end();
-        let lower = trimmed
-            .get(trimmed.len().saturating_sub(64)..)
-            .unwrap_or_default()
-            .to_ascii_lowercase();
+        let from = (trimmed.len().saturating_sub(64)..).find(|at| trimmed.is_char_boundary(*at));
+        let lower =
+            trimmed.get(from.unwrap_or_default()..).unwrap_or_default().to_ascii_lowercase();
         let named = lower.strip_suffix([':', '=']).is_some_and(|name| {
             let word = name.rsplit([' ', '"', '\'', '/', '{', ',']).next().unwrap_or_default();
             names::is_secret(word.as_bytes())
-                || keywords::keyword(word.as_bytes()) == Some(keywords::Keyword::Header)
+                || lookup::keyword(word.as_bytes()) == Some(Keyword::Header)
         });
         let words = ["identified by", "bearer", "identified by password"];
         if named || words.iter().any(|words| lower.ends_with(words)) {

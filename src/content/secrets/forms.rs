@@ -134,7 +134,9 @@ pub(super) fn is_placeholder(word: &[u8], in_query: bool) -> bool {
     match word.split_first() {
         Some((b'?', rest)) => digits(rest),
         Some((b'$', rest)) => !rest.is_empty() && digits(rest) || in_query && name(rest),
-        Some((b'%', rest)) => rest == b"s" || strip(rest, b"(", b")s").is_some_and(name),
+        Some((b'%', rest)) => {
+            matches!(rest, b"s" | b"L" | b"Q") || strip(rest, b"(", b")s").is_some_and(name)
+        }
         Some((b':' | b'@', rest)) => in_query && name(rest) || !rest.is_empty() && digits(rest),
         Some((b'*', rest)) => rest.iter().all(|byte| *byte == b'*'),
         Some((b'<', rest)) => rest.strip_suffix(b">").is_some_and(|inner| {

@@ -1,12 +1,5 @@
 //! Keywords of SQL, of headers and of pairs.
 
-use std::collections::HashMap;
-use std::sync::LazyLock;
-
-use foldhash::fast::FixedState;
-
-use super::names::Lower;
-
 /// A word that tells something about what follows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Keyword {
@@ -29,6 +22,8 @@ pub(super) enum Keyword {
     Delete,
     Insert,
     Replace,
+    /// Its digest comes instead of the secret.
+    Hash,
     Into,
     Values,
     From,
@@ -53,13 +48,14 @@ pub(super) enum Keyword {
     Procedure,
 }
 
-static KEYWORDS: LazyLock<HashMap<&'static [u8], Keyword, FixedState>> = LazyLock::new(|| {
+/// All of them, in lower case.
+pub(super) const ALL: [(Keyword, &[&str]); 32] = {
     use Keyword::{
-        Account, As, Attach, By, Compare, Connect, Definition, Delete, For, From, Function, Header,
-        Identified, Insert, Into, Is, Key, NameMember, Not, Object, Procedure, Replace, Scheme,
-        Select, Set, To, Update, Using, Values, Where, With,
+        Account, As, Attach, By, Compare, Connect, Definition, Delete, For, From, Function, Hash,
+        Header, Identified, Insert, Into, Is, Key, NameMember, Not, Object, Procedure, Replace,
+        Scheme, Select, Set, To, Update, Using, Values, Where, With,
     };
-    let lists: [(Keyword, &[&str]); 31] = [
+    [
         (Header, &["authorization", "proxy-authorization", "cookie", "set-cookie"]),
         (Scheme, &["bearer", "basic", "digest", "negotiate"]),
         (Identified, &["identified"]),
@@ -79,7 +75,8 @@ static KEYWORDS: LazyLock<HashMap<&'static [u8], Keyword, FixedState>> = LazyLoc
             ],
         ),
         (Object, &["table", "view", "index", "function", "procedure", "trigger", "column", "type"]),
-        (Connect, &["connect"]),
+        (Connect, &["connect", "conn"]),
+        (Hash, &["hash"]),
         (Attach, &["attach", "pragma"]),
         (Key, &["key", "rekey", "hexkey", "hexrekey"]),
         (Select, &["select"]),
@@ -118,6 +115,14 @@ static KEYWORDS: LazyLock<HashMap<&'static [u8], Keyword, FixedState>> = LazyLoc
                 "decryptbypassphrase",
                 "converttosecurestring",
                 "changeuserpassword",
+                "createuser",
+                "networkcredential",
+                "hashbytes",
+                "hmac",
+                "pwdcompare",
+                "pwdencrypt",
+                "set_config",
+                "openrowset",
             ],
         ),
         (
@@ -131,19 +136,5 @@ static KEYWORDS: LazyLock<HashMap<&'static [u8], Keyword, FixedState>> = LazyLoc
                 "convertto-securestring",
             ],
         ),
-    ];
-    lists
-        .into_iter()
-        .flat_map(|(keyword, words)| words.iter().map(move |word| (word.as_bytes(), keyword)))
-        .collect()
-});
-
-/// The keyword, if the word is one.
-pub(super) fn keyword(word: &[u8]) -> Option<Keyword> {
-    /// Of the longest one, in bytes.
-    const KEYWORD_BYTES_MAX: usize = 24;
-    if word.len() > KEYWORD_BYTES_MAX {
-        return None;
-    }
-    KEYWORDS.get(Lower::new(word).get()).copied()
-}
+    ]
+};

@@ -150,7 +150,16 @@ impl Text<'_> {
                 escapes: Some(false),
                 ..opened(at + 4, Close::Text { range: (at, at + 4) })
             }),
+            // The same by other quotes around.
+            b'\'' if self.from(at).starts_with(br#"'"'"'"#) => Some(Open {
+                escapes: Some(false),
+                ..opened(at + 5, Close::Text { range: (at, at + 5) })
+            }),
             b'"' | b'\'' | b'\\' => {
+                if let Some(len) = self.escaped_dollar(at) {
+                    let close = Close::Text { range: (at, at + len) };
+                    return Some(Open { escapes: Some(false), ..opened(at + len, close) });
+                }
                 if let Some((quote, backslashes, len)) = self.plain_quote(at) {
                     return Some(opened(at + len, Close::Quote { quote, backslashes }));
                 }
@@ -231,6 +240,15 @@ impl Text<'_> {
             prefix if prefix.first() == Some(&b'_') => self.behind(quote, None),
             _ => None,
         }
+    }
+
+    /// Length of `\$\$` or `\$tag\$`, as a shell needs it within quotes.
+    fn escaped_dollar(&self, at: usize) -> Option<usize> {
+        const TAG_BYTES_MAX: usize = 63;
+        let rest = self.from(at).strip_prefix(br"\$")?;
+        let is_tag = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'_';
+        let tag = rest.iter().take(TAG_BYTES_MAX).take_while(is_tag).count();
+        rest.get(tag..)?.starts_with(br"\$").then_some(2 + tag + 2)
     }
 
     /// `$$x$$`, `$tag$x$tag$`, `$'x'`, `$"x"`.

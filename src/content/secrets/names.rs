@@ -9,7 +9,7 @@ use foldhash::fast::FixedState;
 const NAME_BYTES_MAX: usize = 64;
 
 /// Ends of names whose values are secrets, in lower case, without `-`, `_` and `.`.
-const SECRET_ENDS: [&[u8]; 43] = [
+const SECRET_ENDS: [&[u8]; 49] = [
     b"password",
     b"passwd",
     b"passwort",
@@ -53,14 +53,22 @@ const SECRET_ENDS: [&[u8]; 43] = [
     b"masterauth",
     b"storepass",
     b"keypass",
+    b"sshpass",
+    b"sharedaccesskey",
+    b"secretkeybase",
+    b"passwordcommand",
+    b"passphrasecommand",
+    b"passcommand",
 ];
 /// The ends, by their last letter.
 static ENDS_BY_LETTER: LazyLock<Vec<Vec<&'static [u8]>>> = LazyLock::new(|| {
     let ends = |letter: u8| SECRET_ENDS.into_iter().filter(move |end| end.last() == Some(&letter));
     (b'a'..=b'z').map(|letter| ends(letter).collect()).collect()
 });
+/// The letters with which a name of a secret may end.
+const END_LETTERS: [u8; 14] = *b"adeghklmnpstwy";
 /// Names that are secret as whole words of a name: `DB_PASS`, not `bypass`.
-const SECRET_WORDS: [&[u8]; 6] = [b"pass", b"pw", b"psw", b"pin", b"otp", b"auth"];
+const SECRET_WORDS: [&[u8]; 7] = [b"pass", b"pw", b"psw", b"pin", b"otp", b"auth", b"psk"];
 
 /// Words that stand where a secret may, and are none: values that say that there is
 /// no secret, keywords of SQL, and words of prose.
@@ -212,23 +220,30 @@ impl Lower {
 
 /// Whether a value by this name is a secret: `DB_PASSWORD`, `x-api-key`.
 pub(super) fn is_secret(name: &[u8]) -> bool {
+    Lower::new(name).is_secret()
+}
+
+impl Lower {
+    /// As [`is_secret`].
+    pub(super) fn is_secret(&self) -> bool {
+        is_secret_lower(self.get())
+    }
+}
+
+fn is_secret_lower(lower: &[u8]) -> bool {
     // A password that is one of several is numbered: `password1`.
-    let end = name.iter().rposition(|byte| !byte.is_ascii_digit()).map_or(0, |last| last + 1);
-    let lower = Lower::new(name.get(..end).unwrap_or_default());
-    let lower = lower.get();
+    let end = lower.iter().rposition(|byte| !byte.is_ascii_digit()).map_or(0, |last| last + 1);
+    let lower = lower.get(..end).unwrap_or_default();
     // The letter with which each of the ends ends.
-    if !lower.last().is_some_and(u8::is_ascii_lowercase) {
+    if !lower.last().is_some_and(|last| END_LETTERS.contains(last)) {
         return false;
     }
-    let mut joined = [0; NAME_BYTES_MAX];
-    let mut len = 0;
-    for byte in lower.iter().filter(|byte| byte.is_ascii_alphanumeric()) {
-        if let Some(to) = joined.get_mut(len) {
-            *to = *byte;
-            len += 1;
-        }
-    }
-    let joined = joined.get(..len).unwrap_or_default();
+    let mut buffer = [0; NAME_BYTES_MAX];
+    // Most words have no signs.
+    let joined = match lower.iter().all(u8::is_ascii_alphanumeric) {
+        true => lower,
+        false => without_signs(lower, &mut buffer),
+    };
     let by_letter = ENDS_BY_LETTER.get(usize::from(lower.last().map_or(0, |last| last - b'a')));
     if by_letter.is_some_and(|ends| ends.iter().any(|end| joined.ends_with(end))) {
         return true;
@@ -239,6 +254,12 @@ pub(super) fn is_secret(name: &[u8]) -> bool {
                 && (*word == b"pass" || *word == b"pw" || *word == b"psw" || !before.is_empty())
         })
     })
+}
+
+fn without_signs<'b>(name: &[u8], buffer: &'b mut [u8; NAME_BYTES_MAX]) -> &'b [u8] {
+    let letters = name.iter().filter(|byte| byte.is_ascii_alphanumeric());
+    let len = buffer.iter_mut().zip(letters).map(|(to, byte)| *to = *byte).count();
+    buffer.get(..len).unwrap_or_default()
 }
 
 /// Whether a word that stands where a secret may is none.
@@ -268,4 +289,13 @@ pub(super) fn mentions_secret(name: &[u8]) -> bool {
     let lower = Lower::new(name);
     name.len() < NAME_BYTES_MAX
         && PARTS.iter().any(|part| lower.get().windows(part.len()).any(|window| window == *part))
+}
+
+/// Whether this is the name of a digest, as functions take it: `SHA2_256`.
+pub(super) fn is_digest(text: &[u8]) -> bool {
+    const NAMES: [&str; 12] = [
+        "md4", "md5", "sha", "sha1", "sha224", "sha256", "sha384", "sha512", "sha2_256",
+        "sha2_512", "bf", "hex",
+    ];
+    NAMES.iter().any(|name| text.eq_ignore_ascii_case(name.as_bytes()))
 }

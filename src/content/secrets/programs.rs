@@ -1,11 +1,6 @@
 //! Programs of the command line, and which of their arguments are secrets.
 
-use std::collections::HashMap;
 use std::sync::LazyLock;
-
-use foldhash::fast::FixedState;
-
-use super::names::Lower;
 
 /// What is known of a program.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,6 +22,14 @@ pub(super) struct Program {
     pub(super) from: Option<u8>,
     /// A bare word of it may be `name/secret@place`.
     pub(super) slash: bool,
+    /// It counts words without a flag for that.
+    pub(super) always: bool,
+    /// Words behind which others count, and how many come before the secrets: `add_user NAME X`.
+    pub(super) after: &'static [(&'static str, u8)],
+    /// The name of a secret is a word of its own, and the secret the next one: `setx TOKEN X`.
+    pub(super) names: bool,
+    /// A pair without what stands between is a secret as a whole.
+    pub(super) whole: bool,
 }
 
 /// What is the same for most.
@@ -40,16 +43,20 @@ const PLAIN: Program = Program {
     reads: false,
     from: None,
     slash: false,
+    always: false,
+    after: &[],
+    names: false,
+    whole: false,
 };
 
-static PROGRAMS: LazyLock<HashMap<&'static [u8], Program, FixedState>> = LazyLock::new(|| {
+static PROGRAMS: LazyLock<Vec<(&'static [&'static str], Program)>> = LazyLock::new(|| {
     let attached = |attached| Program { attached, ..PLAIN };
     let separate = |separate| Program { separate, ..PLAIN };
     let both = |flags| Program { attached: flags, separate: flags, ..PLAIN };
     let pair = |pair| Program { pair, ..PLAIN };
     let login = |separate| Program { separate, attached: separate, needs: "login", ..PLAIN };
     let slash = Program { slash: true, ..PLAIN };
-    let list: &[(&[&str], Program)] = &[
+    vec![
         (
             &[
                 "mysql",
@@ -96,7 +103,6 @@ static PROGRAMS: LazyLock<HashMap<&'static [u8], Program, FixedState>> = LazyLoc
                 "useradd",
                 "usermod",
                 "arangosh",
-                "ldappasswd",
             ],
             both(&["-p"]),
         ),
@@ -121,12 +127,19 @@ static PROGRAMS: LazyLock<HashMap<&'static [u8], Program, FixedState>> = LazyLoc
             ],
             both(&["-w"]),
         ),
+        (&["ldappasswd"], both(&["-p", "-s", "-a", "-w"])),
         (
             &["snmpwalk", "snmpget", "snmpset", "snmpbulkwalk", "snmptrap"],
             both(&["-A", "-X", "-c"]),
         ),
-        (&["curl"], pair(&["-u", "-U", "--user", "--proxy-user"])),
-        (&["http", "https", "xh"], pair(&["-a", "--auth"])),
+        (
+            &["curl"],
+            Program {
+                separate: &["-b", "--cookie", "--oauth2-bearer"],
+                ..pair(&["-u", "-U", "--user", "--proxy-user", "-E", "--cert"])
+            },
+        ),
+        (&["http", "https", "xh"], Program { whole: true, ..pair(&["-a", "--auth"]) }),
         (&["ab", "siege"], pair(&["-A", "-P"])),
         (&["lftp"], Program { pair: &["-u"], between: b',', ..PLAIN }),
         (
@@ -136,43 +149,73 @@ static PROGRAMS: LazyLock<HashMap<&'static [u8], Program, FixedState>> = LazyLoc
         (
             &[
                 "docker", "podman", "helm", "nerdctl", "buildah", "skopeo", "oras", "crane", "oc",
-                "az", "argocd", "ibmcloud", "rancher",
+                "argocd", "ibmcloud", "rancher",
             ],
             login(&["-p"]),
         ),
-        (&["aws"], Program { words: &["aws_secret_access_key", "aws_session_token"], ..PLAIN }),
-        (&["vault"], Program { words: &["login"], ..PLAIN }),
+        (&["az"], Program { attached: &["-p"], ..separate(&["-p", "--value"]) }),
+        (&["aws"], Program { names: true, needs: "put-parameter", ..separate(&["--value"]) }),
+        (&["npm", "yarn", "pnpm", "setx", "rclone", "nmcli"], Program { names: true, ..PLAIN }),
+        (&["vault"], Program { words: &["login", "unseal", "value"], ..attached(&["value="]) }),
+        (&["kubectl"], attached(&["--from-literal="])),
         (
             &["openssl"],
             Program {
-                separate: &["-k", "-K", "-passin", "-passout", "-pass"],
-                words: &["passwd"],
+                separate: &["-k", "-K", "-passin", "-passout", "-pass", "-psk", "-hmac"],
+                after: &[("passwd", 0)],
                 ..PLAIN
             },
         ),
+        (
+            &["twine", "rabbitmqadmin", "ncftpput", "ncftpget", "ncftp", "hydra", "psexec"],
+            both(&["-p"]),
+        ),
+        (&["mosquitto_pub", "mosquitto_sub"], both(&["-P"])),
+        (&["ssh-keygen"], both(&["-N", "-P"])),
+        (
+            &["rabbitmqctl"],
+            Program {
+                after: &[("add_user", 1), ("change_password", 1), ("authenticate_user", 1)],
+                ..PLAIN
+            },
+        ),
+        (&["poetry"], Program { after: &[("http-basic.", 1), ("pypi-token.", 0)], ..PLAIN }),
+        (&["cargo"], Program { after: &[("login", 0)], ..PLAIN }),
+        (&["gem"], separate(&["--key"])),
+        (&["mc"], Program { after: &[("set", 3), ("add", 3)], ..PLAIN }),
+        (&["etcdctl"], Program { after: &[("add", 0)], ..pair(&["--user"]) }),
+        (&["net"], Program { after: &[("user", 1), ("use", 1)], ..PLAIN }),
+        (&["schtasks"], separate(&["/rp", "/p"])),
+        (&["virsh"], Program { needs: "secret-set-value", ..separate(&["--base64"]) }),
+        (&["wpa_passphrase"], Program { from: Some(1), always: true, ..PLAIN }),
+        (&["convertto-securestring"], Program { from: Some(0), always: true, ..PLAIN }),
         (
             &["keytool", "jarsigner", "apksigner"],
             separate(&["-storepass", "-keypass", "-srcstorepass", "-deststorepass", "-new"]),
         ),
         (&["xfreerdp", "wfreerdp", "freerdp"], attached(&["/p:"])),
         (&["cmdkey", "runas"], attached(&["/pass:"])),
-        (&["htpasswd"], Program { from: Some(2), ..PLAIN }),
-        (&["chpasswd", "passwd", "kinit", "cryptsetup"], Program { reads: true, ..PLAIN }),
+        (&["htpasswd", "mosquitto_passwd"], Program { from: Some(2), ..PLAIN }),
+        (
+            &["chpasswd", "passwd", "kinit", "cryptsetup", "smbpasswd", "gcloud"],
+            Program { reads: true, ..PLAIN },
+        ),
         (&["sqlplus", "rman", "expdp", "impdp", "sqlldr", "sqlcl"], slash),
-    ];
-    list.iter()
-        .flat_map(|(names, program)| names.iter().map(|name| (name.as_bytes(), *program)))
-        .collect()
+    ]
 });
 
-/// What is known of the program by this name, of which a path was cut off.
-pub(super) fn find(name: &[u8]) -> Option<&'static Program> {
-    /// Of the longest name, in bytes.
-    const NAME_BYTES_MAX: usize = 16;
-    if name.len() > NAME_BYTES_MAX || name.len() < 2 {
-        return None;
+/// All of them by their names, in lower case.
+pub(super) fn all() -> &'static [(&'static [&'static str], Program)] {
+    &PROGRAMS
+}
+
+impl Program {
+    /// How many words come between this one and the secrets, if it is one that says so.
+    pub(super) fn before_secret(&self, word: &[u8]) -> Option<u8> {
+        let is_known = |known: &str| match known.strip_suffix('.') {
+            Some(_) => word.starts_with(known.as_bytes()),
+            None => word.eq_ignore_ascii_case(known.as_bytes()),
+        };
+        self.after.iter().find(|(known, _)| is_known(known)).map(|(_, before)| *before)
     }
-    let lower = Lower::new(name);
-    let lower = lower.get();
-    PROGRAMS.get(lower.strip_suffix(b".exe").unwrap_or(lower))
 }

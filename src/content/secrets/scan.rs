@@ -5,18 +5,18 @@
 //! without changing that. Nothing is read twice but for a bounded number of bytes,
 //! so that the work grows with the length of the text, whatever it holds.
 
+mod logins;
 mod marks;
+mod markup;
 mod values;
 mod words;
 
 use std::ops::Range;
 
 use super::lexer::{Close, Open, Quotes, Text};
+use super::names;
 use super::shell::Shell;
 use super::sql::Sql;
-
-/// A part of the text, and what stands for it; the marker, if `None`.
-pub(super) type Found = (Range<usize>, Option<String>);
 
 /// What comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +54,9 @@ struct How {
     literal_only: bool,
     /// All of the line or of what is in quotes.
     header: bool,
+    /// All of what is in quotes, which begins with the name.
+    argument: bool,
+    count: bool,
     sql: bool,
 }
 
@@ -69,7 +72,8 @@ struct Comment {
 pub(super) struct SecretScan<'t> {
     text: Text<'t>,
     at: usize,
-    found: Vec<Found>,
+    /// What is to be masked.
+    found: Vec<Range<usize>>,
     expect: Expect,
     comment: Option<Comment>,
     quotes: Quotes,
@@ -86,6 +90,14 @@ pub(super) struct SecretScan<'t> {
     /// Literals are masked until this many brackets are open.
     bracket: Option<usize>,
     depth: usize,
+    /// Literals are masked until the END of a CASE.
+    cased: bool,
+    /// `BETWEEN` was read: two literals follow.
+    between: bool,
+    /// In the rules of a user of Redis: `>secret`.
+    rules: bool,
+    /// Up to where a word goes on in which no place of a login was found.
+    placeless: usize,
 }
 
 impl<'t> SecretScan<'t> {
@@ -106,6 +118,10 @@ impl<'t> SecretScan<'t> {
             source: 0,
             bracket: None,
             depth: 0,
+            cased: false,
+            between: false,
+            rules: false,
+            placeless: 0,
         }
     }
 
@@ -117,18 +133,18 @@ impl<'t> SecretScan<'t> {
         self.binds
     }
 
-    /// All that is to be replaced, in order, without overlap.
-    pub(super) fn run(mut self) -> Vec<Found> {
+    /// All that is to be masked, in order, without overlap.
+    pub(super) fn run(mut self) -> Vec<Range<usize>> {
         while self.at < self.text.len() {
             let before = self.at;
             self.step();
             debug_assert!(self.at > before || self.expect == Expect::Nothing, "it goes on");
         }
         if self.shell.unordered {
-            self.found.sort_by_key(|(range, _)| (range.start, std::cmp::Reverse(range.end)));
+            self.found.sort_by_key(|range| (range.start, std::cmp::Reverse(range.end)));
         }
         let mut end = 0;
-        self.found.retain(|(range, _)| {
+        self.found.retain(|range| {
             let keep = range.start >= end;
             end = end.max(range.end);
             keep
@@ -247,6 +263,9 @@ impl<'t> SecretScan<'t> {
             }
             if matches!(byte, b'?' | b'$' | b':' | b'@' | b'%') {
                 self.binds = true;
+                if byte == b'%' {
+                    self.mask_rest_of_call();
+                }
                 self.at = self.word_at(self.at + 1);
                 return;
             }
@@ -289,11 +308,19 @@ impl<'t> SecretScan<'t> {
             b';' | b'|' | b'&' => {
                 if byte == b';' {
                     self.sql = Sql::default();
+                    self.cased = false;
+                    self.rules = false;
                 }
                 self.shell.separator(byte, self.at, self.quotes.depth());
                 self.at += 1;
             }
-            b'<' if self.shell.program.is_some_and(|program| program.reads) => self.input(),
+            b'<' if self.reads() => self.input(),
+            b'>' | b'<' if self.rules && self.at > 0 && self.text.byte(self.at - 1) == b' ' => {
+                self.at += 1;
+                let value = self.text.value(self.at, &self.quotes, false);
+                self.mask(value.secret);
+                self.at = value.end.max(self.at);
+            }
             b'@' if self.text.from(self.at).starts_with(b"@tcp(")
                 || self.text.from(self.at).starts_with(b"@unix(") =>
             {
@@ -303,8 +330,15 @@ impl<'t> SecretScan<'t> {
         }
     }
 
+    /// Whether what is sent to the input here may be a secret.
+    fn reads(&self) -> bool {
+        let here = self.text.from(self.at);
+        self.shell.program.is_some_and(|program| program.reads)
+            || here.starts_with(b"<<<") && (self.named || self.shell.sudo_reads)
+    }
+
     fn masks_literals(&self) -> bool {
-        self.bracket.is_some() || self.sql.masks_literals()
+        self.bracket.is_some() || self.cased || self.sql.masks_literals()
     }
 
     /// Masks the literal here, if there is one that is to be masked.
@@ -325,49 +359,38 @@ impl<'t> SecretScan<'t> {
             return false;
         }
         let value = self.text.value(self.at, &self.quotes, true);
+        let is_digest =
+            self.bracket.is_some() && names::is_digest(self.text.slice(value.secret.clone()));
         let behind = self.text.byte(value.end);
         // 'user'@'host', and the name of a member of an object.
         let is_name = self.bracket.is_none() && behind == b'@'
             || self.at > 0 && self.text.byte(self.at - 1) == b'@' && self.bracket.is_none()
             || self.bracket.is_some() && behind == b':'
             || self.sql.takes_plugin();
-        if !is_name {
+        if !is_name && !is_digest {
             self.mask(value.secret);
         }
         self.at = value.end.max(self.at + 1);
         true
     }
 
-    fn mask(&mut self, range: Range<usize>) {
-        if !range.is_empty() && !self.text.is_marker(range.clone()) {
-            self.found.push((range, None));
+    /// `format('... %L', 'x')`: what takes the place of this follows in the same brackets.
+    fn mask_rest_of_call(&mut self) {
+        if self.quotes.depth() > 0 && self.depth > 0 {
+            self.bracket = self.bracket.or(Some(self.depth));
         }
     }
 
-    /// Where the word that begins here ends: letters, digits and `_`, with `-` and
-    /// `.` within.
-    fn word_at(&self, start: usize) -> usize {
-        let mut at = start;
-        loop {
-            match self.text.byte(at) {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' => at += 1,
-                b'-' | b'.' if at > start => {
-                    let next = self.text.byte(at + 1);
-                    if !next.is_ascii_alphanumeric() && next != b'_' {
-                        return at;
-                    }
-                    at += 1;
-                }
-                _ => return at,
-            }
+    fn mask(&mut self, range: Range<usize>) {
+        if !range.is_empty() && !self.text.is_marker(range.clone()) {
+            self.found.push(range);
         }
     }
 }
 
 impl How {
-    /// Behind an operator a backtick or a brace opens no literal.
+    /// Behind an operator a backtick opens no literal.
     fn literal_only_is_broken_by(self, open: &Open) -> bool {
-        let _ = self;
         matches!(open.close, Close::Quote { quote: b'`', .. }) && (self.literal_only || self.sql)
     }
 }

@@ -15,6 +15,10 @@ pub(super) struct Shell {
     /// Words so far that are no flags, where they count.
     position: u8,
     has_batch_flag: bool,
+    /// How many words come before the secrets, where a word said so.
+    from: Option<u8>,
+    /// `sudo -S` reads the secret.
+    pub(super) sudo_reads: bool,
     /// Where the arguments of `echo` began, and how many quotes were open there.
     echo: Option<(usize, usize)>,
     /// What is sent to the next program.
@@ -34,6 +38,7 @@ impl Shell {
         self.has_needed = program.needs.is_empty();
         self.position = 0;
         self.has_batch_flag = false;
+        self.from = None;
     }
 
     /// `|`, `;` or `&`: another program comes.
@@ -83,14 +88,27 @@ impl Shell {
 
     /// Whether words of the program are told by their position.
     pub(super) fn counts_words(&self) -> bool {
-        self.program.is_some_and(|program| program.from.is_some())
+        self.program.is_some_and(|program| program.from.is_some() || !program.after.is_empty())
+    }
+
+    /// Whether the words behind this one count.
+    pub(super) fn counts_from(&mut self, word: &[u8]) -> bool {
+        let Some(program) = self.program else { return false };
+        let Some(before) = program.before_secret(word) else { return false };
+        if self.from.is_some() {
+            return false;
+        }
+        self.from = Some(before);
+        self.position = 0;
+        true
     }
 
     /// Whether the word that comes is one of those that are secrets. Counts it.
     pub(super) fn takes_positional(&mut self) -> bool {
-        let Some(from) = self.program.and_then(|program| program.from) else { return false };
+        let Some(program) = self.program else { return false };
+        let Some(from) = self.from.or(program.from) else { return false };
         let position = self.position;
         self.position = self.position.saturating_add(1);
-        self.has_batch_flag && position >= from
+        (self.has_batch_flag || self.from.is_some() || program.always) && position >= from
     }
 }

@@ -61,6 +61,11 @@ impl Sql {
         self.select
     }
 
+    /// Whether an account is given a secret by `IDENTIFIED BY`.
+    pub(super) fn is_identified(&self) -> bool {
+        self.identified
+    }
+
     pub(super) fn is_account(&self) -> bool {
         self.account
     }
@@ -204,6 +209,7 @@ impl Sql {
             Keyword::Values if self.masks && self.identified => {
                 return true;
             }
+            Keyword::From if self.held && self.masks && !self.identified => self.held = false,
             Keyword::From => {
                 self.query |= self.select || self.delete;
                 if let Insert::Row { depth: row, .. } = self.rows
@@ -212,6 +218,8 @@ impl Sql {
                     self.rows = Insert::Off;
                 }
             }
+            Keyword::Set if self.identified && self.masks && !self.update => return true,
+            Keyword::Hash => self.begin_account(false),
             Keyword::Set => {
                 self.query |= self.update;
                 if self.update {

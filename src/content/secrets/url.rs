@@ -1,15 +1,31 @@
 //! Secrets in URLs: user info, and the values of query and fragment.
 
+use std::ops::Range;
+
+use memchr::{memchr, memchr2, memchr3, memrchr};
+
 use super::MARKER;
 use super::lexer::{Quotes, Text};
 
-/// What comes behind `//`, masked, and how many bytes of the text it stands for.
-/// `None` where nothing is to be masked.
-pub(super) fn mask_at(text: Text<'_>, start: usize, quotes: &Quotes) -> (usize, Option<String>) {
+/// Finds the secrets of what comes behind `//`, as ranges of the text. Gives where it ends.
+pub(super) fn find(
+    text: Text<'_>,
+    start: usize,
+    quotes: &Quotes,
+    mut found: impl FnMut(Range<usize>),
+) -> usize {
     let end = end_of(text, start, quotes);
-    let rest = std::str::from_utf8(text.slice(start..end)).unwrap_or_default();
-    let masked = mask(rest);
-    (end, (masked != rest).then_some(masked))
+    let rest = text.slice(start..end);
+    let authority = authority_len(rest);
+    let (host, behind) = rest.split_at(authority);
+    if let Some(at) = memrchr(b'@', host) {
+        found(start..start + at);
+    }
+    if let Some(query) = memchr2(b'?', b'#', behind) {
+        let query = start + authority + query;
+        values(text.slice(query..end), |range| found(query + range.start..query + range.end));
+    }
+    end
 }
 
 /// Where a URL ends: a password within may hold quotes that should have been
@@ -32,63 +48,78 @@ fn end_of(text: Text<'_>, start: usize, quotes: &Quotes) -> usize {
         }
         at += 1;
     }
-    quote.unwrap_or(at)
+    let end = quote.unwrap_or(at);
+    end - parameters_len(text.slice(start..end))
 }
 
-/// User info, and the values of query and fragment, masked.
-fn mask(rest: &str) -> String {
-    let (authority, behind) = rest.split_at(authority_len(rest));
-    let host = authority.rfind('@').and_then(|at| authority.get(at..));
-    let authority = host.map_or_else(|| authority.to_owned(), |host| format!("{MARKER}{host}"));
-    let (path, query) = match behind.find(['?', '#']) {
-        Some(start) => behind.split_at(start),
-        None => (behind, ""),
-    };
-    format!("{authority}{path}{}", query_masked(query))
+/// Length of what follows a URL in a connection string, as in `//host;user=a;password=b`:
+/// there the rules for names and values apply, and not those for URLs.
+fn parameters_len(url: &[u8]) -> usize {
+    let Some(semicolon) = memchr(b';', url) else { return 0 };
+    let (before, behind) = url.split_at(semicolon);
+    let is_query = memchr2(b'?', b'#', before).is_some();
+    if is_query || memchr(b'@', behind).is_some() { 0 } else { behind.len() }
 }
 
 /// Length of user info, host and port. A password that should have been escaped may
 /// hold a slash: then what stands before it ends in no port.
-fn authority_len(rest: &str) -> usize {
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+fn authority_len(rest: &[u8]) -> usize {
+    let end = memchr3(b'/', b'?', b'#', rest).unwrap_or(rest.len());
     let (authority, behind) = rest.split_at(end);
-    let ends_in_port = authority
-        .rsplit_once(':')
-        .is_none_or(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
-    if authority.contains('@') && !behind_has_host(authority, behind)
-        || !authority.contains('@') && ends_in_port
-        || authority.starts_with('[')
+    let has_user = memchr(b'@', authority).is_some();
+    if has_user && !is_within_password(authority, behind)
+        || !has_user && port(authority).is_none_or(|port| port.iter().all(u8::is_ascii_digit))
+        || authority.first() == Some(&b'[')
     {
         return end;
     }
-    let Some(at) = behind.rfind('@') else { return end };
+    let Some(at) = memrchr(b'@', behind) else { return end };
     let host = behind.get(at..).unwrap_or_default();
-    end + at + host.find(['/', '?', '#']).unwrap_or(host.len())
+    end + at + memchr3(b'/', b'?', b'#', host).unwrap_or(host.len())
+}
+
+/// What stands behind the last colon.
+fn port(authority: &[u8]) -> Option<&[u8]> {
+    let colon = memrchr(b':', authority)?;
+    authority.get(colon + 1..)
 }
 
 /// Whether the `@` before the path is one of the password, as in `u:p@a/b@host`:
 /// then what follows it is no host, or one with a port that is none.
-fn behind_has_host(authority: &str, behind: &str) -> bool {
-    let port = authority.rsplit_once('@').and_then(|(_, host)| host.rsplit_once(':'));
-    behind.contains('@')
-        && port.is_some_and(|(_, port)| port.bytes().any(|byte| !byte.is_ascii_digit()))
+fn is_within_password(authority: &[u8], behind: &[u8]) -> bool {
+    let host = memrchr(b'@', authority).and_then(|at| authority.get(at + 1..));
+    memchr(b'@', behind).is_some()
+        && host.and_then(port).is_some_and(|port| port.iter().any(|byte| !byte.is_ascii_digit()))
+}
+
+/// Finds the values of `a=b&c=d`; names, and parts without a value, stay.
+fn values(query: &[u8], mut found: impl FnMut(Range<usize>)) {
+    let mut part = 0;
+    for end in memchr::memchr3_iter(b'&', b';', b'?', query).chain([query.len()]) {
+        // A fragment may begin within.
+        let mut from = part;
+        while from <= end {
+            let piece = query.get(from..end).unwrap_or_default();
+            let stop = memchr(b'#', piece).map_or(end, |hash| from + hash);
+            let piece = query.get(from..stop).unwrap_or_default();
+            if let Some(equals) = memchr(b'=', piece).filter(|equals| equals + 1 < piece.len()) {
+                found(from + equals + 1..stop);
+            }
+            from = stop + 1;
+        }
+        part = end + 1;
+    }
 }
 
 /// `a=b&c=d` with the values masked; names, and parts without a value, stay.
 pub(super) fn query_masked(query: &str) -> String {
     let mut masked = String::with_capacity(query.len());
-    for part in query.split_inclusive(['&', ';', '?', '#']) {
-        let (part, end) = match part.char_indices().next_back() {
-            Some((at, '&' | ';' | '?' | '#')) => part.split_at(at),
-            _ => (part, ""),
-        };
-        match part.split_once('=') {
-            Some((name, value)) if !value.is_empty() => {
-                masked.extend([name, "=", MARKER]);
-            }
-            _ => masked.push_str(part),
-        }
-        masked.push_str(end);
-    }
+    let mut from = 0;
+    values(query.as_bytes(), |range| {
+        masked.push_str(query.get(from..range.start).unwrap_or_default());
+        masked.push_str(MARKER);
+        from = range.end;
+    });
+    masked.push_str(query.get(from..).unwrap_or_default());
     masked
 }

@@ -95,7 +95,7 @@ impl Text<'_> {
     pub(in super::super) fn closes_outer(&self, at: usize, quotes: &Quotes) -> bool {
         let Some((quote, backslashes, len)) = self.plain_quote(at) else { return false };
         // Not where a shell writes a quote within quotes.
-        if self.from(at).starts_with(br"'\'") {
+        if self.from(at).starts_with(br"'\'") || self.from(at).starts_with(br#"'"'"'"#) {
             return false;
         }
         let next = self.byte(at + len);
@@ -134,7 +134,7 @@ impl Text<'_> {
         let whole = |end| Value { secret: start..end, end, quoted: false };
         loop {
             if !self.closes_outer(at, quotes)
-                && let Some(open) = self.open(at)
+                && let Some(open) = self.open_within(at, quotes)
             {
                 let mut doubt = false;
                 let Some((end, next)) = self.closed(&open, &mut doubt) else {
@@ -171,6 +171,20 @@ impl Text<'_> {
             Some(secret) => Value { secret, end: at, quoted: true },
             None => whole(at),
         }
+    }
+
+    /// The quote that opens here; a doubled one is a quote of the text that is quoted itself.
+    fn open_within(&self, at: usize, quotes: &Quotes) -> Option<Open> {
+        let quote = self.byte(at);
+        let doubled = matches!(quote, b'"' | b'\'')
+            && self.byte(at + 1) == quote
+            && quotes.has(quote, 0)
+            && !self.ends_behind(at + 2);
+        if doubled {
+            let close = Close::Text { range: (at, at + 2) };
+            return Some(Open { inner: at + 2, close, escapes: Some(false) });
+        }
+        self.open(at)
     }
 
     /// Where a further quoted piece begins behind white space or an operator; the
@@ -298,7 +312,7 @@ impl Text<'_> {
     }
 
     /// Where `$(...)` ends, of which the parenthesis was read.
-    pub(super) fn substitution(&self, start: usize) -> usize {
+    pub(in super::super) fn substitution(&self, start: usize) -> usize {
         let mut depth = 1usize;
         let mut at = start;
         while at < self.len() {

@@ -74,12 +74,23 @@ impl SecretScan<'_> {
             return;
         }
         self.shell.flag(word);
+        if let Some(name) = word.strip_suffix(b"-file")
+            && names::is_secret(name)
+            && self.text.from(end).starts_with(b"=<(")
+        {
+            // What a command writes takes the place of the file.
+            let start = end + 3;
+            self.at = self.text.substitution(start);
+            self.mask(start..self.at.saturating_sub(1).max(start));
+            return;
+        }
         let named = std::mem::take(&mut self.named);
         let is_value =
             named && (word.eq_ignore_ascii_case(b"value") || word.eq_ignore_ascii_case(b"string"));
         if word == b"password-stdin" || word == b"stdin" || word == b"S" && self.shell.sudo {
+            self.shell.sudo_reads |= word == b"S";
             self.mask_echo();
-        } else if names::is_secret(word) || is_value {
+        } else if names::is_secret(word) && !self.names_secret(word) || is_value {
             self.named = true;
             self.expect = Expect::Separator(SecretName {
                 start,
@@ -93,6 +104,12 @@ impl SecretScan<'_> {
         } else if named {
             self.named = true;
         }
+    }
+
+    /// Whether the flag names a secret that is kept elsewhere: `aws ... --secret-id NAME`.
+    fn names_secret(&self, word: &[u8]) -> bool {
+        word == b"secret-id"
+            && self.shell.program.is_some_and(|program| program.needs == "put-parameter")
     }
 
     /// A flag of the program, by which a secret is given. Reads on behind it.
@@ -115,6 +132,9 @@ impl SecretScan<'_> {
         {
             self.at = start + flag.len();
             self.expect = Expect::Value(How { flag: true, ..How::default() });
+            if self.text.from(self.at).trim_ascii_start().starts_with(b"stdin") {
+                self.mask_echo();
+            }
             return true;
         }
         if let Some(flag) = find(program.attached)
@@ -182,13 +202,17 @@ impl SecretScan<'_> {
             self.at = start;
             return;
         }
-        let (end, masked) = url::mask_at(self.text, start, &self.quotes);
+        let before = self.found.len();
+        let (text, found) = (self.text, &mut self.found);
+        let end = url::find(text, start, &self.quotes, |range| {
+            if !text.is_marker(range.clone()) {
+                found.push(range);
+            }
+        });
         if !has_scheme && memchr(b'@', self.text.slice(start..end)).is_none() {
+            self.found.truncate(before);
             self.at = start;
             return;
-        }
-        if let Some(masked) = masked {
-            self.found.push((start..end, Some(masked)));
         }
         self.at = end.max(start);
     }

@@ -2,10 +2,10 @@
 
 use memchr::memchr;
 
-use super::super::keywords::{self, Keyword};
+use super::super::keywords::Keyword;
 use super::super::lexer::{Close, Open};
-use super::super::names;
 use super::super::{MARKER, forms};
+use super::super::{lookup, names};
 use super::{Expect, How, SecretName, SecretScan};
 
 impl SecretScan<'_> {
@@ -49,7 +49,13 @@ impl SecretScan<'_> {
                     self.at += 1;
                 }
                 self.sql.assigned();
-                self.expect = found(How { colon, ..How::default() });
+                let argument = !colon && !name.quoted && self.begins_argument(&name);
+                let written = text.slice(name.start..name.end);
+                let count = colon
+                    && !name.quoted
+                    && (written == b"token" && text.space_len(self.at) == 0
+                        || written == b"pass" && text.space_len(self.at) > 0);
+                self.expect = found(How { colon, argument, count, ..How::default() });
             }
             b'-' if next == b'>' => {
                 self.at += 2;
@@ -70,6 +76,13 @@ impl SecretScan<'_> {
                 self.expect = found(How { flag: true, ..How::default() });
             }
             b'-' => self.dispatch(),
+            byte if name.variable
+                && byte.is_ascii_alphabetic()
+                && name.start > 0
+                && text.byte(name.start - 1) == b'@' =>
+            {
+                self.behind_name(name);
+            }
             _ if name.variable => self.dispatch(),
             _ if text.closes_outer(self.at, &self.quotes) => {
                 // A flag by itself, of which the next argument is the value.
@@ -100,13 +113,21 @@ impl SecretScan<'_> {
     /// A word behind the name of a secret, without a separator: mostly prose.
     pub(super) fn behind_name(&mut self, name: SecretName) {
         let end = self.word_at(self.at);
-        match keywords::keyword(self.text.slice(self.at..end)) {
+        let text = self.text;
+        let word = text.slice(self.at..end);
+        if name.variable && self.text.byte(name.start.saturating_sub(1)) == b'@' {
+            return self.behind_declared(name, end);
+        }
+        match lookup::keyword(word) {
             Some(Keyword::Compare) => {
+                self.between = word.eq_ignore_ascii_case(b"between");
                 self.at = end;
                 self.expect =
                     Expect::Value(How { literal_only: true, sql: true, ..How::default() });
                 return;
             }
+            // `COMMENT ON COLUMN t.password IS '...'`.
+            Some(Keyword::Is) if self.is_comment_on() => return self.dispatch(),
             Some(Keyword::Is | Keyword::Not | Keyword::To) => {
                 self.at = end;
                 self.expect = Expect::Separator(SecretName { literal_only: true, end: 0, ..name });
@@ -152,8 +173,11 @@ impl SecretScan<'_> {
             }
             return;
         }
-        if how.header && text.open(self.at).is_none() {
+        if (how.header || how.argument && !how.spaced) && text.open(self.at).is_none() {
             return self.header();
+        }
+        if how.colon && self.marked_value(how) {
+            return;
         }
         let is_marker = text.from(self.at).starts_with(MARKER.as_bytes());
         match byte {
@@ -174,6 +198,11 @@ impl SecretScan<'_> {
             }
             b',' | b')' | b']' | b'}' | b';' | b'|' => return self.dispatch(),
             b'-' if how.flag => return self.dispatch(),
+            b'<' if text.from(self.at).starts_with(b"<<<") => {
+                self.at += 3;
+                self.expect = Expect::Value(how);
+                return;
+            }
             _ => {}
         }
         if let Some(open) = text.open(self.at)
@@ -186,6 +215,9 @@ impl SecretScan<'_> {
                 self.mask(value.secret);
             }
             self.at = value.end.max(self.at + 1);
+            if std::mem::take(&mut self.between) {
+                self.expect_upper_end();
+            }
             return;
         }
         if how.literal_only && !byte.is_ascii_digit() {
@@ -208,18 +240,31 @@ impl SecretScan<'_> {
         let is_placeholder = forms::is_placeholder(word, self.sql.is_query());
         if is_placeholder || forms::is_variable(word) {
             self.binds |= is_placeholder && self.sql.is_any();
+            if word.first() == Some(&b'%') {
+                self.mask_rest_of_call();
+            }
             self.at = end;
             return;
         }
         let first = text.slice(self.at..identifier);
         let stands_alone = text.ends_word(identifier, &self.quotes)
             || matches!(text.byte(identifier), b',' | b'.' | b'\'' | b')' | b':');
+        if lookup::program(first).is_some_and(|program| program.always) {
+            return self.dispatch();
+        }
         let neutral = if how.flag || !how.spaced {
             names::is_no_value(first)
         } else {
             names::is_neutral(first)
         };
-        if stands_alone && neutral && !first.is_empty() {
+        // `token:5`, a key with a number, and `first pass: 12 warnings`.
+        let is_count = how.count && first.len() <= 3 && first.iter().all(u8::is_ascii_digit);
+        if stands_alone && (neutral || is_count) && !first.is_empty() {
+            self.at = identifier;
+            return;
+        }
+        if first.eq_ignore_ascii_case(b"case") && self.sql.is_any() {
+            self.cased = true;
             self.at = identifier;
             return;
         }
@@ -246,6 +291,11 @@ impl SecretScan<'_> {
         let value = text.value(self.at, &self.quotes, how.sql);
         self.mask(value.secret);
         self.at = value.end.max(self.at + 1);
+        if how.sql && self.sql.is_identified() && self.text.byte(self.at) == b',' {
+            // `IDENTIFIED BY x, y`: one for each account.
+            self.at += 1;
+            self.expect = Expect::Value(how);
+        }
     }
 
     /// Whether a parenthesis opens the arguments of a call: something quoted stands
@@ -281,6 +331,10 @@ impl SecretScan<'_> {
             if !forms::is_variable(self.text.slice(range.clone())) {
                 self.mask(range);
             }
+        } else if self.shell.program.is_some_and(|program| program.whole)
+            && !forms::is_variable(text)
+        {
+            self.mask(value.secret.clone());
         }
         self.at = value.end.max(self.at + 1);
     }
@@ -310,6 +364,13 @@ impl SecretScan<'_> {
             }
         }
         let value = self.text.slice(start..at.min(self.text.len()));
+        let last = value.trim_ascii().rsplit(|byte| *byte == b' ').next().unwrap_or_default();
+        let scheme = value.trim_ascii().strip_suffix(last).unwrap_or_default().trim_ascii();
+        let is_scheme = scheme.is_empty() || lookup::keyword(scheme) == Some(Keyword::Scheme);
+        if is_scheme && forms::is_variable(last) {
+            self.at = at.max(start + 1).min(self.text.len());
+            return;
+        }
         let back = value.iter().rev().take_while(|byte| byte.is_ascii_whitespace()).count();
         self.mask(start..start + value.len() - back);
         self.at = at.max(start + 1).min(self.text.len());

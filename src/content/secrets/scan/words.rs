@@ -1,12 +1,18 @@
 //! Words: names of secrets, keywords, programs and their arguments.
 
-use memchr::memrchr;
+use memchr::{memmem, memrchr};
 
 use super::super::forms;
-use super::super::keywords::{self, Keyword};
-use super::super::names;
-use super::super::programs::{self, Program};
+use super::super::keywords::Keyword;
+use super::super::lookup;
+use super::super::names::{self, Lower};
+use super::super::programs::Program;
 use super::{Expect, How, SecretName, SecretScan};
+
+/// Whether a name is that of a setting of Redis.
+fn is_setting(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"requirepass") || name.eq_ignore_ascii_case(b"masterauth")
+}
 
 impl SecretScan<'_> {
     pub(super) fn word(&mut self) {
@@ -21,12 +27,21 @@ impl SecretScan<'_> {
         self.at = end;
         let text = self.text;
         let word = text.slice(start..end);
-        let secret = names::is_secret(word);
+        let lower = Lower::new(word);
+        let known = lookup::find(&lower);
+        let secret = lower.is_secret() && known.keyword != Some(Keyword::Procedure);
         if secret && self.sql.column() {
             return;
         }
-        if let Some(program) = programs::find(word)
+        if self.cased && word.eq_ignore_ascii_case(b"end") {
+            self.cased = false;
+        }
+        if self.shell.counts_words() && self.shell.counts_from(word) {
+            return;
+        }
+        if let Some(program) = known.program
             && !matches!(before, b'.' | b'-' | b'_' | b'@' | b'$')
+            && text.byte(end) != b':'
         {
             self.program(program, word);
         } else if self.shell.announces(word)
@@ -50,16 +65,20 @@ impl SecretScan<'_> {
                 quoted: false,
                 literal_only: false,
             };
-            if keywords::keyword(word) == Some(Keyword::Account) {
+            if secret && self.element(start, end) {
+                return;
+            }
+            if known.keyword == Some(Keyword::Account) {
                 self.sql.keyword(Keyword::Account, false, self.depth, self.quotes.depth());
             }
             self.name(name);
             return;
         }
-        if let Some(keyword) = keywords::keyword(word) {
+        if let Some(keyword) = known.keyword {
             self.keyword(keyword, start, end);
-        } else {
+        } else if !self.command(word, start, end) {
             self.sql.other_word();
+            self.method(word, end);
         }
         if matches!(self.text.byte(end), b'/') && self.expect == Expect::Nothing {
             self.login(before);
@@ -71,13 +90,49 @@ impl SecretScan<'_> {
         self.named = true;
         self.mask_compared(name.start);
         self.sql.secret_name();
-        if self.sql.sets_password {
-            // What follows names whose it is, up to the value.
-            self.sql.sets_password = false;
-            self.sql.begin_account(true);
+        let next = self.after_space(name.end);
+        if self.shell.program.is_some_and(|program| program.names) && next > name.end {
+            self.expect = Expect::Value(How { flag: true, ..How::default() });
             return;
         }
+        if self.sql.sets_password {
+            self.sql.sets_password = false;
+            let word = self.text.slice(name.start..name.end);
+            if is_setting(word) {
+                // `CONFIG SET requirepass X`.
+                self.expect = Expect::Value(How { flag: true, ..How::default() });
+                return;
+            }
+            if self.text.open(next).is_none() && self.text.byte(next) != b'=' {
+                // What follows names whose it is, up to the value.
+                self.sql.begin_account(true);
+                return;
+            }
+        }
         self.expect = Expect::Separator(name);
+    }
+
+    /// Where white space ends that begins here.
+    pub(super) fn after_space(&self, at: usize) -> usize {
+        /// Enough for what people write.
+        const SPACE_BYTES_MAX: usize = 64;
+        let mut next = at;
+        while next < at + SPACE_BYTES_MAX && self.text.space_len(next) > 0 {
+            next += self.text.space_len(next);
+        }
+        next
+    }
+
+    /// The last part of a name with dots: `System.Net.NetworkCredential(`.
+    fn method(&mut self, word: &[u8], end: usize) {
+        if self.text.byte(end) != b'(' {
+            return;
+        }
+        let Some(dot) = memrchr(b'.', word) else { return };
+        let last = word.get(dot + 1..).unwrap_or_default();
+        if lookup::keyword(last) == Some(Keyword::Function) {
+            self.keyword(Keyword::Function, end - last.len(), end);
+        }
     }
 
     /// Masks a literal that is compared with the name that begins here.
@@ -85,14 +140,15 @@ impl SecretScan<'_> {
         /// Between them, in bytes.
         const GAP_BYTES_MAX: usize = 16;
         let Some((literal, end)) = self.last.take() else { return };
-        if name.saturating_sub(end) > GAP_BYTES_MAX || !self.sql.is_any() {
+        if name.saturating_sub(end) > GAP_BYTES_MAX || !self.sql.is_any() && !self.sql.selects() {
             return;
         }
         let gap = self.text.slice(end..name);
-        let is_gap = gap
-            .iter()
-            .all(|byte| byte.is_ascii_whitespace() || matches!(byte, b'=' | b'<' | b'>' | b'!'));
-        if is_gap && !gap.trim_ascii().is_empty() {
+        let is_gap = gap.iter().all(|byte| {
+            byte.is_ascii_whitespace() || matches!(byte, b'=' | b'<' | b'>' | b'!' | b'(' | b')')
+        });
+        let is_named = gap.trim_ascii().eq_ignore_ascii_case(b"as");
+        if is_gap && gap.iter().any(|byte| matches!(byte, b'=' | b'<' | b'>')) || is_named {
             self.shell.unordered = true;
             self.mask(literal);
         }
@@ -169,7 +225,7 @@ impl SecretScan<'_> {
                 });
             }
             Keyword::Function => {
-                if self.text.byte(end) == b'(' {
+                if self.text.byte(end) == b'(' && self.takes_secret(start, end) {
                     self.bracket = Some(self.depth + 1);
                 }
             }
@@ -192,6 +248,7 @@ impl SecretScan<'_> {
                 });
                 self.named = false;
             }
+            Keyword::Hash if !self.sql.is_account() => self.sql.other_word(),
             Keyword::NameMember => self.named = false,
             Keyword::Key if self.sql.attaches => {
                 self.expect = Expect::Separator(SecretName {
@@ -213,46 +270,37 @@ impl SecretScan<'_> {
         }
     }
 
-    /// `name/secret@place` of Oracle's programs, of which the name was read.
-    pub(super) fn login(&mut self, before: u8) {
-        let start = self.at + 1;
-        if !matches!(before, b' ' | b'\t' | b'"' | b'\'' | b':') || self.text.space_len(start) > 0 {
-            return;
+    /// Whether the literals of a function are secrets.
+    fn takes_secret(&self, start: usize, end: usize) -> bool {
+        /// Of the arguments that are looked at, in bytes.
+        const ARGUMENTS_BYTES_MAX: usize = 256;
+        let rest = self.text.from(end + 1);
+        let rest = rest.get(..ARGUMENTS_BYTES_MAX).unwrap_or(rest);
+        let name = self.text.slice(start..end);
+        if name.eq_ignore_ascii_case(b"set_config") {
+            let quote = rest.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(0);
+            let setting = end + 2 + quote;
+            return names::is_secret(self.text.slice(setting..self.word_at(setting)));
         }
-        let is_program = self.shell.program.is_some_and(|program| program.slash);
-        let user = self.at - self.word_len_before(self.at);
-        let is_url = before == b':'
-            && [&b":thin:"[..], b":oci8:", b":oci:"]
-                .iter()
-                .any(|it| self.text.slice(0..user).ends_with(it));
-        if !is_program && !self.sql.connects && !is_url {
-            return;
-        }
-        /// Of secret and place, in bytes.
-        const LOGIN_BYTES_MAX: usize = 128;
-        let end = self.text.until(start + LOGIN_BYTES_MAX).word_end(start, &self.quotes);
-        let word = self.text.slice(start..end);
-        match memrchr(b'@', word) {
-            Some(at) => {
-                self.mask(start..start + at);
-                self.at = start + at;
-            }
-            None if is_program && !word.contains(&b'/') && !word.ends_with(b".sql") => {
-                let value = self.text.value(start, &self.quotes, false);
-                self.mask(value.secret);
-                self.at = value.end.max(start);
-            }
-            None => {}
-        }
+        !name.eq_ignore_ascii_case(b"openrowset") || memmem::find(rest, b"';'").is_some()
     }
 
-    /// Length of the word that ends before this place, as far as it matters.
-    pub(super) fn word_len_before(&self, at: usize) -> usize {
-        /// Of the name of a user, in bytes.
-        const USER_BYTES_MAX: usize = 64;
-        let before = self.text.slice(0..at).iter().rev().take(USER_BYTES_MAX);
-        before
-            .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
-            .count()
+    /// Where the word that begins here ends: letters, digits and `_`, with `-` and
+    /// `.` within.
+    pub(super) fn word_at(&self, start: usize) -> usize {
+        let mut at = start;
+        loop {
+            match self.text.byte(at) {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' => at += 1,
+                b'-' | b'.' if at > start => {
+                    let next = self.text.byte(at + 1);
+                    if !next.is_ascii_alphanumeric() && next != b'_' {
+                        return at;
+                    }
+                    at += 1;
+                }
+                _ => return at,
+            }
+        }
     }
 }

@@ -1,0 +1,113 @@
+//! Logins: `name/secret@place` of Oracle, and the commands of Redis.
+
+use memchr::memrchr;
+
+use super::super::{forms, names};
+use super::SecretScan;
+
+/// Of what stands before a login, in bytes.
+const LEAD_BYTES: usize = 8;
+
+impl SecretScan<'_> {
+    /// A command of Redis by which a secret is given.
+    pub(super) fn command(&mut self, word: &[u8], start: usize, end: usize) -> bool {
+        let is_auth = matches!(word, b"AUTH" | b"AUTH2") || start == 0 && word == b"auth";
+        if word.eq_ignore_ascii_case(b"setuser") {
+            self.rules = true;
+            return true;
+        }
+        if !is_auth || !matches!(self.text.byte(end), b' ' | b'\t') {
+            return false;
+        }
+        // A password, or a name and a password.
+        for _ in 0..2 {
+            let at = self.after_space(self.at);
+            let word = self.text.slice(at..self.word_at(at));
+            let is_prose = start > 0 && names::is_neutral(word);
+            if at == self.at || is_prose || self.text.ends_word(at, &self.quotes) {
+                break;
+            }
+            if self.text.closes_outer(at, &self.quotes) {
+                break;
+            }
+            let value = self.text.value(at, &self.quotes, false);
+            if !forms::is_variable(self.text.slice(value.secret.clone())) {
+                self.mask(value.secret);
+            }
+            self.at = value.end.max(at + 1);
+        }
+        true
+    }
+
+    /// `name/secret@place` of Oracle's programs, of which the name was read.
+    pub(super) fn login(&mut self, before: u8) {
+        let start = self.at + 1;
+        if !matches!(before, b' ' | b'\t' | b'"' | b'\'' | b':' | b'=' | b'\n')
+            || self.text.space_len(start) > 0
+        {
+            return;
+        }
+        let is_program = self.shell.program.is_some_and(|program| program.slash);
+        let user = self.at - self.word_len_before(self.at);
+        let is_url = before == b':'
+            && [&b":thin:"[..], b":oci8:", b":oci:"]
+                .iter()
+                .any(|it| self.text.slice(0..user).ends_with(it));
+        let said = self.text.slice(user.saturating_sub(LEAD_BYTES)..user).to_ascii_lowercase();
+        let is_argument = said.ends_with(b"userid=");
+        if !is_program && !self.sql.connects && !is_url && !is_argument {
+            return;
+        }
+        if !self.text.closes_outer(start, &self.quotes) && self.text.open(start).is_some() {
+            let value = self.text.value(start, &self.quotes, false);
+            let open = self.text.open(start).map_or(start, |open| open.inner);
+            // What is quoted is the secret; the place follows.
+            let end =
+                self.text.open(start).map_or(value.end, |open| self.text.closed_or_end(&open));
+            self.mask(open..end.saturating_sub(1).max(open));
+            self.at = end.max(start + 1);
+            return;
+        }
+        let commands = [&b"connect "[..], b"conn "];
+        let is_command = commands.iter().any(|it| said.ends_with(it));
+        /// Of secret and place, in bytes.
+        const LOGIN_BYTES_MAX: usize = 128;
+        // What was looked through for the login before is not again.
+        let from = start.max(self.placeless);
+        let end = self.text.until(start + LOGIN_BYTES_MAX).word_end(from, &self.quotes);
+        let word = self.text.slice(start..end);
+        match memrchr(b'@', self.text.slice(from..end)) {
+            Some(at) => {
+                self.mask(start..from + at);
+                self.at = from + at;
+            }
+            None if (is_program || is_argument || is_command && self.ends_login(end))
+                && !word.contains(&b'/')
+                && !word.ends_with(b".sql") =>
+            {
+                let value = self.text.value(start, &self.quotes, false);
+                self.mask(value.secret);
+                self.at = value.end.max(start);
+            }
+            None => self.placeless = end,
+        }
+    }
+
+    /// Whether behind a login without a place there is nothing, or how one logs in.
+    pub(super) fn ends_login(&self, end: usize) -> bool {
+        let next = self.after_space(end);
+        next >= self.text.len()
+            || matches!(self.text.byte(next), b';' | b'"' | b'\'')
+            || self.text.slice(next..self.word_at(next)).eq_ignore_ascii_case(b"as")
+    }
+
+    /// Length of the word that ends before this place, as far as it matters.
+    pub(super) fn word_len_before(&self, at: usize) -> usize {
+        /// Of the name of a user, in bytes.
+        const USER_BYTES_MAX: usize = 64;
+        let before = self.text.slice(0..at).iter().rev().take(USER_BYTES_MAX);
+        before
+            .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
+            .count()
+    }
+}
