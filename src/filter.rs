@@ -71,8 +71,6 @@ struct Rest {
     held_bytes: usize,
 }
 
-/// What one byte of an expression takes at most once it is compiled, in bytes, about.
-const EXPRESSION_BYTES_PER_BYTE: usize = 64;
 /// What a text takes with its automaton, in bytes, about.
 const TEXT_BYTES: usize = 16 * 1024;
 
@@ -325,7 +323,7 @@ impl Rest {
         let held_bytes = envelope.held_bytes()
             + labels.held_bytes()
             + text.as_ref().map_or(0, |_| TEXT_BYTES)
-            + filter.expression.len() * EXPRESSION_BYTES_PER_BYTE;
+            + expression.as_ref().map_or(0, |expression| expression.held_bytes);
         Ok(Self { envelope, labels, text, expression, held_bytes })
     }
 

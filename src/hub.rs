@@ -263,6 +263,17 @@ impl Hub {
     }
 }
 
+/// Is told how much memory the work on a call holds.
+pub trait WorkMemory: Sync {
+    /// The work holds so many bytes from now on.
+    fn holds(&self, bytes: usize);
+}
+
+/// Work that is on no account.
+impl WorkMemory for () {
+    fn holds(&self, _: usize) {}
+}
+
 /// Yields to other tasks when a call has used its share of the thread. A call that needs
 /// more than one turn waits for each of them in a line: however many read much, or emit
 /// much at once, calls that do little are not held up.

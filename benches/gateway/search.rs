@@ -197,7 +197,7 @@ impl Library {
     }
 
     fn counted(&self, count: &CountRequest) -> Result<BTreeMap<Time, BTreeMap<String, i64>>> {
-        let counted = self.history.runtime.block_on(self.history.hub.count(count))?;
+        let counted = self.history.runtime.block_on(self.history.hub.count(count, &()))?;
         Ok(counted.buckets)
     }
 
@@ -214,7 +214,7 @@ impl Library {
             limit: 1_000,
             prefix: String::new(),
         };
-        let ours = || self.history.runtime.block_on(self.history.hub.top_values(&top));
+        let ours = || self.history.runtime.block_on(self.history.hub.top_values(&top, &()));
         let found = ours()?;
         let listed: u64 =
             found.fields.iter().flat_map(|own| &own.values).map(|own| own.count).sum();

@@ -76,7 +76,12 @@ const TICKS_PER_STEP: u64 = 10;
 #[derive(Debug)]
 pub(super) struct Expression {
     root: ExprNode,
+    /// What it takes in memory, in bytes, about.
+    pub(super) held_bytes: usize,
 }
+
+/// What one byte of an expression takes at most once it is compiled, in bytes, about.
+const HELD_BYTES_PER_BYTE: usize = 64;
 
 /// The expression has no value on a record: a key is missing, types do not
 /// match, a number is out of range, or it takes too many steps.
@@ -101,8 +106,9 @@ impl Expression {
                 }
             }
         })?;
-        let root = Checker::new(source).root(&tree)?;
-        Ok(Some(Self { root }))
+        let (root, patterns) = Checker::new(source).root(&tree)?;
+        let held_bytes = source.len() * HELD_BYTES_PER_BYTE + patterns;
+        Ok(Some(Self { root, held_bytes }))
     }
 
     /// The expression's value on a record, and the steps that it took.

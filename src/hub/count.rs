@@ -1,16 +1,18 @@
 //! Counts: how many records a query matches, by group and by time.
 
+mod group;
+
 use std::collections::{BTreeMap, HashMap};
 use std::ops::{ControlFlow, Range, RangeInclusive};
 
-use crate::catalog::{self, TypeId};
-use crate::hub::{Gap, GapReason, Hub, PAGE_BYTES_MAX, TimeSlices};
+use crate::catalog::TypeId;
+use crate::hub::{Gap, GapReason, Hub, PAGE_BYTES_MAX, TimeSlices, WorkMemory};
 use crate::log::{
     self, ReadContent, ReadHint, ReadResult, ScanEnd, ScanOrder, ScanQuery, ScanStats, SegmentView,
 };
-use crate::proto::pb;
 use crate::record::RecordColumns;
 use crate::time::Time;
+pub use group::Group;
 
 /// The maximum number of buckets in a result.
 pub const BUCKETS_MAX: usize = 10_000;
@@ -20,7 +22,10 @@ const GAPS_MAX: usize = 1_000;
 /// What a count in an answer takes beside its name, in bytes, at least; and a bucket.
 const COUNT_BYTES: usize = 6;
 /// Records that are counted before others may run on the thread.
-const RECORDS_PER_LOOK: usize = 8 * 1024;
+const RECORDS_PER_LOOK: usize = 4 * 1024;
+/// What a count with its name takes in memory beside the bytes of the name, in bytes, about; and a bucket.
+const NAMED_COUNT_BYTES: usize = 96;
+const BUCKET_BYTES: usize = 256;
 
 /// A query and its bucket length.
 pub struct CountRequest {
@@ -30,20 +35,6 @@ pub struct CountRequest {
     pub bucket: Option<i64>,
     /// By what.
     pub group: Group,
-}
-
-/// What records are counted by.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub enum Group {
-    /// Their type; custom types by name.
-    #[default]
-    Type,
-    /// The category of their type.
-    Category,
-    /// Their severity.
-    Severity,
-    /// Their result.
-    Result,
 }
 
 /// The counts.
@@ -76,56 +67,6 @@ pub enum Error {
     Log(#[from] log::Error),
 }
 
-impl Group {
-    /// The number of a record's group; `None` for a custom type, which has a name.
-    #[inline]
-    pub fn number(self, row: &RecordColumns) -> Option<u16> {
-        match self {
-            Self::Type if row.type_id.is_custom() => None,
-            Self::Type => Some(row.type_id.0),
-            Self::Category => Some(row.type_id.get().category as u16),
-            Self::Severity => Some(u16::from(row.severity)),
-            Self::Result => Some(u16::from(row.result)),
-        }
-    }
-
-    /// The name of the group with a number.
-    pub fn name(self, number: u16) -> String {
-        let number_of = i32::from(number);
-        match self {
-            Self::Type => TypeId(number).get().name.to_owned(),
-            Self::Category => lower(
-                pb::Category::try_from(number_of).ok(),
-                "CATEGORY_",
-                pb::Category::as_str_name,
-            ),
-            Self::Severity => lower(
-                pb::Severity::try_from(number_of).ok(),
-                "SEVERITY_",
-                pb::Severity::as_str_name,
-            ),
-            Self::Result => {
-                lower(pb::Result::try_from(number_of).ok(), "RESULT_", pb::Result::as_str_name)
-            }
-        }
-    }
-
-    /// How many groups with numbers there are.
-    fn len(self) -> usize {
-        match self {
-            Self::Type => catalog::EVENT_TYPES.len(),
-            // Numbers of small enums.
-            Self::Category | Self::Severity | Self::Result => 256,
-        }
-    }
-}
-
-/// The name of an enum's value without its prefix, in lower case.
-fn lower<T>(value: Option<T>, prefix: &str, name: fn(&T) -> &'static str) -> String {
-    let name = value.as_ref().map_or("", name);
-    name.strip_prefix(prefix).unwrap_or(name).to_ascii_lowercase()
-}
-
 /// Counts on their way.
 struct CountTables {
     group: Group,
@@ -146,6 +87,8 @@ struct CountTables {
     touched: Vec<u16>,
     /// What the answer takes, in bytes, at least.
     answer_bytes: usize,
+    /// How many counts there are.
+    counts: usize,
 }
 
 /// The counts of one bucket.
@@ -161,12 +104,16 @@ struct CountTable {
 type Full = ControlFlow<Error>;
 
 impl Hub {
-    /// Counts records.
+    /// Counts records. `memory` is told what the count holds.
     ///
     /// # Errors
     /// If there are more than [`BUCKETS_MAX`] buckets, the answer would be larger than
     /// [`PAGE_BYTES_MAX`], or the log cannot be read.
-    pub async fn count(&self, count: &CountRequest) -> Result<CountResult, Error> {
+    pub async fn count(
+        &self,
+        count: &CountRequest,
+        memory: &impl WorkMemory,
+    ) -> Result<CountResult, Error> {
         let extent = self.log.extent();
         let mut next = extent.first;
         let mut stats = ScanStats::default();
@@ -219,10 +166,17 @@ impl Hub {
                 ScanEnd::Whole => view.sequence(part.end),
             };
             drop(segment);
+            memory.holds(tables.held_bytes());
             turns.yield_now(&self.turns).await;
         }
         let expression_errors = stats.expression_errors;
-        Ok(CountResult { buckets: tables.finish()?, expression_errors, gaps })
+        let mut buckets = BTreeMap::new();
+        for table in tables.finish()? {
+            let time = Time(table.number.saturating_mul(count.bucket.unwrap_or(0)));
+            buckets.insert(time, table.named(count.group));
+            turns.yield_now(&self.turns).await;
+        }
+        Ok(CountResult { buckets, expression_errors, gaps })
     }
 }
 
@@ -241,6 +195,7 @@ impl CountTables {
             recent: vec![0; group.len()].into(),
             touched: Vec::new(),
             answer_bytes: 0,
+            counts: 0,
         }
     }
 
@@ -307,6 +262,7 @@ impl CountTables {
             return Full::Continue(());
         }
         table.custom.insert(name.to_owned(), 1);
+        self.counts += 1;
         self.take(name.len() + COUNT_BYTES)
     }
 
@@ -335,6 +291,7 @@ impl CountTables {
                 }
                 Err(place) => {
                     table.counts.insert(place, (number, recent));
+                    self.counts += 1;
                     bytes += COUNT_BYTES;
                     if self.group == Group::Type {
                         bytes += TypeId(number).get().name.len();
@@ -370,16 +327,25 @@ impl CountTables {
         Full::Continue(())
     }
 
-    fn finish(mut self) -> Result<BTreeMap<Time, BTreeMap<String, i64>>, Error> {
-        if let ControlFlow::Break(error) = self.settle() {
-            return Err(error);
+    /// What the counts take in memory, in bytes, about, also once they have names.
+    fn held_bytes(&self) -> usize {
+        self.tables.len() * BUCKET_BYTES + self.counts * NAMED_COUNT_BYTES + self.answer_bytes
+    }
+
+    fn finish(mut self) -> Result<Vec<CountTable>, Error> {
+        match self.settle() {
+            ControlFlow::Break(error) => Err(error),
+            ControlFlow::Continue(()) => Ok(self.tables),
         }
-        let (group, bucket) = (self.group, self.bucket.unwrap_or(0));
-        let buckets = self.tables.into_iter().map(|table| {
-            let named = table.counts.into_iter().map(|(number, count)| (group.name(number), count));
-            (Time(table.number.saturating_mul(bucket)), named.chain(table.custom).collect())
-        });
-        Ok(buckets.collect())
+    }
+}
+
+impl CountTable {
+    /// The counts by name.
+    fn named(self, group: Group) -> BTreeMap<String, i64> {
+        let mut named = self.custom;
+        named.extend(self.counts.into_iter().map(|(number, count)| (group.name(number), count)));
+        named
     }
 }
 

@@ -153,15 +153,32 @@ impl EventPath {
     /// The value in a record, as text; `None` where it is absent. As everywhere in
     /// protobuf, the last of several values counts, and parts of one message are merged.
     pub fn read<'a>(&self, record: &Record<'a>) -> Option<Cow<'a, [u8]>> {
-        if let Some(payload) = self.payload
-            && !is_payload_of(payload, record.type_name)
-        {
-            return None;
-        }
-        let mut found = None;
-        find(record.event, &self.numbers, &mut found);
-        shown(found?, self.kind)
+        let mut values = Self::read_all(&[self], record);
+        values.pop().flatten()
     }
+
+    /// The values of several paths in a record, which is gone through once.
+    pub fn read_all<'a>(paths: &[&Self], record: &Record<'a>) -> Vec<Option<Cow<'a, [u8]>>> {
+        let is_possible = |path: &&&Self| {
+            path.payload.is_none_or(|payload| is_payload_of(payload, record.type_name))
+        };
+        let mut found = vec![None; paths.len()];
+        let wanted: Vec<PathRest<'_>> = paths
+            .iter()
+            .enumerate()
+            .filter(|(_, path)| is_possible(path))
+            .map(|(place, path)| PathRest { place, numbers: &path.numbers })
+            .collect();
+        find(record.event, &wanted, &mut found);
+        let values = found.into_iter().zip(paths);
+        values.map(|(value, path)| shown(value?, path.kind)).collect()
+    }
+}
+
+/// The rest of a path, and where its value goes.
+struct PathRest<'p> {
+    place: usize,
+    numbers: &'p [u32],
 }
 
 /// Whether events of a type have the payload of this name.
@@ -176,15 +193,30 @@ fn is_payload_of(payload: &str, type_name: &str) -> bool {
             .all(|(own, other)| own == other || (matches!(own, b'.' | b'-') && other == b'_'))
 }
 
-fn find<'a>(message: &'a [u8], numbers: &[u32], found: &mut Option<WireValue<'a>>) {
-    let Some((wanted, rest)) = numbers.split_first() else { return };
+fn find<'a>(message: &'a [u8], wanted: &[PathRest<'_>], found: &mut [Option<WireValue<'a>>]) {
+    if wanted.is_empty() {
+        return;
+    }
     for (number, value) in wire::trusted(message) {
-        if number != *wanted {
+        if !wanted.iter().any(|one| one.numbers.first() == Some(&number)) {
             continue;
         }
-        match value.bytes().filter(|_| !rest.is_empty()) {
-            Some(inner) => find(inner, rest, found),
-            None => *found = Some(value),
+        let mut inner = Vec::new();
+        for PathRest { place, numbers } in wanted {
+            match numbers.split_first() {
+                Some((own, rest)) if *own == number && !rest.is_empty() => {
+                    inner.push(PathRest { place: *place, numbers: rest });
+                }
+                Some((own, _)) if *own == number => {
+                    if let Some(found) = found.get_mut(*place) {
+                        *found = Some(value);
+                    }
+                }
+                _ => {}
+            }
+        }
+        if let Some(message) = value.bytes() {
+            find(message, &inner, found);
         }
     }
 }
@@ -292,6 +324,31 @@ mod tests {
     }
 
     #[test]
+    fn several_paths_are_read_at_once() {
+        let user = pb::User {
+            name: Some("alice".to_owned()),
+            impersonator: Some("bob".to_owned()),
+            ..Default::default()
+        };
+        let event = pb::Event {
+            id: Some("e-1".to_owned()),
+            user: Some(user),
+            payload: Some(pb::event::Payload::UserLogin(pb::UserLogin::default())),
+            ..Default::default()
+        };
+        let record =
+            pb::Record { event: Some(event), r#type: "user.login".into(), ..Default::default() };
+        let bytes = record.encode_to_vec();
+        let paths = ["user.name", "exec.command.line", "id", "user.impersonator", "user.name"];
+        let paths = paths.map(event_path);
+        let found = EventPath::read_all(&paths.each_ref(), &Record::read(&bytes));
+        let found = found.iter().map(|value| value.as_deref());
+        let expected: [Option<&[u8]>; 5] =
+            [Some(b"alice"), None, Some(b"e-1"), Some(b"bob"), Some(b"alice")];
+        assert_eq!(found.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
     fn what_has_no_single_value_is_refused() {
         for (path, part) in [
             ("", "is not known"),
@@ -315,8 +372,9 @@ mod tests {
         };
         let mut event = part("alice");
         event.extend(part("bob"));
-        let mut found = None;
-        find(&event, &event_path("user.name").numbers, &mut found);
-        assert_eq!(found.and_then(WireValue::text), Some("bob"));
+        let path = event_path("user.name");
+        let mut found = [None];
+        find(&event, &[PathRest { place: 0, numbers: &path.numbers }], &mut found);
+        assert_eq!(found[0].and_then(WireValue::text), Some("bob"));
     }
 }

@@ -12,10 +12,10 @@ impl Service {
     /// Compiles a filter as the other calls do. It reads no record, so it leaves no
     /// `auditgate.read`.
     pub(super) async fn check(&self, request: Request<Bytes>) -> Result<EncodedResponse, Error> {
-        let caller = self.caller(&request)?;
+        let reader = self.reader(&request)?;
         let request: pb::CheckFilterRequest = decode(request.into_inner())?;
         let filter = request.filter.unwrap_or_default();
-        let problems = request_query::problems(filter, caller.grants().read()).await;
+        let problems = request_query::problems(filter, &reader).await;
         let problems = problems.iter().map(problem).collect();
         Ok(EncodedResponse::message(&pb::CheckFilterResponse { problems }))
     }

@@ -5,10 +5,12 @@ use prost::Message as _;
 use prost_types::{Duration, Timestamp};
 use tonic::Request;
 
-use crate::hub::{BUCKETS_MAX, CountRequest, CountResult, Group, PAGE_BYTES_MAX};
+use crate::hub::{BUCKETS_MAX, CountRequest, CountResult, Group, PAGE_BYTES_MAX, TimeSlices};
 use crate::proto::codec::EncodedResponse;
 use crate::proto::pb;
 use crate::service::{Error, Service, decode, request_query};
+use crate::time::Time;
+use crate::wire;
 
 /// Path of the call.
 const RPC: &str = "/auditgate.v1.AuditService/CountRecords";
@@ -19,7 +21,7 @@ impl Service {
         let request: pb::CountRecordsRequest = decode(request.into_inner())?;
         let query = request_query::query(
             request.filter.as_ref(),
-            reader.types(),
+            &reader,
             request.start_time.as_ref(),
             request.end_time.as_ref(),
         )
@@ -32,36 +34,72 @@ impl Service {
             }
         }
         let count = CountRequest { query, bucket, group: group(request.group_by)? };
-        let counted = self.hub.count(&count).await.map_err(Error::Count)?;
+        let memory = reader.memory(&count.query.filter);
+        let counted = self.hub.count(&count, &memory).await.map_err(Error::Count)?;
         let asked = request.filter.unwrap_or_default();
         let times = (request.start_time, request.end_time);
         self.record_query(&reader, RPC, &count.query, &asked, times).await?;
-        let response = response(counted, bucket.is_some(), request.start_time);
-        let bytes = response.encoded_len();
-        if bytes > PAGE_BYTES_MAX {
+        let response = self.encode(counted, bucket.is_some(), request.start_time).await;
+        if response.len() > PAGE_BYTES_MAX {
+            let bytes = response.len();
             return Err(Error::CountsTooLarge { bytes, limit: PAGE_BYTES_MAX });
         }
-        Ok(EncodedResponse::message(&response))
+        Ok(EncodedResponse::new(response.into()))
+    }
+
+    /// The encoded response. There may be some hundred thousand counts: others run between.
+    async fn encode(
+        &self,
+        counted: CountResult,
+        split: bool,
+        start_time: Option<Timestamp>,
+    ) -> Vec<u8> {
+        let mut turns = TimeSlices::begin();
+        let mut buckets = counted.buckets;
+        if !split {
+            // Exactly one, also without records.
+            buckets.entry(Time::EPOCH).or_default();
+        }
+        let mut encoded = Vec::new();
+        for (begin, counts) in buckets {
+            let time = if split { Some(begin.timestamp()) } else { start_time };
+            let mut bucket =
+                pb::CountBucket { start_time: time, ..Default::default() }.encode_to_vec();
+            for (place, (name, count)) in counts.into_iter().enumerate() {
+                put_count(&mut bucket, &name, count);
+                if place % COUNTS_PER_LOOK == 0 {
+                    self.hub.yield_now(&mut turns).await;
+                }
+            }
+            wire::put_bytes_field(&mut encoded, number::BUCKETS, &bucket);
+        }
+        let rest = pb::CountRecordsResponse {
+            buckets: Vec::new(),
+            expression_errors: counted.expression_errors,
+            gaps: counted.gaps.into_iter().map(pb::Gap::from).collect(),
+        };
+        rest.encode(&mut encoded).expect("a vector grows as needed");
+        encoded
     }
 }
 
-fn response(
-    counted: CountResult,
-    split: bool,
-    start_time: Option<Timestamp>,
-) -> pb::CountRecordsResponse {
-    let expression_errors = counted.expression_errors;
-    let gaps = counted.gaps.into_iter().map(pb::Gap::from).collect();
-    let buckets = if split {
-        let buckets = counted.buckets.into_iter();
-        buckets
-            .map(|(start, counts)| pb::CountBucket { start_time: Some(start.timestamp()), counts })
-            .collect()
-    } else {
-        let counts = counted.buckets.into_values().next().unwrap_or_default();
-        vec![pb::CountBucket { start_time, counts }]
-    };
-    pb::CountRecordsResponse { buckets, expression_errors, gaps }
+/// Counts that are encoded between two looks at the clock.
+const COUNTS_PER_LOOK: usize = 256;
+
+/// Field numbers of the response, of its buckets, and of an entry of a map.
+mod number {
+    pub const BUCKETS: u32 = 1;
+    pub const COUNTS: u32 = 2;
+    pub const KEY: u32 = 1;
+    pub const VALUE: u32 = 2;
+}
+
+/// Adds an entry to the map of a bucket.
+fn put_count(bucket: &mut Vec<u8>, name: &str, count: i64) {
+    let mut entry = Vec::with_capacity(name.len() + 16);
+    wire::put_bytes_field(&mut entry, number::KEY, name.as_bytes());
+    wire::put_varint_field(&mut entry, number::VALUE, count as u64);
+    wire::put_bytes_field(bucket, number::COUNTS, &entry);
 }
 
 fn group(number: i32) -> Result<Group, Error> {

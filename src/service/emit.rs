@@ -7,6 +7,7 @@ use prost::Message as _;
 use tonic::Request;
 
 use crate::access::{Caller, Grants};
+use crate::content::EventIntake;
 use crate::event::{self, Event};
 use crate::hub::TimeSlices;
 use crate::log::{Append, Receipt};
@@ -14,7 +15,7 @@ use crate::proto::codec::EncodedResponse;
 use crate::proto::{pb, retyped};
 use crate::record::{Draft, EmitterIdentity};
 use crate::service::cost::Cost;
-use crate::service::quota::{Quota, WorkRoom};
+use crate::service::quota::{HeavyWork, Quota, WorkRoom};
 use crate::service::status::{self, VIOLATIONS_MAX};
 use crate::service::{Error, Service, decode, peer};
 use crate::time::Time;
@@ -36,7 +37,9 @@ impl Service {
         self.count_refusal(async {
             let request: retyped::EmitRequest = decode(request.into_inner())?;
             charge(quota.as_deref(), 1);
-            let event = self.intake().admit(request.event, Time::now()).map_err(Error::Event)?;
+            let (intake, now) = (self.intake(), Time::now());
+            let event = admit(&intake, quota.as_deref(), request.event, now).await;
+            let event = event.map_err(Error::Event)?;
             permit(&event, caller.grants()).map_err(Error::Event)?;
             self.append(&[Draft::new(event, &emitter)], request.validate_only, false).await
         })
@@ -67,7 +70,8 @@ impl Service {
             if let Some(work) = work {
                 work.shrink(Cost::of_events(bytes, events));
             }
-            let drafts = self.check_all(request.events, &emitter, caller.grants()).await?;
+            let drafts =
+                self.check_all(request.events, &emitter, caller.grants(), quota.as_deref()).await?;
             self.append(&drafts, request.validate_only, true).await
         })
         .await
@@ -78,6 +82,7 @@ impl Service {
         events: Vec<Bytes>,
         emitter: &EmitterIdentity,
         grants: &Grants,
+        quota: Option<&Quota>,
     ) -> Result<Vec<Draft>, Error> {
         let (intake, now) = (self.intake(), Time::now());
         let mut drafts = Vec::with_capacity(events.len());
@@ -97,7 +102,7 @@ impl Service {
                 work = 0;
                 self.hub.yield_now(&mut turns).await;
             }
-            match intake.admit(event, now) {
+            match admit(&intake, quota, event, now).await {
                 Ok(event) => match permit(&event, grants) {
                     Ok(()) => drafts.push(Draft::new(event, emitter)),
                     Err(error) => refuse(position, error),
@@ -200,6 +205,30 @@ fn response<'a>(
     }
     wire::put_bytes_field(&mut response, number::LOG_ID, log_id.as_bytes());
     response.into()
+}
+
+/// As [`EventIntake::admit`]. A large event that is redacted takes longer than a time slice: a thread of its own
+/// works on it, in the turn of its client, so that no other call waits for it.
+pub(super) async fn admit(
+    intake: &EventIntake,
+    quota: Option<&Quota>,
+    event: Bytes,
+    now: Time,
+) -> Result<Event, event::Error> {
+    if intake.policy.is_none() || event.len() <= INTAKE_COST_MAX {
+        return intake.admit(event, now);
+    }
+    let turn = match quota {
+        Some(quota) => Some(quota.turn(HeavyWork::Redact).await),
+        None => None,
+    };
+    let intake = intake.clone();
+    let working = tokio::task::spawn_blocking(move || {
+        // Released with the end of the work, even if the caller is gone.
+        let _turn = turn;
+        intake.admit(event, now)
+    });
+    working.await.expect("the check of an event does not panic, and is not cancelled")
 }
 
 /// Whether an event of this type may be emitted.

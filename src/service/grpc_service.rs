@@ -25,9 +25,6 @@ use crate::service::requests::Requests;
 use crate::service::tonic_errors::method_unknown;
 use crate::service::{NAME, Service};
 
-/// How many times its encoded bytes the filter of a subscription takes at most while that is open: it is kept
-/// once, compiled.
-const FILTER_COPIES: usize = 2;
 /// Header and trailer of the code.
 const CODE: &str = "grpc-status";
 
@@ -100,16 +97,12 @@ impl tower::Service<Request<Body>> for GrpcService {
             "Subscribe" => answering(async move {
                 let mut call = GrpcCall::begin(request);
                 let request = call.only().await?;
-                let bytes = FILTER_COPIES * request.get_ref().len();
                 let account = call.quota.as_ref().map(|quota| quota.account());
-                let filter = account.map(|account| account.try_charge(MemoryKind::Filters, bytes));
-                let filter = filter.transpose().map_err(Status::from)?;
-                let responses = service.open_stream(request).await.map_err(Status::from)?;
-                let frames = responses.map(move |one| {
-                    // On the account for as long as the subscription is open.
-                    let _ = &filter;
-                    Ok(one?.into_frame())
-                });
+                let bytes = request.get_ref().len();
+                let held = account.map(|account| account.try_charge(MemoryKind::Filters, bytes));
+                let held = held.transpose().map_err(Status::from)?;
+                let responses = service.open_stream(request, held).await.map_err(Status::from)?;
+                let frames = responses.map(|one| Ok(one?.into_frame()));
                 Ok(respond(Body::new(FrameBody::new(frames))))
             }),
             "Search" => read!(search_page),

@@ -5,8 +5,8 @@
 
 mod account;
 mod client;
-mod compression_slots;
 pub mod fair;
+mod heavy_work;
 mod rate_limiter;
 mod room;
 
@@ -19,12 +19,12 @@ use crate::service::Error;
 use account::Accounts;
 pub use account::{Account, Holding, MemoryCharge, MemoryKind, hold};
 pub use client::ClientKey;
-pub use compression_slots::CompressionWork;
-use compression_slots::{CompressionSlots, OwnTurns};
 use fair::{Member, Pool, Share};
+pub use heavy_work::HeavyWork;
+use heavy_work::{HeavyWorkSlots, OwnTurns};
 use parking_lot::{Mutex, MutexGuard};
 pub use rate_limiter::RateLimiter;
-pub use room::WorkRoom;
+pub use room::{ReadMemory, WorkRoom};
 
 /// Clients that use nothing are forgotten when there are more than this.
 const CLIENTS_KEPT: usize = 1_024;
@@ -121,7 +121,7 @@ pub struct Quotas {
     accounts: Accounts,
     reads: Pool,
     reading: Pool,
-    turns: CompressionSlots,
+    turns: HeavyWorkSlots,
     limited: Arc<LimitedCounters>,
 }
 
@@ -178,7 +178,7 @@ impl Quotas {
             accounts: Accounts::new(limits),
             reads: Pool::new(limits.reads_in_all, limits.reads),
             reading: Pool::new(2 * READING_OF_ONE_MAX, READING_OF_ONE_MAX),
-            turns: CompressionSlots::new(),
+            turns: HeavyWorkSlots::new(),
             limited: Arc::default(),
         }
     }
@@ -329,7 +329,7 @@ impl Quota {
     }
 
     /// Waits for a turn at this. Clients take turns, however much work one of them has waiting.
-    pub async fn turn(&self, work: CompressionWork) -> Share {
+    pub async fn turn(&self, work: HeavyWork) -> Share {
         self.turns.at(work).acquire(1).await
     }
 

@@ -7,10 +7,11 @@ use tonic::Request;
 use crate::access::Caller;
 use crate::audit::{Asked, Auditor, ReadCall};
 use crate::event::EVENT_BYTES_MAX;
-use crate::filter::TypeSet;
+use crate::filter::{Filter, TypeSet};
 use crate::log::ScanQuery;
 use crate::proto::pb;
-use crate::service::quota::Quota;
+use crate::service::quota::fair::Share;
+use crate::service::quota::{HeavyWork, Quota, ReadMemory, WorkRoom};
 use crate::service::{Error, Service, peer};
 
 /// A caller that reads.
@@ -21,6 +22,7 @@ pub struct Reader {
     pub peer: String,
     /// What it may use; `None` where no layer counts that.
     quota: Option<Arc<Quota>>,
+    room: WorkRoom,
 }
 
 impl Reader {
@@ -28,13 +30,27 @@ impl Reader {
     pub fn types(&self) -> &Arc<TypeSet> {
         self.caller.grants().read()
     }
+
+    /// Waits for a turn of the client; none where no layer counts that.
+    pub async fn turn(&self, work: HeavyWork) -> Option<Share> {
+        match &self.quota {
+            Some(quota) => Some(quota.turn(work).await),
+            None => None,
+        }
+    }
+
+    /// The account of what a read with this filter holds.
+    pub fn memory(&self, filter: &Filter) -> ReadMemory {
+        ReadMemory::new(self.room.clone(), filter.held_bytes())
+    }
 }
 
 impl Service {
     /// Who calls, to read.
     pub(super) fn reader<T>(&self, request: &Request<T>) -> Result<Reader, Error> {
         let quota = request.extensions().get::<Arc<Quota>>().map(Arc::clone);
-        Ok(Reader { caller: self.caller(request)?, peer: peer(request), quota })
+        let room = request.extensions().get::<WorkRoom>().cloned().unwrap_or_default();
+        Ok(Reader { caller: self.caller(request)?, peer: peer(request), quota, room })
     }
 
     /// Records that a query was read by a call of this path, if its records are not all

@@ -3,28 +3,23 @@
 use std::sync::Arc;
 
 use prost_types::Timestamp;
-use tokio::sync::Semaphore;
 
-use crate::filter::{self, Filter, TypeSet};
+use crate::filter::{self, Filter};
 use crate::log::ScanQuery;
 use crate::proto::pb;
 use crate::service::Error;
+use crate::service::quota::HeavyWork;
+use crate::service::reader::Reader;
 use crate::time::Time;
 
-/// Expressions that are compiled at once. Others wait: each takes milliseconds of a
-/// processor, and a thread.
-const COMPILING_MAX: usize = 2;
-static COMPILING: Semaphore = Semaphore::const_new(COMPILING_MAX);
-
-/// The query of a request's filter, `start_time` and `end_time`, of a reader of
-/// these types.
+/// The query of a request's filter, `start_time` and `end_time`, of a reader.
 pub async fn query(
     filter: Option<&pb::Filter>,
-    readable: &Arc<TypeSet>,
+    reader: &Reader,
     start_time: Option<&Timestamp>,
     end_time: Option<&Timestamp>,
 ) -> Result<ScanQuery, Error> {
-    let mut query = ScanQuery::new(compile(filter, readable).await?);
+    let mut query = ScanQuery::new(compile(filter, reader).await?);
     if let Some(start) = start_time {
         query.start = time("start_time", start)?;
     }
@@ -39,34 +34,34 @@ pub async fn query(
     }
 }
 
-/// A compiled filter, of a reader of these types; an absent one matches all of
-/// them. Compiling an expression
-/// takes milliseconds, so that is done where it holds nobody up.
-pub async fn compile(
-    filter: Option<&pb::Filter>,
-    readable: &Arc<TypeSet>,
-) -> Result<Arc<Filter>, Error> {
+/// A compiled filter, of a reader; an absent one matches all that it may read.
+/// Compiling an expression takes milliseconds, so that is done where it holds nobody up.
+pub async fn compile(filter: Option<&pb::Filter>, reader: &Reader) -> Result<Arc<Filter>, Error> {
+    let readable = reader.types();
     let compiled = match filter {
         None => Filter::compile_for(&pb::Filter::default(), readable),
         Some(filter) if filter.expression.is_empty() => Filter::compile_for(filter, readable),
         Some(filter) => {
             let (filter, readable) = (filter.clone(), Arc::clone(readable));
-            in_turn(move || Filter::compile_for(&filter, &readable)).await
+            in_turn(reader, move || Filter::compile_for(&filter, &readable)).await
         }
     };
     compiled.map(Arc::new).map_err(Error::Filter)
 }
 
-/// Everything that is wrong with a filter, of a reader of these types.
-pub async fn problems(filter: pb::Filter, readable: &Arc<TypeSet>) -> Vec<filter::Error> {
-    let readable = Arc::clone(readable);
-    in_turn(move || filter::problems(&filter, &readable)).await
+/// Everything that is wrong with a filter, of a reader.
+pub async fn problems(filter: pb::Filter, reader: &Reader) -> Vec<filter::Error> {
+    let readable = Arc::clone(reader.types());
+    in_turn(reader, move || filter::problems(&filter, &readable)).await
 }
 
-/// Runs work of some milliseconds on a blocking thread, at most [`COMPILING_MAX`] at once.
-async fn in_turn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    let turn = COMPILING.acquire().await.expect("the semaphore is never closed");
-    // The permit is released with the end of the work, even if the caller is gone.
+/// Runs work of some milliseconds on a blocking thread, in the turn of the reader.
+async fn in_turn<T: Send + 'static>(
+    reader: &Reader,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    let turn = reader.turn(HeavyWork::Compile).await;
+    // The turn is given back with the end of the work, even if the caller is gone.
     let working = tokio::task::spawn_blocking(move || {
         let _turn = turn;
         work()

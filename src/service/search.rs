@@ -31,7 +31,7 @@ impl Service {
         let search = SearchRequest {
             query: request_query::query(
                 request.filter.as_ref(),
-                reader.types(),
+                &reader,
                 request.start_time.as_ref(),
                 request.end_time.as_ref(),
             )
@@ -42,6 +42,7 @@ impl Service {
             digest: query_digest(&request),
             token: token(&request.page_token)?,
         };
+        let _memory = reader.memory(&search.query.filter);
         let page = self.hub.search(&search).await.map_err(Error::Search)?;
         let asked = request.filter.unwrap_or_default();
         let times = (request.start_time, request.end_time);

@@ -15,6 +15,7 @@ use crate::log::cursor::Cursor;
 use crate::log::{self, ScanQuery};
 use crate::proto::codec::FramedMessage;
 use crate::proto::pb;
+use crate::service::quota::MemoryCharge;
 use crate::service::reader::Reader;
 use crate::service::request_query::{compile, time};
 use crate::service::{Error, Service, decode, status};
@@ -24,15 +25,16 @@ const RPC: &str = "/auditgate.v1.AuditService/Subscribe";
 
 impl Service {
     /// Opens a subscription, and returns its responses. Its last item is the
-    /// status with which it ends.
+    /// status with which it ends. `held` covers the request, and then the subscription for as long as it is open.
     pub(super) async fn open_stream(
         &self,
         request: Request<Bytes>,
+        mut held: Option<MemoryCharge>,
     ) -> Result<impl Stream<Item = Result<FramedMessage, Status>> + Send + use<>, Error> {
         let reader = self.reader(&request)?;
         let request: pb::SubscribeRequest = decode(request.into_inner())?;
         let asked = request.filter.unwrap_or_default();
-        let filter = compile(Some(&asked), reader.types()).await?;
+        let filter = compile(Some(&asked), &reader).await?;
         let start = start(request.start)?;
         let query = ScanQuery::new(Arc::clone(&filter));
         // Before the stream begins: it is not the first that comes.
@@ -41,9 +43,12 @@ impl Service {
         let subscriber = SubscriberState::new(peer.clone(), &asked).named(caller.principal());
         let subscription =
             self.hub.subscribe(query, start, subscriber).await.map_err(Error::Read)?;
+        if let Some(held) = &mut held {
+            held.try_set(subscription.held_bytes())?;
+        }
         let session = StreamAuth::new(&self.access, caller);
         let auditor = self.auditor.clone();
-        let open = OpenStream { subscription, session, filter, auditor, peer };
+        let open = OpenStream { subscription, session, filter, auditor, peer, held };
         Ok(stream::unfold(StreamPhase::Open(Box::new(open)), StreamPhase::step))
     }
 }
@@ -56,6 +61,8 @@ struct OpenStream {
     filter: Arc<Filter>,
     auditor: Auditor,
     peer: String,
+    /// What the subscription holds, on the account of the client.
+    held: Option<MemoryCharge>,
 }
 
 impl OpenStream {
@@ -92,6 +99,9 @@ impl OpenStream {
         if let Ok(filter) = self.filter.for_reader(caller.grants().read()) {
             self.filter = Arc::new(filter);
             self.subscription.set_query(ScanQuery::new(Arc::clone(&self.filter)));
+            if let Some(held) = &mut self.held {
+                held.set(self.subscription.held_bytes());
+            }
         }
         Ok(())
     }

@@ -21,7 +21,7 @@ impl Service {
         let request: pb::TopValuesRequest = decode(request.into_inner())?;
         let query = request_query::query(
             request.filter.as_ref(),
-            reader.types(),
+            &reader,
             request.start_time.as_ref(),
             request.end_time.as_ref(),
         )
@@ -32,7 +32,8 @@ impl Service {
         let fields = fields(&request.fields)?;
         let limit = limit(request.limit)?;
         let asked = TopValues { query, fields, limit, prefix: request.prefix };
-        let top = self.hub.top_values(&asked).await.map_err(Error::Read)?;
+        let memory = reader.memory(&asked.query.filter);
+        let top = self.hub.top_values(&asked, &memory).await.map_err(Error::Read)?;
         let filter = request.filter.unwrap_or_default();
         let times = (request.start_time, request.end_time);
         self.record_query(&reader, RPC, &asked.query, &filter, times).await?;

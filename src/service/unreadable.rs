@@ -111,7 +111,7 @@ impl Side {
     }
 
     async fn subscribe(&self, request: &pb::SubscribeRequest) -> Result<Stream, Answer> {
-        match self.service.open_stream(self.request(request)).await {
+        match self.service.open_stream(self.request(request), None).await {
             Ok(stream) => Ok(Box::pin(stream.map(|message| match message {
                 Ok(framed) => Answer::Bytes(framed.message().to_vec()),
                 Err(status) => refused(&status),

@@ -305,7 +305,7 @@ async fn a_count_tells_of_damage_that_is_known() {
     let (_, gaps) = search(&hub, query(""), ScanOrder::Ascending).await;
     assert_eq!(lacking(&gaps), DAMAGED);
     let counted = hub
-        .count(&CountRequest { query: query(""), bucket: None, group: Group::Type })
+        .count(&CountRequest { query: query(""), bucket: None, group: Group::Type }, &())
         .await
         .expect("readable");
     let total: i64 = counted.buckets.values().flat_map(|counts| counts.values()).sum();

@@ -353,7 +353,7 @@ impl Pair {
         for bucket in [None, Some(7 * SECOND)] {
             let counted = self
                 .hub
-                .count(&CountRequest { query: filter.query(), bucket, group: Group::Type })
+                .count(&CountRequest { query: filter.query(), bucket, group: Group::Type }, &())
                 .await;
             let mut expected: BTreeMap<Time, BTreeMap<String, i64>> = BTreeMap::new();
             for sequence in self.matching(filter, self.first_kept()..=self.last()) {

@@ -116,6 +116,7 @@ impl Checker<'_> {
         }
         self.patterns += 1;
         let compiled = RegexPattern::new(text).map_err(|problem| self.invalid(pattern, problem))?;
+        self.pattern_bytes += compiled.held_bytes();
         let subject = self.check(subject)?;
         if !subject.kind.may_be(&ExprType::String) {
             let problem = format!("{MATCHES} does not take ({}, string)", subject.kind);

@@ -22,6 +22,8 @@ pub(super) struct Checker<'s> {
     pub(super) elements: Vec<(String, ExprType)>,
     /// Calls of `matches` so far.
     pub(super) patterns: usize,
+    /// What they take in memory, in bytes.
+    pub(super) pattern_bytes: usize,
 }
 
 /// A node with what is known of it.
@@ -40,11 +42,12 @@ impl Checked {
 
 impl<'s> Checker<'s> {
     pub(super) fn new(source: &'s str) -> Self {
-        Self { source, elements: Vec::new(), patterns: 0 }
+        Self { source, elements: Vec::new(), patterns: 0, pattern_bytes: 0 }
     }
 
     /// Checks the whole expression.
-    pub(super) fn root(mut self, root: &Expr) -> Result<ExprNode, Error> {
+    /// The compiled tree, and what its patterns take in memory, in bytes.
+    pub(super) fn root(mut self, root: &Expr) -> Result<(ExprNode, usize), Error> {
         let checked = self.check(root)?;
         if !checked.kind.may_be(&ExprType::Bool) {
             return Err(self.invalid(root, format!("its type is {}, not bool", checked.kind)));
@@ -52,7 +55,7 @@ impl<'s> Checker<'s> {
         if checked.cost > COST_MAX {
             return Err(Error::ExpressionTooCostly { cost: checked.cost });
         }
-        Ok(checked.node)
+        Ok((checked.node, self.pattern_bytes))
     }
 
     pub(super) fn check(&mut self, at: &Expr) -> Result<Checked, Error> {

@@ -59,6 +59,16 @@ impl RegexPattern {
         Err(too_large)
     }
 
+    /// What it takes in memory, in bytes, about.
+    pub(super) fn held_bytes(&self) -> usize {
+        // Forwards, backwards, and what is cut of them.
+        let regex = 3 * self.size;
+        match &self.automaton {
+            Some(automaton) => regex + automaton.memory_usage(),
+            None => regex + 2 * CACHE_BYTES_MAX,
+        }
+    }
+
     /// Whether it occurs in a text.
     pub(super) fn is_match(&self, text: &str, meter: &StepBudget) -> Result<bool, Failed> {
         if let Some(automaton) = &self.automaton {

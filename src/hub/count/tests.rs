@@ -9,6 +9,7 @@ use super::*;
 use crate::event::{EVENT_BYTES_MAX, Event};
 use crate::filter::Filter;
 use crate::log::{Append, Bounds, MemoryLog};
+use crate::proto::pb;
 use crate::record::Draft;
 
 /// So many names of custom events, each with so many bytes.
@@ -31,7 +32,7 @@ async fn counted(names: usize, bytes: usize) -> Result<CountResult, Error> {
         hub.append(&drafts, Append::AllOrNothing { validate_only: false }).await.expect("appended");
     }
     let query = ScanQuery::new(Arc::new(Filter::compile(&pb::Filter::default()).expect("one")));
-    hub.count(&CountRequest { query, bucket: None, group: Group::Type }).await
+    hub.count(&CountRequest { query, bucket: None, group: Group::Type }, &()).await
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::event::{EVENT_BYTES_MAX, Event};
 use crate::filter::{Filter, TypeSet};
-use crate::hub::CountRequest;
+use crate::hub::{CountRequest, Group};
 use crate::log::{Append, Bounds, MemoryLog};
 use crate::proto::pb::{self, event::Payload};
 use crate::record::Draft;
@@ -169,7 +169,7 @@ proptest! {
             let records = matching(&hub, &query).await;
             // The second time, what is known of the segments is used.
             for _ in 0..2 {
-                let top = hub.top_values(&asked(query.clone(), limit, prefix)).await.expect("readable");
+                let top = hub.top_values(&asked(query.clone(), limit, prefix), &()).await.expect("readable");
                 prop_assert_eq!((top.examined, top.partial), (records.len() as u64, false));
                 for (field, found) in FIELDS.iter().zip(&top.fields) {
                     prop_assert_eq!(found, &naive(&records, field, limit, prefix), "{}", field);
@@ -177,7 +177,7 @@ proptest! {
             }
             for group in [Group::Type, Group::Category, Group::Severity, Group::Result] {
                 let count = CountRequest { query: query.clone(), bucket: Some(60_000_000_000), group };
-                let counted = hub.count(&count).await.expect("counted");
+                let counted = hub.count(&count, &()).await.expect("counted");
                 let mut expected: BTreeMap<Time, BTreeMap<String, i64>> = BTreeMap::new();
                 for record in &records {
                     let time = record.event.as_ref().and_then(|event| event.time).expect("a time");
@@ -226,7 +226,7 @@ fn too_many_different_values_are_a_partial_count() {
         let fields = vec![Path::parse("user.name").expect("a path")];
         let query = query(&pb::Filter::default(), &["*"]);
         let asked = TopValues { query, fields, limit: 1_000, prefix: String::new() };
-        let top = hub.top_values(&asked).await.expect("readable");
+        let top = hub.top_values(&asked, &()).await.expect("readable");
         assert!(
             top.partial && top.examined >= 100_000 && top.examined < 110_000,
             "{}",

@@ -6,8 +6,10 @@ use crate::hub::path::Keyed;
 use crate::log::{Segment, SegmentView};
 use crate::record::{Record, RecordColumns};
 
-/// Records whose keys are compared with their values before others may run.
+/// Records whose keys are compared with their values before others may run, ...
 const COMPARED_PER_LOOK: usize = 8 * 1024;
+/// ... and bytes of records that are read for that; one larger record alone excepted.
+const BYTES_PER_LOOK: usize = 512 * 1024;
 /// Where a segment has more keys, each record is read: it is hardly more work.
 const KEYS_MAX: usize = 4_096;
 
@@ -57,17 +59,23 @@ pub fn uniform(segment: &Segment, view: &SegmentView<'_>, keyed: Keyed) -> Unifo
     for (position, row) in view.columns.iter().enumerate().take(done) {
         first.entry(keyed.key(row)).or_insert((position, None));
     }
-    let until = view.len().min(done + COMPARED_PER_LOOK);
-    for position in done..until {
+    let most = view.len().min(done + COMPARED_PER_LOOK);
+    let (mut until, mut bytes) = (done, 0);
+    while until < most && bytes < BYTES_PER_LOOK {
+        let position = until;
+        until += 1;
         let Some(row) = view.columns.get(position) else { break };
         let key = keyed.key(row);
         if key == 0 {
             continue;
         }
+        bytes += view.record_bytes(position).len();
         let value = keyed.value(&view.record(position));
         let (place, known) = first.entry(key).or_insert((position, value));
-        let known =
-            *known.get_or_insert_with(|| keyed.value(&view.record(*place)).unwrap_or_default());
+        let known = *known.get_or_insert_with(|| {
+            bytes += view.record_bytes(*place).len();
+            keyed.value(&view.record(*place)).unwrap_or_default()
+        });
         if Some(known) != value || first.len() > KEYS_MAX {
             compared.give_up();
             return Uniform::No;

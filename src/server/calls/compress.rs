@@ -18,7 +18,7 @@ use tonic::body::Body;
 use super::encoding::{COMPRESSED, MessageEncoding, whole_len};
 use crate::proto::codec::{PREFIX_BYTES, set_prefix};
 use crate::service::Error;
-use crate::service::quota::{CompressionWork, Quota, hold};
+use crate::service::quota::{HeavyWork, Quota, hold};
 
 /// The maximum number of bytes to compress in one step: some 400 us.
 const PIECE_BYTES: usize = 16 * 1024;
@@ -97,9 +97,7 @@ impl http_body::Body for CompressedBody {
 async fn pack(encoding: MessageEncoding, message: Bytes, quota: Arc<Quota>) -> io::Result<Bytes> {
     let small = message.len() <= SMALL_BYTES_MAX;
     // Held until the end, because a compressor takes memory.
-    let _turn = quota
-        .turn(if small { CompressionWork::PackSmall } else { CompressionWork::PackLarge })
-        .await;
+    let _turn = quota.turn(if small { HeavyWork::PackSmall } else { HeavyWork::PackLarge }).await;
     let mut packer = Compressor::new(encoding)?;
     for piece in message.get(PREFIX_BYTES..).unwrap_or_default().chunks(PIECE_BYTES) {
         packer.write(piece)?;
@@ -227,7 +225,7 @@ mod tests {
     async fn messages_wait_for_their_turn() {
         const LARGE: usize = SMALL_BYTES_MAX;
         for (work, bytes, other) in
-            [(CompressionWork::PackSmall, 1_000, LARGE), (CompressionWork::PackLarge, LARGE, 1_000)]
+            [(HeavyWork::PackSmall, 1_000, LARGE), (HeavyWork::PackLarge, LARGE, 1_000)]
         {
             let quota = quota();
             let turns: Vec<_> = std::iter::from_fn(|| quota.turn(work).now_or_never()).collect();

@@ -15,7 +15,7 @@ use flate2::bufread::GzDecoder;
 use super::encoding::MessageEncoding;
 use crate::proto::codec::{PREFIX_BYTES, set_prefix};
 use crate::service::quota::fair::Share;
-use crate::service::quota::{CompressionWork, MemoryCharge, Quota};
+use crate::service::quota::{HeavyWork, MemoryCharge, Quota};
 use crate::service::{Cost, Error};
 
 /// The most bytes that are decompressed at one go: some 100 us. A message that has more is a
@@ -61,7 +61,7 @@ pub async fn unpack(
     };
     if message.len() <= PACKED_PIECE_BYTES && room.is_none() {
         let room = room_for(PIECE_BYTES.min(limit)).await;
-        let _turn = quota.turn(CompressionWork::UnpackSmall).await;
+        let _turn = quota.turn(HeavyWork::UnpackSmall).await;
         let mut unpacking = Decompression::new(encoding, message.clone(), limit)?;
         if unpacking.piece()? {
             return Ok(DecompressedBody { frame: unpacking.frame(), room });
@@ -71,7 +71,7 @@ pub async fn unpack(
         Some(room) => room,
         None => room_for(limit).await,
     };
-    let _turn = quota.turn(CompressionWork::UnpackLarge).await;
+    let _turn = quota.turn(HeavyWork::UnpackLarge).await;
     let mut unpacking = Decompression::new(encoding, message, limit)?;
     while !unpacking.piece()? {
         tokio::task::yield_now().await;

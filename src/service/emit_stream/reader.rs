@@ -14,7 +14,9 @@ use crate::event;
 use crate::proto::retyped;
 use crate::record::{Draft, EmitterIdentity};
 use crate::service::cost::{Cost, EVENT_WORK_BYTES};
-use crate::service::emit::{INTAKE_COST_MAX, INTAKE_EVENT_COST, charge, count_events, permit};
+use crate::service::emit::{
+    INTAKE_COST_MAX, INTAKE_EVENT_COST, admit, charge, count_events, permit,
+};
 use crate::service::quota::fair::Share;
 use crate::service::quota::{MemoryKind, Quota, WorkRoom};
 use crate::service::requests::Requests;
@@ -143,7 +145,7 @@ impl RequestReader {
                 tokio::task::yield_now().await;
                 work = 0;
             }
-            match intake.admit(event, now) {
+            match admit(&intake, self.quota.as_deref(), event, now).await {
                 Ok(event) => match permit(&event, self.caller.grants()) {
                     Ok(()) => {
                         if event.id_was_appended() {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::fair::Share;
+use crate::hub::{PAGE_BYTES_MAX, WorkMemory};
 use parking_lot::{Mutex, MutexGuard};
 
 /// Room for what the work on a request takes beside the request itself: events on their way to the log,
@@ -29,7 +30,37 @@ impl WorkRoom {
         }
     }
 
+    /// Takes what is missing to so many bytes, although it may not be there: the work holds them already.
+    pub fn grow_to(&self, bytes: usize) {
+        if let Some(share) = self.lock().as_mut().filter(|share| share.units() < bytes) {
+            share.resize(bytes);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Option<Share>> {
         self.0.lock()
+    }
+}
+
+/// What a read holds beside its filter and its answer.
+#[derive(Debug)]
+pub struct ReadMemory {
+    room: WorkRoom,
+    /// What the filter takes, compiled, and the answer at most.
+    base: usize,
+}
+
+impl ReadMemory {
+    /// That of a read with a filter of so many bytes, whose answer is a page.
+    pub fn new(room: WorkRoom, filter: usize) -> Self {
+        let memory = Self { room, base: filter + PAGE_BYTES_MAX };
+        memory.holds(0);
+        memory
+    }
+}
+
+impl WorkMemory for ReadMemory {
+    fn holds(&self, bytes: usize) {
+        self.room.grow_to(self.base + bytes);
     }
 }

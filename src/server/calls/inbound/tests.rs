@@ -11,7 +11,7 @@ use tonic_types::StatusExt as _;
 
 use super::*;
 use crate::server::Config;
-use crate::service::quota::{ClientKey, CompressionWork, Holding, Quotas};
+use crate::service::quota::{ClientKey, HeavyWork, Holding, Quotas};
 
 const MIB: usize = 1024 * 1024;
 const LIMIT: usize = 4 * MIB;
@@ -146,6 +146,18 @@ async fn what_is_no_message_is_refused_with_the_reason() {
     }
 }
 
+#[tokio::test]
+async fn what_the_transport_gives_up_on_is_refused_with_a_reason() {
+    let quotas = quotas();
+    let begun = Ok(Frame::data(Bytes::from_static(&[0, 0, 0, 0, 9, 1])));
+    let broken = Err(Status::internal("h2 protocol error: flow control"));
+    let body = Body::new(StreamBody::new(futures_util::stream::iter([begun, broken])));
+    let refused = all(inbound(body, None, &alice(&quotas))).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::Cancelled, "the gateway did not fail");
+    assert_eq!(refused.get_details_error_info().unwrap().reason, "REQUEST_MALFORMED");
+    assert!(refused.message().contains("before all of it had come: h2 protocol"), "{refused}");
+}
+
 /// From the first byte until the last slice of the message is gone.
 #[tokio::test]
 async fn a_message_is_on_the_account_of_its_client_all_the_while() {
@@ -232,9 +244,9 @@ async fn messages_that_wait_for_room_are_refused_beyond_the_limit() {
 #[tokio::test]
 async fn compressed_messages_wait_for_their_turn() {
     for (work, message) in [
-        (CompressionWork::UnpackSmall, packed(MessageEncoding::Gzip, &text(1_000))),
-        (CompressionWork::UnpackLarge, packed(MessageEncoding::Gzip, &vec![0; LIMIT])),
-        (CompressionWork::UnpackLarge, packed(MessageEncoding::Gzip, &text(200_000))),
+        (HeavyWork::UnpackSmall, packed(MessageEncoding::Gzip, &text(1_000))),
+        (HeavyWork::UnpackLarge, packed(MessageEncoding::Gzip, &vec![0; LIMIT])),
+        (HeavyWork::UnpackLarge, packed(MessageEncoding::Gzip, &text(200_000))),
     ] {
         let quotas = quotas();
         let quota = alice(&quotas);
@@ -262,7 +274,7 @@ async fn a_small_message_does_not_wait_behind_large_ones() {
     let quotas = quotas();
     let quota = alice(&quotas);
     let _turns: Vec<_> =
-        std::iter::from_fn(|| quota.turn(CompressionWork::UnpackLarge).now_or_never()).collect();
+        std::iter::from_fn(|| quota.turn(HeavyWork::UnpackLarge).now_or_never()).collect();
     for encoding in BOTH {
         let bytes = framed(1, &packed(encoding, &text(5_000)));
         let messages = all(inbound(body(&bytes, bytes.len()), Some(encoding), &quota)).await;

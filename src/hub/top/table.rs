@@ -1,0 +1,307 @@
+//! Values of fields on their way: how often each was met, within a bound.
+
+use super::uniform::{Uniform, uniform};
+use super::{Counted, Map, TopValues, VALUE_BYTES_MAX, Values};
+use crate::hub::count::Group;
+use crate::hub::path::{EventPath, Keyed, Path};
+use crate::log::{Segment, SegmentView};
+use crate::record::{Record, RecordColumns};
+
+/// The most different values of all fields.
+const DIFFERENT_MAX: usize = 100_000;
+/// The most that they take in memory, in bytes.
+const HELD_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// What a value takes beside its bytes, in bytes, about.
+const VALUE_BYTES: usize = 64;
+/// Rows of columns that are counted before others may run on the thread, ...
+const ROWS_PER_LOOK: usize = 4 * 1024;
+/// ... and bytes of records that are read for their keys; one larger record alone excepted.
+const KEY_BYTES_PER_LOOK: usize = 256 * 1024;
+
+/// The tables of all fields.
+pub struct Tables<'a> {
+    fields: Vec<Table<'a>>,
+    room: Room,
+}
+
+/// What there is room for.
+struct Room {
+    values: usize,
+    bytes: usize,
+    /// A value was left out for want of it.
+    is_full: bool,
+}
+
+/// Values of one field on their way.
+pub struct Table<'a> {
+    path: &'a Path,
+    prefix: &'a [u8],
+    /// By number of the group, where those are counted.
+    groups: Vec<u64>,
+    /// By value and whether that is cut.
+    values: Map<(Box<[u8]>, bool), u64>,
+    keys: KeyCounts,
+    absent: u64,
+    others: u64,
+}
+
+/// Rows by their keys, before the value of each key is read.
+#[derive(Default)]
+struct KeyCounts {
+    places: Map<u32, usize>,
+    /// By place: where the key was met first, and how often.
+    counts: Vec<(usize, u64)>,
+    /// The key that was met last, and its place.
+    last: (u32, usize),
+}
+
+impl<'a> Tables<'a> {
+    /// Nothing is counted yet.
+    pub fn new(asked: &'a TopValues) -> Self {
+        let table = |path| Table {
+            path,
+            prefix: asked.prefix.as_bytes(),
+            groups: Vec::new(),
+            values: Map::default(),
+            keys: KeyCounts::default(),
+            absent: 0,
+            others: 0,
+        };
+        Self {
+            fields: asked.fields.iter().map(table).collect(),
+            room: Room { values: DIFFERENT_MAX, bytes: HELD_BYTES_MAX, is_full: false },
+        }
+    }
+
+    /// Whether a value was left out for want of room.
+    pub fn is_full(&self) -> bool {
+        self.room.is_full
+    }
+
+    /// What the values take in memory, in bytes, about.
+    pub fn held_bytes(&self) -> usize {
+        HELD_BYTES_MAX - self.room.bytes
+    }
+
+    /// The tables, to be finished.
+    pub fn into_fields(self) -> Vec<Table<'a>> {
+        self.fields
+    }
+
+    /// Whether the columns of a segment say enough to count by them. Compares some more
+    /// records if that is not known.
+    pub fn uniform(&self, segment: &Segment, view: &SegmentView<'_>) -> Uniform {
+        let keyed = self.fields.iter().filter_map(|table| table.path.keyed());
+        let each = keyed.map(|keyed| uniform(segment, view, keyed));
+        let mut sum = Uniform::Yes;
+        for own in each {
+            match own {
+                Uniform::No => return Uniform::No,
+                Uniform::NotYet => sum = Uniform::NotYet,
+                Uniform::Yes => {}
+            }
+        }
+        sum
+    }
+
+    /// Counts some records before `end`, all of which match, by their columns. Returns the
+    /// position of the first of them.
+    pub fn count_columns(&mut self, view: &SegmentView<'_>, end: usize) -> usize {
+        let (mut start, mut bytes) = (end, 0);
+        let rows = view.columns.iter().enumerate().take(end).rev().take(ROWS_PER_LOOK);
+        for (position, row) in rows {
+            for table in &mut self.fields {
+                bytes += table.count_row(view, position, row, &mut self.room);
+            }
+            start = position;
+            if bytes >= KEY_BYTES_PER_LOOK {
+                break;
+            }
+        }
+        for table in &mut self.fields {
+            table.settle_keys(view, &mut self.room);
+        }
+        start
+    }
+
+    /// Counts the values of a record, which is gone through once for all fields.
+    pub fn count_record(&mut self, record: &Record<'_>) {
+        let paths = self.fields.iter().filter_map(|table| match table.path {
+            Path::Event(path) => Some(path),
+            Path::Group(_) => None,
+        });
+        let paths: Vec<&EventPath> = paths.collect();
+        let mut values = EventPath::read_all(&paths, record).into_iter();
+        for table in &mut self.fields {
+            match table.path {
+                Path::Group(group) => {
+                    let row = RecordColumns::of_group(record);
+                    table.count_group(*group, &row, &mut self.room, || record.type_name);
+                }
+                Path::Event(_) => match values.next().flatten() {
+                    Some(value) => table.add(&value, 1, &mut self.room),
+                    None => table.absent += 1,
+                },
+            }
+        }
+    }
+}
+
+impl Table<'_> {
+    /// Counts a row by its group or its key. Returns how many bytes are to be read for it.
+    #[inline]
+    fn count_row(
+        &mut self,
+        view: &SegmentView<'_>,
+        position: usize,
+        row: &RecordColumns,
+        room: &mut Room,
+    ) -> usize {
+        match (self.path, self.path.keyed()) {
+            (Path::Group(group), _) => {
+                self.count_group(*group, row, room, || view.record(position).type_name);
+                0
+            }
+            (_, Some(keyed)) => self.count_key(keyed, view, position, row),
+            _ => 0,
+        }
+    }
+
+    #[inline]
+    fn count_group<'r>(
+        &mut self,
+        group: Group,
+        row: &RecordColumns,
+        room: &mut Room,
+        name: impl FnOnce() -> &'r str,
+    ) {
+        let Some(number) = group.number(row) else { return self.add(name().as_bytes(), 1, room) };
+        let number = usize::from(number);
+        if self.groups.len() <= number {
+            self.groups.resize(number + 1, 0);
+        }
+        if let Some(count) = self.groups.get_mut(number) {
+            *count += 1;
+        }
+    }
+
+    #[inline]
+    fn count_key(
+        &mut self,
+        keyed: Keyed,
+        view: &SegmentView<'_>,
+        position: usize,
+        row: &RecordColumns,
+    ) -> usize {
+        let key = keyed.key(row);
+        if key == 0 {
+            self.absent += 1;
+            return 0;
+        }
+        let KeyCounts { places, counts, last } = &mut self.keys;
+        let mut bytes = 0;
+        if key != last.0 {
+            let place = *places.entry(key).or_insert_with(|| {
+                bytes = view.record_bytes(position).len();
+                counts.push((position, 0));
+                counts.len() - 1
+            });
+            *last = (key, place);
+        }
+        if let Some((_, count)) = counts.get_mut(last.1) {
+            *count += 1;
+        }
+        bytes
+    }
+
+    /// Reads the value of each key once.
+    fn settle_keys(&mut self, view: &SegmentView<'_>, room: &mut Room) {
+        let Path::Event(path) = self.path else { return };
+        for (position, count) in std::mem::take(&mut self.keys).counts {
+            match path.read(&view.record(position)) {
+                Some(value) => self.add(&value, count, room),
+                None => self.absent += count,
+            }
+        }
+    }
+
+    fn add(&mut self, value: &[u8], count: u64, room: &mut Room) {
+        if !value.starts_with(self.prefix) {
+            self.others += count;
+            return;
+        }
+        let (value, cut) = cut(value);
+        let key = (value.into(), cut);
+        if let Some(own) = self.values.get_mut(&key) {
+            *own += count;
+        } else if room.take(value.len() + VALUE_BYTES) {
+            self.values.insert(key, count);
+        } else {
+            self.others += count;
+        }
+    }
+
+    /// The most frequent values: at most so many, and of so many bytes.
+    pub fn finish(mut self, limit: usize, bytes_max: usize) -> Values {
+        if let Path::Group(group) = self.path {
+            for (number, count) in std::mem::take(&mut self.groups).into_iter().enumerate() {
+                let name = group.name(number as u16);
+                match name.as_bytes().starts_with(self.prefix) {
+                    true if count > 0 => {
+                        *self.values.entry((name.into_bytes().into(), false)).or_default() += count;
+                    }
+                    _ => self.others += count,
+                }
+            }
+        }
+        let by_count = |(one, own): &((Box<[u8]>, bool), u64), (other, count): &(_, u64)| {
+            count.cmp(own).then(one.cmp(other))
+        };
+        let mut values: Vec<_> = self.values.into_iter().collect();
+        let mut others = self.others;
+        // To sort a hundred thousand would take long.
+        if values.len() > limit {
+            values.select_nth_unstable_by(limit, by_count);
+            others += values.drain(limit..).map(|(_, count)| count).sum::<u64>();
+        }
+        values.sort_unstable_by(by_count);
+        let mut finished = Values { values: Vec::new(), absent: self.absent, others };
+        let mut bytes = 0;
+        for ((value, cut), count) in values {
+            bytes += value.len() + VALUE_BYTES;
+            if bytes <= bytes_max {
+                let value = String::from_utf8_lossy(&value).into_owned();
+                finished.values.push(Counted { value, count, cut });
+            } else {
+                finished.others += count;
+            }
+        }
+        finished
+    }
+}
+
+impl Room {
+    fn take(&mut self, bytes: usize) -> bool {
+        match (self.values.checked_sub(1), self.bytes.checked_sub(bytes)) {
+            (Some(values), Some(bytes)) => {
+                (self.values, self.bytes) = (values, bytes);
+                true
+            }
+            _ => {
+                self.is_full = true;
+                false
+            }
+        }
+    }
+}
+
+/// A value as it is counted, and whether it is longer.
+fn cut(value: &[u8]) -> (&[u8], bool) {
+    if value.len() <= VALUE_BYTES_MAX {
+        return (value, false);
+    }
+    // Not within a letter.
+    let is_begin = |length: &usize| value.get(*length).is_none_or(|byte| byte & 0xC0 != 0x80);
+    let end = (0..=VALUE_BYTES_MAX).rev().find(is_begin).unwrap_or_default();
+    (value.get(..end).unwrap_or_default(), true)
+}
