@@ -30,6 +30,7 @@ pub use certificate::ClientCas;
 pub use error::Error;
 pub use grants::{Grants, RoleTable};
 pub use method_rule::{MethodRule, method_rule};
+pub use san::is_dns as is_dns_name;
 pub use stream_auth::{StreamAuth, StreamAuthEnd};
 pub use tokens::{TOKEN_PREFIX, hash_token, new_token};
 

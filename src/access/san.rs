@@ -30,7 +30,8 @@ pub(super) fn expected(kind: SanKind) -> &'static str {
     }
 }
 
-fn is_dns(name: &str) -> bool {
+/// Whether a text consists of DNS labels.
+pub fn is_dns(name: &str) -> bool {
     let is_label = |label: &str| {
         (1..=LABEL_BYTES_MAX).contains(&label.len())
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::access::is_dns_name;
 use jiff::ToSpan as _;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -116,12 +117,7 @@ fn name(host: &str) -> Result<SanType, String> {
 
 /// Whether a text consists of DNS labels; the first one may be `*`.
 fn is_host_name(host: &str) -> bool {
-    let host = host.strip_prefix("*.").unwrap_or(host);
-    let is_label = |label: &str| {
-        !label.is_empty()
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
-    };
-    host.split('.').all(is_label)
+    is_dns_name(host.strip_prefix("*.").unwrap_or(host))
 }
 
 /// From yesterday on, since clocks differ, for so many days.

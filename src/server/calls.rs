@@ -10,10 +10,12 @@ mod encoding;
 mod inbound;
 mod outbound;
 
+use std::future::ready;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use futures_util::future::Either;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use tonic::body::Body;
 use tonic::metadata::MetadataValue;
@@ -40,14 +42,14 @@ use outbound::{CallDeadline, ResponseBody};
 /// Header of the encoded `google.rpc.Status`.
 const DETAILS: &str = "grpc-status-details-bin";
 
-/// What a call takes in memory beside its headers, in bytes.
+/// What a call takes in memory, in bytes. Its headers are freed as soon as it has begun.
 const CALL_BYTES: usize = 8 * 1024;
 /// What a call of another service takes: tonic keeps a buffer for its requests, and one for its answers.
 const FOREIGN_CALL_BYTES: usize = CALL_BYTES + 3 * FOREIGN_REQUEST_BYTES_MAX;
 /// The most bytes of a request of another service: health and reflection take short names.
 const FOREIGN_REQUEST_BYTES_MAX: usize = 8 * 1024;
-/// What a header takes beside its name and value, in bytes.
-const HEADER_BYTES: usize = 64;
+/// What a refused call takes until the client has taken the refusal.
+const REFUSED_CALL_BYTES: usize = 4 * 1024;
 
 /// The state that all calls share.
 pub struct CallRules {
@@ -116,7 +118,7 @@ where
         let connection = request.extensions().get::<Arc<Connection>>().cloned();
         let channel = connection.as_ref().map(|connection| &connection.channel);
         let admitted = authenticate::admit(&rules.access, channel, &mut request);
-        let origin = CallOrigin::of(&request, connection.clone(), &admitted);
+        let origin = CallOrigin::of(&request, &method, connection.clone(), &admitted);
         let quota = quota(&rules.quotas, connection.as_ref(), &request);
         let call = connection.as_ref().map(Connection::begin);
         let (stats, log_limiter) = (Arc::clone(&rules.stats), Arc::clone(&rules.log_limiter));
@@ -125,33 +127,54 @@ where
         let asked = deadline::timeout(request.headers());
         let mut deadline =
             asked.map(|asked| CallDeadline { asked, sleep: Box::pin(tokio::time::sleep(asked)) });
-        request.extensions_mut().insert(Arc::clone(&quota));
         let is_ours = method.service == NAME;
         let packing = MessageEncoding::accepted(request.headers()).filter(|_| is_ours);
-        let rules_in = inbound::Rules {
-            encoding: MessageEncoding::take(request.headers_mut()),
-            limit: if is_ours { rules.limits.request_bytes } else { FOREIGN_REQUEST_BYTES_MAX },
-            cost: if is_ours { Cost::of(&method.name) } else { Cost::NONE },
-            streams: method.client_streams,
-        };
-        let work = WorkRoom::default();
-        request.extensions_mut().insert(work.clone());
         let reset = request.extensions_mut().remove::<Reset>();
-        let memory = if is_ours { CALL_BYTES } else { FOREIGN_CALL_BYTES };
-        let memory = memory + header_bytes(request.headers());
-        let request = request
-            .map(|body| Body::new(RequestBody::new(body, Arc::clone(&quota), rules_in, work)));
-        Box::pin(async move {
-            let mut response = {
-                let answering =
-                    answer(inner, request, admitted, &method, &quota, memory, &mut record);
-                match &mut deadline {
-                    None => answering.await?,
-                    Some(CallDeadline { asked, sleep }) => tokio::select! {
-                        response = answering => response?,
-                        () = sleep => refusal(Error::DeadlineExceeded { asked: *asked }),
-                    },
+        let refused = match admit(&method, is_ours, &quota, &mut record) {
+            Err(error) => Some(refusal(error)),
+            // The quota was charged before, so guessing credentials is limited.
+            Ok(()) => match admitted {
+                Err(denied) => Some(refusal(Error::Access(denied.error))),
+                Ok(()) => {
+                    MessageEncoding::unknown(request.headers()).map(|name| unknown_encoding(&name))
                 }
+            },
+        };
+        let answering = match refused {
+            // Its headers are freed at once: thousands of calls may be refused before one of them is answered.
+            Some(refused) => {
+                drop(request);
+                Either::Left(ready(Ok(refused)))
+            }
+            None => {
+                let rules_in = inbound::Rules {
+                    encoding: MessageEncoding::take(request.headers_mut()),
+                    limit: if is_ours {
+                        rules.limits.request_bytes
+                    } else {
+                        FOREIGN_REQUEST_BYTES_MAX
+                    },
+                    cost: if is_ours { Cost::of(&method.name) } else { Cost::NONE },
+                    streams: method.client_streams,
+                };
+                // No service reads them, and a value of two bytes may hold the whole buffer that it came in.
+                drop(std::mem::take(request.headers_mut()));
+                let work = WorkRoom::default();
+                request.extensions_mut().insert(Arc::clone(&quota));
+                request.extensions_mut().insert(work.clone());
+                let of_body = Arc::clone(&quota);
+                let request =
+                    request.map(|body| Body::new(RequestBody::new(body, of_body, rules_in, work)));
+                Either::Right(answer(inner, request, Arc::clone(&method)))
+            }
+        };
+        Box::pin(async move {
+            let mut response = match &mut deadline {
+                None => answering.await?,
+                Some(CallDeadline { asked, sleep }) => tokio::select! {
+                    response = answering => response?,
+                    () = sleep => refusal(Error::DeadlineExceeded { asked: *asked }),
+                },
             };
             let refused = response.headers().contains_key(CODE);
             if refused || record.context.is_named() {
@@ -182,14 +205,6 @@ where
     }
 }
 
-/// What headers take in memory.
-fn header_bytes(headers: &HeaderMap) -> usize {
-    let bytes = |(name, value): (&http::HeaderName, &HeaderValue)| {
-        name.as_str().len() + value.len() + HEADER_BYTES
-    };
-    headers.iter().map(bytes).sum()
-}
-
 /// The quota of the principal of a call; without a principal, the quota of its address.
 fn quota<B>(
     quotas: &Quotas,
@@ -209,29 +224,15 @@ fn quota<B>(
 async fn answer<S>(
     mut inner: S,
     request: Request<Body>,
-    admitted: Result<(), Denied>,
-    method: &MethodStats,
-    quota: &Quota,
-    memory: usize,
-    record: &mut CallRecord,
+    method: Arc<MethodStats>,
 ) -> Result<Response<Body>, S::Error>
 where
     S: Service<Request<Body>, Response = Response<Body>>,
 {
-    if let Err(error) = admit(method, quota, memory, record) {
-        return Ok(refusal(error));
-    }
-    // The quota was charged before, so guessing credentials is limited.
-    if let Err(refused) = admitted {
-        return Ok(refusal(Error::Access(refused.error)));
-    }
-    if let Some(name) = MessageEncoding::unknown(request.headers()) {
-        return Ok(unknown_encoding(&name));
-    }
-    let path = (method.name == UNKNOWN).then(|| request.uri().path().to_owned());
+    let path = (method.name == UNKNOWN).then(|| shown(request.uri().path()));
     let response = inner.call(request).await?;
     let Some(bare) = bare_refusal(response.headers()) else { return Ok(response) };
-    let path = path.unwrap_or_else(|| format!("/{}/{}", method.service, method.name));
+    let path = path.unwrap_or_else(|| method.path());
     Ok(match tonic_errors::explain(&bare, &path) {
         Some(error) => refusal(error),
         None => response,
@@ -241,11 +242,26 @@ where
 /// Charges the call to the quota of its principal.
 fn admit(
     method: &MethodStats,
+    is_ours: bool,
     quota: &Quota,
-    memory: usize,
+    record: &mut CallRecord,
+) -> Result<(), Error> {
+    let admitted = hold(method, is_ours, quota, record);
+    if admitted.is_err() {
+        let refused = quota.account().charge(MemoryKind::Calls, REFUSED_CALL_BYTES);
+        record.holds.memory = Some(refused);
+    }
+    admitted
+}
+
+fn hold(
+    method: &MethodStats,
+    is_ours: bool,
+    quota: &Quota,
     record: &mut CallRecord,
 ) -> Result<(), Error> {
     quota.call()?;
+    let memory = if is_ours { CALL_BYTES } else { FOREIGN_CALL_BYTES };
     record.holds.memory = Some(quota.account().try_charge(MemoryKind::Calls, memory)?);
     record.holds.slot = match (method.client_streams, method.server_streams) {
         (false, false) => None,
@@ -257,7 +273,9 @@ fn admit(
 
 /// The client and method of a call, for its denial record.
 struct CallOrigin {
-    path: Option<http::uri::PathAndQuery>,
+    method: Arc<MethodStats>,
+    /// The path, where the method is not known.
+    path: Option<String>,
     principal: Option<Arc<str>>,
     connection: Option<Arc<Connection>>,
 }
@@ -265,14 +283,20 @@ struct CallOrigin {
 impl CallOrigin {
     fn of<B>(
         request: &Request<B>,
+        method: &Arc<MethodStats>,
         connection: Option<Arc<Connection>>,
         admitted: &Result<(), Denied>,
     ) -> Self {
+        let path = (method.name == UNKNOWN).then(|| shown(request.uri().path()));
         let principal = match admitted {
             Ok(()) => request.extensions().get::<Arc<Caller>>().map(|caller| caller.name()),
             Err(refused) => refused.principal.clone(),
         };
-        Self { path: request.uri().path_and_query().cloned(), principal, connection }
+        Self { method: Arc::clone(method), path, principal, connection }
+    }
+
+    fn path(&self) -> String {
+        self.path.clone().unwrap_or_else(|| self.method.path())
     }
 
     /// Records a refused call if authentication or authorization refused it. Returns
@@ -286,9 +310,8 @@ impl CallOrigin {
             return false;
         }
         // Clients check the health by themselves, each time they connect.
-        let path = self.path.as_ref().map(http::uri::PathAndQuery::path);
         if status.code() == Code::PermissionDenied
-            && path.and_then(method_rule) == Some(MethodRule::Health)
+            && method_rule(&self.path()) == Some(MethodRule::Health)
         {
             return false;
         }
@@ -296,7 +319,7 @@ impl CallOrigin {
         auditor.denied(principal, || Denial {
             principal: principal.to_owned(),
             peer: self.connection.as_ref().map(|one| one.remote.to_string()).unwrap_or_default(),
-            rpc: self.path.as_ref().map(|path| shown(path.path())).unwrap_or_default(),
+            rpc: self.path(),
             reason: status.get_details_error_info().map(|info| info.reason).unwrap_or_default(),
             message: status.message().to_owned(),
         });

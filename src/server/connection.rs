@@ -138,6 +138,8 @@ pub struct Connection {
     cut: Mutex<Option<CutReason>>,
     quota: OnceLock<Arc<Quota>>,
     flows: Arc<Flows>,
+    /// How often it was gone on with.
+    turns: AtomicU64,
 }
 
 /// Counts as one running call of a connection until it is dropped.
@@ -164,6 +166,7 @@ impl Connection {
             cut: Mutex::new(None),
             quota: OnceLock::new(),
             flows: Flows::new(),
+            turns: AtomicU64::new(0),
         })
     }
 
@@ -187,6 +190,11 @@ impl Connection {
     /// The responses that wait on it.
     pub fn flows(&self) -> &Arc<Flows> {
         &self.flows
+    }
+
+    /// Its turn on a thread: what has been read in the former ones has been looked at.
+    fn turn(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
     }
 
     /// Why it was cut off, if it was.
@@ -306,7 +314,7 @@ async fn watch(
     loop {
         tokio::select! {
             // How a connection ended is of no interest beyond why it was cut.
-            _ = drive(served.as_mut(), &flusher) => return,
+            _ = drive(served.as_mut(), &connection, &flusher) => return,
             () = stopping.cancelled() => break,
             () = tokio::time::sleep(WATCH_INTERVAL) => {
                 if connection.idle_at(limits.idle) <= Instant::now() {
@@ -328,14 +336,19 @@ async fn watch(
     }
     if connection.is_established() {
         served.as_mut().graceful_shutdown();
-        let _ = drive(served, &flusher).await;
+        let _ = drive(served, &connection, &flusher).await;
         flusher.linger(LINGER_TIME_MAX).await;
     }
 }
 
 /// Goes on with a connection; sends, each time, all that it wrote.
-async fn drive<F: Future>(mut served: Pin<&mut F>, flusher: &SocketFlusher) -> F::Output {
+async fn drive<F: Future>(
+    mut served: Pin<&mut F>,
+    connection: &Connection,
+    flusher: &SocketFlusher,
+) -> F::Output {
     poll_fn(|cx| {
+        connection.turns.fetch_add(1, Ordering::Relaxed);
         let polled = served.as_mut().poll(cx);
         // If the socket is broken, the next one to read from it is told so.
         let _ = flusher.flush();

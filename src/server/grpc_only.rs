@@ -11,12 +11,15 @@ use std::task::{Context, Poll};
 
 use futures_util::future::Either;
 use http::header::{ALLOW, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use tonic::body::Body;
 use tower::Service;
 
 /// The content types of gRPC with protobuf, as the gRPC specification has them.
 const CONTENT_TYPES: [&str; 2] = ["application/grpc", "application/grpc+proto"];
+
+/// The header that says what is wrong, as gRPC names it.
+const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 /// Forwards gRPC requests, and refuses others.
 #[derive(Debug, Clone)]
@@ -51,10 +54,11 @@ where
     }
 }
 
-/// The response to a request that is not a gRPC request.
+/// The response to a request that is not a gRPC request. It has no body: no window has to be open for it, so
+/// that nothing of it waits for a client that takes nothing.
 fn refusal(method: &Method, headers: &HeaderMap) -> Option<Response<Body>> {
     if method != Method::POST {
-        let mut refused = answer(StatusCode::METHOD_NOT_ALLOWED, "gRPC calls are POST requests\n");
+        let mut refused = answer(StatusCode::METHOD_NOT_ALLOWED, "gRPC calls are POST requests");
         refused.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
         return Some(refused);
     }
@@ -67,16 +71,15 @@ fn refusal(method: &Method, headers: &HeaderMap) -> Option<Response<Body>> {
         answer(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "this port speaks gRPC: the content type must be application/grpc or \
-             application/grpc+proto\n",
+             application/grpc+proto",
         )
     })
 }
 
 fn answer(status: StatusCode, text: &'static str) -> Response<Body> {
-    let mut answer = Response::new(Body::new(http_body_util::Full::from(text)));
+    let mut answer = Response::new(Body::empty());
     *answer.status_mut() = status;
-    let media = HeaderValue::from_static("text/plain; charset=utf-8");
-    answer.headers_mut().insert(CONTENT_TYPE, media);
+    answer.headers_mut().insert(MESSAGE, HeaderValue::from_static(text));
     answer
 }
 
@@ -89,7 +92,9 @@ mod tests {
         for one in types {
             headers.append(CONTENT_TYPE, one.parse().unwrap());
         }
-        refusal(&method, &headers).map(|refused| refused.status())
+        let refused = refusal(&method, &headers)?;
+        assert!(http_body::Body::is_end_stream(refused.body()), "nothing waits to be taken");
+        Some(refused.status())
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::{Request, Response};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tower::Service;
@@ -186,15 +187,14 @@ impl Listener {
         let (tls, client) = (Arc::clone(&self.tls), self.client);
         Some(async move {
             let _permit = permit;
-            let memory = |encrypted| {
-                quota.account().charge(MemoryKind::Connections, Connection::memory(encrypted))
-            };
+            // A handshake that does not end has buffers, too.
+            let memory = Connection::memory(tls.is_on());
+            let _memory = quota.account().charge(MemoryKind::Connections, memory);
             let accepted = tokio::select! {
                 accepted = tls.accept(stream, client) => accepted,
                 () = stopping.cancelled() => return,
             };
-            let resets = &counters.streams_reset;
-            let connection = match accepted {
+            let (stream, session) = match accepted {
                 Err(error) => {
                     counters.refused_tls.fetch_add(1, Ordering::Relaxed);
                     if let Some(suppressed) = log_limiter.allow() {
@@ -202,27 +202,17 @@ impl Listener {
                     }
                     return;
                 }
-                Ok(AcceptedStream::Plain(stream)) => {
-                    let _memory = memory(false);
-                    let transport = transport(client, None);
-                    let identity = ConnectionIdentity::default();
-                    let open = Connection::new(remote, local, identity, transport);
-                    let task = Arc::clone(&open);
-                    connection::serve(stream, flusher, task, service, limits, resets, stopping)
-                        .await;
-                    open
-                }
+                Ok(AcceptedStream::Plain(stream)) => (Either::Left(stream), None),
                 Ok(AcceptedStream::Encrypted(stream, session)) => {
-                    let _memory = memory(true);
-                    let transport = transport(client, Some(&session));
-                    let identity = ConnectionIdentity::new(session.certificates);
-                    let open = Connection::new(remote, local, identity, transport);
-                    let task = Arc::clone(&open);
-                    connection::serve(stream, flusher, task, service, limits, resets, stopping)
-                        .await;
-                    open
+                    (Either::Right(stream), Some(session))
                 }
             };
+            let transport = transport(client, session.as_ref());
+            let certificates = session.and_then(|session| session.certificates);
+            let identity = ConnectionIdentity::new(certificates);
+            let connection = Connection::new(remote, local, identity, transport);
+            let (task, resets) = (Arc::clone(&connection), &counters.streams_reset);
+            connection::serve(stream, flusher, task, service, limits, resets, stopping).await;
             let Some(why) = connection.cut_reason() else { return };
             counters.count_cut(why);
             // Browsers open connections ahead of their requests, and do not always use them.

@@ -46,6 +46,11 @@ impl MethodStats {
         }
     }
 
+    /// The path of its calls.
+    pub fn path(&self) -> String {
+        format!("/{}/{}", self.service, self.name)
+    }
+
     /// The shape of its calls, as metrics of gRPC name it.
     pub fn shape(&self) -> &'static str {
         match (self.client_streams, self.server_streams) {

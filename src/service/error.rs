@@ -35,6 +35,9 @@ pub enum Error {
     /// The call is not framed as gRPC has it, or badly compressed.
     #[error("request is not framed as a gRPC call: {0}")]
     Framing(String),
+    /// The client ended the request before all of it had come, or broke a rule of HTTP/2.
+    #[error("the request ended before all of it had come: {0}")]
+    RequestCutOff(String),
     /// The method does not exist.
     #[error("unknown method {0}: list the methods with grpcurl HOST list {name}", name = crate::service::NAME)]
     MethodUnknown(String),

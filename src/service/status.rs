@@ -114,6 +114,8 @@ fn parts(error: &Error) -> Parts {
         Error::Malformed(_) | Error::Framing(_) => {
             Parts::new(Code::InvalidArgument, ErrorReason::RequestMalformed)
         }
+        // Most often the client is gone, and nobody reads this; it is no failure of the gateway.
+        Error::RequestCutOff(_) => Parts::new(Code::Cancelled, ErrorReason::RequestMalformed),
         // As gRPC has it for a violation of the cardinality of requests.
         Error::SeveralMessages => Parts::new(Code::Unimplemented, ErrorReason::RequestMalformed),
         Error::RequestTooLarge { .. } => {

@@ -31,14 +31,20 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 
 /// What a client says first.
 pub fn hello() -> Vec<u8> {
-    [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()
+    [PREFACE, &frame(SETTINGS, 0, 0, &[]), &accepted()].concat()
+}
+
+/// The answer to the settings of the gateway, which it sends first: they are in force once it comes. Without it,
+/// what exceeds the window that HTTP/2 begins with is an error.
+fn accepted() -> Vec<u8> {
+    frame(SETTINGS, ACK, 0, &[])
 }
 
 /// The same of a client that will take no more than `window` bytes of a stream.
 pub fn hello_with_window(window: u32) -> Vec<u8> {
     let mut setting = INITIAL_WINDOW_SIZE.to_be_bytes().to_vec();
     setting.extend(window.to_be_bytes());
-    [PREFACE, &frame(SETTINGS, 0, 0, &setting)].concat()
+    [PREFACE, &frame(SETTINGS, 0, 0, &setting), &accepted()].concat()
 }
 
 /// A block of headers that calls a method; literals without compression: RFC 7541,

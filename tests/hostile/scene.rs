@@ -1,7 +1,7 @@
 //! A gateway in a process of its own, a good client that is timed all the while, and
 //! peers that are not good.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{self, BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::Arc;
@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use auditgate::proto::pb;
 use auditgate::proto::pb::audit_service_client::AuditServiceClient;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::frames::{ACK, DATA, END_STREAM, FRAME_HEAD_BYTES, PING, frame};
@@ -340,15 +341,24 @@ impl Bad {
 
     /// The next frame: its kind, its stream and its payload.
     async fn frame(&mut self) -> (u8, u32, Vec<u8>) {
-        let read = async {
-            let mut head = [0; FRAME_HEAD_BYTES];
-            self.stream.read_exact(&mut head).await.unwrap();
-            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-            let mut payload = vec![0; length as usize];
-            self.stream.read_exact(&mut payload).await.unwrap();
-            (head[3], u32::from_be_bytes(head[5..9].try_into().unwrap()), payload)
-        };
-        tokio::time::timeout(WAIT_MAX, read).await.expect("a frame comes")
+        let read = read_frame(&mut self.stream);
+        tokio::time::timeout(WAIT_MAX, read).await.expect("a frame comes").unwrap()
+    }
+
+    /// Stays there from now on: takes what comes, and answers each PING.
+    pub fn stay(self) -> Attended {
+        let (mut reading, writing) = self.stream.into_split();
+        let writing = Arc::new(tokio::sync::Mutex::new(writing));
+        let answering = Arc::clone(&writing);
+        let reading = tokio::spawn(async move {
+            while let Ok((kind, _, payload)) = read_frame(&mut reading).await {
+                if kind == PING {
+                    let answer = frame(PING, ACK, 0, &payload);
+                    let _ = answering.lock().await.write_all(&answer).await;
+                }
+            }
+        });
+        Attended { writing, reading }
     }
 
     /// Reads until the gateway hangs up; gives all that came.
@@ -363,6 +373,37 @@ impl Bad {
         tokio::time::timeout(WAIT_MAX, read).await.expect("the gateway hangs up");
         all
     }
+}
+
+/// A peer that is there, for all that it does: it takes what comes, but opens no window.
+pub struct Attended {
+    writing: Arc<tokio::sync::Mutex<OwnedWriteHalf>>,
+    reading: tokio::task::JoinHandle<()>,
+}
+
+impl Attended {
+    /// Sends; says whether the gateway still takes it.
+    pub async fn send(&self, bytes: &[u8]) -> bool {
+        let mut writing = self.writing.lock().await;
+        let sent = tokio::time::timeout(WAIT_MAX, writing.write_all(bytes)).await;
+        sent.is_ok_and(|sent| sent.is_ok())
+    }
+}
+
+impl Drop for Attended {
+    fn drop(&mut self) {
+        self.reading.abort();
+    }
+}
+
+/// The next frame: its kind, its stream and its payload.
+async fn read_frame(from: &mut (impl AsyncRead + Unpin)) -> io::Result<(u8, u32, Vec<u8>)> {
+    let mut head = [0; FRAME_HEAD_BYTES];
+    from.read_exact(&mut head).await?;
+    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+    let mut payload = vec![0; length as usize];
+    from.read_exact(&mut payload).await?;
+    Ok((head[3], u32::from_be_bytes(head[5..9].try_into().unwrap()), payload))
 }
 
 fn memory_of(process: u32) -> u64 {

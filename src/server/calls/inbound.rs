@@ -139,7 +139,7 @@ impl RequestBody {
             match Pin::new(&mut self.inner).poll_frame(cx) {
                 Poll::Ready(Some(frame)) => {
                     // Trailers of requests mean nothing.
-                    if let Ok(bytes) = frame?.into_data() {
+                    if let Ok(bytes) = frame.map_err(cut_off)?.into_data() {
                         self.pace.moved();
                         self.quota.bytes(bytes.len());
                         self.rest = bytes;
@@ -287,6 +287,11 @@ impl RequestBody {
             }
         }
     }
+}
+
+/// Why the transport gave up on a request: the client reset its stream or left, or broke a rule of HTTP/2.
+fn cut_off(status: Status) -> Error {
+    Error::RequestCutOff(status.message().to_owned())
 }
 
 /// How long a message has been waited for.

@@ -16,6 +16,11 @@ use super::{Connection, ConnectionTimeouts, CutReason, HttpVersion};
 /// How long nothing may be written before nothing more is read: each call that is read has an answer, if
 /// only a refusal, and h2 keeps all that it cannot write.
 const READ_PAUSE_AFTER: Duration = Duration::from_millis(100);
+/// How many calls may begin while nothing can be written, before nothing more is read; ...
+const CALLS_IN_STALL_MAX: u64 = 128;
+/// ... and how many before those that were read are looked at: h2 unpacks their headers first, and only once
+/// they are looked at are they on the account of their client, or refused and freed.
+const CALLS_IN_TURN_MAX: u64 = 64;
 
 /// A guarded transport.
 pub struct GuardedIo<IO> {
@@ -25,8 +30,12 @@ pub struct GuardedIo<IO> {
     watch: Watch,
     /// Since when something is unfinished.
     unfinished_since: Option<Instant>,
-    /// Since when nothing could be written.
+    /// Since when nothing could be written, ...
     stalled_since: Option<Instant>,
+    /// ... and how many calls had begun by then.
+    calls_at_stall: u64,
+    /// The turn of the connection in which something was read last, and how many calls had begun before it.
+    turn: (u64, u64),
     /// Wakes the task that reads once something could be written.
     paused: Option<Waker>,
     read_timer: LazyTimer,
@@ -37,6 +46,16 @@ pub struct GuardedIo<IO> {
 enum Watch {
     Http1(Http1Watch),
     Http2(Box<Http2Watch>),
+}
+
+impl Watch {
+    /// How many calls have begun, where several may before one of them is looked at.
+    fn calls(&self) -> u64 {
+        match self {
+            Watch::Http1(_) => 0,
+            Watch::Http2(watch) => watch.calls(),
+        }
+    }
 }
 
 impl<IO> GuardedIo<IO> {
@@ -53,6 +72,8 @@ impl<IO> GuardedIo<IO> {
             watch,
             unfinished_since: Some(Instant::now()),
             stalled_since: None,
+            calls_at_stall: 0,
+            turn: (0, 0),
             paused: None,
             read_timer: LazyTimer::default(),
             write_timer: LazyTimer::default(),
@@ -98,6 +119,22 @@ impl<IO> GuardedIo<IO> {
         self.unfinished_since
     }
 
+    /// Whether nothing is to be read until something can be written.
+    fn is_paused(&self) -> bool {
+        let Some(since) = self.stalled_since else { return false };
+        since.elapsed() >= READ_PAUSE_AFTER
+            || self.watch.calls() - self.calls_at_stall >= CALLS_IN_STALL_MAX
+    }
+
+    /// Whether as many calls as may be have begun in this turn of the connection.
+    fn has_begun_enough(&mut self) -> bool {
+        let turn = self.connection.turn();
+        if self.turn.0 != turn {
+            self.turn = (turn, self.watch.calls());
+        }
+        self.watch.calls() - self.turn.1 >= CALLS_IN_TURN_MAX
+    }
+
     fn cut(&self, why: CutReason) -> io::Error {
         self.connection.cut(why);
         io::Error::new(io::ErrorKind::TimedOut, why.sentence())
@@ -123,6 +160,9 @@ impl<IO> GuardedIo<IO> {
                 Poll::Ready(result)
             }
             Poll::Pending => {
+                if self.stalled_since.is_none() {
+                    self.calls_at_stall = self.watch.calls();
+                }
                 let since = *self.stalled_since.get_or_insert_with(Instant::now);
                 if self.write_timer.is_over(since + self.limits.write_stall, cx) {
                     return Poll::Ready(Err(self.cut(CutReason::NotReading)));
@@ -140,8 +180,12 @@ impl<IO: AsyncRead + Unpin> AsyncRead for GuardedIo<IO> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.stalled_since.is_some_and(|since| since.elapsed() >= READ_PAUSE_AFTER) {
+        if this.is_paused() {
             this.paused = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        if this.has_begun_enough() {
+            cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         let before = buffer.filled().len();

@@ -38,6 +38,8 @@ pub struct FrameReader {
     preface_is_done: bool,
     /// How many frames have ended, those within a block of headers apart.
     finished: u64,
+    /// How many calls have begun, or ended with trailers.
+    calls: u64,
 }
 
 #[derive(Debug)]
@@ -58,6 +60,7 @@ impl FrameReader {
             block_is_open: false,
             preface_is_done: false,
             finished: 0,
+            calls: 0,
         }
     }
 
@@ -120,6 +123,11 @@ impl FrameReader {
         self.finished
     }
 
+    /// How many frames with headers have begun.
+    pub fn calls(&self) -> u64 {
+        self.calls
+    }
+
     /// The state before so many bytes of a payload.
     fn payload(&mut self, left: usize) -> FrameState {
         if left > 0 {
@@ -134,7 +142,7 @@ impl FrameReader {
         let [high, middle, low, kind, flags, ..] = header;
         let length = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
         match kind {
-            HEADERS => {}
+            HEADERS => self.calls += 1,
             DATA if length > 0 || flags & END_STREAM != 0 => {}
             SETTINGS | PING => idle.answered += 1,
             _ => idle.others += 1,
@@ -180,6 +188,7 @@ mod tests {
             let idle = bytes.chunks(size).map(|chunk| frames.take(chunk));
             let idle = idle.fold((0, 0), |sum, idle| (sum.0 + idle.answered, sum.1 + idle.others));
             assert_eq!(idle, (1, 2), "in pieces of {size}");
+            assert_eq!(frames.calls(), 1, "in pieces of {size}");
             assert!(!frames.is_unfinished());
         }
     }

@@ -45,6 +45,11 @@ impl Http2Watch {
         self.others.refill(bytes as f64);
     }
 
+    /// How many frames with headers have begun.
+    pub fn calls(&self) -> u64 {
+        self.frames.calls()
+    }
+
     /// How many frames and heads have come whole.
     pub fn finished(&self) -> u64 {
         self.frames.finished()

@@ -115,7 +115,8 @@ impl RequestReader {
         };
         let mut work = self.work.take();
         if let Some(work) = &mut work {
-            work.resize(Cost::of_events(bytes, events.len()));
+            // A request without events waits in the queue, too.
+            work.resize(Cost::of_events(bytes, events.len() + 1));
         }
         let queued = (bytes + QUEUED_EVENT_BYTES * (events.len() + 1)).min(QUEUE_BYTES_MAX);
         let queued = match self.queue_room(room, queued).await {
