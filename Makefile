@@ -264,6 +264,7 @@ $(WEB_READY): $(addprefix web/,package.json package-lock.json .npmrc)
 	mkdir -p $(WEB)
 	cp $^ $(WEB)
 	cd $(WEB) && npm ci --silent
+	touch $@
 
 $(WEB_TESTS_READY): $(addprefix tests/web/,package.json package-lock.json .npmrc)
 	mkdir -p $(WEB_TESTS)

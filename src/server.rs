@@ -133,6 +133,7 @@ impl Gateway {
             quotas: Arc::clone(&quotas),
             access: Arc::clone(&access),
             tls: Arc::clone(&tls),
+            grpc: address,
         };
         let web = WebListener::bind(&config.web, config.listen, files, shared).await?;
         let web_address = web.as_ref().map(WebListener::address).transpose()?;

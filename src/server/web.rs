@@ -67,6 +67,8 @@ pub struct WebContext {
     pub access: Arc<AccessControl>,
     /// The certificates.
     pub tls: Arc<TlsSetup>,
+    /// Where gRPC is served.
+    pub grpc: SocketAddr,
 }
 
 /// The listener of the page.
@@ -83,6 +85,7 @@ struct WebRules {
     access: Arc<AccessControl>,
     quotas: Arc<Quotas>,
     counters: Arc<WebCounters>,
+    grpc: SocketAddr,
 }
 
 impl WebListener {
@@ -106,7 +109,7 @@ impl WebListener {
             connections_per_peer: web.connections_per_address,
         };
         let admission = Admission::new(limits.within(files / FILES_PART));
-        let WebContext { timeouts, quotas, access, tls } = shared;
+        let WebContext { timeouts, quotas, access, tls, grpc } = shared;
         let timeouts = ConnectionTimeouts { idle: timeouts.idle.min(IDLE_TIME_MAX), ..timeouts };
         let bound = Listener::bind(
             address,
@@ -131,7 +134,7 @@ impl WebListener {
             }
         };
         let counters = Arc::default();
-        let rules = WebRules { origins, tls, access, quotas, counters };
+        let rules = WebRules { origins, tls, access, quotas, counters, grpc };
         Ok(Some(Self { listener, rules: Arc::new(rules), admission }))
     }
 
@@ -233,7 +236,9 @@ impl WebRules {
         }
         let shows_certificate = connection.is_some_and(|one| one.channel.has_certificate());
         let found = match request.uri.path() {
-            session::PATH => Some(session::answer(self.access.credentials(), shows_certificate)),
+            session::PATH => {
+                Some(session::answer(self.access.credentials(), shows_certificate, self.grpc))
+            }
             path => files::answer(path, &request.headers),
         };
         let Some(response) = found else { return self.refuse(WebRefusal::NotFound, request) };

@@ -200,11 +200,13 @@ async fn a_connection_is_kept_and_closed_when_the_gateway_stops() {
     let (gateway, address) = start().await;
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let asked = format!("GET /session.json HTTP/1.1\r\nhost: {address}\r\n\r\n");
-    let expected = b"{\"authentication\":\"none\",\"certificate\":false}\n";
+    let grpc = gateway.address();
+    let expected =
+        format!("{{\"authentication\":\"none\",\"certificate\":false,\"grpc\":\"{grpc}\"}}\n");
     for _ in 0..3 {
         stream.write_all(asked.as_bytes()).await.unwrap();
         let mut seen = Vec::new();
-        while !seen.ends_with(expected) {
+        while !seen.ends_with(expected.as_bytes()) {
             let count = support::soon(stream.read_buf(&mut seen)).await.unwrap();
             assert!(count > 0, "{:?}", String::from_utf8_lossy(&seen));
         }

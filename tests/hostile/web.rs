@@ -255,7 +255,7 @@ async fn heads_are_bounded() {
         ("a header of 4 MiB", get(&format!("x: {}\r\n", "a".repeat(4 << 20))), "431"),
         ("300 headers", get(&many), "431"),
         ("a target of 1 MiB", target, "4"),
-        ("HTTP/2 without TLS", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), "400"),
+        ("HTTP/2 without TLS", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), "4"),
         ("TLS where there is none", "\x16\x03\x01\x02\0\x01\0".to_owned(), "400"),
         ("no HTTP", "hello\r\n\r\n".to_owned(), "400"),
     ] {
