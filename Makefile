@@ -53,7 +53,7 @@ build: ## Build the release binary, target/release/auditgate.
 	$(CARGO) build --locked --release
 
 .PHONY: test
-test: test-rust test-formats test-clients test-packages test-alerts test-web ## Run all tests, those with real clients included.
+test: test-rust test-formats test-clients test-packages test-alerts test-web-unit test-web ## Run all tests, those with real clients included.
 
 .PHONY: test-rust
 test-rust: ## Run the Rust tests, which need neither network nor other tools.
@@ -104,6 +104,18 @@ test-web-here: $(WEB_TESTS_READY)
 	cp -R tests/web/*.mjs tests/web/support $(WEB_TESTS)
 	cd $(WEB_TESTS) && AUDITGATE_WEB_BINARY=$(abspath $(TARGET))/debug/auditgate AUDITGATE_CHROMIUM=$(CHROMIUM) \
 		node --test --test-concurrency=1 $(WEB_TEST_FLAGS)
+	$(MAKE) --no-print-directory web-bench WEB_BENCH=quick WEB_BENCH_BINARY=$(TARGET)/debug/auditgate
+
+# On a machine that does nothing else. WEB_BENCH=quick has tiny counts and judges nothing.
+WEB_BENCH ?= full
+WEB_BENCH_BINARY ?= $(TARGET)/release/auditgate
+.PHONY: web-bench
+web-bench: $(WEB_TESTS_READY) ## Measure the page in a browser against a release build, and print the table.
+	[ $(WEB_BENCH) = quick ] || $(MAKE) --no-print-directory build
+	rm -rf $(WEB_TESTS)/*.mjs $(WEB_TESTS)/support
+	cp -R tests/web/*.mjs tests/web/support $(WEB_TESTS)
+	cd $(WEB_TESTS) && AUDITGATE_WEB_BENCH=$(WEB_BENCH) AUDITGATE_WEB_BINARY=$(abspath $(WEB_BENCH_BINARY)) \
+		AUDITGATE_CHROMIUM=$(CHROMIUM) node --test bench.mjs
 
 # Bytes that depend on the sources alone: times are those of the commit, and paths of this
 # machine are not in the binary.

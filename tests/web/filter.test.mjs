@@ -56,6 +56,7 @@ test("what is written finds what the command line finds, and is copied as that c
     await view.filter(written);
     await view.searched();
     await page.click('[data-testid="copy-menu"]');
+    await page.locator("dialog[open]").waitFor();
     const command = await view.at("copy-cli").textContent();
     const grpcurl = await view.at("copy-grpcurl").textContent();
     assert.match(grpcurl, /^grpcurl .*auditgate\.v1\.AuditService/s);
@@ -237,6 +238,7 @@ test("an export equals the search of the command line", async () => {
   await view.searched();
   const exported = async (format) => {
     await view.at("export").click();
+    await page.locator("dialog[open]").waitFor();
     await view.at(`export-${format}`).check();
     const [download] = await Promise.all([page.waitForEvent("download"), view.at("export-start").click()]);
     await view.at("export-result").waitFor();

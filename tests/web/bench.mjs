@@ -1,0 +1,287 @@
+// Measures of the page in a browser: `make web-bench` prints the table of docs/PERFORMANCE.md. With --quick, counts are
+// tiny and nothing is judged: that is to show that the measures work.
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { before, test } from "node:test";
+
+import { assertClean, launch, open } from "./support/browser.mjs";
+import { Gateway, PROGRAM, WAIT_MAX, logins } from "./support/gateway.mjs";
+import { View, until } from "./support/page.mjs";
+
+const QUICK = process.env.AUDITGATE_WEB_BENCH !== "full";
+const ROUNDS = QUICK ? 3 : 20;
+const CATCH_UP = QUICK ? 5_000 : 300_000;
+const KEPT = QUICK ? 5_000 : 100_000;
+const LIVE_SECONDS = QUICK ? 2 : 5;
+/** Records are emitted at so many moments of a second. */
+const BATCHES_PER_SECOND = 10;
+
+let browser;
+const rows = [];
+
+before(async () => {
+  // Collection on demand, for the measure of memory.
+  browser = await launch(["--js-flags=--expose-gc", "--enable-precise-memory-info"]);
+});
+
+process.on("exit", () => {
+  console.log("\n| what | measured | bar |\n|---|---|---|");
+  for (const [what, measured, bar] of rows) console.log(`| ${what} | ${measured} | ${bar} |`);
+});
+
+/** Notes a figure; outside of --quick, one beyond its bar is a failure. */
+function figure(what, measured, bar, holds) {
+  rows.push([what, measured, bar]);
+  if (!QUICK && !holds) throw new Error(`${what}: ${measured}, and the bar is ${bar}`);
+}
+
+const ms = (value) => `${value.toFixed(value < 10 ? 1 : 0)} ms`;
+const percentile = (values, share) => values.sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * share))];
+
+/** Emits records at this rate until it is told to stop. */
+class Load {
+  #process;
+  #timer;
+  #number = 0;
+
+  constructor(gateway, perSecond) {
+    const args = ["import", "--format", "teleport", "--server", `http://${gateway.address}`, "-"];
+    this.#process = spawn(PROGRAM, args, { stdio: ["pipe", "ignore", "ignore"] });
+    const each = Math.round(perSecond / BATCHES_PER_SECOND);
+    this.#timer = setInterval(() => this.#send(each), 1_000 / BATCHES_PER_SECOND);
+  }
+
+  #send(count) {
+    const time = new Date().toISOString();
+    let lines = "";
+    for (let at = 0; at < count; at++) {
+      const number = ++this.#number;
+      lines += `{"event":"user.login","code":"T1000I","time":"${time}","uid":"l-${number}","user":"user-${number % 50}","success":true}\n`;
+    }
+    this.#process.stdin.write(lines);
+  }
+
+  async stop() {
+    clearInterval(this.#timer);
+    this.#process.stdin.end();
+    await once(this.#process, "exit");
+    return this.#number;
+  }
+}
+
+/** Counts frames and the time of the main thread while something goes on. */
+async function frames(page, seconds) {
+  const session = await page.context().newCDPSession(page);
+  await session.send("Performance.enable");
+  const busy = async () => (await session.send("Performance.getMetrics")).metrics.find(({ name }) => name === "TaskDuration").value;
+  const before = await busy();
+  const seen = await page.evaluate(
+    (length) =>
+      new Promise((resolve) => {
+        const times = [];
+        const end = performance.now() + length;
+        const frame = (now) => {
+          times.push(now);
+          if (now < end) requestAnimationFrame(frame);
+          else resolve(times.slice(1).map((time, at) => time - times[at]));
+        };
+        requestAnimationFrame(frame);
+      }),
+    seconds * 1_000,
+  );
+  const share = ((await busy()) - before) / seconds;
+  return { perSecond: seen.length / seconds, slow: seen.filter((time) => time > 33.4).length / seen.length, share };
+}
+
+test("what comes before the first paint, and when", async () => {
+  const gateway = await Gateway.start();
+  gateway.flood(1, 1_000);
+  const paints = [];
+  const usable = [];
+  let sizes = { first: 0, all: 0 };
+  for (let round = 0; round < ROUNDS; round++) {
+    const { page, context, faults } = await open(browser);
+    const began = Date.now();
+    const view = await View.open(page, gateway);
+    await view.live();
+    usable.push(Date.now() - began);
+    paints.push(await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0].startTime));
+    if (round === 0) {
+      await view.record(1_000);
+      await view.at("field").first().waitFor();
+      sizes = await page.evaluate(() => {
+        const navigation = performance.getEntriesByType("navigation")[0];
+        const paint = performance.getEntriesByName("first-contentful-paint")[0].startTime;
+        const files = performance.getEntriesByType("resource").filter(({ name }) => /\.(js|css|svg)$/.test(name));
+        const sum = (some) => some.reduce((all, one) => all + one.encodedBodySize, navigation.encodedBodySize);
+        return { first: sum(files.filter(({ startTime }) => startTime < paint)), all: sum(files) };
+      });
+    }
+    assertClean(faults);
+    await context.close();
+  }
+  const kib = (bytes) => `${(bytes / 1024).toFixed(1)} KiB`;
+  figure("before first paint, gz", kib(sizes.first), "<= 60 KiB", sizes.first <= 60 * 1024);
+  figure("all files, gz", kib(sizes.all), "<= 130 KiB", sizes.all <= 130 * 1024);
+  figure("first paint, cold, median", ms(percentile(paints, 0.5)), "<= 400 ms", percentile(paints, 0.5) <= 400);
+  figure("usable (live), cold, median", ms(percentile(usable, 0.5)), "<= 700 ms", percentile(usable, 0.5) <= 700);
+});
+
+test("from Enter to painted rows", async () => {
+  const gateway = await Gateway.start();
+  gateway.flood(1, 2_000);
+  const { page } = await open(browser);
+  const view = await View.open(page, gateway);
+  await view.live();
+  const took = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    const user = `user-${round % 5}`;
+    await view.at("filter-clear").click({ timeout: 500 }).catch(() => {});
+    await view.at("filter-input").fill(`user:${user}`);
+    // Kept in the page: what it measures must be there before the key.
+    await page.evaluate((name) => {
+      window.timed = new Promise((resolve) => {
+        const pressed = (event) => {
+          const look = () => {
+            const shown = document.querySelectorAll('[data-testid="record"]');
+            const done = shown.length > 10 && [...shown].every((row) => row.textContent.includes(name));
+            requestAnimationFrame(done ? () => resolve(performance.now() - event.timeStamp) : look);
+          };
+          requestAnimationFrame(look);
+        };
+        addEventListener("keydown", pressed, { once: true, capture: true });
+      });
+    }, user);
+    await page.keyboard.press("Enter");
+    took.push(await page.evaluate(() => window.timed));
+  }
+  figure("Enter to painted rows of 200, p95", ms(percentile(took, 0.95)), "<= 100 ms", percentile(took, 0.95) <= 100);
+});
+
+test("catching up", async () => {
+  const gateway = await Gateway.start();
+  gateway.emit(logins(1, 1));
+  const { page } = await open(browser);
+  const view = await View.open(page, gateway);
+  await view.live();
+  await setHidden(page, true);
+  await view.state("hidden");
+  gateway.flood(2, CATCH_UP);
+  const took = await page.evaluate((last) => {
+    Object.defineProperty(document, "hidden", { configurable: true, get: () => false });
+    const began = performance.now();
+    document.dispatchEvent(new Event("visibilitychange"));
+    return new Promise((resolve) => {
+      const look = () => {
+        const newest = document.querySelector('[data-testid="record"]')?.dataset.sequence;
+        if (newest === String(last)) resolve(performance.now() - began);
+        else requestAnimationFrame(look);
+      };
+      look();
+    });
+  }, CATCH_UP);
+  figure(`${CATCH_UP.toLocaleString("en")} records caught up`, ms(took), "<= 2 s", took <= 2_000);
+});
+
+for (const [rate, bars] of [
+  [5_000, { fps: 55, slow: 0.03, share: 0.35 }],
+  [12_000, { fps: 0, slow: 1, share: 1 }],
+]) {
+  test(`live at ${rate} a second`, async () => {
+    const gateway = await Gateway.start();
+    gateway.emit(logins(1, 1));
+    const { page } = await open(browser);
+    const view = await View.open(page, gateway);
+    await view.live();
+    const load = new Load(gateway, QUICK ? 500 : rate);
+    await page.waitForTimeout(1_000);
+    const seen = await frames(page, LIVE_SECONDS);
+    // What a person feels: from a key to the next frame.
+    await page.evaluate(() => {
+      window.timed = new Promise((resolve) => {
+        const pressed = (event) => requestAnimationFrame(() => setTimeout(() => resolve(performance.now() - event.timeStamp)));
+        addEventListener("keydown", pressed, { once: true, capture: true });
+      });
+    });
+    await page.keyboard.press("t");
+    const input = await page.evaluate(() => window.timed);
+    const sent = await load.stop();
+    await view.newest(sent + 1);
+    const gaps = await view.at("gap").count();
+    const text = `${seen.perSecond.toFixed(0)} fps, ${(seen.slow * 100).toFixed(1)} % over 33 ms, ${(seen.share * 100).toFixed(0)} % main thread, key ${ms(input)}, ${gaps} gaps`;
+    const holds = gaps === 0 && input <= 150 && seen.perSecond >= bars.fps && seen.slow <= bars.slow && seen.share <= bars.share;
+    const bar = rate === 5_000 ? ">= 55 fps, <= 3 %, <= 35 %" : "no gap, key <= 150 ms";
+    figure(`live ${rate.toLocaleString("en")}/s`, text, bar, holds);
+  });
+}
+
+test("memory", async () => {
+  const gateway = await Gateway.start();
+  const { page } = await open(browser);
+  const view = await View.open(page, gateway);
+  await view.live();
+  gateway.flood(1, KEPT);
+  await view.newest(KEPT);
+  const heap = await page.evaluate(() => {
+    globalThis.gc();
+    return performance.memory.usedJSHeapSize;
+  });
+  const mib = heap / (1024 * 1024);
+  figure(`memory after ${KEPT.toLocaleString("en")} records`, `${mib.toFixed(0)} MiB`, "<= 150 MiB", mib <= 150);
+});
+
+test("a closed window frees its subscription", async () => {
+  const gateway = await Gateway.start();
+  gateway.emit(logins(1, 1));
+  const took = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    const { page, context } = await open(browser);
+    const view = await View.open(page, gateway);
+    await view.live();
+    const began = performance.now();
+    await page.close();
+    while ((await gateway.metric("auditgate_subscribers ")) > 0 && performance.now() - began < WAIT_MAX) {
+      // Asked again at once.
+    }
+    took.push(performance.now() - began);
+    await context.close();
+  }
+  figure("closing a window frees the subscription, median", ms(percentile(took, 0.5)), "<= 200 ms", percentile(took, 0.5) <= 200);
+});
+
+test("a proof", async () => {
+  const gateway = await Gateway.start(["--merkle"]);
+  gateway.flood(1, 1_000);
+  await until("a checkpoint", async () => (await gateway.metric("auditgate_checkpoint_records ")) >= 1_000);
+  const { page } = await open(browser);
+  const view = await View.open(page, gateway);
+  await view.live();
+  const took = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    await view.record(1_000 - round);
+    took.push(
+      await page.evaluate(() => {
+        const began = performance.now();
+        document.querySelector('[data-testid="proof-badge"]').click();
+        return new Promise((resolve) => {
+          const look = () => {
+            const state = document.querySelector('[data-testid="proof-badge"]')?.dataset.state;
+            if (state === "proven") resolve(performance.now() - began);
+            else requestAnimationFrame(look);
+          };
+          look();
+        });
+      }),
+    );
+    await page.keyboard.press("Escape");
+  }
+  figure("proof, click to badge, median", ms(percentile(took, 0.5)), "<= 200 ms", percentile(took, 0.5) <= 200);
+});
+
+function setHidden(page, hidden) {
+  return page.evaluate((value) => {
+    Object.defineProperty(document, "hidden", { configurable: true, get: () => value });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, hidden);
+}
