@@ -298,8 +298,8 @@ export class Feed {
       if (DOUBTFUL.includes(message.gap.reason)) this.onDoubt();
     }
     for (const bytes of message.records) {
-      // A message may be large, and a row lives long: it must not hold the message.
-      this.list.append({ kind: "record", bytes: bytes.slice() });
+      // A view of the message: what else it holds are the other records, which live as long.
+      this.list.append({ kind: "record", bytes });
       this.onLive(readBrief(bytes));
     }
     this.liveCount += message.records.length;
