@@ -78,6 +78,12 @@ test("what the bar cannot mean is said, with what may be meant", () => {
   assert.deepEqual(jsonOf(parse('10.0.0.1:22 http://x "user:b"').tokens), { text: "10.0.0.1:22 http://x user:b" });
 });
 
+test("a flag's name with not is the token with a minus, and a value with a dash is no flag", () => {
+  assert.equal(format(parse("not-type:exec").tokens), "-type:exec");
+  assert.equal(format(parse("-not-type:exec").tokens), "type:exec");
+  assert.equal(toCommandLine([token("user", "-dash")], false), "auditgate search --user=-dash");
+});
+
 test("what the filter cannot exclude, an expression does", () => {
   const expression = (text: string) => queryOf(parse(text).tokens, 0, "utc").filter.expression;
   assert.equal(expression("-user:o'hara"), "event.user.name != 'o\\'hara' && event.user.impersonator != 'o\\'hara'");

@@ -124,6 +124,7 @@ test("bytes that are no message are refused, wherever they end", () => {
     assert.throws(() => decode(Timestamp, Uint8Array.from(bytes)), Malformed, String(bytes));
     assert.throws(() => readRow(Uint8Array.from(bytes)), Malformed, String(bytes));
   }
+  assert.throws(() => new Reader(Uint8Array.of(3, 1, 2)).view(), Malformed);
   assert.throws(() => new Reader(Uint8Array.of(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff)).varint(), Malformed);
 });
 
