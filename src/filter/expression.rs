@@ -65,7 +65,7 @@ pub const PATTERNS_MAX: usize = 16;
 pub const COST_MAX: u64 = 100_000;
 /// Elements that a list is taken to have whose length is not known.
 pub const LENGTH_ASSUMED: u64 = 100;
-/// Most steps that evaluation takes on one record. A step is a node, 10 fields passed,
+/// Most steps that evaluation takes on one record. A step is a node, 10 fields passed, an entry of a map,
 /// 40 bytes of a text searched, or a few bytes of one in which a pattern is sought: by
 /// measure some 20 ns, so all of them take 2 ms.
 pub const STEPS_MAX: u64 = 100_000;
