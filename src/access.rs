@@ -126,6 +126,11 @@ impl ConnectionIdentity {
         }
         remembered.push(Arc::clone(caller));
     }
+
+    /// The principal that authenticated on it last, if one did.
+    pub fn principal(&self) -> Option<Arc<str>> {
+        self.remembered.lock().last().map(|caller| caller.name())
+    }
 }
 
 impl Credential {

@@ -1,16 +1,19 @@
 //! The command line.
 
+mod caret;
 #[cfg(feature = "server")]
 mod certificate;
 #[cfg(feature = "server")]
 mod certs;
 mod checkpoint;
 mod client;
+mod columns;
 mod completions;
 #[cfg(feature = "server")]
 mod config;
 mod count;
 mod delivery;
+mod doctor;
 mod emit;
 mod environment;
 mod escape;
@@ -20,6 +23,8 @@ mod field_path;
 mod filter;
 mod flags;
 mod follow;
+mod forecast;
+mod get;
 mod healthcheck;
 mod import;
 #[cfg(feature = "server")]
@@ -33,6 +38,7 @@ mod memory_limit;
 mod new_file;
 #[cfg(feature = "server")]
 mod new_folder;
+mod numbers;
 mod output;
 mod progress;
 mod proto;
@@ -51,7 +57,9 @@ mod times;
 mod token;
 mod trusted_keys;
 mod types;
+mod units;
 mod verify;
+mod whoami;
 mod witness;
 
 use std::io::Write as _;
@@ -84,6 +92,7 @@ enum Command {
     Token(token::Args),
     Tail(Box<tail::Args>),
     Search(Box<search::Args>),
+    Get(get::Args),
     Count(Box<count::Args>),
     Emit(Box<emit::Args>),
     Import(import::Args),
@@ -93,6 +102,8 @@ enum Command {
     Proto(proto::Args),
     Status(status::Args),
     Delivery(delivery::Args),
+    Doctor(doctor::Args),
+    Whoami(whoami::Args),
     Keygen(keygen::Args),
     Checkpoint(checkpoint::Args),
     Receipt(receipt::Args),
@@ -117,6 +128,8 @@ enum ExitKind {
     All,
     /// It skipped a part, and reported that part.
     Some,
+    /// It did all of its work, and found that something is wrong.
+    Wrong,
     /// The user interrupted it.
     Interrupted,
 }
@@ -185,13 +198,25 @@ enum Error {
     TypeMissing,
 }
 
+impl Error {
+    /// The place of the fault in the expression of a filter, if the gateway named one.
+    fn pointed(&self, expression: Option<&str>) -> Option<String> {
+        let Error::Client(error) = self else { return None };
+        let place = error.refusal()?.place?;
+        caret::pointed(expression?, place, terminal::width_of_errors())
+    }
+}
+
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
     /// Exit status of a command that skipped something.
     const SOME: u8 = 1;
     /// Exit status of a command that failed; clap uses the same.
     const FAILED: u8 = 2;
+    /// Exit status of a command that found something wrong.
+    const WRONG: u8 = 3;
     let matches = environment::without_empty(Cli::command()).get_matches();
+    let expression = matches.subcommand().and_then(|(_, own)| filter::expression(own));
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let done = match cli.command {
         #[cfg(feature = "server")]
@@ -206,6 +231,7 @@ pub fn main() -> ExitCode {
         Command::Token(args) => token::run(&args),
         Command::Tail(args) => block_on(tail::run(*args)),
         Command::Search(args) => block_on(search::run(*args)),
+        Command::Get(args) => block_on(get::run(args)),
         Command::Count(args) => block_on(count::run(*args)),
         Command::Emit(args) => block_on(emit::run(*args)),
         Command::Import(args) => block_on(import::run(args)),
@@ -215,6 +241,8 @@ pub fn main() -> ExitCode {
         Command::Proto(args) => proto::run(&args),
         Command::Status(args) => block_on(status::run(args)),
         Command::Delivery(args) => block_on(delivery::run(args)),
+        Command::Doctor(args) => block_on(doctor::run(args)),
+        Command::Whoami(args) => block_on(whoami::run(args)),
         Command::Keygen(args) => keygen::run(&args),
         Command::Checkpoint(args) => block_on(checkpoint::run(args)),
         Command::Receipt(args) => block_on(receipt::run(args)),
@@ -227,6 +255,7 @@ pub fn main() -> ExitCode {
     match done {
         Ok(ExitKind::All) => ExitCode::SUCCESS,
         Ok(ExitKind::Some) => ExitCode::from(SOME),
+        Ok(ExitKind::Wrong) => ExitCode::from(WRONG),
         Ok(ExitKind::Interrupted) => ExitCode::from(INTERRUPTED),
         // The reader of standard output has closed it.
         Err(Error::Write(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
@@ -234,6 +263,9 @@ pub fn main() -> ExitCode {
         }
         Err(error) => {
             say(&format!("error: {error}"));
+            if let Some(pointed) = error.pointed(expression.as_deref()) {
+                let _ = writeln!(std::io::stderr(), "{pointed}");
+            }
             ExitCode::from(FAILED)
         }
     }
@@ -271,7 +303,10 @@ async fn interruptible(
 
 /// Writes a line to standard error, and ignores an error: standard error may be closed.
 fn say(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{}", escape::escaped_lines(text));
+    let escaped = escape::escaped_lines(text);
+    let width = terminal::width_of_errors().unwrap_or(usize::MAX);
+    let lines = escaped.split('\n').flat_map(|line| terminal::wrapped(line, width));
+    let _ = writeln!(std::io::stderr(), "{}", lines.collect::<Vec<_>>().join("\n"));
 }
 
 /// Writes to standard output.

@@ -41,6 +41,7 @@ mod connect_error;
 mod credentials;
 mod deliveries;
 mod emitter;
+mod endpoint;
 mod error;
 mod probe;
 mod retry;
@@ -50,15 +51,17 @@ mod subscriber;
 use std::time::Duration;
 
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
 use crate::proto::pb;
 use crate::proto::pb::audit_service_client::AuditServiceClient;
 
+use endpoint::endpoint;
+
 pub use credentials::{Bearer, Credentials};
 pub use emitter::{Emitter, Options, Pending};
-pub use error::{Error, Refusal, Violation};
+pub use error::{Error, ExpressionPlace, Refusal, Violation};
 pub use retry::RETRY_TIME_MAX;
 
 pub use crate::backoff::{WAIT_MAX, WAIT_MIN};
@@ -116,8 +119,10 @@ impl Client {
     pub async fn connect_with(url: &str, credentials: &Credentials) -> Result<Self, Error> {
         let endpoint = endpoint(url, credentials)?;
         let failed = |reason| Error::Connect { url: url.to_owned(), reason };
-        let channel =
-            endpoint.connect().await.map_err(|error| failed(connect_error::describe(&error)))?;
+        let channel = endpoint.connect().await.map_err(|error| {
+            let told = connect_error::describe(&error);
+            failed(told + endpoint::missing_port(endpoint.uri()))
+        })?;
         let client = Self::with_bearer(channel, credentials);
         probe::probe(&client.transport, endpoint.uri()).await.map_err(failed)?;
         Ok(client)
@@ -347,54 +352,4 @@ impl Client {
         };
         Ok(retry::retrying(attempt).await?.into_inner())
     }
-}
-
-/// Where and how to connect.
-fn endpoint(url: &str, credentials: &Credentials) -> Result<Endpoint, Error> {
-    let refused = |reason: String| Error::Url { url: url.to_owned(), reason };
-    let scheme = if credentials.tls.is_set() { "https" } else { "http" };
-    let whole = if url.contains("://") { url.to_owned() } else { format!("{scheme}://{url}") };
-    let is_encrypted = whole.starts_with("https://");
-    if credentials.tls.is_set() && !is_encrypted {
-        return Err(refused("certificates are for https".to_owned()));
-    }
-    let endpoint = Endpoint::from_shared(whole)
-        .and_then(|endpoint| endpoint.user_agent(USER_AGENT))
-        .map_err(|error| refused(connect_error::root(&error)))?;
-    if !is_encrypted && credentials.would_expose_token(endpoint.uri()) {
-        return Err(Error::TokenExposed { url: url.to_owned() });
-    }
-    let endpoint = if is_encrypted { encrypted(endpoint, credentials)? } else { endpoint };
-    Ok(endpoint
-        .connect_timeout(CONNECT_TIME_MAX)
-        .tcp_nodelay(true)
-        .max_frame_size(FRAME_BYTES_MAX)
-        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
-        .keep_alive_timeout(KEEPALIVE_TIME_MAX)
-        .keep_alive_while_idle(true))
-}
-
-#[cfg(feature = "tls")]
-fn encrypted(endpoint: Endpoint, credentials: &Credentials) -> Result<Endpoint, Error> {
-    use tonic::transport::{Certificate, ClientTlsConfig, Identity};
-    credentials.tls.check().map_err(Error::Credentials)?;
-    let tls = ClientTlsConfig::new();
-    let tls = match &credentials.tls.ca {
-        Some(pem) => tls.ca_certificate(Certificate::from_pem(pem)),
-        None => tls.with_enabled_roots(),
-    };
-    let tls = match &credentials.tls.identity {
-        Some((cert, key)) => tls.identity(Identity::from_pem(cert, key)),
-        None => tls,
-    };
-    let refused = |error| {
-        Error::Credentials(format!("cannot begin TLS: {}", connect_error::describe(&error)))
-    };
-    endpoint.tls_config(tls).map_err(refused)
-}
-
-#[cfg(not(feature = "tls"))]
-fn encrypted(endpoint: Endpoint, _: &Credentials) -> Result<Endpoint, Error> {
-    let reason = "this program was built without TLS: turn the feature `tls` of auditgate on";
-    Err(Error::Url { url: endpoint.uri().to_string(), reason: reason.to_owned() })
 }

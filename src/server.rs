@@ -7,6 +7,7 @@ mod calls;
 mod clock;
 pub mod connection;
 mod corked_socket;
+mod disconnects;
 mod expiry;
 mod free_space;
 mod gateway_config;
@@ -15,9 +16,11 @@ mod health;
 pub mod listener;
 mod log_limiter;
 mod metrics;
+mod operations;
 mod reflection;
 mod reload;
 mod routes;
+mod running_tasks;
 pub mod stats;
 mod tls;
 mod web;
@@ -50,11 +53,13 @@ use crate::service::{GrpcService, Service};
 use admin::AdminListener;
 use admission::Admission;
 use calls::{CallLayer, CallRules};
+use free_space::LastSpace;
 use grpc_only::GrpcOnly;
 use listener::Listener;
 use metrics::MetricSources;
 use reload::Reloader;
 use routes::Routes;
+use running_tasks::RunningTasks;
 use stats::CallStats;
 use tls::ClientKind;
 use web::WebListener;
@@ -167,21 +172,10 @@ impl Gateway {
         health::set(&reporter, ServingStatus::Serving).await;
         tokio::spawn(health::follow(state, reporter.clone(), stopping.clone()));
         tokio::spawn(clock::watch(Arc::clone(&hub), stopping.clone()));
-        let service = Service::new(Arc::clone(&hub), Arc::clone(&access), config.limits)
-            .with_audit(auditor.clone())
-            .with_proofs(prover.clone())
-            .with_policy(policy)
-            .with_deliveries(Arc::clone(&deliveries))
-            .with_accounts(Arc::clone(&quotas));
-        let service = GrpcService::new(service);
-        let reads = Routes::new(service.clone());
-        let routes = Routes::new(service)
-            .with(health_service)
-            .with(reflection::builder().build_v1().map_err(io::Error::other)?)
-            .with(reflection::builder().build_v1alpha().map_err(io::Error::other)?);
         let stats = Arc::new(CallStats::begin());
         let running = RunningTasks { stats: Arc::clone(&stats), admission: Arc::clone(&admission) };
-        let sources = MetricSources {
+        let space = config.tiles.as_deref().map(LastSpace::of);
+        let sources = Arc::new(MetricSources {
             stats: Arc::clone(&stats),
             connections: Arc::clone(&connections),
             reloader: Arc::clone(&reloader),
@@ -190,16 +184,30 @@ impl Gateway {
             hub: Arc::clone(&hub),
             prover: prover.clone(),
             auditor: auditor.clone(),
-            data_dir: config.tiles.clone(),
+            space: space.clone(),
+            key_beside_log: config.key_beside_log,
             web: web.as_ref().map(WebListener::sources),
             deliveries: Arc::clone(&deliveries),
-        };
-        if let Some(folder) = config.tiles {
-            tokio::spawn(free_space::watch(folder, stopping.clone()));
+        });
+        let service = Service::new(Arc::clone(&hub), Arc::clone(&access), config.limits)
+            .with_audit(auditor.clone())
+            .with_proofs(prover.clone())
+            .with_policy(policy)
+            .with_deliveries(Arc::clone(&deliveries))
+            .with_accounts(Arc::clone(&quotas))
+            .with_operations(Arc::clone(&sources) as _);
+        let service = GrpcService::new(service);
+        let reads = Routes::new(service.clone());
+        let routes = Routes::new(service)
+            .with(health_service)
+            .with(reflection::builder().build_v1().map_err(io::Error::other)?)
+            .with(reflection::builder().build_v1alpha().map_err(io::Error::other)?);
+        if let Some(space) = space {
+            tokio::spawn(free_space::watch(space, stopping.clone()));
         }
         let admin = match config.admin {
             Some(listen) => Some(
-                AdminListener::bind(listen, Arc::new(sources))
+                AdminListener::bind(listen, sources)
                     .await
                     .map_err(|error| cannot_listen(listen, &error))?,
             ),
@@ -214,6 +222,7 @@ impl Gateway {
             limits,
             quotas,
             stats,
+            connections: Arc::clone(&connections),
             log_limiter: Arc::default(),
         });
         let layer = CallLayer::new(rules);
@@ -266,9 +275,9 @@ impl Gateway {
         Ok(())
     }
 
-    /// Counts a reload whose configuration could not be read, so that metrics show it.
-    pub fn count_unreadable_reload(&self) {
-        self.reloader.outcomes().count(false);
+    /// Counts a reload whose configuration could not be read, so that metrics and status show it.
+    pub fn count_unreadable_reload(&self, error: &str) {
+        self.reloader.outcomes().count(Some(error));
     }
 
     /// The address that it listens on.
@@ -327,20 +336,6 @@ impl Gateway {
         if let Some(prover) = &self.prover {
             prover.stop().await;
         }
-    }
-}
-
-/// The tasks that have not ended.
-struct RunningTasks {
-    stats: Arc<CallStats>,
-    admission: Arc<Admission>,
-}
-
-impl RunningTasks {
-    /// Logs the calls that are about to be aborted.
-    fn warn(&self) {
-        let (calls, connections) = (self.stats.running(), self.admission.count());
-        tracing::warn!(calls, connections, "cut off after the drain timeout");
     }
 }
 

@@ -14,6 +14,7 @@ mod get_status;
 mod grpc_service;
 mod list_deliveries;
 mod list_event_types;
+mod operations;
 mod prove;
 pub mod quota;
 mod reader;
@@ -50,6 +51,7 @@ pub use cost::Cost;
 pub use emit::BATCH_EVENTS_MAX;
 pub use error::Error;
 pub use grpc_service::GrpcService;
+pub use operations::{Operations, OperationsReport};
 pub use search::{PAGE_SIZE, PAGE_SIZE_MAX};
 
 /// Full name of the service.
@@ -90,6 +92,7 @@ pub struct Service {
     prover: Option<Arc<Prover>>,
     quotas: Option<Arc<Quotas>>,
     deliveries: Option<Arc<Deliveries>>,
+    operations: Option<Arc<dyn OperationsReport>>,
 }
 
 impl Service {
@@ -97,15 +100,15 @@ impl Service {
     /// open, a layer before the service must put the [`Caller`] into the extensions of each
     /// request.
     pub fn new(hub: Arc<Hub>, access: Arc<AccessControl>, limits: ServiceLimits) -> Self {
-        let policy = ActivePolicy::default();
         Self {
             hub,
             access,
             auditor: Auditor::off(),
             limits,
-            policy,
+            policy: ActivePolicy::default(),
             prover: None,
             quotas: None,
+            operations: None,
             deliveries: None,
         }
     }
@@ -128,6 +131,11 @@ impl Service {
     /// The same, which shows and controls these deliveries of the hub.
     pub fn with_deliveries(self, deliveries: Arc<Deliveries>) -> Self {
         Self { deliveries: Some(deliveries), ..self }
+    }
+
+    /// The same, whose status tells what goes on around the service.
+    pub fn with_operations(self, operations: Arc<dyn OperationsReport>) -> Self {
+        Self { operations: Some(operations), ..self }
     }
 
     /// The same, with a policy for the content of events.

@@ -78,11 +78,19 @@ impl GatewayArgs {
     }
 }
 
+/// Of the protocol's reasons.
+const CREDENTIALS_MISSING: &str = "CREDENTIALS_MISSING";
+
 /// The text of an error, with a line for each field to blame.
 pub fn error_text(error: &client::Error) -> String {
     let mut said = error.to_string();
     if matches!(error, client::Error::TokenExposed { .. }) {
         said.push_str(", or allow it with --insecure");
+    }
+    let reason = error.refusal().and_then(|refusal| refusal.reason.as_deref());
+    if reason == Some(CREDENTIALS_MISSING) {
+        return "authentication is required: pass --token-file FILE, or --cert FILE and --key FILE"
+            .to_owned();
     }
     let violations = || error.refusal().into_iter().flat_map(|refusal| &refusal.violations);
     let of_flags = violations().next().and_then(|first| flags::sentence(&first.field, &said));
@@ -121,6 +129,11 @@ mod tests {
         let flag = told("types[0] is \"x\", which is no type", "filter.types[0]", "no type");
         assert_eq!(flag, "--type \"x\" is no type");
         assert_eq!(told("page_size is -1", "page_size", "page_size is -1"), "page_size is -1");
+        let mut details = ErrorDetails::new();
+        details.set_error_info(CREDENTIALS_MISSING, "auditgate", []);
+        let status = Status::with_error_details(Code::Unauthenticated, "send a header", details);
+        let told_missing = error_text(&client::Refusal::from(status).into());
+        assert!(told_missing.contains("--token-file"), "{told_missing}");
         let placed = told("there is no payload", "event.payload", "there is no payload");
         assert_eq!(placed, "there is no payload\n  at event.payload");
     }

@@ -1,40 +1,55 @@
-//! `auditgate count`: how many records, by type and over time.
+//! `auditgate count`: counts records.
 
 mod chart;
+mod key;
+mod table;
 
-use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
 
 use clap::ValueEnum;
+use jiff::SignedDuration;
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
-use prost_types::{Duration, Timestamp as Stamp};
+use prost_types::Duration;
 
 use super::client::GatewayArgs;
-use super::{Error, ExitKind, escape, filter, interruptible, say, terminal, times};
-use crate::catalog;
+use super::output::gap_sentence;
+use super::{Error, ExitKind, filter, interruptible, say, terminal, times};
+use crate::client::Client;
 use crate::proto::pb;
 use chart::Chart;
+use key::CountKey;
+use table::{CountReport, TimeBucket};
 
 pub use chart::{counted, grouped};
+pub use key::NAMES;
 
-/// Count records by type or category, over all time or in buckets
+/// How many values are listed unless told otherwise: of users and the like, not of types, of which there are few.
+const VALUES: u64 = 20;
+
+/// Count records by type, user, address or another field, over all time or in buckets
 ///
 /// --since and --until compare the time of the event, not of its acceptance.
-/// Only counts go to standard output.
+/// Only counts go to standard output, the most frequent first.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   auditgate count
-  auditgate count --since 1d --bucket 1h
-  auditgate count --by category --failed
+  auditgate count --by user --failed --since 1d --top 10
+  auditgate count --since 1d --bucket 1h --by category
+  auditgate count --by db_session_query.database.name
   auditgate count --since 30d --bucket 1d -o csv > month.csv
 
-Exit status: 0 if records were counted; 1 if none matches; 2 if the arguments are
-wrong, or the gateway cannot be reached or refuses; 130 after Ctrl-C.")]
+Exit status: 0 if records were counted; 1 if none matches, or some could not be
+counted, which is reported; 2 if the arguments are wrong, or the gateway cannot be
+reached or refuses; 130 after Ctrl-C.")]
 pub struct Args {
-    /// Group the counts by
-    #[arg(long, value_enum, value_name = "KEY", default_value_t = GroupBy::Type)]
-    by: GroupBy,
+    /// Group by type, category, severity, result, user, session, server, cluster, source,
+    /// address or code, or by the path of a field, such as server.id
+    #[arg(long, value_name = "KEY", value_parser = key::parse, default_value = "type")]
+    by: CountKey,
+    /// List only the COUNT most frequent [default: 20 of users, addresses and other values; all
+    /// types, categories, severities and results]
+    #[arg(long, value_name = "COUNT", value_parser = key::top)]
+    top: Option<u64>,
     /// Count in time buckets of this length, such as 5m, 1h or 1d
     #[arg(long, value_name = "LENGTH", value_parser = times::parse_duration)]
     bucket: Option<SignedDuration>,
@@ -53,12 +68,6 @@ pub struct Args {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum GroupBy {
-    Type,
-    Category,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum CountFormat {
     /// Bar chart
     Pretty,
@@ -68,24 +77,37 @@ enum CountFormat {
     Csv,
 }
 
-/// The counts of one time bucket.
-#[derive(Debug, Clone, PartialEq)]
-struct TimeBucket {
-    /// When it begins; absent where there is one bucket for all.
-    start: Option<Stamp>,
-    counts: BTreeMap<String, u64>,
-}
-
-impl TimeBucket {
-    fn total(&self) -> u64 {
-        self.counts.values().sum()
-    }
-}
-
 /// Runs the command.
 pub async fn run(args: Args) -> Result<ExitKind, Error> {
+    if args.bucket.is_some() && matches!(args.by, CountKey::Values { .. }) {
+        return Err(Error::Usage(format!(
+            "--bucket does not go with --by {}: it goes with type, category, severity and result",
+            args.by.name()
+        )));
+    }
     let zone = terminal::zone(args.utc);
-    let (start_time, end_time) = args.filter.range(&zone)?;
+    let client = args.server.client().await?;
+    interruptible(async {
+        let (table, is_whole) = match &args.by {
+            CountKey::Group { group, .. } => groups(&args, &client, *group, &zone).await?,
+            CountKey::Values { path, .. } => values(&args, &client, path, &zone).await?,
+        };
+        let mut out = std::io::stdout().lock();
+        out.write_all(written(&args, &table, zone).as_bytes())?;
+        out.flush()?;
+        Ok(if table.total() == 0 || !is_whole { ExitKind::Some } else { ExitKind::All })
+    })
+    .await
+}
+
+/// Counts by what the gateway knows of each record. Gives whether all matches are counted, too.
+async fn groups(
+    args: &Args,
+    client: &Client,
+    group: pb::GroupBy,
+    zone: &TimeZone,
+) -> Result<(CountReport, bool), Error> {
+    let (start_time, end_time) = args.filter.range(zone)?;
     let request = pb::CountRecordsRequest {
         filter: Some(args.filter.filter()),
         start_time,
@@ -93,53 +115,73 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
         bucket: args
             .bucket
             .map(|length| Duration { seconds: length.as_secs(), nanos: length.subsec_nanos() }),
-        ..Default::default()
+        group_by: group.into(),
     };
-    let client = args.server.client().await?;
-    interruptible(async {
-        let response = client.count_records(&request).await?;
-        if response.expression_errors > 0 {
-            let records = counted(response.expression_errors, "record");
-            say(&format!("not counted: {records} on which the expression failed"));
-        }
-        let buckets: Vec<TimeBucket> = response
-            .buckets
-            .into_iter()
-            .map(|bucket| bucket_by(args.by, bucket, args.bucket.is_some()))
-            .collect();
-        let mut out = std::io::stdout().lock();
-        out.write_all(written(&args, &buckets, zone).as_bytes())?;
-        out.flush()?;
-        let total: u64 = buckets.iter().map(TimeBucket::total).sum();
-        Ok(if total == 0 { ExitKind::Some } else { ExitKind::All })
-    })
-    .await
-}
-
-fn bucket_by(by: GroupBy, bucket: pb::CountBucket, has_length: bool) -> TimeBucket {
-    let mut counts = BTreeMap::new();
-    for (type_name, count) in bucket.counts {
-        let key = match by {
-            GroupBy::Type => type_name,
-            GroupBy::Category => category_of(&type_name),
-        };
-        *counts.entry(key).or_default() += u64::try_from(count).unwrap_or_default();
+    let response = client.count_records(&request).await?;
+    let is_whole = report(response.expression_errors, &response.gaps);
+    let buckets = response.buckets.into_iter().map(|bucket| TimeBucket {
+        start: bucket.start_time.filter(|_| args.bucket.is_some()),
+        ..TimeBucket::of(bucket.counts)
+    });
+    let mut table = CountReport { key: args.by.name().to_owned(), buckets: buckets.collect() };
+    if let Some(top) = args.top {
+        table.keep(top as usize);
     }
-    TimeBucket { start: bucket.start_time.filter(|_| has_length), counts }
+    Ok((table, is_whole))
 }
 
-fn category_of(type_name: &str) -> String {
-    let name = match type_name {
-        name if name.starts_with(catalog::CUSTOM_PREFIX) => catalog::CUSTOM,
-        name => name,
+/// Counts by the values of a field.
+async fn values(
+    args: &Args,
+    client: &Client,
+    path: &str,
+    zone: &TimeZone,
+) -> Result<(CountReport, bool), Error> {
+    let (start_time, end_time) = args.filter.range(zone)?;
+    let request = pb::TopValuesRequest {
+        filter: Some(args.filter.filter()),
+        start_time,
+        end_time,
+        fields: vec![path.to_owned()],
+        limit: i32::try_from(args.top.unwrap_or(VALUES)).unwrap_or(i32::MAX),
+        prefix: String::new(),
     };
-    let number = catalog::by_name(name).map(|found| found.get().category);
-    let category = number.and_then(|number| pb::Category::try_from(number).ok());
-    let name = category.unwrap_or(pb::Category::Unspecified).as_str_name();
-    name.strip_prefix("CATEGORY_").unwrap_or(name).to_ascii_lowercase()
+    let response = client.top_values(&request).await?;
+    let mut is_whole = report(response.expression_errors, &response.gaps);
+    if response.partial {
+        is_whole = false;
+        say(&format!(
+            "counted: the newest {}; the gateway met a limit before it had counted all: narrow the \
+             count, such as by --since",
+            counted(response.examined, "record")
+        ));
+    }
+    let found = response.fields.into_iter().next().unwrap_or_default();
+    let name = |value: pb::ValueCount| {
+        let mark = if value.cut { "…" } else { "" };
+        (format!("{}{mark}", value.value), value.count)
+    };
+    let bucket = TimeBucket {
+        start: None,
+        counts: found.values.into_iter().map(name).collect(),
+        absent: found.absent,
+        others: found.others,
+    };
+    let buckets = if bucket.total() == 0 { Vec::new() } else { vec![bucket] };
+    Ok((CountReport { key: args.by.name().to_owned(), buckets }, is_whole))
 }
 
-fn written(args: &Args, buckets: &[TimeBucket], zone: TimeZone) -> String {
+/// Reports what is not counted. Gives whether there is nothing.
+fn report(expression_errors: u64, gaps: &[pb::Gap]) -> bool {
+    if expression_errors > 0 {
+        let records = counted(expression_errors, "record");
+        say(&format!("not counted: {records} on which the expression failed"));
+    }
+    gaps.iter().for_each(|gap| say(&gap_sentence(gap)));
+    gaps.is_empty()
+}
+
+fn written(args: &Args, table: &CountReport, zone: TimeZone) -> String {
     let terminal = std::io::stdout().is_terminal();
     let format =
         args.output.unwrap_or(if terminal { CountFormat::Pretty } else { CountFormat::Csv });
@@ -151,89 +193,12 @@ fn written(args: &Args, buckets: &[TimeBucket], zone: TimeZone) -> String {
                 zone,
                 bucket: args.bucket,
             };
-            chart.draw(buckets)
+            chart.draw(&table.buckets)
         }
-        CountFormat::Csv => csv(args.by, buckets),
-        CountFormat::Json => json(buckets),
-    }
-}
-
-fn csv(by: GroupBy, buckets: &[TimeBucket]) -> String {
-    let key = match by {
-        GroupBy::Type => "type",
-        GroupBy::Category => "category",
-    };
-    let timed = buckets.iter().any(|bucket| bucket.start.is_some());
-    let mut out = if timed { format!("time,{key},count\n") } else { format!("{key},count\n") };
-    for bucket in buckets {
-        let time = bucket.start.map(|start| format!("{},", told(&start))).unwrap_or_default();
-        for (name, count) in &bucket.counts {
-            // Names of types need no quotes.
-            out.push_str(&format!("{time}{name},{count}\n"));
+        CountFormat::Csv => {
+            table.unlisted().iter().for_each(|sentence| say(sentence));
+            table.csv(terminal)
         }
-    }
-    out
-}
-
-fn json(buckets: &[TimeBucket]) -> String {
-    let buckets: Vec<serde_json::Value> = buckets
-        .iter()
-        .map(|bucket| match &bucket.start {
-            Some(start) => {
-                serde_json::json!({ "start_time": told(start), "counts": bucket.counts })
-            }
-            None => serde_json::json!({ "counts": bucket.counts }),
-        })
-        .collect();
-    format!("{}\n", escape::json(&format!("{:#}", serde_json::Value::from(buckets))))
-}
-
-/// RFC 3339, in UTC.
-fn told(time: &Stamp) -> String {
-    match Timestamp::new(time.seconds, time.nanos) {
-        Ok(time) => time.to_string(),
-        Err(_) => time.seconds.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn buckets() -> Vec<TimeBucket> {
-        let bucket = |seconds, counts: &[(&str, i64)]| pb::CountBucket {
-            start_time: Some(Stamp { seconds, nanos: 0 }),
-            counts: counts.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
-        };
-        let counted = [
-            bucket(0, &[("user.login", 2), ("user.create", 1), ("custom.x", 4)]),
-            bucket(3_600, &[("exec", 3)]),
-        ];
-        counted.map(|bucket| bucket_by(GroupBy::Category, bucket, true)).to_vec()
-    }
-
-    #[test]
-    fn counts_are_summed_by_category() {
-        assert_eq!(
-            csv(GroupBy::Category, &buckets()),
-            "time,category,count\n\
-             1970-01-01T00:00:00Z,custom,4\n\
-             1970-01-01T00:00:00Z,user,3\n\
-             1970-01-01T01:00:00Z,exec,3\n"
-        );
-        assert_eq!(category_of("type.of.tomorrow"), "unspecified");
-    }
-
-    #[test]
-    fn json_holds_the_buckets() {
-        let text = json(&buckets());
-        let read: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-        assert_eq!(
-            read,
-            serde_json::json!([
-                { "start_time": "1970-01-01T00:00:00Z", "counts": { "custom": 4, "user": 3 } },
-                { "start_time": "1970-01-01T01:00:00Z", "counts": { "exec": 3 } },
-            ])
-        );
+        CountFormat::Json => table.json(),
     }
 }

@@ -47,7 +47,13 @@ impl FieldPath {
         {
             return Self::new(&format!("event.{text}"), &record);
         }
-        Self::new(text, &record)
+        Self::new(text, &record).map_err(|mut unknown| {
+            // The fields of the event may have been meant, too.
+            if unknown.message == record.name() && unknown.nearest.is_none() {
+                unknown.nearest = nearest(&unknown.step, &shape("Event"));
+            }
+            unknown
+        })
     }
 
     /// Checks a path within a message.
@@ -102,6 +108,16 @@ impl FieldPath {
         }
     }
 
+    /// The names on the way, as JSON has them.
+    pub fn names(&self) -> Vec<String> {
+        let names = self.steps.iter().flat_map(|step| match step {
+            PathStep::Field(field) => vec![field.name().to_owned()],
+            PathStep::Key(key) => vec![key.clone()],
+            PathStep::Json(keys) => keys.clone(),
+        });
+        names.collect()
+    }
+
     /// The value as text; lists, maps and messages as JSON. `None` if it is
     /// absent.
     pub fn text(&self, message: &DynamicMessage) -> Option<String> {
@@ -144,7 +160,7 @@ fn read(message: &DynamicMessage, steps: &[PathStep], separator: Option<&str>) -
 }
 
 /// All of a field as text.
-fn whole(value: &Value, field: &FieldDescriptor, separator: Option<&str>) -> String {
+pub fn whole(value: &Value, field: &FieldDescriptor, separator: Option<&str>) -> String {
     let kind = field.kind();
     match (value, separator) {
         (Value::List(items), Some(separator)) => {
@@ -170,7 +186,8 @@ fn whole(value: &Value, field: &FieldDescriptor, separator: Option<&str>) -> Str
     }
 }
 
-fn map_value_kind(field: &FieldDescriptor) -> Option<Kind> {
+/// What the values of a map are.
+pub fn map_value_kind(field: &FieldDescriptor) -> Option<Kind> {
     Some(field.kind().as_message()?.map_entry_value_field().kind())
 }
 
@@ -179,7 +196,7 @@ fn path_before<'a>(text: &'a str, rest: &str) -> &'a str {
 }
 
 /// A value that is not a list or map, as text.
-fn scalar(value: &Value, kind: &Kind) -> String {
+pub fn scalar(value: &Value, kind: &Kind) -> String {
     match (value, kind) {
         (Value::String(text), _) => text.clone(),
         (Value::Bytes(bytes), _) => BASE64.encode(bytes),
@@ -304,6 +321,10 @@ mod tests {
             "there is no field \"nam\" in User, but there is \"name\""
         );
         assert_eq!(refused("zzz"), "there is no field \"zzz\" in Record");
+        assert_eq!(
+            refused("usr.name"),
+            "there is no field \"usr\" in Record, but there is \"user\""
+        );
         assert_eq!(refused("type.x"), "there is no field \"x\" in type");
         assert!(FieldPath::of_record("").is_err());
         assert!(FieldPath::of_record("user.roles.x").is_err());

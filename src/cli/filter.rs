@@ -10,6 +10,7 @@ use prost_types::Timestamp as Stamp;
 use super::Error;
 use super::times::{self, TimeArg};
 use crate::proto::pb;
+use crate::text;
 
 /// Which records to select.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -140,10 +141,15 @@ impl Args {
     }
 }
 
-fn category(text: &str) -> Result<pb::Category, String> {
+/// The expression among the arguments of a command, if it has one.
+pub fn expression(matches: &clap::ArgMatches) -> Option<String> {
+    matches.try_get_one::<String>("expression").ok().flatten().cloned()
+}
+
+fn category(name: &str) -> Result<pb::Category, String> {
     const PREFIX: &str = "CATEGORY_";
-    let name = text.to_ascii_uppercase().replace('-', "_");
-    pb::Category::from_str_name(&format!("{PREFIX}{name}"))
+    let upper = name.to_ascii_uppercase().replace('-', "_");
+    pb::Category::from_str_name(&format!("{PREFIX}{upper}"))
         .filter(|category| *category != pb::Category::Unspecified)
         .ok_or_else(|| {
             let known = (1..).map_while(|number| pb::Category::try_from(number).ok());
@@ -151,7 +157,10 @@ fn category(text: &str) -> Result<pb::Category, String> {
                 let name = category.as_str_name();
                 name.strip_prefix(PREFIX).unwrap_or(name).to_ascii_lowercase()
             });
-            format!("there are: {}", known.collect::<Vec<_>>().join(", "))
+            let known: Vec<String> = known.collect();
+            let nearest = text::nearest_one(name, known.iter().map(String::as_str));
+            let nearest = nearest.map(|name| format!("did you mean {name}? ")).unwrap_or_default();
+            format!("{nearest}there are: {}", known.join(", "))
         })
 }
 

@@ -1,7 +1,7 @@
 //! What a gateway says of a request, in the words of the flags that made it.
 
 /// The fields of filters and of requests, and the flags that set them.
-const FLAGS: [(&str, &str); 18] = [
+const FLAGS: [(&str, &str); 19] = [
     ("types", "--type"),
     ("exclude_types", "--not-type"),
     ("categories", "--category"),
@@ -20,6 +20,7 @@ const FLAGS: [(&str, &str); 18] = [
     ("start_time", "--since"),
     ("end_time", "--until"),
     ("bucket", "--bucket"),
+    ("fields", "--by"),
 ];
 /// What precedes the path of a field of a filter.
 const FILTER: &str = "filter.";
@@ -93,6 +94,11 @@ mod tests {
                 "filter.expression",
                 "expression names \"evnt\" at 1:1, which Record does not have",
                 "--filter names \"evnt\" at 1:1, which Record does not have",
+            ),
+            (
+                "fields[0]",
+                "fields[0]: \"user.roles\" has no single value: roles is a list or a map",
+                "--by: \"user.roles\" has no single value: roles is a list or a map",
             ),
             ("filter.text", "text is 2000 bytes, limit 1024", "--text is 2000 bytes, limit 1024"),
             ("start_time", "start_time 2 is after end_time 1", "--since 2 is after --until 1"),

@@ -49,6 +49,7 @@ pub async fn follow(
 ) -> Result<ExitKind, Error> {
     let mut trouble = ConnectionNotice::default();
     let mut caught_up = false;
+    printer.live();
     loop {
         let item = tokio::select! {
             item = subscriber.next() => item?,

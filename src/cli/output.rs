@@ -1,6 +1,9 @@
 //! Writes records to standard output in the chosen format.
 
+pub mod cells;
 mod csv;
+mod fields;
+mod gaps;
 mod pretty;
 mod summary;
 mod summary_fields;
@@ -19,7 +22,11 @@ use crate::mapping::{MappingInput, MissingRecords, TargetSchema};
 use crate::proto::pb;
 use crate::teleport;
 use csv::CsvColumns;
-use pretty::PrettyPrinter;
+pub use csv::quoted;
+use fields::FieldMask;
+use gaps::gap_reason;
+pub use gaps::gap_sentence;
+use pretty::{PrettyPrinter, Style};
 
 /// Size of the output buffer, in bytes.
 const WRITE_BYTES: usize = 64 * 1024;
@@ -32,7 +39,8 @@ pub struct Args {
     /// Output format [default: pretty on a terminal, ndjson otherwise]
     #[arg(short, long, value_enum, value_name = "FORM")]
     output: Option<RecordFormat>,
-    /// Columns of csv: field paths as in --filter, such as sequence,event.user.name
+    /// Only these fields, by paths as in --filter, such as sequence,event.user.name: as columns,
+    /// or of each JSON record [format: pretty on a terminal, csv otherwise]
     #[arg(long, value_name = "PATH", value_delimiter = ',')]
     fields: Vec<String>,
     #[command(flatten)]
@@ -46,6 +54,8 @@ pub struct Args {
 enum RecordFormat {
     /// One line a record for people, fitted to the terminal
     Pretty,
+    /// As pretty, with more columns, and nothing cut
+    Wide,
     /// An array of records, indented
     Json,
     /// One JSON record a line
@@ -62,6 +72,13 @@ enum RecordFormat {
     Cef,
 }
 
+impl RecordFormat {
+    /// Whether a line has all of its event, in the form of another program.
+    fn has_whole_events(self) -> bool {
+        matches!(self, Self::Teleport | Self::Ocsf | Self::Ecs | Self::Cef)
+    }
+}
+
 /// Writes records to standard output, and messages to standard error.
 pub struct RecordPrinter {
     out: BufWriter<Stdout>,
@@ -73,9 +90,9 @@ pub struct RecordPrinter {
 }
 
 enum OutputForm {
-    Pretty(PrettyPrinter),
-    Json { begun: bool },
-    Ndjson,
+    Pretty(Box<PrettyPrinter>),
+    Json { begun: bool, fields: Option<FieldMask> },
+    Ndjson { fields: Option<FieldMask> },
     Csv(CsvColumns),
     Teleport,
     Mapped { schema: TargetSchema, log_id: String },
@@ -96,23 +113,35 @@ impl Args {
         let terminal = std::io::stdout().is_terminal();
         let format = match self.output {
             Some(format) => format,
-            None if !self.fields.is_empty() => RecordFormat::Csv,
             None if terminal => RecordFormat::Pretty,
+            None if !self.fields.is_empty() => RecordFormat::Csv,
             None => RecordFormat::Ndjson,
         };
-        if format != RecordFormat::Csv && !self.fields.is_empty() {
-            return Err(Error::Usage("--fields goes with -o csv only".to_owned()));
+        let paths = fields::paths(&self.fields).map_err(Error::Usage)?;
+        if paths.is_some() && format.has_whole_events() {
+            let name = format.to_possible_value();
+            let name = name.as_ref().map_or("", |value| value.get_name());
+            return Err(Error::Usage(format!(
+                "--fields does not go with -o {name}, whose lines are whole events: use -o ndjson or -o csv"
+            )));
         }
         let form = match format {
-            RecordFormat::Pretty => {
+            RecordFormat::Pretty | RecordFormat::Wide => {
+                let wide = format == RecordFormat::Wide;
+                let style = match paths {
+                    Some(paths) => Style::Fields { paths, wide },
+                    None if wide => Style::Wide,
+                    None => Style::Lines,
+                };
                 let color = self.color.resolve(terminal);
-                OutputForm::Pretty(PrettyPrinter::new(terminal::width(), self.zone(), color))
+                let printer = PrettyPrinter::new(style, terminal::width(), self.zone(), color);
+                OutputForm::Pretty(Box::new(printer))
             }
-            RecordFormat::Json => OutputForm::Json { begun: false },
-            RecordFormat::Ndjson => OutputForm::Ndjson,
-            RecordFormat::Csv => {
-                OutputForm::Csv(CsvColumns::new(&self.fields).map_err(Error::Usage)?)
+            RecordFormat::Json => {
+                OutputForm::Json { begun: false, fields: paths.map(FieldMask::new) }
             }
+            RecordFormat::Ndjson => OutputForm::Ndjson { fields: paths.map(FieldMask::new) },
+            RecordFormat::Csv => OutputForm::Csv(CsvColumns::new(paths)),
             RecordFormat::Teleport => OutputForm::Teleport,
             RecordFormat::Ocsf => mapped(TargetSchema::Ocsf, client).await?,
             RecordFormat::Ecs => mapped(TargetSchema::Ecs, client).await?,
@@ -123,11 +152,17 @@ impl Args {
             OutputForm::Csv(columns) => writeln!(printer.out, "{}", columns.headings())?,
             OutputForm::Json { .. } => write!(printer.out, "[")?,
             OutputForm::Pretty(_)
-            | OutputForm::Ndjson
+            | OutputForm::Ndjson { .. }
             | OutputForm::Teleport
             | OutputForm::Mapped { .. } => {}
         }
         Ok(printer)
+    }
+
+    /// Whether records are shown as lines for people on a terminal.
+    pub fn is_for_people(&self) -> bool {
+        let pretty = matches!(self.output, None | Some(RecordFormat::Pretty | RecordFormat::Wide));
+        pretty && std::io::stdout().is_terminal()
     }
 }
 
@@ -154,12 +189,26 @@ impl RecordPrinter {
     /// If standard output cannot be written.
     pub fn record(&mut self, record: &pb::Record) -> Result<(), Error> {
         match &mut self.form {
-            OutputForm::Pretty(pretty) => writeln!(self.out, "{}", pretty.line(record))?,
-            OutputForm::Json { begun } => {
-                element(&mut self.out, begun, &json::indented(&reflect("Record", record)))?;
+            OutputForm::Pretty(pretty) => {
+                if pretty.add(record) {
+                    self.lay_out()?;
+                }
             }
-            OutputForm::Ndjson => {
-                writeln!(self.out, "{}", escape::json(&json::line(&reflect("Record", record))))?
+            OutputForm::Json { begun, fields } => {
+                let reflected = reflect("Record", record);
+                let text = match fields {
+                    Some(fields) => fields.indented(&reflected),
+                    None => json::indented(&reflected),
+                };
+                element(&mut self.out, begun, &text)?;
+            }
+            OutputForm::Ndjson { fields } => {
+                let reflected = reflect("Record", record);
+                let text = match fields {
+                    Some(fields) => fields.line(&reflected),
+                    None => json::line(&reflected),
+                };
+                writeln!(self.out, "{}", escape::json(&text))?
             }
             OutputForm::Csv(columns) => {
                 let line = columns.line(&reflect("Record", record), self.terminal);
@@ -190,13 +239,14 @@ impl RecordPrinter {
     /// If standard output cannot be written.
     pub fn gap(&mut self, gap: &pb::Gap) -> Result<(), Error> {
         self.lacking = true;
+        self.lay_out()?;
         let response = pb::SubscribeResponse { gap: Some(*gap), ..Default::default() };
         let in_place = || reflect("SubscribeResponse", &response);
         match &mut self.form {
-            OutputForm::Json { begun } => {
+            OutputForm::Json { begun, .. } => {
                 element(&mut self.out, begun, &json::indented(&in_place()))?
             }
-            OutputForm::Ndjson => writeln!(self.out, "{}", json::line(&in_place()))?,
+            OutputForm::Ndjson { .. } => writeln!(self.out, "{}", json::line(&in_place()))?,
             OutputForm::Mapped { schema, log_id } => {
                 let mut line = Vec::new();
                 let missing = MissingRecords {
@@ -220,6 +270,20 @@ impl RecordPrinter {
         Ok(())
     }
 
+    /// From now on records come one by one.
+    pub fn live(&mut self) {
+        if let OutputForm::Pretty(pretty) = &mut self.form {
+            pretty.live();
+        }
+    }
+
+    /// Marks the line of the record with this sequence, where lines have colours.
+    pub fn mark(&mut self, sequence: u64) {
+        if let OutputForm::Pretty(pretty) = &mut self.form {
+            pretty.mark(sequence);
+        }
+    }
+
     /// Reports on standard error that something is missing from the output.
     pub fn lack(&mut self, what: &str) {
         self.lacking = true;
@@ -236,12 +300,23 @@ impl RecordPrinter {
         self.lacking
     }
 
-    /// Flushes the output buffer.
+    /// Writes what waits, and flushes the output buffer.
     ///
     /// # Errors
     /// If standard output cannot be written.
     pub fn flush(&mut self) -> Result<(), Error> {
+        self.lay_out()?;
         Ok(self.out.flush()?)
+    }
+
+    /// Writes the lines for people that wait for their columns to be laid out.
+    fn lay_out(&mut self) -> Result<(), Error> {
+        if let OutputForm::Pretty(pretty) = &mut self.form {
+            for line in pretty.lines() {
+                writeln!(self.out, "{line}")?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes the end of the format.
@@ -249,7 +324,7 @@ impl RecordPrinter {
     /// # Errors
     /// If standard output cannot be written.
     pub fn finish(&mut self) -> Result<(), Error> {
-        if let OutputForm::Json { begun } = self.form {
+        if let OutputForm::Json { begun, .. } = self.form {
             writeln!(self.out, "{}]", if begun { "\n" } else { "" })?;
         }
         self.flush()
@@ -277,56 +352,4 @@ fn mapped_line(
         _ => escape::json(&line),
     };
     Ok(writeln!(out, "{line}")?)
-}
-
-/// The reason of a gap, as metrics and deliveries name it.
-fn gap_reason(gap: &pb::Gap) -> String {
-    let name = gap.reason().as_str_name();
-    name.strip_prefix("GAP_REASON_").unwrap_or(name).to_lowercase()
-}
-
-/// The sentence that describes a gap.
-fn gap_sentence(gap: &pb::Gap) -> String {
-    let which = match (gap.first_sequence, gap.last_sequence) {
-        (0, 0) => "records".to_owned(),
-        (0, last) => format!("records up to {last}"),
-        (first, last) if first == last => format!("record {first}"),
-        (first, last) => format!("records {first} to {last}"),
-    };
-    let verb = if which.starts_with("records") { "are" } else { "is" };
-    match gap.reason() {
-        pb::GapReason::Evicted => {
-            format!("gap: {which} {verb} missing: evicted before they could be read")
-        }
-        pb::GapReason::OtherLog => {
-            "gap: the cursor belongs to another log; reading from the oldest record".to_owned()
-        }
-        pb::GapReason::RolledBack => {
-            format!("gap: {which} {verb} missing: lost when the log was reopened")
-        }
-        pb::GapReason::Damaged => format!("gap: {which} {verb} missing: damaged on disk"),
-        pb::GapReason::Unspecified => format!("gap: {which} {verb} missing"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_gap_is_told_in_a_sentence() {
-        let told = |first_sequence, last_sequence, reason: pb::GapReason| {
-            gap_sentence(&pb::Gap { first_sequence, last_sequence, reason: reason.into() })
-        };
-        assert_eq!(
-            told(3, 9, pb::GapReason::Evicted),
-            "gap: records 3 to 9 are missing: evicted before they could be read"
-        );
-        assert_eq!(told(4, 4, pb::GapReason::Damaged), "gap: record 4 is missing: damaged on disk");
-        assert_eq!(
-            told(0, 5, pb::GapReason::Evicted),
-            "gap: records up to 5 are missing: evicted before they could be read"
-        );
-        assert!(told(0, 0, pb::GapReason::OtherLog).contains("another log"));
-    }
 }

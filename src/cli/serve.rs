@@ -89,6 +89,7 @@ async fn serve(
     };
     let proofs = ProofKey::of(&settings, &*log)?;
     config.signing_key = proofs.key.clone();
+    config.key_beside_log = proofs.is_beside_log;
     config.tiles = settings.data_dir.clone();
     config.content = content;
     config.deliveries = settings.deliveries().map_err(io::Error::other)?;

@@ -1,9 +1,12 @@
 //! `auditgate status`: shows the log, the rates and the subscribers of a gateway.
 
 mod accounts;
+mod ended;
+mod operations;
 mod problems;
+mod subscribers;
 mod table;
-mod units;
+mod watch;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
@@ -15,13 +18,23 @@ use super::client::GatewayArgs;
 use super::{Error, ExitKind, escape, interruptible, terminal, times};
 use crate::json::{self, reflect};
 use crate::proto::pb;
+use table::Screen;
+use watch::QuitKey;
+
+pub use problems::damaged;
 
 /// How often `--watch` asks, unless told otherwise.
 const WATCH_INTERVAL: &str = "2s";
-/// Clears a terminal and goes to its top left.
-const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
+/// Goes to the top left of a terminal.
+const HOME: &str = "\u{1b}[H";
+/// Clears the rest of a line, and of a terminal.
+const CLEAR_LINE: &str = "\u{1b}[K";
+const CLEAR_BELOW: &str = "\u{1b}[J";
 
-/// Show the gateway's log, rates and subscribers
+/// Show the gateway's log, rates, connections and subscribers
+///
+/// What has gone wrong comes first. On a terminal, the tables are cut to what fits. With
+/// --watch, q ends it. `auditgate doctor` says what to do about what is wrong.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   auditgate status
@@ -32,7 +45,7 @@ Exit status: 0 if it answers; 2 if the arguments are wrong, or the gateway canno
 reached; 130 after Ctrl-C.")]
 pub struct Args {
     /// Repeat every 2 seconds, or at the given interval
-    #[arg(long, value_name = "INTERVAL", value_parser = interval, num_args = 0..=1, default_missing_value = WATCH_INTERVAL, require_equals = true)]
+    #[arg(long, value_name = "INTERVAL", value_parser = interval, num_args = 0..=1, default_missing_value = WATCH_INTERVAL)]
     watch: Option<SignedDuration>,
     /// Output format
     #[arg(short, long, value_enum, value_name = "FORM", default_value_t = StatusFormat::Pretty)]
@@ -68,24 +81,33 @@ fn interval(text: &str) -> Result<SignedDuration, String> {
 pub async fn run(args: Args) -> Result<ExitKind, Error> {
     let client = args.server.client().await?;
     interruptible(async {
+        let is_screen = args.output == StatusFormat::Pretty && std::io::stdout().is_terminal();
+        let mut quit = QuitKey::watch(args.watch.is_some() && is_screen);
         loop {
             let status = client.get_status().await?;
-            show(&args, &status)?;
+            show(&args, &status, quit.is_on())?;
             let Some(interval) = args.watch else { return Ok(ExitKind::All) };
-            tokio::time::sleep(Duration::from_secs_f64(interval.as_secs_f64())).await;
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_secs_f64(interval.as_secs_f64())) => {}
+                () = quit.pressed() => return Ok(ExitKind::All),
+            }
         }
     })
     .await
 }
 
-fn show(args: &Args, status: &pb::GetStatusResponse) -> Result<(), Error> {
+fn show(args: &Args, status: &pb::GetStatusResponse, has_quit_key: bool) -> Result<(), Error> {
     let terminal = std::io::stdout().is_terminal();
     let text = match args.output {
         StatusFormat::Pretty => {
+            // One line is for the prompt, or for how to end it.
+            let height = terminal::height().filter(|_| terminal);
+            let height = height.map(|height| height.saturating_sub(1));
             let (zone, color) = (terminal::zone(args.utc), args.color.resolve(terminal));
-            let table = table::draw(status, terminal::width(), &zone, color);
+            let screen = Screen { width: terminal::width(), height, zone, color };
+            let table = table::draw(status, &screen);
             match args.watch {
-                Some(_) if terminal => format!("{CLEAR}{table}"),
+                Some(_) if terminal => on_screen(&table, has_quit_key),
                 Some(_) => format!("{table}\n"),
                 None => table,
             }
@@ -103,4 +125,11 @@ fn show(args: &Args, status: &pb::GetStatusResponse) -> Result<(), Error> {
     out.write_all(text.as_bytes())?;
     out.flush()?;
     Ok(())
+}
+
+/// Draws over what is on the terminal, line by line, so that it does not flicker.
+fn on_screen(table: &str, has_quit_key: bool) -> String {
+    let lines = table.replace('\n', &format!("{CLEAR_LINE}\n"));
+    let hint = if has_quit_key { "q ends it" } else { "Ctrl-C ends it" };
+    format!("{HOME}{lines}{CLEAR_BELOW}{hint}")
 }

@@ -43,7 +43,13 @@ records were missing; 2 if the arguments are wrong, or the gateway cannot be
 reached or refuses; 130 after Ctrl-C.")]
 pub struct Args {
     /// Show this many of the last matches first [default: 10]
-    #[arg(short = 'n', long = "lines", value_name = "COUNT", conflicts_with_all = ["from", "since"])]
+    #[arg(
+        short = 'n',
+        long = "limit",
+        visible_alias = "lines",
+        value_name = "COUNT",
+        conflicts_with_all = ["from", "since"]
+    )]
     last: Option<u32>,
     /// Start at: earliest, latest, a time, or a cursor
     #[arg(

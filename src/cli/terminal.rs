@@ -36,6 +36,8 @@ pub enum TextStyle {
     Faint,
     /// Of more interest.
     Bold,
+    /// What was asked for, among others.
+    Marked,
     /// As it should be.
     Good,
     /// Worth a look.
@@ -66,6 +68,7 @@ impl Color {
             TextStyle::Plain => return text.to_owned(),
             TextStyle::Faint => "2",
             TextStyle::Bold => "1",
+            TextStyle::Marked => "1;7",
             TextStyle::Good => "32",
             TextStyle::Notable => "33",
             TextStyle::Bad => "31",
@@ -86,6 +89,22 @@ pub fn width() -> Option<usize> {
     stated.filter(|columns| *columns > 0).or_else(|| {
         let (width, _) = terminal_size::terminal_size_of(std::io::stdout())?;
         Some(usize::from(width.0))
+    })
+}
+
+/// How many columns standard error has, in the same way.
+pub fn width_of_errors() -> Option<usize> {
+    let (width, _) = terminal_size::terminal_size_of(std::io::stderr())?;
+    Some(usize::from(width.0))
+}
+
+/// How many lines the terminal of standard output has: as LINES says, else as the
+/// terminal does. `None` where there is no terminal.
+pub fn height() -> Option<usize> {
+    let stated = std::env::var("LINES").ok().and_then(|lines| lines.parse().ok());
+    stated.filter(|lines| *lines > 0).or_else(|| {
+        let (_, height) = terminal_size::terminal_size_of(std::io::stdout())?;
+        Some(usize::from(height.0))
     })
 }
 
@@ -121,6 +140,9 @@ pub fn cut(text: &str, width: usize) -> String {
 /// The text in lines of at most `width` columns, and one at least: broken at spaces, and
 /// within words that are longer than a line.
 pub fn wrapped(text: &str, width: usize) -> Vec<String> {
+    if columns(text) <= width {
+        return vec![text.to_owned()];
+    }
     let width = width.max(WIDEST);
     let (mut lines, mut line) = (Vec::new(), String::new());
     for word in text.split(' ') {
@@ -193,6 +215,7 @@ mod tests {
         assert_eq!(wrapped("a abcdefgh b", 3), ["a", "abc", "def", "gh", "b"]);
         assert_eq!(wrapped("李雷 李", 3), ["李", "雷", "李"], "two columns each");
         assert_eq!(wrapped("李", 0), ["李"]);
+        assert_eq!(wrapped("  a  b", 8), ["  a  b"], "as it is where it fits");
         assert_eq!(wrapped("", 8), [""]);
     }
 

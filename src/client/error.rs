@@ -1,5 +1,6 @@
 //! What can go wrong with a call.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use tonic::{Code, Status};
@@ -87,10 +88,32 @@ pub struct Refusal {
     pub reason: Option<String>,
     /// The fields of the request that are to blame.
     pub violations: Vec<Violation>,
+    /// Where in the filter's expression the fault is, if it is there.
+    pub place: Option<ExpressionPlace>,
     /// The retry delay that the gateway asks for.
     pub retry_after: Option<Duration>,
     /// The same request may succeed later.
     pub transient: bool,
+}
+
+/// A place in the expression of a filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExpressionPlace {
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    /// How many characters it takes; 0 at the end of the expression.
+    pub length: usize,
+}
+
+impl ExpressionPlace {
+    /// Reads the metadata of an ErrorInfo.
+    fn of(metadata: &HashMap<String, String>) -> Option<Self> {
+        let number = |name: &str| metadata.get(name)?.parse().ok();
+        let (line, column) = (number("line")?, number("column")?);
+        Some(Self { line, column, length: number("length").unwrap_or(0) })
+    }
 }
 
 /// A field of a request that is to blame.
@@ -127,7 +150,15 @@ impl Refusal {
     }
 
     fn unanswered(code: Code, message: String, transient: bool) -> Self {
-        Self { code, message, reason: None, violations: Vec::new(), retry_after: None, transient }
+        Self {
+            code,
+            message,
+            reason: None,
+            violations: Vec::new(),
+            place: None,
+            retry_after: None,
+            transient,
+        }
     }
 }
 
@@ -149,13 +180,15 @@ impl From<Status> for Refusal {
             field: violation.field,
             description: violation.description,
         });
+        let info = status.get_details_error_info();
         Self {
             code: status.code(),
             message: match status.message() {
                 "" => status.code().description().to_owned(),
                 message => message.to_owned(),
             },
-            reason: status.get_details_error_info().map(|info| info.reason),
+            place: info.as_ref().and_then(|info| ExpressionPlace::of(&info.metadata)),
+            reason: info.map(|info| info.reason),
             violations: violations.collect(),
             transient: retry_after.is_some()
                 || matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded),
@@ -179,6 +212,13 @@ mod tests {
         let refusal = Refusal::from(status);
         assert_eq!(refusal.to_string(), "bad filter");
         assert_eq!(refusal.reason.as_deref(), Some("FILTER_INVALID"));
+        assert_eq!(refusal.place, None);
+        let metadata = [("line", "2"), ("column", "7"), ("length", "3")];
+        let metadata = metadata.map(|(name, number)| (name.to_owned(), number.to_owned()));
+        let details = ErrorDetails::with_error_info("FILTER_INVALID", "auditgate", metadata);
+        let status = Status::with_error_details(Code::InvalidArgument, "bad filter", details);
+        let place = ExpressionPlace { line: 2, column: 7, length: 3 };
+        assert_eq!(Refusal::from(status).place, Some(place));
         let violation =
             Violation { field: "filter.types[0]".into(), description: "no such type".into() };
         assert_eq!(refusal.violations, [violation]);

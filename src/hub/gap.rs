@@ -32,13 +32,20 @@ pub enum GapReason {
 /// The gap as a protocol message.
 impl From<Gap> for pb::Gap {
     fn from(gap: Gap) -> Self {
-        let reason = match gap.reason {
+        let reason = pb::GapReason::from(gap.reason).into();
+        pb::Gap { first_sequence: gap.first.0, last_sequence: gap.last.0, reason }
+    }
+}
+
+/// The reason as the protocol has it.
+impl From<GapReason> for pb::GapReason {
+    fn from(reason: GapReason) -> Self {
+        match reason {
             GapReason::Evicted => pb::GapReason::Evicted,
             GapReason::OtherLog => pb::GapReason::OtherLog,
             GapReason::RolledBack => pb::GapReason::RolledBack,
             GapReason::Damaged => pb::GapReason::Damaged,
-        };
-        pb::Gap { first_sequence: gap.first.0, last_sequence: gap.last.0, reason: reason.into() }
+        }
     }
 }
 

@@ -29,6 +29,8 @@ pub struct EventPath {
     /// The name of the payload that it leads into: an event of another type has no value
     /// there.
     payload: Option<&'static str>,
+    /// The value is an address, whose port is left aside.
+    without_port: bool,
 }
 
 /// A field whose key is in the columns.
@@ -94,6 +96,10 @@ impl Path {
             "category" => Self::Group(Group::Category),
             "severity" => Self::Group(Group::Severity),
             "result" => Self::Group(Group::Result),
+            "address" => {
+                let path = EventPath::parse("connection.remote_address")?;
+                Self::Event(EventPath { without_port: true, ..path })
+            }
             _ => Self::Event(EventPath::parse(text)?),
         })
     }
@@ -145,7 +151,7 @@ impl EventPath {
                 (_, None) => {}
                 (_, Some(_)) => return Err(Error::BehindValue { path: shown(), name: field.name }),
             }
-            return Ok(Self { numbers, kind: field.kind, payload });
+            return Ok(Self { numbers, kind: field.kind, payload, without_port: false });
         }
         Err(Error::NoValue { path: shown() })
     }
@@ -171,7 +177,27 @@ impl EventPath {
             .collect();
         find(record.event, &wanted, &mut found);
         let values = found.into_iter().zip(paths);
-        values.map(|(value, path)| shown(value?, path.kind)).collect()
+        let told = |(value, path): (Option<WireValue<'a>>, &&Self)| {
+            Some(match shown(value?, path.kind)? {
+                Cow::Borrowed(address) if path.without_port => Cow::Borrowed(without_port(address)),
+                value => value,
+            })
+        };
+        values.map(told).collect()
+    }
+}
+
+/// The address without its port: `10.1.2.3` of `10.1.2.3:22`, `fd00::1` of `[fd00::1]:22`.
+fn without_port(address: &[u8]) -> &[u8] {
+    let Some(colon) = address.iter().rposition(|byte| *byte == b':') else { return address };
+    let (host, port) = address.split_at(colon);
+    let is_port = port.len() > 1 && port.iter().skip(1).all(u8::is_ascii_digit);
+    match host {
+        _ if !is_port => address,
+        [b'[', inner @ .., b']'] => inner,
+        // An address of version 6 by itself is full of colons.
+        host if host.contains(&b':') => address,
+        host => host,
     }
 }
 
@@ -269,112 +295,4 @@ fn nearest(fields: &'static [Field], name: &str) -> Option<&'static str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use prost::Message as _;
-
-    use super::*;
-    use crate::proto::pb;
-
-    fn event_path(text: &str) -> EventPath {
-        match Path::parse(text).expect("a path") {
-            Path::Event(path) => path,
-            Path::Group(group) => panic!("{group:?}"),
-        }
-    }
-
-    fn value(path: &str, event: &pb::Event, type_name: &str) -> Option<String> {
-        let record = pb::Record {
-            event: Some(event.clone()),
-            r#type: type_name.to_owned(),
-            ..Default::default()
-        };
-        let bytes = record.encode_to_vec();
-        let found = event_path(path).read(&Record::read(&bytes));
-        found.map(|value| String::from_utf8(value.into_owned()).expect("text"))
-    }
-
-    #[test]
-    fn paths_lead_to_values() {
-        let event = pb::Event {
-            id: Some(String::new()),
-            time: Some(prost_types::Timestamp { seconds: 1, nanos: 0 }),
-            user: Some(pb::User { name: Some("alice".to_owned()), ..Default::default() }),
-            outcome: Some(pb::Outcome { success: Some(false), ..Default::default() }),
-            index: Some(-3),
-            payload: Some(pb::event::Payload::Exec(pb::Exec {
-                command: Some(pb::Command { line: Some("ls".to_owned()), ..Default::default() }),
-                ..Default::default()
-            })),
-            ..Default::default()
-        };
-        for (path, expected) in [
-            ("user.name", Some("alice")),
-            ("user.impersonator", None),
-            ("id", Some("")),
-            ("time", Some("1970-01-01T00:00:01Z")),
-            ("outcome.success", Some("false")),
-            ("session.id", None),
-            ("index", Some("-3")),
-            ("exec.command.line", Some("ls")),
-            ("user_login.method", None),
-        ] {
-            assert_eq!(value(path, &event, "exec").as_deref(), expected, "{path}");
-        }
-        assert_eq!(value("exec.command.line", &event, "user.login"), None, "of another payload");
-    }
-
-    #[test]
-    fn several_paths_are_read_at_once() {
-        let user = pb::User {
-            name: Some("alice".to_owned()),
-            impersonator: Some("bob".to_owned()),
-            ..Default::default()
-        };
-        let event = pb::Event {
-            id: Some("e-1".to_owned()),
-            user: Some(user),
-            payload: Some(pb::event::Payload::UserLogin(pb::UserLogin::default())),
-            ..Default::default()
-        };
-        let record =
-            pb::Record { event: Some(event), r#type: "user.login".into(), ..Default::default() };
-        let bytes = record.encode_to_vec();
-        let paths = ["user.name", "exec.command.line", "id", "user.impersonator", "user.name"];
-        let paths = paths.map(event_path);
-        let found = EventPath::read_all(&paths.each_ref(), &Record::read(&bytes));
-        let found = found.iter().map(|value| value.as_deref());
-        let expected: [Option<&[u8]>; 5] =
-            [Some(b"alice"), None, Some(b"e-1"), Some(b"bob"), Some(b"alice")];
-        assert_eq!(found.collect::<Vec<_>>(), expected);
-    }
-
-    #[test]
-    fn what_has_no_single_value_is_refused() {
-        for (path, part) in [
-            ("", "is not known"),
-            ("user", "does not lead to a value"),
-            ("user.name.x", "goes on behind a value"),
-            ("labels", "is a list or a map"),
-            ("usr.name", "did you mean user?"),
-            ("user.nam", "did you mean name?"),
-            (&"x.".repeat(1_000), "is not known"),
-        ] {
-            let said = Path::parse(path).expect_err(path).to_string();
-            assert!(said.contains(part), "{said}");
-        }
-    }
-
-    #[test]
-    fn the_last_of_several_values_counts() {
-        let part = |name: &str| {
-            let user = pb::User { name: Some(name.to_owned()), ..Default::default() };
-            pb::Event { user: Some(user), ..Default::default() }.encode_to_vec()
-        };
-        let mut event = part("alice");
-        event.extend(part("bob"));
-        let path = event_path("user.name");
-        let mut found = [None];
-        find(&event, &[PathRest { place: 0, numbers: &path.numbers }], &mut found);
-        assert_eq!(found[0].and_then(WireValue::text), Some("bob"));
-    }
-}
+mod tests;

@@ -28,6 +28,7 @@ use crate::audit::{Auditor, Denial};
 use crate::server::authenticate;
 use crate::server::connection::Connection;
 use crate::server::connection::flow::Reset;
+use crate::server::listener::ConnectionCounters;
 use crate::server::log_limiter::LogLimiter;
 use crate::server::stats::{CallStats, MethodStats, UNKNOWN};
 use crate::service::quota::{ClientKey, MemoryKind, Quota, Quotas, WorkRoom};
@@ -63,6 +64,8 @@ pub struct CallRules {
     pub quotas: Arc<Quotas>,
     /// The counters of calls.
     pub stats: Arc<CallStats>,
+    /// Where streams that end by an error are noted.
+    pub connections: Arc<ConnectionCounters>,
     /// Limits the log lines about calls.
     pub log_limiter: Arc<LogLimiter>,
 }
@@ -121,9 +124,9 @@ where
         let origin = CallOrigin::of(&request, &method, connection.clone(), &admitted);
         let quota = quota(&rules.quotas, connection.as_ref(), &request);
         let call = connection.as_ref().map(Connection::begin);
-        let (stats, log_limiter) = (Arc::clone(&rules.stats), Arc::clone(&rules.log_limiter));
         let context = CallContext::of(request.headers());
-        let mut record = CallRecord::begin(stats, log_limiter, Arc::clone(&method), context, call);
+        let mut record = CallRecord::begin(&rules, Arc::clone(&method), context, call);
+        record.principal = origin.principal.clone().filter(|name| !name.is_empty());
         let asked = deadline::timeout(request.headers());
         let mut deadline =
             asked.map(|asked| CallDeadline { asked, sleep: Box::pin(tokio::time::sleep(asked)) });

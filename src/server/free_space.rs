@@ -2,8 +2,10 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -45,15 +47,39 @@ impl Space {
     }
 }
 
-/// Warns while there is little free space in the file system of `folder`.
-pub async fn watch(folder: PathBuf, stopping: CancellationToken) {
+/// The free space as the watch found it last. A disk may hang, so nobody else asks it.
+#[derive(Debug)]
+pub struct LastSpace {
+    folder: PathBuf,
+    found: Mutex<Option<Space>>,
+}
+
+impl LastSpace {
+    /// Reads the free space of the file system of `folder`.
+    pub fn of(folder: &Path) -> Arc<Self> {
+        let found = Mutex::new(Space::of(folder).ok());
+        Arc::new(Self { folder: folder.to_owned(), found })
+    }
+
+    /// What was found last; `None` if the file system could not be asked.
+    pub fn get(&self) -> Option<Space> {
+        *self.found.lock()
+    }
+}
+
+/// Keeps `last` up to date, and warns while there is little free space.
+pub async fn watch(last: Arc<LastSpace>, stopping: CancellationToken) {
     let mut warnings = Warnings::default();
+    let folder = last.folder.clone();
     loop {
         // The disk may hang, so nothing waits for this.
         let path = folder.clone();
         let space = tokio::task::spawn_blocking(move || Space::of(&path)).await;
-        if let Ok(Ok(space)) = space {
-            warnings.tell(&folder, space, Instant::now());
+        if let Ok(space) = space {
+            *last.found.lock() = space.as_ref().ok().copied();
+            if let Ok(space) = space {
+                warnings.tell(&folder, space, Instant::now());
+            }
         }
         if stopping.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_none() {
             return;
@@ -145,6 +171,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let space = Space::of(folder.path()).unwrap();
         assert!(space.free <= space.total && space.total > 0, "{space:?}");
-        assert!(Space::of(&folder.path().join("none")).is_err());
+        assert_eq!(LastSpace::of(folder.path()).get().map(|last| last.total), Some(space.total));
+        let none = folder.path().join("none");
+        assert!(Space::of(&none).is_err() && LastSpace::of(&none).get().is_none());
     }
 }

@@ -40,6 +40,8 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// The key that signs checkpoints. Without it, the gateway keeps no Merkle tree.
     pub signing_key: Option<SigningKey>,
+    /// That key lies in the data directory, which the status says.
+    pub key_beside_log: bool,
     /// The data directory, for tiles, checkpoints and the watch of free space; in memory if `None`.
     pub tiles: Option<PathBuf>,
     /// The content policy; if `None`, events are not changed.
@@ -92,6 +94,7 @@ impl From<&Settings> for Config {
             web: settings.web.clone(),
             drain_timeout: settings.drain_timeout.0,
             signing_key: None,
+            key_beside_log: false,
             tiles: None,
             content: None,
             deliveries: Vec::new(),

@@ -16,11 +16,13 @@ use tower::Service;
 
 use crate::access::ConnectionIdentity;
 use crate::network::Network;
+use crate::proto::pb::DisconnectKind;
 use crate::server::admission::{Admission, ConnectionRefused};
 use crate::server::connection::{
     self, BROWSER_BOUNDS, Connection, CutReason, EMITTER_BOUNDS, HttpVersion, Transport,
 };
 use crate::server::corked_socket::cork;
+use crate::server::disconnects::DisconnectLog;
 use crate::server::log_limiter::LogLimiter;
 use crate::server::tls::{AcceptedStream, ClientKind, Session, TlsSetup};
 use crate::service::quota::{ClientKey, MemoryKind, Quotas};
@@ -44,6 +46,8 @@ pub struct ConnectionCounters {
     pub failed: AtomicU64,
     /// Streams that were reset since their client did not take what waited.
     pub streams_reset: AtomicU64,
+    /// The newest connections and streams that ended by an error.
+    pub disconnects: DisconnectLog,
     cut: [AtomicU64; CutReason::ALL.len()],
 }
 
@@ -217,6 +221,11 @@ impl Listener {
             counters.count_cut(why);
             // Browsers open connections ahead of their requests, and do not always use them.
             let is_usual = client == ClientKind::Browsers && why == CutReason::Silent;
+            if !is_usual {
+                let (kind, principal) =
+                    (DisconnectKind::Connection, connection.channel.principal());
+                counters.disconnects.note(kind, principal, Some(remote), why.name());
+            }
             if !is_usual && let Some(suppressed) = log_limiter.allow() {
                 let reason = why.name();
                 tracing::info!(peer = %remote, reason, suppressed, "connection closed: {}", why.sentence());

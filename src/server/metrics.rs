@@ -11,7 +11,6 @@ mod process;
 mod web_metrics;
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -28,6 +27,7 @@ use crate::hub::{GapReason, Hub};
 use crate::proof::prover::Prover;
 use crate::server::admission::Admission;
 use crate::server::connection::CutReason;
+use crate::server::free_space::LastSpace;
 use crate::server::listener;
 use crate::server::reload::Reloader;
 use crate::server::stats::CallStats;
@@ -55,8 +55,10 @@ pub struct MetricSources {
     pub prover: Option<Arc<Prover>>,
     /// Records of the gateway's own.
     pub auditor: Auditor,
-    /// Where a log on disk lies.
-    pub data_dir: Option<PathBuf>,
+    /// The free space for a log on disk.
+    pub space: Option<Arc<LastSpace>>,
+    /// The signing key lies in the data directory.
+    pub key_beside_log: bool,
     /// The listener of the page, if there is one.
     pub web: Option<WebSources>,
     /// Deliveries to other systems.
@@ -245,7 +247,7 @@ impl MetricSources {
                 .map(|(kind, bytes)| ([("kind", kind)], bytes as f64)),
         )?;
         let (largest, count) = self.quotas.largest(1);
-        let largest = largest.first().map_or(0, |(_, holding)| holding.total());
+        let largest = largest.first().map_or(0, |own| own.holding.total());
         page.gauge(
             "auditgate_account_bytes_max",
             "Bytes on the account of the client that holds most",

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
@@ -16,6 +16,8 @@ use crate::content::ActivePolicy;
 use crate::delivery::DeliveryConfig;
 use crate::server::expiry::WARNING_INTERVAL;
 use crate::server::tls::{self, TlsSetup};
+use crate::text::truncated;
+use crate::time::Time;
 
 /// The interval between checks of the files.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
@@ -34,16 +36,32 @@ pub struct Reloader {
 pub struct ReloadCounters {
     applied: AtomicU64,
     refused: AtomicU64,
-    /// The last reload was refused, so that files and running gateway differ.
-    is_refused: AtomicBool,
+    last: Mutex<Option<LastReload>>,
+}
+
+/// How the last reload ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastReload {
+    /// When.
+    pub time: Time,
+    /// Why it was refused, so that files and running gateway differ; `None` if it was applied.
+    pub error: Option<String>,
 }
 
 impl ReloadCounters {
-    /// Counts a reload.
-    pub fn count(&self, is_applied: bool) {
-        let total = if is_applied { &self.applied } else { &self.refused };
+    /// Counts a reload, which was refused if there is an error.
+    pub fn count(&self, error: Option<&str>) {
+        /// The most of an error that is kept, in bytes.
+        const ERROR_BYTES_MAX: usize = 4 * 1024;
+        let total = if error.is_none() { &self.applied } else { &self.refused };
         total.fetch_add(1, Ordering::Relaxed);
-        self.is_refused.store(!is_applied, Ordering::Relaxed);
+        let error = error.map(|error| truncated(error.to_owned(), ERROR_BYTES_MAX));
+        *self.last.lock() = Some(LastReload { time: Time::now(), error });
+    }
+
+    /// The last reload.
+    pub fn last(&self) -> Option<LastReload> {
+        self.last.lock().clone()
     }
 
     /// The results and how many reloads had each.
@@ -54,7 +72,7 @@ impl ReloadCounters {
 
     /// Whether the last reload was applied; true if there was none.
     pub fn last_was_applied(&self) -> bool {
-        !self.is_refused.load(Ordering::Relaxed)
+        self.last.lock().as_ref().is_none_or(|last| last.error.is_none())
     }
 }
 
@@ -134,13 +152,14 @@ impl Reloader {
             self.policy.replace(policy);
             Ok(())
         });
-        self.outcomes.count(replaced.is_ok());
+        let error = replaced.as_ref().err().map(ToString::to_string);
+        self.outcomes.count(error.as_deref());
         let change = ConfigChange {
             changed_keys: changed_keys(before, after),
             restart_keys: restart_keys(before, after),
             files: Vec::new(),
             principal: String::new(),
-            error: replaced.as_ref().err().map(ToString::to_string),
+            error,
         };
         auditor.changed(change).await;
         replaced
@@ -198,8 +217,8 @@ impl Reloader {
     fn look_again(&self) -> Option<ConfigChange> {
         let (tls, access, files) = self.changed()?;
         let replaced = self.replace(&tls, &access);
-        self.outcomes.count(replaced.is_ok());
         let error = replaced.as_ref().err().map(ToString::to_string);
+        self.outcomes.count(error.as_deref());
         match replaced {
             Ok(()) => tracing::info!("reloaded changed keys and certificates"),
             Err(error) => {

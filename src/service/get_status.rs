@@ -1,5 +1,7 @@
 //! GetStatus.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,14 +10,14 @@ use prost::Message as _;
 use tonic::Request;
 
 use crate::config::Right;
-use crate::hub::{HubCounters, SubscriberState};
+use crate::hub::{GapReason, HubCounters, SubscriberState};
 use crate::log::{Extent, HoldReport, State, StorageReport};
-use crate::proof::prover::Prover;
+use crate::proof::prover::{CheckpointFailure, Prover};
 use crate::proto::codec::EncodedResponse;
 use crate::proto::pb;
 use crate::record::Sequence;
 use crate::service::emit::quota;
-use crate::service::quota::{Holding, MemoryKind};
+use crate::service::quota::{AccountReport, Holding, MemoryKind, Quotas};
 use crate::service::{Error, Service, decode};
 use crate::time::Time;
 
@@ -36,15 +38,14 @@ impl Service {
         if !sees_all {
             subscribers.retain(|found| found.principal == caller.principal());
         }
-        let own = quota.map(|quota| (quota.client().clone(), quota.account().holding()));
         let (accounts, account_count) = match &self.quotas {
             Some(quotas) if sees_all => quotas.largest(ACCOUNTS_MAX),
-            _ => (own.into_iter().collect(), 1),
+            _ => (quota.iter().map(|quota| quota.report()).collect(), 1),
         };
-        let accounts = accounts.into_iter().map(|(client, held)| pb::MemoryAccount {
-            client: client.to_string(),
-            holding: Some(holding(held)),
-        });
+        let operations = self.operations.as_ref().map(|own| own.report()).unwrap_or_default();
+        let operations = if sees_all { operations } else { operations.seen_by(caller.principal()) };
+        let emits = &self.hub.counters().refused;
+        let refusals = refusals(&operations.refused_calls, emits.counts());
         // A filter tells what others look for, by names of types among other things.
         let shows_filters = caller.grants().read().is_all();
         let subscriber_count = subscribers.len() as u64;
@@ -70,19 +71,28 @@ impl Service {
                 accepted_per_second: rates.accepted,
                 delivered_per_second: rates.delivered,
             }),
-            disk: self.hub.storage().map(|report| disk(report, self.hub.state(), &extent)),
-            proof: self.prover.as_ref().map(|prover| proof(prover)),
+            disk: self.hub.storage().map(|report| {
+                disk(report, self.hub.state(), &extent, operations.space.unwrap_or_default())
+            }),
+            proof: self.prover.as_ref().map(|prover| proof(prover, operations.key_beside_log)),
             memory_record_count: extent.in_memory,
             retention_holds: self.hub.holds().into_iter().map(hold).collect(),
             holding: self.quotas.as_ref().map(|quotas| holding(quotas.holding())),
             accept_time_ahead: extent.accept_time_ahead(),
             account_count: account_count as u64,
-            accounts: accounts.collect(),
             deliveries: if caller.grants().has(Right::Deliveries) {
                 self.delivery_messages()
             } else {
                 Vec::new()
             },
+            accounts: accounts.into_iter().map(account).collect(),
+            account_limits: self.quotas.as_ref().map(|quotas| account_limits(quotas)),
+            refusals,
+            gaps: gaps(self.hub.counters()),
+            connections: self.operations.is_some().then_some(operations.connections),
+            disconnects: operations.disconnects,
+            last_reload: operations.last_reload,
+            certificates: operations.certificates,
         }))
     }
 }
@@ -92,7 +102,52 @@ const ACCOUNTS_MAX: usize = 100;
 /// The most ranges of damaged records that are told.
 const DAMAGED_RANGES_MAX: usize = 1_000;
 
-fn disk(report: StorageReport, state: State, extent: &Extent) -> pb::DiskStatus {
+/// How often there was each reason, the most frequent first: for calls, and for events.
+fn refusals<'a>(
+    calls: &[(&'a str, u64)],
+    events: impl Iterator<Item = (&'a str, u64)>,
+) -> Vec<pb::RefusalCount> {
+    let mut by_reason: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+    calls.iter().for_each(|(reason, count)| by_reason.entry(reason).or_default().0 += count);
+    events.for_each(|(reason, count)| by_reason.entry(reason).or_default().1 += count);
+    let count = |(reason, (calls, events)): (&str, _)| pb::RefusalCount {
+        reason: reason.to_owned(),
+        calls,
+        events,
+    };
+    let mut counts: Vec<_> = by_reason.into_iter().map(count).collect();
+    counts.sort_by_key(|own| Reverse(own.calls.max(own.events)));
+    counts
+}
+
+fn gaps(counters: &HubCounters) -> Vec<pb::GapCount> {
+    let counts = GapReason::ALL.into_iter().map(|reason| pb::GapCount {
+        reason: pb::GapReason::from(reason).into(),
+        count: counters.gaps.count(reason),
+    });
+    counts.filter(|own| own.count > 0).collect()
+}
+
+fn account(own: AccountReport) -> pb::MemoryAccount {
+    pb::MemoryAccount {
+        client: own.client.to_string(),
+        holding: Some(holding(own.holding)),
+        subscriber_count: own.subscribers as u64,
+        emit_stream_count: own.emit_streams as u64,
+    }
+}
+
+fn account_limits(quotas: &Quotas) -> pb::AccountLimits {
+    let limits = quotas.limits();
+    pb::AccountLimits {
+        holding: Some(holding(quotas.memory_limits())),
+        subscribers: limits.subscribers as u64,
+        emit_streams: limits.emit_streams as u64,
+    }
+}
+
+/// `space` is what is free in the file system, and what it has in all.
+fn disk(report: StorageReport, state: State, extent: &Extent, space: (u64, u64)) -> pb::DiskStatus {
     let (state, reason) = match state {
         State::Ready => (pb::StorageState::Ready, String::new()),
         State::Full(why) => (pb::StorageState::Full, why),
@@ -111,6 +166,8 @@ fn disk(report: StorageReport, state: State, extent: &Extent) -> pb::DiskStatus 
         damaged: damaged.collect(),
         removed_until: extent.evicted_until.map(Time::timestamp),
         byte_limit: report.bytes_max.unwrap_or(0),
+        free_bytes: space.0,
+        size_bytes: space.1,
     }
 }
 
@@ -133,14 +190,17 @@ fn holding(holding: Holding) -> pb::MemoryHolding {
     }
 }
 
-fn proof(prover: &Prover) -> pb::ProofStatus {
+fn proof(prover: &Prover, key_beside_log: bool) -> pb::ProofStatus {
     let progress = prover.progress();
+    let broken = progress.failure.as_ref().is_some_and(CheckpointFailure::is_denial);
     pb::ProofStatus {
         key_name: progress.signed.origin().to_owned(),
         tree_size: progress.size,
         checkpoint_size: progress.signed.size(),
         checkpoint_time: progress.signed_at.map(Time::timestamp),
         trouble: progress.failure.map(|trouble| trouble.to_string()).unwrap_or_default(),
+        broken,
+        key_beside_log,
     }
 }
 
@@ -195,6 +255,7 @@ fn counters(counters: &HubCounters, evicted: u64) -> pb::Counters {
         evicted,
         delivered: read(&counters.delivered),
         gaps: counters.gaps.total(),
+        accepted_bytes: counters.by_type.bytes(),
     }
 }
 

@@ -125,6 +125,19 @@ pub struct Quotas {
     limited: Arc<LimitedCounters>,
 }
 
+/// What one client holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountReport {
+    /// Whose account it is.
+    pub client: ClientKey,
+    /// Its memory.
+    pub holding: Holding,
+    /// Its open subscriptions.
+    pub subscribers: usize,
+    /// Its open emit streams.
+    pub emit_streams: usize,
+}
+
 /// How often a rate was over its limit.
 #[derive(Debug, Default)]
 pub struct LimitedCounters([AtomicU64; RateKind::ALL.len()]);
@@ -207,6 +220,11 @@ impl Quotas {
         self.limits
     }
 
+    /// How much memory one client may hold; 0 for a kind without a limit of its own.
+    pub fn memory_limits(&self) -> Holding {
+        self.accounts.limits()
+    }
+
     /// What all clients hold.
     pub fn holding(&self) -> Holding {
         self.accounts.holding()
@@ -218,14 +236,14 @@ impl Quotas {
     }
 
     /// The clients that hold most, the first one most, and how many clients hold something.
-    pub fn largest(&self, at_most: usize) -> (Vec<(ClientKey, Holding)>, usize) {
-        let holding = |(client, quota): (&ClientKey, &Arc<Quota>)| {
-            let holding = quota.account.holding();
-            (holding.total() > 0).then(|| (client.clone(), holding))
-        };
-        let mut holders: Vec<_> = self.lock().iter().filter_map(holding).collect();
+    pub fn largest(&self, at_most: usize) -> (Vec<AccountReport>, usize) {
+        let mut holders: Vec<_> = self.lock().values().map(|quota| quota.report()).collect();
+        holders.retain(|own| own.holding.total() > 0);
         let count = holders.len();
-        holders.sort_by(|(one, a), (other, b)| b.total().cmp(&a.total()).then(one.cmp(other)));
+        holders.sort_by(|one, other| {
+            let by_size = other.holding.total().cmp(&one.holding.total());
+            by_size.then(one.client.cmp(&other.client))
+        });
         holders.truncate(at_most);
         (holders, count)
     }
@@ -257,6 +275,16 @@ impl Quota {
     /// Whose quota it is.
     pub fn client(&self) -> &ClientKey {
         &self.client
+    }
+
+    /// What the client holds.
+    pub fn report(&self) -> AccountReport {
+        AccountReport {
+            client: self.client.clone(),
+            holding: self.account.holding(),
+            subscribers: self.subscribers.load(Ordering::Relaxed),
+            emit_streams: self.emit_streams.load(Ordering::Relaxed),
+        }
     }
 
     /// Counts a call.

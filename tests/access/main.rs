@@ -8,6 +8,7 @@ mod changes;
 mod forged;
 mod limits;
 mod matrix;
+mod operations;
 #[path = "../support/mod.rs"]
 mod support;
 mod transport;

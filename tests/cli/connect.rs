@@ -173,7 +173,8 @@ async fn who_is_not_known_or_may_not_is_told() {
     let file = ca.write("ca.pem", &ca.pem);
     let cacert = file.to_str().unwrap();
     let status = ["status", "--cacert", cacert];
-    says(https(gateway.address()), &status, "authentication is required: send a token").await;
+    says(https(gateway.address()), &status, "authentication is required: pass --token-file FILE")
+        .await;
     for (token, command, sentence) in [
         ("mallory", &["status"][..], "the token is unknown"),
         ("bob", &["status"], "may not see the status"),

@@ -34,6 +34,47 @@ async fn counts_are_drawn_as_bars() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn records_are_counted_by_what_people_ask_for() {
+    let gateway = start_with(day()).await;
+    let counts = |key: &str| run(&gateway, &["count", "--by", key]).out;
+    assert_eq!(counts("category"), "category,count\nuser,2\ncustom,1\ndb,1\nexec,1\nlock,1\n");
+    assert_eq!(counts("severity"), "severity,count\ninfo,4\nwarning,2\n");
+    assert_eq!(counts("result"), "result,count\nsuccess,3\nunspecified,2\nfailure,1\n");
+    assert_eq!(counts("user"), "user,count\nalice,2\nbob,1\ncarol,1\nmallory,1\n");
+    assert_eq!(counts("server"), "server,count\nweb-1,1\n");
+    assert_eq!(counts("source"), "source,count\nci,1\n");
+    assert_eq!(counts("address"), "address,count\n203.0.113.24,2\n2001:db8::17,1\n");
+    assert_eq!(counts("code"), "code,count\nT1000W,1\nT3002I,1\n");
+    assert_eq!(counts("user_login.method"), "user_login.method,count\nlocal,2\n");
+    let top = run(&gateway, &["count", "--by", "user", "--top", "1"]);
+    assert_eq!(top.out, "user,count\nalice,2\n");
+    assert_eq!(
+        top.err,
+        "not listed: 3 records of other values: see --top\nnot listed: 1 record without a value\n"
+    );
+    let top = run(&gateway, &["count", "--by", "user", "--top", "1", "-o", "json"]);
+    let read: serde_json::Value = serde_json::from_str(&top.out).expect("JSON");
+    let expected = serde_json::json!([{ "counts": { "alice": 2 }, "absent": 1, "others": 3 }]);
+    assert_eq!((top.code, read), (Some(0), expected));
+    let types = run(&gateway, &["count", "--top", "2", "-o", "pretty"]);
+    assert_eq!(
+        types.lines().iter().map(|line| line.split_whitespace().next()).collect::<Vec<_>>(),
+        ["user.login", "custom.deploy", "(others)", "total"].map(Some)
+    );
+    for (arguments, part) in [
+        (["--by", "usr"], "did you mean user?"),
+        (["--by", "user.nam"], "but there is \"name\""),
+        (["--top", "0"], "--top"),
+    ] {
+        let refused = run(&gateway, &[&["count"], &arguments[..]].concat());
+        assert_eq!(refused.code, Some(2), "{arguments:?}");
+        assert!(refused.err.contains(part), "{}", refused.err);
+    }
+    let refused = run(&gateway, &["count", "--by", "user", "--bucket", "1h"]);
+    assert!(refused.err.contains("--bucket does not go with --by user"), "{}", refused.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn counts_are_csv_and_json() {
     let gateway =
         start_with(vec![login(0, "alice"), login(3_600, "bob"), login(3_601, "bob")]).await;

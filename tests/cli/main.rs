@@ -4,6 +4,7 @@
 
 mod connect;
 mod count_emit;
+mod get;
 mod operate;
 mod proofs;
 mod search;

@@ -19,15 +19,16 @@ async fn a_status_shows_the_log_and_who_subscribes() {
     subscribed(&gateway, 1).await;
     let ran = run_at(gateway.address(), 100, &["status"]);
     let lines = ran.lines();
-    assert!(lines[0].starts_with("gateway    0.1.0, up "), "{lines:?}");
-    assert!(lines[1].starts_with("log        memory "), "{lines:?}");
+    assert!(lines[0].starts_with("gateway      0.1.0, up "), "{lines:?}");
+    assert!(lines[1].starts_with("log          memory "), "{lines:?}");
     assert!(lines[1].ends_with(": records 1 to 1"), "{lines:?}");
-    assert!(lines[2].starts_with("kept       1 of 1,000,000 records, "), "{lines:?}");
-    assert!(lines[3].starts_with("accepted   1 ("), "{lines:?}");
-    assert!(lines[5].starts_with("clients    "), "{lines:?}");
-    assert_eq!(lines[7].split_whitespace().last(), Some("FILTER"));
-    assert!(lines[8].starts_with("127.0.0.1:"), "{lines:?}");
-    assert!(lines[8].ends_with(" types=session.* text=x"), "{lines:?}");
+    assert!(lines[2].starts_with("kept         1 of 1,000,000 records, "), "{lines:?}");
+    assert!(lines[3].starts_with("accepted     1 ("), "{lines:?}");
+    assert!(lines[5].starts_with("connections  "), "{lines:?}");
+    assert!(lines[6].starts_with("clients      "), "{lines:?}");
+    assert_eq!(lines[8].split_whitespace().last(), Some("FILTER"));
+    assert!(lines[9].starts_with("127.0.0.1:"), "{lines:?}");
+    assert!(lines[9].ends_with(" types=session.* text=x"), "{lines:?}");
     tail.interrupt();
 
     let ran = run(&gateway, &["status", "-o", "json"]);
@@ -159,6 +160,10 @@ async fn every_command_explains_itself() {
         "witness",
         "healthcheck",
         "completions",
+        "get",
+        "doctor",
+        "whoami",
+        "man",
     ];
     for command in commands {
         let listed = help.out.lines().any(|line| line.trim_start().starts_with(command));

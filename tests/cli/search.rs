@@ -10,12 +10,13 @@ async fn lines_are_fitted_to_80_columns() {
     assert_eq!(
         ran.lines(),
         [
-            "03-01 12:00:00 I user.login        alice    203.0.113.24    ok   local",
-            "03-01 12:00:01 W user.login        mallory  2001:db8::17    fail local bad pass…",
-            "03-01 12:00:02 I db.session.query  alice    203.0.113.24    ok   orders shop se…",
-            "03-01 12:00:03 I exec              carol as bob web-1       ok   root systemctl…",
-            "03-01 12:00:04 W lock.created      carol    main            -    mallory",
-            "03-01 12:00:05 I custom.deploy     ci       -               -",
+            "SEQ TIME           S TYPE             WHO          WHERE        RES  DETAIL",
+            "  1 03-01 12:00:00 I user.login       alice        203.0.113.24 ok   local",
+            "  2 03-01 12:00:01 W user.login       mallory      2001:db8::17 fail local bad …",
+            "  3 03-01 12:00:02 I db.session.query alice        203.0.113.24 ok   orders sho…",
+            "  4 03-01 12:00:03 I exec             carol as bob web-1        ok   root syste…",
+            "  5 03-01 12:00:04 W lock.created     carol        main         -    mallory",
+            "  6 03-01 12:00:05 I custom.deploy    ci           -            -",
         ]
     );
 }
@@ -28,12 +29,13 @@ async fn lines_are_fitted_to_200_columns() {
     assert_eq!(
         ran.lines(),
         [
-            "2026-03-01 12:00:00.250 info     user.login                       alice                203.0.113.24             success local",
-            "2026-03-01 12:00:01.250 warning  user.login                       mallory              2001:db8::17             failure local bad password",
-            "2026-03-01 12:00:02.250 info     db.session.query                 alice                203.0.113.24             success orders shop select *\\nfrom customers where id = 7",
-            "2026-03-01 12:00:03.250 info     exec                             carol as bob         web-1                    success root systemctl restart nginx exit_code=0",
-            "2026-03-01 12:00:04.250 warning  lock.created                     carol                main                     -       mallory",
-            "2026-03-01 12:00:05.250 info     custom.deploy                    ci                   -                        -",
+            "SEQ  TIME                     SEVERITY  TYPE              WHO           WHERE         RESULT   DETAIL",
+            "  1  2026-03-01 12:00:00.250  info      user.login        alice         203.0.113.24  success  local",
+            "  2  2026-03-01 12:00:01.250  warning   user.login        mallory       2001:db8::17  failure  local bad password",
+            "  3  2026-03-01 12:00:02.250  info      db.session.query  alice         203.0.113.24  success  orders shop select *\\nfrom customers where id = 7",
+            "  4  2026-03-01 12:00:03.250  info      exec              carol as bob  web-1         success  root systemctl restart nginx exit_code=0",
+            "  5  2026-03-01 12:00:04.250  warning   lock.created      carol         main          -        mallory",
+            "  6  2026-03-01 12:00:05.250  info      custom.deploy     ci            -             -",
         ]
     );
 }
@@ -44,7 +46,7 @@ async fn colours_are_used_only_where_they_are_wanted() {
     let plain = run(&gateway, &["search", "--utc", "-o", "pretty"]);
     assert!(!plain.out.contains('\u{1b}'), "{:?}", plain.out);
     let colored = run(&gateway, &["search", "--utc", "-o", "pretty", "--color", "always"]);
-    assert!(colored.out.starts_with("\u{1b}[2m03-01 12:00:00\u{1b}[0m "), "{:?}", colored.out);
+    assert!(colored.out.contains(" \u{1b}[2m03-01 12:00:00\u{1b}[0m "), "{:?}", colored.out);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,7 +70,7 @@ async fn a_hostile_event_reaches_no_terminal_raw() {
         ..Default::default()
     });
     let gateway = start_with(vec![event]).await;
-    for form in ["pretty", "json", "ndjson", "teleport"] {
+    for form in ["pretty", "wide", "json", "ndjson", "teleport"] {
         for columns in [80, 200] {
             let arguments = ["search", "-o", form];
             let ran = run_at(gateway.address(), columns, &arguments);
@@ -125,8 +127,81 @@ async fn csv_has_the_columns_that_are_named() {
         ran.err,
         "error: --fields user.nmae: there is no field \"nmae\" in User, but there is \"name\"\n"
     );
-    let ran = run(&gateway, &["search", "-o", "json", "--fields", "type"]);
-    assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fields_go_with_every_format_of_records() {
+    let gateway = start_with(day()).await;
+    let fields = |form: &str| {
+        let fields = ["search", "-n", "1", "--user", "mallory", "--fields", "sequence,user.name"];
+        run(&gateway, &[&fields[..], &["-o", form]].concat())
+    };
+    assert_eq!(fields("pretty").lines(), ["SEQUENCE USER.NAME", "2        mallory"]);
+    assert_eq!(fields("wide").lines(), ["SEQUENCE  USER.NAME", "2         mallory"]);
+    assert_eq!(fields("csv").lines(), ["sequence,user.name", "2,mallory"]);
+    let line = r#"{"event":{"user":{"name":"mallory"}},"sequence":"2"}"#;
+    assert_eq!(fields("ndjson").lines(), [line]);
+    let array: serde_json::Value = serde_json::from_str(&fields("json").out).expect("JSON");
+    assert_eq!(array[0], serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+    let refused = fields("teleport");
+    assert_eq!((refused.code, refused.out.as_str()), (Some(2), ""));
+    assert!(refused.err.contains("-o teleport, whose lines are whole events"), "{}", refused.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sequences_bound_a_search() {
+    let gateway = start_with((0..20).map(|number| login(number, "alice")).collect()).await;
+    let found = |flags: &[&str]| {
+        let ran = run(&gateway, &[&["search"], flags].concat());
+        assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{flags:?}");
+        ran.field("/sequence").join(" ")
+    };
+    assert_eq!(found(&["-n", "3"]), "20 19 18");
+    assert_eq!(found(&["-n", "3", "--before", "18"]), "17 16 15");
+    assert_eq!(found(&["--reverse", "--after", "17"]), "18 19 20");
+    assert_eq!(found(&["--after", "3", "--before", "6"]), "5 4");
+    assert_eq!(found(&["--around", "10", "-n", "5"]), "8 9 10 11 12");
+    assert_eq!(found(&["--around", "1", "-n", "4"]), "1 2 3 4");
+    assert_eq!(found(&["--around", "20", "-n", "4"]), "18 19 20");
+    assert_eq!(found(&["--around", "10", "-n", "1"]), "10");
+    assert_eq!(found(&["--id", "event-3", "--id", "event-7"]), "8 4");
+    let refused = run(&gateway, &["search", "--after", "6", "--before", "3"]);
+    assert_eq!(refused.code, Some(2));
+    assert!(refused.err.contains("--after 6 and --before 3"), "{}", refused.err);
+    let away = run(&gateway, &["search", "--around", "99", "-n", "2"]);
+    assert_eq!(away.field("/sequence"), ["20"]);
+    assert!(away.err.starts_with("record 99 is not among them"), "{}", away.err);
+    for wrong in [["-n", "0"], ["--before", "0"], ["--around", "0"]] {
+        assert_eq!(run(&gateway, &[&["search"], &wrong[..]].concat()).code, Some(2), "{wrong:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_shown_is_sorted_by_time_on_request() {
+    let gateway =
+        start_with([3, 1, 2].map(|second| login(second, "alice")).into_iter().collect()).await;
+    let order =
+        |flags: &[&str]| run(&gateway, &[&["search"], flags].concat()).field("/event/id").join(" ");
+    assert_eq!(order(&[]), "event-2 event-1 event-3");
+    assert_eq!(order(&["--sort", "time"]), "event-3 event-2 event-1");
+    assert_eq!(order(&["--sort", "time", "--reverse"]), "event-1 event-2 event-3");
+    assert_eq!(order(&["--sort", "time", "-n", "2"]), "event-2 event-1", "the newest records");
+    assert_eq!(run(&gateway, &["search", "--sort", "time", "-n", "10001"]).code, Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caret_stands_under_the_fault_of_an_expression() {
+    let gateway = start_with(vec![login(0, "alice")]).await;
+    for command in ["search", "tail", "count", "export"] {
+        let form: &[&str] = if command == "export" { &["--format", "teleport"] } else { &[] };
+        let wrong = ["--filter", "type == 'exec'\n  && event.usr.name == 'x'"];
+        let ran = run(&gateway, &[&[command], form, &wrong[..]].concat());
+        assert_eq!(ran.code, Some(2), "{command}");
+        let ending = "\n    && event.usr.name == 'x'\n             ^^^\n";
+        assert!(ran.err.ends_with(ending), "{command}: {}", ran.err);
+    }
+    let other = run(&gateway, &["search", "--type", "user.logni", "--filter", "true"]);
+    assert!(!other.err.contains('^'), "{}", other.err);
 }
 
 #[tokio::test(flavor = "multi_thread")]

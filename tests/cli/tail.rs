@@ -11,6 +11,8 @@ async fn the_last_records_are_shown_in_order() {
         run(&gateway, &[&["tail", "--no-follow"], arguments].concat()).field("/sequence").join(" ")
     };
     assert_eq!(shown(&["-n", "3"]), "18 19 20");
+    assert_eq!(shown(&["--limit", "2"]), "19 20");
+    assert_eq!(shown(&["--lines", "1"]), "20");
     assert_eq!(shown(&[]), "11 12 13 14 15 16 17 18 19 20", "as tail does");
     assert_eq!(shown(&["-n", "0"]), "");
     assert_eq!(shown(&["-n", "2", "--filter", "sequence < 6"]), "4 5");
@@ -29,7 +31,11 @@ async fn what_comes_is_shown_as_a_line_for_people() {
     emit(&gateway, day()).await;
     assert_eq!(
         running.line(),
-        "03-01 12:00:01 W user.login        mallory  2001:db8::17    fail local bad pass…"
+        " SEQ TIME           S TYPE             WHO      WHERE           RES  DETAIL"
+    );
+    assert_eq!(
+        running.line(),
+        "   2 03-01 12:00:01 W user.login       mallory  2001:db8::17    fail local bad …"
     );
     let ran = running.interrupt();
     assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (Some(130), "", ""));

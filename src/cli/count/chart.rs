@@ -1,13 +1,12 @@
 //! Counts as bars.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 use prost_types::Timestamp as Stamp;
 
-use super::TimeBucket;
+use super::table::TimeBucket;
 use crate::cli::terminal::{self, Color, TextStyle};
 use crate::cli::{escape, times};
 
@@ -45,7 +44,7 @@ impl Chart {
         let total: u64 = buckets.iter().map(TimeBucket::total).sum();
         let mut rows = match self.bucket {
             Some(length) => self.over_time(buckets, length),
-            None => by_key(buckets),
+            None => buckets.iter().flat_map(by_key).collect(),
         };
         if rows.is_empty() {
             return String::new();
@@ -124,31 +123,36 @@ impl Chart {
                     }
                 }
             }
-            rows.push(row(&start, bucket.total(), most_frequent(&bucket.counts)));
+            rows.push(row(&start, bucket.total(), most_frequent(bucket)));
             before = Some(start);
         }
         rows
     }
 }
 
+/// The name of the row for records without a value.
+const ABSENT: &str = "(none)";
+/// The name of the row for records whose values are not listed.
+const OTHERS: &str = "(others)";
+
 /// A row a key, the most frequent first.
-fn by_key(buckets: &[TimeBucket]) -> Vec<ChartRow> {
-    let counts = buckets.iter().flat_map(|bucket| &bucket.counts);
-    let mut counts: Vec<(&String, u64)> = counts.map(|(name, count)| (name, *count)).collect();
-    counts.sort_by(|(a_name, a), (b_name, b)| b.cmp(a).then(a_name.cmp(b_name)));
-    let row = |(name, count): (&String, u64)| ChartRow {
+fn by_key(bucket: &TimeBucket) -> Vec<ChartRow> {
+    let row = |name: &str, count| ChartRow {
         name: escape::escaped(name).into_owned(),
         count: Some(count),
         after: String::new(),
     };
-    counts.into_iter().map(row).collect()
+    let rest = [(OTHERS, bucket.others), (ABSENT, bucket.absent)];
+    let rest = rest.into_iter().filter(|(_, count)| *count > 0);
+    let counts = bucket.counts.iter().map(|(name, count)| (name.as_str(), *count));
+    counts.chain(rest).map(|(name, count)| row(name, count)).collect()
 }
 
 /// `user.login 12, exec 3`.
-fn most_frequent(counts: &BTreeMap<String, u64>) -> String {
-    let mut counts: Vec<_> = counts.iter().collect();
-    counts.sort_by(|(a_name, a), (b_name, b)| b.cmp(a).then(a_name.cmp(b_name)));
-    let told = counts.iter().map(|(name, count)| format!("{name} {}", grouped(**count)));
+fn most_frequent(bucket: &TimeBucket) -> String {
+    let others = (bucket.others > 0).then(|| (OTHERS, bucket.others));
+    let counts = bucket.counts.iter().map(|(name, count)| (name.as_str(), *count)).chain(others);
+    let told = counts.map(|(name, count)| format!("{name} {}", grouped(count)));
     escape::escaped(&told.collect::<Vec<_>>().join(", ")).into_owned()
 }
 
@@ -209,6 +213,7 @@ mod tests {
         TimeBucket {
             start: start.map(|seconds| Stamp { seconds, nanos: 0 }),
             counts: counts.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
+            ..Default::default()
         }
     }
 
@@ -220,13 +225,21 @@ mod tests {
 
     #[test]
     fn keys_are_drawn_with_the_most_frequent_first() {
-        let all = bucket(None, &[("exec", 1), ("user.login", 1_000), ("session.start", 250)]);
+        let mut all = bucket(None, &[("user.login", 1_000), ("session.start", 250), ("exec", 1)]);
         assert_eq!(
-            draw(40, None, &[all]),
+            draw(40, None, &[all.clone()]),
             "user.login     1,000  ██████████████████\n\
              session.start    250  ████▌\n\
              exec               1  ▏\n\
              total          1,251\n"
+        );
+        (all.absent, all.others) = (250, 0);
+        all.counts.truncate(1);
+        assert_eq!(
+            draw(40, None, &[all]),
+            "user.login  1,000  █████████████████████\n\
+             (none)        250  █████▎\n\
+             total       1,250\n"
         );
         assert_eq!(draw(40, None, &[bucket(None, &[])]), "");
     }
@@ -234,7 +247,7 @@ mod tests {
     #[test]
     fn buckets_are_drawn_in_the_order_of_time_with_those_that_are_empty() {
         let buckets = [
-            bucket(Some(0), &[("exec", 1), ("user.login", 3)]),
+            bucket(Some(0), &[("user.login", 3), ("exec", 1)]),
             bucket(Some(2 * 3_600), &[("exec", 8)]),
             bucket(Some(100 * 3_600), &[("exec", 2)]),
         ];

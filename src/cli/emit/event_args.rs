@@ -58,6 +58,11 @@ pub struct Args {
 }
 
 impl Args {
+    /// Whether a field of this path is set.
+    fn sets(&self, wanted: &str) -> bool {
+        self.fields.iter().any(|(path, _)| path.strip_prefix("event.").unwrap_or(path) == wanted)
+    }
+
     /// The event, if a type was given.
     ///
     /// # Errors
@@ -68,6 +73,9 @@ impl Args {
         let mut event = DynamicMessage::new(shape("Event"));
         let custom = name.strip_prefix(catalog::CUSTOM_PREFIX);
         let event_type = types::find(custom.map_or(name, |_| catalog::CUSTOM))?.get();
+        if event_type.name == catalog::CUSTOM && custom.is_none() && !self.sets("custom.name") {
+            return Err(Error::Usage("a custom event has a name: emit custom.NAME".to_owned()));
+        }
         let variant = event.descriptor().get_field(event_type.number);
         let variant = variant.expect("the catalog is made of the variants of Event");
         if let Kind::Message(payload) = variant.kind() {
@@ -94,11 +102,34 @@ impl Args {
         }
         for (path, value) in &self.fields {
             let within = path.strip_prefix("event.").unwrap_or(path);
-            set(&mut event, within, value)
+            check_payload(within, event_type)
+                .and_then(|()| set(&mut event, within, value))
                 .map_err(|error| Error::Usage(format!("--set {path}: {error}")))?;
         }
         let event = event.transcode_to().map_err(|error| Error::Usage(error.to_string()))?;
         Ok(Some(event))
+    }
+}
+
+/// Checks that a path does not lead to the payload of another type, and is not one within the
+/// payload that lacks its first part.
+fn check_payload(path: &str, event_type: &catalog::EventType) -> Result<(), String> {
+    let own = event_type.field_name;
+    let first = path.split('.').next().unwrap_or_default();
+    let event = shape("Event");
+    match event.get_field_by_name(first) {
+        Some(field) if catalog::by_number(field.number()).is_some() && first != own => {
+            Err(format!("the event is a {}, whose payload is {own}", event_type.name))
+        }
+        Some(_) => Ok(()),
+        None => {
+            let payload = event.get_field(event_type.number).map(|field| field.kind());
+            let inner = payload.as_ref().and_then(Kind::as_message);
+            match inner.and_then(|inner| inner.get_field_by_name(first)) {
+                Some(_) => Err(format!("it is a field of the payload: write {own}.{path}")),
+                None => Ok(()),
+            }
+        }
     }
 }
 
@@ -262,6 +293,10 @@ mod tests {
             refused("user=alice").contains("an object such as {\"name\": \"alice\"}, not a string")
         );
         assert!(refused("time=noon").contains("not a Timestamp"));
+        assert!(refused("method=local").contains("write user_login.method"));
+        assert!(refused("exec.command.line=x").contains("the event is a user.login"));
+        assert!(build(&["custom"]).expect_err("no name").contains("custom.NAME"));
+        assert!(build(&["custom", "--set=custom.name=x"]).is_ok());
         assert!(build(&["user.logn"]).expect_err("there is none").contains("user.login"));
         assert!(build(&["user.login", "--success=maybe"]).is_err());
     }

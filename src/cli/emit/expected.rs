@@ -27,6 +27,13 @@ pub fn check_event(value: &Value, event: &MessageDescriptor) -> Result<(), Strin
                     "\"event\": {name:?} is the form of Teleport: use `auditgate import --format teleport`"
                 ));
             }
+            if let Some(Value::String(name)) = fields.get("type") {
+                let variant = catalog::by_name(name).map(|id| id.get().field_name);
+                let variant = variant.unwrap_or("user_login");
+                return Err(format!(
+                    "the type of an event is the name of its payload: write \"{variant}\": {{}} instead of \"type\": {name:?}"
+                ));
+            }
             check(value, event, "", &|| None)?;
             check_payload(fields.keys(), event)
         }
@@ -126,10 +133,10 @@ fn check_one(value: &Value, of: &Kind, path: &str, sample: Sample<'_>) -> Result
     let fits = match of {
         Kind::Message(shape) => match shape.full_name() {
             "google.protobuf.Timestamp" => {
-                return text(value, path, "a time such as \"2026-03-01T12:00:00Z\"");
+                return parsed(value, path, shape, "a time such as \"2026-03-01T12:00:00Z\"");
             }
             "google.protobuf.Duration" => {
-                return text(value, path, "a length of time such as \"1.5s\"");
+                return parsed(value, path, shape, "a length of time such as \"1.5s\"");
             }
             "google.protobuf.Struct" => {
                 let expected = "an object such as {\"key\": \"value\"}";
@@ -162,7 +169,12 @@ fn check_one(value: &Value, of: &Kind, path: &str, sample: Sample<'_>) -> Result
             _ => false,
         },
         // Numbers may also be written as strings.
-        _ => matches!(value, Value::Number(_) | Value::String(_)),
+        _ => match value {
+            Value::Number(_) => true,
+            Value::String(text) if text.parse::<f64>().is_ok() => true,
+            Value::String(text) => return Err(format!("{path}: {text:?} is not a number")),
+            _ => false,
+        },
     };
     if fits { Ok(()) } else { Err(wrong(path, expected_of(of), value)) }
 }
@@ -173,6 +185,15 @@ fn expected_of(of: &Kind) -> &'static str {
 
 fn text(value: &Value, path: &str, expected: &str) -> Result<(), String> {
     if value.is_string() { Ok(()) } else { Err(wrong(path, expected, value)) }
+}
+
+/// Checks a text that the library of the descriptors reads.
+fn parsed(value: &Value, path: &str, of: &MessageDescriptor, expected: &str) -> Result<(), String> {
+    text(value, path, expected)?;
+    match DynamicMessage::deserialize(of.clone(), value) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(format!("{path}: {value} is not {expected}")),
+    }
 }
 
 fn wrong(path: &str, expected: &str, value: &Value) -> String {
@@ -316,6 +337,13 @@ mod tests {
                 r#"{"user_login": {}, "exec": {}}"#,
                 "an event has one payload, its type; this one has ",
             ),
+            (r#"{"type": "exec"}"#, "write \"exec\": {} instead of \"type\": \"exec\""),
+            (
+                r#"{"time": "noon"}"#,
+                "time: \"noon\" is not a time such as \"2026-03-01T12:00:00Z\"",
+            ),
+            (r#"{"resource": {"ttl": "1 h"}}"#, "resource.ttl: \"1 h\" is not a length of time"),
+            (r#"{"index": "x"}"#, "index: \"x\" is not a number"),
             (r#"{"event": "user.login"}"#, "use `auditgate import --format teleport`"),
         ] {
             assert!(said(json).contains(sentence), "{json}: {}", said(json));

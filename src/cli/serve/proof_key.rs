@@ -20,6 +20,8 @@ pub struct ProofKey {
     pub key: Option<SigningKey>,
     /// What the operator should know of it.
     pub told: Option<String>,
+    /// It lies in the data directory.
+    pub is_beside_log: bool,
 }
 
 impl ProofKey {
@@ -28,7 +30,7 @@ impl ProofKey {
     pub fn of(settings: &Settings, log: &dyn Sequencer) -> io::Result<Self> {
         let folder = settings.data_dir.as_deref();
         if !settings.merkle.unwrap_or(folder.is_some()) {
-            return Ok(Self { key: None, told: None });
+            return Ok(Self { key: None, told: None, is_beside_log: false });
         }
         let found = match (&settings.signing_key, folder) {
             (Some(file), _) => {
@@ -39,7 +41,19 @@ impl ProofKey {
         };
         let (key, origin) = found.map_err(|error| io::Error::other(error.to_string()))?;
         let told = format!("proves it (docs/PROOF.md) with the key {}{origin}", key.verifier());
-        Ok(Self { key: Some(key), told: Some(told) })
+        let is_beside_log = folder.is_some_and(|folder| match &settings.signing_key {
+            Some(file) => is_within(file, folder),
+            None => true,
+        });
+        Ok(Self { key: Some(key), told: Some(told), is_beside_log })
+    }
+}
+
+/// Whether a file lies in a folder, or below it.
+fn is_within(file: &Path, folder: &Path) -> bool {
+    match (file.canonicalize(), folder.canonicalize()) {
+        (Ok(file), Ok(folder)) => file.starts_with(folder),
+        _ => false,
     }
 }
 

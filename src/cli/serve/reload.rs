@@ -16,7 +16,7 @@ pub(super) async fn reload(
     let after = match loaded {
         Ok(after) => after,
         Err(error) => {
-            gateway.count_unreadable_reload();
+            gateway.count_unreadable_reload(&error.to_string());
             logs.refuse(&format!("{error}; keeping the previous configuration"));
             return before;
         }

@@ -1,7 +1,7 @@
 //! What clients hold in the gateway's memory, in a line.
 
-use super::units::size;
 use crate::cli::count::counted;
+use crate::cli::units::size;
 use crate::proto::pb;
 
 /// How much memory clients hold, and which one holds most.

@@ -199,6 +199,7 @@ fn told(refusal: &pb::Refusal) -> Refusal {
         message: refusal.message.clone(),
         reason: Some(reason.strip_prefix(REASON_PREFIX).unwrap_or(reason).to_owned()),
         violations: blamed.then(violation).into_iter().collect(),
+        place: None,
         retry_after: None,
         transient: false,
     }

@@ -7,15 +7,22 @@ use http::{HeaderMap, HeaderName};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+use super::CallRules;
 use super::context::CallContext;
-use crate::server::connection::RunningCall;
+use crate::proto::pb::DisconnectKind;
+use crate::server::connection::{CutReason, RunningCall};
+use crate::server::listener::ConnectionCounters;
 use crate::server::log_limiter::LogLimiter;
 use crate::server::metrics::code_name;
 use crate::server::stats::{CallStats, MethodStats};
+use crate::service::NAME;
 use crate::service::quota::{MemoryCharge, QuotaSlot};
 
 /// The header and trailer with the gRPC code.
 pub const CODE: HeaderName = HeaderName::from_static("grpc-status");
+
+/// Why a stream ended whose client ended it, or lost its connection.
+const CLIENT_LEFT: &str = "client_left";
 
 /// The resources that a call holds until its response was sent.
 #[derive(Debug, Default)]
@@ -37,7 +44,10 @@ pub struct CallRecord {
     /// Its identifiers.
     pub context: CallContext,
     /// The principal, if known.
-    pub principal: Option<String>,
+    pub principal: Option<Arc<str>>,
+    /// The gateway reset it since its client did not take what waited.
+    pub was_reset: bool,
+    disconnects: Arc<ConnectionCounters>,
     log_limiter: Arc<LogLimiter>,
     /// Held until the response was sent.
     pub holds: CallResources,
@@ -46,8 +56,7 @@ pub struct CallRecord {
 impl CallRecord {
     /// A call that begins.
     pub fn begin(
-        stats: Arc<CallStats>,
-        log_limiter: Arc<LogLimiter>,
+        rules: &CallRules,
         method: Arc<MethodStats>,
         context: CallContext,
         call: Option<RunningCall>,
@@ -56,12 +65,14 @@ impl CallRecord {
         let holds = CallResources { call, ..CallResources::default() };
         Self {
             method,
-            stats,
+            stats: Arc::clone(&rules.stats),
             begun: Instant::now(),
             finished: false,
             context,
             principal: None,
-            log_limiter,
+            was_reset: false,
+            disconnects: Arc::clone(&rules.connections),
+            log_limiter: Arc::clone(&rules.log_limiter),
             holds,
         }
     }
@@ -93,6 +104,9 @@ impl CallRecord {
         }
         let took = self.begun.elapsed();
         self.method.finish(code, took);
+        if self.method.server_streams && code != Code::Ok {
+            self.note_disconnect(reason);
+        }
         // A client can cause any number of refusals; failures of the gateway concern the
         // operator.
         let failed = matches!(code, Code::Internal | Code::Unknown | Code::DataLoss);
@@ -125,6 +139,26 @@ impl CallRecord {
         }
     }
 
+    /// Notes the end of a stream. That of a connection that was cut is noted there.
+    fn note_disconnect(&self, reason: &str) {
+        let kind = match (self.method.service == NAME, self.method.client_streams) {
+            (false, _) => return,
+            (true, false) => DisconnectKind::Subscription,
+            (true, true) => DisconnectKind::EmitStream,
+        };
+        let connection = self.holds.call.as_ref().map(RunningCall::connection);
+        if connection.is_some_and(|connection| connection.cut_reason().is_some()) {
+            return;
+        }
+        let reason = match (self.was_reset, reason) {
+            (true, _) => CutReason::NotReading.name(),
+            (false, "") => CLIENT_LEFT,
+            (false, reason) => reason,
+        };
+        let peer = connection.map(|connection| connection.remote);
+        self.disconnects.disconnects.note(kind, self.principal.clone(), peer, reason);
+    }
+
     fn known(&mut self) -> CallLogFields {
         let request_id = self.context.request_id().to_str().unwrap_or_default().to_owned();
         let connection = self.holds.call.as_ref().map(RunningCall::connection);
@@ -132,7 +166,7 @@ impl CallRecord {
             request_id,
             trace_id: self.context.trace_id.clone(),
             peer: connection.map(|connection| connection.remote.to_string()),
-            principal: self.principal.clone(),
+            principal: self.principal.as_deref().map(str::to_owned),
         }
     }
 }

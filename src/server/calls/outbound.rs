@@ -161,6 +161,7 @@ impl Drop for ResponseBody {
     fn drop(&mut self) {
         if let Some(flow) = &self.flow {
             flow.end();
+            self.record.was_reset = flow.was_reset();
         }
     }
 }

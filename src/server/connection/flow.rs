@@ -164,6 +164,11 @@ impl Flow {
         }
     }
 
+    /// Whether the stream was reset.
+    pub fn was_reset(&self) -> bool {
+        self.is_reset.load(SeqCst)
+    }
+
     fn waits(&self) -> bool {
         let ended = self.ended.load(SeqCst) || self.idle.load(SeqCst);
         !ended || self.bytes.load(SeqCst) > 0

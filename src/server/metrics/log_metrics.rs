@@ -6,7 +6,6 @@ use super::MetricSources;
 use super::page::MetricsPage;
 use crate::log::State;
 use crate::proof::prover::CheckpointFailure;
-use crate::server::free_space::Space;
 
 impl MetricSources {
     pub(super) fn log(&self, page: &mut MetricsPage<'_>) -> fmt::Result {
@@ -62,7 +61,7 @@ impl MetricSources {
         )?;
         let Some(disk) = self.hub.storage() else { return Ok(()) };
         page.gauge("auditgate_log_disk_bytes", "Bytes of the log's files", disk.bytes as f64)?;
-        if let Some(space) = self.data_dir.as_deref().and_then(|folder| Space::of(folder).ok()) {
+        if let Some(space) = self.space.as_ref().and_then(|last| last.get()) {
             page.gauge(
                 "auditgate_disk_free_bytes",
                 "Bytes that are free in the file system of the log",

@@ -132,6 +132,17 @@ impl Accounts {
         Arc::new(Account { charged: Bytes::default(), room, all: self.clone() })
     }
 
+    /// What one client may hold; 0 for a kind without a limit of its own.
+    pub fn limits(&self) -> Holding {
+        let limit = |kind| match kind {
+            MemoryKind::Connections => 0,
+            MemoryKind::Calls => CALL_BYTES_OF_ONE_MAX,
+            MemoryKind::Receiving => self.limits.receiving_bytes,
+            MemoryKind::Filters => FILTER_BYTES_OF_ONE_MAX,
+        };
+        Holding { charged: MemoryKind::ALL.map(limit), room: self.limits.waiting_bytes }
+    }
+
     /// What all clients hold.
     pub fn holding(&self) -> Holding {
         Holding {

@@ -89,9 +89,9 @@ async fn the_largest_accounts_are_shown_first() {
         .map(|(name, bytes)| client(&quotas, name).account().charge(MemoryKind::Calls, bytes))
         .into();
     let (largest, count) = quotas.largest(2);
-    let names: Vec<String> = largest.iter().map(|(client, _)| client.to_string()).collect();
+    let names: Vec<String> = largest.iter().map(|own| own.client.to_string()).collect();
     assert_eq!((names, count), (vec!["bob".to_owned(), "carol".to_owned()], 3));
-    assert_eq!(largest[0].1.total(), 30);
+    assert_eq!(largest[0].holding.total(), 30);
     drop(charges);
     assert_eq!(quotas.largest(2).1, 0);
 }

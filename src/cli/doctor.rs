@@ -1,0 +1,197 @@
+//! `auditgate doctor`: what is wrong with a gateway, or soon will be, and what to do.
+
+mod checks;
+mod clients;
+mod storage;
+
+use std::fmt::Write as _;
+use std::io::IsTerminal as _;
+use std::time::Instant;
+
+use clap::ValueEnum;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::Serialize;
+
+use super::client::GatewayArgs;
+use super::count::counted;
+use super::terminal::{Color, TextStyle};
+use super::{Error, ExitKind, escape, interruptible, print, terminal};
+use crate::proto::pb;
+use checks::{CHECKS, Evidence};
+
+/// The columns of the words for severities.
+const WORD: usize = 8;
+
+/// Say what is wrong with the gateway, or soon will be, and what to do
+///
+/// Looks at the log, its disk, the certificates, the clock, the proof, the accounts of
+/// clients, subscribers and the last reload. It needs the right `status`, and `subscribers`
+/// to look at other clients than yourself.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  auditgate doctor
+  auditgate doctor --server https://audit.example.org:50051 --token-file ops.token
+  auditgate doctor -o json || page-somebody
+
+Exit status: 0 if nothing needs attention; 1 if something soon will (warning); 3 if
+something is wrong (critical); 2 if the arguments are wrong, or the gateway cannot be
+reached or refuses; 130 after Ctrl-C.")]
+pub struct Args {
+    /// Output format
+    #[arg(short, long, value_enum, value_name = "FORM", default_value_t = DiagnosisFormat::Pretty)]
+    output: DiagnosisFormat,
+    #[command(flatten)]
+    color: terminal::Args,
+    /// Show times in UTC instead of the local time zone
+    #[arg(long)]
+    utc: bool,
+    #[command(flatten)]
+    server: GatewayArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DiagnosisFormat {
+    /// A page for people
+    Pretty,
+    /// JSON array of findings
+    Json,
+}
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Grade {
+    /// Worth knowing.
+    Note,
+    /// It will be wrong soon, or part of it is.
+    Warning,
+    /// It is wrong.
+    Critical,
+}
+
+/// Something that was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Diagnosis {
+    /// How bad it is.
+    pub severity: Grade,
+    /// The check that found it.
+    pub check: &'static str,
+    /// What it is.
+    pub what: String,
+    /// What to do.
+    pub advice: String,
+    /// The section of the runbook about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runbook: Option<&'static str>,
+}
+
+impl Diagnosis {
+    /// A finding without a section in the runbook.
+    pub fn new(severity: Grade, what: String, advice: impl Into<String>) -> Self {
+        Self { severity, check: "", what, advice: advice.into(), runbook: None }
+    }
+
+    /// The same, with its section in the runbook.
+    pub fn see(self, section: &'static str) -> Self {
+        Self { runbook: Some(section), ..self }
+    }
+}
+
+/// Runs the command.
+pub async fn run(args: Args) -> Result<ExitKind, Error> {
+    let client = args.server.client().await?;
+    interruptible(async {
+        let caller = client.get_caller().await?;
+        let asked = Instant::now();
+        let status = client.get_status().await?;
+        let evidence = Evidence {
+            caller: &caller,
+            status: &status,
+            now: Timestamp::now(),
+            answer_time: asked.elapsed(),
+            zone: terminal::zone(args.utc),
+        };
+        let findings = diagnose(&evidence);
+        print(&match args.output {
+            DiagnosisFormat::Pretty => {
+                let terminal = std::io::stdout().is_terminal();
+                draw(&status, &findings, terminal::width(), args.color.resolve(terminal))
+            }
+            DiagnosisFormat::Json => {
+                let text = serde_json::to_string_pretty(&findings);
+                let text = text.expect("findings have a JSON form");
+                format!("{}\n", escape::json(&text))
+            }
+        })?;
+        Ok(match findings.iter().map(|found| found.severity).max() {
+            None | Some(Grade::Note) => ExitKind::All,
+            Some(Grade::Warning) => ExitKind::Some,
+            Some(Grade::Critical) => ExitKind::Wrong,
+        })
+    })
+    .await
+}
+
+/// Runs all checks; the worst findings come first.
+fn diagnose(evidence: &Evidence<'_>) -> Vec<Diagnosis> {
+    let run = |(name, check): &(&'static str, fn(&Evidence<'_>) -> Vec<Diagnosis>)| {
+        let name = *name;
+        check(evidence).into_iter().map(move |found| Diagnosis { check: name, ..found })
+    };
+    let mut findings: Vec<Diagnosis> = CHECKS.iter().flat_map(run).collect();
+    findings.sort_by_key(|found| std::cmp::Reverse(found.severity));
+    findings
+}
+
+fn draw(
+    status: &pb::GetStatusResponse,
+    findings: &[Diagnosis],
+    width: Option<usize>,
+    color: Color,
+) -> String {
+    let count = |grade| findings.iter().filter(|found| found.severity == grade).count();
+    let warnings = counted(count(Grade::Warning) as u64, "warning");
+    let summary = match (count(Grade::Critical), count(Grade::Warning)) {
+        (0, 0) => "nothing needs attention".to_owned(),
+        (0, _) => format!("nothing critical, {warnings}"),
+        (critical, _) => format!("{critical} critical, {warnings}"),
+    };
+    let mut out = format!("auditgate {}: {summary}\n", escape::escaped(&status.version));
+    let room = width.map_or(usize::MAX, |width| width.saturating_sub(WORD + 2));
+    for found in findings {
+        let (word, style) = match found.severity {
+            Grade::Critical => ("CRITICAL", TextStyle::Alarm),
+            Grade::Warning => ("WARNING", TextStyle::Notable),
+            Grade::Note => ("NOTE", TextStyle::Faint),
+        };
+        out.push('\n');
+        row(&mut out, &color.paint(style, &terminal::fitted(word, WORD)), &found.what, room);
+        let see = found.runbook.map(|section| format!(" (runbook: {section})")).unwrap_or_default();
+        row(&mut out, &" ".repeat(WORD), &format!("do: {}{see}", found.advice), room);
+    }
+    let is_fine = |name: &&str| !findings.iter().any(|found| found.check == *name);
+    let fine: Vec<&str> = CHECKS.iter().map(|(name, _)| *name).filter(is_fine).collect();
+    if !fine.is_empty() {
+        out.push('\n');
+        let word = color.paint(TextStyle::Good, &terminal::fitted("FINE", WORD));
+        row(&mut out, &word, &fine.join(", "), room);
+    }
+    out
+}
+
+fn row(out: &mut String, name: &str, text: &str, room: usize) {
+    let mut name = name.to_owned();
+    for line in terminal::wrapped(&escape::escaped(text), room) {
+        let _ = writeln!(out, "{}", format!("{name}  {line}").trim_end());
+        name = " ".repeat(WORD);
+    }
+}
+
+/// A day, as people read it.
+fn day(time: &prost_types::Timestamp, zone: &TimeZone) -> String {
+    super::times::format(time, zone, "%F")
+}
+
+#[cfg(test)]
+mod tests;

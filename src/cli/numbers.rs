@@ -1,0 +1,38 @@
+//! Numbers on the command line.
+
+/// Reads a count or a sequence: a number from 1 on.
+pub fn positive(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(0) => Err("it begins at 1".to_owned()),
+        Ok(number) => Ok(number),
+        Err(_) if text.starts_with('-') => Err("it begins at 1".to_owned()),
+        Err(_) => Err(not_a_number(text)),
+    }
+}
+
+/// Reads a number from 0 on.
+pub fn natural(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| not_a_number(text))
+}
+
+fn not_a_number(text: &str) -> String {
+    let is_large = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if is_large { format!("{text} is too large") } else { format!("{text:?} is not a number") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_number_is_told() {
+        assert_eq!((positive("1"), natural("0")), (Ok(1), Ok(0)));
+        assert_eq!(positive("0"), Err("it begins at 1".to_owned()));
+        assert_eq!(positive("-5"), Err("it begins at 1".to_owned()));
+        assert_eq!(positive("ten"), Err("\"ten\" is not a number".to_owned()));
+        assert_eq!(
+            natural("99999999999999999999"),
+            Err("99999999999999999999 is too large".to_owned())
+        );
+    }
+}
