@@ -73,7 +73,7 @@ function Value({ of, count, share, cut }: { readonly of: Token; readonly count: 
         class={chosen ? "value-pick chosen" : "value-pick"}
         aria-pressed={chosen}
         disabled={cut}
-        title={cut ? "Too long to filter by" : chosen ? "Remove this filter" : "Only this"}
+        title={cut ? "Too long to filter by" : chosen ? "Remove this filter" : of.key === "severity" ? "At least this severity" : "Only this"}
         onClick={() => { facetSheet.value = false; (chosen ? model.setTokens(model.tokens.value.filter((other) => other.key !== of.key || other.value !== of.value)) : model.addToken(of)); }}
         data-testid="facet-value"
       >

@@ -258,6 +258,19 @@ const MemoryAccount = table("auditgate.v1.MemoryAccount", {
   holding: message(2, MemoryHolding),
 });
 
+const Delivery = table("auditgate.v1.Delivery", {
+  name: one(1, "string"),
+  format: one(2, "string"),
+  destination: one(3, "string"),
+  state: one(4, "enum"),
+  reason: one(5, "string"),
+  lag_records: one(8, "uint64"),
+  delivered: one(11, "uint64"),
+  retries: one(14, "uint64"),
+  missed: one(18, "uint64"),
+  dead_letters: one(19, "uint64"),
+});
+
 const GetStatusResponse = table("auditgate.v1.GetStatusResponse", {
   version: one(1, "string"),
   start_time: message(2, Timestamp),
@@ -277,10 +290,12 @@ const GetStatusResponse = table("auditgate.v1.GetStatusResponse", {
   proof: message(16, ProofStatus),
   memory_record_count: one(17, "uint64"),
   subscriber_count: one(18, "uint64"),
+  accept_time_ahead: message(19, Duration),
   retention_holds: messages(20, RetentionHold),
   holding: message(21, MemoryHolding),
   account_count: one(22, "uint64"),
   accounts: messages(23, MemoryAccount),
+  deliveries: messages(30, Delivery),
 });
 export type Status = MessageOf<typeof GetStatusResponse>;
 
