@@ -1,132 +1,19 @@
 //! The engine against destinations that tests play, mostly under paused time.
 
-use std::path::Path;
+mod scene;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
-use tokio::time::{Instant, sleep, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Instant, sleep};
 
-use super::destination::scripted::Scripted;
-use super::destination::{Config, ItemReplies, Rejection, Reply};
-use super::format::FormatName;
+use super::destination::{ItemReplies, Rejection, Reply};
 use super::*;
-use crate::event::EVENT_BYTES_MAX;
-use crate::hub::Hub;
-use crate::log::{Append, Bounds, MemoryLog};
-use crate::record::{Draft, EmitterIdentity, Sequence};
-use prost::Message as _;
+use crate::record::Sequence;
+use scene::{Scene, config, report};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// A hub, a directory, and what a destination got.
-struct Scene {
-    hub: Arc<Hub>,
-    folder: tempfile::TempDir,
-    got: Arc<Mutex<Vec<String>>>,
-}
-
-impl Scene {
-    fn new(records: usize) -> Self {
-        let log = Arc::new(MemoryLog::new(Bounds { bytes: 64 * 1024 * 1024, records }));
-        Self {
-            hub: Hub::new(log, CancellationToken::new()),
-            folder: tempfile::tempdir().expect("a folder"),
-            got: Arc::default(),
-        }
-    }
-
-    async fn emit(&self, numbers: std::ops::RangeInclusive<u64>) {
-        let emitter = EmitterIdentity::from(pb::Emitter::default());
-        let intake = crate::content::EventIntake { event_bytes: EVENT_BYTES_MAX, policy: None };
-        let drafts = numbers.map(|number| {
-            let event = pb::Event {
-                id: Some(format!("e-{number}")),
-                user: Some(pb::User { name: Some("alice".into()), ..Default::default() }),
-                payload: Some(pb::event::Payload::UserLogin(pb::UserLogin::default())),
-                ..Default::default()
-            };
-            let event = intake.admit(event.encode_to_vec().into(), Time::now()).expect("an event");
-            Draft::new(event, &emitter)
-        });
-        let drafts: Vec<Draft> = drafts.collect();
-        for drafts in drafts.chunks(100) {
-            let append = Append::AllOrNothing { validate_only: false };
-            self.hub.append(drafts, append).await.expect("appended");
-        }
-    }
-
-    /// A destination that keeps what `answer` accepts.
-    fn destination(
-        &self,
-        name: &'static str,
-        answer: impl Fn(&[String]) -> Reply + Send + Sync + 'static,
-    ) -> Config {
-        let got = Arc::clone(&self.got);
-        Config::Scripted(Scripted::new(name, move |ids| {
-            let reply = answer(&ids);
-            match &reply {
-                Reply::Accepted { .. } => got.lock().extend(ids),
-                Reply::ItemByItem(ItemReplies { rejected, unavailable, .. }) => {
-                    let missing = |at: &usize| {
-                        rejected.iter().any(|(position, _)| position == at)
-                            || unavailable.contains(at)
-                    };
-                    let accepted = ids.into_iter().enumerate().filter(|(at, _)| !missing(at));
-                    got.lock().extend(accepted.map(|(_, id)| id));
-                }
-                _ => {}
-            }
-            std::future::ready(reply)
-        }))
-    }
-
-    fn start(&self, config: DeliveryConfig) -> Arc<Deliveries> {
-        self.start_with_changes(config).0
-    }
-
-    fn start_with_changes(&self, config: DeliveryConfig) -> (Arc<Deliveries>, Vec<String>) {
-        Deliveries::start(&self.hub, Some(self.directory()), vec![config]).expect("they start")
-    }
-
-    fn directory(&self) -> &Path {
-        self.folder.path()
-    }
-
-    /// The sequences that the destination got, in their order.
-    fn sequences(&self) -> Vec<u64> {
-        let got = self.got.lock();
-        got.iter().filter_map(|id| id.rsplit('/').next()?.parse().ok()).collect()
-    }
-
-    async fn until(&self, what: impl Fn(&Self) -> bool) {
-        let waited = timeout(Duration::from_secs(120), async {
-            while !what(self) {
-                sleep(Duration::from_millis(5)).await;
-            }
-        });
-        waited.await.expect("it comes in time");
-    }
-}
-
-fn config(destination: Config) -> DeliveryConfig {
-    DeliveryConfig {
-        name: "siem".into(),
-        format: FormatName::Json,
-        filter: pb::Filter::default(),
-        start: DeliveryStart::Earliest,
-        batch: BatchLimits { records: 100, bytes: 1024 * 1024, time: Duration::from_secs(1) },
-        in_flight: 1,
-        hold: None,
-        destination,
-    }
-}
-
-fn report(deliveries: &Deliveries) -> DeliveryReport {
-    deliveries.list().into_iter().next().expect("one delivery")
-}
 
 #[tokio::test(start_paused = true)]
 async fn records_arrive_in_order_and_a_restart_goes_on_where_it_was() {

@@ -173,10 +173,9 @@ fn parts(error: &Error) -> Parts {
         Error::Limit(_) => Parts::invalid(ErrorReason::PageSizeInvalid, "limit", error),
         Error::PrefixTooLong(_) => Parts::invalid(ErrorReason::FilterTooLarge, "prefix", error),
         Error::Bucket => Parts::invalid(ErrorReason::BucketInvalid, "bucket", error),
-        Error::TooManyBuckets { .. } | Error::Count(count::Error::TooManyBuckets) => {
-            Parts::invalid(ErrorReason::BucketsTooMany, "bucket", error)
-        }
-        Error::CountsTooLarge { .. } | Error::Count(count::Error::TooLarge) => {
+        Error::TooManyBuckets { .. }
+        | Error::CountsTooLarge { .. }
+        | Error::Count(count::Error::TooManyBuckets | count::Error::TooLarge) => {
             Parts::invalid(ErrorReason::BucketsTooMany, "bucket", error)
         }
         Error::KeyMissing => Parts::invalid(ErrorReason::KeyMissing, "key", error),
