@@ -21,5 +21,5 @@ await build({
   sourcemap: "inline",
 });
 const built = names.map((name) => join("built-tests", name.replace(/\.ts$/, ".mjs")));
-const { status } = spawnSync(process.execPath, ["--enable-source-maps", "--test", ...built], { stdio: "inherit" });
+const { status } = spawnSync(process.execPath, ["--enable-source-maps", "--test-timeout=30000", "--test", ...built], { stdio: "inherit" });
 process.exit(status ?? 1);

@@ -57,6 +57,8 @@ test("each value that can be filtered by has its token", () => {
   assert.equal(filter("event.user.roles"), `cel:"'a' in event.user.roles"`);
   assert.equal(filter("event.outcome.success"), 'cel:"event.outcome.success == false"');
   assert.equal(filter("event.user.kind"), undefined);
+  const long = fieldsOf(record({ ...login, user: make("User", { name: "é".repeat(513) }) }));
+  assert.equal(long.get("event.user.name")?.token, undefined, "longer than a filter may be");
 });
 
 test("what the gateway changed is marked", () => {

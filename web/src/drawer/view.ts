@@ -194,7 +194,11 @@ function untyped(json: Json): unknown {
   return json;
 }
 
+/** The gateway takes no longer value in a filter, in bytes. */
+const FILTER_BYTES_MAX = 1_024;
+
 function tokenOf(raw: Raw, value: string): Token | undefined {
+  if (new TextEncoder().encode(value).length > FILTER_BYTES_MAX) return undefined;
   const key = TOKEN_OF[raw.path];
   if (key !== undefined) return value === "" ? undefined : token(key, value);
   if (raw.path === "event.connection.remote_address") return token("address", withoutPort(value));
