@@ -95,14 +95,16 @@ impl DeadLetters {
 
     /// Makes the letters of an interrupted replay dead letters again, and counts all.
     fn restore(&mut self) -> io::Result<()> {
+        // A line that a crash cut off goes first: what is appended would become part of it.
+        self.recount()?;
         if let Ok(interrupted) = fs::read(&self.replayed) {
             let mut file = self.append()?;
             file.write_all(&interrupted)?;
             file.sync_all()?;
             fs::remove_file(&self.replayed)?;
+            self.recount()?;
         }
-        (self.count, self.bytes) = (0, 0);
-        self.recount()
+        Ok(())
     }
 
     /// How many there are.
@@ -170,6 +172,7 @@ impl DeadLetters {
     }
 
     fn recount(&mut self) -> io::Result<()> {
+        (self.count, self.bytes) = (0, 0);
         let file = match File::open(&self.file) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -307,6 +310,25 @@ mod tests {
         assert_eq!(replayed(&mut replay), [2, 1, 2]);
         letters.end_replay().expect("it ends");
         assert_eq!(open().count(), 0);
+    }
+
+    /// Letters are kept while others are replayed, and a crash may cut one of them off.
+    #[test]
+    fn an_interrupted_replay_is_not_glued_to_a_cut_line() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let open = || DeadLetters::open(folder.path(), "siem").expect("they open");
+        let mut letters = open();
+        letters.keep(&[letter(1, "no")]).expect("it is kept");
+        letters.begin_replay().expect("no error").expect("there is one");
+        letters.keep(&[letter(2, "no")]).expect("it is kept");
+        let path = folder.path().join("siem.dead");
+        let mut text = fs::read(&path).expect("it is there");
+        text.extend_from_slice(b"{\"id\":");
+        fs::write(&path, text).expect("it is cut off");
+        let mut letters = open();
+        assert_eq!(letters.count(), 2);
+        let mut replay = letters.begin_replay().expect("no error").expect("there are some");
+        assert_eq!(replayed(&mut replay), [2, 1]);
     }
 
     #[test]

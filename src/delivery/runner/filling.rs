@@ -22,6 +22,8 @@ pub struct Filling {
     log_id: Arc<str>,
     batch: Batch,
     misfits: Vec<Misfit>,
+    /// Bytes of their records.
+    misfit_bytes: usize,
     /// Records of the last message that are not in the batch yet: views of that message.
     waiting: VecDeque<Bytes>,
     /// A gap that precedes them.
@@ -56,6 +58,7 @@ impl Filling {
             batch: Batch::new(Arc::clone(&log_id)),
             log_id,
             misfits: Vec::new(),
+            misfit_bytes: 0,
             waiting: VecDeque::new(),
             gap: None,
             covered: Sequence::ZERO,
@@ -117,11 +120,12 @@ impl Filling {
             return;
         }
         let mut slices = TimeSlices::begin();
-        while !self.batch.is_full(&config.batch) {
+        while !self.is_full(&config.batch) {
             let Some(record) = self.waiting.pop_front() else { break };
             self.begun.get_or_insert_with(Instant::now);
             self.through = Record::read(&record).sequence;
             if let Err(error) = self.batch.add_record(record.clone(), format) {
+                self.misfit_bytes += record.len();
                 let source = ItemSource::Record(record);
                 let id = source.id(&self.log_id);
                 self.misfits.push(Misfit { source, id, what: error.what });
@@ -152,9 +156,17 @@ impl Filling {
         self.through = before_records.map_or(self.covered, Sequence::previous);
     }
 
+    /// Whether the batch must leave before more comes into it. Records without a form are not in
+    /// it, and count as if they were: while a destination is away, nothing may grow.
+    fn is_full(&self, limits: &BatchLimits) -> bool {
+        self.batch.is_full(limits)
+            || self.misfits.len() >= limits.records
+            || self.misfit_bytes >= limits.bytes
+    }
+
     /// Whether another message may be read.
     pub fn has_room(&self, limits: &BatchLimits) -> bool {
-        self.waiting.is_empty() && self.gap.is_none() && !self.batch.is_full(limits)
+        self.waiting.is_empty() && self.gap.is_none() && !self.is_full(limits)
     }
 
     /// When the batch is to leave, though others are in flight.
@@ -169,7 +181,7 @@ impl Filling {
         let is_at_end = self.caught_up && self.waiting.is_empty();
         let is_old = self.due(limits).is_some_and(|due| due <= Instant::now());
         !is_empty
-            && (self.batch.is_full(limits)
+            && (self.is_full(limits)
                 || is_old
                 || (is_at_end && is_idle)
                 || is_last
@@ -188,6 +200,7 @@ impl Filling {
         self.begun = (!self.waiting.is_empty()).then(Instant::now);
         let batch = std::mem::replace(&mut self.batch, Batch::new(Arc::clone(&self.log_id)));
         let misfits = std::mem::take(&mut self.misfits);
+        self.misfit_bytes = 0;
         Filled { batch, misfits, through: self.through }
     }
 
@@ -199,6 +212,8 @@ impl Filling {
 
     /// What the batch and the waiting records hold in memory, in bytes.
     pub fn held_bytes(&self) -> usize {
-        self.batch.held_bytes() + self.waiting.iter().map(Bytes::len).sum::<usize>()
+        self.batch.held_bytes()
+            + self.misfit_bytes
+            + self.waiting.iter().map(Bytes::len).sum::<usize>()
     }
 }
