@@ -135,19 +135,23 @@ impl<'a> MappingInput<'a> {
 
     /// Appends the stable id between the quotes of a JSON string.
     fn write_id(&self, out: &mut Vec<u8>) {
-        let mut id = Vec::new();
-        self.write_plain_id(&mut id);
-        text::string_body(out, &String::from_utf8_lossy(&id));
+        text::string_body(out, self.log_id);
+        self.write_number(out);
     }
 
     /// Appends the stable id: `LOG_ID/SEQUENCE`, or `LOG_ID/FIRST-LAST` of a gap.
     fn write_plain_id(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.log_id.as_bytes());
+        self.write_number(out);
+    }
+
+    /// Appends what follows the id of the log.
+    fn write_number(&self, out: &mut Vec<u8>) {
         let mut fields = wire::trusted(self.record);
         let sequence = fields.find_map(|field| match field {
             (number::SEQUENCE, WireValue::Varint(sequence)) => Some(sequence),
             _ => None,
         });
-        out.extend_from_slice(self.log_id.as_bytes());
         out.push(b'/');
         text::uint(out, sequence.unwrap_or_default());
         if let Some(last) = self.last {

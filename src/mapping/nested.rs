@@ -127,7 +127,6 @@ impl NestedWriter<'_, '_> {
             let is_written = match member {
                 PlanMember::Constant(constant) => {
                     self.out.extend_from_slice(&constant.json);
-                    self.out.push(b',');
                     true
                 }
                 PlanMember::Leaf(leaf) => self.leaf(leaf, labels),
@@ -171,6 +170,9 @@ impl NestedWriter<'_, '_> {
     }
 
     fn leaf(&mut self, leaf: &LeafPlan, labels: &mut Option<u8>) -> bool {
+        if leaf.mask & self.captured.present == 0 && leaf.fallback.is_none() {
+            return false;
+        }
         let before = self.out.len();
         self.out.extend_from_slice(&leaf.key);
         for source in &leaf.sources {
@@ -221,6 +223,10 @@ impl NestedWriter<'_, '_> {
         let Some(slot) = self.plan.slots.get(usize::from(source.slot)) else { return false };
         let out = &mut *self.out;
         match source.conversion {
+            Conversion::Text => match captured.value(source.slot).and_then(|of| of.bytes()) {
+                Some(of) => text::string_bytes(out, of),
+                None => return false,
+            },
             Conversion::Texts => {
                 out.push(b'[');
                 for of in captured.list(source.slot) {

@@ -57,7 +57,7 @@ pub enum PlanMember {
 pub struct PlanConstant {
     /// Name of the place.
     pub name: String,
-    /// `"name":value`.
+    /// `"name":value,`; of constants that follow each other the first has all.
     pub json: Vec<u8>,
     /// The value as text, for schemas without objects.
     pub value: TableValue,
@@ -87,6 +87,8 @@ pub struct LeafPlan {
     pub is_element: bool,
     /// Where the value comes from: the first that has one which fits.
     pub sources: Vec<LeafSource>,
+    /// A bit for each slot of them.
+    pub mask: u128,
     /// What is written where none has.
     pub fallback: Option<(TableValue, Vec<u8>)>,
 }

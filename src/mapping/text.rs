@@ -31,9 +31,20 @@ pub fn string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
+/// Appends a JSON string of a text that is known to be UTF-8.
+pub fn string_bytes(out: &mut Vec<u8>, text: &[u8]) {
+    out.push(b'"');
+    body_bytes(out, text);
+    out.push(b'"');
+}
+
 /// Appends what is between the quotes of a JSON string.
 pub fn string_body(out: &mut Vec<u8>, text: &str) {
-    let mut rest = text.as_bytes();
+    body_bytes(out, text.as_bytes());
+}
+
+fn body_bytes(out: &mut Vec<u8>, text: &[u8]) {
+    let mut rest = text;
     let escape = |byte: &u8| ESCAPES.get(usize::from(*byte)).copied().unwrap_or(0);
     while let Some(at) = rest.iter().position(|byte| escape(byte) != 0) {
         let (plain, after) = rest.split_at(at);

@@ -18,6 +18,8 @@ pub const UNKNOWN_FIELDS: &str = "unknown_fields";
 /// How deep messages are written; deeper ones are `null`. Validation and decoders let through
 /// fewer levels.
 const DEPTH_MAX: usize = 128;
+/// How many fields a record nearly always has on its longest way down.
+const FIELDS_USUAL: usize = 64;
 /// Field of an entry of a map.
 const ENTRY_KEY: u32 = 1;
 /// Field of an entry of a map.
@@ -30,7 +32,8 @@ pub fn write(out: &mut Vec<u8>, message: MessageId, bytes: &[u8]) {
 
 /// Appends what `filter` leaves of a message as a JSON value.
 pub fn write_filtered(out: &mut Vec<u8>, message: MessageId, bytes: &[u8], filter: Remainder<'_>) {
-    MessageWriter { out, fields: Vec::new(), depth: 0 }.message(message, bytes, filter);
+    MessageWriter { out, fields: Vec::with_capacity(FIELDS_USUAL), depth: 0 }
+        .message(message, bytes, filter);
 }
 
 /// Appends the value of a field, of which these are the occurrences.
@@ -107,8 +110,10 @@ impl<'a> MessageWriter<'_, 'a> {
             match shape.field(number) {
                 Some(field) => {
                     if let Some(inner) = filter.inner(number) {
-                        text::string(self.out, field.name);
-                        self.out.push(b':');
+                        // A name has no character that JSON escapes.
+                        self.out.push(b'"');
+                        self.out.extend_from_slice(field.name.as_bytes());
+                        self.out.extend_from_slice(b"\":");
                         let before = self.out.len();
                         self.value(field, from..to, inner);
                         self.drop_empty(before, field, inner);
@@ -178,9 +183,7 @@ impl<'a> MessageWriter<'_, 'a> {
     fn one(&mut self, kind: FieldKind, value: WireValue<'a>, filter: Remainder<'_>) {
         match (kind, value) {
             (FieldKind::Message(id), WireValue::Bytes(bytes)) => self.message(id, bytes, filter),
-            (FieldKind::String, WireValue::Bytes(_)) => {
-                text::string(self.out, value.text().unwrap_or_default());
-            }
+            (FieldKind::String, WireValue::Bytes(of)) => text::string_bytes(self.out, of),
             (FieldKind::Bytes, WireValue::Bytes(bytes)) => {
                 self.out.push(b'"');
                 text::base64(self.out, bytes);

@@ -70,7 +70,7 @@ async fn a_hostile_event_reaches_no_terminal_raw() {
         ..Default::default()
     });
     let gateway = start_with(vec![event]).await;
-    for form in ["pretty", "wide", "json", "ndjson", "teleport"] {
+    for form in ["pretty", "wide", "json", "ndjson", "teleport", "ocsf", "ecs", "cef"] {
         for columns in [80, 200] {
             let arguments = ["search", "-o", form];
             let ran = run_at(gateway.address(), columns, &arguments);
@@ -84,6 +84,27 @@ async fn a_hostile_event_reaches_no_terminal_raw() {
     let ran = run(&gateway, &["search", "--user", &hostile[1..], "--type", "nosuch\u{9b}31m"]);
     assert_eq!(ran.code, Some(2));
     assert!(!ran.err.contains('\u{9b}'), "{:?}", ran.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mapped_records_are_lines_with_the_id_of_the_log() {
+    let gateway = start_with(vec![login(0, "alice"), login(1, "bob")]).await;
+    let ran = run(&gateway, &["search", "-o", "ocsf", "--reverse"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(ran.field("/user/name"), ["alice", "bob"]);
+    let ids = ran.field("/metadata/uid");
+    let log_id = ids[0].strip_suffix("/1").expect("the stable id of the first record");
+    assert_eq!(ids[1], format!("{log_id}/2"));
+    let ran = run(&gateway, &["search", "-o", "ecs", "--reverse"]);
+    assert_eq!(ran.field("/event/id"), ids);
+    let ran = run(&gateway, &["tail", "-o", "cef", "--from", "earliest", "--no-follow"]);
+    let lines = ran.lines();
+    assert_eq!(lines.len(), 2, "{ran:?}");
+    for (line, (id, name)) in lines.iter().zip(ids.iter().zip(["alice", "bob"])) {
+        assert!(line.starts_with("CEF:0|auditgate|auditgate|"), "{line}");
+        assert!(line.contains(&format!(" externalId={id} ")), "{line}");
+        assert!(line.contains(&format!(" suser={name} ")), "{line}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -60,7 +60,9 @@ pub fn attribute(out: &mut Vec<u8>, name: &str, fill: impl FnOnce(&mut Vec<u8>))
 
 /// Appends the fields of a `KeyValue`.
 pub fn key_value(out: &mut Vec<u8>, key: &str, fill: impl FnOnce(&mut Vec<u8>)) {
-    put_bytes_field(out, number::KEY, key.as_bytes());
+    if !key.is_empty() {
+        put_bytes_field(out, number::KEY, key.as_bytes());
+    }
     message(out, number::VALUE, fill);
 }
 

@@ -111,7 +111,7 @@ impl TypePlanBuilder {
                 let mut key = json_key(&name);
                 key.extend(is_element.then_some(b'['));
                 let sources = vec![source];
-                let leaf = LeafPlan { name, key, is_element, sources, fallback: None };
+                let leaf = LeafPlan { name, key, is_element, sources, mask: 0, fallback: None };
                 object.members.push(PlanMember::Leaf(leaf));
             }
         }
@@ -128,7 +128,7 @@ impl TypePlanBuilder {
     pub fn constant(&mut self, place: &str, value: &toml::Value) -> Result<(), String> {
         let (value, json) = literal(value)?;
         let (object, name) = self.object(place)?;
-        let json = [json_key(&name), json].concat();
+        let json = [json_key(&name), json, vec![b',']].concat();
         let constant = PlanMember::Constant(PlanConstant { name: name.clone(), json, value });
         match object.member(&name) {
             // What a type says comes after what its class and the table say.
@@ -213,9 +213,8 @@ impl ObjectPlan {
             match member {
                 PlanMember::Constant(_) => {}
                 PlanMember::Leaf(leaf) => {
-                    for source in &leaf.sources {
-                        self.mask |= 1 << source.slot;
-                    }
+                    leaf.mask = leaf.sources.iter().fold(0, |mask, of| mask | 1 << of.slot);
+                    self.mask |= leaf.mask;
                 }
                 PlanMember::Object(object) => {
                     let dot = if place.is_empty() { "" } else { "." };
@@ -225,6 +224,13 @@ impl ObjectPlan {
                 }
             }
         }
+        self.members.dedup_by(|later, earlier| match (later, earlier) {
+            (PlanMember::Constant(later), PlanMember::Constant(earlier)) => {
+                earlier.json.append(&mut later.json);
+                true
+            }
+            _ => false,
+        });
         // What is always the same, and part of a whole, is written with it.
         self.is_required |= self.mask == 0;
         if self.members.len() > u64::BITS as usize {
