@@ -111,6 +111,31 @@ test("a pasted line may have more than filters, and not something else", () => {
   assert.equal(isCommandLine("auditgate.read user:x"), false);
 });
 
+test("every flag of the commands that read is known", () => {
+  let seen = 0;
+  for (const file of ["search", "tail", "count", "export", "output", "client", "terminal", "filter"]) {
+    const source = readFileSync(join(tree(), `src/cli/${file}.rs`), "utf8").replaceAll(/value_parser = [^\n]*/g, "");
+    for (const [, options = "", name = "", type = ""] of source.matchAll(/#\[arg\(([^\]]*)\)\]\s+(\w+): (\w+)/g)) {
+      if (!/\blong\b/.test(options)) continue;
+      const flag = /long = "([^"]+)"/.exec(options)?.[1] ?? name.replaceAll("_", "-");
+      const value = type === "bool" ? "" : " 7";
+      const read = parseCommandLine(`auditgate search --${flag}${value} --user after`);
+      assert.ok(!read.problems.some(({ message }) => /no flag/.test(message)), `--${flag}: ${read.problems[0]?.message}`);
+      assert.ok(read.tokens.some(({ key, value: text }) => key === "user" && text === "after"), `--${flag} takes ${value === "" ? "no value" : "a value"}`);
+      seen += 1;
+    }
+  }
+  assert.ok(seen > 30, `${seen} flags`);
+});
+
+test("flags by sequence and id become expressions", () => {
+  const expression = (line: string) => queryOf(parseCommandLine(line).tokens, 0, "utc").filter.expression;
+  assert.equal(expression("auditgate search --before 9 --after 3"), "sequence < 9 && sequence > 3");
+  assert.equal(expression("auditgate search --around 60"), "sequence >= 10 && sequence <= 110");
+  assert.equal(expression("auditgate search --id a --id \"o'b\""), "event.id in ['a', 'o\\'b']");
+  assert.match(parseCommandLine("auditgate search --before x").problems[0]?.message ?? "", /number/);
+});
+
 test("words of the shell come back as they were", () => {
   for (const word of ["", "plain", "a b", "it's", '"q"', "$x `y` \\z", "\n\t\u0007", "--x=y", "*?[]{}", "a\\"]) {
     assert.deepEqual(shellWords(`x ${shellQuote(word)} y`), ["x", word, "y"], JSON.stringify(word));

@@ -4,12 +4,16 @@
 import type { Filter, Timestamp } from "../wire/messages";
 import { rfc3339, toMs } from "../text/time";
 import { check, parse, type Parsed, type Problem } from "./grammar";
-import { expressionOf, type Query } from "./query";
+import { celString, expressionOf, type Query } from "./query";
 import { CATEGORIES, kindOf, nearest, RESULTS, SEVERITIES, token, TOKEN_KINDS, type Token } from "./tokens";
 
 /** Flags of the commands that read which say nothing about the filter: with a value, and without. */
-const OTHER_WITH_VALUE = ["limit", "output", "o", "fields", "color", "server", "token-file", "cacert", "cert", "key", "lines", "n", "from", "cursor-file", "by", "bucket", "format", "id"];
-const OTHER_BARE = ["reverse", "follow", "utc", "insecure", "no-follow"];
+const OTHER_WITH_VALUE = ["limit", "n", "sort", "output", "o", "fields", "color", "server", "token-file", "cacert", "cert", "key", "lines", "from", "cursor-file", "by", "top", "bucket", "format"];
+const OTHER_BARE = ["reverse", "follow", "f", "utc", "insecure", "no-follow"];
+/** Flags for which the filter has no field, but expressions have a form. */
+const BY_EXPRESSION = ["id", "before", "after", "around"];
+/** How many records on each side `--around` shows here. */
+const AROUND = 50n;
 const COMMANDS = ["search", "tail", "count", "export"];
 /** Options of the program that stand before or behind the command. */
 const LINE = /^\s*(?:\$\s+)?(?:\S*\/)?auditgate\s/;
@@ -29,6 +33,7 @@ export function parseCommandLine(line: string): Parsed & { readonly ignored: str
   const tokens: Token[] = [];
   const problems: Problem[] = [];
   const ignored: string[] = [];
+  const ids: string[] = [];
   const wrong = (word: string, message: string) => problems.push({ word, message });
   let words: string[];
   try {
@@ -65,7 +70,7 @@ export function parseCommandLine(line: string): Parsed & { readonly ignored: str
       continue;
     }
     const kind = TOKEN_KINDS.find((known) => known.flag === name || known.notFlag === name);
-    if (kind === undefined && !OTHER_WITH_VALUE.includes(name)) {
+    if (kind === undefined && !OTHER_WITH_VALUE.includes(name) && !BY_EXPRESSION.includes(name)) {
       const near = nearest(name, TOKEN_KINDS.map((known) => known.flag));
       wrong(word, near === undefined ? `auditgate has no flag --${name} that filters` : `there is no flag --${name}; did you mean --${near}?`);
       continue;
@@ -79,6 +84,15 @@ export function parseCommandLine(line: string): Parsed & { readonly ignored: str
       wrong(word, `--${name} needs a value`);
       continue;
     }
+    if (name === "id") {
+      ids.push(value);
+      continue;
+    }
+    if (kind === undefined && BY_EXPRESSION.includes(name)) {
+      if (/^\d{1,20}$/.test(value)) add("cel", rangeExpression(name, BigInt(value)), word, false);
+      else wrong(word, `--${name} takes a sequence, which is a number`);
+      continue;
+    }
     if (kind === undefined) {
       ignored.push(`--${name}`);
       continue;
@@ -88,7 +102,14 @@ export function parseCommandLine(line: string): Parsed & { readonly ignored: str
       add(kind.key, kind.names === undefined ? part : part.toLowerCase().replaceAll("-", "_"), word, name === kind.notFlag);
     }
   }
+  if (ids.length > 0) add("cel", ids.length === 1 ? `event.id == ${celString(ids[0] ?? "")}` : `event.id in [${ids.map(celString).join(", ")}]`, "--id", false);
   return { tokens, problems, ignored };
+}
+
+function rangeExpression(flag: string, sequence: bigint): string {
+  if (flag === "before") return `sequence < ${sequence}`;
+  if (flag === "after") return `sequence > ${sequence}`;
+  return `sequence >= ${sequence > AROUND ? sequence - AROUND : 1n} && sequence <= ${sequence + AROUND}`;
 }
 
 /** Splits a line as a shell does. Throws where a quote has no end, or where the line does more than run one program. */
