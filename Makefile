@@ -65,7 +65,7 @@ FORMAT_SAMPLES := $(abspath $(TARGET))/formats
 ECS_FOLDER := $(TARGET)/tools/ecs
 .PHONY: test-formats
 test-formats: $(VENV_READY) ## Have records in other formats read by other programs: OCSF, ECS, CEF, OpenTelemetry.
-	AUDITGATE_FORMAT_SAMPLES=$(FORMAT_SAMPLES) $(CARGO) test --locked --lib mapping::tests::oracles -- --ignored
+	AUDITGATE_FORMAT_SAMPLES=$(FORMAT_SAMPLES) $(CARGO) test --locked --lib mapping::tests::oracles
 	rm -rf $(ECS_FOLDER) && mkdir -p $(ECS_FOLDER)
 	cp tests/formats/package.json tests/formats/ecs_fields.cjs $(ECS_FOLDER)
 	@command -v npm >/dev/null || echo 'make: SKIPPED: the fields of ECS come by npm, and there is no npm' >&2; \

@@ -9,7 +9,7 @@ use super::filled::{Fill, cases, samples};
 use crate::mapping::{MappingInput, MissingRecords, TargetSchema, text};
 use crate::proto::pb;
 
-/// Names the folder for the samples.
+/// Names the folder for the samples; without it, they are written and removed.
 const FOLDER: &str = "AUDITGATE_FORMAT_SAMPLES";
 
 /// Texts that parsers stumble over.
@@ -58,9 +58,9 @@ fn hostile(text: &str) -> pb::Record {
 }
 
 #[test]
-#[ignore = "writes samples for other programs: make test-formats"]
 fn samples_are_written() {
-    let folder = PathBuf::from(std::env::var_os(FOLDER).expect("the folder for samples is named"));
+    let temporary = tempfile::tempdir().expect("a folder");
+    let folder = std::env::var_os(FOLDER).map_or_else(|| temporary.path().into(), PathBuf::from);
     std::fs::create_dir_all(&folder).expect("a folder");
     let named = |fill| samples(fill).into_iter().map(|(name, record)| (name.to_owned(), record));
     let hostile_records =
@@ -84,6 +84,9 @@ fn samples_are_written() {
         let mut item = Vec::new();
         schema.write_gap(&gap(), &mut item);
         line(&item);
+        // Each is one line: of a line feed within, a reader would make another sample.
+        let count = lines.iter().filter(|byte| **byte == b'\n').count();
+        assert_eq!(count, records.len() + 1, "{schema:?}");
         std::fs::write(folder.join(format!("{}.lines", schema.name())), lines).expect("written");
     }
     let expected = HOSTILE.map(|text| {
