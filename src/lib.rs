@@ -41,6 +41,8 @@ pub mod filter;
 #[cfg(any(feature = "cli", feature = "server"))]
 #[doc(hidden)]
 pub mod glob;
+#[cfg(any(feature = "cli", feature = "server"))]
+mod go_duration;
 #[cfg(feature = "server")]
 #[doc(hidden)]
 pub mod histogram;

@@ -2,8 +2,8 @@
 //! event a line.
 //!
 //! An import loses nothing. A line is mapped to the fields of an event as far as
-//! they can hold it; the event is then written back, and every difference from
-//! the line goes into `Event.unmapped`, so that [`export`] returns each key and
+//! they can hold it; every difference between what [`export`] writes of them and the line goes
+//! into `Event.unmapped`, so that an export returns each key and
 //! value as it was: keys that the schema lacks, nulls, empty lists, integers
 //! above 2^53, floats and times in their spelling. The order of the keys and the
 //! spelling of escapes are not kept.
@@ -21,14 +21,17 @@
 //!   taken for something else in a line stand in `auditgate.data`.
 
 mod id;
+mod import;
 pub mod json;
 pub mod key_map;
+mod resend;
 mod text;
 pub mod unmapped;
 pub mod value;
 
+use bytes::Bytes;
+use prost::Message as _;
 use prost_reflect::{DynamicMessage, Value};
-use prost_types::{Struct, Timestamp};
 
 use crate::catalog::{self, TypeId};
 use crate::proto::pb;
@@ -36,6 +39,8 @@ use json::{Json, Object};
 use key_map::KeyPlan;
 
 pub use id::LineOrdinals;
+pub use import::import_line;
+pub use resend::{with_numbered_id, without_time};
 
 /// Key of members of `custom.data` that cannot be keys of the line.
 const DATA: &str = "auditgate.data";
@@ -72,85 +77,35 @@ pub enum Error {
 }
 
 /// A line that became an event.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub struct ImportedEvent {
-    /// The event, with an id.
-    pub event: pb::Event,
+    /// The event's id.
+    pub id: String,
+    /// The event, encoded.
+    pub encoded: Bytes,
     /// The type of the line, if it is not in the catalog and the event is custom.
     pub unknown_type: Option<String>,
+    /// Why the event has no time: the line's is missing, or no event can have it. It stands in
+    /// `Event.unmapped`.
+    pub time_fault: Option<Error>,
 }
 
-/// Maps a line to an event, losing nothing. The id of a line that has none, or
-/// one that the gateway would refuse, is made of the line and of its ordinal
-/// among equal lines that `ordinals` has seen.
-///
-/// # Errors
-/// Where the line is not a JSON object with a type, or has a `time` that no
-/// event can have. No `time` at all is fine: the gateway's is left out again by
-/// [`export`].
-pub fn import_line(line: &str, ordinals: &mut LineOrdinals) -> Result<ImportedEvent, Error> {
-    let Json::Object(members) = Json::parse(line)? else { return Err(Error::NotAnObject) };
-    check_time(members.get(key_map::TIME))?;
-    let kind = LineType::of_line(&members)?;
-    let plan = KeyPlan::of(kind.type_id);
-
-    let mut event = DynamicMessage::new(key_map::event().clone());
-    for (key, json) in &members {
-        let Some(entry) = plan.entry(key) else { continue };
-        if let Some(value) = value::read(entry.field(), json, entry.path.len()) {
-            let (message, field) = entry.place(&mut event);
-            if !(entry.is_group && message.has_field(field)) {
-                message.set_field(field, value);
-            }
-        }
+impl ImportedEvent {
+    /// The event.
+    ///
+    /// # Panics
+    /// Never: it was encoded as an event.
+    pub fn event(&self) -> pb::Event {
+        pb::Event::decode(self.encoded.clone()).expect("it was encoded as an event")
     }
-    let mut event: pb::Event =
-        event.transcode_to().expect("a message of the event's shape decodes as an event");
-    if !event.id.as_deref().is_some_and(id::is_id) {
-        event.id = Some(id::of_line(line, ordinals));
-    }
-    set_payload(&mut event, &kind, &members);
-
-    event.unmapped = unmapped::difference(&members, &export_object(&event)?);
-    if event.time.is_none() {
-        // The gateway will append one, which is not the line's.
-        event.unmapped.insert(key_map::TIME.into(), unmapped::ABSENT.into());
-    }
-    Ok(ImportedEvent { event, unknown_type: kind.unknown_type })
 }
 
 /// Writes an event as a line: an object that displays as JSON text.
 ///
 /// # Errors
 /// Where the event has no payload, or one of a newer version of the protocol.
-pub fn export(event: &pb::Event) -> Result<Json, Error> {
+pub fn export(event: &pb::Event) -> Result<Json<'static>, Error> {
     Ok(Json::Object(export_object(event)?))
-}
-
-/// The type of a line.
-struct LineType {
-    type_id: TypeId,
-    /// Name of the event, where it is custom.
-    custom_name: String,
-    unknown_type: Option<String>,
-}
-
-impl LineType {
-    fn of_line(members: &Object) -> Result<Self, Error> {
-        let name = members.get(key_map::TYPE);
-        let name = name.and_then(Json::as_str).ok_or_else(|| Error::Type(shown(name)))?;
-        let is_custom = members.get(OWN_TYPE).and_then(Json::as_str) == Some(catalog::CUSTOM);
-        Ok(match by_name(name) {
-            Some(type_id) if !is_custom => {
-                Self { type_id, custom_name: String::new(), unknown_type: None }
-            }
-            _ => Self {
-                type_id: catalog::by_name(catalog::CUSTOM).expect("the protocol has custom events"),
-                custom_name: custom_name(name),
-                unknown_type: Some(name.to_owned()),
-            },
-        })
-    }
 }
 
 /// The type of this name, other than custom.
@@ -158,59 +113,11 @@ fn by_name(name: &str) -> Option<TypeId> {
     catalog::by_name(name).filter(|type_id| !type_id.is_custom())
 }
 
-/// `name`, with an underscore for what a custom event's name may not have.
-fn custom_name(name: &str) -> String {
-    let mut sane: String = name
-        .chars()
-        .take(catalog::CUSTOM_NAME_BYTES_MAX)
-        .map(|c| if catalog::is_custom_name(c.encode_utf8(&mut [0; 4])) { c } else { '_' })
-        .collect();
-    if sane.is_empty() {
-        sane.push('_');
-    }
-    sane
-}
-
-fn check_time(time: Option<&Json>) -> Result<(), Error> {
-    let Some(time) = time else { return Ok(()) };
-    let timestamp: Timestamp =
-        time.as_str().and_then(text::to_timestamp).ok_or_else(|| Error::Time(shown(Some(time))))?;
-    if timestamp.seconds < 0 {
-        return Err(Error::TimeTooEarly(shown(Some(time))));
-    }
-    Ok(())
-}
-
-fn shown(json: Option<&Json>) -> String {
+fn shown(json: Option<&Json<'_>>) -> String {
     match json {
         None => "missing".to_owned(),
         Some(json) => json.to_string().chars().take(SHOWN_CHARS_MAX).collect(),
     }
-}
-
-/// Sets the payload where no key of the line did.
-fn set_payload(event: &mut pb::Event, kind: &LineType, members: &Object) {
-    if kind.type_id.is_custom() {
-        let name = Some(kind.custom_name.clone());
-        let data = read_data(members, KeyPlan::of(kind.type_id));
-        event.payload = Some(pb::event::Payload::Custom(pb::Custom { name, data }));
-    } else if event.payload.is_none() {
-        let mut empty = Vec::new();
-        crate::wire::put_bytes_field(&mut empty, kind.type_id.get().number, &[]);
-        prost::Message::merge(event, empty.as_slice()).expect("an empty payload decodes");
-    }
-}
-
-/// What a custom event's line has beside its envelope.
-fn read_data(members: &Object, plan: &KeyPlan) -> Option<Struct> {
-    let own = members.get(DATA).and_then(Json::as_object);
-    let rest: Object = members
-        .iter()
-        .filter(|(key, _)| is_data(key, plan))
-        .chain(own.into_iter().flatten())
-        .map(|(key, json)| (key.clone(), json.clone()))
-        .collect();
-    (!rest.is_empty() || own.is_some()).then(|| value::read_struct(&rest, DATA_DEPTH))
 }
 
 /// Whether a key of a custom event's line is a member of its data.
@@ -218,7 +125,7 @@ fn is_data(key: &str, plan: &KeyPlan) -> bool {
     key != key_map::TYPE && !key.starts_with(key_map::OWN_PREFIX) && plan.entry(key).is_none()
 }
 
-fn export_object(event: &pb::Event) -> Result<Object, Error> {
+fn export_object(event: &pb::Event) -> Result<Object<'static>, Error> {
     let mut dynamic = DynamicMessage::new(key_map::event().clone());
     dynamic.transcode_from(event).expect("an event decodes as a message of its shape");
     let payload = event.payload.as_ref().ok_or(Error::PayloadUnknown)?;
@@ -229,7 +136,7 @@ fn export_object(event: &pb::Event) -> Result<Object, Error> {
     for entry in plan.entries() {
         let Some(value) = entry.find(&dynamic) else { continue };
         if !entry.is_group || is_empty(value) {
-            line.insert(entry.key.clone(), value::write(entry.field(), value));
+            line.insert(entry.key.as_str().into(), value::write(entry.field(), value));
         }
     }
     let name = match payload {
@@ -239,11 +146,11 @@ fn export_object(event: &pb::Event) -> Result<Object, Error> {
         }
         _ => type_id.get().name,
     };
-    line.insert(key_map::TYPE.to_owned(), Json::String(name.to_owned()));
+    line.insert(key_map::TYPE.into(), Json::String(name.to_owned().into()));
     let left = unmapped::apply(&event.unmapped, &mut line);
     if !left.is_empty() {
-        let left = left.into_iter().map(|(key, text)| (key, Json::String(text))).collect();
-        line.insert(UNMAPPED.to_owned(), Json::Object(left));
+        let left = left.into_iter().map(|(key, text)| (key.into(), Json::String(text.into())));
+        line.insert(UNMAPPED.into(), Json::Object(left.collect()));
     }
     Ok(line)
 }
@@ -252,15 +159,16 @@ fn is_empty(group: &Value) -> bool {
     group.as_message().is_some_and(|message| message.fields().next().is_none())
 }
 
-fn write_custom(custom: &pb::Custom, plan: &KeyPlan, line: &mut Object) {
+fn write_custom(custom: &pb::Custom, plan: &KeyPlan, line: &mut Object<'static>) {
     if by_name(custom.name()).is_some() {
-        line.insert(OWN_TYPE.to_owned(), Json::String(catalog::CUSTOM.to_owned()));
+        line.insert(OWN_TYPE.into(), Json::String(catalog::CUSTOM.into()));
     }
     let Some(data) = custom.data.clone() else { return };
     let Json::Object(data) = value::write_struct(data) else { return };
-    let (flat, own): (Object, Object) = data.into_iter().partition(|(key, _)| is_data(key, plan));
+    let (flat, own): (Object<'_>, Object<'_>) =
+        data.into_iter().partition(|(key, _)| is_data(key, plan));
     if flat.is_empty() || !own.is_empty() {
-        line.insert(DATA.to_owned(), Json::Object(own));
+        line.insert(DATA.into(), Json::Object(own));
     }
     line.extend(flat);
 }

@@ -17,6 +17,7 @@ mod filtered;
 mod formats;
 mod growth;
 mod history;
+mod import;
 mod jetstream;
 mod latency;
 mod memory;
@@ -96,6 +97,7 @@ const GROUPS: &[Group] = &[
     Group { names: secured::NAMES, run: secured::run },
     Group { names: redact::NAMES, run: redact::run },
     Group { names: formats::NAMES, run: formats::run },
+    Group { names: import::NAMES, run: import::run },
 ];
 
 /// How much is measured.

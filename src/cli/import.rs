@@ -1,13 +1,17 @@
 //! `auditgate import`: sends the lines of another log to the gateway.
 
+mod input;
+mod items;
 pub(super) mod lines;
 mod report;
 mod sink;
+mod wrapped;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, BufReader};
+use tokio::io::AsyncBufRead;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -15,16 +19,19 @@ use super::client::GatewayArgs;
 use super::progress::Progress;
 use super::{Error, ExitKind, ExternalFormat, retry_notice};
 use crate::client::Options;
-use crate::proto::pb;
-use crate::teleport::{self, LineOrdinals};
-use lines::{LineRead, LineReader};
+use crate::teleport::{self, ImportedEvent, LineOrdinals};
+use items::ItemReader;
+use lines::{LINE_BYTES_MAX, LineRead};
 use report::ImportReport;
-use sink::{EventSink, LineOutcome, LinePosition, ReadLine, settle};
+use sink::{EventSink, LineOutcome, LinePosition, ReadLine, ResendRules, SentEvent, Settler};
+use wrapped::{LineContent, LineUnwrapper};
 
-/// The read buffer, in bytes.
-const READ_BYTES: usize = 256 * 1024;
 /// The reason for a line that is not an event, in the summary.
 const NO_EVENT: &str = "line";
+/// The reason for a line whose time is refused, in the summary.
+const TIME: &str = "time";
+/// Why an event has no time, in the summary.
+const TIME_MISSING: &str = "missing or unusable";
 /// The reason for a line of a refused type, in the summary.
 const UNKNOWN_TYPE: &str = "unknown type";
 /// How long an event waits for others to share its request.
@@ -41,12 +48,17 @@ const STDIN: &str = "-";
 /// twice: a line without an id gets an id derived from its content and from the
 /// number of equal lines before it.
 ///
+/// Files may be compressed (gzip, zstd) and hold lines or JSON arrays. An event is found
+/// behind a prefix, such as those of container logs; lines without a JSON object are skipped
+/// and counted. A line without a usable time becomes an event without a time.
+///
 /// Import sends a line at most 200 ms after it was read. So `tail -F FILE | auditgate
 /// import` is a live feed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   auditgate import --format teleport events.log
-  auditgate import --format teleport --unknown-types refuse 2026-*.log
+  auditgate import --format teleport --unknown-types refuse 2026-*.log.gz
+  kubectl logs deployment/teleport-auth | auditgate import --format teleport -
   tail -F events.log | auditgate import --format teleport -
 
 Exit status: 0 if every line was stored, now or before; 1 if some lines were
@@ -60,6 +72,12 @@ pub struct Args {
     /// How to treat events of unknown types
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = UnknownTypes::Custom)]
     unknown_types: UnknownTypes,
+    /// How to treat an event whose uid another event has
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = RepeatedUids::Refuse)]
+    repeated_uids: RepeatedUids,
+    /// Report lines without a usable time, or without a JSON object, as invalid
+    #[arg(long)]
+    strict: bool,
     #[command(flatten)]
     server: GatewayArgs,
     /// Files to import, in order; `-` is standard input
@@ -76,8 +94,14 @@ enum UnknownTypes {
     Refuse,
 }
 
-/// An event, and its type if it is not in the catalog.
-type MappedEvent = (pb::Event, Option<String>);
+/// How to treat an event whose uid another event has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum RepeatedUids {
+    /// Report the line as invalid
+    Refuse,
+    /// Store it with the id UID#2, UID#3 and so on
+    Number,
+}
 
 /// Runs the command.
 pub async fn run(args: Args) -> Result<ExitKind, Error> {
@@ -94,23 +118,58 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
         async move { retry_notice::report_retries(outage, |text| telling.say(text)).await },
     );
     let import = Importer {
-        gateway,
+        gateway: &gateway,
         unknown_types: args.unknown_types,
+        is_strict: args.strict,
         ordinals: LineOrdinals::default(),
+        unwrapper: LineUnwrapper::default(),
         lines,
         progress: progress.clone(),
         interrupted: CancellationToken::new(),
     };
     tokio::spawn(watch_interrupts(import.interrupted.clone()));
-    let done = import.run(&args.files, read, &mut report).await;
+    let settler = Settler {
+        gateway: &gateway,
+        rules: ResendRules {
+            without_time: !args.strict,
+            numbered: args.repeated_uids == RepeatedUids::Number,
+        },
+        report: &mut report,
+        progress: &progress,
+        resent: VecDeque::new(),
+    };
+    let done = import_all(import, &args.files, settler, read).await;
     progress.clear();
     report.summarize();
     done?;
+    gateway.close().await;
     Ok(if report.has_bad_lines() { ExitKind::Some } else { ExitKind::All })
 }
 
-/// The total size of the files; `None` if it is unknown.
+/// Imports files, and reports what becomes of each line.
+async fn import_all<G: EventSink>(
+    import: Importer<'_, G>,
+    files: &[String],
+    settler: Settler<'_, G>,
+    read: mpsc::Receiver<ReadLine<G::Receipt>>,
+) -> Result<(), Error> {
+    let gateway = import.gateway;
+    let reading = async {
+        let outcome = import.run(files).await;
+        // Lines that were read before a file failed are imported.
+        gateway.flush().await;
+        Ok(outcome)
+    };
+    // If the gateway fails, reading ends.
+    let (outcome, ()) = tokio::try_join!(reading, settler.run(read))?;
+    outcome
+}
+
+/// The total size of what is in the files; `None` if it is unknown.
 fn total_bytes(files: &[String]) -> Option<u64> {
+    if files.iter().any(|file| input::is_packed(file)) {
+        return None;
+    }
     files
         .iter()
         .map(|file| std::fs::metadata(file).ok().filter(|file| file.is_file()))
@@ -130,10 +189,12 @@ async fn watch_interrupts(interrupted: CancellationToken) {
 }
 
 /// A running import.
-struct Importer<G: EventSink> {
-    gateway: G,
+struct Importer<'g, G: EventSink> {
+    gateway: &'g G,
     unknown_types: UnknownTypes,
+    is_strict: bool,
     ordinals: LineOrdinals,
+    unwrapper: LineUnwrapper,
     /// Lines that were read, in order, to be reported.
     lines: mpsc::Sender<ReadLine<G::Receipt>>,
     progress: Progress,
@@ -141,34 +202,25 @@ struct Importer<G: EventSink> {
     interrupted: CancellationToken,
 }
 
-impl<G: EventSink> Importer<G> {
-    /// Imports the files, in order, until they end or the user interrupts.
-    async fn run(
-        mut self,
-        files: &[String],
-        read: mpsc::Receiver<ReadLine<G::Receipt>>,
-        report: &mut ImportReport,
-    ) -> Result<(), Error> {
-        let progress = self.progress.clone();
-        let reading = async {
-            let outcome = self.read_files(files).await;
-            let Self { gateway, lines, .. } = self;
-            drop(lines);
-            // Lines that were read before a file failed are imported.
-            gateway.close().await;
-            Ok(outcome)
-        };
-        // If the gateway fails, reading ends.
-        let (outcome, ()) = tokio::try_join!(reading, settle(read, report, &progress))?;
-        outcome
-    }
+/// What becomes of a line that is read.
+enum LineRole {
+    /// It is empty, or a piece of a longer one.
+    Nothing,
+    /// It has no JSON object.
+    NoObject,
+    /// It is no event: why, for the summary and in a sentence.
+    Invalid(&'static str, String),
+    Event(ImportedEvent),
+}
 
-    async fn read_files(&mut self, files: &[String]) -> Result<(), Error> {
+impl<G: EventSink> Importer<'_, G> {
+    /// Imports the files, in order, until they end or the user interrupts.
+    async fn run(mut self, files: &[String]) -> Result<(), Error> {
         for file in files {
             if file == STDIN {
-                self.read(file, tokio::io::stdin()).await?;
+                self.read(file, input::standard()).await?;
             } else {
-                let opened = tokio::fs::File::open(file).await;
+                let opened = input::file(file);
                 let opened = opened.map_err(|error| Error::Read { file: file.clone(), error })?;
                 self.read(file, opened).await?;
             }
@@ -179,49 +231,85 @@ impl<G: EventSink> Importer<G> {
         Ok(())
     }
 
-    async fn read(&mut self, file: &str, input: impl AsyncRead + Unpin) -> Result<(), Error> {
+    async fn read(&mut self, file: &str, input: impl AsyncBufRead + Unpin) -> Result<(), Error> {
         let interrupted = self.interrupted.clone();
         let file: Arc<str> = file.into();
-        let mut lines = LineReader::new(BufReader::with_capacity(READ_BYTES, input));
+        let mut items = ItemReader::new(input);
+        let mut last = 1;
         loop {
             let next = tokio::select! {
-                next = lines.next() => next,
+                next = items.next() => next,
                 () = interrupted.cancelled() => return Ok(()),
             };
             let error = |error| Error::Read { file: file.to_string(), error };
-            let Some((number, line)) = next.map_err(error)? else { return Ok(()) };
+            let Some((number, item)) = next.map_err(error)? else { break };
+            last = number;
             let place = LinePosition { file: file.clone(), line: number };
             // And the end of the line.
-            self.progress.advance(line.bytes() + 1);
-            let fate = match self.map(line) {
-                None => continue,
-                Some(Ok((event, unknown_type))) => {
-                    LineOutcome::Sent { receipt: self.gateway.send(event).await?, unknown_type }
-                }
-                Some(Err((kind, reason))) => LineOutcome::Bad { kind, reason },
-            };
-            // Nobody takes it where the import failed, which ends this, too.
-            let _ = self.lines.send(ReadLine { place, fate }).await;
+            self.progress.advance(item.bytes() + 1);
+            let role = self.role(item);
+            self.take(place, role).await?;
         }
+        if self.unwrapper.forget() {
+            let reason = "the input ends within a line that came in pieces".to_owned();
+            let place = LinePosition { file, line: last };
+            self.take(place, LineRole::Invalid(NO_EVENT, reason)).await?;
+        }
+        Ok(())
     }
 
-    /// The event of a line, and its type if the catalog lacks it; or what the line
-    /// is instead and why. `None` for an empty line.
-    fn map(&mut self, line: LineRead<'_>) -> Option<Result<MappedEvent, (&'static str, String)>> {
-        let text = match line {
-            LineRead::Text(text) if text.trim().is_empty() => return None,
-            LineRead::Text(text) => text,
-            LineRead::Bad(bad) => return Some(Err((NO_EVENT, bad.to_string()))),
+    async fn take(&self, place: LinePosition, role: LineRole) -> Result<(), Error> {
+        let fate = match role {
+            LineRole::Nothing => return Ok(()),
+            LineRole::NoObject => LineOutcome::Skipped,
+            LineRole::Invalid(kind, reason) => LineOutcome::Bad { kind, reason },
+            LineRole::Event(imported) => {
+                let ImportedEvent { id, encoded, unknown_type, time_fault } = imported;
+                let without_time = time_fault.is_some().then_some(TIME_MISSING);
+                let receipt = self.gateway.send(id, encoded.clone()).await?;
+                LineOutcome::Sent(SentEvent {
+                    receipt,
+                    encoded,
+                    unknown_type,
+                    without_time,
+                    number: None,
+                })
+            }
         };
-        Some(match teleport::import_line(text, &mut self.ordinals) {
-            Err(error) => Err((NO_EVENT, error.to_string())),
-            Ok(imported) => match (imported.unknown_type, self.unknown_types) {
-                (Some(name), UnknownTypes::Refuse) => {
-                    Err((UNKNOWN_TYPE, format!("unknown event type {name:?}")))
-                }
-                (unknown_type, _) => Ok((imported.event, unknown_type)),
-            },
-        })
+        // Nobody takes it where the import failed, which ends this, too.
+        let _ = self.lines.send(ReadLine { place, fate }).await;
+        Ok(())
+    }
+
+    /// What a line is.
+    fn role(&mut self, line: LineRead<'_>) -> LineRole {
+        let text = match line {
+            LineRead::Text(text) => text,
+            LineRead::Bad(bad) => return LineRole::Invalid(NO_EVENT, bad.to_string()),
+        };
+        let text = match self.unwrapper.content(text) {
+            LineContent::Object(text) => text,
+            LineContent::Nothing => return LineRole::Nothing,
+            LineContent::NoObject if self.is_strict => {
+                return LineRole::Invalid(NO_EVENT, "the line has no JSON object".to_owned());
+            }
+            LineContent::NoObject => return LineRole::NoObject,
+            LineContent::TooLong => {
+                let reason = format!("the pieces of the line have over {LINE_BYTES_MAX} bytes");
+                return LineRole::Invalid(NO_EVENT, reason);
+            }
+        };
+        let imported = match teleport::import_line(&text, &mut self.ordinals) {
+            Ok(imported) => imported,
+            Err(error) => return LineRole::Invalid(NO_EVENT, error.to_string()),
+        };
+        match (&imported.unknown_type, &imported.time_fault) {
+            (Some(name), _) if self.unknown_types == UnknownTypes::Refuse => {
+                LineRole::Invalid(UNKNOWN_TYPE, format!("unknown event type {name:?}"))
+            }
+            (_, Some(fault)) if self.is_strict => LineRole::Invalid(TIME, fault.to_string()),
+            _ => LineRole::Event(imported),
+        }
     }
 }
 

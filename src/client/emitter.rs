@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use prost::Message as _;
+use prost::bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -19,7 +20,7 @@ use crate::proto::pb;
 use worker::Worker;
 
 /// The overhead of an event in the queue, in bytes.
-const QUEUED_BYTES: usize = size_of::<pb::Event>() + size_of::<QueuedEvent>();
+const QUEUED_BYTES: usize = size_of::<QueuedEvent>();
 
 /// The options of an [`Emitter`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,8 +106,9 @@ enum WorkerCommand {
 /// A queued event.
 #[derive(Debug)]
 struct QueuedEvent {
-    event: Box<pb::Event>,
-    bytes: usize,
+    id: String,
+    /// The event.
+    encoded: Bytes,
     since: Instant,
     settled: oneshot::Sender<Result<pb::Receipt, Error>>,
     /// Returns the queue space when the event is settled.
@@ -139,14 +141,24 @@ impl Emitter {
     /// [`Error::Closed`] if the runtime of the emitter has ended.
     pub async fn send(&self, mut event: pb::Event) -> Result<Pending, Error> {
         complete(&mut event);
-        let bytes = event.encoded_len();
+        let encoded = event.encode_to_vec().into();
+        self.send_encoded(event.id.unwrap_or_default(), encoded).await
+    }
+
+    /// Queues an encoded event, whose id is `id`; waits only for space in the queue. The
+    /// event goes to the gateway as it is.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] if the runtime of the emitter has ended.
+    pub async fn send_encoded(&self, id: String, encoded: Bytes) -> Result<Pending, Error> {
         // An event that is larger than the queue has it to itself.
-        let cost = u32::try_from(bytes + QUEUED_BYTES).unwrap_or(u32::MAX).min(self.queue_bytes);
+        let cost = u32::try_from(encoded.len() + id.len() + QUEUED_BYTES)
+            .unwrap_or(u32::MAX)
+            .min(self.queue_bytes);
         let room = Arc::clone(&self.room);
         let room = room.acquire_many_owned(cost).await.map_err(|_| Error::Closed)?;
         let (settled, receipt) = oneshot::channel();
-        let event = Box::new(event);
-        let queued = QueuedEvent { event, bytes, since: Instant::now(), settled, _room: room };
+        let queued = QueuedEvent { id, encoded, since: Instant::now(), settled, _room: room };
         self.commands.send(WorkerCommand::Emit(queued)).map_err(|_| Error::Closed)?;
         Ok(Pending(receipt))
     }

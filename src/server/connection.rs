@@ -30,6 +30,7 @@ use tonic::transport::server::TcpConnectInfo;
 use tower::{Service, ServiceExt as _};
 
 use crate::access::ConnectionIdentity;
+use crate::config::Limits;
 use crate::server::corked_socket::SocketFlusher;
 use crate::service::quota::{ClientKey, Quota, Quotas};
 use flow::{Flows, Stalled};
@@ -70,10 +71,16 @@ pub struct ConnectionTimeouts {
 
 impl Default for ConnectionTimeouts {
     fn default() -> Self {
+        Self::from(&Limits::default())
+    }
+}
+
+impl From<&Limits> for ConnectionTimeouts {
+    fn from(limits: &Limits) -> Self {
         Self {
-            unfinished: Duration::from_secs(5),
-            write_stall: Duration::from_secs(10),
-            idle: Duration::from_secs(15 * 60),
+            unfinished: limits.unfinished_timeout.0,
+            write_stall: limits.stall_timeout.0,
+            idle: limits.idle_timeout.0,
             keepalive_interval: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(10),
         }

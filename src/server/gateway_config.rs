@@ -71,12 +71,7 @@ impl From<&Settings> for Config {
                 connections: limits.connections,
                 connections_per_peer: limits.connections_per_address,
             },
-            connections: connection::ConnectionTimeouts {
-                unfinished: limits.unfinished_timeout.0,
-                write_stall: limits.stall_timeout.0,
-                idle: limits.idle_timeout.0,
-                ..connection::ConnectionTimeouts::default()
-            },
+            connections: limits.into(),
             quotas: quota::QuotaLimits {
                 calls_per_second: limits.calls_per_second,
                 events_per_second: limits.events_per_second,

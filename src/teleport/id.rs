@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use sha2::{Digest as _, Sha256};
 
+use super::json::{CanonicalJson, Json};
+
 /// How many different lines a generation of [`LineOrdinals`] holds. It fills its
 /// hash table of 2^20 places: 17 MiB.
 const GENERATION_LINES_MAX: usize = (1 << 20) / 8 * 7;
@@ -49,10 +51,10 @@ impl LineOrdinals {
 }
 
 /// The id of a line without one: a UUID (version 8, RFC 9562) made of the SHA-256
-/// of the line's SHA-256 and its ordinal, so that importing the same lines again
-/// gives the same ids.
-pub fn of_line(line: &str, ordinals: &mut LineOrdinals) -> String {
-    let hash: [u8; 32] = Sha256::digest(line).into();
+/// of the SHA-256 of the line's canonical form and its ordinal, so that importing the same
+/// lines again gives the same ids, in whatever spelling: those that an export wrote, too.
+pub fn of_line(line: &Json<'_>, ordinals: &mut LineOrdinals) -> String {
+    let hash: [u8; 32] = Sha256::digest(CanonicalJson(line).to_string()).into();
     let ordinal = ordinals.next(&hash);
     let hash: [u8; 32] =
         Sha256::new().chain_update(hash).chain_update(ordinal.to_be_bytes()).finalize().into();
@@ -73,7 +75,7 @@ mod tests {
     fn equal_lines_get_different_ids_and_a_second_run_the_same() {
         let run = || {
             let mut ordinals = LineOrdinals::default();
-            ["a", "b", "a", "a"].map(|line| of_line(line, &mut ordinals))
+            ["1", "2", "1", "1.0"].map(|line| of_line(&Json::parse(line).unwrap(), &mut ordinals))
         };
         let ids = run();
         assert_eq!(ids, run());

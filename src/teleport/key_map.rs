@@ -114,23 +114,6 @@ impl KeyMapping {
         }
         value_of(message, last)
     }
-
-    /// The message that is to hold the field, made where it is absent, and the
-    /// field.
-    pub fn place<'a>(
-        &'a self,
-        event: &'a mut DynamicMessage,
-    ) -> (&'a mut DynamicMessage, &'a FieldDescriptor) {
-        let (last, parents) = self.path.split_last().expect("a path has at least one field");
-        let mut message = event;
-        for parent in parents {
-            message = message
-                .get_field_mut(parent)
-                .as_message_mut()
-                .expect("all but the last field of a path are messages");
-        }
-        (message, last)
-    }
 }
 
 /// The value of a field that is set.

@@ -2,23 +2,13 @@
 
 use prost_types::{Duration, Timestamp};
 
+use crate::go_duration;
+
 /// First and last second of the years 1 to 9999, the range of a timestamp.
 const TIMESTAMP_SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 /// Largest magnitude of a duration, in seconds.
 const DURATION_SECONDS_MAX: u64 = 315_576_000_000;
 const NANOS_PER_SECOND: i128 = 1_000_000_000;
-/// Go's units with their length in nanoseconds. Microseconds have two
-/// spellings, with the micro sign and with the Greek letter.
-const UNITS: [(&str, i128); 8] = [
-    ("ns", 1),
-    ("us", 1_000),
-    ("µs", 1_000),
-    ("μs", 1_000),
-    ("ms", 1_000_000),
-    ("s", NANOS_PER_SECOND),
-    ("m", 60 * NANOS_PER_SECOND),
-    ("h", 3_600 * NANOS_PER_SECOND),
-];
 
 /// RFC 3339 in UTC, with as many digits of the second as are needed.
 pub fn of_timestamp(timestamp: Timestamp) -> String {
@@ -34,6 +24,56 @@ pub fn to_timestamp(text: &str) -> Option<Timestamp> {
     text.parse::<Timestamp>()
         .ok()
         .filter(|timestamp| TIMESTAMP_SECONDS.contains(&timestamp.seconds))
+}
+
+/// Reads a time as [`to_timestamp`], and says whether [`of_timestamp`] writes it so.
+pub fn to_timestamp_noting(text: &str) -> Option<(Timestamp, bool)> {
+    if let Some(timestamp) = to_own_timestamp(text.as_bytes()) {
+        return Some((timestamp, true));
+    }
+    let timestamp = to_timestamp(text)?;
+    Some((timestamp, of_timestamp(timestamp) == text))
+}
+
+/// Reads a time in the form that [`of_timestamp`] writes. `None` for other forms, and
+/// for the rare times that need more than arithmetic.
+fn to_own_timestamp(text: &[u8]) -> Option<Timestamp> {
+    const FRACTION_DIGITS_MAX: usize = 9;
+    let (fixed, rest) = text.split_first_chunk::<19>()?;
+    let number = |digits: &[u8]| {
+        digits.iter().try_fold(0_i64, |number, digit| {
+            digit.is_ascii_digit().then(|| number * 10 + i64::from(digit - b'0'))
+        })
+    };
+    let [y0, y1, y2, y3, b'-', m0, m1, b'-', d0, d1, b'T', h0, h1, b':', n0, n1, b':', s0, s1] =
+        *fixed
+    else {
+        return None;
+    };
+    let (year, month, day) = (number(&[y0, y1, y2, y3])?, number(&[m0, m1])?, number(&[d0, d1])?);
+    let (hour, minute, second) = (number(&[h0, h1])?, number(&[n0, n1])?, number(&[s0, s1])?);
+    // Every month has 28 days; what comes after them takes a calendar.
+    let is_plain = year >= 1 && (1..=12).contains(&month) && (1..=28).contains(&day);
+    if !is_plain || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let nanos = match rest {
+        [b'Z'] => 0,
+        [b'.', digits @ .., b'Z'] => {
+            let is_shortest = digits.last().is_some_and(|last| *last != b'0');
+            if !is_shortest || digits.len() > FRACTION_DIGITS_MAX {
+                return None;
+            }
+            number(digits)? * 10_i64.pow((FRACTION_DIGITS_MAX - digits.len()) as u32)
+        }
+        _ => return None,
+    };
+    // Days since 1970-01-01, by years that begin in March: H. Hinnant, chrono-compatible
+    // low-level date algorithms.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
+    let seconds = (days - 719_468) * 86_400 + hour * 3_600 + minute * 60 + second;
+    Some(Timestamp { seconds, nanos: nanos as i32 })
 }
 
 /// Go's `Duration.String`: `1h15m0s`, `1.5s`, `20ms`, `0s`.
@@ -67,46 +107,10 @@ fn decimal(nanos: i128, unit: i128) -> String {
 
 /// Reads Go's duration text: numbers, each with a unit, after an optional sign.
 pub fn to_duration(text: &str) -> Option<Duration> {
-    let (negative, mut rest) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
-    };
-    if rest.is_empty() {
-        return None;
-    }
-    let mut nanos: i128 = 0;
-    while !rest.is_empty() && rest != "0" {
-        let unit_start = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (number, after) = rest.split_at(unit_start);
-        let unit_len = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
-        let (unit, after) = after.split_at(unit_len);
-        let (_, unit) = UNITS.iter().find(|(name, _)| *name == unit)?;
-        nanos = nanos.checked_add(scaled(number, *unit)?)?;
-        rest = after;
-    }
+    let nanos = go_duration::parse(text)?;
     let seconds = i64::try_from(nanos / NANOS_PER_SECOND).ok()?;
-    if seconds.unsigned_abs() > DURATION_SECONDS_MAX {
-        return None;
-    }
-    let sign = if negative { -1 } else { 1 };
-    let nanos = (nanos % NANOS_PER_SECOND) as i32;
-    Some(Duration { seconds: sign * seconds, nanos: sign as i32 * nanos })
-}
-
-/// A decimal number of `unit` nanoseconds, rounded down to a nanosecond.
-fn scaled(number: &str, unit: i128) -> Option<i128> {
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    if whole.is_empty() && fraction.is_empty() || fraction.contains('.') {
-        return None;
-    }
-    let whole: i128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    let mut nanos = whole.checked_mul(unit)?;
-    let mut place = unit;
-    for digit in fraction.bytes() {
-        place /= 10;
-        nanos = nanos.checked_add(i128::from(digit - b'0') * place)?;
-    }
-    Some(nanos)
+    let is_short = seconds.unsigned_abs() <= DURATION_SECONDS_MAX;
+    is_short.then_some(Duration { seconds, nanos: (nanos % NANOS_PER_SECOND) as i32 })
 }
 
 #[cfg(test)]
@@ -124,6 +128,50 @@ mod tests {
             "9999-12-31T23:59:59.999999999Z",
         ] {
             assert_eq!(of_timestamp(to_timestamp(text).expect(text)), text);
+        }
+    }
+
+    #[test]
+    fn times_are_read_alike_by_arithmetic_and_by_the_calendar() {
+        let mut own = 0;
+        for year in [1, 4, 100, 1600, 1900, 1969, 1970, 2000, 2024, 2025, 2100, 9999] {
+            for month in 1..=12 {
+                for day in [1, 27, 28, 29, 30, 31] {
+                    for rest in ["T00:00:00Z", "T23:59:59.999999999Z", "T12:30:01.5Z"] {
+                        let text = format!("{year:04}-{month:02}-{day:02}{rest}");
+                        let read = to_timestamp(&text);
+                        assert_eq!(
+                            to_timestamp_noting(&text),
+                            read.map(|read| (read, true)),
+                            "{text}"
+                        );
+                        let by_arithmetic = to_own_timestamp(text.as_bytes());
+                        assert!(by_arithmetic.is_none() || by_arithmetic == read, "{text}");
+                        own += usize::from(by_arithmetic.is_some());
+                    }
+                }
+            }
+        }
+        assert_eq!(own, 12 * 12 * 3 * 3);
+        for other in [
+            "2024-03-01T10:00:00.50Z",
+            "2024-03-01T10:00:00+00:00",
+            "2024-03-01T10:00:00.0000000001Z",
+        ] {
+            assert_eq!(
+                to_timestamp_noting(other),
+                to_timestamp(other).map(|read| (read, false)),
+                "{other}"
+            );
+        }
+        for bad in [
+            "",
+            "2024-00-01T10:00:00Z",
+            "2024-03-01T24:00:00Z",
+            "2024-03-0:T10:00:00Z",
+            "0000-03-01T10:00:00Z",
+        ] {
+            assert_eq!(to_timestamp_noting(bad), None, "{bad}");
         }
     }
 

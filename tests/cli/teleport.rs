@@ -137,17 +137,31 @@ async fn bad_lines_are_told_by_file_and_number_and_the_rest_goes_in() {
     let (exit, said) = import(&gateway, file.path(), &[]).await;
     assert_eq!(exit, 1, "{said}");
     let name = file.path().display();
-    for (line, why) in [(2, "not JSON"), (4, "more than a day ahead"), (5, "different content")] {
+    for (line, why) in [(2, "not JSON"), (5, "different content")] {
         let told = said
             .lines()
             .any(|told| told.starts_with(&format!("{name}:{line}: ")) && told.contains(why));
         assert!(told, "line {line}, {why}: {said}");
     }
-    assert!(said.contains("3 imported, 0 duplicates, 3 invalid"), "{said}");
+    assert!(said.contains("4 imported, 0 duplicates, 2 invalid"), "{said}");
+    assert!(
+        said.contains("imported without a time, by reason: refused by the gateway 1"),
+        "{said}"
+    );
+    // What was sent again comes last, and has its time in an export.
     assert_eq!(
         export(&gateway, &[]).await,
-        lines(&[good("1", "a"), good("2", "b"), good("3", "c")].join("\n"))
+        lines(&[good("1", "a"), good("2", "b"), good("3", "c"), far.to_owned()].join("\n"))
     );
+    let (exit, said) = import(&gateway, file.path(), &["--strict"]).await;
+    assert_eq!(exit, 1, "{said}");
+    assert!(said.contains(":4: ") && said.contains("more than a day ahead"), "{said}");
+    assert!(said.contains("0 imported, 3 duplicates, 3 invalid"), "{said}");
+    let (exit, said) = import(&gateway, file.path(), &["--repeated-uids", "number"]).await;
+    assert_eq!(exit, 1, "{said}");
+    assert!(said.contains("1 imported, 4 duplicates, 1 invalid"), "{said}");
+    let found = export(&gateway, &["--id", "1#2"]).await;
+    assert_eq!(found, lines(&good("1", "other")));
     assert_eq!(export(&gateway, &["--id", "2"]).await, lines(&good("2", "b")));
     let missing = run(&gateway, &["export", "--format", "teleport", "--id", "none"]).await;
     assert_eq!(missing.status.code(), Some(1));
@@ -214,4 +228,36 @@ async fn an_export_into_a_closed_pipe_ends_quietly() {
     assert!(child.wait().expect("a child").success());
     let said = BufReader::new(child.stderr.take().expect("piped")).lines().count();
     assert_eq!(said, 0, "nothing is wrong with having seen enough");
+}
+
+/// What a cluster leaves: container logs, packed files, lines without ids or times. What was
+/// exported is known when it is imported again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn logs_as_they_are_go_in_and_what_was_exported_is_known() {
+    let gateway = gateway().await;
+    let event = |members: &str| format!(r#"{{"event":"resize",{members}}}"#);
+    let events = [
+        event(r#""n":1.0,"time":"2024-01-01T00:00:00Z""#),
+        event(r#""time":null,"uid":"a""#),
+        event(r#""time":1704067200"#),
+        event(r#""n":1.0,"time":"2024-01-01T00:00:00Z""#),
+    ];
+    let text = format!(
+        "\u{feff}2024-01-01T00:00:00Z stdout F starting\n2024-01-01T00:00:00Z stdout F {}\n\
+         [pod/auth-0] {}\n[\n{},\n {} ]\n",
+        events[0], events[1], events[2], events[3]
+    );
+    let mut packed = tempfile::NamedTempFile::new().expect("a file");
+    packed.write_all(&zstd::encode_all(text.as_bytes(), 3).expect("packs")).expect("room");
+    let (exit, said) = import(&gateway, packed.path(), &[]).await;
+    assert_eq!(exit, 0, "{said}");
+    assert!(said.contains("4 imported, 0 duplicates, 0 invalid"), "{said}");
+    assert!(said.contains("skipped, without a JSON object: 1"), "{said}");
+    assert!(said.contains("without a time, by reason: missing or unusable 2"), "{said}");
+    let output = run(&gateway, &["export", "--format", "teleport"]).await;
+    let exported = String::from_utf8(output.stdout).expect("text");
+    assert_eq!(exported.lines().collect::<Vec<_>>(), events);
+    let (exit, said) = import(&gateway, written(&exported).path(), &[]).await;
+    assert_eq!(exit, 0, "{said}");
+    assert!(said.contains("0 imported, 4 duplicates, 0 invalid"), "{said}");
 }

@@ -114,9 +114,9 @@ fn each_example_returns_from_teleports_form() {
         };
         let line = teleport::export(&event).expect("exports").to_string();
         let imported = teleport::import_line(&line, &mut LineOrdinals::default()).expect("imports");
-        assert_eq!(imported.event, event, "{line}");
+        assert_eq!(imported.event(), event, "{line}");
         assert_eq!(imported.unknown_type.is_some(), event_type.name == CUSTOM);
-        let again = teleport::export(&imported.event).expect("exports");
+        let again = teleport::export(&imported.event()).expect("exports");
         assert_eq!(again, Json::parse(&line).expect("JSON"));
     }
 }

@@ -36,6 +36,7 @@ const LAYERS: [(&str, &str); 34] = [
     ("proto", "generated code"),
     ("wire", "the wire format of protobuf, by tables"),
     ("glob", "patterns of names"),
+    ("go_duration", "durations as Go reads them"),
     ("network", "the network that stands for a client"),
     ("secret_file", "files that only their owner may read"),
     ("printable", "which characters are shown as they are"),

@@ -5,7 +5,7 @@ use std::io;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _};
 
 /// Longest line, in bytes: that of the largest request.
-const LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub const LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// A line without its line end.
 #[derive(Debug, PartialEq, Eq)]

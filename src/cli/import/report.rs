@@ -17,6 +17,12 @@ pub struct ImportReport {
     duplicates: u64,
     /// Invalid lines by reason.
     bad: BTreeMap<String, u64>,
+    /// Lines without a JSON object.
+    skipped: u64,
+    /// Events that are stored without the time of their line, by why.
+    without_time: BTreeMap<&'static str, u64>,
+    /// Events that are stored under a numbered id.
+    numbered: u64,
     unknown: BTreeMap<String, u64>,
     /// Events of unknown types beyond the names that are counted.
     unknown_others: u64,
@@ -30,6 +36,9 @@ impl ImportReport {
             stored: 0,
             duplicates: 0,
             bad: BTreeMap::new(),
+            skipped: 0,
+            without_time: BTreeMap::new(),
+            numbered: 0,
             unknown: BTreeMap::new(),
             unknown_others: 0,
         }
@@ -49,6 +58,21 @@ impl ImportReport {
     pub fn bad(&mut self, place: &LinePosition, kind: &str, reason: &str) {
         *self.bad.entry(kind.to_owned()).or_default() += 1;
         (self.say)(&format!("{place}: {reason}"));
+    }
+
+    /// Counts a line without a JSON object.
+    pub fn skipped(&mut self) {
+        self.skipped += 1;
+    }
+
+    /// Counts an event that is stored without the time of its line, and why.
+    pub fn without_time(&mut self, why: &'static str) {
+        *self.without_time.entry(why).or_default() += 1;
+    }
+
+    /// Counts an event that is stored under a numbered id.
+    pub fn numbered(&mut self) {
+        self.numbered += 1;
     }
 
     /// Counts an event of a type that the catalog lacks.
@@ -82,6 +106,20 @@ impl ImportReport {
             let kinds: Vec<String> =
                 self.bad.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
             (self.say)(&format!("invalid lines, by reason: {}", kinds.join(", ")));
+        }
+        if self.skipped > 0 {
+            (self.say)(&format!("skipped, without a JSON object: {}", self.skipped));
+        }
+        if !self.without_time.is_empty() {
+            let whys: Vec<String> =
+                self.without_time.iter().map(|(why, count)| format!("{why} {count}")).collect();
+            (self.say)(&format!("imported without a time, by reason: {}", whys.join(", ")));
+        }
+        if self.numbered > 0 {
+            let count = self.numbered;
+            (self.say)(&format!(
+                "imported under a numbered id, since another event has the uid: {count}"
+            ));
         }
         if self.unknown.is_empty() {
             return;

@@ -1,8 +1,10 @@
 //! How events get into the gateway, and what becomes of them.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::mpsc;
 use tonic::Code;
 
@@ -12,9 +14,22 @@ use super::super::progress::Progress;
 use super::report::ImportReport;
 use crate::client::{self, Emitter, Pending};
 use crate::proto::pb;
+use crate::teleport;
 
 /// The reason for a refused event without a field to blame, in the summary.
 const EVENT: &str = "event";
+/// The reason of a refusal for the event's time.
+const TIME_REFUSED: &str = "TIME_OUT_OF_RANGE";
+/// The same, in the summary.
+const TIME_REFUSED_KIND: &str = "refused by the gateway";
+/// The reason of a refusal since another event has the id.
+const ID_TAKEN: &str = "ID_CONFLICT";
+/// The second event with an id gets this number.
+const NUMBER_FIRST: u32 = 2;
+/// So many events may have one id: each takes a call more than the one before.
+const NUMBER_LAST: u32 = 100;
+/// How many events may wait that were sent again.
+const RESENT_MAX: usize = 1_000;
 
 /// The position of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,25 +51,26 @@ pub trait EventSink {
     /// The future receipt.
     type Receipt: Future<Output = Result<pb::Receipt, client::Error>>;
 
-    /// Sends an event; waits only for space in the queue.
+    /// Sends an encoded event; waits only for space in the queue.
     fn send(
-        &mut self,
-        event: pb::Event,
+        &self,
+        id: String,
+        encoded: Bytes,
     ) -> impl Future<Output = Result<Self::Receipt, client::Error>>;
 
-    /// Waits until all events have an outcome.
-    fn close(self) -> impl Future<Output = ()>;
+    /// Waits until what was sent before has an outcome.
+    fn flush(&self) -> impl Future<Output = ()>;
 }
 
 impl EventSink for Emitter {
     type Receipt = Pending;
 
-    async fn send(&mut self, event: pb::Event) -> Result<Pending, client::Error> {
-        Emitter::send(self, event).await
+    async fn send(&self, id: String, encoded: Bytes) -> Result<Pending, client::Error> {
+        self.send_encoded(id, encoded).await
     }
 
-    async fn close(self) {
-        Emitter::close(self).await;
+    async fn flush(&self) {
+        Emitter::flush(self).await;
     }
 }
 
@@ -77,60 +93,133 @@ pub enum LineOutcome<R> {
         /// In a sentence.
         reason: String,
     },
+    /// The line has no JSON object.
+    Skipped,
     /// The event was sent.
-    Sent {
-        /// The future receipt.
-        receipt: R,
-        /// Its type, if it is not in the catalog.
-        unknown_type: Option<String>,
-    },
+    Sent(SentEvent<R>),
 }
 
-/// Reports lines, in the order in which they were read, until there are no more.
-///
-/// # Errors
-/// If the gateway fails without an event to blame.
-pub async fn settle<R>(
-    mut lines: mpsc::Receiver<ReadLine<R>>,
-    report: &mut ImportReport,
-    progress: &Progress,
-) -> Result<(), Error>
-where
-    R: Future<Output = Result<pb::Receipt, client::Error>>,
-{
-    while let Some(ReadLine { place, fate }) = lines.recv().await {
-        let receipt = match fate {
-            LineOutcome::Bad { kind, reason } => {
-                report.bad(&place, kind, &reason);
-                continue;
+/// An event that was sent.
+#[derive(Debug)]
+pub struct SentEvent<R> {
+    /// The future receipt.
+    pub receipt: R,
+    /// The event, to be sent again.
+    pub encoded: Bytes,
+    /// Its type, if it is not in the catalog.
+    pub unknown_type: Option<String>,
+    /// Why it has not the time of its line, in the summary.
+    pub without_time: Option<&'static str>,
+    /// The number in its id, if it has one.
+    pub number: Option<u32>,
+}
+
+/// What may be changed of an event that the gateway refuses.
+#[derive(Debug, Clone, Copy)]
+pub struct ResendRules {
+    /// Its time may be left out.
+    pub without_time: bool,
+    /// Its id may get a number.
+    pub numbered: bool,
+}
+
+/// Reports lines, in the order in which they were read, until there are no more. Events that
+/// are sent again are reported later.
+pub struct Settler<'a, G: EventSink> {
+    /// Where events are sent again.
+    pub gateway: &'a G,
+    /// What may be changed of them.
+    pub rules: ResendRules,
+    /// The report.
+    pub report: &'a mut ImportReport,
+    /// Shows how many are stored.
+    pub progress: &'a Progress,
+    /// Events that were sent again.
+    pub resent: VecDeque<(LinePosition, SentEvent<G::Receipt>)>,
+}
+
+impl<G: EventSink> Settler<'_, G> {
+    /// Settles lines until there are no more.
+    ///
+    /// # Errors
+    /// If the gateway fails without an event to blame.
+    pub async fn run(
+        mut self,
+        mut lines: mpsc::Receiver<ReadLine<G::Receipt>>,
+    ) -> Result<(), Error> {
+        while let Some(ReadLine { place, fate }) = lines.recv().await {
+            match fate {
+                LineOutcome::Bad { kind, reason } => self.report.bad(&place, kind, &reason),
+                LineOutcome::Skipped => self.report.skipped(),
+                LineOutcome::Sent(sent) => self.settle(place, sent).await?,
             }
-            LineOutcome::Sent { receipt, unknown_type } => {
-                unknown_type.into_iter().for_each(|name| report.unknown(name));
-                receipt.await
-            }
-        };
-        match receipt {
-            Ok(receipt) => {
-                report.stored(&receipt);
-                progress.events(report.events());
-            }
-            Err(error) if is_about_events(&error) => {
-                let violation = error.refusal().and_then(|refusal| refusal.violations.first());
-                let (kind, reason) = match violation {
-                    Some(blamed) => (blamed.field.as_str(), blamed.description.clone()),
-                    None => (EVENT, error_text(&error)),
-                };
-                report.bad(&place, kind, &reason);
-            }
-            Err(error) => {
-                return Err(Error::Stopped {
-                    place: place.to_string(),
-                    reason: error_text(&error),
-                });
+            if self.resent.len() > RESENT_MAX {
+                self.settle_resent().await?;
             }
         }
+        self.gateway.flush().await;
+        while !self.resent.is_empty() {
+            self.settle_resent().await?;
+            if self.resent.len() == 1 {
+                self.gateway.flush().await;
+            }
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// Settles the first event that was sent again.
+    async fn settle_resent(&mut self) -> Result<(), Error> {
+        match self.resent.pop_front() {
+            Some((place, sent)) => self.settle(place, sent).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn settle(
+        &mut self,
+        place: LinePosition,
+        sent: SentEvent<G::Receipt>,
+    ) -> Result<(), Error> {
+        let SentEvent { receipt, encoded, unknown_type, without_time, number } = sent;
+        let error = match receipt.await {
+            Ok(receipt) => {
+                unknown_type.into_iter().for_each(|name| self.report.unknown(name));
+                without_time.into_iter().for_each(|why| self.report.without_time(why));
+                number.into_iter().for_each(|_| self.report.numbered());
+                self.report.stored(&receipt);
+                self.progress.events(self.report.events());
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        let Some(refusal) = error.refusal().filter(|_| is_about_events(&error)) else {
+            return Err(Error::Stopped { place: place.to_string(), reason: error_text(&error) });
+        };
+        let next = match refusal.reason.as_deref() {
+            Some(TIME_REFUSED) if self.rules.without_time => teleport::without_time(&encoded)
+                .map(|(id, encoded)| (id, encoded, Some(TIME_REFUSED_KIND), number)),
+            Some(ID_TAKEN) if self.rules.numbered => {
+                let number = number.map_or(NUMBER_FIRST, |number| number + 1);
+                Some(number)
+                    .filter(|number| *number <= NUMBER_LAST)
+                    .and_then(|number| teleport::with_numbered_id(&encoded, number))
+                    .map(|(id, encoded)| (id, encoded, without_time, Some(number)))
+            }
+            _ => None,
+        };
+        if let Some((id, encoded, without_time, number)) = next {
+            let receipt = self.gateway.send(id, encoded.clone()).await?;
+            let again = SentEvent { receipt, encoded, unknown_type, without_time, number };
+            self.resent.push_back((place, again));
+            return Ok(());
+        }
+        let (kind, reason) = match refusal.violations.first() {
+            Some(blamed) => (blamed.field.as_str(), blamed.description.clone()),
+            None => (EVENT, error_text(&error)),
+        };
+        self.report.bad(&place, kind, &reason);
+        Ok(())
+    }
 }
 
 /// Whether the content of the request caused the refusal.

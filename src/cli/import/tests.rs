@@ -5,16 +5,19 @@ use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
+use prost::Message as _;
 use tokio::io::AsyncWriteExt as _;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::*;
 use crate::client;
+use crate::proto::pb;
 
 /// Keeps events by id; refuses those whose code is `BAD`, naming the field, or
-/// `WORSE`, naming none.
+/// `WORSE`, naming none; those in the year 2100 or later; and those with the id of another.
 #[derive(Default)]
 struct Fake {
     stored: BTreeMap<String, pb::Event>,
@@ -31,7 +34,9 @@ type Shared = Arc<Mutex<Fake>>;
 impl EventSink for Shared {
     type Receipt = Ready<Result<pb::Receipt, client::Error>>;
 
-    async fn send(&mut self, event: pb::Event) -> Result<Self::Receipt, client::Error> {
+    async fn send(&self, id: String, encoded: Bytes) -> Result<Self::Receipt, client::Error> {
+        let event = pb::Event::decode(encoded).expect("an event");
+        assert_eq!(event.id(), id);
         let mut fake = self.lock();
         let failure = fake.fails.map(|code| Status::new(code, "failing"));
         let refusal = match event.code() {
@@ -40,19 +45,31 @@ impl EventSink for Shared {
                 Some(Status::with_error_details(Code::InvalidArgument, "code is BAD", details))
             }
             "WORSE" => Some(Status::invalid_argument("code is WORSE")),
+            _ if event.time.is_some_and(|time| time.seconds > YEAR_2100) => {
+                Some(with_reason(Code::InvalidArgument, "TIME_OUT_OF_RANGE"))
+            }
+            _ if fake.stored.get(&id).is_some_and(|kept| *kept != event) => {
+                Some(with_reason(Code::AlreadyExists, "ID_CONFLICT"))
+            }
             _ => None,
         };
         Ok(ready(match failure.or(refusal) {
             Some(status) => Err(refused(status)),
             None => {
-                let id = event.id().to_owned();
                 let duplicate = fake.stored.insert(id.clone(), event).is_some();
                 Ok(pb::Receipt { id, duplicate, ..Default::default() })
             }
         }))
     }
 
-    async fn close(self) {}
+    async fn flush(&self) {}
+}
+
+const YEAR_2100: i64 = 4_102_444_800;
+
+fn with_reason(code: Code, reason: &str) -> Status {
+    let details = ErrorDetails::with_error_info(reason, "auditgate", []);
+    Status::with_error_details(code, reason, details)
 }
 
 /// What a report said.
@@ -69,6 +86,8 @@ impl Said {
 struct Scene {
     gateway: Shared,
     unknown_types: UnknownTypes,
+    is_strict: bool,
+    numbers_uids: bool,
     interrupted: CancellationToken,
     said: Said,
 }
@@ -78,6 +97,8 @@ impl Scene {
         Self {
             gateway: Shared::default(),
             unknown_types: UnknownTypes::Custom,
+            is_strict: false,
+            numbers_uids: false,
             interrupted: CancellationToken::new(),
             said: Said::default(),
         }
@@ -93,11 +114,13 @@ impl Scene {
     fn import(
         &self,
         lines: mpsc::Sender<ReadLine<<Shared as EventSink>::Receipt>>,
-    ) -> Importer<Shared> {
+    ) -> Importer<'_, Shared> {
         Importer {
-            gateway: Arc::clone(&self.gateway),
+            gateway: &self.gateway,
             unknown_types: self.unknown_types,
+            is_strict: self.is_strict,
             ordinals: LineOrdinals::default(),
+            unwrapper: LineUnwrapper::default(),
             lines,
             progress: Progress::none(),
             interrupted: self.interrupted.clone(),
@@ -108,13 +131,21 @@ impl Scene {
     async fn files(&self, files: &[String]) -> Result<(), Error> {
         let (lines, read) = mpsc::channel(LINES_AWAITED);
         let mut report = self.report();
-        self.import(lines).run(files, read, &mut report).await?;
+        let progress = Progress::none();
+        let settler = Settler {
+            gateway: &self.gateway,
+            rules: ResendRules { without_time: !self.is_strict, numbered: self.numbers_uids },
+            report: &mut report,
+            progress: &progress,
+            resent: VecDeque::new(),
+        };
+        import_all(self.import(lines), files, settler, read).await?;
         report.summarize();
         Ok(())
     }
 
     /// Imports a file called `log` with this text.
-    async fn text(&self, text: &str) -> Result<(), Error> {
+    async fn text(&self, text: impl AsRef<[u8]>) -> Result<(), Error> {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("log");
         std::fs::write(&path, text).expect("writes");
@@ -130,8 +161,11 @@ impl Scene {
     }
 }
 
+/// The time of lines for which it does not matter.
+const TIME_MEMBER: &str = "\"time\":\"2024-03-01T10:00:00Z\"";
+
 fn line(id: usize, code: &str) -> String {
-    format!("{{\"event\":\"role.created\",\"uid\":\"u{id}\",\"code\":\"{code}\"}}\n")
+    format!("{{\"event\":\"role.created\",\"uid\":\"u{id}\",\"code\":\"{code}\",{TIME_MEMBER}}}\n")
 }
 
 #[tokio::test]
@@ -160,31 +194,133 @@ async fn a_refused_event_is_told_and_the_rest_goes_in() {
 
 #[tokio::test]
 async fn bad_lines_are_told_by_place_and_reason() {
+    let text = [
+        "{\"event\":\"auth\",\"uid\":\"a\"}",
+        "{not JSON",
+        "",
+        "[]",
+        "INFO starting",
+        "{\"event\":\"x.y\",\"uid\":\"b\"}",
+        "{\"event\":\"auth\",\"time\":\"soon\"}",
+        "{\"event\":5}",
+        "{\"event\":\"auth\",\"uid\":\"a\"}",
+        "pod-0 {\"event\":\"auth\",",
+        "2025-01-05T10:00:01Z stdout P {\"event\"",
+    ]
+    .join("\n");
     let scene = Scene::new();
-    let text = "{\"event\":\"auth\",\"uid\":\"a\"}\nnot JSON\n\n[]\n{\"event\":\"x.y\",\"uid\":\"b\"}\n\
-                {\"event\":\"auth\",\"time\":\"soon\"}\n{\"event\":\"auth\",\"uid\":\"a\"}\n";
-    scene.text(text).await.expect("goes on");
+    scene.text(&text).await.expect("goes on");
     let said = scene.said.lines();
-    let (last, bad) = said.split_last().expect("lines");
-    assert_eq!(last, "imported as custom, by unknown type: \"x.y\" 1");
-    let begins = [
+    let expected = [
         "log:2: not JSON",
-        "log:4: not a JSON object",
-        "log:6: time is \"soon\"",
-        "2 imported, 1 duplicates, 3 invalid",
-        "invalid lines, by reason: line 3",
+        "log:8: event, the type, is 5",
+        "log:10: not JSON: EOF",
+        "log:11: the input ends within a line that came in pieces",
+        "3 imported, 1 duplicates, 4 invalid",
+        "invalid lines, by reason: line 4",
+        "skipped, without a JSON object: 1",
+        "imported without a time, by reason: missing or unusable 4",
+        "imported as custom, by unknown type: \"x.y\" 1",
     ];
-    assert_eq!(bad.len(), begins.len());
-    for (line, begin) in bad.iter().zip(begins) {
+    assert_eq!(said.len(), expected.len(), "{said:#?}");
+    for (line, begin) in said.iter().zip(expected) {
         assert!(line.starts_with(begin), "{line}");
+    }
+    let strict = Scene { is_strict: true, ..Scene::new() };
+    strict.text(&text).await.expect("goes on");
+    let said = strict.said.lines();
+    for (line, begin) in said.iter().zip([
+        "log:1: time is missing",
+        "log:2: not JSON",
+        "log:5: the line has no JSON object",
+        "log:6: time is missing",
+        "log:7: time is \"soon\"",
+        "log:8: event, the type, is 5",
+        "log:9: time is missing",
+    ]) {
+        assert!(line.starts_with(begin), "{line}");
+    }
+    assert!(said.contains(&"0 imported, 0 duplicates, 9 invalid".to_owned()), "{said:#?}");
+}
+
+#[tokio::test]
+async fn a_time_that_the_gateway_refuses_is_left_out() {
+    let far = |id: &str, code: &str| {
+        format!(
+            "{{\"code\":\"{code}\",\"event\":\"auth\",\"time\":\"2200-01-01T00:00:00Z\",\"uid\":\"{id}\"}}\n"
+        )
+    };
+    let text: String = (0..2_500).map(|id| far(&format!("u{id}"), "X")).collect();
+    let text = [text, far("bad", "BAD"), line(9_999, "")].concat();
+    let scene = Scene::new();
+    scene.text(&text).await.expect("goes on");
+    let expected = [
+        "log:2501: code is BAD",
+        "2501 imported, 0 duplicates, 1 invalid",
+        "invalid lines, by reason: event.code 1",
+        "imported without a time, by reason: refused by the gateway 2500",
+    ];
+    assert_eq!(scene.said.lines(), expected);
+    let kept = scene.gateway.lock().stored.get("u7").cloned().expect("stored");
+    assert_eq!(kept.time, None);
+    let exported = teleport::export(&kept).expect("exports").to_string();
+    assert_eq!(format!("{exported}\n"), far("u7", "X"));
+    let strict = Scene { is_strict: true, ..Scene::new() };
+    strict.text(far("a", "X")).await.expect("goes on");
+    assert_eq!(strict.stored(), 0);
+}
+
+#[tokio::test]
+async fn different_events_under_one_uid_are_numbered_on_request() {
+    let text = [line(1, "A"), line(1, "B"), line(1, "A"), line(1, "C"), line(2, "A")].concat();
+    let scene = Scene::new();
+    scene.text(&text).await.expect("goes on");
+    assert_eq!((scene.stored(), scene.said.lines().len()), (2, 4), "{:#?}", scene.said.lines());
+    let scene = Scene { numbers_uids: true, ..Scene::new() };
+    scene.text(&text).await.expect("goes on");
+    let numbered = "imported under a numbered id, since another event has the uid: 2";
+    assert_eq!(scene.said.lines(), ["4 imported, 1 duplicates, 0 invalid", numbered]);
+    let stored = scene.gateway.lock().stored.clone();
+    assert_eq!(stored.keys().collect::<Vec<_>>(), ["u1", "u1#2", "u1#3", "u2"]);
+    let exported = |id: &str| teleport::export(stored.get(id).unwrap()).unwrap().to_string();
+    assert!(exported("u1#3").contains("\"uid\":\"u1\""), "{}", exported("u1#3"));
+    // Importing the lines again stores nothing twice.
+    let gateway = Arc::clone(&scene.gateway);
+    let again = Scene { gateway, numbers_uids: true, ..Scene::new() };
+    again.text(&text).await.expect("goes on");
+    assert_eq!(again.said.lines(), ["0 imported, 5 duplicates, 0 invalid", numbered]);
+}
+
+#[tokio::test]
+async fn logs_come_in_many_forms() {
+    let events = [line(1, "A"), line(2, "B"), line(3, "C")].map(|line| line.trim_end().to_owned());
+    let [a, b, c] = &events;
+    let quoted = |text: &str| serde_json::to_string(&format!("{text}\n")).unwrap();
+    let forms = [
+        format!("\u{feff}{a}\r\n{b}\r\n{c}"),
+        format!("[{a},{b},{c}]"),
+        format!("[\n  {a},\n  {b},\n  {}\n]\n", c.replace(',', ",\n")),
+        format!("[pod/auth-0] {a}\nINFO x\n2025-01-05T10:00:01Z stdout F {b}\npod-1 | {c}\n"),
+        [a, b, c]
+            .map(|text| format!("{{\"log\":{},\"stream\":\"stdout\"}}\n", quoted(text)))
+            .concat(),
+    ];
+    for form in forms {
+        let scene = Scene::new();
+        scene.text(&form).await.expect("goes on");
+        assert_eq!(scene.stored(), 3, "{form}: {:#?}", scene.said.lines());
+        assert!(scene.said.lines()[0].ends_with(" 0 invalid"), "{form}");
+        let scene = Scene::new();
+        scene.text(zstd::encode_all(form.as_bytes(), 3).unwrap()).await.expect("goes on");
+        assert_eq!(scene.stored(), 3, "{form}: {:#?}", scene.said.lines());
     }
 }
 
 #[tokio::test]
 async fn unknown_types_can_be_refused() {
     let scene = Scene { unknown_types: UnknownTypes::Refuse, ..Scene::new() };
-    let text = "{\"event\":\"x.y\",\"uid\":\"b\"}\n{\"event\":\"auth\",\"uid\":\"a\"}\n";
-    scene.text(text).await.expect("goes on");
+    let text = format!("{{\"event\":\"x.y\",\"uid\":\"b\",{TIME_MEMBER}}}\n{}", line(1, ""));
+    scene.text(&text).await.expect("goes on");
     assert_eq!(
         scene.said.lines(),
         [
@@ -198,11 +334,20 @@ async fn unknown_types_can_be_refused() {
 #[tokio::test]
 async fn importing_again_gives_duplicates() {
     let scene = Scene::new();
-    let text = "{\"event\":\"auth\"}\n{\"event\":\"auth\"}\n{\"event\":\"auth\",\"uid\":\"a\"}\n";
-    scene.text(text).await.expect("goes on");
+    let auth = format!("{{\"event\":\"auth\",{TIME_MEMBER}}}\n");
+    let text = [auth.as_str(), &auth, &line(1, "")].concat();
+    scene.text(&text).await.expect("goes on");
     assert_eq!(scene.stored(), 3);
     let again = Scene { gateway: Arc::clone(&scene.gateway), ..Scene::new() };
-    again.text(text).await.expect("goes on");
+    again.text(&text).await.expect("goes on");
+    assert_eq!(again.said.lines(), ["0 imported, 3 duplicates, 0 invalid"]);
+    // So does what an export writes, in whatever spelling.
+    let stored = scene.gateway.lock().stored.clone();
+    let exported = stored.values().map(|event| teleport::export(event).unwrap().to_string());
+    let exported =
+        exported.collect::<Vec<_>>().join("\n").replace(":", ": ").replace(": 00", ":00");
+    let again = Scene { gateway: Arc::clone(&scene.gateway), ..Scene::new() };
+    again.text(&exported).await.expect("goes on");
     assert_eq!(again.said.lines(), ["0 imported, 3 duplicates, 0 invalid"]);
 }
 
@@ -223,6 +368,7 @@ async fn a_line_of_a_pipe_is_sent_when_it_is_read() {
     let mut import = scene.import(lines);
     let (mut writer, reader) = tokio::io::duplex(1024);
     writer.write_all(line(1, "").as_bytes()).await.expect("writes");
+    let reader = tokio::io::BufReader::new(reader);
     let waited = tokio::time::timeout(Duration::from_millis(1), import.read("-", reader)).await;
     assert!(waited.is_err(), "the pipe is open");
     assert_eq!(scene.stored(), 1);

@@ -3,23 +3,40 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 
+use prost::bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tonic::client::Grpc;
+use tonic::codegen::http::uri::PathAndQuery;
 use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Response, Status, Streaming};
+use tonic::{Code, IntoStreamingRequest as _, Response, Status, Streaming};
+use tonic_prost::ProstCodec;
 
-use crate::client::{CALL_TIME_MAX, Client, Refusal, Violation};
+use crate::client::{CALL_TIME_MAX, Client, RESPONSE_BYTES_MAX, Refusal, Transport, Violation};
 use crate::proto::pb;
 
 /// The number of requests that may wait for the connection. The queue of the emitter bounds the
 /// rest.
 const REQUESTS_WAITING: usize = 4;
+/// The path of the RPC.
+const EMIT_STREAM: &str = "/auditgate.v1.AuditService/EmitStream";
 /// The prefix of reason names in the protocol.
 const REASON_PREFIX: &str = "ERROR_REASON_";
 
+/// `EmitStreamRequest`, whose events are encoded: the same encoding.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct EncodedRequest {
+    /// The events.
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub(super) events: Vec<Bytes>,
+    /// Nothing is stored.
+    #[prost(bool, tag = "2")]
+    pub(super) validate_only: bool,
+}
+
 /// An open stream with its unanswered events.
 pub(super) struct EventStream {
-    requests: mpsc::Sender<pb::EmitStreamRequest>,
+    requests: mpsc::Sender<EncodedRequest>,
     answers: ResponseState,
     /// For each request that is not answered, how many events the stream had
     /// carried with it.
@@ -47,8 +64,8 @@ impl EventStream {
     /// Begins to open a stream.
     pub(super) fn open(client: &Client) -> Self {
         let (requests, waiting) = mpsc::channel(REQUESTS_WAITING);
-        let mut rpc = client.rpc();
-        let opening = async move { rpc.emit_stream(ReceiverStream::new(waiting)).await };
+        let grpc = Grpc::new(client.transport()).max_decoding_message_size(RESPONSE_BYTES_MAX);
+        let opening = open(grpc, waiting);
         Self {
             requests,
             answers: ResponseState::Opening(Box::pin(opening)),
@@ -61,9 +78,7 @@ impl EventStream {
 
     /// Waits until another request can be sent; for ever, where the stream has
     /// ended: its answers tell.
-    pub(super) fn room(
-        &self,
-    ) -> impl Future<Output = mpsc::OwnedPermit<pb::EmitStreamRequest>> + 'static {
+    pub(super) fn room(&self) -> impl Future<Output = mpsc::OwnedPermit<EncodedRequest>> + 'static {
         let requests = self.requests.clone();
         async {
             match requests.reserve_owned().await {
@@ -76,8 +91,8 @@ impl EventStream {
     /// Sends a request.
     pub(super) fn send(
         &mut self,
-        permit: mpsc::OwnedPermit<pb::EmitStreamRequest>,
-        request: pb::EmitStreamRequest,
+        permit: mpsc::OwnedPermit<EncodedRequest>,
+        request: EncodedRequest,
     ) {
         if self.sent == self.answered {
             self.heard = Instant::now();
@@ -131,6 +146,15 @@ impl EventStream {
         // All events are settled, however the stream ends.
         let _ = tokio::time::timeout(CALL_TIME_MAX, end).await;
     }
+}
+
+/// Calls EmitStream: as the generated client does, with requests whose events are encoded.
+async fn open(mut grpc: Grpc<Transport>, waiting: mpsc::Receiver<EncodedRequest>) -> Opened {
+    let ready = grpc.ready().await;
+    ready.map_err(|error| Status::unknown(format!("service was not ready: {error}")))?;
+    let codec = ProstCodec::<EncodedRequest, pb::EmitStreamResponse>::default();
+    let path = PathAndQuery::from_static(EMIT_STREAM);
+    grpc.streaming(ReceiverStream::new(waiting).into_streaming_request(), path, codec).await
 }
 
 impl ResponseState {

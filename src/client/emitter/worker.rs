@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::stream::{EventOutcome, EventStream};
+use super::stream::{EncodedRequest, EventOutcome, EventStream};
 use super::{Options, QueuedEvent, WorkerCommand};
 use crate::backoff::Backoff;
 use crate::client::retry::RETRY_TIME_MAX;
@@ -52,7 +52,7 @@ struct Outage {
 /// What happens next.
 enum NextAction {
     Command(Option<WorkerCommand>),
-    Send(mpsc::OwnedPermit<pb::EmitStreamRequest>),
+    Send(mpsc::OwnedPermit<EncodedRequest>),
     Answers(Result<Vec<EventOutcome>, Refusal>),
     /// The next deadline has passed.
     Due,
@@ -125,7 +125,7 @@ impl Worker {
         loop {
             match next {
                 Some(WorkerCommand::Emit(queued)) => {
-                    self.unsent_bytes += queued.bytes;
+                    self.unsent_bytes += queued.encoded.len();
                     self.pending.push_back(queued);
                 }
                 Some(WorkerCommand::Flush(done)) => {
@@ -169,20 +169,20 @@ impl Worker {
 
     /// The next events that were not sent, as many as a request takes, and one at
     /// least.
-    fn request(&mut self) -> pb::EmitStreamRequest {
+    fn request(&mut self) -> EncodedRequest {
         let mut events = Vec::new();
         let mut bytes = 0;
         for queued in self.pending.iter().skip(self.sent).take(self.options.batch_events.max(1)) {
-            bytes += queued.bytes;
+            bytes += queued.encoded.len();
             if bytes > self.options.batch_bytes && !events.is_empty() {
-                bytes -= queued.bytes;
+                bytes -= queued.encoded.len();
                 break;
             }
-            events.push(pb::Event::clone(&queued.event));
+            events.push(queued.encoded.clone());
         }
         self.sent += events.len();
         self.unsent_bytes -= bytes;
-        pb::EmitStreamRequest { events, validate_only: self.options.validate_only }
+        EncodedRequest { events, validate_only: self.options.validate_only }
     }
 
     fn settle_all(&mut self, outcomes: Vec<EventOutcome>) {
@@ -201,11 +201,11 @@ impl Worker {
         self.settled += 1;
         match self.sent.checked_sub(1) {
             Some(sent) => self.sent = sent,
-            None => self.unsent_bytes -= queued.bytes,
+            None => self.unsent_bytes -= queued.encoded.len(),
         }
-        let id = || queued.event.id().to_owned();
+        let QueuedEvent { id, settled, .. } = queued;
         // Whoever does not want the receipt has dropped it.
-        let _ = queued.settled.send(outcome.map(|receipt| pb::Receipt { id: id(), ..receipt }));
+        let _ = settled.send(outcome.map(|receipt| pb::Receipt { id, ..receipt }));
         self.answer_flushes();
     }
 
@@ -222,13 +222,14 @@ impl Worker {
     /// no answer.
     fn ended(&mut self, first: usize, refusal: Refusal) {
         let sent = std::mem::take(&mut self.sent);
-        self.unsent_bytes = self.pending.iter().map(|queued| queued.bytes).sum();
+        self.unsent_bytes = self.pending.iter().map(|queued| queued.encoded.len()).sum();
         if self.pending.is_empty() {
             return;
         }
         match refusal.reason.as_deref() {
             Some(TOO_MANY_BYTES) if first > 1 => {
-                let bytes: usize = self.pending.iter().take(first).map(|queued| queued.bytes).sum();
+                let bytes: usize =
+                    self.pending.iter().take(first).map(|queued| queued.encoded.len()).sum();
                 self.options.batch_bytes = bytes / 2;
             }
             Some(TOO_MANY_EVENTS) if first > 1 => self.options.batch_events = first / 2,

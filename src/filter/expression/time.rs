@@ -4,6 +4,8 @@ use std::ops::RangeInclusive;
 
 use prost_types::Timestamp;
 
+use crate::go_duration;
+
 /// Nanoseconds a second.
 pub(super) const NANOS_PER_SECOND: i128 = 1_000_000_000;
 const SECONDS_PER_DAY: i64 = 86_400;
@@ -59,27 +61,7 @@ pub(super) fn format_timestamp(nanos: i128) -> String {
 
 /// Reads a duration: numbers with units, `1h30m` or `-1.5s`.
 pub(super) fn parse_duration(text: &str) -> Option<i128> {
-    let (sign, mut rest) = match text.strip_prefix('-') {
-        Some(rest) => (-1, rest),
-        None => (1, text.strip_prefix('+').unwrap_or(text)),
-    };
-    if rest == "0" {
-        return Some(0);
-    }
-    let mut nanos = 0_i128;
-    loop {
-        let (whole, after) = digits(rest);
-        let (fraction, after) = after.strip_prefix('.').map_or(("", after), digits);
-        if whole.is_empty() && fraction.is_empty() {
-            return None;
-        }
-        let (unit, after) = unit(after)?;
-        rest = after;
-        nanos = nanos.checked_add(scaled(whole, fraction, unit)?)?;
-        if rest.is_empty() {
-            return duration(sign * nanos);
-        }
-    }
+    duration(go_duration::parse(text)?)
 }
 
 /// Writes a duration in seconds: `1.5s`.
@@ -88,34 +70,6 @@ pub(super) fn format_duration(nanos: i128) -> String {
     let (seconds, nanos) = (nanos.abs() / NANOS_PER_SECOND, nanos.abs() % NANOS_PER_SECOND);
     let fraction = format!(".{nanos:09}");
     format!("{sign}{seconds}{}s", fraction.trim_end_matches('0').trim_end_matches('.'))
-}
-
-fn digits(text: &str) -> (&str, &str) {
-    let end = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
-    text.split_at(end)
-}
-
-/// Nanoseconds of the unit that `text` starts with, and what follows it.
-fn unit(text: &str) -> Option<(i128, &str)> {
-    const UNITS: [(&str, i128); 6] = [
-        ("ns", 1),
-        ("us", 1_000),
-        ("ms", 1_000_000),
-        ("s", NANOS_PER_SECOND),
-        ("m", 60 * NANOS_PER_SECOND),
-        ("h", 3_600 * NANOS_PER_SECOND),
-    ];
-    UNITS.iter().find_map(|(name, nanos)| Some((*nanos, text.strip_prefix(name)?)))
-}
-
-/// `whole.fraction` of a unit, rounded down.
-fn scaled(whole: &str, fraction: &str, unit: i128) -> Option<i128> {
-    /// Digits of a fraction that can matter: an hour has 3.6e12 nanoseconds.
-    const FRACTION_DIGITS_MAX: usize = 13;
-    let number = |text: &str| if text.is_empty() { Some(0) } else { text.parse::<u64>().ok() };
-    let fraction = fraction.get(..FRACTION_DIGITS_MAX).unwrap_or(fraction);
-    let parts = 10_i128.pow(fraction.len() as u32);
-    Some(i128::from(number(whole)?) * unit + i128::from(number(fraction)?) * unit / parts)
 }
 
 /// A part of a timestamp, in UTC.
