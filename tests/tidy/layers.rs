@@ -2,7 +2,7 @@
 
 /// The modules at the top of `src` and what each is for, from the top layer down: each may
 /// use those below it. A module within the log may use all of the log, and so on.
-const LAYERS: [(&str, &str); 34] = [
+const LAYERS: [(&str, &str); 35] = [
     ("main", "the program: arguments in, exit status out"),
     ("cli", "the commands"),
     (

@@ -29,7 +29,7 @@ impl Format for TeleportFormat {
         let teleport::json::Json::Object(mut members) = line else {
             return Err(error("the line is no object".to_owned()));
         };
-        members.insert(ID.to_owned(), teleport::json::Json::String(source.id()));
+        members.insert(ID.into(), teleport::json::Json::String(source.id().into()));
         out.extend_from_slice(teleport::json::Json::Object(members).to_string().as_bytes());
         Ok(())
     }
