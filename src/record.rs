@@ -14,7 +14,7 @@ use crate::wire::{self, WireValue};
 
 pub use crate::event::key;
 pub use acceptance::Acceptance;
-pub use draft::{Draft, EmitterIdentity, FrameScratch};
+pub use draft::{Draft, EmitterIdentity, FrameScratch, UnplacedRecord};
 pub use filter_view::FilterView;
 
 /// Position of a record in its log. The first record is 1.

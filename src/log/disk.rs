@@ -11,6 +11,7 @@ mod block_file;
 mod bloom;
 mod commit;
 mod contract;
+mod copy_origin;
 mod directory;
 mod fixed_fields;
 pub mod format;
@@ -19,6 +20,7 @@ pub mod identity;
 mod notice;
 pub mod open;
 mod preallocate;
+mod push;
 mod retention;
 pub mod sealed;
 pub mod sidecar;
@@ -51,8 +53,10 @@ use sealed::SealedSegments;
 use stage::{Stage, capacity};
 use storage::Storage;
 
+pub use copy_origin::CopyOrigin;
 pub use directory::{CHECKPOINT, known_seed};
 pub use notice::{Notice, NoticeLevel};
+pub use push::FrameRun;
 pub use retention::Retention;
 
 /// The largest segment, in bytes of records, unless one call needs a larger one.
@@ -163,9 +167,34 @@ impl DiskLog {
         config: Config,
         storage: Arc<dyn Storage>,
     ) -> Result<(Self, Vec<Notice>), open::Error> {
+        Self::open_with(path, config, storage, None)
+    }
+
+    /// Opens a gateway's copy of a shared log, or makes one: records come by
+    /// [`DiskLog::push`] only.
+    ///
+    /// # Errors
+    /// As [`DiskLog::open`]; and if the directory is not a copy of this log.
+    ///
+    /// # Panics
+    /// As [`DiskLog::open`].
+    pub fn open_copy(
+        path: &Path,
+        config: Config,
+        origin: CopyOrigin,
+    ) -> Result<(Self, Vec<Notice>), open::Error> {
+        Self::open_with(path, config, Arc::new(storage::SystemStorage), Some(origin))
+    }
+
+    fn open_with(
+        path: &Path,
+        config: Config,
+        storage: Arc<dyn Storage>,
+        origin: Option<CopyOrigin>,
+    ) -> Result<(Self, Vec<Notice>), open::Error> {
         use open::IoContext as _;
         let open::OpenedLog { directory, identity, sealed, start, notices } =
-            open::open(path, &config, Arc::clone(&storage))?;
+            open::open(path, &config, Arc::clone(&storage), origin)?;
         // A file, and so a head, there will be once something is appended.
         let sizes = config.ring.sizes(SEGMENT_BYTES_MAX);
         let writer = RingWriter::new(config.ring, SegmentSizes { records: 0, bytes: 0 }, start);

@@ -274,6 +274,19 @@ impl SegmentWriter {
     pub fn append(&mut self, draft: &Draft, sequence: Sequence, accepted: impl Into<Acceptance>) {
         let data = &mut self.data;
         let columns = draft.frame(sequence, accepted, &mut self.scratch, |part| data.extend(part));
+        self.end_record(columns);
+    }
+
+    /// Writes a record that was framed before, not yet readable.
+    ///
+    /// # Panics
+    /// If it does not fit: see [`SegmentWriter::fits`].
+    pub fn append_frame(&mut self, frame: &[u8], columns: RecordColumns) {
+        self.data.extend(frame);
+        self.end_record(columns);
+    }
+
+    fn end_record(&mut self, columns: RecordColumns) {
         self.columns.extend(&[columns]);
         self.mark.add(&columns);
         if self.columns.written().is_multiple_of(BLOCK_RECORDS) {

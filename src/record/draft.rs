@@ -40,6 +40,17 @@ pub struct Draft {
     notes: Vec<u8>,
 }
 
+/// A record without its place in the log: what a shared log hands to other gateways.
+#[derive(Debug, Clone, Copy)]
+pub struct UnplacedRecord<'a> {
+    /// The fields of the record between those that say its place and the event.
+    pub head: &'a [u8],
+    /// The event.
+    pub event: &'a [u8],
+    /// The event has no time: it gets the clock's.
+    pub is_untimed: bool,
+}
+
 /// Scratch space for frames. What records have in common that are accepted together
 /// stays in it.
 #[derive(Debug, Default)]
@@ -189,17 +200,24 @@ impl Draft {
         scratch: &mut FrameScratch,
         mut write: impl FnMut(&[u8]),
     ) -> RecordColumns {
-        let (event, accepted) = (&self.event, accepted.into());
-        let mut tail = Vec::new();
-        if event.time.is_none() {
-            event::encode_time(accepted.clock, &mut tail);
-        }
-        let event_len = event.bytes.len() + tail.len();
-        let [type_start, type_end] = event.type_name();
+        let accepted = accepted.into();
+        let (event, is_untimed) = (&self.event.bytes, self.is_untimed());
+        write_frame(sequence, accepted, event, is_untimed, scratch, &mut write, |head| {
+            self.describe(head);
+        });
+        self.columns(accepted.clock)
+    }
 
-        let (head, encoded_accept_time) = scratch.begin(accepted);
-        wire::put_varint_field(head, number::SEQUENCE, sequence.0);
-        head.extend_from_slice(encoded_accept_time);
+    /// Whether the event has no time of its own.
+    pub fn is_untimed(&self) -> bool {
+        self.event.time.is_none()
+    }
+
+    /// Encodes the fields of the record between those that say its place and the event:
+    /// [`UnplacedRecord::head`].
+    pub fn describe(&self, head: &mut Vec<u8>) {
+        let event = &self.event;
+        let [type_start, type_end] = event.type_name();
         head.extend_from_slice(&self.emitter.0.field);
         wire::put_bytes_header(head, number::TYPE, type_start.len() + type_end.len());
         head.extend_from_slice(type_start.as_bytes());
@@ -208,20 +226,56 @@ impl Draft {
         if event.result != 0 {
             wire::put_varint_field(head, number::RESULT, u64::from(event.result));
         }
-        if event_len != event.client_len {
+        if self.is_untimed() || event.bytes.len() != event.client_len {
             wire::put_varint_field(head, number::CLIENT_BYTES, event.client_len as u64);
         }
         head.extend_from_slice(&self.notes);
-        wire::put_bytes_header(head, number::EVENT, event_len);
+    }
+}
 
-        let mut prefix = [0_u8; 1 + wire::VARINT_BYTES_MAX];
-        write(frame_prefix(head.len() + event_len, &mut prefix));
-        write(head);
-        write(&event.bytes);
-        if !tail.is_empty() {
-            write(&tail);
-        }
-        self.columns(accepted.clock)
+impl UnplacedRecord<'_> {
+    /// Encodes the record as a frame: the same as [`Draft::frame`] of its draft.
+    pub fn frame(
+        &self,
+        sequence: Sequence,
+        accepted: Acceptance,
+        scratch: &mut FrameScratch,
+        mut write: impl FnMut(&[u8]),
+    ) {
+        let Self { head, event, is_untimed } = *self;
+        write_frame(sequence, accepted, event, is_untimed, scratch, &mut write, |out| {
+            out.extend_from_slice(head);
+        });
+    }
+}
+
+/// Hands a frame to `write` in parts; `describe` adds the fields before the event.
+fn write_frame(
+    sequence: Sequence,
+    accepted: Acceptance,
+    event: &[u8],
+    is_untimed: bool,
+    scratch: &mut FrameScratch,
+    write: &mut impl FnMut(&[u8]),
+    describe: impl FnOnce(&mut Vec<u8>),
+) {
+    let mut tail = Vec::new();
+    if is_untimed {
+        event::encode_time(accepted.clock, &mut tail);
+    }
+    let event_len = event.len() + tail.len();
+    let (head, encoded_accept_time) = scratch.begin(accepted);
+    wire::put_varint_field(head, number::SEQUENCE, sequence.0);
+    head.extend_from_slice(encoded_accept_time);
+    describe(head);
+    wire::put_bytes_header(head, number::EVENT, event_len);
+
+    let mut prefix = [0_u8; 1 + wire::VARINT_BYTES_MAX];
+    write(frame_prefix(head.len() + event_len, &mut prefix));
+    write(head);
+    write(event);
+    if !tail.is_empty() {
+        write(&tail);
     }
 }
 

@@ -147,3 +147,35 @@ fn texts_that_were_cut_are_compared_whole() {
     let both = format!("{NEW_KEY}{OLD_KEY}");
     assert!(repeats(&redacted("ls", &format!("{long}a"), &both), &kept));
 }
+
+#[test]
+fn the_parts_of_a_draft_make_the_same_frame() {
+    let timed = pb::Event {
+        time: Some(Time(5).timestamp()),
+        payload: Some(Payload::UserLogin(pb::UserLogin::default())),
+        ..Default::default()
+    };
+    let untimed = pb::Event { time: None, id: Some("a".into()), ..timed.clone() };
+    let ahead = Time(NOW.0 + 90_000_000_000);
+    let ahead = pb::Event { time: Some(ahead.timestamp()), ..untimed.clone() };
+    for event in [timed, untimed, ahead] {
+        let event = Event::check(Bytes::from(event.encode_to_vec()), NOW, 4096).expect("valid");
+        let draft = Draft::new(event, &pb::Emitter::default().into());
+        let mut head = Vec::new();
+        draft.describe(&mut head);
+        let (event, is_untimed) = (&draft.event().bytes, draft.is_untimed());
+        let unplaced = UnplacedRecord { head: &head, event, is_untimed };
+        for accepted in [Acceptance::from(NOW), Acceptance::after(Time(NOW.0 + 7), NOW)] {
+            let (mut frame, mut same) = (Vec::new(), Vec::new());
+            let mut scratch = FrameScratch::default();
+            let columns = draft.frame(Sequence(9), accepted, &mut scratch, |part| {
+                frame.extend_from_slice(part);
+            });
+            unplaced.frame(Sequence(9), accepted, &mut FrameScratch::default(), |part| {
+                same.extend_from_slice(part);
+            });
+            assert_eq!(same, frame);
+            assert_eq!(RecordColumns::of(&Record::read_frame(&frame)), columns);
+        }
+    }
+}

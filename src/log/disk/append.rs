@@ -197,7 +197,7 @@ impl DiskLogInner {
     }
 
     /// Waits until the record is committed.
-    async fn committed(&self, sequence: Option<Sequence>) -> Result<(), Error> {
+    pub(super) async fn committed(&self, sequence: Option<Sequence>) -> Result<(), Error> {
         let Some(sequence) = sequence else { return Ok(()) };
         let receipt = Receipt { sequence, accept_time: None, duplicate: true };
         let committed = {
@@ -216,7 +216,7 @@ impl DiskLogInner {
     fn why_unknown(&self) -> Error {
         match &*self.state.borrow() {
             State::Failed(why) => Error::OutcomeUnknown { why: why.clone() },
-            State::Ready | State::Full(_) => Error::Closed,
+            State::Ready | State::Full(_) | State::Away(_) => Error::Closed,
         }
     }
 
@@ -224,7 +224,7 @@ impl DiskLogInner {
     pub(super) fn why_refused(&self) -> Error {
         match &*self.state.borrow() {
             State::Failed(why) => Error::Failed { why: why.clone() },
-            State::Ready | State::Full(_) => Error::Closed,
+            State::Ready | State::Full(_) | State::Away(_) => Error::Closed,
         }
     }
 }

@@ -14,6 +14,8 @@ pub const EPOCHS_MAX: usize = 1_000;
 const MAGIC: [u8; 8] = *b"AGLOG\0\0\0";
 /// Flag: see [`IdentityFile::unsynced`].
 const UNSYNCED: u32 = 1;
+/// Flag: see [`IdentityFile::is_copy`].
+const COPY: u32 = 2;
 const FIXED_BYTES: usize = 72;
 const EPOCH_BYTES: usize = 16;
 
@@ -33,6 +35,9 @@ pub struct IdentityFile {
     /// The log is open, or was not closed, in a mode in which readers see
     /// records before they are synced.
     pub unsynced: bool,
+    /// The directory is a gateway's copy of a shared log: nothing is appended to it but
+    /// what the stream says.
+    pub is_copy: bool,
     /// The epochs, ascending; the last one is the current one.
     pub epochs: Vec<EpochEntry>,
 }
@@ -70,6 +75,7 @@ impl IdentityFile {
             first: Sequence::FIRST,
             removed_until: None,
             unsynced: false,
+            is_copy: false,
             epochs: vec![EpochEntry { number: 1, first: Sequence::FIRST }],
         }
     }
@@ -99,7 +105,9 @@ impl IdentityFile {
         let mut bytes = Vec::with_capacity(FIXED_BYTES + self.epochs.len() * EPOCH_BYTES + 4);
         bytes.extend_from_slice(&MAGIC);
         bytes.extend_from_slice(&VERSION.to_le_bytes());
-        bytes.extend_from_slice(&if self.unsynced { UNSYNCED } else { 0 }.to_le_bytes());
+        let unsynced = if self.unsynced { UNSYNCED } else { 0 };
+        let copy = if self.is_copy { COPY } else { 0 };
+        bytes.extend_from_slice(&(unsynced | copy).to_le_bytes());
         bytes.extend_from_slice(self.log_id.as_bytes());
         bytes.extend_from_slice(&self.created.0.to_le_bytes());
         bytes.extend_from_slice(&self.first.0.to_le_bytes());
@@ -151,6 +159,7 @@ impl IdentityFile {
             first: Sequence(number(40)?),
             removed_until: (removed_until != Time::MIN).then_some(removed_until),
             unsynced: flags & UNSYNCED != 0,
+            is_copy: flags & COPY != 0,
             epochs: epochs.collect::<Result<_, IdentityFault>>()?,
         })
     }
@@ -165,6 +174,7 @@ mod tests {
         identity.first = Sequence(70_001);
         identity.removed_until = Some(Time(4_000));
         identity.unsynced = true;
+        identity.is_copy = true;
         identity.raise_epoch(Sequence(80_000));
         identity
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::log::DamagedRange;
+use crate::log::disk::copy_origin::{CopyOrigin, check_origin, copy_sentence};
 use crate::log::disk::directory::Directory;
 use crate::log::disk::format::{self, FileHeader, GroupHeader, HEADER_BYTES};
 use crate::log::disk::identity::{self, IdentityFile};
@@ -53,6 +54,14 @@ pub enum Error {
         path: PathBuf,
         /// Why.
         fault: identity::IdentityFault,
+    },
+    /// The directory is a copy of a shared log, or of none.
+    #[error("{} {}", path.display(), copy_sentence(*.is_copy))]
+    Copy {
+        /// The identity file.
+        path: PathBuf,
+        /// It is a copy.
+        is_copy: bool,
     },
     /// There are segments without an identity.
     #[error("{} is missing, but there are segment files: restore it from a copy of the directory", .0.display())]
@@ -135,7 +144,12 @@ pub struct OpenedLog {
 }
 
 /// Opens the log in the directory at `path`, or makes one.
-pub fn open(path: &Path, config: &Config, storage: Arc<dyn Storage>) -> Result<OpenedLog, Error> {
+pub fn open(
+    path: &Path,
+    config: &Config,
+    storage: Arc<dyn Storage>,
+    origin: Option<CopyOrigin>,
+) -> Result<OpenedLog, Error> {
     let directory = Directory::open(path, Arc::clone(&storage))?;
     directory.settle_seed();
     let (mut bases, foreign) = directory.list()?;
@@ -147,13 +161,18 @@ pub fn open(path: &Path, config: &Config, storage: Arc<dyn Storage>) -> Result<O
     let mut identity = match directory.read_identity()? {
         Some(identity) => identity,
         None if bases.is_empty() => {
-            let identity = IdentityFile::new(Uuid::now_v7(), Time::now());
+            let log_id = origin.map_or_else(Uuid::now_v7, |origin| origin.log_id);
+            let mut identity = IdentityFile::new(log_id, Time::now());
+            if let Some(origin) = origin {
+                (identity.is_copy, identity.first) = (true, origin.first);
+            }
             let path = directory.identity_path();
             directory.write_identity(&identity).failed("write", &path)?;
             identity
         }
         None => return Err(Error::IdentityMissing(directory.identity_path())),
     };
+    check_origin(&directory, &identity, origin)?;
     remove_retired(&directory, &identity, &mut bases)?;
     let mut files = Vec::new();
     let mut start = RingStart { last: identity.first.previous(), accepted: Time::MIN };
@@ -191,7 +210,10 @@ pub fn open(path: &Path, config: &Config, storage: Arc<dyn Storage>) -> Result<O
         }
         notices.push(Notice::error(damage_sentence(&damage)));
     }
-    renew_identity(&directory, &mut identity, config, start.last, &mut notices)?;
+    // What a copy lacks, the stream has.
+    if origin.is_none() {
+        renew_identity(&directory, &mut identity, config, start.last, &mut notices)?;
+    }
     Ok(OpenedLog { directory, identity, sealed, start, notices })
 }
 

@@ -4,6 +4,7 @@
 //! are readable at once. A log on disk stages: it begins each head itself, and publishes
 //! the staged records when they are on disk.
 
+mod frames;
 mod outcome;
 mod places;
 
