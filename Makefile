@@ -146,6 +146,7 @@ test-alerts: $(VENV_READY) ## Inject faults: each alert fires and clears (Promet
 faults: ## Inject faults into the log on disk, at length: kills, failing and full storage (root, strace).
 	AUDITGATE_FAULTS=long $(CARGO) test --locked --test disk_faults -- --nocapture --test-threads 1
 	AUDITGATE_FAULTS=long $(CARGO) test --locked --lib log::disk::tests::crash
+	AUDITGATE_SIMULATION_SEEDS=1000 $(CARGO) test --locked --lib log::shared::tests
 
 .PHONY: tamper
 tamper: ## Flip every byte of a log of 2,000 records: verify must find each.

@@ -65,7 +65,7 @@ pub trait Sequencer: Send + Sync + 'static {
     fn identity(&self) -> watch::Receiver<Identity>;
 
     /// Whether the log accepts events, as that changes. [`State::Failed`] is final,
-    /// [`State::Full`] is not.
+    /// [`State::Full`] and [`State::Away`] are not.
     fn state(&self) -> watch::Receiver<State>;
 
     /// Ends appending: on return all that was acknowledged is as durable as the log makes
@@ -178,7 +178,7 @@ pub struct Identity {
     /// Raised when the log is opened after it may have lost records that
     /// somebody had seen.
     pub epoch: u64,
-    /// Kind of log: `memory` or `disk`.
+    /// Kind of log: `memory`, `disk` or `shared`.
     pub kind: &'static str,
 }
 
@@ -213,6 +213,8 @@ pub enum State {
     Ready,
     /// There is no space for more, and why. It goes on when there is.
     Full(String),
+    /// Its order cannot be asked for, and why: it accepts events again by itself.
+    Away(String),
     /// Its storage has failed, and why: it is read-only until it is opened anew.
     Failed(String),
 }

@@ -56,6 +56,12 @@ pub enum Error {
         /// What the system says.
         why: String,
     },
+    /// The log is not reachable at the moment, or not up to date.
+    #[error("the log accepts no events at the moment: {why}; retry later")]
+    Away {
+        /// What is known of it.
+        why: String,
+    },
     /// The storage has failed.
     #[error("the log is read-only since its storage failed: {why}")]
     Failed {

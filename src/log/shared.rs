@@ -4,10 +4,14 @@
 //! the same [messages](message) in the same order by the same [rule](machine), and so comes
 //! to the same log. The [tail] brings the messages into order, and the [publisher] repeats
 //! what was not applied in time. All of these are pure: they do no I/O, and are told the time.
+//! A gateway's [handle](shared_log) drives them, and keeps a copy of the log on disk.
 
 pub mod machine;
+mod mark;
 pub mod message;
 pub mod publisher;
+pub mod resume;
+pub mod shared_log;
 pub mod stream;
 pub mod tail;
 

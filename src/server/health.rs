@@ -63,20 +63,27 @@ impl Health for Watchable {
     }
 }
 
-/// Lets the health follow the log: a gateway whose log takes no events any more
-/// does not serve. It may still be read.
+/// Lets the health follow the log: a gateway whose log accepts no events at the moment, or
+/// never again, does not serve. It may still be read.
 pub async fn follow(
     mut state: watch::Receiver<State>,
     health: HealthReporter,
     stopping: CancellationToken,
 ) {
-    let mut is_first = true;
+    let (mut is_first, mut was_away) = (true, false);
     loop {
         let now = state.borrow_and_update().clone();
+        let is_away = matches!(now, State::Away(_));
+        if is_away != was_away && !stopping.is_cancelled() {
+            let served = if is_away { ServingStatus::NotServing } else { ServingStatus::Serving };
+            set(&health, served).await;
+        }
+        was_away = is_away;
         match now {
             State::Ready if is_first => {}
             State::Ready => tracing::info!("the log accepts events again"),
             State::Full(why) => tracing::warn!("the log is full: {why}"),
+            State::Away(why) => tracing::warn!("the log accepts no events at the moment: {why}"),
             State::Failed(why) => {
                 tracing::error!("the log has failed: {why}");
                 return set(&health, ServingStatus::NotServing).await;

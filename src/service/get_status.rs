@@ -151,6 +151,7 @@ fn disk(report: StorageReport, state: State, extent: &Extent, space: (u64, u64))
     let (state, reason) = match state {
         State::Ready => (pb::StorageState::Ready, String::new()),
         State::Full(why) => (pb::StorageState::Full, why),
+        State::Away(why) => (pb::StorageState::Away, why),
         State::Failed(why) => (pb::StorageState::Failed, why),
     };
     let damaged = report.damage.iter().take(DAMAGED_RANGES_MAX).map(|damage| pb::SequenceRange {

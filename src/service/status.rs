@@ -270,6 +270,9 @@ fn append_shape(error: &log::Error, batch: bool) -> Parts {
         log::Error::OutcomeUnknown { .. } => {
             Parts { retry: true, ..Parts::new(Code::Unavailable, ErrorReason::OutcomeUnknown) }
         }
+        log::Error::Away { .. } => {
+            Parts { retry: true, ..Parts::new(Code::Unavailable, ErrorReason::LogUnavailable) }
+        }
         // Whether an id was accepted before cannot be told.
         log::Error::Damaged { .. } | log::Error::Unreadable { .. } => {
             Parts { retry: true, ..Parts::new(Code::Unavailable, ErrorReason::LogUnavailable) }

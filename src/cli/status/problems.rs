@@ -18,6 +18,7 @@ pub fn problems(status: &pb::GetStatusResponse, zone: &TimeZone) -> Vec<(&'stati
     match disk.state() {
         pb::StorageState::Unspecified | pb::StorageState::Ready => {}
         pb::StorageState::Full => rows.push(("FULL", disk.reason.clone())),
+        pb::StorageState::Away => rows.push(("AWAY", disk.reason.clone())),
         pb::StorageState::Failed => rows.push(("FAILED", disk.reason.clone())),
     }
     rows.extend(damaged(disk).map(|text| ("DAMAGED", text)));

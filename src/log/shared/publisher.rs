@@ -1,6 +1,9 @@
 //! Publishing: collects units into messages, and repeats a message until it was applied.
 //! It is pure: it is told what happened and when, and says what to publish.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 

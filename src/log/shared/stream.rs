@@ -1,6 +1,7 @@
 //! What a shared log needs of the engine below it: one replicated, ordered sequence of
 //! messages.
 
+pub mod jetstream;
 #[cfg(test)]
 pub mod simulated;
 

@@ -27,6 +27,8 @@ pub struct Tail {
     waiting: BTreeMap<u64, StreamEntry>,
     waiting_bytes: usize,
     is_reading: bool,
+    /// The read asks the leader, since a replica lacks what it should have.
+    is_leader_asked: bool,
     /// The next read is due at the latest.
     read_at: Instant,
     /// When a message came in order.
@@ -64,6 +66,7 @@ impl Tail {
             waiting: BTreeMap::new(),
             waiting_bytes: 0,
             is_reading: false,
+            is_leader_asked: false,
             read_at: now,
             progress: now,
         }
@@ -108,6 +111,10 @@ impl Tail {
         self.waiting_bytes -= entry.bytes.len();
         self.next += 1;
         self.progress = now;
+        if !self.waiting.is_empty() && !self.waiting.contains_key(&self.next) {
+            // What lies between was missed.
+            self.read_at = now;
+        }
         Some(entry)
     }
 
@@ -117,8 +124,9 @@ impl Tail {
             return None;
         }
         self.is_reading = true;
-        let from_leader = self.seen >= self.next && now >= self.progress + STUCK_TIME;
-        Some(TailRead { from: self.next, from_leader })
+        let is_stuck = self.seen >= self.next && now >= self.progress + STUCK_TIME;
+        self.is_leader_asked |= is_stuck;
+        Some(TailRead { from: self.next, from_leader: self.is_leader_asked })
     }
 
     /// A read has ended.
@@ -138,9 +146,16 @@ impl Tail {
         if let Some(oldest) = entries.first().map(|entry| entry.position)
             && oldest > self.next
         {
+            if !self.is_leader_asked {
+                // The replica may have lost messages that others have.
+                self.is_leader_asked = true;
+                self.read_at = now;
+                return Ok(());
+            }
             return Err(Removed { next: self.next, oldest });
         }
         let newest = entries.last().map_or(0, |entry| entry.position);
+        self.is_leader_asked = false;
         self.seen = self.seen.max(newest);
         self.read_at = if newest >= self.next {
             // There may be more.
@@ -174,5 +189,111 @@ impl Tail {
         if let Some(before) = self.waiting.insert(position, entry) {
             self.waiting_bytes -= before.bytes.len();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::time::Time;
+
+    fn entry(position: u64) -> StreamEntry {
+        StreamEntry { position, timestamp: Time(0), bytes: Bytes::from_static(b"message") }
+    }
+
+    fn popped(tail: &mut Tail, now: Instant) -> Vec<u64> {
+        std::iter::from_fn(|| tail.pop(now)).map(|entry| entry.position).collect()
+    }
+
+    /// A tail that has read all up to 4.
+    fn tail(now: Instant) -> Tail {
+        let mut tail = Tail::new(3, now);
+        assert_eq!(tail.read_due(now), Some(TailRead { from: 3, from_leader: false }));
+        assert_eq!(tail.read_due(now), None, "one at a time");
+        tail.read_done(Some(vec![entry(3), entry(4)]), now).unwrap();
+        assert_eq!(popped(&mut tail, now), [3, 4]);
+        assert!(tail.read_due(now).is_some(), "there may be more");
+        tail.read_done(Some(Vec::new()), now).unwrap();
+        tail
+    }
+
+    #[test]
+    fn live_messages_are_applied_in_order_and_once() {
+        let now = Instant::now();
+        let mut tail = tail(now);
+        for position in [5, 4, 3, 6, 6, 8] {
+            tail.live(entry(position), now);
+        }
+        assert_eq!(popped(&mut tail, now), [5, 6]);
+        assert_eq!(tail.waiting.len(), 1, "what came before is not kept");
+        assert_eq!(tail.read_due(now).map(|read| read.from), Some(7), "it was missed");
+        tail.read_done(Some(vec![entry(7), entry(8)]), now).unwrap();
+        assert_eq!(popped(&mut tail, now), [7, 8]);
+        assert_eq!((tail.next(), tail.seen(), tail.waiting_bytes), (9, 8, 0));
+    }
+
+    #[test]
+    fn silence_and_what_is_told_make_a_read() {
+        let now = Instant::now();
+        let mut tail = tail(now);
+        assert_eq!(tail.read_due(now + SILENCE_TIME_MAX - GRACE_TIME), None);
+        assert_eq!(tail.wake_at(), Some(now + SILENCE_TIME_MAX));
+        tail.told(4, now);
+        assert_eq!(tail.wake_at(), Some(now + SILENCE_TIME_MAX));
+        tail.told(5, now);
+        assert_eq!(tail.wake_at(), Some(now + GRACE_TIME));
+        assert!(tail.read_due(now + GRACE_TIME).is_some());
+        assert_eq!(tail.wake_at(), None);
+    }
+
+    #[test]
+    fn a_read_that_failed_is_repeated_and_asks_the_leader_when_a_replica_is_behind() {
+        let begun = Instant::now();
+        let mut tail = tail(begun);
+        tail.told(5, begun);
+        let mut now = begun + GRACE_TIME;
+        let mut from_leader = false;
+        for read in [None, Some(Vec::new())].into_iter().cycle() {
+            from_leader = tail.read_due(now).expect("it must be there").from_leader;
+            tail.read_done(read, now).unwrap();
+            assert_eq!(tail.wake_at(), Some(now + FAILED_READ_PAUSE));
+            now += FAILED_READ_PAUSE;
+            if from_leader {
+                break;
+            }
+        }
+        assert!(from_leader && now >= begun + STUCK_TIME && now < begun + 2 * STUCK_TIME);
+    }
+
+    #[test]
+    fn what_was_removed_is_noticed() {
+        let now = Instant::now();
+        let mut tail = tail(now);
+        assert!(tail.read_due(now + SILENCE_TIME_MAX).is_some());
+        assert_eq!(tail.read_done(Some(vec![entry(9)]), now), Ok(()), "one replica says so");
+        assert_eq!(tail.read_due(now), Some(TailRead { from: 5, from_leader: true }));
+        let removed = tail.read_done(Some(vec![entry(9)]), now);
+        assert_eq!(removed, Err(Removed { next: 5, oldest: 9 }));
+    }
+
+    #[test]
+    fn what_waits_is_bounded_and_the_next_one_always_fits() {
+        let now = Instant::now();
+        let mut tail = tail(now);
+        for position in 6..100_000 {
+            tail.live(entry(position), now);
+        }
+        assert_eq!(tail.waiting.len(), 2 * LIVE_ENTRIES_MAX);
+        tail.live(entry(5), now);
+        assert_eq!(popped(&mut tail, now).len(), 2 * LIVE_ENTRIES_MAX + 1);
+        let large = |position| StreamEntry { bytes: vec![0; 9_000_000].into(), ..entry(position) };
+        let next = tail.next();
+        for position in [next + 1, next + 2, next + 3, next] {
+            tail.live(large(position), now);
+        }
+        assert_eq!(popped(&mut tail, now), [next, next + 1], "the others are read later");
+        assert!(tail.read_due(now + SILENCE_TIME_MAX).is_some());
     }
 }

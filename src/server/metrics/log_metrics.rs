@@ -13,6 +13,7 @@ impl MetricSources {
         let states = [
             ("ready", state == State::Ready),
             ("full", matches!(state, State::Full(_))),
+            ("away", matches!(state, State::Away(_))),
             ("failed", matches!(state, State::Failed(_))),
         ];
         page.gauges(

@@ -3,12 +3,17 @@
 //! are behind. It can be trimmed and rolled back.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use fastrand::Rng;
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, watch};
 
-use super::{StreamEnds, StreamEntry, StreamError};
+use super::{LIVE_ENTRIES_MAX, Stream, StreamEnds, StreamEntry, StreamError, StreamSettings};
+use crate::log::BoxFuture;
 use crate::time::Time;
 
 /// How often what goes wrong, in so many of a thousand.
@@ -33,6 +38,17 @@ pub struct Faults {
 }
 
 impl Faults {
+    /// Those that a gateway does not notice, often.
+    pub const UNNOTICED: Self = Self {
+        lost: 30,
+        ack_lost: 30,
+        doubled: 50,
+        missed: 100,
+        read: 200,
+        late: 0,
+        stall: 0,
+        full: 0,
+    };
     /// All of them, often.
     pub const MANY: Self = Self {
         lost: 50,
@@ -192,5 +208,133 @@ impl Simulation {
             bytes[0] ^= 1;
             entry.bytes = bytes.into();
         }
+    }
+}
+
+/// The same, for whole gateways: what it does takes real time.
+pub struct SimulatedStream {
+    shared: Arc<StreamShared>,
+    settings: StreamSettings,
+}
+
+struct StreamShared {
+    simulation: Mutex<Simulation>,
+    listeners: Mutex<Vec<mpsc::Sender<StreamEntry>>>,
+    begun: Instant,
+    /// Nothing is stored or answered.
+    is_stalled: AtomicBool,
+    /// Nothing more is stored.
+    is_full: AtomicBool,
+}
+
+impl SimulatedStream {
+    pub fn new(seed: u64, faults: Faults, settings: StreamSettings) -> Arc<Self> {
+        let shared = StreamShared {
+            simulation: Mutex::new(Simulation::new(seed, faults)),
+            listeners: Mutex::default(),
+            begun: Instant::now(),
+            is_stalled: AtomicBool::new(false),
+            is_full: AtomicBool::new(false),
+        };
+        Arc::new(Self { shared: Arc::new(shared), settings })
+    }
+
+    /// Looks at the simulation, or changes it.
+    pub fn with<T>(&self, look: impl FnOnce(&mut Simulation) -> T) -> T {
+        look(&mut self.shared.simulation.lock())
+    }
+
+    pub fn stall(&self, is_stalled: bool) {
+        self.shared.is_stalled.store(is_stalled, Ordering::Relaxed);
+    }
+
+    pub fn fill(&self, is_full: bool) {
+        self.shared.is_full.store(is_full, Ordering::Relaxed);
+    }
+
+    /// Stores a message that no gateway has sent.
+    pub fn inject(&self, bytes: Bytes) {
+        self.shared.store(bytes);
+    }
+
+    fn check(&self) -> Result<(), StreamError> {
+        if self.shared.is_stalled.load(Ordering::Relaxed) {
+            return Err(StreamError::Unknown("there is no leader".into()));
+        }
+        Ok(())
+    }
+}
+
+impl StreamShared {
+    fn store(&self, bytes: Bytes) -> u64 {
+        let mut simulation = self.simulation.lock();
+        let entry = simulation.store(bytes);
+        let position = entry.position;
+        self.listeners.lock().retain(|listener| {
+            let is_missed = simulation.live().is_none();
+            let sent = if is_missed { Ok(()) } else { listener.try_send(entry.clone()) };
+            !matches!(sent, Err(mpsc::error::TrySendError::Closed(_)))
+        });
+        position
+    }
+}
+
+impl Stream for SimulatedStream {
+    fn settings(&self) -> StreamSettings {
+        self.settings
+    }
+
+    fn append(&self, message: Bytes) -> BoxFuture<'_, Result<u64, StreamError>> {
+        Box::pin(async move {
+            self.check()?;
+            if self.shared.is_full.load(Ordering::Relaxed) {
+                return Err(StreamError::Full("the stream is full".into()));
+            }
+            let now = self.shared.begun.elapsed();
+            let fate = self.shared.simulation.lock().append(now);
+            let (sender, mut position) = watch::channel(0);
+            for after in fate.stored {
+                let (shared, message, sender) =
+                    (Arc::clone(&self.shared), message.clone(), sender.clone());
+                tokio::spawn(async move {
+                    tokio::time::sleep(after).await;
+                    sender.send_replace(shared.store(message));
+                });
+            }
+            let Some((after, error)) = fate.answer else { return std::future::pending().await };
+            tokio::time::sleep(after).await;
+            match error {
+                Some(error) => Err(error),
+                None => Ok(*position.wait_for(|position| *position > 0).await.expect("stored")),
+            }
+        })
+    }
+
+    fn live(&self) -> BoxFuture<'_, Result<mpsc::Receiver<StreamEntry>, StreamError>> {
+        Box::pin(async move {
+            self.check()?;
+            let (sender, receiver) = mpsc::channel(LIVE_ENTRIES_MAX);
+            self.shared.listeners.lock().push(sender);
+            Ok(receiver)
+        })
+    }
+
+    fn read(
+        &self,
+        from: u64,
+        from_leader: bool,
+    ) -> BoxFuture<'_, Result<Vec<StreamEntry>, StreamError>> {
+        Box::pin(async move {
+            self.check()?;
+            tokio::task::yield_now().await;
+            self.shared.simulation.lock().read(from, from_leader)
+        })
+    }
+
+    fn ends(&self) -> BoxFuture<'_, Result<StreamEnds, StreamError>> {
+        Box::pin(async move {
+            self.check()?;
+            Ok(self.shared.simulation.lock().ends())
+        })
     }
 }

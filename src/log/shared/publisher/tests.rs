@@ -1,0 +1,133 @@
+//! What is published, when, and what is said of it.
+
+use uuid::Uuid;
+
+use super::*;
+use crate::log::shared::message::group::EventKey;
+use crate::log::shared::message::{AuthenticationKey, MessageContent, SharedMessage};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn keys() -> ClusterKeys {
+    ClusterKeys::new(AuthenticationKey::new(&[1; 32], Uuid::nil()), Vec::new())
+}
+
+fn staged(position: u64, records: usize, event: &[u8], waiter: u32) -> StagedUnit<u32> {
+    let mut unit = EncodedUnit::with_capacity(false, 0);
+    for _ in 0..records {
+        assert!(unit.add(EventKey([1; 16]), false, b"head", event));
+    }
+    StagedUnit { unit, basis: Basis { position, ..Basis::default() }, waiter }
+}
+
+/// Basis and number of records of the next messages.
+fn messages(publisher: &mut Publisher<u32>, now: Instant) -> Vec<(u64, usize)> {
+    let mut ended = Vec::new();
+    let messages =
+        std::iter::from_fn(|| publisher.next_message(|basis| basis < 5, now, &mut ended));
+    let messages = messages.map(|message| {
+        let message = SharedMessage::decode(&message.bytes, &keys()).expect("its own");
+        let MessageContent::Group(group) = message.content else { panic!("a group") };
+        (message.basis.position, group.records().len())
+    });
+    messages.collect()
+}
+
+#[test]
+fn units_are_collected_while_three_messages_are_on_their_way() {
+    let now = Instant::now();
+    let mut publisher = Publisher::new(7, keys(), PublishTimes::default());
+    for (position, records) in [(9, 600), (6, 400), (8, 30), (7, 1_500), (9, 1), (9, 1_024)] {
+        publisher.stage(staged(position, records, b"event", 0));
+    }
+    publisher.stage(staged(9, 1, &[0; GROUP_BYTES_MAX], 0));
+    publisher.stage(staged(9, 2, b"event", 0));
+    let begun = messages(&mut publisher, now);
+    assert_eq!(begun, [(6, 1_000), (8, 30), (7, 1_500)], "the oldest basis; large ones alone");
+    assert_eq!((publisher.in_flight(), publisher.pending()), (3, 4));
+    let applied = Applied {
+        placements: vec![Placement::Seen; 2_000],
+        accept_time: Time(1),
+        disagreement: None,
+    };
+    for counter in [2, 1, 3] {
+        publisher.applied(counter, &applied);
+    }
+    assert_eq!(messages(&mut publisher, now), [(9, 1), (9, 1_024), (9, 1)]);
+}
+
+#[test]
+fn each_unit_gets_its_placements_and_copies_are_ignored() {
+    let now = Instant::now();
+    let mut publisher = Publisher::new(7, keys(), PublishTimes::default());
+    for (waiter, (position, records)) in [(5, 2), (4, 1), (5, 1)].into_iter().enumerate() {
+        publisher.stage(staged(position, records, b"event", waiter as u32));
+    }
+    let mut ended = Vec::new();
+    let message = publisher.next_message(|basis| basis < 5, now, &mut ended).expect("units");
+    let old = UnitOutcome::Placed { placements: vec![Placement::Stale], accept_time: Time::MIN };
+    assert_eq!(ended, [(1, old)], "its basis is too old");
+    let placements = vec![Placement::Seen, Placement::Void, Placement::Stale];
+    let applied = Applied { placements, accept_time: Time(8), disagreement: None };
+    let ended = publisher.applied(message.counter, &applied);
+    let placed = |placements| UnitOutcome::Placed { placements, accept_time: Time(8) };
+    let first = placed(vec![Placement::Seen, Placement::Void]);
+    assert_eq!(ended, [(0, first), (2, placed(vec![Placement::Stale]))]);
+    assert_eq!(publisher.applied(message.counter, &applied), []);
+}
+
+#[test]
+fn a_message_is_repeated_each_second_until_it_is_given_up() {
+    let begun = Instant::now();
+    let mut publisher = Publisher::new(7, keys(), PublishTimes::default());
+    publisher.stage(staged(5, 1, b"event", 1));
+    let first = publisher.next_message(|_| false, begun, &mut Vec::new()).expect("a unit");
+    for second in 1..10 {
+        let now = begun + second * SECOND;
+        assert_eq!(publisher.repeats_due(now - SECOND / 100), []);
+        assert_eq!(publisher.wake_at(), Some(now));
+        assert_eq!(publisher.repeats_due(now), std::slice::from_ref(&first), "the same bytes");
+    }
+    let mut ended = Vec::new();
+    assert_eq!(publisher.give_up(begun + 9 * SECOND, &mut ended), None);
+    assert!(publisher.give_up(begun + 10 * SECOND, &mut ended).is_some());
+    assert!(matches!(ended[..], [(1, UnitOutcome::Unknown(_))]));
+    assert_eq!((publisher.in_flight(), publisher.repeats(), publisher.wake_at()), (0, 9, None));
+}
+
+#[test]
+fn what_was_tried_twice_is_never_refused() {
+    let now = Instant::now();
+    let mut publisher = Publisher::new(7, keys(), PublishTimes::default());
+    for waiter in 1..=2 {
+        publisher.stage(staged(5, 1_024, b"event", waiter));
+    }
+    let mut ended = Vec::new();
+    let mut next = || publisher.next_message(|_| false, now, &mut ended).expect("a unit").counter;
+    let (first, second) = (next(), next());
+    let full = StreamError::Full("full".into());
+    let refused = publisher.failed(first, full.clone(), now);
+    assert_eq!(refused, [(1, UnitOutcome::Refused(full.clone()))]);
+    // The first attempt may have been taken.
+    assert_eq!(publisher.failed(second, StreamError::Unknown("lost".into()), now), []);
+    assert_eq!(publisher.repeats_due(now + SECOND / 10).len(), 1, "soon");
+    assert_eq!(publisher.failed(second, full, now + SECOND), []);
+    assert_eq!(publisher.give_up(now + 10 * SECOND, &mut ended), Some("full".into()));
+    assert_eq!(ended, [(2, UnitOutcome::Unknown("full".into()))]);
+}
+
+#[test]
+fn at_the_end_it_is_said_what_is_open() {
+    let now = Instant::now();
+    let mut publisher = Publisher::new(7, keys(), PublishTimes::default());
+    publisher.stage(staged(5, 1, b"event", 1));
+    let mut ended = Vec::new();
+    assert!(publisher.next_message(|_| false, now, &mut ended).is_some());
+    publisher.stage(staged(5, 1, b"event", 2));
+    publisher.end(&StreamError::Refused("over".into()), &mut ended);
+    let refused = UnitOutcome::Refused(StreamError::Refused("over".into()));
+    assert_eq!(ended, [(2, refused), (1, UnitOutcome::Unknown("over".into()))]);
+    let probe = publisher.probe(Basis::default(), now);
+    let probe = SharedMessage::decode(&probe.bytes, &keys()).expect("its own");
+    assert_eq!((probe.sender, probe.counter), (7, 2));
+}

@@ -1,0 +1,315 @@
+//! The task of a shared log: brings messages of the stream into the copy, and those of
+//! this gateway into the stream.
+
+mod apply;
+mod condition;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::{SharedLogInner, write_mark};
+use crate::log::shared::mark::FollowerMark;
+use crate::log::shared::publisher::Publication;
+use crate::log::shared::stream::{LIVE_ENTRIES_MAX, StreamEnds, StreamEntry, StreamError};
+use crate::log::{Sequencer as _, State, Store as _};
+use condition::Condition;
+
+/// A gateway whose messages are not taken tries again after so long.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// After so long, both ends of the stream are asked for.
+const ENDS_INTERVAL: Duration = Duration::from_secs(2);
+/// After so long, what the copy has on stable storage is noted.
+const MARK_INTERVAL: Duration = Duration::from_secs(1);
+/// Between two attempts to get live messages.
+const LIVE_PAUSE: Duration = Duration::from_millis(500);
+/// An answer of the stream is waited for so long.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Why the log has failed, in a sentence.
+type Failure = String;
+
+/// Drives a shared log until it is closed or fails.
+pub struct Driver {
+    inner: Arc<SharedLogInner>,
+    /// What was asked of the stream.
+    work: JoinSet<StreamReply>,
+    live: Option<mpsc::Receiver<StreamEntry>>,
+    is_live_asked: bool,
+    live_at: Instant,
+    ends_at: Instant,
+    mark_at: Instant,
+    probe_at: Instant,
+    condition: Condition,
+    /// The state that the copy has.
+    mark: FollowerMark,
+    /// One that it had, to be noted when it is on stable storage.
+    marking: Option<FollowerMark>,
+}
+
+/// What the stream has answered.
+enum StreamReply {
+    Published(u64, Result<u64, StreamError>),
+    Read(Option<Vec<StreamEntry>>),
+    Live(Result<mpsc::Receiver<StreamEntry>, StreamError>),
+    Ends(Result<StreamEnds, StreamError>),
+    Marked,
+}
+
+impl Driver {
+    pub fn new(inner: Arc<SharedLogInner>, mark: FollowerMark) -> Self {
+        let now = Instant::now();
+        Self {
+            inner,
+            work: JoinSet::new(),
+            live: None,
+            is_live_asked: false,
+            live_at: now,
+            ends_at: now,
+            mark_at: now + MARK_INTERVAL,
+            probe_at: now,
+            condition: Condition::new(mark.joined),
+            mark,
+            marking: None,
+        }
+    }
+
+    pub async fn run(mut self) {
+        let outcome = loop {
+            match self.round().await {
+                Ok(true) => break Ok(()),
+                Ok(false) => {}
+                Err(failure) => break Err(failure),
+            }
+            if let Err(failure) = self.wait().await {
+                break Err(failure);
+            }
+        };
+        self.finish(outcome).await;
+    }
+
+    /// Does what is due. Returns whether the log is closed and nothing is on its way.
+    async fn round(&mut self) -> Result<bool, Failure> {
+        loop {
+            let entry = self.inner.lock().tail.pop(Instant::now());
+            let Some(entry) = entry else { break };
+            self.apply(entry).await?;
+        }
+        let inner = Arc::clone(&self.inner);
+        let is_closing = inner.is_closing.load(Ordering::Acquire);
+        let now = Instant::now();
+        let mut ended = Vec::new();
+        let mut publications = Vec::new();
+        let read = {
+            let mut core = inner.lock();
+            let core = &mut *core;
+            publications.extend(core.publisher.repeats_due(now));
+            let is_old = |basis| core.machine.is_old(basis);
+            while let Some(next) = core.publisher.next_message(is_old, now, &mut ended) {
+                publications.push(next);
+            }
+            if let Some(why) = core.publisher.give_up(now, &mut ended) {
+                core.publisher.refuse_pending(&StreamError::Unknown(why.clone()), &mut ended);
+                self.condition.is_away(why);
+            }
+            let is_idle = core.publisher.in_flight() == 0;
+            if is_idle && !is_closing && self.condition.wants_probe() && self.probe_at <= now {
+                self.probe_at = now + PROBE_INTERVAL;
+                publications.push(core.publisher.probe(*inner.applied.borrow(), now));
+            }
+            self.condition.is_behind(&core.tail, inner.settings.window.messages / 2);
+            core.tail.read_due(now)
+        };
+        inner.end(ended);
+        self.show_condition();
+        for publication in publications {
+            self.publish(publication);
+        }
+        if let Some(read) = read {
+            let stream = Arc::clone(&inner.stream);
+            self.work.spawn(async move {
+                let read = stream.read(read.from, read.from_leader);
+                let entries = tokio::time::timeout(ANSWER_TIME_MAX, read).await;
+                StreamReply::Read(entries.ok().and_then(Result::ok))
+            });
+        }
+        self.ask(now);
+        let core = inner.lock();
+        Ok(is_closing && core.publisher.in_flight() == 0 && core.publisher.pending() == 0)
+    }
+
+    fn publish(&mut self, publication: Publication) {
+        let Publication { counter, bytes } = publication;
+        let stream = Arc::clone(&self.inner.stream);
+        self.work.spawn(async move {
+            let answer = tokio::time::timeout(ANSWER_TIME_MAX, stream.append(bytes)).await;
+            let late = |_| Err(StreamError::Unknown("the stream does not answer".to_owned()));
+            StreamReply::Published(counter, answer.unwrap_or_else(late))
+        });
+    }
+
+    /// Asks for live messages, the ends of the stream, and for the mark to be written.
+    fn ask(&mut self, now: Instant) {
+        let inner = &self.inner;
+        if self.live.is_none() && !self.is_live_asked && self.live_at <= now {
+            self.is_live_asked = true;
+            let stream = Arc::clone(&inner.stream);
+            self.work.spawn(async move { StreamReply::Live(stream.live().await) });
+        }
+        if self.ends_at <= now {
+            self.ends_at = now + ENDS_INTERVAL;
+            let stream = Arc::clone(&inner.stream);
+            self.work.spawn(async move {
+                let ends = tokio::time::timeout(ANSWER_TIME_MAX, stream.ends()).await;
+                let late = |_| Err(StreamError::Unknown("the stream does not answer".to_owned()));
+                StreamReply::Ends(ends.unwrap_or_else(late))
+            });
+        }
+        if self.mark_at <= now {
+            self.mark_at = now + MARK_INTERVAL;
+            let synced = inner.disk.extent().synced.0;
+            match self.marking.filter(|mark| mark.state.count <= synced) {
+                Some(mark) => {
+                    let path = inner.path.clone();
+                    self.marking = None;
+                    self.work.spawn_blocking(move || {
+                        // The one before is still right.
+                        let _ = write_mark(&path, &mark);
+                        StreamReply::Marked
+                    });
+                }
+                None => self.marking = self.marking.or(Some(self.mark)),
+            }
+        }
+    }
+
+    /// Waits until something happens or is due.
+    async fn wait(&mut self) -> Result<(), Failure> {
+        let due = {
+            let core = self.inner.lock();
+            let due = [core.tail.wake_at(), core.publisher.wake_at()];
+            let own = [self.ends_at, self.mark_at].into_iter();
+            let live = (self.live.is_none() && !self.is_live_asked).then_some(self.live_at);
+            let probe = self.condition.wants_probe().then_some(self.probe_at);
+            due.into_iter().flatten().chain(own).chain(live).chain(probe).min()
+        };
+        let left = due.map(|due| due.saturating_duration_since(Instant::now()));
+        let left = left.unwrap_or(MARK_INTERVAL).max(Duration::from_millis(1));
+        let live = async {
+            match &mut self.live {
+                Some(live) => live.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            entry = live => self.take_live(entry),
+            Some(answer) = self.work.join_next() => {
+                // A task that has panicked has been printed.
+                if let Ok(answer) = answer {
+                    self.take_answer(answer)?;
+                }
+            }
+            () = self.inner.wake.notified() => {}
+            () = tokio::time::sleep(left) => {}
+        }
+        Ok(())
+    }
+
+    fn take_live(&mut self, entry: Option<StreamEntry>) {
+        let now = Instant::now();
+        let mut core = self.inner.lock();
+        let Some(entry) = entry else {
+            (self.live, self.live_at) = (None, now + LIVE_PAUSE);
+            return;
+        };
+        core.tail.live(entry, now);
+        let Some(live) = &mut self.live else { return };
+        for _ in 0..LIVE_ENTRIES_MAX {
+            let Ok(entry) = live.try_recv() else { break };
+            core.tail.live(entry, now);
+        }
+    }
+
+    fn take_answer(&mut self, answer: StreamReply) -> Result<(), Failure> {
+        let now = Instant::now();
+        let inner = Arc::clone(&self.inner);
+        match answer {
+            StreamReply::Published(counter, Ok(position)) => {
+                let mut core = inner.lock();
+                let own = (core.publisher.sender(), counter);
+                if core.machine.origin(position).is_some_and(|origin| origin != own) {
+                    return Err(format!(
+                        "the stream says that it has a message of this gateway at position \
+                         {position}, where another one was applied: it was rolled back or made anew"
+                    ));
+                }
+                core.tail.told(position, now);
+            }
+            StreamReply::Published(counter, Err(error)) => {
+                if let StreamError::Full(why) = &error {
+                    self.condition.is_full(why.clone());
+                }
+                let ended = inner.lock().publisher.failed(counter, error, now);
+                inner.end(ended);
+            }
+            StreamReply::Read(entries) => {
+                let done = inner.lock().tail.read_done(entries, now);
+                done.map_err(|removed| removed.to_string())?;
+            }
+            StreamReply::Live(live) => {
+                self.is_live_asked = false;
+                self.live_at = now + LIVE_PAUSE;
+                self.live = live.ok();
+            }
+            StreamReply::Ends(Ok(ends)) => {
+                let mut core = inner.lock();
+                core.tail.told(ends.last, now);
+                self.condition.ends(ends, core.machine.state().position, now)?;
+            }
+            StreamReply::Ends(Err(StreamError::Refused(why))) => {
+                self.condition.is_refused(why, now)?
+            }
+            StreamReply::Ends(Err(StreamError::Unknown(_) | StreamError::Full(_)))
+            | StreamReply::Marked => {}
+        }
+        Ok(())
+    }
+
+    /// Tells all what the log's state is, if that is news.
+    fn show_condition(&self) {
+        let state = self.condition.state();
+        self.inner.state.send_if_modified(|shown| {
+            let is_news = *shown != state;
+            if is_news {
+                *shown = state;
+            }
+            is_news
+        });
+    }
+
+    /// Closes the copy, and notes what it has.
+    async fn finish(mut self, outcome: Result<(), Failure>) {
+        let inner = Arc::clone(&self.inner);
+        inner.is_closing.store(true, Ordering::Release);
+        let why = match outcome {
+            Ok(()) => "the log is closed".to_owned(),
+            Err(why) => {
+                inner.state.send_replace(State::Failed(why.clone()));
+                why
+            }
+        };
+        let mut ended = Vec::new();
+        inner.lock().publisher.end(&StreamError::Refused(why), &mut ended);
+        inner.end(ended);
+        self.work.shutdown().await;
+        inner.disk.close().await;
+        if inner.disk.extent().synced.0 >= self.mark.state.count {
+            let (path, mark) = (inner.path.clone(), self.mark);
+            // The one before is still right.
+            let _ = tokio::task::spawn_blocking(move || write_mark(&path, &mark)).await;
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! A stream of NATS JetStream.
+//!
+//! Messages are published to one subject, and come back over the subject to which the
+//! stream republishes them; what is missed is read by batched direct get. There is no
+//! consumer. The engine's own duplicate detection and compression are not used.
+
+mod api;
+mod direct_get;
+pub mod servers;
+#[cfg(test)]
+pub mod test_server;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use async_nats::{Client, RequestErrorKind};
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use crate::log::BoxFuture;
+use crate::log::shared::machine::{WINDOW_KEYS_MAX, WindowLimits};
+use crate::log::shared::stream::{
+    LIVE_ENTRIES_MAX, Stream, StreamEnds, StreamEntry, StreamError, StreamSettings,
+};
+use api::{PublishAnswer, StreamAnswer, StreamConfig};
+use direct_get::entry_of;
+
+pub use servers::{Error, NatsServers};
+
+/// A stream without a leader is asked again by whoever asked; so long an answer is
+/// waited for.
+const REQUEST_TIME_MAX: Duration = Duration::from_secs(5);
+/// The format of the messages, as the stream's metadata has it.
+const FORMAT: &str = "1";
+const LOG_ID_KEY: &str = "auditgate.log_id";
+const FORMAT_KEY: &str = "auditgate.format";
+const WINDOW_KEY: &str = "auditgate.window";
+
+/// Which stream carries a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subjects {
+    /// The stream.
+    stream: String,
+    /// Where messages are published.
+    publish: String,
+    /// Where they come back.
+    live: String,
+}
+
+impl Subjects {
+    /// Those of the log with this name: letters, digits, `-` and `_`.
+    ///
+    /// # Errors
+    /// If it is no such name.
+    pub fn of_log(name: &str) -> Result<Self, Error> {
+        let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_".contains(letter);
+        if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.chars().all(is_plain) {
+            return Err(Error::Name(name.to_owned()));
+        }
+        let publish = format!("auditgate.{name}.log");
+        let live = format!("live.{publish}");
+        Ok(Self { stream: format!("AUDIT_{name}"), publish, live })
+    }
+}
+
+const NAME_BYTES_MAX: usize = 100;
+
+/// How a stream is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamPlan {
+    /// On how many servers each message is.
+    pub replicas: u32,
+    /// For how long messages are kept; `None` for ever.
+    pub age_max: Option<Duration>,
+    /// How many bytes are kept; `None` without a limit. With one, the oldest messages go;
+    /// a stream without one refuses when the servers' disks are full.
+    pub bytes_max: Option<u64>,
+}
+
+/// A log's stream.
+pub struct JetStream {
+    client: Client,
+    subjects: Subjects,
+    settings: StreamSettings,
+}
+
+impl JetStream {
+    /// Makes the stream of a log, with a new log id, unless there is one.
+    ///
+    /// # Errors
+    /// If the servers refuse, or there is one that is configured otherwise.
+    pub async fn create(
+        servers: &NatsServers,
+        subjects: &Subjects,
+        plan: StreamPlan,
+    ) -> Result<Self, Error> {
+        let client = servers::connect(servers).await?;
+        let config = StreamConfig::new(subjects, plan, Uuid::now_v7());
+        let created = api::request(&client, "STREAM.CREATE", &subjects.stream, &config).await?;
+        match created {
+            StreamAnswer::Info(_) => {}
+            // There is one: the first creator wins.
+            StreamAnswer::Error(error) if error.is_name_in_use() => {}
+            StreamAnswer::Error(error) => return Err(Error::Refused(error.to_string())),
+        }
+        Self::of_client(client, subjects.clone()).await
+    }
+
+    /// Connects to the stream of a log.
+    ///
+    /// # Errors
+    /// If the servers are not reachable, or have no such stream.
+    pub async fn open(servers: &NatsServers, subjects: &Subjects) -> Result<Self, Error> {
+        let client = servers::connect(servers).await?;
+        Self::of_client(client, subjects.clone()).await
+    }
+
+    async fn of_client(client: Client, subjects: Subjects) -> Result<Self, Error> {
+        let info = match api::info(&client, &subjects.stream).await? {
+            StreamAnswer::Info(info) => info,
+            StreamAnswer::Error(error) if error.is_not_found() => {
+                return Err(Error::NoStream(subjects.stream));
+            }
+            StreamAnswer::Error(error) => return Err(Error::Refused(error.to_string())),
+        };
+        let settings = info.config.settings(&subjects, client.max_payload())?;
+        Ok(Self { client, subjects, settings })
+    }
+
+    /// The server to which the gateway is connected.
+    pub fn server_name(&self) -> String {
+        self.client.server_info().server_name
+    }
+}
+
+impl Stream for JetStream {
+    fn settings(&self) -> StreamSettings {
+        self.settings
+    }
+
+    fn append(&self, message: Bytes) -> BoxFuture<'_, Result<u64, StreamError>> {
+        Box::pin(async move {
+            let request =
+                async_nats::Request::new().payload(message).timeout(Some(REQUEST_TIME_MAX));
+            let answer = self.client.send_request(self.subjects.publish.clone(), request).await;
+            let answer = answer.map_err(|error| match error.kind() {
+                RequestErrorKind::MaxPayloadExceeded => StreamError::Refused(error.to_string()),
+                RequestErrorKind::TimedOut
+                | RequestErrorKind::NoResponders
+                | RequestErrorKind::InvalidSubject
+                | RequestErrorKind::Other => StreamError::Unknown(error.to_string()),
+            })?;
+            match serde_json::from_slice(&answer.payload) {
+                Ok(PublishAnswer { error: Some(error), .. }) => Err(error.into()),
+                Ok(PublishAnswer { seq: Some(position), .. }) => Ok(position),
+                Ok(PublishAnswer { .. }) | Err(_) => {
+                    Err(StreamError::Unknown("the stream's answer cannot be read".to_owned()))
+                }
+            }
+        })
+    }
+
+    fn live(&self) -> BoxFuture<'_, Result<mpsc::Receiver<StreamEntry>, StreamError>> {
+        Box::pin(async move {
+            let subscribed = self.client.subscribe(self.subjects.live.clone()).await;
+            let mut messages =
+                subscribed.map_err(|error| StreamError::Unknown(error.to_string()))?;
+            let (sender, receiver) = mpsc::channel(LIVE_ENTRIES_MAX);
+            tokio::spawn(async move {
+                loop {
+                    let message = tokio::select! {
+                        message = messages.next() => message,
+                        () = sender.closed() => None,
+                    };
+                    let Some(message) = message else { break };
+                    if let Some(entry) = entry_of(&message) {
+                        // One for which there is no room is read later.
+                        let _ = sender.try_send(entry);
+                    }
+                }
+            });
+            Ok(receiver)
+        })
+    }
+
+    fn read(
+        &self,
+        from: u64,
+        from_leader: bool,
+    ) -> BoxFuture<'_, Result<Vec<StreamEntry>, StreamError>> {
+        Box::pin(async move {
+            if from_leader {
+                direct_get::read_from_leader(&self.client, &self.subjects, from).await
+            } else {
+                direct_get::read(&self.client, &self.subjects.stream, from).await
+            }
+        })
+    }
+
+    fn ends(&self) -> BoxFuture<'_, Result<StreamEnds, StreamError>> {
+        Box::pin(async move {
+            let unknown = |error: Error| StreamError::Unknown(error.to_string());
+            match api::info(&self.client, &self.subjects.stream).await.map_err(unknown)? {
+                StreamAnswer::Info(info) => {
+                    let log_id = info.config.log_id();
+                    if log_id != Some(self.settings.log_id) {
+                        return Err(StreamError::Refused(format!(
+                            "stream {} was made anew, for another log",
+                            self.subjects.stream
+                        )));
+                    }
+                    Ok(StreamEnds { first: info.state.first_seq.max(1), last: info.state.last_seq })
+                }
+                StreamAnswer::Error(error) if error.is_not_found() => Err(StreamError::Refused(
+                    format!("stream {} was deleted", self.subjects.stream),
+                )),
+                StreamAnswer::Error(error) => Err(error.into()),
+            }
+        })
+    }
+}
+
+impl StreamConfig {
+    /// What the gateways of the stream agree on.
+    fn settings(&self, subjects: &Subjects, max_payload: usize) -> Result<StreamSettings, Error> {
+        let unfit = |why: &str| Error::Unfit(subjects.stream.clone(), why.to_owned());
+        let of = |key: &str| self.metadata.get(key).map(String::as_str);
+        let log_id = self.log_id().ok_or_else(|| unfit("has no log id in its metadata"))?;
+        if of(FORMAT_KEY) != Some(FORMAT) {
+            return Err(unfit("has messages of another format: use another auditgate"));
+        }
+        let messages = of(WINDOW_KEY).and_then(|text| text.parse().ok()).filter(|some| *some > 0);
+        let messages = messages.ok_or_else(|| unfit("has no window in its metadata"))?;
+        if !self.has_subjects(subjects) {
+            return Err(unfit("has other subjects, or does not republish to its live subject"));
+        }
+        if !self.allow_direct || !self.deny_delete || !self.deny_purge {
+            return Err(unfit("must have allow_direct, deny_delete and deny_purge"));
+        }
+        let message_max = usize::try_from(self.max_msg_size).unwrap_or(usize::MAX);
+        let window = WindowLimits { messages, keys: WINDOW_KEYS_MAX };
+        Ok(StreamSettings { log_id, window, message_bytes_max: max_payload.min(message_max) })
+    }
+
+    fn log_id(&self) -> Option<Uuid> {
+        self.metadata.get(LOG_ID_KEY)?.parse().ok()
+    }
+}

@@ -1,0 +1,214 @@
+//! The requests of the JetStream API that a shared log makes, as JSON.
+
+use std::collections::BTreeMap;
+
+use async_nats::Client;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{
+    Error, FORMAT, FORMAT_KEY, LOG_ID_KEY, REQUEST_TIME_MAX, StreamError, StreamPlan, Subjects,
+    WINDOW_KEY,
+};
+use crate::log::shared::machine::WINDOW_MESSAGES;
+
+/// The errors that say that there is no space.
+const FULL_CODES: [u32; 3] = [10_023, 10_047, 10_077];
+/// The stream does not exist.
+const NOT_FOUND_CODE: u32 = 10_059;
+/// A stream of that name exists, with another configuration.
+const NAME_IN_USE_CODE: u32 = 10_058;
+/// There is no such message.
+const NO_MESSAGE_CODE: u32 = 10_037;
+/// A message is larger than the stream takes.
+const TOO_LARGE_CODE: u32 = 10_054;
+
+/// The configuration of a stream, as far as it matters.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StreamConfig {
+    name: String,
+    subjects: Vec<String>,
+    storage: String,
+    retention: String,
+    discard: String,
+    num_replicas: u32,
+    max_consumers: i64,
+    max_msgs: i64,
+    max_bytes: i64,
+    /// In nanoseconds; 0 without a limit.
+    max_age: u64,
+    pub max_msg_size: i64,
+    #[serde(default)]
+    pub allow_direct: bool,
+    #[serde(default)]
+    pub deny_delete: bool,
+    #[serde(default)]
+    pub deny_purge: bool,
+    #[serde(default)]
+    republish: Option<Republish>,
+    #[serde(default)]
+    pub metadata: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Republish {
+    src: String,
+    dest: String,
+}
+
+impl StreamConfig {
+    /// That of a new stream.
+    pub fn new(subjects: &Subjects, plan: StreamPlan, log_id: Uuid) -> Self {
+        let Subjects { stream, publish, live } = subjects.clone();
+        let metadata = [
+            (LOG_ID_KEY, log_id.to_string()),
+            (FORMAT_KEY, FORMAT.to_owned()),
+            (WINDOW_KEY, WINDOW_MESSAGES.to_string()),
+        ];
+        let age = plan.age_max.map_or(0, |age| age.as_nanos());
+        Self {
+            name: stream,
+            subjects: vec![publish.clone()],
+            storage: "file".to_owned(),
+            retention: "limits".to_owned(),
+            // Without a limit, a stream whose servers are full refuses.
+            discard: if plan.bytes_max.is_some() { "old" } else { "new" }.to_owned(),
+            num_replicas: plan.replicas,
+            max_consumers: -1,
+            max_msgs: -1,
+            max_bytes: plan.bytes_max.map_or(-1, |max| i64::try_from(max).unwrap_or(i64::MAX)),
+            max_age: u64::try_from(age).unwrap_or(0),
+            max_msg_size: -1,
+            allow_direct: true,
+            deny_delete: true,
+            deny_purge: true,
+            republish: Some(Republish { src: publish, dest: live }),
+            metadata: metadata.map(|(key, value)| (key.to_owned(), value)).into(),
+        }
+    }
+
+    /// Whether messages are published and come back where they should.
+    pub fn has_subjects(&self, subjects: &Subjects) -> bool {
+        let Subjects { publish, live, .. } = subjects;
+        let republish = Republish { src: publish.clone(), dest: live.clone() };
+        self.subjects == std::slice::from_ref(publish) && self.republish == Some(republish)
+    }
+}
+
+/// What JetStream says of a stream.
+#[derive(Debug, Deserialize)]
+pub struct StreamInfo {
+    pub config: StreamConfig,
+    pub state: StreamExtent,
+}
+
+/// What a stream holds.
+#[derive(Debug, Deserialize)]
+pub struct StreamExtent {
+    pub first_seq: u64,
+    pub last_seq: u64,
+}
+
+/// The answer to a request about a stream.
+pub enum StreamAnswer {
+    /// What it is.
+    Info(Box<StreamInfo>),
+    /// Why not.
+    Error(ApiError),
+}
+
+/// Why JetStream refuses.
+#[derive(Debug, Clone, Deserialize, thiserror::Error)]
+#[error("{description} (error {err_code})")]
+pub struct ApiError {
+    code: u32,
+    #[serde(default)]
+    err_code: u32,
+    #[serde(default)]
+    description: String,
+}
+
+impl ApiError {
+    /// There is no such stream.
+    pub fn is_not_found(&self) -> bool {
+        self.err_code == NOT_FOUND_CODE
+    }
+
+    /// There is no such message.
+    pub fn is_no_message(&self) -> bool {
+        self.err_code == NO_MESSAGE_CODE
+    }
+
+    /// There is one, with another configuration.
+    pub fn is_name_in_use(&self) -> bool {
+        self.err_code == NAME_IN_USE_CODE
+    }
+}
+
+impl From<ApiError> for StreamError {
+    fn from(error: ApiError) -> Self {
+        let why = error.to_string();
+        match error.err_code {
+            code if FULL_CODES.contains(&code) => Self::Full(why),
+            TOO_LARGE_CODE => Self::Refused(why),
+            // There is no leader, or what else may be over soon.
+            _ => Self::Unknown(why),
+        }
+    }
+}
+
+/// The answer to a message that was published.
+#[derive(Debug, Deserialize)]
+pub struct PublishAnswer {
+    pub seq: Option<u64>,
+    pub error: Option<ApiError>,
+}
+
+/// An answer, or an error in its place.
+#[derive(Deserialize)]
+struct OrError<T> {
+    error: Option<ApiError>,
+    #[serde(flatten)]
+    answer: Option<T>,
+}
+
+/// Asks what a stream is.
+pub async fn info(client: &Client, stream: &str) -> Result<StreamAnswer, Error> {
+    request(client, "STREAM.INFO", stream, &serde_json::Map::new()).await
+}
+
+/// Makes a request about a stream.
+pub async fn request(
+    client: &Client,
+    what: &str,
+    stream: &str,
+    request: &impl Serialize,
+) -> Result<StreamAnswer, Error> {
+    Ok(match ask::<StreamInfo>(client, what, stream, request).await? {
+        Ok(info) => StreamAnswer::Info(Box::new(info)),
+        Err(error) => StreamAnswer::Error(error),
+    })
+}
+
+/// Makes a request of the API.
+pub async fn ask<T: DeserializeOwned>(
+    client: &Client,
+    what: &str,
+    stream: &str,
+    request: &impl Serialize,
+) -> Result<Result<T, ApiError>, Error> {
+    let no_answer = |error: &dyn std::fmt::Display| Error::NoAnswer(error.to_string());
+    let payload = serde_json::to_vec(request).map_err(|error| no_answer(&error))?;
+    let request =
+        async_nats::Request::new().payload(payload.into()).timeout(Some(REQUEST_TIME_MAX));
+    let subject = format!("$JS.API.{what}.{stream}");
+    let answer = client.send_request(subject, request).await.map_err(|error| no_answer(&error))?;
+    let answer: OrError<T> =
+        serde_json::from_slice(&answer.payload).map_err(|error| no_answer(&error))?;
+    match answer {
+        OrError { error: Some(error), .. } => Ok(Err(error)),
+        OrError { answer: Some(answer), .. } => Ok(Ok(answer)),
+        OrError { .. } => Err(no_answer(&"the answer is incomplete")),
+    }
+}

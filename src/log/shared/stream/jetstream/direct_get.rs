@@ -1,0 +1,126 @@
+//! Reading messages: in batches from any replica, or one by one from the leader.
+
+use async_nats::{Client, Message};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::StreamExt as _;
+use serde::{Deserialize, Serialize};
+
+use super::{REQUEST_TIME_MAX, Subjects, api};
+use crate::log::shared::stream::{READ_BYTES_MAX, READ_ENTRIES_MAX, StreamEntry, StreamError};
+use crate::time::Time;
+
+/// So many messages are read from the leader at once, at most.
+const LEADER_ENTRIES_MAX: usize = 64;
+/// The message does not exist.
+const NO_MESSAGE_CODE: u16 = 404;
+/// No more messages follow.
+const END_CODE: u16 = 204;
+
+#[derive(Serialize)]
+struct BatchRequest {
+    seq: u64,
+    batch: usize,
+    max_bytes: usize,
+}
+
+#[derive(Serialize)]
+struct LeaderRequest<'a> {
+    seq: u64,
+    next_by_subj: &'a str,
+}
+
+#[derive(Deserialize)]
+struct LeaderAnswer {
+    message: StoredMessage,
+}
+
+#[derive(Deserialize)]
+struct StoredMessage {
+    seq: u64,
+    #[serde(default)]
+    data: String,
+    time: String,
+}
+
+/// Reads messages from a replica.
+pub async fn read(
+    client: &Client,
+    stream: &str,
+    from: u64,
+) -> Result<Vec<StreamEntry>, StreamError> {
+    let unknown = |error: &dyn std::fmt::Display| StreamError::Unknown(error.to_string());
+    let request = BatchRequest { seq: from, batch: READ_ENTRIES_MAX, max_bytes: READ_BYTES_MAX };
+    let request = serde_json::to_vec(&request).map_err(|error| unknown(&error))?;
+    let inbox = client.new_inbox();
+    let mut answers = client.subscribe(inbox.clone()).await.map_err(|error| unknown(&error))?;
+    let subject = format!("$JS.API.DIRECT.GET.{stream}");
+    let sent = client.publish_with_reply(subject, inbox, request.into()).await;
+    sent.map_err(|error| unknown(&error))?;
+    let mut entries = Vec::new();
+    loop {
+        let answer = tokio::time::timeout(REQUEST_TIME_MAX, answers.next()).await;
+        let Ok(Some(answer)) = answer else {
+            return Err(unknown(&"the stream does not answer"));
+        };
+        match answer.status.map(|status| status.as_u16()) {
+            None => {}
+            Some(END_CODE | NO_MESSAGE_CODE) => return Ok(entries),
+            Some(code) => {
+                let why = answer.description.unwrap_or_default();
+                return Err(unknown(&format!("the stream answers {code} {why}")));
+            }
+        }
+        let Some(entry) = entry_of(&answer) else {
+            return Err(unknown(&"the stream's answer cannot be read"));
+        };
+        let expected = entries.last().map(|last: &StreamEntry| last.position + 1);
+        if expected.is_some_and(|expected| expected != entry.position) {
+            return Ok(entries);
+        }
+        entries.push(entry);
+    }
+}
+
+/// Reads messages from the leader.
+pub async fn read_from_leader(
+    client: &Client,
+    subjects: &Subjects,
+    from: u64,
+) -> Result<Vec<StreamEntry>, StreamError> {
+    let unknown = |error: &dyn std::fmt::Display| StreamError::Unknown(error.to_string());
+    let (mut entries, mut next, mut bytes) = (Vec::new(), from, 0);
+    while entries.len() < LEADER_ENTRIES_MAX && bytes < READ_BYTES_MAX {
+        let request = LeaderRequest { seq: next, next_by_subj: &subjects.publish };
+        let answer =
+            api::ask::<LeaderAnswer>(client, "STREAM.MSG.GET", &subjects.stream, &request).await;
+        let message = match answer.map_err(|error| unknown(&error))? {
+            Ok(answer) => answer.message,
+            Err(error) if error.is_no_message() => break,
+            Err(error) => return Err(error.into()),
+        };
+        if !entries.is_empty() && message.seq != next {
+            break;
+        }
+        let data = STANDARD.decode(&message.data).map_err(|error| unknown(&error))?;
+        let timestamp =
+            time_of(&message.time).ok_or_else(|| unknown(&"a timestamp cannot be read"))?;
+        bytes += data.len();
+        next = message.seq + 1;
+        entries.push(StreamEntry { position: message.seq, timestamp, bytes: data.into() });
+    }
+    Ok(entries)
+}
+
+/// The message of the stream that was sent to a subscriber.
+pub fn entry_of(message: &Message) -> Option<StreamEntry> {
+    let headers = message.headers.as_ref()?;
+    let position = headers.get_last(async_nats::header::NATS_SEQUENCE)?.as_str().parse().ok()?;
+    let timestamp = time_of(headers.get_last(async_nats::header::NATS_TIME_STAMP)?.as_str())?;
+    Some(StreamEntry { position, timestamp, bytes: message.payload.clone() })
+}
+
+fn time_of(text: &str) -> Option<Time> {
+    let timestamp: prost_types::Timestamp = text.parse().ok()?;
+    Time::try_from(&timestamp).ok()
+}
