@@ -139,6 +139,9 @@ fn answer(
         "/readyz" if matches!(sources.hub.state(), State::Failed(_)) => {
             response(StatusCode::SERVICE_UNAVAILABLE, TEXT, "the log has failed\n".into())
         }
+        "/readyz" if matches!(sources.hub.state(), State::Away(_)) => {
+            response(StatusCode::SERVICE_UNAVAILABLE, TEXT, "the log is away\n".into())
+        }
         "/readyz" => response(StatusCode::OK, TEXT, "ready\n".into()),
         _ => {
             response(StatusCode::NOT_FOUND, TEXT, "there are /metrics, /livez and /readyz\n".into())

@@ -28,6 +28,12 @@ pub fn state(evidence: &Evidence<'_>) -> Vec<Diagnosis> {
              retain.age and restart. Do not remove files of the log by hand",
         )
         .see("AuditgateLogFull"),
+        pb::StorageState::Away => Diagnosis::new(
+            Grade::Critical,
+            format!("the log accepts no events at the moment: {}", disk.reason),
+            "it accepts events again by itself. If it does not, look at the servers that keep it, \
+             and at the network between them and the gateway",
+        ),
         pb::StorageState::Failed => Diagnosis::new(
             Grade::Critical,
             format!("the log is read-only, since its storage failed: {}", disk.reason),
