@@ -1,7 +1,7 @@
 // Tokens: what the page does with them, and what a reader sees who may not read all.
 
 import assert from "node:assert/strict";
-import { createHash, randomBytes } from "node:crypto";
+import { createHash, generateKeyPairSync, randomBytes, sign } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, test } from "node:test";
@@ -171,5 +171,35 @@ test("rights that are taken away hold for the open stream", async () => {
   await until("the stream ends", async () => (await view.at("live-state").getAttribute("data-state")) !== "live");
   const news = (await view.sequences()).filter((sequence) => !before.includes(sequence));
   assert.deepEqual(news, []);
+  assertClean(faults);
+});
+
+test("a token that expires while its stream is open ends the session with a sentence", async () => {
+  const folder = scratch();
+  const issuer = "https://issuer.example.com";
+  const { publicKey, privateKey } = generateKeyPairSync("ed25519");
+  const jwk = { ...publicKey.export({ format: "jwk" }), kid: "k", alg: "EdDSA", use: "sig" };
+  writeFileSync(join(folder, "jwks.json"), JSON.stringify({ keys: [jwk] }));
+  const config = join(folder, "auditgate.toml");
+  const role = '[[access.roles]]\nname = "reader"\nprincipals = ["jwt:alice"]\nread = ["*"]\n';
+  const trusted = `[[access.jwt]]\nissuer = "${issuer}"\naudiences = ["page"]\njwks = "jwks.json"\nleeway = "0s"\n`;
+  writeFileSync(config, trusted + role, { mode: 0o600 });
+  const gateway = await Gateway.start(["--config", config]);
+  const { page, faults } = await open(browser);
+  await page.goto(gateway.url);
+  await page.getByTestId("token-input").waitFor();
+  const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const now = Math.floor(Date.now() / 1_000);
+  const head = part({ alg: "EdDSA", kid: "k", typ: "JWT" });
+  const signed = `${head}.${part({ iss: issuer, aud: "page", sub: "alice", iat: now, exp: now + 8 })}`;
+  const token = `${signed}.${sign(null, Buffer.from(signed), privateKey).toString("base64url")}`;
+  await page.getByTestId("token-input").fill(token);
+  await page.getByTestId("sign-in-submit").click();
+  const view = new View(page);
+  await view.live();
+  await page.getByTestId("token-input").waitFor();
+  assert.ok(Date.now() >= (now + 8) * 1_000, "not before it expires");
+  assert.match((await page.getByTestId("sign-in-error").textContent()) ?? "", /expired/);
+  assert.equal(await page.getByTestId("record").count(), 0);
   assertClean(faults);
 });
