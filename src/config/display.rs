@@ -30,12 +30,12 @@ fn table(out: &mut String, loaded: &LoadedSettings, prefix: &str, value: &Value)
             Some(Value::Array(entries)) => {
                 for entry in entries {
                     let origin = origin(loaded, &key.path);
-                    let _ = writeln!(out, "\n[[{}]]  # {origin}", key.path);
+                    let _ = writeln!(out, "\n[[{}]]  # {origin}", header(key));
                     table(out, loaded, &format!("{}[]", key.path), entry);
                 }
             }
             Some(inner) => {
-                let _ = writeln!(out, "\n[{}]", key.path);
+                let _ = writeln!(out, "\n[{}]", header(key));
                 table(out, loaded, &key.path, inner);
             }
             None => {}
@@ -63,6 +63,11 @@ fn origin(loaded: &LoadedSettings, path: &str) -> String {
     loaded.origins.get(path).map_or_else(|| "default".to_owned(), ToString::to_string)
 }
 
+/// The name of a table as TOML has it, also of one within an entry of a list.
+fn header(key: &ConfigKey) -> String {
+    key.path.replace("[]", "")
+}
+
 fn name(key: &ConfigKey) -> &str {
     key.path.rsplit('.').next().unwrap_or_default()
 }
@@ -74,10 +79,10 @@ pub fn reference() -> String {
     for key in keys() {
         match key.kind {
             KeyKind::Table => {
-                let _ = writeln!(out, "\n## `[{}]`\n\n{}", key.path, key.description);
+                let _ = writeln!(out, "\n## `[{}]`\n\n{}", header(key), key.description);
             }
             KeyKind::Tables => {
-                let _ = writeln!(out, "\n## `[[{}]]`\n\n{}", key.path, key.description);
+                let _ = writeln!(out, "\n## `[[{}]]`\n\n{}", header(key), key.description);
             }
             _ => entry(&mut out, key),
         }

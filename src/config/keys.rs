@@ -183,7 +183,8 @@ fn value_name(kind: KeyKind, field: &Value) -> String {
 
 /// The values of a choice: of the field itself, or of the entries of its list.
 fn choices(field: &Value) -> Vec<(String, String)> {
-    let listed = field.get("oneOf").or_else(|| field.pointer("/items/oneOf"));
+    let of_option = || field.pointer("/anyOf/0/oneOf");
+    let listed = field.get("oneOf").or_else(|| field.pointer("/items/oneOf")).or_else(of_option);
     let listed = listed.and_then(Value::as_array).into_iter().flatten();
     listed.map(|choice| (text(choice, "const"), text(choice, "description"))).collect()
 }
