@@ -142,7 +142,7 @@ fn parts(error: &Error) -> Parts {
             Parts { retry: true, ..Parts::new(Code::Unavailable, ErrorReason::LogUnavailable) }
         }
         Error::Filter(error) => Parts {
-            code: filter_code(error),
+            code: denied_or_invalid(matches!(error, filter::Error::TypeForbidden { .. })),
             ..Parts::invalid(filter_reason(error), format!("filter.{}", error.field()), error)
         },
         Error::TimeInvalid { field } => {
@@ -306,17 +306,12 @@ fn proof_shape(error: &prover::Error) -> Parts {
 }
 
 fn event_code(error: &event::Error) -> Code {
-    match error {
-        event::Error::Forbidden { .. } | event::Error::Reserved { .. } => Code::PermissionDenied,
-        _ => Code::InvalidArgument,
-    }
+    use event::Error::{Forbidden, Reserved};
+    denied_or_invalid(matches!(error, Forbidden { .. } | Reserved { .. }))
 }
 
-fn filter_code(error: &filter::Error) -> Code {
-    match error {
-        filter::Error::TypeForbidden { .. } => Code::PermissionDenied,
-        _ => Code::InvalidArgument,
-    }
+fn denied_or_invalid(denied: bool) -> Code {
+    if denied { Code::PermissionDenied } else { Code::InvalidArgument }
 }
 
 fn event_reason(error: &event::Error) -> ErrorReason {

@@ -11,19 +11,19 @@ use super::programs::{self, Program};
 
 /// What a word may be.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Known {
+pub(super) struct KnownWord {
     pub(super) program: Option<&'static Program>,
     pub(super) keyword: Option<Keyword>,
 }
 
 struct Words {
-    known: HashMap<&'static [u8], Known, FixedState>,
+    known: HashMap<&'static [u8], KnownWord, FixedState>,
     /// By the first letter of words, their lengths as bits.
     lengths: [u32; 256],
 }
 
 static WORDS: LazyLock<Words> = LazyLock::new(|| {
-    let mut known: HashMap<&'static [u8], Known, FixedState> = HashMap::default();
+    let mut known: HashMap<&'static [u8], KnownWord, FixedState> = HashMap::default();
     for (names, program) in programs::all() {
         for name in *names {
             known.entry(name.as_bytes()).or_default().program = Some(program);
@@ -44,12 +44,12 @@ static WORDS: LazyLock<Words> = LazyLock::new(|| {
 });
 
 /// What is known of a word; nothing of most.
-pub(super) fn find(lower: &Lower) -> Known {
+pub(super) fn find(lower: &Lower) -> KnownWord {
     let word = lower.get();
     let word = word.strip_suffix(b".exe").unwrap_or(word);
     let bits = word.first().and_then(|first| WORDS.lengths.get(usize::from(*first)));
     if bits.is_none_or(|bits| word.len() >= 32 || bits >> word.len() & 1 == 0) {
-        return Known::default();
+        return KnownWord::default();
     }
     WORDS.known.get(word).copied().unwrap_or_default()
 }
