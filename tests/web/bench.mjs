@@ -184,17 +184,18 @@ test("catching up", async () => {
   figure(`${CATCH_UP.toLocaleString("en")} records caught up`, ms(took), "<= 2 s", took <= 2_000);
 });
 
-for (const [rate, bars] of [
+for (const [full, bars] of [
   [5_000, { fps: 55, slow: 0.03, share: 0.35 }],
   [12_000, { fps: 0, slow: 1, share: 1 }],
 ]) {
+  const rate = QUICK ? full / 10 : full;
   test(`live at ${rate} a second`, async () => {
     const gateway = await Gateway.start();
     gateway.emit(logins(1, 1));
     const { page } = await open(browser);
     const view = await View.open(page, gateway);
     await view.live();
-    const load = new Load(gateway, QUICK ? 500 : rate);
+    const load = new Load(gateway, rate);
     await page.waitForTimeout(1_000);
     const seen = await frames(page, LIVE_SECONDS);
     // What a person feels: from a key to the next frame.
@@ -211,7 +212,7 @@ for (const [rate, bars] of [
     const gaps = await view.at("gap").count();
     const text = `${seen.perSecond.toFixed(0)} fps, ${(seen.slow * 100).toFixed(1)} % over 33 ms, ${(seen.share * 100).toFixed(0)} % main thread, key ${ms(input)}, ${gaps} gaps`;
     const holds = gaps === 0 && input <= 150 && seen.perSecond >= bars.fps && seen.slow <= bars.slow && seen.share <= bars.share;
-    const bar = rate === 5_000 ? ">= 55 fps, <= 3 %, <= 35 %" : "no gap, key <= 150 ms";
+    const bar = full === 5_000 ? ">= 55 fps, <= 3 %, <= 35 %" : "no gap, key <= 150 ms";
     figure(`live ${rate.toLocaleString("en")}/s`, text, bar, holds);
   });
 }
@@ -274,6 +275,8 @@ test("a proof", async () => {
         });
       }),
     );
+    // The next record is not to be proven before the click.
+    await view.at("tab-fields").click();
     await page.keyboard.press("Escape");
   }
   figure("proof, click to badge, median", ms(percentile(took, 0.5)), "<= 200 ms", percentile(took, 0.5) <= 200);
