@@ -35,7 +35,7 @@ pub use memory::MemoryLog;
 pub use read::{ReadContent, ReadFuture, ReadHint, ReadResult};
 pub use ring::{BYTES_MIN, Bounds, RING_BYTES, RING_RECORDS};
 pub use scan::{SLICE, ScanEnd, ScanOrder, ScanQuery, ScanStats};
-pub use segment::{Segment, SegmentView};
+pub use segment::{ComparedRecords, Segment, SegmentView};
 
 /// A boxed future, so that the traits are dyn-compatible.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -1,5 +1,6 @@
 //! The most frequent values of fields, over the records that a query matches.
 
+mod keys;
 mod table;
 mod uniform;
 
@@ -133,7 +134,7 @@ impl Hub {
             match by_columns.then(|| tables.uniform(&segment, &view)) {
                 Some(Uniform::NotYet) => {}
                 Some(Uniform::Yes) => {
-                    let start = tables.count_columns(&view, end);
+                    let start = tables.count_columns(&segment, &view, end);
                     top.examined += (end - start) as u64;
                     next = before(&view, start);
                 }

@@ -5,8 +5,9 @@ mod buffers;
 mod view;
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
 
 use crate::log::append_buffer::{self, AppendBuffer};
 use crate::log::index::SegmentIndex;
@@ -43,27 +44,42 @@ pub struct Segment {
 
 /// Up to which position it is known that records with equal keys in a column have equal
 /// values. Readers find it out, and leave it for others.
-#[derive(Debug, Default)]
-pub struct Compared(AtomicUsize);
+#[derive(Debug)]
+pub struct Compared(Mutex<Option<ComparedRecords>>);
+
+/// Records whose keys have one value each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ComparedRecords {
+    /// They stand before this position.
+    pub until: usize,
+    /// A digest of their keys with the values, for those who find it out.
+    pub digest: u64,
+}
+
+impl Default for Compared {
+    fn default() -> Self {
+        Self(Mutex::new(Some(ComparedRecords::default())))
+    }
+}
 
 impl Compared {
-    /// Some key has several values, or too many keys occur.
-    const MIXED: usize = usize::MAX;
-
-    /// Up to which position; `None` where some key has several values, or it is not worth
-    /// finding out.
-    pub fn get(&self) -> Option<usize> {
-        Some(self.0.load(Ordering::Relaxed)).filter(|done| *done != Self::MIXED)
+    /// Which records; `None` where some key has several values, or it is not worth finding out.
+    pub fn get(&self) -> Option<ComparedRecords> {
+        *self.0.lock()
     }
 
-    /// All before this position have equal values for equal keys.
-    pub fn set(&self, position: usize) {
-        self.0.fetch_max(position, Ordering::Relaxed);
+    /// `more` is known now, by comparing what follows `known`. Of several readers who find that
+    /// out, one leaves it.
+    pub fn extend(&self, known: ComparedRecords, more: ComparedRecords) {
+        let mut compared = self.0.lock();
+        if *compared == Some(known) {
+            *compared = Some(more);
+        }
     }
 
     /// Nothing is found out any more.
     pub fn give_up(&self) {
-        self.0.store(Self::MIXED, Ordering::Relaxed);
+        *self.0.lock() = None;
     }
 }
 

@@ -1,5 +1,6 @@
 //! Values of fields on their way: how often each was met, within a bound.
 
+use super::keys::{self, KeyTable};
 use super::uniform::{Uniform, uniform};
 use super::{Counted, Map, TopValues, VALUE_BYTES_MAX, Values};
 use crate::hub::count::Group;
@@ -38,32 +39,28 @@ pub struct Table<'a> {
     prefix: &'a [u8],
     /// By number of the group, where those are counted.
     groups: Vec<u64>,
-    /// By value and whether that is cut.
-    values: Map<(Box<[u8]>, bool), u64>,
-    keys: KeyCounts,
+    /// Where each value is counted, by value and whether that is cut.
+    values: Map<(Box<[u8]>, bool), u32>,
+    /// Where `values` leads.
+    counts: Vec<u64>,
+    /// The keys of the column that has them, and the one that was met last.
+    keys: Option<KeyTable>,
+    last: (u32, usize),
     absent: u64,
     others: u64,
-}
-
-/// Rows by their keys, before the value of each key is read.
-#[derive(Default)]
-struct KeyCounts {
-    places: Map<u32, usize>,
-    /// By place: where the key was met first, and how often.
-    counts: Vec<(usize, u64)>,
-    /// The key that was met last, and its place.
-    last: (u32, usize),
 }
 
 impl<'a> Tables<'a> {
     /// Nothing is counted yet.
     pub fn new(asked: &'a TopValues) -> Self {
-        let table = |path| Table {
+        let table = |path: &'a Path| Table {
             path,
             prefix: asked.prefix.as_bytes(),
             groups: Vec::new(),
             values: Map::default(),
-            keys: KeyCounts::default(),
+            counts: Vec::new(),
+            keys: path.keyed().map(|_| KeyTable::default()),
+            last: (0, 0),
             absent: 0,
             others: 0,
         };
@@ -80,7 +77,8 @@ impl<'a> Tables<'a> {
 
     /// What the values take in memory, in bytes, about.
     pub fn held_bytes(&self) -> usize {
-        HELD_BYTES_MAX - self.room.bytes
+        let keys = self.fields.iter().filter_map(|table| table.keys.as_ref());
+        HELD_BYTES_MAX - self.room.bytes + keys.map(KeyTable::byte_size).sum::<usize>()
     }
 
     /// The tables, to be finished.
@@ -106,8 +104,19 @@ impl<'a> Tables<'a> {
 
     /// Counts some records before `end`, all of which match, by their columns. Returns the
     /// position of the first of them.
-    pub fn count_columns(&mut self, view: &SegmentView<'_>, end: usize) -> usize {
+    pub fn count_columns(
+        &mut self,
+        segment: &Segment,
+        view: &SegmentView<'_>,
+        end: usize,
+    ) -> usize {
         let (mut start, mut bytes) = (end, 0);
+        for table in &mut self.fields {
+            if let (Some(keys), Some(keyed)) = (&mut table.keys, table.path.keyed()) {
+                keys.begin(keyed, segment, view);
+                table.last = (0, 0);
+            }
+        }
         let rows = view.columns.iter().enumerate().take(end).rev().take(ROWS_PER_LOOK);
         for (position, row) in rows {
             for table in &mut self.fields {
@@ -198,58 +207,78 @@ impl Table<'_> {
             self.absent += 1;
             return 0;
         }
-        let KeyCounts { places, counts, last } = &mut self.keys;
-        let mut bytes = 0;
-        if key != last.0 {
-            let place = *places.entry(key).or_insert_with(|| {
-                bytes = view.record_bytes(position).len();
-                counts.push((position, 0));
-                counts.len() - 1
-            });
-            *last = (key, place);
+        let Some(keys) = &mut self.keys else { return 0 };
+        if key != self.last.0 {
+            self.last = (key, keys.place(key));
         }
-        if let Some((_, count)) = counts.get_mut(last.1) {
-            *count += 1;
-        }
-        bytes
+        if keys.count(self.last.1, position) { view.record_bytes(position).len() } else { 0 }
     }
 
-    /// Reads the value of each key once.
+    /// Counts the values of the keys that were met. Reads the value of a key once a segment, and not at all
+    /// where the segment has the values of those before.
     fn settle_keys(&mut self, view: &SegmentView<'_>, room: &mut Room) {
         let Path::Event(path) = self.path else { return };
-        for (position, count) in std::mem::take(&mut self.keys).counts {
-            match path.read(&view.record(position)) {
-                Some(value) => self.add(&value, count, room),
-                None => self.absent += count,
+        let Some(mut keys) = self.keys.take() else { return };
+        for (place, met, is_known) in keys.settle() {
+            let count = u64::from(met.count);
+            if let Some((_, count_at)) = met.known.filter(|_| is_known) {
+                self.count_at(count_at, count);
+                continue;
             }
+            let Some(value) = path.read(&view.record(met.position as usize)) else {
+                self.absent += count;
+                continue;
+            };
+            let digest = keys::digest(met.key, &value);
+            let count_at = match met.known.filter(|(known, _)| *known == digest) {
+                Some((_, count_at)) => count_at,
+                None => self.place(&value, room),
+            };
+            keys.remember(place, digest, count_at);
+            self.count_at(count_at, count);
         }
+        self.keys = Some(keys);
     }
 
     fn add(&mut self, value: &[u8], count: u64, room: &mut Room) {
+        let place = self.place(value, room);
+        self.count_at(place, count);
+    }
+
+    fn count_at(&mut self, place: Option<u32>, count: u64) {
+        match place.and_then(|place| self.counts.get_mut(place as usize)) {
+            Some(own) => *own += count,
+            None => self.others += count,
+        }
+    }
+
+    /// Where records with this value are counted; `None` where they are others.
+    fn place(&mut self, value: &[u8], room: &mut Room) -> Option<u32> {
         if !value.starts_with(self.prefix) {
-            self.others += count;
-            return;
+            return None;
         }
         let (value, cut) = cut(value);
         let key = (value.into(), cut);
-        if let Some(own) = self.values.get_mut(&key) {
-            *own += count;
-        } else if room.take(value.len() + VALUE_BYTES) {
-            self.values.insert(key, count);
-        } else {
-            self.others += count;
+        if let Some(place) = self.values.get(&key) {
+            return Some(*place);
         }
+        if !room.take(value.len() + VALUE_BYTES) {
+            return None;
+        }
+        let place = self.counts.len() as u32;
+        self.counts.push(0);
+        self.values.insert(key, place);
+        Some(place)
     }
 
     /// The most frequent values: at most so many, and of so many bytes.
     pub fn finish(mut self, limit: usize, bytes_max: usize) -> Values {
+        let mut groups: Vec<((Box<[u8]>, bool), u64)> = Vec::new();
         if let Path::Group(group) = self.path {
             for (number, count) in std::mem::take(&mut self.groups).into_iter().enumerate() {
                 let name = group.name(number as u16);
                 match name.as_bytes().starts_with(self.prefix) {
-                    true if count > 0 => {
-                        *self.values.entry((name.into_bytes().into(), false)).or_default() += count;
-                    }
+                    true if count > 0 => groups.push(((name.into_bytes().into(), false), count)),
                     _ => self.others += count,
                 }
             }
@@ -257,7 +286,10 @@ impl Table<'_> {
         let by_count = |(one, own): &((Box<[u8]>, bool), u64), (other, count): &(_, u64)| {
             count.cmp(own).then(one.cmp(other))
         };
-        let mut values: Vec<_> = self.values.into_iter().collect();
+        let count = |place: u32| self.counts.get(place as usize).copied().unwrap_or_default();
+        let counted = std::mem::take(&mut self.values).into_iter();
+        let mut values: Vec<_> =
+            counted.map(|(value, place)| (value, count(place))).chain(groups).collect();
         let mut others = self.others;
         // To sort a hundred thousand would take long.
         if values.len() > limit {

@@ -2,16 +2,15 @@
 //! counted instead of the values.
 
 use super::Map;
+use super::keys::{self, KEYS_MAX};
 use crate::hub::path::Keyed;
-use crate::log::{Segment, SegmentView};
+use crate::log::{ComparedRecords, Segment, SegmentView};
 use crate::record::{Record, RecordColumns};
 
 /// Records whose keys are compared with their values before others may run, ...
 const COMPARED_PER_LOOK: usize = 8 * 1024;
 /// ... and bytes of records that are read for that; one larger record alone excepted.
 const BYTES_PER_LOOK: usize = 512 * 1024;
-/// Where a segment has more keys, each record is read: it is hardly more work.
-const KEYS_MAX: usize = 4_096;
 
 /// Whether records with equal keys have equal values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +50,8 @@ impl Keyed {
 /// changes.
 pub fn uniform(segment: &Segment, view: &SegmentView<'_>, keyed: Keyed) -> Uniform {
     let compared = segment.compared(keyed as usize);
-    let Some(done) = compared.get() else { return Uniform::No };
+    let Some(before) = compared.get() else { return Uniform::No };
+    let (done, mut digest) = (before.until, before.digest);
     if done >= view.len() {
         return Uniform::Yes;
     }
@@ -71,7 +71,11 @@ pub fn uniform(segment: &Segment, view: &SegmentView<'_>, keyed: Keyed) -> Unifo
         }
         bytes += view.record_bytes(position).len();
         let value = keyed.value(&view.record(position));
-        let (place, known) = first.entry(key).or_insert((position, value));
+        let (place, known) = first.entry(key).or_insert_with(|| {
+            let bytes = value.unwrap_or_default().as_bytes();
+            digest = digest.wrapping_add(keys::digest(key, bytes));
+            (position, value)
+        });
         let known = *known.get_or_insert_with(|| {
             bytes += view.record_bytes(*place).len();
             keyed.value(&view.record(*place)).unwrap_or_default()
@@ -81,6 +85,6 @@ pub fn uniform(segment: &Segment, view: &SegmentView<'_>, keyed: Keyed) -> Unifo
             return Uniform::No;
         }
     }
-    compared.set(until);
+    compared.extend(before, ComparedRecords { until, digest });
     if until == view.len() { Uniform::Yes } else { Uniform::NotYet }
 }
