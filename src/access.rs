@@ -126,11 +126,6 @@ impl ConnectionIdentity {
         }
         remembered.push(Arc::clone(caller));
     }
-
-    /// The principal that authenticated on it last, if one did.
-    pub fn principal(&self) -> Option<Arc<str>> {
-        self.remembered.lock().last().map(|caller| caller.name())
-    }
 }
 
 impl Credential {

@@ -12,7 +12,7 @@ use rustls::server::danger::ClientCertVerifier;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::{Error, san};
+use super::{ConnectionIdentity, Error, san};
 use crate::config::{self, CertificateNames, SanKind};
 
 /// The CAs that issue client certificates.
@@ -105,5 +105,12 @@ fn principal(certificate: &X509Certificate<'_>, names: &CertificateNames) -> Res
     match config::check_principal_name(&principal) {
         Ok(()) => Ok(principal),
         Err(_) => Err(refused("its name is not acceptable")),
+    }
+}
+
+impl ConnectionIdentity {
+    /// The principal that authenticated on the connection last, if one did.
+    pub fn principal(&self) -> Option<Arc<str>> {
+        self.remembered.lock().last().map(|caller| caller.name())
     }
 }

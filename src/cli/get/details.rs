@@ -123,7 +123,11 @@ impl Details {
         let names = names.filter(|name| *name <= NAME_COLUMNS_MAX).max().unwrap_or_default();
         let names = names.min(width / 3);
         for section in &self.sections {
-            let _ = writeln!(out, "\n{}", color.paint(TextStyle::Bold, section.name));
+            let _ = writeln!(
+                out,
+                "\n{}",
+                color.paint(TextStyle::Bold, &terminal::cut(section.name, width))
+            );
             for (name, value) in &section.rows {
                 draw_row(&mut out, &escape::escaped(name), value, names, width, color);
             }

@@ -55,7 +55,7 @@ fn a_page_is_fitted_to_its_width() {
         [
             " SEQ TIME           S TYPE                          WHO   WHERE    RES  DETAIL",
             "   1 11-14 22:13:20 W user.login                    alice 10.1.2.3 fail local",
-            "1234 11-14 22:13:20 W windows.desktop.session.start alice 10.1.2.3 ok   local",
+            "1234 11-14 22:13:20 W windows.desktop.session.start alice 10.1.2.3 ok",
         ]
     );
     assert_eq!(
