@@ -11,6 +11,7 @@ mod error;
 mod grants;
 mod jwt;
 mod method_rule;
+mod permit;
 mod san;
 mod stream_auth;
 mod tokens;
@@ -24,7 +25,7 @@ use rustls::pki_types::CertificateDer;
 use subtle::ConstantTimeEq as _;
 use tokio::sync::watch;
 
-use crate::config::{self, Audience, CertificateNames, Right, Settings};
+use crate::config::{self, Audience, CertificateNames, Settings};
 
 pub use certificate::ClientCas;
 pub use error::Error;
@@ -368,28 +369,6 @@ impl AccessState {
         };
         let grants = Arc::new(self.policy.grants(&principal));
         Ok(Caller { principal, grants, credential, expires, generation: self.generation })
-    }
-}
-
-impl Grants {
-    /// Whether the grants allow a call that needs this rule.
-    ///
-    /// # Errors
-    /// If not.
-    pub fn permit(&self, rule: MethodRule) -> Result<(), Error> {
-        let (may, what) = match rule {
-            MethodRule::Emit => (!self.emit().is_empty(), "emit"),
-            MethodRule::Read => (!self.read().is_empty(), "read"),
-            MethodRule::Status => (self.has(Right::Status), "see the status"),
-            MethodRule::Deliveries => (self.has(Right::Deliveries), "see or control deliveries"),
-            MethodRule::Proof => (self.has(Right::Proof), "ask for proofs"),
-            MethodRule::Catalog => (!self.is_empty(), "list event types"),
-            // Who has no role learns that.
-            MethodRule::Caller => (true, "ask who it is"),
-            MethodRule::Health => (self.has(Right::Health), "ask for the health"),
-            MethodRule::Reflection => (self.has(Right::Reflection), "use reflection"),
-        };
-        if may { Ok(()) } else { Err(Error::Forbidden(what)) }
     }
 }
 

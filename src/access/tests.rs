@@ -10,7 +10,7 @@ use ring::signature::{
 use serde_json::{Value, json};
 
 use super::*;
-use crate::config::{Algorithm, Jwt, Period, Role, StaticToken};
+use crate::config::{Algorithm, Jwt, Period, Right, Role, StaticToken};
 
 /// An issuer with a key of each kind.
 struct Issuer {

@@ -1,0 +1,26 @@
+//! Which right a call needs.
+
+use crate::access::{Error, Grants, MethodRule};
+use crate::config::Right;
+
+impl Grants {
+    /// Whether the grants allow a call that needs this rule.
+    ///
+    /// # Errors
+    /// If not.
+    pub fn permit(&self, rule: MethodRule) -> Result<(), Error> {
+        let (may, what) = match rule {
+            MethodRule::Emit => (!self.emit().is_empty(), "emit"),
+            MethodRule::Read => (!self.read().is_empty(), "read"),
+            MethodRule::Status => (self.has(Right::Status), "see the status"),
+            MethodRule::Deliveries => (self.has(Right::Deliveries), "see or control deliveries"),
+            MethodRule::Proof => (self.has(Right::Proof), "ask for proofs"),
+            MethodRule::Catalog => (!self.is_empty(), "list event types"),
+            // Who has no role learns that.
+            MethodRule::Caller => (true, "ask who it is"),
+            MethodRule::Health => (self.has(Right::Health), "ask for the health"),
+            MethodRule::Reflection => (self.has(Right::Reflection), "use reflection"),
+        };
+        if may { Ok(()) } else { Err(Error::Forbidden(what)) }
+    }
+}
