@@ -233,9 +233,7 @@ fn emit_delivered(stage: &Stage, scale: Scale) -> Result<Row> {
     let healthy = stage.serve(Receiver::start(Duration::ZERO))?;
     let slow = stage.serve(Receiver::start(Duration::from_secs(1)))?;
     // Nobody listens there.
-    let dead = stage.serve(async {
-        Ok::<_, std::io::Error>(TcpListener::bind(stage::loopback()).await?.local_addr()?)
-    })?;
+    let dead = stage.serve(async { TcpListener::bind(stage::loopback()).await?.local_addr() })?;
     let (busy, _folder) = gateway(
         stage,
         vec![

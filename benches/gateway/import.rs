@@ -36,7 +36,7 @@ fn lines(scale: Scale, with_uid: bool) -> Result<Vec<String>> {
     let events = events::encoded(0..scale.pick(100_000, 2_000));
     let line = |encoded: bytes::Bytes| {
         let mut event = pb::Event::decode(encoded)?;
-        event.time.get_or_insert_with(|| prost_types::Timestamp { seconds: 1, nanos: 0 });
+        event.time.get_or_insert(prost_types::Timestamp { seconds: 1, nanos: 0 });
         if !with_uid {
             event.unmapped.insert("uid".to_owned(), String::new());
         }

@@ -13,16 +13,17 @@ const COLUMNS_BEFORE: usize = 30;
 /// The line of the fault, and below it a caret under each character of the fault; `None` if
 /// the expression has no such place.
 pub fn pointed(expression: &str, place: ExpressionPlace, width: Option<usize>) -> Option<String> {
-    let line = expression.split('\n').nth(place.line.checked_sub(1)?)?;
-    let start = place.column.checked_sub(1)?;
+    let line = expression.split('\n').nth(place.line.checked_sub(1)? as usize)?;
+    let start = place.column.checked_sub(1)? as usize;
+    let faulty = place.length as usize;
     if start > line.chars().count() {
         return None;
     }
     let width = width.unwrap_or(COLUMNS_MAX).clamp(2 * COLUMNS_BEFORE, COLUMNS_MAX);
     let room = width.saturating_sub(INDENT.len());
     let before: String = line.chars().take(start).collect();
-    let fault: String = line.chars().skip(start).take(place.length).collect();
-    let after: String = line.chars().skip(start + place.length).collect();
+    let fault: String = line.chars().skip(start).take(faulty).collect();
+    let after: String = line.chars().skip(start.saturating_add(faulty)).collect();
     let [before, fault, after] =
         [before, fault, after].map(|text| escape::escaped(&text).into_owned());
     // Of a long line, the part around the fault.
@@ -58,7 +59,7 @@ fn ends(text: &str, width: usize) -> (String, &'static str) {
 mod tests {
     use super::*;
 
-    fn pointed(expression: &str, line: usize, column: usize, length: usize) -> Option<String> {
+    fn pointed(expression: &str, line: u32, column: u32, length: u32) -> Option<String> {
         super::pointed(expression, ExpressionPlace { line, column, length }, Some(80))
     }
 

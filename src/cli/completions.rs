@@ -37,7 +37,7 @@ pub fn run(args: &Args) -> Result<ExitKind, Error> {
 
 /// The command, whose arguments have values to offer where they accept others, too.
 fn with_values(command: Command) -> Command {
-    command.mut_args(|arg| values(arg)).mut_subcommands(with_values)
+    command.mut_args(values).mut_subcommands(with_values)
 }
 
 fn values(arg: Arg) -> Arg {

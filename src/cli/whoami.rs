@@ -101,7 +101,7 @@ fn told(caller: &pb::GetCallerResponse, width: Option<usize>, zone: &TimeZone, n
 
 /// The types, or that they are all.
 fn types(names: &[String], emits: bool) -> String {
-    let all = catalog::all().filter(|(id, own)| !id.is_custom() && !(emits && own.is_reserved()));
+    let all = catalog::all().filter(|(id, own)| !(id.is_custom() || emits && own.is_reserved()));
     let custom = format!("{}*", catalog::CUSTOM_PREFIX);
     let is_all = names.contains(&custom)
         && all.into_iter().all(|(_, own)| names.iter().any(|name| name == own.name));

@@ -100,11 +100,11 @@ pub struct Refusal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExpressionPlace {
     /// The line, from 1.
-    pub line: usize,
+    pub line: u32,
     /// The column in characters, from 1.
-    pub column: usize,
+    pub column: u32,
     /// How many characters it takes; 0 at the end of the expression.
-    pub length: usize,
+    pub length: u32,
 }
 
 impl ExpressionPlace {

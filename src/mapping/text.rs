@@ -1,26 +1,25 @@
 //! Pieces of text that all formats write.
 
+use std::sync::LazyLock;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 /// What follows the backslash for each byte that JSON does not take as it is: `u` where that is
 /// a number, and 0 for all others.
-static ESCAPES: [u8; 256] = {
-    let mut escapes = [0; 256];
-    let mut byte = 0;
-    while byte < 0x20 {
-        escapes[byte] = b'u';
-        byte += 1;
-    }
-    escapes[b'"' as usize] = b'"';
-    escapes[b'\\' as usize] = b'\\';
-    escapes[0x08] = b'b';
-    escapes[0x0c] = b'f';
-    escapes[b'\n' as usize] = b'n';
-    escapes[b'\r' as usize] = b'r';
-    escapes[b'\t' as usize] = b't';
-    escapes
-};
+static ESCAPES: LazyLock<[u8; 256]> = LazyLock::new(|| {
+    std::array::from_fn(|byte| match byte as u8 {
+        b'"' => b'"',
+        b'\\' => b'\\',
+        0x08 => b'b',
+        0x0c => b'f',
+        b'\n' => b'n',
+        b'\r' => b'r',
+        b'\t' => b't',
+        0..0x20 => b'u',
+        _ => 0,
+    })
+});
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 

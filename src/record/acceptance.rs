@@ -29,7 +29,7 @@ impl Acceptance {
     /// at most a second, which records do not note.
     pub fn raised(self) -> Option<Duration> {
         let nanos = self.time.0.saturating_sub(self.clock.0);
-        (nanos > NOTED_RAISE_NANOS).then(|| Duration {
+        (nanos > NOTED_RAISE_NANOS).then_some(Duration {
             seconds: nanos / NANOS_PER_SECOND,
             nanos: (nanos % NANOS_PER_SECOND) as i32,
         })

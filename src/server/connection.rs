@@ -321,7 +321,7 @@ async fn watch(
     loop {
         tokio::select! {
             // How a connection ended is of no interest beyond why it was cut.
-            _ = drive(served.as_mut(), &connection, &flusher) => return,
+            _ = drive(served.as_mut(), connection, &flusher) => return,
             () = stopping.cancelled() => break,
             () = tokio::time::sleep(WATCH_INTERVAL) => {
                 if connection.idle_at(limits.idle) <= Instant::now() {
@@ -343,7 +343,7 @@ async fn watch(
     }
     if connection.is_established() {
         served.as_mut().graceful_shutdown();
-        let _ = drive(served, &connection, &flusher).await;
+        let _ = drive(served, connection, &flusher).await;
         flusher.linger(LINGER_TIME_MAX).await;
     }
 }

@@ -82,7 +82,9 @@ async fn each_check_refuses_what_it_is_for() {
     let proxied = ("host", "audit.example.com");
     let navigate = [("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
     let framed_by_others = [("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")];
-    let rows: Vec<((&str, &str), Vec<(&str, &str)>, u16)> = vec![
+    // Method and path, headers, and the status.
+    type Row<'a> = ((&'a str, &'a str), Vec<(&'a str, &'a str)>, u16);
+    let rows: Vec<Row<'_>> = vec![
         // What the page itself sends.
         (GET, vec![host], 200),
         (GET, vec![("host", "localhost")], 200),

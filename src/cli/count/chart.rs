@@ -150,7 +150,7 @@ fn by_key(bucket: &TimeBucket) -> Vec<ChartRow> {
 
 /// `user.login 12, exec 3`.
 fn most_frequent(bucket: &TimeBucket) -> String {
-    let others = (bucket.others > 0).then(|| (OTHERS, bucket.others));
+    let others = (bucket.others > 0).then_some((OTHERS, bucket.others));
     let counts = bucket.counts.iter().map(|(name, count)| (name.as_str(), *count)).chain(others);
     let told = counts.map(|(name, count)| format!("{name} {}", grouped(count)));
     escape::escaped(&told.collect::<Vec<_>>().join(", ")).into_owned()

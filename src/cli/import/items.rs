@@ -291,7 +291,7 @@ mod tests {
     #[tokio::test]
     async fn an_array_may_be_longer_than_a_line() {
         let element = format!("{{\"k\":\"{}\"}}", "x".repeat(1024 * 1024));
-        let text = format!("[{}]\n", vec![element.as_str(); 5].join(","));
+        let text = format!("[{}]\n", [element.as_str(); 5].join(","));
         assert!(text.len() > LINE_BYTES_MAX);
         assert_eq!(items(text.as_bytes(), 65_536).await, vec![(1, element); 5]);
         let long = format!("[{{\"k\":\"{}\"}},{{}}]", "x".repeat(LINE_BYTES_MAX));

@@ -273,7 +273,9 @@ impl Table<'_> {
 
     /// The most frequent values: at most so many, and of so many bytes.
     pub fn finish(mut self, limit: usize, bytes_max: usize) -> Values {
-        let mut groups: Vec<((Box<[u8]>, bool), u64)> = Vec::new();
+        /// A value and whether it was cut.
+        type Value = (Box<[u8]>, bool);
+        let mut groups: Vec<(Value, u64)> = Vec::new();
         if let Path::Group(group) = self.path {
             for (number, count) in std::mem::take(&mut self.groups).into_iter().enumerate() {
                 let name = group.name(number as u16);
@@ -283,7 +285,7 @@ impl Table<'_> {
                 }
             }
         }
-        let by_count = |(one, own): &((Box<[u8]>, bool), u64), (other, count): &(_, u64)| {
+        let by_count = |(one, own): &(Value, u64), (other, count): &(_, u64)| {
             count.cmp(own).then(one.cmp(other))
         };
         let count = |place: u32| self.counts.get(place as usize).copied().unwrap_or_default();

@@ -194,13 +194,12 @@ pub fn message_value(out: &mut Vec<u8>, id: MessageId, bytes: &[u8], depth: usiz
             let (seconds, nanos) = wire::seconds_and_nanos(bytes);
             scalar_value(out, Scalar::Duration(seconds, nanos));
         }
-        STRUCT => match id.get().field(1) {
-            Some(fields) => {
+        STRUCT => {
+            if let Some(fields) = id.get().field(1) {
                 let entries: Vec<_> = wire::trusted(bytes).filter(|of| of.0 == 1).collect();
                 field_value(out, fields, &entries, depth);
             }
-            None => {}
-        },
+        }
         LIST_VALUE => message(out, number::ARRAY, |out| {
             for (number, value) in wire::trusted(bytes) {
                 if let (1, WireValue::Bytes(value)) = (number, value) {

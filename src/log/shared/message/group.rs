@@ -206,7 +206,6 @@ impl MessageGroup {
 impl GroupRecord {
     /// Decodes a record at the beginning of `rest`, which is the end of `bytes`. Returns
     /// what follows it; `None` where it is cut off.
-    #[expect(clippy::type_complexity, reason = "the caller takes it apart at once")]
     fn decode<'a>(bytes: &[u8], rest: &'a [u8]) -> Option<Result<(Self, &'a [u8]), MessageFault>> {
         let (key, after) = rest.split_first_chunk()?;
         let (flags, after) = after.split_first()?;
