@@ -37,26 +37,38 @@ Exit status: 0 if it runs; 1 if it does not, or has dead letters; 2 if there is 
 delivery, or the gateway cannot be reached or refuses.")]
     Show(OneArgs),
     /// Send nothing more until the delivery is resumed, also after a restart
-    #[command(after_help = CONTROL_HELP)]
+    #[command(after_help = PAUSE_HELP)]
     Pause(OneArgs),
     /// Continue at once, at the cursor or at another record
     #[command(after_help = RESUME_HELP)]
     Resume(ResumeArgs),
     /// Send the dead letters again: the records that the destination refused
-    #[command(after_help = CONTROL_HELP)]
+    #[command(after_help = REPLAY_HELP)]
     Replay(OneArgs),
     /// Leave out all records up to one
-    #[command(after_help = CONTROL_HELP)]
+    #[command(after_help = SKIP_HELP)]
     Skip(SkipArgs),
 }
 
-const CONTROL_HELP: &str =
-    "Exit status: 0 if it was done; 2 if there is no such delivery, it cannot
-do that, or the gateway cannot be reached or refuses.";
+const PAUSE_HELP: &str = "Examples:
+  auditgate delivery pause siem
+
+Exit status: 0 if it was done; 2 if there is no such delivery, it cannot do that, or the
+gateway cannot be reached or refuses.";
 const RESUME_HELP: &str = "Examples:
   auditgate delivery resume siem
   auditgate delivery resume siem --from earliest
   auditgate delivery resume siem --from 120000
+
+Exit status: 0 if it was done; 2 if there is no such delivery, it cannot do that, or the
+gateway cannot be reached or refuses.";
+const REPLAY_HELP: &str = "Examples:
+  auditgate delivery replay siem
+
+Exit status: 0 if it was done; 2 if there is no such delivery, it cannot do that, or the
+gateway cannot be reached or refuses.";
+const SKIP_HELP: &str = "Examples:
+  auditgate delivery skip siem --to 120000
 
 Exit status: 0 if it was done; 2 if there is no such delivery, it cannot do that, or the
 gateway cannot be reached or refuses.";

@@ -154,21 +154,41 @@ impl DeadLetters {
             return Ok(None);
         }
         fs::rename(&self.file, &self.replayed)?;
+        self.sync_directory()?;
         (self.count, self.bytes) = (0, 0);
         let lines = BufReader::new(File::open(&self.replayed)?);
         Ok(Some(Replay { lines }))
     }
 
-    /// All letters of a replay are delivered, or dead letters again.
+    /// All letters of a replay that can be read are delivered, or dead letters again. If some
+    /// are damaged, their file is kept for a person: the name that it has then.
     ///
     /// # Errors
     /// What the system says.
-    pub fn end_replay(&mut self) -> io::Result<()> {
-        fs::remove_file(&self.replayed)
+    pub fn end_replay(&mut self, some_are_damaged: bool) -> io::Result<Option<PathBuf>> {
+        if !some_are_damaged {
+            fs::remove_file(&self.replayed)?;
+            return Ok(None);
+        }
+        let mut names = (1..).map(|number| self.file.with_extension(format!("damaged-{number}")));
+        let Some(kept) = names.find(|name| !name.exists()) else { return Ok(None) };
+        fs::rename(&self.replayed, &kept)?;
+        self.sync_directory()?;
+        Ok(Some(kept))
     }
 
+    /// The file, to append to. A new one is there after a loss of power, too.
     fn append(&self) -> io::Result<File> {
-        OpenOptions::new().create(true).append(true).mode(FILE_MODE).open(&self.file)
+        let is_new = !self.file.exists();
+        let file = OpenOptions::new().create(true).append(true).mode(FILE_MODE).open(&self.file)?;
+        if is_new {
+            self.sync_directory()?;
+        }
+        Ok(file)
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        self.file.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
     }
 
     fn recount(&mut self) -> io::Result<()> {
@@ -308,8 +328,21 @@ mod tests {
         assert_eq!(letters.count(), 3);
         let mut replay = letters.begin_replay().expect("no error").expect("there are some");
         assert_eq!(replayed(&mut replay), [2, 1, 2]);
-        letters.end_replay().expect("it ends");
+        assert_eq!(letters.end_replay(false).expect("it ends"), None);
         assert_eq!(open().count(), 0);
+    }
+
+    #[test]
+    fn a_file_with_damaged_lines_is_kept() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for number in 1..3 {
+            let mut letters = DeadLetters::open(folder.path(), "siem").expect("they open");
+            letters.keep(&[letter(1, "no")]).expect("it is kept");
+            letters.begin_replay().expect("no error").expect("there is one");
+            let kept = letters.end_replay(true).expect("it ends").expect("it is kept");
+            assert_eq!(kept, folder.path().join(format!("siem.damaged-{number}")));
+            assert!(fs::read_to_string(kept).expect("it is there").contains("/1"));
+        }
     }
 
     /// Letters are kept while others are replayed, and a crash may cut one of them off.

@@ -70,7 +70,7 @@ pub struct Delay {
 pub struct Rejection {
     /// The status, such as `400`.
     pub status: String,
-    /// Its words, as they came: see [`crate::delivery::dead_letters::shown`].
+    /// Its words, as they came: `dead_letters` cuts and escapes them.
     pub words: String,
 }
 

@@ -48,9 +48,19 @@ pub async fn replay(
             break;
         }
     }
-    let ended = shipper.letters().lock().end_replay();
-    if let Err(error) = ended {
-        tracing::error!(delivery = %config.name, %error, "cannot remove replayed dead letters");
+    match shipper.letters().lock().end_replay(damaged > 0) {
+        Ok(None) => {}
+        Ok(Some(kept)) => {
+            tracing::error!(
+                delivery = %config.name,
+                damaged,
+                "lines of the dead letters cannot be read: they are kept in {}",
+                kept.display(),
+            );
+        }
+        Err(error) => {
+            tracing::error!(delivery = %config.name, %error, "cannot remove replayed dead letters");
+        }
     }
     tracing::info!(delivery = %config.name, sent, damaged, "sent the dead letters again");
 }

@@ -172,7 +172,7 @@ impl fmt::Display for Json<'_> {
 }
 
 /// The canonical form: equal for all spellings of one value. Keys are in order, there are
-/// no spaces, and numbers are as [`canonical_number`] has them.
+/// no spaces, and a number has one form.
 pub struct CanonicalJson<'a>(pub &'a Json<'a>);
 
 impl fmt::Display for CanonicalJson<'_> {

@@ -102,7 +102,7 @@ async fn mapped_records_are_lines_with_the_id_of_the_log() {
     assert_eq!(lines.len(), 2, "{ran:?}");
     for (line, (id, name)) in lines.iter().zip(ids.iter().zip(["alice", "bob"])) {
         assert!(line.starts_with("CEF:0|auditgate|auditgate|"), "{line}");
-        assert!(line.contains(&format!(" externalId={id} ")), "{line}");
+        assert!(line.contains(&format!("|externalId={id} ")), "{line}");
         assert!(line.contains(&format!(" suser={name} ")), "{line}");
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use auditgate::proto::pb;
 use futures_util::future::join_all;
 use prost::Message as _;
+use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::TURN;
@@ -44,7 +45,11 @@ async fn count(scene: &Scene, expression: &str) -> usize {
                 request.set_timeout(Duration::from_secs(1));
                 match client.count_records(request).await {
                     Ok(counted) => assert!(counted.into_inner().expression_errors > 0),
-                    Err(status) => assert_eq!(status.code(), tonic::Code::DeadlineExceeded),
+                    // By whose clock the deadline came first: the gateway's, or the client's.
+                    Err(status) => assert!(
+                        matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled),
+                        "{status:?}"
+                    ),
                 }
                 calls += 1;
             }

@@ -72,6 +72,8 @@ fn the_documentation_has_the_layers() {
 fn only_the_layers_that_speak_grpc_know_tonic() {
     objects_to(rules::grpc, "src/log/ring.rs", "// tonic\nuse tonic::Code; // no");
     objects_to(rules::grpc, "src/service/emit.rs", "use tonic::Code;");
+    objects_to(rules::grpc, "src/log/ring.rs", "use ::tonic::Code; // no");
+    objects_to(rules::grpc, "src/mapping/otlp.rs", "use opentelemetry_proto::tonic::logs;");
     hold(rules::grpc);
 }
 

@@ -18,9 +18,9 @@ pub struct DeliveryDestination {
     /// The kind of the destination.
     pub kind: DestinationKind,
     /// The address. `http`: the URL that takes the records. `otlp`: the URL of the receiver, such as
-    /// http://localhost:4317 for gRPC. `splunk`: the URL of the collector, such as
-    /// https://splunk.example.com:8088. `elasticsearch`: the URL of the cluster. `syslog`:
-    /// tls://HOST:PORT or tcp://HOST:PORT.
+    /// `http://localhost:4317` for gRPC. `splunk`: the URL of the collector, such as
+    /// `https://splunk.example.com:8088`. `elasticsearch`: the URL of the cluster. `syslog`:
+    /// `tls://HOST:PORT` or `tcp://HOST:PORT`.
     #[serde(default)]
     pub url: Option<String>,
     /// `file`: the directory of the files.

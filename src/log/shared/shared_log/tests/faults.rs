@@ -41,7 +41,10 @@ async fn without_a_leader_a_gateway_is_away_and_comes_back() {
     stream.stall(true);
     let open = log.append(&[draft("meanwhile", "ls")], ALL).await;
     assert!(matches!(open, Err(Refusal::OutcomeUnknown { .. })), "{open:?}");
-    assert!(matches!(&*log.state().borrow(), State::Away(_)));
+    // The append and the state learn of it one after the other.
+    let mut state = log.state();
+    let away = state.wait_for(|state| matches!(state, State::Away(_)));
+    tokio::time::timeout(Duration::from_secs(30), away).await.expect("in time").expect("a state");
     let refused = log.append(&[draft("late", "ls")], ALL).await;
     assert!(matches!(refused, Err(Refusal::Away { .. })), "{refused:?}");
     assert!(matches!(log.tail(TailKind::Consistent).await, Err(Refusal::Away { .. })));
