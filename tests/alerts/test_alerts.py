@@ -463,8 +463,13 @@ class Rules(unittest.TestCase):
         asked = re.findall(r"\b(?:auditgate|grpc_server|process)_\w+", json.dumps(dashboard["panels"]))
         rules = re.findall(r"\b(?:auditgate|process)_\w+", re.sub(r"#.*", "", RULES.read_text()))
         with tempfile.TemporaryDirectory() as folder:
-            data = Path(folder) / "log"
-            gateway = Gateway(Path(folder), "--data-dir", str(data))
+            # Deliveries have metrics where there is one.
+            config = Path(folder) / "files.toml"
+            config.write_text(
+                f'data_dir = "{folder}/log"\n[[delivery]]\nname = "files"\n'
+                f'[delivery.destination]\nkind = "file"\npath = "{folder}/out"\n'
+            )
+            gateway = Gateway(Path(folder), "--config", str(config))
             try:
                 url = f"http://127.0.0.1:{gateway.admin}/metrics"
                 page = urllib.request.urlopen(url, timeout=10).read().decode()
