@@ -179,12 +179,14 @@ test("a page gets nothing from the gRPC port, with TLS or without", async () => 
   const files = certificates(["localhost"]);
   const encrypted = await Gateway.start(["--config", files.config]);
   const port = await serve({ "/": "<p>attack" });
-  const { page } = await open(browser, { ignoreHTTPSErrors: true });
+  const { page: first } = await open(browser, { ignoreHTTPSErrors: true });
   for (const [base, from] of [
     [`https://localhost:${encrypted.grpcPort}`, `http://localhost:${port}/`],
     [`https://localhost:${encrypted.grpcPort}`, `https://localhost:${encrypted.port}/`],
     [`http://localhost:${gateway.grpcPort}`, `http://localhost:${port}/`],
   ]) {
+    // The error page of a failed navigation would interrupt the next one in its window.
+    const page = await first.context().newPage();
     await page.goto(from);
     const came = await attempts(page, base);
     for (const [name, what] of Object.entries(came)) {
