@@ -123,7 +123,10 @@ async fn open(
     let request = Bytes::from(request.encode_to_vec());
     let mut opened = Vec::with_capacity(subscribers);
     while opened.len() < subscribers {
-        let mut client = stage::connect(address).await?;
+        // What the streams of one client hold has a limit.
+        let number = opened.len() / streams.max(1) % 200;
+        let door = stage::Door::from_client(address, number as u8 + 1)?;
+        let mut client = stage::connect(door).await?;
         for _ in 0..streams.min(subscribers - opened.len()) {
             let mut stream = client.stream(SUBSCRIBE, request.clone()).await?;
             stream.message().await?;

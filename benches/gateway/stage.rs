@@ -160,6 +160,16 @@ impl From<SocketAddr> for Door {
 }
 
 impl Door {
+    /// From one of the addresses of loopback: each stands for a client of its own.
+    ///
+    /// # Errors
+    /// If the address of the gateway makes no URL.
+    pub fn from_client(address: SocketAddr, client: u8) -> Result<Self> {
+        let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
+        let own = Ipv4Addr::new(127, 0, 1, client);
+        Ok(Self { endpoint: endpoint.local_address(Some(own.into())), bearer: None })
+    }
+
     /// TLS by this certificate, and a token unless it is empty.
     ///
     /// # Errors
