@@ -2,6 +2,11 @@
 
 #[cfg(feature = "server")]
 pub mod codec;
+#[cfg(any(feature = "server", feature = "cli"))]
+mod plain_name;
+
+#[cfg(any(feature = "server", feature = "cli"))]
+pub use plain_name::PlainName;
 
 /// The messages and the client, as any language has them.
 #[allow(missing_docs, clippy::all, clippy::pedantic, rustdoc::all)]

@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use prost_reflect::{FieldDescriptor, FileDescriptor, Kind};
 
 use crate::catalog::{EventType, TypeId};
-use crate::proto::{descriptor_pool, pb};
+use crate::proto::{PlainName as _, descriptor_pool, pb};
 use crate::teleport::key_map;
 
 pub use mappings::mappings;
@@ -139,21 +139,15 @@ fn comment(file: &FileDescriptor, path: &[i32]) -> String {
 }
 
 fn category(event_type: &EventType) -> String {
-    let name = pb::Category::try_from(event_type.category).unwrap_or_default().as_str_name();
-    plain(name, "CATEGORY_")
+    pb::Category::try_from(event_type.category).unwrap_or_default().plain_name()
 }
 
 fn severity(number: i32) -> String {
-    plain(pb::Severity::try_from(number).unwrap_or_default().as_str_name(), "SEVERITY_")
+    pb::Severity::try_from(number).unwrap_or_default().plain_name()
 }
 
 fn result(number: i32) -> String {
-    plain(pb::Result::try_from(number).unwrap_or_default().as_str_name(), "RESULT_")
-}
-
-/// `SEVERITY_INFO` as `info`.
-fn plain(name: &str, prefix: &str) -> String {
-    name.strip_prefix(prefix).unwrap_or(name).to_lowercase()
+    pb::Result::try_from(number).unwrap_or_default().plain_name()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use prost_types::Timestamp as Stamp;
 
 use super::Error;
 use super::times::{self, TimeArg};
-use crate::proto::pb;
+use crate::proto::{PlainName as _, pb};
 use crate::text;
 
 /// Which records to select.
@@ -147,21 +147,12 @@ pub fn expression(matches: &clap::ArgMatches) -> Option<String> {
 }
 
 fn category(name: &str) -> Result<pb::Category, String> {
-    const PREFIX: &str = "CATEGORY_";
-    let upper = name.to_ascii_uppercase().replace('-', "_");
-    pb::Category::from_str_name(&format!("{PREFIX}{upper}"))
-        .filter(|category| *category != pb::Category::Unspecified)
-        .ok_or_else(|| {
-            let known = (1..).map_while(|number| pb::Category::try_from(number).ok());
-            let known = known.map(|category| {
-                let name = category.as_str_name();
-                name.strip_prefix(PREFIX).unwrap_or(name).to_ascii_lowercase()
-            });
-            let known: Vec<String> = known.collect();
-            let nearest = text::nearest_one(name, known.iter().map(String::as_str));
-            let nearest = nearest.map(|name| format!("did you mean {name}? ")).unwrap_or_default();
-            format!("{nearest}there are: {}", known.join(", "))
-        })
+    pb::Category::from_plain_name(name).ok_or_else(|| {
+        let known = pb::Category::plain_names();
+        let nearest = text::nearest_one(name, known.iter().map(String::as_str));
+        let nearest = nearest.map(|name| format!("did you mean {name}? ")).unwrap_or_default();
+        format!("{nearest}there are: {}", known.join(", "))
+    })
 }
 
 /// Reads `KEY=VALUE`.

@@ -1,43 +1,35 @@
 //! Deliveries for people.
 
-use unicode_width::UnicodeWidthStr as _;
-
+use crate::cli::columns::{Cell, Column, Grid};
 use crate::cli::escape;
-use crate::proto::pb;
+use crate::cli::terminal::Color;
+use crate::proto::{PlainName as _, pb};
 
 const COLUMNS: [&str; 6] = ["NAME", "STATE", "LAG", "DELIVERED", "DEAD", "DESTINATION"];
 
 /// One line a delivery, with the reason behind those that do not run.
 pub fn list(deliveries: &[pb::Delivery], width: usize) -> String {
-    let rows: Vec<[String; 6]> = deliveries
-        .iter()
-        .map(|one| {
-            [
-                escape::escaped(&one.name).into_owned(),
-                state(one),
-                lag(one),
-                one.delivered.to_string(),
-                one.dead_letters.to_string(),
-                escape::escaped(&one.destination).into_owned(),
-            ]
-        })
-        .collect();
-    let head = COLUMNS.map(str::to_owned);
-    let all = || std::iter::once(&head).chain(&rows);
-    let widths: [usize; 6] = std::array::from_fn(|column| {
-        all().filter_map(|row| row.get(column)).map(|cell| cell.width()).max().unwrap_or(0)
-    });
-    let mut out = String::new();
-    for (position, row) in all().enumerate() {
-        let cells = row.iter().zip(widths).map(|(cell, width)| {
-            format!("{cell}{}", " ".repeat(width.saturating_sub(cell.width())))
-        });
-        out.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+    let row = |one: &pb::Delivery| {
+        let texts = [
+            escape::escaped(&one.name).into_owned(),
+            one.state().plain_name(),
+            lag(one),
+            one.delivered.to_string(),
+            one.dead_letters.to_string(),
+            escape::escaped(&one.destination).into_owned(),
+        ];
+        texts.map(Cell::plain).to_vec()
+    };
+    let rows: Vec<Vec<Cell>> = deliveries.iter().map(row).collect();
+    let mut grid = Grid::new(COLUMNS.map(Column::whole).to_vec(), None);
+    grid.fit(rows.iter().map(Vec::as_slice));
+    let mut out = grid.headings(Color(false)) + "\n";
+    for (row, one) in rows.iter().zip(deliveries) {
+        out.push_str(&grid.line(row, Color(false)));
         out.push('\n');
-        let reason = position.checked_sub(1).and_then(|position| deliveries.get(position));
-        if let Some(reason) = reason.filter(|one| !one.reason.is_empty()) {
+        if !one.reason.is_empty() {
             let shown: String =
-                escape::escaped(&reason.reason).chars().take(width.max(40) - 2).collect();
+                escape::escaped(&one.reason).chars().take(width.max(40) - 2).collect();
             out.push_str(&format!("  {shown}\n"));
         }
     }
@@ -46,7 +38,10 @@ pub fn list(deliveries: &[pb::Delivery], width: usize) -> String {
 
 /// Everything that is known of a delivery.
 pub fn show(one: &pb::Delivery) -> String {
-    let mut rows = vec![("name", escape::escaped(&one.name).into_owned()), ("state", state(one))];
+    let mut rows = vec![
+        ("name", escape::escaped(&one.name).into_owned()),
+        ("state", one.state().plain_name()),
+    ];
     if !one.reason.is_empty() {
         rows.push(("reason", escape::escaped(&one.reason).into_owned()));
     }
@@ -99,11 +94,6 @@ pub fn show(one: &pb::Delivery) -> String {
         ));
     }
     rows.iter().map(|(name, value)| format!("{name:<13}{value}\n")).collect()
-}
-
-fn state(one: &pb::Delivery) -> String {
-    let name = one.state().as_str_name();
-    name.strip_prefix("DELIVERY_STATE_").unwrap_or(name).to_ascii_lowercase()
 }
 
 fn lag(one: &pb::Delivery) -> String {

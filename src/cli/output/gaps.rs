@@ -1,11 +1,10 @@
 //! Gaps in words.
 
-use crate::proto::pb;
+use crate::proto::{PlainName as _, pb};
 
 /// The reason of a gap, as metrics and deliveries name it.
 pub fn gap_reason(gap: &pb::Gap) -> String {
-    let name = gap.reason().as_str_name();
-    name.strip_prefix("GAP_REASON_").unwrap_or(name).to_lowercase()
+    gap.reason().plain_name()
 }
 
 /// The sentence that describes a gap.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Error;
 use crate::filter::Filter;
-use crate::proto::pb;
+use crate::proto::{PlainName, pb};
 
 /// Which records go out. A record matches if it matches every key; a key with several values matches
 /// any one of them, except labels.
@@ -47,27 +47,8 @@ pub struct DeliveryFilter {
 impl DeliveryFilter {
     /// The filter as requests have it, checked.
     pub(super) fn filter(&self, key: &dyn Fn(&str) -> String) -> Result<pb::Filter, Error> {
-        let values = |name: &str, texts: &[String], prefix: &str, of: fn(&str) -> Option<i32>| {
-            let value = |(position, text): (usize, &String)| {
-                let named = format!("{prefix}{}", text.to_ascii_uppercase().replace('-', "_"));
-                of(&named).filter(|number| *number != 0).ok_or_else(|| {
-                    let known = known(prefix, of);
-                    let key = key(&format!("{name}[{position}]"));
-                    Error::value(key, format!("{text:?} is not one of {known}"))
-                })
-            };
-            texts.iter().enumerate().map(value).collect::<Result<Vec<i32>, Error>>()
-        };
-        let least: Vec<String> = self.min_severity.iter().cloned().collect();
-        let least = values("min_severity", &least, "SEVERITY_", |name| {
-            pb::Severity::from_str_name(name).map(|severity| severity as i32)
-        })
-        .map_err(|error| match error {
-            Error::Value { what, origin, .. } => {
-                Error::Value { key: key("min_severity"), origin, what }
-            }
-            other => other,
-        })?;
+        let least = self.min_severity.as_deref();
+        let least = least.map(|name| number::<pb::Severity>(&|| key("min_severity"), name));
         let labels = self.labels.iter().enumerate().map(|(position, label)| {
             label
                 .split_once('=')
@@ -82,13 +63,9 @@ impl DeliveryFilter {
         let filter = pb::Filter {
             types: self.types.clone(),
             exclude_types: self.exclude_types.clone(),
-            categories: values("categories", &self.categories, "CATEGORY_", |name| {
-                pb::Category::from_str_name(name).map(|category| category as i32)
-            })?,
-            min_severity: least.first().copied().unwrap_or_default(),
-            results: values("results", &self.results, "RESULT_", |name| {
-                pb::Result::from_str_name(name).map(|result| result as i32)
-            })?,
+            categories: numbers::<pb::Category>(key, "categories", &self.categories)?,
+            min_severity: least.transpose()?.unwrap_or_default(),
+            results: numbers::<pb::Result>(key, "results", &self.results)?,
             codes: self.codes.clone(),
             users: self.users.clone(),
             session_ids: self.session_ids.clone(),
@@ -105,20 +82,20 @@ impl DeliveryFilter {
     }
 }
 
-/// The names of an enum, as the configuration has them.
-fn known(prefix: &str, of: fn(&str) -> Option<i32>) -> String {
-    let names: &[&str] = match prefix {
-        "SEVERITY_" => &["info", "warning", "error", "critical"],
-        "RESULT_" => &["success", "failure", "pending"],
-        _ => {
-            let categories = (1..).map_while(|number| pb::Category::try_from(number).ok());
-            let names = categories.map(|category| {
-                let name = category.as_str_name();
-                name.strip_prefix(prefix).unwrap_or(name).to_ascii_lowercase()
-            });
-            return names.collect::<Vec<_>>().join(", ");
-        }
-    };
-    let _ = of;
-    names.join(", ")
+/// The numbers of the values that a list names.
+fn numbers<T: PlainName>(
+    key: &dyn Fn(&str) -> String,
+    list: &str,
+    names: &[String],
+) -> Result<Vec<i32>, Error> {
+    let named = names.iter().enumerate();
+    named.map(|(at, name)| number::<T>(&|| key(&format!("{list}[{at}]")), name)).collect()
+}
+
+/// The number of the value with a name.
+fn number<T: PlainName>(key: &dyn Fn() -> String, name: &str) -> Result<i32, Error> {
+    T::from_plain_name(name).map(Into::into).ok_or_else(|| {
+        let known = T::plain_names().join(", ");
+        Error::value(key(), format!("{name:?} is not one of {known}"))
+    })
 }

@@ -1,7 +1,7 @@
 //! What records are counted by.
 
 use crate::catalog::{self, TypeId};
-use crate::proto::pb;
+use crate::proto::{PlainName, pb};
 use crate::record::RecordColumns;
 
 /// What records are counted by.
@@ -33,22 +33,11 @@ impl Group {
 
     /// The name of the group with a number.
     pub fn name(self, number: u16) -> String {
-        let number_of = i32::from(number);
         match self {
             Self::Type => TypeId(number).get().name.to_owned(),
-            Self::Category => lower(
-                pb::Category::try_from(number_of).ok(),
-                "CATEGORY_",
-                pb::Category::as_str_name,
-            ),
-            Self::Severity => lower(
-                pb::Severity::try_from(number_of).ok(),
-                "SEVERITY_",
-                pb::Severity::as_str_name,
-            ),
-            Self::Result => {
-                lower(pb::Result::try_from(number_of).ok(), "RESULT_", pb::Result::as_str_name)
-            }
+            Self::Category => plain::<pb::Category>(number),
+            Self::Severity => plain::<pb::Severity>(number),
+            Self::Result => plain::<pb::Result>(number),
         }
     }
 
@@ -62,8 +51,7 @@ impl Group {
     }
 }
 
-/// The name of an enum's value without its prefix, in lower case.
-fn lower<T>(value: Option<T>, prefix: &str, name: fn(&T) -> &'static str) -> String {
-    let name = value.as_ref().map_or("", name);
-    name.strip_prefix(prefix).unwrap_or(name).to_ascii_lowercase()
+/// The name of an enum's value; empty where it has none.
+fn plain<T: PlainName>(number: u16) -> String {
+    T::try_from(i32::from(number)).map(T::plain_name).unwrap_or_default()
 }
