@@ -1,4 +1,4 @@
-//! Records as records of other schemas: OCSF, Elastic Common TargetSchema, CEF and OpenTelemetry.
+//! Records as records of other schemas: OCSF, Elastic Common Schema, CEF and OpenTelemetry.
 //!
 //! What goes where stands in tables, `catalog/*.toml`: a row for each event type, and rows for
 //! the fields of the envelope. They are compiled once, when a schema is first used. A record is
@@ -25,8 +25,9 @@ use prost_types::Timestamp;
 
 use crate::proto::pb;
 use crate::wire::{self, WireValue};
+use captured::Captured;
 use nested::CatchAll;
-use plan::{MappingPlans, PlaceLayout};
+use plan::{MappingPlans, PlaceLayout, TypePlan};
 use table::MappingTable;
 
 pub use plan::GAP;
@@ -43,9 +44,9 @@ mod number {
 /// Another schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TargetSchema {
-    /// Open Cybersecurity TargetSchema Framework 1.8, as JSON.
+    /// Open Cybersecurity Schema Framework 1.8, as JSON.
     Ocsf,
-    /// Elastic Common TargetSchema, as JSON.
+    /// Elastic Common Schema, as JSON.
     Ecs,
     /// Common Event Format, as a line of text.
     Cef,
@@ -239,6 +240,23 @@ impl TargetSchema {
     fn compile(self) -> MappingPlans {
         let compiled = self.table().and_then(|table| MappingPlans::compile(&table, self.layout()));
         compiled.unwrap_or_else(|error| panic!("the table of {self:?} is not valid: {error}"))
+    }
+}
+
+/// Reads the values of a record that the plan of its type has a place for, and hands them to
+/// `write`, with the record that they are of: one that was sent in parts is encoded anew.
+fn by_plan(
+    plans: &MappingPlans,
+    source: &MappingInput<'_>,
+    write: impl FnOnce(&TypePlan, &MappingInput<'_>, &Captured<'_>),
+) {
+    let plan = plans.find(source.type_name(), source.record);
+    if let Some(captured) = Captured::read(&plan.nodes, source.record) {
+        return write(plan, source, &captured);
+    }
+    let record = captured::without_parts(source.record);
+    if let Some(captured) = Captured::read(&plan.nodes, &record) {
+        write(plan, &MappingInput { record: &record, ..*source }, &captured);
     }
 }
 

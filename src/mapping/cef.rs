@@ -3,7 +3,7 @@
 //!
 //! Format: "ArcSight Common Event Format (CEF) Implementation Standard", version 26.
 
-use super::captured::{Captured, Remainder, without_parts};
+use super::captured::{Captured, Remainder};
 use super::conversion::Conversion;
 use super::convert::{self, Scalar};
 use super::plan::{LeafPlan, LeafSource, MappingPlans, PlanMember, TableValue, TypePlan};
@@ -21,16 +21,9 @@ const LABEL: &str = "Label";
 
 /// Appends a record as one line, without a line feed.
 pub fn write(plans: &MappingPlans, source: &MappingInput<'_>, out: &mut Vec<u8>) {
-    let plan = plans.find(source.type_name(), source.record);
-    match Captured::read(&plan.nodes, source.record) {
-        Some(captured) => write_captured(plans, plan, source, &captured, out),
-        None => {
-            let record = without_parts(source.record);
-            let source = MappingInput { record: &record, ..*source };
-            let Some(captured) = Captured::read(&plan.nodes, &record) else { return };
-            write_captured(plans, plan, &source, &captured, out);
-        }
-    }
+    super::by_plan(plans, source, |plan, source, captured| {
+        write_captured(plans, plan, source, captured, out);
+    });
 }
 
 fn write_captured(

@@ -1,7 +1,7 @@
 //! The second pass over a record, for schemas of JSON objects: writes what a plan has places
 //! for, then what is left.
 
-use super::captured::{Captured, Remainder, without_parts};
+use super::captured::{Captured, Remainder};
 use super::conversion::Conversion;
 use super::convert::{self, Scalar, ValueTable};
 use super::left::{self, LeftJson};
@@ -30,16 +30,9 @@ pub fn write(
     source: &MappingInput<'_>,
     out: &mut Vec<u8>,
 ) {
-    let plan = plans.find(source.type_name(), source.record);
-    match Captured::read(&plan.nodes, source.record) {
-        Some(captured) => write_captured(plans, plan, catch_all, source, &captured, out),
-        None => {
-            let record = without_parts(source.record);
-            let source = MappingInput { record: &record, ..*source };
-            let Some(captured) = Captured::read(&plan.nodes, &record) else { return };
-            write_captured(plans, plan, catch_all, &source, &captured, out);
-        }
-    }
+    super::by_plan(plans, source, |plan, source, captured| {
+        write_captured(plans, plan, catch_all, source, captured, out);
+    });
 }
 
 fn write_captured(

@@ -6,7 +6,7 @@
 mod any_value;
 
 use super::MappingInput;
-use super::captured::{Captured, Remainder, without_parts};
+use super::captured::{Captured, Remainder};
 use super::conversion::Conversion;
 use super::convert::{self, Scalar};
 use super::left::{self, LeftSink};
@@ -31,16 +31,9 @@ const TRACE_ID_BYTES: usize = 16;
 
 /// Appends a record.
 pub fn write(plans: &MappingPlans, source: &MappingInput<'_>, out: &mut Vec<u8>) {
-    let plan = plans.find(source.type_name(), source.record);
-    match Captured::read(&plan.nodes, source.record) {
-        Some(captured) => write_captured(plans, plan, source, &captured, out),
-        None => {
-            let record = without_parts(source.record);
-            let source = MappingInput { record: &record, ..*source };
-            let Some(captured) = Captured::read(&plan.nodes, &record) else { return };
-            write_captured(plans, plan, &source, &captured, out);
-        }
-    }
+    super::by_plan(plans, source, |plan, source, captured| {
+        write_captured(plans, plan, source, captured, out);
+    });
 }
 
 fn write_captured(
