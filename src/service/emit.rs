@@ -15,7 +15,7 @@ use crate::proto::codec::EncodedResponse;
 use crate::proto::{pb, retyped};
 use crate::record::{Draft, EmitterIdentity};
 use crate::service::cost::Cost;
-use crate::service::quota::{HeavyWork, Quota, WorkRoom};
+use crate::service::quota::{HeavyWork, Quota, WorkRoom, in_turn};
 use crate::service::status::{self, VIOLATIONS_MAX};
 use crate::service::{Error, Service, decode, peer};
 use crate::time::Time;
@@ -218,17 +218,8 @@ pub(super) async fn admit(
     if intake.policy.is_none() || event.len() <= INTAKE_COST_MAX {
         return intake.admit(event, now);
     }
-    let turn = match quota {
-        Some(quota) => Some(quota.turn(HeavyWork::Redact).await),
-        None => None,
-    };
     let intake = intake.clone();
-    let working = tokio::task::spawn_blocking(move || {
-        // Released with the end of the work, even if the caller is gone.
-        let _turn = turn;
-        intake.admit(event, now)
-    });
-    working.await.expect("the check of an event does not panic, and is not cancelled")
+    in_turn(quota, HeavyWork::Redact, move || intake.admit(event, now)).await
 }
 
 /// Whether an event of this type may be emitted.

@@ -20,7 +20,7 @@ use account::Accounts;
 pub use account::{Account, Holding, MemoryCharge, MemoryKind, hold};
 pub use client::ClientKey;
 use fair::{Member, Pool, Share};
-pub use heavy_work::HeavyWork;
+pub use heavy_work::{HeavyWork, in_turn};
 use heavy_work::{HeavyWorkSlots, OwnTurns};
 use parking_lot::{Mutex, MutexGuard};
 pub use rate_limiter::RateLimiter;
@@ -230,15 +230,11 @@ impl Quotas {
         self.accounts.holding()
     }
 
-    /// How many bytes the requests and answers of one client may hold, and those of all.
-    pub fn room_limits(&self) -> (u64, u64) {
-        (self.limits.waiting_bytes as u64, self.limits.waiting_bytes_in_all as u64)
-    }
-
     /// The clients that hold most, the first one most, and how many clients hold something.
     pub fn largest(&self, at_most: usize) -> (Vec<AccountReport>, usize) {
-        let mut holders: Vec<_> = self.lock().values().map(|quota| quota.report()).collect();
-        holders.retain(|own| own.holding.total() > 0);
+        let holds = |quota: &&Arc<Quota>| quota.account.holding().total() > 0;
+        let mut holders: Vec<_> =
+            self.lock().values().filter(holds).map(|quota| quota.report()).collect();
         let count = holders.len();
         holders.sort_by(|one, other| {
             let by_size = other.holding.total().cmp(&one.holding.total());

@@ -10,8 +10,7 @@ use crate::event::EVENT_BYTES_MAX;
 use crate::filter::{Filter, TypeSet};
 use crate::log::ScanQuery;
 use crate::proto::pb;
-use crate::service::quota::fair::Share;
-use crate::service::quota::{HeavyWork, Quota, ReadMemory, WorkRoom};
+use crate::service::quota::{Quota, ReadMemory, WorkRoom};
 use crate::service::{Error, Service, peer};
 
 /// A caller that reads.
@@ -31,12 +30,9 @@ impl Reader {
         self.caller.grants().read()
     }
 
-    /// Waits for a turn of the client; none where no layer counts that.
-    pub async fn turn(&self, work: HeavyWork) -> Option<Share> {
-        match &self.quota {
-            Some(quota) => Some(quota.turn(work).await),
-            None => None,
-        }
+    /// What it may use; `None` where no layer counts that.
+    pub fn quota(&self) -> Option<&Quota> {
+        self.quota.as_deref()
     }
 
     /// The account of what a read with this filter holds.

@@ -8,7 +8,7 @@ use crate::filter::{self, Filter};
 use crate::log::ScanQuery;
 use crate::proto::pb;
 use crate::service::Error;
-use crate::service::quota::HeavyWork;
+use crate::service::quota::{HeavyWork, in_turn};
 use crate::service::reader::Reader;
 use crate::time::Time;
 
@@ -43,7 +43,10 @@ pub async fn compile(filter: Option<&pb::Filter>, reader: &Reader) -> Result<Arc
         Some(filter) if filter.expression.is_empty() => Filter::compile_for(filter, readable),
         Some(filter) => {
             let (filter, readable) = (filter.clone(), Arc::clone(readable));
-            in_turn(reader, move || Filter::compile_for(&filter, &readable)).await
+            in_turn(reader.quota(), HeavyWork::Compile, move || {
+                Filter::compile_for(&filter, &readable)
+            })
+            .await
         }
     };
     compiled.map(Arc::new).map_err(Error::Filter)
@@ -52,21 +55,7 @@ pub async fn compile(filter: Option<&pb::Filter>, reader: &Reader) -> Result<Arc
 /// Everything that is wrong with a filter, of a reader.
 pub async fn problems(filter: pb::Filter, reader: &Reader) -> Vec<filter::Error> {
     let readable = Arc::clone(reader.types());
-    in_turn(reader, move || filter::problems(&filter, &readable)).await
-}
-
-/// Runs work of some milliseconds on a blocking thread, in the turn of the reader.
-async fn in_turn<T: Send + 'static>(
-    reader: &Reader,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> T {
-    let turn = reader.turn(HeavyWork::Compile).await;
-    // The turn is given back with the end of the work, even if the caller is gone.
-    let working = tokio::task::spawn_blocking(move || {
-        let _turn = turn;
-        work()
-    });
-    working.await.expect("compiling a filter does not panic, and is not cancelled")
+    in_turn(reader.quota(), HeavyWork::Compile, move || filter::problems(&filter, &readable)).await
 }
 
 /// A time of a request. What lies beyond the range of [`Time`] is cut to it:

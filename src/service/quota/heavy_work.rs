@@ -3,6 +3,7 @@
 
 use std::num::NonZero;
 
+use super::Quota;
 use super::fair::{Member, Pool};
 
 /// What there are turns for. Small messages have turns of their own: they do not wait behind
@@ -31,6 +32,25 @@ pub(super) struct HeavyWorkSlots([Pool; 6]);
 /// The turns of one client: for each kind of work one for each second processor.
 #[derive(Debug)]
 pub(super) struct OwnTurns([Member; 6]);
+
+/// Runs work of some milliseconds on a blocking thread, in the turn of its client; in no turn
+/// where no layer counts that.
+pub async fn in_turn<T: Send + 'static>(
+    quota: Option<&Quota>,
+    kind: HeavyWork,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    let turn = match quota {
+        Some(quota) => Some(quota.turn(kind).await),
+        None => None,
+    };
+    // The turn is given back with the end of the work, even if the caller is gone.
+    let working = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        work()
+    });
+    working.await.expect("heavy work does not panic, and is not cancelled")
+}
 
 impl HeavyWorkSlots {
     pub(super) fn new() -> Self {
