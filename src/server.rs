@@ -13,6 +13,7 @@ mod free_space;
 mod gateway_config;
 mod grpc_only;
 mod health;
+mod lasting_warning;
 pub mod listener;
 mod log_limiter;
 mod metrics;

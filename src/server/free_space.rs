@@ -9,10 +9,10 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::lasting_warning::{LastingWarning, Notice};
+
 /// The interval between checks.
 const INTERVAL: Duration = Duration::from_secs(10);
-/// The interval between warnings while there is little free space.
-const REPEAT_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// Little is a twentieth of the file system ...
 const LITTLE_PART: u64 = 20;
 /// ... but at least this many bytes: some segments, ...
@@ -87,49 +87,30 @@ pub async fn watch(last: Arc<LastSpace>, stopping: CancellationToken) {
     }
 }
 
-/// When the last warning was given, while there is little room.
 #[derive(Debug, Default)]
-struct Warnings(Option<Instant>);
-
-/// What to tell the operator.
-#[derive(Debug, PartialEq, Eq)]
-enum SpaceWarning {
-    Nothing,
-    Little,
-    Enough,
-}
+struct Warnings(LastingWarning);
 
 impl Warnings {
     fn tell(&mut self, folder: &Path, space: Space, now: Instant) {
         let (free, total) = (space.free / MIB, space.total / MIB);
         let folder = folder.display();
         match self.judge(space, now) {
-            SpaceWarning::Nothing => {}
-            SpaceWarning::Little => tracing::warn!(
+            Notice::Nothing => {}
+            Notice::Lasts => tracing::warn!(
                 "the disk of {folder} is nearly full: {free} MiB of {total} MiB are free; when it \
                  is full, the gateway refuses events: free some space, or keep less (retain.bytes, \
                  retain.age)"
             ),
-            SpaceWarning::Enough => {
+            Notice::Over => {
                 tracing::info!("the disk of {folder} has {free} MiB free again")
             }
         }
     }
 
-    fn judge(&mut self, space: Space, now: Instant) -> SpaceWarning {
+    fn judge(&mut self, space: Space, now: Instant) -> Notice {
         let little = space.little();
-        match self.0 {
-            None if space.free < little => {}
-            Some(last) if space.free < little && now - last >= REPEAT_INTERVAL => {}
-            // A little more than little, or else the two lines would alternate.
-            Some(_) if space.free > little + little / 4 => {
-                self.0 = None;
-                return SpaceWarning::Enough;
-            }
-            None | Some(_) => return SpaceWarning::Nothing,
-        }
-        self.0 = Some(now);
-        SpaceWarning::Little
+        // A little more than little, or else the two lines would alternate.
+        self.0.judge(space.free < little, space.free > little + little / 4, now)
     }
 }
 
@@ -155,15 +136,15 @@ mod tests {
             let space = Space { free: free * MIB, total: 20 * GIB };
             warnings.judge(space, begun + Duration::from_secs(seconds))
         };
-        assert_eq!(at(0, 1_024), SpaceWarning::Nothing);
-        assert_eq!(at(10, 1_023), SpaceWarning::Little);
-        assert_eq!(at(20, 900), SpaceWarning::Nothing);
-        assert_eq!(at(3_620, 800), SpaceWarning::Little);
-        assert_eq!(at(3_630, 1_100), SpaceWarning::Nothing, "not yet enough");
-        assert_eq!(at(3_640, 1_000), SpaceWarning::Nothing);
-        assert_eq!(at(3_650, 1_300), SpaceWarning::Enough);
-        assert_eq!(at(3_660, 1_300), SpaceWarning::Nothing);
-        assert_eq!(at(3_670, 10), SpaceWarning::Little);
+        assert_eq!(at(0, 1_024), Notice::Nothing);
+        assert_eq!(at(10, 1_023), Notice::Lasts);
+        assert_eq!(at(20, 900), Notice::Nothing);
+        assert_eq!(at(3_620, 800), Notice::Lasts);
+        assert_eq!(at(3_630, 1_100), Notice::Nothing, "not yet enough");
+        assert_eq!(at(3_640, 1_000), Notice::Nothing);
+        assert_eq!(at(3_650, 1_300), Notice::Over);
+        assert_eq!(at(3_660, 1_300), Notice::Nothing);
+        assert_eq!(at(3_670, 10), Notice::Lasts);
     }
 
     #[test]

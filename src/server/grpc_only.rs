@@ -62,11 +62,8 @@ fn refusal(method: &Method, headers: &HeaderMap) -> Option<Response<Body>> {
         refused.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
         return Some(refused);
     }
-    let mut types = headers.get_all(CONTENT_TYPE).iter();
-    let is_grpc = matches!(
-        (types.next(), types.next()),
-        (Some(one), None) if CONTENT_TYPES.iter().any(|known| one == known)
-    );
+    let is_grpc = only(headers, CONTENT_TYPE)
+        .is_some_and(|one| CONTENT_TYPES.iter().any(|known| one == known));
     (!is_grpc).then(|| {
         answer(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -74,6 +71,15 @@ fn refusal(method: &Method, headers: &HeaderMap) -> Option<Response<Body>> {
              application/grpc+proto",
         )
     })
+}
+
+/// The value of a header that is there exactly once.
+pub fn only(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (Some(only), None) => Some(only),
+        _ => None,
+    }
 }
 
 fn answer(status: StatusCode, text: &'static str) -> Response<Body> {

@@ -254,16 +254,16 @@ impl MetricSources {
             largest as f64,
         )?;
         page.gauge("auditgate_accounts", "Clients that hold memory", count as f64)?;
-        let (of_one, in_all) = self.quotas.room_limits();
+        let limits = self.quotas.limits();
         page.gauge(
             "auditgate_account_bytes_limit",
             "Limit of what requests and answers of one client hold: limits.waiting_bytes",
-            of_one as f64,
+            limits.waiting_bytes as f64,
         )?;
         page.gauge(
             "auditgate_waiting_bytes_limit",
             "Limit of auditgate_waiting_bytes: limits.waiting_bytes_in_all",
-            in_all as f64,
+            limits.waiting_bytes_in_all as f64,
         )
     }
 

@@ -245,7 +245,7 @@ pub fn check(settings: &Settings) -> Result<Vec<String>, config::Error> {
 /// # Errors
 /// If a file or variable cannot be used.
 pub fn check_delivery(config: &DeliveryConfig) -> Result<(), config::Error> {
-    config.destination.check(config.format.format().item_kind()).map_err(|error| {
+    config.destination.check(config.format.item_kind()).map_err(|error| {
         let key = format!("delivery.{}.destination.{}", config.name, error.key);
         config::Error::value(key, error.what)
     })

@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, Method};
 
 use super::hosts::Known;
 use super::refusal::WebRefusal;
+use crate::server::grpc_only::only;
 
 /// The content type of calls: gRPC-Web in its binary form. A form cannot have it, and a script of another
 /// origin only after an OPTIONS request that is answered in its favour, which never happens here.
@@ -50,10 +51,7 @@ fn check_site(method: &Method, headers: &HeaderMap) -> Result<(), WebRefusal> {
         let mut values = headers.get_all(name).iter();
         values.all(|value| allowed.iter().any(|allowed| value == allowed))
     };
-    let only_is = |name: HeaderName, expected: &str| {
-        let mut values = headers.get_all(name).iter();
-        values.next().is_some_and(|value| value == expected) && values.next().is_none()
-    };
+    let only_is = |name, expected: &str| only(headers, name).is_some_and(|value| value == expected);
     let is_own = all_are(FETCH_SITE, &["same-origin", "none"]);
     let is_link = *method == Method::GET
         && only_is(FETCH_MODE, "navigate")
@@ -63,8 +61,7 @@ fn check_site(method: &Method, headers: &HeaderMap) -> Result<(), WebRefusal> {
 
 /// Whether the content type is that of a call, exactly.
 fn is_call(headers: &HeaderMap) -> bool {
-    let mut types = headers.get_all(CONTENT_TYPE).iter();
-    matches!((types.next(), types.next()), (Some(only), None) if only == CALL_TYPE)
+    only(headers, CONTENT_TYPE).is_some_and(|value| value == CALL_TYPE)
 }
 
 #[cfg(test)]

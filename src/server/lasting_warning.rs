@@ -1,0 +1,42 @@
+//! Warns of something that lasts: when it begins, once an hour, and when it is over.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The interval between warnings.
+const REPEAT_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+/// When the last warning was given, while it lasts.
+#[derive(Debug, Default)]
+pub struct LastingWarning(Option<Instant>);
+
+/// What to tell the operator.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// Nothing new.
+    Nothing,
+    /// It has begun, or still lasts.
+    Lasts,
+    /// It is over.
+    Over,
+}
+
+impl LastingWarning {
+    /// What to tell now. Between `lasts` and `is_over` there may be room, or else the lines
+    /// would alternate.
+    pub fn judge(&mut self, lasts: bool, is_over: bool, now: Instant) -> Notice {
+        match self.0 {
+            Some(last) if lasts && now - last < REPEAT_INTERVAL => Notice::Nothing,
+            _ if lasts => {
+                self.0 = Some(now);
+                Notice::Lasts
+            }
+            Some(_) if is_over => {
+                self.0 = None;
+                Notice::Over
+            }
+            _ => Notice::Nothing,
+        }
+    }
+}
