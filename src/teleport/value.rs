@@ -21,7 +21,7 @@ const VALUES: u32 = 1;
 /// numbers are one higher.
 const SHIFTED_ENUMS: [&str; 2] = ["NetworkAction", "NetworkOperation"];
 /// Up to here each integer is a double; above, some are not.
-const DOUBLE_INTEGER_MAX: f64 = 9_007_199_254_740_992.0;
+pub const DOUBLE_INTEGER_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// Writes the value of a field.
 pub fn write(field: &FieldDescriptor, value: &Value) -> Json<'static> {

@@ -1,20 +1,14 @@
 //! Lists of arguments, each a text of its own.
 
 use super::keywords::Keyword;
-use super::programs::Program;
+use super::shell::Shell;
 use super::{MARKER, binds_secret, has_hint, lookup, masked, names};
 
 /// The arguments of a command so far.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Arguments {
-    program: Option<&'static Program>,
-    /// The word that its flags need was read.
-    has_needed: bool,
+    shell: Shell,
     next: Next,
-    /// How many words come before the secrets, where they count, and how many came.
-    from: Option<u8>,
-    position: u8,
-    has_batch_flag: bool,
     /// They are parameters of a query, one of which is a secret.
     all_secret: bool,
 }
@@ -35,7 +29,7 @@ impl Arguments {
     /// Takes a text that stands beside the list: the program, or a query whose
     /// parameters these are.
     pub(crate) fn tell(&mut self, text: &str) {
-        if self.program.is_none() {
+        if self.shell.program.is_none() {
             self.start(text);
         }
         self.all_secret |= binds_secret(text);
@@ -46,35 +40,20 @@ impl Arguments {
         // A command may stand there with arguments.
         let name = name.split_ascii_whitespace().next().unwrap_or_default();
         let Some(program) = lookup::program(name.as_bytes()) else { return false };
-        self.program = Some(program);
-        self.has_needed = program.needs.is_empty();
-        self.from = program.from.filter(|_| program.always);
-        self.position = 0;
-        self.has_batch_flag = false;
+        self.shell.start(program, 0);
         true
     }
 
     /// Whether this word is one of those that are secrets by their position. Counts it.
     fn is_positional(&mut self, text: &str, is_flag: bool) -> bool {
-        let Some(program) = self.program else { return false };
         if is_flag {
-            if program.from.is_some() {
-                self.has_batch_flag |= text.contains('b');
-                self.position += u8::from(text.contains('n'));
-            }
+            self.shell.flag(text.as_bytes());
             return false;
         }
-        let from = self.from.or(program.from.filter(|_| self.has_batch_flag));
-        let position = self.position;
-        self.position = self.position.saturating_add(1);
-        if from.is_some_and(|from| position >= from) {
+        if self.shell.takes_positional() {
             return true;
         }
-        if self.from.is_none()
-            && let Some(before) = program.before_secret(text.as_bytes())
-        {
-            (self.from, self.position) = (Some(before), 0);
-        }
+        self.shell.counts_from(text.as_bytes());
         false
     }
 
@@ -82,7 +61,7 @@ impl Arguments {
     fn login(&self, text: &str) -> Option<(usize, usize)> {
         let login = text.strip_prefix("userid=").unwrap_or(text);
         let is_login =
-            self.program.is_some_and(|program| program.slash) || login.len() < text.len();
+            self.shell.program.is_some_and(|program| program.slash) || login.len() < text.len();
         if !is_login || login.contains(' ') || login.starts_with(['@', '/', '-']) {
             return None;
         }
@@ -110,7 +89,7 @@ impl Arguments {
             }
             Next::Pair(between) if !is_flag => {
                 let Some((name, _)) = text.split_once(char::from(between)) else {
-                    let whole = self.program.is_some_and(|program| program.whole);
+                    let whole = self.shell.program.is_some_and(|program| program.whole);
                     return (whole && text != MARKER).then(|| MARKER.to_owned());
                 };
                 let masked = format!("{name}{}{MARKER}", char::from(between));
@@ -137,19 +116,16 @@ impl Arguments {
             let masked = format!("{}{MARKER}", text.get(..start).unwrap_or_default());
             return (masked != text).then_some(masked);
         }
-        let counts =
-            self.program.is_some_and(|program| !program.after.is_empty()) && self.from.is_some();
+        let counts = self.shell.counts_already();
         let file = text.rsplit(['/', '\\']).next().unwrap_or_default();
         if !file.contains(' ') && !is_flag && !counts && self.start(text) {
             return None;
         }
-        if self.program.is_some_and(|program| program.names) && self.is_name(text) {
+        if self.shell.program.is_some_and(|program| program.names) && self.is_name(text) {
             self.next = Next::Secret;
             return None;
         }
-        self.has_needed |= self.program.is_some_and(|program| program.needs == text);
-        let words = self.program.map_or(&[][..], |program| program.words);
-        if words.iter().any(|word| word.eq_ignore_ascii_case(text)) {
+        if self.shell.announces(text.as_bytes()) {
             self.next = Next::Secret;
             return None;
         }
@@ -169,7 +145,7 @@ impl Arguments {
 
     /// What comes behind this argument, if it is a flag that announces something.
     fn flag(&self, text: &str) -> Option<Next> {
-        let program = self.program.filter(|_| self.has_needed);
+        let program = self.shell.flags();
         if let Some(program) = program {
             if program.separate.contains(&text) {
                 return Some(Next::Secret);
@@ -199,7 +175,7 @@ impl Arguments {
     /// Where in an argument a secret begins that goes on to its end: `-pX`,
     /// `--password=X`, `PASSWORD=X`.
     fn secret_from(&self, text: &str) -> Option<usize> {
-        let program = self.program.filter(|_| self.has_needed);
+        let program = self.shell.flags();
         if let Some(program) = program {
             let attached = program.attached.iter().find(|flag| text.starts_with(**flag));
             if let Some(flag) = attached

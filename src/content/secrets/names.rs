@@ -65,8 +65,12 @@ static ENDS_BY_LETTER: LazyLock<Vec<Vec<&'static [u8]>>> = LazyLock::new(|| {
     let ends = |letter: u8| SECRET_ENDS.into_iter().filter(move |end| end.last() == Some(&letter));
     (b'a'..=b'z').map(|letter| ends(letter).collect()).collect()
 });
-/// The letters with which a name of a secret may end.
-const END_LETTERS: [u8; 14] = *b"adeghklmnpstwy";
+/// Whether a name of a secret may end with a byte.
+static ENDS_SECRET: LazyLock<[bool; 256]> = LazyLock::new(|| {
+    let ends = SECRET_ENDS.iter().chain(&SECRET_WORDS);
+    let last: Vec<u8> = ends.filter_map(|end| end.last().copied()).collect();
+    std::array::from_fn(|byte| last.contains(&(byte as u8)))
+});
 /// Names that are secret as whole words of a name: `DB_PASS`, not `bypass`.
 const SECRET_WORDS: [&[u8]; 7] = [b"pass", b"pw", b"psw", b"pin", b"otp", b"auth", b"psk"];
 
@@ -234,8 +238,8 @@ fn is_secret_lower(lower: &[u8]) -> bool {
     // A password that is one of several is numbered: `password1`.
     let end = lower.iter().rposition(|byte| !byte.is_ascii_digit()).map_or(0, |last| last + 1);
     let lower = lower.get(..end).unwrap_or_default();
-    // The letter with which each of the ends ends.
-    if !lower.last().is_some_and(|last| END_LETTERS.contains(last)) {
+    // Most words end otherwise.
+    if lower.last().and_then(|last| ENDS_SECRET.get(usize::from(*last))) != Some(&true) {
         return false;
     }
     let mut buffer = [0; NAME_BYTES_MAX];

@@ -82,13 +82,18 @@ impl Shell {
     pub(super) fn flag(&mut self, word: &[u8]) {
         if self.program.is_some_and(|program| program.from.is_some()) {
             self.has_batch_flag |= word.contains(&b'b');
-            self.position += u8::from(word.contains(&b'n'));
+            self.position = self.position.saturating_add(u8::from(word.contains(&b'n')));
         }
     }
 
     /// Whether words of the program are told by their position.
     pub(super) fn counts_words(&self) -> bool {
         self.program.is_some_and(|program| program.from.is_some() || !program.after.is_empty())
+    }
+
+    /// Whether a word said that those behind it count.
+    pub(super) fn counts_already(&self) -> bool {
+        self.from.is_some()
     }
 
     /// Whether the words behind this one count.

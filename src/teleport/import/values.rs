@@ -26,8 +26,6 @@ const KEY: u32 = 1;
 const VALUE: u32 = 2;
 /// The wire type of eight bytes.
 const FIXED64: u32 = 1;
-/// Up to here each integer is a double; above, some are not.
-const DOUBLE_INTEGER_MAX: f64 = 9_007_199_254_740_992.0;
 /// Writes fields, and notes what they do not hold.
 #[derive(Debug, Default)]
 pub struct ValueWriter<'j> {
@@ -369,7 +367,7 @@ pub fn end_nested(out: &mut Vec<u8>, start: usize) {
 fn to_double(text: &str) -> Option<f64> {
     let number: f64 = text.parse().ok()?;
     let is_integer = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
-    let may_differ = is_integer && number.abs() >= DOUBLE_INTEGER_MAX;
+    let may_differ = is_integer && number.abs() >= value::DOUBLE_INTEGER_MAX;
     (number.is_finite() && (!may_differ || is_written_so(number, text))).then_some(number)
 }
 

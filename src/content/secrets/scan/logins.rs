@@ -58,13 +58,12 @@ impl SecretScan<'_> {
         if !is_program && !self.sql.connects && !is_url && !is_argument {
             return;
         }
-        if !self.text.closes_outer(start, &self.quotes) && self.text.open(start).is_some() {
-            let value = self.text.value(start, &self.quotes, false);
-            let open = self.text.open(start).map_or(start, |open| open.inner);
+        if !self.text.closes_outer(start, &self.quotes)
+            && let Some(open) = self.text.open(start)
+        {
             // What is quoted is the secret; the place follows.
-            let end =
-                self.text.open(start).map_or(value.end, |open| self.text.closed_or_end(&open));
-            self.mask(open..end.saturating_sub(1).max(open));
+            let end = self.text.closed_or_end(&open);
+            self.mask(open.inner..end.saturating_sub(1).max(open.inner));
             self.at = end.max(start + 1);
             return;
         }
