@@ -22,6 +22,8 @@ const KEY_BYTES_PER_LOOK: usize = 256 * 1024;
 /// The tables of all fields.
 pub struct Tables<'a> {
     fields: Vec<Table<'a>>,
+    /// Those of the fields that are read from records.
+    paths: Vec<&'a EventPath>,
     room: Room,
 }
 
@@ -64,8 +66,13 @@ impl<'a> Tables<'a> {
             absent: 0,
             others: 0,
         };
+        let paths = asked.fields.iter().filter_map(|path| match path {
+            Path::Event(path) => Some(path),
+            Path::Group(_) => None,
+        });
         Self {
             fields: asked.fields.iter().map(table).collect(),
+            paths: paths.collect(),
             room: Room { values: DIFFERENT_MAX, bytes: HELD_BYTES_MAX, is_full: false },
         }
     }
@@ -135,12 +142,7 @@ impl<'a> Tables<'a> {
 
     /// Counts the values of a record, which is gone through once for all fields.
     pub fn count_record(&mut self, record: &Record<'_>) {
-        let paths = self.fields.iter().filter_map(|table| match table.path {
-            Path::Event(path) => Some(path),
-            Path::Group(_) => None,
-        });
-        let paths: Vec<&EventPath> = paths.collect();
-        let mut values = EventPath::read_all(&paths, record).into_iter();
+        let mut values = EventPath::read_all(&self.paths, record).into_iter();
         for table in &mut self.fields {
             match table.path {
                 Path::Group(group) => {
