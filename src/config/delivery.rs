@@ -161,7 +161,7 @@ impl Delivery {
         let format = self.format.unwrap_or_else(|| self.destination.default_format());
         let destination =
             self.destination.config(format, &|name| key(&format!("destination.{name}")))?;
-        if !destination.takes(format.format().item_kind()) {
+        if !destination.takes(format.item_kind()) {
             let kind = self.destination.kind.name();
             let what = format!(
                 "{} is not a format that kind = \"{kind}\" takes: {}",

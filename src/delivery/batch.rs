@@ -26,6 +26,8 @@ pub struct Batch {
     log_id: Arc<str>,
     items: Vec<BatchItem>,
     bytes: Vec<u8>,
+    /// Of the records that the items report.
+    record_bytes: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -135,7 +137,7 @@ impl MissingRange {
 impl Batch {
     /// A batch without items.
     pub fn new(log_id: Arc<str>) -> Self {
-        Self { log_id, items: Vec::new(), bytes: Vec::new() }
+        Self { log_id, items: Vec::new(), bytes: Vec::new(), record_bytes: 0 }
     }
 
     /// Id of the log that the records are from.
@@ -160,8 +162,7 @@ impl Batch {
 
     /// What it takes in memory, in bytes, about: the items, and the records that they report.
     pub fn held_bytes(&self) -> usize {
-        let sources: usize = self.items.iter().map(|item| item.source.held_bytes()).sum();
-        self.bytes.capacity() + self.items.capacity() * size_of::<BatchItem>() + sources
+        self.bytes.capacity() + self.items.capacity() * size_of::<BatchItem>() + self.record_bytes
     }
 
     /// Whether a batch with these limits is full.
@@ -181,6 +182,7 @@ impl Batch {
             self.bytes.truncate(before);
             return Err(error);
         }
+        self.record_bytes += record.len();
         self.items.push(BatchItem { end: self.bytes.len(), source: ItemSource::Record(record) });
         Ok(())
     }
@@ -227,6 +229,7 @@ impl Batch {
         for position in positions {
             let item = self.item(position);
             selected.bytes.extend_from_slice(item.bytes);
+            selected.record_bytes += item.source.held_bytes();
             let end = selected.bytes.len();
             selected.items.push(BatchItem { end, source: item.source.clone() });
         }

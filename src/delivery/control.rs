@@ -25,35 +25,12 @@ pub enum ControlAction {
 
 /// A request to a runner, and where the answer goes.
 #[derive(Debug)]
-pub enum DeliveryOrder {
-    /// See [`ControlAction::Pause`].
-    Pause {
-        /// The answer.
-        reply: Answering,
-    },
-    /// See [`ControlAction::Resume`].
-    Resume {
-        /// The record that comes next.
-        from: Option<Sequence>,
-        /// The answer.
-        reply: Answering,
-    },
-    /// See [`ControlAction::Replay`].
-    Replay {
-        /// The answer.
-        reply: Answering,
-    },
-    /// See [`ControlAction::Skip`].
-    Skip {
-        /// The last record that is left out.
-        to: Sequence,
-        /// The answer.
-        reply: Answering,
-    },
+pub struct DeliveryOrder {
+    /// What is asked for.
+    pub action: ControlAction,
+    /// The answer.
+    pub reply: oneshot::Sender<Result<(), ControlError>>,
 }
-
-/// Where an answer goes.
-pub type Answering = oneshot::Sender<Result<(), ControlError>>;
 
 /// Why a delivery does not do what it is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -101,28 +78,4 @@ pub enum ControlError {
     /// The gateway stops.
     #[error("the delivery has ended")]
     Ended,
-}
-
-impl ControlAction {
-    /// The request, with where its answer goes.
-    pub fn command(self, reply: Answering) -> DeliveryOrder {
-        match self {
-            Self::Pause => DeliveryOrder::Pause { reply },
-            Self::Resume { from } => DeliveryOrder::Resume { from, reply },
-            Self::Replay => DeliveryOrder::Replay { reply },
-            Self::Skip { to } => DeliveryOrder::Skip { to, reply },
-        }
-    }
-}
-
-impl DeliveryOrder {
-    /// Answers that it is not done.
-    pub fn refuse(self, error: ControlError) {
-        let (Self::Pause { reply }
-        | Self::Resume { reply, .. }
-        | Self::Replay { reply }
-        | Self::Skip { reply, .. }) = self;
-        // Whoever asked may be gone.
-        let _ = reply.send(Err(error));
-    }
 }

@@ -20,9 +20,6 @@ use crate::time::Time;
 
 /// Encodes records and gaps as items for another system.
 pub trait Format: Send + Sync + 'static {
-    /// What one item is: it decides which destinations can take it, and how.
-    fn item_kind(&self) -> ItemKind;
-
     /// Appends one record to `out` as one item. Bytes that `out` has already are left as they
     /// are, also on an error, after which the caller cuts `out` back.
     ///
@@ -157,6 +154,15 @@ impl FormatName {
         }
     }
 
+    /// What one item is: it decides which destinations can take it, and how.
+    pub fn item_kind(self) -> ItemKind {
+        match self {
+            Self::Json | Self::Ocsf | Self::Ecs | Self::Teleport => ItemKind::Json,
+            Self::Cef => ItemKind::Text,
+            Self::Otlp => ItemKind::OtlpLogRecord,
+        }
+    }
+
     /// Whether its items have a field `@timestamp` at their top.
     pub fn has_timestamp(self) -> bool {
         self == Self::Ecs
@@ -206,12 +212,12 @@ mod tests {
             for part in ["log/3-9", "siem", &*gap.sentence()] {
                 assert!(gap_text.contains(part), "{name:?}: {part} in {gap_text}");
             }
-            if format.item_kind() == ItemKind::Json {
+            if name.item_kind() == ItemKind::Json {
                 for text in [text.trim_start_matches("before"), &gap_text] {
                     serde_json::from_str::<serde_json::Value>(text).expect("it is JSON");
                 }
             }
-            if format.item_kind() != ItemKind::OtlpLogRecord {
+            if name.item_kind() != ItemKind::OtlpLogRecord {
                 assert!(!text.contains('\n') && !gap_text.contains('\n'), "{name:?}");
             }
         }

@@ -259,7 +259,7 @@ impl Deliveries {
             (found.commands.clone(), Arc::clone(&found.state), found.config.clone())
         };
         let (reply, answer) = oneshot::channel();
-        commands.send(action.command(reply)).await.map_err(|_| ControlError::Ended)?;
+        commands.send(DeliveryOrder { action, reply }).await.map_err(|_| ControlError::Ended)?;
         answer.await.map_err(|_| ControlError::Ended)??;
         Ok(DeliveryReport::of(&config, &state, self.hub.extent().last))
     }

@@ -108,9 +108,9 @@ impl Runner {
         if self.await_decision().await.is_break() {
             return;
         }
+        let format = self.config.format.format();
         loop {
-            let format = self.config.format.format();
-            let mut session = match self.begin(&*format).await {
+            let mut session = match self.begin().await {
                 Ok(session) => session,
                 Err(why) => {
                     self.state.fail(DeliveryPhase::Retrying, why);
@@ -131,7 +131,7 @@ impl Runner {
     }
 
     /// Begins at the saved cursor, or where the configuration says.
-    async fn begin(&mut self, format: &dyn Format) -> Result<FollowSession, String> {
+    async fn begin(&mut self) -> Result<FollowSession, String> {
         let cursor = match self.saved.cursor.as_str() {
             "" => None,
             text => Some(Cursor::parse(text).map_err(|error| format!("the saved cursor {error}"))?),
@@ -158,7 +158,7 @@ impl Runner {
         let shipper = Shipper::new(
             Arc::clone(&self.state),
             self.config.destination.clone(),
-            format.item_kind(),
+            self.config.format.item_kind(),
             Arc::clone(&self.letters),
         );
         Ok(FollowSession {
@@ -191,8 +191,6 @@ impl Runner {
             let due = session.filling.due(&self.config.batch);
             let has_seat = session.window.len() < self.config.in_flight;
             let waits = has_seat && !paused && !session.window.is_empty();
-            let mut controls = self.state.controls();
-            controls.mark_unchanged();
             tokio::select! {
                 biased;
                 command = self.commands.recv() => match command {
@@ -212,10 +210,9 @@ impl Runner {
                 }
                 () = ended(&mut session.replaying) => session.replaying = None,
                 _ = stop.changed() => {}
-                _ = controls.changed() => {}
                 () = at(stop_time(request)) => {}
                 () = at(session.look_again) => session.look_again = None,
-                () = at(due), if waits && due.is_some() => {}
+                () = at(due), if waits => {}
                 message = session.subscription.next(), if reads && session.look_again.is_none() => {
                     match message {
                         Ok(Some(message)) => {

@@ -81,6 +81,9 @@ struct AckAnswer {
 }
 
 /// An event as the collector takes it, up to its content.
+/// What an event takes beside its content, about, in bytes.
+const HEAD_BYTES: usize = 256;
+
 #[derive(Serialize)]
 struct EventHead<'a> {
     time: String,
@@ -109,7 +112,8 @@ impl SplunkDestination {
 
     async fn post(&self, batch: &Batch) -> Reply {
         let mut headers = self.headers();
-        let body: Vec<u8> = batch.iter().flat_map(|item| self.event(&item)).collect();
+        let mut body = Vec::with_capacity(batch.byte_size() + batch.len() * HEAD_BYTES);
+        batch.iter().for_each(|item| self.add_event(&item, &mut body));
         let body = compressed(body, self.config.gzip, &mut headers).await;
         let answer = match self.client.post(headers, body, ANSWER_BYTES_MAX).await {
             Ok(answer) => answer,
@@ -173,8 +177,8 @@ impl SplunkDestination {
         ])
     }
 
-    /// An item as the collector takes it.
-    fn event(&self, item: &ItemView<'_>) -> Vec<u8> {
+    /// Appends an item as the collector takes it.
+    fn add_event(&self, item: &ItemView<'_>, body: &mut Vec<u8>) {
         let (seconds, nanos) = item.time().parts();
         let head = EventHead {
             time: format!("{seconds}.{:03}", nanos / 1_000_000),
@@ -183,20 +187,18 @@ impl SplunkDestination {
             index: self.config.index.as_deref(),
             fields: IndexedFields { record_id: item.id() },
         };
-        let mut event = serde_json::to_vec(&head).expect("texts are JSON");
+        serde_json::to_writer(&mut *body, &head).expect("texts are JSON");
         // The content comes last, as it is.
-        event.pop();
-        event.extend_from_slice(b",\"event\":");
+        body.pop();
+        body.extend_from_slice(b",\"event\":");
         match self.kind {
-            ItemKind::Json => event.extend_from_slice(item.bytes),
+            ItemKind::Json => body.extend_from_slice(item.bytes),
             _ => {
                 let text = String::from_utf8_lossy(item.bytes);
-                let text = serde_json::to_vec(&text).expect("text is JSON");
-                event.extend_from_slice(&text);
+                serde_json::to_writer(&mut *body, &text).expect("text is JSON");
             }
         }
-        event.extend_from_slice(b"}\n");
-        event
+        body.extend_from_slice(b"}\n");
     }
 }
 

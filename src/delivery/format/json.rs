@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use super::{DeliveryGap, Format, FormatError, ItemKind, SourceRecord};
+use super::{DeliveryGap, Format, FormatError, SourceRecord};
 use crate::hub::Gap;
 use crate::json;
 use crate::mapping::wire_json;
@@ -15,10 +15,6 @@ use crate::wire::RECORD;
 pub struct JsonFormat;
 
 impl Format for JsonFormat {
-    fn item_kind(&self) -> ItemKind {
-        ItemKind::Json
-    }
-
     fn record(&self, source: &SourceRecord<'_>, out: &mut Vec<u8>) -> Result<(), FormatError> {
         out.extend_from_slice(format!("{{\"id\":\"{}\"", source.id()).as_bytes());
         let fields = out.len();

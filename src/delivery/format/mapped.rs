@@ -1,6 +1,6 @@
 //! The formats that mapping tables describe: `ocsf`, `ecs`, `cef` and `otlp`.
 
-use super::{DeliveryGap, Format, FormatError, ItemKind, SourceRecord};
+use super::{DeliveryGap, Format, FormatError, SourceRecord};
 use crate::mapping::{MappingInput, MissingRecords, TargetSchema};
 
 /// Records in another schema.
@@ -18,14 +18,6 @@ impl MappedFormat {
 }
 
 impl Format for MappedFormat {
-    fn item_kind(&self) -> ItemKind {
-        match self.schema {
-            TargetSchema::Ocsf | TargetSchema::Ecs => ItemKind::Json,
-            TargetSchema::Cef => ItemKind::Text,
-            TargetSchema::Otlp => ItemKind::OtlpLogRecord,
-        }
-    }
-
     fn record(&self, source: &SourceRecord<'_>, out: &mut Vec<u8>) -> Result<(), FormatError> {
         self.schema.write(&MappingInput::new(source.record.bytes, source.log_id), out);
         Ok(())

@@ -4,7 +4,7 @@
 use prost::Message as _;
 use serde_json::json;
 
-use super::{DeliveryGap, Format, FormatError, ItemKind, SourceRecord};
+use super::{DeliveryGap, Format, FormatError, SourceRecord};
 use crate::mapping::GAP;
 use crate::proto::pb;
 use crate::teleport;
@@ -17,10 +17,6 @@ const ID: &str = "auditgate.id";
 pub struct TeleportFormat;
 
 impl Format for TeleportFormat {
-    fn item_kind(&self) -> ItemKind {
-        ItemKind::Json
-    }
-
     fn record(&self, source: &SourceRecord<'_>, out: &mut Vec<u8>) -> Result<(), FormatError> {
         let error = |what: String| FormatError { sequence: source.record.sequence, what };
         let event =

@@ -147,7 +147,7 @@ impl Filling {
             // The records are those of the other log, and so is the id of the gap.
             let mut batch = Batch::new(other.log_id.to_string().into());
             batch.add_gap(gap, &config.name, format);
-            std::mem::swap(&mut self.batch, &mut batch);
+            self.batch = batch;
         } else {
             self.batch.add_gap(gap, &config.name, format);
         }

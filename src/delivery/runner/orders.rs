@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::{FollowSession, Runner, StopRequest};
-use crate::delivery::control::{ControlError, DeliveryOrder};
+use crate::delivery::control::{ControlAction, ControlError, DeliveryOrder};
 use crate::delivery::replay::replay;
 use crate::delivery::state::DeliveryPhase;
 use crate::log::cursor::Cursor;
@@ -34,7 +34,7 @@ impl Runner {
                 }
                 command = self.commands.recv() => match command {
                     None => return ControlFlow::Break(()),
-                    Some(DeliveryOrder::Resume { from: Some(from), reply }) => {
+                    Some(DeliveryOrder { action: ControlAction::Resume { from: Some(from) }, reply }) => {
                         self.saved.destination.clone_from(&identity);
                         let moved = self.move_to(from).await;
                         let is_moved = moved.is_ok();
@@ -45,7 +45,9 @@ impl Runner {
                             return ControlFlow::Continue(());
                         }
                     }
-                    Some(other) => other.refuse(ControlError::Undecided),
+                    Some(DeliveryOrder { reply, .. }) => {
+                        let _ = reply.send(Err(ControlError::Undecided));
+                    }
                 },
             }
         }
@@ -57,47 +59,41 @@ impl Runner {
         command: DeliveryOrder,
         session: &mut FollowSession,
     ) -> ControlFlow<()> {
-        match command {
-            DeliveryOrder::Pause { reply } => {
+        let DeliveryOrder { action, reply } = command;
+        let done = match action {
+            ControlAction::Pause => {
                 self.set_paused(true).await;
-                let _ = reply.send(Ok(()));
+                Ok(())
             }
-            DeliveryOrder::Resume { from: None, reply } => {
+            ControlAction::Resume { from: None } => {
                 self.set_paused(false).await;
-                let _ = reply.send(Ok(()));
+                Ok(())
             }
-            DeliveryOrder::Resume { from: Some(from), reply } => {
+            ControlAction::Resume { from: Some(from) } => {
                 let moved = self.move_to(from).await;
-                let is_moved = moved.is_ok();
-                if is_moved {
+                if moved.is_ok() {
                     self.set_paused(false).await;
                 }
-                let _ = reply.send(moved);
-                if is_moved {
-                    return ControlFlow::Break(());
-                }
+                moved
             }
-            DeliveryOrder::Skip { to, reply } => {
+            ControlAction::Skip { to } => {
                 let position = session.window.covered();
-                let skipped = match to <= position {
+                match to <= position {
                     true => Err(ControlError::BehindCursor { sequence: to, position }),
                     false => self.move_to(to.next()).await,
-                };
-                let is_skipped = skipped.is_ok();
-                let _ = reply.send(skipped);
-                if is_skipped {
-                    return ControlFlow::Break(());
                 }
             }
-            DeliveryOrder::Replay { reply } => {
-                let begun = match &session.replaying {
-                    Some(_) => Err(ControlError::ReplayRuns),
-                    None => self.begin_replay(session),
-                };
-                let _ = reply.send(begun);
-            }
-        }
-        ControlFlow::Continue(())
+            ControlAction::Replay => match &session.replaying {
+                Some(_) => Err(ControlError::ReplayRuns),
+                None => self.begin_replay(session),
+            },
+        };
+        let moves =
+            matches!(action, ControlAction::Resume { from: Some(_) } | ControlAction::Skip { .. });
+        let begins_anew = moves && done.is_ok();
+        // Whoever asked may be gone.
+        let _ = reply.send(done);
+        if begins_anew { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     async fn set_paused(&mut self, paused: bool) {

@@ -120,7 +120,7 @@ fn check_texts(told: &DeliveryDestination) -> Result<(), Fault> {
 
 fn http(told: &DeliveryDestination, format: FormatName) -> Result<endpoint::Config, Fault> {
     let credential = credential(told, Scheme::Prefix("Bearer "))?;
-    let is_json = format.format().item_kind() == ItemKind::Json;
+    let is_json = format.item_kind() == ItemKind::Json;
     let body = told.body.unwrap_or(if is_json { BatchBody::Array } else { BatchBody::Lines });
     Ok(endpoint::Config {
         endpoint: endpoint(told, url(told, "")?, credential.is_some())?,

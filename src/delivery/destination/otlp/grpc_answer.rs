@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::GeneralPurpose;
-use base64::engine::general_purpose::{GeneralPurposeConfig, STANDARD};
+use base64::engine::general_purpose::GeneralPurposeConfig;
 use http::HeaderValue;
 use prost::Message as _;
 use std::time::Duration;
@@ -98,7 +98,7 @@ fn retry_delay(details: &HeaderValue) -> Option<Duration> {
     let lenient = GeneralPurposeConfig::new()
         .with_decode_padding_mode(base64::engine::DecodePaddingMode::Indifferent);
     let engine = GeneralPurpose::new(&base64::alphabet::STANDARD, lenient);
-    let bytes = engine.decode(details).or_else(|_| STANDARD.decode(details)).ok()?;
+    let bytes = engine.decode(details).ok()?;
     let status = tonic_types::pb::Status::decode(bytes.as_slice()).ok()?;
     let detail = status.details.iter().find(|detail| detail.type_url == RETRY_INFO)?;
     let info = tonic_types::pb::RetryInfo::decode(detail.value.as_slice()).ok()?;
@@ -107,6 +107,7 @@ fn retry_delay(details: &HeaderValue) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use base64::engine::general_purpose::STANDARD;
     use http::{HeaderMap, HeaderName, StatusCode};
 
     use super::*;
