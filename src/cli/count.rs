@@ -4,7 +4,7 @@ mod chart;
 mod key;
 mod table;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 
 use clap::ValueEnum;
 use jiff::SignedDuration;
@@ -13,7 +13,7 @@ use prost_types::Duration;
 
 use super::client::GatewayArgs;
 use super::output::gap_sentence;
-use super::{Error, ExitKind, filter, interruptible, say, terminal, times};
+use super::{Error, ExitKind, filter, interruptible, print, say, terminal, times};
 use crate::client::Client;
 use crate::proto::pb;
 use chart::Chart;
@@ -92,9 +92,7 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
             CountKey::Group { group, .. } => groups(&args, &client, *group, &zone).await?,
             CountKey::Values { path, .. } => values(&args, &client, path, &zone).await?,
         };
-        let mut out = std::io::stdout().lock();
-        out.write_all(written(&args, &table, zone).as_bytes())?;
-        out.flush()?;
+        print(&written(&args, &table, zone))?;
         Ok(if table.total() == 0 || !is_whole { ExitKind::Some } else { ExitKind::All })
     })
     .await

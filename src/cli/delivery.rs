@@ -2,15 +2,14 @@
 
 mod table;
 
-use std::io::Write as _;
-
 use clap::ValueEnum;
 
 use super::client::GatewayArgs;
-use super::{Error, ExitKind, escape, interruptible, say, terminal};
+use super::{Error, ExitKind, escape, interruptible, print, say, terminal};
 use crate::client::Client;
 use crate::json::{self, reflect};
 use crate::proto::pb;
+use crate::text::nearest_one;
 
 /// Show and control deliveries to other systems
 #[derive(Debug, clap::Args)]
@@ -150,11 +149,7 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
                 control(args, pb::DeliveryAction::Pause, None, "paused").await
             }
             DeliveryCommand::Resume(ResumeArgs { one, from }) => {
-                let sequence = match from {
-                    Some(from) => Some(first(&one.server.client().await?, from).await?),
-                    None => None,
-                };
-                control(one, pb::DeliveryAction::Resume, sequence, "resumed").await
+                control(one, pb::DeliveryAction::Resume, from, "resumed").await
             }
             DeliveryCommand::Replay(args) => {
                 let action = pb::DeliveryAction::Replay;
@@ -162,7 +157,8 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
             }
             DeliveryCommand::Skip(SkipArgs { one, to }) => {
                 let done = format!("continues behind record {to}");
-                control(one, pb::DeliveryAction::Skip, Some(to), &done).await
+                let to = Some(ResumeFrom::Sequence(to));
+                control(one, pb::DeliveryAction::Skip, to, &done).await
             }
         }
     })
@@ -195,38 +191,41 @@ async fn list(args: ListArgs) -> Result<ExitKind, Error> {
         }
         DeliveryFormat::Pretty => table::list(&deliveries, terminal::width().unwrap_or(WIDTH)),
     };
-    write(&text)?;
+    print(&text)?;
     Ok(kind)
 }
 
 async fn show(args: OneArgs) -> Result<ExitKind, Error> {
     let deliveries = args.server.client().await?.list_deliveries().await?;
-    let names: Vec<String> = deliveries.iter().map(|own| own.name.clone()).collect();
-    let Some(found) = deliveries.into_iter().find(|own| own.name == args.name) else {
-        let near = crate::text::nearest(&args.name, names.iter().map(String::as_str), 1);
-        let near = near.first().map(|name| format!("; did you mean {name}?"));
-        let name = &args.name;
-        return Err(Error::Usage(format!(
-            "there is no delivery {name:?}{}",
-            near.unwrap_or_default()
-        )));
+    let Some(found) = deliveries.iter().find(|own| own.name == args.name) else {
+        let names = deliveries.iter().map(|own| own.name.as_str());
+        let near = nearest_one(&args.name, names);
+        let near = near.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+        return Err(Error::Usage(format!("there is no delivery {:?}{near}", args.name)));
     };
-    write(&text(&found, args.output))?;
-    Ok(exit_kind(&[found]))
+    print(&text(found, args.output))?;
+    Ok(exit_kind(std::slice::from_ref(found)))
 }
 
 async fn control(
     args: OneArgs,
     action: pb::DeliveryAction,
-    sequence: Option<u64>,
+    from: Option<ResumeFrom>,
     done: &str,
 ) -> Result<ExitKind, Error> {
+    let client = args.server.client().await?;
+    let sequence = match from {
+        Some(from) => Some(first(&client, from).await?),
+        None => None,
+    };
     let request =
         pb::ControlDeliveryRequest { name: args.name.clone(), action: action.into(), sequence };
-    let delivery = args.server.client().await?.control_delivery(&request).await?;
+    let delivery = client.control_delivery(&request).await?;
     match args.output {
         DeliveryFormat::Pretty => say(&format!("delivery {}: {done}", args.name)),
-        DeliveryFormat::Json => write(&text(&delivery, args.output))?,
+        DeliveryFormat::Json => {
+            print(&text(&delivery, args.output))?;
+        }
     }
     Ok(ExitKind::All)
 }
@@ -244,11 +243,4 @@ fn exit_kind(deliveries: &[pb::Delivery]) -> ExitKind {
     let is_well =
         |one: &pb::Delivery| one.state() == pb::DeliveryState::Running && one.dead_letters == 0;
     if deliveries.iter().all(is_well) { ExitKind::All } else { ExitKind::Some }
-}
-
-fn write(text: &str) -> Result<(), Error> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()?;
-    Ok(())
 }

@@ -158,7 +158,6 @@ fn draw(
         (critical, _) => format!("{critical} critical, {warnings}"),
     };
     let mut out = format!("auditgate {}: {summary}\n", escape::escaped(&status.version));
-    let room = width.map_or(usize::MAX, |width| width.saturating_sub(WORD + 2));
     for found in findings {
         let (word, style) = match found.severity {
             Grade::Critical => ("CRITICAL", TextStyle::Alarm),
@@ -166,25 +165,23 @@ fn draw(
             Grade::Note => ("NOTE", TextStyle::Faint),
         };
         out.push('\n');
-        row(&mut out, &color.paint(style, &terminal::fitted(word, WORD)), &found.what, room);
+        row(&mut out, &color.paint(style, &terminal::fitted(word, WORD)), &found.what, width);
         let see = found.runbook.map(|section| format!(" (runbook: {section})")).unwrap_or_default();
-        row(&mut out, &" ".repeat(WORD), &format!("do: {}{see}", found.advice), room);
+        row(&mut out, &" ".repeat(WORD), &format!("do: {}{see}", found.advice), width);
     }
     let is_fine = |name: &&str| !findings.iter().any(|found| found.check == *name);
     let fine: Vec<&str> = CHECKS.iter().map(|(name, _)| *name).filter(is_fine).collect();
     if !fine.is_empty() {
         out.push('\n');
         let word = color.paint(TextStyle::Good, &terminal::fitted("FINE", WORD));
-        row(&mut out, &word, &fine.join(", "), room);
+        row(&mut out, &word, &fine.join(", "), width);
     }
     out
 }
 
-fn row(out: &mut String, name: &str, text: &str, room: usize) {
-    let mut name = name.to_owned();
-    for line in terminal::wrapped(&escape::escaped(text), room) {
-        let _ = writeln!(out, "{}", format!("{name}  {line}").trim_end());
-        name = " ".repeat(WORD);
+fn row(out: &mut String, name: &str, text: &str, width: Option<usize>) {
+    for line in terminal::labelled(name, WORD, &escape::escaped(text), width) {
+        let _ = writeln!(out, "{}", line.trim_end());
     }
 }
 

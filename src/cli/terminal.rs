@@ -137,6 +137,19 @@ pub fn cut(text: &str, width: usize) -> String {
     out
 }
 
+/// A text behind a label that takes `label_columns`, in lines of at most `width` columns.
+pub fn labelled(
+    label: &str,
+    label_columns: usize,
+    text: &str,
+    width: Option<usize>,
+) -> Vec<String> {
+    let room = width.map_or(usize::MAX, |width| width.saturating_sub(label_columns + 2));
+    let blank = " ".repeat(label_columns);
+    let labels = std::iter::once(label).chain(std::iter::repeat(blank.as_str()));
+    labels.zip(wrapped(text, room)).map(|(label, line)| format!("{label}  {line}")).collect()
+}
+
 /// The text in lines of at most `width` columns, and one at least: broken at spaces, and
 /// within words that are longer than a line.
 pub fn wrapped(text: &str, width: usize) -> Vec<String> {

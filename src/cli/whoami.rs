@@ -87,13 +87,11 @@ fn told(caller: &pb::GetCallerResponse, width: Option<usize>, zone: &TimeZone, n
         };
         rows.push(("until", format!("{}, {left}", times::format(time, zone, "%F %T"))));
     }
-    let room = width.map_or(usize::MAX, |width| width.saturating_sub(NAME + 2));
     let mut out = String::new();
     for (name, text) in rows {
-        let mut name = terminal::fitted(name, NAME);
-        for line in terminal::wrapped(&escape::escaped(&text), room) {
-            let _ = writeln!(out, "{name}  {line}");
-            name = " ".repeat(NAME);
+        let name = terminal::fitted(name, NAME);
+        for line in terminal::labelled(&name, NAME, &escape::escaped(&text), width) {
+            let _ = writeln!(out, "{line}");
         }
     }
     out

@@ -32,11 +32,10 @@ const SECTIONS: [(&str, &[&str]); 5] = [
 /// Fields of an event that are shown elsewhere.
 const ELSEWHERE: [&str; 5] = ["id", "time", "code", "outcome", "resource"];
 /// Fields of a record that are shown elsewhere.
-const OF_RECORD: [&str; 10] = [
+const OF_RECORD: [&str; 9] = [
     "sequence",
     "accept_time",
     "accept_time_raised",
-    "emitter",
     "type",
     "severity",
     "result",
@@ -290,7 +289,7 @@ fn of_record(record: &pb::Record, event: &pb::Event) -> Vec<DetailRow> {
     rows.extend(event.id.as_ref().map(|id| ("id".to_owned(), shown(id))));
     let reflected = reflect("Record", record);
     for (field, value) in reflected.fields() {
-        if field.name() == "emitter" || !OF_RECORD.contains(&field.name()) {
+        if !OF_RECORD.contains(&field.name()) {
             rows.extend(flat(&field, value, field.name()));
         }
     }

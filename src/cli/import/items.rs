@@ -5,7 +5,7 @@ use std::io;
 
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _};
 
-use super::lines::{LINE_BYTES_MAX, LineError, LineRead};
+use super::lines::{LINE_BYTES_MAX, LineRead};
 
 /// Reads items.
 #[derive(Debug)]
@@ -155,17 +155,7 @@ impl<R: AsyncBufRead + Unpin> ItemReader<R> {
             }
         }
         self.is_complete = true;
-        Ok(Some((self.begin, self.item())))
-    }
-
-    fn item(&self) -> LineRead<'_> {
-        if self.length > LINE_BYTES_MAX {
-            return LineRead::Bad(LineError::TooLong { bytes: self.length });
-        }
-        match std::str::from_utf8(&self.buffer) {
-            Ok(text) => LineRead::Text(text.strip_suffix('\r').unwrap_or(text)),
-            Err(_) => LineRead::Bad(LineError::NotUtf8),
-        }
+        Ok(Some((self.begin, LineRead::of(&self.buffer, self.length))))
     }
 }
 

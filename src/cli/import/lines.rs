@@ -16,7 +16,18 @@ pub enum LineRead<'a> {
     Bad(LineError),
 }
 
-impl LineRead<'_> {
+impl<'a> LineRead<'a> {
+    /// What was read: `length` bytes, of which `kept` were kept.
+    pub fn of(kept: &'a [u8], length: usize) -> Self {
+        if length > LINE_BYTES_MAX {
+            return LineRead::Bad(LineError::TooLong { bytes: length });
+        }
+        match std::str::from_utf8(kept) {
+            Ok(text) => LineRead::Text(text.strip_suffix('\r').unwrap_or(text)),
+            Err(_) => LineRead::Bad(LineError::NotUtf8),
+        }
+    }
+
     /// Its length, as far as it is known.
     pub fn bytes(&self) -> u64 {
         let bytes = match self {
@@ -91,17 +102,7 @@ impl<R: AsyncBufRead + Unpin> LineReader<R> {
             }
         }
         self.complete = true;
-        Ok(Some((self.number, self.line())))
-    }
-
-    fn line(&self) -> LineRead<'_> {
-        if self.length > LINE_BYTES_MAX {
-            return LineRead::Bad(LineError::TooLong { bytes: self.length });
-        }
-        match std::str::from_utf8(&self.buffer) {
-            Ok(text) => LineRead::Text(text.strip_suffix('\r').unwrap_or(text)),
-            Err(_) => LineRead::Bad(LineError::NotUtf8),
-        }
+        Ok(Some((self.number, LineRead::of(&self.buffer, self.length))))
     }
 }
 

@@ -121,12 +121,8 @@ fn overview(status: &pb::GetStatusResponse, screen: &Screen) -> Vec<String> {
     let wrong = problems(status, zone).into_iter().map(|row| (TextStyle::Alarm, row));
     let mut lines = Vec::new();
     for (style, (name, text)) in wrong.chain(rows.into_iter().map(|row| (TextStyle::Bold, row))) {
-        let rest = width.map_or(usize::MAX, |width| width.saturating_sub(NAME + 2));
-        let mut name = color.paint(style, &terminal::fitted(name, NAME));
-        for line in terminal::wrapped(&escape::escaped(&text), rest) {
-            lines.push(format!("{name}  {line}"));
-            name = " ".repeat(NAME);
-        }
+        let label = color.paint(style, &terminal::fitted(name, NAME));
+        lines.extend(terminal::labelled(&label, NAME, &escape::escaped(&text), *width));
     }
     lines
 }
