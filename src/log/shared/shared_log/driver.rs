@@ -131,9 +131,7 @@ impl Driver {
         if let Some(read) = read {
             let stream = Arc::clone(&inner.stream);
             self.work.spawn(async move {
-                let read = stream.read(read.from, read.from_leader);
-                let entries = tokio::time::timeout(ANSWER_TIME_MAX, read).await;
-                StreamReply::Read(entries.ok().and_then(Result::ok))
+                StreamReply::Read(in_time(stream.read(read.from, read.from_leader)).await.ok())
             });
         }
         self.ask(now);
@@ -145,9 +143,7 @@ impl Driver {
         let Publication { counter, bytes } = publication;
         let stream = Arc::clone(&self.inner.stream);
         self.work.spawn(async move {
-            let answer = tokio::time::timeout(ANSWER_TIME_MAX, stream.append(bytes)).await;
-            let late = |_| Err(StreamError::Unknown("the stream does not answer".to_owned()));
-            StreamReply::Published(counter, answer.unwrap_or_else(late))
+            StreamReply::Published(counter, in_time(stream.append(bytes)).await)
         });
     }
 
@@ -162,11 +158,7 @@ impl Driver {
         if self.ends_at <= now {
             self.ends_at = now + ENDS_INTERVAL;
             let stream = Arc::clone(&inner.stream);
-            self.work.spawn(async move {
-                let ends = tokio::time::timeout(ANSWER_TIME_MAX, stream.ends()).await;
-                let late = |_| Err(StreamError::Unknown("the stream does not answer".to_owned()));
-                StreamReply::Ends(ends.unwrap_or_else(late))
-            });
+            self.work.spawn(async move { StreamReply::Ends(in_time(stream.ends()).await) });
         }
         if self.mark_at <= now {
             self.mark_at = now + MARK_INTERVAL;
@@ -312,4 +304,12 @@ impl Driver {
             let _ = tokio::task::spawn_blocking(move || write_mark(&path, &mark)).await;
         }
     }
+}
+
+/// The answer of the stream, if it comes in time.
+async fn in_time<T>(
+    answer: impl Future<Output = Result<T, StreamError>>,
+) -> Result<T, StreamError> {
+    let late = |_| Err(StreamError::Unknown("the stream does not answer".to_owned()));
+    tokio::time::timeout(ANSWER_TIME_MAX, answer).await.unwrap_or_else(late)
 }
