@@ -1,12 +1,13 @@
 // Each view, light and dark, by the rules of WCAG 2.2 AA as far as a program can check them.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { join } from "node:path";
 import { before, test } from "node:test";
 
 import { assertClean, launch, open } from "./support/browser.mjs";
-import { Gateway, logins } from "./support/gateway.mjs";
+import { Gateway, logins, scratch } from "./support/gateway.mjs";
 import { View } from "./support/page.mjs";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
@@ -118,9 +119,6 @@ for (const colorScheme of ["light", "dark"]) {
 
 test("the sign-in is accessible, light and dark", async () => {
   const sha256 = "0".repeat(64);
-  const { writeFileSync } = await import("node:fs");
-  const { join } = await import("node:path");
-  const { scratch } = await import("./support/gateway.mjs");
   const config = join(scratch(), "auditgate.toml");
   writeFileSync(config, `[[access.tokens]]\nprincipal = "a"\nsha256 = "${sha256}"\n`, { mode: 0o600 });
   const guarded = await Gateway.start(["--config", config]);

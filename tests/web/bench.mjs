@@ -7,7 +7,7 @@ import { before, test } from "node:test";
 
 import { assertClean, launch, open } from "./support/browser.mjs";
 import { Gateway, PROGRAM, WAIT_MAX, logins } from "./support/gateway.mjs";
-import { View, until } from "./support/page.mjs";
+import { View, setHidden, until } from "./support/page.mjs";
 
 const QUICK = process.env.AUDITGATE_WEB_BENCH !== "full";
 const ROUNDS = QUICK ? 3 : 20;
@@ -281,10 +281,3 @@ test("a proof", async () => {
   }
   figure("proof, click to badge, median", ms(percentile(took, 0.5)), "<= 200 ms", percentile(took, 0.5) <= 200);
 });
-
-function setHidden(page, hidden) {
-  return page.evaluate((value) => {
-    Object.defineProperty(document, "hidden", { configurable: true, get: () => value });
-    document.dispatchEvent(new Event("visibilitychange"));
-  }, hidden);
-}

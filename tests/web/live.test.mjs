@@ -6,7 +6,7 @@ import { before, test } from "node:test";
 
 import { assertClean, launch, open } from "./support/browser.mjs";
 import { Gateway, logins, scratch } from "./support/gateway.mjs";
-import { View, until } from "./support/page.mjs";
+import { View, setHidden, until } from "./support/page.mjs";
 
 let browser;
 
@@ -174,13 +174,4 @@ test("a window that is hidden closes its stream, and has all when it is seen aga
 /** Waits until what was done is on the screen. */
 function painted(page) {
   return page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
-}
-
-/** A browser without a screen never hides a window: says to the page what another one would. */
-function setHidden(page, hidden) {
-  return page.evaluate((value) => {
-    Object.defineProperty(document, "hidden", { configurable: true, get: () => value });
-    Object.defineProperty(document, "visibilityState", { configurable: true, get: () => (value ? "hidden" : "visible") });
-    document.dispatchEvent(new Event("visibilitychange"));
-  }, hidden);
 }

@@ -75,3 +75,12 @@ export async function until(what, condition) {
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
+
+/** A browser without a screen never hides a window: says to the page what another one would. */
+export function setHidden(page, hidden) {
+  return page.evaluate((value) => {
+    Object.defineProperty(document, "hidden", { configurable: true, get: () => value });
+    Object.defineProperty(document, "visibilityState", { configurable: true, get: () => (value ? "hidden" : "visible") });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, hidden);
+}

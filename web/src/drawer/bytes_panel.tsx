@@ -1,20 +1,18 @@
 // A record as JSON, and as the bytes that are in the log.
 
-import { useMemo, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { copy, save } from "../ui/clipboard";
 import { model } from "../state/model";
 import { Icon } from "../ui/icons";
 import { counted, bytes as size } from "../ui/numbers";
 import { Safe } from "../ui/safe";
 import { Spinner } from "../ui/state";
-import { recordCode } from "./load";
+import type { RecordView } from "./record";
 
 const JSON_SHORT = 20_000;
 const JSON_MAX = 400_000;
 
-export function JsonPanel({ bytes }: { readonly bytes: Uint8Array }) {
-  const code = recordCode.value;
-  const view = useMemo(() => code?.viewRecord(bytes), [code, bytes]);
+export function JsonPanel({ view }: { readonly view: RecordView | undefined }) {
   const [all, setAll] = useState(false);
   if (view === undefined) return <Spinner label="Loading the JSON" />;
   const limit = all ? JSON_MAX : JSON_SHORT;
@@ -37,9 +35,7 @@ export function JsonPanel({ bytes }: { readonly bytes: Uint8Array }) {
   );
 }
 
-export function RawPanel({ bytes }: { readonly bytes: Uint8Array }) {
-  const code = recordCode.value;
-  const view = useMemo(() => code?.viewRecord(bytes), [code, bytes]);
+export function RawPanel({ bytes, view }: { readonly bytes: Uint8Array; readonly view: RecordView | undefined }) {
   if (view === undefined) return <Spinner label="Loading the bytes" />;
   const opened = model.opened.value;
   return (

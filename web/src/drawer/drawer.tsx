@@ -1,6 +1,6 @@
 // One record: its fields, JSON, bytes, session, and proof.
 
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useMemo, useRef } from "preact/hooks";
 import { toCommandLine } from "../filter/shell";
 import { token } from "../filter/tokens";
 import { RESULT_WORDS, SEVERITY_WORDS } from "../records/columns";
@@ -77,6 +77,10 @@ function Body({ opened }: { readonly opened: Extract<Opened, { kind: "record" }>
   const result = RESULT_WORDS[row.result] ?? String(row.result);
   const tabs = TABS.filter(([name]) => (name !== "proof" || model.canProve.value) && (name !== "session" || row.session !== ""));
   const shown = tabs.some(([name]) => name === tab) ? tab : "fields";
+  // Decoded once for all panels that show it.
+  const code = recordCode.value;
+  const decoded = shown === "fields" || shown === "json" || shown === "raw";
+  const view = useMemo(() => (decoded ? code?.viewRecord(opened.bytes) : undefined), [code, opened.bytes, decoded]);
   return (
     <>
       {opened.warning !== "" && (
@@ -130,9 +134,9 @@ function Body({ opened }: { readonly opened: Extract<Opened, { kind: "record" }>
         ))}
       </div>
       <div class="drawer-body" id="drawer-panel" role="tabpanel" aria-labelledby={`tab-${shown}`} tabIndex={0} ref={body}>
-        {shown === "fields" && <FieldsPanel bytes={opened.bytes} />}
-        {shown === "json" && <JsonPanel bytes={opened.bytes} />}
-        {shown === "raw" && <RawPanel bytes={opened.bytes} />}
+        {shown === "fields" && <FieldsPanel view={view} />}
+        {shown === "json" && <JsonPanel view={view} />}
+        {shown === "raw" && <RawPanel bytes={opened.bytes} view={view} />}
         {shown === "session" && <SessionPanel session={row.session} sequence={opened.sequence} />}
         {shown === "proof" && <ProofPanel sequence={opened.sequence} record={opened.bytes} />}
       </div>

@@ -1,6 +1,6 @@
 // The fields of a record in groups; each value can be filtered by, excluded, copied.
 
-import { useMemo, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { negation } from "../records/columns";
 import { model } from "../state/model";
 import { escaped } from "../text/escape";
@@ -9,7 +9,7 @@ import { Icon } from "../ui/icons";
 import { counted } from "../ui/numbers";
 import { Safe } from "../ui/safe";
 import { Spinner } from "../ui/state";
-import { recordCode } from "./load";
+import type { RecordView } from "./record";
 import type { FieldView } from "./view";
 
 /** How many characters of a value are shown at first, and how many at most. */
@@ -17,9 +17,7 @@ const VALUE_SHORT = 1_000;
 const VALUE_MAX = 200_000;
 const PATH_MAX = 160;
 
-export function FieldsPanel({ bytes }: { readonly bytes: Uint8Array }) {
-  const code = recordCode.value;
-  const view = useMemo(() => code?.viewRecord(bytes), [code, bytes]);
+export function FieldsPanel({ view }: { readonly view: RecordView | undefined }) {
   if (view === undefined) return <Spinner label="Loading the fields" />;
   return (
     <>

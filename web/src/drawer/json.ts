@@ -66,7 +66,7 @@ export function toJson(message: ReflectMessage, depth: number): Json {
   return json;
 }
 
-function fieldJson(message: ReflectMessage, field: DescField, depth: number): Json {
+export function fieldJson(message: ReflectMessage, field: DescField, depth: number): Json {
   switch (field.fieldKind) {
     case "scalar":
       return scalarJson(field.scalar, message.get(field));

@@ -5,7 +5,7 @@ import type { ReflectMessage } from "@bufbuild/protobuf/reflect";
 import { celString } from "../filter/query";
 import { token, type Token } from "../filter/tokens";
 import { withoutPort } from "../text/address";
-import { toJson, JsonNumber, type Json } from "./json";
+import { fieldJson, toJson, JsonNumber, type Json } from "./json";
 import { commentOf } from "./schema";
 
 export interface FieldView {
@@ -75,7 +75,7 @@ interface Raw {
 /** The fields of the record in groups. Empty groups are left out. */
 export function groupsOf(record: ReflectMessage): GroupView[] {
   const raws: Raw[] = [];
-  flatten(record, "", "", raws);
+  flatten(record, "", raws);
   const amended = new Map(amendmentsOf(record).map((amendment) => [amendment.path, amendment]));
   const appended = appendedBy(record);
   const payload = payloadName(record);
@@ -131,31 +131,23 @@ function appendedBy(record: ReflectMessage): boolean {
   return field !== undefined && record.isSet(field);
 }
 
-function flatten(message: ReflectMessage, prefix: string, cel: string | undefined, into: Raw[]): void {
+function flatten(message: ReflectMessage, prefix: string, into: Raw[]): void {
   for (const field of message.desc.fields) {
     if (!message.isSet(field)) continue;
     const path = prefix === "" ? field.name : `${prefix}.${field.name}`;
-    const reached = cel === undefined ? undefined : cel === "" ? field.name : `${cel}.${field.name}`;
     if (field.fieldKind === "message" && !field.message.typeName.startsWith("google.protobuf.")) {
-      const inner = message.get(field);
       const before = into.length;
-      flatten(inner, path, reached, into);
+      flatten(message.get(field), path, into);
       if (into.length === before) into.push({ path, field, json: new Map(), cel: undefined });
     } else if (field.fieldKind === "map") {
-      const json = toJsonField(message, field) as Map<string, Json>;
-      for (const [key, value] of json) {
+      for (const [key, value] of fieldJson(message, field, 0) as Map<string, Json>) {
         // To read a key that is not there fails, so an expression asks for it first.
-        const entry = reached === undefined ? undefined : `${celString(key)} in ${reached} && ${reached}[${celString(key)}]`;
-        into.push({ path: `${path}.${key}`, field, json: value, cel: entry });
+        into.push({ path: `${path}.${key}`, field, json: value, cel: `${celString(key)} in ${path} && ${path}[${celString(key)}]` });
       }
     } else {
-      into.push({ path, field, json: toJsonField(message, field), cel: reached });
+      into.push({ path, field, json: fieldJson(message, field, 0), cel: path });
     }
   }
-}
-
-function toJsonField(message: ReflectMessage, field: DescField): Json {
-  return (toJson(message, 0) as Map<string, Json>).get(field.name) ?? null;
 }
 
 function viewOf(raw: Raw, amended: Map<string, AmendmentView>, appended: boolean): FieldView {

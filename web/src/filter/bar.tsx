@@ -12,7 +12,7 @@ import { CallError, Code } from "../transport/error";
 import { pathOf, suggest, wordOf, type Suggestion } from "./complete";
 import { show, type Problem } from "./grammar";
 import { isCommandLine, parseBar } from "./shell";
-import { kindOf, same, token, withToken, type Token } from "./tokens";
+import { kindOf, token, without, withToken, type Token } from "./tokens";
 
 let field: HTMLInputElement | null = null;
 const problems = signal<readonly Problem[]>([]);
@@ -134,7 +134,7 @@ export function FilterBar() {
       model.toggleCel();
       return;
     }
-    model.setTokens(tokens.filter((other) => !same(other, edited)));
+    model.setTokens(without(tokens, edited));
     setText(show(edited));
     input.current?.focus();
   };
@@ -151,7 +151,7 @@ export function FilterBar() {
         <Icon name="search" />
         <div class="tokens">
           {tokens.map((each) => (
-            <Chip key={show(each)} token={each} onEdit={() => edit(each)} onRemove={() => model.setTokens(tokens.filter((other) => !same(other, each)))} />
+            <Chip key={show(each)} token={each} onEdit={() => edit(each)} onRemove={() => model.setTokens(without(tokens, each))} />
           ))}
           <input
             ref={input}

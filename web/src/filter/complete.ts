@@ -1,6 +1,7 @@
 // What may follow in the filter bar: names of tokens, event types, values.
 
 import type { EventType } from "../wire/messages";
+import { quote } from "./grammar";
 import { canNegate, kindOf, TOKEN_KINDS } from "./tokens";
 
 export interface Suggestion {
@@ -70,11 +71,7 @@ export function suggest(word: Word, catalog: readonly EventType[], values: reado
   const wanted = word.value.toLowerCase();
   const begin = values.filter((value) => value.toLowerCase().startsWith(wanted));
   const within = wanted === "" ? [] : values.filter((value) => !value.toLowerCase().startsWith(wanted) && value.toLowerCase().includes(wanted));
-  return [...begin, ...within].slice(0, SUGGESTIONS_MAX).map((value) => ({ text: `${sign}${kind.key}:${quoteIfNeeded(value)}`, label: value, help: "", whole: true }));
-}
-
-function quoteIfNeeded(value: string): string {
-  return /[\s"]/.test(value) ? `"${value.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"` : value;
+  return [...begin, ...within].slice(0, SUGGESTIONS_MAX).map((value) => ({ text: `${sign}${kind.key}:${quote(value)}`, label: value, help: "", whole: true }));
 }
 
 function typesLike(wanted: string, sign: string, catalog: readonly EventType[]): Suggestion[] {

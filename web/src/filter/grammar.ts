@@ -134,7 +134,7 @@ export function format(tokens: readonly Token[]): string {
   return tokens.map(show).join(" ");
 }
 
-function quote(value: string, always = false): string {
+export function quote(value: string, always = false): string {
   if (!always && value !== "" && !/[\s"]/.test(value)) return value;
   return `"${value.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
 }

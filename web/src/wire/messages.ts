@@ -376,4 +376,3 @@ export const METHODS = [
 export const ORDER_NEWEST_FIRST = 1;
 export const ORDER_OLDEST_FIRST = 2;
 export const GROUP_BY_SEVERITY = 3;
-export const POSITION_LATEST = 1;

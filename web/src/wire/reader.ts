@@ -28,10 +28,6 @@ export class Reader {
     return this.at >= this.end;
   }
 
-  /** Where in the message the next byte is read. */
-  get position(): number {
-    return this.at;
-  }
 
   /** The next tag: field number times 8 and wire type. */
   tag(): number {

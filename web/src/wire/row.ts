@@ -46,45 +46,32 @@ const EVENT = 15;
 
 /** Severity and time of a record, for the histogram of what is live. */
 export interface Brief {
-  sequence: bigint;
   severity: number;
   time: number;
 }
 
 export function readBrief(bytes: Uint8Array): Brief {
-  const brief: Brief = { sequence: 0n, severity: 0, time: 0 };
+  const brief: Brief = { severity: 0, time: 0 };
   const reader = new Reader(bytes);
   while (!reader.done) {
     const tag = reader.tag();
-    if (tag === (SEQUENCE << 3) + VARINT) brief.sequence = reader.uint64();
-    else if (tag === (SEVERITY << 3) + VARINT) brief.severity = reader.int32();
-    else if (tag === (EVENT << 3) + BYTES) brief.time = eventTime(reader.view());
+    if (tag === (SEVERITY << 3) + VARINT) brief.severity = reader.int32();
+    else if (tag === (EVENT << 3) + BYTES) brief.time = timestamp(last(reader.view(), 2) ?? NOTHING);
     else reader.skip(tag & 7);
   }
   return brief;
 }
 
-/** Field 1 of a record. */
+/** The sequence of a record. */
 export function sequenceOf(record: Uint8Array): bigint {
   const reader = new Reader(record);
   let sequence = 0n;
   while (!reader.done) {
     const tag = reader.tag();
-    if (tag === (1 << 3) + VARINT) sequence = reader.uint64();
+    if (tag === (SEQUENCE << 3) + VARINT) sequence = reader.uint64();
     else reader.skip(tag & 7);
   }
   return sequence;
-}
-
-function eventTime(bytes: Uint8Array): number {
-  const reader = new Reader(bytes);
-  let time = 0;
-  while (!reader.done) {
-    const tag = reader.tag();
-    if (tag === (2 << 3) + BYTES) time = timestamp(reader.view());
-    else reader.skip(tag & 7);
-  }
-  return time;
 }
 
 export function readRow(bytes: Uint8Array): Row {
@@ -203,14 +190,8 @@ function timestamp(bytes: Uint8Array): number {
 
 /** The last string field of this number. */
 function text(bytes: Uint8Array, number: number): string {
-  const reader = new Reader(bytes);
-  let found = "";
-  while (!reader.done) {
-    const tag = reader.tag();
-    if (tag === (number << 3) + BYTES) found = reader.string();
-    else reader.skip(tag & 7);
-  }
-  return found;
+  const found = last(bytes, number);
+  return found === undefined ? "" : utf8.decode(found);
 }
 
 /** How many characters of a summary are made at all: a row shows fewer. */
@@ -309,7 +290,15 @@ function scalarText(reader: Reader, wireType: number, field: SummaryField): stri
 /** A google.protobuf.Struct as JSON, as far as a row can show it. */
 function structText(bytes: Uint8Array, depth: number): string {
   if (depth > DEPTH_MAX) return "…";
-  const entries: string[] = [];
+  const entries = itemTexts(bytes, (entry) => {
+    return `${JSON.stringify(textOf(entry, 1))}:${valueText(last(entry, 2) ?? NOTHING, depth)}`;
+  });
+  return `{${entries.sort().join(",")}}`;
+}
+
+/** The messages of field 1 as texts: as many as a row can show. */
+function itemTexts(bytes: Uint8Array, textOfItem: (item: Uint8Array) => string): string[] {
+  const texts: string[] = [];
   const reader = new Reader(bytes);
   let length = 0;
   while (!reader.done) {
@@ -318,13 +307,13 @@ function structText(bytes: Uint8Array, depth: number): string {
       reader.skip(tag & 7);
       continue;
     }
-    const entry = reader.view();
+    const item = reader.view();
     if (length > SUMMARY_MAX) continue;
-    const text = `${JSON.stringify(textOf(entry, 1))}:${valueText(last(entry, 2) ?? NOTHING, depth)}`;
-    entries.push(text);
+    const text = textOfItem(item);
+    texts.push(text);
     length += text.length;
   }
-  return `{${entries.sort().join(",")}}`;
+  return texts;
 }
 
 function textOf(bytes: Uint8Array, number: number): string {
@@ -361,20 +350,5 @@ function valueText(bytes: Uint8Array, depth: number): string {
 
 function listText(bytes: Uint8Array, depth: number): string {
   if (depth > DEPTH_MAX) return "…";
-  const items: string[] = [];
-  const reader = new Reader(bytes);
-  let length = 0;
-  while (!reader.done) {
-    const tag = reader.tag();
-    if (tag !== (1 << 3) + BYTES) {
-      reader.skip(tag & 7);
-      continue;
-    }
-    const item = reader.view();
-    if (length > SUMMARY_MAX) continue;
-    const text = valueText(item, depth);
-    items.push(text);
-    length += text.length;
-  }
-  return `[${items.join(",")}]`;
+  return `[${itemTexts(bytes, (item) => valueText(item, depth)).join(",")}]`;
 }
