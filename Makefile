@@ -62,19 +62,20 @@ test-rust: ## Run the Rust tests, which need neither network nor other tools.
 # Samples of all types, written by a test that the step before has built. Without Node the list of
 # ECS fields is missing, and its tests say that they were skipped.
 FORMAT_SAMPLES := $(abspath $(TARGET))/formats
-ECS_FOLDER := $(TARGET)/tools/ecs
+ECS_FIELDS := $(TARGET)/tools/ecs/fields.json
+NPM := $(shell command -v npm || true)
 .PHONY: test-formats
-test-formats: $(VENV_READY) ## Have records in other formats read by other programs: OCSF, ECS, CEF, OpenTelemetry.
+test-formats: $(VENV_READY) $(if $(NPM),$(ECS_FIELDS)) ## Have records in other formats read by other programs: OCSF, ECS, CEF, OpenTelemetry.
 	AUDITGATE_FORMAT_SAMPLES=$(FORMAT_SAMPLES) $(CARGO) test --locked --lib mapping::tests::oracles
-	rm -rf $(ECS_FOLDER) && mkdir -p $(ECS_FOLDER)
-	cp tests/formats/package.json tests/formats/ecs_fields.cjs $(ECS_FOLDER)
-	@command -v npm >/dev/null || echo 'make: SKIPPED: the fields of ECS come by npm, and there is no npm' >&2; \
-	fields=; if command -v npm >/dev/null; then \
-		(cd $(ECS_FOLDER) && npm install --silent --ignore-scripts && node ecs_fields.cjs > fields.json); \
-		fields=$(abspath $(ECS_FOLDER))/fields.json; \
-	fi; \
-	cd tests/formats && AUDITGATE_FORMAT_SAMPLES=$(FORMAT_SAMPLES) AUDITGATE_ECS_FIELDS=$$fields \
-		$(abspath $(VENV_PYTHON)) -m unittest
+	$(if $(NPM),,@echo 'make: SKIPPED: the fields of ECS come by npm, and there is no npm' >&2)
+	cd tests/formats && AUDITGATE_FORMAT_SAMPLES=$(FORMAT_SAMPLES) \
+		AUDITGATE_ECS_FIELDS=$(if $(NPM),$(abspath $(ECS_FIELDS))) $(abspath $(VENV_PYTHON)) -m unittest
+
+$(ECS_FIELDS): tests/formats/package.json tests/formats/ecs_fields.cjs
+	rm -rf $(@D)
+	mkdir -p $(@D)
+	cp $^ $(@D)
+	cd $(@D) && npm install --silent --ignore-scripts && node ecs_fields.cjs > fields.part && mv fields.part fields.json
 
 # The debug binary is built for any file of tests, so after test-rust it is
 # there; `cargo build` would make another one, without the features that tests
