@@ -114,9 +114,9 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
     let gateway = args.server.client().await?.emitter(options);
     let telling = progress.clone();
     let outage = gateway.outage();
-    tokio::spawn(
-        async move { retry_notice::report_retries(outage, |text| telling.say(text)).await },
-    );
+    let notices = tokio::spawn(async move {
+        retry_notice::report_retries(outage, |text| telling.say(text)).await;
+    });
     let import = Importer {
         gateway: &gateway,
         unknown_types: args.unknown_types,
@@ -139,10 +139,14 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
         resent: VecDeque::new(),
     };
     let done = import_all(import, &args.files, settler, read).await;
+    if done.is_ok() {
+        gateway.close().await;
+        // What is known of the gateway is said before the summary.
+        let _ = notices.await;
+    }
     progress.clear();
     report.summarize();
     done?;
-    gateway.close().await;
     Ok(if report.has_bad_lines() { ExitKind::Some } else { ExitKind::All })
 }
 
