@@ -7,6 +7,7 @@ pub mod access;
 pub mod cli;
 pub mod client;
 pub mod http1;
+pub mod nats;
 pub mod raw;
 
 use std::net::SocketAddr;
