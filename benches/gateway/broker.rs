@@ -7,10 +7,9 @@ use futures_util::StreamExt as _;
 use tokio::task::JoinSet;
 
 use crate::fanout::{HUNDRED_RECORDS, Requests, fan_out};
-use crate::nats::Nats;
 use crate::rounds::{Better, Duel, Row, Sample, Stopwatch};
 use crate::stage::Stage;
-use crate::{Result, Scale, ensure, events};
+use crate::{Result, Scale, ensure, events, nats};
 
 /// The measures of this file.
 pub const NAMES: &[&str] = &["fanout_nats"];
@@ -23,13 +22,8 @@ const SUBJECT: &str = "records";
 /// # Errors
 /// If one fails.
 pub fn run(_: &[&'static str], scale: Scale) -> Result<Vec<Row>> {
-    let Some(program) = Nats::program() else {
-        eprintln!(
-            "fanout_nats is skipped: there is no nats-server, `make bench-tools` installs it"
-        );
-        return Ok(Vec::new());
-    };
-    let nats = Nats::start(program, &[])?;
+    let Some(program) = nats::program_or_skip("fanout_nats") else { return Ok(Vec::new()) };
+    let nats = nats::server(&program, "")?;
     let records = scale.pick(HUNDRED_RECORDS, 500);
     let stage = Stage::new()?;
     let served = stage.gateway(Bounds::default())?;

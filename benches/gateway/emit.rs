@@ -127,11 +127,18 @@ fn unary_rate(stage: &Stage, target: &Target<'_>, numbers: Range<u64>) -> Result
 /// # Errors
 /// If one is not acknowledged.
 pub async fn emit_all(door: impl Into<Door>, requests: Vec<Bytes>) -> Result<Sample> {
+    emit_all_to(&[door.into()], requests).await
+}
+
+/// The same, with the connections spread over several gateways.
+///
+/// # Errors
+/// If one is not acknowledged.
+pub async fn emit_all_to(doors: &[Door], requests: Vec<Bytes>) -> Result<Sample> {
     let count = requests.len();
     let queue = Arc::new(Queue::new(requests));
-    let door = door.into();
     let mut clients = Vec::with_capacity(CONNECTIONS);
-    for _ in 0..CONNECTIONS {
+    for door in doors.iter().cycle().take(CONNECTIONS) {
         clients.push(stage::connect(door.clone()).await?);
     }
     let mut workers = JoinSet::new();

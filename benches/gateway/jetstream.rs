@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use async_nats::Client;
 use auditgate::log::disk::{Config, DiskLog};
@@ -13,44 +14,29 @@ use tokio::task::JoinSet;
 
 use crate::durable::{MESSAGE_EVENTS, MESSAGES_IN_FLIGHT, emit_stream, folder};
 use crate::emit::{CONNECTIONS, IN_FLIGHT, emit_all};
-use crate::nats::Nats;
 use crate::rounds::{Better, Duel, Row, Sample, Stopwatch};
 use crate::stage::Stage;
-use crate::{Result, Scale, ensure, events};
+use crate::{Result, Scale, ensure, events, nats};
 
 /// The measures of this file.
 pub const NAMES: &[&str] = &["durable_nats_unary", "durable_nats_stream"];
 
-const SUBJECT: &str = "records";
 const REPLY: &str = "acknowledgements";
-const CREATE: &str = "$JS.API.STREAM.CREATE.records";
-/// One replica, on disk; no bound.
-const STREAM: &str = r#"{"name":"records","subjects":["records"],"storage":"file","num_replicas":1,"retention":"limits","discard":"old","max_consumers":-1,"max_msgs":-1,"max_bytes":-1,"max_age":0}"#;
+/// Servers that do not make a stream after so long have failed.
+const CREATE_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// Runs the measures of these names; none where there is no NATS server.
 ///
 /// # Errors
 /// If one fails.
 pub fn run(wanted: &[&'static str], scale: Scale) -> Result<Vec<Row>> {
-    let Some(program) = Nats::program() else {
-        eprintln!(
-            "durable_nats is skipped: there is no nats-server, `make bench-tools` installs it"
-        );
-        return Ok(Vec::new());
-    };
+    let Some(program) = nats::program_or_skip("durable_nats") else { return Ok(Vec::new()) };
     let stage = Stage::new()?;
-    let (own, store) = (folder()?, folder()?);
+    let own = folder()?;
     let (log, _) = DiskLog::open(own.path(), Config::default())?;
     let served = stage.gateway_on(Arc::new(log))?;
-    let settings = store.path().join("nats.conf");
-    let path = store.path().display();
-    std::fs::write(
-        &settings,
-        format!("jetstream {{ store_dir: \"{path}\", sync_interval: always }}\n"),
-    )?;
-    let nats = Nats::start(program, &["--config", &settings.display().to_string()])?;
-    let url = nats.url().to_owned();
-    stage.run(create(&url))?;
+    let nats = nats::server(&program, "jetstream { STORE, sync_interval: always }")?;
+    let stream = stage.run(BrokerStream::create("records", &[nats.url().to_owned()], 1))?;
     let next = std::cell::Cell::new(0);
     let take = |count: usize| {
         let numbers = next.get()..next.get() + count as u64;
@@ -76,7 +62,7 @@ pub fn run(wanted: &[&'static str], scale: Scale) -> Result<Vec<Row>> {
             };
             let publish = || {
                 let payloads = events::encoded(take(theirs)).collect();
-                stage.run(publish_each(&url, payloads)).map(wall)
+                stage.run(publish_each(&stream, payloads)).map(wall)
             };
             duel(name).run(rounds, emit, publish)?
         } else {
@@ -87,7 +73,9 @@ pub fn run(wanted: &[&'static str], scale: Scale) -> Result<Vec<Row>> {
             };
             let publish = || {
                 let payloads = events::encoded(take(theirs)).collect();
-                stage.run(publish_ahead(&url, payloads)).map(wall)
+                stage
+                    .run(publish_ahead(&stream, payloads, MESSAGES_IN_FLIGHT * MESSAGE_EVENTS))
+                    .map(wall)
             };
             duel(name).run(rounds, emit, publish)?
         });
@@ -95,28 +83,76 @@ pub fn run(wanted: &[&'static str], scale: Scale) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-async fn create(url: &str) -> Result<()> {
-    let client = async_nats::connect(url).await?;
-    let answer = client.request(CREATE, STREAM.into()).await?;
-    ensure(!contains(&answer.payload, "\"error\""), || {
-        format!("no stream: {}", String::from_utf8_lossy(&answer.payload))
-    })
+/// A stream whose messages are events: on disk, without a bound.
+#[derive(Clone)]
+pub struct BrokerStream {
+    /// The stream, and its subject.
+    name: &'static str,
+    servers: Vec<String>,
+}
+
+impl BrokerStream {
+    /// Makes a stream with its messages on three servers.
+    ///
+    /// # Errors
+    /// If the servers refuse.
+    pub async fn replicated(name: &'static str, servers: &[String]) -> Result<Self> {
+        Self::create(name, servers, 3).await
+    }
+
+    async fn create(name: &'static str, servers: &[String], replicas: u32) -> Result<Self> {
+        let stream = Self { name, servers: servers.to_vec() };
+        let client = stream.connect().await?;
+        let config = serde_json::json!({
+            "name": name, "subjects": [name], "storage": "file", "num_replicas": replicas,
+            "retention": "limits", "discard": "old", "max_consumers": -1, "max_msgs": -1,
+            "max_bytes": -1, "max_age": 0,
+        });
+        let config = Bytes::from(serde_json::to_vec(&config)?);
+        let begun = Instant::now();
+        loop {
+            let subject = format!("$JS.API.STREAM.CREATE.{name}");
+            // Servers that have just started refuse for a while.
+            let answer = client.request(subject, config.clone()).await;
+            if answer.as_ref().is_ok_and(|answer| !contains(&answer.payload, "\"error\"")) {
+                return Ok(stream);
+            }
+            ensure(begun.elapsed() < CREATE_TIME_MAX, || format!("no stream: {answer:?}"))?;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// A connection of its own.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub async fn connect(&self) -> Result<Client> {
+        Ok(async_nats::connect(self.servers.clone()).await?)
+    }
+
+    /// Publishes a message and waits for its acknowledgement.
+    ///
+    /// # Errors
+    /// If it is not acknowledged.
+    pub async fn publish(&self, client: &Client, payload: Bytes) -> Result<()> {
+        check(&client.request(self.name, payload).await?.payload)
+    }
 }
 
 /// Publishes messages one by one, waiting for the acknowledgement of each, with as many
 /// connections and as many in flight as [`emit_all`] has; gives messages a second.
-async fn publish_each(url: &str, payloads: Vec<Bytes>) -> Result<Sample> {
+async fn publish_each(stream: &BrokerStream, payloads: Vec<Bytes>) -> Result<Sample> {
     let count = payloads.len();
     let queue = Arc::new((payloads, AtomicUsize::new(0)));
     let mut clients = Vec::with_capacity(CONNECTIONS);
     for _ in 0..CONNECTIONS {
-        clients.push(async_nats::connect(url).await?);
+        clients.push(stream.connect().await?);
     }
     let mut workers = JoinSet::new();
     let watch = Stopwatch::start();
     for client in &clients {
         for _ in 0..IN_FLIGHT {
-            workers.spawn(publish_from(Arc::clone(&queue), client.clone()));
+            workers.spawn(publish_from(Arc::clone(&queue), stream.clone(), client.clone()));
         }
     }
     while let Some(ended) = workers.join_next().await {
@@ -125,28 +161,39 @@ async fn publish_each(url: &str, payloads: Vec<Bytes>) -> Result<Sample> {
     Ok(watch.stop().rate(count as f64))
 }
 
-async fn publish_from(queue: Arc<(Vec<Bytes>, AtomicUsize)>, client: Client) -> Result<()> {
+async fn publish_from(
+    queue: Arc<(Vec<Bytes>, AtomicUsize)>,
+    stream: BrokerStream,
+    client: Client,
+) -> Result<()> {
     let (payloads, next) = &*queue;
     while let Some(payload) = payloads.get(next.fetch_add(1, Ordering::Relaxed)) {
-        check(&client.request(SUBJECT, payload.clone()).await?.payload)?;
+        stream.publish(&client, payload.clone()).await?;
     }
     Ok(())
 }
 
-/// Publishes messages, as many of them ahead of their acknowledgements as
-/// [`emit_stream`] has events; gives messages a second.
-async fn publish_ahead(url: &str, payloads: Vec<Bytes>) -> Result<Sample> {
-    let client = async_nats::connect(url).await?;
+/// Publishes messages, so many of them ahead of their acknowledgements; gives messages a
+/// second.
+///
+/// # Errors
+/// If one is not acknowledged.
+pub async fn publish_ahead(
+    stream: &BrokerStream,
+    payloads: Vec<Bytes>,
+    in_flight: usize,
+) -> Result<Sample> {
+    let client = stream.connect().await?;
     let mut answers = client.subscribe(REPLY).await?;
     client.flush().await?;
-    let window = Arc::new(Semaphore::new(MESSAGES_IN_FLIGHT * MESSAGE_EVENTS));
+    let window = Arc::new(Semaphore::new(in_flight));
     let count = payloads.len();
-    let room = Arc::clone(&window);
+    let (room, subject) = (Arc::clone(&window), stream.name);
     let watch = Stopwatch::start();
     let sending = tokio::spawn(async move {
         for payload in payloads {
             room.acquire().await?.forget();
-            client.publish_with_reply(SUBJECT, REPLY, payload).await?;
+            client.publish_with_reply(subject, REPLY, payload).await?;
         }
         client.flush().await?;
         Result::Ok(client)

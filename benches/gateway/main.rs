@@ -29,6 +29,7 @@ mod ring;
 mod rounds;
 mod search;
 mod secured;
+mod shared;
 mod silent;
 mod sqlite;
 mod stage;
@@ -83,6 +84,7 @@ const GROUPS: &[Group] = &[
     Group { names: durable::NAMES, run: durable::run },
     Group { names: deliver::NAMES, run: deliver::run },
     Group { names: jetstream::NAMES, run: jetstream::run },
+    Group { names: shared::NAMES, run: shared::run },
     Group { names: fanout::NAMES, run: fanout::run },
     Group { names: broker::NAMES, run: broker::run },
     Group { names: filtered::NAMES, run: filtered::run },

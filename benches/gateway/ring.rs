@@ -85,7 +85,10 @@ pub fn drafts(events: &[Bytes], emitter: &EmitterIdentity) -> Result<Vec<Draft>>
 }
 
 /// Reads all records as a subscriber gets them; tells how long it takes.
-async fn read(log: Arc<MemoryLog>, count: u64) -> Result<Took> {
+///
+/// # Errors
+/// If one is missing.
+pub async fn read(log: Arc<dyn Log>, count: u64) -> Result<Took> {
     let hub = Hub::new(log, CancellationToken::new());
     let filter = pb::Filter::default();
     let query = ScanQuery::new(Arc::new(Filter::compile(&filter)?));

@@ -1,0 +1,125 @@
+//! Appending in the process, without a gateway around it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use auditgate::log::Sequencer as _;
+use auditgate::log::shared::shared_log::SharedLog;
+use auditgate::log::{Append, Appended};
+use auditgate::record::Draft;
+use bytes::Bytes;
+use tokio::task::JoinSet;
+
+use super::{Place, wall};
+use crate::jetstream::{BrokerStream, publish_ahead};
+use crate::ring::{drafts, emitter};
+use crate::rounds::{Better, Duel, Row, Sample, Stopwatch, median};
+use crate::{Result, Scale, ensure, events};
+
+/// Appends that wait at any time, one record each.
+const IN_FLIGHT: usize = 1_024;
+const ONE: Append = Append::Each { validate_only: false };
+
+/// Many appends of one record each, against as many messages in flight.
+pub fn append(place: &Place, scale: Scale) -> Result<Row> {
+    let member = place.member("append")?;
+    let peer = place.stage.run(BrokerStream::replicated("peer_append", &place.servers.urls()))?;
+    let count = scale.pick(60_000, 2_000);
+    let next = numbers();
+    let duel = Duel {
+        name: "shared_append",
+        unit: "records/s",
+        better: Better::More,
+        peer: "async-nats, a message each, on the same servers",
+    };
+    let ours = || {
+        let events: Vec<Bytes> = events::encoded(next(count)).collect();
+        let drafts = drafts(&events, &emitter())?;
+        place.stage.run(append_all(Arc::clone(&member.log), drafts)).map(wall)
+    };
+    let theirs = || {
+        let payloads = events::encoded(next(count)).collect();
+        place.stage.run(publish_ahead(&peer, payloads, IN_FLIGHT)).map(wall)
+    };
+    duel.run(scale.rounds(), ours, theirs)
+}
+
+/// One append at a time, against one message at a time.
+pub fn alone(place: &Place, scale: Scale) -> Result<Row> {
+    let member = place.member("alone")?;
+    let peer = place.stage.run(BrokerStream::replicated("peer_alone", &place.servers.urls()))?;
+    let count = scale.pick(1_000, 50);
+    let next = numbers();
+    let duel = Duel {
+        name: "shared_alone",
+        unit: "us p50",
+        better: Better::Less,
+        peer: "async-nats, a message each, on the same servers",
+    };
+    let ours = || {
+        let events: Vec<Bytes> = events::encoded(next(count)).collect();
+        let drafts = drafts(&events, &emitter())?;
+        let log = &member.log;
+        place.stage.run(async {
+            let mut times = Vec::with_capacity(count);
+            for draft in &drafts {
+                let started = Instant::now();
+                check(&log.append(std::slice::from_ref(draft), ONE).await?)?;
+                times.push(started.elapsed().as_secs_f64() * 1e6);
+            }
+            Ok(Sample { value: median(&times), cpu: None })
+        })
+    };
+    let theirs = || {
+        let payloads: Vec<Bytes> = events::encoded(next(count)).collect();
+        place.stage.run(async {
+            let client = peer.connect().await?;
+            let mut times = Vec::with_capacity(count);
+            for payload in payloads {
+                let started = Instant::now();
+                peer.publish(&client, payload).await?;
+                times.push(started.elapsed().as_secs_f64() * 1e6);
+            }
+            Ok(Sample { value: median(&times), cpu: None })
+        })
+    };
+    duel.run(scale.rounds(), ours, theirs)
+}
+
+/// Gives the numbers of events that were not sent before.
+pub fn numbers() -> impl Fn(usize) -> std::ops::Range<u64> {
+    let next = std::cell::Cell::new(0);
+    move |count| {
+        let numbers = next.get()..next.get() + count as u64;
+        next.set(numbers.end);
+        numbers
+    }
+}
+
+async fn append_all(log: Arc<SharedLog>, drafts: Vec<Draft>) -> Result<Sample> {
+    let count = drafts.len();
+    let queue = Arc::new((drafts, AtomicUsize::new(0)));
+    let mut workers = JoinSet::new();
+    let watch = Stopwatch::start();
+    for _ in 0..IN_FLIGHT {
+        let (log, queue) = (Arc::clone(&log), Arc::clone(&queue));
+        workers.spawn(async move {
+            let (drafts, next) = &*queue;
+            while let Some(draft) = drafts.get(next.fetch_add(1, Ordering::Relaxed)) {
+                check(&log.append(std::slice::from_ref(draft), ONE).await?)?;
+            }
+            Result::Ok(())
+        });
+    }
+    while let Some(ended) = workers.join_next().await {
+        ended??;
+    }
+    Ok(watch.stop().rate(count as f64))
+}
+
+/// The record is new, and stored.
+fn check(appended: &[Appended]) -> Result<()> {
+    let is_stored = matches!(appended, [Ok(receipt)] if !receipt.duplicate);
+    ensure(is_stored, || format!("no receipt: {appended:?}"))
+}

@@ -1,0 +1,58 @@
+//! How fast a new gateway comes to have the whole log.
+
+use std::sync::Arc;
+
+use auditgate::log::{Append, Sequencer as _, Store as _};
+use tokio::task::JoinSet;
+
+use super::{Member, Place, row};
+use crate::ring::{drafts, emitter};
+use crate::rounds::{Row, Stopwatch, median};
+use crate::{Result, Scale, ensure, history};
+
+/// Appends at a time, of which the gateway makes messages.
+const APPENDS_AT_ONCE: usize = 4;
+const EACH: Append = Append::Each { validate_only: false };
+/// Records of an append.
+const APPEND_RECORDS: usize = 256;
+
+/// Opens a copy of a log in an empty directory until it has all of it.
+pub fn join(place: &Place, scale: Scale) -> Result<Row> {
+    let count = scale.pick(400_000, 2_000);
+    let member = place.member("join")?;
+    place.stage.run(fill(&member, count))?;
+    let mut rounds = Vec::new();
+    for _ in 0..scale.pick(5, 1) {
+        let watch = Stopwatch::start();
+        let joined = place.member("join")?;
+        let last = joined.log.extent().last.0;
+        rounds.push(watch.stop().rate(count as f64).value);
+        ensure(last == count, || format!("it has {last} of {count} records"))?;
+        place.stage.serve(joined.log.close());
+    }
+    Ok(row("shared_join", "records/s", &rounds, median(&rounds)))
+}
+
+/// Appends events, some hundreds at a time.
+async fn fill(member: &Member, count: u64) -> Result<()> {
+    for events in history::chunks(count) {
+        let mut appends = JoinSet::new();
+        for events in events.chunks(APPEND_RECORDS) {
+            if appends.len() >= APPENDS_AT_ONCE
+                && let Some(ended) = appends.join_next().await
+            {
+                let _: () = ended??;
+            }
+            let drafts = drafts(events, &emitter())?;
+            let log = Arc::clone(&member.log);
+            appends.spawn(async move {
+                let appended = log.append(&drafts, EACH).await?;
+                ensure(appended.iter().all(|one| one.is_ok()), || "one is refused".to_owned())
+            });
+        }
+        while let Some(ended) = appends.join_next().await {
+            ended??;
+        }
+    }
+    Ok(())
+}
