@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::lasting_warning::{LastingWarning, Notice};
+use super::lasting_warning::{LastingWarning, WarningDue};
 use crate::hub::Hub;
 
 /// The interval between checks.
@@ -18,15 +18,15 @@ pub async fn watch(hub: Arc<Hub>, stopping: CancellationToken) {
     loop {
         let ahead = hub.extent().accept_time_ahead();
         match warnings.judge(ahead.is_some(), ahead.is_none(), Instant::now()) {
-            Notice::Nothing => {}
-            Notice::Lasts => tracing::warn!(
+            WarningDue::Nothing => {}
+            WarningDue::Lasts => tracing::warn!(
                 "the clock is {} s behind the newest record: the clock was ahead when that was \
                  accepted, or is behind now. Until it has reached that time, records get the accept \
                  time of that record, and accept_time_raised says by how much it was raised. Check \
                  the clock's synchronization",
                 ahead.map_or(0, |ahead| ahead.seconds)
             ),
-            Notice::Over => {
+            WarningDue::Over => {
                 tracing::info!(
                     "the clock has reached the newest record: accept times are the clock's again"
                 )
@@ -49,12 +49,12 @@ mod tests {
         let mut at = |seconds, is_ahead: bool| {
             warnings.judge(is_ahead, !is_ahead, begun + Duration::from_secs(seconds))
         };
-        assert_eq!(at(0, false), Notice::Nothing);
-        assert_eq!(at(10, true), Notice::Lasts);
-        assert_eq!(at(20, true), Notice::Nothing);
-        assert_eq!(at(3_610, true), Notice::Lasts);
-        assert_eq!(at(3_620, false), Notice::Over);
-        assert_eq!(at(3_630, false), Notice::Nothing);
-        assert_eq!(at(3_640, true), Notice::Lasts);
+        assert_eq!(at(0, false), WarningDue::Nothing);
+        assert_eq!(at(10, true), WarningDue::Lasts);
+        assert_eq!(at(20, true), WarningDue::Nothing);
+        assert_eq!(at(3_610, true), WarningDue::Lasts);
+        assert_eq!(at(3_620, false), WarningDue::Over);
+        assert_eq!(at(3_630, false), WarningDue::Nothing);
+        assert_eq!(at(3_640, true), WarningDue::Lasts);
     }
 }

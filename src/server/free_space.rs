@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::lasting_warning::{LastingWarning, Notice};
+use super::lasting_warning::{LastingWarning, WarningDue};
 
 /// The interval between checks.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -95,19 +95,19 @@ impl Warnings {
         let (free, total) = (space.free / MIB, space.total / MIB);
         let folder = folder.display();
         match self.judge(space, now) {
-            Notice::Nothing => {}
-            Notice::Lasts => tracing::warn!(
+            WarningDue::Nothing => {}
+            WarningDue::Lasts => tracing::warn!(
                 "the disk of {folder} is nearly full: {free} MiB of {total} MiB are free; when it \
                  is full, the gateway refuses events: free some space, or keep less (retain.bytes, \
                  retain.age)"
             ),
-            Notice::Over => {
+            WarningDue::Over => {
                 tracing::info!("the disk of {folder} has {free} MiB free again")
             }
         }
     }
 
-    fn judge(&mut self, space: Space, now: Instant) -> Notice {
+    fn judge(&mut self, space: Space, now: Instant) -> WarningDue {
         let little = space.little();
         // A little more than little, or else the two lines would alternate.
         self.0.judge(space.free < little, space.free > little + little / 4, now)
@@ -136,15 +136,15 @@ mod tests {
             let space = Space { free: free * MIB, total: 20 * GIB };
             warnings.judge(space, begun + Duration::from_secs(seconds))
         };
-        assert_eq!(at(0, 1_024), Notice::Nothing);
-        assert_eq!(at(10, 1_023), Notice::Lasts);
-        assert_eq!(at(20, 900), Notice::Nothing);
-        assert_eq!(at(3_620, 800), Notice::Lasts);
-        assert_eq!(at(3_630, 1_100), Notice::Nothing, "not yet enough");
-        assert_eq!(at(3_640, 1_000), Notice::Nothing);
-        assert_eq!(at(3_650, 1_300), Notice::Over);
-        assert_eq!(at(3_660, 1_300), Notice::Nothing);
-        assert_eq!(at(3_670, 10), Notice::Lasts);
+        assert_eq!(at(0, 1_024), WarningDue::Nothing);
+        assert_eq!(at(10, 1_023), WarningDue::Lasts);
+        assert_eq!(at(20, 900), WarningDue::Nothing);
+        assert_eq!(at(3_620, 800), WarningDue::Lasts);
+        assert_eq!(at(3_630, 1_100), WarningDue::Nothing, "not yet enough");
+        assert_eq!(at(3_640, 1_000), WarningDue::Nothing);
+        assert_eq!(at(3_650, 1_300), WarningDue::Over);
+        assert_eq!(at(3_660, 1_300), WarningDue::Nothing);
+        assert_eq!(at(3_670, 10), WarningDue::Lasts);
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub struct LastingWarning(Option<Instant>);
 
 /// What to tell the operator.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Notice {
+pub enum WarningDue {
     /// Nothing new.
     Nothing,
     /// It has begun, or still lasts.
@@ -25,18 +25,18 @@ pub enum Notice {
 impl LastingWarning {
     /// What to tell now. Between `lasts` and `is_over` there may be room, or else the lines
     /// would alternate.
-    pub fn judge(&mut self, lasts: bool, is_over: bool, now: Instant) -> Notice {
+    pub fn judge(&mut self, lasts: bool, is_over: bool, now: Instant) -> WarningDue {
         match self.0 {
-            Some(last) if lasts && now - last < REPEAT_INTERVAL => Notice::Nothing,
+            Some(last) if lasts && now - last < REPEAT_INTERVAL => WarningDue::Nothing,
             _ if lasts => {
                 self.0 = Some(now);
-                Notice::Lasts
+                WarningDue::Lasts
             }
             Some(_) if is_over => {
                 self.0 = None;
-                Notice::Over
+                WarningDue::Over
             }
-            _ => Notice::Nothing,
+            _ => WarningDue::Nothing,
         }
     }
 }
