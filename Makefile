@@ -53,10 +53,10 @@ build: ## Build the release binary, target/release/auditgate.
 	$(CARGO) build --locked --release
 
 .PHONY: test
-test: test-rust test-formats test-clients test-packages test-alerts test-web-unit test-web ## Run all tests, those with real clients included.
+test: bench-tools test-rust test-formats test-clients test-packages test-alerts test-web-unit test-web ## Run all tests, those with real clients included.
 
 .PHONY: test-rust
-test-rust: ## Run the Rust tests, which need neither network nor other tools.
+test-rust: ## Run the Rust tests, without network; those with a NATS server if it is installed.
 	$(CARGO) test --locked --no-fail-fast
 
 # Samples of all types, written by a test that the step before has built. Without Node the list of
@@ -189,7 +189,7 @@ bench-quick: bench-tools ## Run each measure with tiny counts.
 	$(CARGO) bench --locked --profile dev --bench gateway -- --quick
 
 .PHONY: bench-tools
-bench-tools: $(VENV_READY) ## Install what measures compare with: a NATS server.
+bench-tools: $(VENV_READY) ## Install what measures and Rust tests use: a NATS server.
 
 .PHONY: web
 web: web-sources ## Build the page, web/dist, which is committed (needs Node).

@@ -7,6 +7,8 @@ mod certificate;
 mod certs;
 mod checkpoint;
 mod client;
+#[cfg(feature = "server")]
+mod cluster;
 mod columns;
 mod completions;
 #[cfg(feature = "server")]
@@ -86,6 +88,8 @@ enum Command {
     Config(config::Args),
     #[cfg(feature = "server")]
     Init(init::Args),
+    #[cfg(feature = "server")]
+    Cluster(cluster::Args),
     #[cfg(feature = "server")]
     Certs(certs::Args),
     #[cfg(feature = "server")]
@@ -225,6 +229,8 @@ pub fn main() -> ExitCode {
         Command::Config(args) => config::run(&args),
         #[cfg(feature = "server")]
         Command::Init(args) => block_on(init::run(args)),
+        #[cfg(feature = "server")]
+        Command::Cluster(args) => block_on(cluster::run(args)),
         #[cfg(feature = "server")]
         Command::Certs(args) => certs::run(&args),
         #[cfg(feature = "server")]

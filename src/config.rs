@@ -17,6 +17,7 @@ mod load;
 mod nobody;
 mod operation;
 mod redact;
+mod shared;
 mod tls;
 mod units;
 mod value_check;
@@ -46,6 +47,7 @@ pub use limits::Limits;
 pub use load::{LoadedSettings, Origin, Overrides};
 pub use operation::{Admin, LogFormat, LogLevel, Logging};
 pub use redact::{Oversize, Redact, RedactAction, RedactRule, Treatment};
+pub use shared::Shared;
 pub use tls::{ClientCertificates, Tls};
 pub use units::{ByteSize, Period, SyncSetting};
 pub use web::{Web, WebListen, WebOrigin};
@@ -98,7 +100,7 @@ pub struct Settings {
     /// File with the key that signs checkpoints, as `auditgate keygen` writes it; only its owner
     /// may have access. Without it, a log on disk creates a key beside the data, so anyone who
     /// can change the data can also sign; the key of a log in memory is lost when the gateway
-    /// stops.
+    /// stops. The gateways of a shared log have one key, or those without it keep no tree.
     #[schemars(extend("value_name" = "FILE"))]
     pub signing_key: Option<PathBuf>,
     /// Time limit for running calls when the gateway stops; from 1s to 1h. Calls that still run
@@ -116,6 +118,9 @@ pub struct Settings {
     pub max_skew: Option<Period>,
     /// Bounds of the records in memory: of a log on disk, the newest ones.
     pub ring: Ring,
+    /// The log that several gateways share, in a replicated stream of NATS JetStream: see
+    /// docs/CLUSTER.md. The data directory holds this gateway's copy of it.
+    pub shared: Shared,
     /// Records that go to other systems: see docs/deliveries.md.
     pub delivery: Vec<Delivery>,
     /// Redaction of events before they are stored: see docs/content.md.
@@ -165,6 +170,7 @@ impl Default for Settings {
             oversize: Oversize::default(),
             max_skew: None,
             ring: Ring::default(),
+            shared: Shared::default(),
             delivery: Vec::new(),
             redact: Redact::default(),
             tls: Tls::default(),
@@ -206,6 +212,7 @@ impl Settings {
             let what = format!("{records} records, which must be from 1 to {RING_RECORDS_MAX}");
             return Err(Error::value("ring.records", what));
         }
+        self.check_shared()?;
         self.check_disk()?;
         limits::period("drain_timeout", self.drain_timeout, 1..=60 * 60)?;
         self.limits.check()?;

@@ -16,7 +16,9 @@ use auditgate::log::shared::message::{AuthenticationKey, ClusterKeys};
 use auditgate::log::shared::publisher::PublishTimes;
 use auditgate::log::shared::shared_log::{Config, SharedLog};
 use auditgate::log::shared::stream::Stream as _;
-use auditgate::log::shared::stream::jetstream::{JetStream, NatsServers, StreamPlan, Subjects};
+use auditgate::log::shared::stream::jetstream::{
+    self, JetStream, NatsServers, StreamPlan, Subjects,
+};
 use auditgate::log::{Log, Sequencer as _, State};
 use tempfile::TempDir;
 
@@ -109,7 +111,14 @@ impl Place {
         let begun = Instant::now();
         loop {
             // Servers that have just started refuse for a while.
-            match self.stage.serve(JetStream::create(&connection, &subjects, plan)) {
+            let made = JetStream::create(&connection, &subjects, plan, uuid::Uuid::now_v7());
+            let made = match self.stage.serve(made) {
+                Err(jetstream::Error::Exists(_)) => {
+                    self.stage.serve(JetStream::open(&connection, &subjects))
+                }
+                made => made,
+            };
+            match made {
                 Ok(stream) => return Ok(stream),
                 Err(error) => ensure(begun.elapsed() < READY_TIME_MAX, || error.to_string())?,
             }

@@ -1,7 +1,9 @@
 //! `auditgate serve`: runs the gateway.
 
+mod open_log;
 mod proof_key;
 mod reload;
+mod shared;
 
 use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
@@ -16,13 +18,13 @@ use super::log_output::LogOutput;
 use super::settings::ConfigSource;
 use super::{Error, ExitKind, init, memory_limit, say};
 use crate::config::Settings;
-use crate::log::disk::{DiskLog, SyncPolicy};
-use crate::log::{Bounds, Log, MemoryLog};
+use crate::log::Bounds;
 use crate::proof::prover::CheckpointFailure;
 use crate::server::{Config, Gateway};
+use open_log::OpenedLog;
 use reload::reload;
 
-/// Run the gateway with its log in memory or on disk
+/// Run the gateway with its log in memory, on disk, or shared with other gateways
 ///
 /// SIGTERM and Ctrl-C stop the gateway: streams end with a cursor, and running calls
 /// finish within the drain timeout. A second signal stops it at once.
@@ -41,6 +43,7 @@ use reload::reload;
   auditgate serve --config auditgate.toml
   auditgate serve --merkle --signing-key prod.key
   auditgate serve --data-dir /data/log --setup /data/setup --setup-host audit.example.org
+  auditgate serve --data-dir log --shared nats://n1 --cluster-key c.key --signing-key s.key
 
 Exit status: 0 if it was stopped by a signal; 2 if it cannot start.")]
 pub struct Args {
@@ -81,12 +84,15 @@ async fn serve(
     raise_open_files();
     warn_of_memory(settings.ring.bounds());
     let content = settings.content().map_err(io::Error::other)?;
-    let disk = open_log(&settings, &logs).await?;
-    let mut config = Config::from(&settings);
-    let log: Arc<dyn Log> = match disk {
-        Some(log) => Arc::new(log),
-        None => Arc::new(MemoryLog::new(config.ring)),
+    let OpenedLog { log, mut kept } = tokio::select! {
+        opened = open_log::open(&settings, &logs) => opened?,
+        // A log that others hold may be waited for.
+        name = signals.next_end(), if settings.shared.is_on() => {
+            logs.announce(&format!("{name}: stopped before the log was open"));
+            return Ok(ExitKind::All);
+        }
     };
+    let mut config = Config::from(&settings);
     let proofs = ProofKey::of(&settings, &*log)?;
     config.signing_key = proofs.key.clone();
     config.key_beside_log = proofs.is_beside_log;
@@ -118,7 +124,6 @@ async fn serve(
     if let Some(notice) = notice {
         logs.announce(&notice);
     }
-    let mut kept = kept(&settings);
     if let Some(told) = &proofs.told {
         kept.push('\n');
         kept.push_str(told);
@@ -162,46 +167,6 @@ async fn serve(
     // Whatever still runs finds it closed.
     log.close().await;
     Ok(ExitKind::All)
-}
-
-/// Opens the log on disk, if that is where it is to be, and tells how it was
-/// found.
-async fn open_log(settings: &Settings, logs: &LogOutput) -> io::Result<Option<DiskLog>> {
-    let Some(folder) = settings.data_dir.clone() else { return Ok(None) };
-    let config = settings.disk();
-    let opened = tokio::task::spawn_blocking(move || DiskLog::open(&folder, config)).await;
-    let (log, notices) = opened.map_err(io::Error::other)?.map_err(io::Error::other)?;
-    notices.iter().for_each(|notice| logs.notice(notice));
-    Ok(Some(log))
-}
-
-/// What the log keeps, and what a receipt means.
-fn kept(settings: &Settings) -> String {
-    let Some(folder) = &settings.data_dir else {
-        let (records, mib) = (settings.ring.records, settings.ring.bytes.0 / (1024 * 1024));
-        return format!(
-            "log in memory: the newest {records} records within {mib} MiB; lost when the gateway stops"
-        );
-    };
-    let receipt = match settings.sync.0 {
-        SyncPolicy::Always => "durability: fsync before acknowledgement".to_owned(),
-        SyncPolicy::Interval(_) => format!(
-            "durability: fsync {}; a machine crash can lose what was accepted since the last fsync",
-            settings.sync
-        ),
-        SyncPolicy::None => {
-            "durability: no fsync; a machine crash can lose what was accepted since \
-                       the last segment was full"
-                .to_owned()
-        }
-    };
-    let retain = match (&settings.retain.bytes, &settings.retain.age) {
-        (None, None) => "keeping all records".to_owned(),
-        (Some(bytes), None) => format!("keeping the newest {bytes}"),
-        (None, Some(age)) => format!("keeping {age}"),
-        (Some(bytes), Some(age)) => format!("keeping {age}, at most {bytes}"),
-    };
-    format!("log on disk: {}, {retain}; {receipt}", folder.display())
 }
 
 /// Says if the ring alone may take so much of the memory that the process is likely

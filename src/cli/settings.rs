@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::{Error, client};
-use crate::config::{ConfigKey, KeyKind, LoadedSettings, Overrides, keys};
+use crate::config::{ConfigKey, KeyKind, LoadedSettings, Overrides, Shared, keys};
 
 /// Name of the argument that names the file.
 const FILE: &str = "config";
@@ -34,27 +34,36 @@ impl ConfigSource {
 
     /// Reads the configuration; also again, while the gateway runs.
     pub fn load(&self) -> Result<LoadedSettings, Error> {
-        let mut environment: BTreeMap<String, String> = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect();
-        for client in client::VARIABLES.into_iter().chain([FILE_VARIABLE]) {
-            environment.remove(client);
-        }
-        let overlay = Overrides { flags: self.flags.clone(), environment };
+        let overlay = Overrides { flags: self.flags.clone(), environment: variables() };
         Ok(LoadedSettings::read(self.file.as_deref(), &overlay)?)
     }
-}
 
-impl clap::FromArgMatches for ConfigSource {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+    fn of<'k>(matches: &ArgMatches, keys: impl Iterator<Item = &'k ConfigKey>) -> Self {
         let text = |key: &ConfigKey| {
             let text = matches.get_one::<String>(&key.path)?;
             Some((key.path.clone(), text.clone()))
         };
-        Ok(Self {
+        Self {
             file: matches.get_one::<PathBuf>(FILE).cloned(),
-            flags: keys().iter().filter(|key| key.is_single()).filter_map(text).collect(),
-        })
+            flags: keys.filter_map(text).collect(),
+        }
+    }
+}
+
+/// The variables of the environment that may be those of keys.
+fn variables() -> BTreeMap<String, String> {
+    let mut environment: BTreeMap<String, String> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    for client in client::VARIABLES.into_iter().chain([FILE_VARIABLE]) {
+        environment.remove(client);
+    }
+    environment
+}
+
+impl clap::FromArgMatches for ConfigSource {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        Ok(Self::of(matches, keys().iter().filter(|key| key.is_single())))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -65,19 +74,61 @@ impl clap::FromArgMatches for ConfigSource {
 
 impl clap::Args for ConfigSource {
     fn augment_args(command: Command) -> Command {
-        let file = Arg::new(FILE)
-            .long(FILE)
-            .value_name("FILE")
-            .env(FILE_VARIABLE)
-            .value_parser(clap::value_parser!(PathBuf))
-            .help("Read the configuration from this TOML file; flags and variables go before it");
         let flags = keys().iter().filter(|key| key.is_single()).map(argument);
-        command.arg(file).args(flags)
+        command.arg(file()).args(flags)
     }
 
     fn augment_args_for_update(command: Command) -> Command {
         Self::augment_args(command)
     }
+}
+
+/// The part of a configuration that says where a shared log is: a command that needs no more
+/// takes the same file, variables and flags as `serve`.
+#[derive(Debug, Clone)]
+pub struct SharedSource(ConfigSource);
+
+impl SharedSource {
+    /// Reads that part.
+    pub fn load(&self) -> Result<Shared, Error> {
+        let ConfigSource { file, flags } = &self.0;
+        let overlay = Overrides { flags: flags.clone(), environment: variables() };
+        Ok(LoadedSettings::read_shared(file.as_deref(), &overlay)?.settings.shared)
+    }
+
+    fn keys() -> impl Iterator<Item = &'static ConfigKey> {
+        keys().iter().filter(|key| key.is_single() && key.path.starts_with("shared."))
+    }
+}
+
+impl clap::FromArgMatches for SharedSource {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        Ok(Self(ConfigSource::of(matches, Self::keys())))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl clap::Args for SharedSource {
+    fn augment_args(command: Command) -> Command {
+        command.arg(file()).args(Self::keys().map(argument))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+fn file() -> Arg {
+    Arg::new(FILE)
+        .long(FILE)
+        .value_name("FILE")
+        .env(FILE_VARIABLE)
+        .value_parser(clap::value_parser!(PathBuf))
+        .help("Read the configuration from this TOML file; flags and variables go before it")
 }
 
 fn argument(key: &ConfigKey) -> Arg {

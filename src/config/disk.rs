@@ -75,7 +75,7 @@ impl Settings {
         if disk.retain.age.is_some_and(|age| age < RETAIN_AGE_MIN) {
             return Err(Error::value("retain.age", "must be at least 1s"));
         }
-        if self.signing_key.is_some() && !self.merkle.unwrap_or(self.data_dir.is_some()) {
+        if self.signing_key.is_some() && !self.has_tree() {
             let what =
                 "needs the Merkle tree: set merkle or data_dir too, and do not set merkle to false";
             return Err(Error::value("signing_key", what));

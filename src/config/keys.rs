@@ -27,6 +27,8 @@ pub struct ConfigKey {
     pub value_name: String,
     /// Whether its value is hidden.
     pub secret: bool,
+    /// The path by which its flag and its variable are named, if that is another one.
+    pub name: Option<String>,
     /// Whether an entry of its list must have it.
     pub required: bool,
 }
@@ -71,12 +73,16 @@ impl ConfigKey {
 
     /// Its variable in the environment: `AUDITGATE_RING_BYTES`.
     pub fn variable(&self) -> String {
-        format!("{VARIABLE_PREFIX}{}", self.path.to_uppercase().replace('.', "_"))
+        format!("{VARIABLE_PREFIX}{}", self.name().to_uppercase().replace('.', "_"))
     }
 
     /// Its flag, without the dashes before it: `ring-bytes`.
     pub fn flag(&self) -> String {
-        self.path.replace(['.', '_'], "-")
+        self.name().replace(['.', '_'], "-")
+    }
+
+    fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.path)
     }
 
     /// Whether it names a file or a folder.
@@ -137,6 +143,7 @@ fn collect(prefix: &str, schema: &Value, keys: &mut Vec<ConfigKey>) {
             choices: choices(field),
             value_name: value_name(kind, field),
             secret: field.get("secret").is_some(),
+            name: field.get("name").and_then(Value::as_str).map(str::to_owned),
             required: required.is_some_and(|names| names.iter().any(|other| other == name)),
             path: path.clone(),
         });

@@ -62,6 +62,22 @@ impl LoadedSettings {
     /// If the file cannot be read, has an unknown key, or has a value that is not valid: the
     /// first fault, with its key and origin.
     pub fn read(file: Option<&Path>, overlay: &Overrides) -> Result<Self, Error> {
+        Self::read_with(file, overlay, Settings::check)
+    }
+
+    /// Reads what is needed to reach the stream of a shared log; the rest may be missing.
+    ///
+    /// # Errors
+    /// As [`LoadedSettings::read`].
+    pub fn read_shared(file: Option<&Path>, overlay: &Overrides) -> Result<Self, Error> {
+        Self::read_with(file, overlay, |settings| settings.shared.check_reachable())
+    }
+
+    fn read_with(
+        file: Option<&Path>,
+        overlay: &Overrides,
+        check: impl FnOnce(&Settings) -> Result<(), Error>,
+    ) -> Result<Self, Error> {
         let mut origins = BTreeMap::new();
         let mut table = Table::new();
         if let Some(file) = file {
@@ -95,7 +111,7 @@ impl LoadedSettings {
         let settings = value_check::check(&table)
             .map(|()| value_check::resolve_addresses(&mut table))
             .and_then(|()| settings(table))
-            .and_then(|settings| settings.check().map(|()| settings));
+            .and_then(|settings| check(&settings).map(|()| settings));
         match settings {
             Ok(settings) => Ok(Self { settings, origins }),
             Err(error) => Err(located(error, &origins)),

@@ -6,6 +6,7 @@
 //! what was not applied in time. All of these are pure: they do no I/O, and are told the time.
 //! A gateway's [handle](shared_log) drives them, and keeps a copy of the log on disk.
 
+pub mod cluster_key;
 pub mod machine;
 mod mark;
 pub mod message;

@@ -14,6 +14,7 @@ use crate::audit::{Auditor, ConfigChange};
 use crate::config::{self, Settings};
 use crate::content::ActivePolicy;
 use crate::delivery::DeliveryConfig;
+use crate::log::shared::cluster_key::ClusterSecrets;
 use crate::server::expiry::WARNING_INTERVAL;
 use crate::server::tls::{self, TlsSetup};
 use crate::text::truncated;
@@ -236,6 +237,10 @@ impl Reloader {
 /// If a file cannot be read or has the wrong content.
 pub fn check(settings: &Settings) -> Result<Vec<String>, config::Error> {
     settings.deliveries()?.iter().try_for_each(check_delivery)?;
+    if let Some(file) = &settings.shared.cluster_key {
+        ClusterSecrets::read(file)
+            .map_err(|error| config::Error::value("shared.cluster_key", error))?;
+    }
     let (tls, access) = (settings.tls.clone(), settings.access.clone());
     Ok(Reloader::load(tls, access, ActivePolicy::default())?.warnings())
 }

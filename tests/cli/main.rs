@@ -10,6 +10,7 @@ mod proofs;
 mod search;
 mod secure;
 mod serve;
+mod shared;
 #[path = "../support/mod.rs"]
 mod support;
 mod tail;

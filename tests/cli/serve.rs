@@ -14,42 +14,56 @@ use auditgate::proto::pb::event::Payload;
 use crate::support::WAIT_MAX;
 
 /// A gateway in a process of its own, ended with the test.
-struct Gateway {
+pub struct Gateway {
     process: Child,
     address: SocketAddr,
     said: BufReader<std::process::ChildStderr>,
 }
 
 impl Gateway {
-    fn start(args: &[&str], variables: &[(&str, &str)]) -> Self {
+    /// Starts a gateway, and waits until it listens.
+    pub fn start(args: &[&str], variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let port_file = folder.path().join("port");
+        let port = ["--port-file", port_file.to_str().expect("text")];
+        let mut gateway = Self::begin(&[&port, args].concat(), variables);
+        gateway.address.set_port(wait_for(|| read_port(&port_file)));
+        gateway
+    }
+
+    /// Starts a gateway that may not come to listen.
+    pub fn begin(args: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut process = auditgate()
-            .args(["serve", "--listen", "127.0.0.1:0", "--port-file"])
-            .arg(&port_file)
+            .args(["serve", "--listen", "127.0.0.1:0"])
             .args(args)
             .envs(variables.iter().copied())
             .spawn()
             .expect("the binary was built");
         let said = BufReader::new(process.stderr.take().expect("piped"));
-        let port = wait_for(|| read_port(&port_file));
-        Self { process, address: SocketAddr::from(([127, 0, 0, 1], port)), said }
+        Self { process, address: SocketAddr::from(([127, 0, 0, 1], 0)), said }
     }
 
-    fn signal(&self, name: &str) {
+    /// The next line that it says.
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.said.read_line(&mut line).expect("text");
+        line
+    }
+
+    pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([name, &self.process.id().to_string()]).status();
         assert!(sent.expect("kill is there").success());
     }
 
     /// Waits for its end; gives how it ended and what it said.
-    fn end(mut self) -> (ExitStatus, String) {
+    pub fn end(mut self) -> (ExitStatus, String) {
         let status = wait_for(|| self.process.try_wait().expect("a child"));
         let mut said = String::new();
         self.said.read_to_string(&mut said).expect("text");
         (status, said)
     }
 
-    async fn client(&self) -> AuditServiceClient<tonic::transport::Channel> {
+    pub async fn client(&self) -> AuditServiceClient<tonic::transport::Channel> {
         AuditServiceClient::connect(format!("http://{}", self.address)).await.expect("it listens")
     }
 }
@@ -61,7 +75,7 @@ impl Drop for Gateway {
     }
 }
 
-fn auditgate() -> Command {
+pub fn auditgate() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_auditgate"));
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     for key in auditgate::config::keys() {
@@ -87,7 +101,7 @@ fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-fn refused(args: &[&str]) -> String {
+pub fn refused(args: &[&str]) -> String {
     let output = auditgate().arg("serve").args(args).output().expect("the binary was built");
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     String::from_utf8(output.stderr).expect("text")

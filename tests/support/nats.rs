@@ -47,7 +47,7 @@ pub fn program_or_skip(what: &str) -> Option<PathBuf> {
 pub struct NatsServer {
     process: Child,
     url: String,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl NatsServer {
@@ -57,35 +57,56 @@ impl NatsServer {
     /// # Errors
     /// If it does not start.
     pub fn start(program: &Path, settings: &str, folder: TempDir) -> Result<Self> {
-        let file = folder.path().join("nats.conf");
-        let store = format!("store_dir: \"{}\"", folder.path().join("store").display());
-        std::fs::write(&file, settings.replace("STORE", &store))?;
-        let process = quiet(program)
-            .args(["--addr", "127.0.0.1", "--port", "-1", "--ports_file_dir"])
-            .arg(folder.path())
-            .arg("--config")
-            .arg(&file)
-            .spawn()?;
-        let ports = folder.path().join(format!("nats-server_{}.ports", process.id()));
-        let mut server = Self { process, url: String::new(), _folder: folder };
-        let begun = Instant::now();
-        // The server writes a file with its ports when it listens.
-        while server.url.is_empty() {
-            let ports = std::fs::read(&ports).unwrap_or_default();
-            if let Ok(ports) = serde_json::from_slice::<serde_json::Value>(&ports)
-                && let Some(url) = ports.pointer("/nats/0").and_then(serde_json::Value::as_str)
-            {
-                server.url = url.to_owned();
-            }
-            check_started(begun, &mut server.process)?;
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Ok(server)
+        let (process, url) = listening(program, settings, folder.path(), "-1")?;
+        Ok(Self { process, url, folder })
     }
 
     /// Where clients connect.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Starts the server again on its port, with what it has stored and other settings.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn restart(&mut self, program: &Path, settings: &str) -> Result<()> {
+        self.process.kill()?;
+        self.process.wait()?;
+        let port = self.url.rsplit(':').next().unwrap_or_default().to_owned();
+        (self.process, self.url) = listening(program, settings, self.folder.path(), &port)?;
+        Ok(())
+    }
+}
+
+/// A server on a port, and where clients connect.
+fn listening(program: &Path, settings: &str, folder: &Path, port: &str) -> Result<(Child, String)> {
+    let file = folder.join("nats.conf");
+    let store = format!("store_dir: \"{}\"", folder.join("store").display());
+    std::fs::write(&file, settings.replace("STORE", &store))?;
+    let mut process = quiet(program)
+        .args(["--addr", "127.0.0.1", "--port", port, "--ports_file_dir"])
+        .arg(folder)
+        .arg("--config")
+        .arg(&file)
+        .spawn()?;
+    let ports = folder.join(format!("nats-server_{}.ports", process.id()));
+    let begun = Instant::now();
+    // The server writes a file with its ports when it listens.
+    loop {
+        let ports = std::fs::read(&ports).unwrap_or_default();
+        if let Ok(ports) = serde_json::from_slice::<serde_json::Value>(&ports)
+            && let Some(url) = ports.pointer("/nats/0").and_then(serde_json::Value::as_str)
+        {
+            return Ok((process, url.to_owned()));
+        }
+        if let Err(error) = check_started(begun, &mut process) {
+            // It has ended if this fails.
+            _ = process.kill();
+            _ = process.wait();
+            return Err(error);
+        }
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 

@@ -29,7 +29,7 @@ impl ProofKey {
     /// memory each time.
     pub fn of(settings: &Settings, log: &dyn Sequencer) -> io::Result<Self> {
         let folder = settings.data_dir.as_deref();
-        if !settings.merkle.unwrap_or(folder.is_some()) {
+        if !settings.has_tree() {
             return Ok(Self { key: None, told: None, is_beside_log: false });
         }
         let found = match (&settings.signing_key, folder) {

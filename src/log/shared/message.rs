@@ -13,7 +13,7 @@
 //! a zstd frame. What is decoded was authenticated first: whoever may publish to the
 //! stream, but has no cluster key, cannot make a gateway decompress or apply anything.
 
-mod authentication;
+pub mod authentication;
 mod body;
 pub mod group;
 

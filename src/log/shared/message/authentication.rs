@@ -25,13 +25,18 @@ pub struct AuthenticationKey {
 impl AuthenticationKey {
     /// The key for the messages of this log.
     pub fn new(key: &[u8; KEY_BYTES], log_id: Uuid) -> Self {
-        let digest =
-            Sha256::new_with_prefix(b"auditgate cluster key id\0").chain_update(key).finalize();
-        let id = digest.first_chunk().copied().unwrap_or_default();
+        let id = key_id(key);
         let mut mac = Hmac::new_from_slice(key).expect("HMAC takes keys of any length");
         mac.update(log_id.as_bytes());
         Self { id, mac }
     }
+}
+
+/// The id of a key, which messages name.
+pub fn key_id(key: &[u8; KEY_BYTES]) -> [u8; ID_BYTES] {
+    let digest =
+        Sha256::new_with_prefix(b"auditgate cluster key id\0").chain_update(key).finalize();
+    digest.first_chunk().copied().unwrap_or_default()
 }
 
 impl std::fmt::Debug for AuthenticationKey {
@@ -63,7 +68,7 @@ impl ClusterKeys {
     }
 
     /// The message without key id and tag.
-    pub(super) fn authenticated<'a>(&self, bytes: &'a [u8]) -> Result<&'a [u8], MessageFault> {
+    pub fn authenticated<'a>(&self, bytes: &'a [u8]) -> Result<&'a [u8], MessageFault> {
         const FAULT: MessageFault = MessageFault::Unauthentic;
         let (signed, tag) = bytes.split_last_chunk::<TAG_BYTES>().ok_or(FAULT)?;
         let (message, id) = signed.split_last_chunk::<ID_BYTES>().ok_or(FAULT)?;

@@ -28,11 +28,13 @@ use crate::log::shared::stream::{
 use api::{PublishAnswer, StreamAnswer, StreamConfig};
 use direct_get::entry_of;
 
-pub use servers::{Error, NatsServers};
+pub use servers::{Error, NatsServers, NatsUser, check_address};
 
 /// A stream without a leader is asked again by whoever asked; so long an answer is
 /// waited for.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(5);
+/// A stream whose making was not answered is tried again so often.
+const CREATE_TRIES_MAX: usize = 2;
 /// The format of the messages, as the stream's metadata has it.
 const FORMAT: &str = "1";
 const LOG_ID_KEY: &str = "auditgate.log_id";
@@ -68,6 +70,27 @@ impl Subjects {
 
 const NAME_BYTES_MAX: usize = 100;
 
+impl Subjects {
+    /// The stream.
+    pub fn stream(&self) -> &str {
+        &self.stream
+    }
+
+    /// What a gateway publishes to: messages, and requests of the JetStream API.
+    pub fn published(&self) -> Vec<String> {
+        let api = API_REQUESTS.map(|request| format!("$JS.API.{request}.{}", self.stream));
+        std::iter::once(self.publish.clone()).chain(api).collect()
+    }
+
+    /// What a gateway subscribes to: messages, and answers.
+    pub fn subscribed(&self) -> [String; 2] {
+        [self.live.clone(), "_INBOX.>".to_owned()]
+    }
+}
+
+/// The requests that a gateway makes. To make a stream takes another one.
+const API_REQUESTS: [&str; 3] = ["STREAM.INFO", "STREAM.MSG.GET", "DIRECT.GET"];
+
 /// How a stream is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamPlan {
@@ -85,28 +108,39 @@ pub struct JetStream {
     client: Client,
     subjects: Subjects,
     settings: StreamSettings,
+    plan: StreamPlan,
 }
 
 impl JetStream {
-    /// Makes the stream of a log, with a new log id, unless there is one.
+    /// Makes the stream of a log with this id. The first creator wins.
     ///
     /// # Errors
-    /// If the servers refuse, or there is one that is configured otherwise.
+    /// [`Error::Exists`] if there is one; if the servers refuse.
     pub async fn create(
         servers: &NatsServers,
         subjects: &Subjects,
         plan: StreamPlan,
+        log_id: Uuid,
     ) -> Result<Self, Error> {
         let client = servers::connect(servers).await?;
-        let config = StreamConfig::new(subjects, plan, Uuid::now_v7());
-        let created = api::request(&client, "STREAM.CREATE", &subjects.stream, &config).await?;
-        match created {
-            StreamAnswer::Info(_) => {}
-            // There is one: the first creator wins.
-            StreamAnswer::Error(error) if error.is_name_in_use() => {}
-            StreamAnswer::Error(error) => return Err(Error::Refused(error.to_string())),
+        let config = StreamConfig::new(subjects, plan, log_id);
+        let mut tries = 0;
+        loop {
+            let created = api::request(&client, "STREAM.CREATE", &subjects.stream, &config).await;
+            match created {
+                Ok(StreamAnswer::Info(_)) => break,
+                // It may be this one, of a try whose answer did not come.
+                Ok(StreamAnswer::Error(error)) if error.is_name_in_use() => break,
+                Ok(StreamAnswer::Error(error)) => return Err(Error::Refused(error.to_string())),
+                Err(error) if tries >= CREATE_TRIES_MAX => return Err(error),
+                Err(_) => tries += 1,
+            }
         }
-        Self::of_client(client, subjects.clone()).await
+        let found = Self::of_client(client, subjects.clone()).await?;
+        match found.settings.log_id == log_id {
+            true => Ok(found),
+            false => Err(Error::Exists(subjects.stream.clone())),
+        }
     }
 
     /// Connects to the stream of a log.
@@ -127,7 +161,13 @@ impl JetStream {
             StreamAnswer::Error(error) => return Err(Error::Refused(error.to_string())),
         };
         let settings = info.config.settings(&subjects, client.max_payload())?;
-        Ok(Self { client, subjects, settings })
+        let plan = info.config.plan();
+        Ok(Self { client, subjects, settings, plan })
+    }
+
+    /// How the stream was made.
+    pub fn plan(&self) -> StreamPlan {
+        self.plan
     }
 
     /// The server to which the gateway is connected.

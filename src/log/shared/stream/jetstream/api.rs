@@ -1,6 +1,7 @@
 //! The requests of the JetStream API that a shared log makes, as JSON.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_nats::Client;
 use serde::de::DeserializeOwned;
@@ -85,6 +86,15 @@ impl StreamConfig {
             deny_purge: true,
             republish: Some(Republish { src: publish, dest: live }),
             metadata: metadata.map(|(key, value)| (key.to_owned(), value)).into(),
+        }
+    }
+
+    /// How the stream was made.
+    pub fn plan(&self) -> StreamPlan {
+        StreamPlan {
+            replicas: self.num_replicas,
+            age_max: Some(Duration::from_nanos(self.max_age)).filter(|age| !age.is_zero()),
+            bytes_max: u64::try_from(self.max_bytes).ok().filter(|bytes| *bytes > 0),
         }
     }
 

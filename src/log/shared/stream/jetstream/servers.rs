@@ -1,9 +1,12 @@
 //! Connecting to NATS servers.
 
-use std::path::PathBuf;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions};
+use async_nats::{Client, ConnectOptions, ServerAddr};
+
+use crate::secret_file;
 
 /// A server that was stopped keeps its sockets: so often the client asks whether it lives.
 const PING_INTERVAL: Duration = Duration::from_secs(2);
@@ -15,6 +18,9 @@ const SUBSCRIPTION_MESSAGES_MAX: usize = 1_024;
 /// The oldest version of the server that has batched direct get.
 const SERVER_VERSION_MIN: (i64, i64, i64) = (2, 11, 0);
 
+/// The largest file with a secret, in bytes.
+const SECRET_BYTES_MAX: u64 = 64 * 1024;
+
 /// How a gateway reaches NATS.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct NatsServers {
@@ -24,6 +30,25 @@ pub struct NatsServers {
     pub ca: Option<PathBuf>,
     /// Files with the gateway's certificate and its key; none without.
     pub certificate: Option<(PathBuf, PathBuf)>,
+    /// As whom.
+    pub user: NatsUser,
+}
+
+/// A user of NATS.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub enum NatsUser {
+    /// None, or whom the certificate names.
+    #[default]
+    Nobody,
+    /// By a file with credentials.
+    Credentials(PathBuf),
+    /// By a name and a file with a password.
+    Password {
+        /// The name.
+        name: String,
+        /// The file.
+        file: PathBuf,
+    },
 }
 
 /// Why a stream cannot be used.
@@ -37,6 +62,14 @@ pub enum Error {
     Address {
         /// The address.
         server: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A file with a secret cannot be used.
+    #[error("cannot use {}: {why}", path.display())]
+    Secret {
+        /// The file.
+        path: PathBuf,
         /// What is wrong with it.
         why: String,
     },
@@ -63,8 +96,11 @@ pub enum Error {
     #[error("JetStream refuses: {0}")]
     Refused(String),
     /// There is no such stream.
-    #[error("there is no stream {0}")]
+    #[error("there is no stream {0}: `auditgate cluster init` makes it")]
     NoStream(String),
+    /// There is one already.
+    #[error("there is a stream {0} already")]
+    Exists(String),
     /// The stream is not one of a shared log.
     #[error("stream {0} {1}")]
     Unfit(String, String),
@@ -75,16 +111,8 @@ pub enum Error {
 /// # Errors
 /// If none of them accepts the connection, or it is too old.
 pub async fn connect(servers: &NatsServers) -> Result<Client, Error> {
-    let mut addresses = Vec::new();
-    for server in &servers.addresses {
-        let address: Result<async_nats::ServerAddr, _> = server.parse();
-        addresses.push(
-            address.map_err(|error| Error::Address {
-                server: server.clone(),
-                why: error.to_string(),
-            })?,
-        );
-    }
+    let addresses = servers.addresses.iter().map(|server| parse_address(server));
+    let addresses = addresses.collect::<Result<Vec<_>, _>>()?;
     let mut options = ConnectOptions::new()
         .name("auditgate")
         .ping_interval(PING_INTERVAL)
@@ -96,6 +124,20 @@ pub async fn connect(servers: &NatsServers) -> Result<Client, Error> {
     if let Some((certificate, key)) = &servers.certificate {
         options = options.add_client_certificate(certificate.clone(), key.clone());
     }
+    options = match &servers.user {
+        NatsUser::Nobody => options,
+        NatsUser::Credentials(path) => {
+            let text = read_secret(path)?;
+            options
+                .credentials(&text)
+                .map_err(|error| Error::Secret { path: path.clone(), why: error.to_string() })?
+        }
+        NatsUser::Password { name, file } => {
+            let text = read_secret(file)?;
+            let password = text.strip_suffix('\n').unwrap_or(&text);
+            options.user_and_password(name.clone(), password.to_owned())
+        }
+    };
     let failed = |why: String| Error::Connect { servers: servers.addresses.join(","), why };
     let client = options.connect(addresses).await.map_err(|error| failed(error.to_string()))?;
     // Only then is it known what the server takes.
@@ -106,4 +148,49 @@ pub async fn connect(servers: &NatsServers) -> Result<Client, Error> {
         return Err(Error::Old { name: info.server_name, version: info.version });
     }
     Ok(client)
+}
+
+impl Error {
+    /// Whether it may be over soon: the servers were not reached, or have no leader yet.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Connect { .. } | Self::NoAnswer(_))
+    }
+}
+
+/// Checks the address of a server.
+///
+/// # Errors
+/// [`Error::Address`], if it is none, or has a password in it.
+pub fn check_address(server: &str) -> Result<(), Error> {
+    parse_address(server).map(drop)
+}
+
+fn parse_address(server: &str) -> Result<ServerAddr, Error> {
+    // What stands before @ may be a password.
+    let shown = server.rsplit_once('@').map_or(server, |(_, host)| host);
+    let refused = |why: String| Error::Address { server: shown.to_owned(), why };
+    let address: ServerAddr = server.parse().map_err(|error| refused(format!("{error}")))?;
+    let named = address.username().is_some() || address.has_user_pass() || server.contains('@');
+    if named {
+        let why = "a user and password in it are seen by others: set shared.user and shared.password_file, or shared.credentials";
+        return Err(refused(why.to_owned()));
+    }
+    if !matches!(address.scheme(), "nats" | "tls") {
+        return Err(refused(format!("{} is neither nats nor tls", address.scheme())));
+    }
+    if address.host().is_empty() {
+        return Err(refused("it names no host".to_owned()));
+    }
+    Ok(address)
+}
+
+/// Reads a file that nobody but its owner may use.
+fn read_secret(path: &Path) -> Result<String, Error> {
+    let failed =
+        |why: &dyn std::fmt::Display| Error::Secret { path: path.to_owned(), why: why.to_string() };
+    let file = secret_file::open(path).map_err(|error| failed(&error))?;
+    let mut text = String::new();
+    let read = file.take(SECRET_BYTES_MAX).read_to_string(&mut text);
+    read.map_err(|error| failed(&error))?;
+    Ok(text)
 }

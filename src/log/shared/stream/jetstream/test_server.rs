@@ -43,11 +43,23 @@ pub async fn stream(servers: &NatsServers, log: &str, replicas: u32) -> JetStrea
     let plan = StreamPlan { replicas, age_max: None, bytes_max: None };
     let begun = Instant::now();
     loop {
-        match JetStream::create(servers, &subjects, plan).await {
+        match create(servers, &subjects, plan).await {
             Ok(stream) => return stream,
             Err(error) => assert!(begun.elapsed() < START_TIME_MAX, "{error}"),
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Makes the stream, or finds the one that another gateway has made.
+pub async fn create(
+    servers: &NatsServers,
+    subjects: &Subjects,
+    plan: StreamPlan,
+) -> Result<JetStream, super::Error> {
+    match JetStream::create(servers, subjects, plan, uuid::Uuid::now_v7()).await {
+        Err(super::Error::Exists(_)) => JetStream::open(servers, subjects).await,
+        done => done,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The stream on a real server, where one is installed.
 
-use super::test_server::{TestServer, program_or_skip};
+use super::test_server::{TestServer, create, program_or_skip};
 use super::*;
 
 const PLAN: StreamPlan = StreamPlan { replicas: 1, age_max: None, bytes_max: None };
@@ -16,12 +16,12 @@ fn message(number: usize) -> Bytes {
 /// Retries what a server that has just started may refuse.
 async fn created(server: &TestServer, plan: StreamPlan) -> JetStream {
     for _ in 0..50 {
-        if let Ok(stream) = JetStream::create(&server.connection(), &subjects(), plan).await {
+        if let Ok(stream) = create(&server.connection(), &subjects(), plan).await {
             return stream;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    JetStream::create(&server.connection(), &subjects(), plan).await.unwrap()
+    create(&server.connection(), &subjects(), plan).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -70,7 +70,11 @@ async fn the_first_creator_wins_and_others_read_what_it_agreed_on() {
     let missing = JetStream::open(&server.connection(), &subjects()).await;
     assert!(matches!(missing, Err(Error::NoStream(name)) if name == "AUDIT_test"));
     let stream = created(&server, PLAN).await;
-    let other = JetStream::create(&server.connection(), &subjects(), PLAN).await.unwrap();
+    let other = JetStream::create(&server.connection(), &subjects(), PLAN, Uuid::now_v7()).await;
+    assert!(matches!(other, Err(Error::Exists(name)) if name == "AUDIT_test"));
+    let log_id = stream.settings().log_id;
+    let other = JetStream::create(&server.connection(), &subjects(), PLAN, log_id).await.unwrap();
+    assert_eq!(other.plan(), PLAN);
     let opened = JetStream::open(&server.connection(), &subjects()).await.unwrap();
     assert_eq!(other.settings(), stream.settings());
     assert_eq!(opened.settings(), stream.settings());

@@ -1,0 +1,106 @@
+//! Opening a log that several gateways share.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::LogOutput;
+use super::open_log::OpenedLog;
+use crate::cli::Error;
+use crate::config::{ByteSize, Period, Settings, Shared};
+use crate::log::disk;
+use crate::log::shared::cluster_key::ClusterSecrets;
+use crate::log::shared::publisher::PublishTimes;
+use crate::log::shared::shared_log::{self, SharedLog};
+use crate::log::shared::stream::Stream as _;
+use crate::log::shared::stream::jetstream::{self, JetStream, StreamPlan};
+use crate::log::{Sequencer as _, State};
+
+/// After a failed attempt to reach the servers, the next one waits so long.
+const CONNECT_PAUSE: Duration = Duration::from_secs(2);
+/// The gateway begins to listen after so long, even if its copy has not caught up: it serves
+/// what it has, and accepts events when it has caught up.
+const CATCH_UP_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Opens the shared log, whose copy is in `folder`, and tells how it was found.
+pub(super) async fn open(
+    settings: &Settings,
+    folder: &Path,
+    logs: &LogOutput,
+) -> Result<OpenedLog, Error> {
+    let failed = |error: &dyn std::fmt::Display| Error::Usage(error.to_string());
+    let shared = &settings.shared;
+    let file = shared.cluster_key.as_deref().unwrap_or(Path::new(""));
+    let secrets = ClusterSecrets::read(file).map_err(|error| failed(&error))?;
+    let stream = connect(shared, logs).await?;
+    let keys = secrets.keys(stream.settings().log_id);
+    let plan = stream.plan();
+    let kept = kept(shared, folder, &stream);
+    let mut disk = settings.disk();
+    disk.retain = disk::Retention { bytes: None, age: plan.age_max };
+    let config = shared_log::Config { disk, keys, times: PublishTimes::default() };
+    let opened = SharedLog::open(folder, config, Arc::new(stream)).await;
+    let (log, notices) = opened.map_err(|error| failed(&error))?;
+    notices.iter().for_each(|notice| logs.notice(notice));
+    let mut state = log.state();
+    let ready = state.wait_for(|state| *state == State::Ready);
+    let _ = tokio::time::timeout(CATCH_UP_TIME_MAX, ready).await;
+    Ok(OpenedLog { log: Arc::new(log), kept })
+}
+
+/// Connects to the stream; tries again, visibly, for as long as the configuration says.
+async fn connect(shared: &Shared, logs: &LogOutput) -> Result<JetStream, Error> {
+    let (servers, subjects) = (shared.connection()?, shared.subjects()?);
+    let begun = Instant::now();
+    let Period(patience) = shared.connect_timeout;
+    loop {
+        let left = patience.saturating_sub(begun.elapsed());
+        let opened =
+            tokio::time::timeout(left.max(CONNECT_PAUSE), JetStream::open(&servers, &subjects));
+        let error = match opened.await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) if error.is_passing() => error.to_string(),
+            Ok(Err(error)) => return Err(Error::Usage(error.to_string())),
+            Err(_) => jetstream::Error::NoAnswer("it was not reached in time".into()).to_string(),
+        };
+        if begun.elapsed() + CONNECT_PAUSE >= patience {
+            let limit = shared.connect_timeout;
+            return Err(Error::Usage(format!(
+                "{error}; gave up after {limit}, see --shared-connect-timeout"
+            )));
+        }
+        logs.refuse(&format!("{error}; trying again"));
+        tokio::time::sleep(CONNECT_PAUSE).await;
+    }
+}
+
+/// What the log keeps, and what a receipt means.
+fn kept(shared: &Shared, folder: &Path, stream: &JetStream) -> String {
+    let plan = stream.plan();
+    let receipt = match plan.replicas {
+        1 => "durability: on one server before acknowledgement".to_owned(),
+        count => {
+            let majority = count / 2 + 1;
+            format!("durability: on {majority} of {count} servers before acknowledgement")
+        }
+    };
+    format!(
+        "shared log: stream {} of {}, connected to {}, {}; {receipt}, on stable storage if they run with sync_interval: always\nthis gateway's copy of it: {}",
+        shared.subjects().map(|subjects| subjects.stream().to_owned()).unwrap_or_default(),
+        shared.servers.join(", "),
+        stream.server_name(),
+        retained(plan),
+        folder.display(),
+    )
+}
+
+/// What the stream keeps.
+fn retained(plan: StreamPlan) -> String {
+    let bytes = plan.bytes_max.map(|max| ByteSize(usize::try_from(max).unwrap_or(usize::MAX)));
+    match (bytes, plan.age_max.map(Period)) {
+        (None, None) => "keeping all records".to_owned(),
+        (Some(bytes), None) => format!("keeping the newest {bytes}"),
+        (None, Some(age)) => format!("keeping {age}"),
+        (Some(bytes), Some(age)) => format!("keeping {age}, at most {bytes}"),
+    }
+}

@@ -1,0 +1,195 @@
+//! `[shared]`: the stream of a log that several gateways share.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Error, Period, Settings};
+use crate::log::shared::stream::jetstream::{NatsServers, NatsUser, Subjects, check_address};
+
+/// The log that several gateways share, in a replicated stream of NATS JetStream: see
+/// docs/CLUSTER.md. The data directory holds this gateway's copy of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Shared {
+    /// Servers of NATS that hold the log: nats://HOST:4222, or tls://HOST:4222 with TLS. The
+    /// gateway connects to one of them, and to another one when that fails. Without servers, the
+    /// log is this gateway's alone. `auditgate cluster init` makes the stream.
+    #[schemars(extend("value_name" = "URLS", "name" = "shared"))]
+    pub servers: Vec<String>,
+    /// Name of the log, by which several share the servers: letters, digits, - and _. Its stream
+    /// has this name after `AUDIT_`.
+    #[schemars(extend("value_name" = "NAME"))]
+    pub stream: String,
+    /// File with the cluster key, as `auditgate cluster init` writes it; only its owner may have
+    /// access. All gateways of the log have the same key: it authenticates their messages. The
+    /// first key of the file authenticates what this gateway publishes; further keys are
+    /// accepted, too.
+    #[schemars(extend("value_name" = "FILE", "name" = "cluster_key"))]
+    pub cluster_key: Option<PathBuf>,
+    /// File with the CAs of the servers, in PEM. Without it, the CAs of the system are trusted.
+    #[schemars(extend("value_name" = "FILE"))]
+    pub ca: Option<PathBuf>,
+    /// File with the certificate that the gateway shows to the servers, in PEM.
+    #[schemars(extend("value_name" = "FILE"))]
+    pub cert: Option<PathBuf>,
+    /// File with the private key of that certificate, in PEM.
+    #[schemars(extend("value_name" = "FILE"))]
+    pub key: Option<PathBuf>,
+    /// File with the credentials of the user of NATS, as `nsc` writes it (.creds); only its owner
+    /// may have access.
+    #[schemars(extend("value_name" = "FILE"))]
+    pub credentials: Option<PathBuf>,
+    /// User of NATS, with a password.
+    #[schemars(extend("value_name" = "USER"))]
+    pub user: Option<String>,
+    /// File with the password of the user; only its owner may have access.
+    #[schemars(extend("value_name" = "FILE"))]
+    pub password_file: Option<PathBuf>,
+    /// How long the gateway tries to reach the servers when it starts; from 1s to 1h.
+    pub connect_timeout: Period,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            servers: Vec::new(),
+            stream: "main".to_owned(),
+            cluster_key: None,
+            ca: None,
+            cert: None,
+            key: None,
+            credentials: None,
+            user: None,
+            password_file: None,
+            connect_timeout: Period(Duration::from_secs(60)),
+        }
+    }
+}
+
+impl Shared {
+    /// Whether the log is shared.
+    pub fn is_on(&self) -> bool {
+        !self.servers.is_empty()
+    }
+
+    /// How the servers are reached.
+    ///
+    /// # Errors
+    /// If keys contradict each other.
+    pub fn connection(&self) -> Result<NatsServers, Error> {
+        let user = match (&self.credentials, &self.user, &self.password_file) {
+            (None, None, None) => NatsUser::Nobody,
+            (Some(file), None, None) => NatsUser::Credentials(file.clone()),
+            (None, Some(name), Some(file)) => {
+                NatsUser::Password { name: name.clone(), file: file.clone() }
+            }
+            (Some(_), ..) => {
+                let what = "set, and so are shared.user or shared.password_file: choose one";
+                return Err(Error::value("shared.credentials", what));
+            }
+            (None, Some(_), None) => {
+                return Err(Error::value("shared.password_file", "missing, but user is set"));
+            }
+            (None, None, Some(_)) => {
+                return Err(Error::value("shared.user", "missing, but password_file is set"));
+            }
+        };
+        let certificate = match (&self.cert, &self.key) {
+            (Some(cert), Some(key)) => Some((cert.clone(), key.clone())),
+            (None, None) => None,
+            (Some(_), None) => {
+                return Err(Error::value("shared.key", "missing, but shared.cert is set"));
+            }
+            (None, Some(_)) => {
+                return Err(Error::value("shared.cert", "missing, but shared.key is set"));
+            }
+        };
+        let addresses = self.servers.clone();
+        Ok(NatsServers { addresses, ca: self.ca.clone(), certificate, user })
+    }
+
+    /// The stream's names in NATS.
+    ///
+    /// # Errors
+    /// If the log cannot have this name.
+    pub fn subjects(&self) -> Result<Subjects, Error> {
+        Subjects::of_log(&self.stream).map_err(|error| Error::value("shared.stream", error))
+    }
+
+    /// Validates what is needed to reach the stream, whose servers must be given.
+    pub(super) fn check_reachable(&self) -> Result<(), Error> {
+        if !self.is_on() {
+            return Err(Error::value(
+                "shared.servers",
+                "missing: name the servers (--shared URLS)",
+            ));
+        }
+        self.check_connection()
+    }
+
+    /// Validates how the stream is reached.
+    pub(super) fn check_connection(&self) -> Result<(), Error> {
+        for server in &self.servers {
+            check_address(server).map_err(|error| Error::value("shared.servers", error))?;
+        }
+        self.subjects()?;
+        self.connection()?;
+        super::limits::period("shared.connect_timeout", self.connect_timeout, 1..=60 * 60)
+    }
+}
+
+impl Settings {
+    /// Whether there is a Merkle tree over the log.
+    pub fn has_tree(&self) -> bool {
+        // The gateways of a shared log sign with one key, which none of them can make up.
+        let by_default = match self.shared.is_on() {
+            true => self.signing_key.is_some(),
+            false => self.data_dir.is_some(),
+        };
+        self.merkle.unwrap_or(by_default)
+    }
+
+    pub(super) fn check_shared(&self) -> Result<(), Error> {
+        let shared = &self.shared;
+        shared.check_connection()?;
+        if !shared.is_on() {
+            let same = Shared { servers: shared.servers.clone(), ..Shared::default() };
+            return match *shared == same {
+                true => Ok(()),
+                false => Err(Error::value(
+                    "shared.servers",
+                    "missing, but other keys of [shared] are set: name the servers (--shared)",
+                )),
+            };
+        }
+        let missing = |key: &str, what: &str| Err(Error::value(key, what));
+        if self.data_dir.is_none() {
+            return missing(
+                "data_dir",
+                "missing, but shared.servers is set: a gateway keeps a copy of the shared log in a directory (--data-dir)",
+            );
+        }
+        if shared.cluster_key.is_none() {
+            return missing(
+                "shared.cluster_key",
+                "missing, but shared.servers is set: give the file cluster.key that `auditgate cluster init` wrote (--cluster-key)",
+            );
+        }
+        if self.has_tree() && self.signing_key.is_none() {
+            return missing(
+                "signing_key",
+                "missing, but merkle and shared.servers are set: all gateways of a shared log sign with one key; give the file signing.key that `auditgate cluster init` wrote (--signing-key)",
+            );
+        }
+        if self.retain != super::Retain::default() {
+            return missing(
+                "retain",
+                "set, and so is shared.servers: the stream decides how long records are stored; see `auditgate cluster init --help`",
+            );
+        }
+        Ok(())
+    }
+}

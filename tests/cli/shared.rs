@@ -1,0 +1,227 @@
+//! A log that several gateways share, as its operator meets it: `cluster init`, and `serve
+//! --shared` on a real NATS server, where one is installed.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use auditgate::log::shared::cluster_key::ClusterSecrets;
+use auditgate::proto::pb;
+use auditgate::proto::pb::event::Payload;
+
+use crate::serve::{Gateway, auditgate, refused};
+use crate::support::WAIT_MAX;
+use crate::support::nats::{NatsServer, program_or_skip};
+
+/// Runs the program; gives its exit status and what it said.
+fn run(args: &[&str]) -> (Option<i32>, String) {
+    let output = auditgate().args(args).output().expect("the binary was built");
+    (output.status.code(), String::from_utf8(output.stderr).expect("text"))
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("text")
+}
+
+fn exec(id: &str) -> pb::EmitRequest {
+    let event = pb::Event {
+        id: Some(id.to_owned()),
+        payload: Some(Payload::Exec(pb::Exec::default())),
+        ..Default::default()
+    };
+    pb::EmitRequest { event: Some(event), ..Default::default() }
+}
+
+/// All records of a gateway, once there are so many.
+async fn records(gateway: &Gateway, count: usize) -> Vec<pb::Record> {
+    let begun = Instant::now();
+    loop {
+        let found = gateway.client().await.search(pb::SearchRequest::default()).await;
+        let mut records = found.expect("answered").into_inner().records;
+        if records.len() >= count {
+            records.sort_by_key(|record| record.sequence);
+            return records;
+        }
+        assert!(begun.elapsed() < WAIT_MAX, "{} of {count} records", records.len());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Emits an event; gives its receipt.
+async fn emit(gateway: &Gateway, id: &str) -> pb::Receipt {
+    let response = gateway.client().await.emit(exec(id)).await.expect(id);
+    response.into_inner().receipt.expect("a receipt")
+}
+
+/// Origin, size and root of the checkpoint that covers so many records.
+async fn head(gateway: &Gateway, size: u64) -> Vec<String> {
+    let begun = Instant::now();
+    loop {
+        let found = gateway.client().await.get_checkpoint(pb::GetCheckpointRequest {}).await;
+        let note = found.expect("a checkpoint").into_inner().checkpoint;
+        let lines: Vec<String> = note.lines().take(3).map(str::to_owned).collect();
+        if lines[1] == size.to_string() {
+            return lines;
+        }
+        assert!(begun.elapsed() < WAIT_MAX, "{lines:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[test]
+fn what_a_shared_log_lacks_is_said() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [key, data] = ["cluster.key", "data"].map(|name| folder.path().join(name));
+    let secrets = ClusterSecrets::generate().expect("random numbers");
+    std::fs::write(&key, secrets.encoded()).expect("written");
+    let (key, data) = (text(&key), text(&data));
+    let nowhere = ["--shared", "nats://127.0.0.1:1"];
+    let refused = |more: &[&str]| refused(&[&nowhere, more].concat());
+    let said = refused(&[]);
+    assert!(
+        said.contains("data_dir is not valid: missing") && said.contains("--data-dir"),
+        "{said}"
+    );
+    let said = refused(&["--data-dir", data]);
+    assert!(said.contains("shared.cluster_key") && said.contains("cluster init"), "{said}");
+    let given = ["--data-dir", data, "--cluster-key", key];
+    let with = |more: &[&str]| refused(&[&given, more].concat());
+    let said = with(&["--merkle"]);
+    assert!(said.contains("signing_key") && said.contains("sign with one key"), "{said}");
+    let said = with(&["--retain-age", "1d"]);
+    assert!(said.contains("the stream decides"), "{said}");
+    let said = with(&["--shared-stream", "a.b"]);
+    assert!(said.contains("shared.stream") && said.contains("letters, digits"), "{said}");
+    // A password that stands where others see it is not repeated.
+    let said = with(&["--shared", "nats://me:hunter2@127.0.0.1:1"]);
+    assert!(said.contains("shared.password_file") && !said.contains("hunter2"), "{said}");
+    let said = with(&["--shared", "http://127.0.0.1:1"]);
+    assert!(said.contains("shared.servers") && said.contains("http"), "{said}");
+    // A key that others may read, and one that is none.
+    std::fs::set_permissions(key, std::fs::Permissions::from_mode(0o644)).expect("own");
+    assert!(with(&[]).contains("chmod 600"));
+    std::fs::set_permissions(key, std::fs::Permissions::from_mode(0o600)).expect("own");
+    let said = with(&["--shared-connect-timeout", "1s"]);
+    assert!(said.contains("cannot connect to NATS at nats://127.0.0.1:1: "), "{said}");
+    assert!(said.contains("gave up after 1s"), "{said}");
+    assert!(!Path::new(data).exists(), "a gateway that cannot start leaves nothing behind");
+    std::fs::write(key, "secret\n").expect("written");
+    let said = with(&[]);
+    assert!(said.contains("line 1 is not a cluster key") && !said.contains("secret"), "{said}");
+    let (code, said) = run(&["cluster", "init", "--out", data]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("--shared URLS"), "{said}");
+}
+
+#[test]
+fn a_gateway_that_waits_for_its_servers_says_so_and_can_be_stopped() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [key, data] = ["cluster.key", "data"].map(|name| folder.path().join(name));
+    let secrets = ClusterSecrets::generate().expect("random numbers");
+    std::fs::write(&key, secrets.encoded()).expect("written");
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).expect("own");
+    let given = ["--data-dir", text(&data), "--cluster-key", text(&key)];
+    let gateway = Gateway::begin(&[&given[..], &["--shared", "nats://127.0.0.1:1"]].concat(), &[]);
+    let mut gateway = gateway;
+    let line = gateway.line();
+    assert!(line.contains("cannot connect to NATS") && line.contains("trying again"), "{line}");
+    gateway.signal("-TERM");
+    let (exit, said) = gateway.end();
+    assert!(exit.success() && said.contains("stopped before the log was open"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gateways_share_a_log() {
+    const SETTINGS: &str = "max_payload: 8MB\njetstream { STORE, sync_interval: always }\n";
+    let Some(program) = program_or_skip("gateways that share a log") else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let [cluster, a, b] = ["cluster", "a", "b"].map(|name| folder.path().join(name));
+    let store = tempfile::tempdir().expect("a folder");
+    let mut server = NatsServer::start(&program, SETTINGS, store).expect("a server");
+
+    // Without a stream, a gateway says how one is made.
+    let key = folder.path().join("other.key");
+    std::fs::write(&key, ClusterSecrets::generate().expect("random numbers").encoded()).unwrap();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).expect("own");
+    let other = ["--shared", server.url(), "--data-dir", text(&a), "--cluster-key", text(&key)];
+    let said = refused(&other);
+    assert!(said.contains("there is no stream AUDIT_main: `auditgate cluster init`"), "{said}");
+
+    let init = ["cluster", "init", "--shared", server.url(), "--replicas", "1", "--out"];
+    let (code, said) = run(&[&init[..], &[text(&cluster)]].concat());
+    assert_eq!(code, Some(0), "{said}");
+    for (name, mode) in [("cluster.key", 0o600), ("signing.key", 0o600), ("gateway.toml", 0o644)] {
+        let found = cluster.join(name).metadata().expect(name).permissions().mode();
+        assert_eq!(found & 0o777, mode, "{name}");
+        assert!(said.contains(name), "{said}");
+    }
+    let second = folder.path().join("second");
+    let (code, said) = run(&[&init[..], &[text(&second)]].concat());
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("there is a stream AUDIT_main already"), "{said}");
+    assert!(!second.exists());
+    let (code, said) = run(&[&init[..], &[text(&second), "--replicas", "2"]].concat());
+    assert!(code == Some(2) && said.contains("choose an odd number"), "{said}");
+
+    // From here on with the permissions that were written, and no others.
+    let permissions = std::fs::read_to_string(cluster.join("nats-permissions.conf")).unwrap();
+    let users = format!(
+        "{SETTINGS}authorization {{ users = [ {{ user: gateway, password: \"a word\"\n{permissions} }} ] }}\n"
+    );
+    server.restart(&program, &users).expect("a server");
+    let password = folder.path().join("password");
+    std::fs::write(&password, "a word\n").expect("written");
+    std::fs::set_permissions(&password, std::fs::Permissions::from_mode(0o600)).expect("own");
+    let config = cluster.join("gateway.toml");
+    let start = |data: &Path| {
+        let user = ["--shared-user", "gateway", "--shared-password-file", text(&password)];
+        let given = ["--config", text(&config), "--data-dir", text(data), "--log-format", "text"];
+        Gateway::start(&[&given[..], &user].concat(), &[])
+    };
+    let mut first = start(&a);
+    let said = first.line() + &first.line() + &first.line() + &first.line();
+    for part in [
+        "listens on",
+        "shared log: stream AUDIT_main of nats://",
+        "durability: on one server before acknowledgement, on stable storage if they run with \
+         sync_interval: always",
+        text(&a),
+        "proves it",
+    ] {
+        // Lines are wrapped where they are wide.
+        let said = said.replace('\n', " ");
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let second = start(&b);
+    for id in ["one", "two", "three"] {
+        assert!(!emit(&first, id).await.duplicate);
+    }
+    let on_a = records(&first, 3).await;
+    let on_b = records(&second, 3).await;
+    assert_eq!(on_a, on_b, "sequences and times are the same");
+    let status = second.client().await.get_status(pb::GetStatusRequest {}).await;
+    assert_eq!(status.expect("a status").into_inner().log_kind, "shared");
+    // A retry on the other gateway is the same event.
+    let again = emit(&second, "two").await;
+    assert_eq!((again.duplicate, again.sequence), (true, on_a[1].sequence));
+    // A gateway that was killed has what came meanwhile.
+    first.signal("-KILL");
+    drop(first.end());
+    let receipt = emit(&second, "four").await;
+    let first = start(&a);
+    let on_a = records(&first, 4).await;
+    assert_eq!(on_a.last().expect("four").sequence, receipt.sequence);
+    assert_eq!(on_a, records(&second, 4).await);
+    let size = receipt.sequence;
+    let (own, other) = (head(&first, size).await, head(&second, size).await);
+    assert_eq!(own, other, "the same key over the same tree");
+    for gateway in [first, second] {
+        gateway.signal("-TERM");
+        let (exit, said) = gateway.end();
+        assert!(exit.success(), "{said}");
+    }
+    // A log on disk of its own is not opened as a copy, nor the other way round.
+    let said = refused(&["--data-dir", text(&a)]);
+    assert!(said.contains("copy of a shared log"), "{said}");
+    drop(server);
+}
