@@ -12,6 +12,7 @@ import { Gate } from "./session/sign_in";
 import { views } from "./state/lazy";
 import { model } from "./state/model";
 import { watchWindow } from "./state/settings";
+import { Safe } from "./ui/safe";
 import { Spinner } from "./ui/state";
 
 function App() {
@@ -72,7 +73,7 @@ function Notice() {
     <div class="notice-place" role="status" aria-live="polite">
       {notice !== undefined && (
         <div class={`notice ${notice.kind}`} data-testid="notice">
-          {notice.text}
+          <Safe text={notice.text} max={600} />
         </div>
       )}
     </div>
@@ -83,6 +84,7 @@ const root = document.getElementById("app");
 if (root === null) throw new Error("index.html has no element app");
 watchWindow();
 document.addEventListener("keydown", onKey);
+document.title = `auditgate ${location.host}`;
 effect(() => {
   const kind = model.session.state.value.kind;
   if (kind === "signed-out" || kind === "certificate-only") model.signedOut();

@@ -7,7 +7,7 @@ import { test } from "node:test";
 import { offsetOf, pathBefore } from "../src/filter/place";
 import { suggest, wordOf } from "../src/filter/complete";
 import { format, parse } from "../src/filter/grammar";
-import { celString, queryOf } from "../src/filter/query";
+import { celString, negation, queryOf } from "../src/filter/query";
 import { filterJson, isCommandLine, parseBar, parseCommandLine, shellQuote, shellWords, toCommandLine, toGrpcurl } from "../src/filter/shell";
 import { CATEGORIES, nearest, RESULTS, SEVERITIES, TOKEN_KINDS, token, withToken, type Token } from "../src/filter/tokens";
 import { Filter, type EventType } from "../src/wire/messages";
@@ -95,6 +95,22 @@ test("what the filter cannot exclude, an expression does", () => {
   const copied = toCommandLine(parse("-user:bob").tokens, false);
   assert.match(copied, /--filter '/);
   assert.equal(celString("a\\b\n\u0001"), "'a\\\\b\\n\\x01'");
+  assert.equal(celString("a\u202eb\u{e0041}"), "'a\\u202eb\\U000e0041'", "what is hidden is seen");
+});
+
+test("each token has an opposite that finds the rest, or none", () => {
+  const opposite = (text: string) => {
+    const [of] = parse(text).tokens;
+    const not = of === undefined ? undefined : negation(of);
+    return not === undefined ? undefined : format([not]);
+  };
+  assert.equal(opposite("type:exec"), "-type:exec");
+  assert.equal(opposite("user:a"), "-user:a");
+  assert.equal(opposite("severity:info"), "cel:\"severity != 'info'\"");
+  assert.match(opposite("address:10.0.0.1") ?? "", /remote_address != '10\.0\.0\.1' && !.*startsWith\('10\.0\.0\.1:'\)/);
+  assert.match(opposite("address:::1") ?? "", /startsWith\('\[::1\]:'\)/);
+  assert.equal(opposite('cel:"a == b"'), '-cel:"a == b"');
+  for (const none of ["category:db", "since:1h", "until:1h", "text:x"]) assert.equal(opposite(none), undefined, none);
 });
 
 test("a pasted line may have more than filters, and not something else", () => {
@@ -137,10 +153,19 @@ test("flags by sequence and id become expressions", () => {
 });
 
 test("words of the shell come back as they were", () => {
-  for (const word of ["", "plain", "a b", "it's", '"q"', "$x `y` \\z", "\n\t\u0007", "--x=y", "*?[]{}", "a\\"]) {
+  for (const word of ["", "plain", "a b", "it's", '"q"', "$x `y` \\z", "\n\t\u0007", "--x=y", "\u202egnp.exe \u200b'\\ \u{e0041}", "*?[]{}", "a\\"]) {
     assert.deepEqual(shellWords(`x ${shellQuote(word)} y`), ["x", word, "y"], JSON.stringify(word));
   }
   assert.deepEqual(shellWords(`a\\ b "c\\"d" $'e\\'f\\x41' g'h'i # j`), ["a b", 'c"d', "e'fA", "ghi"]);
+});
+
+test("a line to be copied shows what it has", () => {
+  const hostile = "a\u202e\u2066\u0007b";
+  const line = toCommandLine([token("user", hostile), token("label", `k=${hostile}`, true)], false);
+  assert.equal(/[^ -~]/.test(line), false, line);
+  assert.deepEqual(parseCommandLine(line).tokens[0], token("user", hostile));
+  const query = queryOf([token("user", hostile)], 0, "utc");
+  assert.equal(/[^ -~]/.test(toGrpcurl(query, "h:1", true, false)), false);
 });
 
 test("grpcurl gets absolute times", () => {

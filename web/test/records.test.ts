@@ -9,7 +9,13 @@ import type { Transport } from "../src/transport/transport";
 import { Filter, type Gap } from "../src/wire/messages";
 import { empty } from "../src/wire/codec";
 import { LIST_BYTES_MAX, RecordList, ROWS_MAX, WAITING_RECORDS_MAX } from "../src/records/list";
-import { add, emptyBuckets, lengthFor, rangeFor, slide, total, trimmed, BUCKETS_MAX } from "../src/histogram/buckets";
+import { exportRecords } from "../src/export/export";
+import type { loadRecordCode } from "../src/drawer/load";
+import { Histogram } from "../src/histogram/histogram";
+import { fromMs } from "../src/text/time";
+import { deliveryProblems } from "../src/status/deliveries";
+import type { Delivery } from "../src/wire/messages";
+import { add, emptyBuckets, lengthFor, nextStart, rangeFor, slide, total, trimmed, BUCKETS_MAX } from "../src/histogram/buckets";
 import { formatRoute, parseRoute } from "../src/state/route";
 import { token } from "../src/filter/tokens";
 import { sequenceOf } from "../src/wire/row";
@@ -52,6 +58,19 @@ test("a list that stands still only counts, up to its bound", () => {
   list.freeze(false);
   assert.equal(list.length, WAITING_RECORDS_MAX + 4);
   assert.equal(list.waiting, 0);
+});
+
+test("a list that stands still does so for the next search, too", () => {
+  const list = new RecordList();
+  list.append({ kind: "record", bytes: bytesOf(1) });
+  list.freeze(true);
+  list.clear();
+  list.prepend([{ kind: "record", bytes: bytesOf(8) }, { kind: "record", bytes: bytesOf(7) }]);
+  list.append({ kind: "record", bytes: bytesOf(9) });
+  assert.deepEqual(sequences(list), ["8", "7"]);
+  assert.equal(list.waiting, 1);
+  list.freeze(false);
+  assert.deepEqual(sequences(list), ["9", "8", "7"]);
 });
 
 test("rows and bytes have bounds, and the oldest go first", () => {
@@ -126,6 +145,12 @@ class Log {
     this.listener = undefined;
     this.end?.(new CallError(Code.UNAVAILABLE, "gone"));
   }
+}
+
+/** A transport whose calls are all answered so, with what a message lacks. */
+function answering(answer: () => object): { transport: Transport } {
+  const whole = () => ({ records: [], gaps: [], buckets: [], next_page_token: "", ...answer() });
+  return { transport: { unary: () => Promise.resolve(whole()) } as unknown as Transport };
 }
 
 const scope = (live: boolean) => ({ query: { filter: empty(Filter), start_time: undefined, end_time: undefined }, live });
@@ -243,6 +268,58 @@ test("buckets hold what they should, and move on", () => {
   const now = 1_700_000_000_000;
   assert.deepEqual(rangeFor(now - 600_000, now, true, now), { from: now - 900_000, to: now });
   assert.ok(rangeFor(1e12, 1e12 + 5_000, true, now).to < now);
+});
+
+test("live records are counted in the bucket that they begin, however many come from the future", async () => {
+  const now = Date.now();
+  const { transport } = answering(() => ({}));
+  const histogram = new Histogram(transport);
+  const query = { filter: empty(Filter), start_time: fromMs(now - 60_000), end_time: undefined };
+  await histogram.load(query, { from: now - 60_000, to: now }, true);
+  const before = histogram.buckets.value;
+  assert.ok(before !== undefined);
+  const next = nextStart(before);
+  for (let number = 0; number < 10; number++) histogram.addLive({ time: next, severity: 2 });
+  // As an emitter with a wrong clock sends them: nothing is kept of each.
+  for (let number = 0; number < 1_000; number++) histogram.addLive({ time: next + 3_600_000, severity: 4 });
+  assert.ok(JSON.stringify(histogram).length < 10_000);
+  const clock = Date.now;
+  Date.now = () => next + 1;
+  try {
+    histogram.refresh();
+  } finally {
+    Date.now = clock;
+  }
+  const moved = histogram.buckets.value?.buckets ?? [];
+  assert.deepEqual(moved[moved.length - 1], { start: next, counts: [0, 0, 10, 0, 0] });
+  assert.equal(moved.reduce((sum, bucket) => sum + total(bucket), 0), 10);
+});
+
+test("an export ends at its bounds, and says so", async () => {
+  const text = "x".repeat(1_000);
+  let pages = 0;
+  const { transport } = answering(() => {
+    pages += 1;
+    return { records: [bytesOf(pages), bytesOf(pages + 100)], next_page_token: "more" };
+  });
+  const code = { jsonLine: () => text, csvOf: () => text } as unknown as Awaited<ReturnType<typeof loadRecordCode>>;
+  const query = { filter: empty(Filter), start_time: undefined, end_time: undefined };
+  const run = (limit: number, textMax: number) => exportRecords(transport, query, "ndjson", limit, new AbortController().signal, () => {}, { code, textMax });
+  assert.deepEqual({ ...(await run(6, 1e9)), parts: [] }, { parts: [], records: 6, cut: true, gaps: 0 });
+  const cut = await run(1_000, 5_000);
+  assert.equal(cut.records, 6, "the page with which the bound is reached is the last one");
+  assert.equal(cut.cut, true);
+  assert.equal(cut.parts.join("").length, 6 * 1_001);
+});
+
+test("deliveries that need somebody are told, with what to do", () => {
+  const delivery = (more: Partial<Delivery>) => ({ name: "siem", reason: "401", state: 1, state_time: fromMs(0), dead_letters: 0n, ...more }) as Delivery;
+  assert.deepEqual(deliveryProblems([delivery({})], 1e9), []);
+  assert.match(deliveryProblems([delivery({ state: 3 })], 1e9)[0] ?? "", /siem is blocked: 401.*delivery resume siem/);
+  assert.match(deliveryProblems([delivery({ state: 5 })], 1e9)[0] ?? "", /delivery show siem/);
+  assert.deepEqual(deliveryProblems([delivery({ state: 2 })], 59_000), [], "it may just have begun");
+  assert.match(deliveryProblems([delivery({ state: 2 })], 61_000)[0] ?? "", /retrying for 1 min 1 s: 401/);
+  assert.match(deliveryProblems([delivery({ dead_letters: 2n })], 1e9)[0] ?? "", /2 records.*delivery replay siem/);
 });
 
 test("an address says all of what is shown, and nothing else counts", () => {

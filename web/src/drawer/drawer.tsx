@@ -3,7 +3,7 @@
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { toCommandLine } from "../filter/shell";
 import { token } from "../filter/tokens";
-import { RESULT_WORDS, SEVERITY_WORDS } from "../records/columns";
+import { resultWord, severityWord, who } from "../records/columns";
 import { zone } from "../state/settings";
 import { model, type DrawerTab, type Opened } from "../state/model";
 import { showBoth, showTime } from "../text/time";
@@ -30,7 +30,7 @@ export function Drawer() {
   const opened = model.opened.value;
   if (opened === undefined) return null;
   return (
-    <aside class="drawer" aria-label={`Record ${opened.sequence}`} data-testid="drawer">
+    <aside class="drawer" aria-label={`Record ${opened.sequence}`} tabIndex={-1} data-testid="drawer">
       <div class="drawer-bar">
         <strong>Record {String(opened.sequence)}</strong>
         <span class="grow" />
@@ -64,7 +64,7 @@ export function Drawer() {
 }
 
 function Body({ opened }: { readonly opened: Extract<Opened, { kind: "record" }> }) {
-  const row = readRow(opened.bytes);
+  const row = useMemo(() => readRow(opened.bytes), [opened.bytes]);
   const tab = model.tab.value;
   const body = useRef<HTMLDivElement>(null);
   useEffect(() => {
@@ -73,8 +73,7 @@ function Body({ opened }: { readonly opened: Extract<Opened, { kind: "record" }>
   useEffect(() => {
     if (body.current !== null) body.current.scrollTop = 0;
   }, [opened.bytes, tab]);
-  const severity = SEVERITY_WORDS[row.severity] ?? String(row.severity);
-  const result = RESULT_WORDS[row.result] ?? String(row.result);
+  const result = resultWord(row);
   const tabs = TABS.filter(([name]) => (name !== "proof" || model.canProve.value) && (name !== "session" || row.session !== ""));
   const shown = tabs.some(([name]) => name === tab) ? tab : "fields";
   // Decoded once for all panels that show it.
@@ -86,9 +85,12 @@ function Body({ opened }: { readonly opened: Extract<Opened, { kind: "record" }>
       {opened.warning !== "" && (
         <p class="banner bad" role="alert" data-testid="permalink-warning">
           <Icon name="alert" />
-          {opened.warning}
+          <Safe text={opened.warning} max={600} />
         </p>
       )}
+      <p class="visually-hidden" role="status">
+        Record {String(opened.sequence)}: <Safe text={[row.type, resultWord(row), who(row)].filter((part) => part !== "" && part !== "-").join(", ")} max={200} />
+      </p>
       <div class="drawer-head">
         <h2>
           <Safe text={row.type} max={200} />
@@ -97,7 +99,7 @@ function Body({ opened }: { readonly opened: Extract<Opened, { kind: "record" }>
           <Safe text={summaryOf(row)} max={300} />
         </p>
         <p class="badges">
-          <span class={`badge sev-${row.severity}`}>{severity}</span>
+          <span class={`badge sev-${row.severity}`}>{severityWord(row)}</span>
           {row.result > 0 && <span class={`badge result-${result}`}>{result}</span>}
           {row.amended && <span class="badge amended-badge">amended</span>}
           <span class="drawer-time" title={showBoth(row.time)}>

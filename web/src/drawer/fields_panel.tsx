@@ -1,21 +1,23 @@
 // The fields of a record in groups; each value can be filtered by, excluded, copied.
 
 import { useState } from "preact/hooks";
-import { negation } from "../records/columns";
+import { negation } from "../filter/query";
 import { model } from "../state/model";
 import { escaped } from "../text/escape";
 import { copy } from "../ui/clipboard";
 import { Icon } from "../ui/icons";
-import { counted } from "../ui/numbers";
+import { counted, grouped } from "../ui/numbers";
 import { Safe } from "../ui/safe";
 import { Spinner } from "../ui/state";
 import type { RecordView } from "./record";
-import type { FieldView } from "./view";
+import type { FieldView, GroupView } from "./view";
 
 /** How many characters of a value are shown at first, and how many at most. */
 const VALUE_SHORT = 1_000;
 const VALUE_MAX = 200_000;
 const PATH_MAX = 160;
+/** How many fields of a group are shown at first, and how many more at a time. */
+const FIELDS_STEP = 300;
 
 export function FieldsPanel({ view }: { readonly view: RecordView | undefined }) {
   if (view === undefined) return <Spinner label="Loading the fields" />;
@@ -31,26 +33,40 @@ export function FieldsPanel({ view }: { readonly view: RecordView | undefined })
                   <Safe text={amendment.path} max={200} />
                 </code>{" "}
                 <Safe text={amendment.action.replaceAll("_", " ")} max={60} />
-                {amendment.detail !== "" && <span class="muted"> ({amendment.detail})</span>}
+                {amendment.detail !== "" && <span class="muted"> (<Safe text={amendment.detail} max={200} />)</span>}
               </li>
             ))}
           </ul>
         </section>
       )}
       {view.groups.map((group) => (
-        <section class="group" key={group.title}>
-          <h3>{group.title}</h3>
-          <dl>
-            {group.fields.map((field) => (
-              <Field key={field.path} field={field} />
-            ))}
-          </dl>
-        </section>
+        <Group key={group.title} group={group} />
       ))}
       {view.unknown.length > 0 && (
         <p class="hint">{counted(view.unknown.length, "field")} that this page does not know: see Raw.</p>
       )}
     </>
+  );
+}
+
+/** An event may have more labels than a browser has patience. */
+function Group({ group: { title, fields } }: { readonly group: GroupView }) {
+  const [shown, setShown] = useState(FIELDS_STEP);
+  const more = fields.length - shown;
+  return (
+    <section class="group">
+      <h3>{title}</h3>
+      <dl>
+        {fields.slice(0, shown).map((field) => (
+          <Field key={field.path} field={field} />
+        ))}
+      </dl>
+      {more > 0 && (
+        <button type="button" class="button small" onClick={() => setShown(shown + FIELDS_STEP)} data-testid="more-fields">
+          Show {grouped(Math.min(more, FIELDS_STEP))} more of {counted(fields.length, "field")}
+        </button>
+      )}
+    </section>
   );
 }
 

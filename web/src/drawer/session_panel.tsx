@@ -10,7 +10,7 @@ import { showBoth, showDuration, showTime } from "../text/time";
 import { counted } from "../ui/numbers";
 import { Safe } from "../ui/safe";
 import { Failure, Spinner } from "../ui/state";
-import { RESULT_WORDS } from "../records/columns";
+import { resultWord } from "../records/columns";
 
 const RECORDS_MAX = 500;
 
@@ -52,7 +52,7 @@ export function SessionPanel({ session, sequence }: { readonly session: string; 
               </span>
               <span class="moment-type">
                 <Safe text={row.type} max={100} />
-                {row.result === 2 && <span class="moment-result"> {RESULT_WORDS[2]}</span>}
+                {row.result === 2 && <span class="moment-result"> {resultWord(row)}</span>}
               </span>
               <span class="moment-what">
                 <Safe text={summaryOf(row)} max={160} />

@@ -9,8 +9,9 @@ import { copy, save } from "../ui/clipboard";
 import { Dialog } from "../ui/dialog";
 import { explain } from "../ui/explain";
 import { Icon } from "../ui/icons";
-import { counted, grouped } from "../ui/numbers";
-import { exportRecords, EXPORT_RECORDS_MAX, type Format } from "./export";
+import { bytes as size, counted, grouped } from "../ui/numbers";
+import { Safe } from "../ui/safe";
+import { exportRecords, EXPORT_RECORDS_MAX, EXPORT_TEXT_MAX, type Format } from "./export";
 
 const TYPES: Readonly<Record<Format, string>> = { ndjson: "application/x-ndjson", csv: "text/csv" };
 
@@ -51,7 +52,7 @@ export function ExportDialog({ onClose }: { readonly onClose: () => void }) {
   const running = progress !== undefined;
   return (
     <Dialog title="Export" onClose={close} testid="export-dialog">
-      <p>All records of the filter, newest first, at most {grouped(EXPORT_RECORDS_MAX)}.</p>
+      <p>All records of the filter, newest first, at most {grouped(EXPORT_RECORDS_MAX)} or {size(EXPORT_TEXT_MAX)}.</p>
       <fieldset class="choices" disabled={running}>
         <legend class="visually-hidden">Format</legend>
         <label class="choice">
@@ -125,7 +126,7 @@ export function CopyDialog({ onClose }: { readonly onClose: () => void }) {
           <h3>{name}</h3>
           <div class="command-line">
             <pre class="code" tabIndex={0} data-testid={testid}>
-              {text}
+              <Safe text={text} lines />
             </pre>
             <button type="button" class="button small" onClick={() => void copy(text, name === "Link" ? "the link" : "the command")}>
               <Icon name="copy" /> Copy

@@ -10,6 +10,8 @@ export type Format = "ndjson" | "csv";
 
 export const EXPORT_RECORDS_MAX = 100_000;
 const PAGE_RECORDS = 1_000;
+/** The page holds the file in memory until it is saved: at most so much of it, in characters. */
+export const EXPORT_TEXT_MAX = 256 * 1024 * 1024;
 
 export interface Progress {
   readonly records: number;
@@ -19,15 +21,21 @@ export interface Progress {
 export interface Exported {
   readonly parts: string[];
   readonly records: number;
-  /** More records match than were exported. */
+  /** More records match than were exported, by number or by size. */
   readonly cut: boolean;
   /** How many gaps there are: records that could not be read. */
   readonly gaps: number;
 }
 
+/** For tests. */
+interface Options {
+  readonly code?: Awaited<ReturnType<typeof loadRecordCode>>;
+  readonly textMax?: number;
+}
+
 /** Rejects with a CallError, also when it is cancelled. */
-export async function exportRecords(transport: Transport, query: Query, format: Format, limit: number, signal: AbortSignal, onProgress: (progress: Progress) => void): Promise<Exported> {
-  const code = await loadRecordCode();
+export async function exportRecords(transport: Transport, query: Query, format: Format, limit: number, signal: AbortSignal, onProgress: (progress: Progress) => void, options: Options = {}): Promise<Exported> {
+  const { code = await loadRecordCode(), textMax = EXPORT_TEXT_MAX } = options;
   const parts: string[] = format === "csv" ? [`${COLUMNS.join(",")}\n`] : [];
   let records = 0;
   let bytes = 0;
@@ -57,6 +65,6 @@ export async function exportRecords(transport: Transport, query: Query, format: 
     bytes += text.length;
     token = page.next_page_token;
     onProgress({ records, bytes });
-  } while (token !== "" && records < limit && !signal.aborted);
+  } while (token !== "" && records < limit && bytes < textMax && !signal.aborted);
   return { parts, records, cut: token !== "", gaps };
 }

@@ -6,7 +6,7 @@ import { explain } from "../ui/explain";
 import { showClock } from "../text/time";
 import { escaped } from "../text/escape";
 import { token, type Token } from "../filter/tokens";
-import { negation } from "../records/columns";
+import { negation } from "../filter/query";
 import { Icon } from "../ui/icons";
 import { short } from "../ui/numbers";
 import { Safe } from "../ui/safe";

@@ -165,7 +165,7 @@ export function FilterBar() {
             aria-label="Filter"
             role="combobox"
             aria-expanded={open}
-            aria-controls="filter-suggestions"
+            aria-controls={open ? "filter-suggestions" : undefined}
             aria-autocomplete="list"
             aria-activedescendant={chosen >= 0 ? `suggestion-${chosen}` : undefined}
             aria-invalid={problems.value.length > 0}

@@ -124,6 +124,9 @@ export function CelEditor() {
           aria-label="Expression in CEL"
           aria-invalid={problem !== undefined}
           aria-describedby="cel-problem"
+          aria-autocomplete="list"
+          aria-controls={fields.length > 0 ? "cel-fields" : undefined}
+          aria-activedescendant={chosen >= 0 ? `cel-field-${chosen}` : undefined}
           placeholder="event.user.name == 'alice' && result == 'failure'"
           onInput={(event) => {
             setText(event.currentTarget.value);
@@ -135,10 +138,11 @@ export function CelEditor() {
           data-testid="cel-input"
         />
         {fields.length > 0 && (
-          <ul class="suggestions" role="listbox" aria-label="Fields">
+          <ul class="suggestions" id="cel-fields" role="listbox" aria-label="Fields">
             {fields.map((field, index) => (
               <li
                 key={field.path}
+                id={`cel-field-${index}`}
                 role="option"
                 aria-selected={index === chosen}
                 class={index === chosen ? "suggestion chosen" : "suggestion"}

@@ -2,8 +2,9 @@
 
 import { empty } from "../wire/codec";
 import { Filter, type Timestamp } from "../wire/messages";
+import { numbered, segments } from "../text/escape";
 import { fromMs, parseTime, resolve, type Zone } from "../text/time";
-import { CATEGORIES, kindOf, RESULTS, SEVERITIES, type Token } from "./tokens";
+import { canNegate, CATEGORIES, kindOf, RESULTS, SEVERITIES, token, type Token } from "./tokens";
 
 export interface Query {
   readonly filter: Filter;
@@ -11,24 +12,30 @@ export interface Query {
   readonly end_time: Timestamp | undefined;
 }
 
-/** A string of CEL. */
+/** A string of CEL. Hidden characters stand by their numbers, so that the expression shows what it compares. */
 export function celString(text: string): string {
-  let quoted = "";
-  for (const letter of text) {
-    const number = letter.codePointAt(0) ?? 0;
-    if (letter === "'" || letter === "\\") quoted += `\\${letter}`;
-    else if (letter === "\n") quoted += "\\n";
-    else if (letter === "\r") quoted += "\\r";
-    else if (letter === "\t") quoted += "\\t";
-    else if (number < 0x20 || number === 0x7f) quoted += `\\x${number.toString(16).padStart(2, "0")}`;
-    else quoted += letter;
-  }
-  return `'${quoted}'`;
+  return `'${segments(text)
+    .map((part) => (part.escaped ? numbered(part.letter ?? "") : part.text.replace(/[\\']/g, "\\$&")))
+    .join("")}'`;
 }
 
-/** The expression that says the opposite of a token that the filter has no field to exclude by. */
+/** The token that excludes what this one selects, be it by an expression; nothing where neither says it. */
+export function negation(of: Token): Token | undefined {
+  const kind = kindOf(of.key);
+  if (kind !== undefined && canNegate(kind)) return { ...of, negated: true };
+  const expression = opposite(of);
+  return expression === "" ? undefined : token("cel", expression);
+}
+
+/** The expression that says the opposite of a token that the filter has no field to exclude by; empty where none does. */
 function opposite({ key, value }: Token): string {
   if (key === "cel") return `!(${value})`;
+  if (key === "severity") return `severity != ${celString(value)}`;
+  if (key === "address") {
+    const path = "event.connection.remote_address";
+    const port = value.includes(":") ? `[${value}]:` : `${value}:`;
+    return `${path} != ${celString(value)} && !${path}.startsWith(${celString(port)})`;
+  }
   if (key === "label") {
     const split = value.indexOf("=");
     const name = celString(value.slice(0, split));
@@ -47,11 +54,11 @@ export function conjunction(terms: readonly string[]): string {
 /** The conditions in CEL: of `cel:` tokens, and of those that an expression negates. */
 export function expressionOf(tokens: readonly Token[]): string {
   const terms: string[] = [];
-  for (const token of tokens) {
-    const kind = kindOf(token.key);
+  for (const of of tokens) {
+    const kind = kindOf(of.key);
     if (kind === undefined) continue;
-    if (token.negated && kind.notField === undefined) terms.push(opposite(token));
-    else if (kind.field === "expression") terms.push(token.value);
+    if (of.negated && kind.notField === undefined) terms.push(opposite(of));
+    else if (kind.field === "expression") terms.push(of.value);
   }
   return conjunction(terms);
 }

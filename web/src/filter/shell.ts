@@ -2,6 +2,7 @@
 // filter bar, and the filter bar as such a line or as a call of grpcurl.
 
 import type { Filter, Timestamp } from "../wire/messages";
+import { numbered, segments } from "../text/escape";
 import { rfc3339, toMs } from "../text/time";
 import { check, parse, type Parsed, type Problem } from "./grammar";
 import { celString, expressionOf, type Query } from "./query";
@@ -194,9 +195,10 @@ function ansiQuoted(line: string, from: number): [text: string, end: number] {
 /** A word that a shell reads as this text. */
 export function shellQuote(text: string): string {
   if (/^[A-Za-z0-9_.,:/@%+=-]+$/.test(text)) return text;
-  if (/[\u0000-\u001f\u007f]/.test(text)) {
-    const escaped = text.replaceAll("\\", "\\\\").replaceAll("'", "\\'").replaceAll("\n", "\\n").replaceAll("\r", "\\r").replaceAll("\t", "\\t");
-    return `$'${escaped.replace(/[\u0000-\u001f\u007f]/g, (letter) => `\\x${letter.charCodeAt(0).toString(16).padStart(2, "0")}`)}'`;
+  // A hidden character in a line that somebody is to trust and run stands there by its number.
+  const parts = segments(text);
+  if (parts.some((part) => part.escaped)) {
+    return `$'${parts.map((part) => (part.escaped ? numbered(part.letter ?? "") : part.text.replace(/[\\']/g, "\\$&"))).join("")}'`;
   }
   return `'${text.replaceAll("'", "'\\''")}'`;
 }

@@ -4,6 +4,7 @@ import { TOKEN_KINDS } from "../filter/tokens";
 import { Dialog } from "../ui/dialog";
 import { unsupported } from "../proof/prover";
 import { support as supportNow } from "../proof/state";
+import { letterKeys } from "../state/settings";
 import { KEYS } from "./keys";
 
 export function Help({ onClose }: { readonly onClose: () => void }) {
@@ -35,6 +36,10 @@ export function Help({ onClose }: { readonly onClose: () => void }) {
               ))}
             </tbody>
           </table>
+          <label class="choice">
+            <input type="checkbox" checked={letterKeys.value === "list"} onChange={(event) => { letterKeys.value = event.currentTarget.checked ? "list" : "everywhere"; }} data-testid="letter-keys" />
+            <span>Letters and signs are keys only while the list has the focus</span>
+          </label>
         </section>
         <section>
           <h3>Filters</h3>

@@ -2,12 +2,13 @@
 
 import { focusFilter } from "../filter/bar";
 import { token } from "../filter/tokens";
-import { negation, tokenOfColumn } from "../records/columns";
+import { negation } from "../filter/query";
+import { tokenOfColumn } from "../records/columns";
 import { rowOf } from "../records/list";
-import { active, activeRecord, move, moveColumn, toBottom, toTop } from "../records/grid";
+import { active, activeRecord, focusList, move, moveColumn, toBottom, toTop } from "../records/grid";
 import { togglePause } from "../header/header";
 import { model } from "../state/model";
-import { zone } from "../state/settings";
+import { letterKeys, zone } from "../state/settings";
 
 export interface Key {
   readonly keys: readonly string[];
@@ -16,6 +17,11 @@ export interface Key {
   /** Only while the list has the focus, or nothing has. */
   readonly inList?: boolean;
   readonly run: () => void;
+}
+
+/** To the record, once it is there: who does not see it appear has to get there. */
+function focusDrawer(): void {
+  requestAnimationFrame(() => setTimeout(() => document.querySelector<HTMLElement>(".drawer")?.focus()));
 }
 
 function onRecord(run: (row: ReturnType<typeof rowOf>) => void): () => void {
@@ -41,7 +47,9 @@ export const KEYS: readonly Key[] = [
     inList: true,
     run: () => {
       const record = activeRecord();
-      if (record !== undefined) model.open(record);
+      if (record === undefined) return;
+      model.open(record);
+      focusDrawer();
     },
   },
   {
@@ -89,7 +97,10 @@ export const KEYS: readonly Key[] = [
     shown: "Esc",
     help: "Close the record; leave the row",
     run: () => {
-      if (model.opened.value !== undefined) model.close();
+      if (model.opened.value !== undefined) {
+        model.close();
+        focusList();
+      }
       else if (model.dialog.value === "cel") model.dialog.value = undefined;
       else active.value = undefined;
     },
@@ -115,6 +126,7 @@ export function onKey(event: KeyboardEvent): void {
   const onControl = at?.closest("button, a, [role=tab], [role=tabpanel]") != null;
   if (onControl && ["Enter", " ", "ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End", "PageUp", "PageDown"].includes(event.key)) return;
   if (pressed.inList === true && model.view.value !== "events") return;
+  if (letterKeys.value === "list" && event.key.length === 1 && at?.closest("[role=grid]") == null) return;
   event.preventDefault();
   pressed.run();
 }

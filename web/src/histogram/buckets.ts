@@ -1,5 +1,7 @@
 // Buckets of time for the histogram: pure arithmetic.
 
+import { SEVERITIES } from "../filter/tokens";
+
 /** Lengths that people count in, in seconds. */
 const LENGTHS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 10800, 21600, 43200, 86400, 604800, 2592000, 7776000, 31536000] as const;
 export const BUCKETS_MAX = 96;
@@ -12,8 +14,9 @@ export const RANGES: readonly (readonly [string, number])[] = [
   ["7d", 604800],
   ["30d", 2592000],
 ];
-const SEVERITY_NAMES = ["unspecified", "info", "warning", "error", "critical"];
-export const LEVELS = 5;
+/** The levels of a bar, by the numbers of severities. */
+export const LEVEL_NAMES = ["unspecified", ...SEVERITIES] as const;
+export const LEVELS = LEVEL_NAMES.length;
 
 export interface Bucket {
   /** When it begins, in milliseconds since 1970. */
@@ -41,7 +44,7 @@ export function emptyBuckets(from: number, to: number): Buckets {
   const first = Math.floor(from / lengthMs) * lengthMs;
   const buckets: Bucket[] = [];
   for (let start = first; start < to && buckets.length <= BUCKETS_MAX + 1; start += lengthMs) {
-    buckets.push({ start, counts: new Array<number>(LEVELS).fill(0) });
+    buckets.push({ start, counts: nothing() });
   }
   return { from, to, lengthMs, buckets };
 }
@@ -51,10 +54,30 @@ export function add(of: Buckets, time: number, severity: number, count: number):
   const first = of.buckets[0];
   if (first === undefined) return false;
   const bucket = of.buckets[Math.floor((time - first.start) / of.lengthMs)];
-  const level = severity >= 0 && severity < LEVELS ? severity : 0;
   if (bucket === undefined) return false;
-  bucket.counts[level] = (bucket.counts[level] ?? 0) + count;
+  addTo(bucket.counts, severity, count);
   return true;
+}
+
+/** Counts of no records. */
+export function nothing(): number[] {
+  return new Array<number>(LEVELS).fill(0);
+}
+
+/** Adds to the count of a severity; of one that is not known, to that of none. */
+export function addTo(counts: number[], severity: number, count: number): void {
+  const level = severity >= 0 && severity < LEVELS ? severity : 0;
+  counts[level] = (counts[level] ?? 0) + count;
+}
+
+/** When the bucket begins that follows the last one. */
+export function nextStart(of: Buckets): number {
+  return (of.buckets[of.buckets.length - 1]?.start ?? of.from) + of.lengthMs;
+}
+
+/** Whether a time lies in the bucket that follows the last one. */
+export function startsNext(of: Buckets, time: number): boolean {
+  return time >= nextStart(of) && time < nextStart(of) + of.lengthMs;
 }
 
 /** How many empty buckets stay in front of the first record. */
@@ -79,13 +102,13 @@ export function slide(of: Buckets, now: number): Buckets {
   if (steps >= of.buckets.length) return emptyBuckets(of.from + steps * of.lengthMs, of.to + steps * of.lengthMs);
   const buckets = of.buckets.slice(steps);
   for (let step = 1; step <= steps; step++) {
-    buckets.push({ start: last.start + step * of.lengthMs, counts: new Array<number>(LEVELS).fill(0) });
+    buckets.push({ start: last.start + step * of.lengthMs, counts: nothing() });
   }
   return { ...of, from: of.from + steps * of.lengthMs, to: of.to + steps * of.lengthMs, buckets };
 }
 
 export function severityNumber(name: string): number {
-  return Math.max(0, SEVERITY_NAMES.indexOf(name));
+  return Math.max(0, LEVEL_NAMES.findIndex((known) => known === name));
 }
 
 export function total(bucket: Bucket): number {

@@ -7,11 +7,10 @@ import { zone } from "../state/settings";
 import { rfc3339, showClock, showDate, showTime } from "../text/time";
 import { explain } from "../ui/explain";
 import { grouped, short } from "../ui/numbers";
-import { LEVELS, RANGES, total, type Bucket, type Buckets } from "./buckets";
+import { LEVEL_NAMES, LEVELS, RANGES, total, type Bucket, type Buckets } from "./buckets";
 
 const WIDTH = 1000;
 const HEIGHT = 72;
-const LEVEL_NAMES = ["unspecified", "info", "warning", "error", "critical"] as const;
 
 export function Chart() {
   const { histogram } = model;

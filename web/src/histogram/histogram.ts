@@ -8,20 +8,19 @@ import { CountRecords, GROUP_BY_SEVERITY } from "../wire/messages";
 import { fromMs, toMs } from "../text/time";
 import type { Query } from "../filter/query";
 import type { Brief } from "../wire/row";
-import { add, emptyBuckets, severityNumber, slide, trimmed, type Buckets } from "./buckets";
+import { add, addTo, emptyBuckets, nextStart, nothing, severityNumber, slide, startsNext, trimmed, type Buckets } from "./buckets";
 
 export class Histogram {
   readonly buckets = signal<Buckets | undefined>(undefined);
   readonly loading = signal(false);
   readonly error = signal<unknown>(undefined);
-  readonly expressionErrors = signal(0n);
   /** The range ends now, and moves on. */
   private moving = false;
   private controller: AbortController | undefined;
   private readonly transport: Transport;
   private dirty = false;
-  /** What came while the counts were being fetched. */
-  private early: Brief[] = [];
+  /** What came live for the bucket that follows the last one. */
+  private next = nothing();
 
   constructor(transport: Transport) {
     this.transport = transport;
@@ -35,7 +34,7 @@ export class Histogram {
     this.moving = moving;
     this.loading.value = true;
     this.error.value = undefined;
-    this.early = [];
+    this.next = nothing();
     const counted = emptyBuckets(range.from, range.to);
     try {
       const first = counted.buckets[0]?.start ?? range.from;
@@ -55,7 +54,6 @@ export class Histogram {
         const start = bucket.start_time === undefined ? 0 : toMs(bucket.start_time);
         for (const [name, count] of bucket.counts) add(counted, start, severityNumber(name), Number(count));
       }
-      this.expressionErrors.value = response.expression_errors;
       const shown = query.start_time === undefined ? trimmed(counted) : counted;
       this.buckets.value = this.moving ? slide(shown, Date.now()) : shown;
     } catch (error) {
@@ -72,7 +70,7 @@ export class Histogram {
     const buckets = this.buckets.value;
     if (buckets === undefined || this.loading.value) return;
     if (add(buckets, brief.time, brief.severity, 1)) this.dirty = true;
-    else if (this.moving && brief.time > buckets.to) this.early.push(brief);
+    else if (this.moving && startsNext(buckets, brief.time)) addTo(this.next, brief.severity, 1);
   }
 
   /** Shows what came live, and moves on; to be called about once a second. */
@@ -81,8 +79,8 @@ export class Histogram {
     if (buckets === undefined) return;
     const moved = this.moving ? slide(buckets, Date.now()) : buckets;
     if (moved !== buckets) {
-      for (const brief of this.early) add(moved, brief.time, brief.severity, 1);
-      this.early = [];
+      this.next.forEach((count, severity) => add(moved, nextStart(buckets), severity, count));
+      this.next = nothing();
     }
     if (moved !== buckets || this.dirty) this.buckets.value = { ...moved };
     this.dirty = false;

@@ -13,6 +13,7 @@ import { Spinner } from "../ui/state";
 import { prover, sizeOf, type Badge } from "./prover";
 import { verdict as verdictNow, visiting } from "./state";
 import { proofFile } from "./inclusion";
+import { sentence } from "../transport/error";
 import type { Verdict } from "./witness";
 
 /** The badge of the record in the drawer. */
@@ -155,7 +156,7 @@ export function Alarm() {
         <div>
           <h2 id="alarm-title">The log is not the one that this browser saw before</h2>
           <p>
-            <Safe text={capital(verdict.why)} max={400} />.
+            <Safe text={sentence(verdict.why)} max={400} />
           </p>
         </div>
       </div>
@@ -203,8 +204,4 @@ function evidence(verdict: Extract<Verdict, { kind: "alarm" }>): string {
     "",
     verdict.now,
   ].join("\n");
-}
-
-function capital(text: string): string {
-  return text.charAt(0).toUpperCase() + text.slice(1);
 }

@@ -1,14 +1,24 @@
 // What a row says: who, where, and how it came out. As the command line has it.
 
 import type { Row } from "../wire/row";
-import { celString } from "../filter/query";
-import { token, type Token } from "../filter/tokens";
+import { RESULTS, SEVERITIES, token, type Token } from "../filter/tokens";
 import { withoutPort } from "../text/address";
 
-export const SEVERITY_WORDS = ["-", "info", "warning", "error", "critical"] as const;
-export const RESULT_WORDS = ["-", "success", "failure", "pending"] as const;
 
 export const COLUMNS = ["Time", "Severity", "Type", "Who", "Where", "Result", "What"] as const;
+
+/** The severity in a word; one that this page does not know by its number. */
+export function severityWord({ severity }: Row): string {
+  return wordOf(severity, SEVERITIES);
+}
+
+export function resultWord({ result }: Row): string {
+  return wordOf(result, RESULTS);
+}
+
+function wordOf(number: number, names: readonly string[]): string {
+  return number === 0 ? "-" : (names[number - 1] ?? String(number));
+}
 
 export function who(row: Row): string {
   const name = row.user || row.login;
@@ -31,7 +41,7 @@ export function isSkewed(row: Row): boolean {
 export function tokenOfColumn(row: Row, column: number): Token | undefined {
   switch (COLUMNS[column]) {
     case "Severity":
-      return row.severity === 0 ? undefined : token("severity", SEVERITY_WORDS[row.severity] ?? "");
+      return row.severity === 0 ? undefined : token("severity", severityWord(row));
     case "Who":
       return row.user === "" ? undefined : token("user", row.user);
     case "Where": {
@@ -39,21 +49,8 @@ export function tokenOfColumn(row: Row, column: number): Token | undefined {
       return row.address === "" ? undefined : token("address", withoutPort(row.address));
     }
     case "Result":
-      return row.result === 0 ? undefined : token("result", RESULT_WORDS[row.result] ?? "");
+      return row.result === 0 ? undefined : token("result", resultWord(row));
     default:
       return row.type === "" ? undefined : token("type", row.type);
   }
-}
-
-/** A token as its opposite; of what cannot be excluded, an expression. */
-export function negation(of: Token): Token | undefined {
-  if (of.key === "severity") return token("cel", `severity != '${of.value}'`);
-  if (of.key === "address") {
-    const path = "event.connection.remote_address";
-    const port = of.value.includes(":") ? `[${of.value}]:` : `${of.value}:`;
-    return token("cel", `${path} != ${celString(of.value)} && !${path}.startsWith(${celString(port)})`);
-  }
-  if (of.key === "cel") return token("cel", `!(${of.value})`);
-  if (of.key === "category" || of.key === "since" || of.key === "until" || of.key === "text") return undefined;
-  return { ...of, negated: true };
 }

@@ -1,7 +1,7 @@
 // Fills the list: a search of the history, then a subscription with its cursor, so that no
 // record is missing or double between them. Resumes by cursor after every interruption.
 
-import { signal } from "@preact/signals";
+import { batch, signal } from "@preact/signals";
 import { CallError, Code } from "../transport/error";
 import type { Transport } from "../transport/transport";
 import { ORDER_NEWEST_FIRST, Search, Subscribe, type Gap, type SubscribeResponse } from "../wire/messages";
@@ -54,6 +54,8 @@ export class Feed {
   readonly list = new RecordList();
   /** Raised when the list is to be painted again. */
   readonly version = signal(0);
+  /** Raised when the list is to show something else. */
+  readonly shows = signal(0);
   readonly phase = signal<"idle" | "searching" | "ready" | "failed">("idle");
   readonly error = signal<unknown>(undefined);
   readonly live = signal<LiveState>("off");
@@ -97,6 +99,7 @@ export class Feed {
     this.run = run;
     this.scope = scope;
     this.list.clear();
+    this.shows.value += 1;
     this.pageToken = "";
     this.liveCount = 0;
     this.arrivals = [];
@@ -110,13 +113,19 @@ export class Feed {
     this.rate.value = 0;
     this.phase.value = "searching";
     this.paintNow();
+    // To ask for a place takes a turn of the browser, which the search takes as well.
+    if (scope.live && !document.hidden) void run.hasSlot();
     try {
       const cursor = await this.search(run, "");
       if (run.stopped) return;
-      this.phase.value = "ready";
-      this.onResults(this.pageToken === "");
-      this.paintNow();
-      if (scope.live) await this.follow(run, cursor);
+      // As one batch: the calls leave before the rows are painted, which takes as long as the calls do.
+      const following = batch(() => {
+        this.phase.value = "ready";
+        this.onResults(this.pageToken === "");
+        this.paintNow();
+        return scope.live ? this.follow(run, cursor) : undefined;
+      });
+      await following;
     } catch (error) {
       if (run.stopped) return;
       this.phase.value = "failed";
@@ -225,7 +234,7 @@ export class Feed {
     let lost: LostItem | undefined;
     this.list.append({ kind: "live", at: Date.now() });
     while (!run.stopped) {
-      if (!(await this.mayStream(run))) continue;
+      if (!this.mayStreamNow(run) && !(await this.mayStream(run))) continue;
       if (this.live.value !== "lost") this.live.value = "connecting";
       const stream = run.openStream();
       let failure: unknown;
@@ -268,6 +277,10 @@ export class Feed {
       await run.sleep(delay);
       wait = Math.min(wait * 2, RETRY_MS_MAX);
     }
+  }
+
+  private mayStreamNow(run: Run): boolean {
+    return run.holdsSlot && !document.hidden && !(this.list.isFrozen && this.list.waitingIsFull);
   }
 
   /** Waits until a stream may be open: the window is seen, the list takes records, and there is a place. */
@@ -357,6 +370,7 @@ class Run {
   private stream: AbortController | undefined;
   private closed: LiveState | undefined;
   private slot: Slot | undefined;
+  private asking: Promise<boolean> | undefined;
   private hiddenTimer: ReturnType<typeof setTimeout> | undefined;
   private waker: (() => void) | undefined;
 
@@ -420,7 +434,19 @@ class Run {
     else this.wake();
   }
 
-  async hasSlot(): Promise<boolean> {
+  get holdsSlot(): boolean {
+    return this.slot !== undefined;
+  }
+
+  /** Takes a place for a live stream, if there is one. */
+  hasSlot(): Promise<boolean> {
+    this.asking ??= this.askForSlot().finally(() => {
+      this.asking = undefined;
+    });
+    return this.asking;
+  }
+
+  private async askForSlot(): Promise<boolean> {
     if (this.slot !== undefined) return true;
     const stolen = () => {
       this.slot = undefined;

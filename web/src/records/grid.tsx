@@ -36,12 +36,25 @@ effect(() => {
   model.feed.freeze(still);
 });
 
+// What stood in another list is not active in this one, which begins at its top.
+effect(() => {
+  void model.feed.shows.value;
+  active.value = undefined;
+  scrolled.value = false;
+  if (scroller !== null) scroller.scrollTop = 0;
+});
+
 /** Goes to the newest row, and lets the list move again. */
 export function toTop(): void {
   active.value = undefined;
   model.paused.value = false;
   if (scroller !== null) scroller.scrollTop = 0;
   scrolled.value = false;
+}
+
+/** Gives the keyboard to the list. */
+export function focusList(): void {
+  scroller?.querySelector<HTMLElement>("[role=grid]")?.focus({ preventScroll: true });
 }
 
 export function toBottom(): void {
@@ -164,7 +177,7 @@ export function Grid() {
               {places.map((place) => {
                 const item = feed.list.at(place);
                 return item === undefined ? null : (
-                  <Slot key={fast ? `at-${place}` : item.key} item={item} place={place} zone={zone.value} narrow={narrow.value} column={at?.key === item.key ? at.column : -1} open={isOpen(item)} version={item.kind === "lost" ? feed.version.value : 0} />
+                  <Slot key={fast ? `at-${place}` : item.key} item={item} place={place} column={at?.key === item.key ? at.column : -1} open={isOpen(item)} version={item.kind === "lost" ? feed.version.value : 0} />
                 );
               })}
             </div>
@@ -184,8 +197,6 @@ function isOpen(item: Item): boolean {
 interface SlotProps {
   readonly item: Item;
   readonly place: number;
-  readonly zone: string;
-  readonly narrow: boolean;
   /** The active column, or -1. */
   readonly column: number;
   readonly open: boolean;
@@ -197,7 +208,7 @@ class Slot extends Component<SlotProps> {
   override shouldComponentUpdate(next: SlotProps): boolean {
     const now = this.props;
     return (
-      next.item !== now.item || next.place !== now.place || next.zone !== now.zone || next.narrow !== now.narrow || next.column !== now.column || next.open !== now.open || next.version !== now.version
+      next.item !== now.item || next.place !== now.place || next.column !== now.column || next.open !== now.open || next.version !== now.version
     );
   }
 

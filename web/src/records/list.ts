@@ -122,7 +122,8 @@ export class RecordList {
     this.items = [];
     this.bytes = 0;
     this.evicted = false;
-    this.frozen = undefined;
+    // A list that stands still goes on to do so, from what the next search finds on.
+    if (this.frozen !== undefined) this.frozen = 0;
     this.waitingCount = 0;
     this.waitingSize = 0;
   }

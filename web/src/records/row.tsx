@@ -6,7 +6,7 @@ import { showBoth, showClock, showDate, showDuration } from "../text/time";
 import { Icon } from "../ui/icons";
 import { counted } from "../ui/numbers";
 import { Safe } from "../ui/safe";
-import { isSkewed, RESULT_WORDS, SEVERITY_WORDS, where, who } from "./columns";
+import { COLUMNS, isSkewed, resultWord, severityWord, where, who } from "./columns";
 import { rowOf, summaryOfItem, type LostItem, type RecordItem } from "./list";
 
 interface RecordRowProps {
@@ -23,8 +23,7 @@ const CELL_MAX = 200;
 export function RecordRow({ item, place, column, open, onOpen }: RecordRowProps) {
   const row = rowOf(item);
   const cell = (number: number) => (column === number ? "cell at" : "cell");
-  const severity = SEVERITY_WORDS[row.severity] ?? String(row.severity);
-  const result = RESULT_WORDS[row.result] ?? String(row.result);
+  const result = resultWord(row);
   return (
     <div
       class={`row sev-${row.severity}${column >= 0 ? " active" : ""}${open ? " open" : ""}`}
@@ -46,7 +45,7 @@ export function RecordRow({ item, place, column, open, onOpen }: RecordRowProps)
         )}
       </span>
       <span role="gridcell" class={`${cell(1)} severity`}>
-        {severity}
+        {severityWord(row)}
       </span>
       <span role="gridcell" class={`${cell(2)} type`}>
         <Safe text={row.type} max={CELL_MAX} />
@@ -96,7 +95,7 @@ export function GapRow({ gap, place }: { readonly gap: Gap; readonly place: numb
   const text = gap.reason === 2 ? "From here on these are records of another log" : `${range === "" ? "Records are missing" : range}: ${reason}`;
   return (
     <div class="row note gap" role="row" aria-rowindex={place + 2} data-testid="gap" data-first={String(first)} data-last={String(last)} title={advice}>
-      <span role="gridcell" class="note-text">
+      <span role="gridcell" class="note-text" aria-colspan={COLUMNS.length}>
         <Icon name="alert" />
         {text}
         {known && <span class="note-more">{counted(last - first + 1n, "record")}</span>}
@@ -109,7 +108,7 @@ export function GapRow({ gap, place }: { readonly gap: Gap; readonly place: numb
 export function LiveRow({ at, place }: { readonly at: number; readonly place: number }) {
   return (
     <div class="row note live-mark" role="row" aria-rowindex={place + 2} data-testid="live-mark">
-      <span role="gridcell" class="note-text">
+      <span role="gridcell" class="note-text" aria-colspan={COLUMNS.length}>
         live from here · {showClock(at, zone.value)}
       </span>
     </div>
@@ -122,7 +121,7 @@ export function LostRow({ item, place }: { readonly item: LostItem; readonly pla
   const text = restored ?? `Connection lost at ${since}: ${item.why}. ${item.retryAt === undefined ? "" : `Next attempt at ${showClock(item.retryAt, zone.value)}`}`;
   return (
     <div class={`row note lost${restored === undefined ? " bad" : ""}`} role="row" aria-rowindex={place + 2} data-testid="lost">
-      <span role="gridcell" class="note-text">
+      <span role="gridcell" class="note-text" aria-colspan={COLUMNS.length}>
         <Icon name="refresh" />
         <Safe text={text} max={300} />
       </span>

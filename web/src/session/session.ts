@@ -1,7 +1,7 @@
 // Who the reader is: a token in memory and in sessionStorage, handed to new tabs by
 // BroadcastChannel. It never stands in a URL, and goes when the gateway refuses it.
 
-import { signal } from "@preact/signals";
+import { batch, signal } from "@preact/signals";
 import { CallError, Code } from "../transport/error";
 import type { Transport } from "../transport/transport";
 import { GetCaller, type Caller } from "../wire/messages";
@@ -40,6 +40,8 @@ type Message = { kind: "ask" } | { kind: "token"; token: string } | { kind: "for
 export class Session {
   readonly state = signal<SessionState>({ kind: "starting" });
   readonly info = signal<GatewayInfo>({ authentication: "none", certificate: false });
+  /** Told when the reader is known. */
+  onReady: () => void = () => {};
   private current: string | undefined;
   private readonly channel: BroadcastChannel | undefined;
   private waiting: ((token: string) => void) | undefined;
@@ -115,7 +117,11 @@ export class Session {
   private async identify(transport: Transport): Promise<void> {
     try {
       const caller = await transport.unary(GetCaller, {});
-      this.state.value = { kind: "ready", caller };
+      // As one batch: the first calls leave before the page is painted.
+      batch(() => {
+        this.state.value = { kind: "ready", caller };
+        this.onReady();
+      });
     } catch (error) {
       // A refused token has signed the reader out already.
       if (this.state.value.kind === "signed-out" || this.state.value.kind === "certificate-only") return;
@@ -166,7 +172,8 @@ function invalidToken(token: string): string | undefined {
 async function loadInfo(): Promise<GatewayInfo> {
   let response;
   try {
-    response = await fetch("session.json", { cache: "no-store", credentials: "omit", signal: AbortSignal.timeout(10_000) });
+    // As index.html preloads it: the gateway says that it is not to be stored.
+    response = await fetch("session.json", { credentials: "same-origin", signal: AbortSignal.timeout(10_000) });
   } catch {
     throw new CallError(Code.UNAVAILABLE, `${location.host} does not answer`);
   }

@@ -67,6 +67,7 @@ export class Model {
   private noticeTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor() {
+    this.session.onReady = () => this.signedIn();
     this.feed.onLive = (brief) => this.histogram.addLive(brief);
     this.feed.onDoubt = () => void this.loadRest();
     this.feed.onResults = (complete) => void this.loadHistogram(complete);
@@ -77,12 +78,10 @@ export class Model {
     window.addEventListener("popstate", () => this.readRoute());
     setInterval(() => this.tick(), 1_000);
     await this.session.start(this.transport);
-    this.signedIn();
   }
 
   async signIn(entered: string): Promise<void> {
     await this.session.signIn(this.transport, entered);
-    this.signedIn();
   }
 
   /** The session has gone: nothing that was read stays on the screen. */

@@ -30,6 +30,8 @@ function kept<T extends string>(name: string, values: readonly T[]): Signal<T> {
 
 export const zone = kept<Zone>("zone", ["local", "utc"]);
 export const theme = kept<Theme>("theme", ["auto", "light", "dark"]);
+/** Letters as commands everywhere, or only in the list: who speaks to the computer, or types by accident, may want the latter. */
+export const letterKeys = kept<"everywhere" | "list">("keys", ["everywhere", "list"]);
 export const facetsShown = kept<"yes" | "no">("facets", ["yes", "no"]);
 
 /** In a narrow window the facets lie over the list, until a value is chosen. */
@@ -45,7 +47,10 @@ export function watchWindow(): void {
   };
   query.addEventListener("change", update);
   update();
-  effect(() => {
-    document.documentElement.dataset["theme"] = theme.value;
-  });
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  const paint = () => {
+    document.documentElement.dataset["theme"] = theme.value === "auto" ? (dark.matches ? "dark" : "light") : theme.value;
+  };
+  dark.addEventListener("change", paint);
+  effect(paint);
 }

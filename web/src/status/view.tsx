@@ -5,7 +5,6 @@ import { useEffect } from "preact/hooks";
 import { model } from "../state/model";
 import { zone } from "../state/settings";
 import { filterJson } from "../filter/shell";
-import { escaped } from "../text/escape";
 import { explain } from "../ui/explain";
 import { showDuration, showTime, toMs } from "../text/time";
 import { bytes, counted, grouped, rate } from "../ui/numbers";
@@ -14,6 +13,7 @@ import { Safe } from "../ui/safe";
 import { Failure, Spinner } from "../ui/state";
 import { GetStatus, type MemoryHolding, type Status, type Subscriber } from "../wire/messages";
 import { WitnessNote } from "../proof/panel";
+import { Deliveries, deliveryProblems } from "./deliveries";
 
 const POLL_MS = 2_000;
 const LAG_NOTABLE = 1_000n;
@@ -73,7 +73,7 @@ function Cards({ status: known }: { readonly status: Status }) {
         <ProofCard status={known} />
         <MemoryCard status={known} />
       </div>
-      <Deliveries status={known} />
+      <Deliveries deliveries={known.deliveries} />
       <Subscribers status={known} />
     </>
   );
@@ -91,9 +91,7 @@ function Problems({ status: { accept_time_ahead, deliveries, disk, proof } }: { 
   if (accept_time_ahead !== undefined) {
     problems.push(`The clock of the gateway is ${showDuration(toMs(accept_time_ahead))} behind the newest record, or was ahead when it came. Set the clock right.`);
   }
-  for (const { name, state, reason } of deliveries) {
-    if (state === BLOCKED || state === UNDECIDED) problems.push(`The delivery ${name} does not run: ${reason || DELIVERY_STATES[state]}.`);
-  }
+  problems.push(...deliveryProblems(deliveries));
   if (problems.length === 0) return null;
   return (
     <div role="alert" data-testid="status-problems">
@@ -253,66 +251,6 @@ function MemoryCard({ status: { holding, accounts, account_count } }: { readonly
           <Row name={account.client} value={bytes(sum(account.holding))} />
         ))}
       </dl>
-    </section>
-  );
-}
-
-const DELIVERY_STATES = ["unknown", "running", "retrying", "blocked", "paused", "undecided", "ended"];
-const BLOCKED = 3;
-const UNDECIDED = 5;
-
-/** What the gateway sends to other systems; only readers with the right for it see them. */
-function Deliveries({ status: { deliveries } }: { readonly status: Status }) {
-  if (deliveries.length === 0) return null;
-  return (
-    <section class="card wide" data-testid="card-deliveries">
-      <h2>
-        Deliveries <span class="muted">{grouped(deliveries.length)}</span>
-      </h2>
-      <div class="table-scroll" tabIndex={0} role="region" aria-label="Deliveries">
-        <table class="table">
-          <thead>
-            <tr>
-              <th scope="col">Name</th>
-              <th scope="col">State</th>
-              <th scope="col">Destination</th>
-              <th scope="col" class="number">
-                Lag
-              </th>
-              <th scope="col" class="number">
-                Delivered
-              </th>
-              <th scope="col" class="number">
-                Retries
-              </th>
-              <th scope="col" class="number">
-                Missed
-              </th>
-              <th scope="col" class="number">
-                Dead letters
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {deliveries.map((delivery) => (
-              <tr class={delivery.lag_records >= LAG_NOTABLE ? "lagging" : ""}>
-                <td>
-                  <Safe text={delivery.name} max={80} />
-                </td>
-                <td title={escaped(delivery.reason.slice(0, 300))}>{DELIVERY_STATES[delivery.state] ?? "unknown"}</td>
-                <td>
-                  <Safe text={`${delivery.format}: ${delivery.destination}`} max={200} />
-                </td>
-                <td class="number">{grouped(delivery.lag_records)}</td>
-                <td class="number">{grouped(delivery.delivered)}</td>
-                <td class="number">{grouped(delivery.retries)}</td>
-                <td class="number">{grouped(delivery.missed)}</td>
-                <td class="number">{grouped(delivery.dead_letters)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
     </section>
   );
 }

@@ -79,6 +79,16 @@ function unicodeEscape(letter: string): string {
   return escape;
 }
 
+/** A hidden character as shells (in `$'...'`) and CEL write it: `\n`, `\x1b`, `\u202e`, `\U000e0001`. */
+export function numbered(letter: string): string {
+  const number = letter.codePointAt(0) ?? 0;
+  if (letter === "\n") return "\\n";
+  if (letter === "\r") return "\\r";
+  if (letter === "\t") return "\\t";
+  if (number < 0x80) return `\\x${number.toString(16).padStart(2, "0")}`;
+  return number > 0xffff ? `\\U${number.toString(16).padStart(8, "0")}` : `\\u${number.toString(16).padStart(4, "0")}`;
+}
+
 function byNumber(letter: string): string {
   switch (letter) {
     case "\n":

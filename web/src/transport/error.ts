@@ -1,6 +1,6 @@
 // Refusals and failures, as sentences that say what to do.
 
-import { decode, map, message, messages, one, table } from "../wire/codec";
+import { decode, message, messages, one, table } from "../wire/codec";
 import { Duration } from "../wire/messages";
 
 /** Codes of gRPC that the page tells apart. */
@@ -29,7 +29,6 @@ const Status = table("google.rpc.Status", {
 const ErrorInfo = table("google.rpc.ErrorInfo", {
   reason: one(1, "string"),
   domain: one(2, "string"),
-  metadata: map(3, "string"),
 });
 const FieldViolation = table("google.rpc.BadRequest.FieldViolation", {
   field: one(1, "string"),
@@ -49,7 +48,6 @@ export class CallError extends Error {
   field = "";
   /** How long to wait before another attempt, in milliseconds. */
   retryAfter: number | undefined = undefined;
-  metadata: Map<string, string> = new Map();
   /** The answer came from the gateway, not from the network or from a proxy. */
   fromGateway = false;
 
@@ -97,9 +95,7 @@ function addDetails(error: CallError, bytes: Uint8Array): void {
   for (const { type_url, value } of decode(Status, bytes).details) {
     const name = type_url.slice(type_url.lastIndexOf("/") + 1);
     if (name === ErrorInfo.name) {
-      const info = decode(ErrorInfo, value);
-      error.reason = info.reason;
-      error.metadata = info.metadata;
+      error.reason = decode(ErrorInfo, value).reason;
     } else if (name === BadRequest.name) {
       error.field = decode(BadRequest, value).field_violations[0]?.field ?? "";
     } else if (name === RetryInfo.name) {

@@ -124,7 +124,8 @@ export class Transport {
         body: frame(encode(method.request, request)),
         signal,
         cache: "no-store",
-        credentials: "omit",
+        // The gateway sets no cookies. Without credentials a browser shows no client certificate, and opens connections of their own.
+        credentials: "same-origin",
         redirect: "error",
         referrerPolicy: "no-referrer",
       });

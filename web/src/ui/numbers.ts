@@ -1,9 +1,8 @@
 // Numbers for people.
 
-const grouping = new Intl.NumberFormat("en-US");
-
+/** A whole number, its digits in threes. Not by `Intl`, which takes 10 ms to begin with. */
 export function grouped(value: number | bigint): string {
-  return grouping.format(value);
+  return String(value).replace(/\B(?=(?:\d{3})+$)/g, ",");
 }
 
 /** `1 record`, `2,000 records`. */

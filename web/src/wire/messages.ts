@@ -264,12 +264,16 @@ const Delivery = table("auditgate.v1.Delivery", {
   destination: one(3, "string"),
   state: one(4, "enum"),
   reason: one(5, "string"),
+  state_time: message(6, Timestamp),
   lag_records: one(8, "uint64"),
+  lag: message(9, Duration),
+  last_success_time: message(10, Timestamp),
   delivered: one(11, "uint64"),
   retries: one(14, "uint64"),
   missed: one(18, "uint64"),
   dead_letters: one(19, "uint64"),
 });
+export type Delivery = MessageOf<typeof Delivery>;
 
 const GetStatusResponse = table("auditgate.v1.GetStatusResponse", {
   version: one(1, "string"),
