@@ -7,8 +7,9 @@ import { join } from "node:path";
 import { before, test } from "node:test";
 
 import { assertClean, launch, open } from "./support/browser.mjs";
-import { Gateway, logins, scratch } from "./support/gateway.mjs";
+import { Gateway, certificates, logins, scratch } from "./support/gateway.mjs";
 import { View, until } from "./support/page.mjs";
+import { proxy } from "./support/servers.mjs";
 
 let browser;
 
@@ -201,5 +202,55 @@ test("a token that expires while its stream is open ends the session with a sent
   assert.ok(Date.now() >= (now + 8) * 1_000, "not before it expires");
   assert.match((await page.getByTestId("sign-in-error").textContent()) ?? "", /expired/);
   assert.equal(await page.getByTestId("record").count(), 0);
+  assertClean(faults);
+});
+
+test("over TLS the page signs in, is live by HTTP/2, and proves", async () => {
+  const files = certificates(["localhost"]);
+  const gateway = await Gateway.start(["--config", files.config, "--merkle"]);
+  const { page, faults } = await open(browser, { ignoreHTTPSErrors: true });
+  await page.goto(`https://localhost:${gateway.port}/`);
+  await page.getByTestId("token-input").fill(files.token);
+  await page.getByTestId("sign-in-submit").click();
+  const view = new View(page);
+  await view.live();
+  gateway.emitBy(files, logins(1, 12));
+  await view.filter("type:user.login");
+  await until("all logins", async () => (await view.sequences()).length === 12);
+  const protocols = await page.evaluate(() => {
+    const calls = performance.getEntriesByType("resource").filter(({ name }) => name.includes("AuditService"));
+    return calls.map(({ nextHopProtocol }) => nextHopProtocol);
+  });
+  assert.deepEqual([...new Set(protocols)], ["h2"]);
+  await view.record((await view.sequences())[5]);
+  await view.at("proof-badge").click();
+  await page.waitForSelector('[data-testid="proof"][data-state="proven"]');
+  assertClean(faults);
+});
+
+test("behind a proxy that ends TLS the page is live, and goes on when the gateway was away", async () => {
+  const files = certificates(["audit.example.com"]);
+  let upstream = 0;
+  const port = await proxy(files, () => upstream);
+  const own = `https://audit.example.com:${port}`;
+  const data = join(scratch(), "log");
+  const flags = ["--web-hosts", own, "--data-dir", data];
+  let gateway = await Gateway.start(flags);
+  upstream = gateway.port;
+  const { page, faults } = await open(browser, { ignoreHTTPSErrors: true });
+  await page.goto(`${own}/`);
+  const view = new View(page);
+  await view.live();
+  // The stream is not held back on its way.
+  gateway.emit(logins(1, 3));
+  await view.newest(3);
+  await gateway.stop();
+  await view.state("lost");
+  gateway = await Gateway.start(flags);
+  upstream = gateway.port;
+  gateway.emit(logins(4, 5));
+  await view.newest(5);
+  await view.live();
+  assert.equal(await view.at("gap").count(), 0);
   assertClean(faults);
 });

@@ -1,17 +1,14 @@
 // Each view, light and dark, by the rules of WCAG 2.2 AA as far as a program can check them.
 
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, test } from "node:test";
 
+import { assertAccessible } from "./support/axe.mjs";
 import { assertClean, launch, open } from "./support/browser.mjs";
 import { Gateway, logins, scratch } from "./support/gateway.mjs";
 import { View } from "./support/page.mjs";
-
-const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
 
 let browser;
 let gateway;
@@ -21,16 +18,6 @@ before(async () => {
   gateway = await Gateway.start(["--merkle"]);
   gateway.emit(logins(1, 60));
 });
-
-async function assertAccessible(page, what) {
-  // By the debugger, which the page's policy does not concern.
-  await page.evaluate(AXE);
-  const violations = await page.evaluate(async (tags) => {
-    const { violations: found } = await window.axe.run(document, { runOnly: { type: "tag", values: tags } });
-    return found.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.target.join(" ")).join(", ")}`);
-  }, TAGS);
-  assert.deepEqual(violations, [], what);
-}
 
 const VIEWS = {
   events: async (view) => view.searched(),
@@ -112,6 +99,7 @@ for (const colorScheme of ["light", "dark"]) {
           await assertAccessible(opened.page, `${name}${narrow ? ", narrow" : ""}`);
         });
       }
+      assert.equal(await opened.page.evaluate(() => document.documentElement.dataset.theme), colorScheme);
       assertClean(opened.faults);
     });
   }

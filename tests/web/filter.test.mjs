@@ -191,6 +191,12 @@ test("a record is opened, shown, filtered by, and linked", async () => {
   await drawer.getByTestId("tab-session").click();
   await view.at("timeline").waitFor();
   assert.match(await view.at("timeline").textContent(), /user\.login/);
+  const moments = view.at("moment");
+  assert.equal(await moments.count(), 14, "all records of the session");
+  await moments.first().click();
+  await until("its first record", () => /r=1(&|$)/.test(page.url()));
+  await moments.last().click();
+  await until("its last record", () => /r=40(&|$)/.test(page.url()));
   // Records around it.
   await drawer.getByTestId("around").click();
   await view.at("around-banner").waitFor();
@@ -198,6 +204,20 @@ test("a record is opened, shown, filtered by, and linked", async () => {
   await page.goBack();
   await until("the filter again", async () => (await view.at("around-banner").count()) === 0);
   await page.keyboard.press("Escape");
+  assertClean(faults);
+});
+
+test("a link to a record of another log says so", async () => {
+  const { page, faults } = await open(browser);
+  const view = await View.open(page, gateway, "#q=&r=40&id=e-40");
+  await view.at("drawer").locator('[data-testid="field"]').first().waitFor();
+  assert.equal(await view.at("permalink-warning").count(), 0);
+  await page.goto(`${gateway.url}/#q=&r=40&id=other%E2%80%AE`);
+  await page.reload();
+  await view.at("permalink-warning").waitFor();
+  assert.match(await view.at("permalink-warning").textContent(), /other\\u\{202e\}.*another log/);
+  await page.goto(`${gateway.url}/#q=&r=4000`);
+  await until("no such record", async () => /record 4000/i.test(await view.at("drawer").getByTestId("failure").textContent()));
   assertClean(faults);
 });
 
@@ -214,41 +234,88 @@ test("the keyboard is enough", async () => {
   await page.keyboard.press("j");
   await page.keyboard.press("Enter");
   await view.at("drawer").waitFor();
+  // Who does not see the record appear is taken there, told the next one, and brought back.
+  const focused = (id) => page.evaluate((name) => document.activeElement?.dataset.testid === name, id);
+  await until("the record has the focus", () => focused("drawer"));
+  const told = view.at("drawer").getByRole("status").first();
+  assert.match(await told.textContent(), /^Record 33: user\.login, success, user-3$/);
+  await page.keyboard.press("j");
+  await until("the next one is told", async () => /^Record 28: /.test(await told.textContent()));
   await page.keyboard.press("Escape");
   await until("closed", async () => (await view.at("drawer").count()) === 0);
+  assert.ok(await focused("list"), "the list has the focus again");
   // `s`: the session of the record.
   await page.keyboard.press("s");
   await until("its session", async () => (await view.tokens()).some((token) => token.startsWith("session:")));
+  await view.searched();
   await page.keyboard.press("j");
   await page.keyboard.press("x");
   await until("not this type", async () => (await view.tokens()).includes("-type:user.login"));
   const zone = await view.at("zone").textContent();
+  const times = () => page.$$eval('[data-testid="record"] .time', (cells) => cells.map((cell) => cell.textContent).join());
+  await page.evaluate(() => localStorage.setItem("auditgate-zone", "utc"));
+  const shown = await times();
   await page.keyboard.press("t");
   assert.notEqual(await view.at("zone").textContent(), zone);
+  await until("other times", async () => (await times()) !== shown);
   await page.keyboard.press("?");
   await page.locator("dialog[open]").waitFor();
   await page.keyboard.press("Escape");
   await until("no dialog", async () => (await page.locator("dialog[open]").count()) === 0);
+  // Letters can be kept for the list (WCAG 2.1.4).
+  await page.keyboard.press("?");
+  await view.at("letter-keys").check();
+  await page.keyboard.press("Escape");
+  await page.evaluate(() => document.activeElement?.blur());
+  await page.keyboard.press("?");
+  await page.keyboard.press("/");
+  assert.equal(await page.locator("dialog[open]").count(), 0);
+  assert.equal(await focused("filter-input"), false);
+  await view.at("list").focus();
+  await page.keyboard.press("/");
+  assert.ok(await focused("filter-input"));
   assertClean(faults);
 });
 
-test("an export equals the search of the command line", async () => {
+test("an export of several pages equals the search of the command line, byte for byte", async () => {
+  const own = await Gateway.start();
+  own.flood(1, 2_500);
+  own.emit([
+    { id: "quotes", user: { name: 'a "b", c\nd' }, outcome: { error: "line\r\nbreak" }, user_login: {} },
+    { id: "hidden", user: { name: "user\u202Egnp" }, user_login: {} },
+    { id: "numbers", custom: { name: "numbers", data: { large: 9007199254740993, small: 1e-9 } } },
+  ]);
   const { page, faults } = await open(browser, { acceptDownloads: true });
-  const view = await View.open(page, gateway, "#q=user%3Auser-1");
-  await view.searched();
-  const exported = async (format) => {
-    await view.at("export").click();
-    await page.locator("dialog[open]").waitFor();
-    await view.at(`export-${format}`).check();
-    const [download] = await Promise.all([page.waitForEvent("download"), view.at("export-start").click()]);
-    await view.at("export-result").waitFor();
-    await page.keyboard.press("Escape");
-    return readFileSync(await download.path(), "utf8");
-  };
-  const lines = (text) => text.trim().split("\n");
-  const own = lines(await exported("ndjson")).map((line) => JSON.parse(line));
-  assert.deepEqual(own, gateway.search(["--user", "user-1"]));
-  const csv = lines(await exported("csv"));
-  assert.equal(csv.length, 1 + own.length);
+  for (const [written, flags, records] of [
+    ["", [], 2_503],
+    ["user:user-1", ["--user", "user-1"], 500],
+  ]) {
+    const view = await View.open(page, own, `#q=${encodeURIComponent(written)}`);
+    await page.reload();
+    await view.at("record").first().waitFor();
+    const exported = async (format) => {
+      await view.at("export").click();
+      await page.locator("dialog[open]").waitFor();
+      await view.at(`export-${format}`).check();
+      const [download] = await Promise.all([page.waitForEvent("download"), view.at("export-start").click()]);
+      await view.at("export-result").waitFor();
+      assert.match(await view.at("export-result").textContent(), new RegExp(`Exported ${records.toLocaleString("en")} records\\.`));
+      await page.keyboard.press("Escape");
+      return readFileSync(await download.path(), "utf8");
+    };
+    for (const format of ["ndjson", "csv"]) {
+      const expected = own.run(["search", "-o", format, "--limit", "100000", ...flags]);
+      assert.ok((await exported(format)) === expected, `${format} of "${written}" is another text`);
+    }
+  }
+  // What a spreadsheet would run is the one difference.
+  own.emit([{ id: "formula", user: { name: "=cmd|'/c calc'!A1" }, user_login: {} }]);
+  const view = await View.open(page, own, "#q=user%3A%22%3Dcmd%7C'%2Fc%20calc'!A1%22");
+  await page.reload();
+  await view.at("record").first().waitFor();
+  await view.at("export").click();
+  await view.at("export-csv").check();
+  const [download] = await Promise.all([page.waitForEvent("download"), view.at("export-start").click()]);
+  assert.match(readFileSync(await download.path(), "utf8"), /,'=cmd\|'\/c calc'!A1,/);
   assertClean(faults);
 });

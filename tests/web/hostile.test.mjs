@@ -10,7 +10,7 @@ import { View, until } from "./support/page.mjs";
 let browser;
 let gateway;
 
-/** The 64 levels of messages that an event may have: a level of JSON is three of them. */
+/** A level of JSON is three messages. */
 const nested = (depth) => (depth === 0 ? "end" : { inner: nested(depth - 1) });
 const CORPUS = [
   "<script>window.pwned = 1</script>",
@@ -46,12 +46,46 @@ before(async () => {
       custom: { name: "hostile", data: { [text.slice(0, 60)]: text } },
     })),
   );
-  gateway.emit([
-    { id: "large", user: { name: "y".repeat(900_000) }, user_login: {} },
-    { id: "deep", custom: { name: "deep", data: nested(19) } },
-    { id: "wide", labels: Object.fromEntries(Array.from({ length: 2_000 }, (_, number) => [`k-${number}`, "v"])), user_login: {} },
-  ]);
+  // The largest, the deepest and the widest event that the gateway takes: one step more is refused.
+  LIMITS.forEach(({ event, from, to }, number) => {
+    const most = largest(from, to, (size) => taken(event(size, `probe-${number}-${size}`)));
+    gateway.emit([event(most, `limit-${number}`)]);
+  });
+  limits = gateway.search().filter(({ event }) => event.id.startsWith("limit-")).map(({ sequence }) => Number(sequence)).reverse();
+  assert.equal(limits.length, LIMITS.length);
 });
+
+/** Events by a size that has a limit, which lies between two values. */
+const LIMITS = [
+  { event: (size, id) => ({ id, user: { name: "y".repeat(size) }, user_login: {} }), from: 1_000_000, to: 1_048_576 },
+  { event: (size, id) => ({ id, user: { name: "\u202e\u2066".repeat(size) }, user_login: {} }), from: 170_000, to: 174_763 },
+  { event: (size, id) => ({ id, custom: { name: "deep", data: nested(size) } }), from: 10, to: 64 },
+  { event: (size, id) => ({ id, labels: Object.fromEntries(Array.from({ length: size }, (_, number) => [`k-${number}`, "v"])), user_login: {} }), from: 100, to: 90_000 },
+];
+let limits = [];
+
+/** Whether the gateway takes an event. */
+function taken(event) {
+  try {
+    gateway.emit([event]);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The largest number that holds, where the first does and the second does not. */
+function largest(holds, fails, test) {
+  assert.ok(test(holds), `${holds} is refused`);
+  assert.ok(!test(fails), `${fails} is taken`);
+  let [low, high] = [holds, fails];
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2);
+    if (test(middle)) low = middle;
+    else high = middle;
+  }
+  return low;
+}
 
 /** Nothing of an event became anything but text. */
 async function assertInert(page) {
@@ -113,24 +147,32 @@ test("each hostile record is shown in the drawer, in every tab", async () => {
   assertClean(faults);
 });
 
-test("large, deep and wide records open, and the page goes on", async () => {
+test("records at the limits of the gateway open in every tab, and the page goes on", async () => {
   const { page, faults } = await open(browser);
   const view = await View.open(page, gateway);
-  await view.searched();
-  for (const sequence of [1, 2, 3].map((number) => CORPUS.length + number)) {
+  await view.at("record").first().waitFor();
+  for (const sequence of limits) {
     await page.goto(`${gateway.url}/#q=&r=${sequence}`);
     await until(`record ${sequence}`, async () => (await view.at("drawer").textContent()).includes(`Record ${sequence}`));
-    await view.at("tab-fields").click();
-    await view.at("drawer").locator('[data-testid="field"]').first().waitFor();
-    await view.at("tab-json").click();
-    await view.at("json").first().waitFor();
-    await assertInert(page);
+    for (const tab of ["fields", "json", "raw"]) {
+      await view.at(`tab-${tab}`).click();
+      await view.at({ fields: "field", json: "json", raw: "hex" }[tab]).first().waitFor();
+      await assertInert(page);
+      await assertEscaped(page);
+      assert.ok((await page.evaluate(() => document.querySelectorAll("*").length)) < 20_000, `record ${sequence}, ${tab}`);
+    }
   }
+  // What is not shown at first can be.
+  await view.at("tab-fields").click();
+  const before = await view.at("field").count();
+  await view.at("more-fields").first().click();
+  await until("more fields", async () => (await view.at("field").count()) > before);
   await page.keyboard.press("Escape");
   gateway.emit([{ id: "after", user: { name: "alice" }, user_login: {} }]);
+  const newest = Number(gateway.search(["--id", "after"])[0].sequence);
   await until("the next record", async () => {
     await page.keyboard.press("g");
-    return (await view.sequences())[0] === CORPUS.length + 4;
+    return (await view.sequences())[0] === newest;
   });
   assertClean(faults);
 });
@@ -152,5 +194,37 @@ test("a hostile value can be filtered by, and linked", async () => {
   await page.reload();
   await view.at("view-events").waitFor();
   await assertInert(page);
+  await assertEscaped(page);
+  assertClean(faults);
+});
+
+test("commands, expressions and links made of hostile values show what they have, and find the record", async () => {
+  const { page, faults } = await open(browser);
+  const view = await View.open(page, gateway, "#q=&r=9&id=%E2%80%AEevil");
+  await view.at("permalink-warning").waitFor();
+  await assertEscaped(page);
+  // A label's key and value, which an expression selects by.
+  await view.at("drawer").locator('[data-path^="event.custom.data"], [data-path^="event.labels"]').getByTestId("only-this").first().click();
+  await until("only record 9", async () => (await view.sequences()).join() === "9");
+  await view.filter("user:\"user\u202Egnp.exe\u202C and \u2066more\u2069\"");
+  await view.searched();
+  assert.deepEqual(await view.sequences(), [9]);
+  await view.at("copy-menu").click();
+  await page.locator("dialog[open]").waitFor();
+  await assertEscaped(page);
+  const command = await view.at("copy-cli").textContent();
+  await page.keyboard.press("Escape");
+  await view.at("filter-clear").click();
+  await view.filter(command);
+  await view.searched();
+  assert.deepEqual(await view.sequences(), [9], command);
+  // An expression of the gateway, with the hidden characters by their numbers.
+  await view.filter("-user:alice");
+  await view.filter('cel:"event.user.name == \'user\\\\u202egnp.exe\\\\u202c and \\\\u2066more\\\\u2069\'"');
+  await view.searched();
+  assert.deepEqual(await view.sequences(), [9]);
+  await view.at("cel-toggle").click();
+  await view.at("cel-input").waitFor();
+  await assertEscaped(page);
   assertClean(faults);
 });

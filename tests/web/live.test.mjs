@@ -71,6 +71,36 @@ test("paused, the list stands still and counts; resumed, it has all", async () =
   assertClean(faults);
 });
 
+test("after a row was looked at, another filter is live again; with a record open it stands still", async () => {
+  const gateway = await Gateway.start();
+  gateway.emit(logins(1, 10));
+  const { page, faults } = await open(browser);
+  const view = await View.open(page, gateway);
+  await view.live();
+  await view.at("list").focus();
+  await page.keyboard.press("j");
+  gateway.emit(logins(11, 11));
+  await view.at("new-records").waitFor();
+  await page.keyboard.press("o");
+  await until("the filter", async () => (await view.tokens()).length === 1);
+  await view.newest(11);
+  // Scrolled away and back again: the row of before counts for nothing.
+  await view.at("list-scroller").evaluate((element) => element.scrollTo(0, 100));
+  await painted(page);
+  await view.at("list-scroller").evaluate((element) => element.scrollTo(0, 0));
+  gateway.emit(logins(12, 12));
+  await view.newest(12);
+  await view.record(12);
+  await view.at("drawer").getByTestId("field").first().waitFor();
+  await view.filter("user:user-2");
+  await view.newest(12);
+  gateway.emit([{ id: "e-13", user: { name: "user-2" }, user_login: {} }]);
+  await view.at("new-records").waitFor();
+  await view.at("drawer-close").click();
+  await view.newest(13);
+  assertClean(faults);
+});
+
 test("a gateway that stops and starts on the same data goes on where it was", async () => {
   const data = join(scratch(), "log");
   let gateway = await Gateway.start(["--data-dir", data]);
@@ -149,9 +179,20 @@ test("seven windows: four are live, and another one may take over", async () => 
   await late.at("crowded").getByRole("button").click();
   await late.live();
   await until("still four", async () => (await states()).filter((state) => state === "live").length === 4);
-  // Calls work in all of them.
   gateway.emit(logins(4, 4));
   await late.newest(4);
+  // Six connections are all that a browser opens to a gateway without TLS: four hold streams, and calls of all
+  // windows share the rest.
+  await Promise.all(
+    views.map(async (view) => {
+      await view.at("filter-input").fill("user:user-1");
+      await view.at("filter-input").press("Enter");
+      await view.page.waitForFunction(() => document.querySelectorAll('[data-testid="token"]').length === 1);
+      await view.searched();
+      assert.deepEqual(await view.sequences(), [1]);
+    }),
+  );
+  await until("still four", async () => (await states()).filter((state) => state === "live").length === 4);
   assertClean(faults);
 });
 

@@ -5,6 +5,7 @@ import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, test } from "node:test";
 
+import { assertAccessible, assertFits } from "./support/axe.mjs";
 import { assertClean, launch, open } from "./support/browser.mjs";
 import { Gateway, logins, run, scratch } from "./support/gateway.mjs";
 import { View, until } from "./support/page.mjs";
@@ -83,7 +84,7 @@ test("a log that was rolled back, and one that was replaced, raise the alarm wit
   cpSync(join(folder, "whole"), join(folder, "earlier"), { recursive: true });
   gateway = await Gateway.start(flags("whole"));
   gateway.emit(logins(21, 40));
-  const { page, faults } = await open(browser);
+  const { page, faults } = await open(browser, { acceptDownloads: true });
   let view = await View.open(page, gateway);
   await witnessState(view, "good");
   const web = gateway.web;
@@ -104,7 +105,27 @@ test("a log that was rolled back, and one that was replaced, raise the alarm wit
   await page.reload();
   await view.at("alarm").waitFor();
   assert.match(await view.at("alarm").textContent(), /does not begin with|two histories/);
-  await page.screenshot({ path: join(folder, "alarm.png") });
+  // On a phone, too: all of it can be reached, and its buttons are large enough.
+  await page.setViewportSize({ width: 390, height: 844 });
+  for (const colorScheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme });
+    await assertFits(page, "the alarm");
+    await assertAccessible(page, `the alarm, ${colorScheme}`);
+  }
+  for (const part of ["alarm-save", "alarm-accept", "alarm-before", "alarm-now"]) {
+    await view.at(part).scrollIntoViewIfNeeded();
+    const box = await view.at(part).boundingBox();
+    assert.ok(box.x >= 0 && box.x + box.width <= 390 && box.y >= 0 && box.y < 844, `${part} at ${JSON.stringify(box)}`);
+  }
+  const [download] = await Promise.all([page.waitForEvent("download"), view.at("alarm-save").click()]);
+  const evidence = readFileSync(await download.path(), "utf8");
+  assert.equal(evidence.match(/^audit\.example\.com\/log$/gm).length, 2, evidence);
+  // Whoever replaced the log on purpose says so, and is warned again from then on.
+  page.once("dialog", (dialog) => dialog.accept());
+  await view.at("alarm-accept").click();
+  await until("no alarm", async () => (await view.at("alarm").count()) === 0);
+  await page.reload();
+  await witnessState(view, "good");
   await gateway.stop();
   // Another log with another key.
   gateway = await Gateway.start(["--merkle"], { web });

@@ -27,6 +27,17 @@ export async function serve(pages) {
   return listen(server);
 }
 
+/** Takes deliveries by HTTP, and answers each with `status`. */
+export async function destination() {
+  const answers = { status: 200, port: 0 };
+  const server = http.createServer((request, response) => {
+    request.resume();
+    request.on("end", () => response.writeHead(answers.status).end());
+  });
+  answers.port = await listen(server);
+  return answers;
+}
+
 /** Ends TLS and hands on what comes to the port that `upstreamPort` gives, the header `host` as it came; gives its own. */
 export async function proxy(files, upstreamPort) {
   const tls = { cert: readFileSync(files.cert), key: readFileSync(files.key) };
