@@ -349,7 +349,7 @@ fn results(numbers: &[i32]) -> Result<Option<Vec<u8>>, Error> {
     let mut results = Vec::new();
     for (position, number) in numbers.iter().enumerate() {
         let result = pb::Result::try_from(*number).map_err(|_| Error::EnumUnknown {
-            field: values::path("results", position),
+            field: error::path("results", position),
             number: *number,
             of: "result",
         })?;

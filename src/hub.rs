@@ -13,7 +13,6 @@ mod start;
 mod subscribers;
 mod subscription;
 pub mod top;
-mod type_counters;
 
 use std::num::NonZero;
 use std::sync::Arc;
@@ -25,17 +24,19 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::catalog::TypeId;
+use crate::counters::Counters;
 use crate::filter::TypeSet;
 use crate::log::{
     Append, Appended, Error, Extent, HoldReport, Identity, Log, ReadHint, ReadResult,
     RetentionHold, SLICE, State, StorageReport,
 };
-use crate::reason_counters::ReasonCounters;
+use crate::proto::pb::ErrorReason;
 use crate::record::{Draft, Record, Sequence};
 use crate::time::Time;
 
 pub use count::{BUCKETS_MAX, CountRequest, CountResult, Group};
-pub use gap::{Gap, GapCounters, GapReason};
+pub use gap::{Gap, GapReason};
 pub use message::SubscribeMessage;
 pub use rate_meter::{RateMeter, Rates};
 pub use search::{PAGE_BYTES_MAX, SearchPage, SearchRequest, query_digest};
@@ -43,7 +44,6 @@ pub use start::SubscriptionStart;
 pub use subscribers::SubscriberState;
 pub use subscription::{LAST_READ_TIME_MAX, MESSAGE_BYTES_MAX, PROGRESS_INTERVAL, Subscription};
 pub use top::{Top, TopValues};
-pub use type_counters::TypeCounters;
 
 /// The key of one record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,13 +62,15 @@ pub struct HubCounters {
     /// Duplicates: events received again with the same content.
     pub duplicates: AtomicU64,
     /// Refused Emit calls, stream events and streams, by reason.
-    pub refused: ReasonCounters,
+    pub refused: Counters<ErrorReason>,
     /// Records delivered to subscribers.
     pub delivered: AtomicU64,
     /// Gaps sent to subscribers.
-    pub gaps: GapCounters,
+    pub gaps: Counters<GapReason>,
     /// Events accepted, by type.
-    pub by_type: TypeCounters,
+    pub by_type: Counters<TypeId>,
+    /// Bytes of the accepted events.
+    pub accepted_bytes: AtomicU64,
 }
 
 /// Appends to a log and serves its readers.
@@ -154,12 +156,12 @@ impl Hub {
                 Ok(_) => {
                     accepted += 1;
                     bytes += draft.event().bytes.len() as u64;
-                    self.counters.by_type.add(draft.event().type_id);
+                    self.counters.by_type.increment(draft.event().type_id);
                 }
                 Err(_) => {}
             }
         }
-        self.counters.by_type.add_bytes(bytes);
+        self.counters.accepted_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.counters.accepted.fetch_add(accepted, Ordering::Relaxed);
         self.counters.duplicates.fetch_add(duplicates, Ordering::Relaxed);
     }

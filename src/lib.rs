@@ -28,6 +28,9 @@ pub mod config;
 pub mod content;
 #[cfg(feature = "server")]
 #[doc(hidden)]
+pub mod counters;
+#[cfg(feature = "server")]
+#[doc(hidden)]
 pub mod delivery;
 #[cfg(any(feature = "cli", feature = "server"))]
 #[doc(hidden)]
@@ -65,9 +68,6 @@ mod printable;
 #[doc(hidden)]
 pub mod proof;
 pub mod proto;
-#[cfg(feature = "server")]
-#[doc(hidden)]
-pub mod reason_counters;
 #[cfg(feature = "server")]
 #[doc(hidden)]
 pub mod record;

@@ -12,6 +12,7 @@ use jiff::tz::TimeZone;
 use prost_types::Duration;
 
 use super::client::GatewayArgs;
+use super::numbers::counted;
 use super::output::gap_sentence;
 use super::{Error, ExitKind, filter, interruptible, print, say, terminal, times};
 use crate::client::Client;
@@ -20,7 +21,6 @@ use chart::Chart;
 use key::CountKey;
 use table::{CountReport, TimeBucket};
 
-pub use chart::{counted, grouped};
 pub use key::NAMES;
 
 /// How many values are listed unless told otherwise: of users and the like, not of types, of which there are few.

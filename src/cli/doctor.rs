@@ -6,7 +6,7 @@ mod storage;
 
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use jiff::Timestamp;
@@ -14,11 +14,11 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::client::GatewayArgs;
-use super::count::counted;
+use super::numbers::counted;
 use super::terminal::{Color, TextStyle};
 use super::{Error, ExitKind, escape, interruptible, print, terminal};
 use crate::proto::pb;
-use checks::{CHECKS, Evidence};
+use checks::CHECKS;
 
 /// The columns of the words for severities.
 const WORD: usize = 8;
@@ -42,10 +42,7 @@ pub struct Args {
     #[arg(short, long, value_enum, value_name = "FORM", default_value_t = DiagnosisFormat::Pretty)]
     output: DiagnosisFormat,
     #[command(flatten)]
-    color: terminal::Args,
-    /// Show times in UTC instead of the local time zone
-    #[arg(long)]
-    utc: bool,
+    page: terminal::PageArgs,
     #[command(flatten)]
     server: GatewayArgs,
 }
@@ -56,6 +53,20 @@ enum DiagnosisFormat {
     Pretty,
     /// JSON array of findings
     Json,
+}
+
+/// What a gateway says of itself, and when it did.
+pub struct Evidence<'a> {
+    /// Who asked.
+    pub caller: &'a pb::GetCallerResponse,
+    /// What it said.
+    pub status: &'a pb::GetStatusResponse,
+    /// When the answer came, by the clock here.
+    pub now: Timestamp,
+    /// How long the answer took.
+    pub answer_time: Duration,
+    /// The zone of times.
+    pub zone: TimeZone,
 }
 
 /// How bad a finding is.
@@ -110,13 +121,13 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
             status: &status,
             now: Timestamp::now(),
             answer_time: asked.elapsed(),
-            zone: terminal::zone(args.utc),
+            zone: args.page.zone(),
         };
         let findings = diagnose(&evidence);
         print(&match args.output {
             DiagnosisFormat::Pretty => {
                 let terminal = std::io::stdout().is_terminal();
-                draw(&status, &findings, terminal::width(), args.color.resolve(terminal))
+                draw(&status, &findings, terminal::width(), args.page.color(terminal))
             }
             DiagnosisFormat::Json => {
                 let text = serde_json::to_string_pretty(&findings);

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use tonic::Code;
 
 use super::client::{GatewayArgs, error_text};
-use super::count::counted;
+use super::numbers::counted;
 use super::search::any_id;
 use super::{Error, ExitKind, escape, interruptible, print, say, terminal};
 use crate::client::{self, Client};
@@ -48,10 +48,7 @@ pub struct Args {
     #[arg(short, long, value_enum, value_name = "FORM", default_value_t = RecordView::Pretty)]
     output: RecordView,
     #[command(flatten)]
-    color: terminal::Args,
-    /// Show times in UTC instead of the local time zone
-    #[arg(long)]
-    utc: bool,
+    page: terminal::PageArgs,
     #[command(flatten)]
     server: GatewayArgs,
 }
@@ -158,7 +155,7 @@ fn written(args: &Args, records: &[pb::Record]) -> String {
             format!("{}\n", escape::json(&json::indented(&reflect("Record", record))))
         }
         RecordView::Pretty => {
-            let (zone, color) = (terminal::zone(args.utc), args.color.resolve(terminal));
+            let (zone, color) = (args.page.zone(), args.page.color(terminal));
             Details::of(record, &zone).draw(terminal::width(), color)
         }
     };

@@ -8,6 +8,7 @@ mod sink;
 mod wrapped;
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ use crate::teleport::{self, ImportedEvent, LineOrdinals};
 use items::ItemReader;
 use lines::{LINE_BYTES_MAX, LineRead};
 use report::ImportReport;
-use sink::{EventSink, LineOutcome, LinePosition, ReadLine, ResendRules, SentEvent, Settler};
+use sink::{EventSink, LineOutcome, ReadLine, ResendRules, SentEvent, Settler};
 use wrapped::{LineContent, LineUnwrapper};
 
 /// The reason for a line that is not an event, in the summary.
@@ -83,6 +84,21 @@ pub struct Args {
     /// Files to import, in order; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
+}
+
+/// The position of a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinePosition {
+    /// Name of the file, `-` for standard input.
+    pub file: Arc<str>,
+    /// Number of the line, from 1.
+    pub line: u64,
+}
+
+impl fmt::Display for LinePosition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
 }
 
 /// How to treat events of unknown types.

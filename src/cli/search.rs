@@ -7,8 +7,8 @@ use std::cmp::Reverse;
 use clap::ValueEnum;
 
 use super::client::GatewayArgs;
-use super::count::{counted, grouped};
 use super::follow::{StopCondition, follow};
+use super::numbers::{counted, grouped};
 use super::numbers::{natural, positive};
 use super::output::{self, RecordPrinter};
 use super::{Error, ExitKind, filter, interruptible, say, terminal};

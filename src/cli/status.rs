@@ -13,12 +13,13 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use jiff::SignedDuration;
+use jiff::tz::TimeZone;
 
 use super::client::GatewayArgs;
+use super::terminal::Color;
 use super::{Error, ExitKind, escape, interruptible, terminal, times};
 use crate::json::{self, reflect};
 use crate::proto::pb;
-use table::Screen;
 use watch::QuitKey;
 
 pub use problems::damaged;
@@ -51,10 +52,7 @@ pub struct Args {
     #[arg(short, long, value_enum, value_name = "FORM", default_value_t = StatusFormat::Pretty)]
     output: StatusFormat,
     #[command(flatten)]
-    color: terminal::Args,
-    /// Show times in UTC instead of the local time zone
-    #[arg(long)]
-    utc: bool,
+    page: terminal::PageArgs,
     #[command(flatten)]
     server: GatewayArgs,
 }
@@ -65,6 +63,19 @@ enum StatusFormat {
     Pretty,
     /// GetStatusResponse as JSON; one line each with --watch
     Json,
+}
+
+/// Where a status is shown.
+#[derive(Debug, Clone)]
+pub struct Screen {
+    /// In columns; where nothing bounds it, each row is one line, and whole.
+    pub width: Option<usize>,
+    /// In lines; where nothing bounds it, all is shown.
+    pub height: Option<usize>,
+    /// The zone of times.
+    pub zone: TimeZone,
+    /// Whether there are colours.
+    pub color: Color,
 }
 
 fn interval(text: &str) -> Result<SignedDuration, String> {
@@ -103,7 +114,7 @@ fn show(args: &Args, status: &pb::GetStatusResponse, has_quit_key: bool) -> Resu
             // One line is for the prompt, or for how to end it.
             let height = terminal::height().filter(|_| terminal);
             let height = height.map(|height| height.saturating_sub(1));
-            let (zone, color) = (terminal::zone(args.utc), args.color.resolve(terminal));
+            let (zone, color) = (args.page.zone(), args.page.color(terminal));
             let screen = Screen { width: terminal::width(), height, zone, color };
             let table = table::draw(status, &screen);
             match args.watch {

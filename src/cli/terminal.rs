@@ -13,6 +13,29 @@ pub struct Args {
     color: ColorChoice,
 }
 
+/// How a page for people is drawn.
+#[derive(Debug, Clone, Copy, clap::Args)]
+#[group(skip)]
+pub struct PageArgs {
+    #[command(flatten)]
+    color: Args,
+    /// Show times in UTC instead of the local time zone
+    #[arg(long)]
+    utc: bool,
+}
+
+impl PageArgs {
+    /// The time zone of its times.
+    pub fn zone(self) -> TimeZone {
+        zone(self.utc)
+    }
+
+    /// Its colours, if it goes to a terminal or not.
+    pub fn color(self, terminal: bool) -> Color {
+        self.color.resolve(terminal)
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum ColorChoice {
     Auto,

@@ -1,6 +1,6 @@
 //! Amounts as a status shows them, in few characters.
 
-use crate::cli::count::grouped;
+use crate::cli::numbers::grouped;
 
 /// `2 d 3 h`: the two largest units.
 pub fn length(seconds: i64) -> String {

@@ -107,11 +107,5 @@ impl Limits {
 
 /// Checks that a duration is within these seconds.
 pub(super) fn period(key: &str, value: Period, seconds: RangeInclusive<u64>) -> Result<(), Error> {
-    let (least, most) =
-        (Duration::from_secs(*seconds.start()), Duration::from_secs(*seconds.end()));
-    if (least..=most).contains(&value.0) {
-        return Ok(());
-    }
-    let what = format!("{value}, which must be from {} to {}", Period(least), Period(most));
-    Err(Error::value(key, what))
+    value.check(seconds).map_err(|what| Error::value(key, what))
 }

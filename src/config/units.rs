@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -21,6 +22,21 @@ pub struct Period(pub Duration);
 /// When a log is synced.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct SyncSetting(pub SyncPolicy);
+
+impl Period {
+    /// Checks that the duration is within these seconds.
+    ///
+    /// # Errors
+    /// The sentence about it, if it is not.
+    pub fn check(self, seconds: RangeInclusive<u64>) -> Result<(), String> {
+        let (least, most) =
+            (Duration::from_secs(*seconds.start()), Duration::from_secs(*seconds.end()));
+        if (least..=most).contains(&self.0) {
+            return Ok(());
+        }
+        Err(format!("{self}, which must be from {} to {}", Self(least), Self(most)))
+    }
+}
 
 impl FromStr for SyncSetting {
     type Err = String;

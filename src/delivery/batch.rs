@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::delivery::format::{DeliveryGap, Format, FormatError, SourceRecord};
-use crate::hub::GapReason;
+use crate::delivery::format::{DeliveryGap, Format, SourceRecord};
+use crate::hub::Gap;
 use crate::record::{Record, Sequence};
 use crate::time::Time;
 
@@ -43,18 +43,18 @@ pub enum ItemSource {
     /// A record, encoded.
     Record(Bytes),
     /// Records that the destination does not get.
-    Gap(MissingRange),
+    Gap(Gap),
 }
 
-/// Records that a destination does not get.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MissingRange {
-    /// The first of them.
-    pub first: Sequence,
-    /// The last of them; zero if unknown.
-    pub last: Sequence,
-    /// Why.
-    pub reason: GapReason,
+/// A record that has no form in the format.
+#[derive(Debug)]
+pub struct Misfit {
+    /// The record.
+    pub source: ItemSource,
+    /// Its stable id.
+    pub id: String,
+    /// What is wrong.
+    pub what: String,
 }
 
 /// One item of a batch, where it lies.
@@ -103,7 +103,7 @@ impl ItemSource {
     pub fn id(&self, log_id: &str) -> String {
         match self {
             Self::Record(bytes) => SourceRecord { record: &Record::read(bytes), log_id }.id(),
-            Self::Gap(gap) => gap.of("", log_id, Time::EPOCH).id(),
+            Self::Gap(gap) => delivery_gap(*gap, "", log_id, Time::EPOCH).id(),
         }
     }
 
@@ -115,23 +115,10 @@ impl ItemSource {
     }
 }
 
-impl MissingRange {
-    /// The gap as a format encodes it.
-    pub fn of<'a>(&self, delivery: &'a str, log_id: &'a str, time: Time) -> DeliveryGap<'a> {
-        DeliveryGap {
-            delivery,
-            log_id,
-            first: self.first,
-            last: self.last,
-            reason: self.reason,
-            time,
-        }
-    }
-
-    /// How many records are missing, as far as that is known.
-    pub fn records(&self) -> u64 {
-        (self.last.0 + 1).saturating_sub(self.first.0.max(1))
-    }
+/// The gap as a format encodes it.
+fn delivery_gap<'a>(gap: Gap, delivery: &'a str, log_id: &'a str, time: Time) -> DeliveryGap<'a> {
+    let Gap { first, last, reason } = gap;
+    DeliveryGap { delivery, log_id, first, last, reason, time }
 }
 
 impl Batch {
@@ -174,13 +161,14 @@ impl Batch {
     ///
     /// # Errors
     /// If the format has no form for the record.
-    pub fn add_record(&mut self, record: Bytes, format: &dyn Format) -> Result<(), FormatError> {
+    pub fn add_record(&mut self, record: Bytes, format: &dyn Format) -> Result<(), Misfit> {
         let before = self.bytes.len();
         let read = Record::read(&record);
         let source = SourceRecord { record: &read, log_id: &self.log_id };
         if let Err(error) = format.record(&source, &mut self.bytes) {
             self.bytes.truncate(before);
-            return Err(error);
+            let source = ItemSource::Record(record);
+            return Err(Misfit { id: source.id(&self.log_id), source, what: error.what });
         }
         self.record_bytes += record.len();
         self.items.push(BatchItem { end: self.bytes.len(), source: ItemSource::Record(record) });
@@ -188,9 +176,9 @@ impl Batch {
     }
 
     /// Adds a gap.
-    pub fn add_gap(&mut self, gap: MissingRange, delivery: &str, format: &dyn Format) {
+    pub fn add_gap(&mut self, gap: Gap, delivery: &str, format: &dyn Format) {
         let log_id = Arc::clone(&self.log_id);
-        format.gap(&gap.of(delivery, &log_id, Time::now()), &mut self.bytes);
+        format.gap(&delivery_gap(gap, delivery, &log_id, Time::now()), &mut self.bytes);
         self.items.push(BatchItem { end: self.bytes.len(), source: ItemSource::Gap(gap) });
     }
 
@@ -247,6 +235,7 @@ impl Batch {
 mod tests {
     use super::*;
     use crate::delivery::format::{FormatName, testing};
+    use crate::hub::GapReason;
 
     fn batch(sequences: std::ops::RangeInclusive<u64>) -> Batch {
         let mut batch = Batch::new("log".into());
@@ -283,8 +272,7 @@ mod tests {
     #[test]
     fn a_gap_is_an_item() {
         let mut batch = batch(1..=1);
-        let gap =
-            MissingRange { first: Sequence(2), last: Sequence(9), reason: GapReason::Evicted };
+        let gap = Gap { first: Sequence(2), last: Sequence(9), reason: GapReason::Evicted };
         batch.add_gap(gap, "siem", &*FormatName::Json.format());
         assert_eq!(batch.item(1).id(), "log/2-9");
         assert!(batch.item(1).record().is_none());

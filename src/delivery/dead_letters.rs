@@ -9,9 +9,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
-use crate::delivery::batch::{ItemSource, MissingRange};
+use crate::delivery::batch::ItemSource;
 use crate::delivery::destination::Rejection;
-use crate::hub::GapReason;
+use crate::hub::{Gap, GapReason};
 use crate::log::disk::storage::FILE_MODE;
 use crate::printable::Printable;
 use crate::record::Sequence;
@@ -266,7 +266,7 @@ impl DeadLetter {
             return Some(ItemSource::Record(BASE64.decode(record).ok()?.into()));
         }
         let reason = self.reason.as_deref()?;
-        Some(ItemSource::Gap(MissingRange {
+        Some(ItemSource::Gap(Gap {
             first: Sequence(self.sequence),
             last: Sequence(self.last_sequence?),
             reason: GapReason::ALL.into_iter().find(|known| known.name() == reason)?,

@@ -1,16 +1,15 @@
 //! All deliveries of a gateway: started, changed, looked at, and ended together.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use prost::Message as _;
-use rustix::fs::{FlockOperation, flock};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -25,7 +24,8 @@ use crate::delivery::state::DeliveryState;
 use crate::delivery::state_file::{SavedState, StateError, StateFile};
 use crate::filter::{self, Filter};
 use crate::hub::Hub;
-use crate::log::disk::storage::{DIRECTORY_MODE, FILE_MODE};
+use crate::log::disk::directory_lock::{DirectoryLock, writable_by_others};
+use crate::log::disk::storage::DIRECTORY_MODE;
 use crate::text;
 
 pub use report::DeliveryReport;
@@ -38,21 +38,15 @@ const SETTLE_TIME: Duration = Duration::from_secs(5);
 const END_GRACE: Duration = Duration::from_secs(3);
 /// Requests of operators that wait for a runner.
 const COMMANDS_MAX: usize = 16;
-/// Permission to write, of the group and of all others.
-const WRITE_BY_OTHERS: u32 = 0o022;
-const LOCK: &str = "lock";
 
 /// The deliveries of a gateway.
 pub struct Deliveries {
     hub: Arc<Hub>,
     path: Option<PathBuf>,
-    /// Locked as soon as there is a delivery.
+    /// The lock on the directory of cursors and dead letters, as soon as there is a delivery.
     directory: Mutex<Option<DirectoryLock>>,
     running: Mutex<BTreeMap<String, RunningDelivery>>,
 }
-
-/// The lock on the directory of cursors and dead letters; it ends with the process.
-struct DirectoryLock(#[allow(dead_code, reason = "held, not read")] File);
 
 struct RunningDelivery {
     config: DeliveryConfig,
@@ -228,7 +222,7 @@ impl Deliveries {
         let path = self.path.clone().ok_or(StartError::NoDirectory)?;
         let mut directory = self.directory.lock();
         if directory.is_none() {
-            *directory = Some(DirectoryLock::acquire(&path)?);
+            *directory = Some(lock(&path)?);
         }
         Ok(path)
     }
@@ -313,21 +307,13 @@ fn with_changes(
     SavedState { format, filter, ..saved }
 }
 
-impl DirectoryLock {
-    fn acquire(path: &Path) -> Result<Self, StartError> {
-        let failed = |error| StartError::Directory { path: path.to_owned(), error };
-        fs::DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path).map_err(failed)?;
-        let mode = fs::metadata(path).map_err(failed)?.mode() & 0o7777;
-        if mode & WRITE_BY_OTHERS != 0 {
-            return Err(StartError::Exposed { path: path.to_owned(), mode });
-        }
-        let mut options = File::options();
-        options.create(true).truncate(false).write(true).mode(FILE_MODE);
-        let lock = options.open(path.join(LOCK)).map_err(failed)?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self(lock)),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(StartError::InUse { path: path.to_owned() }),
-            Err(error) => Err(failed(error.into())),
-        }
+/// Makes the directory, unless there is one, and locks it.
+fn lock(path: &Path) -> Result<DirectoryLock, StartError> {
+    let failed = |error| StartError::Directory { path: path.to_owned(), error };
+    fs::DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path).map_err(failed)?;
+    if let Some(mode) = writable_by_others(path).map_err(failed)? {
+        return Err(StartError::Exposed { path: path.to_owned(), mode });
     }
+    let lock = DirectoryLock::acquire(path).map_err(failed)?;
+    lock.ok_or_else(|| StartError::InUse { path: path.to_owned() })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::delivery::DeliveryConfig;
 use crate::delivery::batch::{Batch, ItemSource};
 use crate::delivery::dead_letters::Replay;
-use crate::delivery::shipper::{Misfit, Shipper};
+use crate::delivery::shipper::Shipper;
 
 /// Sends the letters of a replay, in the present format. On return each of them is delivered, or a
 /// dead letter again.
@@ -25,11 +25,7 @@ pub async fn replay(
             match letters.next(&mut damaged) {
                 Ok(Some(ItemSource::Gap(gap))) => batch.add_gap(gap, &config.name, &*format),
                 Ok(Some(ItemSource::Record(record))) => {
-                    if let Err(error) = batch.add_record(record.clone(), &*format) {
-                        let source = ItemSource::Record(record);
-                        let id = source.id(&log_id);
-                        misfits.push(Misfit { source, id, what: error.what });
-                    }
+                    misfits.extend(batch.add_record(record, &*format).err());
                 }
                 Ok(None) => {
                     is_over = true;

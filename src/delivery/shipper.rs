@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio::time::sleep;
 
 use crate::backoff::Backoff;
-use crate::delivery::batch::{Batch, ItemSource};
+use crate::delivery::batch::{Batch, Misfit};
 use crate::delivery::dead_letters::{DeadLetter, DeadLetters};
 use crate::delivery::destination::{Config, Delay, Destination, ItemReplies, Rejection, Reply};
 use crate::delivery::format::ItemKind;
@@ -28,17 +28,6 @@ pub struct Shipper {
     /// have changed.
     destination: Mutex<Option<Arc<dyn Destination>>>,
     letters: Arc<Mutex<DeadLetters>>,
-}
-
-/// An item that has no form in the format.
-#[derive(Debug)]
-pub struct Misfit {
-    /// The record.
-    pub source: ItemSource,
-    /// Its stable id.
-    pub id: String,
-    /// What is wrong.
-    pub what: String,
 }
 
 impl Shipper {

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use ipnet::IpNet;
 
 use super::VALUE_BYTES_MAX;
-use super::error::{Error, excerpt};
+use super::error::{self, Error, excerpt};
 use super::values;
 
 /// Bits of an IPv6 address that precede a mapped IPv4 address.
@@ -26,7 +26,7 @@ impl CidrBlocks {
         values::check(field, values, VALUE_BYTES_MAX)?;
         let parse = |(position, value): (usize, &String)| {
             block(value).ok_or_else(|| Error::AddressInvalid {
-                field: values::path(field, position),
+                field: error::path(field, position),
                 value: excerpt(value),
             })
         };

@@ -2,7 +2,10 @@
 
 use super::{
     LABELS_MAX, VALUES_MAX,
-    expression::{BYTES_MAX, COST_MAX, DEPTH_MAX, NESTING_MAX, PATTERNS_MAX, Position},
+    expression::{
+        limits::{BYTES_MAX, COST_MAX, DEPTH_MAX, NESTING_MAX, PATTERNS_MAX},
+        source::Position,
+    },
 };
 pub(super) use crate::text::{excerpt, nearest};
 
@@ -227,7 +230,7 @@ impl Error {
             | Error::TooLong { field, .. }
             | Error::Empty { field }
             | Error::EnumUnknown { field, .. }
-            | Error::AddressInvalid { field, .. } => *field = super::values::path(name, position),
+            | Error::AddressInvalid { field, .. } => *field = path(name, position),
             _ => {}
         }
         self
@@ -251,4 +254,9 @@ impl Error {
 
 fn did_you_mean(nearest: &[&'static str]) -> String {
     if nearest.is_empty() { String::new() } else { format!("; nearest: {}", nearest.join(", ")) }
+}
+
+/// The path of a value in a repeated field.
+pub(super) fn path(field: &str, position: usize) -> String {
+    format!("{field}[{position}]")
 }

@@ -1,10 +1,11 @@
 //! Sets of event types, named by patterns: what roles may emit and read.
 
+use super::error::{self, Error, excerpt, nearest};
 use crate::catalog::{self, TypeId};
-
-use super::error::Error;
-use super::types::known;
 use crate::glob::NamePattern;
+
+/// How many names an error suggests.
+pub(super) const NEAREST_MAX: usize = 3;
 
 /// A set of event types.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -154,6 +155,37 @@ impl TypeSet {
     pub(super) fn has_custom(&self, name: &str) -> bool {
         self.all_custom || self.custom.iter().any(|pattern| pattern.matches(name))
     }
+}
+
+/// The pattern, if it stands for a type that is known.
+pub(super) fn known(field: &str, position: usize, value: &str) -> Result<NamePattern, Error> {
+    let pattern = NamePattern::new(value);
+    let field = || error::path(field, position);
+    let names = || catalog::all().map(|(_, event_type)| event_type.name);
+    let custom_name = value.strip_prefix(catalog::CUSTOM_PREFIX);
+    match &pattern {
+        NamePattern::Exact(name) => {
+            let is_known = catalog::by_name(name).is_some()
+                || custom_name.is_some_and(catalog::is_custom_name);
+            if !is_known {
+                return Err(Error::TypeUnknown {
+                    field: field(),
+                    value: excerpt(value),
+                    nearest: nearest(value, names(), NEAREST_MAX),
+                });
+            }
+        }
+        NamePattern::Glob { .. } => {
+            if custom_name.is_none() && !names().any(|name| pattern.matches(name)) {
+                return Err(Error::GlobUnmatched {
+                    field: field(),
+                    value: excerpt(value),
+                    nearest: nearest(&value.replace('*', ""), names(), NEAREST_MAX),
+                });
+            }
+        }
+    }
+    Ok(pattern)
 }
 
 #[cfg(test)]

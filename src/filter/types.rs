@@ -6,13 +6,10 @@ use crate::catalog::{self, TypeId};
 use crate::glob::NamePattern;
 use crate::proto::pb;
 
-use super::error::{Error, excerpt, nearest};
-use super::type_set::TypeSet;
+use super::error::{self, Error, excerpt};
+use super::type_set::{TypeSet, known};
 use super::values;
 use super::{VALUE_BYTES_MAX, Verdict};
-
-/// How many names an error suggests.
-const NEAREST_MAX: usize = 3;
 
 /// The event types that match.
 #[derive(Debug)]
@@ -200,7 +197,7 @@ fn check_readable(include: &[NamePattern], readable: &TypeSet) -> Result<(), Err
             None => readable.has_custom(name),
         };
         if !may {
-            let field = values::path("types", position);
+            let field = error::path("types", position);
             return Err(Error::TypeForbidden { field, value: excerpt(name) });
         }
     }
@@ -212,37 +209,6 @@ fn patterns(field: &'static str, values: &[String]) -> Result<Vec<NamePattern>, 
     values.iter().enumerate().map(|(position, value)| known(field, position, value)).collect()
 }
 
-/// The pattern, if it stands for a type that is known.
-pub(super) fn known(field: &str, position: usize, value: &str) -> Result<NamePattern, Error> {
-    let pattern = NamePattern::new(value);
-    let field = || values::path(field, position);
-    let names = || catalog::all().map(|(_, event_type)| event_type.name);
-    let custom_name = value.strip_prefix(catalog::CUSTOM_PREFIX);
-    match &pattern {
-        NamePattern::Exact(name) => {
-            let is_known = catalog::by_name(name).is_some()
-                || custom_name.is_some_and(catalog::is_custom_name);
-            if !is_known {
-                return Err(Error::TypeUnknown {
-                    field: field(),
-                    value: excerpt(value),
-                    nearest: nearest(value, names(), NEAREST_MAX),
-                });
-            }
-        }
-        NamePattern::Glob { .. } => {
-            if custom_name.is_none() && !names().any(|name| pattern.matches(name)) {
-                return Err(Error::GlobUnmatched {
-                    field: field(),
-                    value: excerpt(value),
-                    nearest: nearest(&value.replace('*', ""), names(), NEAREST_MAX),
-                });
-            }
-        }
-    }
-    Ok(pattern)
-}
-
 /// The categories of a filter.
 pub(super) fn categories(numbers: &[i32]) -> Result<Vec<i32>, Error> {
     values::check_count("categories", numbers.len())?;
@@ -251,7 +217,7 @@ pub(super) fn categories(numbers: &[i32]) -> Result<Vec<i32>, Error> {
             Ok(category) if category != pb::Category::Unspecified => {}
             _ => {
                 return Err(Error::EnumUnknown {
-                    field: values::path("categories", position),
+                    field: error::path("categories", position),
                     number: *number,
                     of: "category",
                 });

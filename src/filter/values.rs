@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::event::field;
 use crate::wire;
 
-use super::error::Error;
+use super::error::{self, Error};
 use super::{LABELS_MAX, VALUE_BYTES_MAX, VALUES_MAX};
 
 /// Strings of which one must match; no bound where there are none.
@@ -135,11 +135,6 @@ fn key_and_value(entry: &[u8]) -> (&str, &str) {
     found
 }
 
-/// The path of a value in a repeated field.
-pub(super) fn path(field: &str, position: usize) -> String {
-    format!("{field}[{position}]")
-}
-
 /// Refuses more values than a field may have.
 pub(super) fn check_count(field: &'static str, count: usize) -> Result<(), Error> {
     if count > VALUES_MAX { Err(Error::TooManyValues { field, count }) } else { Ok(()) }
@@ -150,11 +145,11 @@ pub(super) fn check(field: &'static str, values: &[String], bytes_max: usize) ->
     check_count(field, values.len())?;
     for (position, value) in values.iter().enumerate() {
         if value.is_empty() {
-            return Err(Error::Empty { field: path(field, position) });
+            return Err(Error::Empty { field: error::path(field, position) });
         }
         if value.len() > bytes_max {
             return Err(Error::TooLong {
-                field: path(field, position),
+                field: error::path(field, position),
                 bytes: value.len(),
                 limit: bytes_max,
             });

@@ -1,7 +1,6 @@
 //! Gaps: ranges of records that a reader does not get.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
+use crate::counters::countable;
 use crate::proto::pb;
 use crate::record::Sequence;
 
@@ -14,6 +13,13 @@ pub struct Gap {
     pub last: Sequence,
     /// Why.
     pub reason: GapReason,
+}
+
+impl Gap {
+    /// How many records are missing, as far as that is known.
+    pub fn records(&self) -> u64 {
+        (self.last.0 + 1).saturating_sub(self.first.0.max(1))
+    }
 }
 
 /// Why records are missing.
@@ -64,25 +70,4 @@ impl GapReason {
     }
 }
 
-/// Counts the gaps sent to subscribers, by reason.
-#[derive(Debug, Default)]
-pub struct GapCounters([AtomicU64; GapReason::ALL.len()]);
-
-impl GapCounters {
-    /// The number of gaps with this reason.
-    pub fn count(&self, reason: GapReason) -> u64 {
-        self.0.get(reason as usize).map_or(0, |count| count.load(Ordering::Relaxed))
-    }
-
-    /// The number of all gaps.
-    pub fn total(&self) -> u64 {
-        GapReason::ALL.into_iter().map(|reason| self.count(reason)).sum()
-    }
-
-    /// Counts one.
-    pub fn add(&self, reason: GapReason) {
-        if let Some(count) = self.0.get(reason as usize) {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-}
+countable!(GapReason);

@@ -299,7 +299,7 @@ impl Subscription {
     fn message(&mut self, records: Option<RecordSlices>, caught_up: bool) -> SubscribeMessage {
         let gap = self.gap.take();
         if let Some(gap) = &gap {
-            self.hub.counters.gaps.add(gap.reason);
+            self.hub.counters.gaps.increment(gap.reason);
         }
         self.told(caught_up);
         SubscribeMessage::new(records, gap, caught_up, self.cursor())

@@ -13,6 +13,8 @@ mod commit;
 mod contract;
 mod copy_origin;
 mod directory;
+pub mod directory_lock;
+pub mod error;
 mod fixed_fields;
 pub mod format;
 mod group_commit;
@@ -151,7 +153,7 @@ impl DiskLog {
     ///
     /// # Panics
     /// If a bound of the ring is below its minimum.
-    pub fn open(path: &Path, config: Config) -> Result<(Self, Vec<Notice>), open::Error> {
+    pub fn open(path: &Path, config: Config) -> Result<(Self, Vec<Notice>), error::Error> {
         Self::open_on(path, config, Arc::new(storage::SystemStorage))
     }
 
@@ -166,7 +168,7 @@ impl DiskLog {
         path: &Path,
         config: Config,
         storage: Arc<dyn Storage>,
-    ) -> Result<(Self, Vec<Notice>), open::Error> {
+    ) -> Result<(Self, Vec<Notice>), error::Error> {
         Self::open_with(path, config, storage, None)
     }
 
@@ -182,7 +184,7 @@ impl DiskLog {
         path: &Path,
         config: Config,
         origin: CopyOrigin,
-    ) -> Result<(Self, Vec<Notice>), open::Error> {
+    ) -> Result<(Self, Vec<Notice>), error::Error> {
         Self::open_with(path, config, Arc::new(storage::SystemStorage), Some(origin))
     }
 
@@ -191,8 +193,8 @@ impl DiskLog {
         config: Config,
         storage: Arc<dyn Storage>,
         origin: Option<CopyOrigin>,
-    ) -> Result<(Self, Vec<Notice>), open::Error> {
-        use open::IoContext as _;
+    ) -> Result<(Self, Vec<Notice>), error::Error> {
+        use error::IoContext as _;
         let open::OpenedLog { directory, identity, sealed, start, notices } =
             open::open(path, &config, Arc::clone(&storage), origin)?;
         // A file, and so a head, there will be once something is appended.

@@ -186,8 +186,9 @@ impl RingReader {
         let Some(query) = hint.query.filter(|_| found.base() <= at) else {
             return Some(Arc::clone(found));
         };
-        let is_ruled_out =
-            |place: usize| segments.get(place).is_some_and(|segment| segment.rules_out(query));
+        let is_ruled_out = |place: usize| {
+            segments.get(place).is_some_and(|segment| query.is_ruled_out_in(segment))
+        };
         if !is_ruled_out(place) {
             return Some(Arc::clone(found));
         }

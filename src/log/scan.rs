@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::filter::{Filter, Outcome, Verdict};
-use crate::log::segment::{BLOCK_RECORDS, SegmentView};
+use crate::log::segment::{BLOCK_RECORDS, Segment, SegmentView};
 use crate::record::RecordColumns;
 use crate::time::Time;
 
@@ -99,6 +99,11 @@ impl ScanQuery {
             }
             None => step.blocks(range, order),
         }
+    }
+
+    /// Whether the index of a segment knows that no record matches.
+    pub fn is_ruled_out_in(&self, segment: &Segment) -> bool {
+        segment.rules_out(self.start, self.end, self.filter.selection())
     }
 
     /// Whether marks may say that no record matches.

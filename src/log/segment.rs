@@ -9,10 +9,11 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
+use crate::filter::Selection;
 use crate::log::append_buffer::{self, AppendBuffer};
 use crate::log::index::SegmentIndex;
-use crate::log::scan::ScanQuery;
 use crate::record::{Acceptance, Draft, FrameScratch, RecordColumns, Sequence};
+use crate::time::Time;
 
 pub use block_filters::{BLOCK_RECORDS, BlockFilter};
 pub use buffers::SegmentBuffers;
@@ -193,10 +194,8 @@ impl Segment {
 
     /// Whether the index knows that no record matches; a segment that is not full
     /// has none.
-    pub fn rules_out(&self, query: &ScanQuery) -> bool {
-        self.index
-            .get()
-            .is_some_and(|index| index.rules_out(query.start, query.end, query.filter.selection()))
+    pub fn rules_out(&self, start: Time, end: Time, selection: &Selection) -> bool {
+        self.index.get().is_some_and(|index| index.rules_out(start, end, selection))
     }
 
     /// What the published records take in memory, in bytes; for an index that

@@ -49,6 +49,9 @@ impl SignatureKind {
 
 /// The longest name of a key, in bytes.
 pub const NAME_BYTES_MAX: usize = 255;
+/// The first line of the note with a minimum index: no log may have it as its origin, so that the
+/// note is no checkpoint of any log.
+pub const MINIMUM_HEADER: &str = "auditgate-minimum/v1";
 /// What precedes the signature of a witness: the time, in seconds.
 const TIMESTAMP_BYTES: usize = 8;
 
@@ -108,7 +111,7 @@ pub fn check_name(name: &str) -> Result<(), Error> {
     let is_name = signed_note::is_key_name_valid(name)
         && name.len() <= NAME_BYTES_MAX
         && crate::printable::first_hidden(name).is_none()
-        && name != super::minimum::HEADER;
+        && name != MINIMUM_HEADER;
     if is_name { Ok(()) } else { Err(Error::Name(name.to_owned())) }
 }
 

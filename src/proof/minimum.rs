@@ -8,11 +8,7 @@
 use signed_note::Note;
 
 use super::checkpoint;
-use super::key::{SigningKey, VerifierKey};
-
-/// The first line of the note: no log may have it as its origin, so that this is
-/// no checkpoint of any log.
-pub const HEADER: &str = "auditgate-minimum/v1";
+use super::key::{MINIMUM_HEADER, SigningKey, VerifierKey};
 
 /// Records with a leaf index below this may be gone; all others must be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +21,7 @@ pub struct Minimum {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// It is not a note of this form.
-    #[error("not a minimum index: {HEADER}, origin and number")]
+    #[error("not a minimum index: {MINIMUM_HEADER}, origin and number")]
     Form,
     /// It is another log's.
     #[error("it is of another log than {0:?}")]
@@ -44,7 +40,7 @@ impl Minimum {
     /// # Errors
     /// [`Error::Sign`].
     pub fn sign(self, key: &SigningKey) -> Result<String, Error> {
-        let text = format!("{HEADER}\n{}\n{}\n", key.name(), self.index);
+        let text = format!("{MINIMUM_HEADER}\n{}\n{}\n", key.name(), self.index);
         let failed = |error: signed_note::NoteError| Error::Sign(error.to_string());
         let mut note = Note::new(text.as_bytes(), &[]).map_err(failed)?;
         note.add_sigs(&[&key.at(0)]).map_err(failed)?;
@@ -58,7 +54,7 @@ impl Minimum {
     pub fn verify(text: &str, key: &VerifierKey) -> Result<Self, Error> {
         let note = Note::from_bytes(text.as_bytes()).map_err(|_| Error::Form)?;
         let body = std::str::from_utf8(note.text()).map_err(|_| Error::Form)?;
-        let rest = body.strip_prefix(HEADER).and_then(|rest| rest.strip_prefix('\n'));
+        let rest = body.strip_prefix(MINIMUM_HEADER).and_then(|rest| rest.strip_prefix('\n'));
         let (origin, number) =
             rest.and_then(|rest| rest.strip_suffix('\n')?.split_once('\n')).ok_or(Error::Form)?;
         if origin != key.name() {
@@ -95,6 +91,6 @@ mod tests {
         let checkpoint = SignedCheckpoint::sign(checkpoint, &key).unwrap();
         assert_eq!(Minimum::verify(checkpoint.text(), &public), Err(Error::Form));
         assert!(SignedCheckpoint::verify(&text, &public).is_err());
-        assert!(SigningKey::generate(HEADER, SignatureKind::Log).is_err());
+        assert!(SigningKey::generate(MINIMUM_HEADER, SignatureKind::Log).is_err());
     }
 }

@@ -32,7 +32,7 @@ use crate::server::listener::ConnectionCounters;
 use crate::server::log_limiter::LogLimiter;
 use crate::server::stats::{CallStats, MethodStats, UNKNOWN};
 use crate::service::quota::{ClientKey, MemoryKind, Quota, Quotas, WorkRoom};
-use crate::service::{Cost, Error, NAME, ServiceLimits, tonic_errors};
+use crate::service::{Cost, Error, ServiceLimits, tonic_errors};
 use call_record::{CODE, CallRecord};
 use compress::CompressedBody;
 use context::CallContext;
@@ -130,7 +130,7 @@ where
         let asked = deadline::timeout(request.headers());
         let mut deadline =
             asked.map(|asked| CallDeadline { asked, sleep: Box::pin(tokio::time::sleep(asked)) });
-        let is_ours = method.service == NAME;
+        let is_ours = method.of_service.is_some();
         let packing = MessageEncoding::accepted(request.headers()).filter(|_| is_ours);
         let reset = request.extensions_mut().remove::<Reset>();
         let refused = match admit(&method, is_ours, &quota, &mut record) {
@@ -157,7 +157,7 @@ where
                     } else {
                         FOREIGN_REQUEST_BYTES_MAX
                     },
-                    cost: if is_ours { Cost::of(&method.name) } else { Cost::NONE },
+                    cost: method.of_service.map_or(Cost::NONE, Cost::of),
                     streams: method.client_streams,
                 };
                 // No service reads them, and a value of two bytes may hold the whole buffer that it came in.

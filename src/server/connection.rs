@@ -31,6 +31,7 @@ use tower::{Service, ServiceExt as _};
 
 use crate::access::ConnectionIdentity;
 use crate::config::Limits;
+use crate::counters::countable;
 use crate::server::corked_socket::SocketFlusher;
 use crate::service::quota::{ClientKey, Quota, Quotas};
 use flow::{Flows, Stalled};
@@ -124,6 +125,8 @@ impl CutReason {
         }
     }
 }
+
+countable!(CutReason);
 
 /// The state of an open connection.
 #[derive(Debug)]

@@ -15,6 +15,7 @@ use tonic::body::Body;
 use tower::Service;
 
 use crate::access::ConnectionIdentity;
+use crate::counters::Counters;
 use crate::network::Network;
 use crate::proto::pb::DisconnectKind;
 use crate::server::admission::{Admission, ConnectionRefused};
@@ -48,20 +49,8 @@ pub struct ConnectionCounters {
     pub streams_reset: AtomicU64,
     /// The newest connections and streams that ended by an error.
     pub disconnects: DisconnectLog,
-    cut: [AtomicU64; CutReason::ALL.len()],
-}
-
-impl ConnectionCounters {
-    /// The number of connections closed for this reason.
-    pub fn cut(&self, why: CutReason) -> u64 {
-        self.cut.get(why as usize).map_or(0, |count| count.load(Ordering::Relaxed))
-    }
-
-    fn count_cut(&self, why: CutReason) {
-        if let Some(count) = self.cut.get(why as usize) {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
-    }
+    /// The connections that the gateway closed, by reason.
+    pub cut: Counters<CutReason>,
 }
 
 /// A listening socket with the limits of its connections.
@@ -218,7 +207,7 @@ impl Listener {
             let (task, resets) = (Arc::clone(&connection), &counters.streams_reset);
             connection::serve(stream, flusher, task, service, limits, resets, stopping).await;
             let Some(why) = connection.cut_reason() else { return };
-            counters.count_cut(why);
+            counters.cut.increment(why);
             // Browsers open connections ahead of their requests, and do not always use them.
             let is_usual = client == ClientKind::Browsers && why == CutReason::Silent;
             if !is_usual {

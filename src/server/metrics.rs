@@ -21,18 +21,16 @@ use prometheus_client::registry::Registry;
 use tonic::Code;
 
 use crate::audit::Auditor;
-use crate::catalog;
 use crate::delivery::Deliveries;
-use crate::hub::{GapReason, Hub};
+use crate::hub::Hub;
 use crate::proof::prover::Prover;
 use crate::server::admission::Admission;
-use crate::server::connection::CutReason;
 use crate::server::free_space::LastSpace;
 use crate::server::listener;
 use crate::server::reload::Reloader;
 use crate::server::stats::CallStats;
 use crate::server::web::WebSources;
-use crate::service::quota::{MemoryKind, Quotas, RateKind};
+use crate::service::quota::{MemoryKind, Quotas};
 use page::{Label, MetricsPage};
 
 pub use form::Form;
@@ -166,24 +164,13 @@ impl MetricSources {
         page.counters(
             "auditgate_refusals",
             "Calls refused, by ErrorInfo reason",
-            self.stats.refused().counts().map(|(reason, count)| ([("reason", reason)], count)),
+            self.stats.refused().named().map(|(reason, count)| ([("reason", reason)], count)),
         )
     }
 
     fn connections(&self, page: &mut MetricsPage<'_>) -> fmt::Result {
-        let limits = self.admission.limits();
         let counters = &self.connections;
-        page.gauge("auditgate_connections", "Open connections", self.admission.count() as f64)?;
-        page.gauge(
-            "auditgate_connections_limit",
-            "Limit of open connections",
-            limits.connections as f64,
-        )?;
-        page.counter(
-            "auditgate_connections_accepted",
-            "Connections accepted",
-            read(&counters.accepted),
-        )?;
+        page.connections("auditgate_connections", "Connections", &self.admission, counters)?;
         let refused = [
             ("full", &counters.refused_full),
             ("address", &counters.refused_peer),
@@ -193,11 +180,6 @@ impl MetricSources {
             "auditgate_connections_refused",
             "Connections refused, by exhausted limit",
             refused.into_iter().map(|(reason, count)| ([("reason", reason)], read(count))),
-        )?;
-        page.counters(
-            "auditgate_connections_cut",
-            "Connections closed by the gateway, by reason",
-            CutReason::ALL.into_iter().map(|why| ([("reason", why.name())], counters.cut(why))),
         )?;
         page.counter(
             "auditgate_streams_reset",
@@ -225,7 +207,7 @@ impl MetricSources {
         page.counters(
             "auditgate_rate_limited",
             "Calls refused and streams paused by a rate limit",
-            RateKind::ALL.into_iter().map(|rate| ([("rate", rate.name())], limited.count(rate))),
+            limited.counts().map(|(rate, count)| ([("rate", rate.name())], count)),
         )?;
         let holding = self.quotas.holding();
         page.gauge(
@@ -272,15 +254,12 @@ impl MetricSources {
         page.counters(
             "auditgate_events_accepted",
             "Events accepted, by type",
-            catalog::all().filter_map(|(id, event_type)| {
-                let count = counters.by_type.count(id);
-                (count > 0).then_some(([("type", event_type.name)], count))
-            }),
+            counters.by_type.occurred().map(|(id, count)| ([("type", id.get().name)], count)),
         )?;
         page.counter(
             "auditgate_event_bytes_accepted",
             "Bytes of accepted events",
-            counters.by_type.bytes(),
+            read(&counters.accepted_bytes),
         )?;
         page.counter(
             "auditgate_events_duplicate",
@@ -290,7 +269,7 @@ impl MetricSources {
         page.counters(
             "auditgate_emits_refused",
             "Refused Emit calls, stream events and streams, by reason",
-            counters.refused.counts().map(|(reason, count)| ([("reason", reason)], count)),
+            counters.refused.named().map(|(reason, count)| ([("reason", reason)], count)),
         )
     }
 
@@ -329,9 +308,7 @@ impl MetricSources {
         page.counters(
             "auditgate_gaps",
             "Gaps sent to subscribers, by reason",
-            GapReason::ALL
-                .into_iter()
-                .map(|reason| ([("reason", reason.name())], counters.gaps.count(reason))),
+            counters.gaps.counts().map(|(reason, count)| ([("reason", reason.name())], count)),
         )
     }
 }

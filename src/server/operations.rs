@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 use prost_types::Timestamp;
 
 use crate::proto::pb;
-use crate::server::connection::CutReason;
 use crate::server::disconnects::Disconnect;
 use crate::server::expiry::Expiry;
 use crate::server::metrics::MetricSources;
@@ -18,7 +17,7 @@ impl OperationsReport for MetricSources {
         expiries.sort_by_key(|expiry| expiry.at);
         let ended = self.connections.disconnects.newest();
         Operations {
-            refused_calls: self.stats.refused().counts().collect(),
+            refused_calls: self.stats.refused().named().collect(),
             connections: self.connection_status(),
             disconnects: ended.into_iter().map(disconnect).collect(),
             last_reload: self.reloader.outcomes().last().map(reload),
@@ -41,7 +40,7 @@ impl MetricSources {
                 + read(&counters.refused_peer)
                 + read(&counters.failed),
             tls_failed: read(&counters.refused_tls),
-            cut: CutReason::ALL.into_iter().map(|why| counters.cut(why)).sum(),
+            cut: counters.cut.total(),
             streams_reset: read(&counters.streams_reset),
         }
     }

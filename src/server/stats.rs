@@ -8,9 +8,10 @@ use std::time::Duration;
 use prost_reflect::DescriptorPool;
 use tonic::Code;
 
+use crate::access::Method;
+use crate::counters::{Countable, Counters};
 use crate::histogram::{Histogram, HistogramSnapshot};
-use crate::proto;
-use crate::reason_counters::ReasonCounters;
+use crate::proto::{self, pb::ErrorReason};
 
 /// The service and name for unknown methods.
 pub const UNKNOWN: &str = "unknown";
@@ -24,13 +25,27 @@ pub struct MethodStats {
     pub service: String,
     /// Its name.
     pub name: String,
+    /// The method, if it belongs to the service of the gateway.
+    pub of_service: Option<Method>,
     /// The client sends a stream.
     pub client_streams: bool,
     /// The gateway sends a stream.
     pub server_streams: bool,
     started: AtomicU64,
-    handled: [AtomicU64; CODES],
+    handled: Counters<Code>,
     times: Histogram,
+}
+
+impl Countable for Code {
+    const INDEXES: usize = CODES;
+
+    fn index(self) -> usize {
+        self as usize
+    }
+
+    fn at(index: usize) -> Option<Self> {
+        (index < CODES).then(|| Self::from_i32(index as i32))
+    }
 }
 
 impl MethodStats {
@@ -38,6 +53,7 @@ impl MethodStats {
         Self {
             service: service.to_owned(),
             name: name.to_owned(),
+            of_service: Method::by_path(&format!("/{service}/{name}")),
             client_streams,
             server_streams,
             started: AtomicU64::new(0),
@@ -68,9 +84,7 @@ impl MethodStats {
 
     /// Counts a call that ended with this code after this time.
     pub fn finish(&self, code: Code, took: Duration) {
-        if let Some(count) = self.handled.get(code as usize) {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
+        self.handled.increment(code);
         self.times.record(took);
     }
 
@@ -81,10 +95,7 @@ impl MethodStats {
 
     /// The number of finished calls by code.
     pub fn handled(&self) -> impl Iterator<Item = (Code, u64)> {
-        let counts = self.handled.iter().enumerate();
-        counts
-            .map(|(code, count)| (Code::from_i32(code as i32), count.load(Ordering::Relaxed)))
-            .filter(|(_, count)| *count > 0)
+        self.handled.occurred()
     }
 
     /// The durations of finished calls.
@@ -99,7 +110,7 @@ pub struct CallStats {
     methods: Vec<Arc<MethodStats>>,
     by_path: HashMap<String, Arc<MethodStats>>,
     unknown: Arc<MethodStats>,
-    refused: ReasonCounters,
+    refused: Counters<ErrorReason>,
 }
 
 impl CallStats {
@@ -120,7 +131,7 @@ impl CallStats {
         let by_path = by_path.collect();
         let unknown = Arc::new(MethodStats::new(UNKNOWN, UNKNOWN, false, false));
         methods.push(Arc::clone(&unknown));
-        Self { methods, by_path, unknown, refused: ReasonCounters::default() }
+        Self { methods, by_path, unknown, refused: Counters::default() }
     }
 
     /// The method at this path.
@@ -134,16 +145,16 @@ impl CallStats {
     }
 
     /// The counters of refusals.
-    pub fn refused(&self) -> &ReasonCounters {
+    pub fn refused(&self) -> &Counters<ErrorReason> {
         &self.refused
     }
 
     /// The number of running calls.
     pub fn running(&self) -> u64 {
-        let running = self.methods.iter().map(|method| {
-            let ended: u64 = method.handled().map(|(_, count)| count).sum();
-            method.started().saturating_sub(ended)
-        });
+        let running = self
+            .methods
+            .iter()
+            .map(|method| method.started().saturating_sub(method.handled.total()));
         running.sum()
     }
 }

@@ -247,7 +247,7 @@ impl WebRules {
     }
 
     fn refuse(&self, why: WebRefusal, mut request: Parts) -> Response<Body> {
-        self.counters.count_refused(why);
+        self.counters.refused.increment(why);
         let mut response = Response::new(Bytes::from_static(why.sentence().as_bytes()));
         *response.status_mut() = why.status();
         let own = response.headers_mut();

@@ -1,5 +1,6 @@
 //! How much memory the work on a request may take beside the request itself.
 
+use crate::access::Method;
 use crate::event::EVENT_BYTES_MAX;
 use crate::service::BATCH_EVENTS_MAX;
 
@@ -31,22 +32,30 @@ impl Cost {
     pub const NONE: Self = Self { events_max: 0, copies: 0, answer: 0 };
 
     /// That of a method of the service.
-    pub fn of(method: &str) -> Self {
+    pub fn of(method: Method) -> Self {
         let answers = |answer| Self { events_max: 0, copies: 1, answer };
         match method {
             // Redaction copies events.
-            "Emit" => Self { events_max: 1, copies: 1, answer: 0 },
-            "EmitBatch" | "EmitStream" => {
+            Method::Emit => Self { events_max: 1, copies: 1, answer: 0 },
+            Method::EmitBatch | Method::EmitStream => {
                 Self { events_max: BATCH_EVENTS_MAX, copies: 1, answer: 0 }
             }
-            "Subscribe" => Self { copies: FILTER_FACTOR, ..answers(0) },
-            "GetRecord" => answers(2 * RECORD_BYTES_MAX),
-            "GetInclusionProof" => answers(4 * RECORD_BYTES_MAX),
-            "CheckFilter" => Self { copies: FILTER_FACTOR, ..answers(SMALL_ANSWER_BYTES_MAX) },
-            "ListEventTypes" | "GetCheckpoint" | "GetConsistencyProof" => {
+            Method::Subscribe => Self { copies: FILTER_FACTOR, ..answers(0) },
+            Method::GetRecord => answers(2 * RECORD_BYTES_MAX),
+            Method::GetInclusionProof => answers(4 * RECORD_BYTES_MAX),
+            Method::CheckFilter => {
+                Self { copies: FILTER_FACTOR, ..answers(SMALL_ANSWER_BYTES_MAX) }
+            }
+            Method::ListEventTypes | Method::GetCheckpoint | Method::GetConsistencyProof => {
                 answers(SMALL_ANSWER_BYTES_MAX)
             }
-            _ => Self { copies: FILTER_FACTOR, ..answers(ANSWER_BYTES_MAX) },
+            Method::Search
+            | Method::CountRecords
+            | Method::TopValues
+            | Method::GetStatus
+            | Method::ListDeliveries
+            | Method::ControlDelivery
+            | Method::GetCaller => Self { copies: FILTER_FACTOR, ..answers(ANSWER_BYTES_MAX) },
         }
     }
 
@@ -69,12 +78,12 @@ mod tests {
 
     #[test]
     fn a_batch_takes_no_more_than_its_bytes_can_hold() {
-        let batch = Cost::of("EmitBatch");
+        let batch = Cost::of(Method::EmitBatch);
         assert_eq!(batch.of_request(10), 10 + 6 * EVENT_WORK_BYTES);
         let largest = 4 * 1024 * 1024;
         assert_eq!(batch.of_request(largest), largest + BATCH_EVENTS_MAX * EVENT_WORK_BYTES);
-        assert_eq!(Cost::of("Emit").of_request(300), 300 + EVENT_WORK_BYTES);
-        assert_eq!(Cost::of("Search").of_request(100), 1_600 + ANSWER_BYTES_MAX);
+        assert_eq!(Cost::of(Method::Emit).of_request(300), 300 + EVENT_WORK_BYTES);
+        assert_eq!(Cost::of(Method::Search).of_request(100), 1_600 + ANSWER_BYTES_MAX);
         assert_eq!(Cost::NONE.of_request(100), 0);
     }
 }

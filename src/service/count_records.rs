@@ -5,15 +5,13 @@ use prost::Message as _;
 use prost_types::{Duration, Timestamp};
 use tonic::Request;
 
+use crate::access::Method;
 use crate::hub::{BUCKETS_MAX, CountRequest, CountResult, Group, PAGE_BYTES_MAX, TimeSlices};
 use crate::proto::codec::EncodedResponse;
 use crate::proto::pb;
 use crate::service::{Error, Service, decode, request_query};
 use crate::time::Time;
 use crate::wire;
-
-/// Path of the call.
-const RPC: &str = "/auditgate.v1.AuditService/CountRecords";
 
 impl Service {
     pub(super) async fn counts(&self, request: Request<Bytes>) -> Result<EncodedResponse, Error> {
@@ -38,7 +36,7 @@ impl Service {
         let counted = self.hub.count(&count, &memory).await.map_err(Error::Count)?;
         let asked = request.filter.unwrap_or_default();
         let times = (request.start_time, request.end_time);
-        self.record_query(&reader, RPC, &count.query, &asked, times).await?;
+        self.record_query(&reader, Method::CountRecords, &count.query, &asked, times).await?;
         let response = self.encode(counted, bucket.is_some(), request.start_time).await;
         if response.len() > PAGE_BYTES_MAX {
             let bytes = response.len();

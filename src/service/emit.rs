@@ -137,7 +137,7 @@ impl Service {
     ) -> Result<T, Error> {
         let result = call.await;
         if let Err(error) = &result {
-            self.hub.counters().refused.increment(status::reason(error));
+            self.hub.counters().refused.increment_named(status::reason(error));
         }
         result
     }

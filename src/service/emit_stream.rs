@@ -15,6 +15,7 @@ use futures_util::stream;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tonic::{Request, Status};
 
+use crate::access::Method;
 use crate::audit::Denial;
 use crate::event;
 use crate::log::{self, Append, Receipt};
@@ -28,8 +29,6 @@ use crate::service::{Error, Responses, Service, peer, status};
 use crate::time::Time;
 use reader::{CheckedEvents, QUEUED_EVENT_BYTES, QueuedItem, RequestReader, STALL_TIME_MAX};
 
-/// Path of the call.
-const RPC: &str = "/auditgate.v1.AuditService/EmitStream";
 /// The number of answered events after which a response is sent, even if more events wait.
 const RESPONSE_EVENTS_MAX: u64 = 4_096;
 /// The time after which the answer to an event is sent.
@@ -243,7 +242,7 @@ impl AnswerStream {
     }
 
     fn count(&self, error: &Error) {
-        self.service.hub.counters().refused.increment(status::reason(error));
+        self.service.hub.counters().refused.increment_named(status::reason(error));
     }
 
     /// Records a refusal by authorization.
@@ -256,7 +255,7 @@ impl AnswerStream {
             self.service.auditor.denied(&self.origin.0, || Denial {
                 principal: self.origin.0.clone(),
                 peer: self.origin.1.clone(),
-                rpc: RPC.to_owned(),
+                rpc: Method::EmitStream.path().to_owned(),
                 reason: status::reason(error).to_owned(),
                 message: error.to_string(),
             });

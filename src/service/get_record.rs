@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use tonic::Request;
 
+use crate::access::Method;
 use crate::audit::{Asked, ReadCall};
 use crate::catalog;
 use crate::filter::TypeSet;
@@ -12,9 +13,6 @@ use crate::proto::pb;
 use crate::record::{Record, Sequence};
 use crate::service::reader::Reader;
 use crate::service::{Error, Service, decode};
-
-/// Path of the call.
-const RPC: &str = "/auditgate.v1.AuditService/GetRecord";
 
 impl Service {
     pub(super) async fn one_record(
@@ -30,15 +28,15 @@ impl Service {
             Some(Requested::Sequence(sequence)) => RecordKey::Sequence(Sequence(*sequence)),
         };
         // `record` is field 1 of the response, and frames carry its key.
-        self.frame(RPC, key, &reader).await.map(EncodedResponse::new)
+        self.frame(Method::GetRecord, key, &reader).await.map(EncodedResponse::new)
     }
 
-    /// The frame of one record, for a call of this path. Before the caller gets it, or
+    /// The frame of one record, for a call of this method. Before the caller gets it, or
     /// is told that it is not there, that is recorded; a look at the gateway's own records
     /// is not.
     pub(super) async fn frame(
         &self,
-        rpc: &'static str,
+        method: Method,
         key: RecordKey<'_>,
         reader: &Reader,
     ) -> Result<Bytes, Error> {
@@ -50,7 +48,8 @@ impl Service {
         if !found.as_ref().is_some_and(is_own) {
             let (principal, peer) = (reader.caller.principal(), reader.peer.as_str());
             let (asked, start_time, end_time) = (Asked::Record(key), None, None);
-            let read = ReadCall { principal, peer, rpc, asked, start_time, end_time };
+            let read =
+                ReadCall { principal, peer, rpc: method.path(), asked, start_time, end_time };
             self.record_read(reader, read).await?;
         }
         found.ok_or_else(|| self.not_found(key, reader.types()))

@@ -10,7 +10,7 @@ use prost::Message as _;
 use tonic::Request;
 
 use crate::config::Right;
-use crate::hub::{GapReason, HubCounters, SubscriberState};
+use crate::hub::{HubCounters, SubscriberState};
 use crate::log::{Extent, HoldReport, State, StorageReport};
 use crate::proof::prover::{CheckpointFailure, Prover};
 use crate::proto::codec::EncodedResponse;
@@ -45,7 +45,7 @@ impl Service {
         let operations = self.operations.as_ref().map(|own| own.report()).unwrap_or_default();
         let operations = if sees_all { operations } else { operations.seen_by(caller.principal()) };
         let emits = &self.hub.counters().refused;
-        let refusals = refusals(&operations.refused_calls, emits.counts());
+        let refusals = refusals(&operations.refused_calls, emits.named());
         // A filter tells what others look for, by names of types among other things.
         let shows_filters = caller.grants().read().is_all();
         let subscriber_count = subscribers.len() as u64;
@@ -121,11 +121,9 @@ fn refusals<'a>(
 }
 
 fn gaps(counters: &HubCounters) -> Vec<pb::GapCount> {
-    let counts = GapReason::ALL.into_iter().map(|reason| pb::GapCount {
-        reason: pb::GapReason::from(reason).into(),
-        count: counters.gaps.count(reason),
-    });
-    counts.filter(|own| own.count > 0).collect()
+    let count =
+        |(reason, count)| pb::GapCount { reason: pb::GapReason::from(reason).into(), count };
+    counters.gaps.occurred().map(count).collect()
 }
 
 fn account(own: AccountReport) -> pb::MemoryAccount {
@@ -256,7 +254,7 @@ fn counters(counters: &HubCounters, evicted: u64) -> pb::Counters {
         evicted,
         delivered: read(&counters.delivered),
         gaps: counters.gaps.total(),
-        accepted_bytes: counters.by_type.bytes(),
+        accepted_bytes: read(&counters.accepted_bytes),
     }
 }
 

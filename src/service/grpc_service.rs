@@ -19,6 +19,7 @@ use tonic::body::Body;
 use tonic::metadata::MetadataMap;
 use tonic::server::NamedService;
 
+use crate::access::{Method, MethodLoad};
 use crate::proto::codec::EncodedResponse;
 use crate::service::quota::{MemoryKind, Quota, WorkRoom, fair, hold};
 use crate::service::requests::Requests;
@@ -58,35 +59,33 @@ impl tower::Service<Request<Body>> for GrpcService {
 
     fn call(&mut self, request: Request<Body>) -> Answering {
         let service = self.service.clone();
-        macro_rules! unary {
-            ($method:ident) => {
-                answering(async move {
-                    let mut call = GrpcCall::begin(request);
-                    let request = call.only().await?;
-                    let response = service.$method(request).await.map_err(Status::from)?;
-                    Ok(call.answer(response))
-                })
-            };
-        }
-        macro_rules! read {
-            ($method:ident) => {
-                answering(async move {
-                    let mut call = GrpcCall::begin(request);
-                    let request = call.only().await?;
-                    let place = place(call.quota.clone()).await;
-                    let turn = turn(call.quota.clone()).await;
-                    let response = service.$method(request).await.map_err(Status::from)?;
-                    drop(turn);
-                    Ok(call.answer_in(response, place))
-                })
-            };
-        }
         let path = request.uri().path();
-        let method = path.strip_prefix('/').and_then(|path| path.strip_prefix(NAME));
-        match method.and_then(|method| method.strip_prefix('/')).unwrap_or_default() {
-            "Emit" => unary!(emit_one),
-            "EmitBatch" => unary!(emit_many),
-            "EmitStream" => answering(async move {
+        let Some(method) = Method::by_path(path) else {
+            let path = path.to_owned();
+            return answering(async move { Err(method_unknown(&path).into()) });
+        };
+        macro_rules! unary {
+            ($answer:ident) => {
+                answering(async move {
+                    let mut call = GrpcCall::begin(request);
+                    let request = call.only().await?;
+                    let heavy = call.quota.clone().filter(|_| method.load() == MethodLoad::Heavy);
+                    let (place, turn) = match heavy {
+                        // The room for the call is there already: a call that holds a place waits
+                        // for nothing but the log.
+                        Some(quota) => (Some(quota.read().await), Some(quota.reading().await)),
+                        None => (None, None),
+                    };
+                    let response = service.$answer(request).await.map_err(Status::from)?;
+                    drop(turn);
+                    Ok(call.answer(response, place))
+                })
+            };
+        }
+        match method {
+            Method::Emit => unary!(emit_one),
+            Method::EmitBatch => unary!(emit_many),
+            Method::EmitStream => answering(async move {
                 let call = GrpcCall::begin(request);
                 let work = call.work.clone();
                 let request = call.request.map(Requests::new);
@@ -94,7 +93,7 @@ impl tower::Service<Request<Body>> for GrpcService {
                 let frames = responses.map(|one| Ok(Bytes::from(one?.into_frame())));
                 Ok(respond(Body::new(FrameBody::new(frames))))
             }),
-            "Subscribe" => answering(async move {
+            Method::Subscribe => answering(async move {
                 let mut call = GrpcCall::begin(request);
                 let request = call.only().await?;
                 let account = call.quota.as_ref().map(|quota| quota.account());
@@ -105,23 +104,19 @@ impl tower::Service<Request<Body>> for GrpcService {
                 let frames = responses.map(|one| Ok(one?.into_frame()));
                 Ok(respond(Body::new(FrameBody::new(frames))))
             }),
-            "Search" => read!(search_page),
-            "CountRecords" => read!(counts),
-            "TopValues" => read!(top_values_of),
-            "GetCaller" => unary!(who_calls),
-            "CheckFilter" => unary!(check),
-            "GetRecord" => unary!(one_record),
-            "ListEventTypes" => unary!(event_types),
-            "GetStatus" => unary!(current_status),
-            "GetCheckpoint" => unary!(checkpoint),
-            "GetInclusionProof" => unary!(inclusion),
-            "GetConsistencyProof" => unary!(consistency),
-            "ListDeliveries" => unary!(all_deliveries),
-            "ControlDelivery" => unary!(controlled_delivery),
-            _ => {
-                let path = path.to_owned();
-                answering(async move { Err(method_unknown(&path).into()) })
-            }
+            Method::Search => unary!(search_page),
+            Method::CountRecords => unary!(counts),
+            Method::TopValues => unary!(top_values_of),
+            Method::GetCaller => unary!(who_calls),
+            Method::CheckFilter => unary!(check),
+            Method::GetRecord => unary!(one_record),
+            Method::ListEventTypes => unary!(event_types),
+            Method::GetStatus => unary!(current_status),
+            Method::GetCheckpoint => unary!(checkpoint),
+            Method::GetInclusionProof => unary!(inclusion),
+            Method::GetConsistencyProof => unary!(consistency),
+            Method::ListDeliveries => unary!(all_deliveries),
+            Method::ControlDelivery => unary!(controlled_delivery),
         }
     }
 }
@@ -160,12 +155,8 @@ impl GrpcCall {
         Ok(tonic::Request::from_parts(metadata, extensions, message))
     }
 
-    fn answer(self, response: EncodedResponse) -> Response<Body> {
-        self.answer_in(response, None)
-    }
-
     /// The answer, which keeps its share of the room, and the place, until the client has taken it.
-    fn answer_in(self, response: EncodedResponse, place: Option<fair::Share>) -> Response<Body> {
+    fn answer(self, response: EncodedResponse, place: Option<fair::Share>) -> Response<Body> {
         let frame = response.into_frame();
         let frame = match self.work.take() {
             Some(mut share) => {
@@ -175,23 +166,6 @@ impl GrpcCall {
             None => frame.into(),
         };
         respond(Body::new(Answer { frame: Some(frame), trailers: Some(success()), _place: place }))
-    }
-}
-
-/// Waits for a place of those who read much. The room for the call is there already: a call that holds a
-/// place waits for nothing but the log.
-async fn place(quota: Option<Arc<Quota>>) -> Option<fair::Share> {
-    match quota {
-        Some(quota) => Some(quota.read().await),
-        None => None,
-    }
-}
-
-/// Waits until a search or count may run.
-async fn turn(quota: Option<Arc<Quota>>) -> Option<fair::Share> {
-    match quota {
-        Some(quota) => Some(quota.reading().await),
-        None => None,
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tonic::Request;
 
+use crate::access::Method;
 use crate::hub::RecordKey;
 use crate::proof::Hash;
 use crate::proof::prover::Prover;
@@ -12,9 +13,6 @@ use crate::proto::codec::EncodedResponse;
 use crate::proto::pb;
 use crate::record::{Record, Sequence, unframed};
 use crate::service::{Error, Service, decode};
-
-/// Path of the call that proves a record.
-const INCLUSION: &str = "/auditgate.v1.AuditService/GetInclusionProof";
 
 impl Service {
     pub(super) async fn checkpoint(
@@ -44,7 +42,7 @@ impl Service {
             Some(Requested::Id(id)) => RecordKey::Id(id),
             Some(Requested::Sequence(sequence)) => RecordKey::Sequence(Sequence(*sequence)),
         };
-        let frame = self.frame(INCLUSION, key, &reader).await?;
+        let frame = self.frame(Method::GetInclusionProof, key, &reader).await?;
         let record = unframed(&frame);
         let sequence = Record::read(record).sequence;
         let size = Some(request.size).filter(|size| *size > 0);

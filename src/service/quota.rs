@@ -12,9 +12,10 @@ mod room;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::counters::{Counters, countable};
 use crate::service::Error;
 use account::Accounts;
 pub use account::{Account, Holding, MemoryCharge, MemoryKind, hold};
@@ -122,7 +123,7 @@ pub struct Quotas {
     reads: Pool,
     reading: Pool,
     turns: HeavyWorkSlots,
-    limited: Arc<LimitedCounters>,
+    limited: Arc<Counters<RateKind>>,
 }
 
 /// What one client holds.
@@ -138,22 +139,7 @@ pub struct AccountReport {
     pub emit_streams: usize,
 }
 
-/// How often a rate was over its limit.
-#[derive(Debug, Default)]
-pub struct LimitedCounters([AtomicU64; RateKind::ALL.len()]);
-
-impl LimitedCounters {
-    /// How often, for this rate.
-    pub fn count(&self, rate: RateKind) -> u64 {
-        self.0.get(rate as usize).map_or(0, |count| count.load(Ordering::Relaxed))
-    }
-
-    fn add(&self, rate: RateKind) {
-        if let Some(count) = self.0.get(rate as usize) {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-}
+countable!(RateKind);
 
 /// The quota of one client.
 #[derive(Debug)]
@@ -169,7 +155,7 @@ pub struct Quota {
     reads: Member,
     reading: Member,
     turns: OwnTurns,
-    limited: Arc<LimitedCounters>,
+    limited: Arc<Counters<RateKind>>,
 }
 
 /// One of a limited number, until it is dropped.
@@ -211,7 +197,7 @@ impl Quotas {
     }
 
     /// How often rates were over their limits.
-    pub fn limited(&self) -> &LimitedCounters {
+    pub fn limited(&self) -> &Counters<RateKind> {
         &self.limited
     }
 
@@ -297,12 +283,12 @@ impl Quota {
 
     /// Counts events that were received.
     pub fn events(&self, events: usize) {
-        self.events.charge(events as u64);
+        self.events.charge(events as u64, Instant::now());
     }
 
     /// Counts bytes that were received.
     pub fn bytes(&self, bytes: usize) {
-        self.bytes.charge(bytes as u64);
+        self.bytes.charge(bytes as u64, Instant::now());
     }
 
     /// How long a stream has to pause until its rates are kept; `None` if they
@@ -364,7 +350,7 @@ impl Quota {
             RateKind::Bytes => (&self.bytes, self.limits.bytes_per_second),
         };
         bucket.take(units, now).map_err(|wait| {
-            self.limited.add(rate);
+            self.limited.increment(rate);
             Error::TooFast { rate, limit, wait }
         })
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tonic::Request;
 
-use crate::access::Caller;
+use crate::access::{Caller, Method};
 use crate::audit::{Asked, Auditor, ReadCall};
 use crate::event::EVENT_BYTES_MAX;
 use crate::filter::{Filter, TypeSet};
@@ -49,13 +49,13 @@ impl Service {
         Ok(Reader { caller: self.caller(request)?, peer: peer(request), quota, room })
     }
 
-    /// Records that a query was read by a call of this path, if its records are not all
+    /// Records that a query was read by a call of this method, if its records are not all
     /// the gateway's own. It belongs behind the read, so that its record is not among
     /// what was found, and before the answer.
     pub(super) async fn record_query(
         &self,
         reader: &Reader,
-        rpc: &'static str,
+        method: Method,
         query: &ScanQuery,
         asked: &pb::Filter,
         times: (Option<prost_types::Timestamp>, Option<prost_types::Timestamp>),
@@ -66,6 +66,7 @@ impl Service {
         let (start_time, end_time) = times;
         let (principal, peer) = (reader.caller.principal(), reader.peer.as_str());
         let asked = Asked::Filter(asked);
+        let rpc = method.path();
         self.record_read(reader, ReadCall { principal, peer, rpc, asked, start_time, end_time })
             .await
     }

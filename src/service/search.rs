@@ -6,6 +6,7 @@ use bytes::Bytes;
 use prost::Message as _;
 use tonic::Request;
 
+use crate::access::Method;
 use crate::hub::search::{SearchRequest, query_digest};
 use crate::log::ScanOrder;
 use crate::log::cursor::PageToken;
@@ -14,8 +15,6 @@ use crate::proto::pb;
 use crate::record::Sequence;
 use crate::service::{Error, Service, decode, request_query};
 
-/// Path of the call.
-const RPC: &str = "/auditgate.v1.AuditService/Search";
 /// The default number of records of a page.
 pub const PAGE_SIZE: usize = 50;
 /// The maximum number of records of a page.
@@ -46,7 +45,7 @@ impl Service {
         let page = self.hub.search(&search).await.map_err(Error::Search)?;
         let asked = request.filter.unwrap_or_default();
         let times = (request.start_time, request.end_time);
-        self.record_query(&reader, RPC, &search.query, &asked, times).await?;
+        self.record_query(&reader, Method::Search, &search.query, &asked, times).await?;
         let rest = pb::SearchResponse {
             records: Vec::new(),
             next_page_token: page.next.map(|token| token.to_string()).unwrap_or_default(),

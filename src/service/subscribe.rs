@@ -7,7 +7,7 @@ use futures_util::stream;
 use tokio_stream::Stream;
 use tonic::{Request, Status};
 
-use crate::access::{self, Caller, MethodRule, StreamAuth, StreamAuthEnd};
+use crate::access::{self, Caller, Method, MethodRule, StreamAuth, StreamAuthEnd};
 use crate::audit::{Auditor, Denial};
 use crate::filter::Filter;
 use crate::hub::{SubscribeMessage, SubscriberState, Subscription, SubscriptionStart};
@@ -19,9 +19,6 @@ use crate::service::quota::MemoryCharge;
 use crate::service::reader::Reader;
 use crate::service::request_query::{compile, time};
 use crate::service::{Error, Service, decode, status};
-
-/// Path of the call.
-const RPC: &str = "/auditgate.v1.AuditService/Subscribe";
 
 impl Service {
     /// Opens a subscription, and returns its responses. Its last item is the
@@ -38,7 +35,7 @@ impl Service {
         let start = start(request.start)?;
         let query = ScanQuery::new(Arc::clone(&filter));
         // Before the stream begins: it is not the first that comes.
-        self.record_query(&reader, RPC, &query, &asked, (None, None)).await?;
+        self.record_query(&reader, Method::Subscribe, &query, &asked, (None, None)).await?;
         let Reader { caller, peer, .. } = reader;
         let subscriber = SubscriberState::new(peer.clone(), &asked).named(caller.principal());
         let subscription =
@@ -158,7 +155,7 @@ impl StreamPhase {
                         open.auditor.denied(principal, || Denial {
                             principal: principal.to_owned(),
                             peer: open.peer.clone(),
-                            rpc: RPC.to_owned(),
+                            rpc: Method::Subscribe.path().to_owned(),
                             reason: status::reason(&error).to_owned(),
                             message: error.to_string(),
                         });

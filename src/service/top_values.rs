@@ -3,14 +3,12 @@
 use bytes::Bytes;
 use tonic::Request;
 
+use crate::access::Method;
 use crate::hub::path::Path;
 use crate::hub::top::{self, TopValues, VALUE_BYTES_MAX};
 use crate::proto::codec::EncodedResponse;
 use crate::proto::pb;
 use crate::service::{Error, Service, decode, request_query};
-
-/// Path of the call.
-const RPC: &str = "/auditgate.v1.AuditService/TopValues";
 
 impl Service {
     pub(super) async fn top_values_of(
@@ -36,7 +34,7 @@ impl Service {
         let top = self.hub.top_values(&asked, &memory).await.map_err(Error::Read)?;
         let filter = request.filter.unwrap_or_default();
         let times = (request.start_time, request.end_time);
-        self.record_query(&reader, RPC, &asked.query, &filter, times).await?;
+        self.record_query(&reader, Method::TopValues, &asked.query, &filter, times).await?;
         let fields = request.fields.into_iter().zip(top.fields);
         Ok(EncodedResponse::message(&pb::TopValuesResponse {
             fields: fields.map(|(field, values)| response(field, values)).collect(),

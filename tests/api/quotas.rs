@@ -166,7 +166,7 @@ async fn a_client_that_takes_nothing_is_cut_off() {
     let (mut tail, _) = Tail::begin(&mut stuck, support::earliest()).await;
     let cut = auditgate::server::connection::CutReason::NotReading;
     let gone = async {
-        while gateway.connections().cut(cut) == 0 {
+        while gateway.connections().cut.count(cut) == 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         // The call that asks is left.

@@ -10,6 +10,10 @@ A page is run in order, in a folder and against a gateway of its own:
 - `auditgate serve` as a block of its own is the page's gateway. Until it stands
   there, the page has one with default flags.
 
+Pages can also be run one after the other on one gateway, as by somebody who reads
+them all: then commands must succeed or fail as each page says, and what they print is
+not compared, since they see what the other pages have emitted.
+
 A comment right above a block changes that:
 
 - `<!-- run: fails -->`: the command must fail.
@@ -199,11 +203,12 @@ def descendants(process: int) -> Iterator[int]:
 class Run:
     """One run of a page: its folder, its gateway, its commands."""
 
-    def __init__(self) -> None:
+    def __init__(self, shared: Gateway | None = None) -> None:
+        """A run on a gateway of its own, or on one that it shares with other runs."""
         self._stack = ExitStack()
         self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="auditgate-page-")))
         self._tools = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="auditgate-tools-")))
-        self._gateway: Gateway | None = None
+        self._gateway, self._shares = shared, shared is not None
         self._staying: list[Staying] = []
         self._other_port = free_port()
         self._link_tools()
@@ -223,7 +228,7 @@ class Run:
     def __exit__(self, *_: object) -> None:
         for staying in self._staying:
             staying.kill()
-        if self._gateway is not None:
+        if self._gateway is not None and not self._shares:
             self._gateway.kill()
         self._stack.close()
 
@@ -256,6 +261,7 @@ class Run:
 
     def _command(self, block: Block, expected: str) -> None:
         command = block.text.replace(CARGO, PROGRAM)
+        expected = "" if self._shares else expected
         if serve := SERVE.fullmatch(command):
             self._serve(block, serve[1].split(), expected)
         elif block.directive == "stays":
@@ -264,6 +270,8 @@ class Run:
             self._finish(block, command, expected)
 
     def _serve(self, block: Block, flags: list[str], expected: str) -> None:
+        if self._shares:
+            return
         if self._gateway is not None:
             self._gateway.kill()
         self._gateway = Gateway(*flags, folder=self.folder)
@@ -324,6 +332,13 @@ class Run:
             "PATH": f"{self._tools}:{os.environ['PATH']}",
             "TZ": "UTC",
         }
+
+
+def has_own_gateway(name: str, page: str) -> bool:
+    """Whether a page needs a gateway with flags that others do not have."""
+    commands = [block.text.replace(CARGO, PROGRAM) for block in blocks(name, page)]
+    serves = [serve for command in commands if (serve := SERVE.fullmatch(command))]
+    return any(serve[1].strip() for serve in serves)
 
 
 def free_port() -> int:

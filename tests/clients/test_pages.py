@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import unittest
 from pathlib import Path
 from xml.etree import ElementTree
@@ -11,8 +12,8 @@ from xml.etree import ElementTree
 import grpc
 from google.protobuf import json_format
 
-from gateway import ROOT, GatewayTest
-from pages import PageError, Run, blocks, shows
+from gateway import ROOT, Gateway, GatewayTest
+from pages import PageError, Run, blocks, has_own_gateway, shows
 
 DOCS = ROOT / "docs"
 # Pages that other tests hold to the program.
@@ -44,6 +45,20 @@ class Pages(unittest.TestCase):
                 skipped = run.page(page.name, page.read_text())
                 places = [block.place for block in skipped]
                 self.assertEqual(len(skipped), SKIPPED.get(page.name, 0), places)
+
+    def test_they_can_be_read_one_after_the_other_on_one_gateway(self) -> None:
+        texts = {page.name: page.read_text() for page in [ROOT / "README.md", *pages()]}
+        shared = {name: text for name, text in texts.items() if not has_own_gateway(name, text)}
+        self.assertGreater(len(shared), len(texts) / 2)
+        before = changes()
+        gateway = Gateway()
+        try:
+            for name, text in shared.items():
+                with self.subTest(name), Run(gateway) as run:
+                    run.page(name, text)
+        finally:
+            gateway.kill()
+        self.assertEqual(changes(), before, "pages leave no files in the clone")
 
     def test_every_reason_is_explained(self) -> None:
         reasons = re.findall(
@@ -177,6 +192,14 @@ class Runs(unittest.TestCase):
             ('"sequence": "1"', '"sequence": "2"'),
         ]:
             self.assertFalse(shows(expected, actual), (expected, actual))
+
+
+def changes() -> str:
+    """What is changed or new in the clone; nothing in a copy without git."""
+    if not (ROOT / ".git").exists():
+        return ""
+    command = ["git", "-C", ROOT, "status", "--porcelain", "--untracked-files=all"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def anchors(page: str) -> set[str]:

@@ -118,7 +118,7 @@ pub async fn read(data: &Path) -> Vec<String> {
         // A tracer may end before the process that it traces.
         match DiskLog::open(data, Config { ring, ..Config::default() }) {
             Ok(opened) => break opened,
-            Err(auditgate::log::disk::open::Error::InUse(_)) if started.elapsed() < WAIT_MAX => {
+            Err(auditgate::log::disk::error::Error::InUse(_)) if started.elapsed() < WAIT_MAX => {
                 std::thread::yield_now();
             }
             Err(error) => panic!("{error}"),

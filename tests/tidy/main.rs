@@ -2,6 +2,7 @@
 //! says why. Each rule is first shown to object to what breaks it.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may panic")]
 
+mod circles;
 mod layers;
 mod rules;
 mod source;
@@ -59,6 +60,23 @@ fn down() { let text = "crate::cli"; assert!(crate::cli::run()) } // no
     objects_to(rules::layers, "src/teleport.rs", "use auditgate::cli; // no");
     objects_to(rules::layers, "src/elsewhere.rs", "// no");
     hold(rules::layers);
+}
+
+#[test]
+fn no_two_files_import_each_other() {
+    let circle = [
+        Source::parse("src/a.rs", "mod x;\nmod y;\nuse crate::b::{c::D as E, self};\nuse x::X;"),
+        Source::parse("src/a/x.rs", "use super::{A, y::Y};"),
+        Source::parse("src/a/y.rs", "fn f() -> super::x::X { }"),
+        Source::parse("src/b.rs", "#[cfg(test)]\nmod tests { use crate::a::A; }"),
+        Source::parse("src/b/c.rs", "use crate::{d, a::A};"),
+    ];
+    let objections = circles::circles(&circle);
+    assert_eq!(objections.len(), 2, "{objections:#?}");
+    assert!(objections[0].starts_with("src/a.rs:1: it and src/b/c.rs "), "{objections:#?}");
+    assert!(objections[1].starts_with("src/a/x.rs:1: it and src/a/y.rs "), "{objections:#?}");
+    let objections = circles::circles(&source::sources());
+    assert!(objections.is_empty(), "\n{}\n", objections.join("\n"));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 use prost_types::Timestamp as Stamp;
 
 use super::table::TimeBucket;
+use crate::cli::numbers::grouped;
 use crate::cli::terminal::{self, Color, TextStyle};
 use crate::cli::{escape, times};
 
@@ -170,25 +171,6 @@ fn bar(count: u64, longest: u64, columns: usize) -> String {
     bar
 }
 
-/// `1,234,567`.
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-/// `1 gap`, `1,234 gaps`.
-pub fn counted(number: u64, noun: &str) -> String {
-    let ending = if number == 1 { "" } else { "s" };
-    format!("{} {noun}{ending}", grouped(number))
-}
-
 fn span(from: &Stamp, to: &Stamp) -> i128 {
     nanos(to) - nanos(from)
 }
@@ -270,8 +252,5 @@ mod tests {
             let widest = text.lines().map(terminal::columns).max();
             assert!(widest <= Some(width), "{widest:?} of {width}:\n{text}");
         }
-        assert_eq!(grouped(1_234_567), "1,234,567");
-        assert_eq!(grouped(999), "999");
-        assert_eq!([0, 1, 1_000].map(|n| counted(n, "gap")), ["0 gaps", "1 gap", "1,000 gaps"]);
     }
 }

@@ -7,8 +7,8 @@ use prost_types::Timestamp as Stamp;
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
-use super::chart::counted;
 use crate::cli::escape;
+use crate::cli::numbers::counted;
 use crate::cli::output::quoted;
 
 /// The counts of a key.

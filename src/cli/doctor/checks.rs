@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
-
-use super::{Diagnosis, Grade, clients, day, storage};
+use super::{Diagnosis, Evidence, Grade, clients, day, storage};
 use crate::cli::times;
 use crate::cli::units::length;
 use crate::proto::pb;
@@ -37,20 +34,6 @@ const CERTIFICATE_DAYS: (i64, i64) = (30, 3);
 const CREDENTIAL_DAYS: i64 = 3;
 /// The most that two clocks may differ beside the time of the answer.
 const CLOCK_DIFFERENCE_MAX: Duration = Duration::from_secs(5);
-
-/// What a gateway says of itself, and when it did.
-pub struct Evidence<'a> {
-    /// Who asked.
-    pub caller: &'a pb::GetCallerResponse,
-    /// What it said.
-    pub status: &'a pb::GetStatusResponse,
-    /// When the answer came, by the clock here.
-    pub now: Timestamp,
-    /// How long the answer took.
-    pub answer_time: Duration,
-    /// The zone of times.
-    pub zone: TimeZone,
-}
 
 fn certificates(evidence: &Evidence<'_>) -> Vec<Diagnosis> {
     let (soon, critical) = CERTIFICATE_DAYS;

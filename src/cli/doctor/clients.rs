@@ -1,8 +1,7 @@
 //! The checks of what clients use and readers lack.
 
-use super::checks::Evidence;
-use super::{Diagnosis, Grade};
-use crate::cli::count::{counted, grouped};
+use super::{Diagnosis, Evidence, Grade};
+use crate::cli::numbers::{counted, grouped};
 use crate::cli::units::{length, size};
 use crate::proto::pb;
 

@@ -1,9 +1,8 @@
 //! The checks of the log, its disk and its proof.
 
-use super::checks::Evidence;
-use super::{Diagnosis, Grade};
-use crate::cli::count::grouped;
+use super::{Diagnosis, Evidence, Grade};
 use crate::cli::forecast::{self, DiskForecast};
+use crate::cli::numbers::grouped;
 use crate::cli::status;
 use crate::cli::times;
 use crate::cli::units::{length, size};

@@ -1,6 +1,6 @@
 //! What an import says.
 
-use super::sink::LinePosition;
+use super::LinePosition;
 use crate::proto::pb;
 use std::collections::BTreeMap;
 

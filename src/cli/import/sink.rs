@@ -1,8 +1,6 @@
 //! How events get into the gateway, and what becomes of them.
 
 use std::collections::VecDeque;
-use std::fmt;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -11,6 +9,7 @@ use tonic::Code;
 use super::super::Error;
 use super::super::client::error_text;
 use super::super::progress::Progress;
+use super::LinePosition;
 use super::report::ImportReport;
 use crate::client::{self, Emitter, Pending};
 use crate::proto::pb;
@@ -30,21 +29,6 @@ const NUMBER_FIRST: u32 = 2;
 const NUMBER_LAST: u32 = 100;
 /// How many events may wait that were sent again.
 const RESENT_MAX: usize = 1_000;
-
-/// The position of a line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LinePosition {
-    /// Name of the file, `-` for standard input.
-    pub file: Arc<str>,
-    /// Number of the line, from 1.
-    pub line: u64,
-}
-
-impl fmt::Display for LinePosition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.file, self.line)
-    }
-}
 
 /// Receives events in order, and returns a receipt or an error for each.
 pub trait EventSink {

@@ -1,6 +1,6 @@
 //! What clients hold in the gateway's memory, in a line.
 
-use crate::cli::count::counted;
+use crate::cli::numbers::counted;
 use crate::cli::units::size;
 use crate::proto::pb;
 

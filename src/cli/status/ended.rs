@@ -4,7 +4,7 @@ use crate::cli::columns::{Cell, Column, Grid};
 use crate::cli::{escape, times};
 use crate::proto::pb;
 
-use super::table::Screen;
+use super::Screen;
 
 /// The table: its headings and at most `most` rows.
 pub fn lines(status: &pb::GetStatusResponse, screen: &Screen, most: usize) -> Vec<String> {

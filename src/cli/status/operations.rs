@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 
-use crate::cli::count::{counted, grouped};
+use crate::cli::numbers::{counted, grouped};
 use crate::cli::times;
 use crate::proto::pb;
 

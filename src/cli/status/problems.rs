@@ -3,7 +3,7 @@
 use jiff::tz::TimeZone;
 
 use super::operations::refused_reload;
-use crate::cli::count::counted;
+use crate::cli::numbers::counted;
 use crate::cli::units::length;
 use crate::proto::pb;
 

@@ -1,14 +1,14 @@
 //! The subscribers of a status, those furthest behind first.
 
 use crate::cli::columns::{Cell, Column, Grid};
-use crate::cli::count::{counted, grouped};
 use crate::cli::field_path::FieldPath;
+use crate::cli::numbers::{counted, grouped};
 use crate::cli::terminal::TextStyle;
 use crate::cli::{escape, times};
 use crate::json::{reflect, shape};
 use crate::proto::pb;
 
-use super::table::Screen;
+use super::Screen;
 
 /// From this lag on a subscriber is worth a look, in records.
 const LAG_NOTABLE: u64 = 1_000;

@@ -4,14 +4,15 @@ use std::fmt::Write as _;
 
 use jiff::tz::TimeZone;
 
+use super::Screen;
 use super::accounts;
 use super::ended;
 use super::operations;
 use super::problems::problems;
 use super::subscribers;
-use crate::cli::count::{counted, grouped};
 use crate::cli::forecast::{self, DiskForecast};
-use crate::cli::terminal::{self, Color, TextStyle};
+use crate::cli::numbers::{counted, grouped};
+use crate::cli::terminal::{self, TextStyle};
 use crate::cli::units::{length, rate, size};
 use crate::cli::{escape, times};
 use crate::proto::pb;
@@ -22,19 +23,6 @@ const NAME: usize = 11;
 const DISCONNECTS_MAX: usize = 5;
 /// Lines of a screen that are for subscribers before disconnects get some.
 const SUBSCRIBER_LINES: usize = 6;
-
-/// Where a status is shown.
-#[derive(Debug, Clone)]
-pub struct Screen {
-    /// In columns; where nothing bounds it, each row is one line, and whole.
-    pub width: Option<usize>,
-    /// In lines; where nothing bounds it, all is shown.
-    pub height: Option<usize>,
-    /// The zone of times.
-    pub zone: TimeZone,
-    /// Whether there are colours.
-    pub color: Color,
-}
 
 /// The table. What has gone wrong comes first.
 pub fn draw(status: &pb::GetStatusResponse, screen: &Screen) -> String {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::count::counted;
+use crate::cli::numbers::counted;
 use crate::cli::trusted_keys::read_checkpoint;
 use crate::cli::{Error, ExitKind, print};
 use crate::proof::directory_check::{CheckReport, check_directory};

@@ -7,9 +7,8 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::delivery::DeliveryConfig;
-use crate::delivery::batch::{Batch, BatchLimits, ItemSource, MissingRange};
+use crate::delivery::batch::{Batch, BatchLimits, Misfit};
 use crate::delivery::format::Format;
-use crate::delivery::shipper::Misfit;
 use crate::delivery::state::{DeliveryState, add};
 use crate::hub::{Gap, GapReason, Hub, SubscribeMessage, TimeSlices};
 use crate::log::Identity;
@@ -27,7 +26,7 @@ pub struct Filling {
     /// Records of the last message that are not in the batch yet: views of that message.
     waiting: VecDeque<Bytes>,
     /// A gap that precedes them.
-    gap: Option<MissingRange>,
+    gap: Option<Gap>,
     /// What the last message covers.
     covered: Sequence,
     /// The newest record that the batch deals with.
@@ -92,16 +91,16 @@ impl Filling {
     }
 
     /// The gap that the destination is told of.
-    fn missing(&self, gap: Gap) -> Option<MissingRange> {
+    fn missing(&self, gap: Gap) -> Option<Gap> {
         let Gap { first, last, reason } = gap;
         match reason {
             GapReason::OtherLog => {
                 let first = self.other_log?.sequence.next();
-                Some(MissingRange { first, last: Sequence::ZERO, reason })
+                Some(Gap { first, last: Sequence::ZERO, reason })
             }
             // Where to start was a time, and what was accepted since then is not known.
             GapReason::Evicted if first == Sequence::ZERO => None,
-            _ => Some(MissingRange { first, last, reason }),
+            _ => Some(Gap { first, last, reason }),
         }
     }
 
@@ -124,11 +123,10 @@ impl Filling {
             let Some(record) = self.waiting.pop_front() else { break };
             self.begun.get_or_insert_with(Instant::now);
             self.through = Record::read(&record).sequence;
-            if let Err(error) = self.batch.add_record(record.clone(), format) {
-                self.misfit_bytes += record.len();
-                let source = ItemSource::Record(record);
-                let id = source.id(&self.log_id);
-                self.misfits.push(Misfit { source, id, what: error.what });
+            let bytes = record.len();
+            if let Err(misfit) = self.batch.add_record(record, format) {
+                self.misfit_bytes += bytes;
+                self.misfits.push(misfit);
             }
             hub.yield_now(&mut slices).await;
         }
@@ -142,7 +140,7 @@ impl Filling {
         &*self.log_id != self.batch.log_id()
     }
 
-    fn add_gap(&mut self, gap: MissingRange, config: &DeliveryConfig, format: &dyn Format) {
+    fn add_gap(&mut self, gap: Gap, config: &DeliveryConfig, format: &dyn Format) {
         if let (GapReason::OtherLog, Some(other)) = (gap.reason, self.other_log.take()) {
             // The records are those of the other log, and so is the id of the gap.
             let mut batch = Batch::new(other.log_id.to_string().into());

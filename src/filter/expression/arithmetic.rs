@@ -7,9 +7,9 @@ use std::ops::ControlFlow;
 use super::Failed;
 use super::body::StepBudget;
 use super::kinds::ExprType;
-use super::lists::List;
 use super::time;
 use super::value::ExprValue;
+use super::value::List;
 
 /// An operator that compares by order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

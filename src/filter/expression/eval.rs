@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::body::{Body, StepBudget};
-use super::lists::List;
 use super::node::{ExprNode, ExprPath, Variable};
+use super::value::List;
 use super::value::{ExprValue, is_set};
 use super::{Failed, STEPS_MAX, TICKS_PER_STEP, arithmetic, time};
 use crate::record::Record;

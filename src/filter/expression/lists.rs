@@ -3,10 +3,9 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use super::body::{Body, StepBudget};
-use super::value::ExprValue;
+use super::value::{ExprValue, List, Map};
 use crate::wire::{self, Field, FieldKind};
 
 /// Steps for an entry of a map that is looked at for its key.
@@ -16,22 +15,6 @@ const KEY: u32 = 1;
 const VALUE: u32 = 2;
 /// Steps of remembering a key, by measure.
 const STEPS_PER_KEY: u64 = 4;
-
-/// A list.
-#[derive(Debug, Clone)]
-pub(super) enum List<'a> {
-    /// A repeated field of a message.
-    Field(Body<'a>, &'static Field),
-    /// What the expression made.
-    Values(Arc<[ExprValue<'a>]>),
-}
-
-/// A map: a field of a message.
-#[derive(Debug, Clone)]
-pub(super) struct Map<'a> {
-    body: Body<'a>,
-    field: &'static Field,
-}
 
 impl<'a> List<'a> {
     /// Visits the elements in order until `visit` breaks off.

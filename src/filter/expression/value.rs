@@ -1,9 +1,9 @@
 //! Values, borrowed from the record wherever they can be.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::body::{Body, Merge, StepBudget};
-use super::lists::{List, Map};
 use super::time;
 use crate::wire::{
     self, DURATION, Field, FieldKind, LIST_VALUE, MessageId, STRUCT, TIMESTAMP, VALUE,
@@ -26,6 +26,22 @@ pub(super) enum ExprValue<'a> {
     Message(Body<'a>),
     List(List<'a>),
     Map(Map<'a>),
+}
+
+/// A list.
+#[derive(Debug, Clone)]
+pub(super) enum List<'a> {
+    /// A repeated field of a message.
+    Field(Body<'a>, &'static Field),
+    /// What the expression made.
+    Values(Arc<[ExprValue<'a>]>),
+}
+
+/// A map: a field of a message.
+#[derive(Debug, Clone)]
+pub(super) struct Map<'a> {
+    pub(super) body: Body<'a>,
+    pub(super) field: &'static Field,
 }
 
 impl<'a> ExprValue<'a> {

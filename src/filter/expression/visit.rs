@@ -4,9 +4,9 @@ use std::ops::ControlFlow;
 
 use super::Failed;
 use super::eval::{Elements, Evaluator, Scope};
-use super::lists::List;
 use super::node::{ExprNode, Visit, VisitKind};
 use super::value::ExprValue;
+use super::value::List;
 
 impl<'a> Evaluator<'a> {
     /// The value of a macro.

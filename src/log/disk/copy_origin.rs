@@ -4,8 +4,8 @@
 use uuid::Uuid;
 
 use crate::log::disk::directory::Directory;
+use crate::log::disk::error::Error;
 use crate::log::disk::identity::IdentityFile;
-use crate::log::disk::open::Error;
 use crate::record::Sequence;
 
 /// The shared log of which a directory is to hold a copy.
@@ -30,14 +30,5 @@ pub fn check_origin(
     match origin.map(|origin| origin.log_id).filter(|wanted| *wanted != identity.log_id) {
         Some(wanted) => Err(Error::OtherLog { path, found: identity.log_id, wanted }),
         None => Ok(()),
-    }
-}
-
-/// What is wrong with a directory that is a copy, or is none.
-pub fn copy_sentence(is_copy: bool) -> &'static str {
-    if is_copy {
-        "is a copy of a shared log: start the gateway with the stream of that log"
-    } else {
-        "is a log of its own, which cannot become a copy of a shared log: take another directory"
     }
 }

@@ -2,20 +2,17 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{FlockOperation, flock};
-
 use crate::event;
+use crate::log::disk::directory_lock::{DirectoryLock, mode, writable_by_others};
+use crate::log::disk::error::{Error, IoContext as _};
 use crate::log::disk::identity::IdentityFile;
 use crate::log::disk::notice::Notice;
-use crate::log::disk::open::{Error, IoContext as _};
 use crate::log::disk::storage::{self, Storage};
 use crate::record::Sequence;
 
-const LOCK: &str = "lock";
 const IDENTITY: &str = "log";
 const SEED: &str = "index-seed";
 const SEGMENTS: &str = "segments";
@@ -26,8 +23,6 @@ pub const CHECKPOINT: &str = "checkpoint";
 const PREPARED: &str = "next.tmp";
 const SEGMENT_SUFFIX: &str = ".log";
 const SEQUENCE_DIGITS: usize = 20;
-/// Permission to write, of the group and of all others.
-const WRITE_BY_OTHERS: u32 = 0o022;
 /// Permission to read or to search, of the group and of all others.
 const READ_BY_OTHERS: u32 = 0o055;
 
@@ -35,8 +30,7 @@ const READ_BY_OTHERS: u32 = 0o055;
 pub struct Directory {
     path: PathBuf,
     storage: Arc<dyn Storage>,
-    /// Its lock ends with the process, however that ends.
-    _lock: fs::File,
+    _lock: DirectoryLock,
 }
 
 impl Directory {
@@ -45,19 +39,8 @@ impl Directory {
     pub fn open(path: &Path, storage: Arc<dyn Storage>) -> Result<Self, Error> {
         create(&*storage, path)?;
         check_writers(path)?;
-        let lock_path = path.join(LOCK);
-        let lock = fs::OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(storage::FILE_MODE)
-            .open(&lock_path)
-            .failed("open", &lock_path)?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => return Err(Error::InUse(path.to_owned())),
-            Err(error) => return Err(io::Error::from(error)).failed("lock", &lock_path),
-        }
+        let lock = DirectoryLock::acquire(path).failed("lock", path)?;
+        let lock = lock.ok_or_else(|| Error::InUse(path.to_owned()))?;
         create(&*storage, &path.join(SEGMENTS))?;
         check_writers(&path.join(SEGMENTS))?;
         Ok(Self { path: path.to_owned(), storage, _lock: lock })
@@ -65,7 +48,7 @@ impl Directory {
 
     /// A notice for the operator if other users may read the directory.
     pub fn exposure(&self) -> Result<Option<Notice>, Error> {
-        let mode = mode(&self.path)?;
+        let mode = mode(&self.path).failed("look at", &self.path)?;
         Ok((mode & READ_BY_OTHERS != 0).then(|| {
             let path = self.path.display();
             Notice::warning(format!(
@@ -189,21 +172,17 @@ fn create(storage: &dyn Storage, path: &Path) -> Result<(), Error> {
     storage.sync_directory(parent.unwrap_or(Path::new("."))).failed("make", path)
 }
 
-fn mode(path: &Path) -> Result<u32, Error> {
-    Ok(fs::metadata(path).failed("look at", path)?.mode() & 0o7777)
-}
-
 fn check_writers(path: &Path) -> Result<(), Error> {
-    let mode = mode(path)?;
-    if mode & WRITE_BY_OTHERS == 0 {
-        return Ok(());
+    match writable_by_others(path).failed("look at", path)? {
+        Some(mode) => Err(Error::Exposed { path: path.to_owned(), mode }),
+        None => Ok(()),
     }
-    Err(Error::Exposed { path: path.to_owned(), mode })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::disk::directory_lock::LOCK;
     use crate::log::disk::storage::SystemStorage;
 
     #[test]

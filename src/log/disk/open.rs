@@ -1,17 +1,17 @@
 //! Opens a log: repairs what a crash left, and sets damaged records aside.
 
 use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
 use crate::log::DamagedRange;
-use crate::log::disk::copy_origin::{CopyOrigin, check_origin, copy_sentence};
+use crate::log::disk::copy_origin::{CopyOrigin, check_origin};
 use crate::log::disk::directory::Directory;
+use crate::log::disk::error::{Error, IoContext as _, damage_sentence};
 use crate::log::disk::format::{self, FileHeader, GroupHeader, HEADER_BYTES};
-use crate::log::disk::identity::{self, IdentityFile};
+use crate::log::disk::identity::IdentityFile;
 use crate::log::disk::notice::Notice;
 use crate::log::disk::sealed::{SealedSegments, SegmentFile};
 use crate::log::disk::storage::{self, Storage};
@@ -20,114 +20,6 @@ use crate::log::disk::{Config, SyncPolicy};
 use crate::log::ring::RingStart;
 use crate::record::{Record, Sequence};
 use crate::time::Time;
-
-/// Why a log cannot be opened. Each names the file to look at.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Another process has it open.
-    #[error("{} is in use by another gateway: stop that one first", .0.display())]
-    InUse(PathBuf),
-    /// The system refuses.
-    #[error("cannot {what} {}: {error}", path.display())]
-    Io {
-        /// What was tried.
-        what: &'static str,
-        /// With which file.
-        path: PathBuf,
-        /// What the system says.
-        error: io::Error,
-    },
-    /// Others than its owner may change a directory.
-    #[error(
-        "others than its owner may write {0}, mode {mode:04o}: chmod 700 {0}", path.display()
-    )]
-    Exposed {
-        /// The directory.
-        path: PathBuf,
-        /// Its permissions.
-        mode: u32,
-    },
-    /// The identity file cannot be used.
-    #[error("{} {fault}", path.display())]
-    Identity {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        fault: identity::IdentityFault,
-    },
-    /// The directory is a copy of a shared log, or of none.
-    #[error("{} {}", path.display(), copy_sentence(*.is_copy))]
-    Copy {
-        /// The identity file.
-        path: PathBuf,
-        /// It is a copy.
-        is_copy: bool,
-    },
-    /// There are segments without an identity.
-    #[error("{} is missing, but there are segment files: restore it from a copy of the directory", .0.display())]
-    IdentityMissing(PathBuf),
-    /// A segment file cannot be used.
-    #[error("{} {fault}", path.display())]
-    Segment {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        fault: format::HeaderFault,
-    },
-    /// A segment file is another log's.
-    #[error("{} belongs to log {found}, not to log {wanted}: take it out of the directory", path.display())]
-    OtherLog {
-        /// The file.
-        path: PathBuf,
-        /// Its log.
-        found: Uuid,
-        /// The log that is opened.
-        wanted: Uuid,
-    },
-    /// A segment file was renamed.
-    #[error("{} begins with record {found}: rename it accordingly", path.display())]
-    Renamed {
-        /// The file.
-        path: PathBuf,
-        /// Its base.
-        found: Sequence,
-    },
-    /// Records are damaged, and none may be.
-    #[error("{}", damage_sentence(.0))]
-    Damaged(Vec<DamagedRange>),
-}
-
-/// Says which records are damaged, the first ranges of them.
-pub fn damage_sentence(damage: &[DamagedRange]) -> String {
-    const RANGES_MAX: usize = 10;
-    let ranges = damage.iter().take(RANGES_MAX).map(|DamagedRange { first, last }| {
-        if first == last { format!("{first}") } else { format!("{first} to {last}") }
-    });
-    let ranges = ranges.collect::<Vec<_>>().join(", ");
-    let more = match damage.len().saturating_sub(RANGES_MAX) {
-        0 => String::new(),
-        1 => " and 1 more range".to_owned(),
-        more => format!(" and {more} more ranges"),
-    };
-    match damage {
-        [DamagedRange { first, last }] if first == last => {
-            format!("record {first} is damaged on disk and cannot be read")
-        }
-        _ => format!("records {ranges}{more} are damaged on disk and cannot be read"),
-    }
-}
-
-/// Adds to an error what was tried, and with which file.
-pub trait IoContext<T> {
-    /// The result, or the error with what was tried.
-    fn failed(self, what: &'static str, path: &Path) -> Result<T, Error>;
-}
-
-impl<T> IoContext<T> for io::Result<T> {
-    fn failed(self, what: &'static str, path: &Path) -> Result<T, Error> {
-        self.map_err(|error| Error::Io { what, path: path.to_owned(), error })
-    }
-}
 
 /// A log in order, before anything is appended.
 pub struct OpenedLog {

@@ -9,9 +9,11 @@ mod in_memory;
 mod open;
 mod open_segments;
 mod pick;
+mod read_hint;
 mod reader;
 mod run;
 mod sealed_segment;
+mod segment_summary;
 #[cfg(test)]
 mod tests;
 
@@ -39,7 +41,7 @@ use add::SidecarProgress;
 use cache::PieceCache;
 use find::IdQuery;
 use open_segments::OpenSegments;
-use reader::OwnedReadHint;
+use read_hint::OwnedReadHint;
 use sealed_segment::SealedSegment;
 
 pub use find::{PriorEvent, StoredRecord};

@@ -175,7 +175,7 @@ async fn damage_is_set_aside_and_told() {
     assert_eq!(notices, [Notice::error(refused)]);
     let damage = [21, 50].map(|at| DamagedRange { first: Sequence(at), last: Sequence(at) });
     assert_eq!(log.storage().unwrap().damage, damage);
-    let one = super::open::damage_sentence(&damage[..1]);
+    let one = super::error::damage_sentence(&damage[..1]);
     assert_eq!(one, "record 21 is damaged on disk and cannot be read");
     assert_eq!(log.extent().last, Sequence(50));
     let at = |sequence| log.read(Sequence(sequence), ReadHint::all(ScanOrder::Ascending));
@@ -377,6 +377,6 @@ async fn a_directory_that_cannot_be_made_is_named() {
     let file = folder.path().join("file");
     fs::write(&file, b"").unwrap();
     let refused = DiskLog::open(&file, config()).err().unwrap();
-    assert!(matches!(refused, open::Error::Io { .. }));
+    assert!(matches!(refused, error::Error::Io { .. }));
     assert!(refused.to_string().contains("file"), "{refused}");
 }

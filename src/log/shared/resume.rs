@@ -19,7 +19,7 @@ const TRY_PAUSE: Duration = Duration::from_millis(200);
 pub enum Error {
     /// The copy in the data directory cannot be.
     #[error(transparent)]
-    Disk(#[from] disk::open::Error),
+    Disk(#[from] disk::error::Error),
     /// The stream cannot be read.
     #[error("the stream cannot be read: {0}")]
     Stream(StreamError),

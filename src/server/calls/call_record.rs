@@ -82,7 +82,7 @@ impl CallRecord {
         let info = status.get_details_error_info();
         let reason = info.as_ref().map_or("", |info| &info.reason);
         if !reason.is_empty() {
-            self.stats.refused().increment(reason);
+            self.stats.refused().increment_named(reason);
         }
         self.finish_with(status.code(), reason);
     }

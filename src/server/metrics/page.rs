@@ -1,6 +1,7 @@
 //! Writes metrics of each kind.
 
 use std::fmt;
+use std::sync::atomic::Ordering;
 
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
@@ -8,6 +9,8 @@ use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::Unit;
 
 use crate::histogram::{BOUNDS_MICROS, HistogramSnapshot};
+use crate::server::admission::Admission;
+use crate::server::listener::ConnectionCounters;
 
 /// A name and a value.
 pub type Label<'a> = (&'static str, &'a str);
@@ -17,6 +20,29 @@ type NoExemplar<'a> = Option<&'a Exemplar<[Label<'a>; 0], f64>>;
 pub struct MetricsPage<'a>(pub DescriptorEncoder<'a>);
 
 impl MetricsPage<'_> {
+    /// The connections of one listener. The help of each metric begins with `whose`.
+    pub fn connections(
+        &mut self,
+        prefix: &str,
+        whose: &str,
+        admission: &Admission,
+        counters: &ConnectionCounters,
+    ) -> fmt::Result {
+        let (open, limit) = (admission.count() as f64, admission.limits().connections as f64);
+        self.gauge(prefix, &format!("{whose} that are open"), open)?;
+        self.gauge(&format!("{prefix}_limit"), &format!("{whose} that may be open"), limit)?;
+        self.counter(
+            &format!("{prefix}_accepted"),
+            &format!("{whose} accepted"),
+            counters.accepted.load(Ordering::Relaxed),
+        )?;
+        self.counters(
+            &format!("{prefix}_cut"),
+            &format!("{whose} closed by the gateway, by reason"),
+            counters.cut.counts().map(|(why, count)| ([("reason", why.name())], count)),
+        )
+    }
+
     /// Counters of one name.
     pub fn counters<'l, const N: usize>(
         &mut self,

@@ -4,28 +4,14 @@ use std::fmt;
 
 use super::page::MetricsPage;
 use super::{MetricSources, read};
-use crate::server::connection::CutReason;
 
 impl MetricSources {
     /// Nothing where there is no page.
     pub(super) fn web(&self, page: &mut MetricsPage<'_>) -> fmt::Result {
         let Some(web) = &self.web else { return Ok(()) };
         let counters = &web.connections;
-        page.gauge(
-            "auditgate_web_connections",
-            "Open connections of browsers",
-            web.admission.count() as f64,
-        )?;
-        page.gauge(
-            "auditgate_web_connections_limit",
-            "Limit of open connections of browsers",
-            web.admission.limits().connections as f64,
-        )?;
-        page.counter(
-            "auditgate_web_connections_accepted",
-            "Connections of browsers accepted",
-            read(&counters.accepted),
-        )?;
+        let whose = "Connections of browsers";
+        page.connections("auditgate_web_connections", whose, &web.admission, counters)?;
         let refused = [
             ("full", &counters.refused_full),
             ("address", &counters.refused_peer),
@@ -37,11 +23,6 @@ impl MetricSources {
             "Connections of browsers refused, by exhausted limit or failed step",
             refused.into_iter().map(|(reason, count)| ([("reason", reason)], read(count))),
         )?;
-        page.counters(
-            "auditgate_web_connections_cut",
-            "Connections of browsers closed by the gateway, by reason",
-            CutReason::ALL.into_iter().map(|why| ([("reason", why.name())], counters.cut(why))),
-        )?;
         let requests = &web.requests;
         let answered = [("call", &requests.calls), ("file", &requests.files)];
         page.counters(
@@ -52,7 +33,7 @@ impl MetricSources {
         page.counters(
             "auditgate_web_requests_refused",
             "Requests of browsers refused, by check",
-            requests.refused().map(|(check, count)| ([("check", check)], count)),
+            requests.refused.counts().map(|(check, count)| ([("check", check.name())], count)),
         )
     }
 }

@@ -1,9 +1,10 @@
 //! What the listener of the page counts.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use super::refusal::WebRefusal;
+use crate::counters::Counters;
 use crate::server::admission::Admission;
 use crate::server::listener::ConnectionCounters;
 
@@ -14,7 +15,8 @@ pub struct WebCounters {
     pub calls: AtomicU64,
     /// Files that were sent, or that the browser had already.
     pub files: AtomicU64,
-    refused: [AtomicU64; WebRefusal::ALL.len()],
+    /// Refused requests, by reason.
+    pub refused: Counters<WebRefusal>,
 }
 
 /// Where metrics of the page are read.
@@ -25,19 +27,4 @@ pub struct WebSources {
     pub admission: Arc<Admission>,
     /// Its requests.
     pub requests: Arc<WebCounters>,
-}
-
-impl WebCounters {
-    /// Counts a refused request.
-    pub fn count_refused(&self, why: WebRefusal) {
-        if let Some(count) = self.refused.get(why as usize) {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// How many requests were refused, by reason.
-    pub fn refused(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let counts = self.refused.iter().map(|count| count.load(Ordering::Relaxed));
-        WebRefusal::ALL.into_iter().map(WebRefusal::name).zip(counts)
-    }
 }

@@ -2,6 +2,8 @@
 
 use http::StatusCode;
 
+use crate::counters::countable;
+
 /// Why a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WebRefusal {
@@ -24,6 +26,8 @@ pub enum WebRefusal {
     /// The address sends more requests than it may.
     Rate,
 }
+
+countable!(WebRefusal);
 
 impl WebRefusal {
     /// All of them.

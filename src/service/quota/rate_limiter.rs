@@ -1,10 +1,7 @@
-//! A rate, with a burst of one second.
+//! The rate limiter of clients, of frames and of log lines.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-
-/// How much of the rate may come at once, in nanoseconds.
-const BURST_NANOS: u64 = 1_000_000_000;
 
 /// Lets through so many units a second, without a lock: the generic cell rate
 /// algorithm. Whatever finds it not in debt is let through, however large, and may
@@ -12,6 +9,8 @@ const BURST_NANOS: u64 = 1_000_000_000;
 #[derive(Debug)]
 pub struct RateLimiter {
     nanos_per_unit: f64,
+    /// How much may come at once, in nanoseconds of the rate.
+    burst_nanos: u64,
     begun: Instant,
     /// When all that was let through will have been earned, in nanoseconds after
     /// the beginning.
@@ -19,10 +18,19 @@ pub struct RateLimiter {
 }
 
 impl RateLimiter {
-    /// A rate of so many units a second; 0 lets everything through.
+    /// A rate of so many units a second, with a burst of one second; 0 lets everything through.
     pub fn new(per_second: u64) -> Self {
-        let nanos_per_unit = if per_second == 0 { 0.0 } else { 1e9 / per_second as f64 };
-        Self { nanos_per_unit, begun: Instant::now(), paid_at: AtomicU64::new(0) }
+        Self::with_burst(per_second, per_second, Instant::now())
+    }
+
+    /// A rate of so many units a second, of which `burst` may come at once.
+    pub fn with_burst(per_second: u64, burst: u64, begun: Instant) -> Self {
+        let nanos = |units: u64| match per_second {
+            0 => 0.0,
+            per_second => units as f64 * 1e9 / per_second as f64,
+        };
+        let burst_nanos = nanos(burst).round() as u64;
+        Self { nanos_per_unit: nanos(1), burst_nanos, begun, paid_at: AtomicU64::new(0) }
     }
 
     /// Lets `units` through that come `at` a moment.
@@ -34,31 +42,47 @@ impl RateLimiter {
             return Ok(());
         }
         let now = self.nanos(at);
-        let cost = (units as f64 * self.nanos_per_unit) as u64;
+        let cost = self.cost(units);
         let take = |paid_at: u64| {
             let from = paid_at.max(now);
-            (from - now <= BURST_NANOS).then(|| from.saturating_add(cost))
+            (from - now <= self.burst_nanos).then(|| from.saturating_add(cost))
         };
         match self.paid_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
             Ok(_) => Ok(()),
-            Err(paid_at) => Err(Duration::from_nanos(paid_at - now - BURST_NANOS)),
+            Err(paid_at) => Err(Duration::from_nanos(paid_at - now - self.burst_nanos)),
         }
     }
 
-    /// Counts `units` that have come anyway, whatever the debt.
-    pub fn charge(&self, units: u64) {
+    /// Counts `units` that came `at` a moment, whatever the debt. Returns whether they were
+    /// within the burst.
+    pub fn charge(&self, units: u64, at: Instant) -> bool {
         if self.nanos_per_unit == 0.0 {
-            return;
+            return true;
         }
-        let now = self.nanos(Instant::now());
-        let cost = (units as f64 * self.nanos_per_unit) as u64;
-        let charge = |paid_at: u64| Some(paid_at.max(now).saturating_add(cost));
-        let _ = self.paid_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, charge);
+        let (now, cost) = (self.nanos(at), self.cost(units));
+        let paid_at = |paid_at: u64| paid_at.max(now).saturating_add(cost);
+        let charge = |before: u64| Some(paid_at(before));
+        let before = self.paid_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, charge);
+        paid_at(before.unwrap_or_else(|before| before)) - now <= self.burst_nanos
+    }
+
+    /// Gives `units` back, up to the burst.
+    pub fn give_back(&self, units: u64) {
+        if self.paid_at.load(Ordering::Relaxed) > 0 {
+            let cost = self.cost(units);
+            let give = |paid_at: u64| Some(paid_at.saturating_sub(cost));
+            let _ = self.paid_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, give);
+        }
     }
 
     /// Nothing that was let through is still to be earned.
     pub fn is_full(&self) -> bool {
         self.paid_at.load(Ordering::Relaxed) <= self.nanos(Instant::now())
+    }
+
+    /// What units cost, in nanoseconds.
+    fn cost(&self, units: u64) -> u64 {
+        (units as f64 * self.nanos_per_unit) as u64
     }
 
     /// A moment, in nanoseconds after the beginning.
@@ -85,9 +109,22 @@ mod tests {
     fn what_is_larger_than_the_burst_passes_and_is_paid_later() {
         let bucket = RateLimiter::new(100);
         bucket.take(500, Instant::now()).unwrap();
-        bucket.charge(500);
+        assert!(!bucket.charge(500, Instant::now()));
         let wait = bucket.take(1, Instant::now()).unwrap_err();
         assert!((8.0..=9.1).contains(&wait.as_secs_f64()), "{wait:?}");
+    }
+
+    #[test]
+    fn a_burst_may_be_longer_than_a_second_and_units_come_back() {
+        let at = Instant::now();
+        let bucket = RateLimiter::with_burst(100, 1_000, at);
+        assert!(bucket.charge(1_000, at) && !bucket.charge(1, at));
+        bucket.give_back(11);
+        assert!(bucket.charge(10, at) && !bucket.charge(1, at));
+        // All of it comes back in ten seconds, and no more than that.
+        let later = at + Duration::from_secs(60);
+        bucket.give_back(u64::MAX);
+        assert!(bucket.charge(1_000, later) && !bucket.charge(1, later));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use prost_types::{Duration, Timestamp};
 
 use super::*;
+use crate::cli::terminal::Color;
 
 fn status() -> pb::GetStatusResponse {
     let subscriber = |peer: &str, lag, types: &[&str]| pb::Subscriber {

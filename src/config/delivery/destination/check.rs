@@ -379,13 +379,7 @@ fn timeout(told: &DeliveryDestination) -> Result<Duration, Fault> {
 }
 
 fn within(key: &'static str, value: Duration, seconds: RangeInclusive<u64>) -> Result<(), Fault> {
-    let (least, most) =
-        (Duration::from_secs(*seconds.start()), Duration::from_secs(*seconds.end()));
-    if (least..=most).contains(&value) {
-        return Ok(());
-    }
-    let (value, least, most) = (Period(value), Period(least), Period(most));
-    Err((key, format!("{value}, which must be from {least} to {most}")))
+    Period(value).check(seconds).map_err(|what| (key, what))
 }
 
 fn is_loopback(host: &str) -> bool {

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use super::open::SegmentSummary;
 use super::open_segments::OpenSegment;
 use super::sealed_segment::SealedSegment;
+use super::segment_summary::SegmentSummary;
 use super::{FRESH_MAX, PendingSegment, SealedInner, SealedSegments, SegmentFile, SegmentSet};
 use crate::log::Segment;
 use crate::log::disk::bloom::BloomSlot;

@@ -6,7 +6,7 @@ use std::io;
 use super::sealed_segment::SealedSegment;
 use super::{SealedInner, SealedSegments};
 use crate::log::DamagedRange;
-use crate::log::disk::open::damage_sentence;
+use crate::log::disk::error::damage_sentence;
 use crate::log::disk::sidecar;
 use crate::log::disk::storage;
 

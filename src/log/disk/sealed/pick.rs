@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::Instant;
 
 use super::open_segments::{OpenSegment, ReadFailure};
-use super::reader::{ColumnMatch, OwnedReadHint};
+use super::read_hint::{ColumnMatch, OwnedReadHint};
 use super::run::{BYTES_MAX, RecordRun, TIME_MAX};
 use super::sealed_segment::SealedSegment;
 use crate::log::read::ReadContent;

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use futures_util::FutureExt as _;
 
 use super::*;
+use crate::access::Method;
 use crate::server::Config;
 use crate::service::quota::{ClientKey, MemoryKind, Quotas};
 
@@ -43,7 +44,7 @@ async fn others_run_between_pieces() {
         let quota = Quotas::new(Config::default().quotas).of(&ClientKey::principal("alice"));
         let held = quota.account().charge(MemoryKind::Receiving, message.len());
         let packed = Packed { encoding, message: message.into(), held, room: None };
-        let mut unpacking = Box::pin(unpack(packed, LIMIT, Cost::of("Emit"), quota));
+        let mut unpacking = Box::pin(unpack(packed, LIMIT, Cost::of(Method::Emit), quota));
         let mut polled = 1;
         let unpacked = loop {
             match (&mut unpacking).now_or_never() {

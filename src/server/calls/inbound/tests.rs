@@ -10,6 +10,7 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic_types::StatusExt as _;
 
 use super::*;
+use crate::access::Method;
 use crate::server::Config;
 use crate::service::quota::{ClientKey, HeavyWork, Holding, Quotas};
 
@@ -26,7 +27,7 @@ fn alice(quotas: &Quotas) -> Arc<Quota> {
 }
 
 fn rules(encoding: Option<MessageEncoding>) -> Rules {
-    Rules { encoding, limit: LIMIT, cost: Cost::of("EmitBatch"), streams: true }
+    Rules { encoding, limit: LIMIT, cost: Cost::of(Method::EmitBatch), streams: true }
 }
 
 fn packed(encoding: MessageEncoding, bytes: &[u8]) -> Vec<u8> {
@@ -178,7 +179,7 @@ async fn a_message_is_on_the_account_of_its_client_all_the_while() {
     sender.send(message[message.len() - 1..].to_vec()).unwrap();
     let mut given = messages.frame().await.unwrap().unwrap().into_data().unwrap();
     let work = messages.work.take().unwrap();
-    assert_eq!(work.units(), Cost::of("EmitBatch").of_request(MIB));
+    assert_eq!(work.units(), Cost::of(Method::EmitBatch).of_request(MIB));
     drop(work);
     let event = given.split_off(MIB / 2);
     drop(given);
