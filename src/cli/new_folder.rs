@@ -160,10 +160,12 @@ mod tests {
         new.write("one", "1", 0o600).unwrap();
         new.write("two", "2", 0o600).unwrap();
         fs::write(parent.path().join("two"), "mine").unwrap();
-        assert!(new.finish().is_err());
+        let refused = new.finish().unwrap_err().to_string();
+        assert!(refused.contains("exists"), "{refused}");
         assert_eq!(names(parent.path()), ["two"]);
         let mut new = NewFolder::begin(parent.path()).unwrap();
-        assert!(new.write("two", "2", 0o600).is_err());
+        let refused = new.write("two", "2", 0o600).unwrap_err().to_string();
+        assert!(refused.contains("two"), "{refused}");
         drop(new);
         assert_eq!(fs::read_to_string(parent.path().join("two")).unwrap(), "mine");
     }
@@ -172,9 +174,10 @@ mod tests {
     fn a_folder_below_a_file_is_refused() {
         let parent = tempfile::tempdir().unwrap();
         fs::write(parent.path().join("file"), "").unwrap();
-        assert!(NewFolder::begin(&parent.path().join("file/a")).is_err());
-        let new = NewFolder::begin(&parent.path().join("file"));
-        assert!(new.is_err());
+        for target in ["file/a", "file"] {
+            let refused = NewFolder::begin(&parent.path().join(target)).map(drop).unwrap_err();
+            assert!(refused.to_string().contains(target), "{refused}");
+        }
         assert_eq!(names(parent.path()), ["file"]);
     }
 }

@@ -234,6 +234,7 @@ mod tests {
         assert!(matches!(parse_start("2026-01-01T00:00:00Z"), Ok(TailStart::Time(TimeArg::At(_)))));
         let cursor = "AWMAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
         assert_eq!(parse_start(cursor), Ok(TailStart::Cursor(cursor.into())));
-        assert!(parse_start("erliest").is_err());
+        let refused = parse_start("erliest").unwrap_err();
+        assert!(refused.ends_with("earliest, latest or a cursor"), "{refused}");
     }
 }

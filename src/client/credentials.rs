@@ -242,13 +242,15 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("auditgate-token-{}", std::process::id()));
         for bad in ["", "\n", "two words", "two\nlines"] {
             std::fs::write(&folder, bad).expect("written");
-            assert!(Credentials::new().token_file(&folder).is_err(), "{bad:?}");
+            let refused = Credentials::new().token_file(&folder).expect_err("no token");
+            assert_eq!(refused.kind(), std::io::ErrorKind::InvalidData, "{bad:?}: {refused}");
         }
         std::fs::write(&folder, "abc\n").expect("written");
         let good = Credentials::new().token_file(&folder).expect("a token");
         assert_eq!(shown(&good).as_deref(), Some("Bearer abc"));
         std::fs::remove_file(&folder).expect("removed");
-        assert!(Credentials::new().token_file(&folder).is_err());
+        let refused = Credentials::new().token_file(&folder).expect_err("no file");
+        assert_eq!(refused.kind(), std::io::ErrorKind::NotFound);
     }
 
     #[test]

@@ -324,7 +324,8 @@ pub async fn checking_stores_nothing(open: impl AsyncFn(Bounds) -> Arc<dyn Log>)
     assert!(checked[0].as_ref().is_ok_and(|receipt| receipt.duplicate));
     let new = Receipt { sequence: Sequence::ZERO, accept_time: None, duplicate: false };
     assert_eq!(checked[1], Ok(new));
-    assert!(log.append(&[draft("a", "rm")], CHECK_ALL).await.is_err());
+    let refused = log.append(&[draft("a", "rm")], CHECK_ALL).await;
+    assert!(matches!(refused, Err(Error::Conflict(_))), "{refused:?}");
     let each = vec![draft("a", "rm"), draft("b", "ls"), draft("b", "rm")];
     let each = log.append(&each, CHECK_EACH).await.expect("conflicts are told one by one");
     assert_eq!((each[0].is_err(), each[1].clone(), each[2].is_err()), (true, Ok(new), true));

@@ -154,6 +154,8 @@ mod tests {
         assert!(space.free <= space.total && space.total > 0, "{space:?}");
         assert_eq!(LastSpace::of(folder.path()).get().map(|last| last.total), Some(space.total));
         let none = folder.path().join("none");
-        assert!(Space::of(&none).is_err() && LastSpace::of(&none).get().is_none());
+        let refused = Space::of(&none).expect_err("there is none");
+        assert_eq!(refused.kind(), std::io::ErrorKind::NotFound);
+        assert!(LastSpace::of(&none).get().is_none());
     }
 }

@@ -219,7 +219,6 @@ async fn a_name_that_could_be_of_another_kind_is_nobodys() {
         let own = ca.client(vec![name.clone()]);
         let mut client = client_on(channel(&gateway, &ca.pem, Some(&own)).await.expect("TLS"), "");
         let answer = search(&mut client, None).await;
-        assert!(answer.is_err(), "{name:?}");
         refused(answer, Code::Unauthenticated, "CREDENTIALS_INVALID");
     }
 }

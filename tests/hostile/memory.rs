@@ -12,7 +12,7 @@ use crate::frames::{
     DATA, END_HEADERS, END_STREAM, HEADERS, WINDOW_UPDATE, call, frame, header, hello,
     hello_with_window, message,
 };
-use crate::scene::{Bad, Scene, WAIT_MAX};
+use crate::scene::{Bad, STALL_SECONDS, Scene, WAIT_MAX};
 use crate::support::{emit_all, large, login, raw};
 
 const SERVICE: &str = "/auditgate.v1.AuditService/";
@@ -317,7 +317,7 @@ async fn read_slowly(mut bad: Bad, path: &str, request: Vec<u8>, window: u32, fo
 /// Whether the socket or the window of the stream is what slows it down.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_reads_slowly_but_steadily_is_not_cut_off() {
-    const TIME: Duration = Duration::from_secs(25);
+    const TIME: Duration = Duration::from_secs(3 * STALL_SECONDS + 1);
     let _turn = TURN.lock().await;
     let scene = Scene::open().await;
     let mut client = scene.client().await;
@@ -341,7 +341,8 @@ async fn who_reads_slowly_but_steadily_is_not_cut_off() {
     for reader in readers {
         reader.await.unwrap();
     }
-    scene.close_watched("readers at 64 KiB/s, for 25 s", None).await;
+    let name = format!("readers at 64 KiB/s, for {} s", TIME.as_secs());
+    scene.close_watched(&name, None).await;
 }
 
 /// They open the window of their streams a byte at a time.

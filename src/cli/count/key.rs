@@ -101,9 +101,11 @@ mod tests {
         assert_eq!(path("event.user.login"), "user.login");
         assert_eq!(path("user_login.method"), "user_login.method");
         assert_eq!(path("trace_id"), "trace_id");
-        assert!(parse("sequence").is_err(), "of the record, not of the event");
+        let of_record = parse("sequence").expect_err("of the record, not of the event");
+        assert!(of_record.contains("there are: "), "{of_record}");
         assert_eq!((top("7"), top("1000")), (Ok(7), Ok(1_000)));
-        assert!(top("0").is_err() && top("1001").is_err());
+        assert_eq!(top("0"), Err("it begins at 1".to_owned()));
+        assert_eq!(top("1001"), Err("at most 1000 are listed".to_owned()));
         assert!(parse("usr").expect_err("no key").starts_with("did you mean user? there are: "));
         assert!(parse("user.nam").expect_err("no field").contains("but there is \"name\""));
     }

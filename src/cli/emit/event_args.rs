@@ -298,6 +298,7 @@ mod tests {
         assert!(build(&["custom"]).expect_err("no name").contains("custom.NAME"));
         assert!(build(&["custom", "--set=custom.name=x"]).is_ok());
         assert!(build(&["user.logn"]).expect_err("there is none").contains("user.login"));
-        assert!(build(&["user.login", "--success=maybe"]).is_err());
+        let refused = build(&["user.login", "--success=maybe"]).expect_err("no truth value");
+        assert!(refused.contains("'maybe'"), "{refused}");
     }
 }

@@ -113,7 +113,8 @@ mod tests {
         );
         assert_eq!(masked(&["user", "user.name"]), masked(&["user"]));
         assert_eq!(masked(&["user.name", "user"]), masked(&["user"]));
-        assert!(paths(&["type".into(), " ".into()]).is_err());
+        let refused = paths(&["type".into(), " ".into()]).expect_err("it is empty");
+        assert_eq!(refused, "--fields has an empty path");
         assert_eq!(
             paths(&["user.nmae".into()]).expect_err("it leads nowhere"),
             "--fields user.nmae: there is no field \"nmae\" in User, but there is \"name\""

@@ -62,8 +62,14 @@ mod tests {
         assert_eq!(between(Some(4), None), Ok((5, 0)));
         assert_eq!(between(None, Some(4)), Ok((0, 3)));
         assert_eq!(between(Some(4), Some(6)), Ok((5, 5)));
-        for (after, before) in [(Some(4), 5), (Some(9), 2), (None, 1), (Some(u64::MAX), 7)] {
-            assert!(between(after, Some(before)).is_err(), "{after:?} {before}");
+        for (after, before, why) in [
+            (Some(4), 5, "--after 4 and --before 5 leave"),
+            (Some(9), 2, "--after 9 and --before 2 leave"),
+            (None, 1, "--before 1 leaves nothing"),
+            (Some(u64::MAX), 7, "--before 7 leave"),
+        ] {
+            let refused = between(after, Some(before)).expect_err("none is left");
+            assert!(refused.contains(why), "{refused}");
         }
     }
 
@@ -74,7 +80,8 @@ mod tests {
             any_id(&ids).expect("few"),
             "event.id == 'a\\' || true || \\'' || event.id == 'b\\\\' || event.id == 'c\\u000a\\u0001'"
         );
-        assert!(any_id(&vec![String::new(); IDS_MAX + 1]).is_err());
+        let refused = any_id(&vec![String::new(); IDS_MAX + 1]).expect_err("too many");
+        assert!(refused.to_string().contains("--id is given 21 times, limit 20"), "{refused}");
     }
 
     #[cfg(feature = "server")]

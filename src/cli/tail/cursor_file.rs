@@ -69,6 +69,7 @@ mod tests {
         assert_eq!(read(&file).expect("it is read"), Some("two".into()));
         let names = std::fs::read_dir(folder.path()).expect("a folder").count();
         assert_eq!(names, 1, "nothing is left beside it");
-        assert!(write(&folder.path().join("absent/cursor"), "x").is_err());
+        let refused = write(&folder.path().join("absent/cursor"), "x").expect_err("no folder");
+        assert!(refused.to_string().contains("absent/cursor"), "{refused}");
     }
 }

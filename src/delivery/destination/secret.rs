@@ -84,7 +84,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("token");
         let source = SecretSource::File(path.clone());
-        assert!(source.read("token_file").is_err(), "there is none");
+        let error = source.read("token_file").expect_err("there is none").to_string();
+        assert!(error.contains("No such file"), "{error}");
         let mode = |mode| {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("set");
         };
@@ -100,6 +101,8 @@ mod tests {
             let error = source.read("token_file").expect_err("it is none").to_string();
             assert!(!error.contains("lines") || !error.contains("two"), "{error}");
         }
-        assert!(SecretSource::Variable("AUDITGATE_NO_SUCH".into()).read("token_env").is_err());
+        let variable = SecretSource::Variable("AUDITGATE_NO_SUCH".into());
+        let error = variable.read("token_env").expect_err("it is not set").to_string();
+        assert!(error.contains("AUDITGATE_NO_SUCH"), "{error}");
     }
 }

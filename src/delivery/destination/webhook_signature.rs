@@ -123,8 +123,14 @@ mod tests {
 
     #[test]
     fn other_secrets_are_refused() {
-        for bad in ["secret", "whsec_!", "whsec_c2hvcnQ=", "whsk_c2hvcnQ="] {
-            assert!(signer(bad).is_err(), "{bad}");
+        for (bad, why) in [
+            ("secret", "must begin with whsec_"),
+            ("whsec_!", "in base64"),
+            ("whsec_c2hvcnQ=", "must have 24 to 64 bytes"),
+            ("whsk_c2hvcnQ=", "in base64"),
+        ] {
+            let refused = signer(bad).map(drop).expect_err("no secret").to_string();
+            assert!(refused.contains(why), "{bad}: {refused}");
         }
     }
 }

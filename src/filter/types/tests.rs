@@ -135,7 +135,8 @@ fn unknown_types_are_refused_with_the_nearest_names() {
         other => panic!("{other}"),
     }
     for bad in ["", "custom.", "custom.a b", "Custom.a", "*zzz*"] {
-        assert!(compile(&[bad], &[]).is_err(), "{bad}");
+        let refused = compile(&[bad], &[]).expect_err(bad);
+        assert_eq!(refused.field(), "types[0]", "{refused}");
     }
 }
 

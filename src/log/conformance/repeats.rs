@@ -102,7 +102,8 @@ pub async fn small_repeats_of_a_large_record_are_cheap(open: impl AsyncFn(Bounds
         let placed =
             log.append(&first(), Append::Each { validate_only }).await.expect("each by itself");
         assert!(placed[0].is_ok() && placed[1..].iter().all(Result::is_err));
-        assert!(log.append(&first(), Append::AllOrNothing { validate_only }).await.is_err());
+        let refused = log.append(&first(), Append::AllOrNothing { validate_only }).await;
+        assert!(matches!(refused, Err(Error::Conflict(_))), "{refused:?}");
     }
     for validate_only in [true, false] {
         let placed =
@@ -111,7 +112,8 @@ pub async fn small_repeats_of_a_large_record_are_cheap(open: impl AsyncFn(Bounds
             placed.as_ref().is_err_and(|conflict| conflict.sequence == Some(Sequence(1)))
         };
         assert!(placed.iter().all(taken));
-        assert!(log.append(&small, Append::AllOrNothing { validate_only }).await.is_err());
+        let refused = log.append(&small, Append::AllOrNothing { validate_only }).await;
+        assert!(matches!(refused, Err(Error::Conflict(_))), "{refused:?}");
     }
     assert_eq!(log.extent().last, Sequence(1));
     let took = begun.elapsed();
