@@ -325,7 +325,7 @@ pub async fn checking_stores_nothing(open: impl AsyncFn(Bounds) -> Arc<dyn Log>)
     let new = Receipt { sequence: Sequence::ZERO, accept_time: None, duplicate: false };
     assert_eq!(checked[1], Ok(new));
     let refused = log.append(&[draft("a", "rm")], CHECK_ALL).await;
-    assert!(matches!(refused, Err(Error::Conflict(_))), "{refused:?}");
+    assert!(matches!(refused, Err(crate::log::Error::Conflict(_))), "{refused:?}");
     let each = vec![draft("a", "rm"), draft("b", "ls"), draft("b", "rm")];
     let each = log.append(&each, CHECK_EACH).await.expect("conflicts are told one by one");
     assert_eq!((each[0].is_err(), each[1].clone(), each[2].is_err()), (true, Ok(new), true));

@@ -7,6 +7,9 @@ A page is run in order, in a folder and against a gateway of its own:
 - There, a line `…` stands for any lines and `…` within a line for any text; what
   differs from run to run (times, ids, addresses, cursors, versions) is not
   compared.
+- `cd "$(mktemp -d)"` as the first line of a block changes the folder for the rest of the
+  page. Before it stands there, nothing may be left in the folder, since that is where the
+  reader's clone is.
 - `auditgate serve` as a block of its own is the page's gateway. Until it stands
   there, the page has one with default flags.
 
@@ -67,6 +70,7 @@ ADDRESS = re.compile(r"(?:localhost|127\.0\.0\.1):50051")
 OTHER_PORT = re.compile(r"(localhost|127\.0\.0\.1):50052")
 CARGO = "cargo run --release --"
 PROGRAM = "auditgate"
+ELSEWHERE = 'cd "$(mktemp -d)"\n'
 SERVE = re.compile(rf"{PROGRAM} serve(.*)\n")
 
 # What differs from run to run, and what stands for it in a comparison.
@@ -206,21 +210,25 @@ class Run:
     def __init__(self, shared: Gateway | None = None) -> None:
         """A run on a gateway of its own, or on one that it shares with other runs."""
         self._stack = ExitStack()
-        self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="auditgate-page-")))
+        self.clone = self.folder = self._new_folder()
+        self._saved: set[str] = set()
         self._tools = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="auditgate-tools-")))
         self._gateway, self._shares = shared, shared is not None
         self._staying: list[Staying] = []
         self._other_port = free_port()
         self._link_tools()
 
+    def _new_folder(self) -> Path:
+        folder = tempfile.TemporaryDirectory(prefix="auditgate-page-")
+        return Path(self._stack.enter_context(folder))
+
     def _link_tools(self) -> None:
-        """What the pages call by name, and the files that they expect at hand."""
+        """What the pages call by name."""
         venv = TARGET / "venv" / "bin"
         (self._tools / PROGRAM).symlink_to(BINARY)
         (self._tools / "grpcurl").symlink_to(venv / "grpcurl")
         (self._tools / "python3").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
         (self._tools / "python3").chmod(0o755)
-        (self.folder / "proto").symlink_to(ROOT / "proto")
 
     def __enter__(self) -> Run:
         return self
@@ -250,6 +258,7 @@ class Run:
             if block.directive == "not":
                 skipped.append(block)
             elif block.directive == "save":
+                self._saved.add(block.argument)
                 (self.folder / block.argument).write_text(self._addressed(block.text))
             elif is_command:
                 self._command(block, shown.text if shown else "")
@@ -257,11 +266,17 @@ class Run:
                 raise PageError(f"{block.place}: this is neither a command nor what one prints")
         for staying in self._staying:
             staying.compare()
+        left = {path.name for path in self.clone.iterdir()} - self._saved
+        if left:
+            raise PageError(f"{name}: it leaves {sorted(left)} in the clone: begin with {ELSEWHERE}")
         return skipped
 
     def _command(self, block: Block, expected: str) -> None:
         command = block.text.replace(CARGO, PROGRAM)
         expected = "" if self._shares else expected
+        if command.startswith(ELSEWHERE):
+            self.folder = self._new_folder()
+            command = command.removeprefix(ELSEWHERE)
         if serve := SERVE.fullmatch(command):
             self._serve(block, serve[1].split(), expected)
         elif block.directive == "stays":

@@ -125,9 +125,9 @@ mod tests {
     fn other_secrets_are_refused() {
         for (bad, why) in [
             ("secret", "must begin with whsec_"),
-            ("whsec_!", "in base64"),
+            ("whsec_!", "is not base64"),
             ("whsec_c2hvcnQ=", "must have 24 to 64 bytes"),
-            ("whsk_c2hvcnQ=", "in base64"),
+            ("whsk_c2hvcnQ=", "must be an Ed25519 key"),
         ] {
             let refused = signer(bad).map(drop).expect_err("no secret").to_string();
             assert!(refused.contains(why), "{bad}: {refused}");

@@ -126,7 +126,7 @@ fn unknown_types_are_refused_with_the_nearest_names() {
         Error::TypeUnknown { field, nearest, .. } => {
             assert_eq!(field, "types[1]");
             assert_eq!(nearest.first(), Some(&"user.login"));
-            assert!(nearest.len() <= type_set::NEAREST_MAX);
+            assert!(nearest.len() <= NEAREST_MAX);
         }
         other => panic!("{other}"),
     }

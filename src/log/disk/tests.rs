@@ -377,6 +377,6 @@ async fn a_directory_that_cannot_be_made_is_named() {
     let file = folder.path().join("file");
     fs::write(&file, b"").unwrap();
     let refused = DiskLog::open(&file, config()).err().unwrap();
-    assert!(matches!(refused, error::Error::Io { .. }));
+    assert!(matches!(refused, super::error::Error::Io { .. }));
     assert!(refused.to_string().contains("file"), "{refused}");
 }
