@@ -4,7 +4,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use prost_types::Timestamp;
 
-const NANOS_PER_SECOND: i64 = 1_000_000_000;
+/// Nanoseconds of a second.
+pub const NANOS_PER_SECOND: i64 = 1_000_000_000;
 
 /// A point in time, to the nanosecond, in the years 1677 to 2262.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

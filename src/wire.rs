@@ -17,7 +17,8 @@ pub use tables::{
     MessageId, MessageRule, RECORD, STRUCT, TIMESTAMP, VALUE, WalkStep, WireForm,
 };
 pub use validate::{
-    DEPTH_MAX, Error, FieldNumbers, WireFault, seconds_and_nanos, validate, validate_noting,
+    DEPTH_MAX, DURATION_SECONDS_MAX, Error, FieldNumbers, TIMESTAMP_SECONDS, WireFault,
+    seconds_and_nanos, validate, validate_noting,
 };
 pub use varint::{VARINT_BYTES_MAX, put_varint, read_varint, varint_len};
 

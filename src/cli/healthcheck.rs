@@ -14,10 +14,9 @@ use tonic_health::pb::health_client::HealthClient;
 
 use super::client::GatewayArgs;
 use super::{Error, ExitKind, interruptible, say, times};
+use crate::proto::SERVICE;
 use crate::{address, client};
 
-/// The service to ask for.
-const SERVICE: &str = "auditgate.v1.AuditService";
 /// The time limit of one attempt.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
 /// The maximum length of the response of an admin listener, in bytes.

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::GatewayArgs;
 use super::progress::Progress;
-use super::{Error, ExitKind, ExternalFormat, retry_notice};
+use super::{Error, ExitKind, ExternalFormat, INTERRUPTED, retry_notice};
 use crate::client::Options;
 use crate::teleport::{self, ImportedEvent, LineOrdinals};
 use items::ItemReader;
@@ -198,13 +198,11 @@ fn total_bytes(files: &[String]) -> Option<u64> {
 
 /// Stops reading at the first Ctrl-C, and ends the process at the second.
 async fn watch_interrupts(interrupted: CancellationToken) {
-    /// The exit status of a process that SIGINT ended, as shells have it.
-    const INTERRUPTED: i32 = 130;
     if tokio::signal::ctrl_c().await.is_ok() {
         interrupted.cancel();
     }
     if tokio::signal::ctrl_c().await.is_ok() {
-        std::process::exit(INTERRUPTED);
+        std::process::exit(INTERRUPTED.into());
     }
 }
 

@@ -16,6 +16,7 @@ use super::tile_store::disk;
 use super::tree::Tree;
 use super::{Checkpoint, Hash, SignedCheckpoint, VerifierKey};
 use crate::event;
+use crate::log::disk::directory_lock::LOCK;
 use crate::log::disk::identity::IdentityFile;
 use crate::log::disk::known_seed;
 
@@ -83,8 +84,6 @@ pub enum Error {
 
 /// The file that says which log a directory holds.
 const LOG: &str = "log";
-/// The file that a gateway locks while it runs.
-const LOCK: &str = "lock";
 
 impl CheckReport {
     /// Whether nothing is wrong.

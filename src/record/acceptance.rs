@@ -2,9 +2,8 @@
 
 use prost_types::Duration;
 
-use crate::time::Time;
+use crate::time::{NANOS_PER_SECOND, Time};
 
-const NANOS_PER_SECOND: i64 = 1_000_000_000;
 /// An accept time that was raised by more than this is noted in the record, in
 /// nanoseconds. Clocks are corrected by less every day.
 const NOTED_RAISE_NANOS: i64 = NANOS_PER_SECOND;

@@ -8,7 +8,7 @@ use prost::Message as _;
 use super::{Acceptance, Record, RecordColumns, Sequence, number};
 use crate::event::{self, Event};
 use crate::proto::pb;
-use crate::time::Time;
+use crate::time::{NANOS_PER_SECOND, Time};
 use crate::wire;
 
 /// The identity of an emitter, encoded once for all records of a call; clones share it.
@@ -293,7 +293,6 @@ fn notes(event: &Event) -> Vec<u8> {
 }
 
 fn duration(nanos: i64) -> prost_types::Duration {
-    const NANOS_PER_SECOND: i64 = 1_000_000_000;
     prost_types::Duration {
         seconds: nanos / NANOS_PER_SECOND,
         nanos: (nanos % NANOS_PER_SECOND) as i32,

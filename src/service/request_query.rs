@@ -11,6 +11,7 @@ use crate::service::Error;
 use crate::service::quota::{HeavyWork, in_turn};
 use crate::service::reader::Reader;
 use crate::time::Time;
+use crate::wire::TIMESTAMP_SECONDS;
 
 /// The query of a request's filter, `start_time` and `end_time`, of a reader.
 pub async fn query(
@@ -61,10 +62,8 @@ pub async fn problems(filter: pb::Filter, reader: &Reader) -> Vec<filter::Error>
 /// A time of a request. What lies beyond the range of [`Time`] is cut to it:
 /// no event lies there.
 pub fn time(field: &'static str, timestamp: &Timestamp) -> Result<Time, Error> {
-    /// First and last second of the years 1 to 9999.
-    const SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
-    let valid =
-        SECONDS.contains(&timestamp.seconds) && (0..1_000_000_000).contains(&timestamp.nanos);
+    let valid = TIMESTAMP_SECONDS.contains(&timestamp.seconds)
+        && (0..1_000_000_000).contains(&timestamp.nanos);
     if !valid {
         return Err(Error::TimeInvalid { field });
     }

@@ -3,11 +3,8 @@
 use prost_types::{Duration, Timestamp};
 
 use crate::go_duration;
+use crate::wire::{DURATION_SECONDS_MAX, TIMESTAMP_SECONDS};
 
-/// First and last second of the years 1 to 9999, the range of a timestamp.
-const TIMESTAMP_SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
-/// Largest magnitude of a duration, in seconds.
-const DURATION_SECONDS_MAX: u64 = 315_576_000_000;
 const NANOS_PER_SECOND: i128 = 1_000_000_000;
 
 /// RFC 3339 in UTC, with as many digits of the second as are needed.

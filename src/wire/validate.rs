@@ -14,9 +14,9 @@ pub const DEPTH_MAX: usize = 64;
 
 /// First and last second of the years 1 to 9999, the range of
 /// `google.protobuf.Timestamp`.
-const TIMESTAMP_SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
+pub const TIMESTAMP_SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 /// Largest magnitude of `google.protobuf.Duration`, in seconds.
-const DURATION_SECONDS_MAX: i64 = 315_576_000_000;
+pub const DURATION_SECONDS_MAX: u64 = 315_576_000_000;
 /// Nanoseconds a second.
 const NANOS: i64 = 1_000_000_000;
 
@@ -331,7 +331,7 @@ fn check_timestamp(bytes: &[u8]) -> Result<(), WireFault> {
 
 fn check_duration(bytes: &[u8]) -> Result<(), WireFault> {
     let (seconds, nanos) = seconds_and_nanos(bytes);
-    let in_range = seconds.unsigned_abs() <= DURATION_SECONDS_MAX as u64 && nanos.abs() < NANOS;
+    let in_range = seconds.unsigned_abs() <= DURATION_SECONDS_MAX && nanos.abs() < NANOS;
     let same_sign = seconds == 0 || nanos == 0 || (seconds > 0) == (nanos > 0);
     if in_range && same_sign { Ok(()) } else { Err(WireFault::Duration) }
 }

@@ -9,9 +9,7 @@ use super::syntax::Expr;
 use super::value::ExprValue;
 use crate::catalog;
 use crate::filter::error::{Error, excerpt, nearest};
-
-/// How many names an error suggests.
-const NEAREST_MAX: usize = 3;
+use crate::filter::type_set::NEAREST_MAX;
 
 impl Checker<'_> {
     /// Refuses the literal at `at` where the variable that it is compared with never has this

@@ -1,11 +1,9 @@
 //! The lock on a directory that one process at a time may use.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
-
-use rustix::fs::{FlockOperation, flock};
 
 use crate::log::disk::storage::FILE_MODE;
 
@@ -29,10 +27,10 @@ impl DirectoryLock {
         let mut options = File::options();
         options.create(true).truncate(false).write(true).mode(FILE_MODE);
         let file = options.open(directory.join(LOCK))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        match file.try_lock() {
             Ok(()) => Ok(Some(Self { _file: file })),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-            Err(error) => Err(error.into()),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
         }
     }
 }
