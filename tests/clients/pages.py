@@ -70,7 +70,7 @@ ADDRESS = re.compile(r"(?:localhost|127\.0\.0\.1):50051")
 OTHER_PORT = re.compile(r"(localhost|127\.0\.0\.1):50052")
 CARGO = "cargo run --release --"
 PROGRAM = "auditgate"
-ELSEWHERE = 'cd "$(mktemp -d)"\n'
+NEW_FOLDER = 'cd "$(mktemp -d)"\n'
 SERVE = re.compile(rf"{PROGRAM} serve(.*)\n")
 
 # What differs from run to run, and what stands for it in a comparison.
@@ -268,15 +268,15 @@ class Run:
             staying.compare()
         left = {path.name for path in self.clone.iterdir()} - self._saved
         if left:
-            raise PageError(f"{name}: it leaves {sorted(left)} in the clone: begin with {ELSEWHERE}")
+            raise PageError(f"{name}: it leaves {sorted(left)} in the clone: begin with {NEW_FOLDER}")
         return skipped
 
     def _command(self, block: Block, expected: str) -> None:
         command = block.text.replace(CARGO, PROGRAM)
         expected = "" if self._shares else expected
-        if command.startswith(ELSEWHERE):
+        if command.startswith(NEW_FOLDER):
             self.folder = self._new_folder()
-            command = command.removeprefix(ELSEWHERE)
+            command = command.removeprefix(NEW_FOLDER)
         if serve := SERVE.fullmatch(command):
             self._serve(block, serve[1].split(), expected)
         elif block.directive == "stays":

@@ -13,7 +13,7 @@ import grpc
 from google.protobuf import json_format
 
 from gateway import ROOT, Gateway, GatewayTest
-from pages import PageError, Run, blocks, has_own_gateway, shows
+from pages import NEW_FOLDER, PageError, Run, blocks, has_own_gateway, shows
 
 DOCS = ROOT / "docs"
 # Pages that other tests hold to the program.
@@ -153,12 +153,21 @@ class Runs(unittest.TestCase):
                     run.page("page", page)
 
     def test_a_command_that_stays_must_stay_and_print_what_the_page_shows(self) -> None:
-        page = "<!-- run: stays -->\n```sh\n{}\n```\n\n```text\na\n```\n\n```sh\ntouch go\n```\n"
+        page = f"<!-- run: stays -->\n```sh\n{NEW_FOLDER}{{}}\n```\n\n```text\na\n```\n\n```sh\ntouch go\n```\n"
         late = "echo a; until test -f go; do sleep 0.01; done; echo b"
         with Run() as run:
             run.page("page", page.format(f"{late}; sleep 60").replace("a\n```", "a\nb\n```"))
         with Run() as run, self.assertRaisesRegex(PageError, "page:2: it did not stay"):
             run.page("page", page.format("echo a"))
+
+    def test_a_file_that_is_left_in_the_clone_is_an_error(self) -> None:
+        page = "```sh\n{}touch go\n```\n"
+        with Run() as run:
+            run.page("page", page.format(NEW_FOLDER))
+            with self.assertRaisesRegex(PageError, r"page: it leaves \['left'\]"):
+                run.page("page", f"```sh\ntouch {run.clone}/left\n```\n")
+        with Run() as run, self.assertRaisesRegex(PageError, r"page: it leaves \['go'\]"):
+            run.page("page", page.format(""))
 
     def test_a_terminal_is_one(self) -> None:
         page = "{}\n```sh\ntest -t 1 && stty size | cut -d ' ' -f 2\n```\n\n```text\n100\n```\n"
