@@ -1,6 +1,6 @@
 //! The admin listener: metrics and health probes over plain HTTP. It serves no events.
 
-mod places;
+mod connection_slots;
 
 use std::convert::Infallible;
 use std::io;
@@ -22,7 +22,7 @@ use crate::log::State;
 use crate::network::Network;
 use crate::server::log_limiter::LogLimiter;
 use crate::server::metrics::{self, Form, MetricSources};
-use places::{Place, Places};
+use connection_slots::{ConnectionSlot, ConnectionSlots};
 
 /// The time limit for receiving a request.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(5);
@@ -58,7 +58,7 @@ impl AdminListener {
 
     /// Serves until it is dropped, also while the gateway stops.
     pub async fn serve(self) {
-        let places = Arc::new(Places::default());
+        let slots = Arc::new(ConnectionSlots::default());
         let log_limiter = LogLimiter::default();
         let mut open = JoinSet::new();
         loop {
@@ -71,12 +71,12 @@ impl AdminListener {
                 continue;
             };
             let sources = Arc::clone(&self.sources);
-            let (place, cut) = places.take(Network::of(remote.ip()));
+            let (slot, cut) = slots.take(Network::of(remote.ip()));
             open.spawn(async move {
-                let served = serve_connection(stream, sources, &place);
+                let served = serve_connection(stream, sources, &slot);
                 tokio::select! {
                     _ = tokio::time::timeout(CONNECTION_TIME_MAX, served) => {}
-                    () = place.cut() => {}
+                    () = slot.cut() => {}
                 }
             });
             if let Some(cut) = cut
@@ -92,11 +92,11 @@ impl AdminListener {
 }
 
 /// Answers one request, and closes the connection.
-async fn serve_connection(stream: TcpStream, sources: Arc<MetricSources>, place: &Place) {
+async fn serve_connection(stream: TcpStream, sources: Arc<MetricSources>, slot: &ConnectionSlot) {
     // If it fails, the peer has gone.
     let _ = stream.set_nodelay(true);
     let service = service_fn(|request: Request<hyper::body::Incoming>| {
-        place.note_request();
+        slot.note_request();
         let answer = answer(request.method(), request.uri().path(), request.headers(), &sources);
         async move { Ok::<_, Infallible>(answer) }
     });

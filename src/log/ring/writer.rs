@@ -4,9 +4,9 @@
 //! are readable at once. A log on disk stages: it begins each head itself, and publishes
 //! the staged records when they are on disk.
 
+mod draft_outcomes;
 mod frames;
 mod outcome;
-mod places;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::log::segment::{self, Segment, SegmentBuffers};
 use crate::log::{Append, Holds, RetentionHold};
 use crate::record::{Acceptance, Draft, Record, Sequence, key};
 use crate::time::Time;
-use places::refused;
+use draft_outcomes::refused;
 
 pub use outcome::{AppendAttempt, ConflictCandidate, SpaceNeed, StageOutcome, size_max};
 
@@ -116,7 +116,7 @@ impl RingWriter {
         newest
     }
 
-    /// Gives each draft its place, or says what must be compared first.
+    /// Gives each draft its sequence, or says what must be compared first.
     pub fn append(
         &mut self,
         drafts: &[Draft],
@@ -125,17 +125,17 @@ impl RingWriter {
         shared: &RingReader,
         holds: &Holds,
     ) -> AppendAttempt {
-        let places = match self.places(drafts, known) {
-            Ok(places) => places,
+        let outcomes = match self.outcomes(drafts, known) {
+            Ok(outcomes) => outcomes,
             Err(pairs) => return AppendAttempt::Compare(pairs),
         };
-        if let Some(conflict) = refused(drafts, &places).filter(|_| append.is_all_or_nothing()) {
+        if let Some(conflict) = refused(drafts, &outcomes).filter(|_| append.is_all_or_nothing()) {
             return AppendAttempt::Refused(conflict);
         }
         let mut sealed = Vec::new();
         let commit = !append.validate_only();
         if commit {
-            let need = SpaceNeed::of(drafts, &places);
+            let need = SpaceNeed::of(drafts, &outcomes);
             let room = EvictionContext { sealed: &mut sealed, holds };
             if need.records > 0
                 && let Err((hold, first)) = self.make_room(need, shared, Some(room))
@@ -143,14 +143,14 @@ impl RingWriter {
                 return AppendAttempt::Wait(hold, first);
             }
         }
-        let appended = self.place(drafts, &places, commit, &mut sealed);
+        let appended = self.assign_sequences(drafts, &outcomes, commit, &mut sealed);
         if commit {
             self.publish(shared);
         }
         AppendAttempt::Done { appended, sealed }
     }
 
-    /// Gives each draft its place in the head without making it readable, if the
+    /// Gives each draft its sequence and its place in the head without making it readable, if the
     /// head has room for all and `admit` agrees.
     pub fn stage(
         &mut self,
@@ -160,15 +160,15 @@ impl RingWriter {
         shared: &RingReader,
         admit: impl FnOnce(SpaceNeed) -> bool,
     ) -> StageOutcome {
-        let places = match self.places(drafts, known) {
-            Ok(places) => places,
+        let outcomes = match self.outcomes(drafts, known) {
+            Ok(outcomes) => outcomes,
             Err(pairs) => return StageOutcome::Compare(pairs),
         };
-        if let Some(conflict) = refused(drafts, &places).filter(|_| append.is_all_or_nothing()) {
+        if let Some(conflict) = refused(drafts, &outcomes).filter(|_| append.is_all_or_nothing()) {
             return StageOutcome::Refused(conflict);
         }
         let commit = !append.validate_only();
-        let need = if commit { SpaceNeed::of(drafts, &places) } else { SpaceNeed::default() };
+        let need = if commit { SpaceNeed::of(drafts, &outcomes) } else { SpaceNeed::default() };
         if need.records > 0 {
             if !self.head_takes(need) || !admit(need) {
                 return StageOutcome::Full(need);
@@ -177,7 +177,7 @@ impl RingWriter {
             assert!(made.is_ok(), "what leaves this ring is on disk: nobody is asked");
         }
         let mut sealed = Vec::new();
-        let appended = self.place(drafts, &places, commit, &mut sealed);
+        let appended = self.assign_sequences(drafts, &outcomes, commit, &mut sealed);
         assert!(sealed.is_empty(), "the head has room for all");
         shared.note_accepted(self.last_accepted);
         StageOutcome::Done(appended)

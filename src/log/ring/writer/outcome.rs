@@ -76,8 +76,9 @@ pub(super) enum DraftOutcome {
 }
 
 impl SpaceNeed {
-    pub(super) fn of(drafts: &[Draft], places: &[DraftOutcome]) -> Self {
-        let new = drafts.iter().zip(places).filter(|(_, place)| matches!(place, DraftOutcome::New));
+    pub(super) fn of(drafts: &[Draft], outcomes: &[DraftOutcome]) -> Self {
+        let new =
+            drafts.iter().zip(outcomes).filter(|(_, outcome)| matches!(outcome, DraftOutcome::New));
         new.fold(Self::default(), |need, (draft, _)| Self {
             records: need.records + 1,
             frame_bytes: need.frame_bytes + draft.frame_len_max(),

@@ -1,4 +1,5 @@
-//! What becomes of each draft of a call.
+//! Decides the outcome of each draft of a call: a record of its own and its sequence, the receipt of an
+//! earlier record, or a conflict.
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use crate::time::Time;
 
 impl RingWriter {
     /// What becomes of each draft; else what must be compared first.
-    pub(super) fn places(
+    pub(super) fn outcomes(
         &self,
         drafts: &[Draft],
         known: &DuplicateCheck,
@@ -22,22 +23,22 @@ impl RingWriter {
             self.ids.touch(drafts.iter().map(Draft::id_key));
         }
         let mut compare = Vec::new();
-        let mut places = Vec::with_capacity(drafts.len());
+        let mut outcomes = Vec::with_capacity(drafts.len());
         for (position, draft) in drafts.iter().enumerate() {
-            places.push(if let Some(outside) = known.outside(position) {
+            outcomes.push(if let Some(outside) = known.outside(position) {
                 outside.into()
             } else if let Some(first) = known.repeated_by(position) {
-                let of_first = places.get(first).copied().unwrap_or(DraftOutcome::New);
-                self.place_of_repeat(position, first, of_first, known)
+                let of_first = outcomes.get(first).copied().unwrap_or(DraftOutcome::New);
+                self.outcome_of_repeat(position, first, of_first, known)
             } else {
                 self.find_kept(position, draft, known, &mut compare)
             });
         }
-        if compare.is_empty() { Ok(places) } else { Err(compare) }
+        if compare.is_empty() { Ok(outcomes) } else { Err(compare) }
     }
 
     /// What becomes of a draft that has the key of an earlier one.
-    fn place_of_repeat(
+    fn outcome_of_repeat(
         &self,
         position: usize,
         first: usize,
@@ -52,7 +53,7 @@ impl RingWriter {
             };
         }
         let sequence = match of_first {
-            DraftOutcome::Kept(placed) => Some(placed.sequence),
+            DraftOutcome::Kept(receipt) => Some(receipt.sequence),
             DraftOutcome::Refused(sequence, _) => sequence,
             DraftOutcome::New | DraftOutcome::AsDraft(_) => None,
         };
@@ -74,17 +75,18 @@ impl RingWriter {
         DraftOutcome::Kept(Receipt { sequence, accept_time: accepted, duplicate: true })
     }
 
-    pub(super) fn place(
+    /// Gives each new draft the next sequence, and stores it if `commit`.
+    pub(super) fn assign_sequences(
         &mut self,
         drafts: &[Draft],
-        places: &[DraftOutcome],
+        outcomes: &[DraftOutcome],
         commit: bool,
         sealed: &mut Vec<Arc<Segment>>,
     ) -> Vec<Appended> {
         let accepted = Acceptance::after(self.last_accepted, Time::now());
         let mut appended: Vec<Appended> = Vec::with_capacity(drafts.len());
-        for ((position, draft), place) in drafts.iter().enumerate().zip(places) {
-            appended.push(match *place {
+        for ((position, draft), outcome) in drafts.iter().enumerate().zip(outcomes) {
+            appended.push(match *outcome {
                 DraftOutcome::Refused(sequence, reason) => {
                     Err(Conflict { position, id: draft.event().id().to_owned(), sequence, reason })
                 }
@@ -116,7 +118,7 @@ impl RingWriter {
         known: &DuplicateCheck,
         compare: &mut Vec<ConflictCandidate>,
     ) -> DraftOutcome {
-        let mut place = DraftOutcome::New;
+        let mut outcome = DraftOutcome::New;
         self.ids.find(draft.id_key(), self.last, |sequence| {
             let found = self.with_record(sequence, draft.id_key(), |record| {
                 if record.principal() != draft.principal() {
@@ -143,17 +145,17 @@ impl RingWriter {
                 }
             });
             let found = found.flatten();
-            place = found.unwrap_or(place);
+            outcome = found.unwrap_or(outcome);
             found.is_some()
         });
-        place
+        outcome
     }
 }
 
 /// The first draft that cannot be stored.
-pub(super) fn refused(drafts: &[Draft], places: &[DraftOutcome]) -> Option<Conflict> {
-    let mut conflicts = drafts.iter().zip(places).enumerate();
-    conflicts.find_map(|(position, (draft, place))| match *place {
+pub(super) fn refused(drafts: &[Draft], outcomes: &[DraftOutcome]) -> Option<Conflict> {
+    let mut conflicts = drafts.iter().zip(outcomes).enumerate();
+    conflicts.find_map(|(position, (draft, outcome))| match *outcome {
         DraftOutcome::Refused(sequence, reason) => {
             Some(Conflict { position, id: draft.event().id().to_owned(), sequence, reason })
         }
@@ -164,7 +166,7 @@ pub(super) fn refused(drafts: &[Draft], places: &[DraftOutcome]) -> Option<Confl
 impl From<Outside> for DraftOutcome {
     fn from(outside: Outside) -> Self {
         match outside {
-            Outside::Kept(placed) => Self::Kept(placed),
+            Outside::Kept(receipt) => Self::Kept(receipt),
             Outside::Refused(sequence, reason) => Self::Refused(Some(sequence), reason),
         }
     }

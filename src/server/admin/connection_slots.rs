@@ -1,7 +1,7 @@
 //! Which connections of the admin listener stay open.
 //!
 //! A probe sends its request as soon as it has connected, and gets a small answer. So a new
-//! connection is always taken: where there are too many, an old one gives up its place, of
+//! connection is always taken: where there are too many, an old one gives up its slot, of
 //! the client that holds most of them, and one that has not sent a request before one that
 //! has. Clients that hold connections without using them only push out their own.
 
@@ -21,19 +21,19 @@ pub const CONNECTIONS_PER_CLIENT_MAX: usize = 16;
 
 /// The open connections, oldest first.
 #[derive(Debug, Default)]
-pub struct Places {
-    open: Mutex<OpenPlaces>,
+pub struct ConnectionSlots {
+    open: Mutex<OpenSlots>,
 }
 
 #[derive(Debug, Default)]
-struct OpenPlaces {
+struct OpenSlots {
     next: u64,
-    by_age: BTreeMap<u64, HeldPlace>,
+    by_age: BTreeMap<u64, HeldSlot>,
 }
 
 /// The state of a connection.
 #[derive(Debug)]
-struct HeldPlace {
+struct HeldSlot {
     client: Network,
     state: Arc<ConnectionState>,
 }
@@ -42,22 +42,22 @@ struct HeldPlace {
 struct ConnectionState {
     /// Whether the connection has sent a request.
     asked: AtomicBool,
-    /// Cancelled when the connection must give up its place.
+    /// Cancelled when the connection must give up its slot.
     cut: CancellationToken,
 }
 
-/// The place of one connection, until it is dropped.
+/// The slot of one connection, until it is dropped.
 #[derive(Debug)]
-pub struct Place {
-    places: Arc<Places>,
+pub struct ConnectionSlot {
+    slots: Arc<ConnectionSlots>,
     number: u64,
     state: Arc<ConnectionState>,
 }
 
-impl Places {
-    /// A place for a new connection of `client`, and the client of the connection that has
+impl ConnectionSlots {
+    /// A slot for a new connection of `client`, and the client of the connection that has
     /// to go for it, if one has.
-    pub fn take(self: &Arc<Self>, client: Network) -> (Place, Option<Network>) {
+    pub fn take(self: &Arc<Self>, client: Network) -> (ConnectionSlot, Option<Network>) {
         let mut open = self.lock();
         let cut = open.victim(client).and_then(|victim| open.by_age.remove(&victim));
         let cut = cut.map(|cut| {
@@ -66,16 +66,16 @@ impl Places {
         });
         let (number, state) = (open.next, Arc::<ConnectionState>::default());
         open.next += 1;
-        open.by_age.insert(number, HeldPlace { client, state: Arc::clone(&state) });
-        (Place { places: Arc::clone(self), number, state }, cut)
+        open.by_age.insert(number, HeldSlot { client, state: Arc::clone(&state) });
+        (ConnectionSlot { slots: Arc::clone(self), number, state }, cut)
     }
 
-    fn lock(&self) -> MutexGuard<'_, OpenPlaces> {
+    fn lock(&self) -> MutexGuard<'_, OpenSlots> {
         self.open.lock()
     }
 }
 
-impl OpenPlaces {
+impl OpenSlots {
     /// The connection that must make room for a new one of `client`, if any.
     fn victim(&self, client: Network) -> Option<u64> {
         let mut counts: HashMap<Network, usize> = HashMap::new();
@@ -97,21 +97,21 @@ impl OpenPlaces {
     }
 }
 
-impl Place {
+impl ConnectionSlot {
     /// Records that the connection has sent a request.
     pub fn note_request(&self) {
         self.state.asked.store(true, Ordering::Relaxed);
     }
 
-    /// Waits until the connection must give up its place.
+    /// Waits until the connection must give up its slot.
     pub async fn cut(&self) {
         self.state.cut.cancelled().await;
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        self.places.lock().by_age.remove(&self.number);
+        self.slots.lock().by_age.remove(&self.number);
     }
 }
 
@@ -123,43 +123,43 @@ mod tests {
         Network::of([10, 0, 0, number as u8].into())
     }
 
-    fn is_cut(place: &Place) -> bool {
-        place.state.cut.is_cancelled()
+    fn is_cut(slot: &ConnectionSlot) -> bool {
+        slot.state.cut.is_cancelled()
     }
 
     #[test]
     fn a_client_pushes_out_its_own_connections() {
-        let places = Arc::new(Places::default());
-        let (other, _) = places.take(client(2));
-        let own: Vec<Place> =
-            (0..CONNECTIONS_PER_CLIENT_MAX).map(|_| places.take(client(1)).0).collect();
+        let slots = Arc::new(ConnectionSlots::default());
+        let (other, _) = slots.take(client(2));
+        let own: Vec<ConnectionSlot> =
+            (0..CONNECTIONS_PER_CLIENT_MAX).map(|_| slots.take(client(1)).0).collect();
         own[0].note_request();
         assert!(!own.iter().any(is_cut));
-        let (newest, cut) = places.take(client(1));
+        let (newest, cut) = slots.take(client(1));
         assert_eq!(cut, Some(client(1)));
         assert!(is_cut(&own[1]), "the oldest that has not asked");
         for kept in [&own[0], &own[2], &other, &newest] {
             assert!(!is_cut(kept));
         }
         drop(own);
-        assert_eq!(places.lock().by_age.len(), 2);
+        assert_eq!(slots.lock().by_age.len(), 2);
     }
 
     #[test]
-    fn whoever_holds_most_gives_a_place_to_others() {
-        let places = Arc::new(Places::default());
+    fn whoever_holds_most_gives_a_slot_to_others() {
+        let slots = Arc::new(ConnectionSlots::default());
         let take = |of: usize, count| {
-            (0..count).map(|_| (of, places.take(client(of)).0)).collect::<Vec<_>>()
+            (0..count).map(|_| (of, slots.take(client(of)).0)).collect::<Vec<_>>()
         };
         let mut held: Vec<_> =
             (1..=8).flat_map(|of| take(of, if of == 3 { 10 } else { 7 })).collect();
         held.extend(take(20, CONNECTIONS_MAX - held.len()));
-        let (new, cut) = places.take(client(21));
+        let (new, cut) = slots.take(client(21));
         assert_eq!(cut, Some(client(3)));
         assert!(!is_cut(&new));
         let cut: Vec<usize> =
-            held.iter().filter(|(_, place)| is_cut(place)).map(|(of, _)| *of).collect();
+            held.iter().filter(|(_, slot)| is_cut(slot)).map(|(of, _)| *of).collect();
         assert_eq!(cut, [3]);
-        assert_eq!(places.lock().by_age.len(), CONNECTIONS_MAX);
+        assert_eq!(slots.lock().by_age.len(), CONNECTIONS_MAX);
     }
 }
