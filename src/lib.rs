@@ -13,9 +13,8 @@ pub mod access;
 #[cfg(any(feature = "cli", feature = "server"))]
 mod address;
 #[cfg(feature = "server")]
-#[doc(hidden)]
-pub mod audit;
-pub mod backoff;
+mod audit;
+mod backoff;
 pub mod catalog;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
@@ -27,8 +26,7 @@ pub mod config;
 #[doc(hidden)]
 pub mod content;
 #[cfg(feature = "server")]
-#[doc(hidden)]
-pub mod counters;
+mod counters;
 #[cfg(feature = "server")]
 #[doc(hidden)]
 pub mod delivery;
@@ -42,17 +40,16 @@ pub mod example;
 #[doc(hidden)]
 pub mod filter;
 #[cfg(any(feature = "cli", feature = "server"))]
-#[doc(hidden)]
-pub mod glob;
+mod glob;
 #[cfg(any(feature = "cli", feature = "server"))]
 mod go_duration;
 #[cfg(feature = "server")]
-#[doc(hidden)]
-pub mod histogram;
+mod histogram;
 #[cfg(feature = "server")]
 #[doc(hidden)]
 pub mod hub;
 #[cfg(any(feature = "cli", feature = "server"))]
+#[doc(hidden)]
 pub mod json;
 #[cfg(feature = "server")]
 #[doc(hidden)]
@@ -61,7 +58,7 @@ pub mod log;
 #[doc(hidden)]
 pub mod mapping;
 #[cfg(feature = "server")]
-pub mod network;
+mod network;
 #[cfg(any(feature = "cli", feature = "server"))]
 mod printable;
 #[cfg(any(feature = "cli", feature = "server"))]

@@ -10,7 +10,7 @@ use crate::frames::{
     DATA, END_HEADERS, END_STREAM, HEADERS, WINDOW_UPDATE, call, frame, hello_with_window, message,
 };
 use crate::scene::Scene;
-use crate::support::{emit_all, large, login};
+use crate::support::{large, login};
 
 const SERVICE: &str = "/auditgate.v1.AuditService/";
 /// How long an honest client may wait for its first share of what others hold, and what its call takes.
@@ -28,11 +28,7 @@ async fn searches_that_are_not_taken_do_not_hold_up_an_honest_one() {
     const SEARCHES: u32 = 100;
     let _turn = TURN.lock().await;
     let scene = Scene::open().await;
-    let mut client = scene.client().await;
-    for batch in 0..10 {
-        let events = (0..20).map(|number| large(&format!("{batch}-{number}"), 100_000));
-        emit_all(&mut client, events.collect()).await;
-    }
+    scene.fill(20, 100_000).await;
     scene.begin_to_watch().await;
     let page = pb::SearchRequest { page_size: 1_000, ..Default::default() };
     let page = message(false, &page.encode_to_vec());

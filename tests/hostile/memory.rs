@@ -320,11 +320,7 @@ async fn who_reads_slowly_but_steadily_is_not_cut_off() {
     const TIME: Duration = Duration::from_secs(3 * STALL_SECONDS + 1);
     let _turn = TURN.lock().await;
     let scene = Scene::open().await;
-    let mut client = scene.client().await;
-    for batch in 0..10 {
-        let events = (0..20).map(|number| large(&format!("{batch}-{number}"), 100_000));
-        emit_all(&mut client, events.collect()).await;
-    }
+    scene.fill(20, 100_000).await;
     scene.begin_to_watch().await;
     let page = plain(&pb::SearchRequest { page_size: 1_000, ..Default::default() });
     let all = plain(&crate::support::earliest());
@@ -381,11 +377,7 @@ async fn subscribers_that_do_not_read_on_hold_little() {
     const STREAMS: u32 = 2_000;
     let _turn = TURN.lock().await;
     let scene = Scene::open().await;
-    let mut client = scene.client().await;
-    for batch in 0..10 {
-        let events = (0..200).map(|number| large(&format!("{batch}-{number}"), 10_000));
-        emit_all(&mut client, events.collect()).await;
-    }
+    scene.fill(200, 10_000).await;
     scene.begin_to_watch().await;
     let mut bad = scene.bad().await;
     // The first message passes, and the next one waits.

@@ -15,7 +15,7 @@ use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::frames::{ACK, DATA, END_STREAM, FRAME_HEAD_BYTES, PING, frame};
-use crate::support::{Client, login};
+use crate::support::{Client, emit_all, large, login};
 
 /// Who breaks the rules is gone by then.
 pub const CUT_TIME_MAX: Duration = Duration::from_secs(10);
@@ -145,6 +145,15 @@ impl Scene {
 
     pub async fn client(&self) -> Client {
         connect(self.address).await
+    }
+
+    /// Ten batches of so many events of so many bytes, to be read.
+    pub async fn fill(&self, events: usize, bytes: usize) {
+        let mut client = self.client().await;
+        for batch in 0..10 {
+            let events = (0..events).map(|number| large(&format!("{batch}-{number}"), bytes));
+            emit_all(&mut client, events.collect()).await;
+        }
     }
 
     /// A connection from where the bad peers are.

@@ -10,7 +10,6 @@ use crate::frames::{
     message,
 };
 use crate::scene::{Bad, Scene, WAIT_MAX};
-use crate::support::{emit_all, large};
 
 const EMIT: &str = "/auditgate.v1.AuditService/Emit";
 const SEARCH: &str = "/auditgate.v1.AuditService/Search";
@@ -114,15 +113,6 @@ async fn a_call_that_never_comes_whole_ends_at_its_deadline() {
     scene.close("a call that never comes whole, 400 ms", Some(cut), growth).await;
 }
 
-/// 20 MiB to read.
-async fn fill(scene: &Scene) {
-    let mut client = scene.client().await;
-    for batch in 0..10 {
-        let events = (0..20).map(|number| large(&format!("{batch}-{number}"), 100_000));
-        emit_all(&mut client, events.collect()).await;
-    }
-}
-
 fn request(path: &str, stream: u32, body: &impl prost::Message) -> Vec<u8> {
     let headers = frame(HEADERS, END_HEADERS, stream, &call(path, "identity"));
     let body = message(false, &body.encode_to_vec());
@@ -135,7 +125,7 @@ async fn who_does_not_read_the_socket_is_cut_off() {
     const PEERS: usize = 50;
     let _turn = TURN.lock().await;
     let scene = Scene::open().await;
-    fill(&scene).await;
+    scene.fill(20, 100_000).await;
     let before = scene.growth();
     let earliest = crate::support::earliest();
     let mut bad = Vec::new();
@@ -166,7 +156,7 @@ async fn who_does_not_take_answers_is_cut_off() {
     const STREAMS: u32 = 100;
     let _turn = TURN.lock().await;
     let scene = Scene::open().await;
-    fill(&scene).await;
+    scene.fill(20, 100_000).await;
     let before = scene.growth();
     let page = pb::SearchRequest { page_size: 1_000, ..Default::default() };
     let mut bad = Vec::new();

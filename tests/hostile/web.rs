@@ -6,7 +6,7 @@ use tokio::net::TcpSocket;
 
 use crate::TURN;
 use crate::scene::{BAD_ADDRESS, Bad, Scene, WAIT_MAX};
-use crate::support::http1::{call, request};
+use crate::support::request;
 use crate::support::{earliest, emit_all, large};
 
 /// Open connections of one address.
@@ -104,11 +104,7 @@ async fn readers_that_stall_are_cut_off() {
     const PEERS: usize = 50;
     let _turn = TURN.lock().await;
     let scene = Scene::open_with(FLAGS, None).await;
-    let mut client = scene.client().await;
-    for batch in 0..10 {
-        let events = (0..20).map(|number| large(&format!("{batch}-{number}"), 100_000));
-        emit_all(&mut client, events.collect()).await;
-    }
+    scene.fill(20, 100_000).await;
     let before = scene.growth();
     let host = scene.web.to_string();
     let subscribe = call("Subscribe", &host, &[], &earliest());
