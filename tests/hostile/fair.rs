@@ -29,6 +29,7 @@ async fn searches_that_are_not_taken_do_not_hold_up_an_honest_one() {
     let _turn = TURN.lock().await;
     let scene = Scene::open().await;
     scene.fill(20, 100_000).await;
+    let mut client = scene.client().await;
     scene.begin_to_watch().await;
     let page = pb::SearchRequest { page_size: 1_000, ..Default::default() };
     let page = message(false, &page.encode_to_vec());
