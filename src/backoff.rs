@@ -1,4 +1,4 @@
-//! How long to wait before another attempt.
+//! Exponential backoff between attempts.
 
 use std::time::Duration;
 

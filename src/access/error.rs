@@ -1,4 +1,4 @@
-//! Why authentication or authorization failed.
+//! Errors of authentication and authorization.
 
 /// Why authentication or authorization failed. The text never contains a part of a token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

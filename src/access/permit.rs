@@ -1,4 +1,4 @@
-//! Which right a call needs.
+//! Checks the right that a call needs.
 
 use crate::access::{Error, Grants, MethodRule};
 use crate::config::Right;

@@ -1,4 +1,4 @@
-//! How many records of the gateway's own may be written.
+//! Bounds the number of the gateway's own records.
 
 use std::collections::HashMap;
 use std::sync::Arc;

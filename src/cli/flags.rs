@@ -1,4 +1,4 @@
-//! What a gateway says of a request, in the words of the flags that made it.
+//! Rewrites refusals of the gateway in the words of the flags that made the request.
 
 /// The fields of filters and of requests, and the flags that set them.
 const FLAGS: [(&str, &str); 19] = [

@@ -1,4 +1,4 @@
-//! What comes, onto standard output: for `tail` and `search --follow`.
+//! Writes new records to standard output as they arrive, for `tail` and `search --follow`.
 
 use std::time::Duration;
 

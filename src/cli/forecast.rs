@@ -1,4 +1,4 @@
-//! How long the disk of a log lasts.
+//! Forecasts when the disk of a log is full.
 
 use crate::proto::pb;
 

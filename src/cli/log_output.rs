@@ -1,4 +1,4 @@
-//! What the gateway says on standard error: lines for people, or JSON.
+//! The log output on standard error: lines for people, or JSON.
 
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};

@@ -1,4 +1,4 @@
-//! A gateway that does not take events, told while they are sent again.
+//! Notices about a gateway that accepts no events while they are retried.
 
 use tokio::sync::watch;
 

@@ -1,4 +1,4 @@
-//! Amounts as a status shows them, in few characters.
+//! Formats amounts for a status, in few characters.
 
 use crate::cli::numbers::grouped;
 

@@ -1,4 +1,4 @@
-//! What lies behind a connection that failed, in a sentence.
+//! Explains a failed connection in a sentence.
 
 use std::error::Error;
 

@@ -1,4 +1,4 @@
-//! How a client shows who it is, and how it knows the gateway.
+//! Credentials of a client, and the CAs that it trusts.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};

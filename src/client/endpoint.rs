@@ -1,4 +1,4 @@
-//! Where and how to connect.
+//! The endpoint of a gateway: its URL and the settings of the connection.
 
 use tonic::codegen::http::Uri;
 use tonic::transport::Endpoint;

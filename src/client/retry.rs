@@ -1,4 +1,4 @@
-//! When to try again, and after how long.
+//! Decides whether and when a call is retried.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! How a log is kept on disk.
+//! The keys of the log on disk.
 
 use std::str::FromStr;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Why a configuration is refused.
+//! Errors of the configuration.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! What an operator can ask of a delivery.
+//! Control requests of operators to a delivery.
 
 use tokio::sync::oneshot;
 

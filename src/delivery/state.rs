@@ -1,4 +1,4 @@
-//! What is known of a running delivery: for status, metrics and retention.
+//! The state of a running delivery, for status, metrics and retention.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;

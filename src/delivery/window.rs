@@ -1,4 +1,4 @@
-//! Which batches are on their way, and up to where all before them are acknowledged.
+//! The flight window: batches on their way, and the prefix that is acknowledged.
 
 use std::collections::VecDeque;
 

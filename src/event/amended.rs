@@ -1,4 +1,4 @@
-//! What redaction and trimming did to an event.
+//! The note of what redaction and trimming changed in an event.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Whether two encoded events have the same content.
+//! Compares the content of two encoded events.
 //!
 //! One message has several encodings: the order of fields and of map entries is free, a
 //! message may come in parts, and the last of several values counts. The canonical form

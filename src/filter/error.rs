@@ -1,4 +1,4 @@
-//! Why a filter is refused.
+//! Errors of filters.
 
 use super::{
     LABELS_MAX, VALUES_MAX,

@@ -1,4 +1,4 @@
-//! Where a subscription starts.
+//! The start of a subscription: latest, earliest, a time or a cursor.
 
 use crate::hub::{Gap, GapReason, Hub};
 use crate::log::cursor::Cursor;

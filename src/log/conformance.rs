@@ -1,4 +1,4 @@
-//! What every kind of log must do: one suite, run against each of them.
+//! The conformance tests: one suite, run against every kind of log.
 //!
 //! Each test is a function that is given `open`, which makes an empty log with the bounds
 //! given. `conformance!(name, open)` runs them all. A log that keeps no more than its ring runs `eviction!`, too.

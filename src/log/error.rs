@@ -1,4 +1,4 @@
-//! Why a log refuses, or cannot say.
+//! Errors of appending to a log and of reading it.
 
 use crate::record::Sequence;
 

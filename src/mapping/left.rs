@@ -1,4 +1,4 @@
-//! What a plan leaves of a record, as a list of paths and values.
+//! Collects the values that a plan has no place for, as paths and values.
 
 use super::captured::Remainder;
 use super::text;

@@ -1,4 +1,4 @@
-//! When a record is accepted: the time that it gets, and the time that it was.
+//! The accept time of a record, and by how much it was raised.
 
 use prost_types::Duration;
 

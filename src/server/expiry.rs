@@ -1,4 +1,4 @@
-//! When certificates end, and who is told before.
+//! Reads when certificates end, and warns before they do.
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

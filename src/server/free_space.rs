@@ -1,4 +1,4 @@
-//! How much room is left for the log on disk, and a warning before there is none.
+//! Watches the free space of the log on disk, and warns before it ends.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What the gateway measures, as text for Prometheus and for readers of OpenMetrics.
+//! The metrics of the gateway, as text for Prometheus and for readers of OpenMetrics.
 //!
 //! A scrape reads the counters of the components; there is no second copy. Labels have
 //! few values, and clients cannot choose them.

@@ -1,4 +1,4 @@
-//! What the server tells of itself in a status.
+//! The server's part of a status.
 
 use std::sync::atomic::Ordering;
 

@@ -1,4 +1,4 @@
-//! Which service answers a call: the one that the path of the call names.
+//! Routes a call to the service that its path names.
 
 use std::collections::HashMap;
 use std::convert::Infallible;

@@ -1,4 +1,4 @@
-//! What still runs when the gateway has to end.
+//! Reports what still runs when the gateway has to end.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! How much memory the work on a request may take beside the request itself.
+//! Estimates the memory that the work on a request takes beside the request itself.
 
 use crate::access::Method;
 use crate::event::EVENT_BYTES_MAX;

@@ -1,4 +1,4 @@
-//! Why a call is refused.
+//! Errors of calls.
 
 use std::time::Duration;
 

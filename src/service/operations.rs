@@ -1,4 +1,4 @@
-//! What a status tells of the server around the service: it knows its connections, files and reloads.
+//! The interface by which a status gets the server's connections, files and reloads.
 
 use crate::proto::pb;
 

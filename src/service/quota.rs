@@ -1,4 +1,4 @@
-//! What each client may use: rates, streams, memory and turns.
+//! Quotas: the rates, streams, memory and turns of each client.
 //!
 //! A client is a principal. Where there is no authentication, or before it has succeeded, the network of the
 //! address stands for the principal: see [`ClientKey`].

@@ -1,4 +1,4 @@
-//! Counts as bars.
+//! Draws counts as bars.
 
 use std::fmt::Write as _;
 

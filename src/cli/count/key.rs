@@ -1,4 +1,4 @@
-//! What records are counted by.
+//! The key of a count: a column or the path of a field.
 
 use crate::cli::field_path::FieldPath;
 use crate::cli::numbers::positive;

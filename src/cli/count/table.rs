@@ -1,4 +1,4 @@
-//! Counts as files.
+//! Writes counts as JSON and CSV.
 
 use std::collections::HashMap;
 

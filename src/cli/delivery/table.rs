@@ -1,4 +1,4 @@
-//! Deliveries for people.
+//! Draws deliveries for people.
 
 use crate::cli::columns::{Cell, Column, Grid};
 use crate::cli::escape;

@@ -1,4 +1,4 @@
-//! An event made of flags.
+//! Makes an event from flags.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;

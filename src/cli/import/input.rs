@@ -1,4 +1,4 @@
-//! What is read: files and standard input, unpacked.
+//! Opens the inputs of an import, files and standard input, and decompresses them.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};

@@ -1,4 +1,4 @@
-//! What an import says.
+//! The report of an import: counts, invalid lines, progress.
 
 use super::LinePosition;
 use crate::proto::pb;

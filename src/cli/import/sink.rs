@@ -1,4 +1,4 @@
-//! How events get into the gateway, and what becomes of them.
+//! Sends events to the gateway in order, and settles the outcome of each line.
 
 use std::collections::VecDeque;
 

@@ -1,4 +1,4 @@
-//! Gaps in words.
+//! Describes gaps in sentences.
 
 use crate::proto::{PlainName as _, pb};
 

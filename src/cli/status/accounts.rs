@@ -1,4 +1,4 @@
-//! What clients hold in the gateway's memory, in a line.
+//! Draws the memory accounts of clients, in a line.
 
 use crate::cli::numbers::counted;
 use crate::cli::units::size;

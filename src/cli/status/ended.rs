@@ -1,4 +1,4 @@
-//! Connections and streams that ended lately.
+//! Draws the connections and streams that ended lately.
 
 use crate::cli::columns::{Cell, Column, Grid};
 use crate::cli::{escape, times};

@@ -1,4 +1,4 @@
-//! What goes on around the log: refusals, connections, certificates, reloads.
+//! Draws the operation of the gateway: refusals, connections, certificates, reloads.
 
 use jiff::tz::TimeZone;
 

@@ -1,4 +1,4 @@
-//! What has gone wrong, by a status.
+//! Finds the problems in a status.
 
 use jiff::tz::TimeZone;
 

@@ -1,4 +1,4 @@
-//! The subscribers of a status, those furthest behind first.
+//! Draws the subscribers of a status, those furthest behind first.
 
 use crate::cli::columns::{Cell, Column, Grid};
 use crate::cli::field_path::FieldPath;

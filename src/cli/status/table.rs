@@ -1,4 +1,4 @@
-//! A status as people read it.
+//! Draws a status for people.
 
 use std::fmt::Write as _;
 

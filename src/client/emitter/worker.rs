@@ -1,4 +1,4 @@
-//! What an emitter does in the background.
+//! The background task of an emitter.
 
 use std::collections::VecDeque;
 

@@ -1,4 +1,4 @@
-//! What is told by its form alone: tokens, variables, placeholders.
+//! Recognizes secrets by their form alone: tokens, variables, placeholders.
 
 use super::lexer::Text;
 use super::names;

@@ -1,4 +1,4 @@
-//! What is known of a word, as a program and as a keyword, by one look.
+//! Looks up a word once, as a program and as a keyword.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;

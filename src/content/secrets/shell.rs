@@ -1,4 +1,4 @@
-//! What is known of the command line at a place of a text.
+//! The state of the shell command at a position of a text.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! What is known of the statement of SQL at a place of a text.
+//! The state of the SQL statement at a position of a text.
 
 use super::keywords::Keyword;
 

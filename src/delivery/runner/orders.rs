@@ -1,4 +1,4 @@
-//! What operators ask of a delivery.
+//! Carries out the control requests of operators.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What an expression may be and cost.
+//! Limits of expressions.
 
 /// Longest expression, in bytes.
 pub const BYTES_MAX: usize = 4_096;

@@ -1,4 +1,4 @@
-//! What records are counted by.
+//! The groups of a count.
 
 use crate::catalog::{self, TypeId};
 use crate::proto::{PlainName, pb};

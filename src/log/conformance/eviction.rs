@@ -1,4 +1,4 @@
-//! What a log does with what is too large or too much for its ring.
+//! Conformance tests of events that are too large or too many for the ring.
 
 use std::sync::Arc;
 

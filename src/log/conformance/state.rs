@@ -1,4 +1,4 @@
-//! What a log says of itself, and how it ends.
+//! Conformance tests of the state of a log, and of its end.
 
 use std::sync::Arc;
 

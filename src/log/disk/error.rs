@@ -1,4 +1,4 @@
-//! Why a log on disk cannot be opened.
+//! Errors of opening a log on disk.
 
 use std::io;
 use std::path::{Path, PathBuf};

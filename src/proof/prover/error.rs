@@ -1,4 +1,4 @@
-//! Why there is no checkpoint, or no proof.
+//! Errors of checkpoints and proofs.
 
 use super::CHECKPOINT_TIME_MAX;
 use crate::proof::tree;

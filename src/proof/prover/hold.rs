@@ -1,4 +1,4 @@
-//! What was not hashed stays in the log.
+//! The retention hold of the prover: records that are not hashed yet stay in the log.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};

@@ -1,4 +1,4 @@
-//! Which connections of the admin listener stay open.
+//! Chooses which connections of the admin listener stay open.
 //!
 //! A probe sends its request as soon as it has connected, and gets a small answer. So a new
 //! connection is always taken: where there are too many, an old one gives up its slot, of

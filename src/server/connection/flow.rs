@@ -1,4 +1,4 @@
-//! What waits on a connection until its client takes it, and since when.
+//! Tracks the data that waits on a connection for its client, and since when.
 //!
 //! A response is handed to the transport in pieces, and each piece tells when the transport has written it to
 //! the socket: that is the progress of its stream and of its connection. A client that has not opened the

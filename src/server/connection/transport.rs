@@ -1,4 +1,4 @@
-//! What a connection is spoken over, and what bounds a client within it.
+//! The HTTP transport of a connection, and its limits for a client.
 
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::TokioTimer;

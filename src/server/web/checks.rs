@@ -1,4 +1,4 @@
-//! What a request to the page must be like before anything looks at what it asks for.
+//! Checks a request to the page before anything looks at its content.
 //!
 //! Pages of others can make a browser send requests to any address that it reaches, with the certificate of
 //! the person in front of it. Each check stops some of them; none stops all: after DNS rebinding a GET carries

@@ -1,4 +1,4 @@
-//! What the listener of the page counts.
+//! The counters of the listener of the page.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;

@@ -1,4 +1,4 @@
-//! Why a request to the page is refused, and what it is told.
+//! The refusals of requests to the page: their reasons and answers.
 
 use http::StatusCode;
 

@@ -1,4 +1,4 @@
-//! Whose quota and account something is on.
+//! The client key: whose quota and account something is on.
 
 use std::fmt;
 use std::net::IpAddr;

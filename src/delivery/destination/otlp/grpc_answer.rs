@@ -1,4 +1,4 @@
-//! What the answer to a call of gRPC means.
+//! Interprets the answer to a gRPC call.
 
 use base64::Engine as _;
 use base64::engine::GeneralPurpose;

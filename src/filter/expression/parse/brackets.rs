@@ -1,4 +1,4 @@
-//! What stands in brackets: arguments, lists, maps and messages.
+//! Parses what stands in brackets: arguments, lists, maps and messages.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! What is wrong with a text, in sentences.
+//! The sentences about faults of an expression.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! What a read on a blocking thread is to find.
+//! A read hint that another thread can own.
 
 use crate::filter::{Outcome, Verdict};
 use crate::log::ReadHint;

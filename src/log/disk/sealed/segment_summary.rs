@@ -1,4 +1,4 @@
-//! What is read of a full segment: the beginning of its sidecar.
+//! The summary of a full segment, read from the beginning of its sidecar.
 
 use std::fs::File;
 use std::io;

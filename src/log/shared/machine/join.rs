@@ -1,4 +1,4 @@
-//! Where a gateway that has nothing joins a stream whose beginning was removed.
+//! Decides where a gateway without a copy joins a stream whose beginning was removed.
 //!
 //! The stream's oldest message is `first`. A message with a basis before `first - 1` cannot
 //! be judged, since keys behind its basis are not known. Let `y` be the newest of these

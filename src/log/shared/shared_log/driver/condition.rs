@@ -1,4 +1,4 @@
-//! What keeps a shared log from accepting events at the moment.
+//! The condition of a shared log: why it accepts no events at the moment.
 
 use std::time::{Duration, Instant};
 
