@@ -31,8 +31,6 @@ use crate::time::Time;
 use denial_queue::DenialQueue;
 use reads::Reads;
 
-pub use reads::READ_WINDOW;
-
 /// The most bytes of a filter that a record repeats.
 const FILTER_BYTES_MAX: usize = 512;
 /// The most bytes of an id that a record repeats.
@@ -161,7 +159,7 @@ impl Auditor {
     }
 
     /// A call is about to answer what it read. The first of equal reads is in the log on
-    /// return; those that follow within [`READ_WINDOW`] are counted, and become one
+    /// return; those that follow within [`reads::READ_WINDOW`] are counted, and become one
     /// record. Returns what the caller is to be charged with.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::audit::reads::READ_WINDOW;
 use crate::log::{Bounds, MemoryLog, ReadHint, ReadResult, ScanOrder, Store as _};
 use crate::record::Sequence;
 

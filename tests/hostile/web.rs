@@ -6,8 +6,8 @@ use tokio::net::TcpSocket;
 
 use crate::TURN;
 use crate::scene::{BAD_ADDRESS, Bad, Scene, WAIT_MAX};
-use crate::support::request;
-use crate::support::{earliest, emit_all, large};
+use crate::support::earliest;
+use crate::support::http1::{call, request};
 
 /// Open connections of one address.
 const PER_ADDRESS: &str = "250";
