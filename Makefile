@@ -118,6 +118,14 @@ web-bench: $(WEB_TESTS_READY) ## Measure the page in a browser against a release
 	cd $(WEB_TESTS) && AUDITGATE_WEB_BENCH=$(WEB_BENCH) AUDITGATE_WEB_BINARY=$(abspath $(WEB_BENCH_BINARY)) \
 		AUDITGATE_CHROMIUM=$(CHROMIUM) node --test bench.mjs
 
+.PHONY: web-screenshots
+web-screenshots: $(WEB_TESTS_READY) ## Take pictures of the page, light and dark, wide and narrow, into target/web-screenshots.
+	[ -e $(WEB_BENCH_BINARY) ] || $(MAKE) --no-print-directory build
+	rm -rf $(WEB_TESTS)/*.mjs $(WEB_TESTS)/support
+	cp -R tests/web/*.mjs tests/web/support $(WEB_TESTS)
+	cd $(WEB_TESTS) && WEB_SCREENSHOTS=$(abspath $(TARGET))/web-screenshots AUDITGATE_WEB_BINARY=$(abspath $(WEB_BENCH_BINARY)) \
+		AUDITGATE_CHROMIUM=$(CHROMIUM) node --test screenshots.mjs
+
 # Bytes that depend on the sources alone: times are those of the commit, and paths of this
 # machine are not in the binary.
 packages test-packages: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)

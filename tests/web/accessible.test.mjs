@@ -5,7 +5,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, test } from "node:test";
 
-import { assertAccessible } from "./support/axe.mjs";
+import { assertAccessible, assertFits } from "./support/axe.mjs";
 import { assertClean, launch, open } from "./support/browser.mjs";
 import { Gateway, logins, scratch } from "./support/gateway.mjs";
 import { View } from "./support/page.mjs";
@@ -84,25 +84,27 @@ const VIEWS = {
 /** The views whose layout is another one in a narrow window. */
 const NARROW = ["events", "drawer", "status"];
 
-for (const colorScheme of ["light", "dark"]) {
-  for (const viewport of [{ width: 1280, height: 800 }, { width: 390, height: 844 }]) {
-    test(`each view is accessible, ${colorScheme}, ${viewport.width} wide`, async (context) => {
-      const opened = await open(browser, { colorScheme, viewport, reducedMotion: "reduce" });
-      const narrow = viewport.width < 760;
-      for (const [name, reach] of Object.entries(VIEWS)) {
-        if (narrow && !NARROW.includes(name)) continue;
-        await context.test(name, async () => {
-          await opened.page.goto("about:blank");
-          const view = await View.open(opened.page, gateway);
-          await view.searched();
-          await reach(view);
-          await assertAccessible(opened.page, `${name}${narrow ? ", narrow" : ""}`);
-        });
-      }
-      assert.equal(await opened.page.evaluate(() => document.documentElement.dataset.theme), colorScheme);
-      assertClean(opened.faults);
-    });
-  }
+for (const viewport of [{ width: 1280, height: 800 }, { width: 390, height: 844 }]) {
+  test(`each view is accessible, light and dark, ${viewport.width} wide`, async (context) => {
+    const { page, faults } = await open(browser, { viewport, reducedMotion: "reduce" });
+    const narrow = viewport.width < 760;
+    for (const [name, reach] of Object.entries(VIEWS)) {
+      if (narrow && !NARROW.includes(name)) continue;
+      await context.test(name, async () => {
+        await page.goto("about:blank");
+        const view = await View.open(page, gateway);
+        await view.searched();
+        await reach(view);
+        if (narrow) await assertFits(page, name);
+        for (const colorScheme of ["light", "dark"]) {
+          await page.emulateMedia({ colorScheme });
+          await page.waitForFunction((theme) => document.documentElement.dataset.theme === theme, colorScheme);
+          await assertAccessible(page, `${name}, ${colorScheme}`);
+        }
+      });
+    }
+    assertClean(faults);
+  });
 }
 
 test("the sign-in is accessible, light and dark", async () => {

@@ -57,10 +57,10 @@ before(async () => {
 
 /** Events by a size that has a limit, which lies between two values. */
 const LIMITS = [
-  { event: (size, id) => ({ id, user: { name: "y".repeat(size) }, user_login: {} }), from: 1_000_000, to: 1_048_576 },
-  { event: (size, id) => ({ id, user: { name: "\u202e\u2066".repeat(size) }, user_login: {} }), from: 170_000, to: 174_763 },
-  { event: (size, id) => ({ id, custom: { name: "deep", data: nested(size) } }), from: 10, to: 64 },
-  { event: (size, id) => ({ id, labels: Object.fromEntries(Array.from({ length: size }, (_, number) => [`k-${number}`, "v"])), user_login: {} }), from: 100, to: 90_000 },
+  { event: (size, id) => ({ id, user: { name: "y".repeat(size) }, user_login: {} }), from: 1_048_500, to: 1_048_576 },
+  { event: (size, id) => ({ id, user: { name: "\u202e\u2066".repeat(size) }, user_login: {} }), from: 174_740, to: 174_763 },
+  { event: (size, id) => ({ id, custom: { name: "deep", data: nested(size) } }), from: 18, to: 24 },
+  { event: (size, id) => ({ id, labels: Object.fromEntries(Array.from({ length: size }, (_, number) => [`k-${number}`, "v"])), user_login: {} }), from: 75_500, to: 75_800 },
 ];
 let limits = [];
 

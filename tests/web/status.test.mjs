@@ -44,7 +44,7 @@ test("a delivery that is refused is a problem with its cause and its remedy, unt
   const view = await View.open(page, gateway, "#view=status");
   const problems = view.at("status-problems");
   await problems.waitFor();
-  assert.match(await problems.textContent(), /siem is blocked: .*401.*auditgate delivery resume siem/);
+  assert.match(await problems.textContent(), /siem is blocked: answers 401\. .*auditgate delivery resume siem/);
   const card = view.at("card-deliveries");
   assert.match(await card.textContent(), /siem.*blocked since.*401.*none yet/);
   for (const colorScheme of ["light", "dark"]) {

@@ -18,7 +18,9 @@ const RETRYING_MS_NOTABLE = 60_000;
 /** Which deliveries need somebody, each in a sentence. */
 export function deliveryProblems(deliveries: readonly Delivery[], now = Date.now()): string[] {
   const problems: string[] = [];
-  for (const { name, state, reason, state_time, dead_letters } of deliveries) {
+  for (const delivery of deliveries) {
+    const { name, state, state_time, dead_letters } = delivery;
+    const reason = causeOf(delivery);
     const since = state_time === undefined ? 0 : now - toMs(state_time);
     if (state === BLOCKED) problems.push(`The delivery ${name} is blocked: ${reason}. Mend the cause, then run: auditgate delivery resume ${name}`);
     if (state === UNDECIDED) problems.push(`The delivery ${name} waits for a decision: ${reason}. See: auditgate delivery show ${name}`);
@@ -26,6 +28,11 @@ export function deliveryProblems(deliveries: readonly Delivery[], now = Date.now
     if (dead_letters > 0n) problems.push(`The destination of ${name} refused ${counted(dead_letters, "record")}, kept as dead letters. Once it accepts them, run: auditgate delivery replay ${name}`);
   }
   return problems;
+}
+
+/** Why it does not run. A destination that says nothing leaves a colon. */
+function causeOf({ reason }: Delivery): string {
+  return reason.replace(/:?\s*$/, "");
 }
 
 export function Deliveries({ deliveries }: { readonly deliveries: readonly Delivery[] }) {
@@ -82,7 +89,7 @@ function Line({ delivery }: { readonly delivery: Delivery }) {
         {since}
         {delivery.reason !== "" && (
           <span class="reason">
-            <Safe text={delivery.reason} max={300} />
+            <Safe text={causeOf(delivery)} max={300} />
           </span>
         )}
       </td>
