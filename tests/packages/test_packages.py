@@ -359,6 +359,15 @@ VALUES = {
         "web": {"enabled": True, "port": 443, "origins": ["https://audit.example.com", "https://b.example.com:8443"]},
     },
 }
+# Three servers and three gateways.
+CLUSTER = {
+    "existingSecret": "auditgate",
+    "shared": {"enabled": True, "keysSecret": "audit-keys", "userSecret": "audit-user"},
+    "nats": {"enabled": True, "authorizationSecret": "nats-authorization"},
+    "networkPolicy": {"enabled": True},
+}
+# For servers that are not of the chart.
+ELSEWHERE = {"servers": ["tls://nats-1.example.org:4222", "tls://nats-2.example.org:4222"]}
 # Kinds whose schemas are not Kubernetes' own.
 FOREIGN = {"Certificate", "ServiceMonitor"}
 
@@ -436,8 +445,88 @@ class Chart(Packages):
                 opened = [one["port"] for one in policy["spec"]["ingress"][0]["ports"]]
                 self.assertEqual(opened, ["grpc", "web"])
 
+    def test_three_servers_and_three_gateways_fit_the_schemas_and_each_other(self) -> None:
+        import kubernetes_validate
+
+        for values in (CLUSTER, CLUSTER | {"nats": {"enabled": False}, "shared": CLUSTER["shared"] | ELSEWHERE}):
+            objects = self.render(values)
+            for one in objects:
+                kubernetes_validate.validate(one, "1.35", strict=True)
+            sets = {one["metadata"]["name"]: one["spec"] for one in objects if one["kind"] == "StatefulSet"}
+            gateways = sets.pop("audit-auditgate")
+            (container,) = gateways["template"]["spec"]["containers"]
+            env = {one["name"]: one.get("value") for one in container["env"]}
+            reference = (ROOT / "docs/configuration.md").read_text()
+            self.assertEqual([name for name in env if name not in reference], [])
+            self.assertEqual(gateways["replicas"], 3)
+            for secret in ("AUDITGATE_CLUSTER_KEY", "AUDITGATE_SIGNING_KEY", "AUDITGATE_SHARED_PASSWORD_FILE"):
+                folders = [mount["mountPath"] for mount in container["volumeMounts"]]
+                self.assertIn(str(Path(env[secret]).parent), folders)
+            budgets = [one["spec"]["maxUnavailable"] for one in objects if one["kind"] == "PodDisruptionBudget"]
+            self.assertEqual(set(budgets), {1})
+            if not sets:
+                self.assertEqual(env["AUDITGATE_SHARED"], ",".join(ELSEWHERE["servers"]))
+                continue
+            (servers,) = sets.values()
+            pods = [f"{servers['serviceName']}-{number}.{servers['serviceName']}" for number in range(3)]
+            self.assertEqual(servers["replicas"], 3)
+            self.assertEqual(env["AUDITGATE_SHARED"], ",".join(f"nats://{pod}:4222" for pod in pods))
+            self.assert_policies_let_the_gateways_reach_the_servers(objects, servers, gateways)
+            (settings,) = (one["data"]["nats.conf"] for one in objects if one["kind"] == "ConfigMap")
+            for needed in ("sync_interval: always", *(f'"nats://{pod}:6222"' for pod in pods)):
+                self.assertIn(needed, settings)
+            self.assert_nats_accepts(settings)
+
+    def assert_policies_let_the_gateways_reach_the_servers(
+        self, objects: list[dict], servers: dict, gateways: dict
+    ) -> None:
+        """Each selector of the policies, Services and budgets chooses the pods of one set."""
+        labels = [one["template"]["metadata"]["labels"] for one in (servers, gateways)]
+        for one in objects:
+            spec = one.get("spec", {})
+            if one["kind"] == "Service":
+                selector = spec["selector"]
+            elif one["kind"] in ("NetworkPolicy", "PodDisruptionBudget"):
+                selector = (spec.get("podSelector") or spec["selector"])["matchLabels"]
+            else:
+                continue
+            chosen = [set(selector.items()) <= set(own.items()) for own in labels]
+            self.assertEqual(chosen.count(True), 1, one)
+        policies = {one["metadata"]["name"]: one["spec"] for one in objects if one["kind"] == "NetworkPolicy"}
+        (reach,) = (rule["to"][0]["podSelector"]["matchLabels"] for rule in policies["audit-auditgate"]["egress"] if "to" in rule)
+        self.assertEqual(reach, labels[0])
+        (enter,) = (
+            rule["from"][0]["podSelector"]["matchLabels"]
+            for rule in policies["audit-auditgate-nats"]["ingress"] if rule["ports"][0]["port"] == "client"
+        )
+        self.assertEqual(enter.items() & labels[1].items(), enter.items())
+
+    def assert_nats_accepts(self, settings: str) -> None:
+        """A server accepts the settings, if there is one."""
+        program = Path(sys.executable).parent / "nats-server"
+        if not program.exists():
+            print("SKIPPED: there is no nats-server, the settings were not tried", file=sys.stderr)
+            return
+        folder = self.folder / "nats"
+        (folder / "authorization").mkdir(parents=True)
+        (folder / "authorization/authorization.conf").write_text(
+            'authorization { users = [{ user: gateway, password: "a" }] }'
+        )
+        (folder / "nats.conf").write_text(settings)
+        variables = environment() | {"POD_NAME": "audit-auditgate-nats-0"}
+        self.run_ok(program, "--config", folder / "nats.conf", "-t", env=variables)
+
     def test_mistakes_are_refused_with_a_sentence(self) -> None:
+        shared = CLUSTER["shared"]
         for values, sentence in (
+            ({"shared": shared, "nats": {"enabled": True}}, "needs existingSecret or certManager"),
+            (CLUSTER | {"shared": shared | {"keysSecret": ""}}, "shared.keysSecret is empty"),
+            (CLUSTER | {"nats": {"enabled": False}}, "shared.servers is empty"),
+            (CLUSTER | {"shared": shared | ELSEWHERE}, "not both"),
+            (CLUSTER | {"signingKeySecret": "a"}, "not both"),
+            ({"nats": {"enabled": True}}, "only a shared log uses the servers"),
+            (CLUSTER | {"nats": {"enabled": True, "replicas": 2}}, "replicas"),
+            (CLUSTER | {"shared": shared | {"servers": ["nats://user:password@a"]}}, "servers"),
             ({"web": {"enabled": True, "origins": ["audit.example.com"]}}, "origins"),
             ({"existingSecret": "a", "certManager": {"enabled": True, "issuerRef": {"name": "b"}}}, "not both"),
             ({"certManager": {"enabled": True}}, "issuerRef.name is empty"),
