@@ -152,10 +152,11 @@ test-alerts: $(VENV_READY) ## Inject faults: each alert fires and clears (Promet
 	cd tests/alerts && AUDITGATE_TEST_TARGET=$(abspath $(TARGET)) $(abspath $(VENV_PYTHON)) -m unittest test_alerts
 
 .PHONY: faults
-faults: ## Inject faults into the log on disk, at length: kills, failing and full storage (root, strace).
+faults: bench-tools ## Inject faults at length: kills, failing and full storage (root, strace), servers and gateways of a cluster.
 	AUDITGATE_FAULTS=long $(CARGO) test --locked --test disk_faults -- --nocapture --test-threads 1
 	AUDITGATE_FAULTS=long $(CARGO) test --locked --lib log::disk::tests::crash
 	AUDITGATE_SIMULATION_SEEDS=1000 $(CARGO) test --locked --lib log::shared::tests
+	AUDITGATE_FAULTS=long $(CARGO) test --locked --test cluster -- --nocapture --test-threads 1
 
 .PHONY: tamper
 tamper: ## Flip every byte of a log of 2,000 records: verify must find each.
@@ -198,6 +199,14 @@ bench-quick: bench-tools ## Run each measure with tiny counts.
 
 .PHONY: bench-tools
 bench-tools: $(VENV_READY) ## Install what measures and Rust tests use: a NATS server.
+
+# The program that `make build` makes, unless another one is named.
+CLUSTER_BINARY ?= $(TARGET)/release/auditgate
+.PHONY: cluster
+cluster: bench-tools ## Run three NATS servers and three gateways on this machine until Ctrl-C: a shared log to try.
+	[ -x $(CLUSTER_BINARY) ] || $(MAKE) --no-print-directory build
+	$(PYTHON) deploy/laptop/cluster.py --auditgate $(CLUSTER_BINARY) \
+		--nats-server $(VENV)/bin/nats-server --folder $(TARGET)/cluster
 
 .PHONY: web
 web: web-sources ## Build the page, web/dist, which is committed (needs Node).

@@ -8,6 +8,7 @@ all. The folder is removed then, unless --folder names it.
 from __future__ import annotations
 
 import argparse
+import shutil
 import signal
 import socket
 import subprocess
@@ -243,6 +244,9 @@ def main() -> int:
                         help="a process that ended is started again after so long (default: 15)")
     args = parser.parse_args()
     args.ports = list(args.ports)
+    for program in (args.auditgate, args.nats_server):
+        if shutil.which(program) is None:
+            parser.error(f"there is no program {program}")
     if len(args.ports) != MEMBERS:
         parser.error(f"--ports names {MEMBERS} ports")
     for number in (signal.SIGINT, signal.SIGTERM):

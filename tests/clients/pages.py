@@ -10,6 +10,8 @@ A page is run in order, in a folder and against a gateway of its own:
 - `cd "$(mktemp -d)"` as the first line of a block changes the folder for the rest of the
   page. Before it stands there, nothing may be left in the folder, since that is where the
   reader's clone is.
+- `make cluster` is run with the program that is tested, and ports of its own for the three
+  gateways.
 - `auditgate serve` as a block of its own is the page's gateway. Until it stands
   there, the page has one with default flags.
 
@@ -69,7 +71,13 @@ ADDRESS = re.compile(r"(?:localhost|127\.0\.0\.1):50051")
 # A second gateway, which a page starts by itself at this port: it gets a free one.
 OTHER_PORT = re.compile(r"(localhost|127\.0\.0\.1):50052")
 CARGO = "cargo run --release --"
+# Three servers and three gateways, and the ports of the gateways there.
+CLUSTER = "make cluster"
+CLUSTER_PORT = re.compile(r"127\.0\.0\.1:5006([1-3])")
+NATS_SERVER = TARGET / "venv" / "bin" / "nats-server"
 PROGRAM = "auditgate"
+# What make leaves in a clone.
+BUILT = "target"
 NEW_FOLDER = 'cd "$(mktemp -d)"\n'
 SERVE = re.compile(rf"{PROGRAM} serve(.*)\n")
 
@@ -216,6 +224,7 @@ class Run:
         self._gateway, self._shares = shared, shared is not None
         self._staying: list[Staying] = []
         self._other_port = free_port()
+        self._cluster_ports = [free_port() for _ in range(3)]
         self._link_tools()
 
     def _new_folder(self) -> Path:
@@ -227,6 +236,7 @@ class Run:
         venv = TARGET / "venv" / "bin"
         (self._tools / PROGRAM).symlink_to(BINARY)
         (self._tools / "grpcurl").symlink_to(venv / "grpcurl")
+        (self._tools / "nats-server").symlink_to(NATS_SERVER)
         (self._tools / "python3").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
         (self._tools / "python3").chmod(0o755)
 
@@ -266,7 +276,7 @@ class Run:
                 raise PageError(f"{block.place}: this is neither a command nor what one prints")
         for staying in self._staying:
             staying.compare()
-        left = {path.name for path in self.clone.iterdir()} - self._saved
+        left = {path.name for path in self.clone.iterdir()} - self._saved - {BUILT}
         if left:
             raise PageError(f"{name}: it leaves {sorted(left)} in the clone: begin with {NEW_FOLDER}")
         return skipped
@@ -277,12 +287,21 @@ class Run:
         if command.startswith(NEW_FOLDER):
             self.folder = self._new_folder()
             command = command.removeprefix(NEW_FOLDER)
+        command = command.replace(CLUSTER, self._cluster())
         if serve := SERVE.fullmatch(command):
             self._serve(block, serve[1].split(), expected)
         elif block.directive == "stays":
             self._stay(block, command, expected)
         else:
             self._finish(block, command, expected)
+
+    def _cluster(self) -> str:
+        """What `make cluster` does, with the program that is tested."""
+        ports = ",".join(map(str, self._cluster_ports))
+        script = ROOT / "deploy" / "laptop" / "cluster.py"
+        return (
+            f"python3 {script} --auditgate {BINARY} --nats-server {NATS_SERVER} --folder target/cluster --ports {ports}"
+        )
 
     def _serve(self, block: Block, flags: list[str], expected: str) -> None:
         if self._shares:
@@ -337,6 +356,7 @@ class Run:
 
     def _addressed(self, text: str) -> str:
         """`text`, with the page's gateway for the one that it names."""
+        text = CLUSTER_PORT.sub(lambda match: f"127.0.0.1:{self._cluster_ports[int(match[1]) - 1]}", text)
         return OTHER_PORT.sub(rf"\1:{self._other_port}", ADDRESS.sub(self.gateway.address, text))
 
     def _environment(self) -> dict[str, str]:
@@ -350,10 +370,10 @@ class Run:
 
 
 def has_own_gateway(name: str, page: str) -> bool:
-    """Whether a page needs a gateway with flags that others do not have."""
+    """Whether a page needs a gateway with flags that others do not have, or several."""
     commands = [block.text.replace(CARGO, PROGRAM) for block in blocks(name, page)]
     serves = [serve for command in commands if (serve := SERVE.fullmatch(command))]
-    return any(serve[1].strip() for serve in serves)
+    return any(serve[1].strip() for serve in serves) or any(CLUSTER in command for command in commands)
 
 
 def free_port() -> int:

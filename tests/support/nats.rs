@@ -199,15 +199,23 @@ impl NatsCluster {
         Ok(self.member(number)?.folder.join("store"))
     }
 
+    /// What the leader of a stream says of it.
+    ///
+    /// # Errors
+    /// If none of the servers answers.
+    pub async fn info(&self, stream: &str) -> Result<serde_json::Value> {
+        let client = async_nats::connect(self.urls()).await.map_err(Error::other)?;
+        let subject = format!("$JS.API.STREAM.INFO.{stream}");
+        let answer = client.request(subject, Default::default()).await.map_err(Error::other)?;
+        Ok(serde_json::from_slice(&answer.payload)?)
+    }
+
     /// The server that leads a stream; `None` while it has no leader.
     ///
     /// # Errors
     /// If none of the servers answers.
     pub async fn leader(&self, stream: &str) -> Result<Option<usize>> {
-        let client = async_nats::connect(self.urls()).await.map_err(Error::other)?;
-        let subject = format!("$JS.API.STREAM.INFO.{stream}");
-        let answer = client.request(subject, Default::default()).await.map_err(Error::other)?;
-        let info: serde_json::Value = serde_json::from_slice(&answer.payload)?;
+        let info = self.info(stream).await?;
         let leader = info.pointer("/cluster/leader").and_then(serde_json::Value::as_str);
         Ok(leader.and_then(|name| name.strip_prefix('n')?.parse().ok()))
     }

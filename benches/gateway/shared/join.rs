@@ -21,6 +21,14 @@ pub fn join(place: &Place, scale: Scale) -> Result<Row> {
     let count = scale.pick(400_000, 2_000);
     let member = place.member("join")?;
     place.stage.run(fill(&member, count))?;
+    let info = place.stage.run(async { Ok(place.servers.info("AUDIT_join").await?) })?;
+    let state = |name| info.pointer(name).and_then(serde_json::Value::as_u64).unwrap_or(0) as f64;
+    let (messages, bytes) = (state("/state/messages"), state("/state/bytes"));
+    eprintln!(
+        "shared_join: {:.0} records a message, {:.0} bytes a record in the stream",
+        count as f64 / messages,
+        bytes / count as f64
+    );
     let mut rounds = Vec::new();
     for _ in 0..scale.pick(5, 1) {
         let watch = Stopwatch::start();
