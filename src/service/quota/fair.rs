@@ -25,10 +25,10 @@ const OVERDRAFT_FACTOR: usize = 2;
 
 /// Units that clients share. Clones are the same pool.
 #[derive(Debug, Clone)]
-pub struct Pool(Arc<Shared>);
+pub struct Pool(Arc<PoolShared>);
 
 #[derive(Debug)]
-struct Shared {
+struct PoolShared {
     /// How many units there are.
     capacity: usize,
     /// How many units one client may hold.
@@ -87,7 +87,7 @@ impl Pool {
     /// A pool of so many units, of which one client may hold so many.
     pub fn new(capacity: usize, capacity_of_one: usize) -> Self {
         let state = Mutex::default();
-        Self(Arc::new(Shared { capacity, capacity_of_one, used: AtomicUsize::new(0), state }))
+        Self(Arc::new(PoolShared { capacity, capacity_of_one, used: AtomicUsize::new(0), state }))
     }
 
     /// A new client.
