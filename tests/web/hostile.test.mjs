@@ -99,6 +99,12 @@ async function assertInert(page) {
   assert.deepEqual(found, { pwned: null, scripts: 1, links: [], foreign: 0, handlers: 0 });
 }
 
+/** However large a record is, the page has few elements. */
+async function assertFew(page, what) {
+  const count = await page.evaluate(() => document.querySelectorAll("*").length);
+  assert.ok(count < 20_000, `${what}: ${count} elements`);
+}
+
 /** No character of these is in a text of the page as it is. */
 async function assertEscaped(page) {
   const raw = await page.evaluate(() => {
@@ -159,10 +165,19 @@ test("records at the limits of the gateway open in every tab, and the page goes 
       await view.at({ fields: "field", json: "json", raw: "hex" }[tab]).first().waitFor();
       await assertInert(page);
       await assertEscaped(page);
-      assert.ok((await page.evaluate(() => document.querySelectorAll("*").length)) < 20_000, `record ${sequence}, ${tab}`);
+      await assertFew(page, `record ${sequence}, ${tab}`);
     }
   }
   // What is not shown at first can be.
+  await page.goto(`${gateway.url}/#q=&r=${limits[1]}`);
+  await until("the hidden ones", async () => (await view.at("drawer").textContent()).includes(`Record ${limits[1]}`));
+  await view.at("tab-fields").click();
+  await view.at("drawer").getByRole("button", { name: /Show more of 349,516 characters/ }).click();
+  await page.waitForFunction(() => document.querySelector('[data-path="event.user.name"] .field-value').textContent.length > 1_000_000);
+  await assertEscaped(page);
+  await assertFew(page, "hidden characters");
+  await page.goto(`${gateway.url}/#q=&r=${limits[3]}`);
+  await until("the widest", async () => (await view.at("drawer").textContent()).includes(`Record ${limits[3]}`));
   await view.at("tab-fields").click();
   const before = await view.at("field").count();
   await view.at("more-fields").first().click();
@@ -203,9 +218,14 @@ test("commands, expressions and links made of hostile values show what they have
   const view = await View.open(page, gateway, "#q=&r=9&id=%E2%80%AEevil");
   await view.at("permalink-warning").waitFor();
   await assertEscaped(page);
-  // A label's key and value, which an expression selects by.
-  await view.at("drawer").locator('[data-path^="event.custom.data"], [data-path^="event.labels"]').getByTestId("only-this").first().click();
+  // A value that an expression selects by.
+  await view.at("drawer").locator('[data-path="event.user.login"]').getByTestId("only-this").click();
   await until("only record 9", async () => (await view.sequences()).join() === "9");
+  await view.at("cel-toggle").click();
+  assert.match(await view.at("cel-input").inputValue(), /\\u202e/);
+  await assertEscaped(page);
+  await view.at("cel-toggle").click();
+  await view.at("drawer-close").click();
   await view.filter("user:\"user\u202Egnp.exe\u202C and \u2066more\u2069\"");
   await view.searched();
   assert.deepEqual(await view.sequences(), [9]);
