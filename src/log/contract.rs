@@ -8,7 +8,9 @@ use uuid::Uuid;
 
 use crate::filter::TypeSet;
 use crate::histogram::HistogramSnapshot;
-use crate::log::{BoxFuture, Conflict, Error, HoldReport, ReadFuture, ReadHint, RetentionHold};
+use crate::log::{
+    BoxFuture, Conflict, Error, HoldReport, ReadFuture, ReadHint, ReplicationReport, RetentionHold,
+};
 use crate::record::{Acceptance, Draft, Sequence};
 use crate::time::Time;
 
@@ -67,6 +69,11 @@ pub trait Sequencer: Send + Sync + 'static {
     /// Whether the log accepts events, as that changes. [`State::Failed`] is final,
     /// [`State::Full`] and [`State::Away`] are not.
     fn state(&self) -> watch::Receiver<State>;
+
+    /// How the order is agreed on with others; `None` if nobody else appends.
+    fn replication(&self) -> Option<ReplicationReport> {
+        None
+    }
 
     /// Ends appending: on return all that was acknowledged is as durable as the log makes
     /// it, and what is appended later is refused with [`Error::Closed`]. Reading goes on.

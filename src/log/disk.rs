@@ -36,7 +36,7 @@ mod tests;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -134,6 +134,8 @@ struct DiskLogInner {
     /// When the newest removed record had been accepted, in nanoseconds;
     /// `i64::MIN` as bits before the first removal.
     removed_until: AtomicU64,
+    /// Records that were accepted before this time need not be kept.
+    kept_since: AtomicI64,
     /// The identity, as it is on disk.
     durable: Mutex<identity::IdentityFile>,
     /// Who is asked before records are removed.
@@ -236,6 +238,7 @@ impl DiskLog {
             syncs: Histogram::default(),
             first: AtomicU64::new(identity.first.0),
             removed_until: AtomicU64::new(identity.removed_until.unwrap_or(Time::MIN).0 as u64),
+            kept_since: AtomicI64::new(Time::MIN.0),
             durable: Mutex::new(identity),
             holds: Holds::default(),
             oldest_accepted: Mutex::new(None),

@@ -5,12 +5,12 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::log::disk::DiskLogInner;
 use crate::log::disk::format::FileHeader;
 use crate::log::disk::open::last_accepted;
 use crate::log::disk::sealed::SegmentFile;
 use crate::log::disk::storage;
 use crate::log::disk::walk::SegmentWalk;
+use crate::log::disk::{DiskLog, DiskLogInner};
 use crate::time::Time;
 
 /// The longest time between two looks at what is too old.
@@ -39,6 +39,14 @@ impl Retention {
     }
 }
 
+impl DiskLog {
+    /// Records that were accepted before `time` go with their segments, as soon as a segment is
+    /// full, or is looked at for its age.
+    pub fn keep_since(&self, time: Time) {
+        self.inner.kept_since.fetch_max(time.0, Ordering::Relaxed);
+    }
+}
+
 impl DiskLogInner {
     /// Removes what is not to be kept. What cannot be removed now is left for the
     /// next time.
@@ -49,7 +57,9 @@ impl DiskLogInner {
             let bytes = self.disk_bytes();
             let too_large = self.config.retain.bytes.is_some_and(|max| bytes > max);
             // The age is looked up only where it counts: it takes a read.
-            let accepted = if too_large || self.config.retain.age.is_some() {
+            let kept_since = Time(self.kept_since.load(Ordering::Relaxed));
+            let by_time = self.config.retain.age.is_some() || kept_since > Time::MIN;
+            let accepted = if too_large || by_time {
                 self.accepted_until(oldest)
             } else {
                 return;
@@ -59,7 +69,7 @@ impl DiskLogInner {
                 let age = i64::try_from(age.as_nanos()).unwrap_or(i64::MAX);
                 accepted.saturating_add(age) < Time::now()
             });
-            if !(too_large || too_old) {
+            if !(too_large || too_old || accepted < kept_since) {
                 return;
             }
             let needed = self.holds.needing(oldest.end, self.shared.last()).is_some();

@@ -5,6 +5,8 @@ pub mod jetstream;
 #[cfg(test)]
 pub mod simulated;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -25,6 +27,11 @@ pub const LIVE_ENTRIES_MAX: usize = 1_024;
 pub trait Stream: Send + Sync + 'static {
     /// Which log the stream carries, and how.
     fn settings(&self) -> StreamSettings;
+
+    /// How it does.
+    fn report(&self) -> StreamReport {
+        StreamReport::default()
+    }
 
     /// Appends a message, and returns its position. On success, it is on stable storage
     /// of a majority. Dropping the future leaves it open whether the message was
@@ -90,6 +97,23 @@ pub struct StreamSettings {
     pub window: WindowLimits,
     /// The largest message that the stream takes, in bytes.
     pub message_bytes_max: usize,
+    /// For how long the stream keeps messages; `None` for ever.
+    pub age_max: Option<Duration>,
+}
+
+/// What an operator should know of a stream.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct StreamReport {
+    /// Its name.
+    pub name: String,
+    /// The server to which this gateway is connected; empty while it is not.
+    pub server: String,
+    /// On how many servers each message is.
+    pub replicas: u32,
+    /// What should be changed at the servers, a sentence each.
+    pub warnings: Vec<String>,
+    /// When the stream took its oldest message, as of the last [`Stream::ends`].
+    pub kept_since: Option<Time>,
 }
 
 /// Why a stream does not do what it is asked.

@@ -26,9 +26,14 @@ pub struct Tail {
     seen: u64,
     waiting: BTreeMap<u64, StreamEntry>,
     waiting_bytes: usize,
-    is_reading: bool,
-    /// The read asks the leader, since a replica lacks what it should have.
+    /// The read that is on its way.
+    reading: Option<TailRead>,
+    /// The next read asks the leader, since a replica lacks what it should have.
     is_leader_asked: bool,
+    /// The message that comes next is taken from the leader only.
+    is_doubted: bool,
+    /// Messages before this position came from the leader.
+    leader_end: u64,
     /// The next read is due at the latest.
     read_at: Instant,
     /// When a message came in order.
@@ -65,8 +70,10 @@ impl Tail {
             seen: 0,
             waiting: BTreeMap::new(),
             waiting_bytes: 0,
-            is_reading: false,
+            reading: None,
             is_leader_asked: false,
+            is_doubted: false,
+            leader_end: 0,
             read_at: now,
             progress: now,
         }
@@ -85,7 +92,7 @@ impl Tail {
     /// A live message came.
     pub fn live(&mut self, entry: StreamEntry, now: Instant) {
         let position = entry.position;
-        self.add(entry);
+        self.add(entry, false);
         self.seen = self.seen.max(position);
         if self.waiting.contains_key(&self.next) {
             self.read_at = now + SILENCE_TIME_MAX;
@@ -118,15 +125,28 @@ impl Tail {
         Some(entry)
     }
 
+    /// The message that was popped last does not look right: one replica may have damaged it.
+    /// Returns whether it comes again, from the leader; it does not if it came from there.
+    pub fn doubt(&mut self, position: u64, now: Instant) -> bool {
+        if position < self.leader_end || position + 1 != self.next {
+            return false;
+        }
+        self.next = position;
+        self.seen = self.seen.max(position);
+        (self.is_doubted, self.is_leader_asked) = (true, true);
+        self.read_at = now;
+        true
+    }
+
     /// The read that is due, which is then on its way.
     pub fn read_due(&mut self, now: Instant) -> Option<TailRead> {
-        if self.is_reading || self.waiting.contains_key(&self.next) || now < self.read_at {
+        if self.reading.is_some() || self.waiting.contains_key(&self.next) || now < self.read_at {
             return None;
         }
-        self.is_reading = true;
         let is_stuck = self.seen >= self.next && now >= self.progress + STUCK_TIME;
         self.is_leader_asked |= is_stuck;
-        Some(TailRead { from: self.next, from_leader: self.is_leader_asked })
+        self.reading = Some(TailRead { from: self.next, from_leader: self.is_leader_asked });
+        self.reading
     }
 
     /// A read has ended.
@@ -138,7 +158,7 @@ impl Tail {
         read: Option<Vec<StreamEntry>>,
         now: Instant,
     ) -> Result<(), Removed> {
-        self.is_reading = false;
+        let from_leader = self.reading.take().is_some_and(|read| read.from_leader);
         let Some(entries) = read else {
             self.read_at = now + FAILED_READ_PAUSE;
             return Ok(());
@@ -146,7 +166,7 @@ impl Tail {
         if let Some(oldest) = entries.first().map(|entry| entry.position)
             && oldest > self.next
         {
-            if !self.is_leader_asked {
+            if !from_leader {
                 // The replica may have lost messages that others have.
                 self.is_leader_asked = true;
                 self.read_at = now;
@@ -155,9 +175,14 @@ impl Tail {
             return Err(Removed { next: self.next, oldest });
         }
         let newest = entries.last().map_or(0, |entry| entry.position);
-        self.is_leader_asked = false;
+        let has_next = newest >= self.next;
+        if from_leader {
+            self.is_leader_asked = self.is_doubted && !has_next;
+            self.is_doubted &= !has_next;
+            self.leader_end = self.leader_end.max(if has_next { newest + 1 } else { 0 });
+        }
         self.seen = self.seen.max(newest);
-        self.read_at = if newest >= self.next {
+        self.read_at = if has_next || self.is_doubted && !from_leader {
             // There may be more.
             now
         } else if self.seen >= self.next {
@@ -166,20 +191,24 @@ impl Tail {
             now + SILENCE_TIME_MAX
         };
         for entry in entries {
-            self.add(entry);
+            self.add(entry, from_leader);
         }
         Ok(())
     }
 
     /// When a read is due, if nothing comes before; `None` while there is one.
     pub fn wake_at(&self) -> Option<Instant> {
-        (!self.is_reading).then_some(self.read_at)
+        self.reading.is_none().then_some(self.read_at)
     }
 
-    /// A message waits for its turn. One that came before, or too early, is dropped.
-    fn add(&mut self, entry: StreamEntry) {
+    /// A message waits for its turn. One that came before, or too early, is dropped; so is one
+    /// that the leader has told, or is to tell.
+    fn add(&mut self, entry: StreamEntry, from_leader: bool) {
         let position = entry.position;
         let is_next = position == self.next;
+        if !from_leader && (position < self.leader_end || is_next && self.is_doubted) {
+            return;
+        }
         let has_room = self.waiting.len() < 2 * LIVE_ENTRIES_MAX
             && self.waiting_bytes + entry.bytes.len() <= WAITING_BYTES_MAX;
         if position < self.next || !(is_next || has_room) {
@@ -265,6 +294,42 @@ mod tests {
             }
         }
         assert!(from_leader && now >= begun + STUCK_TIME && now < begun + 2 * STUCK_TIME);
+    }
+
+    #[test]
+    fn a_doubted_message_comes_again_from_the_leader() {
+        let now = Instant::now();
+        let mut tail = tail(now);
+        let told = |position, bytes: &'static [u8]| StreamEntry {
+            bytes: Bytes::from_static(bytes),
+            ..entry(position)
+        };
+        // A read of a replica is on its way, and does not count.
+        assert!(tail.read_due(now + SILENCE_TIME_MAX).is_some());
+        tail.live(told(5, b"damaged"), now);
+        assert_eq!(popped(&mut tail, now), [5]);
+        assert!(tail.doubt(5, now));
+        assert!(!tail.doubt(5, now) && !tail.doubt(3, now), "it was not popped again");
+        tail.live(told(5, b"damaged"), now);
+        tail.read_done(Some(vec![told(5, b"damaged"), told(6, b"damaged")]), now).unwrap();
+        assert_eq!(popped(&mut tail, now), [0; 0]);
+        let leader = Some(TailRead { from: 5, from_leader: true });
+        assert_eq!(tail.read_due(now), leader);
+        tail.read_done(None, now).unwrap();
+        assert_eq!(tail.read_due(now + FAILED_READ_PAUSE), leader);
+        tail.read_done(Some(Vec::new()), now).unwrap();
+        assert_eq!(tail.read_due(now + FAILED_READ_PAUSE), leader, "it is asked until it tells");
+        tail.read_done(Some(vec![told(5, b"right"), told(6, b"right")]), now).unwrap();
+        tail.live(told(6, b"damaged"), now);
+        for position in [5, 6] {
+            let entry = tail.pop(now).unwrap();
+            assert_eq!((entry.position, &*entry.bytes), (position, &b"right"[..]));
+            assert!(!tail.doubt(position, now), "the leader says so");
+        }
+        tail.live(entry(7), now);
+        assert_eq!(popped(&mut tail, now), [7]);
+        assert!(tail.doubt(7, now));
+        assert_eq!(tail.read_due(now), Some(TailRead { from: 7, from_leader: true }));
     }
 
     #[test]

@@ -28,6 +28,23 @@ async fn a_clock_that_was_ahead_is_known_after_reopening() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_keeps_what_its_stream_keeps() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(&folder, config());
+    fill(&log, 0..34).await;
+    let first_since = |time: Time| {
+        log.keep_since(time);
+        log.inner.retain();
+        log.extent().first
+    };
+    assert_eq!(first_since(Time(0)), Sequence(1));
+    let since = log.extent().last_accepted.unwrap();
+    let first = first_since(since.saturating_add(1));
+    assert!(first > Sequence(20) && first <= Sequence(34), "{first}: the head stays");
+    assert_eq!(first_since(Time(0)), first, "it does not go back");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn retention_by_age_keeps_longer_what_a_clock_ahead_accepted() {
     let folder = tempfile::tempdir().unwrap();
     let (now, day) = (Time::now(), Duration::from_secs(86_400));

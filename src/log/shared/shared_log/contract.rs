@@ -10,7 +10,7 @@ use super::SharedLog;
 use crate::filter::TypeSet;
 use crate::log::{
     Append, Appended, BoxFuture, Error, Extent, HoldReport, Identity, ReadFuture, ReadHint,
-    RetentionHold, Sequencer, State, StorageReport, Store, TailKind,
+    ReplicationReport, RetentionHold, Sequencer, State, StorageReport, Store, TailKind,
 };
 use crate::record::{Draft, Sequence};
 use crate::time::Time;
@@ -58,6 +58,28 @@ impl Sequencer for SharedLog {
 
     fn state(&self) -> watch::Receiver<State> {
         self.inner.state.subscribe()
+    }
+
+    fn replication(&self) -> Option<ReplicationReport> {
+        let report = self.report();
+        let stream = self.inner.stream.report();
+        Some(ReplicationReport {
+            stream: stream.name,
+            server: stream.server,
+            replicas: stream.replicas,
+            position: report.position,
+            end: report.stream_end,
+            in_flight: report.in_flight,
+            pending: report.pending,
+            repeats: report.repeats,
+            seen: report.seen,
+            void: report.void,
+            stale: report.stale,
+            invalid: report.invalid,
+            disagreements: report.disagreements,
+            disagreement: report.disagreement.map(|found| found.to_string()),
+            warnings: stream.warnings,
+        })
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -3,6 +3,7 @@
 
 mod apply;
 mod condition;
+mod keepalive;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,6 +18,7 @@ use crate::log::shared::publisher::Publication;
 use crate::log::shared::stream::{LIVE_ENTRIES_MAX, StreamEnds, StreamEntry, StreamError};
 use crate::log::{Sequencer as _, State, Store as _};
 use condition::Condition;
+use keepalive::Keepalive;
 
 /// A gateway whose messages are not taken tries again after so long.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
@@ -44,6 +46,7 @@ pub struct Driver {
     mark_at: Instant,
     probe_at: Instant,
     condition: Condition,
+    keepalive: Keepalive,
     /// The state that the copy has.
     mark: FollowerMark,
     /// One that it had, to be noted when it is on stable storage.
@@ -62,6 +65,8 @@ enum StreamReply {
 impl Driver {
     pub fn new(inner: Arc<SharedLogInner>, mark: FollowerMark) -> Self {
         let now = Instant::now();
+        let age_max = inner.settings.age_max;
+        let keepalive = Keepalive::new(age_max, super::random(), now);
         Self {
             inner,
             work: JoinSet::new(),
@@ -72,6 +77,7 @@ impl Driver {
             mark_at: now + MARK_INTERVAL,
             probe_at: now,
             condition: Condition::new(mark.joined),
+            keepalive,
             mark,
             marking: None,
         }
@@ -118,6 +124,10 @@ impl Driver {
             let is_idle = core.publisher.in_flight() == 0;
             if is_idle && !is_closing && self.condition.wants_probe() && self.probe_at <= now {
                 self.probe_at = now + PROBE_INTERVAL;
+                publications.push(core.publisher.probe(*inner.applied.borrow(), now));
+            }
+            let is_quiet = is_idle && !is_closing && !self.condition.wants_probe();
+            if is_quiet && publications.is_empty() && self.keepalive.take_due(now) {
                 publications.push(core.publisher.probe(*inner.applied.borrow(), now));
             }
             self.condition.is_behind(&core.tail, inner.settings.window.messages / 2);
@@ -186,7 +196,8 @@ impl Driver {
             let own = [self.ends_at, self.mark_at].into_iter();
             let live = (self.live.is_none() && !self.is_live_asked).then_some(self.live_at);
             let probe = self.condition.wants_probe().then_some(self.probe_at);
-            due.into_iter().flatten().chain(own).chain(live).chain(probe).min()
+            let keepalive = self.keepalive.wake_at();
+            due.into_iter().flatten().chain(own).chain(live).chain(probe).chain(keepalive).min()
         };
         let left = due.map(|due| due.saturating_duration_since(Instant::now()));
         let left = left.unwrap_or(MARK_INTERVAL).max(Duration::from_millis(1));
@@ -260,12 +271,17 @@ impl Driver {
                 let mut core = inner.lock();
                 core.tail.told(ends.last, now);
                 self.condition.ends(ends, core.machine.state().position, now)?;
+                if let Some(time) = inner.stream.report().kept_since {
+                    inner.disk.keep_since(time);
+                }
             }
             StreamReply::Ends(Err(StreamError::Refused(why))) => {
                 self.condition.is_refused(why, now)?
             }
-            StreamReply::Ends(Err(StreamError::Unknown(_) | StreamError::Full(_)))
-            | StreamReply::Marked => {}
+            StreamReply::Ends(Err(StreamError::Unknown(why) | StreamError::Full(why))) => {
+                self.condition.is_unanswered(why, now);
+            }
+            StreamReply::Marked => {}
         }
         Ok(())
     }

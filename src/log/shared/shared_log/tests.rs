@@ -22,7 +22,7 @@ const LOG_ID: Uuid = Uuid::from_u128(0x5a5a);
 
 pub fn settings() -> StreamSettings {
     let window = WindowLimits::default();
-    StreamSettings { log_id: LOG_ID, window, message_bytes_max: 8 * 1024 * 1024 }
+    StreamSettings { log_id: LOG_ID, window, message_bytes_max: 8 * 1024 * 1024, age_max: None }
 }
 
 pub fn keys() -> ClusterKeys {

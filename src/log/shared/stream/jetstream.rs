@@ -5,29 +5,38 @@
 //! consumer. The engine's own duplicate detection and compression are not used.
 
 mod api;
+mod connection;
 mod direct_get;
+mod monitor;
 pub mod servers;
 #[cfg(test)]
 pub mod test_server;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{Client, RequestErrorKind};
+use async_nats::RequestErrorKind;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 use uuid::Uuid;
 
 use crate::log::BoxFuture;
 use crate::log::shared::machine::{WINDOW_KEYS_MAX, WindowLimits};
 use crate::log::shared::stream::{
-    LIVE_ENTRIES_MAX, Stream, StreamEnds, StreamEntry, StreamError, StreamSettings,
+    LIVE_ENTRIES_MAX, Stream, StreamEnds, StreamEntry, StreamError, StreamReport, StreamSettings,
 };
+use crate::time::Time;
 use api::{PublishAnswer, StreamAnswer, StreamConfig};
+use connection::NatsConnection;
 use direct_get::entry_of;
+use monitor::Warnings;
 
+pub use monitor::check_monitor;
 pub use servers::{Error, NatsServers, NatsUser, check_address};
 
 /// A stream without a leader is asked again by whoever asked; so long an answer is
@@ -105,10 +114,13 @@ pub struct StreamPlan {
 
 /// A log's stream.
 pub struct JetStream {
-    client: Client,
+    connection: Arc<NatsConnection>,
     subjects: Subjects,
     settings: StreamSettings,
     plan: StreamPlan,
+    warnings: Warnings,
+    kept_since: Mutex<Option<Time>>,
+    watching: Mutex<Option<AbortHandle>>,
 }
 
 impl JetStream {
@@ -122,11 +134,12 @@ impl JetStream {
         plan: StreamPlan,
         log_id: Uuid,
     ) -> Result<Self, Error> {
-        let client = servers::connect(servers).await?;
+        let connection = servers::connect(servers).await?;
         let config = StreamConfig::new(subjects, plan, log_id);
         let mut tries = 0;
         loop {
-            let created = api::request(&client, "STREAM.CREATE", &subjects.stream, &config).await;
+            let created =
+                api::request(&connection.client, "STREAM.CREATE", &subjects.stream, &config).await;
             match created {
                 Ok(StreamAnswer::Info(_)) => break,
                 // It may be this one, of a try whose answer did not come.
@@ -136,7 +149,7 @@ impl JetStream {
                 Err(_) => tries += 1,
             }
         }
-        let found = Self::of_client(client, subjects.clone()).await?;
+        let found = Self::of_connection(connection, subjects.clone()).await?;
         match found.settings.log_id == log_id {
             true => Ok(found),
             false => Err(Error::Exists(subjects.stream.clone())),
@@ -148,21 +161,42 @@ impl JetStream {
     /// # Errors
     /// If the servers are not reachable, or have no such stream.
     pub async fn open(servers: &NatsServers, subjects: &Subjects) -> Result<Self, Error> {
-        let client = servers::connect(servers).await?;
-        Self::of_client(client, subjects.clone()).await
+        let connection = servers::connect(servers).await?;
+        Self::of_connection(connection, subjects.clone()).await
     }
 
-    async fn of_client(client: Client, subjects: Subjects) -> Result<Self, Error> {
-        let info = match api::info(&client, &subjects.stream).await? {
+    async fn of_connection(connection: NatsConnection, subjects: Subjects) -> Result<Self, Error> {
+        let info = match api::info(&connection.client, &subjects.stream).await? {
             StreamAnswer::Info(info) => info,
             StreamAnswer::Error(error) if error.is_not_found() => {
                 return Err(Error::NoStream(subjects.stream));
             }
             StreamAnswer::Error(error) => return Err(Error::Refused(error.to_string())),
         };
-        let settings = info.config.settings(&subjects, client.max_payload())?;
+        let settings = info.config.settings(&subjects, connection.client.max_payload())?;
         let plan = info.config.plan();
-        Ok(Self { client, subjects, settings, plan })
+        Ok(Self {
+            connection: Arc::new(connection),
+            subjects,
+            settings,
+            plan,
+            warnings: Warnings::default(),
+            kept_since: Mutex::default(),
+            watching: Mutex::default(),
+        })
+    }
+
+    /// From now on looks whether the servers are as they should be, and reports what is not;
+    /// `monitors` are the addresses of their monitors: `http://HOST:8222`.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    pub fn watch_servers(&self, monitors: Vec<String>) {
+        let (connection, warnings) = (Arc::clone(&self.connection), Arc::clone(&self.warnings));
+        let watching = tokio::spawn(monitor::watch(connection, monitors, warnings));
+        if let Some(before) = self.watching.lock().replace(watching.abort_handle()) {
+            before.abort();
+        }
     }
 
     /// How the stream was made.
@@ -172,7 +206,15 @@ impl JetStream {
 
     /// The server to which the gateway is connected.
     pub fn server_name(&self) -> String {
-        self.client.server_info().server_name
+        self.connection.server_name()
+    }
+}
+
+impl Drop for JetStream {
+    fn drop(&mut self) {
+        if let Some(watching) = self.watching.lock().take() {
+            watching.abort();
+        }
     }
 }
 
@@ -181,18 +223,32 @@ impl Stream for JetStream {
         self.settings
     }
 
+    fn report(&self) -> StreamReport {
+        StreamReport {
+            name: self.subjects.stream.clone(),
+            server: self.server_name(),
+            replicas: self.plan.replicas,
+            warnings: self.warnings.lock().clone(),
+            kept_since: *self.kept_since.lock(),
+        }
+    }
+
     fn append(&self, message: Bytes) -> BoxFuture<'_, Result<u64, StreamError>> {
         Box::pin(async move {
             let request =
                 async_nats::Request::new().payload(message).timeout(Some(REQUEST_TIME_MAX));
-            let answer = self.client.send_request(self.subjects.publish.clone(), request).await;
-            let answer = answer.map_err(|error| match error.kind() {
-                RequestErrorKind::MaxPayloadExceeded => StreamError::Refused(error.to_string()),
-                RequestErrorKind::TimedOut
-                | RequestErrorKind::NoResponders
-                | RequestErrorKind::InvalidSubject
-                | RequestErrorKind::Other => StreamError::Unknown(error.to_string()),
-            })?;
+            let subject = self.subjects.publish.clone();
+            let asked = async {
+                let answer = self.connection.client.send_request(subject, request).await;
+                answer.map_err(|error| match error.kind() {
+                    RequestErrorKind::MaxPayloadExceeded => StreamError::Refused(error.to_string()),
+                    RequestErrorKind::TimedOut
+                    | RequestErrorKind::NoResponders
+                    | RequestErrorKind::InvalidSubject
+                    | RequestErrorKind::Other => StreamError::Unknown(error.to_string()),
+                })
+            };
+            let answer = self.connection.answer(asked).await?;
             match serde_json::from_slice(&answer.payload) {
                 Ok(PublishAnswer { error: Some(error), .. }) => Err(error.into()),
                 Ok(PublishAnswer { seq: Some(position), .. }) => Ok(position),
@@ -205,7 +261,7 @@ impl Stream for JetStream {
 
     fn live(&self) -> BoxFuture<'_, Result<mpsc::Receiver<StreamEntry>, StreamError>> {
         Box::pin(async move {
-            let subscribed = self.client.subscribe(self.subjects.live.clone()).await;
+            let subscribed = self.connection.client.subscribe(self.subjects.live.clone()).await;
             let mut messages =
                 subscribed.map_err(|error| StreamError::Unknown(error.to_string()))?;
             let (sender, receiver) = mpsc::channel(LIVE_ENTRIES_MAX);
@@ -232,10 +288,13 @@ impl Stream for JetStream {
         from_leader: bool,
     ) -> BoxFuture<'_, Result<Vec<StreamEntry>, StreamError>> {
         Box::pin(async move {
+            let client = &self.connection.client;
             if from_leader {
-                direct_get::read_from_leader(&self.client, &self.subjects, from).await
+                let read = direct_get::read_from_leader(client, &self.subjects, from);
+                self.connection.answer(read).await
             } else {
-                direct_get::read(&self.client, &self.subjects.stream, from).await
+                let read = direct_get::read(client, &self.subjects.stream, from);
+                self.connection.answer(read).await
             }
         })
     }
@@ -243,7 +302,11 @@ impl Stream for JetStream {
     fn ends(&self) -> BoxFuture<'_, Result<StreamEnds, StreamError>> {
         Box::pin(async move {
             let unknown = |error: Error| StreamError::Unknown(error.to_string());
-            match api::info(&self.client, &self.subjects.stream).await.map_err(unknown)? {
+            let asked = async {
+                let info = api::info(&self.connection.client, &self.subjects.stream).await;
+                info.map_err(unknown)
+            };
+            match self.connection.answer(asked).await? {
                 StreamAnswer::Info(info) => {
                     let log_id = info.config.log_id();
                     if log_id != Some(self.settings.log_id) {
@@ -252,6 +315,7 @@ impl Stream for JetStream {
                             self.subjects.stream
                         )));
                     }
+                    *self.kept_since.lock() = info.state.kept_since();
                     Ok(StreamEnds { first: info.state.first_seq.max(1), last: info.state.last_seq })
                 }
                 StreamAnswer::Error(error) if error.is_not_found() => Err(StreamError::Refused(
@@ -282,7 +346,8 @@ impl StreamConfig {
         }
         let message_max = usize::try_from(self.max_msg_size).unwrap_or(usize::MAX);
         let window = WindowLimits { messages, keys: WINDOW_KEYS_MAX };
-        Ok(StreamSettings { log_id, window, message_bytes_max: max_payload.min(message_max) })
+        let message_bytes_max = max_payload.min(message_max);
+        Ok(StreamSettings { log_id, window, message_bytes_max, age_max: self.plan().age_max })
     }
 
     fn log_id(&self) -> Option<Uuid> {

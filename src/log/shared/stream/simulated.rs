@@ -35,6 +35,8 @@ pub struct Faults {
     pub missed: u32,
     /// A read fails, or comes from a replica that is behind.
     pub read: u32,
+    /// A bit of a message is flipped on its way from a replica; never from the leader.
+    pub flipped: u32,
 }
 
 impl Faults {
@@ -45,6 +47,7 @@ impl Faults {
         doubled: 50,
         missed: 100,
         read: 200,
+        flipped: 30,
         late: 0,
         stall: 0,
         full: 0,
@@ -59,6 +62,7 @@ impl Faults {
         full: 3,
         missed: 50,
         read: 200,
+        flipped: 20,
     };
 }
 
@@ -158,8 +162,9 @@ impl Simulation {
     }
 
     /// After so long, a live message comes; `None` if it is missed.
-    pub fn live(&mut self) -> Option<Duration> {
+    pub fn live(&mut self, entry: &mut StreamEntry) -> Option<Duration> {
         let missed = self.faults.missed;
+        self.flip(entry);
         if self.happens(missed) { None } else { Some(millis(&mut self.rng, 0..4)) }
     }
 
@@ -179,7 +184,24 @@ impl Simulation {
             last = last.saturating_sub(self.rng.u64(0..20));
         }
         let count = self.rng.usize(1..40);
-        Ok(self.at_once(from, last).take(count).collect())
+        let mut entries: Vec<_> = self.at_once(from, last).take(count).collect();
+        if !from_leader {
+            entries.iter_mut().for_each(|entry| self.flip(entry));
+        }
+        Ok(entries)
+    }
+
+    /// Flips a bit of a message, sometimes.
+    fn flip(&mut self, entry: &mut StreamEntry) {
+        let flipped = self.faults.flipped;
+        if self.happens(flipped) {
+            let mut bytes = entry.bytes.to_vec();
+            let bit = self.rng.usize(0..bytes.len() * 8);
+            if let Some(byte) = bytes.get_mut(bit / 8) {
+                *byte ^= 1 << (bit % 8);
+            }
+            entry.bytes = bytes.into();
+        }
     }
 
     /// The messages from a position on, without faults.
@@ -271,8 +293,9 @@ impl StreamShared {
         let entry = simulation.store(bytes);
         let position = entry.position;
         self.listeners.lock().retain(|listener| {
-            let is_missed = simulation.live().is_none();
-            let sent = if is_missed { Ok(()) } else { listener.try_send(entry.clone()) };
+            let mut entry = entry.clone();
+            let is_missed = simulation.live(&mut entry).is_none();
+            let sent = if is_missed { Ok(()) } else { listener.try_send(entry) };
             !matches!(sent, Err(mpsc::error::TrySendError::Closed(_)))
         });
         position

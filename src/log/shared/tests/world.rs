@@ -148,9 +148,9 @@ impl World {
                 let entry = self.stream.store(bytes);
                 self.positions.entry(number).or_insert(entry.position);
                 for node in 0..self.nodes.len() {
-                    if let Some(after) = self.stream.live() {
+                    let mut entry = entry.clone();
+                    if let Some(after) = self.stream.live(&mut entry) {
                         let incarnation = self.nodes[node].incarnation;
-                        let entry = entry.clone();
                         self.later(after, Happening::Live { node, incarnation, entry });
                     }
                 }
@@ -231,6 +231,9 @@ impl World {
             Ok(message) => message,
             Err(fault) => {
                 assert!(fault.is_skipped());
+                if node.tail.doubt(entry.position, self.begun + self.now) {
+                    return Vec::new();
+                }
                 node.machine.skip(entry.position).expect("in order");
                 return Vec::new();
             }

@@ -1,7 +1,7 @@
 //! Applying a message: the machine decides, the copy gets the records.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Driver, Failure};
 use crate::log::disk::FrameRun;
@@ -20,6 +20,13 @@ impl Driver {
         let inner = self.inner.clone();
         let message = match SharedMessage::decode(&entry.bytes, &inner.keys) {
             Ok(message) => message,
+            // One replica may have damaged it.
+            Err(fault)
+                if fault.is_skipped()
+                    && inner.lock().tail.doubt(entry.position, Instant::now()) =>
+            {
+                return Ok(());
+            }
             Err(fault) if fault.is_skipped() => {
                 inner.counts.invalid.fetch_add(1, Ordering::Relaxed);
                 inner.lock().machine.skip(entry.position).map_err(|error| error.to_string())?;
@@ -58,6 +65,7 @@ impl Driver {
         self.store(&frames).await?;
         // From now on, ids of the message are found.
         self.note(&entry);
+        self.keepalive.applied(Instant::now());
         if is_own {
             self.condition.is_taken();
             self.count(&applied);

@@ -11,6 +11,10 @@ use crate::log::shared::tail::Tail;
 /// may not know its end for a moment.
 const ROLLED_BACK_TIME: Duration = Duration::from_secs(10);
 
+/// A stream that does not say where it ends for so long is away, although nobody appends.
+/// Elections take less.
+const SILENCE_TIME_MAX: Duration = Duration::from_secs(10);
+
 /// The condition of a shared log.
 #[derive(Debug)]
 pub struct Condition {
@@ -26,12 +30,25 @@ pub struct Condition {
     joined: u64,
     /// Since when the stream ends too early, or is another one.
     too_short: Option<Instant>,
+    /// Since when the stream does not answer, and why.
+    silent: Option<(Instant, String)>,
+    /// It has not answered for too long.
+    is_silent: bool,
 }
 
 impl Condition {
     /// Of a gateway that joined at a position, and has not caught up.
     pub fn new(joined: u64) -> Self {
-        Self { away: None, full: None, no_space: None, behind: Some(0), joined, too_short: None }
+        Self {
+            away: None,
+            full: None,
+            no_space: None,
+            behind: Some(0),
+            joined,
+            too_short: None,
+            silent: None,
+            is_silent: false,
+        }
     }
 
     /// A message was given up.
@@ -67,8 +84,16 @@ impl Condition {
         self.behind = is_behind.then_some(missing);
     }
 
+    /// The stream did not say where it ends.
+    pub fn is_unanswered(&mut self, why: String, now: Instant) {
+        let since = self.silent.as_ref().map_or(now, |(since, _)| *since);
+        self.is_silent = now >= since + SILENCE_TIME_MAX;
+        self.silent = Some((since, why));
+    }
+
     /// The ends of the stream are these; `applied` is the last message that was applied.
     pub fn ends(&mut self, ends: StreamEnds, applied: u64, now: Instant) -> Result<(), Failure> {
+        (self.silent, self.is_silent) = (None, false);
         if ends.first > self.joined {
             // What this gateway does not know, the stream does not keep either.
             self.joined = 0;
@@ -104,6 +129,9 @@ impl Condition {
         }
         if let Some(why) = &self.away {
             return State::Away(why.clone());
+        }
+        if let Some((_, why)) = self.silent.as_ref().filter(|_| self.is_silent) {
+            return State::Away(format!("the stream does not answer: {why}"));
         }
         if let Some(missing) = self.behind {
             return State::Away(format!(
@@ -156,6 +184,24 @@ mod tests {
         assert_eq!(condition.state(), State::Full("no space".into()));
         condition.has_space();
         assert_eq!(condition.state(), State::Ready);
+    }
+
+    #[test]
+    fn a_stream_that_does_not_answer_is_away_after_a_while() {
+        let now = Instant::now();
+        let mut condition = Condition::new(0);
+        condition.is_behind(&Tail::new(1, now), 100);
+        let asked = |condition: &mut Condition, after| {
+            condition.is_unanswered("no leader".into(), now + after);
+            condition.state()
+        };
+        assert_eq!(asked(&mut condition, Duration::ZERO), State::Ready);
+        assert_eq!(asked(&mut condition, SILENCE_TIME_MAX / 2), State::Ready);
+        let away = asked(&mut condition, SILENCE_TIME_MAX);
+        assert_eq!(away, State::Away("the stream does not answer: no leader".into()));
+        condition.ends(StreamEnds { first: 1, last: 0 }, 0, now).unwrap();
+        assert_eq!(condition.state(), State::Ready);
+        assert_eq!(asked(&mut condition, SILENCE_TIME_MAX * 2), State::Ready, "it begins anew");
     }
 
     #[test]

@@ -202,3 +202,59 @@ async fn a_copy_with_another_record_is_not_continued() {
     let why = failure(&log).await;
     assert!(why.contains("record 1 of the copy is not the one of the stream"), "{why}");
 }
+
+/// A bit that is flipped on one replica, or on the way: the leader is asked before a message
+/// is skipped. What is forged is skipped by all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_one_replica_damages_is_not_skipped() {
+    let faults = Faults { flipped: 300, missed: 200, ..Faults::default() };
+    let stream = SimulatedStream::new(5, faults, settings());
+    let folders = [folder(), folder()];
+    let mut logs = Vec::new();
+    for folder in &folders {
+        logs.push(open(folder, RING, Arc::clone(&stream) as Arc<dyn Stream>).await);
+    }
+    for number in 0..60 {
+        let log = &logs[number % 2];
+        let drafts = [draft(&format!("{number}"), "ls")];
+        log.append(&drafts, ALL).await.expect("appended")[0].as_ref().expect("a receipt");
+    }
+    stream.inject(Bytes::from_static(b"forged"));
+    let end = stream.with(|stream| stream.ends().last);
+    for log in &logs {
+        log.tail(TailKind::Consistent).await.expect("reached");
+        let report = log.report();
+        assert_eq!((report.position, report.invalid, report.disagreements), (end, 1, 0));
+    }
+    assert!(frames(&logs[0]).await == frames(&logs[1]).await, "the same bytes");
+    assert_eq!(logs[0].extent().last, Sequence(60));
+}
+
+/// Retention removes all but the newest messages of a stream to which nobody appends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quiet_stream_keeps_a_basis_to_join_from() {
+    let settings = StreamSettings { age_max: Some(Duration::from_secs(4)), ..settings() };
+    let stream = SimulatedStream::new(6, Faults::default(), settings);
+    let (first, second) = (folder(), folder());
+    let log = open(&first, RING, Arc::clone(&stream) as Arc<dyn Stream>).await;
+    log.append(&[draft("one", "ls")], ALL).await.expect("appended");
+    let trimming = Arc::clone(&stream);
+    let trimming = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            trimming.with(|stream| stream.trim((stream.ends().last + 1).saturating_sub(3)));
+        }
+    });
+    let first_kept = async || stream.with(|stream| stream.ends().first);
+    let begun = Instant::now();
+    while first_kept().await < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "nobody publishes");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // It joins behind the record, and accepts events once the stream has nothing that it lacks.
+    let joined = open(&second, RING, Arc::clone(&stream) as Arc<dyn Stream>).await;
+    assert_eq!(joined.extent().first, Sequence(2));
+    let appended = joined.append(&[draft("two", "ls")], ALL).await.expect("appended");
+    assert_eq!(appended[0].as_ref().expect("a receipt").sequence, Sequence(2));
+    trimming.abort();
+}

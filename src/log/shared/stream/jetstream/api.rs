@@ -13,6 +13,7 @@ use super::{
     WINDOW_KEY,
 };
 use crate::log::shared::machine::WINDOW_MESSAGES;
+use crate::time::Time;
 
 /// The errors that say that there is no space.
 const FULL_CODES: [u32; 3] = [10_023, 10_047, 10_077];
@@ -118,6 +119,16 @@ pub struct StreamInfo {
 pub struct StreamExtent {
     pub first_seq: u64,
     pub last_seq: u64,
+    #[serde(default)]
+    first_ts: String,
+}
+
+impl StreamExtent {
+    /// When the oldest message came; `None` if there is none.
+    pub fn kept_since(&self) -> Option<Time> {
+        let has_messages = self.last_seq > 0 && self.first_seq <= self.last_seq;
+        has_messages.then(|| time_of(&self.first_ts)).flatten()
+    }
 }
 
 /// The answer to a request about a stream.
@@ -221,4 +232,10 @@ pub async fn ask<T: DeserializeOwned>(
         OrError { answer: Some(answer), .. } => Ok(Ok(answer)),
         OrError { .. } => Err(no_answer(&"the answer is incomplete")),
     }
+}
+
+/// The time that a server has written.
+pub fn time_of(text: &str) -> Option<Time> {
+    let timestamp: prost_types::Timestamp = text.parse().ok()?;
+    Time::try_from(&timestamp).ok()
 }

@@ -1,17 +1,21 @@
 //! Reading messages: in batches from any replica, or one by one from the leader.
 
+use std::time::Duration;
+
 use async_nats::{Client, Message};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 
-use super::{REQUEST_TIME_MAX, Subjects, api};
+use super::{Subjects, api};
 use crate::log::shared::stream::{READ_BYTES_MAX, READ_ENTRIES_MAX, StreamEntry, StreamError};
-use crate::time::Time;
 
 /// So many messages are read from the leader at once, at most.
 const LEADER_ENTRIES_MAX: usize = 64;
+/// A replica is given so long for each message. One that was stopped does not answer at all, and
+/// the next read goes to another one.
+const REPLICA_TIME_MAX: Duration = Duration::from_millis(750);
 /// The message does not exist.
 const NO_MESSAGE_CODE: u16 = 404;
 /// No more messages follow.
@@ -59,7 +63,7 @@ pub async fn read(
     sent.map_err(|error| unknown(&error))?;
     let mut entries = Vec::new();
     loop {
-        let answer = tokio::time::timeout(REQUEST_TIME_MAX, answers.next()).await;
+        let answer = tokio::time::timeout(REPLICA_TIME_MAX, answers.next()).await;
         let Ok(Some(answer)) = answer else {
             return Err(unknown(&"the stream does not answer"));
         };
@@ -104,7 +108,7 @@ pub async fn read_from_leader(
         }
         let data = STANDARD.decode(&message.data).map_err(|error| unknown(&error))?;
         let timestamp =
-            time_of(&message.time).ok_or_else(|| unknown(&"a timestamp cannot be read"))?;
+            api::time_of(&message.time).ok_or_else(|| unknown(&"a timestamp cannot be read"))?;
         bytes += data.len();
         next = message.seq + 1;
         entries.push(StreamEntry { position: message.seq, timestamp, bytes: data.into() });
@@ -116,11 +120,6 @@ pub async fn read_from_leader(
 pub fn entry_of(message: &Message) -> Option<StreamEntry> {
     let headers = message.headers.as_ref()?;
     let position = headers.get_last(async_nats::header::NATS_SEQUENCE)?.as_str().parse().ok()?;
-    let timestamp = time_of(headers.get_last(async_nats::header::NATS_TIME_STAMP)?.as_str())?;
+    let timestamp = api::time_of(headers.get_last(async_nats::header::NATS_TIME_STAMP)?.as_str())?;
     Some(StreamEntry { position, timestamp, bytes: message.payload.clone() })
-}
-
-fn time_of(text: &str) -> Option<Time> {
-    let timestamp: prost_types::Timestamp = text.parse().ok()?;
-    Time::try_from(&timestamp).ok()
 }

@@ -4,8 +4,9 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions, ServerAddr};
+use async_nats::{ConnectOptions, ServerAddr};
 
+use super::connection::{Losses, NatsConnection};
 use crate::secret_file;
 
 /// A server that was stopped keeps its sockets: so often the client asks whether it lives.
@@ -110,11 +111,17 @@ pub enum Error {
 ///
 /// # Errors
 /// If none of them accepts the connection, or it is too old.
-pub async fn connect(servers: &NatsServers) -> Result<Client, Error> {
+pub async fn connect(servers: &NatsServers) -> Result<NatsConnection, Error> {
     let addresses = servers.addresses.iter().map(|server| parse_address(server));
     let addresses = addresses.collect::<Result<Vec<_>, _>>()?;
+    let losses = Losses::new();
+    let seeing = losses.clone();
     let mut options = ConnectOptions::new()
         .name("auditgate")
+        .event_callback(move |event| {
+            seeing.see(&event);
+            std::future::ready(())
+        })
         .ping_interval(PING_INTERVAL)
         .connection_timeout(CONNECT_TIME_MAX)
         .subscription_capacity(SUBSCRIPTION_MESSAGES_MAX);
@@ -147,7 +154,7 @@ pub async fn connect(servers: &NatsServers) -> Result<Client, Error> {
         let info = client.server_info();
         return Err(Error::Old { name: info.server_name, version: info.version });
     }
-    Ok(client)
+    Ok(NatsConnection::new(client, losses))
 }
 
 impl Error {

@@ -84,9 +84,13 @@ async fn the_first_creator_wins_and_others_read_what_it_agreed_on() {
     }
     // A stream that is deleted is not taken for one that is empty.
     let nothing = serde_json::Map::new();
-    let deleted =
-        api::ask::<serde_json::Value>(&stream.client, "STREAM.DELETE", "AUDIT_test", &nothing)
-            .await;
+    let deleted = api::ask::<serde_json::Value>(
+        &stream.connection.client,
+        "STREAM.DELETE",
+        "AUDIT_test",
+        &nothing,
+    )
+    .await;
     assert!(deleted.unwrap().is_ok());
     assert!(
         matches!(stream.ends().await, Err(StreamError::Refused(why)) if why.contains("deleted"))
@@ -105,6 +109,8 @@ async fn a_trimmed_stream_is_read_from_its_oldest_message() {
     }
     let ends = stream.ends().await.unwrap();
     assert!(ends.first > 50 && ends.last == 100, "{ends:?}");
+    let oldest = stream.read(ends.first, true).await.unwrap();
+    assert_eq!(stream.report().kept_since, Some(oldest[0].timestamp));
     for from_leader in [false, true] {
         let entries = stream.read(3, from_leader).await.unwrap();
         let positions = entries.iter().map(|entry| entry.position);
