@@ -47,7 +47,7 @@ pub use limits::Limits;
 pub use load::{LoadedSettings, Origin, Overrides};
 pub use operation::{Admin, LogFormat, LogLevel, Logging};
 pub use redact::{Oversize, Redact, RedactAction, RedactRule, Treatment};
-pub use shared::Shared;
+pub use shared::SharedSettings;
 pub use tls::{ClientCertificates, Tls};
 pub use units::{ByteSize, Period, SyncSetting};
 pub use web::{Web, WebListen, WebOrigin};
@@ -120,7 +120,7 @@ pub struct Settings {
     pub ring: Ring,
     /// The log that several gateways share, in a replicated stream of NATS JetStream: see
     /// docs/CLUSTER.md. The data directory holds this gateway's copy of it.
-    pub shared: Shared,
+    pub shared: SharedSettings,
     /// Records that go to other systems: see docs/deliveries.md.
     pub delivery: Vec<Delivery>,
     /// Redaction of events before they are stored: see docs/content.md.
@@ -170,7 +170,7 @@ impl Default for Settings {
             oversize: Oversize::default(),
             max_skew: None,
             ring: Ring::default(),
-            shared: Shared::default(),
+            shared: SharedSettings::default(),
             delivery: Vec::new(),
             redact: Redact::default(),
             tls: Tls::default(),

@@ -29,7 +29,7 @@ use crate::counters::Counters;
 use crate::filter::TypeSet;
 use crate::log::{
     Append, Appended, Error, Extent, HoldReport, Identity, Log, ReadHint, ReadResult,
-    RetentionHold, SLICE, State, StorageReport,
+    ReplicationReport, RetentionHold, SLICE, State, StorageReport,
 };
 use crate::proto::pb::ErrorReason;
 use crate::record::{Draft, Record, Sequence};
@@ -221,6 +221,11 @@ impl Hub {
     /// How the log is kept on stable storage; `None` if it is not.
     pub fn storage(&self) -> Option<StorageReport> {
         self.log.storage()
+    }
+
+    /// How the log is shared with other gateways; `None` if it is not.
+    pub fn replication(&self) -> Option<ReplicationReport> {
+        self.log.replication()
     }
 
     /// Whether the log accepts events.

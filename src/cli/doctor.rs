@@ -2,6 +2,7 @@
 
 mod checks;
 mod clients;
+mod shared;
 mod storage;
 
 use std::fmt::Write as _;

@@ -21,7 +21,7 @@ use crate::config::Settings;
 use crate::log::Bounds;
 use crate::proof::prover::CheckpointFailure;
 use crate::server::{Config, Gateway};
-use open_log::OpenedLog;
+use open_log::ServedLog;
 use reload::reload;
 
 /// Run the gateway with its log in memory, on disk, or shared with other gateways
@@ -84,7 +84,7 @@ async fn serve(
     raise_open_files();
     warn_of_memory(settings.ring.bounds());
     let content = settings.content().map_err(io::Error::other)?;
-    let OpenedLog { log, mut kept } = tokio::select! {
+    let ServedLog { log, mut kept } = tokio::select! {
         opened = open_log::open(&settings, &logs) => opened?,
         // A log that others hold may be waited for.
         name = signals.next_end(), if settings.shared.is_on() => {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::{Error, client};
-use crate::config::{ConfigKey, KeyKind, LoadedSettings, Overrides, Shared, keys};
+use crate::config::{ConfigKey, KeyKind, LoadedSettings, Overrides, SharedSettings, keys};
 
 /// Name of the argument that names the file.
 const FILE: &str = "config";
@@ -90,7 +90,7 @@ pub struct SharedSource(ConfigSource);
 
 impl SharedSource {
     /// Reads that part.
-    pub fn load(&self) -> Result<Shared, Error> {
+    pub fn load(&self) -> Result<SharedSettings, Error> {
         let ConfigSource { file, flags } = &self.0;
         let overlay = Overrides { flags: flags.clone(), environment: variables() };
         Ok(LoadedSettings::read_shared(file.as_deref(), &overlay)?.settings.shared)

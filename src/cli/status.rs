@@ -4,6 +4,7 @@ mod accounts;
 mod ended;
 mod operations;
 mod problems;
+mod shared;
 mod subscribers;
 mod table;
 mod watch;

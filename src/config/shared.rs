@@ -7,13 +7,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Period, Settings};
-use crate::log::shared::stream::jetstream::{NatsServers, NatsUser, Subjects, check_address};
+use crate::log::shared::stream::jetstream::{
+    NatsServers, NatsUser, Subjects, check_address, check_monitor,
+};
 
 /// The log that several gateways share, in a replicated stream of NATS JetStream: see
 /// docs/CLUSTER.md. The data directory holds this gateway's copy of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct Shared {
+pub struct SharedSettings {
     /// Servers of NATS that hold the log: nats://HOST:4222, or tls://HOST:4222 with TLS. The
     /// gateway connects to one of them, and to another one when that fails. Without servers, the
     /// log is this gateway's alone. `auditgate cluster init` makes the stream.
@@ -48,11 +50,15 @@ pub struct Shared {
     /// File with the password of the user; only its owner may have access.
     #[schemars(extend("value_name" = "FILE"))]
     pub password_file: Option<PathBuf>,
+    /// Monitors of the servers: http://HOST:8222. The gateway asks them whether the servers sync
+    /// before they acknowledge, and warns of those that do not.
+    #[schemars(extend("value_name" = "URLS"))]
+    pub monitor: Vec<String>,
     /// How long the gateway tries to reach the servers when it starts; from 1s to 1h.
     pub connect_timeout: Period,
 }
 
-impl Default for Shared {
+impl Default for SharedSettings {
     fn default() -> Self {
         Self {
             servers: Vec::new(),
@@ -64,12 +70,13 @@ impl Default for Shared {
             credentials: None,
             user: None,
             password_file: None,
+            monitor: Vec::new(),
             connect_timeout: Period(Duration::from_secs(60)),
         }
     }
 }
 
-impl Shared {
+impl SharedSettings {
     /// Whether the log is shared.
     pub fn is_on(&self) -> bool {
         !self.servers.is_empty()
@@ -135,6 +142,9 @@ impl Shared {
         for server in &self.servers {
             check_address(server).map_err(|error| Error::value("shared.servers", error))?;
         }
+        for monitor in &self.monitor {
+            check_monitor(monitor).map_err(|error| Error::value("shared.monitor", error))?;
+        }
         self.subjects()?;
         self.connection()?;
         super::limits::period("shared.connect_timeout", self.connect_timeout, 1..=60 * 60)
@@ -156,7 +166,8 @@ impl Settings {
         let shared = &self.shared;
         shared.check_connection()?;
         if !shared.is_on() {
-            let same = Shared { servers: shared.servers.clone(), ..Shared::default() };
+            let same =
+                SharedSettings { servers: shared.servers.clone(), ..SharedSettings::default() };
             return match *shared == same {
                 true => Ok(()),
                 false => Err(Error::value(

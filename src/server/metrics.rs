@@ -8,6 +8,7 @@ mod form;
 mod log_metrics;
 mod page;
 mod process;
+mod shared_metrics;
 mod web_metrics;
 
 use std::fmt;
@@ -91,6 +92,7 @@ impl Collector for MetricSources {
         self.quotas(&mut page)?;
         self.events(&mut page)?;
         self.log(&mut page)?;
+        self.shared(&mut page)?;
         self.proof(&mut page)?;
         self.readers(&mut page)?;
         self.deliveries(&mut page)?;

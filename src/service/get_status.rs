@@ -11,7 +11,7 @@ use tonic::Request;
 
 use crate::config::Right;
 use crate::hub::{HubCounters, SubscriberState};
-use crate::log::{Extent, HoldReport, State, StorageReport};
+use crate::log::{Extent, HoldReport, ReplicationReport, State, StorageReport};
 use crate::proof::prover::{CheckpointFailure, Prover};
 use crate::proto::codec::EncodedResponse;
 use crate::proto::pb;
@@ -93,6 +93,7 @@ impl Service {
             disconnects: operations.disconnects,
             last_reload: operations.last_reload,
             certificates: operations.certificates,
+            shared: self.hub.replication().map(shared),
         }))
     }
 }
@@ -167,6 +168,27 @@ fn disk(report: StorageReport, state: State, extent: &Extent, space: (u64, u64))
         byte_limit: report.bytes_max.unwrap_or(0),
         free_bytes: space.0,
         size_bytes: space.1,
+    }
+}
+
+fn shared(report: ReplicationReport) -> pb::SharedLogStatus {
+    pb::SharedLogStatus {
+        lag: report.lag(),
+        stream: report.stream,
+        server: report.server,
+        replicas: report.replicas,
+        position: report.position,
+        stream_end: report.end,
+        in_flight: report.in_flight as u64,
+        pending: report.pending as u64,
+        repeats: report.repeats,
+        seen: report.seen,
+        void: report.void,
+        stale: report.stale,
+        invalid: report.invalid,
+        disagreements: report.disagreements,
+        disagreement: report.disagreement.unwrap_or_default(),
+        warnings: report.warnings,
     }
 }
 

@@ -44,11 +44,13 @@ POLL_SECONDS = 0.1
 # A volume that is full soon: a few segments and the tree.
 VOLUME_BYTES = 64 * 1024 * 1024
 # Alerts that only `promtool test rules` shows: their faults need a wrong clock, a broken device,
-# a full table of files, clients that hold tens of MiB for a minute, or a quarter of an hour.
+# a full table of files, a gateway that differs from others, clients that hold tens of MiB for a minute, or a quarter of an hour.
 BY_PROMTOOL = {
-    "AuditgateAccountsNearlyFull", "AuditgateClock", "AuditgateDeliveryBehind", "AuditgateFilesNearlyUsedUp",
-    "AuditgateLogFailed", "AuditgateProofStopped",
+    "AuditgateAccountsNearlyFull", "AuditgateClock", "AuditgateCopyBehind", "AuditgateDeliveryBehind",
+    "AuditgateDisagreement", "AuditgateFilesNearlyUsedUp", "AuditgateLogFailed", "AuditgateProofStopped",
 }
+# A NATS server, which keeps a shared log.
+NATS = Path(os.environ.get("AUDITGATE_NATS_SERVER", TARGET / "venv/bin/nats-server"))
 
 
 def environment() -> dict[str, str]:
@@ -111,6 +113,50 @@ class Gateway:
     def signal(self, number: int) -> None:
         """Sends it a signal."""
         self.process.send_signal(number)
+
+
+class NatsServer:
+    """A server with a monitor, which can be stopped and started again with what it has stored."""
+
+    def __init__(self, folder: Path) -> None:
+        """Starts it; its files lie in `folder`."""
+        self.folder, self.port, self.monitor = folder, free_port(), free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+        self.start("always")
+
+    def start(self, sync_interval: str) -> None:
+        """Starts it, and waits until it answers."""
+        settings = self.folder / "nats.conf"
+        settings.write_text(
+            f'listen: "127.0.0.1:{self.port}"\nhttp: "127.0.0.1:{self.monitor}"\nmax_payload: 8MB\n'
+            f'jetstream {{ store_dir: "{self.folder}/store", sync_interval: {sync_interval} }}\n'
+        )
+        self.process = subprocess.Popen(
+            [NATS, "--config", settings], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        wait_until("the NATS server is healthy", self.is_healthy, START_SECONDS_MAX)
+
+    def is_healthy(self) -> bool:
+        """Whether it serves its streams."""
+        with contextlib.suppress(OSError, urllib.error.URLError):
+            return urllib.request.urlopen(f"http://127.0.0.1:{self.monitor}/healthz", timeout=2).status == 200
+        return False
+
+    def stop(self) -> None:
+        """Stops it in order."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(START_SECONDS_MAX)
+
+    def publish(self, subject: str, message: bytes) -> None:
+        """Publishes a message, as any client may."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as client:
+            client.sendall(b'CONNECT {"verbose":false}\r\nPUB %s %d\r\n%s\r\nPING\r\n' % (
+                subject.encode(), len(message), message,
+            ))
+            answer = b""
+            while b"PONG" not in answer:
+                answer += client.recv(4096)
 
 
 class Alerts(unittest.TestCase):
@@ -199,6 +245,10 @@ class Alerts(unittest.TestCase):
         self.check_access()
         self.check_readers()
         self.check_deliveries()
+        if NATS.exists():
+            self.check_shared()
+        else:
+            print("SKIPPED: there is no nats-server", file=sys.stderr)
         if os.geteuid() == 0:
             self.check_storage()
         else:
@@ -206,7 +256,7 @@ class Alerts(unittest.TestCase):
         for alert, (fired, cleared) in self.seconds.items():
             print(f"{alert:<32} fired after {fired:4.1f} s, cleared after {cleared:4.1f} s", file=sys.stderr)
         named = set(re.findall(r"- alert: (\w+)", RULES.read_text()))
-        if os.geteuid() == 0:
+        if os.geteuid() == 0 and NATS.exists():
             self.assertEqual(set(self.seconds), named - BY_PROMTOOL)
 
     def check_access(self) -> None:
@@ -359,6 +409,32 @@ class Alerts(unittest.TestCase):
         self.shows("AuditgateDeliveryMissesRecords", miss, lambda: None)
         gateway.stop()
 
+    def check_shared(self) -> None:
+        """A gateway of a shared log: its server is gone, syncs late, and takes forged messages."""
+        folder = self.folder / "nats"
+        folder.mkdir()
+        server = NatsServer(folder)
+        self.addCleanup(server.stop)
+        url = f"nats://127.0.0.1:{server.port}"
+        cluster = self.folder / "cluster"
+        self.command("cluster", "init", "--shared", url, "--replicas", "1", "--out", cluster)
+        gateway = self.gateway(
+            "shared", "--config", str(cluster / "gateway.toml"), "--shared-monitor",
+            f"http://127.0.0.1:{server.monitor}",
+        )
+        self.shows("AuditgateLogAway", server.stop, lambda: server.start("always"))
+        self.shows(
+            "AuditgateForgedMessages", lambda: server.publish("auditgate.main.log", b"forged"), lambda: None
+        )
+
+        def restart(sync_interval: str) -> None:
+            server.stop()
+            server.start(sync_interval)
+
+        self.shows("AuditgateSharedWarning", lambda: restart("2m"), lambda: restart("always"))
+        gateway.stop()
+        server.stop()
+
     def check_storage(self) -> None:
         """A gateway with its log on a small volume: full disk, damage, roll-back."""
         volume = self.folder / "volume"
@@ -469,16 +545,35 @@ class Rules(unittest.TestCase):
                 f'data_dir = "{folder}/log"\n[[delivery]]\nname = "files"\n'
                 f'[delivery.destination]\nkind = "file"\npath = "{folder}/out"\n'
             )
-            gateway = Gateway(Path(folder), "--config", str(config))
-            try:
-                url = f"http://127.0.0.1:{gateway.admin}/metrics"
-                page = urllib.request.urlopen(url, timeout=10).read().decode()
-            finally:
-                gateway.stop()
+            page = metrics(Path(folder), "--config", str(config))
+            if NATS.exists():
+                nats = Path(folder) / "nats"
+                nats.mkdir()
+                server = NatsServer(nats)
+                try:
+                    cluster = Path(folder) / "cluster"
+                    url = f"nats://127.0.0.1:{server.port}"
+                    init = ("cluster", "init", "--shared", url, "--replicas", "1", "--out", str(cluster))
+                    subprocess.run([BINARY, *init], check=True, capture_output=True, env=environment())
+                    page += metrics(Path(folder), "--config", str(cluster / "gateway.toml"))
+                finally:
+                    server.stop()
+            else:
+                print("SKIPPED: there is no nats-server: metrics of a shared log", file=sys.stderr)
+                page += "".join(f"\n{name} 0" for name in {*asked, *rules} if "_shared_" in name)
         existing = set(re.findall(r"^# TYPE (\S+)", page, re.MULTILINE)) | set(re.findall(r"^(\w+)", page, re.MULTILINE))
         # Only with TLS.
         existing.add("auditgate_certificate_expiry_timestamp_seconds")
         self.assertEqual({name for name in [*asked, *rules] if name not in existing}, set())
+
+
+def metrics(folder: Path, *flags: str) -> str:
+    """The metrics page of a gateway."""
+    gateway = Gateway(folder, *flags)
+    try:
+        return urllib.request.urlopen(f"http://127.0.0.1:{gateway.admin}/metrics", timeout=10).read().decode()
+    finally:
+        gateway.stop()
 
 
 def read_slowly(pipe: IO[bytes]) -> None:

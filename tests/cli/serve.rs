@@ -50,6 +50,10 @@ impl Gateway {
         line
     }
 
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([name, &self.process.id().to_string()]).status();
         assert!(sent.expect("kill is there").success());

@@ -147,8 +147,11 @@ async fn gateways_share_a_log() {
     let said = refused(&other);
     assert!(said.contains("there is no stream AUDIT_main: `auditgate cluster init`"), "{said}");
 
-    let init = ["cluster", "init", "--shared", server.url(), "--replicas", "1", "--out"];
-    let (code, said) = run(&[&init[..], &[text(&cluster)]].concat());
+    let init = |out: &Path, replicas: &str| {
+        let flags = ["--shared", server.url(), "--replicas", replicas, "--out", text(out)];
+        run(&[&["cluster", "init"], &flags[..]].concat())
+    };
+    let (code, said) = init(&cluster, "1");
     assert_eq!(code, Some(0), "{said}");
     for (name, mode) in [("cluster.key", 0o600), ("signing.key", 0o600), ("gateway.toml", 0o644)] {
         let found = cluster.join(name).metadata().expect(name).permissions().mode();
@@ -156,11 +159,11 @@ async fn gateways_share_a_log() {
         assert!(said.contains(name), "{said}");
     }
     let second = folder.path().join("second");
-    let (code, said) = run(&[&init[..], &[text(&second)]].concat());
+    let (code, said) = init(&second, "1");
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("there is a stream AUDIT_main already"), "{said}");
     assert!(!second.exists());
-    let (code, said) = run(&[&init[..], &[text(&second), "--replicas", "2"]].concat());
+    let (code, said) = init(&second, "2");
     assert!(code == Some(2) && said.contains("choose an odd number"), "{said}");
 
     // From here on with the permissions that were written, and no others.
@@ -200,7 +203,21 @@ async fn gateways_share_a_log() {
     let on_b = records(&second, 3).await;
     assert_eq!(on_a, on_b, "sequences and times are the same");
     let status = second.client().await.get_status(pb::GetStatusRequest {}).await;
-    assert_eq!(status.expect("a status").into_inner().log_kind, "shared");
+    let status = status.expect("a status").into_inner();
+    assert_eq!(status.log_kind, "shared");
+    let shared = status.shared.expect("it is shared");
+    assert_eq!((&*shared.stream, shared.replicas, shared.lag), ("AUDIT_main", 1, 0));
+    assert_eq!((shared.invalid, shared.disagreements, shared.warnings.len()), (0, 0, 0));
+    assert!(shared.position >= 3 && shared.position == shared.stream_end && shared.pending == 0);
+    let server_flag = format!("http://{}", second.address());
+    let shown = auditgate()
+        .args(["status", "--server", &server_flag])
+        .stdout(std::process::Stdio::piped())
+        .output()
+        .expect("built");
+    let shown = String::from_utf8(shown.stderr).expect("text")
+        + &String::from_utf8(shown.stdout).expect("text");
+    assert!(shown.contains("AUDIT_main, 1 replica, connected to "), "{shown}");
     // A retry on the other gateway is the same event.
     let again = emit(&second, "two").await;
     assert_eq!((again.duplicate, again.sequence), (true, on_a[1].sequence));

@@ -9,7 +9,7 @@ use crate::cli::new_file::{PRIVATE, PUBLIC};
 use crate::cli::new_folder::NewFolder;
 use crate::cli::settings::SharedSource;
 use crate::cli::{Error, ExitKind, say};
-use crate::config::{ByteSize, Period, Shared};
+use crate::config::{ByteSize, Period, SharedSettings};
 use crate::log::shared::cluster_key::ClusterSecrets;
 use crate::log::shared::stream::jetstream::{self, JetStream, StreamPlan, Subjects};
 use crate::proof::SigningKey;
@@ -71,7 +71,7 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
     let plan = plan(&args)?;
     let (servers, subjects) = (shared.connection()?, shared.subjects()?);
     let log_id = Uuid::now_v7();
-    let made = GeneratedFiles::new(&args, &shared, &subjects, log_id)?;
+    let made = ClusterFiles::new(&args, &shared, &subjects, log_id)?;
     let mut folder = NewFolder::begin(&args.out)?;
     for (name, text, mode) in &made.0 {
         folder.write(name, text, *mode)?;
@@ -129,10 +129,15 @@ fn refused(error: &jetstream::Error) -> String {
 }
 
 /// Name, text and mode of each file.
-struct GeneratedFiles([(&'static str, String, u32); 5]);
+struct ClusterFiles([(&'static str, String, u32); 5]);
 
-impl GeneratedFiles {
-    fn new(args: &Args, shared: &Shared, subjects: &Subjects, log_id: Uuid) -> Result<Self, Error> {
+impl ClusterFiles {
+    fn new(
+        args: &Args,
+        shared: &SharedSettings,
+        subjects: &Subjects,
+        log_id: Uuid,
+    ) -> Result<Self, Error> {
         let secrets =
             ClusterSecrets::generate().map_err(|error| Error::Usage(error.to_string()))?;
         let origin = args.name.clone().unwrap_or_else(|| format!("auditgate/{log_id}"));
@@ -178,7 +183,7 @@ permissions: {{
 }
 
 /// The configuration of a gateway, beside its keys.
-fn configuration(shared: &Shared) -> String {
+fn configuration(shared: &SharedSettings) -> String {
     let mut text = format!(
         "# A gateway of a shared log: see docs/CLUSTER.md. Each gateway has its own data directory.
 data_dir = \"data\"

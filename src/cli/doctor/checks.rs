@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Diagnosis, Evidence, Grade, clients, day, storage};
+use super::{Diagnosis, Evidence, Grade, clients, day, shared, storage};
 use crate::cli::times;
 use crate::cli::units::length;
 use crate::proto::pb;
@@ -11,10 +11,11 @@ use crate::proto::pb;
 type Check = (&'static str, fn(&Evidence<'_>) -> Vec<Diagnosis>);
 
 /// All checks.
-pub const CHECKS: [Check; 13] = [
+pub const CHECKS: [Check; 14] = [
     ("storage", storage::state),
     ("damage", storage::damage),
     ("disk", storage::disk),
+    ("shared log", shared::shared),
     ("proof", storage::proof),
     ("signing key", storage::signing_key),
     ("certificates", certificates),

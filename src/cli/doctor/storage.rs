@@ -32,7 +32,8 @@ pub fn state(evidence: &Evidence<'_>) -> Vec<Diagnosis> {
             format!("the log accepts no events at the moment: {}", disk.reason),
             "it accepts events again by itself. If it does not, look at the servers that keep it, \
              and at the network between them and the gateway",
-        ),
+        )
+        .see("AuditgateLogAway"),
         pb::StorageState::Failed => Diagnosis::new(
             Grade::Critical,
             format!("the log is read-only, since its storage failed: {}", disk.reason),

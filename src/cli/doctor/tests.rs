@@ -103,8 +103,8 @@ fn nothing_is_found_where_nothing_is_wrong() {
         text,
         "auditgate 0.1.0: nothing needs attention\n\
          \n\
-         FINE      storage, damage, disk, proof, signing key, certificates, clock,\n\
-         \x20         reload, memory, gaps, accounts, connections, access\n"
+         FINE      storage, damage, disk, shared log, proof, signing key, certificates,\n\
+         \x20         clock, reload, memory, gaps, accounts, connections, access\n"
     );
 }
 
@@ -227,6 +227,28 @@ fn clients_are_looked_at() {
     };
     assert_eq!(found(open(799)), []);
     assert_eq!(found(open(800)), [(Warning, "connections")]);
+}
+
+#[test]
+fn a_shared_log_is_looked_at() {
+    use Grade::{Critical, Warning};
+    let shared = |change: fn(&mut pb::SharedLogStatus)| {
+        found(move |status| {
+            let mut shared = pb::SharedLogStatus { replicas: 3, ..Default::default() };
+            change(&mut shared);
+            status.shared = Some(shared);
+        })
+    };
+    assert_eq!(shared(|_| ()), []);
+    assert_eq!(shared(|own| (own.repeats, own.seen, own.void, own.stale) = (9, 9, 9, 9)), []);
+    assert_eq!(shared(|own| own.lag = 128), []);
+    let warned = [(Warning, "shared log")];
+    assert_eq!(shared(|own| own.lag = 129), warned);
+    assert_eq!(shared(|own| own.invalid = 1), warned);
+    assert_eq!(shared(|own| own.warnings.push("acknowledges before it syncs".into())), warned);
+    assert_eq!(shared(|own| own.disagreements = 1), [(Critical, "shared log")]);
+    let away = pb::StorageState::Away;
+    assert_eq!(found(|status| disk(status).set_state(away)), [(Critical, "storage")]);
 }
 
 #[test]

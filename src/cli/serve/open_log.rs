@@ -11,20 +11,20 @@ use crate::log::disk::{DiskLog, SyncPolicy};
 use crate::log::{Log, MemoryLog};
 
 /// A log, and what the operator is told of it.
-pub(super) struct OpenedLog {
+pub(super) struct ServedLog {
     pub log: Arc<dyn Log>,
     /// What the log keeps, and what a receipt means.
     pub kept: String,
 }
 
 /// Opens the log, and tells how it was found.
-pub(super) async fn open(settings: &Settings, logs: &LogOutput) -> io::Result<OpenedLog> {
+pub(super) async fn open(settings: &Settings, logs: &LogOutput) -> io::Result<ServedLog> {
     let Some(folder) = &settings.data_dir else {
         let (records, mib) = (settings.ring.records, settings.ring.bytes.0 / (1024 * 1024));
         let kept = format!(
             "log in memory: the newest {records} records within {mib} MiB; lost when the gateway stops"
         );
-        return Ok(OpenedLog { log: Arc::new(MemoryLog::new(settings.ring.bounds())), kept });
+        return Ok(ServedLog { log: Arc::new(MemoryLog::new(settings.ring.bounds())), kept });
     };
     if settings.shared.is_on() {
         return shared::open(settings, folder, logs).await.map_err(io::Error::other);
@@ -33,7 +33,7 @@ pub(super) async fn open(settings: &Settings, logs: &LogOutput) -> io::Result<Op
     let opened = tokio::task::spawn_blocking(move || DiskLog::open(&directory, config)).await;
     let (log, notices) = opened.map_err(io::Error::other)?.map_err(io::Error::other)?;
     notices.iter().for_each(|notice| logs.notice(notice));
-    Ok(OpenedLog { log: Arc::new(log), kept: kept_on_disk(settings, folder) })
+    Ok(ServedLog { log: Arc::new(log), kept: kept_on_disk(settings, folder) })
 }
 
 /// What a log on disk keeps, and what a receipt means.

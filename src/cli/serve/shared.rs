@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::LogOutput;
-use super::open_log::OpenedLog;
+use super::open_log::ServedLog;
 use crate::cli::Error;
-use crate::config::{ByteSize, Period, Settings, Shared};
+use crate::config::{ByteSize, Period, Settings, SharedSettings};
 use crate::log::disk;
 use crate::log::shared::cluster_key::ClusterSecrets;
 use crate::log::shared::publisher::PublishTimes;
@@ -27,12 +27,13 @@ pub(super) async fn open(
     settings: &Settings,
     folder: &Path,
     logs: &LogOutput,
-) -> Result<OpenedLog, Error> {
+) -> Result<ServedLog, Error> {
     let failed = |error: &dyn std::fmt::Display| Error::Usage(error.to_string());
     let shared = &settings.shared;
     let file = shared.cluster_key.as_deref().unwrap_or(Path::new(""));
     let secrets = ClusterSecrets::read(file).map_err(|error| failed(&error))?;
     let stream = connect(shared, logs).await?;
+    stream.watch_servers(shared.monitor.clone());
     let keys = secrets.keys(stream.settings().log_id);
     let plan = stream.plan();
     let kept = kept(shared, folder, &stream);
@@ -45,11 +46,11 @@ pub(super) async fn open(
     let mut state = log.state();
     let ready = state.wait_for(|state| *state == State::Ready);
     let _ = tokio::time::timeout(CATCH_UP_TIME_MAX, ready).await;
-    Ok(OpenedLog { log: Arc::new(log), kept })
+    Ok(ServedLog { log: Arc::new(log), kept })
 }
 
 /// Connects to the stream; tries again, visibly, for as long as the configuration says.
-async fn connect(shared: &Shared, logs: &LogOutput) -> Result<JetStream, Error> {
+async fn connect(shared: &SharedSettings, logs: &LogOutput) -> Result<JetStream, Error> {
     let (servers, subjects) = (shared.connection()?, shared.subjects()?);
     let begun = Instant::now();
     let Period(patience) = shared.connect_timeout;
@@ -75,7 +76,7 @@ async fn connect(shared: &Shared, logs: &LogOutput) -> Result<JetStream, Error> 
 }
 
 /// What the log keeps, and what a receipt means.
-fn kept(shared: &Shared, folder: &Path, stream: &JetStream) -> String {
+fn kept(shared: &SharedSettings, folder: &Path, stream: &JetStream) -> String {
     let plan = stream.plan();
     let receipt = match plan.replicas {
         1 => "durability: on one server before acknowledgement".to_owned(),

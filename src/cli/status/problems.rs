@@ -3,6 +3,7 @@
 use jiff::tz::TimeZone;
 
 use super::operations::refused_reload;
+use super::shared;
 use crate::cli::numbers::counted;
 use crate::cli::units::length;
 use crate::proto::pb;
@@ -14,6 +15,7 @@ pub fn problems(status: &pb::GetStatusResponse, zone: &TimeZone) -> Vec<(&'stati
     rows.extend(trouble.filter(|told| !told.is_empty()).map(|told| ("TROUBLE", told)));
     rows.extend(status.accept_time_ahead.as_ref().map(|ahead| ("CLOCK", clock(ahead))));
     rows.extend(refused_reload(status, zone).map(|told| ("RELOAD", told)));
+    rows.extend(status.shared.iter().flat_map(shared::problems));
     let Some(disk) = &status.disk else { return rows };
     match disk.state() {
         pb::StorageState::Unspecified | pb::StorageState::Ready => {}

@@ -9,6 +9,7 @@ use super::accounts;
 use super::ended;
 use super::operations;
 use super::problems::problems;
+use super::shared;
 use super::subscribers;
 use crate::cli::forecast::{self, DiskForecast};
 use crate::cli::numbers::{counted, grouped};
@@ -99,6 +100,10 @@ fn overview(status: &pb::GetStatusResponse, screen: &Screen) -> Vec<String> {
     if let Some(found) = &status.disk {
         rows.push(("disk", disk(found, zone)));
         rows.extend(free(status, found).map(|text| ("free", text)));
+    }
+    if let Some(found) = &status.shared {
+        rows.push(("shared", shared::shared(found)));
+        rows.extend(shared::again(found).map(|text| ("again", text)));
     }
     rows.extend(status.proof.as_ref().map(|found| ("proof", proof(found, zone))));
     let last = status.last_sequence;
