@@ -23,6 +23,9 @@ import { rowOf, type RecordItem } from "../records/list";
 /** How many records on each side of one are shown around it. */
 const AROUND = 50n;
 
+/** The frequent values are counted when the first rows are there, which come sooner so; at the latest after this time, in milliseconds. */
+const FACETS_MS = 500;
+
 /** The record in the drawer. */
 export type Opened =
   | { readonly kind: "loading"; readonly sequence: bigint }
@@ -64,13 +67,17 @@ export class Model {
   readonly canProve = computed(() => this.has("proof"));
 
   private loaded = false;
+  private facetsTimer: ReturnType<typeof setTimeout> | undefined;
   private noticeTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor() {
     this.session.onReady = () => this.signedIn();
     this.feed.onLive = (brief) => this.histogram.addLive(brief);
     this.feed.onDoubt = () => void this.loadRest();
-    this.feed.onResults = (complete) => void this.loadHistogram(complete);
+    this.feed.onResults = (complete) => {
+      this.loadFacets();
+      void this.loadHistogram(complete);
+    };
   }
 
   async start(): Promise<void> {
@@ -88,6 +95,8 @@ export class Model {
   signedOut(): void {
     if (!this.loaded) return;
     this.loaded = false;
+    clearTimeout(this.facetsTimer);
+    this.facetsTimer = undefined;
     batch(() => {
       this.feed.stop();
       this.feed.list.clear();
@@ -217,6 +226,8 @@ export class Model {
     const query = queryOf(this.tokens.value, now, zone.value);
     this.lastQuery.value = query;
     this.paused.value = false;
+    clearTimeout(this.facetsTimer);
+    this.facetsTimer = undefined;
     const around = this.around.value;
     if (around !== undefined) {
       const first = around > AROUND ? around - AROUND : 1n;
@@ -227,7 +238,15 @@ export class Model {
     }
     const live = this.liveWanted.value && query.end_time === undefined;
     void this.feed.show({ query, live });
-    void this.facets.load(query);
+    this.facetsTimer = setTimeout(() => this.loadFacets(), FACETS_MS);
+  }
+
+  /** Counts the frequent values of the search that runs, unless that was done. */
+  private loadFacets(): void {
+    if (this.facetsTimer === undefined) return;
+    clearTimeout(this.facetsTimer);
+    this.facetsTimer = undefined;
+    if (this.lastQuery.value !== undefined) void this.facets.load(this.lastQuery.value);
   }
 
   private async loadHistogram(complete: boolean): Promise<void> {

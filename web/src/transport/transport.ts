@@ -124,7 +124,8 @@ export class Transport {
         body: frame(encode(method.request, request)),
         signal,
         cache: "no-store",
-        // The gateway sets no cookies. Without credentials a browser shows no client certificate, and opens connections of their own.
+        // The gateway sets no cookies. By the standard, a call without credentials shows no client certificate, and goes over
+        // a connection of its own.
         credentials: "same-origin",
         redirect: "error",
         referrerPolicy: "no-referrer",

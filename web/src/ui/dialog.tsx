@@ -13,18 +13,26 @@ interface DialogProps {
 
 export function Dialog({ title, onClose, children, testid }: DialogProps) {
   const ref = useRef<HTMLDialogElement>(null);
+  const shown = useRef(true);
   useEffect(() => {
     const dialog = ref.current;
     dialog?.showModal();
-    return () => dialog?.close();
+    return () => {
+      shown.current = false;
+      dialog?.close();
+    };
   }, []);
+  // The event comes later than the dialog goes: by then it may be another one that is open.
+  const closed = () => {
+    if (shown.current) onClose();
+  };
   return (
     <dialog
       ref={ref}
       class="dialog"
       aria-label={title}
-      onClose={onClose}
-      onCancel={onClose}
+      onClose={closed}
+      onCancel={closed}
       onClick={(event) => {
         if (event.target === ref.current) onClose();
       }}
