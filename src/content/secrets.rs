@@ -193,7 +193,9 @@ fn once(text: &str) -> Option<String> {
     if found.is_empty() {
         return None;
     }
-    let mut masked = String::with_capacity(text.len());
+    let hidden: usize = found.iter().map(ExactSizeIterator::len).sum();
+    let marked = text.len().saturating_sub(hidden) + found.len() * MARKER.len();
+    let mut masked = String::with_capacity(marked);
     let mut from = 0;
     for range in &found {
         let start = prefix(text, range.start).len();

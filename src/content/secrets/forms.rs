@@ -37,54 +37,94 @@ const TOKENS: [(&[u8], usize); 30] = [
     (b"AGE-SECRET-KEY-", 20),
 ];
 
-/// Length of the token that begins here.
-pub(super) fn token_len(text: Text<'_>, at: usize) -> Option<usize> {
-    if at > 0 && (text.byte(at - 1).is_ascii_alphanumeric() || text.byte(at - 1) == b'_') {
-        return None;
+/// Whether a token may begin so: the first two bytes of all beginnings.
+fn may_begin(first: u8, second: u8) -> bool {
+    match first {
+        b'e' => second == b'y',
+        b'A' => matches!(second, b'K' | b'S' | b'I' | b'G'),
+        b'g' => matches!(second, b'h' | b'i' | b'l' | b'd'),
+        b'x' => matches!(second, b'o' | b'a'),
+        b's' => matches!(second, b'k' | b'h'),
+        b'p' => second == b'y',
+        b'r' => second == b'k',
+        b'y' => second == b'a',
+        b'n' => second == b'p',
+        b'h' => second == b'v',
+        b'S' => second == b'G',
+        b'd' => second == b'o',
+        _ => false,
     }
-    let rest = text.from(at);
-    let is_part = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(**byte, b'_' | b'-');
-    if rest.starts_with(b"eyJ") {
-        return web_token_len(rest);
-    }
-    let first = *rest.first()?;
-    if !matches!(first, b'A' | b'g' | b'x' | b's' | b'r' | b'y' | b'n' | b'p' | b'h' | b'S' | b'd')
-    {
-        return None;
-    }
-    let (prefix, least) = TOKENS.iter().find(|(prefix, _)| rest.starts_with(prefix))?;
-    let body = rest.get(prefix.len()..)?;
-    let len = body.iter().take_while(|byte| is_part(byte) || **byte == b'.').count();
-    let has_digit = || body.iter().take(len).any(u8::is_ascii_digit);
-    let fits = match *prefix {
-        b"AKIA" | b"ASIA" => {
-            len == *least
-                && body
-                    .iter()
-                    .take(len)
-                    .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
-        }
-        _ => len >= *least && has_digit(),
-    };
-    fits.then_some(prefix.len() + len)
 }
 
-/// A JSON web token: parts in base64url, with dots between.
-fn web_token_len(rest: &[u8]) -> Option<usize> {
-    /// Of a part, in bytes.
-    const PART_BYTES_MIN: usize = 8;
-    let is_part = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(**byte, b'_' | b'-');
-    let mut len = rest.iter().take_while(is_part).count();
-    let mut parts = usize::from(len >= PART_BYTES_MIN);
-    while parts > 0 && rest.get(len) == Some(&b'.') {
-        let part = rest.get(len + 1..).unwrap_or_default().iter().take_while(is_part).count();
-        if parts == 1 && part < PART_BYTES_MIN {
+/// Looks for tokens in a text from the front. What was read on in vain is not read again.
+#[derive(Debug, Default)]
+pub(super) struct TokenFinder {
+    /// Up to here there is no digit in what would be a token.
+    without_digit: usize,
+    /// Up to here there is no web token.
+    without_web_token: usize,
+}
+
+impl TokenFinder {
+    /// Length of the token that begins here.
+    pub(super) fn token_len(&mut self, text: Text<'_>, at: usize) -> Option<usize> {
+        if !may_begin(text.byte(at), text.byte(at + 1)) || at > 0 && is_word_byte(text.byte(at - 1))
+        {
             return None;
         }
-        parts += 1;
-        len += 1 + part;
+        let rest = text.from(at);
+        if rest.starts_with(b"eyJ") {
+            return self.web_token_len(rest, at);
+        }
+        let (prefix, least) = TOKENS.iter().find(|(prefix, _)| rest.starts_with(prefix))?;
+        let body = rest.get(prefix.len()..)?;
+        let is_part = |byte: &&u8| is_word_byte(**byte) || matches!(**byte, b'-' | b'.');
+        if matches!(*prefix, b"AKIA" | b"ASIA") {
+            let id = body.iter().take(least + 1).take_while(is_part).copied();
+            let fits = id.clone().count() == *least
+                && id.clone().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+            return fits.then_some(prefix.len() + least);
+        }
+        if at < self.without_digit {
+            return None;
+        }
+        let len = body.iter().take_while(is_part).count();
+        if !body.iter().take(len).any(u8::is_ascii_digit) {
+            self.without_digit = at + prefix.len() + len;
+            return None;
+        }
+        (len >= *least).then_some(prefix.len() + len)
     }
-    (parts > 1).then_some(len)
+
+    /// A JSON web token: parts in base64url, with dots between.
+    fn web_token_len(&mut self, rest: &[u8], at: usize) -> Option<usize> {
+        /// Of a part, in bytes.
+        const PART_BYTES_MIN: usize = 8;
+        if at < self.without_web_token {
+            return None;
+        }
+        let is_part = |byte: &&u8| is_word_byte(**byte) || **byte == b'-';
+        let first = rest.iter().take_while(is_part).count();
+        let mut parts = usize::from(first >= PART_BYTES_MIN);
+        let mut len = first;
+        while parts > 0 && rest.get(len) == Some(&b'.') {
+            let part = rest.get(len + 1..).unwrap_or_default().iter().take_while(is_part).count();
+            if parts == 1 && part < PART_BYTES_MIN {
+                break;
+            }
+            parts += 1;
+            len += 1 + part;
+        }
+        if parts < 2 {
+            self.without_web_token = at + first;
+            return None;
+        }
+        Some(len)
+    }
+}
+
+fn is_word_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
 /// Words that follow words are prose; what is long and has a digit is not.
@@ -102,6 +142,8 @@ pub(super) fn looks_secret(word: &[u8]) -> bool {
 pub(super) fn is_variable(word: &[u8]) -> bool {
     /// Of the name, in bytes.
     const NAME_BYTES_MAX: usize = 64;
+    /// Of the path of a file, in bytes.
+    const PATH_BYTES_MAX: usize = 1_024;
     let word = strip(word, b"\"", b"\"").unwrap_or(word);
     let is_name = |name: &[u8]| {
         !name.is_empty()
@@ -115,6 +157,7 @@ pub(super) fn is_variable(word: &[u8]) -> bool {
     let windows = strip(word, b"%", b"%").unwrap_or_default();
     let file = strip(word, b"$(cat ", b")").or(strip(word, b"$(<", b")")).unwrap_or_default();
     let is_path = !file.is_empty()
+        && file.len() <= PATH_BYTES_MAX
         && file
             .iter()
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'_' | b'-'))
@@ -148,4 +191,16 @@ pub(super) fn is_placeholder(word: &[u8], in_query: bool) -> bool {
 
 fn strip<'a>(text: &'a [u8], front: &[u8], back: &[u8]) -> Option<&'a [u8]> {
     text.strip_prefix(front)?.strip_suffix(back)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_beginning_of_a_token_is_looked_for() {
+        for (prefix, _) in TOKENS {
+            assert!(may_begin(prefix[0], prefix[1]), "{}", String::from_utf8_lossy(prefix));
+        }
+    }
 }

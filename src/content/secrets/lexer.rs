@@ -43,7 +43,7 @@ pub(super) struct Value {
 }
 
 /// Quotes that are open around a place, the outermost first.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Quotes(Vec<(u8, usize)>);
 
 impl Quotes {
@@ -126,9 +126,18 @@ impl Text<'_> {
         }
     }
 
-    /// How many backslashes stand here.
+    /// How many backslashes stand here, as far as they are told apart.
     pub(super) fn backslashes(&self, at: usize) -> usize {
-        self.from(at).iter().take_while(|byte| **byte == b'\\').count()
+        /// A quote within six levels of quotes has 63.
+        const BACKSLASHES_MAX: usize = 64;
+        let bytes = self.from(at).iter().take(BACKSLASHES_MAX);
+        bytes.take_while(|byte| **byte == b'\\').count()
+    }
+
+    /// Length of what is passed where backslashes stand before no quote: all of them
+    /// but the last, which may escape what follows.
+    pub(super) fn backslashes_to_pass(&self, at: usize) -> usize {
+        self.backslashes(at).saturating_sub(1).max(1)
     }
 
     /// The plain quote here, behind backslashes or not, and its length with them.
@@ -171,7 +180,7 @@ impl Text<'_> {
                 escapes: Some(false),
                 ..opened(at + 1, Close::Quote { quote: b'`', backslashes: 0 })
             }),
-            b'&' => {
+            b'&' if matches!(self.byte(at + 1), b'q' | b'#' | b'a') => {
                 let entities = ["&quot;", "&#39;", "&#34;", "&apos;", "&#x27;", "&#x22;", "&#039;"];
                 let found = entities.iter().find(|it| self.from(at).starts_with(it.as_bytes()))?;
                 Some(opened(at + found.len(), Close::Text { range: (at, at + found.len()) }))

@@ -208,11 +208,11 @@ pub(super) struct Lower {
 
 impl Lower {
     pub(super) fn new(word: &[u8]) -> Self {
-        let from = word.len().saturating_sub(NAME_BYTES_MAX);
-        let mut lower = Self { bytes: [0; NAME_BYTES_MAX], len: 0 };
-        for (to, byte) in lower.bytes.iter_mut().zip(word.get(from..).unwrap_or_default()) {
-            *to = byte.to_ascii_lowercase();
-            lower.len += 1;
+        let end = word.get(word.len().saturating_sub(NAME_BYTES_MAX)..).unwrap_or_default();
+        let mut lower = Self { bytes: [0; NAME_BYTES_MAX], len: end.len() };
+        if let Some(bytes) = lower.bytes.get_mut(..end.len()) {
+            bytes.copy_from_slice(end);
+            bytes.make_ascii_lowercase();
         }
         lower
     }
@@ -224,14 +224,10 @@ impl Lower {
 
 /// Whether a value by this name is a secret: `DB_PASSWORD`, `x-api-key`.
 pub(super) fn is_secret(name: &[u8]) -> bool {
-    Lower::new(name).is_secret()
-}
-
-impl Lower {
-    /// As [`is_secret`].
-    pub(super) fn is_secret(&self) -> bool {
-        is_secret_lower(self.get())
-    }
+    // Most words end otherwise. A digit may stand behind the name.
+    let last = name.last().map_or(0, u8::to_ascii_lowercase);
+    let may_end = last.is_ascii_digit() || ENDS_SECRET.get(usize::from(last)) == Some(&true);
+    may_end && is_secret_lower(Lower::new(name).get())
 }
 
 fn is_secret_lower(lower: &[u8]) -> bool {

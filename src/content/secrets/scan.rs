@@ -13,6 +13,7 @@ mod words;
 
 use std::ops::Range;
 
+use super::forms::TokenFinder;
 use super::lexer::{Close, Open, Quotes, Text};
 use super::names;
 use super::shell::Shell;
@@ -98,6 +99,11 @@ pub(super) struct SecretScan<'t> {
     rules: bool,
     /// Up to where a word goes on in which no place of a login was found.
     placeless: usize,
+    tokens: TokenFinder,
+    /// Up to here nothing behind `//` has a user, unless quotes change.
+    userless: usize,
+    /// The digit that was looked for last.
+    digit: usize,
 }
 
 impl<'t> SecretScan<'t> {
@@ -122,6 +128,9 @@ impl<'t> SecretScan<'t> {
             between: false,
             rules: false,
             placeless: 0,
+            tokens: TokenFinder::default(),
+            userless: 0,
+            digit: 0,
         }
     }
 
@@ -153,7 +162,7 @@ impl<'t> SecretScan<'t> {
     }
 
     fn step(&mut self) {
-        if self.blank() {
+        if may_be_blank(self.text.byte(self.at)) && self.blank() {
             return;
         }
         match self.expect {
@@ -192,8 +201,7 @@ impl<'t> SecretScan<'t> {
             }
             b'*' if self.text.byte(self.at + 1) == b'/' => {
                 if let Some(comment) = self.comment.take_if(|comment| comment.block) {
-                    self.expect = comment.expect;
-                    self.quotes = comment.quotes;
+                    self.resume(comment);
                 }
                 self.at += 2;
                 true
@@ -227,10 +235,18 @@ impl<'t> SecretScan<'t> {
         self.at += len;
     }
 
+    /// Goes on where the comment began.
+    fn resume(&mut self, comment: Comment) {
+        self.expect = comment.expect;
+        if self.quotes != comment.quotes {
+            self.quotes = comment.quotes;
+            self.userless = 0;
+        }
+    }
+
     fn end_line_comment(&mut self) {
         if let Some(comment) = self.comment.take_if(|comment| !comment.block) {
-            self.expect = comment.expect;
-            self.quotes = comment.quotes;
+            self.resume(comment);
         }
     }
 
@@ -386,6 +402,11 @@ impl<'t> SecretScan<'t> {
             self.found.push(range);
         }
     }
+}
+
+/// Whether white space, a comment or its end may begin with this byte.
+fn may_be_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t'..=b'\r' | b'\\' | b'*' | b'/' | b'-' | b'#' | 0xc2 | 0xe1..=0xe3 | 0xef)
 }
 
 impl How {

@@ -28,37 +28,60 @@ pub(super) fn find(
     end
 }
 
+/// How far behind a quote or a semicolon the end of a user's secret is looked for, in bytes.
+const SECRET_BYTES_MAX: usize = 128;
+
 /// Where a URL ends: a password within may hold quotes that should have been
-/// escaped, but no white space.
+/// escaped, but no white space. What follows a URL in a connection string, as in
+/// `//host;user=a;password=b`, is no part of it: there the rules for names and values
+/// apply, and not those for URLs.
 fn end_of(text: Text<'_>, start: usize, quotes: &Quotes) -> usize {
     let mut at = start;
-    let mut quote = None;
+    let mut has_query = false;
     while at < text.len() {
         match text.byte(at) {
-            b'<' | b'>' => break,
-            b'"' | b'\'' | b'\\' if text.plain_quote(at).is_some() => {
-                if text.closes_outer(at, quotes) {
-                    break;
-                }
-                quote.get_or_insert(at);
-            }
-            b'@' => quote = None,
-            _ if text.space_len(at) > 0 => break,
+            b'<' | b'>' => return at,
+            b'?' | b'#' => has_query = true,
+            b'"' | b'\'' | b'\\' => match text.plain_quote(at) {
+                Some(_) if text.closes_outer(at, quotes) => return at,
+                Some(_) => match user_end(text, at, quotes) {
+                    Some(user) => at = user,
+                    None => return at,
+                },
+                None => at += text.backslashes_to_pass(at) - 1,
+            },
+            b';' if !has_query => match user_end(text, at, quotes) {
+                Some(user) => at = user,
+                None => return at,
+            },
+            _ if text.space_len(at) > 0 => return at,
             _ => {}
         }
         at += 1;
     }
-    let end = quote.unwrap_or(at);
-    end - parameters_len(text.slice(start..end))
+    at.min(text.len())
 }
 
-/// Length of what follows a URL in a connection string, as in `//host;user=a;password=b`:
-/// there the rules for names and values apply, and not those for URLs.
-fn parameters_len(url: &[u8]) -> usize {
-    let Some(semicolon) = memchr(b';', url) else { return 0 };
-    let (before, behind) = url.split_at(semicolon);
-    let is_query = memchr2(b'?', b'#', before).is_some();
-    if is_query || memchr(b'@', behind).is_some() { 0 } else { behind.len() }
+/// The `@` that ends a user's secret, if it comes before the URL ends.
+fn user_end(text: Text<'_>, from: usize, quotes: &Quotes) -> Option<usize> {
+    let rest = text.from(from + 1);
+    let rest = rest.get(..SECRET_BYTES_MAX).unwrap_or(rest);
+    let user = from + 1 + memchr(b'@', rest)?;
+    let mut at = from + 1;
+    while at < user {
+        match text.byte(at) {
+            b'<' | b'>' => return None,
+            b'"' | b'\'' | b'\\' => match text.plain_quote(at) {
+                Some(_) if text.closes_outer(at, quotes) => return None,
+                Some((_, _, len)) => at += len - 1,
+                None => at += text.backslashes_to_pass(at) - 1,
+            },
+            _ if text.space_len(at) > 0 => return None,
+            _ => {}
+        }
+        at += 1;
+    }
+    Some(user)
 }
 
 /// Length of user info, host and port. A password that should have been escaped may

@@ -7,6 +7,31 @@ use memchr::{memchr, memmem};
 use super::super::MARKER;
 use super::{Close, Open, Quotes, Text, Value};
 
+/// Whether a byte goes on with an unquoted piece, whatever is around it.
+fn is_within_word(byte: u8) -> bool {
+    !matches!(
+        byte,
+        b' ' | b'\t'
+            ..=b'\r'
+                | b'"'
+                | b'\''
+                | b'\\'
+                | b'&'
+                | b';'
+                | b'['
+                | b'$'
+                | b','
+                | b')'
+                | b']'
+                | b'}'
+                | 0xc2
+                | 0xe1
+                | 0xe2
+                | 0xe3
+                | 0xef
+    )
+}
+
 impl Text<'_> {
     /// Reads on from an opened quote to behind its end: where the content ends, and
     /// where reading goes on. `None` where it is not closed.
@@ -243,6 +268,7 @@ impl Text<'_> {
     pub(in super::super) fn word_end(&self, start: usize, quotes: &Quotes) -> usize {
         let mut at = start;
         while at < self.len() {
+            at += self.from(at).iter().take_while(|byte| is_within_word(**byte)).count();
             match self.byte(at) {
                 b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c => break,
                 0xc2 | 0xe1 | 0xe2 | 0xe3 | 0xef if self.space_len(at) > 0 => break,

@@ -10,7 +10,7 @@ impl SecretScan<'_> {
         let Some((quote, backslashes, len)) = self.text.plain_quote(self.at) else {
             // What a shell would take for the end of a command is escaped.
             let is_escaped = matches!(self.text.byte(self.at + 1), b'|' | b';' | b'&');
-            self.at += 1 + usize::from(is_escaped);
+            self.at += self.text.backslashes_to_pass(self.at) + usize::from(is_escaped);
             return;
         };
         let before = if self.at == 0 { b' ' } else { self.text.byte(self.at - 1) };
@@ -202,6 +202,10 @@ impl SecretScan<'_> {
             self.at = start;
             return;
         }
+        if !has_scheme && start < self.userless {
+            self.at = start;
+            return;
+        }
         let before = self.found.len();
         let (text, found) = (self.text, &mut self.found);
         let end = url::find(text, start, &self.quotes, |range| {
@@ -211,6 +215,7 @@ impl SecretScan<'_> {
         });
         if !has_scheme && memchr(b'@', self.text.slice(start..end)).is_none() {
             self.found.truncate(before);
+            self.userless = end;
             self.at = start;
             return;
         }

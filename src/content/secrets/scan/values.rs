@@ -145,6 +145,9 @@ impl SecretScan<'_> {
         }
         /// Of a word that is looked at, in bytes.
         const WORD_BYTES_MAX: usize = 64;
+        if self.next_digit(self.at) >= self.at + WORD_BYTES_MAX {
+            return self.dispatch();
+        }
         let end = self.text.until(self.at + WORD_BYTES_MAX).word_end(self.at, &self.quotes);
         let word = self.text.slice(self.at..end);
         let digit = word.iter().any(u8::is_ascii_digit);
@@ -155,6 +158,17 @@ impl SecretScan<'_> {
             return;
         }
         self.dispatch();
+    }
+
+    /// Where the next digit stands, from this place on: the end of the text, if there is none. It is looked for once.
+    fn next_digit(&mut self, at: usize) -> usize {
+        if self.digit < at {
+            let rest = self.text.from(at);
+            let digit = rest.iter().position(u8::is_ascii_digit);
+            self.digit = at + digit.unwrap_or(rest.len());
+        }
+        // The end of the text is behind all places of it.
+        if self.digit >= self.text.len() { usize::MAX } else { self.digit }
     }
 
     /// The value of a secret.
@@ -235,19 +249,25 @@ impl SecretScan<'_> {
         const STAND_IN_BYTES_MAX: usize = 80;
         let text = self.text;
         let identifier = self.word_at(self.at);
-        let end = text.until(self.at + STAND_IN_BYTES_MAX).word_end(self.at, &self.quotes);
-        let word = text.slice(self.at..end);
-        let is_placeholder = forms::is_placeholder(word, self.sql.is_query());
-        if is_placeholder || forms::is_variable(word) {
-            self.binds |= is_placeholder && self.sql.is_any();
-            if word.first() == Some(&b'%') {
-                self.mask_rest_of_call();
+        // Most values are a word, and white space behind it.
+        let is_word =
+            identifier > self.at && matches!(text.byte(identifier), b' ' | b'\n' | b'\t' | b'\r');
+        if !is_word {
+            let end = text.until(self.at + STAND_IN_BYTES_MAX).word_end(self.at, &self.quotes);
+            let word = text.slice(self.at..end);
+            let is_placeholder = forms::is_placeholder(word, self.sql.is_query());
+            if is_placeholder || forms::is_variable(word) {
+                self.binds |= is_placeholder && self.sql.is_any();
+                if word.first() == Some(&b'%') {
+                    self.mask_rest_of_call();
+                }
+                self.at = end;
+                return;
             }
-            self.at = end;
-            return;
         }
         let first = text.slice(self.at..identifier);
-        let stands_alone = text.ends_word(identifier, &self.quotes)
+        let stands_alone = is_word
+            || text.ends_word(identifier, &self.quotes)
             || matches!(text.byte(identifier), b',' | b'.' | b'\'' | b')' | b':');
         if lookup::program(first).is_some_and(|program| program.always) {
             return self.dispatch();
@@ -285,6 +305,11 @@ impl SecretScan<'_> {
             && stands_alone | matches!(text.byte(identifier), b'"' | b';')
             && (!digit || qualified || names::mentions_secret(first))
         {
+            self.at = identifier;
+            return;
+        }
+        if is_word {
+            self.mask(self.at..identifier);
             self.at = identifier;
             return;
         }
@@ -350,7 +375,7 @@ impl SecretScan<'_> {
                 b'\\' if matches!(self.text.byte(at + 1), b'n' | b'r') => break,
                 b'"' | b'\'' | b'\\' => {
                     let Some((quote, backslashes, len)) = self.text.plain_quote(at) else {
-                        at += 1;
+                        at += self.text.backslashes_to_pass(at);
                         continue;
                     };
                     if self.quotes.top().is_some_and(|top| top == (quote, backslashes))

@@ -5,7 +5,7 @@ use memchr::{memmem, memrchr};
 use super::super::forms;
 use super::super::keywords::Keyword;
 use super::super::lookup;
-use super::super::names::{self, Lower};
+use super::super::names;
 use super::super::programs::Program;
 use super::{Expect, How, SecretName, SecretScan};
 
@@ -19,7 +19,7 @@ impl SecretScan<'_> {
         let start = self.at;
         let end = self.word_at(start);
         let before = if start == 0 { b' ' } else { self.text.byte(start - 1) };
-        if let Some(len) = forms::token_len(self.text, start) {
+        if let Some(len) = self.tokens.token_len(self.text, start) {
             self.mask(start..start + len);
             self.at = start + len;
             return;
@@ -27,9 +27,8 @@ impl SecretScan<'_> {
         self.at = end;
         let text = self.text;
         let word = text.slice(start..end);
-        let lower = Lower::new(word);
-        let known = lookup::find(&lower);
-        let secret = lower.is_secret() && known.keyword != Some(Keyword::Procedure);
+        let known = lookup::find(word);
+        let secret = names::is_secret(word) && known.keyword != Some(Keyword::Procedure);
         if secret && self.sql.column() {
             return;
         }
@@ -165,11 +164,13 @@ impl SecretScan<'_> {
     pub(super) fn mask_echo(&mut self) {
         let Some(range) = self.shell.echoed.take() else { return };
         let text = self.text.slice(range.clone());
+        /// Of white space that is left around it, in bytes.
+        const SPACE_BYTES_MAX: usize = 64;
         let space = |bytes: &mut dyn Iterator<Item = &u8>| {
-            bytes.take_while(|byte| byte.is_ascii_whitespace()).count()
+            bytes.take(SPACE_BYTES_MAX).take_while(|byte| byte.is_ascii_whitespace()).count()
         };
         let (front, back) = (space(&mut text.iter()), space(&mut text.iter().rev()));
-        if front < text.len() {
+        if front + back < text.len() {
             let range = range.start + front..range.end - back;
             if !forms::is_variable(self.text.slice(range.clone())) {
                 self.shell.unordered = true;
