@@ -17,6 +17,8 @@ use crate::time::Time;
 pub const SLICE: Duration = Duration::from_millis(2);
 /// Steps of a filter between two looks at the clock: by measure a tenth of a slice.
 const STEPS_PER_LOOK: u64 = 10_000;
+/// Steps after which a slice ends, whatever the clock says.
+const STEPS_PER_SLICE: u64 = 10 * STEPS_PER_LOOK;
 /// What a record takes that is only found to be one that may not be read, in steps.
 const STEPS_PER_RECORD: u64 = 2;
 
@@ -364,6 +366,8 @@ fn has(
 struct ScanClock {
     /// Steps of the filter since the last look.
     steps: u64,
+    /// Those before it.
+    steps_before: u64,
     started: Option<Instant>,
 }
 
@@ -372,8 +376,10 @@ impl ScanClock {
         if self.steps < STEPS_PER_LOOK {
             return false;
         }
-        self.steps = 0;
-        self.started.get_or_insert_with(Instant::now).elapsed() >= SLICE
+        self.steps_before += std::mem::take(&mut self.steps);
+        // The clock starts with the first look: the work before it is known by its steps.
+        let time = self.started.get_or_insert_with(Instant::now).elapsed();
+        self.steps_before >= STEPS_PER_SLICE || time >= SLICE
     }
 }
 

@@ -8,8 +8,8 @@ use super::body::{Body, StepBudget};
 use super::value::{ExprValue, List, Map};
 use crate::wire::{self, Field, FieldKind};
 
-/// Steps for an entry of a map that is looked at for its key.
-const STEPS_PER_ENTRY: u64 = 1;
+/// Steps for an entry of a map that is looked at for its key, by measure, where it has to be walked.
+const STEPS_PER_ENTRY: u64 = 3;
 /// Field numbers of a map entry.
 const KEY: u32 = 1;
 const VALUE: u32 = 2;
@@ -136,11 +136,35 @@ fn key_of<'a>(entry: &'a [u8], meter: &StepBudget) -> wire::WireValue<'a> {
 }
 
 fn has_key(entry: &[u8], key: &str, meter: &StepBudget) -> bool {
-    // By measure 40 ns an entry, its fields included.
+    if let Some(found) = plain_key(entry) {
+        meter.spend_steps(1);
+        meter.spend_on_pass(key.len().min(found.len()));
+        return found == key.as_bytes();
+    }
     meter.spend_steps(STEPS_PER_ENTRY);
     let found = key_of(entry, meter).bytes().unwrap_or_default();
     meter.spend_on_pass(key.len().min(found.len()));
     found == key.as_bytes()
+}
+
+/// The key of an entry as encoders write it: a short key, and behind it the value alone.
+fn plain_key(entry: &[u8]) -> Option<&[u8]> {
+    /// Of a length in one byte.
+    const BYTES_MAX: u8 = 127;
+    /// The tag of field 1, and that of field 2, where they are of a length.
+    const KEY_TAG: u8 = 0x0a;
+    const VALUE_TAG: u8 = 0x12;
+    let (&[tag, len], rest) = entry.split_first_chunk::<2>()?;
+    if tag != KEY_TAG || len > BYTES_MAX {
+        return None;
+    }
+    let (key, value) = rest.split_at_checked(usize::from(len))?;
+    let is_alone = match *value {
+        [] => true,
+        [VALUE_TAG, len, ref text @ ..] => len <= BYTES_MAX && text.len() == usize::from(len),
+        _ => false,
+    };
+    is_alone.then_some(key)
 }
 
 /// The numbers of a packed field.
