@@ -31,6 +31,8 @@ use crate::time::Time;
 use denial_queue::DenialQueue;
 use reads::Reads;
 
+pub use reads::HeldMemory;
+
 /// The most bytes of a filter that a record repeats.
 const FILTER_BYTES_MAX: usize = 512;
 /// The most bytes of an id that a record repeats.
@@ -79,6 +81,8 @@ pub struct ReadCall<'a> {
     pub start_time: Option<Timestamp>,
     /// Until when.
     pub end_time: Option<Timestamp>,
+    /// Puts what the count of equal reads takes on the account of the client, in bytes.
+    pub hold: &'a (dyn Fn(usize) -> Option<HeldMemory> + Sync),
 }
 
 /// What a call asks for.
@@ -173,7 +177,7 @@ impl Auditor {
             let payload = read.payload(&key.digest);
             by("AG005I", read.principal, read.peer, Payload::AuditgateRead(payload))
         };
-        let noted = on.reads.note(key.clone(), event)?;
+        let noted = on.reads.note(key.clone(), event, read.hold)?;
         noted
             .recorded
             .get_or_init(|| async {

@@ -62,7 +62,12 @@ struct Window {
     event: Bytes,
     recorded: Arc<OnceCell<()>>,
     repeats: u64,
+    /// Keeps the memory on the account of the client.
+    _held: Option<HeldMemory>,
 }
+
+/// Memory on the account of a client, until this is dropped.
+pub type HeldMemory = Box<dyn Send + Sync>;
 
 /// A read that was noted.
 pub(super) struct Noted {
@@ -88,11 +93,17 @@ impl Reads {
         }
     }
 
-    /// Takes note of a read; `event` makes the record of the first of its kind.
+    /// Takes note of a read; `event` makes the record of the first of its kind, and `hold` puts so many
+    /// bytes on the account of the client.
     ///
     /// # Errors
     /// How long to wait, if the client began too many kinds of reads lately.
-    pub fn note(&self, key: Key, event: impl FnOnce() -> pb::Event) -> Result<Noted, Duration> {
+    pub fn note(
+        &self,
+        key: Key,
+        event: impl FnOnce() -> pb::Event,
+        hold: impl FnOnce(usize) -> Option<HeldMemory>,
+    ) -> Result<Noted, Duration> {
         let mut state = self.lock();
         if let Some(window) = state.windows.get_mut(&key) {
             window.repeats += 1;
@@ -105,9 +116,15 @@ impl Reads {
         }
         let event = Bytes::from(event().encode_to_vec());
         let recorded = Arc::new(OnceCell::new());
-        state.bytes += event.len() + WINDOW_BYTES;
+        let bytes = event.len() + WINDOW_BYTES;
+        state.bytes += bytes;
         state.order.push_back((Instant::now(), key.clone()));
-        let window = Window { event: event.clone(), recorded: Arc::clone(&recorded), repeats: 0 };
+        let window = Window {
+            event: event.clone(),
+            recorded: Arc::clone(&recorded),
+            repeats: 0,
+            _held: hold(bytes),
+        };
         state.windows.insert(key, window);
         Ok(Noted { recorded, event, is_first: true })
     }

@@ -1,5 +1,6 @@
 //! What the gateway records of itself, as time passes.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::*;
@@ -11,6 +12,17 @@ struct Scene {
     log: Arc<MemoryLog>,
     auditor: Auditor,
     stopping: CancellationToken,
+    /// What is on the accounts of clients.
+    held: Arc<AtomicUsize>,
+}
+
+/// So many bytes on an account.
+struct HeldBytes(Arc<AtomicUsize>, usize);
+
+impl Drop for HeldBytes {
+    fn drop(&mut self) {
+        self.0.fetch_sub(self.1, Ordering::Relaxed);
+    }
 }
 
 impl Scene {
@@ -22,7 +34,8 @@ impl Scene {
         let log = Arc::new(MemoryLog::new(Bounds::default()));
         let stopping = CancellationToken::new();
         let hub = Hub::new(Arc::clone(&log) as Arc<_>, stopping.clone());
-        Self { auditor: Auditor::start(&hub, policy, stopping.clone()), log, stopping }
+        let auditor = Auditor::start(&hub, policy, stopping.clone());
+        Self { auditor, log, stopping, held: Arc::default() }
     }
 
     async fn search(&self, principal: &str, user: &str) -> Result<Charge, Duration> {
@@ -37,7 +50,11 @@ impl Scene {
         asked: Asked<'_>,
     ) -> Result<Charge, Duration> {
         let peer = "10.0.0.1:5000";
-        let read = ReadCall { principal, peer, rpc, asked, start_time: None, end_time: None };
+        let hold = &|bytes| {
+            self.held.fetch_add(bytes, Ordering::Relaxed);
+            Some(Box::new(HeldBytes(Arc::clone(&self.held), bytes)) as HeldMemory)
+        };
+        let read = ReadCall { principal, peer, rpc, asked, start_time: None, end_time: None, hold };
         self.auditor.read(read).await
     }
 
@@ -88,6 +105,8 @@ async fn equal_reads_of_a_minute_are_two_records() {
     scene.search("carol", "bob").await.expect("let through");
     scene.search("alice", "dave").await.expect("let through");
     assert_eq!(scene.auditor.open_reads(), 3);
+    let held = scene.held.load(Ordering::Relaxed);
+    assert!(held > 0 && held == scene.auditor.held_bytes(), "{held} bytes on accounts");
     tokio::time::sleep(READ_WINDOW + Duration::from_secs(1)).await;
     settle().await;
     let reads = scene.reads().await;
@@ -104,6 +123,7 @@ async fn equal_reads_of_a_minute_are_two_records() {
         ]
     );
     assert_eq!((scene.auditor.open_reads(), scene.auditor.held_bytes()), (0, 0));
+    assert_eq!(scene.held.load(Ordering::Relaxed), 0);
     scene.search("alice", "bob").await.expect("let through");
     assert_eq!(scene.reads().await.len(), 5, "a new window begins with a record");
 }

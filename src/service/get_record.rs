@@ -48,8 +48,9 @@ impl Service {
         if !found.as_ref().is_some_and(is_own) {
             let (principal, peer) = (reader.caller.principal(), reader.peer.as_str());
             let (asked, start_time, end_time) = (Asked::Record(key), None, None);
-            let read =
-                ReadCall { principal, peer, rpc: method.path(), asked, start_time, end_time };
+            let hold = &|bytes| reader.hold_count(bytes);
+            let rpc = method.path();
+            let read = ReadCall { principal, peer, rpc, asked, start_time, end_time, hold };
             self.record_read(reader, read).await?;
         }
         found.ok_or_else(|| self.not_found(key, reader.types()))

@@ -207,6 +207,7 @@ fn holding(holding: Holding) -> pb::MemoryHolding {
         call_bytes: of(MemoryKind::Calls),
         receiving_bytes: of(MemoryKind::Receiving),
         filter_bytes: of(MemoryKind::Filters),
+        read_bytes: of(MemoryKind::Reads),
         room_bytes: holding.room as u64,
     }
 }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use tonic::Request;
 
 use crate::access::{Caller, Method};
-use crate::audit::{Asked, Auditor, ReadCall};
+use crate::audit::{Asked, Auditor, HeldMemory, ReadCall};
 use crate::event::EVENT_BYTES_MAX;
 use crate::filter::{Filter, TypeSet};
 use crate::log::ScanQuery;
 use crate::proto::pb;
-use crate::service::quota::{Quota, ReadMemory, WorkRoom};
+use crate::service::quota::{MemoryKind, Quota, ReadMemory, WorkRoom};
 use crate::service::{Error, Service, peer};
 
 /// A caller that reads.
@@ -33,6 +33,12 @@ impl Reader {
     /// What it may use; `None` where no layer counts that.
     pub fn quota(&self) -> Option<&Quota> {
         self.quota.as_deref()
+    }
+
+    /// Puts the count of equal reads on the account of the caller.
+    pub fn hold_count(&self, bytes: usize) -> Option<HeldMemory> {
+        let account = self.quota.as_ref()?.account();
+        Some(Box::new(account.charge(MemoryKind::Reads, bytes)))
     }
 
     /// The account of what a read with this filter holds.
@@ -67,8 +73,9 @@ impl Service {
         let (principal, peer) = (reader.caller.principal(), reader.peer.as_str());
         let asked = Asked::Filter(asked);
         let rpc = method.path();
-        self.record_read(reader, ReadCall { principal, peer, rpc, asked, start_time, end_time })
-            .await
+        let hold = &|bytes| reader.hold_count(bytes);
+        let read = ReadCall { principal, peer, rpc, asked, start_time, end_time, hold };
+        self.record_read(reader, read).await
     }
 
     /// Records that something was read, and charges the caller with the record.

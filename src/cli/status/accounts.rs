@@ -19,6 +19,7 @@ fn held(holding: &pb::MemoryHolding) -> u64 {
         receiving_bytes,
         filter_bytes,
         room_bytes,
+        read_bytes,
     } = holding;
-    connection_bytes + call_bytes + receiving_bytes + filter_bytes + room_bytes
+    connection_bytes + call_bytes + receiving_bytes + filter_bytes + room_bytes + read_bytes
 }

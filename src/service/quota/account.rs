@@ -27,11 +27,14 @@ pub enum MemoryKind {
     Receiving,
     /// Filters of open subscriptions, as they are kept.
     Filters,
+    /// What is counted of equal reads, for a minute.
+    Reads,
 }
 
 impl MemoryKind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Connections, Self::Calls, Self::Receiving, Self::Filters];
+    pub const ALL: [Self; 5] =
+        [Self::Connections, Self::Calls, Self::Receiving, Self::Filters, Self::Reads];
 
     /// A name for metrics.
     pub fn name(self) -> &'static str {
@@ -40,13 +43,15 @@ impl MemoryKind {
             Self::Calls => "calls",
             Self::Receiving => "receiving",
             Self::Filters => "filters",
+            Self::Reads => "reads",
         }
     }
 
-    /// What is refused; nothing for connections, whose number is limited where they are accepted.
+    /// What is refused; nothing for connections and for counts of reads, whose number is limited where
+    /// they begin.
     fn held(self) -> Option<HeldKind> {
         match self {
-            Self::Connections => None,
+            Self::Connections | Self::Reads => None,
             Self::Calls => Some(HeldKind::CallBytes),
             Self::Receiving => Some(HeldKind::ReceivingBytes),
             Self::Filters => Some(HeldKind::FilterBytes),
@@ -135,7 +140,7 @@ impl Accounts {
     /// What one client may hold; 0 for a kind without a limit of its own.
     pub fn limits(&self) -> Holding {
         let limit = |kind| match kind {
-            MemoryKind::Connections => 0,
+            MemoryKind::Connections | MemoryKind::Reads => 0,
             MemoryKind::Calls => CALL_BYTES_OF_ONE_MAX,
             MemoryKind::Receiving => self.limits.receiving_bytes,
             MemoryKind::Filters => FILTER_BYTES_OF_ONE_MAX,
@@ -191,7 +196,7 @@ impl Account {
         let Some(what) = kind.held() else { return Ok(()) };
         let limits = self.all.limits;
         let (limit, limit_in_all) = match kind {
-            MemoryKind::Connections => return Ok(()),
+            MemoryKind::Connections | MemoryKind::Reads => return Ok(()),
             MemoryKind::Calls => (CALL_BYTES_OF_ONE_MAX, CALL_BYTES_MAX),
             MemoryKind::Receiving => (limits.receiving_bytes, limits.receiving_bytes_in_all),
             MemoryKind::Filters => (FILTER_BYTES_OF_ONE_MAX, FILTER_BYTES_MAX),
