@@ -13,6 +13,7 @@ mod free_space;
 mod gateway_config;
 mod grpc_only;
 mod health;
+mod heap;
 mod lasting_warning;
 pub mod listener;
 mod log_limiter;
@@ -67,6 +68,7 @@ use web::WebListener;
 
 pub use crate::config::DRAIN_TIMEOUT;
 pub use gateway_config::Config;
+pub use heap::map_large_buffers;
 pub use reload::{changed_keys, check, check_delivery, restart_keys};
 
 /// A running gateway.
@@ -173,6 +175,7 @@ impl Gateway {
         health::set(&reporter, ServingStatus::Serving).await;
         tokio::spawn(health::follow(state, reporter.clone(), stopping.clone()));
         tokio::spawn(clock::watch(Arc::clone(&hub), stopping.clone()));
+        tokio::spawn(heap::watch(Arc::clone(&quotas), stopping.clone()));
         let stats = Arc::new(CallStats::begin());
         let running = RunningTasks { stats: Arc::clone(&stats), admission: Arc::clone(&admission) };
         let space = config.tiles.as_deref().map(LastSpace::of);

@@ -1,7 +1,7 @@
 //! An append-only buffer of fixed capacity. One writer appends, and readers read the
 //! published part without a lock.
 //!
-//! This is the only module with `unsafe`. With a safe buffer (bytes behind an `RwLock`)
+//! Of the log, this is the only module with `unsafe`. With a safe buffer (bytes behind an `RwLock`)
 //! every woken subscriber contends with the emitters for the lock; here a reader needs one
 //! atomic load.
 //!
