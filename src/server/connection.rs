@@ -5,6 +5,8 @@ mod guard;
 mod http1_watch;
 mod http2_frames;
 mod http2_watch;
+mod lazy_timer;
+mod small_frames;
 mod tasks;
 mod transport;
 
@@ -36,6 +38,7 @@ use crate::server::corked_socket::SocketFlusher;
 use crate::service::quota::{ClientKey, Quota, Quotas};
 use flow::{Flows, Stalled};
 use guard::GuardedIo;
+use small_frames::{CountedBody, UnreadFrames};
 use tasks::Tasks;
 use transport::{http1_builder, http2_builder};
 
@@ -150,6 +153,8 @@ pub struct Connection {
     flows: Arc<Flows>,
     /// How often it was gone on with.
     turns: AtomicU64,
+    /// Small frames that its calls have not read.
+    unread_frames: UnreadFrames,
 }
 
 /// Counts as one running call of a connection until it is dropped.
@@ -177,6 +182,7 @@ impl Connection {
             quota: OnceLock::new(),
             flows: Flows::new(),
             turns: AtomicU64::new(0),
+            unread_frames: UnreadFrames::default(),
         })
     }
 
@@ -286,7 +292,8 @@ pub async fn serve<IO, S>(
     let of_calls = tasks.clone();
     let service = service.map_request(move |request: Request<Incoming>| {
         of_call.note_request();
-        let mut request = request.map(Body::new);
+        let body_of = Arc::clone(&of_call);
+        let mut request = request.map(|body| Body::new(CountedBody::new(body, body_of)));
         let address =
             TcpConnectInfo { local_addr: Some(of_call.local), remote_addr: Some(of_call.remote) };
         request.extensions_mut().insert(address);

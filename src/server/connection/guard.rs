@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Duration, Instant, Sleep};
+use tokio::time::{Duration, Instant};
 
 use super::http1_watch::Http1Watch;
 use super::http2_watch::Http2Watch;
+use super::lazy_timer::LazyTimer;
+use super::small_frames::{READ_BYTES_MAX, SmallFrameLimit};
 use super::{Connection, ConnectionTimeouts, CutReason, HttpVersion};
 
 /// How long nothing may be written before nothing more is read: each call that is read has an answer, if
@@ -21,6 +23,8 @@ const CALLS_IN_STALL_MAX: u64 = 128;
 /// ... and how many before those that were read are looked at: h2 unpacks their headers first, and only once
 /// they are looked at are they on the account of their client, or refused and freed.
 const CALLS_IN_TURN_MAX: u64 = 64;
+/// How many small DATA frames may be read before the calls that they belong to can read them.
+const SMALL_FRAMES_IN_TURN_MAX: u64 = 1_024;
 
 /// A guarded transport.
 pub struct GuardedIo<IO> {
@@ -34,8 +38,10 @@ pub struct GuardedIo<IO> {
     stalled_since: Option<Instant>,
     /// ... and how many calls had begun by then.
     calls_at_stall: u64,
-    /// The turn of the connection in which something was read last, and how many calls had begun before it.
-    turn: (u64, u64),
+    /// The turn of the connection in which something was read last, and how many calls and small frames had
+    /// begun before it.
+    turn: (u64, u64, u64),
+    small_frames: SmallFrameLimit,
     /// Wakes the task that reads once something could be written.
     paused: Option<Waker>,
     read_timer: LazyTimer,
@@ -49,6 +55,14 @@ enum Watch {
 }
 
 impl Watch {
+    /// How many small DATA frames have begun.
+    fn small_frames(&self) -> u64 {
+        match self {
+            Watch::Http1(_) => 0,
+            Watch::Http2(watch) => watch.small_frames(),
+        }
+    }
+
     /// How many calls have begun, where several may before one of them is looked at.
     fn calls(&self) -> u64 {
         match self {
@@ -73,7 +87,8 @@ impl<IO> GuardedIo<IO> {
             unfinished_since: Some(Instant::now()),
             stalled_since: None,
             calls_at_stall: 0,
-            turn: (0, 0),
+            turn: (0, 0, 0),
+            small_frames: SmallFrameLimit::default(),
             paused: None,
             read_timer: LazyTimer::default(),
             write_timer: LazyTimer::default(),
@@ -91,8 +106,10 @@ impl<IO> GuardedIo<IO> {
                 (watch.has_begun(&self.connection), !self.connection.has_calls())
             }
             Watch::Http2(watch) => {
-                let finished = watch.finished();
-                if !watch.take(read) {
+                let (finished, small) = (watch.finished(), watch.small_frames());
+                let is_allowed = watch.take(read);
+                self.connection.unread_frames.add(watch.small_frames() - small);
+                if !is_allowed {
                     return Err(self.cut(CutReason::IdleFrames));
                 }
                 if watch.is_established() && !self.connection.is_established() {
@@ -126,13 +143,14 @@ impl<IO> GuardedIo<IO> {
             || self.watch.calls() - self.calls_at_stall >= CALLS_IN_STALL_MAX
     }
 
-    /// Whether as many calls as may be have begun in this turn of the connection.
+    /// Whether as many calls or small frames as may be have begun in this turn of the connection.
     fn has_begun_enough(&mut self) -> bool {
         let turn = self.connection.turn();
+        let (calls, frames) = (self.watch.calls(), self.watch.small_frames());
         if self.turn.0 != turn {
-            self.turn = (turn, self.watch.calls());
+            self.turn = (turn, calls, frames);
         }
-        self.watch.calls() - self.turn.1 >= CALLS_IN_TURN_MAX
+        calls - self.turn.1 >= CALLS_IN_TURN_MAX || frames - self.turn.2 >= SMALL_FRAMES_IN_TURN_MAX
     }
 
     fn cut(&self, why: CutReason) -> io::Error {
@@ -188,8 +206,14 @@ impl<IO: AsyncRead + Unpin> AsyncRead for GuardedIo<IO> {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
+        if this.small_frames.holds_back(&this.connection, cx) {
+            // The time in which nothing was read is not the peer's.
+            this.unfinished_since = this.unfinished_since.map(|_| Instant::now());
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
-        match Pin::new(&mut this.io).poll_read(cx, buffer) {
+        let at_most = this.small_frames.read_bytes(&this.connection);
+        match poll_read_some(Pin::new(&mut this.io), cx, buffer, at_most) {
             Poll::Ready(Ok(())) => Poll::Ready(this.look_at(before, buffer)),
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => {
@@ -203,6 +227,24 @@ impl<IO: AsyncRead + Unpin> AsyncRead for GuardedIo<IO> {
             }
         }
     }
+}
+
+/// Reads at most so many bytes.
+fn poll_read_some<IO: AsyncRead>(
+    io: Pin<&mut IO>,
+    cx: &mut Context<'_>,
+    buffer: &mut ReadBuf<'_>,
+    at_most: usize,
+) -> Poll<io::Result<()>> {
+    if at_most >= buffer.remaining() {
+        return io.poll_read(cx, buffer);
+    }
+    let mut part = [0; READ_BYTES_MAX];
+    let part = part.get_mut(..at_most).unwrap_or_default();
+    let mut part = ReadBuf::new(part);
+    let polled = io.poll_read(cx, &mut part);
+    buffer.put_slice(part.filled());
+    polled
 }
 
 impl<IO: AsyncWrite + Unpin> AsyncWrite for GuardedIo<IO> {
@@ -236,30 +278,5 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for GuardedIo<IO> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
-    }
-}
-
-/// A timer that is set seldom: one that waits for an earlier moment than asked
-/// for is left as it is, and set again when that has come.
-#[derive(Default)]
-struct LazyTimer(Option<Pin<Box<Sleep>>>);
-
-impl LazyTimer {
-    /// Whether the moment has come; if not, the task is woken by then.
-    fn is_over(&mut self, moment: Instant, cx: &mut Context<'_>) -> bool {
-        if Instant::now() >= moment {
-            return true;
-        }
-        let sleep = self.0.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(moment)));
-        if sleep.deadline() > moment {
-            sleep.as_mut().reset(moment);
-        }
-        while sleep.as_mut().poll(cx).is_ready() {
-            if Instant::now() >= moment {
-                return true;
-            }
-            sleep.as_mut().reset(moment.max(Instant::now() + Duration::from_millis(1)));
-        }
-        false
     }
 }

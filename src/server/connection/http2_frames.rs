@@ -5,6 +5,8 @@
 //! likes. This counts such frames and says whether something has begun that is
 //! not finished. Format: RFC 9113, sections 3.4 and 4.1.
 
+use super::small_frames::is_small;
+
 /// What a client sends first.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Bytes of the header of a frame.
@@ -40,6 +42,8 @@ pub struct FrameReader {
     finished: u64,
     /// How many calls have begun, or ended with trailers.
     calls: u64,
+    /// How many DATA frames carry little.
+    small_frames: u64,
 }
 
 #[derive(Debug)]
@@ -61,6 +65,7 @@ impl FrameReader {
             preface_is_done: false,
             finished: 0,
             calls: 0,
+            small_frames: 0,
         }
     }
 
@@ -128,6 +133,11 @@ impl FrameReader {
         self.calls
     }
 
+    /// How many small DATA frames have begun.
+    pub fn small_frames(&self) -> u64 {
+        self.small_frames
+    }
+
     /// The state before so many bytes of a payload.
     fn payload(&mut self, left: usize) -> FrameState {
         if left > 0 {
@@ -143,7 +153,9 @@ impl FrameReader {
         let length = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
         match kind {
             HEADERS => self.calls += 1,
-            DATA if length > 0 || flags & END_STREAM != 0 => {}
+            DATA if length > 0 || flags & END_STREAM != 0 => {
+                self.small_frames += u64::from(is_small(length));
+            }
             SETTINGS | PING => idle.answered += 1,
             _ => idle.others += 1,
         }
@@ -178,6 +190,7 @@ mod tests {
         let bytes = session(&[
             frame(HEADERS, END_HEADERS, 20),
             frame(DATA, 0, 300),
+            frame(DATA, 0, 255),
             frame(PING, 0, 8),
             frame(DATA, 0, 0),
             frame(DATA, END_STREAM, 0),
@@ -189,6 +202,7 @@ mod tests {
             let idle = idle.fold((0, 0), |sum, idle| (sum.0 + idle.answered, sum.1 + idle.others));
             assert_eq!(idle, (1, 2), "in pieces of {size}");
             assert_eq!(frames.calls(), 1, "in pieces of {size}");
+            assert_eq!(frames.small_frames(), 1, "in pieces of {size}");
             assert!(!frames.is_unfinished());
         }
     }

@@ -55,6 +55,11 @@ impl Http2Watch {
         self.frames.calls()
     }
 
+    /// How many small DATA frames have begun.
+    pub fn small_frames(&self) -> u64 {
+        self.frames.small_frames()
+    }
+
     /// How many frames and heads have come whole.
     pub fn finished(&self) -> u64 {
         self.frames.finished()
