@@ -261,3 +261,44 @@ async fn large_batches_hold_nobody_up() {
     let growth = scene.growth();
     scene.close("batches of 10,000 events", None, growth).await;
 }
+
+/// A call whose request comes a byte a frame: h2 keeps each frame apart.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn frames_of_a_byte_hold_little() {
+    const CONNECTIONS: usize = 8;
+    const FRAMES: usize = 4_000;
+    let _turn = TURN.lock().await;
+    let scene = Scene::open().await;
+    scene.begin_to_watch().await;
+    let started = Instant::now();
+    let mut peers = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let mut bad = scene.bad().await;
+        let all = frame(WINDOW_UPDATE, 0, 0, &(1_u32 << 30).to_be_bytes());
+        let begun = frame(
+            HEADERS,
+            END_HEADERS,
+            1,
+            &call("/auditgate.v1.AuditService/EmitStream", "identity"),
+        );
+        assert!(bad.send(&[hello(), all, begun].concat()).await);
+        bad.until_frame(WINDOW_UPDATE).await;
+        let (mut reading, mut writing) = bad.stream.into_split();
+        tokio::spawn(async move {
+            let mut buffer = vec![0; 1 << 16];
+            while let Ok(1..) = reading.read(&mut buffer).await {}
+        });
+        peers.push(tokio::spawn(async move {
+            // Messages without events: five bytes each.
+            let frames = frame(DATA, 0, 1, &[0]).repeat(FRAMES);
+            let mut sent = 0;
+            while started.elapsed() < FLOOD_TIME && writing.write_all(&frames).await.is_ok() {
+                sent += FRAMES;
+            }
+            sent
+        }));
+    }
+    let sent: usize = futures_util::future::join_all(peers).await.into_iter().flatten().sum();
+    println!("figures: {sent} frames of a byte");
+    scene.close_watched("requests of a byte a frame, 8 peers", None).await;
+}
