@@ -233,3 +233,20 @@ fn no_file_names_a_machine_or_a_registry() {
     }
     assert!(objections.is_empty(), "\n{}\n", objections.join("\n"));
 }
+
+/// What SECURITY.md promises is shown by tests, and these exist.
+#[test]
+fn promises_are_shown_by_tests_that_exist() {
+    let page = std::fs::read_to_string(source::root().join("SECURITY.md")).unwrap();
+    let (_, behind) = page.split_once("### What shows it").expect("the section");
+    let (section, _) = behind.split_once("\n## ").expect("another section");
+    let tests = source::text_of(&["src", "tests"]);
+    let mut names = 0;
+    for name in section.split('`').skip(1).step_by(2) {
+        let is_file = source::root().join(name).exists();
+        let is_test = tests.contains(&format!("fn {name}("));
+        assert!(is_file || is_test || name == "event", "SECURITY.md: there is no test {name}");
+        names += usize::from(is_test);
+    }
+    assert!(names > 20, "{names} tests are named");
+}

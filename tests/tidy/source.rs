@@ -99,6 +99,14 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// The text of all Rust files below these folders.
+pub fn text_of(folders: &[&str]) -> String {
+    let mut paths = Vec::new();
+    folders.iter().for_each(|folder| walk(&root().join(folder), &mut paths));
+    let rust = paths.iter().filter(|path| path.extension().is_some_and(|ending| ending == "rs"));
+    rust.map(|path| std::fs::read_to_string(path).unwrap()).collect()
+}
+
 /// All files below `src`.
 pub fn sources() -> Vec<Source> {
     let mut paths = Vec::new();
