@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use prost::Message as _;
 use prost_types::Timestamp;
 
 use crate::filter::{self, Filter};
@@ -35,13 +36,21 @@ pub async fn query(
     }
 }
 
+/// Filters without an expression up to this size are compiled in less than a time slice, in bytes.
+const COMPILED_AT_ONCE_BYTES_MAX: usize = 4 * 1024;
+
 /// A compiled filter, of a reader; an absent one matches all that it may read.
-/// Compiling an expression takes milliseconds, so that is done where it holds nobody up.
+/// Compiling an expression or many globs takes milliseconds, so that is done where it holds nobody up.
 pub async fn compile(filter: Option<&pb::Filter>, reader: &Reader) -> Result<Arc<Filter>, Error> {
     let readable = reader.types();
     let compiled = match filter {
         None => Filter::compile_for(&pb::Filter::default(), readable),
-        Some(filter) if filter.expression.is_empty() => Filter::compile_for(filter, readable),
+        Some(filter)
+            if filter.expression.is_empty()
+                && filter.encoded_len() <= COMPILED_AT_ONCE_BYTES_MAX =>
+        {
+            Filter::compile_for(filter, readable)
+        }
         Some(filter) => {
             let (filter, readable) = (filter.clone(), Arc::clone(readable));
             in_turn(reader.quota(), HeavyWork::Compile, move || {
