@@ -23,13 +23,15 @@ pub const SMALL_FRAME_BYTES: usize = 256;
 const HELD_BYTES: usize = 360;
 /// How many may be unread before nothing more is read from the connection.
 const UNREAD_MAX: u64 = 8_000;
-/// So many are covered by what a connection is charged for.
-const UNCHARGED_MAX: u64 = 512;
+/// So many are not counted: they take as much as the buffers that a connection is charged for.
+const UNCHARGED_MAX: u64 = 64;
+/// Beyond so many, little is read at once: a read of 64 KiB may hold 6,500 frames of a byte.
+const UNREAD_MANY: u64 = UNREAD_MAX / 2;
 /// How many are forgotten in a second while nothing is read: those of calls that have ended are never read.
 const FORGOTTEN_PER_SECOND: f64 = 500.0;
 /// How often it is looked whether reading may go on.
 const PAUSE: Duration = Duration::from_millis(10);
-/// How much is read at once while frames are small, in bytes.
+/// How much is read at once while many are unread, in bytes.
 pub const READ_BYTES_MAX: usize = 4 * 1024;
 
 /// How many are unread.
@@ -92,7 +94,7 @@ impl SmallFrameLimit {
 
     /// How much may be read at once.
     pub fn read_bytes(&self, connection: &Connection) -> usize {
-        if connection.unread_frames.count() > UNCHARGED_MAX { READ_BYTES_MAX } else { usize::MAX }
+        if connection.unread_frames.count() > UNREAD_MANY { READ_BYTES_MAX } else { usize::MAX }
     }
 
     /// Charges the table in which h2 keeps so many frames; false if that is too much.
