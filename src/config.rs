@@ -8,6 +8,7 @@
 
 mod access;
 mod delivery;
+mod digests;
 mod disk;
 mod display;
 mod error;

@@ -5,6 +5,7 @@
 //! segments, in memory.
 
 mod append_buffer;
+mod checkpoint_exchange;
 mod contract;
 pub mod cursor;
 pub mod disk;
@@ -26,6 +27,7 @@ mod conformance;
 use std::future::Future;
 use std::pin::Pin;
 
+pub use checkpoint_exchange::{CheckpointExchange, CheckpointQueue, PublishedCheckpoint};
 pub use contract::{
     Append, Appended, DamagedRange, Extent, Identity, Log, Receipt, Sequencer, State,
     StorageReport, Store, TailKind,

@@ -24,12 +24,16 @@ pub mod tile;
 pub mod tile_store;
 #[cfg(feature = "server")]
 pub mod tree;
+#[cfg(feature = "server")]
+mod tree_key;
 
 use sha2::{Digest as _, Sha256};
 
 pub use checkpoint::{Checkpoint, SignedCheckpoint};
 pub use key::{SigningKey, VerifierKey};
 pub use tlog_tiles::Hash;
+#[cfg(feature = "server")]
+pub use tree_key::{TreeKey, sign_epoch};
 
 /// Length of a hash, in bytes.
 pub const HASH_BYTES: usize = tlog_tiles::HASH_SIZE;

@@ -47,7 +47,7 @@ use crate::content::ActivePolicy;
 use crate::delivery::Deliveries;
 use crate::hub::{Hub, LAST_READ_TIME_MAX};
 use crate::log::{Log, MemoryLog, Store};
-use crate::proof::SigningKey;
+use crate::proof::TreeKey;
 use crate::proof::prover::{OpenedTree, Prover};
 use crate::proof::tile_store::{DiskTileStore, MemoryTileStore};
 use crate::service::quota::Quotas;
@@ -148,7 +148,8 @@ impl Gateway {
         let connections = listener.counters();
         let stopping = CancellationToken::new();
         let state = log.state();
-        let prover = match config.signing_key {
+        let key = config.signing_key.map(TreeKey::from);
+        let prover = match key.or(config.verifier_key.map(TreeKey::from)) {
             Some(key) => Some(prover(Arc::clone(&log) as _, key, config.tiles.as_deref())?),
             None => None,
         };
@@ -357,10 +358,11 @@ impl Drop for Gateway {
 }
 
 /// A tree over `log`, whose tiles lie in a folder or in memory.
-fn prover(log: Arc<dyn Store>, key: SigningKey, tiles: Option<&Path>) -> io::Result<Arc<Prover>> {
+fn prover(log: Arc<dyn Store>, key: TreeKey, tiles: Option<&Path>) -> io::Result<Arc<Prover>> {
     match tiles {
         Some(folder) => {
-            let (store, opened) = DiskTileStore::open(folder, &key).map_err(io::Error::other)?;
+            let (store, opened) =
+                DiskTileStore::open(folder, key.clone()).map_err(io::Error::other)?;
             Prover::start(log, key, Box::new(store), opened)
         }
         None => {

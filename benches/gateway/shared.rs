@@ -135,6 +135,7 @@ impl Place {
             disk: disk::Config::default(),
             keys: ClusterKeys::new(AuthenticationKey::new(&CLUSTER_KEY, log_id), Vec::new()),
             times: PublishTimes::default(),
+            epoch_key: None,
         };
         let log = self.stage.serve(async {
             let (log, _) = SharedLog::open(folder.path(), config, Arc::new(stream)).await?;

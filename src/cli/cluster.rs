@@ -1,8 +1,19 @@
 //! `auditgate cluster`: the log that several gateways share.
 
+mod accept_loss;
 mod init;
+mod join;
+mod status;
+
+use std::path::Path;
+
+use uuid::Uuid;
 
 use super::{Error, ExitKind};
+use crate::config::SharedSettings;
+use crate::log::shared::cluster_key::ClusterSecrets;
+use crate::log::shared::message::ClusterKeys;
+use crate::log::shared::stream::jetstream::JetStream;
 
 /// Manage a log that several gateways share
 ///
@@ -17,11 +28,33 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum ClusterCommand {
     Init(Box<init::Args>),
+    Status(Box<status::Args>),
+    Join(Box<join::Args>),
+    AcceptLoss(Box<accept_loss::Args>),
 }
 
 /// Runs the command.
 pub async fn run(args: Args) -> Result<ExitKind, Error> {
     match args.command {
         ClusterCommand::Init(args) => init::run(*args).await,
+        ClusterCommand::Status(args) => status::run(*args).await,
+        ClusterCommand::Join(args) => join::run(*args).await,
+        ClusterCommand::AcceptLoss(args) => accept_loss::run(*args).await,
     }
+}
+
+/// Connects to the stream.
+async fn connect(shared: &SharedSettings) -> Result<JetStream, Error> {
+    let (servers, subjects) = (shared.connection()?, shared.subjects()?);
+    JetStream::open(&servers, &subjects).await.map_err(|error| Error::Usage(error.to_string()))
+}
+
+/// The keys that authenticate the messages of a log.
+fn cluster_keys(shared: &SharedSettings, log_id: Uuid) -> Result<ClusterKeys, Error> {
+    let Some(file) = &shared.cluster_key else {
+        let what = "--cluster-key is missing: give the file cluster.key that `auditgate cluster init` wrote";
+        return Err(Error::Usage(what.to_owned()));
+    };
+    let secrets = ClusterSecrets::read(Path::new(file));
+    Ok(secrets.map_err(|error| Error::Usage(error.to_string()))?.keys(log_id))
 }

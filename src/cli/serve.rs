@@ -84,7 +84,7 @@ async fn serve(
     raise_open_files();
     warn_of_memory(settings.ring.bounds());
     let content = settings.content().map_err(io::Error::other)?;
-    let ServedLog { log, mut kept } = tokio::select! {
+    let ServedLog { log, mut kept, shared } = tokio::select! {
         opened = open_log::open(&settings, &logs) => opened?,
         // A log that others hold may be waited for.
         name = signals.next_end(), if settings.shared.is_on() => {
@@ -95,6 +95,7 @@ async fn serve(
     let mut config = Config::from(&settings);
     let proofs = ProofKey::of(&settings, &*log)?;
     config.signing_key = proofs.key.clone();
+    config.verifier_key = proofs.verifier.clone();
     config.key_beside_log = proofs.is_beside_log;
     config.tiles = settings.data_dir.clone();
     config.content = content;
@@ -153,7 +154,12 @@ async fn serve(
         match signals.next().await {
             // The terminal is gone, and there is nothing to read again.
             Signals::RELOAD if on_terminal && !source.has_file() => break Signals::RELOAD,
-            Signals::RELOAD => settings = reload(source, &gateway, settings, &logs).await,
+            Signals::RELOAD => {
+                settings = reload(source, &gateway, settings, &logs).await;
+                if let Some(shared) = &shared {
+                    shared.announce(shared::profile(&settings));
+                }
+            }
             name => break name,
         }
     };

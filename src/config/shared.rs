@@ -31,6 +31,11 @@ pub struct SharedSettings {
     /// accepted, too.
     #[schemars(extend("value_name" = "FILE", "name" = "cluster_key"))]
     pub cluster_key: Option<PathBuf>,
+    /// File with the public key of the log, for a gateway without the signing key; `auditgate
+    /// cluster init` writes it to signing.key.pub. Other gateways sign checkpoints; this one
+    /// verifies them, compares them with its own copy, and gives them out.
+    #[schemars(extend("value_name" = "FILE"))]
+    pub verifier_key: Option<PathBuf>,
     /// File with the CAs of the servers, in PEM. Without it, the CAs of the system are trusted.
     #[schemars(extend("value_name" = "FILE"))]
     pub ca: Option<PathBuf>,
@@ -64,6 +69,7 @@ impl Default for SharedSettings {
             servers: Vec::new(),
             stream: "main".to_owned(),
             cluster_key: None,
+            verifier_key: None,
             ca: None,
             cert: None,
             key: None,
@@ -156,7 +162,7 @@ impl Settings {
     pub fn has_tree(&self) -> bool {
         // The gateways of a shared log sign with one key, which none of them can make up.
         let by_default = match self.shared.is_on() {
-            true => self.signing_key.is_some(),
+            true => self.signing_key.is_some() || self.shared.verifier_key.is_some(),
             false => self.data_dir.is_some(),
         };
         self.merkle.unwrap_or(by_default)
@@ -189,10 +195,10 @@ impl Settings {
                 "missing, but shared.servers is set: give the file cluster.key that `auditgate cluster init` wrote (--cluster-key)",
             );
         }
-        if self.has_tree() && self.signing_key.is_none() {
+        if self.has_tree() && self.signing_key.is_none() && shared.verifier_key.is_none() {
             return missing(
                 "signing_key",
-                "missing, but merkle and shared.servers are set: all gateways of a shared log sign with one key; give the file signing.key that `auditgate cluster init` wrote (--signing-key)",
+                "missing, but merkle and shared.servers are set: all gateways of a shared log sign with one key; give the file signing.key that `auditgate cluster init` wrote (--signing-key), or signing.key.pub (--shared-verifier-key)",
             );
         }
         if self.retain != super::Retain::default() {

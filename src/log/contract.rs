@@ -9,7 +9,8 @@ use uuid::Uuid;
 use crate::filter::TypeSet;
 use crate::histogram::HistogramSnapshot;
 use crate::log::{
-    BoxFuture, Conflict, Error, HoldReport, ReadFuture, ReadHint, ReplicationReport, RetentionHold,
+    BoxFuture, CheckpointExchange, Conflict, Error, HoldReport, ReadFuture, ReadHint,
+    ReplicationReport, RetentionHold,
 };
 use crate::record::{Acceptance, Draft, Sequence};
 use crate::time::Time;
@@ -130,6 +131,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// What holds records at the moment.
     fn holds(&self) -> Vec<HoldReport>;
+
+    /// Where this gateway agrees with others on checkpoints; `None` if no other one writes
+    /// to the log.
+    fn checkpoints(&self) -> Option<Arc<dyn CheckpointExchange>> {
+        None
+    }
 
     /// How the log is kept on stable storage; `None` if it is not.
     fn storage(&self) -> Option<StorageReport> {

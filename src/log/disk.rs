@@ -25,6 +25,7 @@ mod preallocate;
 mod push;
 mod retention;
 pub mod sealed;
+mod set_aside;
 pub mod sidecar;
 mod stage;
 pub mod storage;
@@ -60,6 +61,7 @@ pub use directory::{CHECKPOINT, known_seed};
 pub use notice::{Notice, NoticeLevel};
 pub use push::FrameRun;
 pub use retention::Retention;
+pub use set_aside::set_aside;
 
 /// The largest segment, in bytes of records, unless one call needs a larger one.
 const SEGMENT_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -249,6 +251,22 @@ impl DiskLog {
             .spawn(move || committer.run())
             .failed("start a thread for", path)?;
         Ok((Self { inner, committer: Mutex::new(Some(committer)) }, notices))
+    }
+
+    /// Begins an epoch of a copy of a shared log, unless it has begun: it has all records
+    /// before its first one, and none behind.
+    ///
+    /// # Errors
+    /// If that cannot be brought to stable storage.
+    pub fn begin_epoch(&self, epoch: identity::EpochEntry) -> io::Result<()> {
+        let mut durable = self.inner.lock_durable();
+        let mut begun = durable.clone();
+        if begun.begin_epoch(epoch) {
+            self.inner.directory.write_identity(&begun)?;
+            *durable = begun;
+            self.inner.announced.send_modify(|announced| announced.epoch = epoch.number);
+        }
+        Ok(())
     }
 
     /// Has what is staged committed, and nothing more taken. Gives the thread that does,

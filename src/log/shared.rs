@@ -9,11 +9,14 @@
 pub mod cluster_key;
 pub mod machine;
 mod mark;
+pub mod members;
 pub mod message;
 pub mod publisher;
 pub mod resume;
+pub mod seed;
 pub mod shared_log;
 pub mod stream;
+pub mod survey;
 pub mod tail;
 
 #[cfg(test)]

@@ -103,6 +103,10 @@ pub struct VerifierKey {
     key: ed25519_dalek::VerifyingKey,
 }
 
+/// The first lines of what a log's key signs beside checkpoints: the minimum index, and the
+/// beginning of an epoch of a shared log.
+const RESERVED_NAMES: [&str; 2] = [MINIMUM_HEADER, "auditgate-epoch/v1"];
+
 /// Names are what signed-note allows, and short.
 ///
 /// # Errors
@@ -111,7 +115,7 @@ pub fn check_name(name: &str) -> Result<(), Error> {
     let is_name = signed_note::is_key_name_valid(name)
         && name.len() <= NAME_BYTES_MAX
         && crate::printable::first_hidden(name).is_none()
-        && name != MINIMUM_HEADER;
+        && !RESERVED_NAMES.contains(&name);
     if is_name { Ok(()) } else { Err(Error::Name(name.to_owned())) }
 }
 

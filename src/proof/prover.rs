@@ -1,5 +1,6 @@
 //! The tree that follows a log, its checkpoints, and proofs from it.
 
+mod agree;
 mod error;
 mod follow;
 mod hold;
@@ -17,10 +18,11 @@ use tokio_util::sync::CancellationToken;
 use super::tile::{TilePosition, WIDTH};
 use super::tile_store::TileStore;
 use super::tree::{self, FullTile, Tree};
-use super::{Hash, SignedCheckpoint, SigningKey, VerifierKey, entry, leaf};
+use super::{Hash, SignedCheckpoint, TreeKey, VerifierKey, entry, leaf};
 use crate::log;
 use crate::record::Sequence;
 use crate::time::Time;
+use agree::{Agreement, STRANGER_TIME};
 use hold::ProofHold;
 
 pub use error::{CheckpointFailure, Error};
@@ -39,6 +41,8 @@ pub struct OpenedTree {
     pub tree: Option<Tree>,
     /// Records with a leaf index below this were released by the log.
     pub minimum: u64,
+    /// Another gateway signed another tree, before the log was opened.
+    pub conflict: bool,
 }
 
 /// The tree, and tiles that are full but not in the store yet.
@@ -52,10 +56,13 @@ struct GrowingTree {
 struct FollowState {
     /// So many records were hashed.
     hashed: u64,
-    signed: Arc<SignedCheckpoint>,
+    /// The newest checkpoint; `None` while no gateway has signed one.
+    signed: Option<Arc<SignedCheckpoint>>,
     /// When it was; `None` if that was before the start.
     signed_at: Option<Time>,
     failure: Option<CheckpointFailure>,
+    /// When a checkpoint came that the log's key did not sign.
+    stranger: Option<(tokio::time::Instant, CheckpointFailure)>,
     /// How often a checkpoint was tried.
     attempts: u64,
     /// The follower has ended.
@@ -66,12 +73,13 @@ struct FollowState {
 /// back what the log would forget before it was hashed.
 pub struct Prover {
     log: Arc<dyn log::Store>,
-    key: SigningKey,
+    key: TreeKey,
     store: Box<dyn TileStore>,
     growing: Mutex<GrowingTree>,
     state: watch::Sender<FollowState>,
     /// Somebody waits for a checkpoint that covers so many records.
     wanted: AtomicU64,
+    strangers: AtomicU64,
     demand: Notify,
     stopping: CancellationToken,
     task: Mutex<Option<JoinHandle<()>>>,
@@ -82,8 +90,8 @@ pub struct Prover {
 pub struct TreeProgress {
     /// So many records are in it.
     pub size: u64,
-    /// The newest checkpoint.
-    pub signed: Arc<SignedCheckpoint>,
+    /// The newest checkpoint; `None` while no gateway of the log has signed one.
+    pub signed: Option<Arc<SignedCheckpoint>>,
     /// When that was signed; `None` if before the start.
     pub signed_at: Option<Time>,
     /// Why none is made, if none is.
@@ -111,7 +119,8 @@ pub struct ConsistencyProof {
 }
 
 impl Prover {
-    /// Begins to follow `log`, from what was `opened`.
+    /// Begins to follow `log`, from what was `opened`. Where other gateways write to the
+    /// log, too, checkpoints are agreed with them.
     ///
     /// # Errors
     /// If the first checkpoint cannot be signed or kept.
@@ -120,29 +129,43 @@ impl Prover {
     /// Outside of a tokio runtime.
     pub fn start(
         log: Arc<dyn log::Store>,
-        key: SigningKey,
+        key: impl Into<TreeKey>,
         store: Box<dyn TileStore>,
         opened: OpenedTree,
     ) -> std::io::Result<Arc<Self>> {
+        let key = key.into();
+        let agreement = log.checkpoints().map(Agreement::new);
         let tree = opened.tree.unwrap_or_default();
         let is_first = opened.signed.is_none();
-        let signed = match opened.signed {
-            Some(signed) => signed,
-            None => {
+        let signed = match (opened.signed, key.signing()) {
+            (Some(signed), _) => Some(signed),
+            // That nothing is in the log is true of every one of its gateways.
+            (None, Some(key)) => {
                 let signed =
-                    SignedCheckpoint::sign(tree.head(), &key).map_err(std::io::Error::other)?;
+                    SignedCheckpoint::sign(tree.head(), key).map_err(std::io::Error::other)?;
                 store.commit(&tree, &signed)?;
-                signed
+                Some(signed)
             }
+            (None, None) => None,
         };
-        let kept = log.extent().synced.0;
-        let failure = (kept < signed.size())
-            .then(|| CheckpointFailure::RolledBack { signed: signed.size(), kept });
+        let size = signed.as_ref().map_or(0, SignedCheckpoint::size);
+        let extent = log.extent();
+        let (first, kept) = (extent.first.0, extent.synced.0);
+        let failure = if opened.conflict {
+            Some(CheckpointFailure::OtherTreeBefore)
+        } else if kept < size {
+            Some(CheckpointFailure::RolledBack { signed: size, kept })
+        } else if agreement.is_some() && tree.size() + 1 < first {
+            Some(CheckpointFailure::Joined { first })
+        } else {
+            None
+        };
         let state = FollowState {
             hashed: tree.size(),
-            signed_at: is_first.then(Time::now),
-            signed: Arc::new(signed),
+            signed_at: (is_first && signed.is_some()).then(Time::now),
+            signed: signed.map(Arc::new),
             failure,
+            stranger: None,
             attempts: 0,
             ended: false,
         };
@@ -153,12 +176,13 @@ impl Prover {
             growing: Mutex::new(GrowingTree { tree, pending: BTreeMap::new() }),
             state: watch::Sender::new(state),
             wanted: AtomicU64::new(0),
+            strangers: AtomicU64::new(0),
             demand: Notify::new(),
             stopping: CancellationToken::new(),
             task: Mutex::default(),
         });
         log.hold(Arc::new(ProofHold::of(&prover)));
-        let task = tokio::spawn(follow::follow(Arc::clone(&prover)));
+        let task = tokio::spawn(follow::follow(Arc::clone(&prover), agreement));
         prover.task.lock().replace(task);
         Ok(prover)
     }
@@ -175,7 +199,10 @@ impl Prover {
 
     /// How far it has come.
     pub fn progress(&self) -> TreeProgress {
-        let FollowState { hashed, signed, signed_at, failure, .. } = self.state.borrow().clone();
+        let FollowState { hashed, signed, signed_at, failure, stranger, .. } =
+            self.state.borrow().clone();
+        let stranger = stranger.filter(|(at, _)| at.elapsed() < STRANGER_TIME);
+        let failure = failure.or(stranger.map(|(_, failure)| failure));
         TreeProgress { size: hashed, signed, signed_at, failure }
     }
 
@@ -195,23 +222,26 @@ impl Prover {
     pub async fn covering(&self, size: u64) -> Result<Arc<SignedCheckpoint>, Error> {
         let mut states = self.state.subscribe();
         let attempts = states.borrow().attempts;
-        if states.borrow().signed.size() < size {
+        let covers =
+            |state: &FollowState| state.signed.as_ref().is_some_and(|signed| signed.size() >= size);
+        if !covers(&states.borrow()) {
             self.wanted.fetch_max(size, Ordering::Relaxed);
             self.demand.notify_one();
         }
         let settled = |state: &FollowState| {
             let failed =
                 |failure: &CheckpointFailure| failure.is_lasting() || state.attempts > attempts;
-            state.ended || state.signed.size() >= size || state.failure.as_ref().is_some_and(failed)
+            state.ended || covers(state) || state.failure.as_ref().is_some_and(failed)
         };
         let waited = tokio::time::timeout(CHECKPOINT_TIME_MAX, states.wait_for(settled)).await;
         let Ok(Ok(state)) = waited else { return Err(Error::Late { size }) };
-        match &state.failure {
-            Some(failure) if failure.is_denial() || state.signed.size() < size => {
+        let covering = state.signed.as_ref().filter(|signed| signed.size() >= size);
+        match (&state.failure, covering) {
+            (Some(failure), covering) if failure.is_denial() || covering.is_none() => {
                 Err(Error::NoCheckpoint(failure.clone()))
             }
-            _ if state.signed.size() < size => Err(Error::Late { size }),
-            _ => Ok(Arc::clone(&state.signed)),
+            (_, Some(signed)) => Ok(Arc::clone(signed)),
+            (_, None) => Err(Error::Late { size }),
         }
     }
 
@@ -284,7 +314,21 @@ impl Prover {
             let growing = self.grow();
             (growing.tree.clone(), growing.pending.clone())
         };
-        let read = |place: TilePosition| {
+        let read = self.tiles(&pending);
+        prove(&tree::TreeProver::new(&tree, &read)).map_err(|error| match error {
+            tree::Error::Missing { path } if !self.store.is_durable() => {
+                Error::Pruned { path, minimum: self.log.extent().first.0 }
+            }
+            error => Error::Tree(error),
+        })
+    }
+
+    /// Reads full tiles: those that are not in the store yet are `pending`.
+    fn tiles<'a>(
+        &'a self,
+        pending: &'a BTreeMap<TilePosition, FullTile>,
+    ) -> impl Fn(TilePosition) -> Result<FullTile, tree::Error> + 'a {
+        move |place| {
             if let Some(tile) = pending.get(&place) {
                 return Ok(tile.clone());
             }
@@ -292,13 +336,7 @@ impl Prover {
             let read = self.store.read(place);
             read.map_err(|error| tree::Error::Read { path: path(), error })?
                 .ok_or_else(|| tree::Error::Missing { path: path() })
-        };
-        prove(&tree::TreeProver::new(&tree, &read)).map_err(|error| match error {
-            tree::Error::Missing { path } if !self.store.is_durable() => {
-                Error::Pruned { path, minimum: self.log.extent().first.0 }
-            }
-            error => Error::Tree(error),
-        })
+        }
     }
 
     /// Hashes and signs what the log has, and ends. Nothing waits for it longer
@@ -319,6 +357,13 @@ impl Prover {
 
     fn grow(&self) -> MutexGuard<'_, GrowingTree> {
         self.growing.lock()
+    }
+}
+
+impl FollowState {
+    /// So many records the newest checkpoint covers.
+    fn signed_size(&self) -> u64 {
+        self.signed.as_ref().map_or(0, |signed| signed.size())
     }
 }
 

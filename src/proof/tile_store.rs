@@ -39,10 +39,19 @@ pub trait TileStore: Send + Sync + 'static {
     /// after a checkpoint covers them.
     fn is_durable(&self) -> bool;
 
+    /// Keeps the checkpoint of another gateway, whose tree is not this one, so that it is
+    /// known when the log is opened again.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    fn keep_conflict(&self, _checkpoint: &str) -> io::Result<()> {
+        Ok(())
+    }
+
     /// The records before `first` have left the log, or are about to. `covered`
-    /// is the newest checkpoint.
+    /// is the newest checkpoint, if there is one.
     ///
     /// # Errors
     /// If it cannot be noted: then they must stay.
-    fn release(&self, first: u64, covered: &Checkpoint) -> io::Result<()>;
+    fn release(&self, first: u64, covered: Option<&Checkpoint>) -> io::Result<()>;
 }

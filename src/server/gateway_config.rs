@@ -9,7 +9,7 @@ use crate::config::{self, Settings};
 use crate::content::ContentPolicy;
 use crate::delivery::DeliveryConfig;
 use crate::log::Bounds;
-use crate::proof::SigningKey;
+use crate::proof::{SigningKey, VerifierKey};
 use crate::server::{admission, connection};
 use crate::service::{ServiceLimits, quota};
 
@@ -40,7 +40,10 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// The key that signs checkpoints. Without it, the gateway keeps no Merkle tree.
     pub signing_key: Option<SigningKey>,
-    /// That key lies in the data directory, which the status says.
+    /// The public key of a shared log, for a gateway without the key that signs: other
+    /// gateways of the log sign checkpoints, and this one verifies them and gives them out.
+    pub verifier_key: Option<VerifierKey>,
+    /// The signing key lies in the data directory, which the status says.
     pub key_beside_log: bool,
     /// The data directory, for tiles, checkpoints and the watch of free space; in memory if `None`.
     pub tiles: Option<PathBuf>,
@@ -89,6 +92,7 @@ impl From<&Settings> for Config {
             web: settings.web.clone(),
             drain_timeout: settings.drain_timeout.0,
             signing_key: None,
+            verifier_key: None,
             key_beside_log: false,
             tiles: None,
             content: None,

@@ -216,9 +216,9 @@ fn proof(prover: &Prover, key_beside_log: bool) -> pb::ProofStatus {
     let progress = prover.progress();
     let broken = progress.failure.as_ref().is_some_and(CheckpointFailure::is_denial);
     pb::ProofStatus {
-        key_name: progress.signed.origin().to_owned(),
+        key_name: prover.verifier().name().to_owned(),
         tree_size: progress.size,
-        checkpoint_size: progress.signed.size(),
+        checkpoint_size: progress.signed.map_or(0, |signed| signed.size()),
         checkpoint_time: progress.signed_at.map(Time::timestamp),
         trouble: progress.failure.map(|trouble| trouble.to_string()).unwrap_or_default(),
         broken,

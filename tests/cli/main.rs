@@ -2,6 +2,7 @@
 #![cfg(all(feature = "cli", feature = "server"))]
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may panic")]
 
+mod cluster;
 mod connect;
 mod count_emit;
 mod get;

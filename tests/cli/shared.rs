@@ -14,12 +14,12 @@ use crate::support::WAIT_MAX;
 use crate::support::nats::{NatsServer, program_or_skip};
 
 /// Runs the program; gives its exit status and what it said.
-fn run(args: &[&str]) -> (Option<i32>, String) {
+pub fn run(args: &[&str]) -> (Option<i32>, String) {
     let output = auditgate().args(args).output().expect("the binary was built");
     (output.status.code(), String::from_utf8(output.stderr).expect("text"))
 }
 
-fn text(path: &Path) -> &str {
+pub fn text(path: &Path) -> &str {
     path.to_str().expect("text")
 }
 
@@ -33,7 +33,7 @@ fn exec(id: &str) -> pb::EmitRequest {
 }
 
 /// All records of a gateway, once there are so many.
-async fn records(gateway: &Gateway, count: usize) -> Vec<pb::Record> {
+pub async fn records(gateway: &Gateway, count: usize) -> Vec<pb::Record> {
     let begun = Instant::now();
     loop {
         let found = gateway.client().await.search(pb::SearchRequest::default()).await;
@@ -48,7 +48,7 @@ async fn records(gateway: &Gateway, count: usize) -> Vec<pb::Record> {
 }
 
 /// Emits an event; gives its receipt.
-async fn emit(gateway: &Gateway, id: &str) -> pb::Receipt {
+pub async fn emit(gateway: &Gateway, id: &str) -> pb::Receipt {
     let response = gateway.client().await.emit(exec(id)).await.expect(id);
     response.into_inner().receipt.expect("a receipt")
 }

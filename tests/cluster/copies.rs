@@ -20,7 +20,7 @@ impl Copy {
     /// Reads the copy of a gateway that has ended.
     pub async fn read(data: &Path, log_id: &str) -> Self {
         let log_id: Uuid = log_id.parse().unwrap();
-        let origin = CopyOrigin { log_id, first: Sequence(1) };
+        let origin = CopyOrigin { log_id, first: Sequence(1), epoch: 1 };
         let (log, _) = DiskLog::open_copy(data, Config::default(), origin).unwrap();
         let extent = log.extent();
         let (mut next, mut frames) = (extent.first, Vec::new());

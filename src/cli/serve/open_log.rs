@@ -8,6 +8,7 @@ use super::LogOutput;
 use super::shared;
 use crate::config::Settings;
 use crate::log::disk::{DiskLog, SyncPolicy};
+use crate::log::shared::shared_log::SharedLog;
 use crate::log::{Log, MemoryLog};
 
 /// A log, and what the operator is told of it.
@@ -15,6 +16,8 @@ pub(super) struct ServedLog {
     pub log: Arc<dyn Log>,
     /// What the log keeps, and what a receipt means.
     pub kept: String,
+    /// The same log, if several gateways share it.
+    pub shared: Option<Arc<SharedLog>>,
 }
 
 /// Opens the log, and tells how it was found.
@@ -24,7 +27,11 @@ pub(super) async fn open(settings: &Settings, logs: &LogOutput) -> io::Result<Se
         let kept = format!(
             "log in memory: the newest {records} records within {mib} MiB; lost when the gateway stops"
         );
-        return Ok(ServedLog { log: Arc::new(MemoryLog::new(settings.ring.bounds())), kept });
+        return Ok(ServedLog {
+            log: Arc::new(MemoryLog::new(settings.ring.bounds())),
+            kept,
+            shared: None,
+        });
     };
     if settings.shared.is_on() {
         return shared::open(settings, folder, logs).await.map_err(io::Error::other);
@@ -33,7 +40,7 @@ pub(super) async fn open(settings: &Settings, logs: &LogOutput) -> io::Result<Se
     let opened = tokio::task::spawn_blocking(move || DiskLog::open(&directory, config)).await;
     let (log, notices) = opened.map_err(io::Error::other)?.map_err(io::Error::other)?;
     notices.iter().for_each(|notice| logs.notice(notice));
-    Ok(ServedLog { log: Arc::new(log), kept: kept_on_disk(settings, folder) })
+    Ok(ServedLog { log: Arc::new(log), kept: kept_on_disk(settings, folder), shared: None })
 }
 
 /// What a log on disk keeps, and what a receipt means.

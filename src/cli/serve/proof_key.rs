@@ -4,12 +4,12 @@ use std::io;
 use std::path::Path;
 
 use crate::cli::Error;
-use crate::cli::keygen::read_signing_key;
+use crate::cli::keygen::{read, read_signing_key};
 use crate::cli::new_file::{PRIVATE, write_new};
 use crate::config::Settings;
 use crate::log::Sequencer;
-use crate::proof::SigningKey;
 use crate::proof::key::SignatureKind;
+use crate::proof::{SigningKey, VerifierKey};
 
 /// The signing key of a log on disk that was given none, in its directory.
 const KEY_FILE: &str = "signing-key";
@@ -18,6 +18,8 @@ const KEY_FILE: &str = "signing-key";
 pub struct ProofKey {
     /// It.
     pub key: Option<SigningKey>,
+    /// The public key of a shared log, on a gateway without the key that signs.
+    pub verifier: Option<VerifierKey>,
     /// What the operator should know of it.
     pub told: Option<String>,
     /// It lies in the data directory.
@@ -30,7 +32,14 @@ impl ProofKey {
     pub fn of(settings: &Settings, log: &dyn Sequencer) -> io::Result<Self> {
         let folder = settings.data_dir.as_deref();
         if !settings.has_tree() {
-            return Ok(Self { key: None, told: None, is_beside_log: false });
+            return Ok(Self { key: None, verifier: None, told: None, is_beside_log: false });
+        }
+        if settings.shared.is_on() && settings.signing_key.is_none() {
+            let verifier = verifier_key(settings)?;
+            let told = verifier.as_ref().map(|key| {
+                format!("gives out checkpoints that other gateways sign (docs/PROOF.md) with the key {key}")
+            });
+            return Ok(Self { key: None, verifier, told, is_beside_log: false });
         }
         let found = match (&settings.signing_key, folder) {
             (Some(file), _) => {
@@ -45,8 +54,21 @@ impl ProofKey {
             Some(file) => is_within(file, folder),
             None => true,
         });
-        Ok(Self { key: Some(key), told: Some(told), is_beside_log })
+        Ok(Self { key: Some(key), verifier: None, told: Some(told), is_beside_log })
     }
+}
+
+/// The public key of a shared log, as far as this gateway has it.
+pub(super) fn verifier_key(settings: &Settings) -> io::Result<Option<VerifierKey>> {
+    let failed = |error: Error| io::Error::other(error.to_string());
+    if let Some(file) = &settings.signing_key {
+        let key = read_signing_key(file, SignatureKind::Log).map_err(failed)?;
+        return Ok(Some(key.verifier()));
+    }
+    let Some(file) = &settings.shared.verifier_key else { return Ok(None) };
+    let text = read(file).map_err(failed)?;
+    let key = VerifierKey::parse(text.trim()).and_then(|key| key.used_for(SignatureKind::Log));
+    key.map(Some).map_err(|error| io::Error::other(format!("{}: {error}", file.display())))
 }
 
 /// Whether a file lies in a folder, or below it.

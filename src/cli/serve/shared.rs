@@ -6,15 +6,18 @@ use std::time::{Duration, Instant};
 
 use super::LogOutput;
 use super::open_log::ServedLog;
+use super::proof_key::verifier_key;
 use crate::cli::Error;
 use crate::config::{ByteSize, Period, Settings, SharedSettings};
 use crate::log::disk;
 use crate::log::shared::cluster_key::ClusterSecrets;
+use crate::log::shared::message::{EpochKey, MemberReport};
 use crate::log::shared::publisher::PublishTimes;
 use crate::log::shared::shared_log::{self, SharedLog};
 use crate::log::shared::stream::Stream as _;
 use crate::log::shared::stream::jetstream::{self, JetStream, StreamPlan};
 use crate::log::{Sequencer as _, State};
+use crate::printable::is_hidden;
 
 /// After a failed attempt to reach the servers, the next one waits so long.
 const CONNECT_PAUSE: Duration = Duration::from_secs(2);
@@ -39,14 +42,31 @@ pub(super) async fn open(
     let kept = kept(shared, folder, &stream);
     let mut disk = settings.disk();
     disk.retain = disk::Retention { bytes: None, age: plan.age_max };
-    let config = shared_log::Config { disk, keys, times: PublishTimes::default() };
+    let epoch_key = verifier_key(settings).map_err(|error| failed(&error))?;
+    let epoch_key = epoch_key.map(|key| Arc::new(key) as Arc<dyn EpochKey>);
+    let config = shared_log::Config { disk, keys, times: PublishTimes::default(), epoch_key };
     let opened = SharedLog::open(folder, config, Arc::new(stream)).await;
     let (log, notices) = opened.map_err(|error| failed(&error))?;
     notices.iter().for_each(|notice| logs.notice(notice));
     let mut state = log.state();
     let ready = state.wait_for(|state| *state == State::Ready);
     let _ = tokio::time::timeout(CATCH_UP_TIME_MAX, ready).await;
-    Ok(ServedLog { log: Arc::new(log), kept })
+    log.announce(profile(settings));
+    let log = Arc::new(log);
+    Ok(ServedLog { log: Arc::clone(&log) as _, kept, shared: Some(log) })
+}
+
+/// What this gateway tells the others of itself.
+pub(super) fn profile(settings: &Settings) -> MemberReport {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    // Several on one machine are told apart by what they listen on.
+    let name = format!("{}:{}", name.replace(is_hidden, "?"), settings.listen.port());
+    MemberReport {
+        name,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        is_signer: settings.signing_key.is_some(),
+        digests: settings.digests(),
+    }
 }
 
 /// Connects to the stream; tries again, visibly, for as long as the configuration says.

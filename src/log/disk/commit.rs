@@ -258,6 +258,8 @@ impl Committer {
             self.sync_head()?;
             self.unsynced_since = None;
             self.inner.synced(self.inner.shared.last());
+            // Those who vouch for what is synced wait for it.
+            self.inner.changed.send_replace(());
         }
         Ok(())
     }

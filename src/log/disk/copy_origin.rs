@@ -15,6 +15,8 @@ pub struct CopyOrigin {
     pub log_id: Uuid,
     /// The first record that the copy will have.
     pub first: Sequence,
+    /// The epoch of the log.
+    pub epoch: u64,
 }
 
 /// Whether the directory may be opened so.

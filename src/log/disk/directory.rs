@@ -73,6 +73,11 @@ impl Directory {
         self.segments().join(format!("{base:0>SEQUENCE_DIGITS$}{SEGMENT_SUFFIX}"))
     }
 
+    /// The base in the name of a segment file; `None` if it is none.
+    pub fn base_of(name: &str) -> Option<Sequence> {
+        segment_base(name)
+    }
+
     /// The prepared segment file.
     pub fn prepared(&self) -> PathBuf {
         self.segments().join(PREPARED)

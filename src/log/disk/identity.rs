@@ -87,10 +87,18 @@ impl IdentityFile {
 
     /// Begins an epoch whose first record is to be `first`.
     pub fn raise_epoch(&mut self, first: Sequence) {
-        let number = self.epoch() + 1;
-        self.epochs.push(EpochEntry { number, first });
-        let surplus = self.epochs.len().saturating_sub(EPOCHS_MAX);
-        self.epochs.drain(..surplus);
+        self.begin_epoch(EpochEntry { number: self.epoch() + 1, first });
+    }
+
+    /// Begins an epoch. Returns whether it had not begun.
+    pub fn begin_epoch(&mut self, epoch: EpochEntry) -> bool {
+        let is_new = epoch.number > self.epoch();
+        if is_new {
+            self.epochs.push(epoch);
+            let surplus = self.epochs.len().saturating_sub(EPOCHS_MAX);
+            self.epochs.drain(..surplus);
+        }
+        is_new
     }
 
     /// The last sequence that an epoch gave out and that is not lost since;

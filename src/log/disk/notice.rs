@@ -25,11 +25,11 @@ impl Notice {
         Self { level: NoticeLevel::Note, text }
     }
 
-    pub(super) fn warning(text: String) -> Self {
+    pub(in crate::log) fn warning(text: String) -> Self {
         Self { level: NoticeLevel::Warning, text }
     }
 
-    pub(super) fn error(text: String) -> Self {
+    pub(in crate::log) fn error(text: String) -> Self {
         Self { level: NoticeLevel::Error, text }
     }
 }

@@ -11,7 +11,7 @@ use crate::log::disk::copy_origin::{CopyOrigin, check_origin};
 use crate::log::disk::directory::Directory;
 use crate::log::disk::error::{Error, IoContext as _, damage_sentence};
 use crate::log::disk::format::{self, FileHeader, GroupHeader, HEADER_BYTES};
-use crate::log::disk::identity::IdentityFile;
+use crate::log::disk::identity::{EpochEntry, IdentityFile};
 use crate::log::disk::notice::Notice;
 use crate::log::disk::sealed::{SealedSegments, SegmentFile};
 use crate::log::disk::storage::{self, Storage};
@@ -57,6 +57,8 @@ pub fn open(
             let mut identity = IdentityFile::new(log_id, Time::now());
             if let Some(origin) = origin {
                 (identity.is_copy, identity.first) = (true, origin.first);
+                // What earlier epochs gave out from here on is not what the copy will have.
+                identity.begin_epoch(EpochEntry { number: origin.epoch, first: origin.first });
             }
             let path = directory.identity_path();
             directory.write_identity(&identity).failed("write", &path)?;

@@ -12,6 +12,8 @@
 //! y carry the same key. If x lies behind the basis of y, y is refused by the rule.
 //! Otherwise y's sender had applied x and would have found the record.
 
+mod digest;
+mod error;
 mod join;
 
 #[cfg(test)]
@@ -20,10 +22,12 @@ mod tests;
 use std::collections::{HashMap, VecDeque};
 
 use crate::log::shared::message::group::{EventKey, GroupRecord, MessageGroup};
-use crate::log::shared::message::{Basis, MessageContent, SharedMessage};
+use crate::log::shared::message::{Basis, EpochChange, MessageContent, SharedMessage};
 use crate::record::Sequence;
 use crate::time::Time;
 
+pub use digest::{mix, unmix};
+pub use error::{ApplyError, Disagreement};
 pub use join::JoinSearch;
 
 /// The default of how many messages behind a message its basis may be.
@@ -90,21 +94,6 @@ pub struct Applied {
     pub disagreement: Option<Disagreement>,
 }
 
-/// Two gateways came to different states at one position.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "at position {} of the stream this gateway has {} records and digest {:016x}, the sender of message {at} had {} and {:016x}",
-    own.position, own.count, own.digest, sender.count, sender.digest
-)]
-pub struct Disagreement {
-    /// The message that tells.
-    pub at: u64,
-    /// The state here.
-    pub own: Basis,
-    /// The state at its sender.
-    pub sender: Basis,
-}
-
 /// A record that is stored now.
 #[derive(Debug, Clone, Copy)]
 pub struct NewRecord<'a> {
@@ -120,31 +109,6 @@ pub struct NewRecord<'a> {
     pub head: &'a [u8],
     /// The event.
     pub event: &'a [u8],
-}
-
-/// Why a message cannot be applied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ApplyError {
-    /// A message is missing before it.
-    #[error("message {found} of the stream came where {expected} should have come")]
-    Hole {
-        /// The position that comes next.
-        expected: u64,
-        /// That of the message.
-        found: u64,
-    },
-    /// This gateway joined too late to judge it.
-    #[error(
-        "message {position} was made at {basis}, but this gateway knows the stream from {from} on only"
-    )]
-    Undecidable {
-        /// The position of the message.
-        position: u64,
-        /// Its basis.
-        basis: u64,
-        /// The first message that is known here.
-        from: u64,
-    },
 }
 
 impl Machine {
@@ -193,6 +157,31 @@ impl Machine {
         Ok(())
     }
 
+    /// A machine of any gateway that has just applied the beginning of an epoch. What was
+    /// sent before is stale: its senders may have looked into what is lost.
+    pub fn of_epoch(limits: WindowLimits, change: &EpochChange) -> Self {
+        let mut machine = Self::resume(limits, change.state(), change.position + 1);
+        machine.knows_all();
+        machine
+    }
+
+    /// What came before the machine begins is stale for all gateways alike.
+    pub fn knows_all(&mut self) {
+        self.is_floor_of_start = false;
+    }
+
+    /// Whether a message of this basis is one of late: not one that was recorded, and is
+    /// sent again later.
+    pub fn is_fresh(&self, position: u64, basis: u64) -> bool {
+        let is_within = basis < position && position - basis <= self.limits.messages;
+        is_within && (basis >= self.floor || self.is_floor_of_start)
+    }
+
+    /// Whether a message at this position begins the next epoch, if the log's key signed it.
+    pub fn is_next_epoch(&self, position: u64, change: &EpochChange) -> bool {
+        change.position == position && self.state.epoch.checked_add(1) == Some(change.number)
+    }
+
     /// The state after the last message.
     pub fn state(&self) -> Basis {
         self.state
@@ -234,6 +223,10 @@ impl Machine {
         store: impl FnMut(NewRecord<'_>) -> u32,
     ) -> Result<Applied, ApplyError> {
         self.expect(position)?;
+        let (epoch, own) = (message.basis.epoch, self.state.epoch);
+        if epoch > own {
+            return Err(ApplyError::LaterEpoch { position, epoch, own });
+        }
         let disagreement = self.disagreement(position, message.basis);
         let accept_time = self.state.time.max(timestamp);
         let mut applied = Applied { placements: Vec::new(), accept_time, disagreement };
@@ -375,10 +368,4 @@ struct Verdicts {
     is_stale: bool,
     basis: u64,
     timestamp: Time,
-}
-
-/// The digest with one more frame. For one frame, different digests stay different.
-fn mix(digest: u64, frame: u32) -> u64 {
-    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-    (digest ^ u64::from(frame)).wrapping_mul(ODD).rotate_left(29).wrapping_add(1)
 }

@@ -1,7 +1,7 @@
 //! The messages of the stream under a shared log.
 //!
 //! ```text
-//!  0 magic "AGM1"    4 kind u8    5 encoding u8    6 u16 0
+//!  0 magic "AGM1"    4 kind u8    5 encoding u8    6 epoch at the basis, less 1 u16
 //!  8 sender u64     16 counter u64
 //! 24 basis u64      32 count u64   40 time i64     48 digest u64
 //! 56 body length u32               60 CRC-32C of all else before the key id
@@ -15,7 +15,9 @@
 
 pub mod authentication;
 mod body;
+mod epoch;
 pub mod group;
+mod member;
 
 #[cfg(test)]
 mod tests;
@@ -24,11 +26,15 @@ use crate::time::Time;
 use group::MessageGroup;
 
 pub use authentication::{AuthenticationKey, ClusterKeys};
+pub use epoch::{EPOCH_HEADER, EpochChange, EpochKey};
+pub use member::{MemberReport, SettingsDigest};
 
 /// The most bytes of a body, decoded. The engine takes messages of at most 64 MiB.
 pub const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// What a message takes beside its body, in bytes.
 pub const OVERHEAD_BYTES: usize = HEADER_BYTES + authentication::TRAILER_BYTES;
+/// The longest signed checkpoint in a message, in bytes.
+pub const CHECKPOINT_BYTES_MAX: usize = 4_096;
 
 const HEADER_BYTES: usize = 64;
 const CHECKSUM_AT: usize = 60;
@@ -46,11 +52,13 @@ pub struct Basis {
     pub time: Time,
     /// The rolling hash of their frames.
     pub digest: u64,
+    /// The epoch of the log: it rises when an operator accepts a loss.
+    pub epoch: u16,
 }
 
 impl Default for Basis {
     fn default() -> Self {
-        Self { position: 0, count: 0, time: Time::MIN, digest: 0 }
+        Self { position: 0, count: 0, time: Time::MIN, digest: 0, epoch: 1 }
     }
 }
 
@@ -73,20 +81,11 @@ pub enum MessageContent {
     /// Records, to be stored.
     Group(MessageGroup),
     /// A signed checkpoint, as text.
-    Checkpoint(Vec<u8>),
+    Checkpoint(String),
     /// An operator accepted a loss: a new epoch begins.
     Epoch(EpochChange),
-}
-
-/// The beginning of an epoch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EpochChange {
-    /// Its number.
-    pub number: u64,
-    /// The first sequence that is given out in it.
-    pub first: u64,
-    /// The signature of the log's key.
-    pub signature: Vec<u8>,
+    /// What a gateway tells the others of itself.
+    Member(MemberReport),
 }
 
 /// Why a message is not applied.
@@ -127,37 +126,30 @@ impl MessageContent {
             Self::Group(_) => kind::GROUP,
             Self::Checkpoint(_) => kind::CHECKPOINT,
             Self::Epoch(_) => kind::EPOCH,
+            Self::Member(_) => kind::MEMBER,
         }
     }
 
     fn encode(&self) -> Vec<u8> {
         match self {
             Self::Group(group) => group.bytes().to_vec(),
-            Self::Checkpoint(text) => text.clone(),
-            Self::Epoch(epoch) => {
-                let mut bytes = Vec::with_capacity(16 + epoch.signature.len());
-                bytes.extend_from_slice(&epoch.number.to_le_bytes());
-                bytes.extend_from_slice(&epoch.first.to_le_bytes());
-                bytes.extend_from_slice(&epoch.signature);
-                bytes
-            }
+            Self::Checkpoint(text) => text.clone().into_bytes(),
+            Self::Epoch(epoch) => epoch.encode(),
+            Self::Member(report) => report.encode(),
         }
     }
 
     fn decode(kind: u8, bytes: Vec<u8>) -> Result<Self, MessageFault> {
         match kind {
             kind::GROUP => MessageGroup::decode(bytes).map(Self::Group),
-            kind::CHECKPOINT => Ok(Self::Checkpoint(bytes)),
-            kind::EPOCH => {
-                let short = MessageFault::Malformed("an epoch is too short");
-                let (number, rest) = bytes.split_first_chunk().ok_or(short)?;
-                let (first, signature) = rest.split_first_chunk().ok_or(short)?;
-                Ok(Self::Epoch(EpochChange {
-                    number: u64::from_le_bytes(*number),
-                    first: u64::from_le_bytes(*first),
-                    signature: signature.to_vec(),
-                }))
+            kind::CHECKPOINT if bytes.len() > CHECKPOINT_BYTES_MAX => {
+                Err(MessageFault::Malformed("its checkpoint is too long"))
             }
+            kind::CHECKPOINT => String::from_utf8(bytes)
+                .map(Self::Checkpoint)
+                .map_err(|_| MessageFault::Malformed("its checkpoint is no text")),
+            kind::EPOCH => EpochChange::decode(&bytes).map(Self::Epoch),
+            kind::MEMBER => MemberReport::decode(&bytes).map(Self::Member),
             value => Err(MessageFault::Newer { what: "kind", value: value.into() }),
         }
     }
@@ -219,7 +211,8 @@ fn encode_parts(
     let (encoding, body) = body::encode(content);
     let mut bytes = Vec::with_capacity(OVERHEAD_BYTES + body.len());
     bytes.extend_from_slice(&MAGIC);
-    bytes.extend_from_slice(&[VERSION, kind, encoding, 0, 0]);
+    bytes.extend_from_slice(&[VERSION, kind, encoding]);
+    bytes.extend_from_slice(&basis.epoch.saturating_sub(1).to_le_bytes());
     bytes.extend_from_slice(&sender.to_le_bytes());
     bytes.extend_from_slice(&counter.to_le_bytes());
     bytes.extend_from_slice(&basis.position.to_le_bytes());
@@ -239,6 +232,7 @@ mod kind {
     pub const GROUP: u8 = 1;
     pub const CHECKPOINT: u8 = 2;
     pub const EPOCH: u8 = 3;
+    pub const MEMBER: u8 = 4;
 }
 
 /// The fixed part of a message.
@@ -259,14 +253,10 @@ impl Header {
         if *magic != MAGIC {
             return Err(MessageFault::Malformed("it is no message of auditgate"));
         }
-        let ([version, kind, encoding, reserved @ ..], rest) =
+        let ([version, kind, encoding, epoch @ ..], rest) =
             rest.split_first_chunk::<5>().ok_or(SHORT)?;
         if *version != VERSION {
             return Err(MessageFault::Newer { what: "version", value: (*version).into() });
-        }
-        let reserved = u16::from_le_bytes(*reserved);
-        if reserved != 0 {
-            return Err(MessageFault::Newer { what: "flags", value: reserved });
         }
         let (numbers, rest) = rest.split_first_chunk::<{ 6 * 8 }>().ok_or(SHORT)?;
         let (numbers, _) = numbers.as_chunks::<8>();
@@ -283,6 +273,7 @@ impl Header {
             count: number(3),
             time: Time(number(4) as i64),
             digest: number(5),
+            epoch: u16::from_le_bytes(*epoch).saturating_add(1),
         };
         Ok(Self {
             kind: *kind,

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::machine::{Applied, Placement};
 use super::message::group::{self, EncodedUnit, GROUP_BYTES_MAX, GROUP_RECORDS_MAX};
-use super::message::{Basis, ClusterKeys, encode_group};
+use super::message::{Basis, ClusterKeys, MessageContent, SharedMessage, encode_group};
 use super::stream::StreamError;
 use crate::time::Time;
 
@@ -190,6 +190,14 @@ impl<W> Publisher<W> {
         self.publish(basis, &group::encode([]), Vec::new(), now)
     }
 
+    /// A message for which nobody waits.
+    pub fn announce(&mut self, content: MessageContent, basis: Basis, now: Instant) -> Publication {
+        let (sender, counter) = (self.sender, self.counter + 1);
+        let message = SharedMessage { sender, counter, basis, content };
+        let bytes = Bytes::from(message.encode(&self.keys));
+        self.send(bytes, Vec::new(), now)
+    }
+
     fn publish(
         &mut self,
         basis: Basis,
@@ -197,9 +205,15 @@ impl<W> Publisher<W> {
         units: Vec<(usize, W)>,
         now: Instant,
     ) -> Publication {
+        let counter = self.counter + 1;
+        let bytes = encode_group(self.sender, counter, basis, content, &self.keys);
+        self.send(Bytes::from(bytes), units, now)
+    }
+
+    /// Sends the message that comes next.
+    fn send(&mut self, bytes: Bytes, units: Vec<(usize, W)>, now: Instant) -> Publication {
         self.counter += 1;
         let counter = self.counter;
-        let bytes = Bytes::from(encode_group(self.sender, counter, basis, content, &self.keys));
         let message = InFlight {
             bytes: bytes.clone(),
             units,

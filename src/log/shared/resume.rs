@@ -6,7 +6,9 @@ use std::time::Duration;
 use crate::log::disk;
 use crate::log::shared::machine::{JoinSearch, Machine};
 use crate::log::shared::mark::FollowerMark;
-use crate::log::shared::message::{Basis, ClusterKeys, MessageContent, SharedMessage};
+use crate::log::shared::message::{
+    ClusterKeys, EpochChange, EpochKey, MessageContent, SharedMessage,
+};
 use crate::log::shared::stream::{Stream, StreamEntry, StreamError};
 
 /// A stream that does not answer is asked again so often.
@@ -33,7 +35,7 @@ pub enum Error {
     },
     /// The stream has lost messages.
     #[error(
-        "this gateway has applied message {applied} of the stream, which ends at {end}: the stream was rolled back or made anew"
+        "this gateway has applied message {applied} of the stream, which ends at {end}: the stream was rolled back or made anew; nothing is changed until an operator accepts the loss (auditgate cluster accept-loss)"
     )]
     RolledBack {
         /// The last message that was applied.
@@ -43,7 +45,7 @@ pub enum Error {
     },
     /// A message of the stream is not the one that was applied.
     #[error(
-        "message {0} of the stream is not the one that this gateway has applied: the stream was rolled back or made anew"
+        "message {0} of the stream is not the one that this gateway has applied: the stream was rolled back or made anew; nothing is changed until an operator accepts the loss (auditgate cluster accept-loss)"
     )]
     OtherMessage(u64),
     /// Messages were removed before this gateway has read them.
@@ -61,6 +63,37 @@ pub enum Error {
         "the stream begins at message {0}, and no message in it tells a state to join with: seed the data directory with a copy of another gateway's"
     )]
     NoBasis(u64),
+    /// The stream is that of another log.
+    #[error(
+        "the stream carries log {found}, and the data directory has a copy of log {wanted}: \
+         connect the gateway to the stream of its log, or give it another data directory"
+    )]
+    OtherLog {
+        /// The stream's log.
+        found: uuid::Uuid,
+        /// The copy's.
+        wanted: uuid::Uuid,
+    },
+    /// The log goes on with records that the copy does not have.
+    #[error(
+        "an operator accepted a loss: the log goes on in epoch {epoch} with {count} records, \
+         which are not the first ones of this copy of {last}: seed the data directory with a copy \
+         of another gateway's (auditgate cluster join --from)"
+    )]
+    OtherHistory {
+        /// The epoch.
+        epoch: u16,
+        /// With how many records it begins.
+        count: u64,
+        /// How many the copy has.
+        last: u64,
+    },
+    /// The beginning of an epoch with which the copy goes on is gone.
+    #[error(
+        "message {0} of the stream, with which an epoch began, is gone: seed the data directory \
+         with a copy of another gateway's (auditgate cluster join --from)"
+    )]
+    NoEpoch(u64),
     /// The copy lacks records that it had.
     #[error(
         "the copy ends with record {last}, but had record {wanted} on stable storage: empty the data directory to join anew"
@@ -83,10 +116,99 @@ pub struct ResumePoint {
     pub end: u64,
 }
 
-/// Finds out where a gateway begins that has this mark.
+/// Where a gateway goes on.
+pub enum Resumption {
+    /// Where it stopped, or where it joins.
+    At(Box<ResumePoint>),
+    /// The stream is not the one that it followed, but an operator has accepted the loss: it
+    /// goes on with the first of these epochs of whose records it has all.
+    Epochs {
+        /// What it has.
+        mark: FollowerMark,
+        /// The epochs, in their order.
+        epochs: Vec<BegunEpoch>,
+        /// The stream's newest message.
+        end: u64,
+    },
+}
+
+/// A message with which an epoch began.
+#[derive(Debug, Clone)]
+pub struct BegunEpoch {
+    /// What it says.
+    pub change: EpochChange,
+    /// The message.
+    pub entry: StreamEntry,
+}
+
+/// Finds out where a gateway goes on that has this mark.
 pub async fn resume(
     stream: &dyn Stream,
     keys: &ClusterKeys,
+    epoch_key: Option<&dyn EpochKey>,
+    mark: Option<FollowerMark>,
+) -> Result<Resumption, Error> {
+    let Some(mark) = mark else {
+        return follow(stream, keys, epoch_key, None)
+            .await
+            .map(|point| Resumption::At(Box::new(point)));
+    };
+    let (found, wanted) = (stream.settings().log_id, mark.log_id);
+    if found != wanted {
+        return Err(Error::OtherLog { found, wanted });
+    }
+    let lost = if mark.pending > 0 {
+        Error::NoEpoch(mark.pending)
+    } else {
+        match follow(stream, keys, epoch_key, Some(mark)).await {
+            Ok(point) => return Ok(Resumption::At(Box::new(point))),
+            Err(
+                lost @ (Error::RolledBack { .. } | Error::OtherMessage(_) | Error::Removed { .. }),
+            ) => lost,
+            Err(error) => return Err(error),
+        }
+    };
+    let Some(key) = epoch_key else { return Err(lost) };
+    let (epochs, end) = begun_epochs(stream, keys, key, mark.state.epoch).await?;
+    if epochs.is_empty() {
+        return Err(lost);
+    }
+    Ok(Resumption::Epochs { mark, epochs, end })
+}
+
+/// The epochs after number `after` that began in the stream, and the newest message.
+pub async fn begun_epochs(
+    stream: &dyn Stream,
+    keys: &ClusterKeys,
+    key: &dyn EpochKey,
+    after: u16,
+) -> Result<(Vec<BegunEpoch>, u64), Error> {
+    let log_id = stream.settings().log_id;
+    let ends = with_tries(async || stream.ends().await).await?;
+    let (mut next, mut epochs) = (ends.first, Vec::new());
+    while next <= ends.last {
+        let entries = read(stream, next).await?;
+        let Some(newest) = entries.last().map(|entry| entry.position) else { break };
+        for entry in entries {
+            let Ok(message) = SharedMessage::decode(&entry.bytes, keys) else { continue };
+            let MessageContent::Epoch(change) = message.content else { continue };
+            let begins = change.position == entry.position
+                && change.number > after
+                && change.is_signed(log_id, key);
+            if begins {
+                epochs.push(BegunEpoch { change, entry });
+            }
+        }
+        next = newest + 1;
+    }
+    Ok((epochs, ends.last))
+}
+
+/// Finds out where a gateway goes on that has this mark, in the stream that it followed.
+async fn follow(
+    stream: &dyn Stream,
+    keys: &ClusterKeys,
+    epoch_key: Option<&dyn EpochKey>,
     mark: Option<FollowerMark>,
 ) -> Result<ResumePoint, Error> {
     let settings = stream.settings();
@@ -94,14 +216,8 @@ pub async fn resume(
     let limits = settings.window;
     let mark = match mark {
         Some(mark) => mark,
-        None if ends.first <= 1 => FollowerMark {
-            log_id: settings.log_id,
-            state: Basis::default(),
-            timestamp: Basis::default().time,
-            checksum: 0,
-            joined: 0,
-        },
-        None => join(stream, keys, ends.first).await?,
+        None if ends.first <= 1 => FollowerMark::new(settings.log_id),
+        None => join(stream, keys, epoch_key, ends.first).await?,
     };
     let applied = mark.state.position;
     if ends.last < applied {
@@ -113,9 +229,13 @@ pub async fn resume(
     if applied == 0 {
         return Ok(ResumePoint { machine: Machine::new(limits), mark, end: ends.last });
     }
-    let from = Machine::recall_from(limits, applied, ends.first);
+    // What was sent before an epoch is stale in it.
+    let from = Machine::recall_from(limits, applied, ends.first).max(mark.epoch_at + 1);
     let mut machine = Machine::resume(limits, mark.state, from);
-    let mut next = from;
+    if from == mark.epoch_at + 1 && mark.epoch_at > 0 {
+        machine.knows_all();
+    }
+    let mut next = from.min(applied);
     while next <= applied {
         let entries = read(stream, next).await?;
         match entries.first().map(|entry| entry.position) {
@@ -127,10 +247,15 @@ pub async fn resume(
             if entry.position == applied && !is_same(entry, &mark) {
                 return Err(Error::OtherMessage(applied));
             }
+            if entry.position < from {
+                continue;
+            }
             let message = SharedMessage::decode(&entry.bytes, keys).ok();
             let group = message.as_ref().and_then(|message| match &message.content {
                 MessageContent::Group(group) => Some(group),
-                MessageContent::Checkpoint(_) | MessageContent::Epoch(_) => None,
+                MessageContent::Checkpoint(_)
+                | MessageContent::Epoch(_)
+                | MessageContent::Member(_) => None,
             });
             if machine.recall(entry.position, group).is_err() {
                 break;
@@ -147,24 +272,33 @@ fn is_same(entry: &StreamEntry, mark: &FollowerMark) -> bool {
 }
 
 /// Looks for a state to join with, in a stream whose oldest message is `first`.
-async fn join(stream: &dyn Stream, keys: &ClusterKeys, first: u64) -> Result<FollowerMark, Error> {
+async fn join(
+    stream: &dyn Stream,
+    keys: &ClusterKeys,
+    epoch_key: Option<&dyn EpochKey>,
+    first: u64,
+) -> Result<FollowerMark, Error> {
     let settings = stream.settings();
     let mut search = JoinSearch::new(first, settings.window.messages);
     let mut next = first;
-    let state = 'search: loop {
+    'search: loop {
         let entries = read(stream, next).await?;
-        let Some(newest) = entries.last().map(|entry| entry.position) else {
-            break search.state();
-        };
+        let Some(newest) = entries.last().map(|entry| entry.position) else { break };
         for entry in &entries {
             let message = SharedMessage::decode(&entry.bytes, keys).ok();
-            if search.see(entry.position, message.map(|message| message.basis)) {
-                break 'search search.state();
+            let basis = message.as_ref().map(|message| message.basis);
+            if let Some(MessageContent::Epoch(change)) = message.map(|message| message.content)
+                && epoch_key.is_some_and(|key| change.is_signed(settings.log_id, key))
+            {
+                search.begin_epoch(entry.position, &change);
+            }
+            if search.see(entry.position, basis) {
+                break 'search;
             }
         }
         next = newest + 1;
-    };
-    let state = state.ok_or(Error::NoBasis(first))?;
+    }
+    let state = search.state().ok_or(Error::NoBasis(first))?;
     // The message there tells whether the stream is the same one later.
     let entries = read(stream, state.position).await?;
     let entry = entries.first().filter(|entry| entry.position == state.position);
@@ -174,6 +308,8 @@ async fn join(stream: &dyn Stream, keys: &ClusterKeys, first: u64) -> Result<Fol
         timestamp: entry.map_or(state.time, |entry| entry.timestamp),
         checksum: entry.map_or(0, |entry| crc32c::crc32c(&entry.bytes)),
         joined: state.position,
+        epoch_at: search.epoch_at(),
+        pending: 0,
     })
 }
 

@@ -1,9 +1,11 @@
 //! A gateway's handle of a shared log: the sequencer is the stream, the store is a copy on
 //! disk, which follows it.
 
+mod accept_loss;
 mod append;
 mod contract;
 mod driver;
+mod opening;
 #[cfg(test)]
 pub mod tests;
 
@@ -16,23 +18,28 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use crate::log::disk::{self, CopyOrigin, DiskLog, Notice, SyncPolicy, storage};
+use crate::log::disk::{self, DiskLog, Notice, SyncPolicy, storage};
 use crate::log::shared::machine::{Disagreement, Machine};
 use crate::log::shared::mark::{FOLLOWER, FollowerMark};
-use crate::log::shared::message::{Basis, ClusterKeys};
+use crate::log::shared::members::{Member, Members};
+use crate::log::shared::message::{Basis, ClusterKeys, EpochKey, MemberReport};
 use crate::log::shared::publisher::{Ended, PublishTimes, Publisher, UnitOutcome};
-use crate::log::shared::resume::{self, Error, ResumePoint};
+use crate::log::shared::resume::Error;
 use crate::log::shared::stream::{Stream, StreamSettings};
 use crate::log::shared::tail::Tail;
-use crate::log::{Error as Refusal, Identity, State, Store as _};
-use crate::record::Sequence;
+use crate::log::{
+    CheckpointExchange, CheckpointQueue, Error as Refusal, Identity, PublishedCheckpoint, State,
+};
 use driver::Driver;
+use opening::OpenedCopy;
+
+pub use accept_loss::{AcceptLossError, AcceptedLoss, LossAcceptance, accept_loss, log_id_of};
 
 /// The copy is synced after so long: the stream is the truth.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The configuration of a shared log.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Config {
     /// Of the copy. It is synced at intervals, whatever this says.
     pub disk: disk::Config,
@@ -40,6 +47,15 @@ pub struct Config {
     pub keys: ClusterKeys,
     /// How long messages are waited for.
     pub times: PublishTimes,
+    /// Verifies that the operator has accepted a loss. Without it, a log that has lost
+    /// messages does not go on.
+    pub epoch_key: Option<Arc<dyn EpochKey>>,
+}
+
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Config").field("disk", &self.disk).finish_non_exhaustive()
+    }
 }
 
 /// A log that many gateways append to.
@@ -54,6 +70,9 @@ struct SharedLogInner {
     stream: Arc<dyn Stream>,
     settings: StreamSettings,
     keys: ClusterKeys,
+    epoch_key: Option<Arc<dyn EpochKey>>,
+    /// Signed checkpoints that came.
+    checkpoints: CheckpointQueue,
     core: Mutex<Core>,
     /// Wakes the driver.
     wake: Notify,
@@ -73,6 +92,15 @@ struct Core {
     publisher: Publisher<Waiter>,
     /// All gateways came to the same state, unless this says otherwise.
     disagreement: Option<Disagreement>,
+    /// A signed checkpoint, to be published.
+    proposal: Option<String>,
+    /// What this gateway tells the others of itself.
+    profile: Option<MemberReport>,
+    /// It has not told that yet.
+    is_profile_new: bool,
+    members: Members,
+    /// In what settings other gateways differ.
+    differences: Vec<String>,
 }
 
 /// Who waits for a unit.
@@ -88,7 +116,7 @@ struct Counts {
 }
 
 /// How a shared log does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SharedReport {
     /// The last message that the copy has.
     pub position: u64,
@@ -112,6 +140,12 @@ pub struct SharedReport {
     pub disagreements: u64,
     /// The last time that it had.
     pub disagreement: Option<Disagreement>,
+    /// The random number of this process, as others see it.
+    pub sender: u64,
+    /// The gateways that have told of themselves of late, this one among them.
+    pub members: Vec<Member>,
+    /// In what settings others differ from this one, in sentences.
+    pub differences: Vec<String>,
 }
 
 impl SharedLog {
@@ -131,42 +165,47 @@ impl SharedLog {
         stream: Arc<dyn Stream>,
     ) -> Result<(Self, Vec<Notice>), Error> {
         let settings = stream.settings();
-        let Config { mut disk, keys, times } = config;
-        if disk.sync == SyncPolicy::Always {
-            disk.sync = SyncPolicy::Interval(SYNC_INTERVAL);
+        let mut config = config;
+        if config.disk.sync == SyncPolicy::Always {
+            config.disk.sync = SyncPolicy::Interval(SYNC_INTERVAL);
         }
-        let mark_path = path.join(FOLLOWER);
-        let mark = read_mark(&mark_path)?;
-        let ResumePoint { machine, mark, end } = resume::resume(&*stream, &keys, mark).await?;
+        let opened = opening::open_copy(path, &config, &*stream).await?;
+        let OpenedCopy { disk, notices, machine, mark, end, checkpoint } = opened;
+        let Config { keys, times, epoch_key, .. } = config;
         let state = mark.state;
-        let origin = CopyOrigin { log_id: settings.log_id, first: Sequence(state.count + 1) };
-        let directory = path.to_owned();
-        let opened =
-            tokio::task::spawn_blocking(move || DiskLog::open_copy(&directory, disk, origin));
-        let (disk, notices) = opened.await.expect("opening does not panic")?;
-        let last = disk.extent().last;
-        if last.0 < state.count {
-            return Err(Error::CopyLost { last: last.0, wanted: state.count });
-        }
-        write_mark(&mark_path, &mark)?;
         let now = Instant::now();
         let mut tail = Tail::new(state.position + 1, now);
         tail.told(end, now);
         let publisher = Publisher::new(random(), keys.clone(), times);
         let disk_identity = *crate::log::Sequencer::identity(&disk).borrow();
         let behind = State::Away("the copy catches up with the stream".to_owned());
+        let checkpoints = CheckpointQueue::default();
+        checkpoint.into_iter().for_each(|checkpoint| checkpoints.push(checkpoint));
+        let core = Core {
+            machine,
+            tail,
+            publisher,
+            disagreement: None,
+            proposal: None,
+            profile: None,
+            is_profile_new: false,
+            members: Members::default(),
+            differences: Vec::new(),
+        };
         let inner = Arc::new(SharedLogInner {
             disk,
             stream,
             settings,
             keys,
-            core: Mutex::new(Core { machine, tail, publisher, disagreement: None }),
+            epoch_key,
+            checkpoints,
+            core: Mutex::new(core),
             wake: Notify::new(),
             state: watch::Sender::new(behind),
             identity: watch::Sender::new(Identity { kind: "shared", ..disk_identity }),
             applied: watch::Sender::new(state),
             is_closing: AtomicBool::new(false),
-            path: mark_path,
+            path: path.join(FOLLOWER),
             counts: Counts::default(),
         });
         let driver = tokio::spawn(Driver::new(Arc::clone(&inner), mark).run());
@@ -191,7 +230,43 @@ impl SharedLog {
             invalid: count(&inner.counts.invalid),
             disagreements: count(&inner.counts.disagreements),
             disagreement: core.disagreement,
+            sender: core.publisher.sender(),
+            members: core.members.all(),
+            differences: core.differences.clone(),
         }
+    }
+
+    /// From now on tells the other gateways this of itself, at once and every
+    /// [`MEMBER_INTERVAL`](crate::log::shared::members::MEMBER_INTERVAL). That leaves a
+    /// state in the stream with which gateways can join, too.
+    pub fn announce(&self, profile: MemberReport) {
+        let mut core = self.inner.lock();
+        (core.profile, core.is_profile_new) = (Some(profile), true);
+        drop(core);
+        self.inner.wake.notify_one();
+    }
+}
+
+impl CheckpointExchange for SharedLogInner {
+    fn publish(&self, checkpoint: String) -> bool {
+        let is_ready = self.check_ready().is_ok();
+        if is_ready {
+            self.lock().proposal = Some(checkpoint);
+            self.wake.notify_one();
+        }
+        is_ready
+    }
+
+    fn take(&self) -> Vec<PublishedCheckpoint> {
+        self.checkpoints.take()
+    }
+
+    fn changes(&self) -> watch::Receiver<()> {
+        self.checkpoints.changes()
+    }
+
+    fn disagreement(&self) -> Option<String> {
+        self.lock().disagreement.map(|disagreement| disagreement.to_string())
     }
 }
 

@@ -383,7 +383,7 @@ fn what_retention_removed_may_be_gone_and_nothing_else() {
     fs::remove_file(directory.path("segments/00000000000000000001.log")).unwrap();
     directory.write_log(120);
     blames(&directory.audit(), 1);
-    store.release(120, &Tree::default().head()).unwrap();
+    store.release(120, Some(&Tree::default().head())).unwrap();
     let report = directory.audit();
     assert!(report.is_good(), "{:#?}", report.findings);
     assert_eq!((report.first, report.records), (120, RECORDS - 119));

@@ -34,6 +34,35 @@ pub enum CheckpointFailure {
         /// The signed minimum index.
         minimum: u64,
     },
+    /// Another gateway of the log signed another tree.
+    #[error(
+        "another gateway signed another tree of {size} records with the key of this log: the copies of the log differ, and nothing is signed here any more; its checkpoint is in the file checkpoint-conflict"
+    )]
+    OtherTree {
+        /// Size of the tree.
+        size: u64,
+    },
+    /// The same, before the gateway was started.
+    #[error(
+        "another gateway had signed another tree before this one was started: nothing is signed here; compare both data directories with auditgate verify, seed the wrong one from the other, and remove the file checkpoint-conflict of the right one"
+    )]
+    OtherTreeBefore,
+    /// Another gateway of the log has other records.
+    #[error("nothing is signed here any more, since the copies of the log differ: {0}")]
+    Disagreement(String),
+    /// A gateway signs with another key.
+    #[error(
+        "another gateway of this log published a checkpoint that the key of this one does not verify: {0}; all gateways must have the same key"
+    )]
+    OtherKey(String),
+    /// The copy begins in the middle of the log.
+    #[error(
+        "this gateway joined the log at record {first} and has no tree of the records before it: it proves nothing until its data directory is seeded from another gateway's"
+    )]
+    Joined {
+        /// Its first record.
+        first: u64,
+    },
     /// A record cannot be hashed.
     #[error(
         "record {sequence} cannot be read, so the tree ends before it, and nothing after it is signed"
@@ -50,7 +79,7 @@ pub enum CheckpointFailure {
 impl CheckpointFailure {
     /// Whether it stays until somebody mends the log.
     pub fn is_lasting(&self) -> bool {
-        !matches!(self, CheckpointFailure::Passing(_))
+        !matches!(self, CheckpointFailure::Passing(_) | CheckpointFailure::OtherKey(_))
     }
 
     /// Whether what was signed before is not to be relied on.
@@ -58,8 +87,14 @@ impl CheckpointFailure {
         match self {
             CheckpointFailure::RolledBack { .. }
             | CheckpointFailure::Rewritten { .. }
-            | CheckpointFailure::Incomplete { .. } => true,
-            CheckpointFailure::Unreadable { .. } | CheckpointFailure::Passing(_) => false,
+            | CheckpointFailure::Incomplete { .. }
+            | CheckpointFailure::OtherTree { .. }
+            | CheckpointFailure::OtherTreeBefore
+            | CheckpointFailure::Disagreement(_) => true,
+            CheckpointFailure::Unreadable { .. }
+            | CheckpointFailure::OtherKey(_)
+            | CheckpointFailure::Joined { .. }
+            | CheckpointFailure::Passing(_) => false,
         }
     }
 }

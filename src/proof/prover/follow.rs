@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::agree::Agreement;
 use super::{CHECKPOINT_INTERVAL, CheckpointFailure, Prover};
 use crate::log::{ReadHint, ReadResult, ScanOrder, Segment};
 use crate::proof::{Hash, SignedCheckpoint, entry, leaf};
@@ -20,42 +21,68 @@ const RUN_RECORDS_MAX: usize = 4_096;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Follows the log until the prover is to stop; then once more.
-pub async fn follow(prover: Arc<Prover>) {
+pub async fn follow(prover: Arc<Prover>, agreement: Option<Agreement>) {
     let mut changes = prover.log.changes();
-    let mut signed_at = Instant::now();
+    let mut signing = Signing { at: Instant::now(), agreement };
+    let mut agreed = signing.agreement.as_ref().map(Agreement::changes);
     loop {
         changes.borrow_and_update();
         let is_last = prover.stopping.is_cancelled();
-        if turn(&prover, &mut signed_at, is_last).await.is_break() {
+        if turn(&prover, &mut signing, is_last).await.is_break() {
             break;
         }
+        let came = async {
+            let is_open = match &mut agreed {
+                Some(agreed) => agreed.changed().await.is_ok(),
+                None => false,
+            };
+            if !is_open {
+                std::future::pending::<()>().await;
+            }
+        };
         tokio::select! {
             () = prover.stopping.cancelled() => {}
             () = prover.demand.notified() => {}
-            () = idle(&prover, &mut changes, signed_at) => {}
+            () = came => {}
+            () = idle(&prover, &mut changes, &signing) => {}
         }
     }
     prover.state.send_modify(|state| state.ended = true);
 }
 
+/// When and with whom checkpoints are signed.
+struct Signing {
+    /// When one was signed.
+    at: Instant,
+    /// Other gateways sign them, too.
+    agreement: Option<Agreement>,
+}
+
 /// Hashes what there is, and makes a checkpoint if one is due.
 async fn turn(
     prover: &Arc<Prover>,
-    signed_at: &mut Instant,
+    signing: &mut Signing,
     is_last: bool,
 ) -> std::ops::ControlFlow<()> {
     let mut outcome = prover.catch_up().await;
     let (hashed, signed) = {
         let state = prover.state.borrow();
-        (state.hashed, state.signed.size())
+        (state.hashed, state.signed_size())
     };
-    let is_wanted = prover.wanted.load(Ordering::Relaxed) > signed;
-    let ends = is_last || outcome.as_ref().is_err_and(CheckpointFailure::is_lasting);
-    let is_due = is_wanted || ends || signed_at.elapsed() >= CHECKPOINT_INTERVAL;
-    if hashed > signed && is_due && !outcome.as_ref().is_err_and(CheckpointFailure::is_denial) {
-        *signed_at = Instant::now();
-        let made = prover.blocking(Prover::sign).await;
-        outcome = outcome.and(made);
+    if let Some(agreement) = &mut signing.agreement {
+        outcome = outcome.and(agreement.judge(prover).await);
+        if outcome.is_ok() {
+            outcome = agreement.propose(prover).await;
+        }
+    } else {
+        let is_wanted = prover.wanted.load(Ordering::Relaxed) > signed;
+        let ends = is_last || outcome.as_ref().is_err_and(CheckpointFailure::is_lasting);
+        let is_due = is_wanted || ends || signing.at.elapsed() >= CHECKPOINT_INTERVAL;
+        if hashed > signed && is_due && !outcome.as_ref().is_err_and(CheckpointFailure::is_denial) {
+            signing.at = Instant::now();
+            let made = prover.blocking(Prover::sign).await;
+            outcome = outcome.and(made);
+        }
     }
     let failure = outcome.err();
     let is_over = is_last || failure.as_ref().is_some_and(CheckpointFailure::is_lasting);
@@ -70,20 +97,23 @@ async fn turn(
 }
 
 /// Waits until there may be something to do.
-async fn idle(prover: &Prover, changes: &mut tokio::sync::watch::Receiver<()>, signed_at: Instant) {
+async fn idle(prover: &Prover, changes: &mut tokio::sync::watch::Receiver<()>, signing: &Signing) {
     tokio::time::sleep(PAUSE).await;
     let (hashed, signed) = {
         let state = prover.state.borrow();
-        (state.hashed, state.signed.size())
+        (state.hashed, state.signed_size())
     };
     if prover.log.extent().synced.0 > hashed {
         return;
     }
+    let due = match &signing.agreement {
+        Some(agreement) => agreement.due(prover),
+        None => (hashed > signed).then(|| signing.at + CHECKPOINT_INTERVAL),
+    };
     let due = async {
-        if hashed > signed {
-            tokio::time::sleep_until(signed_at + CHECKPOINT_INTERVAL).await;
-        } else {
-            std::future::pending().await
+        match due {
+            Some(due) => tokio::time::sleep_until(due).await,
+            None => std::future::pending().await,
         }
     };
     tokio::select! {
@@ -118,7 +148,7 @@ impl Prover {
         }
     }
 
-    async fn blocking<T: Send + 'static>(
+    pub(super) async fn blocking<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Self) -> Result<T, CheckpointFailure> + Send + 'static,
     ) -> Result<T, CheckpointFailure> {
@@ -140,17 +170,18 @@ impl Prover {
         if view.base > next || from >= view.len() {
             return Err(CheckpointFailure::Unreadable { sequence: next.0 });
         }
-        let signed = *self.state.borrow().signed.checkpoint();
+        let signed = self.state.borrow().signed.as_ref().map(|signed| *signed.checkpoint());
+        let size = signed.map_or(0, |signed| signed.size);
         let mut to = view.len().min(from + RUN_RECORDS_MAX);
-        if let Some(missing) = signed.size.checked_sub(next.previous().0).filter(|size| *size > 0) {
+        if let Some(missing) = size.checked_sub(next.previous().0).filter(|size| *size > 0) {
             // What was signed before is compared where it was signed.
             to = to.min(from.saturating_add(usize::try_from(missing).unwrap_or(usize::MAX)));
         }
         let leaves: Vec<Hash> =
             (from..to).map(|position| leaf(&entry(view.record_bytes(position)))).collect();
         let head = self.push(&leaves);
-        if head == signed.size && self.grow().tree.head() != signed {
-            return Err(CheckpointFailure::Rewritten { signed: signed.size });
+        if signed.is_some_and(|signed| head == size && self.grow().tree.head() != signed) {
+            return Err(CheckpointFailure::Rewritten { signed: size });
         }
         self.state.send_modify(|state| state.hashed = head);
         self.flush()
@@ -186,16 +217,17 @@ impl Prover {
     fn sign(&self) -> Result<(), CheckpointFailure> {
         let tree = self.grow().tree.clone();
         let head = tree.head();
-        if head.size <= self.state.borrow().signed.size() {
+        if head.size <= self.state.borrow().signed_size() {
             return Ok(());
         }
         let failed = |error: &dyn std::fmt::Display| {
             CheckpointFailure::Passing(format!("a checkpoint: {error}"))
         };
-        let signed = SignedCheckpoint::sign(head, &self.key).map_err(|error| failed(&error))?;
+        let Some(key) = self.key.signing() else { return Ok(()) };
+        let signed = SignedCheckpoint::sign(head, key).map_err(|error| failed(&error))?;
         self.store.commit(&tree, &signed).map_err(|error| failed(&error))?;
         self.state.send_modify(|state| {
-            state.signed = Arc::new(signed);
+            state.signed = Some(Arc::new(signed));
             state.signed_at = Some(Time::now());
         });
         Ok(())

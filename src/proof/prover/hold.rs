@@ -67,8 +67,8 @@ impl Prover {
     fn release(&self, first: Sequence) -> bool {
         let (covered, signed, is_over) = {
             let state = self.state.borrow();
-            let covered = if self.store.is_durable() { state.signed.size() } else { state.hashed };
-            (covered, Arc::clone(&state.signed), state.is_over())
+            let covered = if self.store.is_durable() { state.signed_size() } else { state.hashed };
+            (covered, state.signed.clone(), state.is_over())
         };
         if is_over {
             return true;
@@ -78,6 +78,6 @@ impl Prover {
             self.demand.notify_one();
             return false;
         }
-        self.store.release(first.0, signed.checkpoint()).is_ok()
+        self.store.release(first.0, signed.as_ref().map(|signed| signed.checkpoint())).is_ok()
     }
 }

@@ -7,7 +7,7 @@ use crate::log::{
 };
 use crate::proof::key::SignatureKind;
 use crate::proof::tile_store::MemoryTileStore;
-use crate::proof::{Checkpoint, check_consistency, check_inclusion};
+use crate::proof::{Checkpoint, SigningKey, check_consistency, check_inclusion};
 use crate::proto::pb;
 use crate::record::Draft;
 use crate::time::Time;
@@ -23,7 +23,7 @@ fn draft(number: u64) -> Draft {
     Draft::new(event, &pb::Emitter::default().into())
 }
 
-async fn append(log: &MemoryLog, numbers: std::ops::Range<u64>) {
+pub async fn append(log: &MemoryLog, numbers: std::ops::Range<u64>) {
     for number in numbers {
         log.append(&[draft(number)], Append::AllOrNothing { validate_only: false }).await.unwrap();
     }
@@ -36,7 +36,7 @@ async fn record(log: &MemoryLog, sequence: u64) -> Vec<u8> {
     view.record_bytes(view.position(Sequence(sequence))).to_vec()
 }
 
-fn key() -> SigningKey {
+pub fn key() -> SigningKey {
     SigningKey::generate("test.example/log", SignatureKind::Log).unwrap()
 }
 
@@ -92,7 +92,7 @@ async fn a_checkpoint_is_made_in_time_though_nobody_asks() {
     let prover = start(&log, MemoryTileStore::default());
     let mut states = prover.state.subscribe();
     append(&log, 0..3).await;
-    let made = states.wait_for(|state| state.signed.size() == 3);
+    let made = states.wait_for(|state| state.signed_size() == 3);
     let waited = tokio::time::timeout(CHECKPOINT_INTERVAL * 3, made).await;
     assert!(waited.is_ok());
 }
@@ -103,7 +103,7 @@ async fn what_was_accepted_before_the_end_is_signed() {
     let prover = start(&log, MemoryTileStore::default());
     append(&log, 0..300).await;
     prover.stop().await;
-    assert_eq!(prover.state.borrow().signed.size(), 300);
+    assert_eq!(prover.state.borrow().signed_size(), 300);
     append(&log, 300..301).await;
     let refused = prover.checkpoint().await.map(drop).expect_err("it follows no more");
     assert!(matches!(refused, Error::Late { .. } | Error::NoCheckpoint(_)), "{refused}");
@@ -136,7 +136,7 @@ impl TileStore for Gate {
         false
     }
 
-    fn release(&self, first: u64, covered: &Checkpoint) -> io::Result<()> {
+    fn release(&self, first: u64, covered: Option<&Checkpoint>) -> io::Result<()> {
         self.store.release(first, covered)
     }
 }

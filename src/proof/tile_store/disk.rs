@@ -9,17 +9,18 @@ use std::path::{Path, PathBuf};
 use parking_lot::Mutex;
 
 use super::TileStore;
-use crate::proof::key::SigningKey;
 use crate::proof::minimum::{self, Minimum};
 use crate::proof::prover::OpenedTree;
 use crate::proof::tile::{self, TilePosition, WIDTH};
 use crate::proof::tree::{self, FullTile, Tree};
-use crate::proof::{Checkpoint, HASH_BYTES, SignedCheckpoint, VerifierKey, checkpoint};
+use crate::proof::{Checkpoint, HASH_BYTES, SignedCheckpoint, TreeKey, VerifierKey, checkpoint};
 
 /// The newest checkpoint: a log that has fewer records was rolled back.
 pub use crate::log::disk::CHECKPOINT;
 /// The signed minimum index; it is not there before the first record was removed.
 pub const MINIMUM: &str = "minimum";
+/// The checkpoint of another gateway, whose tree was not this one.
+pub const CONFLICT: &str = "checkpoint-conflict";
 /// What a file is called while it is written.
 pub const TEMPORARY_EXTENSION: &str = "new";
 /// So many files are synced each by itself; for more, their file system is.
@@ -64,7 +65,7 @@ pub enum Error {
 /// written after the newest checkpoint is made again when the log is opened.
 pub struct DiskTileStore {
     folder: PathBuf,
-    key: SigningKey,
+    key: TreeKey,
     unsynced: Mutex<UnsyncedTiles>,
 }
 
@@ -81,14 +82,15 @@ impl DiskTileStore {
     ///
     /// # Errors
     /// If a checkpoint is there that cannot be read, or that the key did not sign.
-    pub fn open(folder: &Path, key: &SigningKey) -> Result<(Self, OpenedTree), Error> {
+    pub fn open(folder: &Path, key: impl Into<TreeKey>) -> Result<(Self, OpenedTree), Error> {
+        let key = key.into();
         let public = key.verifier();
         let signed = read_checkpoint(folder, &public)?;
         let minimum = read_minimum(folder, &public)?.map_or(0, |minimum| minimum.index);
         let tree = signed.as_ref().and_then(|signed| load(folder, signed.checkpoint()));
-        let store =
-            Self { folder: folder.to_owned(), key: key.clone(), unsynced: Mutex::default() };
-        Ok((store, OpenedTree { signed, tree, minimum }))
+        let store = Self { folder: folder.to_owned(), key, unsynced: Mutex::default() };
+        let conflict = folder.join(CONFLICT).exists();
+        Ok((store, OpenedTree { signed, tree, minimum, conflict }))
     }
 
     /// Writes a file beside and renames it, without making it durable.
@@ -177,9 +179,15 @@ impl TileStore for DiskTileStore {
         true
     }
 
-    fn release(&self, first: u64, _covered: &Checkpoint) -> io::Result<()> {
+    fn keep_conflict(&self, checkpoint: &str) -> io::Result<()> {
+        self.replace(CONFLICT, checkpoint)
+    }
+
+    fn release(&self, first: u64, _covered: Option<&Checkpoint>) -> io::Result<()> {
+        // A gateway without the key cannot vouch for what it removes.
+        let Some(key) = self.key.signing() else { return Ok(()) };
         let index = first.saturating_sub(1);
-        let note = Minimum { index }.sign(&self.key).map_err(io::Error::other)?;
+        let note = Minimum { index }.sign(key).map_err(io::Error::other)?;
         self.replace(MINIMUM, &note)
     }
 }

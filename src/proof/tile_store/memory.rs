@@ -90,7 +90,7 @@ impl TileStore for MemoryTileStore {
         false
     }
 
-    fn release(&self, first: u64, _covered: &Checkpoint) -> io::Result<()> {
+    fn release(&self, first: u64, _covered: Option<&Checkpoint>) -> io::Result<()> {
         let mut kept = self.levels.write();
         kept.prune(first, TILES_BYTES);
         Ok(())
@@ -119,7 +119,7 @@ mod tests {
         let all = kept.byte_size();
         let first = 2 * 65_536 + 500;
         // No need to drop anything, so nothing is.
-        kept.release(first, &tree.head()).unwrap();
+        kept.release(first, Some(&tree.head())).unwrap();
         assert_eq!(kept.byte_size(), all);
         kept.levels.write().prune(first, 0);
         // One leaf tile is partly released; the edge is not among the tiles.

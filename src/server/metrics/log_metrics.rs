@@ -114,7 +114,12 @@ impl MetricSources {
         page.gauge(
             "auditgate_checkpoint_records",
             "Records that the newest checkpoint covers",
-            progress.signed.size() as f64,
+            progress.signed.map_or(0, |signed| signed.size()) as f64,
+        )?;
+        page.counter(
+            "auditgate_checkpoint_strangers",
+            "Checkpoints of other gateways that the key of the log does not verify",
+            prover.strangers(),
         )?;
         let Some(time) = progress.signed_at else { return Ok(()) };
         page.gauge(

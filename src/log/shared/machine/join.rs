@@ -6,7 +6,7 @@
 //! digest, and where that basis is neither before `y` nor before `first - 1`, all that
 //! follows can be judged.
 
-use crate::log::shared::message::Basis;
+use crate::log::shared::message::{Basis, EpochChange};
 
 /// Looks for the state to join with: is shown the messages from the oldest on.
 #[derive(Debug)]
@@ -17,18 +17,27 @@ pub struct JoinSearch {
     unjudged: u64,
     /// The first state at or behind that.
     state: Option<Basis>,
+    /// The newest epoch that a message told of.
+    epoch: Option<u16>,
+    /// Where the last epoch began that began in the messages so far; 0 if none did.
+    epoch_at: u64,
 }
 
 impl JoinSearch {
     /// A search in a stream whose oldest message is `first`, with such a window.
     pub fn new(first: u64, window: u64) -> Self {
-        Self { first, window, unjudged: 0, state: None }
+        Self { first, window, unjudged: 0, state: None, epoch: None, epoch_at: 0 }
     }
 
     /// The next message, with its basis; `None` if no gateway applies it. Returns whether
     /// later ones change nothing if there is a state by now.
     pub fn see(&mut self, position: u64, basis: Option<Basis>) -> bool {
-        if let Some(basis) = basis.filter(|basis| basis.position < position) {
+        if let Some(basis) = basis {
+            self.epoch = self.epoch.max(Some(basis.epoch));
+        }
+        // What was sent before an epoch is stale in it.
+        let fresh = |basis: &Basis| (self.epoch_at..position).contains(&basis.position);
+        if let Some(basis) = basis.filter(fresh) {
             let is_judged = basis.position + 1 >= self.first;
             if !is_judged && position - basis.position <= self.window {
                 self.unjudged = position;
@@ -39,6 +48,21 @@ impl JoinSearch {
             }
         }
         position + 1 >= self.first + self.window && self.state.is_some()
+    }
+
+    /// A message that the log's key signed begins an epoch, unless it is void. It is the next
+    /// to see.
+    pub fn begin_epoch(&mut self, position: u64, change: &EpochChange) {
+        let is_next = self.epoch.is_none_or(|epoch| epoch.checked_add(1) == Some(change.number));
+        if change.position == position && is_next {
+            (self.first, self.unjudged, self.epoch_at) = (position + 1, 0, position);
+            (self.state, self.epoch) = (Some(change.state()), Some(change.number));
+        }
+    }
+
+    /// Where the last epoch began that began in the messages so far; 0 if none did.
+    pub fn epoch_at(&self) -> u64 {
+        self.epoch_at
     }
 
     /// The state to join with; `None` if no message so far tells one.

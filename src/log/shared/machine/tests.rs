@@ -1,12 +1,15 @@
 //! Random histories: several gateways publish to one stream, late, twice and out of
 //! order. Whoever applies it, from wherever, comes to the same log.
 
+mod epochs;
+
 use std::collections::{BTreeMap, HashMap};
 
 use fastrand::Rng;
 
 use super::*;
 use crate::log::shared::message::group::EncodedUnit;
+use epochs::{epoch_after, epoch_at};
 
 /// One gateway: its machine, and its copy of the log.
 #[derive(Clone)]
@@ -39,6 +42,16 @@ impl Replica {
             self.machine.skip(position).unwrap();
             return true;
         };
+        if let MessageContent::Epoch(change) = &message.content {
+            if self.machine.is_next_epoch(position, change) {
+                let state = self.machine.state();
+                assert_eq!((state.count, state.digest), (change.count, change.digest));
+                self.machine = Machine::of_epoch(history.limits, change);
+            } else {
+                self.machine.skip(position).unwrap();
+            }
+            return true;
+        }
         let (log, mut new) = (&mut self.log, Vec::new());
         let applied = self.machine.apply(position, *timestamp, message, |record| {
             new.push(record.sequence.0);
@@ -92,7 +105,7 @@ fn emit(replica: &Replica, sender: u64, counter: u64, ids: u8, rng: &mut Rng) ->
         units.push(unit);
     }
     let content = match rng.u8(0..10) {
-        0 => MessageContent::Checkpoint(b"checkpoint".to_vec()),
+        0 => MessageContent::Checkpoint("checkpoint".to_owned()),
         _ => MessageContent::Group(MessageGroup::of(&units)),
     };
     SharedMessage { sender, counter, basis, content }
@@ -110,6 +123,7 @@ fn history(seed: u64) -> (History, Replica) {
     let ids = rng.u8(1..=120);
     let mut on_their_way: Vec<SharedMessage> = Vec::new();
     let mut receipts = HashMap::new();
+    let mut operator = Replica::new(Machine::new(limits));
     let mut clock = 1_000;
     for counter in 0..rng.u64(1..120) {
         let sender = rng.usize(0..gateways.len());
@@ -125,6 +139,13 @@ fn history(seed: u64) -> (History, Replica) {
             clock += rng.i64(-20..40);
             let is_forged = rng.u8(0..20) == 0;
             history.stream.push((Time(clock), (!is_forged).then_some(message)));
+        }
+        if rng.u8(0..40) == 0 {
+            operator.catch_up(&history);
+            let epoch = epoch_after(operator.machine.state());
+            // Elsewhere, or again, it says nothing.
+            history.stream.push((Time(clock), Some(epoch.clone())));
+            on_their_way.push(epoch);
         }
         for gateway in &mut gateways {
             for _ in 0..rng.u8(0..4) {
@@ -153,6 +174,7 @@ fn check_receipts(
     receipts: &mut HashMap<(u64, u64), Vec<Placement>>,
 ) {
     let messages = history.stream.iter().filter_map(|(_, message)| message.as_ref());
+    let messages = messages.filter(|message| !matches!(message.content, MessageContent::Epoch(_)));
     for (message, applied) in messages.zip(&replica.applied) {
         let MessageContent::Group(group) = &message.content else { continue };
         let is_stored = |placement: &Placement| matches!(placement, Placement::Stored(_));
@@ -188,8 +210,12 @@ fn group_of(message: &Option<SharedMessage>) -> Option<&MessageGroup> {
 
 /// Goes on at `state` in a stream whose oldest message is `oldest`.
 fn resumed(history: &History, state: Basis, oldest: u64) -> Replica {
-    let from = Machine::recall_from(history.limits, state.position, oldest);
+    let epoch_at = epoch_at(history, state.position);
+    let from = Machine::recall_from(history.limits, state.position, oldest).max(epoch_at + 1);
     let mut machine = Machine::resume(history.limits, state, from);
+    if epoch_at > 0 && from == epoch_at + 1 {
+        machine.knows_all();
+    }
     for position in from..=state.position {
         let (_, message) = &history.stream[position as usize - 1];
         machine.recall(position, group_of(message)).unwrap();
@@ -246,6 +272,10 @@ fn a_gateway_joins_a_stream_that_was_trimmed_anywhere() {
             let mut search = JoinSearch::new(first, history.limits.messages);
             for position in first..=end {
                 let (_, message) = &history.stream[position as usize - 1];
+                if let Some(MessageContent::Epoch(change)) = message.as_ref().map(|of| &of.content)
+                {
+                    search.begin_epoch(position, change);
+                }
                 if search.see(position, message.as_ref().map(|message| message.basis)) {
                     break;
                 }
@@ -269,7 +299,7 @@ fn a_gateway_joins_a_stream_that_was_trimmed_anywhere() {
 #[test]
 fn a_message_that_a_late_gateway_cannot_judge_stops_it() {
     let limits = WindowLimits { messages: 10, keys: usize::MAX };
-    let state = Basis { position: 20, count: 7, time: Time(3), digest: 1 };
+    let state = Basis { position: 20, count: 7, time: Time(3), digest: 1, epoch: 1 };
     let mut machine = Machine::resume(limits, state, 21);
     assert_eq!(machine.state(), state);
     let unit = {
@@ -299,7 +329,7 @@ fn a_hole_and_another_state_are_noticed() {
     let mut machine = Machine::new(WindowLimits::default());
     assert_eq!(machine.skip(2), Err(ApplyError::Hole { expected: 1, found: 2 }));
     let other = Basis { count: 3, ..Basis::default() };
-    let content = MessageContent::Checkpoint(Vec::new());
+    let content = MessageContent::Checkpoint(String::new());
     let message = SharedMessage { sender: 5, counter: 6, basis: other, content };
     let applied = machine.apply(1, Time(0), &message, |_| 0).unwrap();
     let own = Basis::default();

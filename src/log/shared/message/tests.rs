@@ -1,6 +1,7 @@
 //! Messages as they are encoded and read back, and what is refused.
 
 use proptest::prelude::*;
+use sha2::Digest as _;
 use uuid::Uuid;
 
 use super::group::{EncodedUnit, EventKey, encode};
@@ -29,18 +30,40 @@ fn group() -> MessageGroup {
     ])
 }
 
+fn long_group(event: &[u8]) -> MessageGroup {
+    MessageGroup::of(&[unit(false, &[("a", b"", event)])])
+}
+
 fn message(content: MessageContent) -> SharedMessage {
-    let basis = Basis { position: 5, count: 4, time: Time(-3), digest: 2 };
+    let basis = Basis { position: 5, count: 4, time: Time(-3), digest: 2, epoch: 3 };
     SharedMessage { sender: 1, counter: 9, basis, content }
 }
 
 fn messages() -> Vec<SharedMessage> {
-    let epoch = EpochChange { number: 2, first: 77, signature: b"signed".to_vec() };
+    let epoch = EpochChange {
+        number: 2,
+        position: 9,
+        count: 77,
+        time: Time(-5),
+        digest: 3,
+        checkpoint: "a\n77\n".to_owned(),
+        signature: vec![7; 64],
+    };
+    let digests =
+        ["roles", "types"].map(|name| SettingsDigest { name: name.into(), digest: [4; 8] });
+    let member = MemberReport {
+        name: "gateway-1".into(),
+        version: "1.2.3".into(),
+        is_signer: true,
+        digests: digests.into(),
+    };
     let contents = [
         MessageContent::Group(group()),
         MessageContent::Group(MessageGroup::of(&[])),
-        MessageContent::Checkpoint(b"text".to_vec()),
+        MessageContent::Checkpoint("text".to_owned()),
         MessageContent::Epoch(epoch),
+        MessageContent::Member(member),
+        MessageContent::Member(MemberReport::default()),
     ];
     contents.map(message).into()
 }
@@ -124,7 +147,6 @@ fn what_a_newer_version_may_mean_stops() {
         (3, "version"),
         (4, "kind"),
         (5, "encoding"),
-        (6, "flags"),
         (body + 2, "unit flags"),
         (body + 2 + 3 + 16, "record flags"),
     ] {
@@ -149,7 +171,7 @@ fn what_is_authentic_and_malformed_is_passed_over() {
             with_checksum(bytes);
         })
     };
-    let compressed = message(MessageContent::Checkpoint(vec![b'x'; 10_000]));
+    let compressed = message(MessageContent::Group(long_group(&[b'x'; 10_000])));
     let bomb = changed(&compressed, |bytes| {
         bytes[HEADER_BYTES..HEADER_BYTES + 4].copy_from_slice(&u32::MAX.to_le_bytes());
         with_checksum(bytes);
@@ -179,15 +201,88 @@ fn what_is_authentic_and_malformed_is_passed_over() {
     }
 }
 
+/// What an authentic sender may say of itself or of a checkpoint is bounded, and can be
+/// shown to people.
+#[test]
+fn texts_are_bounded_and_printable() {
+    let decoded = |content: MessageContent| {
+        SharedMessage::decode(&message(content).encode(&keys(1)), &keys(1))
+    };
+    let checkpoint = |len| decoded(MessageContent::Checkpoint("x".repeat(len)));
+    assert!(checkpoint(CHECKPOINT_BYTES_MAX).is_ok());
+    assert!(matches!(checkpoint(CHECKPOINT_BYTES_MAX + 1), Err(MessageFault::Malformed(_))));
+    let member = |name: &str| {
+        decoded(MessageContent::Member(MemberReport { name: name.into(), ..Default::default() }))
+    };
+    let Ok(SharedMessage { content: MessageContent::Member(cut), .. }) = member(&"é".repeat(100))
+    else {
+        panic!("a long name is cut")
+    };
+    assert_eq!(cut.name, "é".repeat(32));
+    assert!(matches!(member("bell\u{7}"), Err(MessageFault::Malformed(_))));
+    let content = MessageContent::Member(MemberReport::default()).encode();
+    for (place, fault) in [(0, 2), (1, 65), (3, 17), (3, 1)] {
+        let mut changed = content.clone();
+        changed[place] = fault;
+        assert!(MessageContent::decode(kind::MEMBER, changed).is_err(), "byte {place}");
+    }
+    assert!(MessageContent::decode(kind::MEMBER, [&content[..], &[0]].concat()).is_err());
+}
+
+#[test]
+fn settings_that_differ_are_named() {
+    let of = |digests: &[(&str, u8)]| MemberReport {
+        digests: digests
+            .iter()
+            .map(|(name, byte)| SettingsDigest { name: (*name).into(), digest: [*byte; 8] })
+            .collect(),
+        ..MemberReport::default()
+    };
+    let own = of(&[("roles", 1), ("redaction", 2), ("types", 3)]);
+    let other = of(&[("types", 3), ("redaction", 9), ("new", 4)]);
+    assert_eq!(own.differences(&other).collect::<Vec<_>>(), ["redaction"]);
+    assert_eq!(own.differences(&own).count(), 0);
+}
+
+/// What is signed covers all of the message that is not the signature, and the log.
+#[test]
+fn an_epoch_is_signed_as_a_whole() {
+    struct Key;
+    impl EpochKey for Key {
+        fn verifies(&self, text: &[u8], signature: &[u8]) -> bool {
+            signature == sha2::Sha512::digest(text).as_slice()
+        }
+    }
+    let Some(MessageContent::Epoch(mut epoch)) = messages()
+        .into_iter()
+        .map(|message| message.content)
+        .find(|content| matches!(content, MessageContent::Epoch(_)))
+    else {
+        panic!("there is one")
+    };
+    epoch.signature = sha2::Sha512::digest(epoch.signed_text(LOG)).to_vec();
+    assert!(epoch.is_signed(LOG, &Key));
+    assert!(!epoch.is_signed(Uuid::from_u128(8), &Key));
+    let bytes = epoch.encode();
+    for place in 0..bytes.len() {
+        let mut changed = bytes.clone();
+        changed[place] ^= 1;
+        let changed = EpochChange::decode(&changed).expect("it has the form of one");
+        assert!(!changed.is_signed(LOG, &Key), "byte {place}");
+    }
+}
+
 #[test]
 fn bodies_are_compressed_where_that_is_shorter() {
     let text = "an event that says nearly the same as another; ".repeat(100);
-    let long = message(MessageContent::Checkpoint(text.into_bytes()));
+    let long = message(MessageContent::Group(long_group(text.as_bytes())));
     assert!(long.encode(&keys(1)).len() < 400);
     let mut random = vec![0; 5_000];
     fastrand::Rng::with_seed(1).fill(&mut random);
-    let random = message(MessageContent::Checkpoint(random));
-    assert_eq!(random.encode(&keys(1)).len(), OVERHEAD_BYTES + 5_000);
+    let random = long_group(&random);
+    let len = random.bytes().len();
+    let random = message(MessageContent::Group(random));
+    assert_eq!(random.encode(&keys(1)).len(), OVERHEAD_BYTES + len);
 }
 
 #[test]

@@ -9,8 +9,9 @@ use tokio::sync::watch;
 use super::SharedLog;
 use crate::filter::TypeSet;
 use crate::log::{
-    Append, Appended, BoxFuture, Error, Extent, HoldReport, Identity, ReadFuture, ReadHint,
-    ReplicationReport, RetentionHold, Sequencer, State, StorageReport, Store, TailKind,
+    Append, Appended, BoxFuture, CheckpointExchange, Error, Extent, HoldReport, Identity,
+    ReadFuture, ReadHint, ReplicationReport, RetentionHold, Sequencer, State, StorageReport, Store,
+    TailKind,
 };
 use crate::record::{Draft, Sequence};
 use crate::time::Time;
@@ -78,7 +79,7 @@ impl Sequencer for SharedLog {
             invalid: report.invalid,
             disagreements: report.disagreements,
             disagreement: report.disagreement.map(|found| found.to_string()),
-            warnings: stream.warnings,
+            warnings: [stream.warnings, report.differences].concat(),
         })
     }
 
@@ -131,6 +132,10 @@ impl Store for SharedLog {
 
     fn holds(&self) -> Vec<HoldReport> {
         self.inner.disk.holds()
+    }
+
+    fn checkpoints(&self) -> Option<Arc<dyn CheckpointExchange>> {
+        Some(Arc::clone(&self.inner) as _)
     }
 
     fn storage(&self) -> Option<StorageReport> {

@@ -1,8 +1,10 @@
 //! The task of a shared log: brings messages of the stream into the copy, and those of
 //! this gateway into the stream.
 
+mod announce;
 mod apply;
 mod condition;
+mod epoch;
 mod keepalive;
 
 use std::sync::Arc;
@@ -12,8 +14,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::{SharedLogInner, write_mark};
+use super::{Core, SharedLogInner, write_mark};
 use crate::log::shared::mark::FollowerMark;
+use crate::log::shared::members::MEMBER_INTERVAL;
 use crate::log::shared::publisher::Publication;
 use crate::log::shared::stream::{LIVE_ENTRIES_MAX, StreamEnds, StreamEntry, StreamError};
 use crate::log::{Sequencer as _, State, Store as _};
@@ -45,6 +48,8 @@ pub struct Driver {
     ends_at: Instant,
     mark_at: Instant,
     probe_at: Instant,
+    /// When this gateway told the others of itself.
+    told_at: Option<Instant>,
     condition: Condition,
     keepalive: Keepalive,
     /// The state that the copy has.
@@ -76,6 +81,7 @@ impl Driver {
             ends_at: now,
             mark_at: now + MARK_INTERVAL,
             probe_at: now,
+            told_at: None,
             condition: Condition::new(mark.joined),
             keepalive,
             mark,
@@ -129,6 +135,9 @@ impl Driver {
             let is_quiet = is_idle && !is_closing && !self.condition.wants_probe();
             if is_quiet && publications.is_empty() && self.keepalive.take_due(now) {
                 publications.push(core.publisher.probe(*inner.applied.borrow(), now));
+            }
+            if !is_closing {
+                publications.extend(self.announcements(core, now));
             }
             self.condition.is_behind(&core.tail, inner.settings.window.messages / 2);
             core.tail.read_due(now)
@@ -197,7 +206,10 @@ impl Driver {
             let live = (self.live.is_none() && !self.is_live_asked).then_some(self.live_at);
             let probe = self.condition.wants_probe().then_some(self.probe_at);
             let keepalive = self.keepalive.wake_at();
-            due.into_iter().flatten().chain(own).chain(live).chain(probe).chain(keepalive).min()
+            let soon = Instant::now() + LIVE_PAUSE;
+            let told = self.told_at.map(|told| (told + MEMBER_INTERVAL).max(soon));
+            let later = probe.into_iter().chain(keepalive).chain(told);
+            due.into_iter().flatten().chain(own).chain(live).chain(later).min()
         };
         let left = due.map(|due| due.saturating_duration_since(Instant::now()));
         let left = left.unwrap_or(MARK_INTERVAL).max(Duration::from_millis(1));

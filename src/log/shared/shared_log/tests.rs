@@ -1,7 +1,11 @@
 //! Several gateways on one simulated stream, with their copies on disk.
 
+mod epochs;
 mod faults;
+mod hostile;
 mod nats;
+mod nats_loss;
+mod settings;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -15,7 +19,8 @@ use crate::log::conformance::{ALL, EACH, draft, draft_by, make_private, run};
 use crate::log::shared::machine::WindowLimits;
 use crate::log::shared::message::{AuthenticationKey, SharedMessage};
 use crate::log::shared::stream::simulated::{Faults, SimulatedStream};
-use crate::log::{Append, Bounds, Log, Receipt, Sequencer as _, TailKind};
+use crate::log::{Append, Bounds, Log, Receipt, Sequencer as _, Store as _, TailKind};
+use crate::record::Sequence;
 
 const RING: Bounds = Bounds { bytes: 8 * 1024 * 1024, records: 100_000 };
 const LOG_ID: Uuid = Uuid::from_u128(0x5a5a);
@@ -39,7 +44,8 @@ fn config(ring: Bounds) -> Config {
         retry: Duration::from_millis(20),
         give_up: Duration::from_secs(20),
     };
-    Config { disk: disk::Config { ring, ..disk::Config::default() }, keys: keys(), times }
+    let disk = disk::Config { ring, ..disk::Config::default() };
+    Config { disk, keys: keys(), times, epoch_key: epochs::epoch_key() }
 }
 
 /// Waits until the log accepts events.

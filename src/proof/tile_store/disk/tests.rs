@@ -1,4 +1,5 @@
 use super::*;
+use crate::proof::SigningKey;
 use crate::proof::key::SignatureKind;
 use crate::proof::{check_consistency, entry, leaf};
 
@@ -109,7 +110,7 @@ fn what_leaves_the_log_is_signed_for() {
     let key = key();
     let (store, opened) = DiskTileStore::open(folder.path(), &key).unwrap();
     assert_eq!(opened.minimum, 0);
-    store.release(101, &Tree::default().head()).unwrap();
+    store.release(101, Some(&Tree::default().head())).unwrap();
     let (_, opened) = DiskTileStore::open(folder.path(), &key).unwrap();
     assert_eq!(opened.minimum, 100);
 }

@@ -37,12 +37,8 @@ impl Driver {
                 return Err(format!("message {} of the stream: {fault}", entry.position));
             }
         };
-        if let MessageContent::Epoch(epoch) = &message.content {
-            return Err(format!(
-                "message {} of the stream begins epoch {}, which this version cannot apply: use a \
-                 newer auditgate",
-                entry.position, epoch.number
-            ));
+        if let MessageContent::Epoch(change) = message.content {
+            return self.begin_epoch(&entry, change).await;
         }
         let mut frames = FrameRun::default();
         let mut scratch = FrameScratch::default();
@@ -72,11 +68,12 @@ impl Driver {
             let ended = inner.lock().publisher.applied(message.counter, &applied);
             inner.end(ended);
         }
+        self.take_announcement(&entry, message, &applied);
         Ok(())
     }
 
     /// The copy has all up to this message.
-    fn note(&mut self, entry: &StreamEntry) {
+    pub(super) fn note(&mut self, entry: &StreamEntry) {
         self.mark.state = self.inner.lock().machine.state();
         self.mark.timestamp = entry.timestamp;
         self.mark.checksum = crc32c::crc32c(&entry.bytes);

@@ -7,7 +7,7 @@ use crate::log::shared::message::group::MessageGroup;
 use crate::log::shared::message::{MessageContent, SharedMessage};
 
 /// Waits until the log has failed; why.
-async fn failure(log: &SharedLog) -> String {
+pub async fn failure(log: &SharedLog) -> String {
     let mut state = log.state();
     let failed = state.wait_for(|state| matches!(state, State::Failed(_)));
     let failed = tokio::time::timeout(Duration::from_secs(30), failed).await;
@@ -17,13 +17,14 @@ async fn failure(log: &SharedLog) -> String {
     }
 }
 
-async fn try_open(folder: &TempDir, stream: &Arc<SimulatedStream>) -> Result<SharedLog, String> {
-    let opened = SharedLog::open(folder.path(), config(RING), Arc::clone(stream) as _).await;
+pub async fn try_open(folder: &TempDir, stream: &Arc<impl Stream>) -> Result<SharedLog, String> {
+    let config = Config { keys: keys_of(stream.settings().log_id), ..config(RING) };
+    let opened = SharedLog::open(folder.path(), config, Arc::clone(stream) as _).await;
     opened.map(|(log, _)| log).map_err(|error| error.to_string())
 }
 
 /// Closes a gateway and returns its directory.
-async fn closed(gateway: Gateway) -> TempDir {
+pub async fn closed(gateway: Gateway) -> TempDir {
     let Gateway { log, folder } = gateway;
     log.close().await;
     folder
@@ -182,13 +183,7 @@ async fn a_copy_with_another_record_is_not_continued() {
     receipt(&one.log, "a", "ls").await;
     let folder = closed(one).await;
     // As if it had stopped before the mark was written, and the stream had been made anew.
-    let start = FollowerMark {
-        log_id: LOG_ID,
-        state: Basis::default(),
-        timestamp: Basis::default().time,
-        checksum: 0,
-        joined: 0,
-    };
+    let start = FollowerMark::new(LOG_ID);
     std::fs::write(folder.path().join(FOLLOWER), start.encode()).unwrap();
     let log = open(&folder, RING, Arc::clone(&stream) as _).await;
     assert!(receipt(&log, "a", "ls").await.duplicate, "the same record is no fault");

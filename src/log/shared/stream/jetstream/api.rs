@@ -124,10 +124,11 @@ pub struct StreamExtent {
 }
 
 impl StreamExtent {
-    /// When the oldest message came; `None` if there is none.
+    /// When the oldest message came; `None` if there is none, or none was removed: a stream that
+    /// was made anew has none of what the copies have from before.
     pub fn kept_since(&self) -> Option<Time> {
-        let has_messages = self.last_seq > 0 && self.first_seq <= self.last_seq;
-        has_messages.then(|| time_of(&self.first_ts)).flatten()
+        let has_removed = self.first_seq > 1 && self.first_seq <= self.last_seq;
+        has_removed.then(|| time_of(&self.first_ts)).flatten()
     }
 }
 

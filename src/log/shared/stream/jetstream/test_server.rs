@@ -63,6 +63,16 @@ pub async fn create(
     }
 }
 
+/// Deletes the stream, as whoever may do that can.
+pub async fn delete(stream: &JetStream) {
+    let JetStream { connection, subjects, .. } = stream;
+    let client = &connection.client;
+    let nothing = serde_json::Map::new();
+    let deleted =
+        super::api::ask::<serde_json::Value>(client, "STREAM.DELETE", &subjects.stream, &nothing);
+    deleted.await.expect("an answer").expect("it is deleted");
+}
+
 /// Several servers that replicate their streams, until they are dropped.
 pub struct TestCluster(nats::NatsCluster);
 

@@ -1,0 +1,206 @@
+//! `auditgate cluster status`: the gateways of a shared log, as its stream tells.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use super::{cluster_keys, connect};
+use crate::cli::columns::{Cell, Column, Grid};
+use crate::cli::settings::SharedSource;
+use crate::cli::{Error, ExitKind, interruptible, terminal};
+use crate::log::shared::members::MEMBER_INTERVAL;
+use crate::log::shared::stream::Stream as _;
+use crate::log::shared::stream::jetstream::JetStream;
+use crate::log::shared::survey::{Survey, survey};
+
+/// A gateway tells of itself within this time, if it can publish.
+const PERIOD: Duration = Duration::from_secs(MEMBER_INTERVAL.as_secs() + 2);
+
+/// Show the gateways of a shared log, as its stream tells
+///
+/// Reads the newest messages of the stream, and those of the next half a minute if that is
+/// too short to have heard of every gateway. Each gateway tells its name, version, how far
+/// it is, whether it signs checkpoints, and digests of its settings; where these differ, a
+/// line says so. What one gateway knows is in `auditgate status`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  auditgate cluster status --config gateway.toml
+  auditgate cluster status --config gateway.toml -o json
+
+Exit status: 0 if the stream answers; 2 if the arguments are wrong, or the stream cannot be
+reached; 130 after Ctrl-C.")]
+pub struct Args {
+    #[command(flatten)]
+    source: SharedSource,
+    /// Output format
+    #[arg(short, long, value_enum, value_name = "FORM", default_value_t = Form::Pretty)]
+    output: Form,
+    #[command(flatten)]
+    color: terminal::Args,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// Table
+    Pretty,
+    /// One JSON object
+    Json,
+}
+
+/// What the stream tells, as JSON.
+#[derive(Debug, Serialize)]
+struct ClusterStatus {
+    log_id: String,
+    server: String,
+    first_message: u64,
+    last_message: u64,
+    epoch: Option<u16>,
+    /// Records that the newest signed checkpoint covers; it is not verified.
+    checkpoint_records: Option<u64>,
+    checkpoint_message: Option<u64>,
+    invalid_messages: u64,
+    gateways: Vec<GatewayStatus>,
+    differences: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct GatewayStatus {
+    name: String,
+    version: String,
+    applied_message: u64,
+    lag_messages: u64,
+    records: u64,
+    epoch: u16,
+    is_signer: bool,
+    seconds_ago: f64,
+    digests: std::collections::BTreeMap<String, String>,
+}
+
+/// Runs the command.
+pub async fn run(args: Args) -> Result<ExitKind, Error> {
+    interruptible(async {
+        let shared = args.source.load()?;
+        let stream = connect(&shared).await?;
+        let keys = cluster_keys(&shared, stream.settings().log_id)?;
+        let found = survey(&stream, &keys, PERIOD).await;
+        let found = found.map_err(|error| Error::Usage(error.to_string()))?;
+        let status = ClusterStatus::of(&stream, found);
+        let text = match args.output {
+            Form::Json => serde_json::to_string(&status).map_err(std::io::Error::other)? + "\n",
+            Form::Pretty => {
+                let is_terminal = std::io::stdout().is_terminal();
+                draw(&status, terminal::width(), args.color.resolve(is_terminal))
+            }
+        };
+        std::io::stdout().write_all(text.as_bytes())?;
+        Ok(ExitKind::All)
+    })
+    .await
+}
+
+impl ClusterStatus {
+    fn of(stream: &JetStream, found: Survey) -> Self {
+        let Survey { ends, members, epoch, checkpoint, invalid, time } = found;
+        let mut differences = Vec::new();
+        for (place, one) in members.iter().enumerate() {
+            for other in members.iter().skip(place + 1) {
+                let (a, b) = (&one.report, &other.report);
+                differences.extend(a.differences(b).map(|part| {
+                    format!("{} and {} have different settings: {part}", a.name, b.name)
+                }));
+            }
+        }
+        let gateways = members.into_iter().map(|member| GatewayStatus {
+            applied_message: member.basis.position,
+            // Its own message came after what it had applied.
+            lag_messages: (member.position - 1).saturating_sub(member.basis.position),
+            records: member.basis.count,
+            epoch: member.basis.epoch,
+            is_signer: member.report.is_signer,
+            seconds_ago: time.map_or(0.0, |time| (time.0 - member.time.0) as f64 / 1e9),
+            digests: member
+                .report
+                .digests
+                .iter()
+                .map(|digest| (digest.name.clone(), hex(&digest.digest)))
+                .collect(),
+            name: member.report.name,
+            version: member.report.version,
+        });
+        Self {
+            log_id: stream.settings().log_id.to_string(),
+            server: stream.server_name(),
+            first_message: ends.first,
+            last_message: ends.last,
+            epoch,
+            checkpoint_records: checkpoint
+                .as_ref()
+                .and_then(|(_, text)| text.lines().nth(1)?.parse().ok()),
+            checkpoint_message: checkpoint.map(|(position, _)| position),
+            invalid_messages: invalid,
+            gateways: gateways.collect(),
+            differences,
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn draw(status: &ClusterStatus, width: Option<usize>, color: terminal::Color) -> String {
+    let mut lines: Vec<String> =
+        status.differences.iter().map(|difference| format!("! {difference}")).collect();
+    if status.invalid_messages > 0 {
+        lines.push(format!(
+            "! {} of the newest messages are not of a gateway with the cluster key",
+            status.invalid_messages
+        ));
+    }
+    let epoch = status.epoch.map_or_else(|| "-".to_owned(), |epoch| epoch.to_string());
+    lines.push(format!("log         {}, epoch {epoch}", status.log_id));
+    lines.push(format!(
+        "stream      messages {} to {}, on server {}",
+        status.first_message, status.last_message, status.server
+    ));
+    lines.push(match (status.checkpoint_records, status.checkpoint_message) {
+        (Some(records), Some(position)) => {
+            format!("checkpoint  of {records} records, in message {position}")
+        }
+        _ => "checkpoint  none in the newest messages".to_owned(),
+    });
+    lines.push(String::new());
+    if status.gateways.is_empty() {
+        lines.push("no gateway has told of itself".to_owned());
+    } else {
+        let columns = vec![
+            Column::new("GATEWAY", 8, 24),
+            Column::new("VERSION", 5, 8),
+            Column::new("RECORDS", 7, 12).of_numbers(),
+            Column::new("MESSAGE", 7, 12).of_numbers(),
+            Column::new("LAG", 3, 6).of_numbers(),
+            Column::new("SIGNS", 5, 5),
+            Column::new("TOLD", 4, 10).of_numbers(),
+        ];
+        let mut table = Grid::new(columns, width);
+        let rows: Vec<Vec<Cell>> = status.gateways.iter().map(row).collect();
+        table.fit(rows.iter().map(Vec::as_slice));
+        lines.push(table.headings(color));
+        lines.extend(rows.iter().map(|row| table.line(row, color)));
+    }
+    lines.into_iter().map(|line| line + "\n").collect()
+}
+
+fn row(gateway: &GatewayStatus) -> Vec<Cell> {
+    vec![
+        Cell::plain(gateway.name.as_str()),
+        Cell::plain(gateway.version.as_str()),
+        Cell::plain(gateway.records.to_string()),
+        Cell::plain(gateway.applied_message.to_string()),
+        Cell::plain(gateway.lag_messages.to_string()),
+        Cell::plain(if gateway.is_signer { "yes" } else { "no" }),
+        Cell::plain(format!("{:.0} s ago", gateway.seconds_ago)),
+    ]
+}

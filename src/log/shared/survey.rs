@@ -1,0 +1,91 @@
+//! What the stream of a shared log tells of its gateways, for somebody who keeps no copy.
+
+use std::time::{Duration, Instant};
+
+use super::members::{Member, Members};
+use super::message::{ClusterKeys, MessageContent, SharedMessage};
+use super::stream::{Stream, StreamEnds, StreamError};
+use crate::time::Time;
+
+/// So many messages at most are read that came before.
+const MESSAGES_MAX: u64 = 1_024;
+/// Between two looks for newer messages.
+const LOOK_PAUSE: Duration = Duration::from_millis(250);
+
+/// What was found in the newest messages of a stream.
+#[derive(Debug, Clone)]
+pub struct Survey {
+    /// Both ends of the stream.
+    pub ends: StreamEnds,
+    /// The gateways that have told of themselves.
+    pub members: Vec<Member>,
+    /// The epoch of the log, as the newest message tells it; `None` if none does.
+    pub epoch: Option<u16>,
+    /// The newest signed checkpoint, not verified, and its position.
+    pub checkpoint: Option<(u64, String)>,
+    /// Messages that no cluster key authenticates, or that are malformed.
+    pub invalid: u64,
+    /// The newest time of the stream.
+    pub time: Option<Time>,
+}
+
+/// Reads the newest messages, and those that come until `period` of the stream was seen:
+/// every gateway tells of itself within
+/// [`MEMBER_INTERVAL`](super::members::MEMBER_INTERVAL).
+///
+/// # Errors
+/// If the stream cannot be read.
+pub async fn survey(
+    stream: &dyn Stream,
+    keys: &ClusterKeys,
+    period: Duration,
+) -> Result<Survey, StreamError> {
+    let ends = stream.ends().await?;
+    let mut members = Members::default();
+    let mut found =
+        Survey { ends, members: Vec::new(), epoch: None, checkpoint: None, invalid: 0, time: None };
+    let mut next = ends.first.max((ends.last + 1).saturating_sub(MESSAGES_MAX));
+    let (begun, mut oldest) = (Instant::now(), None);
+    loop {
+        let entries = stream.read(next, true).await?;
+        let Some(newest) = entries.last().map(|entry| entry.position) else {
+            // All is read: of what came before, and of what came since.
+            let seen = oldest.zip(found.time).map_or(0, |(oldest, newest): (Time, Time)| {
+                newest.0.saturating_sub(oldest.0).max(0)
+            });
+            let seen = Duration::from_nanos(seen.unsigned_abs());
+            let is_whole = next <= ends.first || ends.first + MESSAGES_MAX > ends.last;
+            if is_whole || seen.max(begun.elapsed()) >= period {
+                break;
+            }
+            tokio::time::sleep(LOOK_PAUSE).await;
+            continue;
+        };
+        for entry in entries {
+            oldest = oldest.or(Some(entry.timestamp));
+            found.time = found.time.max(Some(entry.timestamp));
+            members.at(entry.timestamp);
+            let message = match SharedMessage::decode(&entry.bytes, keys) {
+                Ok(message) => message,
+                Err(_) => {
+                    found.invalid += 1;
+                    continue;
+                }
+            };
+            let SharedMessage { sender, counter, basis, content } = message;
+            found.epoch = found.epoch.max(Some(basis.epoch));
+            let (position, time) = (entry.position, entry.timestamp);
+            match content {
+                MessageContent::Checkpoint(text) => found.checkpoint = Some((position, text)),
+                MessageContent::Member(report) => {
+                    members.note(Member { sender, counter, report, basis, position, time });
+                }
+                MessageContent::Group(_) | MessageContent::Epoch(_) => {}
+            }
+        }
+        found.ends.last = found.ends.last.max(newest);
+        next = newest + 1;
+    }
+    found.members = members.all();
+    Ok(found)
+}

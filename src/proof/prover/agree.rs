@@ -1,0 +1,243 @@
+//! Agreement on checkpoints with the other gateways of a log. What they signed is compared
+//! with the own tree in the order in which all gateways get it, and only then given out.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{CHECKPOINT_INTERVAL, CheckpointFailure, Prover};
+use crate::log::{CheckpointExchange, PublishedCheckpoint};
+use crate::proof::tree::{self, Tree};
+use crate::proof::{SignedCheckpoint, tile::WIDTH};
+use crate::time::Time;
+
+/// Whoever has the key and has seen no checkpoint for so long more than the interval signs
+/// one: a random part of it, so that it is not all of them.
+const JITTER_MAX: Duration = Duration::from_millis(500);
+/// A gateway signs no more often than this, whoever waits.
+const PROPOSAL_PAUSE: Duration = Duration::from_millis(200);
+/// So many checkpoints wait for the own tree to be as large.
+const WAITING_MAX: usize = 256;
+/// For so long the status tells of a checkpoint that the log's key did not sign.
+pub const STRANGER_TIME: Duration = Duration::from_secs(300);
+
+/// The agreement of one gateway with the others.
+pub struct Agreement {
+    exchange: Arc<dyn CheckpointExchange>,
+    waiting: VecDeque<PublishedCheckpoint>,
+    /// When a checkpoint came.
+    seen: Instant,
+    jitter: Duration,
+    proposal: Option<Proposal>,
+}
+
+/// A checkpoint that this gateway signed, and that has not come back.
+#[derive(Clone, Copy)]
+struct Proposal {
+    at: Instant,
+    size: u64,
+}
+
+/// What a checkpoint of some gateway is to this one.
+enum Judgement {
+    /// It has the own root, and is the newest.
+    Newest,
+    /// It has the own root, and says no more than an earlier one.
+    Known,
+    /// The own tree is not as large yet.
+    Later,
+    /// What it covers was removed, so that it cannot be compared.
+    Gone,
+    /// The log's key did not sign it.
+    Stranger(String),
+}
+
+impl Agreement {
+    pub fn new(exchange: Arc<dyn CheckpointExchange>) -> Self {
+        let (seen, jitter) = (Instant::now(), jitter());
+        Self { exchange, waiting: VecDeque::new(), seen, jitter, proposal: None }
+    }
+
+    pub fn changes(&self) -> tokio::sync::watch::Receiver<()> {
+        self.exchange.changes()
+    }
+
+    /// Compares what came with the own tree, and gives out what is equal.
+    pub async fn judge(&mut self, prover: &Arc<Prover>) -> Result<(), CheckpointFailure> {
+        if let Some(failure) = prover.failure().filter(CheckpointFailure::is_denial) {
+            return Err(failure);
+        }
+        if let Some(why) = self.exchange.disagreement() {
+            return Err(CheckpointFailure::Disagreement(why));
+        }
+        self.waiting.extend(self.exchange.take());
+        let surplus = self.waiting.len().saturating_sub(WAITING_MAX);
+        self.waiting.drain(..surplus);
+        while let Some(next) = self.waiting.pop_front() {
+            let published = next.clone();
+            match prover.blocking(move |prover| prover.judge(&published)).await {
+                Ok(Judgement::Later) => {
+                    self.waiting.push_front(next);
+                    break;
+                }
+                Ok(Judgement::Newest) => {
+                    (self.seen, self.jitter, self.proposal) = (Instant::now(), jitter(), None);
+                }
+                Ok(Judgement::Stranger(why)) => prover.note_stranger(why),
+                Ok(Judgement::Known | Judgement::Gone) => {}
+                Err(failure) => {
+                    // It is compared again, unless it is the last thing that is.
+                    self.waiting.push_front(next);
+                    return Err(failure);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Signs a checkpoint and sends it to all, if one is due. It is not given out here.
+    pub async fn propose(&mut self, prover: &Arc<Prover>) -> Result<(), CheckpointFailure> {
+        if self.due(prover).is_none_or(|due| due > Instant::now()) {
+            return Ok(());
+        }
+        let signed = prover.blocking(Prover::proposal).await?;
+        let (at, size) = (Instant::now(), signed.size());
+        // If it is not taken, that is what the log's state tells.
+        self.exchange.publish(signed.text().to_owned());
+        self.proposal = Some(Proposal { at, size });
+        Ok(())
+    }
+
+    /// When this gateway is to sign; `None` if it has nothing to sign, or no key.
+    pub fn due(&self, prover: &Prover) -> Option<Instant> {
+        let (hashed, signed) = {
+            let state = prover.state.borrow();
+            (state.hashed, state.signed_size())
+        };
+        // What others signed and is not compared yet covers more.
+        if prover.key.signing().is_none() || hashed <= signed || !self.waiting.is_empty() {
+            return None;
+        }
+        let is_wanted = prover.wanted.load(Ordering::Relaxed) > signed;
+        let due = if is_wanted { self.seen } else { self.seen + CHECKPOINT_INTERVAL + self.jitter };
+        let pause = |proposal: Proposal| {
+            let is_news = is_wanted && hashed > proposal.size;
+            proposal.at + if is_news { PROPOSAL_PAUSE } else { CHECKPOINT_INTERVAL }
+        };
+        Some(self.proposal.map(pause).map_or(due, |next| next.max(due)))
+    }
+}
+
+fn jitter() -> Duration {
+    let mut bytes = [0; 8];
+    // Without a random number, several may sign at once, which does no harm.
+    let _ = getrandom::fill(&mut bytes);
+    JITTER_MAX.mul_f64(u64::from_le_bytes(bytes) as f64 / u64::MAX as f64)
+}
+
+impl Prover {
+    /// Signs the tree as it is, and does not give it out.
+    fn proposal(&self) -> Result<SignedCheckpoint, CheckpointFailure> {
+        let head = self.grow().tree.head();
+        let failed = |why: &str| CheckpointFailure::Passing(format!("a checkpoint: {why}"));
+        let key = self.key.signing().ok_or_else(|| failed("this gateway has no signing key"))?;
+        SignedCheckpoint::sign(head, key).map_err(|error| failed(&error.to_string()))
+    }
+
+    /// Compares a checkpoint with the tree; where they are equal and it is the newest, keeps
+    /// it and gives it out.
+    fn judge(&self, published: &PublishedCheckpoint) -> Result<Judgement, CheckpointFailure> {
+        let signed = match SignedCheckpoint::verify(&published.text, &self.key.verifier()) {
+            Ok(signed) => signed,
+            Err(error) => return Ok(Judgement::Stranger(error.to_string())),
+        };
+        let size = signed.size();
+        let is_too_large = size > published.records;
+        if !is_too_large && size > self.state.borrow().hashed {
+            return Ok(Judgement::Later);
+        }
+        if !is_too_large {
+            let tree = match self.tree_at(size) {
+                Ok(tree) => tree,
+                Err(tree::Error::Missing { .. }) if !self.store.is_durable() => {
+                    return Ok(Judgement::Gone);
+                }
+                Err(error) => return Err(CheckpointFailure::Passing(error.to_string())),
+            };
+            if tree.head() == *signed.checkpoint() {
+                return self.give_out(&tree, signed);
+            }
+        }
+        // So that it is known after a restart, too, and can be shown to others.
+        if let Err(error) = self.store.keep_conflict(&published.text) {
+            tracing::error!("cannot keep the other gateway's checkpoint: {error}");
+        }
+        Err(CheckpointFailure::OtherTree { size })
+    }
+
+    /// Keeps a checkpoint of this tree, and then gives it out, if it is the newest.
+    fn give_out(
+        &self,
+        tree: &Tree,
+        signed: SignedCheckpoint,
+    ) -> Result<Judgement, CheckpointFailure> {
+        let is_newest =
+            self.state.borrow().signed.as_ref().is_none_or(|newest| newest.size() < signed.size());
+        if !is_newest {
+            return Ok(Judgement::Known);
+        }
+        self.store
+            .commit(tree, &signed)
+            .map_err(|error| CheckpointFailure::Passing(format!("a checkpoint: {error}")))?;
+        self.state.send_modify(|state| {
+            state.signed = Some(Arc::new(signed));
+            state.signed_at = Some(Time::now());
+        });
+        Ok(Judgement::Newest)
+    }
+
+    /// The tree as it was when it had `size` leaves.
+    fn tree_at(&self, size: u64) -> Result<Tree, tree::Error> {
+        let (tree, pending) = {
+            let growing = self.grow();
+            (growing.tree.clone(), growing.pending.clone())
+        };
+        if tree.size() == size {
+            return Ok(tree);
+        }
+        let tiles = self.tiles(&pending);
+        Tree::load(size, |place, width| {
+            let edge = tree.edges().find(|(edge, _)| *edge == place).map(|(_, bytes)| bytes);
+            let bytes = match edge {
+                Some(bytes) => bytes.to_vec(),
+                None => tiles(place)?.to_vec(),
+            };
+            let wanted = bytes.get(..width * crate::proof::HASH_BYTES);
+            wanted
+                .map(<[u8]>::to_vec)
+                .ok_or_else(|| tree::Error::Missing { path: place.path(WIDTH) })
+        })
+    }
+
+    /// A checkpoint came that the log's key did not sign.
+    fn note_stranger(&self, why: String) {
+        self.strangers.fetch_add(1, Ordering::Relaxed);
+        let failure = CheckpointFailure::OtherKey(why);
+        let is_news = self.state.borrow().stranger.as_ref().is_none_or(|(_, was)| *was != failure);
+        if is_news {
+            tracing::error!("ALARM: {failure}");
+        }
+        self.state.send_modify(|state| state.stranger = Some((Instant::now(), failure)));
+    }
+
+    /// How many checkpoints came that the log's key did not sign.
+    pub fn strangers(&self) -> u64 {
+        self.strangers.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,98 @@
+//! The key of a tree: signs its checkpoints, or verifies those of others.
+
+use signed_note::{Signer as _, Verifier as _};
+
+use super::key::{SigningKey, VerifierKey};
+use crate::log::shared::message::{EpochChange, EpochKey};
+
+/// What a gateway has of the log's key.
+#[derive(Debug, Clone)]
+pub enum TreeKey {
+    /// It signs checkpoints.
+    Signs(SigningKey),
+    /// Other gateways of the log sign them; it verifies them and gives them out.
+    Verifies(VerifierKey),
+}
+
+impl TreeKey {
+    /// The public key.
+    pub fn verifier(&self) -> VerifierKey {
+        match self {
+            Self::Signs(key) => key.verifier(),
+            Self::Verifies(key) => key.clone(),
+        }
+    }
+
+    /// The key that signs, if the gateway has it.
+    pub fn signing(&self) -> Option<&SigningKey> {
+        match self {
+            Self::Signs(key) => Some(key),
+            Self::Verifies(_) => None,
+        }
+    }
+}
+
+impl From<SigningKey> for TreeKey {
+    fn from(key: SigningKey) -> Self {
+        Self::Signs(key)
+    }
+}
+
+impl From<&SigningKey> for TreeKey {
+    fn from(key: &SigningKey) -> Self {
+        Self::Signs(key.clone())
+    }
+}
+
+impl From<VerifierKey> for TreeKey {
+    fn from(key: VerifierKey) -> Self {
+        Self::Verifies(key)
+    }
+}
+
+impl EpochKey for VerifierKey {
+    fn verifies(&self, text: &[u8], signature: &[u8]) -> bool {
+        self.verify(text, signature)
+    }
+}
+
+/// Signs the beginning of an epoch, with the key of the log.
+pub fn sign_epoch(change: &mut EpochChange, log_id: uuid::Uuid, key: &SigningKey) {
+    // It fails for no text.
+    change.signature = key.at(0).sign(&change.signed_text(log_id)).unwrap_or_default();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::shared::message::EPOCH_HEADER;
+    use crate::proof::SignedCheckpoint;
+    use crate::proof::key::SignatureKind;
+    use crate::time::Time;
+
+    #[test]
+    fn only_the_key_of_the_log_begins_an_epoch() {
+        let new = || SigningKey::generate("a.example/log", SignatureKind::Log).unwrap();
+        let (key, other) = (new(), new());
+        let log_id = uuid::Uuid::from_u128(7);
+        let mut change = EpochChange {
+            number: 2,
+            position: 9,
+            count: 77,
+            time: Time(5),
+            digest: 3,
+            checkpoint: String::new(),
+            signature: Vec::new(),
+        };
+        assert!(!change.is_signed(log_id, &key.verifier()));
+        sign_epoch(&mut change, log_id, &key);
+        assert_eq!(change.signature.len(), 64);
+        assert!(change.is_signed(log_id, &key.verifier()));
+        assert!(!change.is_signed(log_id, &other.verifier()));
+        assert!(!change.is_signed(uuid::Uuid::nil(), &key.verifier()));
+        // What it signs is no checkpoint of any log.
+        assert!(SigningKey::generate(EPOCH_HEADER, SignatureKind::Log).is_err());
+        let text = String::from_utf8(change.signed_text(log_id)).unwrap();
+        assert!(SignedCheckpoint::verify(&text, &key.verifier()).is_err());
+    }
+}
