@@ -59,3 +59,46 @@ test("a delivery that is refused is a problem with its cause and its remedy, unt
   await until("it runs", async () => /siemrunning/.test(await card.textContent()));
   assertClean(faults);
 });
+
+test("a log that several gateways share is shown with its lag", async () => {
+  const gateway = await Gateway.start();
+  const { page, faults } = await open(browser);
+  // Fields that follow a message belong to it: the answer gets what a gateway on a shared log says.
+  const behind = { stream: "AUDIT_main", server: "n1", replicas: 3, position: 1_000, stream_end: 1_200, lag: 200 };
+  await page.route("**/auditgate.v1.AuditService/GetStatus", async (route) => {
+    const answer = await route.fetch();
+    const body = Buffer.from(await answer.body());
+    const length = body.readUInt32BE(1);
+    const shared = Buffer.concat(Object.values(behind).map((value, at) => field(at + 1, value)));
+    const message = Buffer.concat([body.subarray(5, 5 + length), field(38, shared)]);
+    const head = Buffer.alloc(5);
+    head.writeUInt32BE(message.length, 1);
+    await route.fulfill({ response: answer, body: Buffer.concat([head, message, body.subarray(5 + length)]) });
+  });
+  const view = await View.open(page, gateway, "#view=status");
+  const card = view.at("card-shared");
+  await card.waitFor();
+  assert.match(await card.textContent(), /200messages behind.*AUDIT_main, 3 replicas.*n1.*1,000 of 1,200/);
+  assert.match(await view.at("status-problems").textContent(), /200 messages behind/);
+  await assertAccessible(page, "a shared log");
+  behind.position = 1_200;
+  behind.lag = 0;
+  await until("it is up to date", async () => /up to date/.test(await card.textContent()));
+  assert.equal(await view.at("status-problems").count(), 0);
+  assertClean(faults);
+});
+
+/** A field of protobuf: a number, or bytes. */
+function field(number, value) {
+  const bytes = typeof value === "number" ? undefined : Buffer.from(value);
+  const parts = [varint((number << 3) | (bytes === undefined ? 0 : 2)), varint(bytes?.length ?? value)];
+  return Buffer.concat(bytes === undefined ? parts : [...parts, bytes]);
+}
+
+function varint(value) {
+  const bytes = [];
+  for (let rest = value; ; rest >>>= 7) {
+    if (rest < 128) return Buffer.from([...bytes, rest]);
+    bytes.push((rest & 127) | 128);
+  }
+}

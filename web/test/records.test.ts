@@ -14,7 +14,8 @@ import type { loadRecordCode } from "../src/drawer/load";
 import { Histogram } from "../src/histogram/histogram";
 import { fromMs } from "../src/text/time";
 import { deliveryProblems } from "../src/status/deliveries";
-import type { Delivery } from "../src/wire/messages";
+import { sharedProblems } from "../src/status/shared";
+import type { Delivery, SharedLog } from "../src/wire/messages";
 import { add, emptyBuckets, lengthFor, nextStart, rangeFor, slide, total, trimmed, BUCKETS_MAX } from "../src/histogram/buckets";
 import { formatRoute, parseRoute } from "../src/state/route";
 import { token } from "../src/filter/tokens";
@@ -320,6 +321,17 @@ test("deliveries that need somebody are told, with what to do", () => {
   assert.deepEqual(deliveryProblems([delivery({ state: 2 })], 59_000), [], "it may just have begun");
   assert.match(deliveryProblems([delivery({ state: 2 })], 61_000)[0] ?? "", /retrying for 1 min 1 s: 401/);
   assert.match(deliveryProblems([delivery({ dead_letters: 2n })], 1e9)[0] ?? "", /2 records.*delivery replay siem/);
+});
+
+test("what is wrong with a shared log is told", () => {
+  const shared = (more: Partial<SharedLog>) => ({ server: "n1", lag: 0n, invalid: 0n, disagreements: 0n, disagreement: "", warnings: [], ...more }) as unknown as SharedLog;
+  assert.deepEqual(sharedProblems(undefined), []);
+  assert.deepEqual(sharedProblems(shared({ lag: 128n })), []);
+  assert.match(sharedProblems(shared({ lag: 129n })).join(), /129 messages behind/);
+  assert.match(sharedProblems(shared({ server: "" })).join(), /not connected/);
+  assert.match(sharedProblems(shared({ invalid: 1n })).join(), /1 message that no cluster key/);
+  assert.match(sharedProblems(shared({ disagreements: 1n, disagreement: "at 7" })).join(), /different copies of the log: at 7/);
+  assert.deepEqual(sharedProblems(shared({ warnings: ["one replica"] })), ["one replica"]);
 });
 
 test("an address says all of what is shown, and nothing else counts", () => {

@@ -14,6 +14,8 @@ import { Failure, Spinner } from "../ui/state";
 import { GetStatus, type MemoryHolding, type Status, type Subscriber } from "../wire/messages";
 import { WitnessNote } from "../proof/panel";
 import { Deliveries, deliveryProblems } from "./deliveries";
+import { Row } from "./row";
+import { SharedCard, sharedProblems } from "./shared";
 
 const POLL_MS = 2_000;
 const LAG_NOTABLE = 1_000n;
@@ -70,6 +72,7 @@ function Cards({ status: known }: { readonly status: Status }) {
         <LogCard status={known} />
         <RatesCard status={known} />
         <DiskCard status={known} />
+        {known.shared !== undefined && <SharedCard shared={known.shared} />}
         <ProofCard status={known} />
         <MemoryCard status={known} />
       </div>
@@ -79,10 +82,11 @@ function Cards({ status: known }: { readonly status: Status }) {
   );
 }
 
-function Problems({ status: { accept_time_ahead, deliveries, disk, proof } }: { readonly status: Status }) {
+function Problems({ status: { accept_time_ahead, deliveries, disk, proof, shared } }: { readonly status: Status }) {
   const problems: string[] = [];
   if (proof !== undefined && proof.trouble !== "") problems.push(`No checkpoint is signed: ${proof.trouble}.`);
   if (disk?.state === 2) problems.push(`The disk is full: ${disk.reason}. The log accepts no events until there is space.`);
+  if (disk?.state === 4) problems.push(`The log is away: ${disk.reason}. It accepts events again by itself.`);
   if (disk?.state === 3) problems.push(`The storage failed: ${disk.reason}. The log is read-only until the gateway is restarted.`);
   if (disk !== undefined && disk.damaged.length > 0) {
     const ranges = disk.damaged.slice(0, 5).map(({ first_sequence, last_sequence }) => (first_sequence === last_sequence ? `${first_sequence}` : `${first_sequence} to ${last_sequence}`));
@@ -91,7 +95,7 @@ function Problems({ status: { accept_time_ahead, deliveries, disk, proof } }: { 
   if (accept_time_ahead !== undefined) {
     problems.push(`The clock of the gateway is ${showDuration(toMs(accept_time_ahead))} behind the newest record, or was ahead when it came. Set the clock right.`);
   }
-  problems.push(...deliveryProblems(deliveries));
+  problems.push(...sharedProblems(shared), ...deliveryProblems(deliveries));
   if (problems.length === 0) return null;
   return (
     <div role="alert" data-testid="status-problems">
@@ -103,23 +107,6 @@ function Problems({ status: { accept_time_ahead, deliveries, disk, proof } }: { 
           </li>
         ))}
       </ul>
-    </div>
-  );
-}
-
-interface RowProps {
-  readonly name: string;
-  readonly value: string;
-  readonly title?: string;
-}
-
-function Row({ name, value, title }: RowProps) {
-  return (
-    <div class="fact" title={title}>
-      <dt>{name}</dt>
-      <dd>
-        <Safe text={value} max={300} />
-      </dd>
     </div>
   );
 }
@@ -175,7 +162,7 @@ function RatesCard({ status: { rates, counters } }: { readonly status: Status })
   );
 }
 
-const STATES = ["unknown", "ready", "full", "failed"];
+const STATES = ["unknown", "ready", "full", "failed", "away"];
 
 function DiskCard({ status: s }: { readonly status: Status }) {
   const disk = s.disk;

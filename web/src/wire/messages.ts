@@ -275,6 +275,26 @@ const Delivery = table("auditgate.v1.Delivery", {
 });
 export type Delivery = MessageOf<typeof Delivery>;
 
+const SharedLogStatus = table("auditgate.v1.SharedLogStatus", {
+  stream: one(1, "string"),
+  server: one(2, "string"),
+  replicas: one(3, "uint32"),
+  position: one(4, "uint64"),
+  stream_end: one(5, "uint64"),
+  lag: one(6, "uint64"),
+  in_flight: one(7, "uint64"),
+  pending: one(8, "uint64"),
+  repeats: one(9, "uint64"),
+  seen: one(10, "uint64"),
+  void: one(11, "uint64"),
+  stale: one(12, "uint64"),
+  invalid: one(13, "uint64"),
+  disagreements: one(14, "uint64"),
+  disagreement: one(15, "string"),
+  warnings: many(16, "string"),
+});
+export type SharedLog = MessageOf<typeof SharedLogStatus>;
+
 const GetStatusResponse = table("auditgate.v1.GetStatusResponse", {
   version: one(1, "string"),
   start_time: message(2, Timestamp),
@@ -300,6 +320,7 @@ const GetStatusResponse = table("auditgate.v1.GetStatusResponse", {
   account_count: one(22, "uint64"),
   accounts: messages(23, MemoryAccount),
   deliveries: messages(30, Delivery),
+  shared: message(38, SharedLogStatus),
 });
 export type Status = MessageOf<typeof GetStatusResponse>;
 
