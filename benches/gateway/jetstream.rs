@@ -62,7 +62,8 @@ pub fn run(wanted: &[&'static str], scale: Scale) -> Result<Vec<Row>> {
             };
             let publish = || {
                 let payloads = events::encoded(take(theirs)).collect();
-                stage.run(publish_each(&stream, payloads)).map(wall)
+                let peer = publish_each(&stream, payloads, CONNECTIONS, IN_FLIGHT);
+                stage.run(peer).map(wall)
             };
             duel(name).run(rounds, emit, publish)?
         } else {
@@ -139,19 +140,27 @@ impl BrokerStream {
     }
 }
 
-/// Publishes messages one by one, waiting for the acknowledgement of each, with as many
-/// connections and as many in flight as [`emit_all`] has; gives messages a second.
-async fn publish_each(stream: &BrokerStream, payloads: Vec<Bytes>) -> Result<Sample> {
+/// Publishes messages one by one, waiting for the acknowledgement of each, over so many
+/// connections, so many in flight on each; gives messages a second.
+///
+/// # Errors
+/// If one is not acknowledged.
+pub async fn publish_each(
+    stream: &BrokerStream,
+    payloads: Vec<Bytes>,
+    connections: usize,
+    in_flight: usize,
+) -> Result<Sample> {
     let count = payloads.len();
     let queue = Arc::new((payloads, AtomicUsize::new(0)));
-    let mut clients = Vec::with_capacity(CONNECTIONS);
-    for _ in 0..CONNECTIONS {
+    let mut clients = Vec::with_capacity(connections);
+    for _ in 0..connections {
         clients.push(stream.connect().await?);
     }
     let mut workers = JoinSet::new();
     let watch = Stopwatch::start();
     for client in &clients {
-        for _ in 0..IN_FLIGHT {
+        for _ in 0..in_flight {
             workers.spawn(publish_from(Arc::clone(&queue), stream.clone(), client.clone()));
         }
     }

@@ -31,6 +31,7 @@ use crate::{Result, Scale, ensure};
 /// The measures of this folder.
 pub const NAMES: &[&str] = &[
     "shared_append",
+    "shared_append_ahead",
     "shared_alone",
     "shared_emit_unary",
     "shared_emit_unary_three",
@@ -64,6 +65,7 @@ pub fn run(wanted: &[&'static str], scale: Scale) -> Result<Vec<Row>> {
     for name in wanted {
         rows.push(match *name {
             "shared_append" => append::append(&place, scale)?,
+            "shared_append_ahead" => append::append_ahead(&place, scale)?,
             "shared_alone" => append::alone(&place, scale)?,
             "shared_emit_unary" => emit::unary(&place, name, 1, scale)?,
             "shared_emit_unary_three" => emit::unary(&place, name, 3, scale)?,

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tokio::task::JoinSet;
 
 use super::{Place, wall};
-use crate::jetstream::{BrokerStream, publish_ahead};
+use crate::jetstream::{BrokerStream, publish_ahead, publish_each};
 use crate::ring::{drafts, emitter};
 use crate::rounds::{Better, Duel, Row, Sample, Stopwatch, median};
 use crate::{Result, Scale, ensure, events};
@@ -21,27 +21,46 @@ use crate::{Result, Scale, ensure, events};
 const IN_FLIGHT: usize = 1_024;
 const ONE: Append = Append::Each { validate_only: false };
 
-/// Many appends of one record each, against as many messages in flight.
+/// Many appends of one record each, against as many tasks that publish a message each and
+/// wait for its acknowledgement.
 pub fn append(place: &Place, scale: Scale) -> Result<Row> {
-    let member = place.member("append")?;
+    let each =
+        |peer: &BrokerStream, payloads| place.stage.run(publish_each(peer, payloads, 1, IN_FLIGHT));
+    append_and(
+        "shared_append",
+        "async-nats, each waits for its acknowledgement",
+        place,
+        scale,
+        each,
+    )
+}
+
+/// The same, against one task that publishes as many messages ahead of their
+/// acknowledgements.
+pub fn append_ahead(place: &Place, scale: Scale) -> Result<Row> {
+    let ahead =
+        |peer: &BrokerStream, payloads| place.stage.run(publish_ahead(peer, payloads, IN_FLIGHT));
+    append_and("shared_append_ahead", "async-nats, one task publishes ahead", place, scale, ahead)
+}
+
+fn append_and(
+    name: &'static str,
+    what: &'static str,
+    place: &Place,
+    scale: Scale,
+    publish: impl Fn(&BrokerStream, Vec<Bytes>) -> Result<Sample>,
+) -> Result<Row> {
+    let member = place.member(name)?;
     let peer = place.stage.run(BrokerStream::replicated("peer_append", &place.servers.urls()))?;
     let count = scale.pick(60_000, 2_000);
     let next = numbers();
-    let duel = Duel {
-        name: "shared_append",
-        unit: "records/s",
-        better: Better::More,
-        peer: "async-nats, a message each, on the same servers",
-    };
+    let duel = Duel { name, unit: "records/s", better: Better::More, peer: what };
     let ours = || {
         let events: Vec<Bytes> = events::encoded(next(count)).collect();
         let drafts = drafts(&events, &emitter())?;
         place.stage.run(append_all(Arc::clone(&member.log), drafts)).map(wall)
     };
-    let theirs = || {
-        let payloads = events::encoded(next(count)).collect();
-        place.stage.run(publish_ahead(&peer, payloads, IN_FLIGHT)).map(wall)
-    };
+    let theirs = || publish(&peer, events::encoded(next(count)).collect()).map(wall);
     duel.run(scale.rounds(), ours, theirs)
 }
 
