@@ -150,8 +150,8 @@ def check_free(ports: list[int]) -> None:
             raise Failure(f"port {port} is not free ({error.strerror}): choose others with --ports") from None
 
 
-def start_servers(program: str, folder: Path, running: list[Process]) -> list[str]:
-    """Starts the NATS servers; returns where clients connect."""
+def start_servers(program: str, folder: Path, running: list[Process]) -> tuple[str, str]:
+    """Starts the NATS servers; returns where clients connect, and where their monitors are."""
     ports = free_ports(3 * MEMBERS)
     clients, monitors, routes = ports[:MEMBERS], ports[MEMBERS : 2 * MEMBERS], ports[2 * MEMBERS :]
     peers = ", ".join(f'"nats://127.0.0.1:{route}"' for route in routes)
@@ -167,7 +167,10 @@ def start_servers(program: str, folder: Path, running: list[Process]) -> list[st
         running.append(Process(f"nats-{number}", command, folder, f"127.0.0.1:{port}"))
     for server in running:
         server.wait_for_port()
-    return [f"nats://127.0.0.1:{port}" for port in clients]
+    return (
+        ",".join(f"nats://127.0.0.1:{port}" for port in clients),
+        ",".join(f"http://127.0.0.1:{port}" for port in monitors),
+    )
 
 
 def make_stream(program: str, servers: str, keys: Path) -> None:
@@ -182,14 +185,14 @@ def make_stream(program: str, servers: str, keys: Path) -> None:
 
 
 def start_gateways(
-    program: str, servers: str, ports: list[int], folder: Path, keys: Path, running: list[Process]
+    program: str, servers: tuple[str, str], ports: list[int], folder: Path, keys: Path, running: list[Process]
 ) -> None:
     """Starts the gateways, each with a directory of its own."""
     gateways = []
     for number, port in enumerate(ports, start=1):
         command = [
             program, "serve", "--listen", f"127.0.0.1:{port}", "--data-dir", str(folder / f"gateway-{number}"),
-            "--shared", servers, "--cluster-key", str(keys / "cluster.key"),
+            "--shared", servers[0], "--shared-monitor", servers[1], "--cluster-key", str(keys / "cluster.key"),
             "--signing-key", str(keys / "signing.key"),
         ]  # fmt: skip
         gateways.append(Process(f"gateway-{number}", command, folder, f"127.0.0.1:{port}"))
@@ -212,11 +215,11 @@ def stop(number: int, frame: FrameType | None) -> None:
 
 def run(args: argparse.Namespace, running: list[Process], folder: Path) -> None:
     check_free(args.ports)
-    servers = ",".join(start_servers(args.nats_server, folder, running))
+    servers = start_servers(args.nats_server, folder, running)
     keys = folder / "keys"
     # A folder that is used again has the keys of the log that it has.
     if not (keys / "cluster.key").exists():
-        make_stream(args.auditgate, servers, keys)
+        make_stream(args.auditgate, servers[0], keys)
     start_gateways(args.auditgate, servers, args.ports, folder, keys, running)
     for process in running:
         say(f"{process.name:<10} {process.address:<16} process {process.id}")

@@ -471,6 +471,7 @@ class Chart(Packages):
             pods = [f"{servers['serviceName']}-{number}.{servers['serviceName']}" for number in range(3)]
             self.assertEqual(servers["replicas"], 3)
             self.assertEqual(env["AUDITGATE_SHARED"], ",".join(f"nats://{pod}:4222" for pod in pods))
+            self.assertEqual(env["AUDITGATE_SHARED_MONITOR"], ",".join(f"http://{pod}:8222" for pod in pods))
             self.assert_policies_let_the_gateways_reach_the_servers(objects, servers, gateways)
             (settings,) = (one["data"]["nats.conf"] for one in objects if one["kind"] == "ConfigMap")
             for needed in ("sync_interval: always", *(f'"nats://{pod}:6222"' for pod in pods)):

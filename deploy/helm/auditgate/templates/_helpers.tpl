@@ -26,6 +26,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | quote }}
 {{- end }}
 {{- end }}
 
+{{/* Where the servers of the chart tell about themselves. */}}
+{{- define "auditgate.monitors" -}}
+{{- $name := include "auditgate.name" . }}
+{{- $monitors := list }}
+{{- range $number := until (int .Values.nats.replicas) }}
+{{- $monitors = append $monitors (printf "http://%s-nats-%d.%s-nats:8222" $name $number $name) }}
+{{- end }}
+{{- join "," $monitors }}
+{{- end }}
+
 {{- define "auditgate.natsSelector" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}-nats
 app.kubernetes.io/instance: {{ .Release.Name }}
