@@ -16,11 +16,21 @@
 //!   `Acquire` before the reads: whoever sees the length sees the items.
 //! - Items are `Copy`, so none needs to be dropped.
 //! - An allocation begins anew only by [`AppendBuffer::reuse`], which takes the last
-//!   handle: slices borrow from a handle, so there are none, and no writer.
+//!   handle: slices borrow from a handle, so there are none, and no writer. The thread
+//!   that populates holds the allocation alone, and looks at nothing in it.
 //! - A buffer that is made [`full`] has no writer and is published as a whole.
 //! - What the system is told of memory changes nothing of what is in it, but for
-//!   pages that a writer gives back: those lie past all that it has written.
+//!   pages that a writer gives back: those lie past all that it has written. To populate
+//!   pages writes nothing, so another thread may do so while the writer writes.
+//!
+//! # Page faults
+//! The first write to a large page waits until the system has found and zeroed 2 MiB, which
+//! takes 0.2 ms, or some milliseconds where a hypervisor has to find them, too; every emitter
+//! waits meanwhile, since the writer is behind the log's mutex. So a thread of its own
+//! populates each page before the writer comes to it.
 #![allow(unsafe_code)]
+
+mod populate;
 
 use std::alloc::Layout;
 use std::mem::MaybeUninit;
@@ -37,6 +47,8 @@ pub struct AppendBuffer<T>(Arc<AppendBufferShared<T>>);
 pub struct AppendBufferWriter<T> {
     shared: Arc<AppendBufferShared<T>>,
     written: usize,
+    /// Once so many items are written, the next page is to be populated.
+    populate_at: usize,
 }
 
 /// A large page of the system, in bytes.
@@ -45,13 +57,24 @@ const LARGE_PAGE_BYTES: usize = 2 * 1024 * 1024;
 /// take back what does not begin with one.
 #[cfg(target_os = "linux")]
 const PAGE_BYTES: usize = 4 * 1024;
+/// How much of a large page is left when the next one is populated, in bytes: at a million
+/// records a second, more than a millisecond's worth.
+const POPULATE_AHEAD_BYTES: usize = LARGE_PAGE_BYTES / 4;
 
 struct AppendBufferShared<T> {
+    /// Where the memory begins.
     start: NonNull<MaybeUninit<T>>,
     capacity: usize,
-    /// How the items were allocated.
-    layout: Layout,
+    memory: Arc<Memory>,
     published: AtomicUsize,
+}
+
+/// The allocation of a buffer. A thread that populates it holds it, too.
+struct Memory {
+    start: NonNull<u8>,
+    layout: Layout,
+    /// Pages up to here are wanted, in bytes: written to, or about to be.
+    wanted: AtomicUsize,
 }
 
 // SAFETY: see the module's proof; items are handed between threads by copy
@@ -59,13 +82,49 @@ struct AppendBufferShared<T> {
 unsafe impl<T: Copy + Send + Sync> Send for AppendBufferShared<T> {}
 // SAFETY: as above.
 unsafe impl<T: Copy + Send + Sync> Sync for AppendBufferShared<T> {}
+// SAFETY: it neither reads nor writes what is in the memory, and frees it with the last handle.
+unsafe impl Send for Memory {}
+// SAFETY: as above.
+unsafe impl Sync for Memory {}
 
-impl<T> Drop for AppendBufferShared<T> {
+impl Drop for Memory {
     fn drop(&mut self) {
         if self.layout.size() > 0 {
             // SAFETY: `start` was allocated with this layout, and this is the last
             // handle.
-            unsafe { std::alloc::dealloc(self.start.as_ptr().cast(), self.layout) };
+            unsafe { std::alloc::dealloc(self.start.as_ptr(), self.layout) };
+        }
+    }
+}
+
+impl<T> AppendBufferShared<T> {
+    fn new(start: NonNull<MaybeUninit<T>>, capacity: usize, layout: Layout) -> Self {
+        let memory = Memory { start: start.cast(), layout, wanted: AtomicUsize::new(0) };
+        let (memory, published) = (Arc::new(memory), AtomicUsize::new(0));
+        Self { start, capacity, memory, published }
+    }
+}
+
+impl Memory {
+    /// Whether it is whole large pages.
+    fn has_large_pages(&self) -> bool {
+        self.layout.align() == LARGE_PAGE_BYTES
+    }
+
+    /// Populates the large page that begins `from` bytes behind the start, unless it is not
+    /// wanted any more.
+    fn populate(&self, from: usize) {
+        if self.has_large_pages() && from < self.wanted.load(Ordering::Relaxed) {
+            #[cfg(target_os = "linux")]
+            {
+                use rustix::mm::{Advice, madvise};
+                // SAFETY: a whole page of the allocation, since less than the layout's size is
+                // wanted; its content stays as it is.
+                let _ = unsafe {
+                    let page = self.start.add(from).as_ptr().cast();
+                    madvise(page, LARGE_PAGE_BYTES, Advice::LinuxPopulateWrite)
+                };
+            }
         }
     }
 }
@@ -74,7 +133,9 @@ impl<T> Drop for AppendBufferShared<T> {
 ///
 /// # Panics
 /// If so much cannot be addressed.
-pub fn new<T: Copy>(capacity: usize) -> (AppendBufferWriter<T>, AppendBuffer<T>) {
+pub fn new<T: Copy + Send + Sync + 'static>(
+    capacity: usize,
+) -> (AppendBufferWriter<T>, AppendBuffer<T>) {
     let mut layout = Layout::array::<T>(capacity).expect("a buffer can be addressed");
     if layout.size() >= LARGE_PAGE_BYTES {
         // Whole large pages, so that none is shared with anything else.
@@ -90,9 +151,22 @@ pub fn new<T: Copy>(capacity: usize) -> (AppendBufferWriter<T>, AppendBuffer<T>)
     // SAFETY: so many items that need not be initialized were allocated there, or
     // none at a place that will do for that, and nobody else knows of them yet.
     prefer_large_pages(unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), capacity) });
-    let shared =
-        Arc::new(AppendBufferShared { start, capacity, layout, published: AtomicUsize::new(0) });
-    (AppendBufferWriter { shared: Arc::clone(&shared), written: 0 }, AppendBuffer(shared))
+    begin(AppendBufferShared::new(start, capacity, layout))
+}
+
+/// The two sides of a buffer that nobody else knows of, which begins empty.
+fn begin<T: Copy + Send + Sync + 'static>(
+    mut shared: AppendBufferShared<T>,
+) -> (AppendBufferWriter<T>, AppendBuffer<T>) {
+    *shared.published.get_mut() = 0;
+    shared.memory.wanted.store(0, Ordering::Relaxed);
+    let shared = Arc::new(shared);
+    let mut writer =
+        AppendBufferWriter { shared: Arc::clone(&shared), written: 0, populate_at: usize::MAX };
+    if shared.memory.has_large_pages() {
+        writer.populate_next();
+    }
+    (writer, AppendBuffer(shared))
 }
 
 /// A buffer that holds `items` and never changes.
@@ -100,12 +174,29 @@ pub fn full<T: Copy>(items: Vec<T>) -> AppendBuffer<T> {
     let items = Box::leak(items.into_boxed_slice());
     let (capacity, layout) = (items.len(), Layout::for_value(items));
     let start = NonNull::from(items).cast();
-    AppendBuffer(Arc::new(AppendBufferShared {
-        start,
-        capacity,
-        layout,
-        published: AtomicUsize::new(capacity),
-    }))
+    let mut shared = AppendBufferShared::new(start, capacity, layout);
+    *shared.published.get_mut() = capacity;
+    AppendBuffer(Arc::new(shared))
+}
+
+/// Asks the system for the memory behind `items` at once, in large pages if it can: for what
+/// is written to here and there.
+pub fn populate<T>(items: &mut [T]) {
+    prefer_large_pages(items);
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::mm::{Advice, madvise};
+        let end = size_of_val(items);
+        let start: NonNull<u8> = NonNull::from(items).cast();
+        let skipped = start.align_offset(PAGE_BYTES);
+        let whole = end.saturating_sub(skipped) / PAGE_BYTES * PAGE_BYTES;
+        if whole > 0 {
+            // SAFETY: whole pages of one allocation, whose content this leaves alone.
+            let _ = unsafe {
+                madvise(start.add(skipped).as_ptr().cast(), whole, Advice::LinuxPopulateWrite)
+            };
+        }
+    }
 }
 
 /// Asks the system to back memory that is not touched yet by large pages: to touch
@@ -129,21 +220,48 @@ pub fn prefer_large_pages<T>(memory: &mut [T]) {
 }
 
 impl<T> AppendBufferWriter<T> {
-    /// Of the large page that was begun last, gives back what is not needed: for when
-    /// nothing more is to be written, though it may be.
+    /// Gives back what is not needed of the large pages that were begun or populated: for
+    /// when nothing more is to be written, though it may be.
     pub fn give_back(&mut self) {
         #[cfg(target_os = "linux")]
-        if self.shared.layout.align() == LARGE_PAGE_BYTES {
+        if self.shared.memory.has_large_pages() {
             use rustix::mm::{Advice, madvise};
+            let memory = &self.shared.memory;
             let written = self.written * size_of::<T>();
             let from = written.next_multiple_of(PAGE_BYTES);
-            let bytes = written.next_multiple_of(LARGE_PAGE_BYTES) - from;
-            let start: NonNull<u8> = self.shared.start.cast();
+            let begun = written.next_multiple_of(LARGE_PAGE_BYTES);
+            let bytes = begun.max(memory.wanted.swap(0, Ordering::Relaxed)) - from;
+            self.populate_at = usize::MAX;
             // SAFETY: pages of the allocation, which is whole large pages, that lie
             // past what was written, by its only writer, which is `self`.
-            let _ =
-                unsafe { madvise(start.add(from).as_ptr().cast(), bytes, Advice::LinuxDontNeed) };
+            let _ = unsafe {
+                madvise(memory.start.add(from).as_ptr().cast(), bytes, Advice::LinuxDontNeed)
+            };
         }
+    }
+}
+
+impl<T: Copy + Send + Sync + 'static> AppendBufferWriter<T> {
+    /// Has the next large page populated, if there is one, and notes when it is the turn of
+    /// the one behind it.
+    #[cold]
+    fn populate_next(&mut self) {
+        let memory = &self.shared.memory;
+        let from = memory.wanted.load(Ordering::Relaxed);
+        let until = from + LARGE_PAGE_BYTES;
+        if until > memory.layout.size() {
+            self.populate_at = usize::MAX;
+            return;
+        }
+        self.populate_at = (until - POPULATE_AHEAD_BYTES) / size_of::<T>();
+        memory.wanted.store(until, Ordering::Relaxed);
+        // Not kept for this alone: it may be gone by then.
+        let memory = Arc::downgrade(memory);
+        populate::run(move || {
+            if let Some(memory) = memory.upgrade() {
+                memory.populate(from);
+            }
+        });
     }
 }
 
@@ -153,16 +271,15 @@ impl<T> Drop for AppendBufferWriter<T> {
     }
 }
 
-impl<T: Copy> AppendBuffer<T> {
+impl<T: Copy + Send + Sync + 'static> AppendBuffer<T> {
     /// The same memory as an empty buffer; `None` if somebody else has a handle,
     /// the writer or a reader.
     pub fn reuse(self) -> Option<(AppendBufferWriter<T>, AppendBuffer<T>)> {
-        let mut shared = Arc::into_inner(self.0)?;
-        *shared.published.get_mut() = 0;
-        let shared = Arc::new(shared);
-        Some((AppendBufferWriter { shared: Arc::clone(&shared), written: 0 }, AppendBuffer(shared)))
+        Some(begin(Arc::into_inner(self.0)?))
     }
+}
 
+impl<T: Copy> AppendBuffer<T> {
     /// How many items it has room for.
     pub fn capacity(&self) -> usize {
         self.0.capacity
@@ -178,7 +295,7 @@ impl<T: Copy> AppendBuffer<T> {
     }
 }
 
-impl<T: Copy> AppendBufferWriter<T> {
+impl<T: Copy + Send + Sync + 'static> AppendBufferWriter<T> {
     /// How many more items fit.
     pub fn room(&self) -> usize {
         self.shared.capacity - self.written
@@ -204,6 +321,9 @@ impl<T: Copy> AppendBufferWriter<T> {
             std::ptr::copy_nonoverlapping(items.as_ptr(), target, items.len());
         }
         self.written += items.len();
+        if self.written >= self.populate_at {
+            self.populate_next();
+        }
     }
 
     /// Makes readable all that was written.
@@ -214,102 +334,4 @@ impl<T: Copy> AppendBufferWriter<T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_written_is_readable_once_published() {
-        let (mut writer, prefix) = new::<u32>(4);
-        writer.extend(&[1, 2]);
-        assert!(prefix.as_slice().is_empty());
-        writer.publish();
-        let before = prefix.as_slice();
-        writer.extend(&[3, 4]);
-        writer.publish();
-        assert_eq!(before, [1, 2]);
-        assert_eq!(prefix.as_slice(), [1, 2, 3, 4]);
-        assert_eq!(writer.room(), 0);
-    }
-
-    #[test]
-    fn a_full_buffer_is_readable_at_once() {
-        assert_eq!(full(vec![1_u32, 2, 3]).as_slice(), [1, 2, 3]);
-        assert!(full(Vec::<u64>::new()).clone().as_slice().is_empty());
-    }
-
-    #[test]
-    #[should_panic(expected = "there is room")]
-    fn writing_past_the_capacity_panics() {
-        let (mut writer, _prefix) = new::<u8>(3);
-        writer.extend(b"four");
-    }
-
-    #[test]
-    fn readers_on_other_threads_see_whole_items() {
-        const COUNT: u64 = 100_000;
-        let (mut writer, prefix) = new::<[u64; 2]>(COUNT as usize);
-        std::thread::scope(|scope| {
-            for _ in 0..2 {
-                scope.spawn(|| {
-                    let mut seen = 0;
-                    while seen < COUNT as usize {
-                        let slice = prefix.as_slice();
-                        for (position, item) in slice.iter().enumerate().skip(seen) {
-                            assert_eq!(*item, [position as u64, !(position as u64)]);
-                        }
-                        seen = slice.len();
-                        std::hint::spin_loop();
-                    }
-                });
-            }
-            for number in 0..COUNT {
-                writer.extend(&[[number, !number]]);
-                if number % 7 == 0 || number + 1 == COUNT {
-                    writer.publish();
-                }
-            }
-        });
-    }
-
-    #[test]
-    fn memory_is_used_again_only_when_nobody_reads_it() {
-        let (mut writer, prefix) = new::<u8>(8);
-        writer.extend(b"first");
-        writer.publish();
-        assert!(prefix.clone().reuse().is_none(), "there is a writer");
-        drop(writer);
-        let reader = prefix.clone();
-        assert!(prefix.reuse().is_none(), "there is a reader");
-        let start = reader.as_slice().as_ptr();
-        let (mut writer, prefix) = reader.reuse().expect("this is the last handle");
-        assert_eq!((prefix.as_slice(), writer.room()), (&[] as &[u8], 8));
-        writer.extend(b"second");
-        writer.publish();
-        assert_eq!(prefix.as_slice(), b"second");
-        assert_eq!(prefix.as_slice().as_ptr(), start);
-    }
-
-    #[test]
-    fn what_was_written_stays_when_the_rest_of_a_large_page_is_given_back() {
-        const COUNT: usize = 700_000;
-        let numbers: Vec<u64> = (1..=COUNT as u64).collect();
-        let (mut writer, mut prefix) = new(COUNT);
-        // Up to a page's end, a little behind one, amid one, and all.
-        for written in [262_144, 262_145, 300_001, COUNT] {
-            writer.extend(&numbers[..written]);
-            writer.publish();
-            drop(writer);
-            assert!(prefix.as_slice() == &numbers[..written], "{written} items");
-            (writer, prefix) = prefix.reuse().expect("this is the last handle");
-        }
-    }
-
-    #[test]
-    fn a_reader_keeps_the_items_after_the_writer_is_gone() {
-        let (mut writer, prefix) = new::<u8>(8);
-        writer.extend(b"kept");
-        writer.publish();
-        drop(writer);
-        assert_eq!(prefix.as_slice(), b"kept");
-    }
-}
+mod tests;

@@ -135,10 +135,11 @@ impl IdTable {
     }
 }
 
-/// So many slots, in memory that is touched as they are used: here and there.
+/// So many slots. They are used here and there, so that the first records would wait for the
+/// memory of each.
 fn free_slots(count: usize) -> Box<[u64]> {
     let mut slots: Box<[u64]> = vec![0; count].into();
-    append_buffer::prefer_large_pages(&mut slots);
+    append_buffer::populate(&mut slots);
     slots
 }
 

@@ -17,7 +17,7 @@ use crate::log::id_table::IdTable;
 use crate::log::index::SegmentIndex;
 use crate::log::ring::duplicate_check::DuplicateCheck;
 use crate::log::ring::{BYTES_MIN, Bounds, RingReader, RingStart, SegmentSizes};
-use crate::log::segment::{self, Segment, SegmentBuffers};
+use crate::log::segment::{self, COLUMNS_BYTES, Segment, SegmentBuffers};
 use crate::log::{Append, Holds, RetentionHold};
 use crate::record::{Acceptance, Draft, Record, Sequence, key};
 use crate::time::Time;
@@ -146,6 +146,7 @@ impl RingWriter {
         let appended = self.assign_sequences(drafts, &outcomes, commit, &mut sealed);
         if commit {
             self.publish(shared);
+            self.prepare_spare();
         }
         AppendAttempt::Done { appended, sealed }
     }
@@ -180,6 +181,7 @@ impl RingWriter {
         let appended = self.assign_sequences(drafts, &outcomes, commit, &mut sealed);
         assert!(sealed.is_empty(), "the head has room for all");
         shared.note_accepted(self.last_accepted);
+        self.prepare_spare();
         StageOutcome::Done(appended)
     }
 
@@ -229,6 +231,21 @@ impl RingWriter {
         }
         self.full.push_back(Arc::clone(before.segment()));
         Some(Arc::clone(before.segment()))
+    }
+
+    /// Once three quarters of the head are used, has the buffers of the next one ready: their
+    /// first pages are populated meanwhile. A ring that is full evicts a segment first, and
+    /// uses its buffers again.
+    fn prepare_spare(&mut self) {
+        let (records, frame_bytes) = self.head.room();
+        let SegmentSizes { records: records_max, bytes: bytes_max } = self.sizes;
+        if self.spare.is_some() || (records >= records_max / 4 && frame_bytes >= bytes_max / 4) {
+            return;
+        }
+        let bytes = frame_bytes + records * (COLUMNS_BYTES + SegmentIndex::RECORD_BYTES_MAX);
+        if self.fits(SpaceNeed { records, frame_bytes, bytes }) {
+            self.spare = Some(SegmentBuffers::new(bytes_max, records_max));
+        }
     }
 
     /// Whether the head takes so much, and the ring, if all else goes.
