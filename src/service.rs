@@ -15,6 +15,7 @@ mod grpc_service;
 mod list_deliveries;
 mod list_event_types;
 mod operations;
+pub mod peer;
 mod prove;
 pub mod quota;
 mod reader;
@@ -156,11 +157,6 @@ impl Service {
             None => Err(Error::Access(crate::access::Error::CredentialsMissing)),
         }
     }
-}
-
-/// Network address of the client.
-fn peer<T>(request: &Request<T>) -> String {
-    request.remote_addr().map(|address| address.to_string()).unwrap_or_default()
 }
 
 /// Decodes a request.

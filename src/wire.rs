@@ -11,6 +11,8 @@ mod tables;
 mod validate;
 mod varint;
 
+use crate::time::Time;
+
 pub use parts::PARTS_MAX;
 pub use tables::{
     DURATION, ENUMS, EVENT, Enum, EnumId, Field, FieldKind, LIST_VALUE, MESSAGES, Message,
@@ -189,6 +191,16 @@ pub fn put_bytes_field(out: &mut Vec<u8>, number: u32, value: &[u8]) {
     out.extend_from_slice(value);
 }
 
+/// Appends a field with a `google.protobuf.Timestamp`.
+pub fn put_timestamp_field(out: &mut Vec<u8>, number: u32, time: Time) {
+    let (seconds, nanos) = time.parts();
+    let fields = [(1, seconds as u64), (2, nanos as u64)];
+    let fields = fields.into_iter().filter(|(_, value)| *value != 0);
+    let len = fields.clone().map(|(_, value)| 1 + varint_len(value)).sum();
+    put_bytes_header(out, number, len);
+    fields.for_each(|(number, value)| put_varint_field(out, number, value));
+}
+
 /// Appends key and length of a length-delimited field, whose bytes must follow.
 pub fn put_bytes_header(out: &mut Vec<u8>, number: u32, length: usize) {
     put_varint(out, (u64::from(number) << 3) | 2);
@@ -197,6 +209,8 @@ pub fn put_bytes_header(out: &mut Vec<u8>, number: u32, length: usize) {
 
 #[cfg(test)]
 mod tests {
+    use prost::Message as _;
+
     use super::*;
 
     #[test]
@@ -211,6 +225,17 @@ mod tests {
                 let text = [ascii.get(..at).unwrap(), "ü".as_bytes(), &ascii].concat();
                 assert!(is_utf8(&text), "byte {at} of {}", text.len());
             }
+        }
+    }
+
+    #[test]
+    fn a_timestamp_is_encoded_as_prost_does() {
+        let times = [0, 1, -1, 1_000_000_000, 1_700_000_000_123_456_789, i64::MIN, i64::MAX];
+        for time in times.map(Time) {
+            let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+            put_timestamp_field(&mut ours, 3, time);
+            put_bytes_field(&mut theirs, 3, &time.timestamp().encode_to_vec());
+            assert_eq!(ours, theirs, "{time:?}");
         }
     }
 

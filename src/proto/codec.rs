@@ -5,28 +5,33 @@
 
 use bytes::Bytes;
 
-/// An encoded response without its frame.
+/// An encoded response in its frame.
 #[derive(Debug)]
-pub struct EncodedResponse(Bytes);
+pub struct EncodedResponse(Vec<u8>);
 
 impl EncodedResponse {
     /// A response of these bytes.
     pub fn new(bytes: Bytes) -> Self {
-        Self(bytes)
+        let mut frame = Frame::default();
+        frame.reserve(bytes.len());
+        frame.message().extend_from_slice(&bytes);
+        frame.into()
     }
 
     /// A response that is a message.
     pub fn message(message: &impl prost::Message) -> Self {
-        Self(message.encode_to_vec().into())
+        Frame::of(message).into()
     }
 
-    /// The response in its frame, with no room to spare.
+    /// The response in its frame.
     pub fn into_frame(self) -> Vec<u8> {
-        let mut frame = Vec::with_capacity(PREFIX_BYTES + self.0.len());
-        frame.extend_from_slice(&[0; PREFIX_BYTES]);
-        frame.extend_from_slice(&self.0);
-        set_prefix(&mut frame, 0);
-        frame
+        self.0
+    }
+}
+
+impl From<Frame> for EncodedResponse {
+    fn from(frame: Frame) -> Self {
+        Self(frame.into_bytes())
     }
 }
 
@@ -34,7 +39,7 @@ impl EncodedResponse {
 impl EncodedResponse {
     /// The bytes of the response.
     pub fn to_vec(&self) -> Vec<u8> {
-        self.0.to_vec()
+        self.0.get(PREFIX_BYTES..).unwrap_or_default().to_vec()
     }
 }
 
@@ -90,14 +95,26 @@ impl Frame {
         &mut self.0
     }
 
+    /// A message, encoded.
+    fn of(message: &impl prost::Message) -> Self {
+        let mut frame = Self::default();
+        frame.reserve(message.encoded_len());
+        message.encode(frame.message()).expect("a vector grows as needed");
+        frame
+    }
+
+    fn into_bytes(mut self) -> Vec<u8> {
+        self.message();
+        set_prefix(&mut self.0, 0);
+        self.0
+    }
+
     /// The message in its frame.
     ///
     /// # Panics
     /// If it has more than 4 GiB.
-    pub fn finish(mut self) -> FramedMessage {
-        self.message();
-        set_prefix(&mut self.0, 0);
-        FramedMessage(self.0.into())
+    pub fn finish(self) -> FramedMessage {
+        FramedMessage(self.into_bytes().into())
     }
 }
 
@@ -107,10 +124,7 @@ impl FramedMessage {
     /// # Panics
     /// If it has more than 4 GiB.
     pub fn of(message: &impl prost::Message) -> Self {
-        let mut frame = Frame::default();
-        frame.reserve(message.encoded_len());
-        message.encode(frame.message()).expect("a vector grows as needed");
-        frame.finish()
+        Frame::of(message).finish()
     }
 
     /// The message without its frame.

@@ -15,6 +15,13 @@ use crate::wire;
 #[derive(Debug, Clone)]
 pub struct EmitterIdentity(Arc<EncodedEmitter>);
 
+impl EmitterIdentity {
+    /// The authenticated principal; empty without one.
+    pub fn principal(&self) -> &str {
+        &self.0.principal
+    }
+}
+
 #[derive(Debug)]
 struct EncodedEmitter {
     principal: String,
@@ -68,8 +75,7 @@ impl FrameScratch {
         if self.accepted != Some(accepted) {
             let fields = &mut self.accept_time;
             fields.clear();
-            let timestamp = accepted.time.timestamp().encode_to_vec();
-            wire::put_bytes_field(fields, number::ACCEPT_TIME, &timestamp);
+            wire::put_timestamp_field(fields, number::ACCEPT_TIME, accepted.time);
             if let Some(raised) = accepted.raised() {
                 let raised = raised.encode_to_vec();
                 wire::put_bytes_field(fields, number::ACCEPT_TIME_RAISED, &raised);
@@ -95,7 +101,7 @@ impl Draft {
 
     /// The authenticated principal of the emitter; empty without one.
     pub fn principal(&self) -> &str {
-        &self.emitter.0.principal
+        self.emitter.principal()
     }
 
     /// Key of the event id.

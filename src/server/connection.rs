@@ -1,5 +1,6 @@
 //! Serves one connection, and tracks its state.
 
+mod clock;
 pub mod flow;
 mod guard;
 mod http1_watch;
@@ -28,14 +29,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
-use tonic::transport::server::TcpConnectInfo;
 use tower::{Service, ServiceExt as _};
 
 use crate::access::ConnectionIdentity;
 use crate::config::Limits;
 use crate::counters::countable;
 use crate::server::corked_socket::SocketFlusher;
+use crate::service::peer::Peer;
 use crate::service::quota::{ClientKey, Quota, Quotas};
+use clock::ConnectionClock;
 use flow::{Flows, Stalled};
 use guard::GuardedIo;
 use small_frames::{CountedBody, UnreadFrames};
@@ -150,7 +152,9 @@ pub struct Connection {
     idle_since: Mutex<Instant>,
     cut: Mutex<Option<CutReason>>,
     quota: OnceLock<Arc<Quota>>,
+    clock: Arc<ConnectionClock>,
     flows: Arc<Flows>,
+    peer: Arc<Peer>,
     /// How often it was gone on with.
     turns: AtomicU64,
     /// Small frames that its calls have not read.
@@ -169,6 +173,7 @@ impl Connection {
         channel: ConnectionIdentity,
         transport: Transport,
     ) -> Arc<Self> {
+        let clock = ConnectionClock::start();
         Arc::new(Self {
             remote,
             local,
@@ -180,7 +185,9 @@ impl Connection {
             idle_since: Mutex::new(Instant::now()),
             cut: Mutex::new(None),
             quota: OnceLock::new(),
-            flows: Flows::new(),
+            flows: Flows::new(Arc::clone(&clock)),
+            clock,
+            peer: Peer::at(remote),
             turns: AtomicU64::new(0),
             unread_frames: UnreadFrames::default(),
         })
@@ -206,6 +213,11 @@ impl Connection {
     /// The responses that wait on it.
     pub fn flows(&self) -> &Arc<Flows> {
         &self.flows
+    }
+
+    /// When it was gone on with last: see [`ConnectionClock::recent`].
+    pub fn recent(&self) -> Instant {
+        self.clock.recent()
     }
 
     /// Its turn on a thread: what has been read in the former ones has been looked at.
@@ -294,9 +306,7 @@ pub async fn serve<IO, S>(
         of_call.note_request();
         let body_of = Arc::clone(&of_call);
         let mut request = request.map(|body| Body::new(CountedBody::new(body, body_of)));
-        let address =
-            TcpConnectInfo { local_addr: Some(of_call.local), remote_addr: Some(of_call.remote) };
-        request.extensions_mut().insert(address);
+        request.extensions_mut().insert(Arc::clone(&of_call.peer));
         request.extensions_mut().insert(Arc::clone(&of_call));
         if let HttpVersion::Http2(_) = of_call.transport.version {
             request.extensions_mut().insert(of_calls.begin());
@@ -312,7 +322,8 @@ pub async fn serve<IO, S>(
             watch(served, flusher, &connection, limits, resets, stopping).await;
         }
         HttpVersion::Http2(bounds) => {
-            let served = http2_builder(limits, bounds, tasks).serve_connection(io, service);
+            let served = http2_builder(limits, bounds, tasks, &connection.clock)
+                .serve_connection(io, service);
             watch(served, flusher, &connection, limits, resets, stopping).await;
         }
     }
@@ -366,6 +377,7 @@ async fn drive<F: Future>(
 ) -> F::Output {
     poll_fn(|cx| {
         connection.turns.fetch_add(1, Ordering::Relaxed);
+        connection.clock.now();
         let polled = served.as_mut().poll(cx);
         // If the socket is broken, the next one to read from it is told so.
         let _ = flusher.flush();

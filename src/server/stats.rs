@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use prost_reflect::DescriptorPool;
 use tonic::Code;
 
@@ -108,7 +109,7 @@ impl MethodStats {
 #[derive(Debug)]
 pub struct CallStats {
     methods: Vec<Arc<MethodStats>>,
-    by_path: HashMap<String, Arc<MethodStats>>,
+    by_path: HashMap<String, Arc<MethodStats>, RandomState>,
     unknown: Arc<MethodStats>,
     refused: Counters<ErrorReason>,
 }

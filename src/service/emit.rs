@@ -5,14 +5,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message as _;
 use tonic::Request;
+use uuid::Uuid;
 
 use crate::access::{Caller, Grants};
 use crate::content::EventIntake;
 use crate::event::{self, Event};
 use crate::hub::TimeSlices;
 use crate::log::{Append, Receipt};
-use crate::proto::codec::EncodedResponse;
-use crate::proto::{pb, retyped};
+use crate::proto::codec::{EncodedResponse, Frame};
+use crate::proto::retyped;
 use crate::record::{Draft, EmitterIdentity};
 use crate::service::cost::Cost;
 use crate::service::quota::{HeavyWork, Quota, WorkRoom, in_turn};
@@ -126,9 +127,10 @@ impl Service {
         }
         let appended = self.hub.append(drafts, Append::AllOrNothing { validate_only }).await;
         let appended = appended.map_err(|error| Error::Append { error, batch })?;
-        let log_id = self.hub.identity().id.to_string();
+        let mut log_id = Uuid::encode_buffer();
+        let log_id = self.hub.identity().id.hyphenated().encode_lower(&mut log_id);
         let receipts = drafts.iter().zip(appended.iter().flatten());
-        Ok(EncodedResponse::new(response(receipts, validate_only, &log_id)))
+        Ok(response(receipts, validate_only, log_id))
     }
 
     async fn count_refusal<T>(
@@ -169,28 +171,22 @@ fn response<'a>(
     receipts: impl Iterator<Item = (&'a Draft, &'a Receipt)> + Clone,
     amended: bool,
     log_id: &str,
-) -> Bytes {
+) -> EncodedResponse {
     /// About what a receipt takes beside its id, in bytes.
     const RECEIPT_BYTES: usize = 32;
     let len = |(draft, _): (&Draft, _)| RECEIPT_BYTES + draft.event().id_bytes().len();
-    let mut response =
-        Vec::with_capacity(receipts.clone().map(len).sum::<usize>() + log_id.len() + 2);
+    let mut frame = Frame::default();
+    frame.reserve(receipts.clone().map(len).sum::<usize>() + log_id.len() + 2);
+    let response = frame.message();
     let mut rest = Vec::with_capacity(RECEIPT_BYTES);
-    let mut accepted = (None, Vec::new());
     for (draft, receipt) in receipts {
         rest.clear();
         if receipt.sequence.0 != 0 {
             wire::put_varint_field(&mut rest, number::SEQUENCE, receipt.sequence.0);
         }
-        // Events that are accepted together have the same time.
-        if accepted.0 != receipt.accept_time {
-            let encoded = receipt.accept_time.map(|time| time.timestamp().encode_to_vec());
-            accepted = (receipt.accept_time, Vec::new());
-            if let Some(encoded) = encoded {
-                wire::put_bytes_field(&mut accepted.1, number::ACCEPT_TIME, &encoded);
-            }
+        if let Some(time) = receipt.accept_time {
+            wire::put_timestamp_field(&mut rest, number::ACCEPT_TIME, time);
         }
-        rest.extend_from_slice(&accepted.1);
         if receipt.duplicate {
             wire::put_varint_field(&mut rest, number::DUPLICATE, 1);
         }
@@ -199,12 +195,12 @@ fn response<'a>(
         }
         let id = draft.event().id_bytes();
         let id_len = 1 + wire::varint_len(id.len() as u64) + id.len();
-        wire::put_bytes_header(&mut response, number::RECEIPT, id_len + rest.len());
-        wire::put_bytes_field(&mut response, number::ID, id);
+        wire::put_bytes_header(response, number::RECEIPT, id_len + rest.len());
+        wire::put_bytes_field(response, number::ID, id);
         response.extend_from_slice(&rest);
     }
-    wire::put_bytes_field(&mut response, number::LOG_ID, log_id.as_bytes());
-    response.into()
+    wire::put_bytes_field(response, number::LOG_ID, log_id.as_bytes());
+    frame.into()
 }
 
 /// As [`EventIntake::admit`]. A large event that is redacted takes longer than a time slice: a thread of its own
@@ -238,7 +234,7 @@ pub(super) fn permit(event: &Event, grants: &Grants) -> Result<(), event::Error>
 }
 
 pub(super) fn emitter<T>(caller: &Caller, request: &Request<T>) -> EmitterIdentity {
-    pb::Emitter { principal: caller.principal().to_owned(), peer: peer(request) }.into()
+    peer::emitter(caller.principal(), request)
 }
 
 /// The quota of the principal, if the call came through a listener.
@@ -256,6 +252,7 @@ pub(super) fn charge(quota: Option<&Quota>, events: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::pb;
     use crate::record::Sequence;
 
     #[test]
@@ -291,12 +288,12 @@ mod tests {
         });
         let expected = pb::EmitBatchResponse { receipts: expected.collect(), log_id: "log".into() };
         let encoded = response(drafts.iter().zip(&receipts), false, "log");
-        assert_eq!(pb::EmitBatchResponse::decode(encoded), Ok(expected.clone()));
+        assert_eq!(pb::EmitBatchResponse::decode(&*encoded.to_vec()), Ok(expected.clone()));
 
         let one = response(drafts.iter().zip(&receipts).take(1), false, "log");
         let receipt = expected.receipts.into_iter().next();
         assert_eq!(
-            pb::EmitResponse::decode(one),
+            pb::EmitResponse::decode(&*one.to_vec()),
             Ok(pb::EmitResponse { receipt, log_id: "log".into() })
         );
     }

@@ -42,7 +42,7 @@ impl Service {
     ) -> Result<Responses, Error> {
         let caller = self.caller(&request)?;
         let (emitter, quota) = (emitter(&caller, &request), quota(&request));
-        let origin = (caller.principal().to_owned(), peer(&request));
+        let origin = (caller.principal().to_owned(), peer::address(&request));
         let access = Arc::clone(&self.access);
         let (sender, queue) = mpsc::unbounded_channel();
         let (policy, limits) = (self.policy.clone(), self.limits);

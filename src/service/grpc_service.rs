@@ -32,13 +32,14 @@ const CODE: &str = "grpc-status";
 /// Serves the calls of the service.
 #[derive(Clone)]
 pub struct GrpcService {
-    service: Service,
+    /// Each call clones it, and so does the router.
+    service: Arc<Service>,
 }
 
 impl GrpcService {
     /// Serves `service`.
     pub fn new(service: Service) -> Self {
-        Self { service }
+        Self { service: Arc::new(service) }
     }
 }
 
@@ -58,7 +59,7 @@ impl tower::Service<Request<Body>> for GrpcService {
     }
 
     fn call(&mut self, request: Request<Body>) -> Answering {
-        let service = self.service.clone();
+        let service = Arc::clone(&self.service);
         let path = request.uri().path();
         let Some(method) = Method::by_path(path) else {
             let path = path.to_owned();
@@ -138,8 +139,7 @@ struct GrpcCall {
 impl GrpcCall {
     fn begin(request: Request<Body>) -> Self {
         let (mut parts, body) = request.into_parts();
-        let work = parts.extensions.remove::<WorkRoom>().unwrap_or_default();
-        parts.extensions.insert(work.clone());
+        let work = parts.extensions.get_or_insert_default::<WorkRoom>().clone();
         let quota = parts.extensions.get::<Arc<Quota>>().cloned();
         let metadata = MetadataMap::from_headers(parts.headers);
         let request = tonic::Request::from_parts(metadata, parts.extensions, body);

@@ -283,12 +283,12 @@ impl Quota {
 
     /// Counts events that were received.
     pub fn events(&self, events: usize) {
-        self.events.charge(events as u64, Instant::now());
+        self.events.charge_since_take(events as u64);
     }
 
     /// Counts bytes that were received.
     pub fn bytes(&self, bytes: usize) {
-        self.bytes.charge(bytes as u64, Instant::now());
+        self.bytes.charge_since_take(bytes as u64);
     }
 
     /// How long a stream has to pause until its rates are kept; `None` if they

@@ -52,7 +52,7 @@ impl Service {
     pub(super) fn reader<T>(&self, request: &Request<T>) -> Result<Reader, Error> {
         let quota = request.extensions().get::<Arc<Quota>>().map(Arc::clone);
         let room = request.extensions().get::<WorkRoom>().cloned().unwrap_or_default();
-        Ok(Reader { caller: self.caller(request)?, peer: peer(request), quota, room })
+        Ok(Reader { caller: self.caller(request)?, peer: peer::address(request), quota, room })
     }
 
     /// Records that a query was read by a call of this method, if its records are not all

@@ -1,9 +1,9 @@
 //! Records the end of one call in metrics and log lines.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use http::{HeaderMap, HeaderName};
+use tokio::time::Instant;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -62,11 +62,12 @@ impl CallRecord {
         call: Option<RunningCall>,
     ) -> Self {
         method.start();
+        let begun = call.as_ref().map(|call| call.connection().recent());
         let holds = CallResources { call, ..CallResources::default() };
         Self {
             method,
             stats: Arc::clone(&rules.stats),
-            begun: Instant::now(),
+            begun: begun.unwrap_or_else(Instant::now),
             finished: false,
             context,
             principal: None,

@@ -14,10 +14,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use foldhash::fast::RandomState;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use super::clock::ConnectionClock;
 use crate::service::quota::fair::Share;
 
 /// The most bytes of a piece: two frames of the usual size. A client that takes 64 KiB a second takes two
@@ -30,13 +32,14 @@ pub type Reset = Arc<OnceLock<AbortHandle>>;
 /// The responses of one connection.
 #[derive(Debug)]
 pub struct Flows {
+    clock: Arc<ConnectionClock>,
     begun: Instant,
     next: AtomicU64,
     /// How many bytes were taken.
     taken: AtomicU64,
     /// When something was taken last, in milliseconds after the beginning.
     moved_at: AtomicU64,
-    open: Mutex<HashMap<u64, Arc<Flow>>>,
+    open: Mutex<HashMap<u64, Arc<Flow>, RandomState>>,
 }
 
 /// One response.
@@ -71,10 +74,11 @@ pub enum Stalled {
 }
 
 impl Flows {
-    /// Nothing waits.
-    pub fn new() -> Arc<Self> {
+    /// Nothing waits on the connection with this clock.
+    pub fn new(clock: Arc<ConnectionClock>) -> Arc<Self> {
         Arc::new(Self {
-            begun: Instant::now(),
+            begun: clock.recent(),
+            clock,
             next: AtomicU64::new(0),
             taken: AtomicU64::new(0),
             moved_at: AtomicU64::new(0),
@@ -92,7 +96,7 @@ impl Flows {
             idle: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             is_reset: AtomicBool::new(false),
-            moved_at: AtomicU64::new(self.now()),
+            moved_at: AtomicU64::new(self.millis(self.clock.now())),
             taken_at: AtomicU64::new(self.taken.load(SeqCst)),
         });
         self.lock().insert(flow.number, Arc::clone(&flow));
@@ -101,7 +105,7 @@ impl Flows {
 
     /// What is stalled, where a client may take nothing for as long as `limit`.
     pub fn stalled(&self, limit: Duration) -> Stalled {
-        let (now, limit) = (self.now(), limit.as_millis() as u64);
+        let (now, limit) = (self.millis(self.clock.now()), limit.as_millis() as u64);
         let waiting: Vec<Arc<Flow>> =
             self.lock().values().filter(|flow| flow.waits()).cloned().collect();
         let is_old = |moved_at: &AtomicU64| now.saturating_sub(moved_at.load(SeqCst)) >= limit;
@@ -125,12 +129,12 @@ impl Flows {
         }
     }
 
-    /// Milliseconds since the beginning.
-    fn now(&self) -> u64 {
-        self.begun.elapsed().as_millis() as u64
+    /// A moment, in milliseconds after the beginning.
+    fn millis(&self, at: Instant) -> u64 {
+        at.saturating_duration_since(self.begun).as_millis() as u64
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Arc<Flow>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Arc<Flow>, RandomState>> {
         self.open.lock()
     }
 }
@@ -139,7 +143,7 @@ impl Flow {
     /// A piece, which waits until the transport drops it.
     pub fn piece(self: &Arc<Self>, bytes: Bytes, share: Option<Share>) -> Bytes {
         if self.idle.swap(false, SeqCst) && self.bytes.load(SeqCst) == 0 {
-            self.moved();
+            self.moved(self.flows.clock.now());
         }
         self.bytes.fetch_add(bytes.len(), SeqCst);
         Bytes::from_owner(Piece { bytes, flow: Arc::clone(self), _share: share })
@@ -174,8 +178,8 @@ impl Flow {
         !ended || self.bytes.load(SeqCst) > 0
     }
 
-    fn moved(&self) {
-        self.moved_at.store(self.flows.now(), SeqCst);
+    fn moved(&self, at: Instant) {
+        self.moved_at.store(self.flows.millis(at), SeqCst);
         self.taken_at.store(self.flows.taken.load(SeqCst), SeqCst);
     }
 
@@ -204,8 +208,10 @@ impl Drop for Piece {
     fn drop(&mut self) {
         let (flow, flows) = (&self.flow, &self.flow.flows);
         flows.taken.fetch_add(self.bytes.len() as u64, SeqCst);
-        flows.moved_at.store(flows.now(), SeqCst);
-        flow.moved();
+        // The transport has written it, while the connection was gone on with.
+        let now = flows.clock.recent();
+        flows.moved_at.store(flows.millis(now), SeqCst);
+        flow.moved(now);
         flow.bytes.fetch_sub(self.bytes.len(), SeqCst);
         flow.leave();
     }
@@ -226,7 +232,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_takes_nothing_is_stalled_and_who_has_nothing_to_take_is_not() {
-        let flows = Flows::new();
+        let flows = Flows::new(ConnectionClock::start());
         let flow = flows.open(None);
         advance(LIMIT - SECOND).await;
         assert!(matches!(flows.stalled(LIMIT), Stalled::Nothing));
@@ -252,7 +258,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn streams_of_a_slow_connection_are_not_stalled() {
-        let flows = Flows::new();
+        let flows = Flows::new(ConnectionClock::start());
         let streams: Vec<_> = (0..40).map(|_| flows.open(Some(Reset::default()))).collect();
         // The connection takes two pieces a second, of each stream in turn: one in 20 s.
         for turn in 0..200 {
@@ -264,7 +270,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_closed_stream_of_a_connection_that_goes_on_is_reset_alone() {
-        let flows = Flows::new();
+        let flows = Flows::new(ConnectionClock::start());
         let (closed, busy) = (flows.open(Some(Reset::default())), flows.open(None));
         let held = piece(&closed);
         for _ in 0..8 {

@@ -1,9 +1,12 @@
 //! The HTTP transport of a connection, and its limits for a client.
 
+use std::sync::Arc;
+
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::TokioTimer;
 
 use super::ConnectionTimeouts;
+use super::clock::{ConnectionClock, ConnectionTimer};
 use super::tasks::Tasks;
 use crate::service::STREAM_WINDOW_BYTES;
 
@@ -79,10 +82,11 @@ pub(super) fn http2_builder(
     limits: ConnectionTimeouts,
     bounds: Http2Bounds,
     tasks: Tasks,
+    clock: &Arc<ConnectionClock>,
 ) -> http2::Builder<Tasks> {
     let mut builder = http2::Builder::new(tasks);
     builder
-        .timer(TokioTimer::new())
+        .timer(ConnectionTimer(Arc::clone(clock)))
         .max_concurrent_streams(bounds.streams)
         .initial_stream_window_size(STREAM_WINDOW_BYTES as u32)
         .initial_connection_window_size(bounds.window_bytes)

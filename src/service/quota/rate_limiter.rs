@@ -66,6 +66,16 @@ impl RateLimiter {
         paid_at(before.unwrap_or_else(|before| before)) - now <= self.burst_nanos
     }
 
+    /// Counts `units` that came with what [`RateLimiter::take`] let through last, without another
+    /// look at the clock: as if they had come at that moment.
+    pub fn charge_since_take(&self, units: u64) {
+        if self.nanos_per_unit != 0.0 {
+            let cost = self.cost(units);
+            let charge = |paid_at: u64| Some(paid_at.saturating_add(cost));
+            let _ = self.paid_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, charge);
+        }
+    }
+
     /// Gives `units` back, up to the burst.
     pub fn give_back(&self, units: u64) {
         if self.paid_at.load(Ordering::Relaxed) > 0 {
@@ -112,6 +122,16 @@ mod tests {
         assert!(!bucket.charge(500, Instant::now()));
         let wait = bucket.take(1, Instant::now()).unwrap_err();
         assert!((8.0..=9.1).contains(&wait.as_secs_f64()), "{wait:?}");
+    }
+
+    #[test]
+    fn what_came_since_it_was_asked_leaves_a_debt() {
+        let bucket = RateLimiter::new(100);
+        let at = bucket.begun + Duration::from_secs(60);
+        bucket.take(0, at).unwrap();
+        bucket.charge_since_take(300);
+        assert_eq!(bucket.take(1, at), Err(Duration::from_secs(2)));
+        assert_eq!(bucket.take(1, at + Duration::from_secs(2)), Ok(()));
     }
 
     #[test]
