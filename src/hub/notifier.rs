@@ -179,13 +179,18 @@ impl Notifier {
 
 /// Notifies waiters of appended records.
 async fn run_notifier(log: Arc<dyn Store>, notifier: Arc<Notifier>, stopping: CancellationToken) {
-    let mut changes = log.changes();
+    let mut changes = None;
     let mut told = Sequence(notifier.told.load(SeqCst));
     loop {
         let slept = notifier.is_empty();
-        if slept && stopping.run_until_cancelled(notifier.listened.notified()).await.is_none() {
-            return notifier.close();
+        if slept {
+            // The log tells nobody meanwhile.
+            changes = None;
+            if stopping.run_until_cancelled(notifier.listened.notified()).await.is_none() {
+                return notifier.close();
+            }
         }
+        let changes = changes.get_or_insert_with(|| log.changes());
         changes.mark_unchanged();
         let last = log.extent().last;
         if last > told {

@@ -1,7 +1,7 @@
 //! The log in memory: the ring and nothing else.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
@@ -69,6 +69,15 @@ impl MemoryLog {
         self.writer.lock()
     }
 
+    /// Wakes who waits for changes, if anybody does.
+    fn notify(&self) {
+        // Between publishing a record and looking for receivers; see `changes`.
+        fence(Ordering::SeqCst);
+        if self.changed.receiver_count() > 0 {
+            self.changed.send_replace(());
+        }
+    }
+
     async fn append_all(&self, drafts: &[Draft], append: Append) -> Result<Vec<Appended>, Error> {
         self.bounds.check_size(drafts)?;
         let mut comparison = self.comparer.begin(drafts);
@@ -82,7 +91,7 @@ impl MemoryLog {
             match attempt {
                 AppendAttempt::Done { appended, sealed } => {
                     if !append.validate_only() {
-                        self.changed.send_replace(());
+                        self.notify();
                     }
                     // Outside of the lock: it takes milliseconds.
                     sealed.iter().for_each(|segment| segment.seal());
@@ -168,7 +177,10 @@ impl Store for MemoryLog {
     }
 
     fn changes(&self) -> watch::Receiver<()> {
-        self.changed.subscribe()
+        let changes = self.changed.subscribe();
+        // Who appends sees this receiver, or this receiver sees what was appended.
+        fence(Ordering::SeqCst);
+        changes
     }
 
     fn hold(&self, hold: Arc<dyn RetentionHold>) {
