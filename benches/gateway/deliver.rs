@@ -21,15 +21,23 @@ use tokio::sync::mpsc;
 
 use crate::rounds::{Better, Duel, Row, Sample, Stopwatch, quantile};
 use crate::stage::{self, Stage};
-use crate::{Result, Scale, emit, events};
+use crate::{Result, Scale, emit, events, latency};
 
 /// The measures of this file.
-pub const NAMES: &[&str] = &["delivery_http_25ms", "delivery_latency", "emit_delivered"];
+pub const NAMES: &[&str] = &[
+    "delivery_http_25ms",
+    "delivery_latency",
+    "emit_delivered",
+    "emit_delivered_rate",
+    "emit_delivered_p99",
+];
 
 /// How long the slow receiver takes.
 const SLOW: Duration = Duration::from_millis(25);
 /// Events of a call that fills the log.
 const BATCH: usize = 256;
+/// Events a second of a load that the machine can bear.
+const STEADY: u32 = 20_000;
 /// Room for all records of a measure.
 const RING: Bounds = Bounds { bytes: 1024 * 1024 * 1024, records: 4_000_000 };
 
@@ -43,8 +51,8 @@ pub fn run(wanted: &[&'static str], scale: Scale) -> Result<Vec<Row>> {
         .iter()
         .map(|name| match *name {
             "delivery_http_25ms" => slow_receiver(&stage, scale),
-            "delivery_latency" => latency(&stage, scale),
-            _ => emit_delivered(&stage, scale),
+            "delivery_latency" => arrival(&stage, scale),
+            name => emit_delivered(name, &stage, scale),
         })
         .collect()
 }
@@ -196,7 +204,7 @@ fn slow_receiver(stage: &Stage, scale: Scale) -> Result<Row> {
 }
 
 /// The time from emission to arrival at a receiver on the loopback, p99, at 1,000 events a second.
-fn latency(stage: &Stage, scale: Scale) -> Result<Row> {
+fn arrival(stage: &Stage, scale: Scale) -> Result<Row> {
     const RATE: u64 = 1_000;
     let mut receiver = stage.serve(Receiver::start(Duration::ZERO))?;
     let (gateway, _folder) = gateway(stage, vec![delivery("fast", receiver.address, 2_000)?])?;
@@ -228,8 +236,9 @@ fn latency(stage: &Stage, scale: Scale) -> Result<Row> {
     Ok(Row { name: "delivery_latency", unit: "us p99", ours, peer: None })
 }
 
-/// Emitting at full speed beside one healthy, one dead and one slow delivery, and beside none.
-fn emit_delivered(stage: &Stage, scale: Scale) -> Result<Row> {
+/// Emitting at full speed, or [`STEADY`] events a second, beside one healthy, one dead and one
+/// slow delivery, and beside none.
+fn emit_delivered(name: &str, stage: &Stage, scale: Scale) -> Result<Row> {
     let healthy = stage.serve(Receiver::start(Duration::ZERO))?;
     let slow = stage.serve(Receiver::start(Duration::from_secs(1)))?;
     // Nobody listens there.
@@ -244,21 +253,25 @@ fn emit_delivered(stage: &Stage, scale: Scale) -> Result<Row> {
     )?;
     let (lonely, _other) = gateway(stage, Vec::new())?;
     let count = scale.pick(60_000, 600);
+    let peer = "the same without deliveries";
+    let full = Duel { name: "emit_delivered", unit: "events/s", better: Better::More, peer };
+    let (duel, round): (Duel, EmitRound) = match name {
+        "emit_delivered_rate" => (Duel { name: "emit_delivered_rate", ..full }, steady_rate),
+        "emit_delivered_p99" => {
+            let (name, unit) = ("emit_delivered_p99", "us p99");
+            (Duel { name, unit, better: Better::Less, peer }, steady_p99)
+        }
+        _ => (full, |stage, address, requests| stage.run(emit::emit_all(address, requests))),
+    };
     let next = std::cell::Cell::new(0);
     let requests = || {
         let first = next.replace(next.get() + count);
         events::emit_requests(first..first + count)
     };
-    let row = Duel {
-        name: "emit_delivered",
-        unit: "events/s",
-        better: Better::More,
-        peer: "the same without deliveries",
-    }
-    .run(
+    let row = duel.run(
         scale.rounds(),
-        || stage.run(emit::emit_all(busy.address(), requests())),
-        || stage.run(emit::emit_all(lonely.address(), requests())),
+        || round(stage, busy.address(), requests()),
+        || round(stage, lonely.address(), requests()),
     )?;
     for one in busy.deliveries().list() {
         eprintln!(
@@ -277,4 +290,20 @@ fn emit_delivered(stage: &Stage, scale: Scale) -> Result<Row> {
         lonely.stop().await;
     });
     Ok(row)
+}
+
+/// How one round emits its events.
+type EmitRound = fn(&Stage, SocketAddr, Vec<Bytes>) -> Result<Sample>;
+
+/// Events a second that are answered, where [`STEADY`] are sent.
+fn steady_rate(stage: &Stage, address: SocketAddr, requests: Vec<Bytes>) -> Result<Sample> {
+    let (watch, count) = (Stopwatch::start(), requests.len());
+    stage.run(latency::emit_steadily(address, STEADY, requests, |_| {}))?;
+    Ok(Sample { cpu: None, ..watch.stop().rate(count as f64) })
+}
+
+/// The time of a call where [`STEADY`] are made a second, p99 in microseconds.
+fn steady_p99(stage: &Stage, address: SocketAddr, requests: Vec<Bytes>) -> Result<Sample> {
+    let times = stage.run(latency::emit_steadily(address, STEADY, requests, |_| {}))?;
+    Ok(latency::p99(&times))
 }

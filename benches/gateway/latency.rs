@@ -55,7 +55,7 @@ async fn to_subscriber(address: SocketAddr, first: u64, requests: Vec<Bytes>) ->
     let sent: Arc<[OnceLock<Instant>]> = requests.iter().map(|_| OnceLock::new()).collect();
     let stream = stage::connect(address).await?.stream(SUBSCRIBE, Bytes::new()).await?;
     let receiver = tokio::spawn(receive(stream, first, Arc::clone(&sent)));
-    let emitted = emit_steadily(address, requests, move |position| {
+    let emitted = emit_steadily(address, RATE, requests, move |position| {
         if let Some(sent) = sent.get(position) {
             sent.get_or_init(Instant::now);
         }
@@ -66,10 +66,11 @@ async fn to_subscriber(address: SocketAddr, first: u64, requests: Vec<Bytes>) ->
 
 /// The time from call to answer, p99 in microseconds.
 async fn round_trip(address: SocketAddr, requests: Vec<Bytes>) -> Result<Sample> {
-    Ok(p99(&emit_steadily(address, requests, |_| {}).await?))
+    Ok(p99(&emit_steadily(address, RATE, requests, |_| {}).await?))
 }
 
-fn p99(times: &[f64]) -> Sample {
+/// The 99th percentile of these times.
+pub fn p99(times: &[f64]) -> Sample {
     // Most of the processor time goes by waiting for the clock.
     Sample { value: quantile(times, 0.99), cpu: None }
 }
@@ -95,10 +96,14 @@ async fn receive(
     Ok(delays)
 }
 
-/// Calls Emit [`RATE`] times a second, whether or not the answers keep up;
+/// Calls Emit `rate` times a second, whether or not the answers keep up;
 /// gives the time of each call in microseconds.
-async fn emit_steadily(
+///
+/// # Errors
+/// If a call fails.
+pub async fn emit_steadily(
     address: SocketAddr,
+    rate: u32,
     requests: Vec<Bytes>,
     on_send: impl Fn(usize) + Clone + Send + 'static,
 ) -> Result<Vec<f64>> {
@@ -107,7 +112,7 @@ async fn emit_steadily(
         clients.push(stage::connect(address).await?);
     }
     let count = requests.len();
-    let mut due = ticks(count);
+    let mut due = ticks(count, rate);
     let mut calls = JoinSet::new();
     let turns = clients.iter().cycle();
     for ((position, request), client) in requests.into_iter().enumerate().zip(turns) {
@@ -131,14 +136,14 @@ async fn call(mut client: Client, request: Bytes) -> Result<f64> {
     Ok(started.elapsed().as_secs_f64() * 1e6)
 }
 
-/// Ticks at [`RATE`], from a thread of its own: tokio's timer counts in
+/// Ticks at this rate, from a thread of its own: tokio's timer counts in
 /// milliseconds.
-fn ticks(count: usize) -> mpsc::UnboundedReceiver<()> {
+fn ticks(count: usize, rate: u32) -> mpsc::UnboundedReceiver<()> {
     let (sender, receiver) = mpsc::unbounded_channel();
     let started = Instant::now();
     std::thread::spawn(move || {
         for tick in 0..count as u32 {
-            let due = started + Duration::from_secs(1) * tick / RATE;
+            let due = started + Duration::from_secs(1) * tick / rate;
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
             if sender.send(()).is_err() {
                 break;

@@ -1,21 +1,28 @@
 //! What a kept record takes in memory beyond its encoding: two processes of this
-//! program do the same, but only one of them keeps the records.
+//! program append the same records, but only one of them has a ring that keeps them all. So
+//! the pages of the program itself are in both.
 
 use std::process::Command;
+use std::sync::Arc;
+
+use auditgate::log::{BYTES_MIN, Bounds, MemoryLog};
 
 use clap::ValueEnum;
 
-use crate::history::{self, History};
+use crate::history::History;
 use crate::rounds::Row;
-use crate::{Result, Scale, ensure, ring, silent};
+use crate::{Result, Scale, ensure, silent};
 
 /// The measures of this file.
 pub const NAMES: &[&str] = &["memory_per_record"];
 
+/// The most records that the process without a history keeps: more than it appends at once.
+const BASELINE_RECORDS: usize = 1_024;
+
 /// What a child process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Child {
-    /// Generates and checks the events, and keeps none.
+    /// Appends the events to a ring that keeps the newest few.
     Baseline,
     /// Keeps them.
     Loaded,
@@ -36,8 +43,9 @@ struct Report {
 pub fn run(_: &[&'static str], scale: Scale) -> Result<Vec<Row>> {
     let baseline = start(Child::Baseline, scale)?;
     let loaded = start(Child::Loaded, scale)?;
-    let beyond = loaded.resident_bytes - baseline.resident_bytes - loaded.record_bytes;
-    let ours = beyond / count(scale) as f64;
+    let beyond = |report: &Report| report.resident_bytes - report.record_bytes;
+    let ours =
+        (beyond(&loaded) - beyond(&baseline)) / (count(scale) - BASELINE_RECORDS as u64) as f64;
     Ok(vec![Row { name: "memory_per_record", unit: "bytes/record", ours, peer: None }])
 }
 
@@ -47,30 +55,23 @@ pub fn run(_: &[&'static str], scale: Scale) -> Result<Vec<Row>> {
 /// If an event is refused.
 pub fn child(child: Child, scale: Scale) -> Result<()> {
     let count = count(scale);
-    let mut record_bytes = 0;
-    let history = match child {
+    let (history, expected) = match child {
         Child::Gateway => return silent::child(),
         Child::Baseline => {
-            let emitter = ring::emitter();
-            for events in history::chunks(count) {
-                for batch in events.chunks(ring::BATCH) {
-                    std::hint::black_box(ring::drafts(batch, &emitter)?);
-                }
-            }
-            None
+            let bounds = Bounds { bytes: BYTES_MIN, records: BASELINE_RECORDS };
+            let log = Arc::new(MemoryLog::new(bounds));
+            (History::on(log, count)?, 1..=BASELINE_RECORDS as u64)
         }
-        Child::Loaded => Some(History::full(count)?),
+        Child::Loaded => (History::full(count)?, count..=count),
     };
-    if let Some(history) = &history {
-        let last = history.hub.extent().last;
-        let mut records = 0;
-        for segment in history.segments()? {
-            let view = segment.view(last);
-            records += view.len() as u64;
-            record_bytes += (0..view.len()).map(|at| view.record_bytes(at).len()).sum::<usize>();
-        }
-        ensure(records == count, || format!("{records} of {count} records are kept"))?;
+    let last = history.hub.extent().last;
+    let (mut records, mut record_bytes) = (0, 0);
+    for segment in history.segments()? {
+        let view = segment.view(last);
+        records += view.len() as u64;
+        record_bytes += (0..view.len()).map(|at| view.record_bytes(at).len()).sum::<usize>();
     }
+    ensure(expected.contains(&records), || format!("{records} of {count} records are kept"))?;
     println!("{} {record_bytes}", resident_bytes()?);
     Ok(())
 }

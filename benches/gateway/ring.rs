@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use auditgate::event::{EVENT_BYTES_MAX, Event};
 use auditgate::filter::Filter;
-use auditgate::hub::{Hub, SubscriberState, SubscriptionStart};
+use auditgate::hub::{Hub, MESSAGE_BYTES_MAX, SubscriberState, SubscriptionStart};
 use auditgate::log::{Append, Bounds, Log, MemoryLog, ScanQuery};
 use auditgate::proto::pb;
 use auditgate::record::{Draft, EmitterIdentity};
@@ -12,7 +12,7 @@ use auditgate::time::Time;
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
-use crate::rounds::{Row, Stopwatch, Took, median};
+use crate::rounds::{Better, Duel, Row, Sample, Stopwatch, Took};
 use crate::{Result, Scale, ensure, events};
 
 /// The measures of this file.
@@ -28,24 +28,72 @@ pub const BATCH: usize = 256;
 pub fn run(wanted: &[&'static str], scale: Scale) -> Result<Vec<Row>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let count = scale.pick(200_000, 2_000);
-    wanted
-        .iter()
-        .map(|name| {
-            let mut values = Vec::new();
-            for _ in 0..scale.rounds() {
+    // One thread does the work: its time leaves out what else the machine does.
+    let sample =
+        |took: Took| Sample { value: took.cpu.as_nanos() as f64 / count as f64, cpu: None };
+    let unit = "ns/record";
+    let better = Better::Less;
+    let events = || events::in_batches(0..count, BATCH);
+    let mut rows = Vec::new();
+    for name in wanted {
+        rows.push(if *name == "append" {
+            let ours = || {
+                let log = MemoryLog::new(Bounds::default());
+                runtime.block_on(append(&log, events())).map(sample)
+            };
+            let peer = || Ok(sample(copy_in(&events()).1));
+            Duel { name: "append", unit, better, peer: "copies the events into buffers" }.run(
+                scale.rounds(),
+                ours,
+                peer,
+            )?
+        } else {
+            let ours = || {
                 let took = runtime.block_on(async {
                     let log = Arc::new(MemoryLog::new(Bounds::default()));
-                    let events = events::in_batches(0..count, BATCH);
-                    let appending = append(log.as_ref(), events).await?;
-                    if *name == "append" { Ok(appending) } else { read(log, count).await }
-                })?;
-                // One thread does the work: its time leaves out what else the
-                // machine does.
-                values.push(took.cpu.as_nanos() as f64 / count as f64);
+                    append(log.as_ref(), events()).await?;
+                    read(log, count).await
+                });
+                took.map(sample)
+            };
+            let peer = || Ok(sample(copy_out(&copy_in(&events()).0)));
+            Duel { name: "read", unit, better, peer: "copies the events into messages" }.run(
+                scale.rounds(),
+                ours,
+                peer,
+            )?
+        });
+    }
+    Ok(rows)
+}
+
+/// Copies events one behind the other into buffers as large as the segments of a ring, and
+/// does nothing else; tells how long it takes.
+fn copy_in(events: &[Bytes]) -> (Vec<Vec<u8>>, Took) {
+    const BUFFER_BYTES: usize = 8 * 1024 * 1024;
+    let watch = Stopwatch::start();
+    let mut buffers: Vec<Vec<u8>> = Vec::new();
+    for event in events {
+        match buffers.last_mut().filter(|last| last.capacity() - last.len() >= event.len()) {
+            Some(last) => last.extend_from_slice(event),
+            None => {
+                let mut buffer = Vec::with_capacity(BUFFER_BYTES);
+                buffer.extend_from_slice(event);
+                buffers.push(buffer);
             }
-            Ok(Row { name, unit: "ns/record", ours: median(&values), peer: None })
-        })
-        .collect()
+        }
+    }
+    std::hint::black_box(&buffers);
+    (buffers, watch.stop())
+}
+
+/// Copies what is in the buffers into messages as large as those of a subscription.
+fn copy_out(buffers: &[Vec<u8>]) -> Took {
+    let watch = Stopwatch::start();
+    for message in buffers.iter().flat_map(|buffer| buffer.chunks(MESSAGE_BYTES_MAX)) {
+        std::hint::black_box(message.to_vec());
+    }
+    watch.stop()
 }
 
 /// Checks and appends events; tells how long it takes.
