@@ -1,6 +1,9 @@
 //! Compresses responses, in pieces and under the same limits as decompression. tonic
 //! would compress a page of 4 MiB in one step, which blocks a thread for a tenth of a
 //! second.
+//!
+//! This keeps a promise, as [`super::decompress`] does, and goes with it: see the scene of
+//! compressed pages in `tests/hostile`.
 
 use std::io::{self, Write};
 use std::pin::Pin;

@@ -5,6 +5,10 @@
 //! all of them only so many at once: see [`Quota::turn`]. How large a message is turns out only while it is
 //! decompressed: one that is larger than a piece is given up, and begun again at a turn for large ones, once
 //! there is room for the largest.
+//!
+//! This keeps a promise: compressed messages of one client do not hold up the calls of others. Delete
+//! it when tonic decompresses in pieces, within a limit, and lets the caller choose the thread; the
+//! scenes of bombs and of compressed batches in `tests/hostile` say whether it does.
 
 use std::io::{self, BufRead, Read};
 use std::sync::Arc;

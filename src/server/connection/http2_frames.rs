@@ -4,6 +4,9 @@
 //! for nothing: a peer may send PING, SETTINGS or RST_STREAM for as long as it
 //! likes. This counts such frames and says whether something has begun that is
 //! not finished. Format: RFC 9113, sections 3.4 and 4.1.
+//!
+//! This keeps a promise: a peer cannot keep a processor busy with frames that carry nothing. Delete
+//! it when h2 bounds them itself; the floods in `tests/hostile` say whether it does.
 
 use super::small_frames::is_small;
 
