@@ -3,7 +3,11 @@
 //! What is committed is in the ring, where those who follow the log read it. To have
 //! it in the cache as well takes memory twice, and time: to fill a file with zeros
 //! takes three times as much of a processor through the cache, and a commit of 300 KB
-//! half as much again.
+//! half as much again. A gateway that is sent batches of 256 on 4 connections takes 1.13 times
+//! the processor time without this (median of six rounds in turn).
+//!
+//! Delete it when that is below 1.05, or when the log writes by another way past the cache, such
+//! as io_uring with registered buffers.
 
 use std::cell::RefCell;
 use std::fs;
