@@ -7,6 +7,7 @@ mod gap;
 mod message;
 mod notifier;
 pub mod path;
+mod position;
 mod rate_meter;
 pub mod search;
 mod start;
@@ -38,9 +39,10 @@ use crate::time::Time;
 pub use count::{BUCKETS_MAX, CountRequest, CountResult, Group};
 pub use gap::{Gap, GapReason};
 pub use message::SubscribeMessage;
+pub use position::{LogPosition, POSITION_WAIT_MAX, PositionReport, Reach};
 pub use rate_meter::{RateMeter, Rates};
 pub use search::{PAGE_BYTES_MAX, SearchPage, SearchRequest, query_digest};
-pub use start::SubscriptionStart;
+pub use start::{SubscribeError, SubscriptionStart};
 pub use subscribers::SubscriberState;
 pub use subscription::{LAST_READ_TIME_MAX, MESSAGE_BYTES_MAX, PROGRESS_INTERVAL, Subscription};
 pub use top::{Top, TopValues};
@@ -83,6 +85,7 @@ pub struct Hub {
     subscribers: Arc<subscribers::SubscriberRegistry>,
     groups: Arc<filter_group::FilterGroups>,
     notifier: Arc<notifier::Notifier>,
+    positions: position::PositionWaits,
     started: Time,
     stopping: CancellationToken,
     /// How long a lagging stream continues when the gateway stops.
@@ -127,6 +130,7 @@ impl Hub {
             subscribers: Arc::default(),
             groups: Arc::default(),
             notifier,
+            positions: position::PositionWaits::new(),
             started: Time::now(),
             stopping,
             last_read,
@@ -231,6 +235,16 @@ impl Hub {
     /// Whether the log accepts events.
     pub fn state(&self) -> State {
         self.state.borrow().clone()
+    }
+
+    /// Whether the log accepts events, as that changes.
+    pub fn states(&self) -> watch::Receiver<State> {
+        self.state.clone()
+    }
+
+    /// Whether other gateways append to the log, too.
+    pub fn is_shared(&self) -> bool {
+        self.log.is_shared()
     }
 
     /// From now on the log asks `hold` before it removes records.

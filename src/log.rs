@@ -23,6 +23,8 @@ pub mod shared;
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+pub mod fake;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -128,6 +128,7 @@ mod tests {
             emittable_types: vec!["exec".into(), "user.login".into()],
             rights: Vec::new(),
             expire_time: Some(prost_types::Timestamp { seconds: 1_700_003_600, nanos: 0 }),
+            ..Default::default()
         };
         assert_eq!(
             told(&caller, Some(80), &TimeZone::UTC, 1_700_000_000),

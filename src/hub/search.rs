@@ -6,10 +6,10 @@ use std::time::Duration;
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 
-use crate::hub::{Gap, GapReason, Hub, TimeSlices};
+use crate::hub::{Gap, GapReason, Hub, LogPosition, Reach, TimeSlices};
 use crate::log::cursor::{Cursor, PageToken, QUERY_DIGEST_BYTES};
 use crate::log::{
-    self, ReadHint, ReadResult, ScanEnd, ScanOrder, ScanQuery, ScanStats, SegmentView,
+    self, ReadHint, ReadResult, ScanEnd, ScanOrder, ScanQuery, ScanStats, SegmentView, State,
 };
 use crate::proto::pb;
 use crate::record::Sequence;
@@ -91,11 +91,54 @@ struct PageScan {
 }
 
 impl Hub {
-    /// One page of a search.
+    /// One page of a search: [`Hub::await_page`], then [`Hub::read_page`].
     ///
     /// # Errors
     /// If the token does not fit, or the log cannot be read.
     pub async fn search(&self, search: &SearchRequest) -> Result<SearchPage, Error> {
+        self.await_page(search).await?;
+        self.read_page(search).await
+    }
+
+    /// Returns once this gateway has the records that a search names, by its page token or its
+    /// first sequence, if the log has them. The last sequence is a bound: where the log
+    /// cannot be asked for it, the search ends with what is here.
+    ///
+    /// # Errors
+    /// If the token does not fit, or the records do not come in time.
+    pub async fn await_page(&self, search: &SearchRequest) -> Result<(), Error> {
+        if let Some(token) = &search.token {
+            let identity = self.identity();
+            if token.log_id != identity.id || token.epoch < identity.epoch {
+                return Err(Error::OtherLog);
+            }
+            if token.query != search.digest {
+                return Err(Error::OtherSearch);
+            }
+            let position = LogPosition { epoch: Some(token.epoch), sequence: token.last };
+            return match self.reach(position).await? {
+                Reach::Here => Ok(()),
+                Reach::Beyond(_) => Err(Error::OtherLog),
+            };
+        }
+        let (first, last) = (LogPosition::from(*search.sequences.start()), *search.sequences.end());
+        if self.must_wait_for(first) {
+            self.reach(first).await?;
+        }
+        let is_bounded = last != *ALL_SEQUENCES.end();
+        if is_bounded && self.must_wait_for(last.into()) && !matches!(self.state(), State::Away(_))
+        {
+            // What is here is served all the same.
+            let _ = self.reach(last.into()).await;
+        }
+        Ok(())
+    }
+
+    /// One page of a search, of the records that are here.
+    ///
+    /// # Errors
+    /// If the token does not fit, or the log cannot be read.
+    pub async fn read_page(&self, search: &SearchRequest) -> Result<SearchPage, Error> {
         let identity = self.identity();
         let mut walk = self.walk(search)?;
         let (first, last) = (walk.first, walk.last);

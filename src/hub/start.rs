@@ -1,8 +1,8 @@
 //! The start of a subscription: latest, earliest, a time or a cursor.
 
-use crate::hub::{Gap, GapReason, Hub};
+use crate::hub::{Gap, GapReason, Hub, LogPosition, Reach};
+use crate::log;
 use crate::log::cursor::Cursor;
-use crate::log::{Error, TailKind};
 use crate::record::Sequence;
 use crate::time::Time;
 
@@ -19,6 +19,24 @@ pub enum SubscriptionStart {
     Cursor(Cursor),
 }
 
+/// Why a subscription cannot start.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SubscribeError {
+    /// The log never gave out the cursor.
+    #[error(
+        "cursor is behind record {sequence}, which the log never had: its newest record is {last}"
+    )]
+    CursorBeyond {
+        /// The last record that the cursor covers.
+        sequence: Sequence,
+        /// The newest record.
+        last: Sequence,
+    },
+    /// The log cannot be read.
+    #[error(transparent)]
+    Log(#[from] log::Error),
+}
+
 impl Hub {
     /// The first record to look at, and what is missing before it. After
     /// [`SubscriptionStart::Since`], records that are accepted meanwhile may be too early, too: the
@@ -26,7 +44,7 @@ impl Hub {
     pub(super) async fn resolve(
         &self,
         start: SubscriptionStart,
-    ) -> Result<(Sequence, Option<Gap>), Error> {
+    ) -> Result<(Sequence, Option<Gap>), SubscribeError> {
         let extent = self.log.extent();
         Ok(match start {
             SubscriptionStart::Latest => (extent.last.next(), None),
@@ -71,13 +89,24 @@ impl Hub {
 
     /// The last record that is left of what a cursor covers, if the newest of it
     /// was lost.
-    async fn lost_behind(&self, cursor: Cursor) -> Result<Option<Sequence>, Error> {
-        let mut last = self.log.extent().last;
-        if cursor.sequence > last {
-            // Others may have appended what is not known here yet.
-            last = last.max(self.log.tail(TailKind::Consistent).await?);
+    async fn lost_behind(&self, cursor: Cursor) -> Result<Option<Sequence>, SubscribeError> {
+        let kept_of_epoch = || self.log.kept_of_epoch(cursor.epoch);
+        let Cursor { epoch, sequence, .. } = cursor;
+        let reach = match kept_of_epoch() {
+            Some(_) => Reach::Here,
+            None => self.reach(LogPosition { epoch: Some(epoch), sequence }).await?,
+        };
+        // That the epoch has ended may be news, which came with the tail of the log.
+        match (kept_of_epoch(), reach) {
+            (Some(kept), _) => {
+                let kept = kept.min(self.log.extent().last);
+                Ok((sequence > kept).then_some(kept))
+            }
+            (None, Reach::Here) => Ok(None),
+            (None, Reach::Beyond(last)) if self.log.is_shared() => {
+                Err(SubscribeError::CursorBeyond { sequence, last })
+            }
+            (None, Reach::Beyond(last)) => Ok(Some(last)),
         }
-        let kept = self.log.kept_of_epoch(cursor.epoch).unwrap_or(last).min(last);
-        Ok((cursor.sequence > kept).then_some(kept))
     }
 }

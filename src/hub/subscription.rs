@@ -12,7 +12,9 @@ use crate::hub::filter_group::{CachedBatch, FilterGroup};
 use crate::hub::message::RecordSlices;
 use crate::hub::notifier::Waiter;
 use crate::hub::subscribers::{Registration, SubscriberState};
-use crate::hub::{Gap, GapReason, Hub, SubscribeMessage, SubscriptionStart, TimeSlices};
+use crate::hub::{
+    Gap, GapReason, Hub, SubscribeError, SubscribeMessage, SubscriptionStart, TimeSlices,
+};
 use crate::log::cursor::Cursor;
 use crate::log::{
     Error, ReadHint, ReadResult, SLICE, ScanEnd, ScanOrder, ScanQuery, ScanStats, SegmentView,
@@ -59,13 +61,13 @@ impl Hub {
     /// was compiled from.
     ///
     /// # Errors
-    /// As the log, where it has to be read to find the start.
+    /// If the log never gave out the cursor, or cannot be read to find the start.
     pub async fn subscribe(
         self: &Arc<Self>,
         query: ScanQuery,
         start: SubscriptionStart,
         subscriber: SubscriberState,
-    ) -> Result<Subscription, Error> {
+    ) -> Result<Subscription, SubscribeError> {
         let (next, gap) = self.resolve(start).await?;
         let waiter = self.notifier.register(&query.filter);
         let group = self.groups.join(&subscriber.filter_digest, query);

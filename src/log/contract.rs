@@ -64,6 +64,12 @@ pub trait Sequencer: Send + Sync + 'static {
     /// If the order cannot be asked for at the moment.
     fn tail(&self, tail: TailKind) -> BoxFuture<'_, Result<Sequence, Error>>;
 
+    /// Whether other gateways append to the log, too. Then the tail that is known here may be
+    /// behind that of the whole log, and every loss raises the epoch.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// Which log this is, as that changes: the epoch may be raised.
     fn identity(&self) -> watch::Receiver<Identity>;
 

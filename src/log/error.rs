@@ -80,6 +80,17 @@ pub enum Error {
     /// The log was closed.
     #[error("the log is closed and accepts no events")]
     Closed,
+    /// This process does not have a record that the log may have: another gateway has
+    /// appended it.
+    #[error(
+        "record {sequence} has not reached this gateway: {why}; retry, or ask another gateway of the log"
+    )]
+    Behind {
+        /// The record.
+        sequence: Sequence,
+        /// What is known of it.
+        why: String,
+    },
     /// A record cannot be read, since its storage is damaged.
     #[error("record {sequence} is damaged on disk")]
     Damaged {

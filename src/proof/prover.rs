@@ -257,7 +257,8 @@ impl Prover {
         size: Option<u64>,
     ) -> Result<InclusionProof, Error> {
         let wanted = size.unwrap_or(sequence.0);
-        let extent = self.log.extent().synced.0;
+        // Another gateway of the log may have signed a size that is not durable here yet.
+        let extent = self.log.extent().last.0;
         if size.is_some_and(|size| size < sequence.0 || size > extent) {
             return Err(Error::Size { size: wanted, sequence: sequence.0, newest: extent });
         }
@@ -281,7 +282,8 @@ impl Prover {
     /// # Errors
     /// If there is no proof.
     pub async fn consistency(self: &Arc<Self>, old: u64) -> Result<ConsistencyProof, Error> {
-        let signed = self.checkpoint().await?;
+        let extent = self.log.extent();
+        let signed = self.covering(extent.synced.0.max(old.min(extent.last.0))).await?;
         if old > signed.size() {
             return Err(Error::OldSize { old, size: signed.size() });
         }

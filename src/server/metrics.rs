@@ -8,6 +8,7 @@ mod form;
 mod log_metrics;
 mod page;
 mod process;
+mod reader_metrics;
 mod shared_metrics;
 mod web_metrics;
 
@@ -272,45 +273,6 @@ impl MetricSources {
             "auditgate_emits_refused",
             "Refused Emit calls, stream events and streams, by reason",
             counters.refused.named().map(|(reason, count)| ([("reason", reason)], count)),
-        )
-    }
-
-    fn readers(&self, page: &mut MetricsPage<'_>) -> fmt::Result {
-        let counters = self.hub.counters();
-        let last = self.hub.extent().last;
-        let subscribers = self.hub.subscribers();
-        let lag = |sequence: u64| last.0.saturating_sub(sequence);
-        let lags: Vec<u64> = subscribers.iter().map(|one| lag(one.sequence().0)).collect();
-        page.gauge("auditgate_subscribers", "Open subscriptions", lags.len() as f64)?;
-        page.gauge(
-            "auditgate_audit_open_reads",
-            "Different reads whose repeats are counted for auditgate.read",
-            self.auditor.open_reads() as f64,
-        )?;
-        page.gauge(
-            "auditgate_audit_held_bytes",
-            "Bytes that these counts take in memory, at most",
-            self.auditor.held_bytes() as f64,
-        )?;
-        page.gauge(
-            "auditgate_subscriber_lag_records_max",
-            "Lag of the slowest subscriber, in records",
-            lags.iter().copied().max().unwrap_or(0) as f64,
-        )?;
-        page.gauge(
-            "auditgate_subscriber_lag_records",
-            "Sum of the lag of all subscribers, in records",
-            lags.iter().sum::<u64>() as f64,
-        )?;
-        page.counter(
-            "auditgate_records_delivered",
-            "Records sent to subscribers",
-            read(&counters.delivered),
-        )?;
-        page.counters(
-            "auditgate_gaps",
-            "Gaps sent to subscribers, by reason",
-            counters.gaps.counts().map(|(reason, count)| ([("reason", reason.name())], count)),
         )
     }
 }

@@ -17,9 +17,12 @@ impl Service {
         &self,
         request: Request<Bytes>,
     ) -> Result<EncodedResponse, Error> {
-        let caller = self.caller(&request)?;
+        let reader = self.reader(&request)?;
         let request: pb::ControlDeliveryRequest = decode(request.into_inner())?;
         let action = action(&request)?;
+        if let Some(sequence) = request.sequence {
+            self.reach(&reader, Sequence(sequence).into()).await.map_err(Error::Read)?;
+        }
         let controlled = match &self.deliveries {
             Some(deliveries) => deliveries.control(&request.name, action).await,
             None => Err(ControlError::Unknown { name: String::new(), nearest: None }),
@@ -27,7 +30,7 @@ impl Service {
         let report = controlled.map_err(Error::Delivery)?;
         let change = ConfigChange {
             changed_keys: vec![changed(&report.name, action)],
-            principal: caller.principal().to_owned(),
+            principal: reader.caller.principal().to_owned(),
             ..ConfigChange::default()
         };
         self.auditor.changed(change).await;

@@ -6,7 +6,7 @@ use crate::access;
 use crate::delivery;
 use crate::event;
 use crate::filter;
-use crate::hub::{count, path, search, top};
+use crate::hub::{SubscribeError, count, path, search, top};
 use crate::log;
 use crate::log::cursor;
 use crate::proof::prover;
@@ -73,8 +73,11 @@ pub enum Error {
         batch: bool,
     },
     /// The log cannot be read.
-    #[error("the log cannot be read: {0}")]
+    #[error("{}", read_sentence(.0))]
     Read(log::Error),
+    /// A subscription cannot start.
+    #[error("{}", subscribe_sentence(.0))]
+    Subscribe(SubscribeError),
     /// The emitter does not read responses.
     #[error(
         "the client did not read responses for {seconds} s, so the gateway stopped reading events: read the responses, and resend from event {answered}"
@@ -294,6 +297,21 @@ impl Error {
             Error::TooFast { wait, .. } | Error::ReadsTooFast { wait } => Some(*wait),
             _ => None,
         }
+    }
+}
+
+fn subscribe_sentence(error: &SubscribeError) -> String {
+    match error {
+        SubscribeError::CursorBeyond { .. } => error.to_string(),
+        SubscribeError::Log(error) => read_sentence(error),
+    }
+}
+
+fn read_sentence(error: &log::Error) -> String {
+    match error {
+        // It says all.
+        log::Error::Behind { .. } => error.to_string(),
+        error => format!("the log cannot be read: {error}"),
     }
 }
 

@@ -22,6 +22,7 @@ impl Service {
             emittable_types: grants.emit().names(),
             rights: grants.rights().map(|right| right.name().to_owned()).collect(),
             expire_time: caller.expires().map(prost_types::Timestamp::from),
+            log_id: self.hub.identity().id.to_string(),
         }))
     }
 }

@@ -43,6 +43,10 @@ impl Service {
         if key == RecordKey::Id("") {
             return Err(Error::KeyMissing);
         }
+        if let RecordKey::Sequence(sequence) = key {
+            // A record that the log does not have is not found.
+            self.reach(reader, sequence.into()).await.map_err(Error::Read)?;
+        }
         let found = self.hub.record(key, reader.types()).await.map_err(Error::Read)?;
         let is_own = |frame: &Bytes| catalog::is_reserved(Record::read_frame(frame).type_name);
         if !found.as_ref().is_some_and(is_own) {

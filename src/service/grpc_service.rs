@@ -66,16 +66,22 @@ impl tower::Service<Request<Body>> for GrpcService {
             return answering(async move { Err(method_unknown(&path).into()) });
         };
         macro_rules! unary {
-            ($answer:ident) => {
+            ($answer:ident $(after $prepare:ident)?) => {
                 answering(async move {
                     let mut call = GrpcCall::begin(request);
                     let request = call.only().await?;
                     let heavy = call.quota.clone().filter(|_| method.load() == MethodLoad::Heavy);
-                    let (place, turn) = match heavy {
-                        // The room for the call is there already: a call that holds a place waits
-                        // for nothing but the log.
-                        Some(quota) => (Some(quota.read().await), Some(quota.reading().await)),
-                        None => (None, None),
+                    // The room for the call is there already: a call that holds a place waits
+                    // for nothing but the log.
+                    let place = match &heavy {
+                        Some(quota) => Some(quota.read().await),
+                        None => None,
+                    };
+                    // Without a turn, where it waits for what other gateways appended.
+                    $(let request = service.$prepare(request).await.map_err(Status::from)?;)?
+                    let turn = match &heavy {
+                        Some(quota) => Some(quota.reading().await),
+                        None => None,
                     };
                     let response = service.$answer(request).await.map_err(Status::from)?;
                     drop(turn);
@@ -105,7 +111,7 @@ impl tower::Service<Request<Body>> for GrpcService {
                 let frames = responses.map(|one| Ok(one?.into_frame()));
                 Ok(respond(Body::new(FrameBody::new(frames))))
             }),
-            Method::Search => unary!(search_page),
+            Method::Search => unary!(search_page after prepare_search),
             Method::CountRecords => unary!(counts),
             Method::TopValues => unary!(top_values_of),
             Method::GetCaller => unary!(who_calls),

@@ -42,6 +42,8 @@ impl Service {
             Some(Requested::Id(id)) => RecordKey::Id(id),
             Some(Requested::Sequence(sequence)) => RecordKey::Sequence(Sequence(*sequence)),
         };
+        // Another gateway may have given out the size.
+        self.reach(&reader, Sequence(request.size).into()).await.map_err(Error::Read)?;
         let frame = self.frame(Method::GetInclusionProof, key, &reader).await?;
         let record = unframed(&frame);
         let sequence = Record::read(record).sequence;
@@ -61,8 +63,11 @@ impl Service {
         &self,
         request: Request<Bytes>,
     ) -> Result<EncodedResponse, Error> {
-        self.caller(&request)?;
+        let reader = self.reader(&request)?;
         let request: pb::GetConsistencyProofRequest = decode(request.into_inner())?;
+        self.prover()?;
+        // Another gateway may have given out the size.
+        self.reach(&reader, Sequence(request.old_size).into()).await.map_err(Error::Read)?;
         let shown = self.prover()?.consistency(request.old_size).await.map_err(Error::Proof)?;
         Ok(EncodedResponse::message(&pb::GetConsistencyProofResponse {
             hashes: bytes(&shown.hashes),

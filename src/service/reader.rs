@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use tokio::time::timeout;
 use tonic::Request;
 
 use crate::access::{Caller, Method};
 use crate::audit::{Asked, Auditor, HeldMemory, ReadCall};
 use crate::event::EVENT_BYTES_MAX;
 use crate::filter::{Filter, TypeSet};
-use crate::log::ScanQuery;
+use crate::hub::{LogPosition, POSITION_WAIT_MAX, Reach};
+use crate::log::{self, ScanQuery};
 use crate::proto::pb;
 use crate::service::quota::{MemoryKind, Quota, ReadMemory, WorkRoom};
 use crate::service::{Error, Service, peer};
@@ -53,6 +55,43 @@ impl Service {
         let quota = request.extensions().get::<Arc<Quota>>().map(Arc::clone);
         let room = request.extensions().get::<WorkRoom>().cloned().unwrap_or_default();
         Ok(Reader { caller: self.caller(request)?, peer: peer::address(request), quota, room })
+    }
+
+    /// Where a position that the caller sends lies. Waits for its record, if the log has it,
+    /// and this gateway does not yet.
+    pub(super) async fn reach(
+        &self,
+        reader: &Reader,
+        position: LogPosition,
+    ) -> Result<Reach, log::Error> {
+        self.waiting(reader, position, self.hub.reach(position)).await
+    }
+
+    /// Does what may wait for the record at a position. Such a wait counts as one of the reads
+    /// of the caller, and is bounded with the time until the caller has a place for it.
+    pub(super) async fn waiting<T, E: From<log::Error>>(
+        &self,
+        reader: &Reader,
+        position: LogPosition,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        if !self.hub.must_wait_for(position) {
+            return work.await;
+        }
+        let placed = async {
+            let _place = match &reader.quota {
+                Some(quota) => Some(quota.read().await),
+                None => None,
+            };
+            work.await
+        };
+        let late = |_| {
+            let why = "the reads of this caller, or those of all, are in use".to_owned();
+            Err(log::Error::Behind { sequence: position.sequence, why }.into())
+        };
+        // A little longer than the wait itself, which says more.
+        let time_max = POSITION_WAIT_MAX + POSITION_WAIT_MAX / 10;
+        timeout(time_max, placed).await.unwrap_or_else(late)
     }
 
     /// Records that a query was read by a call of this method, if its records are not all

@@ -13,6 +13,7 @@ use crate::log::cursor::PageToken;
 use crate::proto::codec::EncodedResponse;
 use crate::proto::pb;
 use crate::record::Sequence;
+use crate::service::reader::Reader;
 use crate::service::{Error, Service, decode, request_query};
 
 /// The default number of records of a page.
@@ -20,11 +21,20 @@ pub const PAGE_SIZE: usize = 50;
 /// The maximum number of records of a page.
 pub const PAGE_SIZE_MAX: usize = 1_000;
 
+/// A search that can run: the records that it names are here.
+pub struct PreparedSearch {
+    reader: Reader,
+    request: pb::SearchRequest,
+    search: SearchRequest,
+}
+
 impl Service {
-    pub(super) async fn search_page(
+    /// Checks a search, and waits for the records that it names. Behind this, the search does
+    /// not wait for other gateways, so that it may take one of the few turns.
+    pub(super) async fn prepare_search(
         &self,
         request: Request<Bytes>,
-    ) -> Result<EncodedResponse, Error> {
+    ) -> Result<PreparedSearch, Error> {
         let reader = self.reader(&request)?;
         let request: pb::SearchRequest = decode(request.into_inner())?;
         let search = SearchRequest {
@@ -41,8 +51,17 @@ impl Service {
             digest: query_digest(&request),
             token: token(&request.page_token)?,
         };
+        self.hub.await_page(&search).await.map_err(Error::Search)?;
+        Ok(PreparedSearch { reader, request, search })
+    }
+
+    pub(super) async fn search_page(
+        &self,
+        prepared: PreparedSearch,
+    ) -> Result<EncodedResponse, Error> {
+        let PreparedSearch { reader, request, search } = prepared;
         let _memory = reader.memory(&search.query.filter);
-        let page = self.hub.search(&search).await.map_err(Error::Search)?;
+        let page = self.hub.read_page(&search).await.map_err(Error::Search)?;
         let asked = request.filter.unwrap_or_default();
         let times = (request.start_time, request.end_time);
         self.record_query(&reader, Method::Search, &search.query, &asked, times).await?;

@@ -3,6 +3,7 @@
 
 mod bounds;
 mod deliveries;
+mod logs;
 
 use std::collections::HashMap;
 
@@ -12,8 +13,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use crate::access;
 use crate::event;
 use crate::filter;
-use crate::hub::{count, search};
-use crate::log::{self, ConflictReason};
+use crate::hub::{SubscribeError, count, search};
 use crate::proof::{prover, tree};
 use crate::proto::pb::{self, ErrorReason};
 use crate::service::Error;
@@ -22,6 +22,7 @@ use crate::wire::WireFault;
 
 pub use bounds::VIOLATIONS_MAX;
 use bounds::{MESSAGE_BYTES_MAX, violations};
+use logs::{append_shape, read_shape};
 
 /// Domain of every `google.rpc.ErrorInfo`.
 pub const DOMAIN: &str = "auditgate";
@@ -135,11 +136,9 @@ fn parts(error: &Error) -> Parts {
         Error::BatchEmpty => Parts::invalid(ErrorReason::BatchEmpty, "events", error),
         Error::BatchTooLarge(_) => Parts::invalid(ErrorReason::BatchTooLarge, "events", error),
         Error::Append { error, batch } => append_shape(error, *batch),
-        Error::Read(log::Error::Damaged { .. }) => {
-            Parts::new(Code::DataLoss, ErrorReason::RecordDamaged)
-        }
-        Error::Read(_) => {
-            Parts { retry: true, ..Parts::new(Code::Unavailable, ErrorReason::LogUnavailable) }
+        Error::Read(error) | Error::Subscribe(SubscribeError::Log(error)) => read_shape(error),
+        Error::Subscribe(SubscribeError::CursorBeyond { .. }) => {
+            Parts::invalid(ErrorReason::CursorInvalid, "cursor", error)
         }
         Error::Filter(error) => Parts {
             code: denied_or_invalid(matches!(error, filter::Error::TypeForbidden { .. })),
@@ -159,8 +158,8 @@ fn parts(error: &Error) -> Parts {
         Error::Search(search::Error::OtherLog | search::Error::OtherSearch) => {
             Parts::invalid(ErrorReason::PageTokenMismatch, "page_token", error)
         }
-        Error::Search(search::Error::Log(_)) | Error::Count(count::Error::Log(_)) => {
-            Parts { retry: true, ..Parts::new(Code::Unavailable, ErrorReason::LogUnavailable) }
+        Error::Search(search::Error::Log(error)) | Error::Count(count::Error::Log(error)) => {
+            read_shape(error)
         }
         Error::PageSize(_) => Parts::invalid(ErrorReason::PageSizeInvalid, "page_size", error),
         Error::EnumValue { field, .. } => {
@@ -237,47 +236,6 @@ fn access_shape(error: &access::Error) -> Parts {
         access::Error::TypesForbidden => (Code::PermissionDenied, ErrorReason::EventTypeForbidden),
     };
     Parts::new(code, reason)
-}
-
-fn append_shape(error: &log::Error, batch: bool) -> Parts {
-    match error {
-        log::Error::Conflict(conflict) => {
-            let field = if batch {
-                format!("events[{}].id", conflict.position)
-            } else {
-                "event.id".to_owned()
-            };
-            let (code, reason) = match conflict.reason {
-                ConflictReason::Content => (Code::AlreadyExists, ErrorReason::IdConflict),
-                ConflictReason::Damaged => (Code::AlreadyExists, ErrorReason::RecordDamaged),
-                ConflictReason::Unchecked => {
-                    (Code::ResourceExhausted, ErrorReason::ComparisonTooLarge)
-                }
-            };
-            Parts { fields: vec![(field, error.to_string())], ..Parts::new(code, reason) }
-        }
-        log::Error::TooManyRecords { .. } | log::Error::TooManyBytes { .. } => {
-            let field = if batch { "events" } else { "event" };
-            Parts::invalid(ErrorReason::BatchTooLarge, field, error)
-        }
-        log::Error::Full { .. } => {
-            Parts { retry: true, ..Parts::new(Code::ResourceExhausted, ErrorReason::StorageFull) }
-        }
-        log::Error::Failed { .. } => Parts::new(Code::Unavailable, ErrorReason::StorageFailed),
-        log::Error::Closed => {
-            Parts { retry: true, ..Parts::new(Code::Unavailable, ErrorReason::ShuttingDown) }
-        }
-        log::Error::OutcomeUnknown { .. } => {
-            Parts { retry: true, ..Parts::new(Code::Unavailable, ErrorReason::OutcomeUnknown) }
-        }
-        log::Error::Away { .. } => {
-            Parts { retry: true, ..Parts::new(Code::Unavailable, ErrorReason::LogUnavailable) }
-        }
-        // Whether an id was accepted before cannot be told.
-        log::Error::Damaged { .. } | log::Error::Unreadable { .. } => {
-            Parts { retry: true, ..Parts::new(Code::Unavailable, ErrorReason::LogUnavailable) }
-        }
-    }
 }
 
 fn proof_shape(error: &prover::Error) -> Parts {

@@ -10,7 +10,7 @@ use tonic::{Request, Status};
 use crate::access::{self, Caller, Method, MethodRule, StreamAuth, StreamAuthEnd};
 use crate::audit::{Auditor, Denial};
 use crate::filter::Filter;
-use crate::hub::{SubscribeMessage, SubscriberState, Subscription, SubscriptionStart};
+use crate::hub::{LogPosition, SubscribeMessage, SubscriberState, Subscription, SubscriptionStart};
 use crate::log::cursor::Cursor;
 use crate::log::{self, ScanQuery};
 use crate::proto::codec::FramedMessage;
@@ -36,10 +36,20 @@ impl Service {
         let query = ScanQuery::new(Arc::clone(&filter));
         // Before the stream begins: it is not the first that comes.
         self.record_query(&reader, Method::Subscribe, &query, &asked, (None, None)).await?;
+        let subscriber =
+            SubscriberState::new(reader.peer.clone(), &asked).named(reader.caller.principal());
+        let opened = self.hub.subscribe(query, start, subscriber);
+        let opened = match start {
+            SubscriptionStart::Cursor(Cursor { log_id, epoch, sequence })
+                if log_id == self.hub.identity().id =>
+            {
+                let position = LogPosition { epoch: Some(epoch), sequence };
+                self.waiting(&reader, position, opened).await
+            }
+            _ => opened.await,
+        };
         let Reader { caller, peer, .. } = reader;
-        let subscriber = SubscriberState::new(peer.clone(), &asked).named(caller.principal());
-        let subscription =
-            self.hub.subscribe(query, start, subscriber).await.map_err(Error::Read)?;
+        let subscription = opened.map_err(Error::Subscribe)?;
         if let Some(held) = &mut held {
             held.try_set(subscription.held_bytes())?;
         }

@@ -94,7 +94,11 @@ impl Side {
     }
 
     async fn search(&self, request: &pb::SearchRequest) -> Answer {
-        answer(self.service.search_page(self.request(request)).await)
+        let page = async {
+            let prepared = self.service.prepare_search(self.request(request)).await?;
+            self.service.search_page(prepared).await
+        };
+        answer(page.await)
     }
 
     async fn count(&self, request: &pb::CountRecordsRequest) -> Answer {

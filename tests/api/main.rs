@@ -2,6 +2,7 @@
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may panic")]
 
 mod admin;
+mod behind;
 mod canaries;
 mod compression;
 mod count_records;

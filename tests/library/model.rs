@@ -1,7 +1,8 @@
 //! Append, read, search, count, subscribe, idempotency and eviction against a
 //! plain `Vec`: whatever the sequence of calls, what a reader gets is
 //! filter(log), or an explicit gap. The log is in memory; or on disk, with a ring
-//! that holds little of it, closed and opened again now and then.
+//! that holds little of it, closed and opened again now and then; or shared, with two gateways
+//! that append in turn, of which one is read and opened again.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,7 +12,7 @@ use auditgate::event::Event;
 use auditgate::filter::{Filter, TypeSet};
 use auditgate::hub::search::{ALL_SEQUENCES, SearchRequest, query_digest};
 use auditgate::hub::{
-    CountRequest, Gap, GapReason, Group, Hub, RecordKey, SubscriberState, Subscription,
+    CountRequest, Gap, GapReason, Group, Hub, Reach, RecordKey, SubscriberState, Subscription,
     SubscriptionStart,
 };
 use auditgate::log::cursor::{Cursor, PageToken};
@@ -25,6 +26,8 @@ use proptest::prelude::*;
 use prost::Message as _;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
+
+use crate::support::shared::{self, MemoryStream};
 
 const RECORDS_MAX: usize = 32;
 /// In nanoseconds.
@@ -154,12 +157,24 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A log in memory, or in this folder.
-fn open(folder: Option<&TempDir>) -> Arc<Hub> {
+/// Where the log is.
+enum Place {
+    Memory,
+    Disk(TempDir),
+    /// On a stream, with the copies of two gateways.
+    Shared(Arc<MemoryStream>, [TempDir; 2]),
+}
+
+/// A gateway's log; of a shared one, that of this gateway.
+async fn open(place: &Place, gateway: usize) -> Arc<Hub> {
     let ring = Bounds { bytes: 1024 * 1024, records: RECORDS_MAX };
-    let log: Arc<dyn Log> = match folder {
-        None => Arc::new(MemoryLog::new(ring)),
-        Some(folder) => {
+    let log: Arc<dyn Log> = match place {
+        Place::Memory => Arc::new(MemoryLog::new(ring)),
+        Place::Shared(stream, folders) => {
+            let config = Config { ring, ..Config::default() };
+            shared::open(&folders[gateway], shared::way(stream), config).await
+        }
+        Place::Disk(folder) => {
             let config = Config { ring, sync: SyncPolicy::None, ..Config::default() };
             // The log warns of a directory that others may read.
             let private = std::fs::Permissions::from_mode(0o700);
@@ -175,8 +190,9 @@ fn open(folder: Option<&TempDir>) -> Arc<Hub> {
 /// Gateway and model, side by side.
 struct Pair {
     hub: Arc<Hub>,
-    /// Where the log is, if it is on disk.
-    folder: Option<TempDir>,
+    place: Place,
+    /// Another gateway of a shared log; else the same one.
+    other: Arc<Hub>,
     /// Every event ever accepted: the one with the sequence n is at n - 1.
     accepted: Vec<Small>,
     /// The subscriber that is open all the time, and what it has got.
@@ -187,20 +203,24 @@ struct Pair {
 }
 
 impl Pair {
-    async fn new(open_filter: SmallFilter, folder: Option<TempDir>) -> Self {
-        let hub = open(folder.as_ref());
+    async fn new(open_filter: SmallFilter, place: Place) -> Self {
+        let hub = open(&place, 0).await;
+        let other = match &place {
+            Place::Shared(..) => open(&place, 1).await,
+            Place::Memory | Place::Disk(_) => Arc::clone(&hub),
+        };
         let subscriber = SubscriberState::new(String::new(), &open_filter.filter());
         let open = hub
             .subscribe(open_filter.query(), SubscriptionStart::Latest, subscriber)
             .await
             .expect("readable");
         let (accepted, got, gaps) = (Vec::new(), Vec::new(), Vec::new());
-        Self { hub, folder, accepted, open, open_filter, got, gaps }
+        Self { hub, place, other, accepted, open, open_filter, got, gaps }
     }
 
     /// Closes the log, opens it, and lets the subscriber resume.
     async fn reopen(&mut self) {
-        if self.folder.is_none() {
+        if matches!(self.place, Place::Memory) {
             return;
         }
         let cursor = self.open.cursor();
@@ -209,12 +229,19 @@ impl Pair {
             Arc::new(MemoryLog::new(Bounds { bytes: 1024 * 1024, records: 1 })),
             CancellationToken::new(),
         );
+        if matches!(self.place, Place::Disk(_)) {
+            self.other = Arc::clone(&self.hub);
+        }
         self.resubscribe(SubscriptionStart::Latest).await;
         // What the hub had running lets go of the log when it runs next.
         for _ in 0..16 {
             tokio::task::yield_now().await;
         }
-        self.hub = open(self.folder.as_ref());
+        self.hub = open(&self.place, 0).await;
+        if matches!(self.place, Place::Disk(_)) {
+            self.other = Arc::clone(&self.hub);
+        }
+        self.await_last().await;
         self.resubscribe(SubscriptionStart::Cursor(cursor)).await;
         assert_eq!(self.hub.extent().last.0, self.last());
     }
@@ -223,6 +250,12 @@ impl Pair {
         let subscriber = SubscriberState::new(String::new(), &self.open_filter.filter());
         let open = self.hub.subscribe(self.open_filter.query(), start, subscriber).await;
         self.open = open.expect("readable");
+    }
+
+    /// Returns once the gateway that is read has all that was accepted.
+    async fn await_last(&self) {
+        let reach = self.hub.reach(Sequence(self.last()).into()).await;
+        assert_eq!(reach, Ok(Reach::Here), "record {}", self.last());
     }
 
     fn first_kept(&self) -> u64 {
@@ -260,9 +293,10 @@ impl Pair {
             let bytes = event.event().encode_to_vec();
             Draft::new(Event::check(bytes.into(), Time::now(), 4096).expect("valid"), &emitter)
         });
+        // In turn.
+        let hub = if self.accepted.len().is_multiple_of(2) { &self.hub } else { &self.other };
         match (
-            self.hub
-                .append(&drafts.collect::<Vec<_>>(), Append::AllOrNothing { validate_only: false })
+            hub.append(&drafts.collect::<Vec<_>>(), Append::AllOrNothing { validate_only: false })
                 .await,
             conflict,
         ) {
@@ -276,8 +310,9 @@ impl Pair {
             (Err(Error::Conflict(_)), Some(_)) => {}
             (outcome, conflict) => panic!("{outcome:?}, expected conflict at {conflict:?}"),
         }
+        self.await_last().await;
         assert_eq!(self.hub.extent().last.0, self.last());
-        if self.folder.is_none() {
+        if matches!(self.place, Place::Memory) {
             assert!(self.hub.extent().records() <= RECORDS_MAX as u64);
         }
     }
@@ -413,6 +448,10 @@ impl Pair {
     }
 
     async fn read_on(&mut self) {
+        if matches!(self.place, Place::Shared(..)) {
+            // Time is not paused there: one that waits for a match would wait for seconds.
+            self.resubscribe(SubscriptionStart::Cursor(self.open.cursor())).await;
+        }
         let (mut got, mut gaps) = (std::mem::take(&mut self.got), std::mem::take(&mut self.gaps));
         let placeholder = SubscriberState::new(String::new(), &pb::Filter::default());
         let other = self
@@ -445,8 +484,8 @@ impl Pair {
     }
 }
 
-async fn run(open_filter: SmallFilter, steps: Vec<Step>, folder: Option<TempDir>) {
-    let mut pair = Pair::new(open_filter, folder).await;
+async fn run(open_filter: SmallFilter, steps: Vec<Step>, place: Place) {
+    let mut pair = Pair::new(open_filter, place).await;
     for step in &steps {
         match step {
             Step::Append(batch) => pair.append(batch).await,
@@ -473,7 +512,7 @@ proptest! {
     ) {
         // With time paused, a subscriber that waits is at once ten seconds on.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
-        runtime.expect("a runtime").block_on(run(open_filter, steps, None));
+        runtime.expect("a runtime").block_on(run(open_filter, steps, Place::Memory));
     }
 }
 
@@ -490,6 +529,21 @@ proptest! {
         let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
         std::fs::set_permissions(folder.path(), private).expect("it is our own");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
-        runtime.expect("a runtime").block_on(run(open_filter, steps, Some(folder)));
+        runtime.expect("a runtime").block_on(run(open_filter, steps, Place::Disk(folder)));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
+
+    #[test]
+    fn gateways_of_a_shared_log_do_as_a_vec_would(
+        open_filter in small_filter(),
+        steps in prop::collection::vec(step(), 40..80),
+    ) {
+        let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+        let place = Place::Shared(MemoryStream::new(), folders);
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        runtime.expect("a runtime").block_on(run(open_filter, steps, place));
     }
 }

@@ -54,6 +54,13 @@ impl Way {
         Self { address, gateway, task: pass(listener, gateway, false) }
     }
 
+    /// Breaks the connections there are, and takes no new ones until it is mended.
+    pub async fn cut(&mut self) {
+        self.task.abort();
+        let _ = (&mut self.task).await;
+        self.task = tokio::spawn(async {});
+    }
+
     /// Breaks the connections there are; new ones are passed on.
     pub async fn mend(&mut self) {
         self.task.abort();

@@ -9,6 +9,7 @@ pub mod client;
 pub mod http1;
 pub mod nats;
 pub mod raw;
+pub mod shared;
 
 use std::net::SocketAddr;
 use std::time::Duration;

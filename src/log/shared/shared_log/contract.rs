@@ -53,6 +53,10 @@ impl Sequencer for SharedLog {
         })
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     fn identity(&self) -> watch::Receiver<Identity> {
         self.inner.identity.subscribe()
     }

@@ -1,0 +1,84 @@
+//! Metrics of readers, and of what they leave in the log.
+
+use std::fmt;
+
+use super::page::MetricsPage;
+use super::{MetricSources, read};
+
+impl MetricSources {
+    pub(super) fn readers(&self, page: &mut MetricsPage<'_>) -> fmt::Result {
+        let counters = self.hub.counters();
+        let last = self.hub.extent().last;
+        let subscribers = self.hub.subscribers();
+        let lag = |sequence: u64| last.0.saturating_sub(sequence);
+        let lags: Vec<u64> = subscribers.iter().map(|one| lag(one.sequence().0)).collect();
+        page.gauge("auditgate_subscribers", "Open subscriptions", lags.len() as f64)?;
+        page.gauge(
+            "auditgate_audit_open_reads",
+            "Different reads whose repeats are counted for auditgate.read",
+            self.auditor.open_reads() as f64,
+        )?;
+        page.gauge(
+            "auditgate_audit_held_bytes",
+            "Bytes that these counts take in memory, at most",
+            self.auditor.held_bytes() as f64,
+        )?;
+        let backlog = self.auditor.backlog();
+        page.gauge(
+            "auditgate_audit_waiting",
+            "The gateway's own events that wait until the log accepts events",
+            backlog.waiting as f64,
+        )?;
+        page.counter(
+            "auditgate_audit_dropped",
+            "The gateway's own events that found no room to wait, and are only counted",
+            backlog.dropped,
+        )?;
+        page.gauge(
+            "auditgate_subscriber_lag_records_max",
+            "Lag of the slowest subscriber, in records",
+            lags.iter().copied().max().unwrap_or(0) as f64,
+        )?;
+        page.gauge(
+            "auditgate_subscriber_lag_records",
+            "Sum of the lag of all subscribers, in records",
+            lags.iter().sum::<u64>() as f64,
+        )?;
+        page.counter(
+            "auditgate_records_delivered",
+            "Records sent to subscribers",
+            read(&counters.delivered),
+        )?;
+        page.counters(
+            "auditgate_gaps",
+            "Gaps sent to subscribers, by reason",
+            counters.gaps.counts().map(|(reason, count)| ([("reason", reason.name())], count)),
+        )?;
+        self.waits(page)
+    }
+
+    /// Readers that wait for what other gateways appended.
+    fn waits(&self, page: &mut MetricsPage<'_>) -> fmt::Result {
+        if !self.hub.is_shared() {
+            return Ok(());
+        }
+        let report = self.hub.position_report();
+        page.gauge(
+            "auditgate_position_waiting",
+            "Readers that wait for a record that another gateway accepted",
+            report.waiting as f64,
+        )?;
+        let ends =
+            [("reached", report.reached), ("beyond", report.beyond), ("given_up", report.given_up)];
+        page.counters(
+            "auditgate_position_waits",
+            "Waits for a record that another gateway accepted, by how they ended",
+            ends.into_iter().map(|(end, count)| ([("end", end)], count)),
+        )?;
+        page.counter(
+            "auditgate_tail_queries",
+            "How often the shared log was asked for its newest record",
+            report.tail_queries,
+        )
+    }
+}

@@ -1,0 +1,73 @@
+//! Codes and reasons of what a log refuses.
+
+use tonic::Code;
+
+use super::Parts;
+use crate::log::{self, ConflictReason};
+use crate::proto::pb::ErrorReason;
+
+/// Why the log does not read.
+pub(super) fn read_shape(error: &log::Error) -> Parts {
+    match error {
+        log::Error::Damaged { .. } => Parts::new(Code::DataLoss, ErrorReason::RecordDamaged),
+        log::Error::Behind { .. } => behind(),
+        log::Error::Unreadable { .. }
+        | log::Error::Away { .. }
+        | log::Error::Closed
+        | log::Error::Failed { .. }
+        | log::Error::Full { .. }
+        | log::Error::OutcomeUnknown { .. }
+        | log::Error::Conflict(_)
+        | log::Error::TooManyRecords { .. }
+        | log::Error::TooManyBytes { .. } => {
+            Parts { retry: true, ..Parts::new(Code::Unavailable, ErrorReason::LogUnavailable) }
+        }
+    }
+}
+
+fn behind() -> Parts {
+    Parts { retry: true, ..Parts::new(Code::Unavailable, ErrorReason::GatewayBehind) }
+}
+
+/// Why the log does not append.
+pub(super) fn append_shape(error: &log::Error, batch: bool) -> Parts {
+    match error {
+        log::Error::Conflict(conflict) => {
+            let field = if batch {
+                format!("events[{}].id", conflict.position)
+            } else {
+                "event.id".to_owned()
+            };
+            let (code, reason) = match conflict.reason {
+                ConflictReason::Content => (Code::AlreadyExists, ErrorReason::IdConflict),
+                ConflictReason::Damaged => (Code::AlreadyExists, ErrorReason::RecordDamaged),
+                ConflictReason::Unchecked => {
+                    (Code::ResourceExhausted, ErrorReason::ComparisonTooLarge)
+                }
+            };
+            Parts { fields: vec![(field, error.to_string())], ..Parts::new(code, reason) }
+        }
+        log::Error::TooManyRecords { .. } | log::Error::TooManyBytes { .. } => {
+            let field = if batch { "events" } else { "event" };
+            Parts::invalid(ErrorReason::BatchTooLarge, field, error)
+        }
+        log::Error::Full { .. } => {
+            Parts { retry: true, ..Parts::new(Code::ResourceExhausted, ErrorReason::StorageFull) }
+        }
+        log::Error::Failed { .. } => Parts::new(Code::Unavailable, ErrorReason::StorageFailed),
+        log::Error::Closed => {
+            Parts { retry: true, ..Parts::new(Code::Unavailable, ErrorReason::ShuttingDown) }
+        }
+        log::Error::OutcomeUnknown { .. } => {
+            Parts { retry: true, ..Parts::new(Code::Unavailable, ErrorReason::OutcomeUnknown) }
+        }
+        log::Error::Away { .. } => {
+            Parts { retry: true, ..Parts::new(Code::Unavailable, ErrorReason::LogUnavailable) }
+        }
+        log::Error::Behind { .. } => behind(),
+        // Whether an id was accepted before cannot be told.
+        log::Error::Damaged { .. } | log::Error::Unreadable { .. } => {
+            Parts { retry: true, ..Parts::new(Code::Unavailable, ErrorReason::LogUnavailable) }
+        }
+    }
+}
