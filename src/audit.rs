@@ -5,6 +5,8 @@
 //! [`GATEWAY_PRINCIPAL`].
 
 mod allowance;
+mod append;
+mod backlog;
 mod denial_queue;
 mod reads;
 #[cfg(test)]
@@ -13,24 +15,23 @@ mod tests;
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
-use bytes::Bytes;
 use prost::Message as _;
 use prost_types::{Duration, Timestamp};
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use crate::content::{ActivePolicy, EventIntake};
-use crate::event::EVENT_BYTES_MAX;
+use crate::content::ActivePolicy;
 use crate::filter::{Filter, TypeSet, shorten};
 use crate::hub::{Hub, RecordKey};
-use crate::log::Append;
 use crate::proto::pb::{self, event::Payload};
-use crate::record::{Draft, EmitterIdentity, GATEWAY_PRINCIPAL};
+use crate::record::GATEWAY_PRINCIPAL;
 use crate::text::truncated;
 use crate::time::Time;
+use backlog::Backlog;
 use denial_queue::DenialQueue;
 use reads::Reads;
 
+pub use backlog::BacklogReport;
 pub use reads::HeldMemory;
 
 /// The most bytes of a filter that a record repeats.
@@ -50,6 +51,7 @@ struct AuditorInner {
     policy: ActivePolicy,
     denials: DenialQueue,
     reads: Reads,
+    backlog: Backlog,
 }
 
 /// A call that was refused.
@@ -125,10 +127,11 @@ impl Auditor {
     /// Outside of a tokio runtime.
     pub fn start(hub: &Arc<Hub>, policy: ActivePolicy, stopping: CancellationToken) -> Self {
         let (denials, waiting) = DenialQueue::new();
-        let on =
-            Arc::new(AuditorInner { hub: Arc::clone(hub), policy, denials, reads: Reads::new() });
+        let (hub, reads, backlog) = (Arc::clone(hub), Reads::new(), Backlog::default());
+        let on = Arc::new(AuditorInner { hub, policy, denials, reads, backlog });
         tokio::spawn(denial_queue::record(Arc::clone(&on), waiting, stopping.clone()));
-        tokio::spawn(reads::record(Arc::clone(&on), stopping));
+        tokio::spawn(reads::record(Arc::clone(&on), stopping.clone()));
+        tokio::spawn(backlog::publish(Arc::clone(&on), stopping));
         Self(Some(on))
     }
 
@@ -137,9 +140,15 @@ impl Auditor {
         self.0.as_ref().map_or(0, |on| on.reads.windows())
     }
 
-    /// What the counts of reads take in memory, in bytes, at most.
+    /// What the counts of reads, and events that wait for the log, take in memory, in bytes,
+    /// at most.
     pub fn held_bytes(&self) -> usize {
-        self.0.as_ref().map_or(0, |on| on.reads.held_bytes())
+        self.0.as_ref().map_or(0, |on| on.reads.held_bytes() + on.backlog.held_bytes())
+    }
+
+    /// The events that wait until the log accepts events.
+    pub fn backlog(&self) -> BacklogReport {
+        self.0.as_ref().map_or_else(BacklogReport::default, |on| on.backlog.report())
     }
 
     /// Whether it records events.
@@ -163,7 +172,8 @@ impl Auditor {
     }
 
     /// A call is about to answer what it read. The first of equal reads is in the log on
-    /// return; those that follow within [`reads::READ_WINDOW`] are counted, and become one
+    /// return, or waits for the log where that accepts no events at the moment; those that
+    /// follow within [`reads::READ_WINDOW`] are counted, and become one
     /// record. Returns what the caller is to be charged with.
     ///
     /// # Errors
@@ -181,18 +191,26 @@ impl Auditor {
         noted
             .recorded
             .get_or_init(|| async {
-                on.append_bytes(noted.event.clone()).await;
+                on.append_bytes(&noted.event).await;
             })
             .await;
         // With the count that may follow.
         Ok(Charge(if noted.is_first { 2 * noted.event.len() } else { 0 }))
     }
 
-    /// Records the counts of reads whose time is not over. No call may read after that.
+    /// Records the counts of reads whose time is not over, and what waits for the log. No call may read after that.
     pub async fn drain(&self) {
         let Some(on) = &self.0 else { return };
         for event in on.reads.drain() {
             on.append(event).await;
+        }
+        on.publish_backlog().await;
+        let lost = on.backlog.report().waiting;
+        if lost > 0 {
+            tracing::error!(
+                events = lost,
+                "the log accepts none: the gateway's own events are lost"
+            );
         }
     }
 
@@ -243,37 +261,6 @@ impl Auditor {
 }
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-
-impl AuditorInner {
-    /// Appends an event, and returns its size in bytes; 0 where it is not in the log.
-    async fn append(&self, event: pb::Event) -> usize {
-        self.append_bytes(event.encode_to_vec().into()).await
-    }
-
-    /// Appends an encoded event. Every event of the gateway's own passes through here. If the
-    /// log accepts none, the gateway continues to serve: operators must be able to read.
-    async fn append_bytes(&self, bytes: Bytes) -> usize {
-        static EMITTER: LazyLock<EmitterIdentity> = LazyLock::new(|| {
-            pb::Emitter { principal: GATEWAY_PRINCIPAL.to_owned(), peer: String::new() }.into()
-        });
-        let len = bytes.len();
-        let intake = EventIntake { event_bytes: EVENT_BYTES_MAX, policy: self.policy.now() };
-        let draft = match intake.admit(bytes, Time::now()) {
-            Ok(event) => Draft::new(event, &EMITTER),
-            Err(error) => {
-                tracing::error!(%error, "cannot record what the gateway did");
-                return 0;
-            }
-        };
-        match self.hub.append(&[draft], Append::AllOrNothing { validate_only: false }).await {
-            Ok(_) => len,
-            Err(error) => {
-                tracing::error!(%error, "cannot record the gateway's own event");
-                0
-            }
-        }
-    }
-}
 
 impl ReadCall<'_> {
     /// Of all that was asked for.
