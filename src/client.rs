@@ -5,6 +5,9 @@
 //! connections; [`Results`] turns the pages of a search. Any other way to call is
 //! open too: [`Client::rpc`] is the generated client.
 //!
+//! A client of several gateways with one shared log, given as `http://a:50051,http://b:50051`,
+//! uses one of them, and goes on at the next where that fails: see [`Client::connect`].
+//!
 //! Without the server this module is small: `default-features = false`, and `tls` for TLS.
 //!
 //! # Examples
@@ -37,6 +40,7 @@
 //! # }
 //! ```
 
+mod connect;
 mod connect_error;
 mod credentials;
 mod deliveries;
@@ -46,8 +50,10 @@ mod error;
 mod probe;
 mod retry;
 mod search;
+mod servers;
 mod subscriber;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tonic::service::interceptor::InterceptedService;
@@ -57,7 +63,7 @@ use tonic::{Request, Response, Status};
 use crate::proto::pb;
 use crate::proto::pb::audit_service_client::AuditServiceClient;
 
-use endpoint::endpoint;
+use servers::Servers;
 
 pub use credentials::{Bearer, Credentials};
 pub use emitter::{Emitter, Options, Pending};
@@ -66,6 +72,7 @@ pub use retry::RETRY_TIME_MAX;
 
 pub use crate::backoff::{WAIT_MAX, WAIT_MIN};
 pub use search::Results;
+pub use servers::{SERVERS_MAX, ServerNotice};
 pub use subscriber::{Item, SILENCE_TIME_MAX, Start, Subscriber};
 
 /// Where a gateway listens unless told otherwise.
@@ -90,86 +97,13 @@ const USER_AGENT: &str = concat!("auditgate-client/", env!("CARGO_PKG_VERSION"))
 /// The transport of calls: a connection, and the token that is sent with each call.
 pub type Transport = InterceptedService<Channel, Bearer>;
 
-/// A connection to a gateway. Clones share it.
+/// A connection to a gateway, or to one of several that have one log. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Client {
-    transport: Transport,
+    servers: Arc<Servers>,
 }
 
 impl Client {
-    /// Connects to the gateway at `url`, such as `http://127.0.0.1:50051` or only `host:port`.
-    /// A connection that is lost later is re-established automatically.
-    ///
-    /// # Errors
-    /// [`Error::Url`] if `url` is not valid; [`Error::Connect`] with the likely cause if no
-    /// server listens or answers there within five seconds, or if it rejects this client. A
-    /// gateway that accepts connections and closes them is not an error: calls retry.
-    pub async fn connect(url: &str) -> Result<Self, Error> {
-        Self::connect_with(url, &Credentials::new()).await
-    }
-
-    /// Connects to the gateway at `url`, such as `https://audit.example.org:50051`, with these
-    /// credentials. A `host:port` without a scheme uses TLS if the credentials have
-    /// certificates.
-    ///
-    /// # Errors
-    /// As [`Client::connect`]; [`Error::Credentials`] if a given certificate or key is not
-    /// valid; [`Error::TokenExposed`] if the token would be sent unencrypted to another
-    /// machine, see [`Credentials::allow_plaintext`].
-    pub async fn connect_with(url: &str, credentials: &Credentials) -> Result<Self, Error> {
-        let endpoint = endpoint(url, credentials)?;
-        let failed = |reason| Error::Connect { url: url.to_owned(), reason };
-        let channel = endpoint.connect().await.map_err(|error| {
-            let told = connect_error::describe(&error);
-            failed(told + endpoint::missing_port(endpoint.uri()))
-        })?;
-        let client = Self::with_bearer(channel, credentials);
-        probe::probe(&client.transport, endpoint.uri()).await.map_err(failed)?;
-        Ok(client)
-    }
-
-    /// A client that connects with its first call.
-    ///
-    /// # Errors
-    /// [`Error::Url`] if `url` is not valid.
-    ///
-    /// # Panics
-    /// Outside of a tokio runtime.
-    pub fn connect_lazy(url: &str) -> Result<Self, Error> {
-        Self::connect_lazy_with(url, &Credentials::new())
-    }
-
-    /// The same, with credentials.
-    ///
-    /// # Errors
-    /// [`Error::Url`] if `url` is not valid or does not fit the credentials;
-    /// [`Error::TokenExposed`].
-    ///
-    /// # Panics
-    /// Outside of a tokio runtime.
-    pub fn connect_lazy_with(url: &str, credentials: &Credentials) -> Result<Self, Error> {
-        Ok(Self::with_bearer(endpoint(url, credentials)?.connect_lazy(), credentials))
-    }
-
-    /// A client on an existing channel.
-    pub fn new(channel: Channel) -> Self {
-        Self::with_bearer(channel, &Credentials::new())
-    }
-
-    fn with_bearer(channel: Channel, credentials: &Credentials) -> Self {
-        Self { transport: InterceptedService::new(channel, credentials.bearer.clone()) }
-    }
-
-    /// The transport, for other services of the same gateway, such as its health service.
-    pub fn transport(&self) -> Transport {
-        self.transport.clone()
-    }
-
-    /// The generated client, for calls without a deadline or retries.
-    pub fn rpc(&self) -> AuditServiceClient<Transport> {
-        AuditServiceClient::new(self.transport()).max_decoding_message_size(RESPONSE_BYTES_MAX)
-    }
-
     /// Emits one event and waits for the receipt. An event without an id gets one
     /// (a UUIDv7), and the present as its time if it has none. Retries go under
     /// the same id, so that the gateway stores the event once. For many events,
@@ -217,7 +151,7 @@ impl Client {
     /// Follows the records that match `filter`. Connects with the first
     /// [`Subscriber::next`].
     pub fn subscribe(&self, filter: pb::Filter, start: Start) -> Subscriber {
-        Subscriber::new(self.rpc(), filter, start)
+        Subscriber::new(self.clone(), filter, start)
     }
 
     /// Searches, and fetches pages as results are read. Starts at `page_token`, if set; a
@@ -345,11 +279,15 @@ impl Client {
     where
         F: Future<Output = Result<Response<R>, Status>>,
     {
-        let attempt = || {
+        let attempt = |transport| {
             let mut request = Request::new(request.clone());
             request.set_timeout(CALL_TIME_MAX);
-            call(self.rpc(), request)
+            call(rpc(transport), request)
         };
-        Ok(retry::retrying(attempt).await?.into_inner())
+        Ok(retry::retrying(&self.servers, attempt).await?.into_inner())
     }
+}
+
+fn rpc(transport: Transport) -> AuditServiceClient<Transport> {
+    AuditServiceClient::new(transport).max_decoding_message_size(RESPONSE_BYTES_MAX)
 }

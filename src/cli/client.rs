@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Error, flags};
+use super::{Error, flags, say};
 use crate::client::{self, Client, Credentials, Violation};
 
 /// The environment variables of the flags below, for commands that need a gateway.
@@ -19,10 +19,11 @@ pub const VARIABLES: [&str; 5] = [
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub struct GatewayArgs {
-    /// URL of the gateway
+    /// URL of the gateway; several with one shared log, separated by commas: the next one is
+    /// used where one is lost
     #[arg(
         long = "server",
-        value_name = "URL",
+        value_name = "URL[,URL...]",
         env = "AUDITGATE_SERVER",
         default_value = client::URL
     )]
@@ -47,7 +48,9 @@ pub struct GatewayArgs {
 impl GatewayArgs {
     /// Connects.
     pub async fn client(&self) -> Result<Client, Error> {
-        Ok(Client::connect_with(&self.url, &self.credentials()?).await?)
+        let client = Client::connect_with(&self.url, &self.credentials()?).await?;
+        client.on_notice(|notice| say(&notice.to_string()));
+        Ok(client)
     }
 
     fn credentials(&self) -> Result<Credentials, Error> {

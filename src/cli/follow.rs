@@ -69,7 +69,9 @@ pub async fn follow(
                     return Ok(ExitKind::All);
                 }
             }
-            Item::Lost { reason, retry_in } => trouble.tell(&reason, retry_in),
+            // Another one of several gateways: the client tells.
+            Item::Lost { next: Some(_), .. } => {}
+            Item::Lost { reason, retry_in, next: None } => trouble.tell(&reason, retry_in),
             Item::Regained => trouble.over(),
         }
     }

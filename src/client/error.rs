@@ -39,15 +39,21 @@ pub enum Error {
         /// The likely cause.
         reason: String,
     },
+    /// None of several gateways answers.
+    #[error("cannot connect to any server: {}", each(tried))]
+    NoServer {
+        /// Each URL, with the likely cause.
+        tried: Vec<(String, String)>,
+    },
     /// The gateway refuses; a retry would not help.
     #[error("{0}")]
     Refused(Refusal),
-    /// The gateway was unavailable for so long that the client gave up.
+    /// The gateway was unavailable for so long that the client gave up; of several, each was.
     #[error("gave up after {attempts} attempts: {last}")]
     GaveUp {
         /// The number of attempts.
         attempts: u32,
-        /// The result of the last attempt.
+        /// The result of the last attempt; its message names each of several gateways.
         last: Refusal,
     },
     /// The emitter was closed before.
@@ -64,9 +70,16 @@ impl Error {
             | Error::Credentials(_)
             | Error::TokenExposed { .. }
             | Error::Connect { .. }
+            | Error::NoServer { .. }
             | Error::Closed => None,
         }
     }
+}
+
+/// What became of each gateway.
+fn each(tried: &[(String, String)]) -> String {
+    let each: Vec<_> = tried.iter().map(|(url, reason)| format!("{url}: {reason}")).collect();
+    each.join("; ")
 }
 
 impl From<Refusal> for Error {
@@ -149,7 +162,12 @@ impl Refusal {
         Self::unanswered(Code::Unavailable, "the gateway ended the stream".to_owned(), true)
     }
 
-    fn unanswered(code: Code, message: String, transient: bool) -> Self {
+    /// No connection comes about.
+    pub(super) fn unreachable(reason: String) -> Self {
+        Self::unanswered(Code::Unavailable, reason, true)
+    }
+
+    pub(super) fn unanswered(code: Code, message: String, transient: bool) -> Self {
         Self {
             code,
             message,

@@ -5,34 +5,48 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tonic::Status;
 
-use crate::backoff::Backoff;
-use crate::client::{CALL_TIME_MAX, Error, Refusal};
+use crate::client::servers::{Attempts, Servers};
+use crate::client::{CALL_TIME_MAX, Error, Refusal, Transport};
 
 /// The time limit for retries of a call.
 pub const RETRY_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// Attempts a call until it succeeds, is refused for good, or has been tried for
-/// [`RETRY_TIME_MAX`].
-pub(super) async fn retrying<R, F>(attempt: impl Fn() -> F) -> Result<R, Error>
+/// [`RETRY_TIME_MAX`]. Where a gateway is unavailable, the next one of `servers` is tried.
+pub(super) async fn retrying<R, F>(
+    servers: &Servers,
+    attempt: impl Fn(Transport) -> F,
+) -> Result<R, Error>
 where
     F: Future<Output = Result<R, Status>>,
 {
     let give_up = Instant::now() + RETRY_TIME_MAX;
-    let mut backoff = Backoff::new();
+    let mut pace = Attempts::new();
     let mut attempts = 0;
     loop {
         attempts += 1;
-        let refusal = match tokio::time::timeout(CALL_TIME_MAX, attempt()).await {
-            Ok(Ok(response)) => return Ok(response),
-            Ok(Err(status)) => Refusal::from(status),
-            Err(_) => Refusal::timed_out(CALL_TIME_MAX),
+        let server = servers.current();
+        let refusal = match servers.check(server).await {
+            Ok(()) => {
+                let attempt = attempt(servers.transport(server));
+                match tokio::time::timeout(CALL_TIME_MAX, attempt).await {
+                    Ok(Ok(response)) => {
+                        servers.answered(server);
+                        return Ok(response);
+                    }
+                    Ok(Err(status)) => Refusal::from(status),
+                    Err(_) => Refusal::timed_out(CALL_TIME_MAX),
+                }
+            }
+            Err(refusal) => refusal,
         };
-        if !refusal.transient {
+        let moved = servers.failed(server, &refusal);
+        if !(refusal.transient || moved) {
             return Err(Error::Refused(refusal));
         }
-        let wait = backoff.wait(refusal.retry_after);
+        let wait = pace.wait(moved, servers.count(), refusal.retry_after);
         if Instant::now() + wait > give_up {
-            return Err(Error::GaveUp { attempts, last: refusal });
+            return Err(Error::GaveUp { attempts, last: servers.summary(refusal) });
         }
         tokio::time::sleep(wait).await;
     }
@@ -42,7 +56,19 @@ where
 mod tests {
     use std::cell::Cell;
 
+    use tonic::transport::Endpoint;
+
     use super::*;
+    use crate::client::Client;
+
+    /// One gateway, which is not called.
+    async fn retrying<R, F>(attempt: impl Fn() -> F) -> Result<R, Error>
+    where
+        F: Future<Output = Result<R, Status>>,
+    {
+        let client = Client::new(Endpoint::from_static("http://127.0.0.1:1").connect_lazy());
+        super::retrying(&client.servers, |_| attempt()).await
+    }
 
     #[tokio::test(start_paused = true)]
     async fn what_may_yet_succeed_is_repeated() {

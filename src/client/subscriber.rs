@@ -7,10 +7,9 @@ use prost_types::Timestamp;
 use tokio::time::Instant;
 use tonic::Streaming;
 
-use crate::backoff::Backoff;
-use crate::client::{CALL_TIME_MAX, Error, Refusal, Transport};
+use crate::client::servers::Attempts;
+use crate::client::{CALL_TIME_MAX, Client, Error, Refusal, rpc};
 use crate::proto::pb;
-use crate::proto::pb::audit_service_client::AuditServiceClient;
 use crate::proto::pb::subscribe_request::Start as Requested;
 
 /// The time after which a silent connection is dropped. A gateway sends a response at least
@@ -49,6 +48,8 @@ pub enum Item {
         reason: Refusal,
         /// The delay before the next attempt.
         retry_in: Duration,
+        /// The URL of the gateway that is tried next, if that is another one of several.
+        next: Option<String>,
     },
     /// The connection is re-established.
     Regained,
@@ -81,12 +82,16 @@ pub enum Item {
 /// ```
 #[derive(Debug)]
 pub struct Subscriber {
-    rpc: AuditServiceClient<Transport>,
+    client: Client,
     filter: pb::Filter,
     start: Start,
+    /// The gateway that is asked.
+    server: usize,
+    /// The one that gave the cursor.
+    given_by: Option<usize>,
     ready: VecDeque<Item>,
     state: StreamState,
-    backoff: Backoff,
+    pace: Attempts,
     lost: bool,
 }
 
@@ -98,18 +103,16 @@ enum StreamState {
 }
 
 impl Subscriber {
-    pub(super) fn new(
-        rpc: AuditServiceClient<Transport>,
-        filter: pb::Filter,
-        start: Start,
-    ) -> Self {
+    pub(super) fn new(client: Client, filter: pb::Filter, start: Start) -> Self {
         Self {
-            rpc,
+            server: client.servers.current(),
+            client,
             filter,
             start,
+            given_by: None,
             ready: VecDeque::new(),
             state: StreamState::Waiting(Instant::now()),
-            backoff: Backoff::new(),
+            pace: Attempts::new(),
             lost: false,
         }
     }
@@ -118,7 +121,8 @@ impl Subscriber {
     /// nothing.
     ///
     /// # Errors
-    /// [`Error::Refused`] if the gateway refuses the filter or the start. An unreachable
+    /// [`Error::Refused`] if the gateway refuses the filter or the start, or, of several
+    /// gateways, has another log than the one that gave the cursor. An unreachable
     /// gateway is not an error but [`Item::Lost`], any number of times: the caller decides when
     /// to give up.
     pub async fn next(&mut self) -> Result<Item, Error> {
@@ -132,7 +136,7 @@ impl Subscriber {
                     self.open().await
                 }
                 StreamState::Open(stream) => {
-                    receive(stream).await.map(|message| self.take(message))
+                    receive(stream).await.and_then(|message| self.take(message))
                 }
             };
             if let Err(refusal) = met {
@@ -153,16 +157,27 @@ impl Subscriber {
     }
 
     async fn open(&mut self) -> Result<(), Refusal> {
-        let request = self.request();
-        let opened = tokio::time::timeout(CALL_TIME_MAX, self.rpc.subscribe(request)).await;
+        let servers = &self.client.servers;
+        self.server = servers.current();
+        servers.check(self.server).await?;
+        let mut rpc = rpc(servers.transport(self.server));
+        let opened = tokio::time::timeout(CALL_TIME_MAX, rpc.subscribe(self.request())).await;
         let stream = opened.map_err(|_| Refusal::timed_out(CALL_TIME_MAX))??.into_inner();
         self.state = StreamState::Open(Box::new(stream));
         Ok(())
     }
 
-    fn take(&mut self, message: pb::SubscribeResponse) {
+    fn take(&mut self, message: pb::SubscribeResponse) -> Result<(), Refusal> {
+        // A gateway that does not say which log it has shows it by a gap.
+        let other_log = pb::GapReason::OtherLog;
+        let is_other = message.gap.as_ref().is_some_and(|gap| gap.reason() == other_log);
+        if let Some(given_by) = self.given_by.filter(|by| is_other && *by != self.server) {
+            let servers = &self.client.servers;
+            return Err(Refusal::other_log(servers.url(self.server), servers.url(given_by)));
+        }
         // Only what arrives shows that the connection works.
-        self.backoff = Backoff::new();
+        self.pace = Attempts::new();
+        self.client.servers.answered(self.server);
         if std::mem::take(&mut self.lost) {
             self.ready.push_back(Item::Regained);
         }
@@ -175,10 +190,12 @@ impl Subscriber {
         if waits {
             // A cursor does not remember the time: a stream that resumes from it would
             // bring records that are accepted before.
-            return;
+            return Ok(());
         }
         self.start = Start::Cursor(message.cursor.clone());
+        self.given_by = Some(self.server);
         self.ready.push_back(Item::Checkpoint(message.cursor));
+        Ok(())
     }
 
     /// Whether the start is a time to come.
@@ -189,13 +206,18 @@ impl Subscriber {
     }
 
     fn lose(&mut self, reason: Refusal) -> Result<(), Error> {
-        let retry_in = self.backoff.wait(reason.retry_after);
+        let servers = &self.client.servers;
+        let moved = servers.failed(self.server, &reason);
+        let retry_in = self.pace.wait(moved, servers.count(), reason.retry_after);
         self.state = StreamState::Waiting(Instant::now() + retry_in);
-        if !reason.transient {
+        // The cursor is not one of another log.
+        let is_resumable = !reason.is_of_other_log() || self.given_by.is_none();
+        if !(reason.transient || moved && is_resumable) {
             return Err(Error::Refused(reason));
         }
         self.lost = true;
-        self.ready.push_back(Item::Lost { reason, retry_in });
+        let next = moved.then(|| servers.url(servers.current()).to_owned());
+        self.ready.push_back(Item::Lost { reason, retry_in, next });
         Ok(())
     }
 }

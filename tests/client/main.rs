@@ -4,6 +4,7 @@
 
 mod emitter;
 mod examples;
+mod failover;
 mod subscriber;
 #[path = "../support/mod.rs"]
 mod support;

@@ -12,7 +12,7 @@ use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, IntoStreamingRequest as _, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 
-use crate::client::{CALL_TIME_MAX, Client, RESPONSE_BYTES_MAX, Refusal, Transport, Violation};
+use crate::client::{CALL_TIME_MAX, Client, RESPONSE_BYTES_MAX, Refusal, Violation};
 use crate::proto::pb;
 
 /// The number of requests that may wait for the connection. The queue of the emitter bounds the
@@ -36,6 +36,8 @@ pub(super) struct EncodedRequest {
 
 /// An open stream with its unanswered events.
 pub(super) struct EventStream {
+    /// Which gateway it goes to.
+    server: usize,
     requests: mpsc::Sender<EncodedRequest>,
     answers: ResponseState,
     /// For each request that is not answered, how many events the stream had
@@ -49,7 +51,7 @@ pub(super) struct EventStream {
     heard: Instant,
 }
 
-type Opened = Result<Response<Streaming<pb::EmitStreamResponse>>, Status>;
+type Opened = Result<Response<Streaming<pb::EmitStreamResponse>>, Refusal>;
 
 enum ResponseState {
     /// Requests are sent all the same: nothing waits for a round trip.
@@ -64,9 +66,10 @@ impl EventStream {
     /// Begins to open a stream.
     pub(super) fn open(client: &Client) -> Self {
         let (requests, waiting) = mpsc::channel(REQUESTS_WAITING);
-        let grpc = Grpc::new(client.transport()).max_decoding_message_size(RESPONSE_BYTES_MAX);
-        let opening = open(grpc, waiting);
+        let (client, server) = (client.clone(), client.servers.current());
+        let opening = open(client, server, waiting);
         Self {
+            server,
             requests,
             answers: ResponseState::Opening(Box::pin(opening)),
             ends: VecDeque::new(),
@@ -74,6 +77,11 @@ impl EventStream {
             answered: 0,
             heard: Instant::now(),
         }
+    }
+
+    /// Which gateway it goes to.
+    pub(super) fn server(&self) -> usize {
+        self.server
     }
 
     /// Waits until another request can be sent; for ever, where the stream has
@@ -149,12 +157,16 @@ impl EventStream {
 }
 
 /// Calls EmitStream: as the generated client does, with requests whose events are encoded.
-async fn open(mut grpc: Grpc<Transport>, waiting: mpsc::Receiver<EncodedRequest>) -> Opened {
+async fn open(client: Client, server: usize, waiting: mpsc::Receiver<EncodedRequest>) -> Opened {
+    client.servers.check(server).await?;
+    let transport = client.servers.transport(server);
+    let mut grpc = Grpc::new(transport).max_decoding_message_size(RESPONSE_BYTES_MAX);
     let ready = grpc.ready().await;
     ready.map_err(|error| Status::unknown(format!("service was not ready: {error}")))?;
     let codec = ProstCodec::<EncodedRequest, pb::EmitStreamResponse>::default();
     let path = PathAndQuery::from_static(EMIT_STREAM);
-    grpc.streaming(ReceiverStream::new(waiting).into_streaming_request(), path, codec).await
+    let requests = ReceiverStream::new(waiting).into_streaming_request();
+    Ok(grpc.streaming(requests, path, codec).await?)
 }
 
 impl ResponseState {

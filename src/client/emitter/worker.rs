@@ -7,8 +7,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::stream::{EncodedRequest, EventOutcome, EventStream};
 use super::{Options, QueuedEvent, WorkerCommand};
-use crate::backoff::Backoff;
 use crate::client::retry::RETRY_TIME_MAX;
+use crate::client::servers::Attempts;
 use crate::client::{Client, Error, Refusal};
 use crate::proto::pb;
 
@@ -45,7 +45,7 @@ pub(super) struct Worker {
 struct Outage {
     since: Instant,
     attempts: u32,
-    backoff: Backoff,
+    pace: Attempts,
     retry_at: Instant,
 }
 
@@ -105,11 +105,16 @@ impl Worker {
             match (next, &mut stream) {
                 (NextAction::Command(command), _) => self.take(command),
                 (NextAction::Send(permit), Some(stream)) => stream.send(permit, self.request()),
-                (NextAction::Answers(Ok(outcomes)), _) => self.settle_all(outcomes),
+                (NextAction::Answers(Ok(outcomes)), stream) => {
+                    if let Some(stream) = stream.as_ref().filter(|_| !outcomes.is_empty()) {
+                        self.client.servers.answered(stream.server());
+                    }
+                    self.settle_all(outcomes);
+                }
                 (NextAction::Answers(Err(refusal)), Some(ended)) => {
-                    let first = ended.first_unanswered();
+                    let (first, server) = (ended.first_unanswered(), ended.server());
                     stream = None;
-                    self.ended(first as usize, refusal);
+                    self.ended(first as usize, server, refusal);
                 }
                 (NextAction::Send(_) | NextAction::Answers(Err(_)), None)
                 | (NextAction::Due, _) => {}
@@ -218,9 +223,9 @@ impl Worker {
         }
     }
 
-    /// The stream ended. `first` events of it were in the first request that has
+    /// The stream to a gateway ended. `first` events of it were in the first request that has
     /// no answer.
-    fn ended(&mut self, first: usize, refusal: Refusal) {
+    fn ended(&mut self, first: usize, server: usize, refusal: Refusal) {
         let sent = std::mem::take(&mut self.sent);
         self.unsent_bytes = self.pending.iter().map(|queued| queued.encoded.len()).sum();
         if self.pending.is_empty() {
@@ -234,7 +239,7 @@ impl Worker {
             }
             Some(TOO_MANY_EVENTS) if first > 1 => self.options.batch_events = first / 2,
             Some(TOO_MANY_BYTES | TOO_MANY_EVENTS) => self.settle(Err(Error::Refused(refusal))),
-            _ if refusal.transient => self.retry(refusal),
+            _ if refusal.transient || refusal.is_of_other_log() => self.retry(server, refusal),
             // What is not sent yet may fare better on another stream; where
             // nothing was sent, the stream itself is what is refused.
             _ => {
@@ -247,22 +252,25 @@ impl Worker {
     }
 
     /// Schedules a retry of pending events, and gives up those that have waited too long.
-    fn retry(&mut self, refusal: Refusal) {
+    fn retry(&mut self, server: usize, refusal: Refusal) {
         self.told.send_replace(Some(refusal.clone()));
         let now = Instant::now();
         let outage = self.outage.get_or_insert_with(|| Outage {
             since: now,
             attempts: 0,
-            backoff: Backoff::new(),
+            pace: Attempts::new(),
             retry_at: now,
         });
         outage.attempts += 1;
-        outage.retry_at = now + outage.backoff.wait(refusal.retry_after);
+        let servers = &self.client.servers;
+        let moved = servers.failed(server, &refusal);
+        outage.retry_at = now + outage.pace.wait(moved, servers.count(), refusal.retry_after);
         let Outage { since, attempts, retry_at, .. } = *outage;
         while let Some(first) = self.pending.front()
             && first.since.max(since) + RETRY_TIME_MAX < retry_at
         {
-            self.settle(Err(Error::GaveUp { attempts, last: refusal.clone() }));
+            let last = self.client.servers.summary(refusal.clone());
+            self.settle(Err(Error::GaveUp { attempts, last }));
         }
     }
 }

@@ -1,0 +1,100 @@
+//! What a person should know of the gateways that a client uses.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+use super::{Refusal, SERVERS_MAX};
+
+/// The client goes on at another gateway.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ServerNotice {
+    /// A gateway was lost.
+    Lost {
+        /// Its URL.
+        server: String,
+        /// The URL of the one that is tried next.
+        next: String,
+        /// What happened.
+        reason: Refusal,
+    },
+    /// After that, this one answers.
+    Connected {
+        /// Its URL.
+        server: String,
+    },
+}
+
+impl std::fmt::Display for ServerNotice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Lost { server, next, reason } => {
+                write!(f, "lost {server}: {reason}; going on at {next}")
+            }
+            Self::Connected { server } => write!(f, "connected to {server}"),
+        }
+    }
+}
+
+type Listener = Box<dyn Fn(&ServerNotice) + Send + Sync>;
+
+/// Notices on their way. While all gateways fail, each is told of once.
+#[derive(Default)]
+pub(super) struct Notices {
+    listener: Mutex<Option<Listener>>,
+    /// Before there was a listener.
+    early: Mutex<Vec<ServerNotice>>,
+    /// Told since the last answer.
+    told: Mutex<Vec<(String, String)>>,
+    /// How many gateways were lost since the last answer.
+    lost: AtomicUsize,
+}
+
+impl std::fmt::Debug for Notices {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Notices").field("lost", &self.lost).finish_non_exhaustive()
+    }
+}
+
+impl Notices {
+    pub fn listen(&self, listener: Listener) {
+        let early = std::mem::take(&mut *self.early.lock());
+        early.iter().for_each(&listener);
+        *self.listener.lock() = Some(listener);
+    }
+
+    pub fn add(&self, notice: ServerNotice) {
+        if let ServerNotice::Lost { server, reason, .. } = &notice {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+            let key = (server.clone(), reason.message.clone());
+            let mut told = self.told.lock();
+            if told.contains(&key) || told.len() >= 2 * SERVERS_MAX {
+                return;
+            }
+            told.push(key);
+        }
+        self.send(notice);
+    }
+
+    /// A gateway has answered.
+    pub fn answered(&self, server: &str) {
+        if self.lost.load(Ordering::Relaxed) == 0 || self.lost.swap(0, Ordering::Relaxed) == 0 {
+            return;
+        }
+        self.told.lock().clear();
+        self.send(ServerNotice::Connected { server: server.to_owned() });
+    }
+
+    /// Tells of it, or keeps it until somebody listens.
+    pub fn send(&self, notice: ServerNotice) {
+        match &*self.listener.lock() {
+            Some(listener) => listener(&notice),
+            None => {
+                let mut early = self.early.lock();
+                if early.len() < 2 * SERVERS_MAX {
+                    early.push(notice);
+                }
+            }
+        }
+    }
+}
