@@ -67,6 +67,8 @@ struct Rest {
     labels: LabelFilter,
     text: Option<TextFilter>,
     expression: Option<Expression>,
+    /// Keys of the ids of which an event must have one, if the expression says so.
+    ids: Option<Vec<u32>>,
     /// What it takes in memory, in bytes, about.
     held_bytes: usize,
 }
@@ -250,6 +252,12 @@ impl Filter {
         &self.selection
     }
 
+    /// The keys of [`record::key`] of the ids of which an event must have one to match; `None`
+    /// where ids decide nothing. A table of ids says in which segments they may be.
+    pub fn id_keys(&self) -> Option<&[u32]> {
+        self.rest.ids.as_deref()
+    }
+
     /// First look, at the columns only.
     pub fn columns(&self, columns: &RecordColumns) -> Verdict {
         let selected = |wanted: &Option<Vec<u32>>, keys: &[u32]| {
@@ -324,7 +332,9 @@ impl Rest {
             + labels.held_bytes()
             + text.as_ref().map_or(0, |_| TEXT_BYTES)
             + expression.as_ref().map_or(0, |expression| expression.held_bytes);
-        Ok(Self { envelope, labels, text, expression, held_bytes })
+        let ids = expression.as_ref().and_then(Expression::ids);
+        let ids = ids.map(|ids| ids.into_iter().map(record::key).collect());
+        Ok(Self { envelope, labels, text, expression, ids, held_bytes })
     }
 
     fn needs_record(&self) -> bool {

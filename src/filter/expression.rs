@@ -27,6 +27,7 @@ mod calls;
 mod check;
 mod eval;
 mod functions;
+mod ids;
 mod kinds;
 pub(super) mod limits;
 mod lists;

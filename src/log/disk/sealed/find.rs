@@ -9,6 +9,7 @@ use super::{PendingSegment, SealedInner, SegmentSet};
 use crate::filter::TypeSet;
 use crate::log::Error;
 use crate::log::disk::sidecar::{BloomField, FrameLocation, key_hash};
+use crate::log::scan::ScanQuery;
 use crate::record::{Draft, Record, Sequence, key, principal_at};
 use crate::time::Time;
 
@@ -94,6 +95,30 @@ impl<'a> IdQuery<'a> {
             accept_time: record.accept_time,
             record: record.bytes.to_vec(),
         })
+    }
+}
+
+/// The segments that may have an event with one of some ids.
+pub struct IdSegments(Vec<Sequence>);
+
+impl IdSegments {
+    /// Whether the segment that begins there is one of them.
+    pub fn contains(&self, base: Sequence) -> bool {
+        self.0.binary_search(&base).is_ok()
+    }
+}
+
+impl SegmentSet {
+    /// The segments in which a query may match by its ids; `None` if it has none.
+    pub fn holding_ids(&self, query: &ScanQuery) -> Option<IdSegments> {
+        let keys = query.filter.id_keys()?;
+        let mut bases = Vec::new();
+        for key in keys {
+            self.ids.find(key_hash(BloomField::Id, *key), |base| bases.push(base));
+        }
+        bases.sort_unstable();
+        bases.dedup();
+        Some(IdSegments(bases))
     }
 }
 

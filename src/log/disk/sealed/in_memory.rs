@@ -25,7 +25,10 @@ impl SealedInner {
         }
         let SequenceLocation::In(index) = state.locate(at) else { return None };
         let sealed_segment = state.segments.get(index)?;
-        match hint.query.filter(|query| !query.filter.selection().is_empty()) {
+        let narrows = |query: &&ScanQuery| {
+            !query.filter.selection().is_empty() || query.filter.id_keys().is_some()
+        };
+        match hint.query.filter(narrows) {
             Some(query) if at >= sealed_segment.base() => self
                 .listed(sealed_segment, query)
                 .or_else(|| passed(&state, index, at, query, hint.order)),
@@ -62,10 +65,12 @@ fn passed(
     query: &ScanQuery,
     order: ScanOrder,
 ) -> Option<ReadResult> {
+    let ids = state.holding_ids(query);
     let ruled_out = |index: &usize| {
         let sealed_segment = state.segments.get(*index);
         sealed_segment.filter(|sealed_segment| {
-            !sealed_segment.has_damage() && !sealed_segment.may_match(query)
+            let lacks_ids = ids.as_ref().is_some_and(|ids| !ids.contains(sealed_segment.base()));
+            !sealed_segment.has_damage() && (lacks_ids || !sealed_segment.may_match(query))
         })
     };
     let mut run = RecordRun::new(at, order, usize::MAX);

@@ -140,6 +140,11 @@ impl SealedInner {
         hint: &OwnedReadHint,
     ) -> Result<ReadResult, ReadFailure> {
         let mut run = RecordRun::new(at, hint.order, hint.records);
+        let ids = hint.query.as_ref().and_then(|query| state.holding_ids(query));
+        let may_match = |sealed_segment: &SealedSegment| {
+            hint.query.as_ref().is_none_or(|query| sealed_segment.may_match(query))
+                && ids.as_ref().is_none_or(|ids| ids.contains(sealed_segment.base()))
+        };
         while let Some(sealed_segment) = state.segments.get(*reached) {
             let position = sealed_segment.position(run.next);
             let stretch = match sealed_segment.stretch(position) {
@@ -155,7 +160,7 @@ impl SealedInner {
                 ScanOrder::Ascending => position..stretch.end,
                 ScanOrder::Descending => stretch.start..position + 1,
             };
-            if hint.query.as_ref().is_none_or(|query| sealed_segment.may_match(query)) {
+            if may_match(sealed_segment) {
                 let handle = self.handles.get(sealed_segment)?;
                 run.open();
                 let all_seen = match self.candidates(sealed_segment, &handle, hint, &ahead)? {
