@@ -2,6 +2,7 @@
 
 mod checks;
 mod clients;
+mod deliveries;
 mod shared;
 mod storage;
 
@@ -21,14 +22,16 @@ use super::{Error, ExitKind, escape, interruptible, print, terminal};
 use crate::proto::pb;
 use checks::CHECKS;
 
+/// The right to see and control deliveries.
+const DELIVERIES: &str = "deliveries";
 /// The columns of the words for severities.
 const WORD: usize = 8;
 
 /// Say what is wrong with the gateway, or soon will be, and what to do
 ///
 /// Looks at the log, its disk, the certificates, the clock, the proof, the accounts of
-/// clients, subscribers and the last reload. It needs the right `status`, and `subscribers`
-/// to look at other clients than yourself.
+/// clients, subscribers, deliveries and the last reload. It needs the right `status`,
+/// `subscribers` to look at other clients than yourself, and `deliveries` to look at those.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   auditgate doctor
@@ -62,6 +65,8 @@ pub struct Evidence<'a> {
     pub caller: &'a pb::GetCallerResponse,
     /// What it said.
     pub status: &'a pb::GetStatusResponse,
+    /// What it delivers to other systems, as far as the caller may see that.
+    pub deliveries: &'a [pb::Delivery],
     /// When the answer came, by the clock here.
     pub now: Timestamp,
     /// How long the answer took.
@@ -117,9 +122,15 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
         let caller = client.get_caller().await?;
         let asked = Instant::now();
         let status = client.get_status().await?;
+        // Whoever may not see them does not answer for them.
+        let deliveries = match caller.rights.iter().any(|right| right == DELIVERIES) {
+            true => client.list_deliveries().await?,
+            false => Vec::new(),
+        };
         let evidence = Evidence {
             caller: &caller,
             status: &status,
+            deliveries: &deliveries,
             now: Timestamp::now(),
             answer_time: asked.elapsed(),
             zone: args.page.zone(),

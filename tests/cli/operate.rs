@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::support::cli::{
     self, Running, command, finish, login, run, run_at, start_with, subscribed,
 };
-use crate::support::{self, start};
+use crate::support::{self, soon, start};
 use auditgate::server::{Config, Gateway};
 use prost::Message as _;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -186,4 +186,58 @@ async fn bash_can_read_the_completions() {
     for shell in ["zsh", "fish", "elvish", "powershell"] {
         assert!(run(&gateway, &["completions", shell]).out.contains("healthcheck"), "{shell}");
     }
+}
+
+/// The one command that ends at a key: on a terminal, which is as before afterwards. Other
+/// keys do nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn q_ends_a_watch() {
+    use std::io::{Read as _, Write as _};
+    let gateway = start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = env!("CARGO_BIN_EXE_auditgate");
+    let script = "stty -a > before; $PROGRAM status --watch 200ms; echo status=$?; stty -a > after";
+    // `script` gives what it runs a terminal.
+    let started = std::process::Command::new("script")
+        .args(["--quiet", "--flush", "--command", script, "/dev/null"])
+        .current_dir(folder.path())
+        .env("PROGRAM", program)
+        .env("SHELL", "/bin/sh")
+        .env("AUDITGATE_SERVER", format!("http://{}", gateway.address()))
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn();
+    let Ok(mut child) = started else {
+        eprintln!("SKIPPED: there is no `script`");
+        return;
+    };
+    let mut keys = child.stdin.take().unwrap();
+    let mut screen = child.stdout.take().unwrap();
+    let watched = tokio::task::spawn_blocking(move || {
+        let mut seen = String::new();
+        let mut until = |part: &str, times: usize| {
+            let mut bytes = [0; 4_096];
+            while seen.matches(part).count() < times {
+                let count = screen.read(&mut bytes).unwrap();
+                assert!(count > 0, "it ended: {seen}");
+                seen.push_str(&String::from_utf8_lossy(&bytes[..count]));
+            }
+            seen.clone()
+        };
+        until("q ends it", 1);
+        keys.write_all(b"x \n").unwrap();
+        // It goes on, and shows no key.
+        let seen = until("q ends it", 3);
+        assert!(!seen.contains("status="), "{seen}");
+        keys.write_all(b"q").unwrap();
+        until("status=", 1)
+    });
+    let seen = soon(watched).await.unwrap();
+    assert!(seen.contains("status=0"), "{seen}");
+    let ended = soon(tokio::task::spawn_blocking(move || child.wait())).await.unwrap();
+    assert!(ended.unwrap().success());
+    let terminal = |name| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    assert!(terminal("before").contains("icanon"));
+    assert_eq!(terminal("before"), terminal("after"));
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Diagnosis, Evidence, Grade, clients, day, shared, storage};
+use super::{Diagnosis, Evidence, Grade, clients, day, deliveries, shared, storage};
 use crate::cli::times;
 use crate::cli::units::length;
 use crate::proto::pb;
@@ -11,7 +11,7 @@ use crate::proto::pb;
 type Check = (&'static str, fn(&Evidence<'_>) -> Vec<Diagnosis>);
 
 /// All checks.
-pub const CHECKS: [Check; 14] = [
+pub const CHECKS: [Check; 15] = [
     ("storage", storage::state),
     ("damage", storage::damage),
     ("disk", storage::disk),
@@ -25,6 +25,7 @@ pub const CHECKS: [Check; 14] = [
     ("gaps", clients::gaps),
     ("accounts", clients::accounts),
     ("connections", clients::connections),
+    ("deliveries", deliveries::deliveries),
     ("access", access),
 ];
 

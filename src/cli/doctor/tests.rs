@@ -73,9 +73,17 @@ fn healthy() -> pb::GetStatusResponse {
 }
 
 fn diagnosed(status: &pb::GetStatusResponse, caller: &pb::GetCallerResponse) -> Vec<Diagnosis> {
+    diagnosed_with(status, caller, &[])
+}
+
+fn diagnosed_with(
+    status: &pb::GetStatusResponse,
+    caller: &pb::GetCallerResponse,
+    deliveries: &[pb::Delivery],
+) -> Vec<Diagnosis> {
     let now = Timestamp::from_second(NOW).expect("a time");
     let answer_time = std::time::Duration::ZERO;
-    diagnose(&Evidence { caller, status, now, answer_time, zone: TimeZone::UTC })
+    diagnose(&Evidence { caller, status, deliveries, now, answer_time, zone: TimeZone::UTC })
 }
 
 /// What is found after one change.
@@ -104,7 +112,8 @@ fn nothing_is_found_where_nothing_is_wrong() {
         "auditgate 0.1.0: nothing needs attention\n\
          \n\
          FINE      storage, damage, disk, shared log, proof, signing key, certificates,\n\
-         \x20         clock, reload, memory, gaps, accounts, connections, access\n"
+         \x20         clock, reload, memory, gaps, accounts, connections, deliveries,\n\
+         \x20         access\n"
     );
 }
 
@@ -271,4 +280,49 @@ fn the_worst_comes_first_and_each_says_what_to_do() {
     assert!(places.is_sorted() && places.iter().all(Option::is_some), "{text}");
     assert_eq!(text.matches("          do: ").count(), 3, "{text}");
     assert!(text.starts_with("auditgate 0.1.0: 1 critical, 1 warning\n"), "{text}");
+}
+
+#[test]
+fn deliveries_are_looked_at() {
+    use Grade::{Critical, Note, Warning};
+    use pb::DeliveryState as State;
+    let found = |change: &dyn Fn(&mut pb::Delivery)| {
+        let mut one = pb::Delivery {
+            name: "siem".into(),
+            state: State::Running.into(),
+            state_time: stamp(NOW - 7_200),
+            ..Default::default()
+        };
+        change(&mut one);
+        let found = diagnosed_with(&healthy(), &operator(), &[one]);
+        found.into_iter().map(|one| (one.severity, one.what)).collect::<Vec<_>>()
+    };
+    let graded = |change: &dyn Fn(&mut pb::Delivery)| {
+        found(change).into_iter().map(|(grade, _)| grade).collect::<Vec<_>>()
+    };
+    assert_eq!(graded(&|_| ()), []);
+    let lag =
+        |seconds| move |one: &mut pb::Delivery| one.lag = Some(Duration { seconds, nanos: 0 });
+    assert_eq!(graded(&lag(900)), []);
+    assert_eq!(graded(&lag(901)), [Warning]);
+    let in_state = |state: State| move |one: &mut pb::Delivery| one.set_state(state);
+    assert_eq!(graded(&in_state(State::Retrying)), [Warning]);
+    assert_eq!(graded(&in_state(State::Blocked)), [Critical]);
+    assert_eq!(graded(&in_state(State::Undecided)), [Critical]);
+    assert_eq!(graded(&in_state(State::Ended)), [Critical]);
+    assert_eq!(graded(&in_state(State::Paused)), [Note]);
+    let holds = |one: &mut pb::Delivery| {
+        one.set_state(State::Paused);
+        one.holds_retention = true;
+    };
+    assert_eq!(graded(&holds), [Warning]);
+    let letters = |one: &mut pb::Delivery| (one.dead_letters, one.missed) = (3, 1);
+    assert_eq!(graded(&letters), [Warning, Warning]);
+    let blocked = |one: &mut pb::Delivery| {
+        one.set_state(State::Blocked);
+        one.reason = "401 Unauthorized".into();
+        one.lag_records = 1_234;
+    };
+    let text = "delivery siem has been blocked for 2 h 0 min: 401 Unauthorized; 1,234 records wait";
+    assert_eq!(found(&blocked), [(Critical, text.to_owned())]);
 }
