@@ -3,6 +3,7 @@
 mod accept_loss;
 mod init;
 mod join;
+mod key;
 mod status;
 
 use std::path::Path;
@@ -31,6 +32,7 @@ enum ClusterCommand {
     Status(Box<status::Args>),
     Join(Box<join::Args>),
     AcceptLoss(Box<accept_loss::Args>),
+    Key(key::Args),
 }
 
 /// Runs the command.
@@ -40,6 +42,7 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
         ClusterCommand::Status(args) => status::run(*args).await,
         ClusterCommand::Join(args) => join::run(*args).await,
         ClusterCommand::AcceptLoss(args) => accept_loss::run(*args).await,
+        ClusterCommand::Key(args) => key::run(&args),
     }
 }
 

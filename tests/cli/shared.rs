@@ -11,6 +11,7 @@ use auditgate::proto::pb::event::Payload;
 
 use crate::serve::{Gateway, auditgate, refused};
 use crate::support::WAIT_MAX;
+use crate::support::access::Authority;
 use crate::support::nats::{NatsServer, program_or_skip};
 
 /// Runs the program; gives its exit status and what it said.
@@ -166,6 +167,15 @@ async fn gateways_share_a_log() {
     let (code, said) = init(&second, "2");
     assert!(code == Some(2) && said.contains("choose an odd number"), "{said}");
 
+    // While the key is changed, a gateway has two.
+    let next = folder.path().join("next.key");
+    let (code, said) = run(&["cluster", "key", "--out", text(&next)]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(next.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let old = std::fs::read_to_string(cluster.join("cluster.key")).unwrap();
+    let next = std::fs::read_to_string(&next).unwrap();
+    std::fs::write(cluster.join("cluster.key"), old + &next).unwrap();
+
     // From here on with the permissions that were written, and no others.
     let permissions = std::fs::read_to_string(cluster.join("nats-permissions.conf")).unwrap();
     let users = format!(
@@ -241,4 +251,46 @@ async fn gateways_share_a_log() {
     let said = refused(&["--data-dir", text(&a)]);
     assert!(said.contains("copy of a shared log"), "{said}");
     drop(server);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_are_reached_by_tls_with_a_certificate() {
+    let Some(program) = program_or_skip("a shared log over TLS") else { return };
+    let authority = Authority::new();
+    let tls = authority.mutual_tls();
+    let path = |path: &Option<std::path::PathBuf>| text(path.as_deref().unwrap()).to_owned();
+    let settings = format!(
+        "max_payload: 8MB\njetstream {{ STORE }}\ntls {{ cert_file: {:?}, key_file: {:?}, \
+         ca_file: {:?}, verify: true }}\n",
+        path(&tls.cert),
+        path(&tls.key),
+        path(&tls.client_ca)
+    );
+    let store = tempfile::tempdir().expect("a folder");
+    let server = NatsServer::start(&program, &settings, store).expect("a server");
+    let url = format!("tls://localhost:{}", server.url().rsplit(':').next().unwrap());
+    let own = authority.client(vec![]);
+    let (cert, key) = (authority.write("own.pem", &own.cert), authority.write("own.key", &own.key));
+    let folder = tempfile::tempdir().expect("a folder");
+    let cluster = folder.path().join("cluster");
+    let given = ["cluster", "init", "--shared", &url, "--replicas", "1", "--out", text(&cluster)];
+    let ca = ["--shared-ca", &path(&tls.client_ca)].map(str::to_owned);
+    let ca: Vec<&str> = ca.iter().map(String::as_str).collect();
+    let shown = ["--shared-cert", text(&cert), "--shared-key", text(&key)];
+    for flags in [&[][..], &ca, &shown] {
+        let (code, said) = run(&[&given[..], flags].concat());
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains("cannot connect to NATS at tls://localhost:"), "{said}");
+        assert!(!cluster.exists(), "{said}");
+    }
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).expect("own");
+    let (code, said) = run(&[&given[..], &ca, &shown].concat());
+    assert!(code == Some(2) && said.contains("chmod 600"), "{said}");
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).expect("own");
+    let (code, said) = run(&[&given[..], &ca, &shown].concat());
+    assert_eq!(code, Some(0), "{said}");
+    // The configuration that was written has what it takes.
+    let (config, data) = (cluster.join("gateway.toml"), folder.path().join("data"));
+    let gateway = Gateway::start(&["--config", text(&config), "--data-dir", text(&data)], &[]);
+    assert_eq!(emit(&gateway, "one").await.sequence, 1);
 }

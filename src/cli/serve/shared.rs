@@ -105,8 +105,12 @@ fn kept(shared: &SharedSettings, folder: &Path, stream: &JetStream) -> String {
             format!("durability: on {majority} of {count} servers before acknowledgement")
         }
     };
+    let checked = match shared.monitor.is_empty() {
+        true => "; set shared.monitor to have that checked",
+        false => "",
+    };
     format!(
-        "shared log: stream {} of {}, connected to {}, {}; {receipt}, on stable storage if they run with sync_interval: always\nthis gateway's copy of it: {}",
+        "shared log: stream {} of {}, connected to {}, {}; {receipt}, on stable storage if they run with sync_interval: always{checked}\nthis gateway's copy of it: {}",
         shared.subjects().map(|subjects| subjects.stream().to_owned()).unwrap_or_default(),
         shared.servers.join(", "),
         stream.server_name(),

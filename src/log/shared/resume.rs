@@ -9,7 +9,7 @@ use crate::log::shared::mark::FollowerMark;
 use crate::log::shared::message::{
     ClusterKeys, EpochChange, EpochKey, MessageContent, SharedMessage,
 };
-use crate::log::shared::stream::{Stream, StreamEntry, StreamError};
+use crate::log::shared::stream::{Stream, StreamEnds, StreamEntry, StreamError};
 
 /// A stream that does not answer is asked again so often.
 const TRIES_MAX: usize = 50;
@@ -58,6 +58,11 @@ pub enum Error {
         /// The stream's oldest message.
         first: u64,
     },
+    /// None of the newest messages is authentic.
+    #[error(
+        "none of the newest {0} messages of the stream is authenticated by a key in this gateway's cluster key file: the other gateways have another key"
+    )]
+    OtherKey(u64),
     /// No message tells a state to join with.
     #[error(
         "the stream begins at message {0}, and no message in it tells a state to join with: seed the data directory with a copy of another gateway's"
@@ -213,6 +218,7 @@ async fn follow(
 ) -> Result<ResumePoint, Error> {
     let settings = stream.settings();
     let ends = with_tries(async || stream.ends().await).await?;
+    check_keys(stream, keys, ends).await?;
     let limits = settings.window;
     let mark = match mark {
         Some(mark) => mark,
@@ -264,6 +270,29 @@ async fn follow(
         next = machine.state().position + 1;
     }
     Ok(ResumePoint { machine, mark, end: ends.last })
+}
+
+/// A gateway with another cluster key would apply nothing of the others, and they nothing of
+/// it: it must not accept events.
+async fn check_keys(
+    stream: &dyn Stream,
+    keys: &ClusterKeys,
+    ends: StreamEnds,
+) -> Result<(), Error> {
+    /// So many messages would somebody else have to publish to keep gateways from starting.
+    const MESSAGES_MAX: u64 = 1_024;
+    let mut next = ends.first.max((ends.last + 1).saturating_sub(MESSAGES_MAX));
+    let mut seen = 0;
+    while next <= ends.last {
+        let entries = with_tries(async || stream.read(next, false).await).await?;
+        let Some(newest) = entries.last().map(|entry| entry.position) else { break };
+        if entries.iter().any(|entry| keys.authenticates(&entry.bytes)) {
+            return Ok(());
+        }
+        seen += entries.len() as u64;
+        next = newest + 1;
+    }
+    if seen == 0 { Ok(()) } else { Err(Error::OtherKey(seen)) }
 }
 
 /// Whether a message is the one of the mark.

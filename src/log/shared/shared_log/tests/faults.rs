@@ -253,3 +253,21 @@ async fn a_quiet_stream_keeps_a_basis_to_join_from() {
     assert_eq!(appended[0].as_ref().expect("a receipt").sequence, Sequence(2));
     trimming.abort();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_with_another_cluster_key_does_not_start() {
+    let stream = SimulatedStream::new(8, Faults::default(), settings());
+    let (first, second) = (folder(), folder());
+    let log = open(&first, RING, Arc::clone(&stream) as Arc<dyn Stream>).await;
+    log.append(&[draft("one", "ls")], ALL).await.expect("appended");
+    stream.inject(Bytes::from_static(b"forged"));
+    let with = async |keys| {
+        let config = Config { keys, ..config(RING) };
+        SharedLog::open(second.path(), config, Arc::clone(&stream) as _).await.map(drop)
+    };
+    let key = |byte| AuthenticationKey::new(&[byte; 32], LOG_ID);
+    let refused = with(ClusterKeys::new(key(6), vec![])).await.unwrap_err().to_string();
+    assert!(refused.contains("none of the newest") && refused.contains("another key"), "{refused}");
+    // While keys are changed, a gateway knows both.
+    with(ClusterKeys::new(key(6), vec![key(5)])).await.expect("it opens");
+}

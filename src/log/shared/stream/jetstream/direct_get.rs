@@ -61,8 +61,9 @@ pub async fn read(
     let subject = format!("$JS.API.DIRECT.GET.{stream}");
     let sent = client.publish_with_reply(subject, inbox, request.into()).await;
     sent.map_err(|error| unknown(&error))?;
-    let mut entries = Vec::new();
-    loop {
+    let (mut entries, mut bytes) = (Vec::new(), 0);
+    // A server that sends more than was asked for is not listened to.
+    while entries.len() < READ_ENTRIES_MAX && bytes <= READ_BYTES_MAX {
         let answer = tokio::time::timeout(REPLICA_TIME_MAX, answers.next()).await;
         let Ok(Some(answer)) = answer else {
             return Err(unknown(&"the stream does not answer"));
@@ -82,8 +83,10 @@ pub async fn read(
         if expected.is_some_and(|expected| expected != entry.position) {
             return Ok(entries);
         }
+        bytes += entry.bytes.len();
         entries.push(entry);
     }
+    Ok(entries)
 }
 
 /// Reads messages from the leader.

@@ -129,6 +129,8 @@ pub async fn connect(servers: &NatsServers) -> Result<NatsConnection, Error> {
         options = options.add_root_certificates(path.clone());
     }
     if let Some((certificate, key)) = &servers.certificate {
+        // Only to see that nobody else may.
+        read_secret(key)?;
         options = options.add_client_certificate(certificate.clone(), key.clone());
     }
     options = match &servers.user {
