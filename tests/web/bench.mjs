@@ -13,6 +13,7 @@ import { View, setHidden, until } from "./support/page.mjs";
 
 const QUICK = process.env.AUDITGATE_WEB_BENCH !== "full";
 const ROUNDS = QUICK ? 3 : 20;
+const SEARCHES = QUICK ? 3 : 60;
 const CATCH_UP = QUICK ? 5_000 : 300_000;
 const KEPT = QUICK ? 5_000 : 100_000;
 const LIVE_SECONDS = QUICK ? 2 : 5;
@@ -46,7 +47,8 @@ function figure(what, measured, bar, holds) {
 const mib = (bytes) => `${(bytes / (1024 * 1024)).toFixed(0)} MiB`;
 const MEMORY_MAX = 150 * 1024 * 1024;
 const ms = (value) => `${value.toFixed(value < 10 ? 1 : 0)} ms`;
-const percentile = (values, share) => values.sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * share))];
+/** The smallest value that this share of them does not exceed. */
+const percentile = (values, share) => values.sort((a, b) => a - b)[Math.max(0, Math.ceil(values.length * share) - 1)];
 
 /** Emits records at this rate until it is told to stop. */
 class Load {
@@ -145,7 +147,7 @@ test("from Enter to painted rows", async () => {
   const view = await View.open(page, gateway);
   await view.live();
   const took = [];
-  for (let round = 0; round < ROUNDS; round++) {
+  for (let round = 0; round < SEARCHES; round++) {
     const user = `user-${round % 5}`;
     await view.at("filter-clear").click({ timeout: 500 }).catch(() => {});
     await view.at("filter-input").fill(`user:${user}`);
@@ -166,7 +168,7 @@ test("from Enter to painted rows", async () => {
     await page.keyboard.press("Enter");
     took.push(await page.evaluate(() => window.timed));
   }
-  figure("Enter to painted rows of 200, p95", ms(percentile(took, 0.95)), "<= 100 ms", percentile(took, 0.95) <= 100);
+  figure("Enter to painted rows of 200, median, p95", `${ms(percentile(took, 0.5))}, ${ms(percentile(took, 0.95))}`, "p95 <= 100 ms", percentile(took, 0.95) <= 100);
 });
 
 test("catching up", async () => {
