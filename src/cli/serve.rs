@@ -3,6 +3,7 @@
 mod open_log;
 mod proof_key;
 mod reload;
+mod served_log;
 mod shared;
 
 use std::io::{self, IsTerminal as _};
@@ -21,8 +22,8 @@ use crate::config::Settings;
 use crate::log::Bounds;
 use crate::proof::prover::CheckpointFailure;
 use crate::server::{Config, Gateway};
-use open_log::ServedLog;
 use reload::reload;
+use served_log::ServedLog;
 
 /// Run the gateway with its log in memory, on disk, or shared with other gateways
 ///

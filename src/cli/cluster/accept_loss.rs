@@ -54,6 +54,9 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
     let shared = args.source.load()?;
     let key = read_signing_key(&args.signing_key, SignatureKind::Log)?;
     let log_id = log_id_of(&args.data_dir).map_err(|error| failed(&error))?;
+    // A key that is not the log's is refused before anything is made.
+    let signed =
+        read_checkpoint(&args.data_dir, &key.verifier()).map_err(|error| failed(&error))?;
     if args.create {
         let (servers, subjects) = (shared.connection()?, shared.subjects()?);
         let plan = StreamPlan { replicas: args.replicas, age_max: None, bytes_max: None };
@@ -64,8 +67,6 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
     }
     let stream = connect(&shared).await?;
     let keys = cluster_keys(&shared, stream.settings().log_id)?;
-    let signed =
-        read_checkpoint(&args.data_dir, &key.verifier()).map_err(|error| failed(&error))?;
     let wanted = LossAcceptance {
         directory: &args.data_dir,
         keys: &keys,

@@ -35,14 +35,14 @@ pub struct Args {
     #[command(flatten)]
     source: SharedSource,
     /// Output format
-    #[arg(short, long, value_enum, value_name = "FORM", default_value_t = Form::Pretty)]
-    output: Form,
+    #[arg(short, long, value_enum, value_name = "FORM", default_value_t = ClusterFormat::Pretty)]
+    output: ClusterFormat,
     #[command(flatten)]
     color: terminal::Args,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Form {
+enum ClusterFormat {
     /// Table
     Pretty,
     /// One JSON object
@@ -88,8 +88,10 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
         let found = found.map_err(|error| Error::Usage(error.to_string()))?;
         let status = ClusterStatus::of(&stream, found);
         let text = match args.output {
-            Form::Json => serde_json::to_string(&status).map_err(std::io::Error::other)? + "\n",
-            Form::Pretty => {
+            ClusterFormat::Json => {
+                serde_json::to_string(&status).map_err(std::io::Error::other)? + "\n"
+            }
+            ClusterFormat::Pretty => {
                 let is_terminal = std::io::stdout().is_terminal();
                 draw(&status, terminal::width(), args.color.resolve(is_terminal))
             }

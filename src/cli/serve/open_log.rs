@@ -5,20 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::LogOutput;
+use super::served_log::ServedLog;
 use super::shared;
 use crate::config::Settings;
+use crate::log::MemoryLog;
 use crate::log::disk::{DiskLog, SyncPolicy};
-use crate::log::shared::shared_log::SharedLog;
-use crate::log::{Log, MemoryLog};
-
-/// A log, and what the operator is told of it.
-pub(super) struct ServedLog {
-    pub log: Arc<dyn Log>,
-    /// What the log keeps, and what a receipt means.
-    pub kept: String,
-    /// The same log, if several gateways share it.
-    pub shared: Option<Arc<SharedLog>>,
-}
 
 /// Opens the log, and tells how it was found.
 pub(super) async fn open(settings: &Settings, logs: &LogOutput) -> io::Result<ServedLog> {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::LogOutput;
-use super::open_log::ServedLog;
 use super::proof_key::verifier_key;
+use super::served_log::ServedLog;
 use crate::cli::Error;
 use crate::config::{ByteSize, Period, Settings, SharedSettings};
 use crate::log::disk;

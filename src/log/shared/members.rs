@@ -15,7 +15,7 @@ const MEMBERS_MAX: usize = 256;
 
 /// A gateway of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Member {
+pub struct ClusterMember {
     /// The random number of its process.
     pub sender: u64,
     /// Which of its messages told it.
@@ -33,7 +33,7 @@ pub struct Member {
 /// The gateways that have told of themselves of late.
 #[derive(Debug, Default, Clone)]
 pub struct Members {
-    by_sender: BTreeMap<u64, Member>,
+    by_sender: BTreeMap<u64, ClusterMember>,
     /// The newest time of the stream.
     time: Option<Time>,
 }
@@ -49,7 +49,7 @@ impl Members {
 
     /// A gateway has told of itself. A message that came before, and is sent again, says
     /// nothing.
-    pub fn note(&mut self, member: Member) {
+    pub fn note(&mut self, member: ClusterMember) {
         self.at(member.time);
         if self.by_sender.get(&member.sender).is_some_and(|of| of.counter >= member.counter) {
             return;
@@ -64,7 +64,7 @@ impl Members {
     }
 
     /// All of them, by name.
-    pub fn all(&self) -> Vec<Member> {
+    pub fn all(&self) -> Vec<ClusterMember> {
         let mut all: Vec<_> = self.by_sender.values().cloned().collect();
         all.sort_by(|a, b| (&a.report.name, a.sender).cmp(&(&b.report.name, b.sender)));
         all
@@ -90,12 +90,12 @@ mod tests {
     use super::*;
     use crate::log::shared::message::SettingsDigest;
 
-    fn member(sender: u64, position: u64, digest: u8) -> Member {
+    fn member(sender: u64, position: u64, digest: u8) -> ClusterMember {
         let digests = vec![SettingsDigest { name: "roles".into(), digest: [digest; 8] }];
         let report =
             MemberReport { name: format!("gateway-{sender}"), digests, ..MemberReport::default() };
         let time = Time(position as i64 * 1_000_000_000);
-        Member { sender, counter: position, report, basis: Basis::default(), position, time }
+        ClusterMember { sender, counter: position, report, basis: Basis::default(), position, time }
     }
 
     #[test]
@@ -109,7 +109,7 @@ mod tests {
         let named = ["gateway gateway-2 has other settings than this one: roles"];
         assert_eq!(members.differences(&own.report, 1), named);
         members.note(member(2, 4, 5));
-        members.note(Member { position: 5, ..member(2, 3, 6) });
+        members.note(ClusterMember { position: 5, ..member(2, 3, 6) });
         assert!(members.differences(&own.report, 1).is_empty());
         members.note(member(3, 5, 9));
         assert_eq!(members.differences(&own.report, 1).len(), 1);
@@ -125,7 +125,7 @@ mod tests {
     fn so_many_are_remembered() {
         let mut members = Members::default();
         (0..1_000).for_each(|sender| {
-            members.note(Member { time: Time(0), ..member(sender, sender + 1, 1) });
+            members.note(ClusterMember { time: Time(0), ..member(sender, sender + 1, 1) });
         });
         assert_eq!(members.all().len(), MEMBERS_MAX);
         assert!(members.all().iter().all(|member| member.sender >= 1_000 - MEMBERS_MAX as u64));

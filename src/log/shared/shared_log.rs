@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use crate::log::disk::{self, DiskLog, Notice, SyncPolicy, storage};
 use crate::log::shared::machine::{Disagreement, Machine};
 use crate::log::shared::mark::{FOLLOWER, FollowerMark};
-use crate::log::shared::members::{Member, Members};
+use crate::log::shared::members::{ClusterMember, Members};
 use crate::log::shared::message::{Basis, ClusterKeys, EpochKey, MemberReport};
 use crate::log::shared::publisher::{Ended, PublishTimes, Publisher, UnitOutcome};
 use crate::log::shared::resume::Error;
@@ -143,7 +143,7 @@ pub struct SharedReport {
     /// The random number of this process, as others see it.
     pub sender: u64,
     /// The gateways that have told of themselves of late, this one among them.
-    pub members: Vec<Member>,
+    pub members: Vec<ClusterMember>,
     /// In what settings others differ from this one, in sentences.
     pub differences: Vec<String>,
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::members::{Member, Members};
+use super::members::{ClusterMember, Members};
 use super::message::{ClusterKeys, MessageContent, SharedMessage};
 use super::stream::{Stream, StreamEnds, StreamError};
 use crate::time::Time;
@@ -18,7 +18,7 @@ pub struct Survey {
     /// Both ends of the stream.
     pub ends: StreamEnds,
     /// The gateways that have told of themselves.
-    pub members: Vec<Member>,
+    pub members: Vec<ClusterMember>,
     /// The epoch of the log, as the newest message tells it; `None` if none does.
     pub epoch: Option<u16>,
     /// The newest signed checkpoint, not verified, and its position.
@@ -78,7 +78,7 @@ pub async fn survey(
             match content {
                 MessageContent::Checkpoint(text) => found.checkpoint = Some((position, text)),
                 MessageContent::Member(report) => {
-                    members.note(Member { sender, counter, report, basis, position, time });
+                    members.note(ClusterMember { sender, counter, report, basis, position, time });
                 }
                 MessageContent::Group(_) | MessageContent::Epoch(_) => {}
             }

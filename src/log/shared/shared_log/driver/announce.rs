@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::{Core, Driver};
 use crate::log::PublishedCheckpoint;
 use crate::log::shared::machine::Applied;
-use crate::log::shared::members::{MEMBER_INTERVAL, Member};
+use crate::log::shared::members::{ClusterMember, MEMBER_INTERVAL};
 use crate::log::shared::message::{MessageContent, SharedMessage};
 use crate::log::shared::publisher::{IN_FLIGHT_MAX, Publication};
 use crate::log::shared::stream::StreamEntry;
@@ -61,7 +61,7 @@ impl Driver {
             }
             MessageContent::Member(report) => {
                 let (position, time) = (entry.position, entry.timestamp);
-                core.members.note(Member { sender, counter, report, basis, position, time });
+                core.members.note(ClusterMember { sender, counter, report, basis, position, time });
                 let own = core.profile.clone().unwrap_or_default();
                 let differences = core.members.differences(&own, core.publisher.sender());
                 if core.differences != differences {
