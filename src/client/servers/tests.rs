@@ -40,7 +40,9 @@ async fn the_next_one_is_used_where_one_fails() {
     // A call that had begun at the first one fails late: nothing is skipped.
     assert!(servers.failed(0, &lost("reset")));
     assert_eq!(servers.current(), 1);
-    assert!(servers.failed(1, &lost("refused")) && servers.failed(2, &lost("late")));
+    assert!(servers.failed(1, &lost("refused")) && servers.failed(0, &lost("reset")));
+    assert_eq!(servers.current(), 2, "nor is one tried again for it");
+    assert!(servers.failed(2, &lost("late")));
     assert_eq!(servers.current(), 0);
     let all = servers.summary(lost("late"));
     assert_eq!(all.message, "http://0: reset; http://1: refused; http://2: late");
