@@ -60,6 +60,8 @@ pub struct DeliveryConfig {
     pub hold: Option<HoldLimits>,
     /// Where the records go.
     pub destination: destination::Config,
+    /// The name of the gateway of a shared log that runs it; `None` if this one does.
+    pub elsewhere: Option<String>,
 }
 
 /// Where a delivery begins that has no cursor yet.

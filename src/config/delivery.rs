@@ -68,6 +68,10 @@ pub struct Delivery {
     /// Retention waits only for records that were accepted at most this long ago; at least 1m.
     #[serde(default)]
     pub hold_age: Option<Period>,
+    /// Name of the gateway that runs the delivery (`shared.name`), where several share a log: one
+    /// runs it, and the others say which one. A shared log needs it.
+    #[serde(default)]
+    pub run_on: Option<String>,
     /// Which records go out. Without it, all do.
     #[serde(default)]
     pub filter: DeliveryFilter,
@@ -121,9 +125,30 @@ impl Settings {
                 let what = "needs a log on disk: set data_dir too";
                 return Err(Error::value(key("hold"), what));
             }
-            delivery.config(&key)
+            Ok(DeliveryConfig {
+                elsewhere: self
+                    .elsewhere(delivery)
+                    .map_err(|what| Error::value(key("run_on"), what))?,
+                ..delivery.config(&key)?
+            })
         });
         configs.collect()
+    }
+
+    /// The gateway that runs a delivery, unless it is this one.
+    fn elsewhere(&self, delivery: &Delivery) -> Result<Option<String>, String> {
+        let own = self.gateway_name();
+        match (&delivery.run_on, self.shared.is_on()) {
+            (None, false) => Ok(None),
+            (Some(_), false) => {
+                Err("set, but this gateway shares no log: set shared.servers or leave it out"
+                    .into())
+            }
+            (None, true) => Err(format!(
+                "missing: each gateway of the shared log would send the records; name the one that does, such as {own:?}"
+            )),
+            (Some(name), true) => Ok(Some(name.clone()).filter(|name| *name != own)),
+        }
     }
 
     /// Where deliveries keep their cursors and dead letters.
@@ -201,6 +226,7 @@ impl Delivery {
             in_flight: self.in_flight,
             hold,
             destination,
+            elsewhere: None,
         })
     }
 }

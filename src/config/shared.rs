@@ -10,6 +10,10 @@ use super::{Error, Period, Settings};
 use crate::log::shared::stream::jetstream::{
     NatsServers, NatsUser, Subjects, check_address, check_monitor,
 };
+use crate::printable::is_hidden;
+
+/// The longest name of a gateway, in bytes.
+const NAME_BYTES_MAX: usize = 128;
 
 /// The log that several gateways share, in a replicated stream of NATS JetStream: see
 /// docs/CLUSTER.md. The data directory holds this gateway's copy of it.
@@ -25,6 +29,11 @@ pub struct SharedSettings {
     /// has this name after `AUDIT_`.
     #[schemars(extend("value_name" = "NAME"))]
     pub stream: String,
+    /// Name of this gateway among those that share the log, for status and for `run_on` of a
+    /// delivery: 1 to 128 visible characters. By default, the name of the machine with the port
+    /// that it listens on.
+    #[schemars(extend("value_name" = "NAME"))]
+    pub name: Option<String>,
     /// File with the cluster key, as `auditgate cluster init` writes it; only its owner may have
     /// access. All gateways of the log have the same key: it authenticates their messages. The
     /// first key of the file authenticates what this gateway publishes; further keys are
@@ -68,6 +77,7 @@ impl Default for SharedSettings {
         Self {
             servers: Vec::new(),
             stream: "main".to_owned(),
+            name: None,
             cluster_key: None,
             verifier_key: None,
             ca: None,
@@ -151,6 +161,12 @@ impl SharedSettings {
         for monitor in &self.monitor {
             check_monitor(monitor).map_err(|error| Error::value("shared.monitor", error))?;
         }
+        if let Some(name) = &self.name
+            && (!(1..=NAME_BYTES_MAX).contains(&name.len()) || name.contains(is_hidden))
+        {
+            let what = format!("{name:?}, which must be 1 to {NAME_BYTES_MAX} visible characters");
+            return Err(Error::value("shared.name", what));
+        }
         self.subjects()?;
         self.connection()?;
         super::limits::period("shared.connect_timeout", self.connect_timeout, 1..=60 * 60)
@@ -158,6 +174,15 @@ impl SharedSettings {
 }
 
 impl Settings {
+    /// The name of this gateway among those that share a log.
+    pub fn gateway_name(&self) -> String {
+        self.shared.name.clone().unwrap_or_else(|| {
+            let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
+            // Several on one machine are told apart by what they listen on.
+            format!("{}:{}", machine.replace(is_hidden, "?"), self.listen.port())
+        })
+    }
+
     /// Whether there is a Merkle tree over the log.
     pub fn has_tree(&self) -> bool {
         // The gateways of a shared log sign with one key, which none of them can make up.

@@ -43,6 +43,14 @@ pub enum ControlError {
         /// A name that is like it.
         nearest: Option<String>,
     },
+    /// Another gateway runs it.
+    #[error("the delivery {name} runs on the gateway {gateway}: ask that one")]
+    Elsewhere {
+        /// The delivery.
+        name: String,
+        /// The gateway.
+        gateway: String,
+    },
     /// It has to be told where to begin.
     #[error(
         "the delivery has another destination than its cursor: say where to begin, by resume with a sequence"

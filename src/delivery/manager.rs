@@ -46,6 +46,8 @@ pub struct Deliveries {
     /// The lock on the directory of cursors and dead letters, as soon as there is a delivery.
     directory: Mutex<Option<DirectoryLock>>,
     running: Mutex<BTreeMap<String, RunningDelivery>>,
+    /// What other gateways of a shared log run.
+    elsewhere: Mutex<BTreeMap<String, DeliveryConfig>>,
 }
 
 struct RunningDelivery {
@@ -132,6 +134,7 @@ impl Deliveries {
             path: directory.map(Path::to_owned),
             directory: Mutex::default(),
             running: Mutex::default(),
+            elsewhere: Mutex::default(),
         });
         let mut changed = Vec::new();
         for config in configs {
@@ -141,6 +144,10 @@ impl Deliveries {
     }
 
     fn add(&self, config: DeliveryConfig, changed: &mut Vec<String>) -> Result<(), StartError> {
+        if config.elsewhere.is_some() {
+            self.elsewhere.lock().insert(config.name.clone(), config);
+            return Ok(());
+        }
         let directory = self.locked_directory()?;
         let name = config.name.clone();
         let file = StateFile::of(&directory, &name);
@@ -191,7 +198,7 @@ impl Deliveries {
     /// # Errors
     /// If the file of a delivery cannot be used: those that were changed before it run.
     pub async fn replace(&self, configs: Vec<DeliveryConfig>) -> Result<Vec<String>, StartError> {
-        if !configs.is_empty() {
+        if configs.iter().any(|config| config.elsewhere.is_none()) {
             self.locked_directory()?;
         }
         let is_kept = |name: &str, running: &RunningDelivery| {
@@ -208,6 +215,7 @@ impl Deliveries {
         };
         let deadline = Instant::now() + SETTLE_TIME;
         end_all(ending, StopRequest::Settle(deadline), deadline).await;
+        self.elsewhere.lock().clear();
         let mut changed = Vec::new();
         for config in configs {
             let runs = self.running.lock().contains_key(&config.name);
@@ -231,7 +239,11 @@ impl Deliveries {
     pub fn list(&self) -> Vec<DeliveryReport> {
         let last = self.hub.extent().last;
         let running = self.running.lock();
-        running.values().map(|one| DeliveryReport::of(&one.config, &one.state, last)).collect()
+        let own = running.values().map(|one| DeliveryReport::of(&one.config, &one.state, last));
+        let mut reports: Vec<DeliveryReport> = own.collect();
+        reports.extend(self.elsewhere.lock().values().map(DeliveryReport::elsewhere));
+        reports.sort_by(|one, other| one.name.cmp(&other.name));
+        reports
     }
 
     /// Does what an operator asks for. Returns the delivery as it is then.
@@ -245,8 +257,13 @@ impl Deliveries {
     ) -> Result<DeliveryReport, ControlError> {
         let (commands, state, config) = {
             let running = self.running.lock();
+            let elsewhere = self.elsewhere.lock();
+            let gateway = elsewhere.get(name).and_then(|config| config.elsewhere.clone());
+            if let Some(gateway) = gateway {
+                return Err(ControlError::Elsewhere { name: name.to_owned(), gateway });
+            }
             let Some(found) = running.get(name) else {
-                let names = running.keys().map(String::as_str);
+                let names = running.keys().chain(elsewhere.keys()).map(String::as_str);
                 let nearest = text::nearest(name, names, 1).first().map(ToString::to_string);
                 return Err(ControlError::Unknown { name: text::excerpt(name), nearest });
             };

@@ -122,7 +122,10 @@ impl Shipper {
         let accepted =
             part.len().saturating_sub(replies.rejected.len() + replies.unavailable.len());
         if accepted > 0 || replies.unavailable.is_empty() {
-            self.count(accepted, 0, replies.repeated);
+            let left = replies.rejected.iter().map(|(position, _)| position);
+            let left = left.chain(&replies.unavailable).map(|position| part.item(*position));
+            let left: usize = left.map(|item| item.bytes.len()).sum();
+            self.count(accepted, part.byte_size().saturating_sub(left), replies.repeated);
         }
         let letters = replies.rejected.iter().map(|(position, rejection)| {
             let item = part.item(*position);

@@ -46,11 +46,13 @@ pub enum DeliveryPhase {
     Undecided,
     /// It has ended.
     Ended,
+    /// Another gateway of a shared log runs it.
+    Elsewhere,
 }
 
 impl DeliveryPhase {
-    /// All of them.
-    pub const ALL: [Self; 6] =
+    /// What a delivery that this gateway runs can do.
+    pub const OWN: [Self; 6] =
         [Self::Running, Self::Retrying, Self::Blocked, Self::Paused, Self::Undecided, Self::Ended];
 
     /// The name in metrics and status.
@@ -62,6 +64,7 @@ impl DeliveryPhase {
             Self::Paused => "paused",
             Self::Undecided => "undecided",
             Self::Ended => "ended",
+            Self::Elsewhere => "elsewhere",
         }
     }
 }

@@ -306,6 +306,30 @@ async fn items_have_answers_of_their_own() {
     scene.until(|_| report(&deliveries).lag_records == 0).await;
     let one = report(&deliveries);
     assert_eq!((one.delivered, one.dead_letters), (5, 1));
+    // Of some 300 bytes each.
+    assert!((1_250..1_750).contains(&one.bytes), "{}", one.bytes);
+}
+
+#[tokio::test]
+async fn what_another_gateway_runs_is_listed_and_left_to_it() {
+    let scene = Scene::new(1_000);
+    scene.emit(1..=3).await;
+    let own = config(scene.destination("one", |_| Reply::ACCEPTED));
+    let elsewhere = DeliveryConfig { elsewhere: Some("b:9000".into()), ..own.clone() };
+    let deliveries = scene.start(elsewhere.clone());
+    let one = report(&deliveries);
+    assert_eq!(one.phase, DeliveryPhase::Elsewhere);
+    assert_eq!(one.reason, "it runs on the gateway b:9000: ask that one");
+    let asked = deliveries.control("siem", ControlAction::Pause).await.expect_err("not here");
+    assert_eq!(asked.to_string(), "the delivery siem runs on the gateway b:9000: ask that one");
+    // It moves here, and away again.
+    deliveries.replace(vec![own]).await.expect("it starts");
+    scene.until(|scene| scene.sequences() == [1, 2, 3]).await;
+    assert_eq!(report(&deliveries).phase, DeliveryPhase::Running);
+    deliveries.replace(vec![elsewhere]).await.expect("it ends");
+    assert_eq!(report(&deliveries).phase, DeliveryPhase::Elsewhere);
+    scene.emit(4..=4).await;
+    assert_eq!(scene.sequences(), [1, 2, 3]);
 }
 
 #[tokio::test]

@@ -36,6 +36,7 @@ pub(super) fn delivery(report: DeliveryReport) -> pb::Delivery {
         DeliveryPhase::Paused => pb::DeliveryState::Paused,
         DeliveryPhase::Undecided => pb::DeliveryState::Undecided,
         DeliveryPhase::Ended => pb::DeliveryState::Ended,
+        DeliveryPhase::Elsewhere => pb::DeliveryState::Elsewhere,
     };
     let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
     pb::Delivery {

@@ -17,7 +17,6 @@ use crate::log::shared::shared_log::{self, SharedLog};
 use crate::log::shared::stream::Stream as _;
 use crate::log::shared::stream::jetstream::{self, JetStream, StreamPlan};
 use crate::log::{Sequencer as _, State};
-use crate::printable::is_hidden;
 
 /// After a failed attempt to reach the servers, the next one waits so long.
 const CONNECT_PAUSE: Duration = Duration::from_secs(2);
@@ -58,11 +57,8 @@ pub(super) async fn open(
 
 /// What this gateway tells the others of itself.
 pub(super) fn profile(settings: &Settings) -> MemberReport {
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    // Several on one machine are told apart by what they listen on.
-    let name = format!("{}:{}", name.replace(is_hidden, "?"), settings.listen.port());
     MemberReport {
-        name,
+        name: settings.gateway_name(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         is_signer: settings.signing_key.is_some(),
         digests: settings.digests(),

@@ -33,6 +33,26 @@ fn a_delivery_needs_a_name_and_a_destination() {
 }
 
 #[test]
+fn one_gateway_of_a_shared_log_runs_a_delivery() {
+    let shared = |run_on: &str| {
+        let text = with(run_on, "", HTTP);
+        let (shared, key) = ("[shared]\nname = \"a\"", "cluster_key = \"/k\"");
+        format!("{text}{shared}\n{key}\nservers = [\"nats://127.0.0.1\"]\n")
+    };
+    let elsewhere = |run_on: &str| {
+        let configs = read(&shared(run_on)).expect("valid").deliveries()?;
+        Ok::<_, Error>(configs.first().expect("one").elsewhere.clone())
+    };
+    assert_eq!(elsewhere("run_on = \"a\"").expect("valid"), None);
+    assert_eq!(elsewhere("run_on = \"b\"").expect("valid").as_deref(), Some("b"));
+    let missing = elsewhere("").expect_err("missing").to_string();
+    assert!(missing.contains("delivery[0].run_on") && missing.contains("\"a\""), "{missing}");
+    let alone = read(&with("run_on = \"a\"", "", HTTP)).expect("read").deliveries();
+    let alone = alone.expect_err("not shared").to_string();
+    assert!(alone.contains("this gateway shares no log"), "{alone}");
+}
+
+#[test]
 fn every_mistake_is_refused_with_its_key() {
     let cases = [
         (("name = 1", "", HTTP), "duplicate key"),

@@ -67,6 +67,17 @@ pub struct DeliveryReport {
 }
 
 impl DeliveryReport {
+    /// The report of a delivery that another gateway runs.
+    pub(super) fn elsewhere(config: &DeliveryConfig) -> Self {
+        let state = DeliveryState::new(config.name.clone(), false);
+        let gateway = config.elsewhere.as_deref().unwrap_or_default();
+        Self {
+            phase: DeliveryPhase::Elsewhere,
+            reason: format!("it runs on the gateway {gateway}: ask that one"),
+            ..Self::of(config, &state, Sequence::ZERO)
+        }
+    }
+
     /// The report of a delivery from a log whose newest record is `last`.
     pub(super) fn of(config: &DeliveryConfig, state: &DeliveryState, last: Sequence) -> Self {
         let read = |total: &AtomicU64| total.load(Ordering::Relaxed);

@@ -120,6 +120,7 @@ pub fn config(destination: Config) -> DeliveryConfig {
         in_flight: 1,
         hold: None,
         destination,
+        elsewhere: None,
     }
 }
 

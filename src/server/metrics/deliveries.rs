@@ -56,7 +56,9 @@ const LEVELS: [(&str, &str, Level); 7] = [
 
 impl MetricSources {
     pub(super) fn deliveries(&self, page: &mut MetricsPage<'_>) -> fmt::Result {
-        let all = self.deliveries.list();
+        let mut all = self.deliveries.list();
+        // The gateway that runs a delivery counts it.
+        all.retain(|one| one.phase != DeliveryPhase::Elsewhere);
         if all.is_empty() {
             return Ok(());
         }
@@ -72,7 +74,7 @@ impl MetricSources {
             "auditgate_delivery_state",
             "1 for what the delivery does at the moment",
             all.iter().flat_map(|one| {
-                DeliveryPhase::ALL.into_iter().map(|phase| {
+                DeliveryPhase::OWN.into_iter().map(|phase| {
                     let labels = [("delivery", one.name.as_str()), ("state", phase.name())];
                     (labels, f64::from(u8::from(one.phase == phase)))
                 })

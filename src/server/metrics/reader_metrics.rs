@@ -4,12 +4,15 @@ use std::fmt;
 
 use super::page::MetricsPage;
 use super::{MetricSources, read};
+use crate::record::GATEWAY_PRINCIPAL;
 
 impl MetricSources {
     pub(super) fn readers(&self, page: &mut MetricsPage<'_>) -> fmt::Result {
         let counters = self.hub.counters();
         let last = self.hub.extent().last;
-        let subscribers = self.hub.subscribers();
+        let mut subscribers = self.hub.subscribers();
+        // Deliveries have gauges of their own.
+        subscribers.retain(|one| one.principal != GATEWAY_PRINCIPAL);
         let lag = |sequence: u64| last.0.saturating_sub(sequence);
         let lags: Vec<u64> = subscribers.iter().map(|one| lag(one.sequence().0)).collect();
         page.gauge("auditgate_subscribers", "Open subscriptions", lags.len() as f64)?;

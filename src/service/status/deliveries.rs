@@ -14,6 +14,7 @@ pub(super) fn shape(error: &ControlError) -> Parts {
             Parts::invalid(ErrorReason::SequenceRangeInvalid, "sequence", error)
         }
         ControlError::Undecided
+        | ControlError::Elsewhere { .. }
         | ControlError::ReplayRuns
         | ControlError::NoDeadLetters
         | ControlError::Ended => Parts::new(Code::FailedPrecondition, ErrorReason::DeliveryState),
