@@ -11,9 +11,10 @@ use crate::log::shared::stream::jetstream::{
     NatsServers, NatsUser, Subjects, check_address, check_monitor,
 };
 use crate::printable::is_hidden;
+use crate::text;
 
 /// The longest name of a gateway, in bytes.
-const NAME_BYTES_MAX: usize = 128;
+const NAME_BYTES_MAX: usize = 64;
 
 /// The log that several gateways share, in a replicated stream of NATS JetStream: see
 /// docs/CLUSTER.md. The data directory holds this gateway's copy of it.
@@ -30,7 +31,7 @@ pub struct SharedSettings {
     #[schemars(extend("value_name" = "NAME"))]
     pub stream: String,
     /// Name of this gateway among those that share the log, for status and for `run_on` of a
-    /// delivery: 1 to 128 visible characters. By default, the name of the machine with the port
+    /// delivery: 1 to 64 visible characters. By default, the name of the machine with the port
     /// that it listens on.
     #[schemars(extend("value_name" = "NAME"))]
     pub name: Option<String>,
@@ -178,8 +179,9 @@ impl Settings {
     pub fn gateway_name(&self) -> String {
         self.shared.name.clone().unwrap_or_else(|| {
             let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
+            let machine = text::truncated(machine.replace(is_hidden, "?"), NAME_BYTES_MAX - 6);
             // Several on one machine are told apart by what they listen on.
-            format!("{}:{}", machine.replace(is_hidden, "?"), self.listen.port())
+            format!("{machine}:{}", self.listen.port())
         })
     }
 
