@@ -40,15 +40,14 @@ fn one_gateway_of_a_shared_log_runs_a_delivery() {
         format!("{text}{shared}\n{key}\nservers = [\"nats://127.0.0.1\"]\n")
     };
     let elsewhere = |run_on: &str| {
-        let configs = read(&shared(run_on)).expect("valid").deliveries()?;
+        let configs = read(&shared(run_on))?.deliveries()?;
         Ok::<_, Error>(configs.first().expect("one").elsewhere.clone())
     };
     assert_eq!(elsewhere("run_on = \"a\"").expect("valid"), None);
     assert_eq!(elsewhere("run_on = \"b\"").expect("valid").as_deref(), Some("b"));
     let missing = elsewhere("").expect_err("missing").to_string();
     assert!(missing.contains("delivery[0].run_on") && missing.contains("\"a\""), "{missing}");
-    let alone = read(&with("run_on = \"a\"", "", HTTP)).expect("read").deliveries();
-    let alone = alone.expect_err("not shared").to_string();
+    let alone = read(&with("run_on = \"a\"", "", HTTP)).expect_err("not shared").to_string();
     assert!(alone.contains("this gateway shares no log"), "{alone}");
 }
 
