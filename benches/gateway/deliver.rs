@@ -137,6 +137,7 @@ fn delivery(name: &str, address: SocketAddr, records: usize) -> Result<DeliveryC
         batch: BatchLimits { records, bytes: 2 * 1024 * 1024, time: Duration::from_secs(1) },
         in_flight: 1,
         hold: None,
+        elsewhere: None,
         destination: destination::Config::Http(http::Config {
             endpoint,
             body: BodyForm::Lines,

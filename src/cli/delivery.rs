@@ -240,7 +240,9 @@ fn text(delivery: &pb::Delivery, format: DeliveryFormat) -> String {
 }
 
 fn exit_kind(deliveries: &[pb::Delivery]) -> ExitKind {
-    let is_well =
-        |one: &pb::Delivery| one.state() == pb::DeliveryState::Running && one.dead_letters == 0;
+    let runs = |one: &pb::Delivery| {
+        matches!(one.state(), pb::DeliveryState::Running | pb::DeliveryState::Elsewhere)
+    };
+    let is_well = |one: &pb::Delivery| runs(one) && one.dead_letters == 0;
     if deliveries.iter().all(is_well) { ExitKind::All } else { ExitKind::Some }
 }

@@ -88,6 +88,7 @@ fn state(one: &pb::Delivery, now: i64) -> Option<Diagnosis> {
             let what = format!("delivery {name} has been paused{since}{behind}");
             Some(Diagnosis::new(grade, what, advice.replace("NAME", name)))
         }
+        pb::DeliveryState::Elsewhere => None,
         pb::DeliveryState::Ended | pb::DeliveryState::Unspecified => {
             let what = format!("delivery {name} has ended{reason}{behind}");
             let advice = "look at the gateway's own log, and restart the gateway";

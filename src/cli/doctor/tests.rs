@@ -311,6 +311,7 @@ fn deliveries_are_looked_at() {
     assert_eq!(graded(&in_state(State::Undecided)), [Critical]);
     assert_eq!(graded(&in_state(State::Ended)), [Critical]);
     assert_eq!(graded(&in_state(State::Paused)), [Note]);
+    assert_eq!(graded(&in_state(State::Elsewhere)), []);
     let holds = |one: &mut pb::Delivery| {
         one.set_state(State::Paused);
         one.holds_retention = true;

@@ -6,7 +6,7 @@ import { counted, grouped } from "../ui/numbers";
 import { Safe } from "../ui/safe";
 import type { Delivery } from "../wire/messages";
 
-const STATES = ["unknown", "running", "retrying", "blocked", "paused", "undecided", "ended"];
+const STATES = ["unknown", "running", "retrying", "blocked", "paused", "undecided", "ended", "elsewhere"];
 const RETRYING = 2;
 const BLOCKED = 3;
 const UNDECIDED = 5;
