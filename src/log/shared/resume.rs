@@ -241,7 +241,8 @@ async fn follow(
     if from == mark.epoch_at + 1 && mark.epoch_at > 0 {
         machine.knows_all();
     }
-    let mut next = from.min(applied);
+    // The last message is compared in any case, unless retention has removed it.
+    let mut next = from.min(applied).max(ends.first);
     while next <= applied {
         let entries = read(stream, next).await?;
         match entries.first().map(|entry| entry.position) {
