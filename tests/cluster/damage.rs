@@ -81,6 +81,7 @@ async fn a_quorum_that_is_lost_and_servers_that_lose_data_lose_no_event() {
     let joined = block_in_place(|| scene.new_gateway("joined"));
     scene.gateways.push(joined);
     scene.caught_up(last).await;
+    scene.roots_agree(last).await;
     let told = subscriber.await.unwrap();
     let ids = agreed(&mut scene, &receipts).await;
     told.check(&ids, false);
@@ -136,12 +137,12 @@ async fn a_stream_that_retention_has_emptied_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stream_that_was_deleted_fails_the_log_and_leaves_its_history() {
-    let test = "a_stream_that_was_deleted_fails_the_log_and_leaves_its_history";
+async fn a_stream_that_was_deleted_fails_the_log_until_the_loss_is_accepted() {
+    let test = "a_stream_that_was_deleted_fails_the_log_until_the_loss_is_accepted";
     let Some(mut scene) = Scene::start(test, &[]) else { return };
     let doors = scene.doors();
     let ids: Vec<_> = (0..20).map(|id| format!("kept-{id}")).collect();
-    let receipts = emit(&doors, &mut 0, &ids).await;
+    let mut receipts = emit(&doors, &mut 0, &ids).await;
     scene.caught_up(20).await;
     let client = async_nats::connect(scene.servers.urls()).await.unwrap();
     let deleted = api(&client, "STREAM.DELETE", json!({})).await;
@@ -162,6 +163,26 @@ async fn a_stream_that_was_deleted_fails_the_log_and_leaves_its_history() {
         assert!(refused.is_err(), "a gateway without a stream accepts nothing");
         assert_eq!(search(door).await, ids.len(), "reads work");
     }
+    // An operator accepts the loss, with the records of one of them.
+    for gateway in &mut scene.gateways {
+        block_in_place(|| gateway.terminate());
+    }
+    let (data, key) = (scene.gateways[0].data(), scene.key("signing.key"));
+    let data = data.display().to_string();
+    let accept = ["accept-loss", "--create", "--data-dir", &data, "--signing-key", &key];
+    let said = block_in_place(|| scene.command(&accept));
+    assert!(said.contains("begins after record 20"), "{said}");
+    for gateway in &mut scene.gateways {
+        block_in_place(|| gateway.run());
+    }
+    let more: Vec<_> = (20..40).map(|id| format!("kept-{id}")).collect();
+    receipts.extend(emit(&doors, &mut 1, &more).await);
+    // What was stored before is still known.
+    let again = emit(&doors, &mut 2, &ids).await;
+    assert!(again.iter().all(|(id, sequence)| receipts[id] == *sequence));
+    assert!(receipts.values().copied().collect::<BTreeSet<_>>().into_iter().eq(1..=40));
+    scene.caught_up(40).await;
+    scene.roots_agree(40).await;
     agreed(&mut scene, &receipts).await;
 }
 

@@ -65,6 +65,7 @@ async fn nothing_is_lost_or_doubled_whoever_fails() {
     let receipts = load.end().await;
     let last = receipts.values().copied().max().unwrap();
     scene.caught_up(last).await;
+    scene.roots_agree(last).await;
     let log_id = scene.status(0).await.unwrap().log_id;
     let mut told = Vec::new();
     for (only_alices, subscriber) in subscribers {
@@ -86,7 +87,7 @@ async fn nothing_is_lost_or_doubled_whoever_fails() {
     let failovers: usize = told.iter().map(|(_, told)| told.failovers).sum();
     eprintln!(
         "cluster: {rounds} faults, {} acknowledged, nothing lost, invented or doubled; {failovers} \
-         failovers of subscribers, who got exactly what matches; the copies are equal; after \
+         failovers of subscribers, who got exactly what matches; the copies and their roots are equal; after \
          {longest:?} at most, {PROGRESS} batches were acknowledged",
         receipts.len()
     );

@@ -71,11 +71,10 @@ impl Scene {
 
     /// How gateways are started.
     pub fn flags(&self) -> Vec<String> {
-        let key = |name: &str| self.keys().join(name).display().to_string();
         let servers = self.servers.urls().join(",");
-        let flags = ["--shared", &servers, "--cluster-key", &key("cluster.key")];
+        let flags = ["--shared", &servers, "--cluster-key", &self.key("cluster.key")];
         let small = ["--ring-bytes", "4MiB", "--ring-records", "2000"];
-        let signing = ["--signing-key", &key("signing.key")];
+        let signing = ["--signing-key", &self.key("signing.key")];
         [&flags[..], &small, &signing].concat().into_iter().map(str::to_owned).collect()
     }
 
@@ -112,6 +111,49 @@ impl Scene {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
+    }
+
+    /// Waits until each gateway gives out a checkpoint of so many records, and asserts that
+    /// all have the same root.
+    pub async fn roots_agree(&self, last: u64) {
+        let begun = Instant::now();
+        loop {
+            let mut signed = Vec::new();
+            for gateway in &self.gateways {
+                let mut client = Door::new(gateway.address).client();
+                let answer = call_in_time(client.get_checkpoint(pb::GetCheckpointRequest {})).await;
+                let Ok(answer) = answer else { continue };
+                // Its origin, the size of the tree, and its root.
+                let lines: Vec<_> = answer.checkpoint.lines().take(3).map(str::to_owned).collect();
+                signed.push(lines);
+            }
+            let is_done =
+                |lines: &Vec<String>| lines.get(1).is_some_and(|size| *size == last.to_string());
+            if signed.len() == self.gateways.len() && signed.iter().all(is_done) {
+                assert!(signed.windows(2).all(|two| two[0] == two[1]), "{signed:?}");
+                return;
+            }
+            assert!(begun.elapsed() < CALM_TIME_MAX, "no checkpoints of {last}: {signed:?}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// Runs `auditgate cluster ...` on the log; what it prints.
+    pub fn command(&self, arguments: &[&str]) -> String {
+        let done = Command::new(env!("CARGO_BIN_EXE_auditgate"))
+            .arg("cluster")
+            .args(arguments)
+            .args(&self.flags()[..4])
+            .output()
+            .unwrap();
+        let said = [done.stdout, done.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        assert!(done.status.success(), "{said}");
+        said
+    }
+
+    pub fn key(&self, name: &str) -> String {
+        self.keys().join(name).display().to_string()
     }
 
     /// The server that leads the stream.
