@@ -1,14 +1,43 @@
 //! Logins: `name/secret@place` of Oracle, and the commands of Redis.
 
-use memchr::memrchr;
+use memchr::{memchr, memrchr};
 
 use super::super::{forms, names};
-use super::SecretScan;
+use super::{Expect, SecretScan};
 
 /// Of what stands before a login, in bytes.
 const LEAD_BYTES: usize = 8;
 
 impl SecretScan<'_> {
+    /// A name and a secret.
+    pub(super) fn pair(&mut self, between: u8) {
+        self.expect = Expect::Nothing;
+        if self.text.closes_outer(self.at, &self.quotes) {
+            self.quote();
+            if self.text.byte(self.at) == b',' {
+                self.at += 1;
+            }
+            self.expect = Expect::Pair(between);
+            return;
+        }
+        if matches!(self.text.byte(self.at), b'-' | b'|' | b';' | b'&') {
+            return self.dispatch();
+        }
+        let value = self.text.value(self.at, &self.quotes, false);
+        let text = self.text.slice(value.secret.clone());
+        if let Some(at) = memchr(between, text) {
+            let range = value.secret.start + at + 1..value.secret.end;
+            if !forms::is_variable(self.text.slice(range.clone())) {
+                self.mask(range);
+            }
+        } else if self.shell.program.is_some_and(|program| program.whole)
+            && !forms::is_variable(text)
+        {
+            self.mask(value.secret.clone());
+        }
+        self.at = value.end.max(self.at + 1);
+    }
+
     /// A command of Redis by which a secret is given.
     pub(super) fn command(&mut self, word: &[u8], start: usize, end: usize) -> bool {
         let is_auth = matches!(word, b"AUTH" | b"AUTH2") || start == 0 && word == b"auth";

@@ -335,35 +335,6 @@ impl SecretScan<'_> {
             .is_some_and(|rest| memchr::memchr2(b'\'', b'"', rest).is_some() || self.sql.is_any())
     }
 
-    /// A name and a secret.
-    pub(super) fn pair(&mut self, between: u8) {
-        self.expect = Expect::Nothing;
-        if self.text.closes_outer(self.at, &self.quotes) {
-            self.quote();
-            if self.text.byte(self.at) == b',' {
-                self.at += 1;
-            }
-            self.expect = Expect::Pair(between);
-            return;
-        }
-        if matches!(self.text.byte(self.at), b'-' | b'|' | b';' | b'&') {
-            return self.dispatch();
-        }
-        let value = self.text.value(self.at, &self.quotes, false);
-        let text = self.text.slice(value.secret.clone());
-        if let Some(at) = memchr(between, text) {
-            let range = value.secret.start + at + 1..value.secret.end;
-            if !forms::is_variable(self.text.slice(range.clone())) {
-                self.mask(range);
-            }
-        } else if self.shell.program.is_some_and(|program| program.whole)
-            && !forms::is_variable(text)
-        {
-            self.mask(value.secret.clone());
-        }
-        self.at = value.end.max(self.at + 1);
-    }
-
     /// The value of a header: up to the end of the line, or of what is quoted.
     pub(super) fn header(&mut self) {
         let start = self.at;
