@@ -10,9 +10,9 @@ use super::connection::{Losses, NatsConnection};
 use crate::secret_file;
 
 /// A server that was stopped keeps its sockets: so often the client asks whether it lives.
-const PING_INTERVAL: Duration = Duration::from_secs(2);
+const PING_INTERVAL: Duration = Duration::from_secs(1);
 /// A server is given so long to accept the connection.
-const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(2);
 /// Messages that wait for a subscriber: more are dropped, and read later. The library's
 /// default holds gigabytes.
 const SUBSCRIPTION_MESSAGES_MAX: usize = 1_024;
