@@ -215,7 +215,7 @@ impl Connection {
         &self.flows
     }
 
-    /// When it was gone on with last: see [`ConnectionClock::recent`].
+    /// When it was gone on with last: see `ConnectionClock::recent`.
     pub fn recent(&self) -> Instant {
         self.clock.recent()
     }

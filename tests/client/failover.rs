@@ -229,7 +229,8 @@ async fn the_first_that_answers_is_used_and_errors_name_each() {
     let client = Client::connect(&format!("{dead},{live}")).await.expect("one listens");
     assert_eq!(client.server(), live);
     let told = notices(&client);
-    let [notice] = &told.lock().unwrap()[..] else { panic!("{told:?}") };
+    let told = told.lock().unwrap().clone();
+    let [notice] = told.as_slice() else { panic!("{told:?}") };
     assert!(notice.starts_with(&format!("lost {dead}: ")), "{notice}");
     assert!(notice.ends_with(&format!("going on at {live}")), "{notice}");
     let other = url(free_port().await);

@@ -138,9 +138,7 @@ async fn methods_cost_what_is_sent_to_them() {
         pb::CountRecordsRequest { filter: Some(filter(n)), ..Default::default() }.encode_to_vec()
     };
     row("CountRecords, 1,000 users", count(0).len(), &calls(&scene, "CountRecords", count).await);
-    let check = |n: u32| {
-        pb::CheckFilterRequest { filter: Some(filter(n)), ..Default::default() }.encode_to_vec()
-    };
+    let check = |n: u32| pb::CheckFilterRequest { filter: Some(filter(n)) }.encode_to_vec();
     row("CheckFilter, 1,000 users", check(0).len(), &calls(&scene, "CheckFilter", check).await);
     let values = |_| {
         pb::TopValuesRequest { fields: vec!["user.name".to_owned()], ..Default::default() }

@@ -112,8 +112,7 @@ fn nothing_is_found_where_nothing_is_wrong() {
         "auditgate 0.1.0: nothing needs attention\n\
          \n\
          FINE      storage, damage, disk, shared log, proof, signing key, certificates,\n\
-         \x20         clock, reload, memory, gaps, accounts, connections, deliveries,\n\
-         \x20         access\n"
+         \x20         clock, reload, memory, gaps, accounts, connections, deliveries, access\n"
     );
 }
 

@@ -119,6 +119,12 @@ async fn attack(gateways: [&Arc<SharedLog>; 2], stream: &dyn Stream, rounds: u64
             invalid += u64::from(!is_own);
         }
     }
+    let end = stream.ends().await.expect("an answer").last;
+    for log in gateways {
+        while log.report().position < end {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
     let all = frames(gateways[0]).await;
     assert!(all.len() == id && frames(gateways[1]).await == all, "{} of {id}", all.len());
     for log in gateways {
