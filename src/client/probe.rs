@@ -22,7 +22,7 @@ use crate::backoff::Backoff;
 const METHOD: &str = "/grpc.health.v1.Health/Check";
 /// The number of attempts if connections break without an error: a later one may show the
 /// cause.
-const ATTEMPTS_MAX: u32 = 4;
+const ATTEMPTS_MAX: u32 = 6;
 /// What h2 says of a stream that the other side has reset.
 const RESET: &str = "stream error received";
 /// The time limit for an answer to plain text.

@@ -2,6 +2,7 @@
 //! `join` and `accept-loss` on a real NATS server, where one is installed.
 
 use std::path::Path;
+use std::process::Stdio;
 
 use auditgate::proof::SigningKey;
 use auditgate::proof::key::SignatureKind;
@@ -54,7 +55,10 @@ async fn gateways_are_seen_and_seeded_and_go_on_after_a_loss() {
     assert_eq!(records(&two, 3).await, all);
 
     let status = [&["cluster", "status"], &config[..], &at, &["-o", "json"]].concat();
-    let output = auditgate().args(&status).output().expect("the binary was built");
+    let output =
+        auditgate().args(&status).stdout(Stdio::piped()).output().expect("the binary was built");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
     let status: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let gateways = status["gateways"].as_array().expect("gateways");
     assert_eq!(gateways.len(), 2, "{status}");
@@ -62,7 +66,8 @@ async fn gateways_are_seen_and_seeded_and_go_on_after_a_loss() {
     assert_eq!(status["differences"].as_array().map(Vec::len), Some(0), "{status}");
     assert_eq!((&status["epoch"], &status["invalid_messages"]), (&1.into(), &0.into()));
     let table = [&["cluster", "status"], &config[..], &at].concat();
-    let output = auditgate().args(&table).output().expect("the binary was built");
+    let output =
+        auditgate().args(&table).stdout(Stdio::piped()).output().expect("the binary was built");
     let table = String::from_utf8(output.stdout).expect("text");
     assert!(table.contains("GATEWAY") && table.contains("epoch 1"), "{table}");
 
