@@ -10,6 +10,7 @@ use rustls::ServerConfig;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
@@ -24,6 +25,11 @@ use crate::server::expiry::Expiry;
 const HTTP2: &[u8] = b"h2";
 /// HTTP/1.1, as browsers negotiate it.
 const HTTP1: &[u8] = b"http/1.1";
+
+/// How long a client that is refused may take to read why.
+const LINGER_TIME_MAX: Duration = Duration::from_secs(1);
+/// How much of what it has sent is read meanwhile, in bytes.
+const LINGER_BYTES_MAX: u64 = 64 * 1024;
 
 /// Who connects to a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,16 +122,29 @@ impl TlsSetup {
             ClientKind::Grpc => &loaded.config,
             ClientKind::Browsers => &loaded.for_browsers,
         };
-        let handshake = TlsAcceptor::from(Arc::clone(config)).accept(stream);
-        let stream = tokio::time::timeout(self.handshake_timeout, handshake)
-            .await
-            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        let handshake = TlsAcceptor::from(Arc::clone(config)).accept(stream).into_fallible();
+        let stream = match tokio::time::timeout(self.handshake_timeout, handshake).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err((error, stream))) => {
+                let _ = tokio::time::timeout(LINGER_TIME_MAX, linger(stream)).await;
+                return Err(error);
+            }
+            Err(_) => return Err(io::Error::from(io::ErrorKind::TimedOut)),
+        };
         let (_, session) = stream.get_ref();
         let certificates = session.peer_certificates().map(Arc::from);
         let is_http2 = session.alpn_protocol() == Some(HTTP2);
         let session = Session { certificates, is_http2 };
         Ok(AcceptedStream::Encrypted(Box::new(stream), session))
     }
+}
+
+/// Reads what a refused client has sent meanwhile. A socket that is closed with unread bytes is
+/// reset, and its client may not see the alert that says why.
+async fn linger(mut stream: CorkedSocket) -> io::Result<()> {
+    stream.shutdown().await?;
+    tokio::io::copy(&mut stream.take(LINGER_BYTES_MAX), &mut tokio::io::sink()).await?;
+    Ok(())
 }
 
 /// Reads certificates, key and CAs; `None` if there is to be no TLS.
