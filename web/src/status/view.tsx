@@ -224,7 +224,7 @@ function ProofCard({ status: { proof, last_sequence } }: { readonly status: Stat
 
 function sum(holding: MemoryHolding | undefined): bigint {
   if (holding === undefined) return 0n;
-  return holding.connection_bytes + holding.call_bytes + holding.receiving_bytes + holding.filter_bytes + holding.room_bytes;
+  return holding.connection_bytes + holding.call_bytes + holding.receiving_bytes + holding.filter_bytes + holding.room_bytes + holding.read_bytes;
 }
 
 function MemoryCard({ status: { holding, accounts, account_count } }: { readonly status: Status }) {

@@ -250,6 +250,7 @@ const MemoryHolding = table("auditgate.v1.MemoryHolding", {
   receiving_bytes: one(3, "uint64"),
   filter_bytes: one(4, "uint64"),
   room_bytes: one(5, "uint64"),
+  read_bytes: one(6, "uint64"),
 });
 export type MemoryHolding = MessageOf<typeof MemoryHolding>;
 
