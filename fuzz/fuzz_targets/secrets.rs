@@ -43,6 +43,10 @@ fuzz_target!(|data: &[u8]| {
     let (masked, argv) = kept(text);
     assert_eq!(kept(&masked).0, masked, "what is masked stays");
     assert_eq!(kept(&argv.join("\n")).1, argv, "arguments that are masked stay");
+    // A text may hold the canary itself, where it is no secret.
+    if text.contains(CANARY) {
+        return;
+    }
     // On a line of its own nothing before it can hide it: a quote that is open there is
     // one of a secret, or of nothing.
     if !text.contains(['"', '\'', '\\', '`', '$', '*', '/', '-', '#', '[', '(', '{']) {
