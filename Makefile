@@ -98,11 +98,15 @@ test-web: ## Test the page and attacks on it in a real browser (needs Chromium a
 		$(MAKE) --no-print-directory test-web-here; \
 	fi
 
+define copy_web_tests
+rm -rf $(WEB_TESTS)/*.mjs $(WEB_TESTS)/support
+cp -R tests/web/*.mjs tests/web/support $(WEB_TESTS)
+endef
+
 .PHONY: test-web-here
 test-web-here: $(WEB_TESTS_READY)
 	$(CARGO) test --locked --no-run --test tidy
-	rm -rf $(WEB_TESTS)/*.mjs $(WEB_TESTS)/support
-	cp -R tests/web/*.mjs tests/web/support $(WEB_TESTS)
+	$(copy_web_tests)
 	cd $(WEB_TESTS) && AUDITGATE_WEB_BINARY=$(abspath $(TARGET))/debug/auditgate AUDITGATE_CHROMIUM=$(CHROMIUM) \
 		node --test --test-concurrency=1 $(WEB_TEST_FLAGS)
 	$(MAKE) --no-print-directory web-bench WEB_BENCH=quick WEB_BENCH_BINARY=$(TARGET)/debug/auditgate
@@ -113,16 +117,14 @@ WEB_BENCH_BINARY ?= $(TARGET)/release/auditgate
 .PHONY: web-bench
 web-bench: $(WEB_TESTS_READY) ## Measure the page in a browser against a release build, and print the table.
 	[ $(WEB_BENCH) = quick ] || $(MAKE) --no-print-directory build
-	rm -rf $(WEB_TESTS)/*.mjs $(WEB_TESTS)/support
-	cp -R tests/web/*.mjs tests/web/support $(WEB_TESTS)
+	$(copy_web_tests)
 	cd $(WEB_TESTS) && AUDITGATE_WEB_BENCH=$(WEB_BENCH) AUDITGATE_WEB_BINARY=$(abspath $(WEB_BENCH_BINARY)) \
 		AUDITGATE_CHROMIUM=$(CHROMIUM) node --test bench.mjs
 
 .PHONY: web-screenshots
 web-screenshots: $(WEB_TESTS_READY) ## Take pictures of the page, light and dark, wide and narrow, into target/web-screenshots.
 	[ -e $(WEB_BENCH_BINARY) ] || $(MAKE) --no-print-directory build
-	rm -rf $(WEB_TESTS)/*.mjs $(WEB_TESTS)/support
-	cp -R tests/web/*.mjs tests/web/support $(WEB_TESTS)
+	$(copy_web_tests)
 	cd $(WEB_TESTS) && WEB_SCREENSHOTS=$(abspath $(TARGET))/web-screenshots AUDITGATE_WEB_BINARY=$(abspath $(WEB_BENCH_BINARY)) \
 		AUDITGATE_CHROMIUM=$(CHROMIUM) node --test screenshots.mjs
 

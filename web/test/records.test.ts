@@ -10,7 +10,7 @@ import { Filter, type Gap } from "../src/wire/messages";
 import { empty } from "../src/wire/codec";
 import { LIST_BYTES_MAX, RecordList, ROWS_MAX, WAITING_RECORDS_MAX } from "../src/records/list";
 import { exportRecords } from "../src/export/export";
-import type { loadRecordCode } from "../src/drawer/load";
+import type { RecordCode } from "../src/drawer/load";
 import { Histogram } from "../src/histogram/histogram";
 import { fromMs } from "../src/text/time";
 import { deliveryProblems } from "../src/status/deliveries";
@@ -303,7 +303,7 @@ test("an export ends at its bounds, and says so", async () => {
     pages += 1;
     return { records: [bytesOf(pages), bytesOf(pages + 100)], next_page_token: "more" };
   });
-  const code = { jsonLine: () => text, csvOf: () => text } as unknown as Awaited<ReturnType<typeof loadRecordCode>>;
+  const code = { jsonLine: () => text, csvOf: () => text } as unknown as RecordCode;
   const query = { filter: empty(Filter), start_time: undefined, end_time: undefined };
   const run = (limit: number, textMax: number) => exportRecords(transport, query, "ndjson", limit, new AbortController().signal, () => {}, { code, textMax });
   assert.deepEqual({ ...(await run(6, 1e9)), parts: [] }, { parts: [], records: 6, cut: true, gaps: 0 });

@@ -89,7 +89,7 @@ function Body({ opened }: { readonly opened: Extract<Opened, { kind: "record" }>
         </p>
       )}
       <p class="visually-hidden" role="status">
-        Record {String(opened.sequence)}: <Safe text={[row.type, resultWord(row), who(row)].filter((part) => part !== "" && part !== "-").join(", ")} max={200} />
+        Record {String(opened.sequence)}: <Safe text={[row.type, result, who(row)].filter((part) => part !== "" && part !== "-").join(", ")} max={200} />
       </p>
       <div class="drawer-head">
         <h2>

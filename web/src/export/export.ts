@@ -3,7 +3,7 @@
 import type { Transport } from "../transport/transport";
 import { Search, ORDER_NEWEST_FIRST } from "../wire/messages";
 import type { Query } from "../filter/query";
-import { loadRecordCode } from "../drawer/load";
+import { loadRecordCode, type RecordCode } from "../drawer/load";
 import { COLUMNS } from "./csv";
 
 export type Format = "ndjson" | "csv";
@@ -29,7 +29,7 @@ export interface Exported {
 
 /** For tests. */
 interface Options {
-  readonly code?: Awaited<ReturnType<typeof loadRecordCode>>;
+  readonly code?: RecordCode;
   readonly textMax?: number;
 }
 

@@ -2,7 +2,7 @@
 
 import { empty } from "../wire/codec";
 import { Filter, type Timestamp } from "../wire/messages";
-import { numbered, segments } from "../text/escape";
+import { singleQuoted } from "../text/escape";
 import { fromMs, parseTime, resolve, type Zone } from "../text/time";
 import { canNegate, CATEGORIES, kindOf, RESULTS, SEVERITIES, token, type Token } from "./tokens";
 
@@ -14,9 +14,7 @@ export interface Query {
 
 /** A string of CEL. Hidden characters stand by their numbers, so that the expression shows what it compares. */
 export function celString(text: string): string {
-  return `'${segments(text)
-    .map((part) => (part.escaped ? numbered(part.letter ?? "") : part.text.replace(/[\\']/g, "\\$&")))
-    .join("")}'`;
+  return `'${singleQuoted(text)}'`;
 }
 
 /** The token that excludes what this one selects, be it by an expression; nothing where neither says it. */

@@ -2,7 +2,7 @@
 // filter bar, and the filter bar as such a line or as a call of grpcurl.
 
 import type { Filter, Timestamp } from "../wire/messages";
-import { numbered, segments } from "../text/escape";
+import { segments, singleQuoted } from "../text/escape";
 import { rfc3339, toMs } from "../text/time";
 import { check, parse, type Parsed, type Problem } from "./grammar";
 import { celString, expressionOf, type Query } from "./query";
@@ -196,10 +196,7 @@ function ansiQuoted(line: string, from: number): [text: string, end: number] {
 export function shellQuote(text: string): string {
   if (/^[A-Za-z0-9_.,:/@%+=-]+$/.test(text)) return text;
   // A hidden character in a line that somebody is to trust and run stands there by its number.
-  const parts = segments(text);
-  if (parts.some((part) => part.escaped)) {
-    return `$'${parts.map((part) => (part.escaped ? numbered(part.letter ?? "") : part.text.replace(/[\\']/g, "\\$&"))).join("")}'`;
-  }
+  if (segments(text).some((part) => part.escaped)) return `$'${singleQuoted(text)}'`;
   return `'${text.replaceAll("'", "'\\''")}'`;
 }
 

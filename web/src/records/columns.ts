@@ -4,7 +4,6 @@ import type { Row } from "../wire/row";
 import { RESULTS, SEVERITIES, token, type Token } from "../filter/tokens";
 import { withoutPort } from "../text/address";
 
-
 export const COLUMNS = ["Time", "Severity", "Type", "Who", "Where", "Result", "What"] as const;
 
 /** The severity in a word; one that this page does not know by its number. */

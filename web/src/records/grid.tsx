@@ -39,9 +39,7 @@ effect(() => {
 // What stood in another list is not active in this one, which begins at its top.
 effect(() => {
   void model.feed.shows.value;
-  active.value = undefined;
-  scrolled.value = false;
-  if (scroller !== null) scroller.scrollTop = 0;
+  toTop();
 });
 
 /** Goes to the newest row, and lets the list move again. */

@@ -11,7 +11,7 @@ const RETRYING = 2;
 const BLOCKED = 3;
 const UNDECIDED = 5;
 /** From so many records on, a lag stands out. */
-const LAG_NOTABLE = 1_000n;
+export const LAG_NOTABLE = 1_000n;
 /** A destination that does not answer for so long is a problem, in milliseconds. */
 const RETRYING_MS_NOTABLE = 60_000;
 
@@ -76,7 +76,8 @@ export function Deliveries({ deliveries }: { readonly deliveries: readonly Deliv
 }
 
 function Line({ delivery }: { readonly delivery: Delivery }) {
-  const { state, state_time, last_success_time } = delivery;
+  const { state_time, last_success_time } = delivery;
+  const state = STATES[delivery.state] ?? "unknown";
   const since = state_time === undefined ? "" : ` since ${showTime(toMs(state_time), zone.value).slice(0, 19)}`;
   const lag = delivery.lag === undefined ? 0 : toMs(delivery.lag);
   return (
@@ -84,8 +85,8 @@ function Line({ delivery }: { readonly delivery: Delivery }) {
       <th scope="row">
         <Safe text={delivery.name} max={80} />
       </th>
-      <td class={`delivery-${STATES[state] ?? "unknown"}`}>
-        {STATES[state] ?? "unknown"}
+      <td class={`delivery-${state}`}>
+        {state}
         {since}
         {delivery.reason !== "" && (
           <span class="reason">

@@ -13,12 +13,11 @@ import { Safe } from "../ui/safe";
 import { Failure, Spinner } from "../ui/state";
 import { GetStatus, type MemoryHolding, type Status, type Subscriber } from "../wire/messages";
 import { WitnessNote } from "../proof/panel";
-import { Deliveries, deliveryProblems } from "./deliveries";
+import { Deliveries, deliveryProblems, LAG_NOTABLE } from "./deliveries";
 import { Row } from "./row";
 import { SharedCard, sharedProblems } from "./shared";
 
 const POLL_MS = 2_000;
-const LAG_NOTABLE = 1_000n;
 
 const status = signal<Status | undefined>(undefined);
 const error = signal<unknown>(undefined);

@@ -79,8 +79,15 @@ function unicodeEscape(letter: string): string {
   return escape;
 }
 
+/** The text as it stands between single quotes in CEL, and in a shell's `$'...'`: hidden characters by their numbers. */
+export function singleQuoted(text: string): string {
+  return segments(text)
+    .map((part) => (part.escaped ? numbered(part.letter ?? "") : part.text.replace(/[\\']/g, "\\$&")))
+    .join("");
+}
+
 /** A hidden character as shells (in `$'...'`) and CEL write it: `\n`, `\x1b`, `\u202e`, `\U000e0001`. */
-export function numbered(letter: string): string {
+function numbered(letter: string): string {
   const number = letter.codePointAt(0) ?? 0;
   if (letter === "\n") return "\\n";
   if (letter === "\r") return "\\r";

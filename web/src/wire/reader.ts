@@ -28,7 +28,6 @@ export class Reader {
     return this.at >= this.end;
   }
 
-
   /** The next tag: field number times 8 and wire type. */
   tag(): number {
     const tag = this.varint();
