@@ -7,7 +7,7 @@ use futures_util::StreamExt as _;
 use tokio::task::JoinSet;
 
 use crate::fanout::{HUNDRED_RECORDS, Requests, fan_out};
-use crate::rounds::{Better, Duel, Row, Sample, Stopwatch};
+use crate::rounds::{Better, Duel, Row, Sample, Stopwatch, wall};
 use crate::stage::Stage;
 use crate::{Result, Scale, ensure, events, nats};
 
@@ -28,8 +28,6 @@ pub fn run(_: &[&'static str], scale: Scale) -> Result<Vec<Row>> {
     let stage = Stage::new()?;
     let served = stage.gateway(Bounds::default())?;
     let requests = Requests::new(records);
-    // Processor time says nothing here: that of the server is another process's.
-    let wall = |sample: Sample| Sample { cpu: None, ..sample };
     let ours = || {
         let round = fan_out(served.address, SUBSCRIBERS, requests.take(), records);
         let outcome = stage.run(round)?;

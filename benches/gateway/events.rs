@@ -113,6 +113,16 @@ pub fn bare(number: u64, type_name: &str) -> Bytes {
     encoded.into()
 }
 
+/// Gives the numbers of events that were not sent before.
+pub fn numbers() -> impl Fn(usize) -> std::ops::Range<u64> {
+    let next = std::cell::Cell::new(0);
+    move |count| {
+        let numbers = next.get()..next.get() + count as u64;
+        next.set(numbers.end);
+        numbers
+    }
+}
+
 /// Encoded events.
 pub fn encoded(numbers: std::ops::Range<u64>) -> impl Iterator<Item = Bytes> {
     numbers.map(|number| Bytes::from(event(number).encode_to_vec()))

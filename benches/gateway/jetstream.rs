@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::durable::{MESSAGE_EVENTS, MESSAGES_IN_FLIGHT, emit_stream, folder};
 use crate::emit::{CONNECTIONS, IN_FLIGHT, emit_all};
-use crate::rounds::{Better, Duel, Row, Sample, Stopwatch};
+use crate::rounds::{Better, Duel, Row, Sample, Stopwatch, wall};
 use crate::stage::Stage;
 use crate::{Result, Scale, ensure, events, nats};
 
@@ -37,14 +37,7 @@ pub fn run(wanted: &[&'static str], scale: Scale) -> Result<Vec<Row>> {
     let served = stage.gateway_on(Arc::new(log))?;
     let nats = nats::server(&program, "jetstream { STORE, sync_interval: always }")?;
     let stream = stage.run(BrokerStream::create("records", &[nats.url().to_owned()], 1))?;
-    let next = std::cell::Cell::new(0);
-    let take = |count: usize| {
-        let numbers = next.get()..next.get() + count as u64;
-        next.set(numbers.end);
-        numbers
-    };
-    // Processor time says nothing here: that of the server is another process's.
-    let wall = |sample: Sample| Sample { cpu: None, ..sample };
+    let take = events::numbers();
     let duel = |name| Duel {
         name,
         unit: "events/s",
@@ -93,15 +86,11 @@ pub struct BrokerStream {
 }
 
 impl BrokerStream {
-    /// Makes a stream with its messages on three servers.
+    /// Makes a stream with its messages on so many servers.
     ///
     /// # Errors
     /// If the servers refuse.
-    pub async fn replicated(name: &'static str, servers: &[String]) -> Result<Self> {
-        Self::create(name, servers, 3).await
-    }
-
-    async fn create(name: &'static str, servers: &[String], replicas: u32) -> Result<Self> {
+    pub async fn create(name: &'static str, servers: &[String], replicas: u32) -> Result<Self> {
         let stream = Self { name, servers: servers.to_vec() };
         let client = stream.connect().await?;
         let config = serde_json::json!({

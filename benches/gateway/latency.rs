@@ -112,7 +112,7 @@ pub async fn emit_steadily(
         clients.push(stage::connect(address).await?);
     }
     let count = requests.len();
-    let mut due = ticks(count, rate);
+    let mut due = paced(vec![(); count], f64::from(rate));
     let mut calls = JoinSet::new();
     let turns = clients.iter().cycle();
     for ((position, request), client) in requests.into_iter().enumerate().zip(turns) {
@@ -136,16 +136,16 @@ async fn call(mut client: Client, request: Bytes) -> Result<f64> {
     Ok(started.elapsed().as_secs_f64() * 1e6)
 }
 
-/// Ticks at this rate, from a thread of its own: tokio's timer counts in
+/// Gives these items, so many a second, from a thread of its own: tokio's timer counts in
 /// milliseconds.
-fn ticks(count: usize, rate: u32) -> mpsc::UnboundedReceiver<()> {
+pub fn paced<T: Send + 'static>(items: Vec<T>, rate: f64) -> mpsc::UnboundedReceiver<T> {
     let (sender, receiver) = mpsc::unbounded_channel();
     let started = Instant::now();
     std::thread::spawn(move || {
-        for tick in 0..count as u32 {
-            let due = started + Duration::from_secs(1) * tick / rate;
+        for (number, item) in items.into_iter().enumerate() {
+            let due = started + Duration::from_secs_f64(number as f64 / rate);
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
-            if sender.send(()).is_err() {
+            if sender.send(item).is_err() {
                 break;
             }
         }

@@ -3,24 +3,18 @@
 #[path = "../../tests/support/nats.rs"]
 mod servers;
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use crate::Result;
 use crate::durable::folder;
 
-pub use servers::{NatsCluster, NatsServer};
-
-/// The program, if it is installed below the folder in which this one was built; says that
-/// measures are skipped if there is none.
-pub fn program_or_skip(measures: &str) -> Option<PathBuf> {
-    servers::program_or_skip(measures)
-}
+pub use servers::{NatsCluster, NatsServer, program_or_skip};
 
 /// Starts a server with these settings.
 ///
 /// # Errors
 /// If it does not start.
-pub fn server(program: &std::path::Path, settings: &str) -> Result<NatsServer> {
+pub fn server(program: &Path, settings: &str) -> Result<NatsServer> {
     Ok(NatsServer::start(program, settings, folder()?)?)
 }
 
@@ -28,6 +22,6 @@ pub fn server(program: &std::path::Path, settings: &str) -> Result<NatsServer> {
 ///
 /// # Errors
 /// If they do not start.
-pub fn cluster(program: &std::path::Path) -> Result<NatsCluster> {
+pub fn cluster(program: &Path) -> Result<NatsCluster> {
     Ok(NatsCluster::start(program, 3, folder()?)?)
 }

@@ -53,6 +53,12 @@ pub struct Sample {
     pub cpu: Option<Duration>,
 }
 
+/// The sample without processor time, which says nothing where servers have processes of
+/// their own.
+pub fn wall(sample: Sample) -> Sample {
+    Sample { cpu: None, ..sample }
+}
+
 /// Measures time on the wall and on the processors.
 #[derive(Debug, Clone, Copy)]
 pub struct Stopwatch {

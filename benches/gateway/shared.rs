@@ -19,12 +19,13 @@ use auditgate::log::shared::stream::Stream as _;
 use auditgate::log::shared::stream::jetstream::{
     self, JetStream, NatsServers, StreamPlan, Subjects,
 };
-use auditgate::log::{Log, Sequencer as _, State};
+use auditgate::log::{Append, Log, Sequencer as _, State};
 use tempfile::TempDir;
 
 use crate::durable::folder;
+use crate::jetstream::BrokerStream;
 use crate::nats::{self, NatsCluster};
-use crate::rounds::{Row, Sample};
+use crate::rounds::Row;
 use crate::stage::{Served, Stage};
 use crate::{Result, Scale, ensure};
 
@@ -51,8 +52,14 @@ pub const NAMES: &[&str] = &[
 const REPLICAS: u32 = 3;
 /// Servers that do not make a stream after so long have failed.
 const READY_TIME_MAX: Duration = Duration::from_secs(60);
+/// The peer of measures against a log on disk.
+const DISK: &str = "log on disk";
+/// The peer of measures against the stream without a gateway.
+const BROKER: &str = "async-nats, a message each, on the same servers";
 /// The key of all gateways.
 const CLUSTER_KEY: [u8; 32] = [7; 32];
+/// Records of an append do not depend on each other.
+const EACH: Append = Append::Each { validate_only: false };
 
 /// Runs the measures of these names; none where there is no NATS server.
 ///
@@ -128,6 +135,11 @@ impl Place {
         }
     }
 
+    /// A stream of this name on the same servers, without a gateway.
+    fn broker(&self, name: &'static str) -> Result<BrokerStream> {
+        self.stage.run(BrokerStream::create(name, &self.servers.urls(), REPLICAS))
+    }
+
     /// One more handle of the log of this name, which has caught up.
     fn member(&self, log: &str) -> Result<Member> {
         let stream = self.stream(log)?;
@@ -167,11 +179,6 @@ fn disk_log() -> Result<(Arc<dyn Log>, TempDir)> {
     let folder = folder()?;
     let (log, _) = DiskLog::open(folder.path(), disk::Config::default())?;
     Ok((Arc::new(log), folder))
-}
-
-/// Processor time says nothing where servers have processes of their own.
-fn wall(sample: Sample) -> Sample {
-    Sample { cpu: None, ..sample }
 }
 
 /// A measure without a peer: the value of each round.

@@ -4,22 +4,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use auditgate::log::Appended;
 use auditgate::log::Sequencer as _;
 use auditgate::log::shared::shared_log::SharedLog;
-use auditgate::log::{Append, Appended};
 use auditgate::record::Draft;
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
-use super::{Place, wall};
+use super::{BROKER, EACH, Place};
 use crate::jetstream::{BrokerStream, publish_ahead, publish_each};
 use crate::ring::{drafts, emitter};
-use crate::rounds::{Better, Duel, Row, Sample, Stopwatch, median};
+use crate::rounds::{Better, Duel, Row, Sample, Stopwatch, median, wall};
 use crate::{Result, Scale, ensure, events};
 
 /// Appends that wait at any time, one record each.
 const IN_FLIGHT: usize = 1_024;
-const ONE: Append = Append::Each { validate_only: false };
 
 /// Many appends of one record each, against as many tasks that publish a message each and
 /// wait for its acknowledgement.
@@ -51,9 +50,9 @@ fn append_and(
     publish: impl Fn(&BrokerStream, Vec<Bytes>) -> Result<Sample>,
 ) -> Result<Row> {
     let member = place.member(name)?;
-    let peer = place.stage.run(BrokerStream::replicated("peer_append", &place.servers.urls()))?;
+    let peer = place.broker("peer_append")?;
     let count = scale.pick(60_000, 2_000);
-    let next = numbers();
+    let next = events::numbers();
     let duel = Duel { name, unit: "records/s", better: Better::More, peer: what };
     let ours = || {
         let events: Vec<Bytes> = events::encoded(next(count)).collect();
@@ -67,15 +66,10 @@ fn append_and(
 /// One append at a time, against one message at a time.
 pub fn alone(place: &Place, scale: Scale) -> Result<Row> {
     let member = place.member("alone")?;
-    let peer = place.stage.run(BrokerStream::replicated("peer_alone", &place.servers.urls()))?;
+    let peer = place.broker("peer_alone")?;
     let count = scale.pick(1_000, 50);
-    let next = numbers();
-    let duel = Duel {
-        name: "shared_alone",
-        unit: "us p50",
-        better: Better::Less,
-        peer: "async-nats, a message each, on the same servers",
-    };
+    let next = events::numbers();
+    let duel = Duel { name: "shared_alone", unit: "us p50", better: Better::Less, peer: BROKER };
     let ours = || {
         let events: Vec<Bytes> = events::encoded(next(count)).collect();
         let drafts = drafts(&events, &emitter())?;
@@ -84,7 +78,7 @@ pub fn alone(place: &Place, scale: Scale) -> Result<Row> {
             let mut times = Vec::with_capacity(count);
             for draft in &drafts {
                 let started = Instant::now();
-                check(&log.append(std::slice::from_ref(draft), ONE).await?)?;
+                check(&log.append(std::slice::from_ref(draft), EACH).await?)?;
                 times.push(started.elapsed().as_secs_f64() * 1e6);
             }
             Ok(Sample { value: median(&times), cpu: None })
@@ -106,16 +100,6 @@ pub fn alone(place: &Place, scale: Scale) -> Result<Row> {
     duel.run(scale.rounds(), ours, theirs)
 }
 
-/// Gives the numbers of events that were not sent before.
-pub fn numbers() -> impl Fn(usize) -> std::ops::Range<u64> {
-    let next = std::cell::Cell::new(0);
-    move |count| {
-        let numbers = next.get()..next.get() + count as u64;
-        next.set(numbers.end);
-        numbers
-    }
-}
-
 async fn append_all(log: Arc<SharedLog>, drafts: Vec<Draft>) -> Result<Sample> {
     let count = drafts.len();
     let queue = Arc::new((drafts, AtomicUsize::new(0)));
@@ -126,7 +110,7 @@ async fn append_all(log: Arc<SharedLog>, drafts: Vec<Draft>) -> Result<Sample> {
         workers.spawn(async move {
             let (drafts, next) = &*queue;
             while let Some(draft) = drafts.get(next.fetch_add(1, Ordering::Relaxed)) {
-                check(&log.append(std::slice::from_ref(draft), ONE).await?)?;
+                check(&log.append(std::slice::from_ref(draft), EACH).await?)?;
             }
             Result::Ok(())
         });

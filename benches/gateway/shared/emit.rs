@@ -1,22 +1,19 @@
 //! Emitting over gRPC to gateways on a shared log.
 
-use super::append::numbers;
-use super::{Gateway, Place, wall};
+use super::{BROKER, DISK, Gateway, Place};
 use crate::durable::{MESSAGE_EVENTS, MESSAGES_IN_FLIGHT, emit_stream};
 use crate::emit::emit_all_to;
-use crate::jetstream::{BrokerStream, publish_ahead};
-use crate::rounds::{Better, Duel, Row};
+use crate::jetstream::publish_ahead;
+use crate::rounds::{Better, Duel, Row, wall};
 use crate::stage::Door;
 use crate::{Result, Scale, events};
-
-const DISK: &str = "log on disk";
 
 /// Unary calls to so many gateways in all, against one on a log on disk.
 pub fn unary(place: &Place, name: &'static str, gateways: usize, scale: Scale) -> Result<Row> {
     let gateways = (0..gateways).map(|_| place.gateway(name)).collect::<Result<Vec<_>>>()?;
     let disk = place.disk_gateway()?;
     let count = scale.pick(20_000, 600);
-    let next = numbers();
+    let next = events::numbers();
     let play = |gateways: &[&Gateway]| {
         let doors = gateways.iter().map(|gateway| gateway.served.address.into());
         let doors: Vec<Door> = doors.collect();
@@ -31,15 +28,11 @@ pub fn unary(place: &Place, name: &'static str, gateways: usize, scale: Scale) -
 /// A stream of messages, against as many events in flight that are a message each.
 pub fn stream_and_broker(place: &Place, scale: Scale) -> Result<Row> {
     let gateway = place.gateway("stream")?;
-    let peer = place.stage.run(BrokerStream::replicated("peer_stream", &place.servers.urls()))?;
+    let peer = place.broker("peer_stream")?;
     let (ours, theirs) = (scale.pick(2_000 * MESSAGE_EVENTS, 640), scale.pick(60_000, 640));
-    let next = numbers();
-    let duel = Duel {
-        name: "shared_emit_stream",
-        unit: "events/s",
-        better: Better::More,
-        peer: "async-nats, a message each, on the same servers",
-    };
+    let next = events::numbers();
+    let duel =
+        Duel { name: "shared_emit_stream", unit: "events/s", better: Better::More, peer: BROKER };
     let emit = || {
         let requests = events::batch_requests(next(ours), MESSAGE_EVENTS);
         place.stage.run(emit_stream(gateway.served.address, requests)).map(wall)
@@ -56,7 +49,7 @@ pub fn stream_and_broker(place: &Place, scale: Scale) -> Result<Row> {
 pub fn stream_and_disk(place: &Place, scale: Scale) -> Result<Row> {
     let (shared, disk) = (place.gateway("stream_disk")?, place.disk_gateway()?);
     let count = scale.pick(2_000 * MESSAGE_EVENTS, 640);
-    let next = numbers();
+    let next = events::numbers();
     let play = |gateway: &Gateway| {
         let requests = events::batch_requests(next(count), MESSAGE_EVENTS);
         place.stage.run(emit_stream(gateway.served.address, requests)).map(wall)

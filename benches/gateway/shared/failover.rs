@@ -4,17 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use auditgate::log::{Append, Error, Sequencer as _};
+use auditgate::log::{Error, Sequencer as _};
 use tokio::task::JoinHandle;
 
-use super::{Member, Place, row};
+use super::{EACH, Member, Place, row};
 use crate::ring::{drafts, emitter};
 use crate::rounds::{Row, median};
 use crate::{Result, Scale, ensure, events};
 
 /// Emitters at a time.
 const EMITTERS: u64 = 8;
-const EACH: Append = Append::Each { validate_only: false };
 /// Emitters get receipts for so long before a server goes, and after it has come back.
 const CALM_TIME: Duration = Duration::from_secs(2);
 /// It goes for so long.

@@ -2,17 +2,16 @@
 
 use std::sync::Arc;
 
-use auditgate::log::{Append, Sequencer as _, Store as _};
+use auditgate::log::{Sequencer as _, Store as _};
 use tokio::task::JoinSet;
 
-use super::{Member, Place, row};
+use super::{EACH, Member, Place, row};
 use crate::ring::{drafts, emitter};
 use crate::rounds::{Row, Stopwatch, median};
 use crate::{Result, Scale, ensure, history};
 
 /// Appends at a time, of which the gateway makes messages.
 const APPENDS_AT_ONCE: usize = 4;
-const EACH: Append = Append::Each { validate_only: false };
 /// Records of an append.
 const APPEND_RECORDS: usize = 256;
 

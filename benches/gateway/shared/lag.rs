@@ -2,27 +2,24 @@
 //! while events come at half of the highest rate.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
 
 use auditgate::record::Record;
 use auditgate::time::Time;
 use bytes::Bytes;
-use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::Streaming;
 
-use super::append::numbers;
 use super::{Place, row};
 use crate::durable::{MESSAGE_EVENTS, emit_stream};
 use crate::rounds::{Row, median, quantile};
 use crate::stage::{self, EMIT_STREAM, SUBSCRIBE};
-use crate::{Result, Scale, events, fanout};
+use crate::{Result, Scale, events, fanout, latency};
 
 /// Emits at one gateway and subscribes at another one.
 pub fn lag(place: &Place, scale: Scale) -> Result<Row> {
     let (first, second) = (place.gateway("lag")?, place.gateway("lag")?);
     let messages = scale.pick(2_000, 20);
-    let next = numbers();
+    let next = events::numbers();
     let mut rounds = Vec::new();
     for _ in 0..scale.pick(5, 1) {
         let requests = || events::batch_requests(next(messages * MESSAGE_EVENTS), MESSAGE_EVENTS);
@@ -52,18 +49,7 @@ async fn delays(
     let count = requests.len() * MESSAGE_EVENTS;
     let stream = stage::connect(delivering).await?.stream(SUBSCRIBE, Bytes::new()).await?;
     let receiver = tokio::spawn(receive(stream, count));
-    let (sender, messages) = mpsc::unbounded_channel();
-    // On a thread of its own: tokio's timer counts in milliseconds.
-    std::thread::spawn(move || {
-        let started = Instant::now();
-        for (number, request) in requests.into_iter().enumerate() {
-            let due = started + Duration::from_secs_f64(number as f64 / rate);
-            std::thread::sleep(due.saturating_duration_since(Instant::now()));
-            if sender.send(request).is_err() {
-                break;
-            }
-        }
-    });
+    let messages = latency::paced(requests, rate);
     let mut client = stage::connect(emitting).await?;
     let mut answers = client.duplex(EMIT_STREAM, UnboundedReceiverStream::new(messages)).await?;
     while answers.message().await?.is_some() {}

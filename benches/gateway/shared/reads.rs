@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use auditgate::log::{Log, Store as _};
 
-use super::{Member, Place, disk_log};
+use super::{DISK, Member, Place, disk_log};
 use crate::fanout::{HUNDRED_RECORDS, Requests, fan_out};
 use crate::history::{History, Wanted};
 use crate::ring;
@@ -12,7 +12,6 @@ use crate::rounds::{Better, Duel, Row};
 use crate::stage::Served;
 use crate::{Result, Scale, ensure};
 
-const DISK: &str = "log on disk";
 const SUBSCRIBERS: usize = 100;
 
 /// Searches, by a user.
