@@ -25,7 +25,7 @@ use crate::filter::{Filter, TypeSet, shorten};
 use crate::hub::{Hub, RecordKey};
 use crate::proto::pb::{self, event::Payload};
 use crate::record::GATEWAY_PRINCIPAL;
-use crate::text::truncated;
+use crate::text::{hex, truncated};
 use crate::time::Time;
 use backlog::Backlog;
 use denial_queue::DenialQueue;
@@ -309,14 +309,6 @@ impl ReadCall<'_> {
 /// The address of a peer without its port.
 fn address(peer: &str) -> &str {
     peer.rsplit_once(':').map_or(peer, |(address, _)| address)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// A text, cut where it is longer.

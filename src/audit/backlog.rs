@@ -111,28 +111,21 @@ impl Backlog {
     /// The next events, and their lane. They stay until they are removed.
     fn next(&self) -> Option<(usize, Vec<Bytes>)> {
         let mut state = self.lock();
+        let state = &mut *state;
         for (number, lane) in state.lanes.iter_mut().enumerate() {
             if lane.waiting.is_empty()
                 && let Some((event, count)) = lane.overflow.take()
             {
-                let event = with_count(event, count);
-                let event = Bytes::from(event.encode_to_vec());
-                let bytes = event.len() + WAITING_BYTES;
+                let event = Bytes::from(with_count(event, count).encode_to_vec());
+                state.bytes += event.len() + WAITING_BYTES;
                 lane.waiting.push_back(WaitingEvent { principal: "".into(), event });
-                state.bytes += bytes;
-                return self.first(&state, number);
             }
             if !lane.waiting.is_empty() {
-                return self.first(&state, number);
+                let first = lane.waiting.iter().take(PUBLISHED_AT_ONCE);
+                return Some((number, first.map(|waiting| waiting.event.clone()).collect()));
             }
         }
         None
-    }
-
-    fn first(&self, state: &BacklogState, number: usize) -> Option<(usize, Vec<Bytes>)> {
-        let lane = state.lanes.get(number)?;
-        let first = lane.waiting.iter().take(PUBLISHED_AT_ONCE);
-        Some((number, first.map(|waiting| waiting.event.clone()).collect()))
     }
 
     /// Removes the first events of a lane.

@@ -42,8 +42,12 @@ pub enum Reach {
 pub(super) struct PositionWaits {
     places: Semaphore,
     tail: TailQueries,
-    /// Waits that ended at the record, beyond the log, and without either.
-    ended: [AtomicU64; 3],
+    /// Waits that ended at the record, ...
+    reached: AtomicU64,
+    /// ... beyond the log, ...
+    beyond: AtomicU64,
+    /// ... and without either.
+    given_up: AtomicU64,
 }
 
 /// How waits for positions went, since the start.
@@ -72,7 +76,9 @@ impl PositionWaits {
         Self {
             places: Semaphore::new(WAITERS_MAX),
             tail: TailQueries::new(),
-            ended: Default::default(),
+            reached: AtomicU64::default(),
+            beyond: AtomicU64::default(),
+            given_up: AtomicU64::default(),
         }
     }
 }
@@ -107,26 +113,23 @@ impl Hub {
         }
         let reach = self.wait_for(position).await;
         let ended = match &reach {
-            Ok(Reach::Here) => 0,
-            Ok(Reach::Beyond(_)) => 1,
-            Err(_) => 2,
+            Ok(Reach::Here) => &self.positions.reached,
+            Ok(Reach::Beyond(_)) => &self.positions.beyond,
+            Err(_) => &self.positions.given_up,
         };
-        if let Some(count) = self.positions.ended.get(ended) {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
+        ended.fetch_add(1, Ordering::Relaxed);
         reach
     }
 
     /// How waits for positions went.
     pub fn position_report(&self) -> PositionReport {
         let waits = &self.positions;
-        let [reached, beyond, given_up] = &waits.ended;
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         PositionReport {
             waiting: WAITERS_MAX.saturating_sub(waits.places.available_permits()),
-            reached: count(reached),
-            beyond: count(beyond),
-            given_up: count(given_up),
+            reached: count(&waits.reached),
+            beyond: count(&waits.beyond),
+            given_up: count(&waits.given_up),
             tail_queries: count(&waits.tail.begun),
         }
     }

@@ -7,7 +7,7 @@ use prost::Message as _;
 use tonic::Request;
 use uuid::Uuid;
 
-use crate::access::{Caller, Grants};
+use crate::access::Grants;
 use crate::content::EventIntake;
 use crate::event::{self, Event};
 use crate::hub::TimeSlices;
@@ -33,7 +33,7 @@ pub(super) const INTAKE_EVENT_COST: usize = 1024;
 impl Service {
     pub(super) async fn emit_one(&self, request: Request<Bytes>) -> Result<EncodedResponse, Error> {
         let caller = self.caller(&request)?;
-        let emitter = emitter(&caller, &request);
+        let emitter = peer::emitter(caller.principal(), &request);
         let quota = quota(&request);
         self.count_refusal(async {
             let request: retyped::EmitRequest = decode(request.into_inner())?;
@@ -52,7 +52,7 @@ impl Service {
         request: Request<Bytes>,
     ) -> Result<EncodedResponse, Error> {
         let caller = self.caller(&request)?;
-        let emitter = emitter(&caller, &request);
+        let emitter = peer::emitter(caller.principal(), &request);
         let quota = quota(&request);
         self.count_refusal(async {
             let work = request.extensions().get::<WorkRoom>().cloned();
@@ -139,7 +139,7 @@ impl Service {
     ) -> Result<T, Error> {
         let result = call.await;
         if let Err(error) = &result {
-            self.hub.counters().refused.increment_named(status::reason(error));
+            self.hub.counters().refused.increment(status::error_reason(error));
         }
         result
     }
@@ -231,10 +231,6 @@ pub(super) fn permit(event: &Event, grants: &Grants) -> Result<(), event::Error>
     } else {
         Err(event::Error::Forbidden { type_name })
     }
-}
-
-pub(super) fn emitter<T>(caller: &Caller, request: &Request<T>) -> EmitterIdentity {
-    peer::emitter(caller.principal(), request)
 }
 
 /// The quota of the principal, if the call came through a listener.

@@ -22,7 +22,7 @@ use crate::log::{self, Append, Receipt};
 use crate::proto::codec::EncodedResponse;
 use crate::proto::pb;
 use crate::record::{Draft, Sequence};
-use crate::service::emit::{emitter, quota};
+use crate::service::emit::quota;
 use crate::service::quota::WorkRoom;
 use crate::service::requests::Requests;
 use crate::service::{Error, Responses, Service, peer, status};
@@ -41,7 +41,7 @@ impl Service {
         work: WorkRoom,
     ) -> Result<Responses, Error> {
         let caller = self.caller(&request)?;
-        let (emitter, quota) = (emitter(&caller, &request), quota(&request));
+        let (emitter, quota) = (peer::emitter(caller.principal(), &request), quota(&request));
         let origin = (caller.principal().to_owned(), peer::address(&request));
         let access = Arc::clone(&self.access);
         let (sender, queue) = mpsc::unbounded_channel();
@@ -242,7 +242,7 @@ impl AnswerStream {
     }
 
     fn count(&self, error: &Error) {
-        self.service.hub.counters().refused.increment_named(status::reason(error));
+        self.service.hub.counters().refused.increment(status::error_reason(error));
     }
 
     /// Records a refusal by authorization.

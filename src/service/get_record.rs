@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tonic::Request;
 
 use crate::access::Method;
-use crate::audit::{Asked, ReadCall};
+use crate::audit::Asked;
 use crate::catalog;
 use crate::filter::TypeSet;
 use crate::hub::RecordKey;
@@ -50,12 +50,7 @@ impl Service {
         let found = self.hub.record(key, reader.types()).await.map_err(Error::Read)?;
         let is_own = |frame: &Bytes| catalog::is_reserved(Record::read_frame(frame).type_name);
         if !found.as_ref().is_some_and(is_own) {
-            let (principal, peer) = (reader.caller.principal(), reader.peer.as_str());
-            let (asked, start_time, end_time) = (Asked::Record(key), None, None);
-            let hold = &|bytes| reader.hold_count(bytes);
-            let rpc = method.path();
-            let read = ReadCall { principal, peer, rpc, asked, start_time, end_time, hold };
-            self.record_read(reader, read).await?;
+            self.record_read(reader, method, Asked::Record(key), (None, None)).await?;
         }
         found.ok_or_else(|| self.not_found(key, reader.types()))
     }

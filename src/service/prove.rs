@@ -65,10 +65,10 @@ impl Service {
     ) -> Result<EncodedResponse, Error> {
         let reader = self.reader(&request)?;
         let request: pb::GetConsistencyProofRequest = decode(request.into_inner())?;
-        self.prover()?;
+        let prover = self.prover()?;
         // Another gateway may have given out the size.
         self.reach(&reader, Sequence(request.old_size).into()).await.map_err(Error::Read)?;
-        let shown = self.prover()?.consistency(request.old_size).await.map_err(Error::Proof)?;
+        let shown = prover.consistency(request.old_size).await.map_err(Error::Proof)?;
         Ok(EncodedResponse::message(&pb::GetConsistencyProofResponse {
             hashes: bytes(&shown.hashes),
             checkpoint: shown.signed.text().to_owned(),

@@ -108,21 +108,23 @@ impl Service {
         if Auditor::is_own(&query.filter) {
             return Ok(());
         }
-        let (start_time, end_time) = times;
-        let (principal, peer) = (reader.caller.principal(), reader.peer.as_str());
-        let asked = Asked::Filter(asked);
-        let rpc = method.path();
-        let hold = &|bytes| reader.hold_count(bytes);
-        let read = ReadCall { principal, peer, rpc, asked, start_time, end_time, hold };
-        self.record_read(reader, read).await
+        self.record_read(reader, method, Asked::Filter(asked), times).await
     }
 
-    /// Records that something was read, and charges the caller with the record.
+    /// Records that something was read by a call of this method, and charges the caller with
+    /// the record.
     pub(super) async fn record_read(
         &self,
         reader: &Reader,
-        read: ReadCall<'_>,
+        method: Method,
+        asked: Asked<'_>,
+        times: (Option<prost_types::Timestamp>, Option<prost_types::Timestamp>),
     ) -> Result<(), Error> {
+        let (start_time, end_time) = times;
+        let (principal, peer) = (reader.caller.principal(), reader.peer.as_str());
+        let rpc = method.path();
+        let hold = &|bytes| reader.hold_count(bytes);
+        let read = ReadCall { principal, peer, rpc, asked, start_time, end_time, hold };
         let charge = self.auditor.read(read).await.map_err(|wait| Error::ReadsTooFast { wait })?;
         if let Some(quota) = reader.quota.as_ref().filter(|_| charge.0 > 0) {
             debug_assert!(charge.0 <= 2 * EVENT_BYTES_MAX);

@@ -44,6 +44,11 @@ impl Parts {
         Self { code, reason, fields: Vec::new(), retry: false }
     }
 
+    /// A retry may succeed.
+    fn unavailable(reason: ErrorReason) -> Self {
+        Self { retry: true, ..Self::new(Code::Unavailable, reason) }
+    }
+
     fn invalid(reason: ErrorReason, field: impl Into<String>, what: impl ToString) -> Self {
         Self {
             fields: vec![(field.into(), what.to_string())],
@@ -99,9 +104,14 @@ pub fn refusal(error: &Error, event: u64) -> pb::Refusal {
     }
 }
 
+/// The reason of an error.
+pub fn error_reason(error: &Error) -> ErrorReason {
+    parts(error).reason
+}
+
 /// The name of the reason of an error, as in statuses.
 pub fn reason(error: &Error) -> &'static str {
-    reason_name(parts(error).reason)
+    reason_name(error_reason(error))
 }
 
 /// `ID_TOO_LONG` for `ERROR_REASON_ID_TOO_LONG`.
@@ -206,7 +216,7 @@ fn parts(error: &Error) -> Parts {
             Parts::new(Code::DeadlineExceeded, ErrorReason::RequestTooSlow)
         }
         Error::Stopping { .. } | Error::StoppingCall | Error::StoppingEmit { .. } => {
-            Parts { retry: true, ..Parts::new(Code::Unavailable, ErrorReason::ShuttingDown) }
+            Parts::unavailable(ErrorReason::ShuttingDown)
         }
     }
 }
@@ -249,7 +259,7 @@ fn proof_shape(error: &prover::Error) -> Parts {
         prover::Error::NoCheckpoint(_)
         | prover::Error::Late { .. }
         | prover::Error::Tree(tree::Error::Read { .. } | tree::Error::Sizes { .. }) => {
-            Parts { retry: true, ..Parts::new(Code::Unavailable, ErrorReason::ProofUnavailable) }
+            Parts::unavailable(ErrorReason::ProofUnavailable)
         }
         prover::Error::OldSize { .. } => Parts {
             fields: vec![("old_size".to_owned(), error.to_string())],

@@ -12,7 +12,7 @@ use tokio::time::{Duration, Instant};
 use super::http1_watch::Http1Watch;
 use super::http2_watch::Http2Watch;
 use super::lazy_timer::LazyTimer;
-use super::small_frames::{READ_BYTES_MAX, SmallFrameLimit};
+use super::small_frames::SmallFrameLimit;
 use super::{Connection, ConnectionTimeouts, CutReason, HttpVersion};
 
 /// How long nothing may be written before nothing more is read: each call that is read has an answer, if
@@ -239,11 +239,10 @@ fn poll_read_some<IO: AsyncRead>(
     if at_most >= buffer.remaining() {
         return io.poll_read(cx, buffer);
     }
-    let mut part = [0; READ_BYTES_MAX];
-    let part = part.get_mut(..at_most).unwrap_or_default();
-    let mut part = ReadBuf::new(part);
+    let mut part = ReadBuf::new(buffer.initialize_unfilled_to(at_most));
     let polled = io.poll_read(cx, &mut part);
-    buffer.put_slice(part.filled());
+    let read = part.filled().len();
+    buffer.advance(read);
     polled
 }
 

@@ -32,7 +32,7 @@ const FORGOTTEN_PER_SECOND: f64 = 500.0;
 /// How often it is looked whether reading may go on.
 const PAUSE: Duration = Duration::from_millis(10);
 /// How much is read at once while many are unread, in bytes.
-pub const READ_BYTES_MAX: usize = 4 * 1024;
+const READ_BYTES_MAX: usize = 4 * 1024;
 
 /// How many are unread.
 #[derive(Debug, Default)]

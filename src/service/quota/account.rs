@@ -46,17 +46,6 @@ impl MemoryKind {
             Self::Reads => "reads",
         }
     }
-
-    /// What is refused; nothing for connections and for counts of reads, whose number is limited where
-    /// they begin.
-    fn held(self) -> Option<HeldKind> {
-        match self {
-            Self::Connections | Self::Reads => None,
-            Self::Calls => Some(HeldKind::CallBytes),
-            Self::Receiving => Some(HeldKind::ReceivingBytes),
-            Self::Filters => Some(HeldKind::FilterBytes),
-        }
-    }
 }
 
 /// Bytes that are charged, by kind.
@@ -193,13 +182,17 @@ impl Account {
     }
 
     fn check(&self, kind: MemoryKind, own: usize, all: usize) -> Result<(), Error> {
-        let Some(what) = kind.held() else { return Ok(()) };
         let limits = self.all.limits;
-        let (limit, limit_in_all) = match kind {
+        let (what, limit, limit_in_all) = match kind {
+            // Their number is limited where they begin.
             MemoryKind::Connections | MemoryKind::Reads => return Ok(()),
-            MemoryKind::Calls => (CALL_BYTES_OF_ONE_MAX, CALL_BYTES_MAX),
-            MemoryKind::Receiving => (limits.receiving_bytes, limits.receiving_bytes_in_all),
-            MemoryKind::Filters => (FILTER_BYTES_OF_ONE_MAX, FILTER_BYTES_MAX),
+            MemoryKind::Calls => (HeldKind::CallBytes, CALL_BYTES_OF_ONE_MAX, CALL_BYTES_MAX),
+            MemoryKind::Receiving => {
+                (HeldKind::ReceivingBytes, limits.receiving_bytes, limits.receiving_bytes_in_all)
+            }
+            MemoryKind::Filters => {
+                (HeldKind::FilterBytes, FILTER_BYTES_OF_ONE_MAX, FILTER_BYTES_MAX)
+            }
         };
         if own > limit {
             return Err(Error::TooMany { what, limit, total: false });

@@ -10,7 +10,7 @@ use crate::proto::pb::ErrorReason;
 pub(super) fn read_shape(error: &log::Error) -> Parts {
     match error {
         log::Error::Damaged { .. } => Parts::new(Code::DataLoss, ErrorReason::RecordDamaged),
-        log::Error::Behind { .. } => behind(),
+        log::Error::Behind { .. } => Parts::unavailable(ErrorReason::GatewayBehind),
         log::Error::Unreadable { .. }
         | log::Error::Away { .. }
         | log::Error::Closed
@@ -19,14 +19,8 @@ pub(super) fn read_shape(error: &log::Error) -> Parts {
         | log::Error::OutcomeUnknown { .. }
         | log::Error::Conflict(_)
         | log::Error::TooManyRecords { .. }
-        | log::Error::TooManyBytes { .. } => {
-            Parts { retry: true, ..Parts::new(Code::Unavailable, ErrorReason::LogUnavailable) }
-        }
+        | log::Error::TooManyBytes { .. } => Parts::unavailable(ErrorReason::LogUnavailable),
     }
-}
-
-fn behind() -> Parts {
-    Parts { retry: true, ..Parts::new(Code::Unavailable, ErrorReason::GatewayBehind) }
 }
 
 /// Why the log does not append.
@@ -55,19 +49,13 @@ pub(super) fn append_shape(error: &log::Error, batch: bool) -> Parts {
             Parts { retry: true, ..Parts::new(Code::ResourceExhausted, ErrorReason::StorageFull) }
         }
         log::Error::Failed { .. } => Parts::new(Code::Unavailable, ErrorReason::StorageFailed),
-        log::Error::Closed => {
-            Parts { retry: true, ..Parts::new(Code::Unavailable, ErrorReason::ShuttingDown) }
-        }
-        log::Error::OutcomeUnknown { .. } => {
-            Parts { retry: true, ..Parts::new(Code::Unavailable, ErrorReason::OutcomeUnknown) }
-        }
-        log::Error::Away { .. } => {
-            Parts { retry: true, ..Parts::new(Code::Unavailable, ErrorReason::LogUnavailable) }
-        }
-        log::Error::Behind { .. } => behind(),
+        log::Error::Closed => Parts::unavailable(ErrorReason::ShuttingDown),
+        log::Error::OutcomeUnknown { .. } => Parts::unavailable(ErrorReason::OutcomeUnknown),
+        log::Error::Behind { .. } => Parts::unavailable(ErrorReason::GatewayBehind),
+        log::Error::Away { .. } => Parts::unavailable(ErrorReason::LogUnavailable),
         // Whether an id was accepted before cannot be told.
         log::Error::Damaged { .. } | log::Error::Unreadable { .. } => {
-            Parts { retry: true, ..Parts::new(Code::Unavailable, ErrorReason::LogUnavailable) }
+            Parts::unavailable(ErrorReason::LogUnavailable)
         }
     }
 }
