@@ -1,7 +1,7 @@
 //! Reads files with secrets, and refuses files that other users may access.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
@@ -37,4 +37,14 @@ pub fn open(path: &Path) -> Result<File, Error> {
     let is_own = metadata.uid() == rustix::process::geteuid().as_raw();
     let of_others = if is_own { MODE_OF_OTHERS } else { MODE_OF_OTHERS & !MODE_READ_BY_GROUP };
     if mode & of_others != 0 { Err(Error::Exposed { mode }) } else { Ok(file) }
+}
+
+/// Reads the text of such a file, so many bytes at most.
+///
+/// # Errors
+/// If it cannot be read, or others may use it.
+pub fn read(path: &Path, bytes_max: u64) -> Result<String, Error> {
+    let mut text = String::new();
+    open(path)?.take(bytes_max).read_to_string(&mut text)?;
+    Ok(text)
 }

@@ -16,7 +16,7 @@ use super::tile_store::disk;
 use super::tree::Tree;
 use super::{Checkpoint, Hash, SignedCheckpoint, VerifierKey};
 use crate::event;
-use crate::log::disk::directory_lock::LOCK;
+use crate::log::disk::directory_lock::{self, LOCK};
 use crate::log::disk::identity::IdentityFile;
 use crate::log::disk::known_seed;
 
@@ -153,17 +153,10 @@ pub fn check_directory(
 /// Keeps a gateway from starting on the folder meanwhile. A copy may lack the
 /// file.
 fn lock(folder: &Path) -> Result<Option<File>, Error> {
-    let path = folder.join(LOCK);
-    let file = match File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::Read { path, error }),
-    };
-    match file.try_lock_shared() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Err(Error::InUse { folder: folder.to_owned() }),
-        Err(TryLockError::Error(error)) => Err(Error::Read { path, error }),
-    }
+    directory_lock::share(folder).map_err(|error| match error {
+        TryLockError::WouldBlock => Error::InUse { folder: folder.to_owned() },
+        TryLockError::Error(error) => Error::Read { path: folder.join(LOCK), error },
+    })
 }
 
 impl DirectoryCheck<'_> {

@@ -75,7 +75,11 @@ impl Directory {
 
     /// The base in the name of a segment file; `None` if it is none.
     pub fn base_of(name: &str) -> Option<Sequence> {
-        segment_base(name)
+        let digits = name.strip_suffix(SEGMENT_SUFFIX)?;
+        let all_digits =
+            digits.len() == SEQUENCE_DIGITS && digits.bytes().all(|b| b.is_ascii_digit());
+        let base = digits.parse().ok().filter(|_| all_digits)?;
+        (base > 0).then_some(Sequence(base))
     }
 
     /// The prepared segment file.
@@ -135,7 +139,7 @@ impl Directory {
         for entry in fs::read_dir(&folder).failed("list", &folder)? {
             let name = entry.failed("list", &folder)?.file_name();
             let name = name.to_string_lossy();
-            match segment_base(&name) {
+            match Self::base_of(&name) {
                 Some(base) => bases.push(base),
                 None if is_ours(&name) => {}
                 None => foreign.push(name.into_owned()),
@@ -150,14 +154,6 @@ impl Directory {
 pub fn known_seed(folder: &Path) -> Option<u64> {
     let bytes = storage::read(&folder.join(SEED)).ok()?;
     bytes.try_into().ok().map(u64::from_le_bytes)
-}
-
-/// The base in the name of a segment file.
-fn segment_base(name: &str) -> Option<Sequence> {
-    let digits = name.strip_suffix(SEGMENT_SUFFIX)?;
-    let all_digits = digits.len() == SEQUENCE_DIGITS && digits.bytes().all(|b| b.is_ascii_digit());
-    let base = digits.parse().ok().filter(|_| all_digits)?;
-    (base > 0).then_some(Sequence(base))
 }
 
 /// Whether a file beside the segment files is the log's: the prepared one, or

@@ -35,6 +35,19 @@ impl DirectoryLock {
     }
 }
 
+/// Keeps a gateway from starting on the directory for as long as the file is open. A copy may
+/// lack the file: `None`.
+///
+/// # Errors
+/// If a gateway has locked it, or the file cannot be opened or locked.
+pub fn share(directory: &Path) -> Result<Option<File>, TryLockError> {
+    match File::open(directory.join(LOCK)) {
+        Ok(file) => file.try_lock_shared().map(|()| Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(TryLockError::Error(error)),
+    }
+}
+
 /// The permissions of a file or directory.
 ///
 /// # Errors

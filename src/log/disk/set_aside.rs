@@ -1,7 +1,6 @@
 //! Takes the end of a copy of a shared log out of it: records that the log has lost, so that
 //! others take their sequences. Their files are kept.
 
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,11 +34,8 @@ pub fn set_aside(path: &Path, epoch: EpochEntry, folder: &Path) -> Result<FrameR
     let (bases, _) = directory.list()?;
     for base in bases.into_iter().rev() {
         let file = directory.segment(base);
-        if base < epoch.first {
-            let ends_before = frames(&file, base)?.is_none_or(|(_, last)| last < epoch.first);
-            if ends_before {
-                break;
-            }
+        if base < epoch.first && frames(&file, base)?.is_none_or(|(_, last)| last < epoch.first) {
+            break;
         }
         move_all(&directory.segments(), &file, folder)?;
     }
@@ -116,11 +112,11 @@ fn frames(path: &Path, base: Sequence) -> Result<Option<(FrameRun, Sequence)>, E
 
 /// Moves a segment file and what was made from it.
 fn move_all(segments: &Path, file: &Path, folder: &Path) -> Result<(), Error> {
-    let stem: OsString = file.file_stem().unwrap_or_default().to_owned();
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
     for entry in fs::read_dir(segments).failed("list", segments)? {
         let path = entry.failed("list", segments)?.path();
         let Some(name) = path.file_name() else { continue };
-        if name.to_string_lossy().starts_with(&*stem.to_string_lossy()) {
+        if name.to_string_lossy().starts_with(&*stem) {
             fs::rename(&path, folder.join(name)).failed("move", &path)?;
         }
     }

@@ -7,7 +7,7 @@
 //! The number in the middle is the key's id, which messages name; it also shows a key that
 //! was copied wrongly. Lines that begin with `#` are comments.
 
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -88,11 +88,8 @@ impl ClusterSecrets {
     /// # Errors
     /// If it cannot be read, others may use it, or it has no keys.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let failed = |error| Error::File { path: path.to_owned(), error };
-        let file = secret_file::open(path).map_err(failed)?;
-        let mut text = String::new();
-        let read = file.take(FILE_BYTES_MAX).read_to_string(&mut text);
-        read.map_err(|error| failed(error.into()))?;
+        let text = secret_file::read(path, FILE_BYTES_MAX)
+            .map_err(|error| Error::File { path: path.to_owned(), error })?;
         Self::parse(&text).map_err(|fault| Error::Content { path: path.to_owned(), fault })
     }
 

@@ -41,16 +41,21 @@ pub struct Members {
 impl Members {
     /// A message of the stream came at this time.
     pub fn at(&mut self, time: Time) {
-        let newest = self.time.map_or(time, |before| before.max(time));
-        self.time = Some(newest);
+        self.time = self.time.max(Some(time));
+    }
+
+    /// Whether a member has told of itself of late.
+    fn is_present(newest: Option<Time>, member: &ClusterMember) -> bool {
         let silence = SILENCE_MAX.as_nanos() as i64;
-        self.by_sender.retain(|_, member| newest.0.saturating_sub(member.time.0) <= silence);
+        newest.is_none_or(|newest| newest.0.saturating_sub(member.time.0) <= silence)
     }
 
     /// A gateway has told of itself. A message that came before, and is sent again, says
     /// nothing.
     pub fn note(&mut self, member: ClusterMember) {
         self.at(member.time);
+        let newest = self.time;
+        self.by_sender.retain(|_, member| Self::is_present(newest, member));
         if self.by_sender.get(&member.sender).is_some_and(|of| of.counter >= member.counter) {
             return;
         }
@@ -65,7 +70,8 @@ impl Members {
 
     /// All of them, by name.
     pub fn all(&self) -> Vec<ClusterMember> {
-        let mut all: Vec<_> = self.by_sender.values().cloned().collect();
+        let present = self.by_sender.values().filter(|member| Self::is_present(self.time, member));
+        let mut all: Vec<_> = present.cloned().collect();
         all.sort_by(|a, b| (&a.report.name, a.sender).cmp(&(&b.report.name, b.sender)));
         all
     }
@@ -73,15 +79,16 @@ impl Members {
     /// The settings in which another gateway differs from this one, in sentences; none
     /// where all have the same.
     pub fn differences(&self, own: &MemberReport, sender: u64) -> Vec<String> {
-        let others = self.all().into_iter().filter(|member| member.sender != sender);
-        let differences = others.flat_map(|other| {
-            let name = other.report.name.clone();
-            let parts: Vec<_> = own.differences(&other.report).map(str::to_owned).collect();
-            parts
-                .into_iter()
-                .map(move |part| format!("gateway {name} has other settings than this one: {part}"))
-        });
-        differences.collect()
+        let mut differences = Vec::new();
+        for other in self.all().iter().filter(|member| member.sender != sender) {
+            let name = &other.report.name;
+            let parts = own.differences(&other.report);
+            differences
+                .extend(parts.map(|part| {
+                    format!("gateway {name} has other settings than this one: {part}")
+                }));
+        }
+        differences
     }
 }
 

@@ -6,10 +6,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
 use uuid::Uuid;
 
 use super::mark::{FOLLOWER, FollowerMark};
+use crate::log::disk::directory_lock::{self, LOCK};
 use crate::log::disk::identity::IdentityFile;
 use crate::log::disk::storage::{self, Storage as _, SystemStorage};
 
@@ -77,19 +77,10 @@ pub struct SeededCopy {
 /// If `from` is in use or not a copy of that log, or `to` is not empty.
 pub fn seed(from: &Path, to: &Path, log_id: Uuid) -> Result<SeededCopy, SeedError> {
     // A backup may have none. It is held until all is copied.
-    let lock_path = from.join("lock");
-    let lock = match fs::File::open(&lock_path) {
-        Ok(lock) => Some(lock),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(failed("open", &lock_path, error)),
-    };
-    if let Some(lock) = &lock {
-        match flock(lock, FlockOperation::NonBlockingLockShared) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => return Err(SeedError::InUse(from.to_owned())),
-            Err(error) => return Err(failed("lock", &lock_path, error.into())),
-        }
-    }
+    let _lock = directory_lock::share(from).map_err(|error| match error {
+        fs::TryLockError::WouldBlock => SeedError::InUse(from.to_owned()),
+        fs::TryLockError::Error(error) => failed("lock", &from.join(LOCK), error),
+    })?;
     let mark = check_source(from, log_id)?;
     let is_there = to.exists();
     if is_there && fs::read_dir(to).map_err(|error| failed("list", to, error))?.next().is_some() {

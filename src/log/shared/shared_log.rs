@@ -161,11 +161,10 @@ impl SharedLog {
     /// If a bound of the ring is below its minimum.
     pub async fn open(
         path: &Path,
-        config: Config,
+        mut config: Config,
         stream: Arc<dyn Stream>,
     ) -> Result<(Self, Vec<Notice>), Error> {
         let settings = stream.settings();
-        let mut config = config;
         if config.disk.sync == SyncPolicy::Always {
             config.disk.sync = SyncPolicy::Interval(SYNC_INTERVAL);
         }

@@ -12,7 +12,6 @@ use super::{CHECKPOINT_INTERVAL, CheckpointFailure, Prover};
 use crate::log::{CheckpointExchange, PublishedCheckpoint};
 use crate::proof::tree::{self, Tree};
 use crate::proof::{SignedCheckpoint, tile::WIDTH};
-use crate::time::Time;
 
 /// Whoever has the key and has seen no checkpoint for so long more than the interval signs
 /// one: a random part of it, so that it is not all of them.
@@ -189,13 +188,7 @@ impl Prover {
         if !is_newest {
             return Ok(Judgement::Known);
         }
-        self.store
-            .commit(tree, &signed)
-            .map_err(|error| CheckpointFailure::Passing(format!("a checkpoint: {error}")))?;
-        self.state.send_modify(|state| {
-            state.signed = Some(Arc::new(signed));
-            state.signed_at = Some(Time::now());
-        });
+        self.keep_checkpoint(tree, signed)?;
         Ok(Judgement::Newest)
     }
 

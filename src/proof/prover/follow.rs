@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::agree::Agreement;
 use super::{CHECKPOINT_INTERVAL, CheckpointFailure, Prover};
 use crate::log::{ReadHint, ReadResult, ScanOrder, Segment};
+use crate::proof::tree::Tree;
 use crate::proof::{Hash, SignedCheckpoint, entry, leaf};
 use crate::record::Sequence;
 use crate::time::Time;
@@ -220,12 +221,21 @@ impl Prover {
         if head.size <= self.state.borrow().signed_size() {
             return Ok(());
         }
-        let failed = |error: &dyn std::fmt::Display| {
-            CheckpointFailure::Passing(format!("a checkpoint: {error}"))
-        };
         let Some(key) = self.key.signing() else { return Ok(()) };
-        let signed = SignedCheckpoint::sign(head, key).map_err(|error| failed(&error))?;
-        self.store.commit(&tree, &signed).map_err(|error| failed(&error))?;
+        let signed = SignedCheckpoint::sign(head, key)
+            .map_err(|error| CheckpointFailure::Passing(format!("a checkpoint: {error}")))?;
+        self.keep_checkpoint(&tree, signed)
+    }
+
+    /// Keeps a checkpoint of this tree, and then gives it out.
+    pub(super) fn keep_checkpoint(
+        &self,
+        tree: &Tree,
+        signed: SignedCheckpoint,
+    ) -> Result<(), CheckpointFailure> {
+        self.store
+            .commit(tree, &signed)
+            .map_err(|error| CheckpointFailure::Passing(format!("a checkpoint: {error}")))?;
         self.state.send_modify(|state| {
             state.signed = Some(Arc::new(signed));
             state.signed_at = Some(Time::now());

@@ -67,11 +67,6 @@ impl ClusterKeys {
         message.extend_from_slice(tag.get(..TAG_BYTES).unwrap_or_default());
     }
 
-    /// Whether one of the keys authenticates a message.
-    pub fn authenticates(&self, message: &[u8]) -> bool {
-        self.authenticated(message).is_ok()
-    }
-
     /// The message without key id and tag.
     pub fn authenticated<'a>(&self, bytes: &'a [u8]) -> Result<&'a [u8], MessageFault> {
         const FAULT: MessageFault = MessageFault::Unauthentic;

@@ -91,8 +91,12 @@ pub struct LossAcceptance<'a> {
 /// # Errors
 /// If it has none.
 pub fn log_id_of(directory: &Path) -> Result<Uuid, AcceptLossError> {
+    mark_of(directory).map(|mark| mark.log_id)
+}
+
+fn mark_of(directory: &Path) -> Result<FollowerMark, AcceptLossError> {
     let mark = read_mark(&directory.join(FOLLOWER))?;
-    Ok(mark.ok_or_else(|| AcceptLossError::NoCopy(directory.to_owned()))?.log_id)
+    mark.ok_or_else(|| AcceptLossError::NoCopy(directory.to_owned()))
 }
 
 /// Has the log go on with the records of one copy: all gateways begin a new epoch after
@@ -105,8 +109,7 @@ pub async fn accept_loss(
     stream: &dyn Stream,
 ) -> Result<AcceptedLoss, AcceptLossError> {
     let LossAcceptance { directory, keys, key, sign, checkpoint } = wanted;
-    let mark = read_mark(&directory.join(FOLLOWER))?;
-    let mark = mark.ok_or_else(|| AcceptLossError::NoCopy(directory.to_owned()))?;
+    let mark = mark_of(directory)?;
     check_lost(stream, keys, key, mark).await?;
     // Until the epoch has begun, no gateway uses the directory.
     let (disk, _) = open_disk(directory, disk::Config::default(), &mark).await?;

@@ -15,6 +15,7 @@ use crate::proof::prover::{Error, OpenedTree};
 use crate::proof::tile_store::{DiskTileStore, MemoryTileStore, TileStore};
 use crate::proof::{Checkpoint, Hash, SigningKey, TreeKey};
 use crate::record::Sequence;
+use crate::time::Time;
 
 /// One gateway's end of the exchange.
 #[derive(Default)]

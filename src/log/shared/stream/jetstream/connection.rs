@@ -42,7 +42,6 @@ impl NatsConnection {
         asked: impl Future<Output = Result<T, StreamError>>,
     ) -> Result<T, StreamError> {
         let mut losses = self.losses.0.subscribe();
-        losses.mark_unchanged();
         tokio::select! {
             answer = asked => answer,
             _ = losses.changed() => {

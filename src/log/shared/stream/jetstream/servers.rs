@@ -1,6 +1,5 @@
 //! Connecting to NATS servers.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -195,11 +194,6 @@ fn parse_address(server: &str) -> Result<ServerAddr, Error> {
 
 /// Reads a file that nobody but its owner may use.
 fn read_secret(path: &Path) -> Result<String, Error> {
-    let failed =
-        |why: &dyn std::fmt::Display| Error::Secret { path: path.to_owned(), why: why.to_string() };
-    let file = secret_file::open(path).map_err(|error| failed(&error))?;
-    let mut text = String::new();
-    let read = file.take(SECRET_BYTES_MAX).read_to_string(&mut text);
-    read.map_err(|error| failed(&error))?;
-    Ok(text)
+    secret_file::read(path, SECRET_BYTES_MAX)
+        .map_err(|error| Error::Secret { path: path.to_owned(), why: error.to_string() })
 }
