@@ -37,6 +37,11 @@ pub fn excerpt(text: &str) -> String {
     shown
 }
 
+/// Bytes as hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// How similar two names are, from 0 to 1.
 #[cfg(feature = "server")]
 pub fn similarity(name: &str, other: &str) -> f64 {

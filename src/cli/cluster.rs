@@ -49,7 +49,12 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
 /// Connects to the stream.
 async fn connect(shared: &SharedSettings) -> Result<JetStream, Error> {
     let (servers, subjects) = (shared.connection()?, shared.subjects()?);
-    JetStream::open(&servers, &subjects).await.map_err(|error| Error::Usage(error.to_string()))
+    JetStream::open(&servers, &subjects).await.map_err(usage)
+}
+
+/// Why nothing was done.
+fn usage(error: impl std::fmt::Display) -> Error {
+    Error::Usage(error.to_string())
 }
 
 /// The keys that authenticate the messages of a log.
@@ -58,6 +63,5 @@ fn cluster_keys(shared: &SharedSettings, log_id: Uuid) -> Result<ClusterKeys, Er
         let what = "--cluster-key is missing: give the file cluster.key that `auditgate cluster init` wrote";
         return Err(Error::Usage(what.to_owned()));
     };
-    let secrets = ClusterSecrets::read(Path::new(file));
-    Ok(secrets.map_err(|error| Error::Usage(error.to_string()))?.keys(log_id))
+    Ok(ClusterSecrets::read(Path::new(file)).map_err(usage)?.keys(log_id))
 }

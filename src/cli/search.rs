@@ -8,8 +8,7 @@ use clap::ValueEnum;
 
 use super::client::GatewayArgs;
 use super::follow::{StopCondition, follow};
-use super::numbers::{counted, grouped};
-use super::numbers::{natural, positive};
+use super::numbers::{counted, grouped, natural, positive};
 use super::output::{self, RecordPrinter};
 use super::{Error, ExitKind, filter, interruptible, say, terminal};
 use crate::client::{Client, Results, Start};

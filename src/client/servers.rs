@@ -9,10 +9,9 @@ use parking_lot::Mutex;
 use tokio::time::timeout;
 use tonic::Code;
 
-use super::{Error, Refusal, Transport};
+use super::{Error, Refusal, Transport, rpc};
 use crate::backoff::{Backoff, WAIT_MIN};
 use crate::proto::pb;
-use crate::proto::pb::audit_service_client::AuditServiceClient;
 
 use notice::Notices;
 pub use notice::ServerNotice;
@@ -142,7 +141,7 @@ impl Servers {
         if server.is_checked.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let mut rpc = AuditServiceClient::new(server.transport.clone());
+        let mut rpc = rpc(server.transport.clone());
         let answer = timeout(CHECK_TIME_MAX, rpc.get_caller(pb::GetCallerRequest {})).await;
         let log_id = match answer {
             Ok(Ok(response)) => response.into_inner().log_id,
@@ -186,11 +185,11 @@ impl Servers {
         if refusal.is_of_other_log() {
             server.is_excluded.store(true, Ordering::Relaxed);
         }
-        let others = (1..self.count()).map(|step| (number + step) % self.count());
+        let mut others = (1..self.count()).map(|step| (number + step) % self.count());
         let is_usable = |other: &usize| {
             self.list.get(*other).is_some_and(|other| !other.is_excluded.load(Ordering::Relaxed))
         };
-        let Some(next) = others.into_iter().find(is_usable) else { return false };
+        let Some(next) = others.find(is_usable) else { return false };
         let order = Ordering::Relaxed;
         if self.current.compare_exchange(number, next, order, order).is_ok() {
             self.notices.add(ServerNotice::Lost {

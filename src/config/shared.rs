@@ -199,9 +199,7 @@ impl Settings {
         let shared = &self.shared;
         shared.check_connection()?;
         if !shared.is_on() {
-            let same =
-                SharedSettings { servers: shared.servers.clone(), ..SharedSettings::default() };
-            return match *shared == same {
+            return match *shared == SharedSettings::default() {
                 true => Ok(()),
                 false => Err(Error::value(
                     "shared.servers",

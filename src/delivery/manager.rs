@@ -264,7 +264,7 @@ impl Deliveries {
             }
             let Some(found) = running.get(name) else {
                 let names = running.keys().chain(elsewhere.keys()).map(String::as_str);
-                let nearest = text::nearest(name, names, 1).first().map(ToString::to_string);
+                let nearest = text::nearest_one(name, names).map(str::to_owned);
                 return Err(ControlError::Unknown { name: text::excerpt(name), nearest });
             };
             (found.commands.clone(), Arc::clone(&found.state), found.config.clone())

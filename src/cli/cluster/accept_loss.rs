@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{cluster_keys, connect};
+use super::{cluster_keys, connect, usage};
 use crate::cli::keygen::read_signing_key;
 use crate::cli::settings::SharedSource;
 use crate::cli::{Error, ExitKind, say};
@@ -50,19 +50,17 @@ pub struct Args {
 
 /// Runs the command.
 pub async fn run(args: Args) -> Result<ExitKind, Error> {
-    let failed = |error: &dyn std::fmt::Display| Error::Usage(error.to_string());
     let shared = args.source.load()?;
     let key = read_signing_key(&args.signing_key, SignatureKind::Log)?;
-    let log_id = log_id_of(&args.data_dir).map_err(|error| failed(&error))?;
+    let log_id = log_id_of(&args.data_dir).map_err(usage)?;
     // A key that is not the log's is refused before anything is made.
-    let signed =
-        read_checkpoint(&args.data_dir, &key.verifier()).map_err(|error| failed(&error))?;
+    let signed = read_checkpoint(&args.data_dir, &key.verifier()).map_err(usage)?;
     if args.create {
         let (servers, subjects) = (shared.connection()?, shared.subjects()?);
         let plan = StreamPlan { replicas: args.replicas, age_max: None, bytes_max: None };
         match JetStream::create(&servers, &subjects, plan, log_id).await {
             Ok(_) | Err(jetstream::Error::Exists(_)) => {}
-            Err(error) => return Err(failed(&error)),
+            Err(error) => return Err(usage(error)),
         }
     }
     let stream = connect(&shared).await?;
@@ -74,7 +72,7 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
         sign: &|change, log_id| sign_epoch(change, log_id, &key),
         checkpoint: signed.map_or_else(String::new, |signed| signed.text().to_owned()),
     };
-    let accepted = accept_loss(wanted, &stream).await.map_err(|error| failed(&error))?;
+    let accepted = accept_loss(wanted, &stream).await.map_err(usage)?;
     let AcceptedLoss { epoch, records, position } = accepted;
     say(&format!(
         "accepted: epoch {epoch} of log {log_id} begins after record {records}, with message {position} of the stream

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use uuid::Uuid;
 
+use super::usage;
 use crate::cli::new_file::{PRIVATE, PUBLIC};
 use crate::cli::new_folder::NewFolder;
 use crate::cli::settings::SharedSource;
@@ -138,8 +139,7 @@ impl ClusterFiles {
         subjects: &Subjects,
         log_id: Uuid,
     ) -> Result<Self, Error> {
-        let secrets =
-            ClusterSecrets::generate().map_err(|error| Error::Usage(error.to_string()))?;
+        let secrets = ClusterSecrets::generate().map_err(usage)?;
         let origin = args.name.clone().unwrap_or_else(|| format!("auditgate/{log_id}"));
         let key = SigningKey::generate(&origin, SignatureKind::Log)
             .map_err(|error| Error::Usage(format!("--name {origin:?}: {error}")))?;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::connect;
+use super::{connect, usage};
 use crate::cli::settings::SharedSource;
 use crate::cli::{Error, ExitKind, say};
 use crate::log::shared::seed::seed;
@@ -37,8 +37,7 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
     let log_id = stream.settings().log_id;
     let (from, to) = (args.from.clone(), args.to.clone());
     let seeded = tokio::task::spawn_blocking(move || seed(&from, &to, log_id)).await;
-    let seeded = seeded.map_err(|error| Error::Usage(error.to_string()))?;
-    let seeded = seeded.map_err(|error| Error::Usage(error.to_string()))?;
+    let seeded = seeded.map_err(usage)?.map_err(usage)?;
     say(&format!(
         "copied {} files, {} bytes, of log {log_id} up to message {} of the stream to {}
 start the gateway there:

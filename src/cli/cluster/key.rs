@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::usage;
 use crate::cli::new_file::{PRIVATE, write_new};
 use crate::cli::{Error, ExitKind, say};
 use crate::log::shared::cluster_key::ClusterSecrets;
@@ -24,7 +25,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<ExitKind, Error> {
-    let secrets = ClusterSecrets::generate().map_err(|error| Error::Usage(error.to_string()))?;
+    let secrets = ClusterSecrets::generate().map_err(usage)?;
     write_new(&args.out, &secrets.encoded(), PRIVATE)?;
     say(&format!("the cluster key is in {}: keep it secret", args.out.display()));
     Ok(ExitKind::All)

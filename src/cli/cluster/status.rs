@@ -1,19 +1,20 @@
 //! `auditgate cluster status`: the gateways of a shared log, as its stream tells.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use clap::ValueEnum;
 use serde::Serialize;
 
-use super::{cluster_keys, connect};
+use super::{cluster_keys, connect, usage};
 use crate::cli::columns::{Cell, Column, Grid};
 use crate::cli::settings::SharedSource;
-use crate::cli::{Error, ExitKind, interruptible, terminal};
+use crate::cli::{Error, ExitKind, interruptible, print, terminal};
 use crate::log::shared::members::MEMBER_INTERVAL;
 use crate::log::shared::stream::Stream as _;
 use crate::log::shared::stream::jetstream::JetStream;
 use crate::log::shared::survey::{Survey, survey};
+use crate::text::hex;
 
 /// A gateway tells of itself within this time, if it can publish.
 const PERIOD: Duration = Duration::from_secs(MEMBER_INTERVAL.as_secs() + 2);
@@ -84,8 +85,7 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
         let shared = args.source.load()?;
         let stream = connect(&shared).await?;
         let keys = cluster_keys(&shared, stream.settings().log_id)?;
-        let found = survey(&stream, &keys, PERIOD).await;
-        let found = found.map_err(|error| Error::Usage(error.to_string()))?;
+        let found = survey(&stream, &keys, PERIOD).await.map_err(usage)?;
         let status = ClusterStatus::of(&stream, found);
         let text = match args.output {
             ClusterFormat::Json => {
@@ -96,8 +96,7 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
                 draw(&status, terminal::width(), args.color.resolve(is_terminal))
             }
         };
-        std::io::stdout().write_all(text.as_bytes())?;
-        Ok(ExitKind::All)
+        print(&text)
     })
     .await
 }
@@ -146,10 +145,6 @@ impl ClusterStatus {
             differences,
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn draw(status: &ClusterStatus, width: Option<usize>, color: terminal::Color) -> String {

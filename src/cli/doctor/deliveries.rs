@@ -1,7 +1,7 @@
 //! The check of what goes out to other systems.
 
 use super::{Diagnosis, Evidence, Grade};
-use crate::cli::numbers::{counted, grouped};
+use crate::cli::numbers::counted;
 use crate::cli::units::length;
 use crate::proto::pb;
 
@@ -42,7 +42,7 @@ fn state(one: &pb::Delivery, now: i64) -> Option<Diagnosis> {
     let reason = if one.reason.is_empty() { String::new() } else { format!(": {}", one.reason) };
     let behind = match one.lag_records {
         0 => String::new(),
-        lag => format!("; {} wait", grouped(lag) + if lag == 1 { " record" } else { " records" }),
+        lag => format!("; {} wait", counted(lag, "record")),
     };
     let found = |grade, state: &str, advice: &str, section| {
         let what = format!("delivery {name} {state}{since}{reason}{behind}");

@@ -13,6 +13,7 @@ use crate::cli::terminal::{self, Color, TextStyle};
 use crate::cli::{escape, times};
 use crate::json::{self, reflect};
 use crate::proto::pb;
+use crate::text::hex;
 
 /// The most columns of a name; a longer one has its value in the next line.
 const NAME_COLUMNS_MAX: usize = 30;
@@ -277,8 +278,7 @@ fn amendment(change: &pb::Amendment) -> DetailRow {
         let _ = write!(text, ", {} bytes before", change.original_bytes);
     }
     if !change.original_sha256.is_empty() {
-        let hex = change.original_sha256.iter().map(|byte| format!("{byte:02x}"));
-        let _ = write!(text, ", SHA-256 {}", hex.collect::<String>());
+        let _ = write!(text, ", SHA-256 {}", hex(&change.original_sha256));
     }
     (change.path.clone(), text)
 }

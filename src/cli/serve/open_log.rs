@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::LogOutput;
-use super::served_log::ServedLog;
+use super::served_log::{ServedLog, retained};
 use super::shared;
 use crate::config::Settings;
 use crate::log::MemoryLog;
@@ -48,11 +48,6 @@ fn kept_on_disk(settings: &Settings, folder: &Path) -> String {
                 .to_owned()
         }
     };
-    let retain = match (&settings.retain.bytes, &settings.retain.age) {
-        (None, None) => "keeping all records".to_owned(),
-        (Some(bytes), None) => format!("keeping the newest {bytes}"),
-        (None, Some(age)) => format!("keeping {age}"),
-        (Some(bytes), Some(age)) => format!("keeping {age}, at most {bytes}"),
-    };
+    let retain = retained(settings.retain.bytes, settings.retain.age);
     format!("log on disk: {}, {retain}; {receipt}", folder.display())
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::config::{ByteSize, Period};
 use crate::log::Log;
 use crate::log::shared::shared_log::SharedLog;
 
@@ -12,4 +13,14 @@ pub struct ServedLog {
     pub kept: String,
     /// The same log, if several gateways share it.
     pub shared: Option<Arc<SharedLog>>,
+}
+
+/// How long records are kept, in words.
+pub fn retained(bytes: Option<ByteSize>, age: Option<Period>) -> String {
+    match (bytes, age) {
+        (None, None) => "keeping all records".to_owned(),
+        (Some(bytes), None) => format!("keeping the newest {bytes}"),
+        (None, Some(age)) => format!("keeping {age}"),
+        (Some(bytes), Some(age)) => format!("keeping {age}, at most {bytes}"),
+    }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::LogOutput;
 use super::proof_key::verifier_key;
-use super::served_log::ServedLog;
+use super::served_log::{ServedLog, retained};
 use crate::cli::Error;
 use crate::config::{ByteSize, Period, Settings, SharedSettings};
 use crate::log::disk;
@@ -15,7 +15,7 @@ use crate::log::shared::message::{EpochKey, MemberReport};
 use crate::log::shared::publisher::PublishTimes;
 use crate::log::shared::shared_log::{self, SharedLog};
 use crate::log::shared::stream::Stream as _;
-use crate::log::shared::stream::jetstream::{self, JetStream, StreamPlan};
+use crate::log::shared::stream::jetstream::{self, JetStream};
 use crate::log::{Sequencer as _, State};
 
 /// After a failed attempt to reach the servers, the next one waits so long.
@@ -101,6 +101,7 @@ fn kept(shared: &SharedSettings, folder: &Path, stream: &JetStream) -> String {
             format!("durability: on {majority} of {count} servers before acknowledgement")
         }
     };
+    let bytes = plan.bytes_max.map(|max| ByteSize(usize::try_from(max).unwrap_or(usize::MAX)));
     let checked = match shared.monitor.is_empty() {
         true => "; set shared.monitor to have that checked",
         false => "",
@@ -110,18 +111,7 @@ fn kept(shared: &SharedSettings, folder: &Path, stream: &JetStream) -> String {
         shared.subjects().map(|subjects| subjects.stream().to_owned()).unwrap_or_default(),
         shared.servers.join(", "),
         stream.server_name(),
-        retained(plan),
+        retained(bytes, plan.age_max.map(Period)),
         folder.display(),
     )
-}
-
-/// What the stream keeps.
-fn retained(plan: StreamPlan) -> String {
-    let bytes = plan.bytes_max.map(|max| ByteSize(usize::try_from(max).unwrap_or(usize::MAX)));
-    match (bytes, plan.age_max.map(Period)) {
-        (None, None) => "keeping all records".to_owned(),
-        (Some(bytes), None) => format!("keeping the newest {bytes}"),
-        (None, Some(age)) => format!("keeping {age}"),
-        (Some(bytes), Some(age)) => format!("keeping {age}, at most {bytes}"),
-    }
 }

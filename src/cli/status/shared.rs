@@ -9,10 +9,7 @@ pub fn shared(shared: &pb::SharedLogStatus) -> String {
         "" => "not connected".to_owned(),
         server => format!("connected to {server}"),
     };
-    let copies = match shared.replicas {
-        0 | 1 => "1 replica".to_owned(),
-        count => format!("{count} replicas"),
-    };
+    let copies = counted(shared.replicas.max(1).into(), "replica");
     let lag = match shared.lag {
         0 => "nothing behind".to_owned(),
         lag => format!("{} behind", counted(lag, "message")),

@@ -1,6 +1,6 @@
 //! What a person should know of the gateways that a client uses.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
@@ -46,8 +46,8 @@ pub(super) struct Notices {
     early: Mutex<Vec<ServerNotice>>,
     /// Told since the last answer.
     told: Mutex<Vec<(String, String)>>,
-    /// How many gateways were lost since the last answer.
-    lost: AtomicUsize,
+    /// Whether a gateway was lost since the last answer.
+    lost: AtomicBool,
 }
 
 impl std::fmt::Debug for Notices {
@@ -58,14 +58,16 @@ impl std::fmt::Debug for Notices {
 
 impl Notices {
     pub fn listen(&self, listener: Listener) {
+        // What is sent meanwhile waits for the listener, and does not end among the early ones.
+        let mut listening = self.listener.lock();
         let early = std::mem::take(&mut *self.early.lock());
         early.iter().for_each(&listener);
-        *self.listener.lock() = Some(listener);
+        *listening = Some(listener);
     }
 
     pub fn add(&self, notice: ServerNotice) {
         if let ServerNotice::Lost { server, reason, .. } = &notice {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+            self.lost.store(true, Ordering::Relaxed);
             let key = (server.clone(), reason.message.clone());
             let mut told = self.told.lock();
             if told.contains(&key) || told.len() >= 2 * SERVERS_MAX {
@@ -78,7 +80,7 @@ impl Notices {
 
     /// A gateway has answered.
     pub fn answered(&self, server: &str) {
-        if self.lost.load(Ordering::Relaxed) == 0 || self.lost.swap(0, Ordering::Relaxed) == 0 {
+        if !self.lost.load(Ordering::Relaxed) || !self.lost.swap(false, Ordering::Relaxed) {
             return;
         }
         self.told.lock().clear();

@@ -80,10 +80,10 @@ struct AckAnswer {
     acks: BTreeMap<String, bool>,
 }
 
-/// An event as the collector takes it, up to its content.
 /// What an event takes beside its content, about, in bytes.
 const HEAD_BYTES: usize = 256;
 
+/// An event as the collector takes it, up to its content.
 #[derive(Serialize)]
 struct EventHead<'a> {
     time: String,
