@@ -7,29 +7,16 @@ use std::process::Stdio;
 use auditgate::proof::SigningKey;
 use auditgate::proof::key::SignatureKind;
 
-use crate::serve::{Gateway, auditgate};
-use crate::shared::{emit, records, run, text};
+use crate::serve::{Gateway, auditgate, refused};
+use crate::shared::{emit, records, run, stop, text, write_private};
 use crate::support::nats::{NatsServer, program_or_skip};
 
 const SETTINGS: &str = "max_payload: 8MB\njetstream { STORE }\n";
-
-/// Runs a command that should not succeed; what it said.
-fn refused(args: &[&str]) -> String {
-    let (code, said) = run(args);
-    assert_eq!(code, Some(2), "{args:?}: {said}");
-    said
-}
 
 fn done(args: &[&str]) -> String {
     let (code, said) = run(args);
     assert_eq!(code, Some(0), "{args:?}: {said}");
     said
-}
-
-fn stop(gateway: Gateway) {
-    gateway.signal("-TERM");
-    let (exit, said) = gateway.end();
-    assert!(exit.success(), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -73,61 +60,42 @@ async fn gateways_are_seen_and_seeded_and_go_on_after_a_loss() {
 
     let join = |from: &Path, to: &Path| {
         let places = ["--from", text(from), "--to", text(to)];
-        ["cluster", "join"]
-            .iter()
-            .chain(&config)
-            .chain(&at)
-            .chain(&places)
-            .map(|arg| arg.to_string())
-            .collect::<Vec<_>>()
+        run(&[&["cluster", "join"], &config[..], &at, &places].concat())
     };
-    let run_owned = |owned: Vec<String>| run(&owned.iter().map(String::as_str).collect::<Vec<_>>());
-    let (code, said) = run_owned(join(&a, &c));
+    let (code, said) = join(&a, &c);
     assert!(code == Some(2) && said.contains("in use by a gateway"), "{said}");
     stop(two);
-    let (code, said) = run_owned(join(&b, &c));
+    let (code, said) = join(&b, &c);
     assert!(code == Some(0) && said.contains("copied"), "{said}");
-    let (code, said) = run_owned(join(&b, &c));
+    let (code, said) = join(&b, &c);
     assert!(code == Some(2) && said.contains("is not empty"), "{said}");
 
     // All servers are lost, with their disks. The copies are not.
-    let accept = |url: &str, key: &Path, more: &[&str]| -> Vec<String> {
+    let accept = |url: &str, key: &Path, more: &[&str]| {
         let given = ["--shared", url, "--data-dir", text(&a), "--signing-key", text(key)];
-        let all = ["cluster", "accept-loss"].iter().chain(&config).chain(&given).chain(more);
-        all.map(|arg| (*arg).to_owned()).collect()
+        run(&[&["cluster", "accept-loss"], &config[..], &given, more].concat())
     };
     emit(&one, "four").await;
     let all = records(&one, 4).await;
-    let (_, said) = run_owned(accept(server.url(), &key, &[]));
+    let (_, said) = accept(server.url(), &key, &[]);
     assert!(said.contains("nothing is lost"), "{said}");
     stop(one);
     drop(server);
     let server = NatsServer::start(&program, SETTINGS, store()).expect("a server");
     let create = ["--create", "--replicas", "1"];
-    let (code, said) = run_owned(accept(server.url(), &key, &[]));
+    let (code, said) = accept(server.url(), &key, &[]);
     assert!(code == Some(2) && said.contains("there is no stream"), "{said}");
     let other = folder.path().join("other.key");
     let other_key = SigningKey::generate("other", SignatureKind::Log).expect("a key");
-    std::fs::write(&other, other_key.encoded()).expect("written");
-    let owner_only = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    std::fs::set_permissions(&other, owner_only).expect("own");
-    let (code, said) = run_owned(accept(server.url(), &other, &create));
+    write_private(&other, other_key.encoded());
+    let (code, said) = accept(server.url(), &other, &create);
     assert!(code == Some(2) && said.contains("checkpoint"), "{said}");
-    let (code, said) = run_owned(accept(server.url(), &key, &create));
+    let (code, said) = accept(server.url(), &key, &create);
     assert!(code == Some(0) && said.contains("epoch 2") && said.contains("record 4"), "{said}");
     // The one with all records goes on; one without the last is told to be seeded.
     let one = start(&a, server.url());
-    let failed = refused(&[
-        "serve",
-        "--listen",
-        "127.0.0.1:0",
-        config[0],
-        config[1],
-        "--data-dir",
-        text(&b),
-        "--shared",
-        server.url(),
-    ]);
+    let given = ["--listen", "127.0.0.1:0", "--data-dir", text(&b), "--shared", server.url()];
+    let failed = refused(&[&config[..], &given].concat());
     assert!(failed.contains("cluster join --from"), "{failed}");
     assert_eq!(records(&one, 4).await, all);
     assert_eq!(emit(&one, "five").await.sequence, 5);

@@ -20,8 +20,21 @@ pub fn run(args: &[&str]) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8(output.stderr).expect("text"))
 }
 
+/// Writes a file that only its owner may read.
+pub fn write_private(path: &Path, contents: impl AsRef<[u8]>) {
+    std::fs::write(path, contents).expect("written");
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).expect("own");
+}
+
 pub fn text(path: &Path) -> &str {
     path.to_str().expect("text")
+}
+
+/// Has a gateway end in order.
+pub fn stop(gateway: Gateway) {
+    gateway.signal("-TERM");
+    let (exit, said) = gateway.end();
+    assert!(exit.success(), "{said}");
 }
 
 fn exec(id: &str) -> pb::EmitRequest {
@@ -119,8 +132,7 @@ fn a_gateway_that_waits_for_its_servers_says_so_and_can_be_stopped() {
     let folder = tempfile::tempdir().expect("a folder");
     let [key, data] = ["cluster.key", "data"].map(|name| folder.path().join(name));
     let secrets = ClusterSecrets::generate().expect("random numbers");
-    std::fs::write(&key, secrets.encoded()).expect("written");
-    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).expect("own");
+    write_private(&key, secrets.encoded());
     let given = ["--data-dir", text(&data), "--cluster-key", text(&key)];
     let gateway = Gateway::begin(&[&given[..], &["--shared", "nats://127.0.0.1:1"]].concat(), &[]);
     let mut gateway = gateway;
@@ -142,8 +154,7 @@ async fn gateways_share_a_log() {
 
     // Without a stream, a gateway says how one is made.
     let key = folder.path().join("other.key");
-    std::fs::write(&key, ClusterSecrets::generate().expect("random numbers").encoded()).unwrap();
-    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).expect("own");
+    write_private(&key, ClusterSecrets::generate().expect("random numbers").encoded());
     let other = ["--shared", server.url(), "--data-dir", text(&a), "--cluster-key", text(&key)];
     let said = refused(&other);
     assert!(said.contains("there is no stream AUDIT_main: `auditgate cluster init`"), "{said}");
@@ -183,8 +194,7 @@ async fn gateways_share_a_log() {
     );
     server.restart(&program, &users).expect("a server");
     let password = folder.path().join("password");
-    std::fs::write(&password, "a word\n").expect("written");
-    std::fs::set_permissions(&password, std::fs::Permissions::from_mode(0o600)).expect("own");
+    write_private(&password, "a word\n");
     let config = cluster.join("gateway.toml");
     let start = |data: &Path| {
         let user = ["--shared-user", "gateway", "--shared-password-file", text(&password)];
@@ -242,11 +252,8 @@ async fn gateways_share_a_log() {
     let size = receipt.sequence;
     let (own, other) = (head(&first, size).await, head(&second, size).await);
     assert_eq!(own, other, "the same key over the same tree");
-    for gateway in [first, second] {
-        gateway.signal("-TERM");
-        let (exit, said) = gateway.end();
-        assert!(exit.success(), "{said}");
-    }
+    stop(first);
+    stop(second);
     // A log on disk of its own is not opened as a copy, nor the other way round.
     let said = refused(&["--data-dir", text(&a)]);
     assert!(said.contains("copy of a shared log"), "{said}");

@@ -6,9 +6,11 @@ use std::path::Path;
 use auditgate::log::disk::{Config, CopyOrigin, DiskLog};
 use auditgate::log::{ReadHint, ReadResult, ScanOrder, Sequencer as _, Store as _};
 use auditgate::record::{Record, Sequence};
+use tokio::task::block_in_place;
 use uuid::Uuid;
 
 use crate::load::Receipts;
+use crate::scene::Scene;
 
 /// The frames of a copy, from its first record on.
 pub struct Copy {
@@ -59,8 +61,30 @@ impl Copy {
     }
 }
 
+/// Ends the gateways, and reads their copies.
+pub async fn copies(scene: &mut Scene) -> Vec<Copy> {
+    let log_id = scene.status(0).await.unwrap().log_id;
+    let mut copies = Vec::new();
+    for gateway in &mut scene.gateways {
+        block_in_place(|| gateway.terminate());
+        copies.push(Copy::read(&gateway.data(), &log_id).await);
+    }
+    copies
+}
+
+/// Ends the gateways, and compares their copies with the receipts and each other. The ids.
+pub async fn agreed(scene: &mut Scene, receipts: &Receipts) -> Vec<String> {
+    let copies = copies(scene).await;
+    let ids = copies[0].ids();
+    check(&ids, receipts);
+    for copy in &copies[1..] {
+        copies[0].agrees_with(copy);
+    }
+    ids
+}
+
 /// Compares a whole log with what emitters were told: nothing lost, doubled or invented.
-pub fn check(ids: &[String], receipts: &Receipts) {
+fn check(ids: &[String], receipts: &Receipts) {
     let places: BTreeMap<&str, u64> = ids.iter().map(String::as_str).zip(1..).collect();
     assert_eq!(places.len(), ids.len(), "none is doubled");
     for (id, sequence) in receipts {

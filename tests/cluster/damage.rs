@@ -8,7 +8,7 @@ use auditgate::proto::pb;
 use serde_json::{Value, json};
 use tokio::task::block_in_place;
 
-use crate::copies::{Copy, check};
+use crate::copies::{agreed, copies};
 use crate::load::{Door, Load, Receipts, call_in_time, emit, subscribe};
 use crate::scene::{CALM_TIME_MAX, MEMBERS, STREAM, Scene};
 
@@ -184,28 +184,6 @@ async fn a_stream_that_was_deleted_fails_the_log_until_the_loss_is_accepted() {
     scene.caught_up(40).await;
     scene.roots_agree(40).await;
     agreed(&mut scene, &receipts).await;
-}
-
-/// Ends the gateways, and reads their copies.
-async fn copies(scene: &mut Scene) -> Vec<Copy> {
-    let log_id = scene.status(0).await.unwrap().log_id;
-    let mut copies = Vec::new();
-    for gateway in &mut scene.gateways {
-        block_in_place(|| gateway.terminate());
-        copies.push(Copy::read(&gateway.data(), &log_id).await);
-    }
-    copies
-}
-
-/// Ends the gateways, and compares their copies with the receipts and each other. The ids.
-async fn agreed(scene: &mut Scene, receipts: &Receipts) -> Vec<String> {
-    let copies = copies(scene).await;
-    let ids = copies[0].ids();
-    check(&ids, receipts);
-    for copy in &copies[1..] {
-        copies[0].agrees_with(copy);
-    }
-    ids
 }
 
 /// How many records a page of a search has.

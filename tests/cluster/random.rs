@@ -5,7 +5,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use tokio::task::block_in_place;
 
-use crate::copies::{Copy, check};
+use crate::copies::agreed;
 use crate::is_long;
 use crate::load::{Load, subscribe};
 use crate::scene::{MEMBERS, Scene};
@@ -66,21 +66,11 @@ async fn nothing_is_lost_or_doubled_whoever_fails() {
     let last = receipts.values().copied().max().unwrap();
     scene.caught_up(last).await;
     scene.roots_agree(last).await;
-    let log_id = scene.status(0).await.unwrap().log_id;
     let mut told = Vec::new();
     for (only_alices, subscriber) in subscribers {
         told.push((only_alices, subscriber.await.unwrap()));
     }
-    let mut copies = Vec::new();
-    for gateway in &mut scene.gateways {
-        block_in_place(|| gateway.terminate());
-        copies.push(Copy::read(&gateway.data(), &log_id).await);
-    }
-    let ids = copies[0].ids();
-    check(&ids, &receipts);
-    for copy in &copies[1..] {
-        copies[0].agrees_with(copy);
-    }
+    let ids = agreed(&mut scene, &receipts).await;
     for (only_alices, told) in &told {
         told.check(&ids, *only_alices);
     }

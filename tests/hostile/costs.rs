@@ -8,7 +8,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::TURN;
 use crate::scene::{BAD_ADDRESS, Scene};
-use crate::support::{emit_all, large, login, raw};
+use crate::support::{login, raw};
 
 /// How long each method is called.
 const TIME: Duration = Duration::from_secs(2);
@@ -87,11 +87,7 @@ const DENSE: [&str; 14] = [
 async fn methods_cost_what_is_sent_to_them() {
     let _turn = TURN.lock().await;
     let scene = Scene::open_with(&["--ring-bytes", "64MiB", "--redact-secrets"], None).await;
-    let mut client = scene.client().await;
-    for number in 0..20 {
-        let events = (0..50).map(|event| large(&format!("{number}-{event}"), 2_000));
-        emit_all(&mut client, events.collect()).await;
-    }
+    scene.fill(100, 2_000).await;
     scene.begin_to_watch().await;
     let judged = !cfg!(debug_assertions);
     // Emit, by the kind of event.

@@ -101,9 +101,7 @@ fn listening(program: &Path, settings: &str, folder: &Path, port: &str) -> Resul
             return Ok((process, url.to_owned()));
         }
         if let Err(error) = check_started(begun, &mut process) {
-            // It has ended if this fails.
-            _ = process.kill();
-            _ = process.wait();
+            end(&mut process);
             return Err(error);
         }
         std::thread::sleep(Duration::from_millis(10));
@@ -112,9 +110,7 @@ fn listening(program: &Path, settings: &str, folder: &Path, port: &str) -> Resul
 
 impl Drop for NatsServer {
     fn drop(&mut self) {
-        // It has ended if this fails.
-        _ = self.process.kill();
-        _ = self.process.wait();
+        end(&mut self.process);
     }
 }
 
@@ -129,7 +125,6 @@ pub struct NatsCluster {
 struct Member {
     process: Child,
     port: u16,
-    monitor: u16,
     folder: PathBuf,
 }
 
@@ -152,21 +147,20 @@ impl NatsCluster {
     }
 
     fn start_members(&mut self, count: usize) -> Result<()> {
-        let ports = free_ports(3 * count)?;
+        let ports = free_ports(2 * count)?;
         let routes: Vec<_> = ports
-            .chunks_exact(3)
+            .chunks_exact(2)
             .filter_map(|ports| Some(format!("\"nats://127.0.0.1:{}\"", ports.last()?)))
             .collect();
         let routes = routes.join(", ");
-        for (number, ports) in ports.chunks_exact(3).enumerate() {
-            let &[port, monitor, route] = ports else { continue };
+        for (number, ports) in ports.chunks_exact(2).enumerate() {
+            let &[port, route] = ports else { continue };
             let folder = self._folder.path().join(format!("n{number}"));
             std::fs::create_dir_all(&folder)?;
             let store = folder.join("store");
             let settings = format!(
                 "server_name: n{number}\n\
                  listen: \"127.0.0.1:{port}\"\n\
-                 http: \"127.0.0.1:{monitor}\"\n\
                  max_payload: 8MB\n\
                  jetstream {{ store_dir: \"{store}\", sync_interval: always }}\n\
                  cluster {{ name: test, listen: \"127.0.0.1:{route}\", routes: [{routes}] }}\n",
@@ -174,7 +168,7 @@ impl NatsCluster {
             );
             std::fs::write(folder.join("nats.conf"), settings)?;
             let process = run(&self.program, &folder)?;
-            self.members.push(Member { process, port, monitor, folder });
+            self.members.push(Member { process, port, folder });
         }
         (0..count).try_for_each(|number| self.wait_for(number))
     }
@@ -187,11 +181,6 @@ impl NatsCluster {
     /// Where clients connect.
     pub fn urls(&self) -> Vec<String> {
         self.members.iter().map(|member| format!("nats://127.0.0.1:{}", member.port)).collect()
-    }
-
-    /// Where the monitors of the servers listen.
-    pub fn monitor_urls(&self) -> Vec<String> {
-        self.members.iter().map(|member| format!("http://127.0.0.1:{}", member.monitor)).collect()
     }
 
     /// Where a server keeps its streams.
@@ -285,9 +274,7 @@ impl NatsCluster {
 
     fn end_members(&mut self) {
         for mut member in self.members.drain(..) {
-            // It has ended if this fails.
-            _ = member.process.kill();
-            _ = member.process.wait();
+            end(&mut member.process);
         }
     }
 }
@@ -306,6 +293,12 @@ fn quiet(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command
+}
+
+fn end(process: &mut Child) {
+    // It has ended if this fails.
+    _ = process.kill();
+    _ = process.wait();
 }
 
 fn check_started(begun: Instant, process: &mut Child) -> Result<()> {
