@@ -49,9 +49,9 @@ pub struct AccessControl {
 /// The tokens, issuers and roles in force.
 #[derive(Debug)]
 pub struct AccessState {
-    /// There is no authentication: every client may do everything.
+    /// Authentication is off: every client may do everything.
     open: bool,
-    /// There are tokens or issuers of them.
+    /// Tokens or JWT issuers are configured.
     bearers: bool,
     tokens: tokens::TokenTable,
     issuers: jwt::Issuers,
@@ -108,7 +108,7 @@ impl ConnectionIdentity {
         Self { certificates, remembered: Mutex::default() }
     }
 
-    /// The caller with this header, or with the certificate of the connection.
+    /// The remembered caller with this header, or with the certificate of the connection.
     fn recall(&self, header: Option<&[u8]>, generation: u64) -> Option<Arc<Caller>> {
         let mut remembered = self.remembered.lock();
         remembered.retain(|caller| caller.generation == generation && !caller.has_expired());
@@ -142,7 +142,7 @@ impl Credential {
 }
 
 impl Caller {
-    /// The caller if there is no authentication.
+    /// The caller of every call while authentication is off.
     pub fn anybody() -> Arc<Self> {
         static ANYBODY: LazyLock<Arc<Caller>> = LazyLock::new(|| Caller::nameless(Grants::all()));
         Arc::clone(&ANYBODY)
@@ -166,7 +166,7 @@ impl Caller {
         Arc::new(Self { principal: "".into(), grants, credential, expires, generation: 0 })
     }
 
-    /// The principal; empty if there is no authentication.
+    /// The principal; empty if authentication is off.
     pub fn principal(&self) -> &str {
         &self.principal
     }
@@ -192,7 +192,7 @@ impl Caller {
 }
 
 impl AccessControl {
-    /// Access without authentication.
+    /// Access control that admits every caller, with all grants.
     pub fn open() -> Arc<Self> {
         Arc::new(Self {
             state: ArcSwap::from_pointee(AccessState::open()),
@@ -200,10 +200,10 @@ impl AccessControl {
         })
     }
 
-    /// As configured.
+    /// Access control with the credentials and roles of the configuration.
     ///
     /// # Errors
-    /// If a file cannot be read, or does not hold what it should.
+    /// If a file cannot be read or has invalid content.
     pub fn load(tls: &config::Tls, access: &config::Access) -> Result<Arc<Self>, config::Error> {
         let own = Self::open();
         own.replace(AccessState::load(tls, access)?);
@@ -219,7 +219,7 @@ impl AccessControl {
         });
     }
 
-    /// Whether there is no authentication.
+    /// Whether authentication is off.
     pub fn is_open(&self) -> bool {
         self.state.load().open
     }
@@ -300,7 +300,7 @@ impl AccessControl {
 pub struct Denied {
     /// The principal, if known.
     pub principal: Option<Arc<str>>,
-    /// Why.
+    /// The error.
     pub error: Error,
 }
 
@@ -308,7 +308,7 @@ impl AccessState {
     /// Reads the files that the configuration names.
     ///
     /// # Errors
-    /// If a file cannot be read, or does not hold what it should.
+    /// If a file cannot be read or has invalid content.
     pub fn load(tls: &config::Tls, access: &config::Access) -> Result<Self, config::Error> {
         let cas = tls.client_ca.as_deref().map(|file| ClientCas::read("tls.client_ca", file));
         Ok(Self {

@@ -1,15 +1,15 @@
-//! Addresses with a port, as people write them.
+//! Parses an address with a port.
 
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 
-/// The name of this machine that is known without asking anybody.
+/// The host name that is not looked up in DNS.
 const LOCALHOST: &str = "localhost";
 
-/// Reads `127.0.0.1:50051`, `[::1]:50051` or `NAME:50051`. `localhost` is 127.0.0.1; other
-/// names are looked up, and the first of their addresses counts.
+/// Parses `127.0.0.1:50051`, `[::1]:50051` or `NAME:50051`. `localhost` is 127.0.0.1; other names
+/// are resolved, and the first address is used.
 ///
 /// # Errors
-/// What is wrong with it.
+/// A sentence that says what is wrong with the text.
 pub fn parse(text: &str) -> Result<SocketAddr, String> {
     if let Ok(address) = text.parse() {
         return Ok(address);
@@ -18,7 +18,7 @@ pub fn parse(text: &str) -> Result<SocketAddr, String> {
     let named = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
     let is_name = |host: &str| {
         let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-        // What consists of digits is a wrong address rather than a name.
+        // A host of digits and dots is a mistyped address, not a name to resolve.
         host.bytes().all(is_of_name) && host.bytes().any(|byte| byte.is_ascii_alphabetic())
     };
     let Some((host, port)) = named.filter(|(host, _): &(&str, u16)| is_name(host)) else {

@@ -47,7 +47,7 @@ pub struct Auditor(Option<Arc<AuditorInner>>);
 
 struct AuditorInner {
     hub: Arc<Hub>,
-    /// The gateway's own events are redacted as those of clients.
+    /// Redacts the gateway's own events like those of clients.
     policy: ActivePolicy,
     denials: DenialQueue,
     reads: Reads,
@@ -83,11 +83,11 @@ pub struct ReadCall<'a> {
     pub start_time: Option<Timestamp>,
     /// Until when.
     pub end_time: Option<Timestamp>,
-    /// Puts what the count of equal reads takes on the account of the client, in bytes.
+    /// Charges the memory of the count of equal reads to the client's account, in bytes.
     pub hold: &'a (dyn Fn(usize) -> Option<HeldMemory> + Sync),
 }
 
-/// What a call asks for.
+/// What a call reads.
 #[derive(Clone, Copy)]
 pub enum Asked<'a> {
     /// Records that match a filter.
@@ -96,11 +96,11 @@ pub enum Asked<'a> {
     Record(RecordKey<'a>),
 }
 
-/// What the gateway's own records are charged with, in bytes of events; 0 for none.
+/// The bytes of events that a caller is charged for the gateway's own records; 0 for none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Charge(pub usize);
 
-/// A change of what is in force.
+/// A change of the configuration.
 #[derive(Debug, Default)]
 pub struct ConfigChange {
     /// The keys whose values changed.
@@ -116,12 +116,13 @@ pub struct ConfigChange {
 }
 
 impl Auditor {
-    /// Records nothing.
+    /// An auditor that records nothing.
     pub fn off() -> Self {
         Self(None)
     }
 
-    /// Records to the log of `hub`, redacted as `policy` has it, until `stopping` is cancelled.
+    /// An auditor that records to the log of `hub`, redacted by `policy`, until `stopping` is
+    /// cancelled.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -135,13 +136,12 @@ impl Auditor {
         Self(Some(on))
     }
 
-    /// How many kinds of reads are counted at the moment.
+    /// The number of distinct reads that are counted now.
     pub fn open_reads(&self) -> usize {
         self.0.as_ref().map_or(0, |on| on.reads.windows())
     }
 
-    /// What the counts of reads, and events that wait for the log, take in memory, in bytes,
-    /// at most.
+    /// The most memory that counts of reads and waiting events take, in bytes.
     pub fn held_bytes(&self) -> usize {
         self.0.as_ref().map_or(0, |on| on.reads.held_bytes() + on.backlog.held_bytes())
     }
@@ -171,14 +171,14 @@ impl Auditor {
         filter.is_within(&OWN)
     }
 
-    /// A call is about to answer what it read. The first of equal reads is in the log on
-    /// return, or waits for the log where that accepts no events at the moment; those that
-    /// follow within [`reads::READ_WINDOW`] are counted, and become one
-    /// record. Returns what the caller is to be charged with.
+    /// Records a read before its call is answered. On return, the first of equal reads is in the
+    /// log, or is queued if the log accepts no events now. Equal reads within
+    /// [`reads::READ_WINDOW`] are counted and become one record. Returns what the caller is
+    /// charged.
     ///
     /// # Errors
-    /// How long to wait, if the caller began too many kinds of reads lately: it gets no
-    /// answer, since there would be no record of it.
+    /// How long to wait, if the caller made too many distinct reads lately. Such a call gets no
+    /// answer, because no record would show it.
     pub async fn read(&self, read: ReadCall<'_>) -> Result<Charge, std::time::Duration> {
         let Some(on) = &self.0 else { return Ok(Charge(0)) };
         let client = if read.principal.is_empty() { address(read.peer) } else { read.principal };
@@ -194,11 +194,12 @@ impl Auditor {
                 on.append_bytes(&noted.event).await;
             })
             .await;
-        // With the count that may follow.
+        // Twice, because a record with the count may follow.
         Ok(Charge(if noted.is_first { 2 * noted.event.len() } else { 0 }))
     }
 
-    /// Records the counts of reads whose time is not over, and what waits for the log. No call may read after that.
+    /// Records the counts of reads whose window is still open, and publishes the waiting events. No
+    /// call may read after that.
     pub async fn drain(&self) {
         let Some(on) = &self.0 else { return };
         for event in on.reads.drain() {
@@ -214,7 +215,7 @@ impl Auditor {
         }
     }
 
-    /// The gateway is about to serve.
+    /// Records that the gateway starts to serve.
     pub async fn started(&self, listen: &str, encrypted: bool) {
         let Some(on) = &self.0 else { return };
         let payload = pb::AuditgateStart {
@@ -225,7 +226,7 @@ impl Auditor {
         on.append(event("AG001I", Payload::AuditgateStart(payload))).await;
     }
 
-    /// The gateway is about to stop.
+    /// Records that the gateway stops.
     pub async fn stopped(&self) {
         let Some(on) = &self.0 else { return };
         let elapsed = Time(Time::now().0.saturating_sub(on.hub.started().0).max(0));
@@ -237,7 +238,7 @@ impl Auditor {
         on.append(event("AG002I", Payload::AuditgateStop(payload))).await;
     }
 
-    /// The configuration, or a file that it names, has changed.
+    /// Records that the configuration, or a file that it names, has changed.
     pub async fn changed(&self, change: ConfigChange) {
         let Some(on) = &self.0 else { return };
         let payload = pb::AuditgateConfigChange {
@@ -263,7 +264,7 @@ impl Auditor {
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 impl ReadCall<'_> {
-    /// Of all that was asked for.
+    /// Digest of everything that the call reads.
     fn digest(&self) -> [u8; 32] {
         let mut digest = Sha256::new();
         match &self.asked {
@@ -272,7 +273,7 @@ impl ReadCall<'_> {
             Asked::Record(RecordKey::Sequence(sequence)) => digest.update(sequence.0.to_le_bytes()),
         }
         for time in [self.start_time, self.end_time] {
-            // Of one length, so that nothing else has the same bytes.
+            // A fixed length, so that no other input has the same bytes.
             let (seconds, nanos) = time.map_or((0, -1), |time| (time.seconds, time.nanos));
             digest.update(seconds.to_le_bytes());
             digest.update(nanos.to_le_bytes());
@@ -311,7 +312,7 @@ fn address(peer: &str) -> &str {
     peer.rsplit_once(':').map_or(peer, |(address, _)| address)
 }
 
-/// A text, cut where it is longer.
+/// The beginning of a text, in at most `bytes_max` bytes.
 fn excerpt(text: &str, bytes_max: usize) -> String {
     truncated(text.to_owned(), bytes_max)
 }

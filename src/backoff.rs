@@ -15,17 +15,17 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// The first wait comes next.
+    /// A backoff whose next wait is the first one.
     pub fn new() -> Self {
         Self::up_to(WAIT_MAX)
     }
 
-    /// The first wait comes next, and none is longer than this.
+    /// A backoff without a wait longer than `longest`.
     pub fn up_to(longest: Duration) -> Self {
         Self { next: WAIT_MIN.min(longest), longest }
     }
 
-    /// The next delay; at least as long as `asked`, up to a bound.
+    /// The next delay. It is at least `asked`, as far as a bound allows.
     pub fn wait(&mut self, asked: Option<Duration>) -> Duration {
         let longest = self.next;
         self.next = (longest * 2).min(self.longest);

@@ -57,8 +57,8 @@ impl TypeId {
         EVENT_TYPES.get(usize::from(self.0)).expect("type ids are positions in the catalog")
     }
 
-    /// The type of a record; custom events, and those of a type that only a newer
-    /// gateway knows, are one type here.
+    /// The id of a record's type. Custom events, and types that only a newer gateway knows, share
+    /// one id.
     pub fn of(type_name: &str) -> Self {
         by_name(type_name).unwrap_or(CUSTOM_ID)
     }

@@ -125,14 +125,14 @@ enum ExternalFormat {
     Teleport,
 }
 
-/// How a command ended that did its work.
+/// How a command ended that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ExitKind {
     /// It did all of its work.
     All,
     /// It skipped a part, and reported that part.
     Some,
-    /// It did all of its work, and found that something is wrong.
+    /// It did all of its work, and what it checked is wrong.
     Wrong,
     /// The user interrupted it.
     Interrupted,
@@ -147,16 +147,16 @@ enum Error {
     /// The arguments contradict each other.
     #[error("{0}")]
     Usage(String),
-    /// Nothing can be verified.
+    /// A key, checkpoint or proof cannot be used.
     #[cfg(feature = "server")]
     #[error("{0}")]
     Unverifiable(String),
     /// A file cannot be written.
     #[error("cannot write {file}: {error}")]
     WriteFile {
-        /// Its name.
+        /// Name of the file.
         file: String,
-        /// What went wrong.
+        /// The error of the system.
         error: std::io::Error,
     },
     /// The configuration is not valid.
@@ -178,9 +178,9 @@ enum Error {
     /// A file cannot be read.
     #[error("cannot read {file}: {error}")]
     Read {
-        /// Its name.
+        /// Name of the file.
         file: String,
-        /// What went wrong.
+        /// The error of the system.
         error: std::io::Error,
     },
     /// Standard output cannot be written.
@@ -203,7 +203,8 @@ enum Error {
 }
 
 impl Error {
-    /// The place of the fault in the expression of a filter, if the gateway named one.
+    /// The line of the filter's expression with carets below the fault, if the gateway named its
+    /// position.
     fn pointed(&self, expression: Option<&str>) -> Option<String> {
         let Error::Client(error) = self else { return None };
         let place = error.refusal()?.place?;

@@ -1,12 +1,12 @@
-//! A client of the gateway, with the manners that the protocol asks for.
+//! A client of the gateway, with the retries, ids and cursors that the protocol expects.
 //!
-//! [`Client`] calls; an [`Emitter`] sends events on a stream, and where it breaks
-//! again under the same id; a [`Subscriber`] follows the log across lost
-//! connections; [`Results`] turns the pages of a search. Any other way to call is
-//! open too: [`Client::rpc`] is the generated client.
+//! [`Client`] makes unary calls. An [`Emitter`] sends events on a stream, and sends them again
+//! under the same ids after a lost connection. A [`Subscriber`] follows the log across lost
+//! connections. [`Results`] fetches the pages of a search. [`Client::rpc`] is the generated client,
+//! for everything else.
 //!
-//! A client of several gateways with one shared log, given as `http://a:50051,http://b:50051`,
-//! uses one of them, and goes on at the next where that fails: see [`Client::connect`].
+//! A client of several gateways with one shared log, given as `http://a:50051,http://b:50051`, uses
+//! one of them, and changes to the next one if it fails: see [`Client::connect`].
 //!
 //! Without the server this module is small: `default-features = false`, and `tls` for TLS.
 //!
@@ -75,21 +75,21 @@ pub use search::Results;
 pub use servers::{SERVERS_MAX, ServerNotice};
 pub use subscriber::{Item, SILENCE_TIME_MAX, Start, Subscriber};
 
-/// Where a gateway listens unless told otherwise.
+/// The default URL of a gateway.
 pub const URL: &str = "http://127.0.0.1:50051";
-/// How long a connection may take to come about.
+/// Time limit for making a connection.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
-/// How long one attempt at a call may take: its deadline.
+/// Deadline of one attempt at a call.
 pub const CALL_TIME_MAX: Duration = Duration::from_secs(10);
-/// The largest frame that is taken, in bytes: more than what a gateway sends at once.
-/// In frames of 16 KiB, which are usual, it takes four times as many system calls.
+/// The largest HTTP/2 frame that the client accepts, in bytes: more than a gateway sends at once.
+/// The usual frames of 16 KiB need four times as many system calls.
 const FRAME_BYTES_MAX: u32 = 256 * 1024;
-/// How often a silent gateway is asked whether it is there.
+/// Interval of keepalive pings to a silent gateway.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
-/// How long it has to answer.
+/// Time limit for the answer to a ping.
 const KEEPALIVE_TIME_MAX: Duration = Duration::from_secs(10);
-/// The largest response, in bytes. Pages and stream messages stay far below;
-/// one large record may come alone.
+/// The largest response, in bytes. Pages and messages of streams are far smaller, except those with
+/// one large record.
 const RESPONSE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The user agent of this client.
 const USER_AGENT: &str = concat!("auditgate-client/", env!("CARGO_PKG_VERSION"));
@@ -104,10 +104,9 @@ pub struct Client {
 }
 
 impl Client {
-    /// Emits one event and waits for the receipt. An event without an id gets one
-    /// (a UUIDv7), and the present as its time if it has none. Retries go under
-    /// the same id, so that the gateway stores the event once. For many events,
-    /// see [`Client::emitter`].
+    /// Emits one event and waits for the receipt. An event without an id gets a UUIDv7, and an
+    /// event without a time gets the present. Retries use the same id, so that the gateway stores
+    /// the event once. For many events, see [`Client::emitter`].
     ///
     /// If the future is dropped, the event may or may not be stored. An event with an id can be
     /// emitted again.
@@ -270,7 +269,7 @@ impl Client {
         .await
     }
 
-    /// A call with a deadline, and with retries while they may help.
+    /// Makes a call with a deadline, and retries it while that may help.
     async fn call<Q: Clone, R, F>(
         &self,
         request: &Q,

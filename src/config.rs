@@ -1,10 +1,9 @@
-//! The configuration: a TOML file, environment and flags over it.
+//! The configuration: a TOML file, overridden by environment variables and flags.
 //!
-//! [`Settings`] is plain data. A field of it is a key of the file and, unless it
-//! lies in a list, also a variable of the environment and a flag of `serve`; the
-//! first sentence of its comment is the help of the flag, the whole of it stands
-//! in the reference, docs/configuration.md. So a new key is a new field here,
-//! with its default, and its bounds in [`Settings::check`]; nothing else.
+//! [`Settings`] is plain data. Each field is a key of the file. Outside of lists, it is also an
+//! environment variable and a flag of `serve`. The first sentence of a field's comment is the help
+//! of the flag, and the whole comment appears in docs/configuration.md. To add a key, add a field
+//! with its default here, and its bounds in [`Settings::check`].
 
 mod access;
 mod delivery;
@@ -191,7 +190,7 @@ impl Default for Ring {
 }
 
 impl Ring {
-    /// The bounds.
+    /// The bounds of the ring.
     pub fn bounds(&self) -> Bounds {
         Bounds { bytes: self.bytes.0, records: self.records }
     }

@@ -51,17 +51,17 @@ pub struct RedactionRule {
     pub types: Vec<String>,
     /// Paths of fields, as expressions write them.
     pub fields: Vec<String>,
-    /// What is done to them.
+    /// The action.
     pub action: Action,
 }
 
 /// How to treat an event that is over the size limit.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub enum OversizeAction {
-    /// It is refused.
+    /// Refuse the event.
     #[default]
     Reject,
-    /// Its longest texts are cut.
+    /// Cut its longest texts.
     Trim,
 }
 
@@ -99,17 +99,17 @@ pub struct EventIntake {
 pub struct ActivePolicy(Arc<ArcSwapOption<ContentPolicy>>);
 
 impl ActivePolicy {
-    /// This policy, for now.
+    /// Starts with this policy.
     pub fn new(policy: Option<Arc<ContentPolicy>>) -> Self {
         Self(Arc::new(ArcSwapOption::new(policy)))
     }
 
-    /// The policy at this moment.
+    /// The current policy.
     pub fn now(&self) -> Option<Arc<ContentPolicy>> {
         self.0.load_full()
     }
 
-    /// Goes on with another one, for events that come from now on.
+    /// Replaces the policy, for events that arrive from now on.
     pub fn replace(&self, policy: Option<Arc<ContentPolicy>>) {
         self.0.store(policy);
     }
@@ -122,8 +122,8 @@ impl Default for EventIntake {
 }
 
 impl EventIntake {
-    /// Checks an encoded event that arrived at `now`, and does to it what the policy
-    /// says. What is returned holds nothing of what was redacted.
+    /// Checks an encoded event that arrived at `now`, and applies the policy to it. The result
+    /// contains nothing that was redacted.
     ///
     /// # Errors
     /// As [`Event::check`]; if redaction makes the event too large.
@@ -137,7 +137,7 @@ impl EventIntake {
 }
 
 impl Action {
-    /// As amendments tell it.
+    /// The word for this action in amendments.
     fn done(self) -> &'static str {
         match self {
             Action::Secrets | Action::Query => "secrets_masked",

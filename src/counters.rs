@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::catalog::{EVENT_TYPES, TypeId};
 use crate::proto::pb::ErrorReason;
 
-/// More than the largest number of an error reason.
+/// An exclusive upper bound of the numbers of error reasons.
 const REASONS: usize = 128;
-/// How the names of reasons begin in the protocol.
+/// Prefix of the names of reasons in the protocol.
 const PREFIX: &str = "ERROR_REASON_";
 
-/// What is counted by kind. Each kind has an index of its own.
+/// A kind of thing to count. Each kind has its own index.
 pub trait Countable: Copy {
-    /// More than the largest index.
+    /// An exclusive upper bound of the indexes.
     const INDEXES: usize;
 
     /// The index of this kind.
@@ -117,7 +117,7 @@ impl Countable for ErrorReason {
     }
 }
 
-/// All `custom` types are one.
+/// All `custom` types are one kind.
 impl Countable for TypeId {
     const INDEXES: usize = EVENT_TYPES.len();
 

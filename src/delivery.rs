@@ -44,13 +44,13 @@ pub use state::DeliveryPhase;
 /// Everything that is configured of one delivery.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeliveryConfig {
-    /// Its name, which its files have, too.
+    /// Its name, which is also that of its files.
     pub name: String,
     /// How records are encoded.
     pub format: FormatName,
     /// Which records go out.
     pub filter: pb::Filter,
-    /// Where it begins that has no cursor yet.
+    /// Where it begins if it has no cursor yet.
     pub start: DeliveryStart,
     /// When a batch is full.
     pub batch: BatchLimits,
@@ -64,7 +64,7 @@ pub struct DeliveryConfig {
     pub elsewhere: Option<String>,
 }
 
-/// Where a delivery begins that has no cursor yet.
+/// Where a delivery without a cursor begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryStart {
     /// At the oldest record kept.

@@ -113,7 +113,7 @@ pub enum Error {
         /// The gateway's time.
         now: Time,
     },
-    /// What redaction puts into the event makes it too large.
+    /// Redaction made the event too large.
     #[error("event is more than {limit} bytes once it is redacted, which is the limit")]
     GrownTooLarge {
         /// The largest size.
@@ -129,7 +129,7 @@ pub struct Event {
     pub bytes: Bytes,
     /// Length of what the client sent, or of what amendments left of that.
     pub client_len: usize,
-    /// When it happened; `None` where the time of acceptance stands in.
+    /// When it happened; `None` if the accept time is used instead.
     pub time: Option<Time>,
     /// Its type.
     pub type_id: TypeId,
@@ -137,12 +137,12 @@ pub struct Event {
     pub severity: u8,
     /// A number of `auditgate.v1.Result`.
     pub result: u8,
-    /// Under which keys its record is found.
+    /// The index keys of its record.
     pub keys: IndexKeys,
-    /// How far the time lies ahead of the gateway's, in nanoseconds, where that is
-    /// worth a note.
+    /// How far its time is ahead of the gateway's clock, in nanoseconds, if the record has to state
+    /// it.
     pub clock_skew: Option<i64>,
-    /// What was redacted or trimmed; `None` where the bytes are the client's.
+    /// What was redacted or trimmed; `None` if the bytes are the client's.
     pub amended: Option<Box<Amended>>,
     id: Range<usize>,
     custom_name: Range<usize>,
@@ -153,7 +153,7 @@ impl Event {
     /// has none.
     ///
     /// # Errors
-    /// Whatever makes the event unacceptable, the first found.
+    /// The first reason found to refuse the event.
     pub fn check(bytes: Bytes, now: Time, bytes_max: usize) -> Result<Self, Error> {
         if bytes.is_empty() {
             return Err(Error::Missing);
@@ -257,7 +257,7 @@ fn checked_time(time: Option<(i64, i64)>, now: Time) -> Result<Option<Time>, Err
     }
     match Time::from_parts(seconds, nanos) {
         Some(time) if time <= now.saturating_add(TIME_AHEAD_MAX) => Ok(Some(time)),
-        // Also what lies beyond the range of `Time`.
+        // Times beyond the range of `Time` are refused here, too.
         _ => Err(Error::TimeTooLate {
             time: prost_types::Timestamp { seconds, nanos: nanos as i32 }.to_string(),
             now,

@@ -21,7 +21,7 @@ const FAILURE_FIELDS: [&str; 2] = ["error", "exit_error"];
 /// a loop that a change might make.
 const DEPTH_MAX: usize = 8;
 
-/// An example of this type. The same each time; its code is the catalog's.
+/// An example of this type: the same one at each call, with a code of the catalog.
 pub fn event(type_id: TypeId) -> pb::Event {
     let event_type = type_id.get();
     let shape = shape("auditgate.v1.Event");
@@ -65,7 +65,7 @@ fn shape(name: &str) -> MessageDescriptor {
     descriptor_pool().get_message_by_name(name).expect("the protocol has the message")
 }
 
-/// The first code; that of a failure where the payload tells of one.
+/// The first code; the first one of a failure if the payload describes a failure.
 fn code(event_type: &EventType, event: &MessageDescriptor) -> Option<&'static Code> {
     let payload = event.get_field(event_type.number)?.kind();
     let tells_of_failure = payload.as_message()?.fields().any(|field| fails(&field));
@@ -153,7 +153,7 @@ fn one_message(shape: &MessageDescriptor, text: &str, depth: usize) -> DynamicMe
     dynamic
 }
 
-/// Members whose values are numbers where they read as such.
+/// A struct from `name=value` pairs; values that parse as numbers become numbers.
 fn structure(text: &str) -> prost_types::Struct {
     use prost_types::value::Kind;
     let fields = pairs(text).map(|(key, value)| {

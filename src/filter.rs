@@ -49,36 +49,36 @@ pub const TEXT_BYTES_MAX: usize = 1_024;
 /// A compiled filter.
 #[derive(Debug)]
 pub struct Filter {
-    /// The types that whoever asks may read.
+    /// The types that the reader may read.
     readable: Arc<TypeSet>,
     types: TypeFilter,
     min_severity: u8,
-    /// All that does not depend on the reader, once for all who read by this filter.
+    /// The part that does not depend on the reader, shared by all readers with this filter.
     rest: Arc<Rest>,
     selection: Selection,
-    /// Some field is about what only the record tells.
+    /// Whether a condition needs more than the columns of the record.
     needs_record: bool,
 }
 
-/// The part of a filter that does not depend on who reads.
+/// The part of a filter that does not depend on the reader.
 #[derive(Debug)]
 struct Rest {
     envelope: EnvelopeFilter,
     labels: LabelFilter,
     text: Option<TextFilter>,
     expression: Option<Expression>,
-    /// Keys of the ids of which an event must have one, if the expression says so.
+    /// Keys of event ids, one of which an event must have, if the expression says so.
     ids: Option<Vec<u32>>,
-    /// What it takes in memory, in bytes, about.
+    /// Memory that it takes, in bytes, estimated.
     held_bytes: usize,
 }
 
-/// What a text takes with its automaton, in bytes, about.
+/// Memory of a text with its automaton, in bytes, estimated.
 const TEXT_BYTES: usize = 16 * 1024;
 
-/// What a columnar index can narrow by. `None` is not narrowed; keys are those
-/// of [`record::key`], sorted, without repeats. A record that the filter matches
-/// is never left out; others may be let in.
+/// The conditions that a columnar index can check. `None` means any value. Keys are those of
+/// [`record::key`], sorted and unique. Every record that the filter matches meets them; other
+/// records may meet them, too.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Selection {
     /// Event types. Custom events are one type here.
@@ -94,12 +94,12 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Whether nothing is narrowed.
+    /// Whether there is no condition.
     pub fn is_empty(&self) -> bool {
         self.fields() == 0
     }
 
-    /// What it takes in memory, in bytes.
+    /// Memory that it takes, in bytes.
     fn held_bytes(&self) -> usize {
         let keys = [&self.users, &self.sessions, &self.servers];
         let keys: usize = keys.into_iter().flatten().map(Vec::len).sum();
@@ -107,7 +107,7 @@ impl Selection {
         keys * size_of::<u32>() + types * size_of::<TypeId>()
     }
 
-    /// By how many fields it narrows.
+    /// The number of fields with a condition.
     pub fn fields(&self) -> usize {
         let keys = [&self.users, &self.sessions, &self.servers];
         let keys = keys.iter().filter(|keys| keys.is_some()).count();
@@ -138,7 +138,7 @@ pub enum Outcome {
 }
 
 impl Filter {
-    /// Checks and compiles a filter for somebody who may read everything.
+    /// Checks and compiles a filter for a reader who may read all types.
     ///
     /// # Errors
     /// The first fault found, with the field to blame.
@@ -146,8 +146,8 @@ impl Filter {
         Self::compile_for(filter, &Arc::new(TypeSet::all()))
     }
 
-    /// Checks and compiles a filter for somebody who may read these types. It
-    /// matches no others; where that goes by the type alone, it costs nothing.
+    /// Checks and compiles a filter for a reader who may read these types. It matches no other
+    /// types, which costs nothing if the type id alone decides.
     ///
     /// # Errors
     /// The first fault found, with the field to blame.
@@ -174,11 +174,11 @@ impl Filter {
         Ok(compiled)
     }
 
-    /// The same filter for somebody who may read these types. What does not depend on
-    /// them is shared.
+    /// The same filter for a reader who may read these types. The part that does not depend on them
+    /// is shared.
     ///
     /// # Errors
-    /// If it names a type that may not be read.
+    /// If the filter names a type that the reader may not read.
     pub fn for_reader(&self, readable: &Arc<TypeSet>) -> Result<Self, Error> {
         let types = self.types.for_reader(readable)?;
         Ok(Self {
@@ -191,8 +191,7 @@ impl Filter {
         })
     }
 
-    /// What it takes in memory, in bytes, about: its values, once, and the keys of the
-    /// index for them.
+    /// Memory that it takes, in bytes, estimated: its values and their index keys.
     pub fn held_bytes(&self) -> usize {
         size_of::<Self>()
             + self.rest.held_bytes
@@ -208,17 +207,16 @@ impl Filter {
             && self.selection.results.is_none()
     }
 
-    /// Whether the columns rule out no record: neither by its type nor by anything else
-    /// that they have.
+    /// Whether the columns rule out no record.
     pub fn columns_rule_out_nothing(&self) -> bool {
         self.types.is_all()
             && self.min_severity == pb::Severity::Unspecified as u8
             && self.selection.is_empty()
     }
 
-    /// Whether the reader may read a record that [`Filter::columns`] does not rule out.
-    /// Their type decides for all records but custom events, whose type name only the
-    /// record has. Nothing else of a record that may not be read is looked at.
+    /// Whether the reader may read a record that [`Filter::columns`] does not rule out. The type id
+    /// decides, except for custom events, whose type name is in the record only. Nothing else of a
+    /// record is read before this check.
     pub fn may_read(&self, columns: &RecordColumns, record: &[u8]) -> bool {
         !columns.type_id.is_custom()
             || self.readable.has_all_custom()
@@ -226,18 +224,18 @@ impl Filter {
                 .is_ok_and(|name| self.readable.contains_name(name))
     }
 
-    /// Whether a text must occur in a record.
+    /// Whether records must contain a text.
     pub fn has_text(&self) -> bool {
         self.rest.text.is_some()
     }
 
-    /// Where in the bytes of one or more records, at `from` or behind it, the text
-    /// may occur first: a record that it does not occur in does not match.
+    /// The first position at or after `from` in the bytes of one or more records where the text may
+    /// occur. A record without it does not match.
     pub fn find_text(&self, bytes: &[u8], from: usize) -> Option<usize> {
         self.rest.text.as_ref()?.find(bytes, from)
     }
 
-    /// The types that whoever asks may read.
+    /// The types that the reader may read.
     pub fn readable(&self) -> &Arc<TypeSet> {
         &self.readable
     }
@@ -247,18 +245,18 @@ impl Filter {
         self.types.is_within(set)
     }
 
-    /// What the columnar index can narrow by.
+    /// The conditions that a columnar index can check.
     pub fn selection(&self) -> &Selection {
         &self.selection
     }
 
-    /// The keys of [`record::key`] of the ids of which an event must have one to match; `None`
-    /// where ids decide nothing. A table of ids says in which segments they may be.
+    /// The keys of [`record::key`] of the ids of which an event must have one to match; `None` if
+    /// the filter does not require an id. An id table finds the segments that may have them.
     pub fn id_keys(&self) -> Option<&[u32]> {
         self.rest.ids.as_deref()
     }
 
-    /// First look, at the columns only.
+    /// Checks a record by its columns only.
     pub fn columns(&self, columns: &RecordColumns) -> Verdict {
         let selected = |wanted: &Option<Vec<u32>>, keys: &[u32]| {
             wanted
@@ -280,16 +278,16 @@ impl Filter {
         }
     }
 
-    /// The final word, on an encoded `Record` message without its frame. Looks at
-    /// everything, whatever [`Filter::columns`] said.
+    /// Decides whether an encoded `Record` message without its frame matches. It checks every
+    /// condition, also those that [`Filter::columns`] checked.
     pub fn record(&self, record: &[u8]) -> Outcome {
         self.record_metered(record).0
     }
 
-    /// [`Filter::record`], and the steps that it took, of some 20 ns each. Readers look at
-    /// the clock by them: one record takes at most about 2 ms.
+    /// [`Filter::record`] with the number of steps that it took, of some 20 ns each. Readers decide
+    /// by them when to read the clock: one record takes at most about 2 ms.
     pub fn record_metered(&self, record: &[u8]) -> (Outcome, u64) {
-        /// Bytes of an event that are passed in the time of a step.
+        /// Bytes of an event that are skipped in the time of a step.
         const BYTES_PER_STEP: u64 = 16;
         let passed = 1 + record.len() as u64 / BYTES_PER_STEP;
         let seen = FilterView::read(record);

@@ -1,7 +1,7 @@
 //! Name patterns: exact names and globs.
 
-/// What a name is compared with: a name, or a glob in which `*` stands for any
-/// characters, dots included.
+/// A pattern for names: an exact name, or a glob in which `*` matches any characters, dots
+/// included.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NamePattern {
     /// One name.
@@ -18,7 +18,7 @@ pub enum NamePattern {
 }
 
 impl NamePattern {
-    /// The pattern that `text` writes.
+    /// Parses a pattern.
     pub fn new(text: &str) -> Self {
         match (text.split_once('*'), text.rsplit_once('*')) {
             (Some((prefix, _)), Some((before, suffix))) => NamePattern::Glob {
@@ -44,7 +44,8 @@ impl NamePattern {
             NamePattern::Glob { prefix, middle, suffix } => {
                 let Some(rest) = name.strip_prefix(prefix.as_str()) else { return false };
                 let Some(mut rest) = rest.strip_suffix(suffix.as_str()) else { return false };
-                // The leftmost place of each piece leaves the most to the next.
+                // Matching each piece as far left as possible leaves the most text for the next
+                // one.
                 for piece in middle {
                     let Some((_, after)) = rest.split_once(piece.as_str()) else { return false };
                     rest = after;
@@ -55,10 +56,10 @@ impl NamePattern {
     }
 }
 
-/// What the rights of a gateway's callers need.
+/// Operations on patterns for the rights of callers.
 #[cfg(any(test, feature = "server"))]
 impl NamePattern {
-    /// What it takes in memory, in bytes.
+    /// Memory that it takes, in bytes.
     pub fn held_bytes(&self) -> usize {
         let texts = match self {
             NamePattern::Exact(exact) => exact.capacity(),
@@ -78,8 +79,8 @@ impl NamePattern {
         }
     }
 
-    /// Whether a name that starts with `start` may match. May be true where none
-    /// does.
+    /// Whether a name that starts with `start` may match. May be true although no such name
+    /// matches.
     pub fn may_match_after(&self, start: &str) -> bool {
         match self {
             NamePattern::Exact(exact) => exact.starts_with(start),

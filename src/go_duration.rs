@@ -1,4 +1,4 @@
-//! Durations as Go reads them, which expressions and Teleport's logs have: numbers with units.
+//! Parses durations in Go's syntax, numbers with units, for expressions and Teleport's logs.
 
 const NANOS_PER_SECOND: i128 = 1_000_000_000;
 /// The units with their length in nanoseconds. Microseconds have three spellings, with the
@@ -14,8 +14,8 @@ const UNITS: [(&str, i128); 8] = [
     ("h", 3_600 * NANOS_PER_SECOND),
 ];
 
-/// Reads a duration, such as `1h30m` or `-1.5s`, as nanoseconds, rounded towards zero. `None`
-/// for other texts, and for numbers that do not fit 64 bits.
+/// Parses a duration, such as `1h30m` or `-1.5s`, as nanoseconds, rounded towards zero. `None` for
+/// other texts, and for numbers that do not fit 64 bits.
 pub fn parse(text: &str) -> Option<i128> {
     let (sign, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (-1, rest),

@@ -12,8 +12,8 @@ pub const BOUNDS_MICROS: [u64; 16] = [
 /// Counts durations by bucket.
 #[derive(Debug, Default)]
 pub struct Histogram {
-    /// How many took no longer than the bound of this bucket, and longer than the
-    /// one before; the last bucket is without a bound.
+    /// The number of durations up to the bound of each bucket and above the one before. The last
+    /// bucket has no bound.
     counts: [AtomicU64; BOUNDS_MICROS.len() + 1],
     nanos: AtomicU64,
 }
@@ -21,17 +21,16 @@ pub struct Histogram {
 /// The counts at one moment.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct HistogramSnapshot {
-    /// How many fell into each bucket of [`BOUNDS_MICROS`], and into the one without
-    /// a bound.
+    /// The number of samples in each bucket of [`BOUNDS_MICROS`], and in the one without a bound.
     pub counts: [u64; BOUNDS_MICROS.len() + 1],
-    /// How long all of them took.
+    /// The sum of all samples.
     pub total: Duration,
 }
 
 impl Histogram {
     /// Adds a sample.
     pub fn record(&self, took: Duration) {
-        // The next whole microsecond: a bucket holds what took no longer than it says.
+        // Rounded up to whole microseconds, so that no sample exceeds the bound of its bucket.
         let micros = u64::try_from(took.as_nanos().div_ceil(1_000)).unwrap_or(u64::MAX);
         let bucket = BOUNDS_MICROS.partition_point(|bound| *bound < micros);
         if let Some(count) = self.counts.get(bucket) {

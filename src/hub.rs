@@ -90,14 +90,14 @@ pub struct Hub {
     stopping: CancellationToken,
     /// How long a lagging stream continues when the gateway stops.
     last_read: Duration,
-    /// One permit for each processor, for calls with much work.
+    /// One permit a processor, for calls that use more than one time slice.
     turns: Arc<Semaphore>,
     /// Ends the tasks of the hub when it is dropped.
     _running: DropGuard,
 }
 
 impl Hub {
-    /// A hub on `log`, which begins to measure rates and to wake who waits. Its subscriptions end when
+    /// A hub on `log`. It starts to measure rates and to wake subscriptions, which end when
     /// `stopping` is cancelled.
     ///
     /// # Panics
@@ -106,8 +106,8 @@ impl Hub {
         Self::ending(log, stopping, LAST_READ_TIME_MAX)
     }
 
-    /// As [`Hub::new`]; subscriptions that are behind when `stopping` is cancelled
-    /// go on for as long as `last_read`.
+    /// Like [`Hub::new`]. Subscriptions that lag when `stopping` is cancelled continue for at most
+    /// `last_read`.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -143,7 +143,7 @@ impl Hub {
     /// [`Sequencer::append`](crate::log::Sequencer::append).
     ///
     /// # Errors
-    /// As the log.
+    /// The errors of the log.
     pub async fn append(&self, drafts: &[Draft], append: Append) -> Result<Vec<Appended>, Error> {
         let appended = self.log.append(drafts, append).await?;
         if !append.validate_only() {
@@ -170,8 +170,8 @@ impl Hub {
         self.counters.duplicates.fetch_add(duplicates, Ordering::Relaxed);
     }
 
-    /// Yields if `turns` has used its share, and returns when it has a permit again. The caller
-    /// must not hold a permit while it waits for something else.
+    /// Yields if the time slice of `turns` is over, and returns when it has a permit again. The
+    /// caller must not hold a permit while it waits for something else.
     pub async fn yield_now(&self, turns: &mut TimeSlices) {
         turns.yield_now(&self.turns).await;
     }
@@ -185,7 +185,7 @@ impl Hub {
     /// with an id, the newest one.
     ///
     /// # Errors
-    /// As the log.
+    /// The errors of the log.
     pub async fn record(
         &self,
         key: RecordKey<'_>,
@@ -222,12 +222,12 @@ impl Hub {
         self.log.extent()
     }
 
-    /// How the log is kept on stable storage; `None` if it is not.
+    /// The state of the log's stable storage; `None` if it has none.
     pub fn storage(&self) -> Option<StorageReport> {
         self.log.storage()
     }
 
-    /// How the log is shared with other gateways; `None` if it is not.
+    /// The state of a shared log; `None` if the log is not shared.
     pub fn replication(&self) -> Option<ReplicationReport> {
         self.log.replication()
     }
@@ -237,7 +237,7 @@ impl Hub {
         self.state.borrow().clone()
     }
 
-    /// Whether the log accepts events, as that changes.
+    /// Watches whether the log accepts events.
     pub fn states(&self) -> watch::Receiver<State> {
         self.state.clone()
     }
@@ -247,12 +247,12 @@ impl Hub {
         self.log.is_shared()
     }
 
-    /// From now on the log asks `hold` before it removes records.
+    /// Registers `hold`: from now on the log asks it before it removes records.
     pub fn hold(&self, hold: Arc<dyn RetentionHold>) {
         self.log.hold(hold);
     }
 
-    /// What holds records of the log.
+    /// The retention holds of the log.
     pub fn holds(&self) -> Vec<HoldReport> {
         self.log.holds()
     }
@@ -272,8 +272,8 @@ impl Hub {
         self.subscribers.list()
     }
 
-    /// Bytes of encoded messages that subscribers with equal filters share. They are bounded
-    /// and belong to no single client.
+    /// Bytes of encoded messages that subscribers with equal filters share. They are bounded, and
+    /// are on no client's account.
     pub fn shared_message_bytes(&self) -> usize {
         self.groups.held_bytes()
     }
@@ -284,20 +284,19 @@ impl Hub {
     }
 }
 
-/// Is told how much memory the work on a call holds.
+/// Learns how much memory the work on a call holds.
 pub trait WorkMemory: Sync {
-    /// The work holds so many bytes from now on.
+    /// Sets the number of bytes that the work holds from now on.
     fn holds(&self, bytes: usize);
 }
 
-/// Work that is on no account.
+/// Work that is charged to no account.
 impl WorkMemory for () {
     fn holds(&self, _: usize) {}
 }
 
-/// Yields to other tasks when a call has used its share of the thread. A call that needs
-/// more than one turn waits for each of them in a line: however many read much, or emit
-/// much at once, calls that do little are not held up.
+/// Makes a call yield to other tasks when its time slice is over. For each further slice, the call
+/// waits in a queue. So calls with little work are not delayed, however many calls have much.
 pub struct TimeSlices {
     began: Instant,
     since: Instant,
@@ -312,7 +311,7 @@ impl TimeSlices {
         Self { began: now, since: now, now, turn: None }
     }
 
-    /// How long the call had run when it yielded last.
+    /// How long the current time slice has run.
     fn elapsed(&self) -> Duration {
         self.now - self.began
     }

@@ -1,8 +1,7 @@
-//! Messages as protobuf JSON, always in the same order: fields by number, map
-//! entries by key.
+//! Writes messages as protobuf JSON in a fixed order: fields by number, map entries by key.
 //!
-//! Format: <https://protobuf.dev/programming-guides/json/>, with the names that
-//! the proto files have, which are those of filters and paths.
+//! Format: <https://protobuf.dev/programming-guides/json/>, with the field names of the proto
+//! files, which filters and paths use, too.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -48,7 +47,7 @@ struct ValueJson<'a>(&'a Value, &'a Kind);
 impl Serialize for MessageJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if self.0.descriptor().full_name().starts_with(WELL_KNOWN) {
-            // By way of a value, which sorts the fields of a Struct.
+            // A `serde_json::Value` sorts the fields of a Struct.
             let value = serde_json::to_value(self.0).map_err(S::Error::custom)?;
             return value.serialize(serializer);
         }
@@ -67,7 +66,7 @@ impl Serialize for ValueJson<'_> {
             Value::Bool(flag) => serializer.serialize_bool(*flag),
             Value::I32(number) => serializer.serialize_i32(*number),
             Value::U32(number) => serializer.serialize_u32(*number),
-            // JSON's numbers are too short for these.
+            // JSON numbers cannot hold all of their values.
             Value::I64(number) => serializer.collect_str(number),
             Value::U64(number) => serializer.collect_str(number),
             Value::F32(number) => float(f64::from(*number), serializer),
@@ -114,7 +113,7 @@ fn float<S: Serializer>(number: f64, serializer: S) -> Result<S::Ok, S::Error> {
     }
 }
 
-/// The key of a map entry as JSON has it.
+/// The key of a map entry in JSON.
 pub fn key_text(key: &MapKey) -> String {
     match key {
         MapKey::Bool(flag) => flag.to_string(),

@@ -4,8 +4,9 @@
 //! [`client`] alone. The feature `server` adds the gateway, to embed in another
 //! program: `server::Gateway`. The feature `cli` adds the command line.
 //!
-//! Versions speak of [`client`], [`proto`], [`catalog`], `config` and `server`. The other modules are
-//! hidden: public for the gateway's own tests, measures and fuzz targets, and change without notice.
+//! Semantic versioning covers [`client`], [`proto`], [`catalog`], `config` and `server`. The other
+//! modules are hidden. They are public only for the gateway's own tests, benchmarks and fuzz
+//! targets, and change without notice.
 
 #[cfg(feature = "server")]
 #[doc(hidden)]

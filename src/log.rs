@@ -1,8 +1,7 @@
 //! The log: the totally ordered, gapless sequence of records.
 //!
-//! [`Log`] is the contract that every kind of log keeps; `conformance` holds
-//! the tests that each of them passes. The kinds share the ring: the newest
-//! segments, in memory.
+//! [`Log`] is the trait that every kind of log implements; `conformance` has the tests that each of
+//! them passes. All kinds have a ring: the newest segments, in memory.
 
 mod append_buffer;
 mod checkpoint_exchange;

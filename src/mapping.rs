@@ -1,10 +1,14 @@
-//! Records as records of other schemas: OCSF, Elastic Common Schema, CEF and OpenTelemetry.
+//! Converts records to other schemas: OCSF, Elastic Common Schema, CEF and OpenTelemetry.
 //!
-//! What goes where stands in tables, `catalog/*.toml`: a row for each event type, and rows for
+//! The tables `catalog/*.toml` say where each value goes: a row for each event type, and rows for
 //! the fields of the envelope. They are compiled once, when a schema is first used. A record is
 //! then read in two passes over its bytes, without decoding it: the first finds the values that
-//! have a place, the second writes. What has no place, or does not fit its place, goes to the
-//! schema's catch-all as protobuf JSON, so that nothing is lost.
+//! have a place, the second writes them. A value without a place, or that does not fit its place,
+//! goes to the schema's catch-all as protobuf JSON, so that nothing is lost. `catalog/*.toml`: a
+//! row for each event type, and rows for the fields of the envelope. They are compiled once, when a
+//! schema is first used. A record is then read in two passes over its bytes, without decoding it:
+//! the first finds the values that have a place, the second writes. What has no place, or does not
+//! fit its place, goes to the schema's catch-all as protobuf JSON, so that nothing is lost.
 
 mod captured;
 mod cef;
@@ -32,7 +36,7 @@ use table::MappingTable;
 
 pub use plan::GAP;
 
-/// What names of members of `labels` begin with that stand for fields without a place.
+/// Prefix of the members of `labels` that hold fields without a place.
 const LABEL_PREFIX: &str = "auditgate_";
 
 /// Field numbers of `Record`.
@@ -41,7 +45,7 @@ mod number {
     pub const TYPE: u32 = 4;
 }
 
-/// Another schema.
+/// The schema of another system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TargetSchema {
     /// Open Cybersecurity Schema Framework 1.8, as JSON.
@@ -54,7 +58,7 @@ pub enum TargetSchema {
     Otlp,
 }
 
-/// A record to be written, and its place.
+/// A record to convert, and its position.
 #[derive(Debug, Clone, Copy)]
 pub struct MappingInput<'a> {
     /// The encoded `auditgate.v1.Record`.
@@ -76,17 +80,16 @@ pub struct MissingRecords<'a> {
     pub first: u64,
     /// The last of them.
     pub last: u64,
-    /// Why, in one word.
+    /// The reason, as one word.
     pub reason: &'a str,
-    /// What that means, in a sentence.
+    /// The reason, as a sentence.
     pub sentence: &'a str,
-    /// When it was noticed.
+    /// When the gateway noticed it.
     pub time: Timestamp,
 }
 
 impl MissingRecords<'_> {
-    /// The record by which they are reported: of the type `auditgate.gap`, which the gateway alone
-    /// makes, and which is in no log.
+    /// The record that reports them. Its type is `auditgate.gap`; such records are in no log.
     fn record(&self) -> Vec<u8> {
         let text = |text: String| prost_types::Value {
             kind: Some(prost_types::value::Kind::StringValue(text)),
@@ -176,7 +179,7 @@ impl TargetSchema {
         }
     }
 
-    /// Compiles its table, unless that was done before: it takes some milliseconds.
+    /// Compiles its table, which takes some milliseconds, unless that is done.
     pub fn prepare(self) {
         self.plans();
     }
@@ -243,8 +246,8 @@ impl TargetSchema {
     }
 }
 
-/// Reads the values of a record that the plan of its type has a place for, and hands them to
-/// `write`, with the record that they are of: one that was sent in parts is encoded anew.
+/// Reads the values that have a place in the plan of the record's type, and passes them to `write`
+/// with their record. A record that was encoded in parts is encoded anew first.
 fn by_plan(
     plans: &MappingPlans,
     source: &MappingInput<'_>,

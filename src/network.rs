@@ -1,7 +1,7 @@
-//! The network that stands for a client before it has authenticated, or where nobody has to.
+//! The network that identifies a client without a principal.
 //!
-//! Whoever has one address of an IPv6 network has all of its 64 bits: such a network counts as one client.
-//! Connections, quotas, memory, audit records and log lines use this one notion.
+//! A host usually has a whole IPv6 network of 64 bits, so such a network counts as one client.
+//! Connections, quotas, memory accounts, audit records and log lines use this type.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};

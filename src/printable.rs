@@ -1,4 +1,4 @@
-//! Decides which characters of a text are shown unchanged.
+//! Decides which characters of a text are printable.
 //!
 //! Names and texts come from other programs. They may hold escape sequences that recolour
 //! or rewrite a screen, marks that reverse the text that follows, characters that show

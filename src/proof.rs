@@ -1,14 +1,13 @@
 //! Proofs that the log only grows and that a record is in it, for people who do not trust
 //! the operator of the gateway.
 //!
-//! The records, in order, are the entries of a Merkle tree as RFC 6962 has it:
-//! the entry is the SHA-256 of the stored record's bytes, the leaf hash that of a
-//! zero byte and the entry. A signed [`checkpoint`] fixes all records up to one
-//! of them. `docs/PROOF.md` says what that proves, and against whom.
+//! The records, in order, are the entries of a Merkle tree (RFC 6962). The entry of a record is the
+//! SHA-256 of its stored bytes; the leaf hash is the SHA-256 of a zero byte and the entry. A signed
+//! [`checkpoint`] commits to all records up to one sequence. `docs/PROOF.md` says what that proves,
+//! and against whom.
 //!
-//! The formats are those of C2SP: signed-note, tlog-checkpoint, tlog-tiles,
-//! tlog-cosignature and tlog-proof (<https://c2sp.org>), so that tools of others
-//! read what this module writes.
+//! The formats are those of C2SP: signed-note, tlog-checkpoint, tlog-tiles, tlog-cosignature and
+//! tlog-proof (<https://c2sp.org>), so that other tools can read what this module writes.
 
 pub mod checkpoint;
 #[cfg(feature = "server")]
@@ -95,7 +94,7 @@ pub enum InvalidProof {
 /// Checks that the tree of a checkpoint has a record as leaf `index`.
 ///
 /// # Errors
-/// If the hashes do not show it.
+/// If the hashes do not prove it.
 pub fn check_inclusion(
     record: &[u8],
     index: u64,
@@ -114,7 +113,7 @@ pub fn check_inclusion(
 /// Checks that the records of `old` are the first of those of `new`.
 ///
 /// # Errors
-/// If the hashes do not show it.
+/// If the hashes do not prove it.
 pub fn check_consistency(
     old: &Checkpoint,
     new: &Checkpoint,

@@ -8,7 +8,7 @@ mod plain_name;
 #[cfg(any(feature = "server", feature = "cli"))]
 pub use plain_name::PlainName;
 
-/// The messages and the client, as any language has them.
+/// The generated messages and the generated client.
 #[allow(missing_docs, clippy::all, clippy::pedantic, rustdoc::all)]
 pub mod pb {
     include!(concat!(env!("OUT_DIR"), "/typed/auditgate.v1.rs"));

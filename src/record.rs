@@ -66,8 +66,7 @@ mod number {
     pub const RECORDS: u32 = 1;
 }
 
-/// What an index keeps of a record: fixed in size, so that a scan reads nothing
-/// else.
+/// The values that the columns keep of a record, of a fixed size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordColumns {
     /// When it happened.
@@ -91,8 +90,7 @@ pub struct RecordColumns {
 }
 
 impl RecordColumns {
-    /// Of the columns only those that the gateway says of a record: its type, severity
-    /// and result.
+    /// Only the columns that do not come from the event: type, severity and result.
     pub fn of_group(record: &Record<'_>) -> Self {
         Self {
             time: Time::EPOCH,
@@ -107,7 +105,7 @@ impl RecordColumns {
         }
     }
 
-    /// What an index keeps of a record, read off its encoding.
+    /// The columns of an encoded record.
     pub fn of(record: &Record<'_>) -> Self {
         let key = |text: Option<&str>| text.map_or(0, event::key);
         let envelope = record.envelope();
@@ -150,7 +148,7 @@ pub struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// Reads a record that the gateway encoded.
+    /// Reads a record that a gateway encoded.
     pub fn read(bytes: &'a [u8]) -> Self {
         let mut record = Self {
             bytes,
@@ -207,8 +205,8 @@ impl<'a> Record<'a> {
         self.event.get(..self.client_len).unwrap_or(self.event)
     }
 
-    /// Whether the event has this id. Reads at most so many fields of it; `None` where
-    /// that does not settle it.
+    /// Whether the event has this id. Reads at most `fields_max` fields; `None` if the id is not
+    /// among them.
     pub fn has_id(&self, id: &[u8], fields_max: usize) -> Option<bool> {
         let mut fields = wire::fields(self.event);
         let mut has = false;
@@ -234,14 +232,14 @@ impl<'a> Record<'a> {
             .filter_map(|(_, value)| pb::Amendment::decode(value.bytes()?).ok())
     }
 
-    /// How far the event's time was ahead of the gateway's clock, in nanoseconds;
-    /// `None` where that is not worth a note.
+    /// How far the event's time was ahead of the gateway's clock, in nanoseconds; `None` if the
+    /// record does not state it.
     pub fn clock_skew(&self) -> Option<i128> {
         self.duration(number::CLOCK_SKEW)
     }
 
-    /// By how much `accept_time` was raised above the gateway's clock, in nanoseconds;
-    /// `None` where that is not worth a note.
+    /// By how much `accept_time` was raised above the gateway's clock, in nanoseconds; `None` if
+    /// the record does not state it.
     pub fn accept_time_raised(&self) -> Option<i128> {
         self.duration(number::ACCEPT_TIME_RAISED)
     }
@@ -259,8 +257,7 @@ impl<'a> Record<'a> {
     }
 }
 
-/// The principal in the beginning of a frame, which may end anywhere; `None` where it
-/// ends before that.
+/// The principal in a prefix of a frame; `None` if the prefix is too short.
 pub fn principal_at(frame: &[u8]) -> Option<&str> {
     let mut rest = frame;
     wire::read_varint(&mut rest).ok()?;

@@ -1,5 +1,5 @@
-//! The reference of event types on the command line and in `docs/EVENTS.md`, made from
-//! the catalog and the descriptors.
+//! The reference of event types on the command line and in `docs/EVENTS.md`, generated from the
+//! catalog and the descriptors.
 
 mod mappings;
 mod markdown;
@@ -72,7 +72,7 @@ struct FieldRow {
     name: String,
     type_name: String,
     comment: String,
-    /// Teleport's key; `None` where the fields of the field's message are keys.
+    /// Teleport's key; `None` if the fields of the field's message are keys themselves.
     key: Option<String>,
 }
 

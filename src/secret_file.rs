@@ -24,9 +24,8 @@ pub enum Error {
     },
 }
 
-/// Opens a file that nobody but its owner may use, or, where that is somebody else,
-/// who is in its group: as a secret that is mounted belongs to root, and is read by
-/// its group.
+/// Opens a file that only its owner may access. If another user owns it, its group may read it,
+/// too: a mounted secret belongs to root, and the gateway reads it as a member of the group.
 ///
 /// # Errors
 /// If it cannot be opened, or others may use it.
@@ -39,7 +38,7 @@ pub fn open(path: &Path) -> Result<File, Error> {
     if mode & of_others != 0 { Err(Error::Exposed { mode }) } else { Ok(file) }
 }
 
-/// Reads the text of such a file, so many bytes at most.
+/// Reads the text of such a file, at most `bytes_max` bytes.
 ///
 /// # Errors
 /// If it cannot be read, or others may use it.

@@ -88,7 +88,7 @@ pub struct Gateway {
     hub: Arc<Hub>,
     prover: Option<Arc<Prover>>,
     deliveries: Arc<Deliveries>,
-    /// The most that deliveries may take to drain.
+    /// Time limit for draining the deliveries.
     last_read: Duration,
 }
 
@@ -261,13 +261,12 @@ impl Gateway {
         })
     }
 
-    /// Goes on with other keys, certificates, roles and rules of redaction than
-    /// `before`: those that the settings `after` name, as their files are now. Connections stay, and so do streams, unless their
-    /// principal may no longer read what they bring. Files that change are read
-    /// again without this.
+    /// Replaces keys, certificates, roles and redaction rules by those of the settings `after`, and
+    /// reads their files again. Connections stay open. A stream ends only if its principal may no
+    /// longer read its records. Changed files are also noticed without this call.
     ///
     /// # Errors
-    /// If a file cannot be read or has the wrong content; then nothing changes.
+    /// If a file cannot be read or has invalid content; then nothing changes.
     pub async fn reload(&self, before: &Settings, after: &Settings) -> Result<(), config::Error> {
         let deliveries = after.deliveries()?;
         deliveries.iter().try_for_each(check_delivery)?;
@@ -324,10 +323,10 @@ impl Gateway {
     /// running calls finish. Calls that still run after [`Config::drain_timeout`] are aborted.
     pub async fn stop(mut self) {
         health::set(&self.health, ServingStatus::NotServing).await;
-        // Before streams end, so that their readers see it.
+        // Before streams end, so that their clients see the new health.
         self.auditor.stopped().await;
         self.stopping.cancel();
-        // Streams that watch the health end only where there is no more to watch.
+        // The health streams end when their service is dropped.
         for name in health::NAMES {
             self.health.clear_service_status(name).await;
         }
@@ -335,7 +334,7 @@ impl Gateway {
             self.running.warn();
             self.task.abort();
         }
-        // After the last call that may read, and after the last that may append.
+        // After the last call that may read or append.
         self.auditor.drain().await;
         self.deliveries.stop(self.last_read).await;
         if let Some(prover) = &self.prover {
@@ -357,7 +356,7 @@ impl Drop for Gateway {
     }
 }
 
-/// A tree over `log`, whose tiles lie in a folder or in memory.
+/// Opens the Merkle tree of `log`, with its tiles in a directory or in memory.
 fn prover(log: Arc<dyn Store>, key: TreeKey, tiles: Option<&Path>) -> io::Result<Arc<Prover>> {
     match tiles {
         Some(folder) => {

@@ -60,7 +60,7 @@ pub const NAME: &str = proto::SERVICE;
 /// Default of [`ServiceLimits::request_bytes`].
 pub const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// How many bytes a client may send on one stream ahead of the gateway.
+/// HTTP/2 flow-control window of a stream: the bytes that a client may send ahead of the gateway.
 pub const STREAM_WINDOW_BYTES: usize = 256 * 1024;
 /// The minimum rate at which a client must send a message, after [`REQUEST_GRACE`].
 pub const REQUEST_BYTES_PER_SECOND_MIN: usize = 16 * 1024;
@@ -114,32 +114,32 @@ impl Service {
         }
     }
 
-    /// The same, with an auditor that records reads.
+    /// Adds an auditor that records reads.
     pub fn with_audit(self, auditor: Auditor) -> Self {
         Self { auditor, ..self }
     }
 
-    /// The same, with proofs by `prover`, whose log is the hub's.
+    /// Adds proofs by `prover`, whose log is the hub's.
     pub fn with_proofs(self, prover: Option<Arc<Prover>>) -> Self {
         Self { prover, ..self }
     }
 
-    /// The same, which shows the accounts of these quotas.
+    /// Adds the quotas, whose accounts the status shows.
     pub fn with_accounts(self, quotas: Arc<Quotas>) -> Self {
         Self { quotas: Some(quotas), ..self }
     }
 
-    /// The same, which shows and controls these deliveries of the hub.
+    /// Adds the deliveries of the hub, to show and control them.
     pub fn with_deliveries(self, deliveries: Arc<Deliveries>) -> Self {
         Self { deliveries: Some(deliveries), ..self }
     }
 
-    /// The same, whose status tells what goes on around the service.
+    /// Adds a report of the server around the service, which the status shows.
     pub fn with_operations(self, operations: Arc<dyn OperationsReport>) -> Self {
         Self { operations: Some(operations), ..self }
     }
 
-    /// The same, with a policy for the content of events.
+    /// Adds a policy for the content of events.
     pub fn with_policy(self, policy: ActivePolicy) -> Self {
         Self { policy, ..self }
     }
@@ -149,7 +149,7 @@ impl Service {
         EventIntake { event_bytes: self.limits.event_bytes, policy: self.policy.now() }
     }
 
-    /// Who calls.
+    /// The caller of a request.
     fn caller<T>(&self, request: &Request<T>) -> Result<Arc<Caller>, Error> {
         match request.extensions().get::<Arc<Caller>>() {
             Some(caller) => Ok(Arc::clone(caller)),

@@ -120,7 +120,7 @@ fn shown(json: Option<&Json<'_>>) -> String {
     }
 }
 
-/// Whether a key of a custom event's line is a member of its data.
+/// Whether a key of a custom event's line belongs to `custom.data`.
 fn is_data(key: &str, plan: &KeyPlan) -> bool {
     key != key_map::TYPE && !key.starts_with(key_map::OWN_PREFIX) && plan.entry(key).is_none()
 }

@@ -1,13 +1,12 @@
-//! What errors do with text that others wrote: show its beginning, and offer names
-//! that are nearly the same.
+//! Helps errors to show the beginning of a text, and to suggest similar names.
 
 /// How much of a text an error repeats, in characters.
 const EXCERPT_CHARS_MAX: usize = 64;
-/// From here on, names are similar; 1 is equality.
+/// The least similarity of similar names; 1 is equality.
 const SIMILARITY_MIN: f64 = 0.5;
-/// From here on, a name is similar to the first or last part of another one.
+/// The least similarity to the first or last part of another name.
 const PART_SIMILARITY_MIN: f64 = 0.75;
-/// What similarity to a part counts: less than the same of the whole.
+/// Weight of the similarity to a part.
 const PART_WEIGHT: f64 = 0.9;
 
 /// The longest beginning of a text that has at most `bytes_max` bytes.
@@ -27,7 +26,7 @@ pub fn truncated(mut text: String, bytes_max: usize) -> String {
     text
 }
 
-/// As much of what a caller sent as an error may repeat.
+/// The beginning of a caller's text, as much as an error may repeat.
 #[cfg(feature = "server")]
 pub fn excerpt(text: &str) -> String {
     let mut shown: String = text.chars().take(EXCERPT_CHARS_MAX).collect();

@@ -14,12 +14,12 @@ pub struct Time(pub i64);
 impl Time {
     /// 1970-01-01 00:00:00 UTC.
     pub const EPOCH: Time = Time(0);
-    /// The latest time that can be told.
+    /// The latest time.
     pub const MAX: Time = Time(i64::MAX);
-    /// The earliest time that can be told.
+    /// The earliest time.
     pub const MIN: Time = Time(i64::MIN);
 
-    /// The system's clock.
+    /// The time by the system's clock.
     pub fn now() -> Self {
         #[cfg(test)]
         if let Some(time) = paused::NOW.get() {
@@ -31,7 +31,7 @@ impl Time {
         }
     }
 
-    /// The time of seconds and nanoseconds; `None` where they are out of range.
+    /// The time of seconds and nanoseconds; `None` if they are out of range.
     pub fn from_parts(seconds: i64, nanos: i64) -> Option<Self> {
         if !(0..NANOS_PER_SECOND).contains(&nanos) {
             return None;
@@ -44,13 +44,13 @@ impl Time {
         (self.0.div_euclid(NANOS_PER_SECOND), self.0.rem_euclid(NANOS_PER_SECOND) as i32)
     }
 
-    /// As protobuf has it.
+    /// The time as a protobuf timestamp.
     pub fn timestamp(self) -> Timestamp {
         let (seconds, nanos) = self.parts();
         Timestamp { seconds, nanos }
     }
 
-    /// `nanos` later, as far as can be told.
+    /// The time `nanos` later, at most [`Time::MAX`].
     pub fn saturating_add(self, nanos: i64) -> Self {
         Self(self.0.saturating_add(nanos))
     }
@@ -79,7 +79,7 @@ pub mod paused {
     use super::Time;
 
     thread_local! {
-        /// What the clock says; the system's clock says it where this is `None`.
+        /// The time that the clock shows; `None` for the system's clock.
         pub static NOW: Cell<Option<Time>> = const { Cell::new(None) };
     }
 }

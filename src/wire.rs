@@ -27,7 +27,7 @@ pub use varint::{VARINT_BYTES_MAX, put_varint, read_varint, varint_len};
 /// The largest field number of protobuf.
 const FIELD_NUMBER_MAX: u64 = (1 << 29) - 1;
 
-/// The value of a field as its wire type has it.
+/// The value of a field by its wire type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WireValue<'a> {
     /// Wire type 0.
@@ -107,10 +107,9 @@ impl<'a> WireFields<'a> {
     }
 }
 
-/// Reads a field off the front of `rest`, and returns what is behind it. Nearly all
-/// have a key of one byte and a value or length of another one, which
-/// [`WireFields::read`] reads itself. By value: a call that took `rest` would keep
-/// it out of registers also where there is none.
+/// Reads the first field of `rest`, and returns the bytes after it. Nearly all fields have a key of
+/// one byte and a value or length of one byte; [`WireFields::read`] reads those itself. `rest` is
+/// passed by value, so that the caller can keep it in registers.
 #[inline(never)]
 fn read_any(mut rest: &[u8]) -> (Result<(u32, WireValue<'_>), WireFault>, &[u8]) {
     let read = read_field(&mut rest);
@@ -161,8 +160,8 @@ impl<'a> Iterator for WireFields<'a> {
     }
 }
 
-/// Whether bytes are UTF-8. Most texts are short and all ASCII, which eight bytes
-/// at a time settle, or four; the last of them may overlap those before.
+/// Whether bytes are UTF-8. Most texts are short and ASCII, which is checked eight or four bytes at
+/// a time; the last group may overlap the one before.
 #[inline]
 pub fn is_utf8(text: &[u8]) -> bool {
     const NOT_ASCII: u64 = 0x8080_8080_8080_8080;

@@ -109,7 +109,7 @@ fn principal(certificate: &X509Certificate<'_>, names: &CertificateNames) -> Res
 }
 
 impl ConnectionIdentity {
-    /// The principal that authenticated on the connection last, if one did.
+    /// The principal that authenticated last on the connection, if any.
     pub fn principal(&self) -> Option<Arc<str>> {
         self.remembered.lock().last().map(|caller| caller.name())
     }

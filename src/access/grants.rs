@@ -66,7 +66,7 @@ impl RoleTable {
 }
 
 impl Grants {
-    /// Everything.
+    /// All grants.
     pub fn all() -> Arc<Self> {
         static ALL: LazyLock<Arc<Grants>> = LazyLock::new(|| {
             Arc::new(Grants {

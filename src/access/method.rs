@@ -25,12 +25,12 @@ pub enum MethodRule {
     Reflection,
 }
 
-/// How a method is run.
+/// How much work a method may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MethodLoad {
-    /// At once.
+    /// Little: it runs at once.
     Light,
-    /// It may look through the whole log: the clients take turns.
+    /// It may scan the whole log: the clients take turns.
     Heavy,
 }
 
@@ -70,7 +70,7 @@ macro_rules! methods {
                 }
             }
 
-            /// How it is run.
+            /// How much work it may do.
             pub const fn load(self) -> MethodLoad {
                 match self {
                     $(Self::$name => MethodLoad::$load,)*

@@ -21,7 +21,7 @@ pub(super) fn is_of_kind(kind: SanKind, name: &str) -> bool {
     }
 }
 
-/// What a name of this kind has to be.
+/// Why a name is not of this kind, for an error.
 pub(super) fn expected(kind: SanKind) -> &'static str {
     match kind {
         SanKind::Dns => "its dNSName is not made of DNS labels",

@@ -20,12 +20,12 @@ pub struct StreamAuth {
 pub enum StreamAuthEnd {
     /// The credentials are no longer valid.
     Refused(Error),
-    /// The state has changed: this is the caller now.
+    /// The access state has changed: the caller with its new grants.
     Changed(Arc<Caller>),
 }
 
 impl StreamAuth {
-    /// Starts to watch.
+    /// Starts to watch the access of `caller`.
     pub fn new(access: &Arc<AccessControl>, caller: Arc<Caller>) -> Self {
         let mut changes = access.changes();
         // The caller may have been admitted before the last change.
@@ -63,7 +63,7 @@ impl StreamAuth {
         tokio::select! {
             changed = self.changes.changed() => {
                 if changed.is_err() {
-                    // Nothing changes any more.
+                    // The access control is gone: nothing changes any more.
                     return pending().await;
                 }
             }

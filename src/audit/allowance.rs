@@ -6,19 +6,19 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The most clients whose allowances are kept apart; all others share one.
+/// The most clients with an allowance of their own; all others share one.
 const CLIENTS_MAX: usize = 1_024;
 
-/// So many at once, and so many a second.
+/// A rate with a burst.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rate {
-    /// At once.
+    /// The most at once.
     pub burst: u32,
-    /// A second.
+    /// The most a second, in the mean.
     pub per_second: u32,
 }
 
-/// What is left of a rate.
+/// A token bucket of a rate.
 #[derive(Debug)]
 pub(super) struct Allowance {
     rate: Rate,
@@ -27,12 +27,12 @@ pub(super) struct Allowance {
 }
 
 impl Allowance {
-    /// Nothing was used.
+    /// A full bucket.
     pub fn new(rate: Rate) -> Self {
         Self { rate, left: f64::from(rate.burst), since: Instant::now() }
     }
 
-    /// Takes one.
+    /// Takes a token.
     ///
     /// # Errors
     /// How long to wait, if none is left.
@@ -67,12 +67,12 @@ pub(super) struct Allowances {
 }
 
 impl Allowances {
-    /// Nobody has used anything.
+    /// Full allowances.
     pub fn new(rate: Rate) -> Self {
         Self { rate, by_client: HashMap::new(), others: Allowance::new(rate) }
     }
 
-    /// Takes one of a client's.
+    /// Takes a token of a client.
     ///
     /// # Errors
     /// How long to wait, if none is left.

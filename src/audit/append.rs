@@ -16,7 +16,7 @@ use crate::proto::pb;
 use crate::record::{Draft, EmitterIdentity, GATEWAY_PRINCIPAL};
 use crate::time::Time;
 
-/// A shared log is waited for so long. Then the event is published later.
+/// How long the caller waits for a shared log. After that, the event is published later.
 pub(super) const APPEND_TIME_MAX: Duration = Duration::from_secs(1);
 
 impl AuditorInner {
@@ -25,9 +25,9 @@ impl AuditorInner {
         self.append_bytes(&event.encode_to_vec()).await
     }
 
-    /// Appends an encoded event. Every event of the gateway's own passes through here. If the
-    /// log accepts none at the moment, the event waits for it, and the caller does not. If it
-    /// accepts none for good, the gateway continues to serve: operators must be able to read.
+    /// Appends an encoded event. All of the gateway's own events pass through here. If the log
+    /// accepts none now, the event is queued, and the caller goes on. If the log has failed for
+    /// good, the gateway continues to serve, so that operators can read.
     pub(super) async fn append_bytes(&self, bytes: &[u8]) -> usize {
         let event = identified(bytes);
         let len = event.len();
@@ -50,7 +50,7 @@ impl AuditorInner {
         }
     }
 
-    /// The answer of the log; open, where a shared log does not give one in time.
+    /// The answer of the log; an open outcome if a shared log does not answer in time.
     pub(super) async fn in_time<T>(
         &self,
         answer: impl Future<Output = Result<T, Error>>,
@@ -80,15 +80,15 @@ impl AuditorInner {
     }
 }
 
-/// An encoded event, with an id and the present as its time: however often it is published,
-/// it is one record, and says when it happened.
+/// An encoded event with an id and the present as its time. Publishing it several times stores one
+/// record, with the time at which it happened.
 fn identified(bytes: &[u8]) -> Bytes {
     let own = pb::Event {
         id: Some(Uuid::now_v7().to_string()),
         time: Some(Time::now().timestamp()),
         ..pb::Event::default()
     };
-    // Encodings that follow each other are those of one message.
+    // Concatenated encodings are one message.
     let mut event = Vec::with_capacity(bytes.len() + own.encoded_len());
     event.extend_from_slice(bytes);
     own.encode(&mut event).expect("a vector grows as needed");

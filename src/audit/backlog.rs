@@ -1,6 +1,6 @@
-//! The gateway's own events that the log did not accept when they happened: it was away or
-//! full. They are published when it accepts events again, in order, with the time at which
-//! they happened. Of what does not fit, one event is kept, and the number of the others.
+//! Queues the gateway's own events while the log is away or full. They are published in order when
+//! the log accepts events again, with the time at which they happened. Of events that do not fit,
+//! the last one is kept, with the number of the others.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,21 +18,21 @@ use crate::proto::pb::{self, event::Payload};
 
 /// The most events of a kind that wait.
 pub(super) const WAITING_MAX: usize = 1_024;
-/// The most of them that one principal has caused: it cannot hide what others do.
+/// The most waiting events of one principal, so that it cannot crowd out those of others.
 pub(super) const WAITING_OF_ONE_MAX: usize = 256;
 /// Events that are published at once.
 const PUBLISHED_AT_ONCE: usize = 64;
-/// A log that does not accept them is tried again after so long.
+/// How long to wait before the log is tried again.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
-/// What a waiting event takes beside its bytes, in bytes.
+/// Memory of a waiting event beside its encoding, in bytes.
 const WAITING_BYTES: usize = 64;
 
-/// How many of the gateway's own events wait, and do not.
+/// The numbers of waiting and of dropped events.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BacklogReport {
-    /// They wait for the log.
+    /// Events that wait for the log.
     pub waiting: usize,
-    /// They found no room since the start, and are only counted.
+    /// Events that did not fit since the start, and are only counted.
     pub dropped: u64,
 }
 
@@ -41,13 +41,13 @@ pub struct BacklogReport {
 pub(super) struct Backlog {
     state: Mutex<BacklogState>,
     grown: Notify,
-    /// Only one task publishes: what it has published it removes.
+    /// Held while one task publishes and removes what it has published.
     publishing: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
 struct BacklogState {
-    /// Reads, refusals, and the rest: none takes the room of another.
+    /// Reads, refusals and other events, each with its own bound.
     lanes: [Lane; 3],
     bytes: usize,
     dropped: u64,
@@ -66,7 +66,7 @@ struct WaitingEvent {
 }
 
 impl Backlog {
-    /// Keeps an encoded event, or counts it.
+    /// Queues an encoded event, or counts it if the queue is full.
     pub fn push(&self, event: Bytes) {
         let decoded = match pb::Event::decode(event.clone()) {
             Ok(decoded) => decoded,
@@ -96,14 +96,14 @@ impl Backlog {
         self.grown.notify_one();
     }
 
-    /// What waits, and what did not fit.
+    /// The numbers of waiting and of dropped events.
     pub fn report(&self) -> BacklogReport {
         let state = self.lock();
         let waiting = state.lanes.iter().map(|lane| lane.waiting.len()).sum();
         BacklogReport { waiting, dropped: state.dropped }
     }
 
-    /// What waiting events take in memory, in bytes.
+    /// Memory of the waiting events, in bytes.
     pub fn held_bytes(&self) -> usize {
         self.lock().bytes
     }
@@ -162,7 +162,7 @@ pub(super) fn may_be_accepted_later(error: &Error) -> bool {
     matches!(error, Error::Away { .. } | Error::Full { .. } | Error::OutcomeUnknown { .. })
 }
 
-/// Publishes what waits whenever the log accepts events, until `stopping` is cancelled.
+/// Publishes the waiting events whenever the log accepts events, until `stopping` is cancelled.
 pub(super) async fn publish(on: Arc<AuditorInner>, stopping: CancellationToken) {
     let mut states = on.hub.states();
     let published = async {
@@ -185,7 +185,7 @@ pub(super) async fn publish(on: Arc<AuditorInner>, stopping: CancellationToken) 
 }
 
 impl AuditorInner {
-    /// Publishes what waits. Returns whether the log accepted all of it.
+    /// Publishes the waiting events. Returns whether the log accepted all of it.
     pub(super) async fn publish_backlog(&self) -> bool {
         let _publishing = self.backlog.publishing.lock().await;
         while let Some((lane, events)) = self.backlog.next() {

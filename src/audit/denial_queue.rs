@@ -22,16 +22,16 @@ const WAITING_MAX: usize = 1_024;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// The most bytes of records that callers cause in a day that are not known.
+/// The most bytes of records that unauthenticated callers can cause in a day.
 pub const UNKNOWN_BYTES_A_DAY_MAX: usize = 1024 * 1024;
 /// The most bytes of one such record.
 const UNKNOWN_RECORD_BYTES_MAX: usize = 4 * 1024;
-/// What of them is kept for the counts: one an hour, once the rest is used.
+/// The part of them reserved for counts: one record an hour after the rest is used.
 const UNKNOWN_BYTES_KEPT: usize = 25 * UNKNOWN_RECORD_BYTES_MAX;
 /// The most bytes of a message or a path that a record repeats.
 const TEXT_BYTES_MAX: usize = 1_024;
 
-/// Takes refusals.
+/// The sending side of the queues.
 pub(super) struct DenialQueue {
     known: Queue,
     unknown: Queue,
@@ -43,7 +43,7 @@ struct Queue {
     overflow: AtomicU64,
 }
 
-/// Refusals that wait to be recorded.
+/// The receiving side: denials that wait to be recorded.
 pub(super) struct Waiting {
     known: Receiver<Denial>,
     unknown: Receiver<Denial>,
@@ -56,8 +56,8 @@ impl DenialQueue {
         (Self { known, unknown }, Waiting { known: of_known, unknown: of_unknown })
     }
 
-    /// Takes the refusal of a caller that is `known`, or of one that is not. Neither
-    /// takes the place of the other.
+    /// Queues the denial of an authenticated (`known`) or unauthenticated caller. Each kind has its
+    /// own queue.
     pub(super) fn push(&self, known: bool, denial: impl FnOnce() -> Denial) {
         let queue = if known { &self.known } else { &self.unknown };
         match queue.sender.try_reserve() {
@@ -76,21 +76,21 @@ impl Queue {
     }
 }
 
-/// Refusals of one kind of caller.
+/// Denials of one kind of caller.
 struct LimitedDenials<L> {
     limit: L,
-    /// How many were left out.
+    /// The number of denials since the last record, which are not recorded.
     suppressed: u64,
-    /// The last of them.
+    /// The last one of them.
     last: Option<Denial>,
 }
 
-/// Decides what is recorded.
+/// Limits how many denials are recorded.
 trait Limit {
-    /// Whether a refusal may be recorded now.
+    /// Whether a denial may be recorded now.
     fn allows(&mut self, denial: &Denial) -> bool;
 
-    /// A record of so many bytes was written.
+    /// Counts the bytes of a record that was written.
     fn wrote(&mut self, _bytes: usize) {}
 }
 
@@ -103,9 +103,9 @@ struct OfUnknown {
     rate: Allowance,
     /// When the day began.
     began: Instant,
-    /// Bytes that are left of it.
+    /// Bytes that may still be recorded that day.
     left: usize,
-    /// When the next count may be recorded that the day has no bytes for.
+    /// When the next count may be recorded after the day's bytes are used.
     next_count: Instant,
 }
 
@@ -153,7 +153,7 @@ impl<L: Limit> LimitedDenials<L> {
         Self { limit, suppressed: 0, last: None }
     }
 
-    /// Records a refusal, or counts it.
+    /// Records a denial, or counts it.
     async fn offer(&mut self, on: &AuditorInner, denial: Denial) {
         if self.limit.allows(&denial) {
             self.last = None;
@@ -164,8 +164,8 @@ impl<L: Limit> LimitedDenials<L> {
         }
     }
 
-    /// Records the last of those that were left out, if that may be now: they are told
-    /// of even if no other follows.
+    /// Records the last denial that was only counted, with the count, if that is allowed now: also
+    /// if no other denial follows.
     async fn catch_up(&mut self, on: &AuditorInner) {
         if let Some(denial) = self.last.take_if(|denial| self.limit.allows(denial)) {
             self.suppressed -= 1;

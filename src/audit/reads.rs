@@ -1,5 +1,5 @@
-//! Reads on their way to the log. The first of its kind is recorded before its answer;
-//! equal ones that follow within a minute are counted, and become one record.
+//! Records reads. The first read of a kind is recorded before it is answered; equal reads within a
+//! minute are counted and become one record.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -18,20 +18,19 @@ use crate::proto::pb::{self, event::Payload};
 
 /// How long equal reads are counted after the first one.
 pub const READ_WINDOW: Duration = Duration::from_secs(60);
-/// Reads of different kinds that one client may begin.
+/// How many distinct reads one client may make.
 const READS: Rate = Rate { burst: 2_000, per_second: 100 };
-/// The most kinds of reads that are counted at a time. Beyond that, the oldest is
-/// written before its time.
+/// The most windows at a time. Beyond that, the oldest window closes early.
 const WINDOWS_MAX: usize = 8_192;
-/// The most records that wait to be written.
+/// The most closed windows that wait to be recorded.
 const CLOSED_MAX: usize = 1_024;
-/// What a window takes beside its event, in bytes, at most.
+/// Memory of a window beside its event, in bytes, at most.
 const WINDOW_BYTES: usize = 512;
 
 /// Counts reads.
 pub(super) struct Reads {
     state: Mutex<ReadWindows>,
-    /// A window has closed before its time.
+    /// Wakes the recorder when a window has closed early.
     closed: Notify,
 }
 
@@ -39,30 +38,30 @@ struct ReadWindows {
     windows: HashMap<Key, Window, foldhash::fast::RandomState>,
     /// The windows, in the order in which they opened.
     order: VecDeque<(Instant, Key)>,
-    /// Records to be written.
+    /// Records of closed windows, to be appended.
     closed: Vec<pb::Event>,
     allowances: Allowances,
     bytes: usize,
 }
 
-/// Which reads are equal.
+/// The key of equal reads.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Key {
-    /// The principal, or the address where there is none.
+    /// The principal, or the address if there is none.
     pub client: Arc<str>,
     /// Path of the call.
     pub rpc: &'static str,
-    /// Of what was asked for.
+    /// Digest of what was read.
     pub digest: [u8; 32],
 }
 
 /// Equal reads, from the first one on.
 struct Window {
-    /// The record of the first.
+    /// The event of the first read.
     event: Bytes,
     recorded: Arc<OnceCell<()>>,
     repeats: u64,
-    /// Keeps the memory on the account of the client.
+    /// Keeps the window's memory on the account of the client.
     _held: Option<HeldMemory>,
 }
 
@@ -71,11 +70,12 @@ pub type HeldMemory = Box<dyn Send + Sync>;
 
 /// A read that was noted.
 pub(super) struct Noted {
-    /// Is set once the first of its kind is recorded: no answer before that.
+    /// Becomes set when the first read of the window is recorded; no equal read is answered before
+    /// that.
     pub recorded: Arc<OnceCell<()>>,
-    /// The record of the first.
+    /// The event to record, if this read is the first of its window.
     pub event: Bytes,
-    /// This is the first.
+    /// Whether this read is the first of its window.
     pub is_first: bool,
 }
 
@@ -93,11 +93,11 @@ impl Reads {
         }
     }
 
-    /// Takes note of a read; `event` makes the record of the first of its kind, and `hold` puts so many
-    /// bytes on the account of the client.
+    /// Counts a read. `event` makes the event of the first read of a window, and `hold` charges
+    /// bytes to the account of the client.
     ///
     /// # Errors
-    /// How long to wait, if the client began too many kinds of reads lately.
+    /// How long to wait, if the client made too many distinct reads lately.
     pub fn note(
         &self,
         key: Key,
@@ -129,25 +129,25 @@ impl Reads {
         Ok(Noted { recorded, event, is_first: true })
     }
 
-    /// How many kinds of reads are counted at the moment.
+    /// The number of open windows.
     pub fn windows(&self) -> usize {
         self.lock().windows.len()
     }
 
-    /// What the counts take in memory, in bytes, at most.
+    /// The most memory that the windows take, in bytes.
     pub fn held_bytes(&self) -> usize {
         self.lock().bytes
     }
 
-    /// Ends all windows, and returns what is to be written.
+    /// Closes all windows, and returns the events to record.
     pub fn drain(&self) -> Vec<pb::Event> {
         let mut state = self.lock();
         while state.close_oldest() {}
         std::mem::take(&mut state.closed)
     }
 
-    /// Ends the windows whose time is over. Returns what is to be written, and when the
-    /// next one ends.
+    /// Closes the windows whose time is over. Returns the events to record, and when the next
+    /// window closes.
     fn take_due(&self) -> (Vec<pb::Event>, Option<Instant>) {
         let mut state = self.lock();
         let now = Instant::now();
@@ -168,7 +168,7 @@ impl ReadWindows {
         self.order.front().map(|(began, _)| *began + READ_WINDOW)
     }
 
-    /// Ends the oldest window. Returns whether there was one.
+    /// Closes the oldest window. Returns whether there was one.
     fn close_oldest(&mut self) -> bool {
         let Some((_, key)) = self.order.pop_front() else { return false };
         let Some(window) = self.windows.remove(&key) else { return true };
@@ -196,7 +196,7 @@ impl ReadWindows {
     }
 }
 
-/// Writes the counts of windows that end, until `stopping` is cancelled.
+/// Records the counts of closed windows, until `stopping` is cancelled.
 pub(super) async fn record(on: Arc<AuditorInner>, stopping: CancellationToken) {
     loop {
         let (closed, next) = on.reads.take_due();
@@ -206,7 +206,7 @@ pub(super) async fn record(on: Arc<AuditorInner>, stopping: CancellationToken) {
         let due = async {
             match next {
                 Some(next) => tokio::time::sleep_until(next).await,
-                // A window that opens meanwhile ends no sooner.
+                // A window that opens meanwhile closes later than this.
                 None => tokio::time::sleep(READ_WINDOW).await,
             }
         };

@@ -1,4 +1,4 @@
-//! Points at the place of a fault in an expression.
+//! Draws a caret below the position of a fault in an expression.
 
 use super::{escape, terminal};
 use crate::client::ExpressionPlace;
@@ -7,11 +7,11 @@ use crate::client::ExpressionPlace;
 const INDENT: &str = "  ";
 /// The most columns of a line that are shown, if the terminal is not narrower.
 const COLUMNS_MAX: usize = 100;
-/// As much of the line stands before the fault, at least, in columns.
+/// The least part of the line that is shown before the fault, in columns.
 const COLUMNS_BEFORE: usize = 30;
 
-/// The line of the fault, and below it a caret under each character of the fault; `None` if
-/// the expression has no such place.
+/// The line of the fault, and below it a caret under each character of the fault; `None` if the
+/// expression has no such position.
 pub fn pointed(expression: &str, place: ExpressionPlace, width: Option<usize>) -> Option<String> {
     let line = expression.split('\n').nth(place.line.checked_sub(1)? as usize)?;
     let start = place.column.checked_sub(1)? as usize;
@@ -26,7 +26,7 @@ pub fn pointed(expression: &str, place: ExpressionPlace, width: Option<usize>) -
     let after: String = line.chars().skip(start.saturating_add(faulty)).collect();
     let [before, fault, after] =
         [before, fault, after].map(|text| escape::escaped(&text).into_owned());
-    // Of a long line, the part around the fault.
+    // A long line is cut to the part around the fault.
     let whole = terminal::columns(&before) + terminal::columns(&fault) + terminal::columns(&after);
     let (before, mark) = match whole <= room {
         true => (before, ""),

@@ -1,4 +1,4 @@
-//! Certificates that the program makes: a CA, and leaves for the gateway.
+//! Generates certificates: a CA, and certificates of gateways.
 
 use std::net::IpAddr;
 
@@ -17,16 +17,16 @@ const CA_DAYS: i64 = 3_650;
 /// How long the gateway's certificate is valid, in days.
 const SERVER_DAYS: i64 = 397;
 
-/// A CA, which signs certificates of gateways.
+/// A CA that signs certificates of gateways.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
-    /// A new CA; with its certificate and its key, in PEM.
+    /// Generates a CA. Returns it with its certificate and its key, in PEM.
     ///
     /// # Errors
-    /// A sentence, if there are no random numbers or the clock is out of range.
+    /// A sentence, if the system gives no random numbers or the clock is out of range.
     pub fn generate() -> Result<(Self, String, String), String> {
         let mut params = CertificateParams::new(Vec::new()).map_err(text)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -42,7 +42,7 @@ impl Authority {
     /// The CA of this certificate and this key, in PEM.
     ///
     /// # Errors
-    /// A sentence, if one cannot be read.
+    /// A sentence, if one of them is invalid.
     pub fn from_pem(certificate: &str, key: &str) -> Result<Self, String> {
         let key = KeyPair::from_pem(key).map_err(|error| format!("the key: {error}"))?;
         let issuer = Issuer::from_ca_cert_pem(certificate, key)
@@ -67,7 +67,7 @@ impl Authority {
     }
 }
 
-/// A certificate that a gateway has, as far as a new one repeats it.
+/// The parts of a gateway's certificate that a renewed one repeats.
 pub struct Leaf {
     /// The hosts that it names.
     pub hosts: Vec<String>,
@@ -79,7 +79,7 @@ impl Leaf {
     /// Reads the first certificate of a PEM text.
     ///
     /// # Errors
-    /// A sentence, if there is none that can be read.
+    /// A sentence, if the text has no valid certificate.
     pub fn from_pem(pem: &str) -> Result<Self, String> {
         let der = CertificateDer::from_pem_slice(pem.as_bytes())
             .map_err(|_| "there is no certificate in PEM".to_owned())?;

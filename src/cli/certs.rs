@@ -1,4 +1,4 @@
-//! `auditgate certs`: the gateway's certificate, renewed.
+//! `auditgate certs`: renews the gateway's certificate.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ enum CertsCommand {
     Renew(RenewArgs),
 }
 
-/// Make a new certificate by the same CA, and replace the old one
+/// Issue a new certificate from the same CA, and replace the old one
 ///
 /// The new certificate in server.pem names the same hosts, unless --host names others, and is
 /// valid for 397 days. It replaces the old one in one step. A running gateway reads it within
@@ -44,7 +44,7 @@ struct RenewArgs {
     /// certificate]; may be repeated
     #[arg(long = "host", value_name = "NAME")]
     hosts: Vec<String>,
-    /// Make a new private key, too; until both files are replaced, the gateway keeps the old pair
+    /// Also generate a new private key; the gateway uses the old pair until both files are replaced
     #[arg(long)]
     new_key: bool,
 }

@@ -1,4 +1,4 @@
-//! `auditgate checkpoint`: fetches a checkpoint, to keep it.
+//! `auditgate checkpoint`: fetches a signed checkpoint.
 
 use super::client::GatewayArgs;
 use super::trusted_keys::FetchedProof;

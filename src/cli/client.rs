@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{Error, flags, say};
 use crate::client::{self, Client, Credentials, Violation};
 
-/// The environment variables of the flags below, for commands that need a gateway.
+/// The environment variables of the flags below.
 #[cfg(feature = "server")]
 pub const VARIABLES: [&str; 5] = [
     "AUDITGATE_SERVER",
@@ -19,8 +19,8 @@ pub const VARIABLES: [&str; 5] = [
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub struct GatewayArgs {
-    /// URL of the gateway; several with one shared log, separated by commas: the next one is
-    /// used where one is lost
+    /// URL of the gateway; for gateways with one shared log, several URLs separated by commas: if
+    /// one fails, the next is used
     #[arg(
         long = "server",
         value_name = "URL[,URL...]",
@@ -81,7 +81,7 @@ impl GatewayArgs {
     }
 }
 
-/// Of the protocol's reasons.
+/// A name of `auditgate.v1.ErrorReason`.
 const CREDENTIALS_MISSING: &str = "CREDENTIALS_MISSING";
 
 /// The text of an error, with a line for each field to blame.

@@ -52,7 +52,7 @@ async fn connect(shared: &SharedSettings) -> Result<JetStream, Error> {
     JetStream::open(&servers, &subjects).await.map_err(usage)
 }
 
-/// Why nothing was done.
+/// Makes an error of a command that changed nothing.
 fn usage(error: impl std::fmt::Display) -> Error {
     Error::Usage(error.to_string())
 }

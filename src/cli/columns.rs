@@ -1,31 +1,31 @@
-//! Tables for people: columns as wide as their cells, as far as the terminal has room.
+//! Lays out tables for people: columns as wide as their cells, as far as the terminal allows.
 
 use super::terminal::{self, Color, TextStyle};
 
-/// The width at which columns stand further apart, in columns of the terminal.
+/// The least width of a terminal in which columns are further apart, in columns.
 const WIDTH_AIRY: usize = 100;
 
-/// A column, and how much room it gets where there is not enough for all.
+/// A column, and its widths if the terminal is too narrow for all columns.
 #[derive(Debug, Clone)]
 pub struct Column {
-    /// What stands above it.
+    /// Its heading.
     pub heading: String,
-    /// As much as it gets before others get more than that, if it needs as much.
+    /// The width that it gets before other columns get more than theirs.
     pub least: usize,
-    /// As much as it gets before others get all that they need.
+    /// The width that it gets before other columns get all that they need.
     pub usual: usize,
-    /// Numbers stand at the right.
+    /// Whether its cells are aligned to the right.
     pub right: bool,
-    /// Where the end of a text tells more than its middle, that is cut out.
+    /// Whether long texts are cut in the middle, because their end says more.
     pub cut_middle: bool,
 }
 
 /// A text in a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cell {
-    /// What is shown. It is harmless for a terminal, and on one line.
+    /// The text. It is one line, with terminal control characters escaped.
     pub text: String,
-    /// How it looks.
+    /// Its style.
     pub style: TextStyle,
 }
 
@@ -35,17 +35,17 @@ impl Column {
         Self::new(heading, usize::MAX, usize::MAX)
     }
 
-    /// A column that gets these widths before others get more.
+    /// A column with these minimum and usual widths.
     pub fn new(heading: &str, least: usize, usual: usize) -> Self {
         Self { heading: heading.to_owned(), least, usual, right: false, cut_middle: false }
     }
 
-    /// The same, of numbers.
+    /// Aligns the column to the right, for numbers.
     pub fn of_numbers(self) -> Self {
         Self { right: true, ..self }
     }
 
-    /// The same, cut in the middle.
+    /// Cuts long texts in the middle.
     pub fn cut_in_the_middle(self) -> Self {
         Self { cut_middle: true, ..self }
     }
@@ -63,7 +63,7 @@ impl Column {
 }
 
 impl Cell {
-    /// A text as any other.
+    /// A text without a style.
     pub fn plain(text: impl Into<String>) -> Self {
         Self { text: text.into(), style: TextStyle::Plain }
     }
@@ -74,11 +74,11 @@ impl Cell {
     }
 }
 
-/// Columns, the widths that their cells need, and the widths that they get.
+/// Columns with the widths that their cells need, and the widths that they get.
 #[derive(Debug)]
 pub struct Grid {
     columns: Vec<Column>,
-    /// Of the terminal; without one, nothing is cut.
+    /// Width of the terminal; `None` cuts nothing.
     width: Option<usize>,
     needs: Vec<usize>,
     widths: Vec<usize>,
@@ -96,7 +96,7 @@ impl Grid {
         grid
     }
 
-    /// Makes room for these cells.
+    /// Widens columns for these cells.
     pub fn fit<'a>(&mut self, rows: impl IntoIterator<Item = &'a [Cell]>) {
         for row in rows {
             for (need, cell) in self.needs.iter_mut().zip(row) {
@@ -106,7 +106,7 @@ impl Grid {
         self.share();
     }
 
-    /// Makes as much room in the columns as there was none for smaller ones.
+    /// Widens columns to at least these widths.
     pub fn reserve(&mut self, widths: &[usize]) {
         for (need, width) in self.needs.iter_mut().zip(widths) {
             *need = (*need).max(*width);
@@ -121,12 +121,12 @@ impl Grid {
         self.line(&row, color)
     }
 
-    /// The line of a row, without its end.
+    /// The line of a row, without a line break.
     pub fn line(&self, row: &[Cell], color: Color) -> String {
         let mut line = String::new();
         let last = self.columns.len().saturating_sub(1);
         let cells = self.columns.iter().zip(&self.widths).zip(row).enumerate();
-        // Nothing follows the last column, which needs no filling.
+        // The last column needs no padding.
         let mut pending = 0;
         for (position, ((column, width), cell)) in cells {
             let fitted = match position == last && !column.right {
@@ -152,7 +152,7 @@ impl Grid {
         line
     }
 
-    /// Shares the width among the columns: in rounds, the earlier ones first.
+    /// Distributes the width over the columns in rounds, the first columns first.
     fn share(&mut self) {
         let Some(width) = self.width else {
             self.widths.clone_from(&self.needs);
@@ -161,7 +161,7 @@ impl Grid {
         let gaps = self.gap * self.columns.len().saturating_sub(1);
         let mut room = width.saturating_sub(gaps);
         self.widths = vec![0; self.columns.len()];
-        // What is never cut comes first, wherever it stands.
+        // Columns that are never cut come first, wherever they are.
         let whole = |column: &Column| if column.least == usize::MAX { usize::MAX } else { 0 };
         let rounds: [fn(&Column) -> usize; 4] =
             [whole, |column| column.least, |column| column.usual, |_| usize::MAX];

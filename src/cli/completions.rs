@@ -1,4 +1,4 @@
-//! `auditgate completions`: what a shell needs to complete arguments.
+//! `auditgate completions`: prints a completion script for a shell.
 
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, Command, CommandFactory as _};
@@ -35,7 +35,7 @@ pub fn run(args: &Args) -> Result<ExitKind, Error> {
     print(&String::from_utf8_lossy(&script))
 }
 
-/// The command, whose arguments have values to offer where they accept others, too.
+/// Adds values to offer to arguments that accept other values, too.
 fn with_values(command: Command) -> Command {
     command.mut_args(values).mut_subcommands(with_values)
 }

@@ -23,7 +23,8 @@ use table::{CountReport, TimeBucket};
 
 pub use key::NAMES;
 
-/// How many values are listed unless told otherwise: of users and the like, not of types, of which there are few.
+/// Default number of values that are listed, such as users. Types and severities are always listed
+/// in full.
 const VALUES: u64 = 20;
 
 /// Count records by type, user, address or another field, over all time or in buckets
@@ -98,7 +99,7 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
     .await
 }
 
-/// Counts by what the gateway knows of each record. Gives whether all matches are counted, too.
+/// Counts by a column of the record. Also returns whether all matches are counted.
 async fn groups(
     args: &Args,
     client: &Client,
@@ -169,7 +170,7 @@ async fn values(
     Ok((CountReport { key: args.by.name().to_owned(), buckets }, is_whole))
 }
 
-/// Reports what is not counted. Gives whether there is nothing.
+/// Reports records that are not counted. Returns whether there are none.
 fn report(expression_errors: u64, gaps: &[pb::Gap]) -> bool {
     if expression_errors > 0 {
         let records = counted(expression_errors, "record");

@@ -28,23 +28,23 @@ enum DeliveryCommand {
 Exit status: 0 if all deliveries run; 1 if one does not, or has dead letters; 2 if the
 gateway cannot be reached or refuses.")]
     List(ListArgs),
-    /// Show everything that is known of a delivery
+    /// Show one delivery in full
     #[command(after_help = "Examples:
   auditgate delivery show siem
 
 Exit status: 0 if it runs; 1 if it does not, or has dead letters; 2 if there is no such
 delivery, or the gateway cannot be reached or refuses.")]
     Show(OneArgs),
-    /// Send nothing more until the delivery is resumed, also after a restart
+    /// Stop sending until the delivery is resumed, also after a restart
     #[command(after_help = PAUSE_HELP)]
     Pause(OneArgs),
-    /// Continue at once, at the cursor or at another record
+    /// Resume at once, at the cursor or at another record
     #[command(after_help = RESUME_HELP)]
     Resume(ResumeArgs),
     /// Send the dead letters again: the records that the destination refused
     #[command(after_help = REPLAY_HELP)]
     Replay(OneArgs),
-    /// Leave out all records up to one
+    /// Skip all records up to a sequence
     #[command(after_help = SKIP_HELP)]
     Skip(SkipArgs),
 }
@@ -96,7 +96,7 @@ struct OneArgs {
 struct ResumeArgs {
     #[command(flatten)]
     one: OneArgs,
-    /// The record that comes next: a sequence, earliest or latest
+    /// Continue at this record: a sequence, earliest or latest
     #[arg(long, value_name = "SEQUENCE", value_parser = from)]
     from: Option<ResumeFrom>,
 }
@@ -105,7 +105,7 @@ struct ResumeArgs {
 struct SkipArgs {
     #[command(flatten)]
     one: OneArgs,
-    /// The last record that is left out
+    /// The last record that is skipped
     #[arg(long, value_name = "SEQUENCE")]
     to: u64,
 }
@@ -136,7 +136,7 @@ fn from(text: &str) -> Result<ResumeFrom, String> {
     }
 }
 
-/// The width of what is no terminal, in columns.
+/// The width of output that does not go to a terminal, in columns.
 const WIDTH: usize = 200;
 
 /// Runs the command.
@@ -165,7 +165,7 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
     .await
 }
 
-/// The sequence that is meant.
+/// Resolves the argument to a sequence.
 async fn first(client: &Client, from: ResumeFrom) -> Result<u64, Error> {
     Ok(match from {
         ResumeFrom::Sequence(sequence) => sequence,

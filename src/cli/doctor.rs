@@ -24,10 +24,10 @@ use checks::CHECKS;
 
 /// The right to see and control deliveries.
 const DELIVERIES: &str = "deliveries";
-/// The columns of the words for severities.
+/// Width of the words for severities, in columns.
 const WORD: usize = 8;
 
-/// Say what is wrong with the gateway, or soon will be, and what to do
+/// Diagnose the gateway: what is wrong or soon will be, and what to do
 ///
 /// Looks at the log, its disk, the certificates, the clock, the proof, the accounts of
 /// clients, subscribers, deliveries and the last reload. It needs the right `status`,
@@ -59,46 +59,46 @@ enum DiagnosisFormat {
     Json,
 }
 
-/// What a gateway says of itself, and when it did.
+/// The answers of a gateway, which the checks look at.
 pub struct Evidence<'a> {
-    /// Who asked.
+    /// The caller.
     pub caller: &'a pb::GetCallerResponse,
-    /// What it said.
+    /// The status of the gateway.
     pub status: &'a pb::GetStatusResponse,
-    /// What it delivers to other systems, as far as the caller may see that.
+    /// Its deliveries, if the caller may see them.
     pub deliveries: &'a [pb::Delivery],
-    /// When the answer came, by the clock here.
+    /// When the answer arrived, by the local clock.
     pub now: Timestamp,
-    /// How long the answer took.
+    /// The time from the request to the answer.
     pub answer_time: Duration,
-    /// The zone of times.
+    /// The time zone in which times are shown.
     pub zone: TimeZone,
 }
 
-/// How bad a finding is.
+/// Severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Grade {
-    /// Worth knowing.
+    /// For information.
     Note,
-    /// It will be wrong soon, or part of it is.
+    /// Something will fail soon, or partly fails.
     Warning,
-    /// It is wrong.
+    /// Something fails.
     Critical,
 }
 
-/// Something that was found.
+/// A finding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Diagnosis {
-    /// How bad it is.
+    /// Its severity.
     pub severity: Grade,
     /// The check that found it.
     pub check: &'static str,
-    /// What it is.
+    /// What is wrong.
     pub what: String,
     /// What to do.
     pub advice: String,
-    /// The section of the runbook about it.
+    /// The section of the runbook that describes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runbook: Option<&'static str>,
 }
@@ -122,7 +122,7 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
         let caller = client.get_caller().await?;
         let asked = Instant::now();
         let status = client.get_status().await?;
-        // Whoever may not see them does not answer for them.
+        // A caller who may not see deliveries gets no findings about them.
         let deliveries = match caller.rights.iter().any(|right| right == DELIVERIES) {
             true => client.list_deliveries().await?,
             false => Vec::new(),
@@ -208,7 +208,7 @@ fn row(out: &mut String, name: &str, text: &str, width: Option<usize>) {
     }
 }
 
-/// A day, as people read it.
+/// The date of a time.
 fn day(time: &prost_types::Timestamp, zone: &TimeZone) -> String {
     super::times::format(time, zone, "%F")
 }

@@ -18,7 +18,7 @@ use crate::json::{self, reflect};
 use crate::proto::pb;
 use json_events::{JsonEvents, ParsedEvent};
 
-/// The maximum number of awaited receipts.
+/// The most events without a receipt.
 const RECEIPTS_AWAITED: usize = 10_000;
 /// The file name that stands for standard input.
 const STDIN: &str = "-";
@@ -90,9 +90,9 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
     done
 }
 
-/// Whether the gateway refuses the caller, whatever the event is.
+/// Whether the gateway refuses the caller, whatever event it sends.
 fn is_about_the_caller(error: &crate::client::Error) -> bool {
-    /// Of the protocol's reasons.
+    /// A name of `auditgate.v1.ErrorReason`.
     const CALL_FORBIDDEN: &str = "CALL_FORBIDDEN";
     error.refusal().is_some_and(|refusal| {
         refusal.code == Code::Unauthenticated || refusal.reason.as_deref() == Some(CALL_FORBIDDEN)
@@ -175,7 +175,7 @@ async fn read_from(
     }
 }
 
-/// Writes receipts, in order, and reports what has none.
+/// Writes receipts, in order, and reports events without one.
 ///
 /// # Errors
 /// [`Error::Stopped`] at the first event that was not stored because the gateway was
@@ -204,7 +204,7 @@ async fn receipts(
             Err(error @ crate::client::Error::GaveUp { .. }) => {
                 return Err(Error::Stopped { place: name, reason: error_text(&error) });
             }
-            // No other event would fare better.
+            // Every other event would be refused, too.
             Err(error) if is_about_the_caller(&error) => return Err(error.into()),
             Err(error) => {
                 sums.refused += 1;

@@ -1,10 +1,10 @@
-//! The variables of the environment that stand for arguments.
+//! Environment variables of arguments.
 
 use clap::builder::Resettable;
 use clap::{Arg, Command};
 
-/// Lets arguments whose variable is empty be as without it, as container tools have it
-/// and the keys of the configuration do.
+/// Ignores empty environment variables of arguments, as container tools expect. Keys of the
+/// configuration do the same.
 pub fn without_empty(command: Command) -> Command {
     without(command, &|name| std::env::var_os(name).is_some_and(|value| value.is_empty()))
 }

@@ -1,4 +1,4 @@
-//! Text of an event, made harmless for a terminal.
+//! Escapes the text of events for a terminal.
 //!
 //! Emitters choose the text: a user name may hold escape sequences that recolour or
 //! rewrite the screen, or marks that reverse or hide the text that follows. Such

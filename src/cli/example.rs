@@ -1,4 +1,4 @@
-//! `auditgate example`: a request that can be sent as it is.
+//! `auditgate example`: prints an example request of an event type.
 
 use super::{Error, ExitKind, print};
 

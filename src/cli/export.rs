@@ -12,7 +12,7 @@ use crate::client::{self, Client};
 use crate::proto::pb;
 use crate::proto::pb::get_record_request::Key;
 
-/// Write events in the format of another system's log
+/// Write records in the format of another system's log
 ///
 /// Writes one line a record to standard output, from the oldest to the newest, and
 /// ends with the record that was the newest at the start. An imported line comes
@@ -103,7 +103,7 @@ async fn all(
     }
 }
 
-/// Draws how far the export is, where that disturbs no records.
+/// Shows the progress of the export, if the records do not go to the same terminal.
 async fn progress(client: &Client, request: &pb::SearchRequest) -> Result<Progress, Error> {
     if std::io::stdout().is_terminal() || !std::io::stderr().is_terminal() {
         return Ok(Progress::none());

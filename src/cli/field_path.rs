@@ -1,4 +1,4 @@
-//! Fields of a record by their paths, as a person writes them.
+//! Parses paths of record fields, and reads the values at them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -9,7 +9,7 @@ use prost_reflect::{
 use crate::json::{self, shape};
 use crate::text;
 
-/// A path that leads to a field.
+/// A path to a field.
 #[derive(Debug, Clone)]
 pub struct FieldPath {
     steps: Vec<PathStep>,
@@ -18,9 +18,9 @@ pub struct FieldPath {
 #[derive(Debug, Clone)]
 enum PathStep {
     Field(FieldDescriptor),
-    /// Of a map: what is left of the path, dots included.
+    /// A key of a map: the rest of the path, dots included.
     Key(String),
-    /// Into a Struct, whose fields no descriptor knows.
+    /// A member of a Struct, which has no descriptor.
     Json(Vec<String>),
 }
 
@@ -28,11 +28,11 @@ enum PathStep {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("there is no field {step:?} in {message}{}", nearest.as_ref().map(|name| format!(", but there is {name:?}")).unwrap_or_default())]
 pub struct UnknownPath {
-    /// The unknown segment.
+    /// The unknown part of the path.
     step: String,
     /// The message without that field.
     message: String,
-    /// The field of the most similar name.
+    /// The field with the most similar name.
     nearest: Option<String>,
 }
 
@@ -108,7 +108,7 @@ impl FieldPath {
         }
     }
 
-    /// The names on the way, as JSON has them.
+    /// The names along the path, as in JSON.
     pub fn names(&self) -> Vec<String> {
         let names = self.steps.iter().flat_map(|step| match step {
             PathStep::Field(field) => vec![field.name().to_owned()],
@@ -124,14 +124,14 @@ impl FieldPath {
         read(message, &self.steps, None)
     }
 
-    /// The value as text, with the elements of a list as they are, separated.
+    /// The value as text, with the elements of a list separated by `separator`.
     pub fn words(&self, message: &DynamicMessage, separator: &str) -> Option<String> {
         read(message, &self.steps, Some(separator))
     }
 }
 
-/// The value to which the steps lead; the elements of a list are separated, or
-/// else are JSON.
+/// The value at the end of the path. A list is joined by the separator, or is JSON if there is
+/// none.
 fn read(message: &DynamicMessage, steps: &[PathStep], separator: Option<&str>) -> Option<String> {
     let (PathStep::Field(field), rest) = steps.split_first()? else { return None };
     if !message.has_field(field) {
@@ -159,7 +159,7 @@ fn read(message: &DynamicMessage, steps: &[PathStep], separator: Option<&str>) -
     }
 }
 
-/// All of a field as text.
+/// A whole field as text.
 pub fn whole(value: &Value, field: &FieldDescriptor, separator: Option<&str>) -> String {
     let kind = field.kind();
     match (value, separator) {
@@ -186,7 +186,7 @@ pub fn whole(value: &Value, field: &FieldDescriptor, separator: Option<&str>) ->
     }
 }
 
-/// What the values of a map are.
+/// The kind of a map's values.
 pub fn map_value_kind(field: &FieldDescriptor) -> Option<Kind> {
     Some(field.kind().as_message()?.map_entry_value_field().kind())
 }
@@ -203,7 +203,7 @@ pub fn scalar(value: &Value, kind: &Kind) -> String {
         (Value::EnumNumber(number), Kind::Enum(names)) => enum_name(*number, names),
         (Value::Message(message), _) => {
             let text = json::line(message);
-            // Times and lengths of time are JSON strings.
+            // Timestamps and durations are JSON strings.
             serde_json::from_str::<String>(&text).unwrap_or(text)
         }
         (Value::Bool(flag), _) => flag.to_string(),

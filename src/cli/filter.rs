@@ -129,7 +129,7 @@ impl Args {
         }
     }
 
-    /// `--since` and `--until`, where it is now in `zone`.
+    /// The times of `--since` and `--until`, in `zone` and relative to now.
     pub fn range(&self, zone: &TimeZone) -> Result<(Option<Stamp>, Option<Stamp>), Error> {
         let now = Timestamp::now();
         let resolve = |flag: &str, when: Option<TimeArg>| {
@@ -141,7 +141,7 @@ impl Args {
     }
 }
 
-/// The expression among the arguments of a command, if it has one.
+/// The expression in the arguments of a command, if any.
 pub fn expression(matches: &clap::ArgMatches) -> Option<String> {
     matches.try_get_one::<String>("expression").ok().flatten().cloned()
 }

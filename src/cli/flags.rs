@@ -1,4 +1,5 @@
-//! Rewrites refusals of the gateway in the words of the flags that made the request.
+//! Rewrites refusals of the gateway so that they name the flags of the command instead of the
+//! fields of the request.
 
 /// The fields of filters and of requests, and the flags that set them.
 const FLAGS: [(&str, &str); 19] = [
@@ -22,10 +23,11 @@ const FLAGS: [(&str, &str); 19] = [
     ("bucket", "--bucket"),
     ("fields", "--by"),
 ];
-/// What precedes the path of a field of a filter.
+/// The prefix of the paths of a filter's fields.
 const FILTER: &str = "filter.";
 
-/// The sentence about `field`, as it speaks of the flag; `None` if no flag sets the field.
+/// The sentence about `field`, with the flag instead of the field; `None` if no flag sets the
+/// field.
 ///
 /// `types[0] is "user.logni", which is not an event type` becomes `--type "user.logni" is
 /// not an event type`.
@@ -37,7 +39,7 @@ pub fn sentence(field: &str, sentence: &str) -> Option<String> {
     let Some(rest) = sentence.strip_prefix(path).or_else(|| sentence.strip_prefix(name)) else {
         return Some(flags_for_names(sentence, flag));
     };
-    // The rest of the path where the sentence has only a part of it.
+    // The rest of the path, if the sentence has only a part of it.
     let told = rest.strip_prefix(" is ").and_then(|rest| rest.split_once(", which "));
     let told = told.map(|(value, rest)| {
         if let Some(rest) = rest.strip_prefix("you may not read") {
@@ -49,7 +51,7 @@ pub fn sentence(field: &str, sentence: &str) -> Option<String> {
     Some(flags_for_names(&told.unwrap_or_else(|| format!("{flag}{rest}")), flag))
 }
 
-/// The two ends of a range are named in one sentence.
+/// A sentence about a range names the fields of both ends.
 fn flags_for_names(sentence: &str, flag: &str) -> String {
     if !matches!(flag, "--since" | "--until") {
         return sentence.to_owned();

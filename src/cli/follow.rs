@@ -10,7 +10,7 @@ use super::{Error, ExitKind, say};
 use crate::client::{Item, Refusal, Subscriber};
 use crate::proto::pb;
 
-/// When to end.
+/// When following ends.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum StopCondition {
     Never,
@@ -18,7 +18,7 @@ pub enum StopCondition {
     CaughtUp,
     /// After the newest record, or at a record accepted at this time or later.
     CaughtUpOrAccepted(Stamp),
-    /// At a record accepted at this time or later, or when the clock says so.
+    /// At a record accepted at this time or later, or when this time has come.
     At(Stamp, Instant),
 }
 
@@ -69,7 +69,7 @@ pub async fn follow(
                     return Ok(ExitKind::All);
                 }
             }
-            // Another one of several gateways: the client tells.
+            // The client's notice reports that another gateway is used.
             Item::Lost { next: Some(_), .. } => {}
             Item::Lost { reason, retry_in, next: None } => trouble.tell(&reason, retry_in),
             Item::Regained => trouble.over(),

@@ -1,30 +1,31 @@
-//! Forecasts when the disk of a log is full.
+//! Forecasts when the disk of a log will be full.
 
 use crate::proto::pb;
 
-/// What becomes of the disk if events go on to come as now.
+/// The forecast for a rate of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DiskForecast {
-    /// It is not known: nothing comes, or nothing is stored yet.
+    /// Unknown: no events arrive, or none is stored yet.
     Unknown,
-    /// Retention keeps the log smaller than the room that there is.
+    /// Retention keeps the log smaller than the disk.
     Enough,
-    /// It is full after so many seconds.
+    /// The disk is full after this many seconds.
     FullIn(u64),
 }
 
-/// What a record takes on disk beside its event, in bytes, about: its frame and its part of the index.
+/// Estimate of the disk space of a record beside its event, in bytes: its frame and its part of the
+/// index.
 const RECORD_BYTES: f64 = 150.0;
-/// The mean of a shorter time says little, in seconds.
+/// The shortest uptime for which the mean rate is used, in seconds.
 const MEAN_SECONDS_MIN: i64 = 60;
 
-/// What becomes of the disk at the rate of the last seconds. `None` if there is no disk, or its free
-/// space is not known.
+/// The forecast for the rate of the last seconds. `None` if there is no disk, or its free space is
+/// unknown.
 pub fn at_present(status: &pb::GetStatusResponse) -> Option<DiskForecast> {
     of(status, status.rates.unwrap_or_default().accepted_per_second)
 }
 
-/// What becomes of it at the mean rate since the start.
+/// The forecast for the mean rate since the start.
 pub fn in_the_mean(status: &pb::GetStatusResponse) -> Option<DiskForecast> {
     let seconds = status.uptime.map_or(0, |uptime| uptime.seconds);
     if seconds < MEAN_SECONDS_MIN {
@@ -33,7 +34,7 @@ pub fn in_the_mean(status: &pb::GetStatusResponse) -> Option<DiskForecast> {
     of(status, status.counters.unwrap_or_default().accepted as f64 / seconds as f64)
 }
 
-/// What becomes of it at so many records a second.
+/// The forecast for `rate` records a second.
 fn of(status: &pb::GetStatusResponse, rate: f64) -> Option<DiskForecast> {
     let disk = status.disk.as_ref().filter(|disk| disk.size_bytes > 0)?;
     let to_come = disk.byte_limit.saturating_sub(disk.byte_size);

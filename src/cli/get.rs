@@ -1,4 +1,4 @@
-//! `auditgate get`: one record in full.
+//! `auditgate get`: shows one record in full.
 
 mod details;
 
@@ -19,15 +19,15 @@ use crate::proto::pb;
 use crate::proto::pb::get_record_request::Key;
 use details::Details;
 
-/// How long other records with the same id are looked for.
+/// Time limit for finding other records with the same id.
 const OTHERS_TIME_MAX: Duration = Duration::from_secs(2);
 /// The most records with one id that are shown.
 const OTHERS_MAX: usize = 100;
 
 /// Show one record in full
 ///
-/// Shows who did what, where, how it came out, the connection, the times, what the gateway
-/// changed, and all the rest. Several emitters may use one id: all records with it are shown,
+/// Shows who did what, where and with which result, the connection, the times, what the gateway
+/// changed, and all other fields. Several emitters may use one id: all records with it are shown,
 /// the newest first.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -38,10 +38,10 @@ const OTHERS_MAX: usize = 100;
 Exit status: 0 if it was found; 1 if there is no such record, or you may not read it; 2 if
 the arguments are wrong, or the gateway cannot be reached or refuses; 130 after Ctrl-C.")]
 pub struct Args {
-    /// Sequence of the record, if these are digits; else the id of its event
+    /// Sequence of the record (digits), or the id of its event
     #[arg(value_name = "SEQUENCE|ID", required_unless_present = "id", allow_hyphen_values = true)]
     record: Option<String>,
-    /// Id of the event, even if it has digits only
+    /// Id of the event, also if it consists of digits
     #[arg(long, value_name = "ID", conflicts_with = "record", allow_hyphen_values = true)]
     id: Option<String>,
     /// Output format

@@ -1,4 +1,4 @@
-//! `auditgate healthcheck`: is the gateway ready?
+//! `auditgate healthcheck`: checks whether the gateway is ready.
 
 use std::io;
 use std::net::SocketAddr;
@@ -83,7 +83,7 @@ async fn ask(args: &Args) -> Result<ServingStatus, Error> {
     }
 }
 
-/// Asks for `/readyz`, whose status alone is the answer.
+/// Requests `/readyz`; only the HTTP status counts.
 async fn ask_admin(address: SocketAddr) -> io::Result<ServingStatus> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!("GET /readyz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");

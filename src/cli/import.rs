@@ -27,13 +27,13 @@ use report::ImportReport;
 use sink::{EventSink, LineOutcome, ReadLine, ResendRules, SentEvent, Settler};
 use wrapped::{LineContent, LineUnwrapper};
 
-/// The reason for a line that is not an event, in the summary.
+/// Summary reason of a line that is not an event.
 const NO_EVENT: &str = "line";
-/// The reason for a line whose time is refused, in the summary.
+/// Summary reason of a line whose time is refused.
 const TIME: &str = "time";
-/// Why an event has no time, in the summary.
+/// Summary reason of an event without a time.
 const TIME_MISSING: &str = "missing or unusable";
-/// The reason for a line of a refused type, in the summary.
+/// Summary reason of a line of a refused type.
 const UNKNOWN_TYPE: &str = "unknown type";
 /// How long an event waits for others to share its request.
 const LINGER: Duration = Duration::from_millis(200);
@@ -157,7 +157,7 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
     let done = import_all(import, &args.files, settler, read).await;
     if done.is_ok() {
         gateway.close().await;
-        // What is known of the gateway is said before the summary.
+        // Notices about the gateway come before the summary.
         let _ = notices.await;
     }
     progress.clear();
@@ -166,7 +166,7 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
     Ok(if report.has_bad_lines() { ExitKind::Some } else { ExitKind::All })
 }
 
-/// Imports files, and reports what becomes of each line.
+/// Imports files, and reports the outcome of each line.
 async fn import_all<G: EventSink>(
     import: Importer<'_, G>,
     files: &[String],
@@ -185,7 +185,7 @@ async fn import_all<G: EventSink>(
     outcome
 }
 
-/// The total size of what is in the files; `None` if it is unknown.
+/// The total size of the files; `None` if it is unknown.
 fn total_bytes(files: &[String]) -> Option<u64> {
     if files.iter().any(|file| input::is_packed(file)) {
         return None;
@@ -220,13 +220,13 @@ struct Importer<'g, G: EventSink> {
     interrupted: CancellationToken,
 }
 
-/// What becomes of a line that is read.
+/// The classification of a line.
 enum LineRole {
-    /// It is empty, or a piece of a longer one.
+    /// It is empty, or a part of a longer line.
     Nothing,
     /// It has no JSON object.
     NoObject,
-    /// It is no event: why, for the summary and in a sentence.
+    /// It is not an event: the reason for the summary, and as a sentence.
     Invalid(&'static str, String),
     Event(ImportedEvent),
 }
@@ -263,7 +263,7 @@ impl<G: EventSink> Importer<'_, G> {
             let Some((number, item)) = next.map_err(error)? else { break };
             last = number;
             let place = LinePosition { file: file.clone(), line: number };
-            // And the end of the line.
+            // Plus the line break.
             self.progress.advance(item.bytes() + 1);
             let role = self.role(item);
             self.take(place, role).await?;
@@ -294,12 +294,12 @@ impl<G: EventSink> Importer<'_, G> {
                 })
             }
         };
-        // Nobody takes it where the import failed, which ends this, too.
+        // The receiver is gone if the import failed, which ends the reader, too.
         let _ = self.lines.send(ReadLine { place, fate }).await;
         Ok(())
     }
 
-    /// What a line is.
+    /// Classifies a line.
     fn role(&mut self, line: LineRead<'_>) -> LineRole {
         let text = match line {
             LineRead::Text(text) => text,

@@ -1,4 +1,4 @@
-//! `auditgate init`: what a gateway with TLS and authentication starts with.
+//! `auditgate init`: creates the files of a gateway with TLS and authentication.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -92,16 +92,16 @@ fn stage(args: &Args) -> Result<NewFolder, Error> {
     Ok(folder)
 }
 
-/// What [`set_up`] found or made.
+/// The result of [`set_up`].
 pub(super) struct Setup {
     /// The configuration.
     pub config: PathBuf,
-    /// What was made, for the operator; `None` if it was there already.
+    /// A sentence about what was created; `None` if the configuration existed.
     pub notice: Option<String>,
 }
 
-/// Makes in `dir` what the command makes, for these further hosts, unless there is a
-/// configuration already.
+/// Creates in `dir` the files that the command creates, also for these hosts, unless the directory
+/// has a configuration.
 ///
 /// # Errors
 /// If the directory cannot be written, or holds some of the files but no configuration.
@@ -135,9 +135,9 @@ impl Interrupts {
         Ok(Self([a?, b?, c?]))
     }
 
-    /// Whether one came.
+    /// Whether a signal has arrived.
     async fn came(&mut self) -> bool {
-        /// A signal that came before is known by then.
+        /// Enough time for a signal that was sent before to arrive.
         const SETTLE_TIME: std::time::Duration = std::time::Duration::from_millis(1);
         let [a, b, c] = &mut self.0;
         tokio::select! {
@@ -149,7 +149,7 @@ impl Interrupts {
     }
 }
 
-/// What is made.
+/// The generated files.
 struct GeneratedFiles {
     ca: String,
     ca_key: String,
@@ -167,7 +167,7 @@ impl GeneratedFiles {
         Ok(Self { ca, ca_key, cert, key: key.serialize_pem(), token })
     }
 
-    /// Name, text and mode. The configuration comes last.
+    /// Name, text and mode of each file. The configuration is the last one.
     fn files(&self, args: &Args) -> [(&'static str, String, u32); 6] {
         [
             (CA, self.ca.clone(), PUBLIC),

@@ -1,4 +1,4 @@
-//! `auditgate keygen`: a key for a log or a witness.
+//! `auditgate keygen`: creates the key of a log or a witness.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -47,7 +47,7 @@ pub fn run(args: &Args) -> Result<ExitKind, Error> {
     let public = PathBuf::from(public);
     write_new(&args.out, &format!("{}\n", key.encoded()), PRIVATE)?;
     write_new(&public, &format!("{}\n", key.verifier()), PUBLIC).inspect_err(|_| {
-        // One without the other is of no use, and would be in the way of the next try.
+        // One file without the other is useless, and would block the next attempt.
         let _ = std::fs::remove_file(&args.out);
     })?;
     say(&format!(
@@ -58,7 +58,7 @@ pub fn run(args: &Args) -> Result<ExitKind, Error> {
     print(&format!("{}\n", key.verifier()))
 }
 
-/// Reads a signing key of this use, from a file that others may not use.
+/// Reads a signing key of this kind from a file that only its owner may access.
 pub fn read_signing_key(file: &Path, kind: SignatureKind) -> Result<SigningKey, Error> {
     let failed = |error: &dyn std::fmt::Display| {
         Error::Usage(format!("cannot use the key {}: {error}", file.display()))

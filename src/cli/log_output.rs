@@ -27,7 +27,7 @@ pub struct LogOutput {
 
 enum LogLine {
     Said(Vec<u8>),
-    /// Answers once all before it was written.
+    /// Replies when all lines before it are written.
     Flush(SyncSender<()>),
 }
 
@@ -48,7 +48,7 @@ impl LogOutput {
             LogLevel::Info => LevelFilter::INFO,
             LogLevel::Debug => LevelFilter::DEBUG,
         };
-        // Log lines of libraries are for their developers.
+        // Log lines of libraries are not shown.
         let levels = Targets::new().with_target("auditgate", own);
         let layer = tracing_subscriber::fmt::layer()
             .with_writer(LogWriter(lines.clone()))
@@ -61,7 +61,7 @@ impl LogOutput {
             let layer = layer.json().flatten_event(true).with_current_span(false);
             tracing_subscriber::registry().with(levels).with(layer.with_span_list(false)).try_init()
         };
-        // Another one is in place where the program is used as a library.
+        // A program that uses this library may have installed its own subscriber.
         let _ = started;
         Self { lines, text }
     }
@@ -75,7 +75,7 @@ impl LogOutput {
         }
     }
 
-    /// Says why something that was asked for was not done: to people at any level.
+    /// Writes why a request of the operator was refused; as text at any log level.
     pub fn refuse(&self, why: &str) {
         if self.text {
             say(&format!("error: {why}"));
@@ -84,7 +84,7 @@ impl LogOutput {
         }
     }
 
-    /// Says how the log was found: to people at any level.
+    /// Writes a notice about the opened log; as text at any log level.
     pub fn notice(&self, Notice { level, text }: &Notice) {
         match level {
             _ if self.text => say(text),
@@ -94,7 +94,7 @@ impl LogOutput {
         }
     }
 
-    /// Whether people read along.
+    /// Whether lines are text for people, not JSON.
     pub fn is_text(&self) -> bool {
         self.text
     }
@@ -116,14 +116,14 @@ fn no_color() -> bool {
 fn write(said: &Receiver<LogLine>) {
     while let Ok(line) = said.recv() {
         match line {
-            // Where it is closed, nobody reads it.
+            // An error means that standard error is closed, so nobody reads it.
             LogLine::Said(line) => drop(io::stderr().write_all(&line)),
             LogLine::Flush(done) => drop(done.try_send(())),
         }
     }
 }
 
-/// Hands lines to the thread that writes.
+/// Sends lines to the writing thread.
 #[derive(Clone)]
 struct LogWriter(SyncSender<LogLine>);
 

@@ -1,4 +1,4 @@
-//! `auditgate man`: the man pages of all commands.
+//! `auditgate man`: writes the man pages of all commands.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ use super::{Cli, Error, ExitKind};
 
 Exit status: 0 if all pages were written; 2 if not.")]
 pub struct Args {
-    /// Directory for the pages; it is made if it does not exist
+    /// Directory for the pages; created if it does not exist
     dir: PathBuf,
 }
 

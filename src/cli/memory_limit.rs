@@ -1,9 +1,9 @@
-//! How much memory the process may take: the limit of its control group, which
-//! containers and systemd set. Files: cgroups(7), version 1 and 2.
+//! Reads the memory limit of the process: that of its control group, which containers and systemd
+//! set (cgroups(7), version 1 and 2).
 
 use std::path::Path;
 
-/// A limit above this is none: version 1 writes a very large number.
+/// A number above this means "no limit" in version 1.
 const LIMIT_MAX: u64 = 1 << 60;
 
 /// The limit in bytes, if there is one.
@@ -12,7 +12,7 @@ pub fn limit() -> Option<u64> {
     limit_of(&groups, Path::new("/sys/fs/cgroup"))
 }
 
-/// The lowest limit of the groups, and of those that they lie in.
+/// The lowest limit of the groups and of their parents.
 fn limit_of(groups: &str, root: &Path) -> Option<u64> {
     let limits = groups.lines().filter_map(|line| {
         let mut parts = line.splitn(3, ':');
@@ -24,7 +24,7 @@ fn limit_of(groups: &str, root: &Path) -> Option<u64> {
         } else {
             return None;
         };
-        // In a container the path may be that of the host, which is not there.
+        // In a container the path may be that of the host, which does not exist here.
         let path = Path::new(path.trim_start_matches('/'));
         path.ancestors().filter_map(|group| read(&mounted.join(group).join(file))).min()
     });

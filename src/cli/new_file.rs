@@ -1,4 +1,4 @@
-//! Files that a command makes, and that must not be there before.
+//! Writes new files, and replaces files in one step.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -14,8 +14,7 @@ pub const PRIVATE: u32 = 0o600;
 /// Mode of a file that everybody may read.
 pub const PUBLIC: u32 = 0o644;
 
-/// Writes a file that must not be there yet, and makes it durable. Where that fails, there
-/// is none.
+/// Writes a file that must not exist yet, and syncs it. After an error, the file does not exist.
 pub fn write_new(file: &Path, text: &str, mode: u32) -> Result<(), Error> {
     let failed = |error| Error::WriteFile { file: file.display().to_string(), error };
     let mut options = OpenOptions::new();
@@ -37,7 +36,7 @@ pub fn replace(file: &Path, text: &str, mode: u32) -> Result<(), Error> {
     let mode = old.as_ref().map_or(mode, |old| old.permissions().mode() & 0o7777);
     write_new(&temporary, text, mode)?;
     if let Ok(old) = &old {
-        // Only root may give files away; others keep what they may.
+        // Only root can change the owner; for others the group may be kept.
         let _ = std::os::unix::fs::chown(&temporary, Some(old.uid()), Some(old.gid()));
     }
     std::fs::rename(&temporary, file).map_err(|error| {

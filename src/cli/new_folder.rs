@@ -1,4 +1,4 @@
-//! A folder of files that appear all at once, or not at all.
+//! Creates a folder whose files appear all at once, or not at all.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -8,27 +8,28 @@ use std::path::{Path, PathBuf};
 use super::Error;
 use super::new_file::write_new;
 
-/// Mode of folders that are made.
+/// Mode of created folders.
 const MODE: u32 = 0o700;
 
-/// Files on their way into a folder. They are written to a temporary folder beside it, and
-/// get their place when all are complete. Dropping this removes what was written.
+/// Files that are being written into a folder. They are written to a temporary folder beside it,
+/// and are moved when all are complete. Dropping this removes them.
 pub struct NewFolder {
     target: PathBuf,
     /// Where files are written.
     staged: PathBuf,
     /// The temporary folder, which holds `staged` or is it.
     temporary: PathBuf,
-    /// What the temporary folder becomes; `None` if the target is there, and gets the files.
+    /// The path to which the temporary folder is renamed; `None` if the target exists, and the
+    /// files are linked into it.
     becomes: Option<PathBuf>,
     names: Vec<String>,
 }
 
 impl NewFolder {
-    /// Begins to write the folder at `target`, which may be there already.
+    /// Begins to write the folder at `target`, which may exist already.
     ///
     /// # Errors
-    /// If no folder can be made there.
+    /// If no folder can be created there.
     pub fn begin(target: &Path) -> Result<Self, Error> {
         let absolute = std::path::absolute(target).map_err(|error| failed(target, error))?;
         let missing = absolute.ancestors().take_while(|folder| !is_there(folder)).last();
@@ -65,10 +66,10 @@ impl NewFolder {
         Ok(())
     }
 
-    /// Gives all files their place.
+    /// Moves all files to the target.
     ///
     /// # Errors
-    /// If one cannot have it: then none has.
+    /// If one cannot be moved; then none is.
     pub fn finish(self) -> Result<(), Error> {
         sync(&self.staged).map_err(|error| failed(&self.target, error))?;
         let done = match &self.becomes {
@@ -79,7 +80,7 @@ impl NewFolder {
         done.map_err(|error| failed(&self.target, error))
     }
 
-    /// Puts the files into the folder that is there. A link never overwrites.
+    /// Links the files into the existing folder. A link never overwrites.
     fn link_all(&self) -> io::Result<()> {
         for (position, name) in self.names.iter().enumerate() {
             if let Err(error) = fs::hard_link(self.staged.join(name), self.target.join(name)) {
@@ -93,14 +94,14 @@ impl NewFolder {
     }
 }
 
-/// What is left of the temporary folder goes.
+/// Removes the rest of the temporary folder.
 impl Drop for NewFolder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.temporary);
     }
 }
 
-/// Whether there is something, be it a link that leads nowhere.
+/// Whether the path exists, also as a dangling link.
 fn is_there(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }

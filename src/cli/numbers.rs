@@ -1,6 +1,6 @@
-//! Numbers on the command line.
+//! Parses and formats numbers of the command line.
 
-/// Reads a count or a sequence: a number from 1 on.
+/// Parses a count or a sequence: a number from 1.
 pub fn positive(text: &str) -> Result<u64, String> {
     match text.parse() {
         Ok(0) => Err("it begins at 1".to_owned()),
@@ -10,7 +10,7 @@ pub fn positive(text: &str) -> Result<u64, String> {
     }
 }
 
-/// Reads a number from 0 on.
+/// Parses a number from 0.
 pub fn natural(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| not_a_number(text))
 }

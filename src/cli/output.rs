@@ -31,7 +31,7 @@ use pretty::{PrettyPrinter, Style};
 /// Size of the output buffer, in bytes.
 const WRITE_BYTES: usize = 64 * 1024;
 
-/// How records are written.
+/// The output format of records.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Output")]
 #[group(skip)]
@@ -73,7 +73,7 @@ enum RecordFormat {
 }
 
 impl RecordFormat {
-    /// Whether a line has all of its event, in the form of another program.
+    /// Whether a line is a whole event in the format of another program.
     fn has_whole_events(self) -> bool {
         matches!(self, Self::Teleport | Self::Ocsf | Self::Ecs | Self::Cef)
     }
@@ -85,7 +85,7 @@ pub struct RecordPrinter {
     form: OutputForm,
     /// Standard output is a terminal.
     terminal: bool,
-    /// Records are missing from the output; a message said so.
+    /// Whether records are missing from the output, which a message has reported.
     lacking: bool,
 }
 
@@ -107,8 +107,8 @@ impl Args {
     /// Opens standard output. Formats that carry the id of the log ask the gateway for it.
     ///
     /// # Errors
-    /// [`Error::Usage`] if a path of `--fields` leads nowhere, or if the form has
-    /// no columns; if the gateway does not tell the id of its log.
+    /// [`Error::Usage`] if a path of `--fields` names no field, or if the format has no columns; if
+    /// the gateway does not return the id of its log.
     pub async fn open(&self, client: &Client) -> Result<RecordPrinter, Error> {
         let terminal = std::io::stdout().is_terminal();
         let format = match self.output {
@@ -166,7 +166,7 @@ impl Args {
     }
 }
 
-/// The form of another schema, whose records bear the id of the log.
+/// The format of another schema, whose records contain the id of the log.
 async fn mapped(schema: TargetSchema, client: &Client) -> Result<OutputForm, Error> {
     let log_id = client.get_status().await?.log_id;
     Ok(OutputForm::Mapped { schema, log_id })
@@ -262,7 +262,7 @@ impl RecordPrinter {
                 mapped_line(&mut self.out, *schema, self.terminal, &line)?;
             }
             OutputForm::Pretty(_) | OutputForm::Csv(_) | OutputForm::Teleport => {
-                // In its place among the lines, where both go to a terminal.
+                // Flushed first, so that it appears at its place if both go to a terminal.
                 self.out.flush()?;
                 say(&gap_sentence(gap));
             }
@@ -270,14 +270,14 @@ impl RecordPrinter {
         Ok(())
     }
 
-    /// From now on records come one by one.
+    /// Writes each record at once from now on.
     pub fn live(&mut self) {
         if let OutputForm::Pretty(pretty) = &mut self.form {
             pretty.live();
         }
     }
 
-    /// Marks the line of the record with this sequence, where lines have colours.
+    /// Highlights the line of the record with this sequence, if colours are on.
     pub fn mark(&mut self, sequence: u64) {
         if let OutputForm::Pretty(pretty) = &mut self.form {
             pretty.mark(sequence);
@@ -300,7 +300,7 @@ impl RecordPrinter {
         self.lacking
     }
 
-    /// Writes what waits, and flushes the output buffer.
+    /// Writes the waiting lines, and flushes the output buffer.
     ///
     /// # Errors
     /// If standard output cannot be written.
@@ -309,7 +309,7 @@ impl RecordPrinter {
         Ok(self.out.flush()?)
     }
 
-    /// Writes the lines for people that wait for their columns to be laid out.
+    /// Lays out the columns of the waiting lines for people, and writes them.
     fn lay_out(&mut self) -> Result<(), Error> {
         if let OutputForm::Pretty(pretty) = &mut self.form {
             for line in pretty.lines() {

@@ -1,4 +1,4 @@
-//! `auditgate proto`: the protocol, for those who generate code from it.
+//! `auditgate proto`: writes the proto files, to generate code from them.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! `auditgate receipt`: a proof that the log has a record.
+//! `auditgate receipt`: fetches a proof that the log has a record.
 
 use std::path::{Path, PathBuf};
 
@@ -82,13 +82,13 @@ async fn fetch(args: Args) -> Result<ExitKind, Error> {
     args.fetched.write(&receipt.encoded())
 }
 
-/// A checkpoint that the caller has, signed by the key.
+/// Reads a checkpoint from a file, and verifies its signature.
 fn held(file: &Path, key: Option<&VerifierKey>) -> Result<SignedCheckpoint, Error> {
     let key = key.ok_or_else(|| Error::Usage("--checkpoint needs --verifier-key".to_owned()))?;
     read_checkpoint(file, key)
 }
 
-/// A hash that came over the wire.
+/// The hash in bytes of a response, if the length is right.
 pub fn hash_of(bytes: &[u8]) -> Option<Hash> {
     bytes.try_into().ok().map(Hash)
 }

@@ -1,11 +1,11 @@
-//! Notices about a gateway that accepts no events while they are retried.
+//! Reports that a gateway accepts no events while an emitter retries.
 
 use tokio::sync::watch;
 
 use crate::client::{RETRY_TIME_MAX, Refusal};
 
-/// Tells when the gateway begins to refuse what an emitter sends again, and when it takes
-/// events again. Ends with the emitter.
+/// Reports when an emitter begins to retry, and when the gateway accepts events again. Ends with
+/// the emitter.
 pub async fn report_retries(mut outage: watch::Receiver<Option<Refusal>>, say: impl Fn(&str)) {
     let mut is_told = false;
     while outage.changed().await.is_ok() {

@@ -21,11 +21,12 @@ pub use query::any_id;
 const PAGE_RECORDS_MAX: u64 = 1_000;
 /// The most records that are sorted here.
 const SORTED_RECORDS_MAX: u64 = 10_000;
-/// How many records are shown around one where there is no terminal.
+/// The number of records of `--around` without a terminal.
 const AROUND_RECORDS: u64 = 20;
-/// Lines of a terminal that are kept for the command, the headings, what is said and the next prompt.
+/// Lines of a terminal that are reserved for the command, the headings, messages and the next
+/// prompt.
 const LINES_KEPT: usize = 5;
-/// The least records of a page on a terminal.
+/// The fewest records of a page on a terminal.
 const PAGE_RECORDS_MIN: u64 = 5;
 
 /// Find records in the history, newest first
@@ -34,8 +35,8 @@ const PAGE_RECORDS_MIN: u64 = 5;
 /// Records go to standard output. With json, ndjson, ocsf, ecs and cef, gaps (records that
 /// could not be read) appear there in their place.
 ///
-/// On a terminal, search shows as many records as fit, and says how to go on. Elsewhere it
-/// writes all that match. `auditgate get` shows one record in full.
+/// On a terminal, search shows as many records as fit, and prints how to continue. Otherwise it
+/// writes all matches. `auditgate get` shows one record in full.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   auditgate search --user alice --since 1d
@@ -49,16 +50,16 @@ Exit status: 0 if records were found; 1 if none matches, or some could not be re
 evicted meanwhile, or damaged; 2 if the arguments are wrong, or the gateway cannot be
 reached or refuses; 130 after Ctrl-C.")]
 pub struct Args {
-    /// Maximum number of records [default: on a terminal as many as fit, elsewhere all matches]
+    /// Maximum number of records [default: as many as fit on a terminal, otherwise all matches]
     #[arg(short = 'n', long, value_name = "COUNT", value_parser = positive, allow_negative_numbers = true)]
     limit: Option<u64>,
     /// Show the oldest record first
     #[arg(long)]
     reverse: bool,
-    /// Sort what is shown by sequence, or by the time of the event
+    /// Sort the shown records by sequence, or by the time of the event
     #[arg(long, value_enum, value_name = "KEY", default_value_t = SortKey::Sequence)]
     sort: SortKey,
-    /// Continue with new records, without missing one
+    /// Then follow new records, without missing one
     #[arg(short, long, conflicts_with_all = ["until", "before", "around", "sort"])]
     follow: bool,
     /// Only records before this sequence
@@ -67,7 +68,8 @@ pub struct Args {
     /// Only records after this sequence
     #[arg(long, value_name = "SEQUENCE", value_parser = natural)]
     after: Option<u64>,
-    /// The record of this sequence with those before and after it, in the order of the log
+    /// Show the record at this sequence with the records before and after it, in the order of the
+    /// log
     #[arg(
         long,
         value_name = "SEQUENCE",
@@ -94,13 +96,13 @@ enum SortKey {
     Time,
 }
 
-/// What was shown.
+/// The result of showing a page.
 #[derive(Debug, Default)]
 struct Shown {
     records: u64,
     /// The sequence of the last one in the order of the search.
     last: u64,
-    /// There are more.
+    /// Whether there are more matches.
     more: bool,
 }
 
@@ -141,7 +143,7 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
     }
 }
 
-/// As many records as fit on the terminal, if they are shown there.
+/// The number of records that fit on the terminal, if they go there.
 fn page(args: &Args) -> Option<u64> {
     let height = terminal::height().filter(|_| args.output.is_for_people())?;
     Some((height.saturating_sub(LINES_KEPT) as u64).max(PAGE_RECORDS_MIN))
@@ -155,7 +157,7 @@ async fn search(
 ) -> Result<ExitKind, Error> {
     let page = if args.follow { None } else { page(args) };
     let limit = args.limit.or(page);
-    // One more, to know whether there is one.
+    // One more, to learn whether there are more.
     let wanted = limit.map_or(PAGE_RECORDS_MAX, |limit| limit.saturating_add(1));
     request.page_size = i32::try_from(wanted.min(PAGE_RECORDS_MAX)).unwrap_or(i32::MAX);
     let filter = request.filter.clone().unwrap_or_default();
@@ -185,7 +187,7 @@ async fn search(
     if shown.records > 0 {
         return Ok(ExitKind::All);
     }
-    // In a pipe, the exit status says so.
+    // In a pipe, the exit status is enough.
     if printer.is_terminal() {
         say("no record matches");
     }
@@ -262,7 +264,7 @@ fn too_many_to_sort() -> Error {
     ))
 }
 
-/// Writes the record of this sequence with those around it.
+/// Writes the record at this sequence with the records around it.
 async fn around(
     args: &Args,
     client: &Client,

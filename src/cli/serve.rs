@@ -50,8 +50,8 @@ Exit status: 0 if it was stopped by a signal; 2 if it cannot start.")]
 pub struct Args {
     #[command(flatten)]
     source: ConfigSource,
-    /// Use the configuration in this directory; at the first start, make there what `auditgate
-    /// init` makes: a CA, a certificate, a token, a configuration
+    /// Use the configuration in this directory; at the first start, create it there, as `auditgate
+    /// init` does: a CA, a certificate, a token, a configuration
     #[arg(long, value_name = "DIR", conflicts_with = "config")]
     setup: Option<PathBuf>,
     /// With --setup: further names and addresses at which clients reach the gateway; may be repeated
@@ -59,7 +59,7 @@ pub struct Args {
     setup_hosts: Vec<String>,
 }
 
-/// Runs until a signal comes.
+/// Runs the command until a signal arrives.
 pub async fn run(mut args: Args) -> Result<ExitKind, Error> {
     let mut notice = None;
     if let Some(dir) = args.setup {
@@ -71,23 +71,23 @@ pub async fn run(mut args: Args) -> Result<ExitKind, Error> {
     serve(&args.source, settings, notice).await.map_err(Error::Serve)
 }
 
-/// Serves until a signal comes; says `notice` once it listens.
+/// Serves until a signal arrives; prints `notice` once it listens.
 async fn serve(
     source: &ConfigSource,
     mut settings: Settings,
     notice: Option<String>,
 ) -> io::Result<ExitKind> {
     let logs = LogOutput::start(&settings.log);
-    // Before anyone can know that the gateway runs: a signal that comes right
-    // after must stop it in order.
+    // Installed before anyone can know that the gateway runs, so that an immediate signal stops it
+    // in order.
     let mut signals = Signals::new()?;
-    // Connections are files; how many there may be is limited elsewhere.
+    // A connection takes a file descriptor; other limits bound the number of connections.
     raise_open_files();
     warn_of_memory(settings.ring.bounds());
     let content = settings.content().map_err(io::Error::other)?;
     let ServedLog { log, mut kept, shared } = tokio::select! {
         opened = open_log::open(&settings, &logs) => opened?,
-        // A log that others hold may be waited for.
+        // Opening the log may wait for another gateway that has it open.
         name = signals.next_end(), if settings.shared.is_on() => {
             logs.announce(&format!("{name}: stopped before the log was open"));
             return Ok(ExitKind::All);
@@ -149,11 +149,11 @@ async fn serve(
     }
 
     let on_terminal = io::stderr().is_terminal();
-    // To systemd, where that started the gateway and waits for it.
+    // Tells systemd that the gateway is ready, if systemd waits for that.
     let _ = sd_notify::notify(&[NotifyState::Ready]);
     let name = loop {
         match signals.next().await {
-            // The terminal is gone, and there is nothing to read again.
+            // The terminal is gone, and there is no configuration to reload.
             Signals::RELOAD if on_terminal && !source.has_file() => break Signals::RELOAD,
             Signals::RELOAD => {
                 settings = reload(source, &gateway, settings, &logs).await;
@@ -171,13 +171,12 @@ async fn serve(
         () = gateway.stop() => logs.announce("stopped"),
         _ = signals.next_end() => logs.announce("stopped at once"),
     }
-    // Whatever still runs finds it closed.
+    // Calls that still run find the log closed.
     log.close().await;
     Ok(ExitKind::All)
 }
 
-/// Says if the ring alone may take so much of the memory that the process is likely
-/// to be killed.
+/// Warns if the ring alone may take so much memory that the process is likely to be killed.
 fn warn_of_memory(ring: Bounds) {
     let Some(limit) = memory_limit::limit() else { return };
     if ring.bytes as u64 > limit / 2 {
@@ -194,7 +193,7 @@ const MIB: usize = 1024 * 1024;
 fn raise_open_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
-    // If not, there are fewer connections.
+    // After an error, fewer connections are possible.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
@@ -248,7 +247,7 @@ fn greet(address: SocketAddr, settings: &Settings, kept: &str) {
     };
     let version = env!("CARGO_PKG_VERSION");
     say(&format!("auditgate {version} listens on {address}, {guarded}\n{kept}"));
-    // Elsewhere it takes certificates and tokens, which only the operator knows.
+    // On another address, commands need certificates and tokens, which only the operator knows.
     if !settings.tls.is_on() && !settings.authenticates() {
         let server = match address.port() {
             DEFAULT_PORT => String::new(),
@@ -264,8 +263,8 @@ try it in other terminals:
     }
 }
 
-/// Where a browser on this machine finds the page, or one elsewhere if the gateway listens for it. A browser takes
-/// a certificate only for the name in it, which the operator knows.
+/// The URL of the page for a browser on this machine, or on another one if the gateway listens for
+/// it. A browser accepts a certificate only for the names in it, which the operator knows.
 fn page_url(web: SocketAddr, settings: &Settings) -> String {
     let scheme = if settings.tls.is_on() { "https" } else { "http" };
     match settings.web.hosts.first() {
@@ -274,8 +273,7 @@ fn page_url(web: SocketAddr, settings: &Settings) -> String {
     }
 }
 
-/// Whoever waits for the file finds it complete: it is written beside and then
-/// renamed.
+/// The file appears complete: it is written under another name and renamed.
 fn write_port(file: &Path, port: u16) -> io::Result<()> {
     let mut beside = file.as_os_str().to_owned();
     beside.push(".new");

@@ -1,5 +1,5 @@
-//! Where a configuration comes from: a file, the environment, and a flag for each
-//! key that has one value.
+//! The sources of a configuration: a file, the environment, and a flag for each key with a single
+//! value.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use crate::config::{ConfigKey, KeyKind, LoadedSettings, Overrides, SharedSetting
 
 /// Name of the argument that names the file.
 const FILE: &str = "config";
-/// Its variable.
+/// The environment variable that names the file.
 const FILE_VARIABLE: &str = "AUDITGATE_CONFIG";
 
 /// The file, and the flags that were given.
@@ -27,7 +27,7 @@ impl ConfigSource {
         self.file.is_some()
     }
 
-    /// Reads this file from now on.
+    /// Uses this file from now on.
     pub fn use_file(&mut self, file: PathBuf) {
         self.file = Some(file);
     }
@@ -50,7 +50,7 @@ impl ConfigSource {
     }
 }
 
-/// The variables of the environment that may be those of keys.
+/// The environment variables with the prefix of keys.
 fn variables() -> BTreeMap<String, String> {
     let mut environment: BTreeMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -83,13 +83,13 @@ impl clap::Args for ConfigSource {
     }
 }
 
-/// The part of a configuration that says where a shared log is: a command that needs no more
-/// takes the same file, variables and flags as `serve`.
+/// The sources of the `shared` section alone, for commands that need no other part: the same file,
+/// variables and flags as `serve`.
 #[derive(Debug, Clone)]
 pub struct SharedSource(ConfigSource);
 
 impl SharedSource {
-    /// Reads that part.
+    /// Reads the section.
     pub fn load(&self) -> Result<SharedSettings, Error> {
         let ConfigSource { file, flags } = &self.0;
         let overlay = Overrides { flags: flags.clone(), environment: variables() };
@@ -128,7 +128,7 @@ fn file() -> Arg {
         .value_name("FILE")
         .env(FILE_VARIABLE)
         .value_parser(clap::value_parser!(PathBuf))
-        .help("Read the configuration from this TOML file; flags and variables go before it")
+        .help("Read the configuration from this TOML file; flags and variables override it")
 }
 
 fn argument(key: &ConfigKey) -> Arg {

@@ -25,9 +25,9 @@ use watch::QuitKey;
 
 pub use problems::damaged;
 
-/// How often `--watch` asks, unless told otherwise.
+/// Default interval of `--watch`.
 const WATCH_INTERVAL: &str = "2s";
-/// Goes to the top left of a terminal.
+/// Moves to the top left of a terminal.
 const HOME: &str = "\u{1b}[H";
 /// Clears the rest of a line, and of a terminal.
 const CLEAR_LINE: &str = "\u{1b}[K";
@@ -35,8 +35,8 @@ const CLEAR_BELOW: &str = "\u{1b}[J";
 
 /// Show the gateway's log, rates, connections and subscribers
 ///
-/// What has gone wrong comes first. On a terminal, the tables are cut to what fits. With
-/// --watch, q ends it. `auditgate doctor` says what to do about what is wrong.
+/// Problems come first. On a terminal, the tables are cut to fit. With --watch, press q to end.
+/// `auditgate doctor` says what to do about problems.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   auditgate status
@@ -66,16 +66,16 @@ enum StatusFormat {
     Json,
 }
 
-/// Where a status is shown.
+/// The area in which a status is drawn.
 #[derive(Debug, Clone)]
 pub struct Screen {
-    /// In columns; where nothing bounds it, each row is one line, and whole.
+    /// Width in columns; `None` cuts no row.
     pub width: Option<usize>,
-    /// In lines; where nothing bounds it, all is shown.
+    /// Height in lines; `None` shows all rows.
     pub height: Option<usize>,
-    /// The zone of times.
+    /// The time zone in which times are shown.
     pub zone: TimeZone,
-    /// Whether there are colours.
+    /// Whether to use colours.
     pub color: Color,
 }
 
@@ -112,7 +112,7 @@ fn show(args: &Args, status: &pb::GetStatusResponse, has_quit_key: bool) -> Resu
     let terminal = std::io::stdout().is_terminal();
     let text = match args.output {
         StatusFormat::Pretty => {
-            // One line is for the prompt, or for how to end it.
+            // One line is reserved for the prompt, or for the line that says how to end.
             let height = terminal::height().filter(|_| terminal);
             let height = height.map(|height| height.saturating_sub(1));
             let (zone, color) = (args.page.zone(), args.page.color(terminal));
@@ -139,7 +139,7 @@ fn show(args: &Args, status: &pb::GetStatusResponse, has_quit_key: bool) -> Resu
     Ok(())
 }
 
-/// Draws over what is on the terminal, line by line, so that it does not flicker.
+/// Overwrites the terminal line by line, which avoids flicker.
 fn on_screen(table: &str, has_quit_key: bool) -> String {
     let lines = table.replace('\n', &format!("{CLEAR_LINE}\n"));
     let hint = if has_quit_key { "q ends it" } else { "Ctrl-C ends it" };

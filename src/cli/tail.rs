@@ -17,7 +17,7 @@ use super::{Error, ExitKind, filter, interruptible};
 use crate::client::{Client, Start};
 use crate::proto::pb;
 
-/// How many of the last matches are shown first, unless told otherwise.
+/// Default number of last matches that are shown first.
 const LAST_RECORDS: u32 = 10;
 
 /// Show the last matching records, then new ones as they arrive
@@ -129,9 +129,9 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
     }
 }
 
-/// The error, which names the file where that holds a cursor that is none.
+/// Adds the name of the cursor file to an error about an invalid cursor.
 fn named(error: Error, file: Option<&Path>) -> Error {
-    /// Of the protocol's reasons.
+    /// A name of `auditgate.v1.ErrorReason`.
     const CURSOR_INVALID: &str = "CURSOR_INVALID";
     let (Error::Client(refused), Some(file)) = (&error, file) else { return error };
     let reason = refused.refusal().and_then(|refusal| refusal.reason.as_deref());
@@ -191,7 +191,7 @@ impl TailCommand<'_> {
         for record in last.iter().rev() {
             printer.record(record)?;
         }
-        // With a count of 0 nothing was asked for yet.
+        // With a count of 0, no request was made yet.
         if results.cursor().is_none() {
             results.next().await?;
         }

@@ -1,4 +1,4 @@
-//! Properties of the terminal: width, colours, time zone.
+//! Reads the properties of the terminal (width, colours, time zone), and fits text to them.
 
 use clap::ValueEnum;
 use jiff::tz::TimeZone;
@@ -25,12 +25,12 @@ pub struct PageArgs {
 }
 
 impl PageArgs {
-    /// The time zone of its times.
+    /// The time zone in which times are shown.
     pub fn zone(self) -> TimeZone {
         zone(self.utc)
     }
 
-    /// Its colours, if it goes to a terminal or not.
+    /// Whether to use colours, on a `terminal` or not.
     pub fn color(self, terminal: bool) -> Color {
         self.color.resolve(terminal)
     }
@@ -50,22 +50,22 @@ const WIDEST: usize = 2;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Color(pub bool);
 
-/// How a piece of text looks. Only what is readable on dark and on light ground.
+/// The style of a text. Each is readable on a dark and on a light background.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TextStyle {
-    /// As any text.
+    /// Normal text.
     Plain,
-    /// Of less interest.
+    /// Less important.
     Faint,
-    /// Of more interest.
+    /// More important.
     Bold,
-    /// What was asked for, among others.
+    /// The item that was asked for, among others.
     Marked,
-    /// As it should be.
+    /// Good.
     Good,
-    /// Worth a look.
+    /// A warning.
     Notable,
-    /// Gone wrong.
+    /// An error.
     Bad,
     /// An alarm.
     Alarm,
@@ -105,8 +105,8 @@ impl Color {
     }
 }
 
-/// How many columns standard output has: as COLUMNS says, else as the terminal
-/// does. `None` where there is no terminal.
+/// The width of standard output in columns: COLUMNS, or else that of the terminal. `None` without a
+/// terminal.
 pub fn width() -> Option<usize> {
     let stated = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
     stated.filter(|columns| *columns > 0).or_else(|| {
@@ -115,14 +115,14 @@ pub fn width() -> Option<usize> {
     })
 }
 
-/// How many columns standard error has, in the same way.
+/// The width of standard error, in the same way.
 pub fn width_of_errors() -> Option<usize> {
     let (width, _) = terminal_size::terminal_size_of(std::io::stderr())?;
     Some(usize::from(width.0))
 }
 
-/// How many lines the terminal of standard output has: as LINES says, else as the
-/// terminal does. `None` where there is no terminal.
+/// The height of standard output in lines: LINES, or else that of the terminal. `None` without a
+/// terminal.
 pub fn height() -> Option<usize> {
     let stated = std::env::var("LINES").ok().and_then(|lines| lines.parse().ok());
     stated.filter(|lines| *lines > 0).or_else(|| {
@@ -136,13 +136,12 @@ pub fn zone(utc: bool) -> TimeZone {
     if utc { TimeZone::UTC } else { TimeZone::system() }
 }
 
-/// How many columns the text takes.
+/// The width of the text in columns.
 pub fn columns(text: &str) -> usize {
     text.chars().filter_map(|letter| letter.width()).sum()
 }
 
-/// The text in exactly `width` columns: filled up with spaces, or cut with `…`
-/// at the end.
+/// The text in exactly `width` columns: padded with spaces, or cut with `…` at the end.
 pub fn fitted(text: &str, width: usize) -> String {
     let mut out = cut(text, width);
     out.extend(std::iter::repeat_n(' ', width.saturating_sub(columns(&out))));
@@ -216,7 +215,7 @@ pub fn fitted_in_the_middle(text: &str, width: usize) -> String {
     fitted(&format!("{}…{tail}", head(text, room - room / 2)), width)
 }
 
-/// As much of the beginning as goes into `room` columns.
+/// The longest beginning that fits into `room` columns.
 fn head(text: &str, room: usize) -> String {
     let mut used = 0;
     let fits = |letter: &char| {

@@ -1,4 +1,4 @@
-//! Times as people write them, and as they read them.
+//! Parses and formats times for people.
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -8,19 +8,19 @@ use prost_types::Timestamp as Stamp;
 /// A point in time on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimeArg {
-    /// So long ago: `90s`, `1h30m`, `2 days`.
+    /// A time before now: `90s`, `1h30m`, `2 days`.
     Ago(SignedDuration),
-    /// At a time of the world: `2026-03-01T12:00:00Z`.
+    /// A time with an offset: `2026-03-01T12:00:00Z`.
     At(Timestamp),
-    /// At a time of the clock on the wall: `2026-03-01`, `2026-03-01 12:00`.
+    /// A local time: `2026-03-01`, `2026-03-01 12:00`.
     Civil(DateTime),
 }
 
 impl TimeArg {
-    /// The time, where it is `now` in `zone`.
+    /// The time, relative to `now` and in `zone`.
     ///
     /// # Errors
-    /// If it lies beyond the years that can be told.
+    /// If it is out of range.
     pub fn resolve(self, now: Timestamp, zone: &TimeZone) -> Result<Stamp, jiff::Error> {
         let time = match self {
             TimeArg::Ago(ago) => now.checked_sub(ago)?,
@@ -31,8 +31,8 @@ impl TimeArg {
     }
 }
 
-/// Reads a time: how long ago, RFC 3339, or a local date and time. `-1h` is `1h`: an hour
-/// ago. `+1h`, which other programs take for a time to come, is refused.
+/// Parses a time: how long ago, RFC 3339, or a local date and time. `-1h` and `1h` both mean an
+/// hour ago. `+1h`, which is a future time in other programs, is refused.
 pub fn parse(text: &str) -> Result<TimeArg, String> {
     if text.starts_with('+') {
         return Err(format!(
@@ -54,7 +54,7 @@ pub fn parse(text: &str) -> Result<TimeArg, String> {
     })
 }
 
-/// Reads a duration, which has no sign; a day has 24 hours.
+/// Parses a duration without a sign; a day has 24 hours.
 pub fn parse_duration(text: &str) -> Result<SignedDuration, String> {
     let wrong = || format!("{text:?} is not a duration: write 90s, 1h30m or 2d");
     if text.starts_with('+') {
@@ -64,7 +64,7 @@ pub fn parse_duration(text: &str) -> Result<SignedDuration, String> {
     if length.is_negative() { Err(wrong()) } else { Ok(length) }
 }
 
-/// Reads how long ago something was, with `ago` behind it or without.
+/// Parses how long ago something was, with or without `ago` after it.
 fn parse_span(text: &str) -> Result<SignedDuration, ()> {
     if text.starts_with(['+', '-']) {
         return Err(());
@@ -76,13 +76,13 @@ fn length(span: Span) -> Result<SignedDuration, jiff::Error> {
     span.to_duration(jiff::SpanRelativeTo::days_are_24_hours())
 }
 
-/// A time in seconds since 1970, as RFC 3339 has it.
+/// A time in seconds since 1970, in RFC 3339.
 pub fn unix(seconds: u64) -> String {
     let time = i64::try_from(seconds).ok().and_then(|time| Timestamp::from_second(time).ok());
     time.map_or_else(|| format!("{seconds} s after 1970"), |time| time.to_string())
 }
 
-/// As protobuf has it.
+/// The time as a protobuf timestamp.
 pub fn stamp(time: Timestamp) -> Stamp {
     let nanos = time.as_nanosecond();
     Stamp {
@@ -91,8 +91,7 @@ pub fn stamp(time: Timestamp) -> Stamp {
     }
 }
 
-/// A time in a zone, as `pattern` (of `strftime`) has it; in seconds where it
-/// lies beyond the years that can be told.
+/// Formats a time in a zone by a `strftime` pattern; in seconds if it is out of range.
 pub fn format(time: &Stamp, zone: &TimeZone, pattern: &str) -> String {
     match Timestamp::new(time.seconds, time.nanos) {
         Ok(told) => told.to_zoned(zone.clone()).strftime(pattern).to_string(),

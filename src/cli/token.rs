@@ -33,7 +33,7 @@ pub fn run(args: &Args) -> Result<ExitKind, Error> {
     let hash = hash_token(&token);
     let table = format!("\n[[access.tokens]]\nprincipal = {principal}\nsha256 = \"{hash}\"\n");
     print(&table).inspect_err(|_| {
-        // Nobody has the hash, so the token is of no use.
+        // Nobody has the hash yet, so the token would be useless.
         let _ = std::fs::remove_file(&args.file);
     })
 }

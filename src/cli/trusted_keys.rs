@@ -1,4 +1,4 @@
-//! The keys that a command relies on, and checkpoints kept in files.
+//! Arguments for trusted keys, and checkpoints in files.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use super::{Error, ExitKind, print};
 use crate::proof::key::SignatureKind;
 use crate::proof::{SignedCheckpoint, VerifierKey};
 
-/// A verifier key: itself, or a file that holds it.
+/// A verifier key, or the name of a file that contains it.
 #[derive(Debug, Clone)]
 pub struct KeyArg(String);
 
@@ -21,7 +21,7 @@ impl std::str::FromStr for KeyArg {
 }
 
 impl KeyArg {
-    /// The key, which must serve for this.
+    /// The key, which must be of this kind.
     pub fn key(&self, kind: SignatureKind) -> Result<VerifierKey, Error> {
         let file = PathBuf::from(&self.0);
         let text = match VerifierKey::parse(&self.0) {
@@ -38,7 +38,7 @@ impl KeyArg {
     }
 }
 
-/// What a command does with a proof that it fetches.
+/// Arguments of commands that fetch a proof.
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub struct FetchedProof {
@@ -57,7 +57,7 @@ impl FetchedProof {
         self.key.as_ref().map(|key| key.key(SignatureKind::Log)).transpose()
     }
 
-    /// Writes what was fetched.
+    /// Writes the fetched proof.
     pub fn write(&self, text: &str) -> Result<ExitKind, Error> {
         match &self.out {
             Some(file) => replace(file, text).map(|()| ExitKind::All),
@@ -72,8 +72,7 @@ pub fn read_checkpoint(file: &Path, key: &VerifierKey) -> Result<SignedCheckpoin
     read.map_err(|error| Error::Usage(format!("{} proves nothing: {error}", file.display())))
 }
 
-/// Replaces a file as a whole: whoever reads it, and after whatever crash, finds
-/// the old text or the new one.
+/// Replaces a file in one step: a reader sees the old text or the new one, also after a crash.
 pub fn replace(file: &Path, text: &str) -> Result<(), Error> {
     let mut beside = file.as_os_str().to_owned();
     beside.push(".new");

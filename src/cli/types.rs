@@ -1,4 +1,4 @@
-//! `auditgate types`: the catalog.
+//! `auditgate types`: lists or describes event types.
 
 use super::{Error, ExitKind, print};
 use crate::catalog::{self, TypeId};
@@ -8,7 +8,7 @@ use crate::text;
 
 /// List the event types, or describe one
 ///
-/// A glob, in which * stands for any characters, lists the types that it matches.
+/// A glob lists the types that it matches; * matches any characters.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   auditgate types
@@ -23,7 +23,7 @@ pub struct Args {
     /// Print the reference of all types in Markdown: docs/EVENTS.md
     #[arg(long, conflicts_with = "event_type")]
     markdown: bool,
-    /// Print what becomes of records in other formats, in Markdown: docs/MAPPINGS.md
+    /// Print how records are mapped to other formats, in Markdown: docs/MAPPINGS.md
     #[arg(long, conflicts_with_all = ["event_type", "markdown"])]
     mappings: bool,
 }

@@ -1,4 +1,4 @@
-//! Formats amounts for a status, in few characters.
+//! Formats durations, sizes and rates in few characters.
 
 use crate::cli::numbers::grouped;
 

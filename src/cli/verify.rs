@@ -1,4 +1,4 @@
-//! `auditgate verify`: is the log what it was?
+//! `auditgate verify`: checks proofs, logs and data directories.
 
 #[cfg(feature = "server")]
 mod offline;
@@ -89,7 +89,7 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
     interruptible(online::check(&since, &key, args.out.as_deref(), &args.server)).await
 }
 
-/// Says that something is wrong, which ends the command.
+/// Prints that a check failed, and ends the command.
 fn bad(what: &str) -> Result<ExitKind, Error> {
     say(&format!("BAD: {what}"));
     Ok(ExitKind::Some)

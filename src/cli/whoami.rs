@@ -1,4 +1,4 @@
-//! `auditgate whoami`: who the gateway takes the caller for, and what the caller may do.
+//! `auditgate whoami`: shows the caller's principal and grants.
 
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
@@ -12,10 +12,10 @@ use crate::catalog;
 use crate::json::{self, reflect};
 use crate::proto::pb;
 
-/// The columns of the names of rows.
+/// Width of the names of rows, in columns.
 const NAME: usize = 7;
 
-/// Show who the gateway takes you for, and what you may do
+/// Show the principal that the gateway sees, and its rights
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   auditgate whoami
@@ -66,7 +66,7 @@ fn now() -> i64 {
     jiff::Timestamp::now().as_second()
 }
 
-/// The caller in a few lines, where it is `now`, in seconds since 1970.
+/// The caller in a few lines; `now` is in seconds since 1970.
 fn told(caller: &pb::GetCallerResponse, width: Option<usize>, zone: &TimeZone, now: i64) -> String {
     let name = match (caller.authenticated, caller.principal.as_str()) {
         (false, _) => "anybody: authentication is off, and every client may do everything",
@@ -97,7 +97,7 @@ fn told(caller: &pb::GetCallerResponse, width: Option<usize>, zone: &TimeZone, n
     out
 }
 
-/// The types, or that they are all.
+/// The names of the types, or that these are all.
 fn types(names: &[String], emits: bool) -> String {
     let all = catalog::all().filter(|(id, own)| !(id.is_custom() || emits && own.is_reserved()));
     let custom = format!("{}*", catalog::CUSTOM_PREFIX);

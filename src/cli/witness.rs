@@ -1,4 +1,4 @@
-//! `auditgate witness`: follows a log, and signs what it saw.
+//! `auditgate witness`: follows a log, and cosigns its checkpoints.
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -15,7 +15,7 @@ use crate::client::Client;
 use crate::proof::key::SignatureKind;
 use crate::proof::{Hash, SignedCheckpoint, SigningKey, VerifierKey, check_consistency};
 
-/// How often the log is asked, unless told otherwise.
+/// Default interval between checks.
 const INTERVAL: &str = "10s";
 
 /// Follow a log, check that it only grows, and cosign its checkpoints
@@ -64,11 +64,11 @@ pub struct Args {
     server: GatewayArgs,
 }
 
-/// What a look at the log came to.
+/// The result of a check.
 enum CheckResult {
-    /// It is what it was, or has grown.
+    /// The log is unchanged, or has only grown.
     Good(SignedCheckpoint),
-    /// It is not what it was.
+    /// The log was rewritten or rolled back.
     Bad(String),
 }
 
@@ -99,7 +99,7 @@ async fn watch(args: &Args, log: &VerifierKey, key: &SigningKey) -> Result<ExitK
                 print(&evidence(state.as_ref()))?;
                 return Ok(ExitKind::Some);
             }
-            // A gateway that is away says nothing about its log.
+            // An unreachable gateway proves nothing about its log.
             Err(Error::Client(error)) if !args.once => {
                 if !is_lost {
                     say(&format!(
@@ -118,10 +118,10 @@ async fn watch(args: &Args, log: &VerifierKey, key: &SigningKey) -> Result<ExitK
     }
 }
 
-/// Shorter intervals are not worth the calls.
+/// The shortest interval between checks.
 const INTERVAL_MIN: Duration = Duration::from_millis(100);
 
-/// Looks at the log once: checks, remembers, signs, in this order.
+/// Checks the log once: checks, saves its state, signs, in this order.
 async fn look(
     args: &Args,
     log: &VerifierKey,
@@ -195,7 +195,7 @@ fn progress(old: Option<&SignedCheckpoint>, new: &SignedCheckpoint) -> String {
     }
 }
 
-/// What this witness saw, for whoever is to judge.
+/// The earlier checkpoint, as evidence.
 fn evidence(old: Option<&SignedCheckpoint>) -> String {
     old.map_or_else(String::new, |old| {
         format!("the checkpoint that this witness saw before is\n{}", old.text())

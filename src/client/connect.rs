@@ -15,10 +15,10 @@ impl Client {
     /// A connection that is lost later is re-established automatically.
     ///
     /// Several URLs, separated by commas, are those of gateways with one shared log: at most
-    /// [`SERVERS_MAX`](super::SERVERS_MAX). The client uses the first that answers, and goes
-    /// on at the next where that is unavailable. Events keep their ids, so that each is stored
-    /// once; subscriptions go on behind their cursor, searches at their page. A gateway with
-    /// another log is not used.
+    /// [`SERVERS_MAX`](super::SERVERS_MAX). The client uses the first that answers, and changes to
+    /// the next if that is unavailable. Events keep their ids, so that each is stored once;
+    /// subscriptions continue after their cursor, searches at their page. A gateway with another
+    /// log is not used.
     ///
     /// # Errors
     /// [`Error::Url`] if `url` is not valid; [`Error::Connect`] with the likely cause if no
@@ -70,7 +70,7 @@ impl Client {
         Self::connect_lazy_with(url, &Credentials::new())
     }
 
-    /// The same, with credentials.
+    /// A client that connects with its first call, with credentials.
     ///
     /// # Errors
     /// [`Error::Url`] if `url` is not valid or does not fit the credentials;
@@ -93,8 +93,8 @@ impl Client {
         Self { servers: Arc::new(Servers::new(vec![server], 0)) }
     }
 
-    /// The transport, for other services of the same gateway, such as its health service: of
-    /// several gateways, that of the one that is used at the moment.
+    /// The transport, for other services of the same gateway, such as its health service: with
+    /// several gateways, that of the current one.
     pub fn transport(&self) -> Transport {
         self.servers.transport(self.servers.current())
     }
@@ -104,13 +104,13 @@ impl Client {
         rpc(self.transport())
     }
 
-    /// The URL of the gateway that is used at the moment; empty for a channel that was given.
+    /// The URL of the current gateway; empty for a client on an existing channel.
     pub fn server(&self) -> &str {
         self.servers.url(self.servers.current())
     }
 
-    /// From now on, `tell` is called when the client goes on at another gateway; at once for
-    /// those that did not answer when it connected. It must return soon.
+    /// Calls `tell` whenever the client changes to another gateway, and at once for gateways that
+    /// did not answer while connecting. `tell` must return soon.
     pub fn on_notice(&self, tell: impl Fn(&ServerNotice) + Send + Sync + 'static) {
         self.servers.tell(tell);
     }

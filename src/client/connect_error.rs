@@ -14,7 +14,7 @@ pub(super) fn root(error: &(dyn Error + 'static)) -> String {
 
 /// The likely cause of a failed TLS handshake.
 pub(super) fn tls_error(error: &(dyn Error + 'static)) -> Option<String> {
-    /// What the other side, or this one, says where no protocol is common to both.
+    /// The errors of both sides if they have no common protocol.
     const NO_HTTP2: [&str; 2] =
         ["received fatal alert: NoApplicationProtocol", "HTTP/2 was not negotiated."];
     chain(error).find_map(tls::told).or_else(|| {
@@ -61,7 +61,7 @@ mod tls {
     use rustls::CertificateError;
     use rustls::pki_types::UnixTime;
 
-    /// The error of TLS that this is, or wraps.
+    /// The TLS error that this error is or wraps.
     fn of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
         let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         error.downcast_ref().or_else(|| wrapped?.downcast_ref())
@@ -84,7 +84,7 @@ mod tls {
     fn certificate(error: &CertificateError) -> String {
         use CertificateError as E;
         match error {
-            // Another CA of the same name signs with another key.
+            // The CA has the same name as a trusted one, but another key.
             E::UnknownIssuer | E::BadSignature => {
                 "no trusted CA issued its certificate: pass its CA with --cacert".to_owned()
             }

@@ -70,7 +70,7 @@ impl TlsFiles {
 }
 
 impl Credentials {
-    /// The default.
+    /// Credentials with the defaults.
     pub fn new() -> Self {
         Self::default()
     }

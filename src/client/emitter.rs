@@ -53,11 +53,10 @@ impl Default for Options {
 
 /// Sends events on a stream, in the order of [`Emitter::send`], without waiting for receipts.
 ///
-/// An event without an id gets one (a UUIDv7), and the present as its time if it
-/// has none. One with an id stays as it is, so that it can be sent again.
-/// When the stream breaks, or the gateway stops, what has no receipt yet is sent
-/// again under the same ids, with growing waits, for a minute. One bad event does
-/// not harm the others.
+/// An event without an id gets a UUIDv7, and the present as its time if it has none. An event with
+/// an id is not changed, so that it can be sent again. If the stream breaks or the gateway stops,
+/// events without a receipt are sent again under the same ids, with growing waits, for a minute. A
+/// refused event does not affect the others.
 ///
 /// A dropped emitter continues to send its events in the background, as long as the runtime
 /// lives; [`Emitter::close`] waits for that.
@@ -145,8 +144,8 @@ impl Emitter {
         self.send_encoded(event.id.unwrap_or_default(), encoded).await
     }
 
-    /// Queues an encoded event, whose id is `id`; waits only for space in the queue. The
-    /// event goes to the gateway as it is.
+    /// Queues an encoded event, whose id is `id`; waits only for space in the queue. The event is
+    /// sent unchanged.
     ///
     /// # Errors
     /// [`Error::Closed`] if the runtime of the emitter has ended.
@@ -168,7 +167,7 @@ impl Emitter {
     pub async fn flush(&self) {
         let (done, flushed) = oneshot::channel();
         if self.commands.send(WorkerCommand::Flush(done)).is_ok() {
-            // A worker that is gone has nothing left to settle.
+            // A worker that has ended has no unsettled events.
             let _ = flushed.await;
         }
     }
@@ -183,8 +182,7 @@ impl Emitter {
     /// properly.
     pub async fn close(self) {
         drop(self.commands);
-        // A worker that was cut off by the end of its runtime settled what it
-        // held, with an error.
+        // A worker whose runtime has ended settled its events with an error.
         let _ = self.worker.await;
     }
 }
@@ -197,9 +195,8 @@ impl Future for Pending {
     }
 }
 
-/// Gives an event without an id one, and with it the time if that is absent. An
-/// event that has an id may come again after a restart, and must then be the
-/// same: its time is left to the gateway.
+/// Sets the id of an event without one, and then also the time if that is absent. An event with an
+/// id may be sent again after a restart with the same content, so the gateway sets its time.
 pub(super) fn complete(event: &mut pb::Event) {
     if event.id().is_empty() {
         event.id = Some(Uuid::now_v7().to_string());

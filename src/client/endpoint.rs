@@ -9,7 +9,7 @@ use super::{
     connect_error,
 };
 
-/// The gateway at `url`, and the ways of this client.
+/// The endpoint of the gateway at `url`, with the settings of this client.
 pub(super) fn endpoint(url: &str, credentials: &Credentials) -> Result<Endpoint, Error> {
     let refused = |reason: String| Error::Url { url: url.to_owned(), reason };
     let scheme = if credentials.tls.is_set() { "https" } else { "http" };
@@ -69,15 +69,15 @@ fn encrypted(endpoint: Endpoint, _: &Credentials) -> Result<Endpoint, Error> {
     Err(Error::Url { url: endpoint.uri().to_string(), reason: reason.to_owned() })
 }
 
-/// What stands where the port should, if it is none.
+/// The invalid text at the place of the port, if any.
 fn wrong_port(uri: &Uri) -> Option<String> {
     let authority = uri.authority()?.as_str();
-    // An address of version 6 is full of colons, within brackets.
+    // An IPv6 address has colons within brackets.
     let (_, port) = authority.rsplit_once(':').filter(|(_, port)| !port.contains(']'))?;
     port.parse::<u16>().is_err().then(|| port.to_owned())
 }
 
-/// What to add to an error about a URL without a port: which port that was.
+/// The port that was used for a URL without one, to add to an error.
 pub(super) fn missing_port(uri: &Uri) -> &'static str {
     match (uri.port(), uri.scheme_str()) {
         (Some(_), _) => "",

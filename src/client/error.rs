@@ -28,13 +28,13 @@ pub enum Error {
         "the token would be sent unencrypted to {url}, where anyone on the way can read it: use https://"
     )]
     TokenExposed {
-        /// Where it would be sent.
+        /// The URL to which it would be sent.
         url: String,
     },
-    /// No server answers there, or it rejects this client.
+    /// No server answers at the URL, or it rejects this client.
     #[error("cannot connect to {url}: {reason}")]
     Connect {
-        /// Where.
+        /// The URL.
         url: String,
         /// The likely cause.
         reason: String,
@@ -48,7 +48,8 @@ pub enum Error {
     /// The gateway refuses; a retry would not help.
     #[error("{0}")]
     Refused(Refusal),
-    /// The gateway was unavailable for so long that the client gave up; of several, each was.
+    /// The gateway was unavailable for so long that the client gave up; with several gateways, all
+    /// of them were.
     #[error("gave up after {attempts} attempts: {last}")]
     GaveUp {
         /// The number of attempts.
@@ -76,7 +77,7 @@ impl Error {
     }
 }
 
-/// What became of each gateway.
+/// The failure of each gateway.
 fn each(tried: &[(String, String)]) -> String {
     let each: Vec<_> = tried.iter().map(|(url, reason)| format!("{url}: {reason}")).collect();
     each.join("; ")
@@ -101,22 +102,22 @@ pub struct Refusal {
     pub reason: Option<String>,
     /// The fields of the request that are to blame.
     pub violations: Vec<Violation>,
-    /// Where in the filter's expression the fault is, if it is there.
+    /// The position of the fault in the filter's expression, if it is there.
     pub place: Option<ExpressionPlace>,
     /// The retry delay that the gateway asks for.
     pub retry_after: Option<Duration>,
-    /// The same request may succeed later.
+    /// Whether the same request may succeed later.
     pub transient: bool,
 }
 
-/// A place in the expression of a filter.
+/// A position in the expression of a filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExpressionPlace {
     /// The line, from 1.
     pub line: u32,
     /// The column in characters, from 1.
     pub column: u32,
-    /// How many characters it takes; 0 at the end of the expression.
+    /// The number of characters; 0 at the end of the expression.
     pub length: u32,
 }
 
@@ -162,7 +163,7 @@ impl Refusal {
         Self::unanswered(Code::Unavailable, "the gateway ended the stream".to_owned(), true)
     }
 
-    /// No connection comes about.
+    /// No connection could be made.
     pub(super) fn unreachable(reason: String) -> Self {
         Self::unanswered(Code::Unavailable, reason, true)
     }
@@ -182,7 +183,7 @@ impl Refusal {
 
 impl From<Status> for Refusal {
     fn from(status: Status) -> Self {
-        // A status with a source was made on this side, of a failed connection.
+        // A status with a source was made by this client, after a failed connection.
         if let Some(source) = std::error::Error::source(&status) {
             let code = match status.code() {
                 Code::DeadlineExceeded => Code::DeadlineExceeded,

@@ -1,6 +1,5 @@
-//! Whether a gateway answers at all. A connection may come about, and break as soon as
-//! it is used: where one side speaks TLS and the other does not, or where a gateway does
-//! not take the certificate of its client.
+//! Checks whether a gateway answers. A connection may be made and break at its first use, for
+//! example if only one side uses TLS, or if the gateway rejects the client's certificate.
 
 use std::time::Duration;
 
@@ -17,30 +16,30 @@ use super::connect_error;
 use super::{CONNECT_TIME_MAX, Transport};
 use crate::backoff::Backoff;
 
-/// What is asked: mostly, everybody may, and any answer will do. An empty message
-/// asks for the gateway as a whole.
+/// The method that is called: usually everyone may call it, and any answer will do. An empty
+/// message asks about the whole gateway.
 const METHOD: &str = "/grpc.health.v1.Health/Check";
 /// The number of attempts if connections break without an error: a later one may show the
 /// cause.
 const ATTEMPTS_MAX: u32 = 6;
-/// What h2 says of a stream that the other side has reset.
+/// The error text of h2 for a stream that the other side has reset.
 const RESET: &str = "stream error received";
 /// The time limit for an answer to plain text.
 const GREETING_TIME_MAX: Duration = Duration::from_secs(1);
-/// What a client of HTTP/2 begins with, RFC 9113, section 3.4, and empty settings.
+/// The connection preface of HTTP/2 (RFC 9113, section 3.4) with empty settings.
 const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 /// A request of HTTP/1.1.
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n\r\n";
-/// How many bytes tell protocols apart: `HTTP/1`.
+/// The number of bytes that distinguish protocols: `HTTP/1`.
 const GREETING_BYTES: usize = 6;
-/// Type of the frame with which a server of HTTP/2 begins.
+/// Type of the first frame of an HTTP/2 server.
 const SETTINGS: u8 = 4;
 /// Type of a TLS record that is an alert, and the first byte of its version.
 const TLS_ALERT: [u8; 2] = [21, 3];
 
-/// Returns once the gateway at the other end of `transport`, which is that at `uri`, has
-/// answered something, or has broken connections again and again and nothing tells why:
-/// it may be about to start, or have no room, and calls are tried again.
+/// Returns once the gateway at the other end of `transport`, which is that at `uri`, has answered
+/// something, or has broken several connections without a known cause. Then it may be starting or
+/// full, and calls retry.
 ///
 /// # Errors
 /// The likely cause if it is permanent, or that no answer came in time.
@@ -56,7 +55,7 @@ pub(super) async fn probe(transport: &Transport, uri: &Uri) -> Result<(), String
         if let Some(told) = connect_error::tls_error(source) {
             return Err(told);
         }
-        // So is this, of a proxy that knows no service of health.
+        // So is the status of a proxy without a health service.
         if connect_error::root(source).starts_with(RESET) {
             return Ok(());
         }
@@ -120,7 +119,7 @@ async fn greeting(uri: &Uri, hello: &[u8]) -> Vec<u8> {
         }
         Ok::<_, std::io::Error>(())
     };
-    // After a timeout, the bytes received so far must do.
+    // After a timeout, the bytes received so far are used.
     let _ = timeout(GREETING_TIME_MAX, exchange).await;
     greeting
 }

@@ -12,7 +12,7 @@ use crate::client::{CALL_TIME_MAX, Error, Refusal, Transport};
 pub const RETRY_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// Attempts a call until it succeeds, is refused for good, or has been tried for
-/// [`RETRY_TIME_MAX`]. Where a gateway is unavailable, the next one of `servers` is tried.
+/// [`RETRY_TIME_MAX`]. If a gateway is unavailable, the next one of `servers` is tried.
 pub(super) async fn retrying<R, F>(
     servers: &Servers,
     attempt: impl Fn(Transport) -> F,

@@ -39,7 +39,7 @@ pub struct Results {
 }
 
 impl Client {
-    /// All errors of a filter; empty if the gateway accepts it.
+    /// Returns all errors of a filter; empty if the gateway accepts it.
     ///
     /// # Errors
     /// [`Error::Refused`] or [`Error::GaveUp`].

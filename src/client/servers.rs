@@ -1,4 +1,4 @@
-//! The gateways that a client may use: one at a time, and the next one where that fails.
+//! The gateways that a client may use: one at a time, and the next one if that fails.
 
 mod notice;
 
@@ -16,21 +16,21 @@ use crate::proto::pb;
 use notice::Notices;
 pub use notice::ServerNotice;
 
-/// The most gateways that a client takes.
+/// The most gateways of a client.
 pub const SERVERS_MAX: usize = 16;
-/// How long a gateway may take to say which log it has.
+/// Time limit for a gateway to return the id of its log.
 const CHECK_TIME_MAX: Duration = Duration::from_secs(5);
-/// Of the protocol's reasons: the one code that is about the gateway alone, although its
-/// code is that of a limit.
+/// A name of `auditgate.v1.ErrorReason`: it is about one gateway alone, although its code
+/// RESOURCE_EXHAUSTED is usually about a client's limit.
 const STORAGE_FULL: &str = "STORAGE_FULL";
 
 /// The gateways. All of them have one log.
 #[derive(Debug)]
 pub(super) struct Servers {
     list: Vec<Server>,
-    /// The one that is used.
+    /// The gateway that is used.
     current: AtomicUsize,
-    /// The log that cursors, page tokens and ids belong to, and the gateway that says so.
+    /// The log that cursors, page tokens and ids belong to, and the gateway that returned its id.
     log: Mutex<Option<(String, usize)>>,
     notices: Notices,
 }
@@ -40,15 +40,15 @@ pub(super) struct Servers {
 pub(super) struct Server {
     url: String,
     transport: Transport,
-    /// It has the log of the others, or does not say which one it has.
+    /// Whether it has the log of the others, or did not return which log it has.
     is_checked: AtomicBool,
-    /// It has another log.
+    /// Whether it has another log.
     is_excluded: AtomicBool,
-    /// Why it was left, if it was.
+    /// Why the client changed to another gateway, if it did.
     last: Mutex<Option<Refusal>>,
 }
 
-/// How often gateways failed without a success between.
+/// Counts failures of gateways since the last success.
 #[derive(Debug)]
 pub(super) struct Attempts {
     failures: usize,
@@ -86,23 +86,23 @@ impl Server {
 }
 
 impl Servers {
-    /// The first of them that is used is that at `current`.
+    /// A list of gateways, of which the one at `current` is used first.
     pub fn new(list: Vec<Server>, current: usize) -> Self {
         let (log, notices) = (Mutex::new(None), Notices::default());
         Self { list, current: AtomicUsize::new(current), log, notices }
     }
 
-    /// How many there are.
+    /// The number of gateways.
     pub fn count(&self) -> usize {
         self.list.len()
     }
 
-    /// The one that is used.
+    /// The gateway that is used.
     pub fn current(&self) -> usize {
         self.current.load(Ordering::Relaxed)
     }
 
-    /// The URL of a gateway; empty for a channel that was given.
+    /// The URL of a gateway; empty for an existing channel.
     pub fn url(&self, server: usize) -> &str {
         self.list.get(server).map_or("", |server| &server.url)
     }
@@ -113,13 +113,12 @@ impl Servers {
         server.expect("there is one server at least").transport.clone()
     }
 
-    /// From now on, `tell` is called when another gateway is used. It is called at once for
-    /// those that were left already.
+    /// Calls `tell` whenever another gateway is used, and at once for gateways that failed before.
     pub fn tell(&self, tell: impl Fn(&ServerNotice) + Send + Sync + 'static) {
         self.notices.listen(Box::new(tell));
     }
 
-    /// Adds a notice about a gateway that was left while connecting.
+    /// Adds a notice about a gateway that failed while connecting.
     pub fn left(&self, server: usize, reason: Refusal) {
         self.remember(server, &reason);
         self.notices.send(ServerNotice::Lost {
@@ -129,8 +128,8 @@ impl Servers {
         });
     }
 
-    /// Returns once a gateway may be used: with several of them, that it has their log is
-    /// known.
+    /// Returns once a gateway may be used. With several gateways, it must have the log of the
+    /// others.
     ///
     /// # Errors
     /// If it does not answer, or has another log.
@@ -150,7 +149,7 @@ impl Servers {
                 if refusal.transient {
                     return Err(refusal);
                 }
-                // The call itself tells what is wrong, if something is.
+                // The call itself returns the error, if there is one.
                 String::new()
             }
             Err(_) => return Err(Refusal::timed_out(CHECK_TIME_MAX)),
@@ -161,7 +160,7 @@ impl Servers {
                 Some((known, of)) if *known != log_id && *of != number => {
                     return Err(Refusal::other_log(&server.url, self.url(*of)));
                 }
-                // A gateway may come back with a new log: its cursors tell.
+                // A single gateway may restart with a new log; its cursors show that.
                 _ => *log = Some((log_id, number)),
             }
         }
@@ -169,12 +168,12 @@ impl Servers {
         Ok(())
     }
 
-    /// A gateway has answered.
+    /// Notes that a gateway has answered.
     pub fn answered(&self, server: usize) {
         self.notices.answered(self.url(server));
     }
 
-    /// A gateway has failed. Returns whether another one is used from now on.
+    /// Notes that a gateway has failed. Returns whether another one is used from now on.
     pub fn failed(&self, number: usize, refusal: &Refusal) -> bool {
         self.remember(number, refusal);
         if !refusal.is_of_one_gateway() {
@@ -201,7 +200,7 @@ impl Servers {
         true
     }
 
-    /// The last refusal; of several gateways, what each of them said.
+    /// The last refusal; with several gateways, the refusals of all of them.
     pub fn summary(&self, last: Refusal) -> Refusal {
         if self.count() == 1 {
             return last;
@@ -222,7 +221,7 @@ impl Servers {
 }
 
 impl Refusal {
-    /// The gateway has another log than the others.
+    /// The refusal of a gateway with another log than the others.
     pub(super) fn other_log(url: &str, known: &str) -> Self {
         let message = format!(
             "{url} has another log than {known}: its records, ids and cursors are others. Name \
@@ -239,8 +238,8 @@ impl Refusal {
         self.reason.as_deref() == Some(OTHER_LOG)
     }
 
-    /// Whether another gateway may do what this one does not: limits of a client are not a
-    /// reason to go elsewhere.
+    /// Whether the refusal is about this gateway alone, so that another one may accept the call.
+    /// Limits of a client are not.
     fn is_of_one_gateway(&self) -> bool {
         let is_limit =
             self.code == Code::ResourceExhausted && self.reason.as_deref() != Some(STORAGE_FULL);
@@ -256,15 +255,15 @@ impl Attempts {
         Self { failures: 0, backoff: Backoff::new() }
     }
 
-    /// How long to wait after a failure: little before a gateway that was not tried since the
-    /// last success, and longer with each round of all `servers`.
+    /// How long to wait after a failure: shortly before a gateway that was not tried since the last
+    /// success, and longer with each round over all `servers`.
     pub fn wait(&mut self, moved: bool, servers: usize, asked: Option<Duration>) -> Duration {
         self.failures += 1;
         if moved && !self.failures.is_multiple_of(servers.max(1)) {
-            // The clients of a lost gateway do not all come at once.
+            // Spreads the clients of a lost gateway.
             return WAIT_MIN.mul_f64(fastrand::f64() / 2.0);
         }
-        // What one gateway asks for is not for another one.
+        // A delay that one gateway asks for does not apply to another.
         self.backoff.wait(asked.filter(|_| !moved))
     }
 }

@@ -1,4 +1,4 @@
-//! Following the log across lost connections.
+//! Follows the log across lost connections.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -44,7 +44,7 @@ pub enum Item {
     Checkpoint(String),
     /// The connection is lost. The subscriber reconnects; it misses no record without a gap.
     Lost {
-        /// What happened.
+        /// The error.
         reason: Refusal,
         /// The delay before the next attempt.
         retry_in: Duration,
@@ -85,9 +85,9 @@ pub struct Subscriber {
     client: Client,
     filter: pb::Filter,
     start: Start,
-    /// The gateway that is asked.
+    /// The gateway in use.
     server: usize,
-    /// The one that gave the cursor.
+    /// The gateway that returned the cursor.
     given_by: Option<usize>,
     ready: VecDeque<Item>,
     state: StreamState,
@@ -97,7 +97,7 @@ pub struct Subscriber {
 
 #[derive(Debug)]
 enum StreamState {
-    /// To connect at this time.
+    /// Connects at this time.
     Waiting(Instant),
     Open(Box<Streaming<pb::SubscribeResponse>>),
 }
@@ -168,7 +168,7 @@ impl Subscriber {
     }
 
     fn take(&mut self, message: pb::SubscribeResponse) -> Result<(), Refusal> {
-        // A gateway that does not say which log it has shows it by a gap.
+        // A gateway that does not return the id of its log reports another log by a gap.
         let other_log = pb::GapReason::OtherLog;
         let is_other = message.gap.as_ref().is_some_and(|gap| gap.reason() == other_log);
         if let Some(given_by) = self.given_by.filter(|by| is_other && *by != self.server) {
@@ -188,8 +188,8 @@ impl Subscriber {
             self.ready.push_back(Item::CaughtUp);
         }
         if waits {
-            // A cursor does not remember the time: a stream that resumes from it would
-            // bring records that are accepted before.
+            // A cursor does not contain the start time: a stream that resumes from it would return
+            // records accepted before.
             return Ok(());
         }
         self.start = Start::Cursor(message.cursor.clone());
@@ -198,7 +198,7 @@ impl Subscriber {
         Ok(())
     }
 
-    /// Whether the start is a time to come.
+    /// Whether the start is in the future.
     fn is_early(&self) -> bool {
         let Start::Since(since) = &self.start else { return false };
         let now = prost_types::Timestamp::from(std::time::SystemTime::now());
@@ -210,7 +210,7 @@ impl Subscriber {
         let moved = servers.failed(self.server, &reason);
         let retry_in = self.pace.wait(moved, servers.count(), reason.retry_after);
         self.state = StreamState::Waiting(Instant::now() + retry_in);
-        // The cursor is not one of another log.
+        // Resets the gateway of the cursor.
         let is_resumable = !reason.is_of_other_log() || self.given_by.is_none();
         if !(reason.transient || moved && is_resumable) {
             return Err(Error::Refused(reason));

@@ -23,23 +23,23 @@ pub use filter::DeliveryFilter;
 const DELIVERIES_MAX: usize = 64;
 /// Longest name, in bytes.
 const NAME_BYTES_MAX: usize = 64;
-/// Where deliveries keep their files within the data directory.
+/// Directory of the files of deliveries within the data directory.
 const DIRECTORY: &str = "deliveries";
 const DAY: u64 = 24 * 60 * 60;
 
 /// Records that go to another system: see docs/deliveries.md. The gateway reloads deliveries
-/// without a restart, and each goes on where it was.
+/// without a restart, and each continues at its cursor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Delivery {
-    /// Name of the delivery: 1 to 64 lowercase letters, digits, `-` or `_`. Its cursor and its dead
-    /// letters bear this name, so another destination needs another name.
+    /// Name of the delivery: 1 to 64 lowercase letters, digits, `-` or `_`. Its cursor and
+    /// dead-letter files have this name, so another destination needs another name.
     pub name: String,
-    /// How records are encoded: see docs/MAPPINGS.md. By default `json`, or `otlp` where that is the
+    /// How records are encoded: see docs/MAPPINGS.md. By default `json`, or `otlp` if that is the
     /// kind of the destination.
     #[serde(default)]
     pub format: Option<FormatName>,
-    /// Where a delivery begins that has no cursor yet: `earliest`, `latest`, or a time such as
+    /// Where a delivery without a cursor begins: `earliest`, `latest`, or a time such as
     /// 2026-01-31T00:00:00Z. By default, it begins with the oldest record that is stored.
     #[serde(default = "earliest")]
     pub start: String,
@@ -68,8 +68,8 @@ pub struct Delivery {
     /// Retention waits only for records that were accepted at most this long ago; at least 1m.
     #[serde(default)]
     pub hold_age: Option<Period>,
-    /// Name of the gateway that runs the delivery (`shared.name`), where several share a log: one
-    /// runs it, and the others say which one. A shared log needs it.
+    /// Name of the gateway that runs the delivery (`shared.name`); required for a shared log. One
+    /// gateway runs the delivery, and the others report its name.
     #[serde(default)]
     pub run_on: Option<String>,
     /// Which records go out. Without it, all do.
@@ -135,7 +135,7 @@ impl Settings {
         configs.collect()
     }
 
-    /// The gateway that runs a delivery, unless it is this one.
+    /// The gateway that runs a delivery, unless this one does.
     fn elsewhere(&self, delivery: &Delivery) -> Result<Option<String>, String> {
         let own = self.gateway_name();
         match (&delivery.run_on, self.shared.is_on()) {
@@ -151,7 +151,7 @@ impl Settings {
         }
     }
 
-    /// Where deliveries keep their cursors and dead letters.
+    /// The directory of the cursors and dead letters.
     pub fn delivery_directory(&self) -> Option<PathBuf> {
         let in_data = || self.data_dir.as_ref().map(|data| data.join(DIRECTORY));
         self.delivery_dir.clone().or_else(in_data)
@@ -231,7 +231,7 @@ impl Delivery {
     }
 }
 
-/// Whether a name can be that of files.
+/// Whether a name can be a file name.
 fn is_name(name: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&name.len())
         && !name.starts_with(['-', '_'])

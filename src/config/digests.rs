@@ -1,5 +1,5 @@
-//! Digests of the settings that the gateways of one log should have in common: each tells
-//! the others its own, and warns where they differ.
+//! Digests of the settings that the gateways of one log should have in common. Each gateway
+//! publishes its own, and warns if they differ.
 
 use std::path::Path;
 
@@ -11,9 +11,9 @@ use crate::log::shared::message::SettingsDigest;
 use crate::proto::DESCRIPTOR_SET;
 
 impl Settings {
-    /// A digest of each part: `roles`, `keys` (tokens, issuers, the client CA), `redaction`
-    /// (with its keys), and `types` (the event types of this version). What is in files is
-    /// read, so that a file that changed counts; its path does not.
+    /// A digest of each part: `roles`, `keys` (tokens, issuers, the client CA), `redaction` (with
+    /// its keys), and `types` (the event types of this version). The digests cover the content of
+    /// files, not their paths.
     pub fn digests(&self) -> Vec<SettingsDigest> {
         let Self { access, redact, oversize, max_skew, tls, .. } = self;
         let roles = Part::new("roles").with(&access.roles);
@@ -57,7 +57,7 @@ impl Part {
         self.with_bytes(&text)
     }
 
-    /// One that cannot be read counts as one that is not there.
+    /// A file that cannot be read counts as absent.
     fn with_file(self, file: Option<&Path>) -> Self {
         let bytes = file.and_then(|file| std::fs::read(file).ok());
         self.with(&bytes.is_some()).with_bytes(&bytes.unwrap_or_default())

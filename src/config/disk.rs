@@ -12,7 +12,7 @@ use crate::log::disk::{Config, Retention, SyncPolicy};
 
 /// The shortest `sync=interval=TIME`.
 const SYNC_INTERVAL_MIN: Duration = Duration::from_millis(1);
-/// The longest.
+/// The longest `sync=interval=TIME`.
 const SYNC_INTERVAL_MAX: Duration = Duration::from_secs(60);
 /// Smallest `retain.bytes`: some segments of the default size.
 const RETAIN_BYTES_MIN: usize = 64 * 1024 * 1024;

@@ -1,4 +1,4 @@
-//! The configuration for people: as it is in force, and the reference of its keys.
+//! Formats the effective configuration and the reference of its keys.
 
 use std::fmt::Write as _;
 
@@ -63,7 +63,7 @@ fn origin(loaded: &LoadedSettings, path: &str) -> String {
     loaded.origins.get(path).map_or_else(|| "default".to_owned(), ToString::to_string)
 }
 
-/// The name of a table as TOML has it, also of one within an entry of a list.
+/// The TOML name of a table, also of one within an entry of a list.
 fn header(key: &ConfigKey) -> String {
     key.path.replace("[]", "")
 }

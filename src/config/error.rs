@@ -13,7 +13,7 @@ pub enum Error {
     Unreadable {
         /// Its path.
         file: PathBuf,
-        /// What went wrong.
+        /// The error of the system.
         error: std::io::Error,
     },
     /// The file is not TOML.

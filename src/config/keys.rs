@@ -1,4 +1,4 @@
-//! The keys of the configuration, read off the schema of [`Settings`].
+//! The keys of the configuration, derived from the schema of [`Settings`].
 
 use std::sync::LazyLock;
 
@@ -15,7 +15,7 @@ pub const VARIABLE_PREFIX: &str = "AUDITGATE_";
 pub struct ConfigKey {
     /// Its path, such as `ring.bytes`; `[]` stands for each entry of a list.
     pub path: String,
-    /// What it holds.
+    /// The kind of its value.
     pub kind: KeyKind,
     /// Its description: the comment of its field.
     pub description: String,
@@ -27,9 +27,9 @@ pub struct ConfigKey {
     pub value_name: String,
     /// Whether its value is hidden.
     pub secret: bool,
-    /// The path by which its flag and its variable are named, if that is another one.
+    /// The path from which its flag and variable are named, if another one.
     pub name: Option<String>,
-    /// Whether an entry of its list must have it.
+    /// Whether each entry of its list must have it.
     pub required: bool,
 }
 
@@ -46,15 +46,15 @@ pub enum KeyKind {
     Number,
     /// `true` or `false`.
     Truth,
-    /// Text with a size in it.
+    /// A text with a size.
     Bytes,
-    /// Text with a duration in it.
+    /// A text with a duration.
     Period,
-    /// Text.
+    /// A text.
     Text,
 }
 
-/// All keys: values before tables, a table before what is in it.
+/// All keys: values before tables, a table before its keys.
 pub fn all() -> &'static [ConfigKey] {
     static KEYS: LazyLock<Vec<ConfigKey>> = LazyLock::new(|| {
         let mut keys = Vec::new();
@@ -65,8 +65,8 @@ pub fn all() -> &'static [ConfigKey] {
 }
 
 impl ConfigKey {
-    /// Whether it has one value, and so a variable and a flag. Tables and keys within lists
-    /// have none.
+    /// Whether it has a single value, and so a variable and a flag. Tables and keys within lists do
+    /// not.
     pub fn is_single(&self) -> bool {
         !matches!(self.kind, KeyKind::Table | KeyKind::Tables) && !self.path.contains("[]")
     }
@@ -118,7 +118,7 @@ impl ConfigKey {
     }
 }
 
-/// The schema, with every definition in its place.
+/// The schema with all references resolved.
 fn schema() -> Value {
     let settings =
         SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
@@ -131,7 +131,7 @@ fn collect(prefix: &str, schema: &Value, keys: &mut Vec<ConfigKey>) {
     let is_group = |kind| matches!(kind, KeyKind::Table | KeyKind::Tables);
     let (groups, values): (Vec<_>, Vec<_>) =
         fields.iter().partition(|(_, field)| is_group(kind(field)));
-    // As a file has them: values of a table stand before the tables in it.
+    // In the order of a file: the values of a table come before its tables.
     for (name, field) in values.into_iter().chain(groups) {
         let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
         let kind = kind(field);

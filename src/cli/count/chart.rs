@@ -22,7 +22,7 @@ const EMPTY_ROWS_MAX: i64 = 3;
 /// The mark for omitted empty buckets.
 const LEFT_OUT: &str = "⋮";
 
-/// How to draw.
+/// How to draw a chart.
 pub struct Chart {
     /// In columns.
     pub width: Option<usize>,
@@ -57,7 +57,7 @@ impl Chart {
         let count_columns = grouped(total).len();
         let width = self.width.unwrap_or(WIDTH_UNBOUNDED);
         let rest = width.saturating_sub(name_columns + count_columns + 4);
-        // What stands after the bars gets as much room as they.
+        // The text after the bars gets as much room as the bars.
         let has_after = rows.iter().any(|row| !row.after.is_empty());
         let bar_columns = if has_after { rest / 2 } else { rest }.min(BAR_COLUMNS_MAX);
         let after_columns = rest.saturating_sub(bar_columns + 2);
@@ -164,7 +164,7 @@ fn bar(count: u64, longest: u64, columns: usize) -> String {
         return String::new();
     }
     let eighths = u128::from(count) * columns as u128 * 8 / u128::from(longest);
-    // The least that can be seen.
+    // The shortest visible bar.
     let eighths = usize::try_from(eighths.max(1)).unwrap_or(usize::MAX);
     let mut bar = "█".repeat(eighths / 8);
     bar.extend(EIGHTHS.get(eighths % 8).filter(|part| **part != ' '));

@@ -18,24 +18,24 @@ pub const NAMES: [&str; 11] = [
 /// What records are counted by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CountKey {
-    /// What the gateway knows of each record, of which there are few values.
+    /// A column of the record with few values.
     Group {
-        /// As on the command line.
+        /// Its name on the command line.
         name: String,
-        /// As in requests.
+        /// Its number in requests.
         group: pb::GroupBy,
     },
     /// A field of the event.
     Values {
-        /// As on the command line.
+        /// Its path on the command line.
         name: String,
-        /// As in requests.
+        /// Its path in requests.
         path: String,
     },
 }
 
 impl CountKey {
-    /// As on the command line.
+    /// The name on the command line.
     pub fn name(&self) -> &str {
         match self {
             CountKey::Group { name, .. } | CountKey::Values { name, .. } => name,

@@ -14,7 +14,7 @@ use crate::cli::output::quoted;
 /// The counts of a key.
 #[derive(Debug, Default)]
 pub struct CountReport {
-    /// What was counted by.
+    /// The key of the counts.
     pub key: String,
     /// In the order of time.
     pub buckets: Vec<TimeBucket>,
@@ -23,7 +23,7 @@ pub struct CountReport {
 /// The counts of one time bucket.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TimeBucket {
-    /// When it begins; absent where there is one bucket for all.
+    /// When it begins; `None` for a single bucket over all time.
     pub start: Option<Stamp>,
     /// By value, the most frequent first.
     pub counts: Vec<(String, u64)>,
@@ -79,7 +79,7 @@ impl CountReport {
         }
     }
 
-    /// Sentences about records of which no row tells.
+    /// Sentences about records that no row counts.
     pub fn unlisted(&self) -> Vec<String> {
         let sum = |of: fn(&TimeBucket) -> u64| self.buckets.iter().map(of).sum::<u64>();
         let told = |count, what: &str| match count {
@@ -90,7 +90,7 @@ impl CountReport {
         others.into_iter().chain(told(sum(|bucket| bucket.absent), "without a value")).collect()
     }
 
-    /// The counts as comma-separated values. On a terminal they are made harmless.
+    /// The counts as comma-separated values, escaped on a terminal.
     pub fn csv(&self, terminal: bool) -> String {
         let timed = self.buckets.iter().any(|bucket| bucket.start.is_some());
         let key = &self.key;

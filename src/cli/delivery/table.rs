@@ -7,7 +7,7 @@ use crate::proto::{PlainName as _, pb};
 
 const COLUMNS: [&str; 6] = ["NAME", "STATE", "LAG", "DELIVERED", "DEAD", "DESTINATION"];
 
-/// One line a delivery, with the reason behind those that do not run.
+/// One line a delivery, with the reason after deliveries that do not run.
 pub fn list(deliveries: &[pb::Delivery], width: usize) -> String {
     let row = |one: &pb::Delivery| {
         let texts = [
@@ -36,7 +36,7 @@ pub fn list(deliveries: &[pb::Delivery], width: usize) -> String {
     out
 }
 
-/// Everything that is known of a delivery.
+/// One delivery in full.
 pub fn show(one: &pb::Delivery) -> String {
     let mut rows = vec![
         ("name", escape::escaped(&one.name).into_owned()),

@@ -30,11 +30,11 @@ pub const CHECKS: [Check; 15] = [
 ];
 
 const DAY_SECONDS: i64 = 86_400;
-/// From so many days before its end on a certificate is warned of, and is critical.
+/// Days before the end of a certificate from which it is a warning, and critical.
 const CERTIFICATE_DAYS: (i64, i64) = (30, 3);
-/// From so many days before its end on the credential of the caller is warned of.
+/// Days before the end of the caller's credential from which it is a warning.
 const CREDENTIAL_DAYS: i64 = 3;
-/// The most that two clocks may differ beside the time of the answer.
+/// The largest difference of two clocks, in addition to the time of the answer.
 const CLOCK_DIFFERENCE_MAX: Duration = Duration::from_secs(5);
 
 fn certificates(evidence: &Evidence<'_>) -> Vec<Diagnosis> {
@@ -68,7 +68,7 @@ fn certificates(evidence: &Evidence<'_>) -> Vec<Diagnosis> {
     found.collect()
 }
 
-/// Whether the gateway's clock agrees with its log, and with the clock here.
+/// Whether the gateway's clock agrees with its log, and with the local clock.
 fn clock(evidence: &Evidence<'_>) -> Vec<Diagnosis> {
     let ahead = evidence.status.accept_time_ahead.map(|ahead| {
         let what = format!(
@@ -83,7 +83,7 @@ fn clock(evidence: &Evidence<'_>) -> Vec<Diagnosis> {
     ahead.into_iter().chain(differing_clocks(evidence)).collect()
 }
 
-/// Compares the gateway's clock with the one here.
+/// Compares the gateway's clock with the local clock.
 fn differing_clocks(evidence: &Evidence<'_>) -> Vec<Diagnosis> {
     let Some(theirs) = gateway_time(evidence.status) else { return Vec::new() };
     let ours = evidence.now.as_nanosecond();
@@ -121,7 +121,7 @@ fn reload(evidence: &Evidence<'_>) -> Vec<Diagnosis> {
 
 /// What the caller may see, and for how long.
 fn access(evidence: &Evidence<'_>) -> Vec<Diagnosis> {
-    /// The right to see other clients, as roles name it.
+    /// The name of the right to see other clients.
     const SUBSCRIBERS: &str = "subscribers";
     let caller = evidence.caller;
     let mut found = Vec::new();

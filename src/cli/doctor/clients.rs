@@ -1,15 +1,15 @@
-//! The checks of what clients use and readers lack.
+//! Checks the resources that clients use, and the records that readers miss.
 
 use super::{Diagnosis, Evidence, Grade};
 use crate::cli::numbers::{counted, grouped};
 use crate::cli::units::{length, size};
 use crate::proto::pb;
 
-/// From this part of a limit on, in percent, something is near it.
+/// The part of a limit from which a value is near it, in percent.
 const NEAR_PERCENT: u64 = 80;
-/// Clients that are named, at most.
+/// The most clients that a finding names.
 const CLIENTS_MAX: usize = 3;
-/// Whoever is less than this behind is not behind, in records.
+/// The smallest lag that counts, in records.
 const LAG_MIN: u64 = 1_000;
 
 fn is_near(used: u64, limit: u64) -> bool {
@@ -49,7 +49,7 @@ pub fn ring(evidence: &Evidence<'_>) -> Vec<Diagnosis> {
     vec![Diagnosis::new(grade, what, advice).see("AuditgateRingTooSmall")]
 }
 
-/// In how many seconds the record that is next for a subscriber is evicted, if the ring is full.
+/// Seconds until a subscriber's next record is evicted, if the ring is full.
 fn left(status: &pb::GetStatusResponse, lag: u64) -> Option<i64> {
     let rate = status.rates.unwrap_or_default().accepted_per_second;
     let is_full = status.counters.unwrap_or_default().evicted > 0;
@@ -100,7 +100,7 @@ pub fn accounts(evidence: &Evidence<'_>) -> Vec<Diagnosis> {
     vec![Diagnosis::new(Grade::Warning, what, advice).see("AuditgateClientsAtTheirLimits")]
 }
 
-/// What a client has nearly used up, if anything.
+/// The limit that a client has nearly reached, if any.
 fn used_up(account: &pb::MemoryAccount, limits: &pb::AccountLimits) -> Option<String> {
     let (held, limit) = (account.holding.unwrap_or_default(), limits.holding.unwrap_or_default());
     let bytes = [

@@ -1,11 +1,11 @@
-//! The check of what goes out to other systems.
+//! Checks the deliveries to other systems.
 
 use super::{Diagnosis, Evidence, Grade};
 use crate::cli::numbers::counted;
 use crate::cli::units::length;
 use crate::proto::pb;
 
-/// A delivery that runs and is so far behind does not keep up, in seconds.
+/// The lag from which a running delivery does not keep up, in seconds.
 const LAG_SECONDS_MAX: i64 = 900;
 
 /// Whether deliveries run, keep up, and lose nothing.

@@ -1,9 +1,9 @@
-//! The checks of a log that several gateways share.
+//! Checks a log that several gateways share.
 
 use super::{Diagnosis, Evidence, Grade};
 use crate::cli::numbers::counted;
 
-/// A gateway that is further behind gives its readers records late, in messages.
+/// The largest lag of a gateway that its readers do not notice, in messages.
 const LAG_MAX: u64 = 128;
 
 /// Whether the gateway agrees with the others, and the servers are as they should be.

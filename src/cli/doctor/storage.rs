@@ -1,4 +1,4 @@
-//! The checks of the log, its disk and its proof.
+//! Checks the log, its disk and its proof.
 
 use super::{Diagnosis, Evidence, Grade};
 use crate::cli::forecast::{self, DiskForecast};
@@ -8,11 +8,11 @@ use crate::cli::times;
 use crate::cli::units::{length, size};
 use crate::proto::pb;
 
-/// The disk lasts for so long, in seconds, or it is critical, or is warned of.
+/// Seconds until the disk is full below which that is critical, and a warning.
 const DISK_SECONDS: (u64, u64) = (4 * 3_600, 4 * 86_400);
-/// One part in so many of the disk is free, or it is critical, or is warned of.
+/// Divisors of the disk's size: less free space than that part is critical, and a warning.
 const DISK_PARTS: (u64, u64) = (50, 10);
-/// The newest checkpoint may be so old while records come, in seconds.
+/// The oldest age of the newest checkpoint while records arrive, in seconds.
 const CHECKPOINT_SECONDS_MAX: i64 = 15 * 60;
 
 /// Whether the log accepts events.
@@ -63,7 +63,7 @@ pub fn disk(evidence: &Evidence<'_>) -> Vec<Diagnosis> {
         return vec![Diagnosis::new(Grade::Note, what, "look at it there: df, mount, dmesg")];
     }
     let present = forecast::at_present(evidence.status);
-    // A burst does not last for days.
+    // A burst does not last for days, so the mean rate is used, too.
     let mean = forecast::in_the_mean(evidence.status);
     let lasts = |forecast| match forecast {
         Some(DiskForecast::FullIn(seconds)) => seconds,
@@ -94,7 +94,7 @@ pub fn disk(evidence: &Evidence<'_>) -> Vec<Diagnosis> {
     vec![Diagnosis::new(grade, what, advice).see("AuditgateDiskNearlyFull")]
 }
 
-/// Whether checkpoints are signed, and say what the log is.
+/// Whether checkpoints are signed, and match the log.
 pub fn proof(evidence: &Evidence<'_>) -> Vec<Diagnosis> {
     let Some(proof) = &evidence.status.proof else { return Vec::new() };
     if proof.broken {
@@ -121,7 +121,7 @@ pub fn proof(evidence: &Evidence<'_>) -> Vec<Diagnosis> {
     vec![Diagnosis::new(Grade::Warning, what, advice).see("AuditgateProofStopped")]
 }
 
-/// Whether who can change the log can sign it, too.
+/// Whether anyone who can change the log can also sign it.
 pub fn signing_key(evidence: &Evidence<'_>) -> Vec<Diagnosis> {
     let proof = evidence.status.proof.as_ref();
     let Some(proof) = proof.filter(|proof| proof.key_beside_log) else { return Vec::new() };

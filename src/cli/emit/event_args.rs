@@ -1,4 +1,4 @@
-//! Makes an event from flags.
+//! Builds an event from flags.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -66,8 +66,8 @@ impl Args {
     /// The event, if a type was given.
     ///
     /// # Errors
-    /// [`Error::TypeUnknown`], or [`Error::Usage`] if a path leads nowhere or a
-    /// value is not of its field's kind.
+    /// [`Error::TypeUnknown`], or [`Error::Usage`] if a path names no field or a value is not of
+    /// its field's kind.
     pub fn build(&self) -> Result<Option<pb::Event>, Error> {
         let Some(name) = &self.event_type else { return Ok(None) };
         let mut event = DynamicMessage::new(shape("Event"));
@@ -167,7 +167,7 @@ fn unknown(step: &str, shape: &MessageDescriptor) -> String {
     }
 }
 
-/// The text as a value of the field, or as an element of it.
+/// Parses the text as a value of the field, or as an element of it.
 fn value(field: &FieldDescriptor, text: &str) -> Result<Value, String> {
     fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
         text.parse().map_err(|_| format!("{text:?} is not a number that fits"))
@@ -202,8 +202,7 @@ fn value(field: &FieldDescriptor, text: &str) -> Result<Value, String> {
             Value::EnumNumber(found.number())
         }
         Kind::Message(shape) => {
-            // Times and lengths of time are JSON strings, and written without
-            // quotes.
+            // Timestamps and durations are JSON strings, and are written without quotes.
             let json = serde_json::from_str(text).unwrap_or_else(|_| text.into());
             let json: serde_json::Value = json;
             expected::check_set(&json, field)?;

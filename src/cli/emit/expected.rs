@@ -1,5 +1,5 @@
-//! What is wrong with the JSON of an event: the name that was meant, and the form of a
-//! value, by an example. What the library of the descriptors says is for programmers.
+//! Explains what is wrong with the JSON of an event: suggests the name that was meant, and shows
+//! the form of a value by an example. The errors of the protobuf library are for programmers.
 
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, Value as Reflected};
 use serde_json::Value;
@@ -9,7 +9,7 @@ use crate::example;
 use crate::json::{self, reflect};
 use crate::text::nearest;
 
-/// Makes an example of a message. It takes long, so it is made only for a sentence.
+/// Makes an example of a message. That is slow, so it is made only for an error.
 type Sample<'a> = &'a dyn Fn() -> Option<DynamicMessage>;
 
 /// Package of the types that have a JSON form of their own.
@@ -86,7 +86,7 @@ fn check(
     for (name, value) in fields {
         let field = shape.get_field_by_name(name).or_else(|| shape.get_field_by_json_name(name));
         let Some(field) = field else { return Err(unknown(name, shape, path)) };
-        // A null is a field that is not set.
+        // A null means that the field is not set.
         if !value.is_null() {
             let path = join(path, name);
             check_field(value, &field, &path, sample)?;
@@ -187,7 +187,7 @@ fn text(value: &Value, path: &str, expected: &str) -> Result<(), String> {
     if value.is_string() { Ok(()) } else { Err(wrong(path, expected, value)) }
 }
 
-/// Checks a text that the library of the descriptors reads.
+/// Checks a text that the protobuf library parses.
 fn parsed(value: &Value, path: &str, of: &MessageDescriptor, expected: &str) -> Result<(), String> {
     text(value, path, expected)?;
     match DynamicMessage::deserialize(of.clone(), value) {
@@ -230,7 +230,7 @@ fn unknown(name: &str, shape: &MessageDescriptor, path: &str) -> String {
     format!("{place}there is no field {name:?} in {}{near}", shape.name())
 }
 
-/// An object with the first text of an example, or whatever comes first.
+/// An object with the first text field of an example, or else its first field.
 fn object(shape: &MessageDescriptor, sample: Option<&DynamicMessage>) -> String {
     let fields = || sample.into_iter().flat_map(DynamicMessage::fields);
     let of_name = fields().find(|(field, _)| field.name() == "name");
@@ -255,7 +255,7 @@ fn array(one: &Reflected) -> String {
     }
 }
 
-/// An example of a field: that of the message which has it, or of an event.
+/// An example of a field: from the message that has it, or from an event.
 fn sample_of(field: &FieldDescriptor, message: Option<&DynamicMessage>) -> Option<Reflected> {
     if let Some(message) = message {
         return message.has_field(field).then(|| message.get_field(field).into_owned());

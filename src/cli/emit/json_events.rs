@@ -1,5 +1,4 @@
-//! Events from lines of protobuf JSON. A value may stretch over several lines, as
-//! in what is printed for people.
+//! Parses events from lines of protobuf JSON. A value may span several lines, as in indented JSON.
 
 use prost_reflect::DynamicMessage;
 use serde_json::Value;
@@ -39,7 +38,7 @@ enum ParseResult {
 }
 
 impl JsonEvents {
-    /// Takes a line; returns what is complete with it.
+    /// Adds a line; returns the values that it completes.
     pub fn take(&mut self, number: u64, line: LineRead<'_>) -> Vec<ParsedEvent> {
         let text = match line {
             LineRead::Text(text) => text,

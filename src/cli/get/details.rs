@@ -1,4 +1,4 @@
-//! A record as a page for people: sections of names and values, nothing left out.
+//! Shows a record as a page for people: sections of names and values, with all fields.
 
 use std::fmt::Write as _;
 
@@ -15,14 +15,14 @@ use crate::json::{self, reflect};
 use crate::proto::pb;
 use crate::text::hex;
 
-/// The most columns of a name; a longer one has its value in the next line.
+/// The widest name, in columns; the value of a longer one is on the next line.
 const NAME_COLUMNS_MAX: usize = 30;
-/// What a row begins with.
+/// The indentation of rows.
 const INDENT: &str = "  ";
-/// How times are told: with the offset, since a record is copied elsewhere.
+/// The format of times: with the offset, because pages are copied to other places.
 const TIME_PATTERN: &str = "%F %T%.3f %:z";
 
-/// Where the fields of an event are shown; those that are not listed come last.
+/// The sections of the fields of an event; fields that are not listed come last.
 const SECTIONS: [(&str, &[&str]); 5] = [
     ("who", &["user"]),
     ("where", &["cluster_name", "server", "source"]),
@@ -193,7 +193,7 @@ fn without_first((name, value): DetailRow) -> DetailRow {
     }
 }
 
-/// A row for each value in a field: messages and maps are taken apart.
+/// A row for each value in a field; messages and maps have several.
 fn flat(field: &FieldDescriptor, value: &Value, path: &str) -> Vec<DetailRow> {
     let joined = |name: &str| match path {
         "" => name.to_owned(),
@@ -222,12 +222,12 @@ fn flat(field: &FieldDescriptor, value: &Value, path: &str) -> Vec<DetailRow> {
     }
 }
 
-/// Whether a message is of the protocol: others, such as times, have a form of their own.
+/// Whether a message belongs to the protocol; others, such as timestamps, have their own format.
 fn is_ours(message: &DynamicMessage) -> bool {
     !message.descriptor().full_name().starts_with("google.protobuf.")
 }
 
-/// A value; an empty one is seen to be there.
+/// A value; an empty one is shown as `""`.
 fn shown(value: &str) -> String {
     if value.is_empty() { "\"\"".to_owned() } else { value.to_owned() }
 }
@@ -283,7 +283,7 @@ fn amendment(change: &pb::Amendment) -> DetailRow {
     (change.path.clone(), text)
 }
 
-/// What the gateway says of the record, and what is not shown above.
+/// The facts that the gateway added to the record, and fields that are not shown above.
 fn of_record(record: &pb::Record, event: &pb::Event) -> Vec<DetailRow> {
     let mut rows = vec![("sequence".to_owned(), record.sequence.to_string())];
     rows.extend(event.id.as_ref().map(|id| ("id".to_owned(), shown(id))));

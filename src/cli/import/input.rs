@@ -14,20 +14,19 @@ use tokio_util::io::StreamReader;
 
 /// The size of a read, in bytes.
 const READ_BYTES: usize = 256 * 1024;
-/// How many reads are ahead of what is imported.
+/// How many reads may be ahead of the import.
 const READS_AHEAD: usize = 4;
 /// The first bytes of a gzip file: RFC 1952.
 const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
 /// The first bytes of a zstd frame: RFC 8878.
 const ZSTD_MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
-/// The largest window of a zstd frame, as a power of two: what `zstd -d` takes
-/// unless told otherwise.
+/// The largest window of a zstd frame, as a power of two: the default limit of `zstd -d`.
 const ZSTD_WINDOW_LOG_MAX: u32 = 27;
-/// A file may expand to this many bytes ...
+/// The size to which any file may expand, in bytes.
 const EXPANDED_BYTES_FREE: u64 = 64 * 1024 * 1024;
-/// ... and to so many more for each byte that it has. Logs expand to some 10 to 100.
+/// How many more bytes are allowed for each compressed byte. Logs expand 10 to 100 times.
 const EXPANSION_MAX: u64 = 1_000;
-/// What marks a text as UTF-8 at its beginning.
+/// The byte order mark at the beginning of a UTF-8 text.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// Reads standard input to its end, on a thread of its own.
@@ -52,14 +51,14 @@ fn read(input: impl Read + Send + 'static) -> impl AsyncBufRead + Unpin {
     let (sender, receiver) = mpsc::channel(READS_AHEAD);
     std::thread::spawn(move || {
         if let Err(error) = read_all(input, &sender) {
-            // Whoever does not read any more has no use for it.
+            // The reader is gone.
             let _ = sender.blocking_send(Err(error));
         }
     });
     StreamReader::new(ReceiverStream::new(receiver))
 }
 
-/// Sends all that there is to read, without a byte order mark.
+/// Sends the whole input, without a byte order mark.
 fn read_all(input: impl Read, sender: &mpsc::Sender<io::Result<Bytes>>) -> io::Result<()> {
     let mut unpacked = unpack(input)?;
     let mut is_begin = true;
@@ -89,7 +88,7 @@ fn read_all(input: impl Read, sender: &mpsc::Sender<io::Result<Bytes>>) -> io::R
     }
 }
 
-/// Unpacks what its first bytes say is packed.
+/// Decompresses input whose first bytes show a known format.
 fn unpack<'a>(mut input: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
     let mut first = Vec::new();
     input.by_ref().take(ZSTD_MAGIC.len() as u64).read_to_end(&mut first)?;
@@ -109,7 +108,7 @@ fn unpack<'a>(mut input: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
     Ok(Box::new(BoundedRead::new(decoder, packed)))
 }
 
-/// Counts what was read.
+/// Counts the bytes that were read.
 struct CountedRead<R> {
     input: R,
     bytes: Arc<AtomicU64>,
@@ -123,12 +122,12 @@ impl<R: Read> Read for CountedRead<R> {
     }
 }
 
-/// What a decoder gives, in a bounded proportion to what it takes.
+/// Bounds the output of a decoder in proportion to its input.
 struct BoundedRead<R> {
     decoder: R,
-    /// How many bytes it took.
+    /// The bytes of input so far.
     packed: Arc<AtomicU64>,
-    /// How many it gave.
+    /// The bytes of output so far.
     expanded: u64,
 }
 

@@ -1,5 +1,5 @@
-//! The items of an input, with bounded memory: its lines, and the elements of JSON arrays
-//! that begin on a line.
+//! Splits an input into items, with bounded memory: lines, and the elements of JSON arrays that
+//! begin on a line.
 
 use std::io;
 
@@ -23,7 +23,7 @@ pub struct ItemReader<R> {
     is_complete: bool,
 }
 
-/// Where in the input the reader is.
+/// The position of the reader within the input's structure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ItemState {
     /// At the beginning of a line, of which spaces were read at most.
@@ -40,7 +40,7 @@ enum ItemState {
     BehindArray,
 }
 
-/// Where in an element the reader is.
+/// The position of the reader within an element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct ElementState {
     /// How many brackets and braces are open.
@@ -51,15 +51,15 @@ struct ElementState {
     is_escaped: bool,
 }
 
-/// What a byte of the input does.
+/// How a byte changes the current item.
 enum ByteStep {
     /// It belongs to the item.
     Keep,
     /// It belongs to no item.
     Skip,
-    /// It is read again, and what was read of the item belongs to none.
+    /// It is read again; the bytes read so far belong to no item.
     DropBefore,
-    /// Neither it nor what was read of the item belongs to one.
+    /// It and the bytes read so far belong to no item.
     Drop,
     /// It is the last one of the item.
     KeepLast,
@@ -160,7 +160,7 @@ impl<R: AsyncBufRead + Unpin> ItemReader<R> {
 }
 
 impl ItemState {
-    /// The state behind a byte, and what the byte does.
+    /// The state after a byte, and the effect of the byte.
     fn next(self, byte: u8) -> (Self, ByteStep) {
         let is_space = matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
         match (self, byte) {

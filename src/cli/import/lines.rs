@@ -1,4 +1,4 @@
-//! Lines of a file or pipe, with bounded memory.
+//! Reads lines of a file or pipe, with bounded memory.
 
 use std::io;
 
@@ -12,12 +12,12 @@ pub const LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub enum LineRead<'a> {
     /// Its text.
     Text(&'a str),
-    /// A line that has none.
+    /// A line without valid text.
     Bad(LineError),
 }
 
 impl<'a> LineRead<'a> {
-    /// What was read: `length` bytes, of which `kept` were kept.
+    /// A line of `length` bytes, of which `kept` were kept.
     pub fn of(kept: &'a [u8], length: usize) -> Self {
         if length > LINE_BYTES_MAX {
             return LineRead::Bad(LineError::TooLong { bytes: length });
@@ -72,8 +72,8 @@ impl<R: AsyncBufRead + Unpin> LineReader<R> {
         Self { input, number: 1, buffer: Vec::new(), length: 0, complete: false }
     }
 
-    /// The next line with its number, from 1. What follows the last line end is
-    /// a line, if it is not empty. Cancelling loses nothing.
+    /// The next line with its number, from 1. Bytes after the last line break are a line, too.
+    /// Cancelling loses nothing.
     pub async fn next(&mut self) -> io::Result<Option<(u64, LineRead<'_>)>> {
         if self.complete {
             self.buffer.clear();

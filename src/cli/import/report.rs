@@ -19,7 +19,7 @@ pub struct ImportReport {
     bad: BTreeMap<String, u64>,
     /// Lines without a JSON object.
     skipped: u64,
-    /// Events that are stored without the time of their line, by why.
+    /// Events that are stored without the time of their line, by reason.
     without_time: BTreeMap<&'static str, u64>,
     /// Events that are stored under a numbered id.
     numbered: u64,
@@ -29,7 +29,7 @@ pub struct ImportReport {
 }
 
 impl ImportReport {
-    /// A report whose lines `say` takes.
+    /// A report that passes its lines to `say`.
     pub fn new(say: PrintLine) -> Self {
         Self {
             say,
@@ -44,7 +44,7 @@ impl ImportReport {
         }
     }
 
-    /// How many events are stored, now or before.
+    /// The number of stored events, duplicates included.
     pub fn events(&self) -> u64 {
         self.stored + self.duplicates
     }

@@ -17,17 +17,17 @@ use crate::teleport;
 
 /// The reason for a refused event without a field to blame, in the summary.
 const EVENT: &str = "event";
-/// The reason of a refusal for the event's time.
+/// The name in `auditgate.v1.ErrorReason` of a refused time.
 const TIME_REFUSED: &str = "TIME_OUT_OF_RANGE";
-/// The same, in the summary.
+/// Summary reason of a refused time.
 const TIME_REFUSED_KIND: &str = "refused by the gateway";
-/// The reason of a refusal since another event has the id.
+/// The name in `auditgate.v1.ErrorReason` of an id that another event has.
 const ID_TAKEN: &str = "ID_CONFLICT";
-/// The second event with an id gets this number.
+/// The number of the second event with an id.
 const NUMBER_FIRST: u32 = 2;
-/// So many events may have one id: each takes a call more than the one before.
+/// The most events with one id: each needs one more call than the one before.
 const NUMBER_LAST: u32 = 100;
-/// How many events may wait that were sent again.
+/// The most resent events that wait for their outcome.
 const RESENT_MAX: usize = 1_000;
 
 /// Receives events in order, and returns a receipt or an error for each.
@@ -42,7 +42,7 @@ pub trait EventSink {
         encoded: Bytes,
     ) -> impl Future<Output = Result<Self::Receipt, client::Error>>;
 
-    /// Waits until what was sent before has an outcome.
+    /// Waits until all events that were sent before have an outcome.
     fn flush(&self) -> impl Future<Output = ()>;
 }
 
@@ -74,7 +74,7 @@ pub enum LineOutcome<R> {
     Bad {
         /// The reason in the summary.
         kind: &'static str,
-        /// In a sentence.
+        /// The reason as a sentence.
         reason: String,
     },
     /// The line has no JSON object.
@@ -92,13 +92,13 @@ pub struct SentEvent<R> {
     pub encoded: Bytes,
     /// Its type, if it is not in the catalog.
     pub unknown_type: Option<String>,
-    /// Why it has not the time of its line, in the summary.
+    /// Summary reason if it lacks the time of its line.
     pub without_time: Option<&'static str>,
     /// The number in its id, if it has one.
     pub number: Option<u32>,
 }
 
-/// What may be changed of an event that the gateway refuses.
+/// The changes with which a refused event may be resent.
 #[derive(Debug, Clone, Copy)]
 pub struct ResendRules {
     /// Its time may be left out.
@@ -112,11 +112,11 @@ pub struct ResendRules {
 pub struct Settler<'a, G: EventSink> {
     /// Where events are sent again.
     pub gateway: &'a G,
-    /// What may be changed of them.
+    /// The changes with which they may be resent.
     pub rules: ResendRules,
     /// The report.
     pub report: &'a mut ImportReport,
-    /// Shows how many are stored.
+    /// Shows the number of stored events.
     pub progress: &'a Progress,
     /// Events that were sent again.
     pub resent: VecDeque<(LinePosition, SentEvent<G::Receipt>)>,

@@ -1,5 +1,5 @@
-//! Events within the lines of container logs: behind prefixes, in the form of a container
-//! runtime, and in pieces.
+//! Finds events in the lines of container logs: after prefixes, in the format of a container
+//! runtime, and split over several lines.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -10,21 +10,21 @@ use serde_json::value::RawValue;
 
 use super::lines::LINE_BYTES_MAX;
 
-/// How many places of a line are tried where an object may begin.
+/// The most positions of a line at which an object is looked for.
 const OBJECT_BEGINS_MAX: usize = 16;
 /// The streams of a container.
 const STREAMS: [&str; 2] = ["stdout", "stderr"];
 
-/// What a line holds.
+/// The content of a line.
 #[derive(Debug, PartialEq, Eq)]
 pub enum LineContent<'a> {
     /// A JSON object, or what seems to be one.
     Object(Cow<'a, str>),
-    /// Nothing, or a piece of what later lines complete.
+    /// Nothing, or a part of an object that later lines complete.
     Nothing,
     /// Text without an object.
     NoObject,
-    /// With the pieces before it, it is longer than a line may be.
+    /// A part of an object that is longer than a line may be.
     TooLong,
 }
 
@@ -41,15 +41,15 @@ struct DockerLine<'a> {
     /// What the container wrote.
     #[serde(borrow)]
     log: Cow<'a, str>,
-    /// Where it wrote it.
+    /// The stream that it wrote to.
     #[serde(borrow)]
     stream: Cow<'a, str>,
-    /// What an event has.
+    /// A key that only events have.
     event: Option<IgnoredAny>,
 }
 
 impl LineUnwrapper {
-    /// What a line holds.
+    /// Returns the content of a line.
     pub fn content<'a>(&mut self, line: &'a str) -> LineContent<'a> {
         let text = line.trim();
         if text.is_empty() {
@@ -70,7 +70,7 @@ impl LineUnwrapper {
         }
     }
 
-    /// Forgets what no line completed. Returns whether there was something.
+    /// Drops incomplete objects. Returns whether there were any.
     pub fn forget(&mut self) -> bool {
         self.pieces.drain().count() > 0
     }
@@ -100,8 +100,8 @@ impl LineUnwrapper {
     }
 }
 
-/// What a line holds that begins with a brace: an object, unless the brace is that of a
-/// prefix such as `{pod="auth-0"}` before one.
+/// The content of a line that begins with a brace: an object, unless the brace belongs to a prefix
+/// such as `{pod="auth-0"}` before one.
 fn braced(text: &str) -> LineContent<'_> {
     let behind = text.bytes().skip(1).find(|byte| !byte.is_ascii_whitespace());
     let is_object = matches!(behind, Some(b'"' | b'}') | None);
@@ -113,7 +113,7 @@ fn braced(text: &str) -> LineContent<'_> {
 
 /// The stream and text of a line of Docker's driver.
 fn docker(line: &str) -> Option<(&'static str, String)> {
-    // Nearly all lines are events, which are not read twice.
+    // Nearly all lines are plain events, which should not be parsed twice.
     if !line.contains("\"log\"") || !line.contains("\"stream\"") {
         return None;
     }
@@ -147,7 +147,7 @@ fn object(text: Cow<'_, str>) -> LineContent<'_> {
         let Some(rest) = text.get(at..) else { continue };
         match serde_json::from_str::<&RawValue>(rest) {
             Ok(_) => return LineContent::Object(from(text, at)),
-            // Cut off, it may have been one: that is not passed over.
+            // It may be a truncated event, which must not be skipped.
             Err(error) => {
                 let has_key = rest.get(1..).is_some_and(|rest| rest.trim_start().starts_with('"'));
                 first_cut = first_cut.or((error.is_eof() && has_key).then_some(at));
@@ -160,7 +160,7 @@ fn object(text: Cow<'_, str>) -> LineContent<'_> {
     }
 }
 
-/// What follows a place in a text, without spaces at the end.
+/// The text from a position on, without spaces at the end.
 fn from(text: Cow<'_, str>, at: usize) -> Cow<'_, str> {
     match text {
         Cow::Borrowed(text) => Cow::Borrowed(text.get(at..).unwrap_or_default().trim_end()),

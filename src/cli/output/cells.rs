@@ -1,14 +1,13 @@
-//! The parts of a line about a record: how bad, who, where, and how it came out.
+//! The cells of a line about a record: severity, who, where, and result.
 
 use crate::catalog::TypeId;
 use crate::cli::terminal::TextStyle;
 use crate::proto::pb;
 
-/// Categories of what somebody does who comes from elsewhere: where from tells more
-/// than which host it was.
+/// Categories of events for which the actor's address says more than the host.
 const FROM_ELSEWHERE: [pb::Category; 2] = [pb::Category::Auth, pb::Category::User];
 
-/// The severity in a word, or in a letter.
+/// The severity as a word, or as a letter.
 pub fn severity(severity: pb::Severity, is_word: bool) -> (&'static str, TextStyle) {
     // The first letters differ.
     let (word, letter, style) = match severity {
@@ -21,7 +20,7 @@ pub fn severity(severity: pb::Severity, is_word: bool) -> (&'static str, TextSty
     (if is_word { word } else { letter }, style)
 }
 
-/// The result in a word, or in a short one.
+/// The result as a word, or as a short one.
 pub fn result(result: pb::Result, is_word: bool) -> (&'static str, TextStyle) {
     let (word, short, style) = match result {
         pb::Result::Unspecified => ("-", "-", TextStyle::Faint),
@@ -32,7 +31,7 @@ pub fn result(result: pb::Result, is_word: bool) -> (&'static str, TextStyle) {
     (if is_word { word } else { short }, style)
 }
 
-/// Who did it: the user, and who acts as that user; else the bot or the service.
+/// The actor: the user, with the impersonator if any; else the bot or the service.
 pub fn who(event: &pb::Event) -> String {
     let user = event.user.as_ref();
     let name = user.map(pb::User::name).filter(|name| !name.is_empty());
@@ -45,8 +44,8 @@ pub fn who(event: &pb::Event) -> String {
     }
 }
 
-/// Where it happened: the host by its name; else where the actor came from, which goes
-/// first where that matters more; else the host by its id; else the cluster.
+/// Where it happened: the name of the host, the actor's address, the id of the host, or the
+/// cluster, whichever is first present. For some categories the address comes first.
 pub fn place<'a>(type_name: &str, event: &'a pb::Event) -> &'a str {
     let category = TypeId::of(type_name).get().category;
     let from_elsewhere = FROM_ELSEWHERE.iter().any(|listed| *listed as i32 == category);
@@ -70,7 +69,7 @@ pub fn without_port(address: &str) -> &str {
         Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
             match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
                 Some(inner) => inner,
-                // An address of version 6 by itself is full of colons.
+                // An IPv6 address without a port has several colons.
                 None if host.contains(':') => address,
                 None => host,
             }

@@ -1,4 +1,4 @@
-//! Records as a table: RFC 4180, with a line of headings.
+//! Writes records as comma-separated values (RFC 4180) with a header line.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use prost_reflect::DynamicMessage;
 use crate::cli::escape;
 use crate::cli::field_path::FieldPath;
 
-/// The columns where none are named.
+/// The default columns.
 const FIELDS: [&str; 14] = [
     "sequence",
     "event.time",
@@ -32,7 +32,7 @@ pub struct CsvColumns {
 }
 
 impl CsvColumns {
-    /// The columns of these paths; the usual ones if there are none.
+    /// The columns of these paths, or the default ones.
     pub fn new(paths: Option<Vec<(String, FieldPath)>>) -> Self {
         let usual = |name: &str| {
             let path = FieldPath::of_record(name).expect("the usual columns are fields");
@@ -49,8 +49,7 @@ impl CsvColumns {
         &self.headings
     }
 
-    /// The line of a record. In a file values stay as they are; on a terminal
-    /// they are made harmless.
+    /// The line of a record. On a terminal, values are escaped.
     pub fn line(&self, record: &DynamicMessage, terminal: bool) -> String {
         let cells = self.paths.iter().map(|path| {
             let text = path.text(record).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Some fields of records, by their paths.
+//! Selects fields of records by their paths.
 
 use prost_reflect::DynamicMessage;
 use serde_json::{Map, Value};
@@ -21,12 +21,12 @@ pub fn paths(fields: &[String]) -> Result<Option<Vec<(String, FieldPath)>>, Stri
     fields.iter().map(path).collect::<Result<_, _>>().map(Some)
 }
 
-/// Writes only some fields of a record as JSON, each where it is in the whole record.
+/// Writes some fields of a record as JSON, each at its position in the whole record.
 #[derive(Debug)]
 pub struct FieldMask(Vec<Vec<String>>);
 
 impl FieldMask {
-    /// Of these paths.
+    /// A mask of these paths.
     pub fn new(paths: Vec<(String, FieldPath)>) -> Self {
         Self(paths.into_iter().map(|(_, path)| path.names()).collect())
     }
@@ -52,7 +52,7 @@ impl FieldMask {
     }
 }
 
-/// Copies the value at the end of a path, if it is there.
+/// Copies the value at the end of a path, if it is set.
 fn copy(from: &Value, names: &[String], to: &mut Map<String, Value>) {
     let Some((name, rest)) = names.split_first() else { return };
     let Some(value) = from.get(name) else { return };
@@ -65,7 +65,7 @@ fn copy(from: &Value, names: &[String], to: &mut Map<String, Value>) {
     match to.get_mut(name) {
         _ if inner.is_empty() => {}
         Some(Value::Object(own)) => merge(own, inner),
-        // The whole of it is there already.
+        // The whole value was copied already.
         Some(_) => {}
         None => drop(to.insert(name.clone(), Value::Object(inner))),
     }

@@ -1,5 +1,5 @@
-//! Records as a table for people, fitted to the width of their terminal: when, how bad, what type, who, where,
-//! how it came out, and what matters for that type. Its columns are as wide as the records of a page need.
+//! Writes records as a table for people, fitted to the terminal: time, severity, type, who, where,
+//! result, and details of that type. Columns are as wide as the records of a page need.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -14,27 +14,28 @@ use crate::cli::{escape, times};
 use crate::json::reflect;
 use crate::proto::pb;
 
-/// From this width on a line has room for words instead of letters, in columns.
+/// The least width with words instead of letters, in columns.
 const WIDTH_WORDS: usize = 100;
-/// From this width on a time has its year and its milliseconds, in columns.
+/// The least width with years and milliseconds, in columns.
 const WIDTH_WHOLE_TIME: usize = 120;
-/// The longest of the names that the catalog has, in columns: more of a type is cut where others need the room.
+/// The longest name of the catalog, in columns. A longer type is cut if other columns need the
+/// room.
 const TYPE_COLUMNS: usize = 32;
 /// The most records that wait until the columns are laid out.
 const PAGE_ROWS_MAX: usize = 200;
-/// A page of fewer records than this does not say how wide the columns of the next ones will be.
+/// The fewest records from which the widths of the following rows are derived.
 const PAGE_ROWS_TELLING: usize = 5;
-/// The most of a cell that is kept where the terminal has a width, in characters.
+/// The most characters of a cell that are kept if the terminal has a width.
 const CELL_CHARS_MAX: usize = 1_000;
 
-/// What the columns are.
+/// Which columns the table has.
 #[derive(Debug)]
 pub enum Style {
-    /// The usual ones, fitted to the terminal.
+    /// The usual columns, fitted to the terminal.
     Lines,
-    /// More of them, and nothing is cut.
+    /// More columns, and nothing is cut.
     Wide,
-    /// These paths, with their headings; nothing is cut if `wide`.
+    /// Columns of these paths, with their headings; nothing is cut if `wide`.
     Fields { paths: Vec<(String, FieldPath)>, wide: bool },
 }
 
@@ -43,26 +44,26 @@ pub struct PrettyPrinter {
     style: Style,
     zone: TimeZone,
     color: Color,
-    /// Lines have a greatest width.
+    /// Whether the width is bounded.
     bounded: bool,
-    /// Words instead of letters.
+    /// Whether words are shown instead of letters.
     words: bool,
-    /// Times have milliseconds.
+    /// Whether times have milliseconds.
     whole_time: bool,
     this_year: i16,
-    /// Times have a year, since one was not of this year.
+    /// Whether times have a year, because one was not of this year.
     with_year: bool,
     grid: Grid,
     rows: Vec<PendingRow>,
-    /// How many rows were laid out.
+    /// The number of rows that were laid out.
     laid_out: usize,
-    /// More records come one by one.
+    /// Whether more records arrive one by one.
     live: bool,
     /// The sequence of the record whose line is marked.
     marked: Option<u64>,
 }
 
-/// A row whose time is told when it is known how.
+/// A row whose time is formatted when the page is complete.
 struct PendingRow {
     time: Stamp,
     cells: Vec<Cell>,
@@ -92,7 +93,7 @@ impl PrettyPrinter {
         }
     }
 
-    /// More records will come, and nobody knows how wide they are.
+    /// Prepares for records that arrive one by one, whose widths are unknown.
     pub fn live(&mut self) {
         self.live = true;
     }
@@ -239,12 +240,12 @@ impl Style {
         }
     }
 
-    /// Where the time stands.
+    /// The position of the time column.
     fn time_column(&self) -> Option<usize> {
         matches!(self, Style::Lines | Style::Wide).then_some(1)
     }
 
-    /// What the columns usually need.
+    /// The usual widths of the columns.
     fn reserved(&self) -> &'static [usize] {
         match self {
             Style::Lines => &[4, 0, 0, 16, 8, 15],

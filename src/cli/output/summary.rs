@@ -1,5 +1,4 @@
-//! What matters for each event type, in a few words: the query, the command, the
-//! file, the role.
+//! Summarizes a record in a few words: the query, the command, the file, the role.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -10,7 +9,7 @@ use crate::cli::field_path::FieldPath;
 use crate::json::{reflect, shape};
 use crate::proto::pb;
 
-/// What a path begins with that leads through the envelope, not the payload.
+/// The prefix of paths through the envelope instead of the payload.
 const ENVELOPE: &str = "event.";
 
 /// The fields that are shown, by the name of the type: paths within the event.
@@ -29,7 +28,7 @@ static SHOWN: LazyLock<HashMap<&str, Vec<FieldPath>>> = LazyLock::new(|| {
     FIELDS.iter().map(row).collect()
 });
 
-/// What matters of a record; after a failure, why it failed.
+/// The summary of a record; for a failure also its error.
 pub fn summary(record: &pb::Record, event: &pb::Event) -> String {
     let type_name = match record.r#type.as_str() {
         name if name.starts_with(catalog::CUSTOM_PREFIX) => catalog::CUSTOM,
@@ -40,7 +39,7 @@ pub fn summary(record: &pb::Record, event: &pb::Event) -> String {
     for path in SHOWN.get(type_name).into_iter().flatten() {
         let text = path.words(&reflected, " ").filter(|text| !text.is_empty());
         parts.extend(text.map(|text| {
-            // A number or truth says little without its name.
+            // A number or boolean needs its name.
             let is_bare = text.parse::<f64>().is_ok() || text.parse::<bool>().is_ok();
             if is_bare { format!("{}={text}", path.last_name()) } else { text }
         }));

@@ -1,7 +1,7 @@
-//! The fields that matter, for each event type.
+//! The fields that a summary shows, for each event type.
 
-/// By type: paths within the payload; those that begin with `event.` lead through
-/// the envelope. Shown in this order, as far as they are there.
+/// Paths within the payload by type; paths that begin with `event.` are within the envelope. They
+/// are shown in this order, if they are set.
 pub const FIELDS: [(&str, &[&str]); 81] = [
     ("access_request.create", &["request_state", "roles", "resource_names", "reason"]),
     ("access_request.delete", &["request_id"]),

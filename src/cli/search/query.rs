@@ -1,11 +1,11 @@
-//! Parts of the request of a search.
+//! Builds parts of a search request.
 
 use crate::cli::Error;
 
 /// The most ids of one search.
 const IDS_MAX: usize = 20;
 
-/// The first and the last sequence of records after and before others; 0 where there is no bound.
+/// The first and the last sequence between `after` and `before`; 0 means no bound.
 pub fn sequences(after: Option<u64>, before: Option<u64>) -> Result<(u64, u64), Error> {
     let contradict = |after: u64, before: u64| {
         let text = format!("--after {after} and --before {before} leave no sequence between them");
@@ -38,7 +38,7 @@ pub fn any_id(ids: &[String]) -> Result<String, Error> {
     Ok(ids.iter().map(one).collect::<Vec<_>>().join(" || "))
 }
 
-/// A text as CEL writes it.
+/// A text as a CEL literal.
 fn literal(text: &str) -> String {
     let mut out = String::from("'");
     for letter in text.chars() {

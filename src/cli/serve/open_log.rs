@@ -1,4 +1,4 @@
-//! Opening the log that the configuration names, and what is said of it.
+//! Opens the log of the configuration, and describes it to the operator.
 
 use std::io;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::config::Settings;
 use crate::log::MemoryLog;
 use crate::log::disk::{DiskLog, SyncPolicy};
 
-/// Opens the log, and tells how it was found.
+/// Opens the log, and prints notices about it.
 pub(super) async fn open(settings: &Settings, logs: &LogOutput) -> io::Result<ServedLog> {
     let Some(folder) = &settings.data_dir else {
         let (records, mib) = (settings.ring.records, settings.ring.bytes.0 / (1024 * 1024));
@@ -34,7 +34,7 @@ pub(super) async fn open(settings: &Settings, logs: &LogOutput) -> io::Result<Se
     Ok(ServedLog { log: Arc::new(log), kept: kept_on_disk(settings, folder), shared: None })
 }
 
-/// What a log on disk keeps, and what a receipt means.
+/// Describes what a log on disk keeps, and what a receipt means.
 fn kept_on_disk(settings: &Settings, folder: &Path) -> String {
     let receipt = match settings.sync.0 {
         SyncPolicy::Always => "durability: fsync before acknowledgement".to_owned(),

@@ -1,4 +1,4 @@
-//! The key with which the gateway signs, and what is said of it.
+//! Opens the key with which the gateway signs, and describes it to the operator.
 
 use std::io;
 use std::path::Path;
@@ -11,24 +11,24 @@ use crate::log::Sequencer;
 use crate::proof::key::SignatureKind;
 use crate::proof::{SigningKey, VerifierKey};
 
-/// The signing key of a log on disk that was given none, in its directory.
+/// The file in the data directory with the generated signing key.
 const KEY_FILE: &str = "signing-key";
 
-/// The key, if anything is to be proven.
+/// The signing key, if the gateway keeps a tree.
 pub struct ProofKey {
-    /// It.
+    /// The key.
     pub key: Option<SigningKey>,
-    /// The public key of a shared log, on a gateway without the key that signs.
+    /// The verifier key of a shared log, on a gateway without its signing key.
     pub verifier: Option<VerifierKey>,
-    /// What the operator should know of it.
+    /// A description for the operator.
     pub told: Option<String>,
-    /// It lies in the data directory.
+    /// Whether the key is in the data directory.
     pub is_beside_log: bool,
 }
 
 impl ProofKey {
-    /// The key that is set, or one that is made: for a log on disk once, for one in
-    /// memory each time.
+    /// Reads the configured key, or generates one: once for a log on disk, at each start for a log
+    /// in memory.
     pub fn of(settings: &Settings, log: &dyn Sequencer) -> io::Result<Self> {
         let folder = settings.data_dir.as_deref();
         if !settings.has_tree() {
@@ -58,7 +58,7 @@ impl ProofKey {
     }
 }
 
-/// The public key of a shared log, as far as this gateway has it.
+/// The verifier key of a shared log, if this gateway has it.
 pub(super) fn verifier_key(settings: &Settings) -> io::Result<Option<VerifierKey>> {
     let failed = |error: Error| io::Error::other(error.to_string());
     if let Some(file) = &settings.signing_key {
@@ -71,7 +71,7 @@ pub(super) fn verifier_key(settings: &Settings) -> io::Result<Option<VerifierKey
     key.map(Some).map_err(|error| io::Error::other(format!("{}: {error}", file.display())))
 }
 
-/// Whether a file lies in a folder, or below it.
+/// Whether a file is in a folder or below it.
 fn is_within(file: &Path, folder: &Path) -> bool {
     match (file.canonicalize(), folder.canonicalize()) {
         (Ok(file), Ok(folder)) => file.starts_with(folder),
@@ -79,7 +79,7 @@ fn is_within(file: &Path, folder: &Path) -> bool {
     }
 }
 
-/// The key in the data directory, which is made once.
+/// Reads the key in the data directory, or generates it there.
 fn beside(folder: &Path, log: &dyn Sequencer) -> Result<(SigningKey, String), Error> {
     let file = folder.join(KEY_FILE);
     if !file.exists() {
@@ -93,7 +93,7 @@ fn beside(folder: &Path, log: &dyn Sequencer) -> Result<(SigningKey, String), Er
     Ok((key, told))
 }
 
-/// A key for this log and no other.
+/// Generates a key for this log.
 fn generated(log: &dyn Sequencer) -> Result<SigningKey, Error> {
     let origin = format!("auditgate/{}", log.identity().borrow().id);
     SigningKey::generate(&origin, SignatureKind::Log)

@@ -1,11 +1,11 @@
-//! SIGHUP: the configuration, read again.
+//! Reloads the configuration on SIGHUP.
 
 use super::LogOutput;
 use crate::cli::settings::ConfigSource;
 use crate::config::Settings;
 use crate::server::{Gateway, changed_keys, restart_keys};
 
-/// Reads the configuration again; gives what is in force then.
+/// Reads the configuration again; returns the settings that are then in force.
 pub(super) async fn reload(
     source: &ConfigSource,
     gateway: &Gateway,
@@ -35,7 +35,7 @@ pub(super) async fn reload(
     if !waiting.is_empty() {
         logs.announce(&format!("restart the gateway to change {}", waiting.join(", ")));
     }
-    // What waits for a restart is told again at the next time.
+    // Changes that need a restart are reported again at the next reload.
     let Settings { tls, access, redact, oversize, max_skew, delivery, .. } = after;
     Settings { tls, access, redact, oversize, max_skew, delivery, ..before }
 }

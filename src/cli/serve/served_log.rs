@@ -1,4 +1,4 @@
-//! The log that a gateway serves.
+//! The opened log that a gateway serves.
 
 use std::sync::Arc;
 
@@ -6,16 +6,16 @@ use crate::config::{ByteSize, Period};
 use crate::log::Log;
 use crate::log::shared::shared_log::SharedLog;
 
-/// A log, and what the operator is told of it.
+/// A log with its description for the operator.
 pub struct ServedLog {
     pub log: Arc<dyn Log>,
-    /// What the log keeps, and what a receipt means.
+    /// Describes what the log keeps, and what a receipt means.
     pub kept: String,
     /// The same log, if several gateways share it.
     pub shared: Option<Arc<SharedLog>>,
 }
 
-/// How long records are kept, in words.
+/// Describes how long records are kept.
 pub fn retained(bytes: Option<ByteSize>, age: Option<Period>) -> String {
     match (bytes, age) {
         (None, None) => "keeping all records".to_owned(),

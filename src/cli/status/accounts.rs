@@ -1,10 +1,10 @@
-//! Draws the memory accounts of clients, in a line.
+//! Describes the memory accounts of clients in one line.
 
 use crate::cli::numbers::counted;
 use crate::cli::units::size;
 use crate::proto::pb;
 
-/// How much memory clients hold, and which one holds most.
+/// The memory that clients hold, and the client that holds most.
 pub fn clients(status: &pb::GetStatusResponse) -> Option<String> {
     let most = status.accounts.first()?;
     let (all, of_most) = (held(status.holding.as_ref()?), held(most.holding.as_ref()?));

@@ -42,7 +42,7 @@ fn row(ended: &pb::Disconnect, screen: &Screen) -> Vec<Cell> {
     texts.map(|text| Cell::plain(escape::escaped(&text))).to_vec()
 }
 
-/// What the reasons mean that say little by themselves.
+/// Explains reasons whose names say little.
 fn sentence(reason: &str) -> String {
     match reason {
         "client_left" => "the client left".to_owned(),

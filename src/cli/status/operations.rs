@@ -6,10 +6,10 @@ use crate::cli::numbers::{counted, grouped};
 use crate::cli::times;
 use crate::proto::pb;
 
-/// Reasons that are named, at most.
+/// The most reasons that are named.
 const REASONS_MAX: usize = 5;
 
-/// How often there was each reason of a refusal, the most frequent ones first.
+/// The number of refusals by reason, the most frequent first.
 pub fn refused(status: &pb::GetStatusResponse) -> Option<String> {
     let count = |own: &pb::RefusalCount| own.calls.max(own.events);
     let named = status.refusals.iter().take(REASONS_MAX);
@@ -22,7 +22,7 @@ pub fn refused(status: &pb::GetStatusResponse) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
-/// Open connections, and what became of others.
+/// The numbers of open, refused and closed connections.
 pub fn connections(status: &pb::GetStatusResponse) -> Option<String> {
     let found = status.connections.as_ref()?;
     let mut text = format!("{} of {} open", grouped(found.open), grouped(found.limit));
@@ -58,7 +58,7 @@ pub fn reload(status: &pb::GetStatusResponse, zone: &TimeZone) -> Option<String>
     Some(format!("applied at {time}"))
 }
 
-/// What the last reload was refused for, if it was.
+/// Why the last reload was refused, if it was.
 pub fn refused_reload(status: &pb::GetStatusResponse, zone: &TimeZone) -> Option<String> {
     let last = status.last_reload.as_ref().filter(|last| !last.applied)?;
     let time = last.time.map(|time| times::format(&time, zone, "%F %T")).unwrap_or_default();

@@ -8,7 +8,7 @@ use crate::cli::numbers::counted;
 use crate::cli::units::length;
 use crate::proto::pb;
 
-/// A row for each thing that has gone wrong.
+/// A row for each problem.
 pub fn problems(status: &pb::GetStatusResponse, zone: &TimeZone) -> Vec<(&'static str, String)> {
     let mut rows = Vec::new();
     let trouble = status.proof.as_ref().map(|proof| proof.trouble.clone());

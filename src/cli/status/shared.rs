@@ -1,9 +1,9 @@
-//! How a log is shared with other gateways.
+//! Describes the state of a shared log.
 
 use crate::cli::numbers::{counted, grouped};
 use crate::proto::pb;
 
-/// Where the gateway is in the stream, and what is on its way.
+/// The position of the gateway in the stream, and its publications.
 pub fn shared(shared: &pb::SharedLogStatus) -> String {
     let server = match shared.server.as_str() {
         "" => "not connected".to_owned(),
@@ -23,7 +23,7 @@ pub fn shared(shared: &pb::SharedLogStatus) -> String {
     )
 }
 
-/// What was done more than once, or refused; `None` if nothing was.
+/// The numbers of repeated and refused messages; `None` if there are none.
 pub fn again(shared: &pb::SharedLogStatus) -> Option<String> {
     let records = shared.seen + shared.void + shared.stale;
     let parts = [
@@ -37,7 +37,7 @@ pub fn again(shared: &pb::SharedLogStatus) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
-/// A row for each thing that is wrong.
+/// A row for each problem.
 pub fn problems(shared: &pb::SharedLogStatus) -> Vec<(&'static str, String)> {
     let mut rows = Vec::new();
     if shared.disagreements > 0 {

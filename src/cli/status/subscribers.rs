@@ -10,19 +10,19 @@ use crate::proto::pb;
 
 use super::Screen;
 
-/// From this lag on a subscriber is worth a look, in records.
+/// The lag from which a subscriber is highlighted, in records.
 const LAG_NOTABLE: u64 = 1_000;
 
-/// The table in at most `most` lines; the last one says how many are left out.
+/// The table in at most `most` lines; the last one says how many are omitted.
 pub fn lines(status: &pb::GetStatusResponse, screen: &Screen, most: usize) -> Vec<String> {
     if status.subscribers.is_empty() {
         return vec!["no subscribers".to_owned()];
     }
     let mut found: Vec<&pb::Subscriber> = status.subscribers.iter().collect();
-    // Who is furthest behind comes first.
+    // Subscribers with the largest lag come first.
     found.sort_by_key(|one| std::cmp::Reverse(one.lag));
     let all = status.subscriber_count.max(found.len() as u64);
-    // The headings, and the line about those that are left out.
+    // One line for the headings, and one about omitted subscribers.
     let room = most.saturating_sub(1);
     if all > room as u64 {
         found.truncate(room.saturating_sub(1));

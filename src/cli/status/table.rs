@@ -20,12 +20,12 @@ use crate::proto::pb;
 
 /// Width of the names of rows, in columns.
 const NAME: usize = 11;
-/// Disconnects that are shown, at most.
+/// The most disconnects that are shown.
 const DISCONNECTS_MAX: usize = 5;
-/// Lines of a screen that are for subscribers before disconnects get some.
+/// Lines of a screen that subscribers get before disconnects get any.
 const SUBSCRIBER_LINES: usize = 6;
 
-/// The table. What has gone wrong comes first.
+/// Draws the table, problems first.
 pub fn draw(status: &pb::GetStatusResponse, screen: &Screen) -> String {
     let mut lines = overview(status, screen);
     let most = screen.height.unwrap_or(usize::MAX);
@@ -120,7 +120,7 @@ fn overview(status: &pb::GetStatusResponse, screen: &Screen) -> Vec<String> {
     lines
 }
 
-/// How much is kept, and of how much.
+/// The amount of kept records, and its bounds.
 fn kept_of(status: &pb::GetStatusResponse) -> String {
     match &status.disk {
         None => in_memory(status, status.record_count),
@@ -136,7 +136,7 @@ fn kept_of(status: &pb::GetStatusResponse) -> String {
     }
 }
 
-/// How much is in memory, and how much may be.
+/// The amount of records in memory, and its bounds.
 fn in_memory(status: &pb::GetStatusResponse, records: u64) -> String {
     format!(
         "{} of {} records, {} of {}",
@@ -147,7 +147,7 @@ fn in_memory(status: &pb::GetStatusResponse, records: u64) -> String {
     )
 }
 
-/// How much room the disk has, and for how long.
+/// The free space of the disk, and how long it lasts.
 fn free(status: &pb::GetStatusResponse, disk: &pb::DiskStatus) -> Option<String> {
     let lasts = match forecast::at_present(status)? {
         DiskForecast::Unknown => String::new(),
@@ -160,7 +160,7 @@ fn free(status: &pb::GetStatusResponse, disk: &pb::DiskStatus) -> Option<String>
     Some(format!("{} of {}{lasts}", size(disk.free_bytes), size(disk.size_bytes)))
 }
 
-/// How far the tree over the log has come.
+/// The progress of the tree over the log.
 fn proof(proof: &pb::ProofStatus, zone: &TimeZone) -> String {
     let mut text = format!(
         "{} records in the tree, {} signed by {}",
@@ -174,7 +174,7 @@ fn proof(proof: &pb::ProofStatus, zone: &TimeZone) -> String {
     text
 }
 
-/// What holds records of a log whose newest is `last`.
+/// Describes a retention hold of a log whose newest record is `last`.
 fn hold(hold: &pb::RetentionHold, last: u64) -> String {
     let behind = grouped(last.saturating_sub(hold.sequence));
     let limit = match hold.record_limit {
@@ -184,7 +184,7 @@ fn hold(hold: &pb::RetentionHold, last: u64) -> String {
     format!("{} needs the newest {behind} records, {limit}", hold.name)
 }
 
-/// How the log is kept on disk.
+/// The state of the log on disk.
 fn disk(disk: &pb::DiskStatus, zone: &TimeZone) -> String {
     let mut text =
         format!("{}, synced up to {} ({})", size(disk.byte_size), disk.synced_sequence, disk.sync);

@@ -1,4 +1,4 @@
-//! The key that ends a watch.
+//! Reads the key that ends `--watch`.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::os::fd::AsFd as _;
@@ -6,28 +6,28 @@ use std::os::fd::AsFd as _;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use tokio::io::{AsyncReadExt as _, Stdin};
 
-/// Waits for `q` on a terminal, which meanwhile gives each key at once and does not show it.
-/// Ctrl-C and Ctrl-Z keep their meaning.
+/// Waits for `q` on a terminal, in a mode that reads each key at once without echo. Ctrl-C and
+/// Ctrl-Z keep their meaning.
 pub struct QuitKey(Option<KeyReader>);
 
 struct KeyReader {
     input: Stdin,
-    /// What the terminal was before.
+    /// The previous mode of the terminal.
     before: Termios,
 }
 
 impl QuitKey {
-    /// Reads keys if that is `wanted`, and standard input is a terminal.
+    /// Reads keys if `wanted` and standard input is a terminal.
     pub fn watch(wanted: bool) -> Self {
         Self(if wanted { KeyReader::open() } else { None })
     }
 
-    /// Whether the key is waited for.
+    /// Whether keys are read.
     pub fn is_on(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Returns when the key was pressed; never if it is not waited for.
+    /// Returns when the key was pressed; never if keys are not read.
     pub async fn pressed(&mut self) {
         let Some(reader) = &mut self.0 else { return std::future::pending().await };
         loop {
@@ -56,7 +56,7 @@ impl KeyReader {
 
 impl Drop for KeyReader {
     fn drop(&mut self) {
-        // The prompt comes on a line of its own.
+        // A line break, so that the prompt begins on its own line.
         let _ = writeln!(std::io::stderr());
         let _ = tcsetattr(std::io::stdin().as_fd(), OptionalActions::Now, &self.before);
     }

@@ -1,4 +1,4 @@
-//! The file that keeps a cursor.
+//! Reads and writes the file with a cursor.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::Error;
 
-/// The cursor in a file; none if it is not there yet. Checks as well that the file can be
-/// replaced: that is not to fail when records have been shown.
+/// Reads the cursor in a file; `None` if the file does not exist. Also checks that the file can be
+/// replaced, so that this does not fail after records were shown.
 ///
 /// # Errors
-/// If it cannot be read or replaced, or is empty, as a program leaves it that is
-/// interrupted while it writes.
+/// If it cannot be read or replaced, or is empty: a program that was interrupted while writing
+/// leaves an empty file.
 pub fn open(file: &Path) -> Result<Option<String>, Error> {
     let cursor = read(file)?;
     let beside = beside(file);
@@ -43,8 +43,7 @@ fn beside(file: &Path) -> PathBuf {
     beside.into()
 }
 
-/// Replaces the file as a whole: whoever reads it, and after whatever crash,
-/// finds the old cursor or the new one.
+/// Replaces the file in one step: a reader sees the old cursor or the new one, also after a crash.
 pub fn write(file: &Path, cursor: &str) -> Result<(), Error> {
     let beside = beside(file);
     let written = std::fs::File::create(&beside).and_then(|mut new| {

@@ -1,4 +1,4 @@
-//! A data directory, checked file by file.
+//! Checks a data directory file by file.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use crate::cli::{Error, ExitKind, print};
 use crate::proof::directory_check::{CheckReport, check_directory};
 use crate::proof::{SignedCheckpoint, VerifierKey};
 
-/// Checks a data directory, also against a checkpoint that was kept.
+/// Checks a data directory, also against an earlier checkpoint.
 pub fn check(
     folder: &Path,
     key: &VerifierKey,
@@ -34,7 +34,7 @@ pub fn check(
     Ok(if is_good { ExitKind::All } else { ExitKind::Some })
 }
 
-/// What was checked, and what was found.
+/// The report: what was checked, and what was found.
 fn told(report: &CheckReport, kept: &[(SignedCheckpoint, String)]) -> String {
     let mut said = String::new();
     for finding in &report.findings {

@@ -1,4 +1,4 @@
-//! The log of a running gateway, checked against a checkpoint that was kept.
+//! Checks the log of a running gateway against an earlier checkpoint.
 
 use std::path::Path;
 
@@ -10,8 +10,8 @@ use crate::cli::{Error, ExitKind, print};
 use crate::client;
 use crate::proof::{Hash, SignedCheckpoint, VerifierKey, check_consistency};
 
-/// Checks that the log begins with the records of the checkpoint in a file, and
-/// keeps the newer one.
+/// Checks that the log begins with the records of the checkpoint in a file, and saves the newer
+/// checkpoint.
 pub async fn check(
     since: &Path,
     key: &VerifierKey,
@@ -56,7 +56,7 @@ pub async fn check(
     ))
 }
 
-/// Whether the gateway itself says that the log is not what was signed.
+/// Whether the gateway itself reports that the log does not match what was signed.
 pub fn is_denial(error: &client::Error) -> bool {
     /// Reasons by which a gateway admits it.
     const REASONS: [&str; 2] = ["OLD_SIZE_AHEAD", "PROOF_BROKEN"];

@@ -1,4 +1,4 @@
-//! A proof file, checked with nothing but keys.
+//! Checks a proof file without a gateway.
 
 use std::path::Path;
 

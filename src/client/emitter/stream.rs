@@ -1,4 +1,4 @@
-//! One stream of events to the gateway, for as long as it holds.
+//! One stream of events to the gateway, until it ends.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -23,38 +23,37 @@ const EMIT_STREAM: &str = "/auditgate.v1.AuditService/EmitStream";
 /// The prefix of reason names in the protocol.
 const REASON_PREFIX: &str = "ERROR_REASON_";
 
-/// `EmitStreamRequest`, whose events are encoded: the same encoding.
+/// `EmitStreamRequest` with encoded events; its encoding is the same.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct EncodedRequest {
     /// The events.
     #[prost(bytes = "bytes", repeated, tag = "1")]
     pub(super) events: Vec<Bytes>,
-    /// Nothing is stored.
+    /// Only validates the events.
     #[prost(bool, tag = "2")]
     pub(super) validate_only: bool,
 }
 
 /// An open stream with its unanswered events.
 pub(super) struct EventStream {
-    /// Which gateway it goes to.
+    /// The number of its gateway.
     server: usize,
     requests: mpsc::Sender<EncodedRequest>,
     answers: ResponseState,
-    /// For each request that is not answered, how many events the stream had
-    /// carried with it.
+    /// For each unanswered request, the number of events that the stream had carried up to its end.
     ends: VecDeque<u64>,
-    /// How many events were sent.
+    /// The number of sent events.
     sent: u64,
-    /// How many of them were answered.
+    /// The number of answered events.
     answered: u64,
-    /// When the gateway last answered, or had nothing to answer.
+    /// When the gateway last answered, or the stream last had no unanswered events.
     heard: Instant,
 }
 
 type Opened = Result<Response<Streaming<pb::EmitStreamResponse>>, Refusal>;
 
 enum ResponseState {
-    /// Requests are sent all the same: nothing waits for a round trip.
+    /// The response has not begun; requests are sent nevertheless.
     Opening(Pin<Box<dyn Future<Output = Opened> + Send>>),
     Open(Box<Streaming<pb::EmitStreamResponse>>),
 }
@@ -79,13 +78,13 @@ impl EventStream {
         }
     }
 
-    /// Which gateway it goes to.
+    /// The number of its gateway.
     pub(super) fn server(&self) -> usize {
         self.server
     }
 
-    /// Waits until another request can be sent; for ever, where the stream has
-    /// ended: its answers tell.
+    /// Waits until another request can be sent. It waits for ever if the stream has ended, which
+    /// [`EventStream::next`] returns.
     pub(super) fn room(&self) -> impl Future<Output = mpsc::OwnedPermit<EncodedRequest>> + 'static {
         let requests = self.requests.clone();
         async {
@@ -115,7 +114,7 @@ impl EventStream {
         self.sent - self.answered
     }
 
-    /// How many events the first request has that is not answered.
+    /// The number of events in the first unanswered request.
     pub(super) fn first_unanswered(&self) -> u64 {
         self.ends.front().map_or(0, |end| end - self.answered)
     }
@@ -145,8 +144,8 @@ impl EventStream {
         Ok(outcomes)
     }
 
-    /// Says that nothing more comes, and waits until the gateway has ended the
-    /// stream, too: one that is dropped before counts there as cancelled.
+    /// Ends the requests, and waits until the gateway has ended the stream: the gateway counts a
+    /// stream that is dropped earlier as cancelled.
     pub(super) async fn finish(self) {
         let Self { requests, mut answers, .. } = self;
         drop(requests);
@@ -156,7 +155,7 @@ impl EventStream {
     }
 }
 
-/// Calls EmitStream: as the generated client does, with requests whose events are encoded.
+/// Calls EmitStream like the generated client, with encoded events.
 async fn open(client: Client, server: usize, waiting: mpsc::Receiver<EncodedRequest>) -> Opened {
     client.servers.check(server).await?;
     let transport = client.servers.transport(server);
@@ -184,8 +183,8 @@ impl ResponseState {
     }
 }
 
-/// What a response says of the events from `first` to the one before
-/// `response.answered`; `None` where that is not exactly one thing of each.
+/// The outcomes in a response of the events from `first` to the one before `response.answered`;
+/// `None` if they are not exactly one for each event.
 fn outcomes(response: &pb::EmitStreamResponse, first: u64, sent: u64) -> Option<Vec<EventOutcome>> {
     if response.answered > sent {
         return None;
@@ -198,7 +197,7 @@ fn outcomes(response: &pb::EmitStreamResponse, first: u64, sent: u64) -> Option<
         outcomes.get_mut(place)?.replace(outcome).is_none().then_some(())
     };
     for range in &response.receipts {
-        // Checked first: a range says how long it is.
+        // Checked first, because a range can claim any length.
         let end = range.first_event.checked_add(range.event_count)?;
         if end > response.answered {
             return None;

@@ -20,28 +20,28 @@ const TOO_MANY_EVENTS: &str = "BATCH_TOO_LARGE";
 /// Sends events on a stream, and resends events that a broken stream left unanswered.
 pub(super) struct Worker {
     client: Client,
-    /// Bounds of a request become smaller where the gateway's are.
+    /// The bounds of a request shrink to those of the gateway.
     options: Options,
     queue: mpsc::UnboundedReceiver<WorkerCommand>,
-    /// The queue is closed.
+    /// Whether the queue is closed.
     closed: bool,
-    /// What is not settled, in order; the first `sent` of it are on the stream.
+    /// Unsettled events, in order; the first `sent` of them are on the stream.
     pending: VecDeque<QueuedEvent>,
     sent: usize,
-    /// Bytes of what is pending and not sent.
+    /// Bytes of pending events that are not sent.
     unsent_bytes: usize,
-    /// How many events were settled.
+    /// The number of settled events.
     settled: u64,
-    /// Of all events, so many do not wait for others to share their request.
+    /// The number of events, from the first, that do not wait for others to share their request.
     urgent: u64,
-    /// Who waits until so many events are settled.
+    /// Flushes that wait until this many events are settled.
     flushes: VecDeque<(u64, oneshot::Sender<()>)>,
     outage: Option<Outage>,
     /// Why the worker retries.
     told: watch::Sender<Option<Refusal>>,
 }
 
-/// The gateway is unavailable, or answers wrongly.
+/// A time in which the gateway is unavailable or violates the protocol.
 struct Outage {
     since: Instant,
     attempts: u32,
@@ -93,7 +93,7 @@ impl Worker {
             }
             let room = stream.as_ref().map(EventStream::room);
             let next = tokio::select! {
-                // Answers come first: they make room.
+                // Answers come first, because they free queue space.
                 biased;
                 answers = answers(&mut stream), if stream.is_some() => NextAction::Answers(answers),
                 permit = async { room.expect("there is a stream").await }, if is_due => {
@@ -154,7 +154,7 @@ impl Worker {
         }
     }
 
-    /// When something is to be sent; `None` if there is nothing.
+    /// When the next request is due; `None` if no event waits.
     fn due(&self) -> Option<Instant> {
         let first = self.pending.get(self.sent)?;
         let in_time = if self.is_full() || self.settled + (self.sent as u64) < self.urgent {
@@ -200,7 +200,7 @@ impl Worker {
         }
     }
 
-    /// Settles the first event that is pending.
+    /// Settles the first pending event.
     fn settle(&mut self, outcome: Result<pb::Receipt, Error>) {
         let Some(queued) = self.pending.pop_front() else { return };
         self.settled += 1;
@@ -209,7 +209,7 @@ impl Worker {
             None => self.unsent_bytes -= queued.encoded.len(),
         }
         let QueuedEvent { id, settled, .. } = queued;
-        // Whoever does not want the receipt has dropped it.
+        // The receiver may have been dropped.
         let _ = settled.send(outcome.map(|receipt| pb::Receipt { id, ..receipt }));
         self.answer_flushes();
     }
@@ -217,14 +217,14 @@ impl Worker {
     fn answer_flushes(&mut self) {
         while self.flushes.front().is_some_and(|(count, _)| *count <= self.settled) {
             if let Some((_, done)) = self.flushes.pop_front() {
-                // Nobody may be waiting any more.
+                // The receiver may have been dropped.
                 let _ = done.send(());
             }
         }
     }
 
-    /// The stream to a gateway ended. `first` events of it were in the first request that has
-    /// no answer.
+    /// Handles the end of the stream to a gateway, whose first unanswered request had `first`
+    /// events.
     fn ended(&mut self, first: usize, server: usize, refusal: Refusal) {
         let sent = std::mem::take(&mut self.sent);
         self.unsent_bytes = self.pending.iter().map(|queued| queued.encoded.len()).sum();
@@ -240,8 +240,8 @@ impl Worker {
             Some(TOO_MANY_EVENTS) if first > 1 => self.options.batch_events = first / 2,
             Some(TOO_MANY_BYTES | TOO_MANY_EVENTS) => self.settle(Err(Error::Refused(refusal))),
             _ if refusal.transient || refusal.is_of_other_log() => self.retry(server, refusal),
-            // What is not sent yet may fare better on another stream; where
-            // nothing was sent, the stream itself is what is refused.
+            // Unsent events may be accepted on another stream. If nothing was sent, the stream
+            // itself was refused.
             _ => {
                 let refused = if sent > 0 { sent } else { self.pending.len() };
                 for _ in 0..refused {

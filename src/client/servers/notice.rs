@@ -1,4 +1,4 @@
-//! What a person should know of the gateways that a client uses.
+//! Notices about the gateways of a client, for people.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use super::{Refusal, SERVERS_MAX};
 
-/// The client goes on at another gateway.
+/// The client changes to another gateway.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ServerNotice {
     /// A gateway was lost.
@@ -15,10 +15,10 @@ pub enum ServerNotice {
         server: String,
         /// The URL of the one that is tried next.
         next: String,
-        /// What happened.
+        /// The error.
         reason: Refusal,
     },
-    /// After that, this one answers.
+    /// Another gateway answers.
     Connected {
         /// Its URL.
         server: String,
@@ -38,13 +38,13 @@ impl std::fmt::Display for ServerNotice {
 
 type Listener = Box<dyn Fn(&ServerNotice) + Send + Sync>;
 
-/// Notices on their way. While all gateways fail, each is told of once.
+/// Sends notices. While all gateways fail, each one is reported once.
 #[derive(Default)]
 pub(super) struct Notices {
     listener: Mutex<Option<Listener>>,
-    /// Before there was a listener.
+    /// Notices from before there was a listener.
     early: Mutex<Vec<ServerNotice>>,
-    /// Told since the last answer.
+    /// Gateways that were reported since the last answer.
     told: Mutex<Vec<(String, String)>>,
     /// Whether a gateway was lost since the last answer.
     lost: AtomicBool,
@@ -58,7 +58,7 @@ impl std::fmt::Debug for Notices {
 
 impl Notices {
     pub fn listen(&self, listener: Listener) {
-        // What is sent meanwhile waits for the listener, and does not end among the early ones.
+        // The lock is held first, so that a notice sent meanwhile reaches the listener.
         let mut listening = self.listener.lock();
         let early = std::mem::take(&mut *self.early.lock());
         early.iter().for_each(&listener);
@@ -78,7 +78,7 @@ impl Notices {
         self.send(notice);
     }
 
-    /// A gateway has answered.
+    /// Notes that a gateway has answered.
     pub fn answered(&self, server: &str) {
         if !self.lost.load(Ordering::Relaxed) || !self.lost.swap(false, Ordering::Relaxed) {
             return;
@@ -87,7 +87,7 @@ impl Notices {
         self.send(ServerNotice::Connected { server: server.to_owned() });
     }
 
-    /// Tells of it, or keeps it until somebody listens.
+    /// Passes a notice to the listener, or keeps it until there is one.
     pub fn send(&self, notice: ServerNotice) {
         match &*self.listener.lock() {
             Some(listener) => listener(&notice),
