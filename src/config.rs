@@ -130,8 +130,8 @@ pub struct Settings {
     /// Authentication and authorization. Without tokens, JWT issuers and a client CA there is no
     /// authentication, and every client may do everything.
     pub access: Access,
-    /// What clients may use. The limits on one client hold for its principal, or for its
-    /// network address where there is no authentication.
+    /// Bounds of what clients may use. The limits of one client apply to its principal, or to its
+    /// network address if authentication is off.
     pub limits: Limits,
     /// The admin listener: `/metrics`, `/livez` and `/readyz` over plain HTTP. It serves no
     /// events.

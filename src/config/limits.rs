@@ -1,4 +1,4 @@
-//! `[limits]`: what a client may use.
+//! `[limits]`: bounds of what clients may use.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -8,30 +8,29 @@ use serde::{Deserialize, Serialize};
 
 use super::{ByteSize, Error, Period};
 
-/// What clients may use. The limits on one client hold for its principal, or for its
-/// network address where there is no authentication.
+/// Bounds of what clients may use. The limits of one client apply to its principal, or to its
+/// network address if authentication is off.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Open connections in all; at least 16. Fewer are taken where the process may
-    /// not open so many files.
+    /// Open connections in total; at least 16. The gateway accepts fewer if the process may not
+    /// open enough files.
     pub connections: usize,
     /// Open connections from one address; at least 1. An IPv6 network of 64 bits
     /// counts as one address.
     pub connections_per_address: usize,
     /// How long a connection may have no call; from 10s to 30d.
     pub idle_timeout: Period,
-    /// How long a client may take to begin to speak HTTP/2, and to finish a frame or the
-    /// headers of a call; from 1s to 60s.
+    /// Time limit for the HTTP/2 preface of a connection, and for each frame and the headers of a
+    /// call; from 1s to 60s.
     pub unfinished_timeout: Period,
-    /// How long a client may read nothing of what is sent to its connection; from 1s to
-    /// 1h.
+    /// How long a client may read nothing although the gateway has data to send; from 1s to 1h.
     pub stall_timeout: Period,
     /// Calls of one client in a second; 0 for any number.
     pub calls_per_second: u64,
     /// Events of one client in a second; 0 for any number.
     pub events_per_second: u64,
-    /// Bytes of requests of one client in a second, as they are sent; 0 for any number.
+    /// Bytes of requests of one client in a second, as sent (compressed); 0 for any number.
     pub bytes_per_second: ByteSize,
     /// Open subscriptions of one client; at least 1.
     pub subscribers: usize,
@@ -41,15 +40,16 @@ pub struct Limits {
     pub reads: usize,
     /// Searches and counts of all clients at once; at least 1.
     pub reads_in_all: usize,
-    /// Unfinished requests of one client, as far as they come before there is room for the whole of
-    /// them; at least 4MiB, the size of one request.
+    /// Memory of incomplete requests of one client that arrive before there is room for the whole
+    /// request; at least 4MiB, the size of one request.
     pub receiving_bytes: ByteSize,
-    /// Unfinished requests of all clients; at least 4MiB.
+    /// Memory of incomplete requests of all clients; at least 4MiB.
     pub receiving_bytes_in_all: ByteSize,
-    /// Room of one client for requests that are worked on, with events on their way to the log, and for
-    /// answers that it has not taken; at least 16MiB. Beyond it, its other requests wait.
+    /// Memory of one client for requests in work, events that are being appended, and answers that
+    /// the client has not read; at least 16MiB. Beyond it, its other requests wait.
     pub waiting_bytes: ByteSize,
-    /// Room of all clients; at least 16MiB. Beyond it, the client that holds least is served next.
+    /// The same for all clients; at least 16MiB. Beyond it, the client that holds least is served
+    /// next.
     pub waiting_bytes_in_all: ByteSize,
 }
 

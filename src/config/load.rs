@@ -19,8 +19,8 @@ const SIMILARITY_MIN: f64 = 0.6;
 pub struct Overrides {
     /// Path of a key, and its text on the command line.
     pub flags: BTreeMap<String, String>,
-    /// Name of a variable, and its text. One that is nearly that of a key is an
-    /// error, others are ignored: what runs containers sets some of any name.
+    /// Name of a variable, and its text. A name that is similar to that of a key is an error;
+    /// others are ignored, because container runtimes set variables of their own.
     pub environment: BTreeMap<String, String>,
 }
 
@@ -55,8 +55,7 @@ pub struct LoadedSettings {
 }
 
 impl LoadedSettings {
-    /// Reads the file, if there is one; puts the environment over it, and the flags
-    /// over that.
+    /// Reads the file, if there is one. The environment overrides it, and flags override both.
     ///
     /// # Errors
     /// If the file cannot be read, has an unknown key, or has a value that is not valid: the
@@ -65,10 +64,10 @@ impl LoadedSettings {
         Self::read_with(file, overlay, Settings::check)
     }
 
-    /// Reads what is needed to reach the stream of a shared log; the rest may be missing.
+    /// Reads the settings that reach the stream of a shared log; the others may be missing.
     ///
     /// # Errors
-    /// As [`LoadedSettings::read`].
+    /// The errors of [`LoadedSettings::read`].
     pub fn read_shared(file: Option<&Path>, overlay: &Overrides) -> Result<Self, Error> {
         Self::read_with(file, overlay, |settings| settings.shared.check_reachable())
     }
@@ -93,7 +92,7 @@ impl LoadedSettings {
         }
         for key in keys().iter().filter(|key| key.is_single()) {
             let variable = key.variable();
-            // An empty variable is one that is not set, as container tools have it.
+            // An empty variable counts as unset, as container tools expect.
             let of_environment = overlay.environment.get(&variable).filter(|text| !text.is_empty());
             let (text, origin) = match (overlay.flags.get(&key.path), of_environment) {
                 (Some(text), _) => (text, Origin::Flag(key.flag())),
@@ -129,7 +128,7 @@ fn settings(table: Table) -> Result<Settings, Error> {
     let mut track = serde_path_to_error::Track::new();
     let deserializer = serde_path_to_error::Deserializer::new(Value::Table(table), &mut track);
     Settings::deserialize(deserializer).map_err(|error| {
-        // Only the first line: the rest points into a text that there is not.
+        // Only the first line: the others quote a text that the operator did not write.
         let what = error.to_string();
         Error::value(track.path().to_string(), what.lines().next().unwrap_or_default())
     })
@@ -173,8 +172,7 @@ fn note(file: &Path, prefix: &str, table: &Table, origins: &mut BTreeMap<String,
     }
 }
 
-/// Makes paths in a file, which are relative to its folder, relative to where the
-/// gateway runs.
+/// Makes paths in a file, which are relative to its directory, relative to the working directory.
 fn resolve(folder: &Path, prefix: &str, table: &mut Table) {
     for (name, value) in table {
         let path = join(prefix, name);
@@ -237,8 +235,7 @@ fn find(path: &str) -> Option<&'static ConfigKey> {
     keys().iter().find(|key| key.path == path)
 }
 
-/// The key most similar to a path: by the whole of it, or by its last name, so that
-/// a key in the wrong table finds its own.
+/// The key most similar to a path, or to its last name, so that a key in the wrong table is found.
 fn nearest(path: &str) -> Option<String> {
     let last = |path: &str| path.rsplit('.').next().unwrap_or_default().to_owned();
     let similarity = |key: &&ConfigKey| {

@@ -1,5 +1,5 @@
-//! Roles for principals that no client can be: a name that no token has, or a prefix of
-//! certificates or JSON web tokens that the gateway does not take.
+//! Finds names in roles that no client can have: no token has the name, and no accepted certificate
+//! or JSON web token can have its prefix.
 
 use super::{Access, Tls};
 use crate::glob::NamePattern;
@@ -37,7 +37,7 @@ impl Access {
     }
 }
 
-/// Whether a name that the pattern matches can begin with `prefix` and go on.
+/// Whether the pattern matches a name that is longer than `prefix` and begins with it.
 fn can_begin_with(pattern: &str, prefix: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern.len() > prefix.len() && pattern.starts_with(prefix),

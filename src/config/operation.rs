@@ -1,4 +1,4 @@
-//! `[admin]` and `[log]`: what an operator sees of the gateway.
+//! `[admin]` and `[log]`: the admin listener and the log lines.
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,4 @@
-//! `[redact]`, `oversize` and `max_skew`: what becomes of the content of events.
+//! `[redact]`, `oversize` and `max_skew`: how the gateway treats the content of events.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -21,18 +21,18 @@ const NAME_BYTES_MAX: usize = 64;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SharedSettings {
-    /// Servers of NATS that hold the log: nats://HOST:4222, or tls://HOST:4222 with TLS. The
-    /// gateway connects to one of them, and to another one when that fails. Without servers, the
-    /// log is this gateway's alone. `auditgate cluster init` makes the stream.
+    /// NATS servers that store the log: nats://HOST:4222, or tls://HOST:4222 with TLS. The gateway
+    /// connects to one of them, and to another one if that fails. Without servers, the log is not
+    /// shared. `auditgate cluster init` makes the stream.
     #[schemars(extend("value_name" = "URLS", "name" = "shared"))]
     pub servers: Vec<String>,
-    /// Name of the log, by which several share the servers: letters, digits, - and _. Its stream
-    /// has this name after `AUDIT_`.
+    /// Name of the log, so that several logs can share the servers: letters, digits, - and _. The
+    /// stream is named `AUDIT_` and this name.
     #[schemars(extend("value_name" = "NAME"))]
     pub stream: String,
     /// Name of this gateway among those that share the log, for status and for `run_on` of a
-    /// delivery: 1 to 64 visible characters. By default, the name of the machine with the port
-    /// that it listens on.
+    /// delivery: 1 to 64 visible characters. By default, the host name and the port that the
+    /// gateway listens on.
     #[schemars(extend("value_name" = "NAME"))]
     pub name: Option<String>,
     /// File with the cluster key, as `auditgate cluster init` writes it; only its owner may have
@@ -43,7 +43,7 @@ pub struct SharedSettings {
     pub cluster_key: Option<PathBuf>,
     /// File with the public key of the log, for a gateway without the signing key; `auditgate
     /// cluster init` writes it to signing.key.pub. Other gateways sign checkpoints; this one
-    /// verifies them, compares them with its own copy, and gives them out.
+    /// verifies them, compares them with its own copy, and serves them.
     #[schemars(extend("value_name" = "FILE"))]
     pub verifier_key: Option<PathBuf>,
     /// File with the CAs of the servers, in PEM. Without it, the CAs of the system are trusted.
@@ -55,18 +55,18 @@ pub struct SharedSettings {
     /// File with the private key of that certificate, in PEM.
     #[schemars(extend("value_name" = "FILE"))]
     pub key: Option<PathBuf>,
-    /// File with the credentials of the user of NATS, as `nsc` writes it (.creds); only its owner
-    /// may have access.
+    /// File with the credentials of the NATS user, as `nsc` writes it (.creds); only its owner may
+    /// have access.
     #[schemars(extend("value_name" = "FILE"))]
     pub credentials: Option<PathBuf>,
-    /// User of NATS, with a password.
+    /// Name of the NATS user, with a password.
     #[schemars(extend("value_name" = "USER"))]
     pub user: Option<String>,
     /// File with the password of the user; only its owner may have access.
     #[schemars(extend("value_name" = "FILE"))]
     pub password_file: Option<PathBuf>,
-    /// Monitors of the servers: http://HOST:8222. The gateway asks them whether the servers sync
-    /// before they acknowledge, and warns of those that do not.
+    /// URLs of the monitoring ports of the servers: http://HOST:8222. The gateway checks there
+    /// whether the servers sync before they acknowledge, and warns if one does not.
     #[schemars(extend("value_name" = "URLS"))]
     pub monitor: Vec<String>,
     /// How long the gateway tries to reach the servers when it starts; from 1s to 1h.
@@ -99,7 +99,7 @@ impl SharedSettings {
         !self.servers.is_empty()
     }
 
-    /// How the servers are reached.
+    /// The connection settings of the servers.
     ///
     /// # Errors
     /// If keys contradict each other.
@@ -135,7 +135,7 @@ impl SharedSettings {
         Ok(NatsServers { addresses, ca: self.ca.clone(), certificate, user })
     }
 
-    /// The stream's names in NATS.
+    /// The names of the stream and its subjects in NATS.
     ///
     /// # Errors
     /// If the log cannot have this name.
@@ -143,7 +143,7 @@ impl SharedSettings {
         Subjects::of_log(&self.stream).map_err(|error| Error::value("shared.stream", error))
     }
 
-    /// Validates what is needed to reach the stream, whose servers must be given.
+    /// Validates the settings that reach the stream; servers are required.
     pub(super) fn check_reachable(&self) -> Result<(), Error> {
         if !self.is_on() {
             return Err(Error::value(
@@ -154,7 +154,7 @@ impl SharedSettings {
         self.check_connection()
     }
 
-    /// Validates how the stream is reached.
+    /// Validates the connection settings.
     pub(super) fn check_connection(&self) -> Result<(), Error> {
         for server in &self.servers {
             check_address(server).map_err(|error| Error::value("shared.servers", error))?;
@@ -180,14 +180,14 @@ impl Settings {
         self.shared.name.clone().unwrap_or_else(|| {
             let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
             let machine = text::truncated(machine.replace(is_hidden, "?"), NAME_BYTES_MAX - 6);
-            // Several on one machine are told apart by what they listen on.
+            // The address distinguishes several gateways on one machine.
             format!("{machine}:{}", self.listen.port())
         })
     }
 
     /// Whether there is a Merkle tree over the log.
     pub fn has_tree(&self) -> bool {
-        // The gateways of a shared log sign with one key, which none of them can make up.
+        // The gateways of a shared log sign with one key, so none of them generates it.
         let by_default = match self.shared.is_on() {
             true => self.signing_key.is_some() || self.shared.verifier_key.is_some(),
             false => self.data_dir.is_some(),

@@ -17,8 +17,7 @@ pub struct Tls {
     /// Enables TLS.
     #[schemars(extend("value_name" = "FILE"))]
     pub cert: Option<PathBuf>,
-    /// File with the private key of the certificate, in PEM, which its owner alone may
-    /// use.
+    /// File with the private key of the certificate, in PEM; only its owner may have access.
     #[schemars(extend("value_name" = "FILE"))]
     pub key: Option<PathBuf>,
     /// File with the CAs of client certificates, in PEM. Enables authentication by client

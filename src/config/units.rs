@@ -1,4 +1,4 @@
-//! Values that are written with a unit.
+//! Values with a unit: sizes and durations.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -27,7 +27,7 @@ impl Period {
     /// Checks that the duration is within these seconds.
     ///
     /// # Errors
-    /// The sentence about it, if it is not.
+    /// A sentence, if it is not.
     pub fn check(self, seconds: RangeInclusive<u64>) -> Result<(), String> {
         let (least, most) =
             (Duration::from_secs(*seconds.start()), Duration::from_secs(*seconds.end()));
@@ -118,13 +118,13 @@ impl fmt::Display for Period {
     }
 }
 
-/// The number, and the letters behind it.
+/// The number, and the letters after it.
 fn split(text: &str) -> (&str, &str) {
     let number = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
     (number.trim(), text.get(number.len()..).unwrap_or_default())
 }
 
-/// In the file, either is text; a number of bytes may also be a number.
+/// Reads a value with a unit from a string; a number of bytes may also be an integer.
 struct UnitText<T>(std::marker::PhantomData<T>);
 
 impl<T: FromStr<Err = String>> de::Visitor<'_> for UnitText<T> {

@@ -1,12 +1,11 @@
-//! Whether values are of the kinds of their keys: what serde says of others is for
-//! programmers.
+//! Checks that values have the kinds of their keys. The errors of serde are for programmers.
 
 use toml::{Table, Value};
 
 use super::{ConfigKey, Error, KeyKind, keys};
 use crate::address;
 
-/// Name of the values of keys that hold an address.
+/// The value name of keys with an address.
 const ADDRESS: &str = "ADDR";
 
 /// Replaces the names of hosts in a configuration that was checked by their addresses.
@@ -36,7 +35,7 @@ pub(super) fn check(table: &Table) -> Result<(), Error> {
     check_table("", "", table)
 }
 
-/// `pattern` is the path with `[]` for each place in a list, as keys have it.
+/// `pattern` is the path with `[]` for each position in a list, as in the paths of keys.
 fn check_table(pattern: &str, path: &str, table: &Table) -> Result<(), Error> {
     let join = |prefix: &str, name: &str| match prefix {
         "" => name.to_owned(),
@@ -64,7 +63,7 @@ fn check_table(pattern: &str, path: &str, table: &Table) -> Result<(), Error> {
             (KeyKind::Text, value) => check_text(key, &path, value)?,
             (KeyKind::Number, Value::Integer(0..))
             | (KeyKind::Truth, Value::Boolean(_))
-            // What stands in the text is theirs to judge.
+            // The types of these fields parse the text themselves.
             | (KeyKind::Bytes | KeyKind::Period, Value::Integer(_) | Value::String(_)) => {}
             (kind, value) => return Err(refused(key, &path, value, expected(kind))),
         }

@@ -22,7 +22,7 @@ const CONNECTIONS_PER_ADDRESS: usize = 250;
 const CONNECTIONS_MIN: usize = 16;
 /// The most entries of [`Web::hosts`].
 const HOSTS_MAX: usize = 1_000;
-/// What turns the page off.
+/// The value that turns the page off.
 const OFF: &str = "off";
 
 /// The page for browsers: search, live view and proofs over HTTP. It only reads, and has a port of its
@@ -50,7 +50,7 @@ pub struct Web {
     pub connections_per_address: usize,
 }
 
-/// Where the page is.
+/// The address of the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WebListen {
     /// There is no page.
@@ -62,11 +62,11 @@ pub enum WebListen {
 /// An origin as browsers write it: scheme, host and port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebOrigin {
-    /// `https` instead of `http`.
+    /// Whether the scheme is `https` instead of `http`.
     pub encrypted: bool,
     /// The host in lower case; an IPv6 address has brackets.
     pub host: String,
-    /// The port, that of the scheme included.
+    /// The port, also if it is the default of the scheme.
     pub port: u16,
 }
 
@@ -109,8 +109,8 @@ impl Web {
         self.hosts.iter().enumerate().map(parse).collect()
     }
 
-    /// The address of the page beside a gateway that listens at `listen`, and whether the operator asked for
-    /// it; `None` if there is no page.
+    /// The address of the page of a gateway that listens at `listen`, and whether the operator
+    /// configured it; `None` if the page is off.
     pub fn address(&self, listen: SocketAddr) -> Option<(SocketAddr, bool)> {
         match self.listen {
             Some(WebListen::Off) => None,
@@ -124,7 +124,7 @@ impl Web {
         }
     }
 
-    /// The address beyond loopback at which the operator wants the page, if so.
+    /// The configured address of the page, if it is not a loopback address.
     pub(super) fn exposed(&self) -> Option<SocketAddr> {
         match self.listen {
             Some(WebListen::At(address)) if !address.ip().is_loopback() => Some(address),
@@ -182,10 +182,10 @@ impl JsonSchema for WebListen {
 }
 
 impl WebOrigin {
-    /// An origin of a host, with a port unless it is that of the scheme, as the header `host` has them.
+    /// Parses a host with an optional port, as in the header `host`.
     pub fn of(encrypted: bool, authority: &str) -> Option<Self> {
         let (host, port) = match authority.rsplit_once(':') {
-            // The colons of an IPv6 address stand in brackets.
+            // The colons of an IPv6 address are in brackets.
             Some((host, port)) if !port.contains(']') => {
                 let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
                 (host, digits.then(|| port.parse().ok())??)

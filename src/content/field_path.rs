@@ -1,4 +1,4 @@
-//! Field paths, in the syntax of filters and expressions, checked against the schema.
+//! Parses field paths, in the syntax of expressions, and checks them against the schema.
 
 use super::Action;
 use crate::event::{VARIANT_NUMBER_MIN, field};
@@ -7,7 +7,7 @@ use crate::wire::{EVENT, Field, FieldKind, LIST_VALUE, MessageId, STRUCT, VALUE}
 
 /// The variable of expressions that paths may begin with.
 const ROOT: &str = "event";
-/// Stands for every key.
+/// The wildcard for every key.
 const ANY: &str = "*";
 /// Longest path, in bytes.
 const PATH_BYTES_MAX: usize = 1_024;
@@ -15,11 +15,11 @@ const PATH_BYTES_MAX: usize = 1_024;
 /// One segment of a field path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum PathSegment {
-    /// To the field with this number.
+    /// The field with this number.
     Field(u32),
-    /// To the value of a key, in a map or in JSON.
+    /// The value of a key, in a map or in JSON.
     Key(String),
-    /// To the values of all keys.
+    /// The values of all keys.
     AnyKey,
 }
 
@@ -36,8 +36,7 @@ enum SchemaNode {
     Scalar(FieldKind),
 }
 
-/// The steps that `text` writes, on which `action` makes sense; otherwise what is
-/// wrong with it.
+/// Parses a path to a field that allows `action`; otherwise returns what is wrong.
 pub(super) fn resolve(text: &str, action: Action) -> Result<Vec<PathSegment>, String> {
     if text.len() > PATH_BYTES_MAX {
         return Err(format!("is {} bytes, limit {PATH_BYTES_MAX}", text.len()));
@@ -68,7 +67,7 @@ pub(super) fn resolve(text: &str, action: Action) -> Result<Vec<PathSegment>, St
     Ok(steps)
 }
 
-/// One step from a place; `before` is what led there.
+/// Resolves one segment at a schema node; `before` is the path to it.
 fn take(place: SchemaNode, name: &str, before: &str) -> Result<(PathSegment, SchemaNode), String> {
     match place {
         SchemaNode::Message(message) => {
@@ -109,7 +108,7 @@ fn of_kind(kind: FieldKind) -> SchemaNode {
     }
 }
 
-/// Whether the place may be redacted, and in this way.
+/// Checks that this action is allowed at this node.
 fn check(steps: &[PathSegment], place: SchemaNode, action: Action) -> Result<(), String> {
     let number = |step: &PathSegment| {
         if let PathSegment::Field(number) = step { Some(*number) } else { None }
@@ -142,7 +141,7 @@ fn holds_text(place: SchemaNode) -> bool {
         SchemaNode::Json | SchemaNode::Scalar(FieldKind::String) => true,
         SchemaNode::Scalar(_) => false,
         SchemaNode::Map(kind) => holds_text(of_kind(kind)),
-        // The schema is recursive in JSON alone.
+        // Only JSON makes the schema recursive.
         SchemaNode::Message(message) => {
             message.get().fields.iter().any(|field| holds_text(of_field(field)))
         }

@@ -11,19 +11,19 @@ use sha2::Sha256;
 
 use crate::secret_file;
 
-/// What precedes the key's id in a value that stands for another.
+/// The prefix of a value that replaces another one, before the key's id.
 pub const HMAC_PREFIX: &str = "hmac:";
 /// Longest id of a key, in bytes.
 pub const KEY_ID_BYTES_MAX: usize = 32;
-/// Shortest key, in bytes: as long as what SHA-256 gives (RFC 2104, section 3).
+/// Shortest key, in bytes: the output length of SHA-256 (RFC 2104, section 3).
 pub const KEY_BYTES_MIN: usize = 32;
 /// The most keys of a file.
 pub const KEYS_MAX: usize = 100;
 /// Largest file of keys, in bytes.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 
-/// Keys of HMACs. The first is used; the others tell retries of events that were
-/// accepted under them.
+/// Keys of HMACs. The first is used for new events. The others recognize retries of events that
+/// were accepted with them.
 #[derive(Debug, Clone)]
 pub struct HmacKeys {
     keys: Vec<HmacKey>,
@@ -61,7 +61,7 @@ pub enum HmacKeysError {
     TooShort {
         /// Number of its line.
         line: usize,
-        /// How long it is.
+        /// Its length.
         bytes: usize,
     },
     /// Two keys have one id.
@@ -73,17 +73,17 @@ pub enum HmacKeysError {
     /// There is no key, or there are too many.
     #[error("file has {count} keys, which must be from 1 to {KEYS_MAX}")]
     Count {
-        /// How many there are.
+        /// The number of keys.
         count: usize,
     },
 }
 
 impl HmacKeys {
-    /// Reads keys from a file that nobody but its owner may use, or, where that is
-    /// somebody else, who is in its group.
+    /// Reads keys from a file with the permissions of
+    /// [`secret_file::open`](crate::secret_file::open).
     ///
     /// # Errors
-    /// If it cannot be read, if others may use it, or as [`HmacKeys::parse`].
+    /// If the file cannot be read or others may access it, or the errors of [`HmacKeys::parse`].
     pub fn read(path: &Path) -> Result<Self, HmacKeysError> {
         let file = secret_file::open(path)?;
         let mut text = String::new();
@@ -94,11 +94,11 @@ impl HmacKeys {
         Self::parse(&text)
     }
 
-    /// Reads keys: one a line, its id and the key in base64. Empty lines, and those
-    /// that begin with `#`, say nothing.
+    /// Parses keys: one a line, its id and the key in base64. Empty lines and lines that begin with
+    /// `#` are ignored.
     ///
     /// # Errors
-    /// The first line that is not a key; if there is none.
+    /// The first line that is not a key, or that there is no key.
     pub fn parse(text: &str) -> Result<Self, HmacKeysError> {
         let mut keys: Vec<HmacKey> = Vec::new();
         for (line, text) in (1..).zip(text.lines()) {
@@ -145,8 +145,8 @@ impl HmacKey {
         &self.id
     }
 
-    /// What stands for `value`: `hmac:ID:` and the HMAC-SHA-256, whole, in base64url
-    /// without padding.
+    /// The replacement of `value`: `hmac:ID:` and the HMAC-SHA-256, whole, in base64url without
+    /// padding.
     pub(super) fn stand_in(&self, value: &str) -> String {
         let mac = self.mac.clone().chain_update(value).finalize().into_bytes();
         format!("{HMAC_PREFIX}{}:{}", self.id, BASE64_URL_SAFE_NO_PAD.encode(mac))

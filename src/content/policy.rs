@@ -1,4 +1,4 @@
-//! The content policy: a configuration that is checked against the schema and compiled.
+//! The content policy: the content configuration, checked against the schema and compiled.
 
 use std::sync::Arc;
 
@@ -22,22 +22,22 @@ pub const PATHS_MAX: usize = 1_000;
 /// The most patterns of types of one rule.
 const TYPES_MAX: usize = 1_000;
 
-/// Where the preset `sql` finds texts and parameters of SQL.
+/// The fields with texts and parameters of SQL, for the preset `sql`.
 const SQL: [&str; 3] = [
     "db_session_query.db_query",
     "db_session_query.db_query_parameters",
     "db_session_sqlserver_rpc_request.parameters",
 ];
-/// Where the preset `commands` finds command lines and arguments.
+/// The fields with command lines and arguments, for the preset `commands`.
 const COMMANDS: [&str; 4] = [
     "exec.command.line",
     "session_command.argv",
     "session_start.initial_command",
     "session_end.initial_command",
 ];
-/// Where the preset `secrets` finds queries of URLs by themselves.
+/// The fields that are queries of URLs, for the preset `secrets`.
 const QUERIES: [&str; 1] = ["app_session_request.raw_query"];
-/// What the preset `secrets` leaves alone: the id, and the type of a custom event.
+/// The fields that the preset `secrets` does not change: the id, and the type of a custom event.
 const NOT_SECRET: [&[u32]; 2] = [&[field::ID], &[field::CUSTOM, field::CUSTOM_NAME]];
 
 /// Why a configuration of content is refused. The key is that of the configuration.
@@ -56,23 +56,23 @@ type StoredEvent = (Vec<u8>, Vec<pb::Amendment>);
 /// A compiled content policy.
 #[derive(Debug)]
 pub struct ContentPolicy {
-    /// What is redacted, by type id; `None` where nothing is.
+    /// The rule trees by type id; `None` for types without rules.
     trees: Vec<Option<RuleNode>>,
-    /// Which custom types each rule is for; all, if `None`.
+    /// The custom types to which each rule applies; all if `None`.
     custom: Vec<Option<Vec<NamePattern>>>,
-    /// Whether custom types differ in what is redacted.
+    /// Whether the rules differ between custom types.
     by_name: bool,
     keys: Option<HmacKeys>,
     oversize: OversizeAction,
-    /// In nanoseconds.
+    /// The largest clock skew without a note, in nanoseconds.
     skew_max: Option<i64>,
 }
 
 impl ContentPolicy {
-    /// Compiles a configuration; `None` where it asks for nothing.
+    /// Compiles a configuration; `None` if it changes nothing.
     ///
     /// # Errors
-    /// The first key that does not fit the schema, or the others.
+    /// The first key that does not fit the schema, or contradicts others.
     pub fn compile(config: Config) -> Result<Option<Arc<Self>>, Error> {
         let mut compiler = PolicyCompiler::default();
         for (position, rule) in config.rules.iter().enumerate() {
@@ -110,7 +110,7 @@ impl ContentPolicy {
         Ok((!does_nothing).then(|| Arc::new(policy)))
     }
 
-    /// As [`super::EventIntake::admit`].
+    /// See [`super::EventIntake::admit`].
     pub(super) fn admit(
         self: &Arc<Self>,
         bytes: Bytes,
@@ -119,7 +119,7 @@ impl ContentPolicy {
     ) -> Result<Event, event::Error> {
         let checked_max = match self.oversize {
             OversizeAction::Reject => bytes_max,
-            // Requests are bounded.
+            // The size of requests is bounded, so this is, too.
             OversizeAction::Trim => usize::MAX,
         };
         let sent = bytes.clone();
@@ -127,7 +127,7 @@ impl ContentPolicy {
         let key = self.keys.as_ref().map(HmacKeys::active);
         if let Some((kept, amendments)) = self.amend(&sent, event.type_id, key, bytes_max)? {
             let by_key = amendments.iter().any(|amendment| !amendment.key_id.is_empty());
-            // Whatever is derived from the event is derived from what is kept of it.
+            // Everything derived from the event is derived from its stored form.
             event = Event::check(kept.into(), now, bytes_max)?;
             let again = by_key.then(|| -> Arc<dyn Reredact> {
                 let policy = Arc::clone(self);
@@ -144,8 +144,8 @@ impl ContentPolicy {
         Ok(event)
     }
 
-    /// What is kept of a checked event, and what was changed; `None` where nothing
-    /// was. May still be too large.
+    /// The stored form of a checked event, and its changes; `None` if nothing was changed. It may
+    /// still be too large.
     fn amend(
         &self,
         sent: &[u8],
@@ -159,7 +159,7 @@ impl ContentPolicy {
             None => None,
             Some(tree) => {
                 let root = RuleCursor::root(tree, enabled.as_deref());
-                // What is put in may be more than is taken out; work stays bounded.
+                // Replacements may be longer than the originals; the bound keeps the work bounded.
                 let limit = match self.oversize {
                     OversizeAction::Reject => bytes_max,
                     OversizeAction::Trim => sent.len().saturating_add(bytes_max),
@@ -183,7 +183,7 @@ impl ContentPolicy {
         Ok(Some((kept, amendments)))
     }
 
-    /// Which rules apply; all, if `None`.
+    /// Which rules apply to the event; all if `None`.
     fn enabled(&self, type_id: TypeId, sent: &[u8]) -> Option<Vec<bool>> {
         if !self.by_name || !type_id.is_custom() {
             return None;
@@ -220,7 +220,7 @@ impl Reredact for ClientEvent {
     }
 }
 
-/// The changes as records tell of them.
+/// The changes as amendments of the record.
 fn told(changes: &[FieldChange<'_>], key: Option<&HmacKey>) -> Vec<pb::Amendment> {
     let tell = |change: &FieldChange<'_>| pb::Amendment {
         path: text_of(&change.path),
@@ -317,7 +317,7 @@ impl PolicyCompiler {
         Ok(())
     }
 
-    /// Adds a path to the trees of the types for which it is and that can have it.
+    /// Adds a path to the trees of the types to which its rule applies and that have the field.
     fn add(&mut self, steps: &[field_path::PathSegment], action: Action, patterns: &[NamePattern]) {
         let rule = self.custom.len();
         let variant = match steps.first() {
@@ -338,7 +338,7 @@ impl PolicyCompiler {
         }
     }
 
-    /// Masks secrets wherever there is text.
+    /// Adds a rule that masks secrets in every text.
     fn secrets(&mut self) {
         let rule = self.custom.len();
         for tree in &mut self.trees {
@@ -353,7 +353,7 @@ impl PolicyCompiler {
     }
 }
 
-/// Which custom types are meant; all, if `None`.
+/// The patterns of custom types; all types if `None`.
 fn custom_patterns(patterns: Vec<NamePattern>) -> Option<Vec<NamePattern>> {
     let all = |pattern: &NamePattern| {
         pattern.matches(catalog::CUSTOM) || pattern.matches_all_after(catalog::CUSTOM_PREFIX)

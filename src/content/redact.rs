@@ -1,8 +1,8 @@
 //! Redaction: rewrites an encoded event by a tree of rules.
 //!
-//! The walk follows the wire format: each occurrence of a field is rewritten, also
-//! where the last one counts or where parts of a message are merged. What no rule
-//! names is copied byte for byte, fields that the schema does not know included.
+//! The walk follows the wire format. It rewrites each occurrence of a field, also if only the last
+//! one counts or if parts of a message are merged. Fields without a rule are copied byte for byte,
+//! unknown fields included.
 
 mod lists;
 
@@ -29,7 +29,7 @@ pub(super) struct FieldChange<'p> {
     /// Names from the event down.
     pub(super) path: Vec<PathName<'p>>,
     pub(super) action: Action,
-    /// To how many values it was done.
+    /// The number of changed values.
     pub(super) values: u32,
 }
 
@@ -38,18 +38,17 @@ pub(super) type Redacted<'p> = (Vec<u8>, Vec<FieldChange<'p>>);
 
 /// What to do with one occurrence of a field.
 enum FieldAction<'p> {
-    /// It stays.
+    /// Keep it.
     Keep,
-    /// It is left out.
+    /// Remove it.
     Drop,
-    /// It is replaced by this text, in the field with this number.
+    /// Replace it by this text, in the field with this number.
     Replace(u32, String),
-    /// It is an entry of a map that leaves its value, an empty text, out: this is the
-    /// value.
+    /// Write this value into a map entry that omits its value, an empty text.
     Complete(String),
-    /// It is a message, of which parts may change.
+    /// Rewrite the message in it.
     Enter(MessageId, RuleCursor<'p>),
-    /// The same, below a key that names a secret.
+    /// Rewrite the message in it, below a key that names a secret.
     EnterSecret(MessageId, RuleCursor<'p>),
 }
 
@@ -59,19 +58,18 @@ struct Redactor<'p, 'b> {
     bytes_max: usize,
     out: Vec<u8>,
     path: Vec<PathName<'p>>,
-    /// Lists of texts, by where they are: those of one list may stand apart.
+    /// The lists of texts by position; the elements of one list may be apart.
     lists: Vec<(Vec<PathName<'p>>, Arguments)>,
-    /// The messages around, the innermost last.
+    /// The enclosing messages, the innermost last.
     around: Vec<Around<'b>>,
-    /// Within a value whose key names a secret.
+    /// Whether the walk is within a value whose key names a secret.
     within_secret: bool,
-    /// The text is one of a list.
+    /// Whether the text is an element of a list.
     listed: bool,
     changes: Vec<FieldChange<'p>>,
 }
 
-/// Redacts a checked event; `None` where nothing is to be changed. `key` is for
-/// rules that ask for an HMAC.
+/// Redacts a checked event; `None` if nothing changes. `key` is for rules with an HMAC.
 pub(super) fn redact<'p>(
     event: &[u8],
     root: RuleCursor<'p>,
@@ -94,8 +92,8 @@ pub(super) fn redact<'p>(
 }
 
 impl<'p, 'b> Redactor<'p, 'b> {
-    /// Appends the message as it is to be. Returns whether that differs from what it
-    /// was; if not, nothing is appended.
+    /// Appends the redacted message. Returns whether it differs from the original; if not, nothing
+    /// is appended.
     fn message(
         &mut self,
         id: MessageId,
@@ -106,7 +104,7 @@ impl<'p, 'b> Redactor<'p, 'b> {
         let lists = self.lists.len();
         let changed = self.fields(id, bytes, place);
         if id == LIST_VALUE {
-            // Lists of JSON are told by nothing but where they end.
+            // Lists of JSON are distinguished only by the position of their end.
             self.lists.truncate(lists);
         }
         self.around.pop();
@@ -120,7 +118,7 @@ impl<'p, 'b> Redactor<'p, 'b> {
         place: RuleCursor<'p>,
     ) -> Result<bool, TooLarge> {
         let start = self.out.len();
-        // How many of the bytes are written, or left out on purpose.
+        // The number of bytes that are written, or removed.
         let mut done = 0;
         let mut from = 0;
         let mut changed = false;
@@ -161,10 +159,10 @@ impl<'p, 'b> Redactor<'p, 'b> {
         }
         let shape = id.get();
         let Some(found) = shape.field(number) else {
-            // What a rule names as a whole may hold anything in such a field.
+            // A message that a rule names as a whole may have anything in such a field.
             return self.unknown(place, value);
         };
-        // JSON is messages within messages, of which paths know nothing.
+        // JSON is nested messages, which do not appear in paths.
         let is_json = matches!(id, STRUCT | VALUE | LIST_VALUE);
         let mut here = match number {
             _ if is_json => place,
@@ -181,7 +179,7 @@ impl<'p, 'b> Redactor<'p, 'b> {
         if let (Some(entry), WireValue::Bytes(bytes)) = (entry(found), value) {
             let name;
             (here, name) = here.key(key_of(bytes));
-            // JSON below what rules name is told as one.
+            // JSON below a field with a rule is reported as one field.
             self.path.extend(name.or((!is_json).then_some(PathName::AnyKey)));
             if here.is_free() {
                 return FieldAction::Keep;
@@ -226,8 +224,8 @@ impl<'p, 'b> Redactor<'p, 'b> {
         }
     }
 
-    /// A field that the schema does not know goes with the message that is redacted.
-    /// Where secrets are looked for, it goes if it may hold one.
+    /// An unknown field is removed with a message that is redacted. If secrets are masked, it is
+    /// removed if it may hold one.
     fn unknown(&mut self, place: RuleCursor<'p>, value: WireValue<'_>) -> FieldAction<'p> {
         let has_secret = || {
             let text = value.bytes().map(String::from_utf8_lossy);
@@ -256,7 +254,7 @@ impl<'p, 'b> Redactor<'p, 'b> {
         }
     }
 
-    /// What stands for a text; `None` where it stays.
+    /// The replacement of a text; `None` if it is kept.
     fn replacement(&mut self, text: &str, action: Action) -> Option<String> {
         match action {
             Action::Drop => None,
@@ -287,7 +285,7 @@ impl<'p, 'b> Redactor<'p, 'b> {
         self.path.first().copied() == unmapped
     }
 
-    /// The values of `unmapped` are JSON, and stay so.
+    /// The values of `unmapped` are JSON, and remain JSON.
     fn quoted(&self, text: String) -> String {
         if self.is_unmapped() { format!("\"{text}\"") } else { text }
     }
@@ -301,8 +299,7 @@ impl<'p, 'b> Redactor<'p, 'b> {
         }
     }
 
-    /// Does it. Returns whether the field differs from what it was; if not, nothing
-    /// was written.
+    /// Applies an action. Returns whether the field has changed; if not, nothing was written.
     fn take(
         &mut self,
         step: FieldAction<'p>,
@@ -374,14 +371,14 @@ fn entry(field: &Field) -> Option<MessageId> {
     }
 }
 
-/// Whether the value of an entry is a text that is left out, as empty ones may be.
+/// Whether an entry omits its value, a text, because it is empty.
 fn lacks_text(entry: MessageId, bytes: &[u8]) -> bool {
     let is_text =
         entry.get().field(field::MAP_VALUE).is_some_and(|it| it.kind == FieldKind::String);
     is_text && !wire::trusted(bytes).any(|(number, _)| number == field::MAP_VALUE)
 }
 
-/// The key of an entry; absent, it is the empty one.
+/// The key of an entry; empty if it is absent.
 fn key_of(entry: &[u8]) -> &str {
     let keys = wire::trusted(entry).filter(|(number, _)| *number == field::MAP_KEY);
     keys.last().and_then(|(_, value)| value.text()).unwrap_or_default()

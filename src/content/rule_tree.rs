@@ -6,10 +6,9 @@ use super::field_path::PathSegment;
 /// A field in the tree, with the actions for it and for the fields below it.
 #[derive(Debug, Default, Clone)]
 pub(super) struct RuleNode {
-    /// What is asked of the value here, each with the number of its rule; the
-    /// strictest first.
+    /// The actions for the value here, each with the number of its rule; the strictest first.
     rules: Vec<(Action, usize)>,
-    /// Nothing is done to the value here, whatever is asked of those above.
+    /// Exempts the value here from the rules of the fields above.
     exempt: bool,
     /// Fields of the message here.
     fields: Vec<(u32, RuleNode)>,
@@ -20,14 +19,14 @@ pub(super) struct RuleNode {
 }
 
 impl RuleNode {
-    /// Adds a rule for the place at the end of `steps`.
+    /// Adds a rule for the field at the end of `steps`.
     pub(super) fn add(&mut self, steps: &[PathSegment], action: Action, rule: usize) {
         let end = self.at(steps);
         end.rules.push((action, rule));
         end.rules.sort_by(|(a, _), (b, _)| b.cmp(a));
     }
 
-    /// Keeps the place at the end of `steps` from what is asked of those above.
+    /// Exempts the field at the end of `steps` from the rules of the fields above.
     pub(super) fn exempt(&mut self, steps: &[PathSegment]) {
         self.at(steps).exempt = true;
     }
@@ -42,8 +41,8 @@ impl RuleNode {
         next.at(rest)
     }
 
-    /// Lets what is asked of all keys be found at those that have a node of their
-    /// own. To be called once, when all rules are in.
+    /// Copies the actions for all keys to the keys with a node of their own. To be called once,
+    /// after all rules are added.
     pub(super) fn finish(&mut self) {
         if let Some(any) = &self.any {
             for (_, node) in &mut self.keys {
@@ -70,7 +69,7 @@ impl RuleNode {
         }
     }
 
-    /// Whether no rule is in it.
+    /// Whether it has no rule.
     pub(super) fn is_empty(&self) -> bool {
         self.rules.is_empty()
             && self.fields.iter().all(|(_, node)| node.is_empty())
@@ -95,11 +94,11 @@ fn child<'n, K: PartialEq + Clone>(nodes: &'n mut Vec<(K, RuleNode)>, key: &K) -
 /// One name on the path to a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PathName<'p> {
-    /// Of a field.
+    /// The name of a field.
     Field(&'static str),
     /// A key that a rule names.
     Key(&'p str),
-    /// Any other key: it is the client's, and may be anything.
+    /// Any other key, which the client chose.
     AnyKey,
 }
 
@@ -107,19 +106,19 @@ pub(super) enum PathName<'p> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RuleCursor<'p> {
     node: Option<&'p RuleNode>,
-    /// What is asked of the value here, by its own rules or by those above.
+    /// The actions for the value here, by its own rules or by those of the fields above.
     pub(super) action: Option<Action>,
-    /// Which rules apply; all, if `None`.
+    /// Which rules apply; all if `None`.
     enabled: Option<&'p [bool]>,
 }
 
 impl<'p> RuleCursor<'p> {
-    /// The event itself.
+    /// A cursor at the event itself.
     pub(super) fn root(node: &'p RuleNode, enabled: Option<&'p [bool]>) -> Self {
         Self { node: None, action: None, enabled }.down(Some(node))
     }
 
-    /// Nothing is asked of this place.
+    /// A cursor without actions.
     pub(super) fn nothing(self) -> Self {
         Self { node: None, action: None, ..self }
     }
@@ -129,8 +128,7 @@ impl<'p> RuleCursor<'p> {
         self.down(self.node.and_then(|node| node.field(number)))
     }
 
-    /// The value of this key, and the name to tell it by, if rules told it from
-    /// others.
+    /// The value of this key, and its name for amendments, if rules distinguish it.
     pub(super) fn key(self, key: &str) -> (Self, Option<PathName<'p>>) {
         let Some(node) = self.node else { return (self.down(None), None) };
         if let Some((known, node)) = node.keys.iter().find(|(known, _)| known == key) {
@@ -139,7 +137,7 @@ impl<'p> RuleCursor<'p> {
         (self.down(node.any.as_deref()), node.any.as_ref().map(|_| PathName::AnyKey))
     }
 
-    /// Nothing is asked here, nor of anything below.
+    /// Whether there are no actions here or below.
     pub(super) fn is_free(self) -> bool {
         self.node.is_none() && self.action.is_none()
     }

@@ -1,7 +1,7 @@
 //! Trimming: cuts the longest texts of an event that is too large.
 //!
-//! Who, what and outcome stay whole: of the envelope only labels and unmapped are
-//! cut, of the payload everything but the name of a custom event.
+//! Actor, type and outcome are never cut: of the envelope only labels and unmapped are cut, of the
+//! payload everything but the name of a custom event.
 
 use sha2::{Digest as _, Sha256};
 
@@ -14,7 +14,7 @@ use crate::wire::{self, EVENT, FieldKind, LIST_VALUE, MessageId, STRUCT, VALUE, 
 pub const KEPT_BYTES_MIN: usize = 256;
 /// The most texts of an event that are cut.
 pub const CUT_VALUES_MAX: usize = 100;
-/// What an amendment says was done.
+/// The action in an amendment.
 const ACTION: &str = "trimmed";
 /// How much of a key an amendment repeats, in characters.
 const KEY_CHARS_MAX: usize = 64;
@@ -24,13 +24,13 @@ const PATH_BYTES_MAX: usize = 1_024;
 /// A text that may be cut.
 #[derive(Debug, Clone, Copy)]
 struct TrimCandidate {
-    /// Where it begins in the event.
+    /// Its position in the event.
     start: usize,
     len: usize,
 }
 
-/// Cuts a checked event so that it is at most `bytes_max` long, and tells what was
-/// cut; `None` if that cannot be done within the bounds above.
+/// Cuts a checked event so that it is at most `bytes_max` long, and returns what was cut; `None` if
+/// that is not possible within the bounds above.
 pub(super) fn trim(event: &[u8], bytes_max: usize) -> Option<(Vec<u8>, Vec<pb::Amendment>)> {
     let mut texts = Vec::new();
     find(EVENT, event, 0, &mut texts);
@@ -68,7 +68,7 @@ fn level(texts: &[TrimCandidate], excess: usize) -> Option<usize> {
     None
 }
 
-/// Finds the texts that may be cut; `offset` is where the message begins.
+/// Finds the texts that may be cut; `offset` is the position of the message.
 fn find(id: MessageId, message: &[u8], offset: usize, found: &mut Vec<TrimCandidate>) {
     let mut fields = wire::fields(message);
     while let Some(Ok((number, value))) = fields.next() {
@@ -107,10 +107,10 @@ fn is_custom(id: MessageId) -> bool {
 /// Writes the event with the chosen texts cut.
 struct TrimWriter {
     level: usize,
-    /// Where the texts to cut begin, in order.
+    /// Positions of the texts to cut, in order.
     chosen: Vec<usize>,
     out: Vec<u8>,
-    /// Where the walk is.
+    /// The path of the walk.
     path: String,
     amendments: Vec<pb::Amendment>,
 }
@@ -119,7 +119,7 @@ impl TrimWriter {
     fn message(&mut self, id: MessageId, message: &[u8], offset: usize) {
         let shape = id.get();
         let is_json = matches!(id, STRUCT | VALUE | LIST_VALUE);
-        // Which field was last, and how many times in a row.
+        // The last field, and how many times in a row it occurred.
         let mut run = (0, 0_usize);
         let mut from = 0;
         let mut fields = wire::fields(message);

@@ -14,13 +14,13 @@ use crate::time::Time;
 pub struct BatchLimits {
     /// The most records.
     pub records: usize,
-    /// The most bytes of items; one larger record alone excepted.
+    /// The most bytes of items, except for a single larger record.
     pub bytes: usize,
     /// How long a record waits for others while another batch is in flight.
     pub time: std::time::Duration,
 }
 
-/// Encoded items on their way to a destination.
+/// Encoded items for a destination, with the records that they report.
 #[derive(Debug, Clone)]
 pub struct Batch {
     log_id: Arc<str>,
@@ -32,7 +32,7 @@ pub struct Batch {
 
 #[derive(Debug, Clone)]
 struct BatchItem {
-    /// Where the item ends in the bytes.
+    /// The end of the item in the bytes.
     end: usize,
     source: ItemSource,
 }
@@ -46,18 +46,18 @@ pub enum ItemSource {
     Gap(Gap),
 }
 
-/// A record that has no form in the format.
+/// A record that the format cannot encode.
 #[derive(Debug)]
 pub struct Misfit {
     /// The record.
     pub source: ItemSource,
     /// Its stable id.
     pub id: String,
-    /// What is wrong.
+    /// The error.
     pub what: String,
 }
 
-/// One item of a batch, where it lies.
+/// One item of a batch, borrowed from it.
 #[derive(Debug, Clone, Copy)]
 pub struct ItemView<'a> {
     /// The encoded item.
@@ -81,7 +81,7 @@ impl<'a> ItemView<'a> {
         self.source.id(self.log_id)
     }
 
-    /// When it happened; now, for a gap.
+    /// The time of the event; the present for a gap.
     pub fn time(&self) -> Time {
         let Some(record) = self.record() else { return Time::now() };
         let told = record.envelope().time;
@@ -147,7 +147,7 @@ impl Batch {
         self.bytes.len()
     }
 
-    /// What it takes in memory, in bytes, about: the items, and the records that they report.
+    /// Memory that it takes, in bytes, estimated: the items, and the records that they report.
     pub fn held_bytes(&self) -> usize {
         self.bytes.capacity() + self.items.capacity() * size_of::<BatchItem>() + self.record_bytes
     }
@@ -157,10 +157,10 @@ impl Batch {
         self.len() >= limits.records || self.byte_size() >= limits.bytes
     }
 
-    /// Adds a record. On an error, the batch is as it was.
+    /// Adds a record. On an error, the batch is unchanged.
     ///
     /// # Errors
-    /// If the format has no form for the record.
+    /// If the format cannot encode the record.
     pub fn add_record(&mut self, record: Bytes, format: &dyn Format) -> Result<(), Misfit> {
         let before = self.bytes.len();
         let read = Record::read(&record);

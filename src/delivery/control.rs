@@ -4,35 +4,35 @@ use tokio::sync::oneshot;
 
 use crate::record::Sequence;
 
-/// What an operator asks for.
+/// A request of an operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ControlAction {
-    /// Send nothing more, until it is resumed, also after a restart.
+    /// Stop sending until the delivery is resumed, also after a restart.
     Pause,
-    /// Go on: at the cursor, or at this record.
+    /// Resume at the cursor, or at this record.
     Resume {
         /// The record that comes next.
         from: Option<Sequence>,
     },
     /// Send the dead letters again.
     Replay,
-    /// Leave out everything up to this record.
+    /// Skip all records up to this one.
     Skip {
-        /// The last record that is left out.
+        /// The last skipped record.
         to: Sequence,
     },
 }
 
-/// A request to a runner, and where the answer goes.
+/// A request to a runner, with the channel for its answer.
 #[derive(Debug)]
 pub struct DeliveryOrder {
-    /// What is asked for.
+    /// The request.
     pub action: ControlAction,
     /// The answer.
     pub reply: oneshot::Sender<Result<(), ControlError>>,
 }
 
-/// Why a delivery does not do what it is asked for.
+/// Why a delivery refuses a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ControlError {
     /// There is no such delivery.
@@ -40,7 +40,7 @@ pub enum ControlError {
     Unknown {
         /// The beginning of the name.
         name: String,
-        /// A name that is like it.
+        /// A similar name.
         nearest: Option<String>,
     },
     /// Another gateway runs it.
@@ -51,7 +51,7 @@ pub enum ControlError {
         /// The gateway.
         gateway: String,
     },
-    /// It has to be told where to begin.
+    /// The request must say where to begin.
     #[error(
         "the delivery has another destination than its cursor: say where to begin, by resume with a sequence"
     )]
@@ -71,13 +71,13 @@ pub enum ControlError {
     BehindCursor {
         /// The record.
         sequence: Sequence,
-        /// Where the delivery is.
+        /// The position of the delivery.
         position: Sequence,
     },
     /// The dead letters are being sent again already.
     #[error("the dead letters are being sent again already")]
     ReplayRuns,
-    /// There is nothing to send again.
+    /// There are no dead letters.
     #[error("the delivery has no dead letters")]
     NoDeadLetters,
     /// The dead letters cannot be read.

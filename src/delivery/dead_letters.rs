@@ -1,4 +1,4 @@
-//! The file of records that a destination refuses.
+//! The file of records that a destination refused.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Write as _};
@@ -18,17 +18,16 @@ use crate::record::Sequence;
 use crate::text::truncated;
 use crate::time::Time;
 
-/// The most bytes of the dead letters of one delivery. A delivery that would exceed it stops and
-/// says so.
+/// The most bytes of the dead letters of one delivery. A delivery that would exceed it is blocked.
 pub const DEAD_LETTER_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// The most bytes of the words of a destination that are kept.
+/// The most bytes of a destination's answer that are kept.
 pub const WORDS_BYTES_MAX: usize = 1024;
 
 /// Records that a destination refused, and why: a file of JSON lines.
 #[derive(Debug)]
 pub struct DeadLetters {
     file: PathBuf,
-    /// The letters that are being sent again.
+    /// The file of letters that are being sent again.
     replayed: PathBuf,
     count: u64,
     bytes: u64,
@@ -50,19 +49,19 @@ pub struct DeadLetter {
     pub reason: Option<String>,
     /// When the destination refused it.
     pub time: String,
-    /// The status with which it did, such as `400`.
+    /// The status of the answer, such as `400`.
     pub status: String,
-    /// What the destination said.
+    /// The text of the answer.
     pub words: String,
     /// The encoded `auditgate.v1.Record`, in base64; absent for a gap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<String>,
 }
 
-/// Why a dead letter is not kept.
+/// Why a dead letter cannot be kept.
 #[derive(Debug, thiserror::Error)]
 pub enum DeadLetterError {
-    /// There are too many.
+    /// The file would become too large.
     #[error(
         "the dead letters have reached their limit of {limit} bytes: see what the destination refuses, mend it, and run auditgate delivery replay"
     )]
@@ -76,11 +75,11 @@ pub enum DeadLetterError {
 }
 
 impl DeadLetters {
-    /// Those of the delivery `name` in a directory. Letters whose replay was interrupted are dead
-    /// letters again.
+    /// Opens the dead letters of the delivery `name` in a directory. Letters of an interrupted
+    /// replay become dead letters again.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system.
     pub fn open(directory: &Path, name: &str) -> io::Result<Self> {
         let mut letters = Self {
             file: directory.join(format!("{name}.dead")),
@@ -95,7 +94,8 @@ impl DeadLetters {
 
     /// Makes the letters of an interrupted replay dead letters again, and counts all.
     fn restore(&mut self) -> io::Result<()> {
-        // A line that a crash cut off goes first: what is appended would become part of it.
+        // A line that a crash cut off is removed first, because appended text would become part of
+        // it.
         self.recount()?;
         if let Ok(interrupted) = fs::read(&self.replayed) {
             let mut file = self.append()?;
@@ -107,7 +107,7 @@ impl DeadLetters {
         Ok(())
     }
 
-    /// How many there are.
+    /// The number of dead letters.
     pub fn count(&self) -> u64 {
         self.count
     }
@@ -132,7 +132,7 @@ impl DeadLetters {
         }
         let mut file = self.append()?;
         if let Err(error) = file.write_all(&lines).and_then(|()| file.sync_all()) {
-            // What is written of them would be read as damaged lines.
+            // Partly written letters would be read as damaged lines.
             let _ = file.set_len(self.bytes);
             return Err(error.into());
         }
@@ -141,11 +141,11 @@ impl DeadLetters {
         Ok(())
     }
 
-    /// Takes all letters to send them again: until [`DeadLetters::end_replay`], they are kept in
-    /// another file. `None` if there are none. No other replay may be under way.
+    /// Moves all letters to another file, to send them again; [`DeadLetters::end_replay`] ends the
+    /// replay. `None` if there are none. No other replay may be active.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system.
     pub fn begin_replay(&mut self) -> io::Result<Option<Replay>> {
         if self.replayed.exists() {
             self.restore()?;
@@ -160,11 +160,11 @@ impl DeadLetters {
         Ok(Some(Replay { lines }))
     }
 
-    /// All letters of a replay that can be read are delivered, or dead letters again. If some
-    /// are damaged, their file is kept for a person: the name that it has then.
+    /// Ends a replay, after all readable letters are delivered or dead letters again. If some are
+    /// damaged, their file is kept for a person, and its new name returned.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system.
     pub fn end_replay(&mut self, some_are_damaged: bool) -> io::Result<Option<PathBuf>> {
         if !some_are_damaged {
             fs::remove_file(&self.replayed)?;
@@ -177,7 +177,7 @@ impl DeadLetters {
         Ok(Some(kept))
     }
 
-    /// The file, to append to. A new one is there after a loss of power, too.
+    /// Opens the file for appending. A new file is made durable.
     fn append(&self) -> io::Result<File> {
         let is_new = !self.file.exists();
         let file = OpenOptions::new().create(true).append(true).mode(FILE_MODE).open(&self.file)?;
@@ -202,7 +202,7 @@ impl DeadLetters {
         let mut line = Vec::new();
         while lines.read_until(b'\n', &mut line)? > 0 {
             if line.last() != Some(&b'\n') {
-                // The end of a write that a crash cut off: the record comes again.
+                // The end of a write that a crash cut off: the record will be sent again.
                 self.append()?.set_len(self.bytes)?;
                 break;
             }
@@ -214,18 +214,18 @@ impl DeadLetters {
     }
 }
 
-/// Dead letters on their way to the destination again.
+/// Dead letters that are being sent again.
 #[derive(Debug)]
 pub struct Replay {
     lines: BufReader<File>,
 }
 
 impl Replay {
-    /// The next letter; `None` behind the last one. Lines that are damaged are left out, and
-    /// counted in `damaged`.
+    /// The next letter; `None` after the last one. Damaged lines are skipped and counted in
+    /// `damaged`.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system.
     pub fn next(&mut self, damaged: &mut u64) -> io::Result<Option<ItemSource>> {
         let mut line = Vec::new();
         loop {
@@ -274,7 +274,7 @@ impl DeadLetter {
     }
 }
 
-/// The words of a destination as a person may see them: without control characters, and cut.
+/// The text of a destination's answer, made safe for people: without control characters, and cut.
 pub fn shown(words: &str) -> String {
     let mut printable = Printable::default();
     let mut escaped = String::new();

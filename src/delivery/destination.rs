@@ -1,7 +1,7 @@
-//! Destinations: how batches go to another system, and what its answers mean.
+//! Destinations: send batches to other systems, and interpret their answers.
 //!
-//! A destination is untrusted: what it answers is read up to a bound and within a time, it is
-//! never followed to another host, and what it says is kept only cut and escaped.
+//! A destination is untrusted: its answers are read up to a size and a time limit, redirects are
+//! not followed, and its texts are cut and escaped before they are kept.
 
 pub mod elasticsearch;
 pub mod file;
@@ -23,32 +23,32 @@ use crate::delivery::batch::Batch;
 use crate::delivery::format::ItemKind;
 use crate::log::BoxFuture;
 
-/// The longest time that a destination can ask for before it is tried again.
+/// The longest retry delay that a destination can ask for.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
 
-/// Takes batches to another system.
+/// Sends batches to another system.
 pub trait Destination: Send + Sync + 'static {
-    /// Sends a batch, and waits for the answer within a time of its own. Dropping the future
-    /// leaves it open whether the batch arrived.
+    /// Sends a batch, and waits for the answer up to its own time limit. If the future is dropped,
+    /// the batch may or may not have arrived.
     fn send<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Reply>;
 
-    /// Ends the connection in order, where that matters. Nothing is sent afterwards.
+    /// Closes the connection in order, if that matters. Nothing is sent afterwards.
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }
 }
 
-/// What became of a batch.
+/// The outcome of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
-    /// The destination has all of it.
+    /// The destination has accepted the whole batch.
     Accepted {
-        /// How many items it had before, as far as it says.
+        /// The number of items that it had before, if it reports that.
         repeated: u64,
     },
     /// The destination answered for each item.
     ItemByItem(ItemReplies),
-    /// The destination refuses the batch, and does not say which item is to blame.
+    /// The destination refuses the batch without naming an item.
     Rejected(Rejection),
     /// The batch may be sent again later.
     Unavailable(Delay),
@@ -59,18 +59,18 @@ pub enum Reply {
 /// Why a batch has to wait.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delay {
-    /// What happened.
+    /// The error.
     pub why: String,
-    /// How long the destination asks to wait.
+    /// The retry delay that the destination asks for.
     pub retry_after: Option<Duration>,
 }
 
-/// What a destination says that refuses a record.
+/// The answer of a destination that refuses a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
     /// The status, such as `400`.
     pub status: String,
-    /// Its words, as they came: `dead_letters` cuts and escapes them.
+    /// The text, unchanged: `dead_letters` cuts and escapes it.
     pub words: String,
 }
 
@@ -81,9 +81,9 @@ pub struct ItemReplies {
     pub rejected: Vec<(usize, Rejection)>,
     /// The positions of items that may be sent again later, ascending.
     pub unavailable: Vec<usize>,
-    /// Why these have to wait.
+    /// Why these items have to wait.
     pub delay: Option<Delay>,
-    /// How many items the destination had before.
+    /// The number of items that the destination had before.
     pub repeated: u64,
 }
 
@@ -97,7 +97,7 @@ impl Reply {
     }
 }
 
-/// Which destination, with all that is configured of it.
+/// The configuration of a destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Config {
     /// An HTTP endpoint.
@@ -112,7 +112,7 @@ pub enum Config {
     Syslog(syslog::Config),
     /// Files in a directory.
     File(file::Config),
-    /// Played by a test.
+    /// A scripted destination of a test.
     #[cfg(test)]
     Scripted(scripted::Scripted),
 }
@@ -123,7 +123,7 @@ pub enum Config {
 pub struct OpenError {
     /// The key of the configuration to blame, below `destination`.
     pub key: &'static str,
-    /// What is wrong.
+    /// A sentence about it.
     pub what: String,
 }
 
@@ -135,8 +135,8 @@ impl OpenError {
 }
 
 impl Config {
-    /// Where the records go, without secrets: `http https://siem.example.com/in`. A cursor
-    /// belongs to one such place.
+    /// The identity of the destination, without secrets: `http https://siem.example.com/in`. A
+    /// cursor belongs to one identity.
     pub fn identity(&self) -> String {
         match self {
             Self::Http(config) => format!("http {}", config.endpoint.shown()),
@@ -155,7 +155,7 @@ impl Config {
         }
     }
 
-    /// Whether the destination can take items of this kind.
+    /// Whether the destination accepts items of this kind.
     pub fn takes(&self, kind: ItemKind) -> bool {
         match self {
             Self::Otlp(_) => kind == ItemKind::OtlpLogRecord,
@@ -174,19 +174,19 @@ impl Config {
         !matches!(self, Self::Syslog(_))
     }
 
-    /// Reads secrets and certificates, as [`Config::open`] does, and changes nothing.
+    /// Reads secrets and certificates like [`Config::open`], without changing anything.
     ///
     /// # Errors
     /// If a file or variable cannot be used.
     pub fn check(&self, kind: ItemKind) -> Result<(), OpenError> {
         match self {
-            // Its directory is made when it is needed.
+            // Its directory is created when it is needed.
             Self::File(_) => Ok(()),
             _ => self.open(kind).map(drop),
         }
     }
 
-    /// Reads secrets and certificates, and makes ready to send items of this kind. Opens no
+    /// Reads secrets and certificates, and prepares to send items of this kind. It opens no
     /// connection.
     ///
     /// # Errors

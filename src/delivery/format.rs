@@ -1,8 +1,8 @@
 //! Formats: how a record or a gap is encoded for another system.
 //!
 //! A format encodes one record as one item. The destination puts items into requests: as a JSON
-//! array, as lines, as the log records of an export request. So a format knows nothing of
-//! batches, and a destination nothing of events.
+//! array, as lines, as the log records of an export request. So a format does not depend on
+//! batches, and a destination does not depend on events.
 
 mod json;
 mod mapped;
@@ -20,18 +20,18 @@ use crate::time::Time;
 
 /// Encodes records and gaps as items for another system.
 pub trait Format: Send + Sync + 'static {
-    /// Appends one record to `out` as one item. Bytes that `out` has already are left as they
-    /// are, also on an error, after which the caller cuts `out` back.
+    /// Appends one record to `out` as one item. After an error, the caller truncates `out` to its
+    /// earlier length.
     ///
     /// # Errors
-    /// If the format has no form for the record. The record then goes to the dead letters.
+    /// If the format cannot encode the record, which then becomes a dead letter.
     fn record(&self, source: &SourceRecord<'_>, out: &mut Vec<u8>) -> Result<(), FormatError>;
 
     /// Appends one item to `out` that reports records which the destination will not get.
     fn gap(&self, gap: &DeliveryGap<'_>, out: &mut Vec<u8>);
 }
 
-/// What one item is.
+/// The kind of an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ItemKind {
     /// A JSON object on one line, without a line feed.
@@ -42,7 +42,7 @@ pub enum ItemKind {
     OtlpLogRecord,
 }
 
-/// A record that is to be encoded.
+/// A record to encode.
 #[derive(Debug, Clone, Copy)]
 pub struct SourceRecord<'a> {
     /// The record, read in place; its `bytes` are the encoded `auditgate.v1.Record`.
@@ -70,7 +70,7 @@ pub struct DeliveryGap<'a> {
     pub first: Sequence,
     /// The last record that is missing; zero if unknown.
     pub last: Sequence,
-    /// Why.
+    /// The reason.
     pub reason: GapReason,
     /// When the gateway noticed the gap.
     pub time: Time,
@@ -109,13 +109,13 @@ impl DeliveryGap<'_> {
     }
 }
 
-/// The format has no form for a record.
+/// A record that the format cannot encode.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("record {sequence} has no form in this format: {what}")]
 pub struct FormatError {
     /// The record.
     pub sequence: Sequence,
-    /// What is wrong.
+    /// The reason.
     pub what: String,
 }
 
@@ -142,7 +142,7 @@ impl FormatName {
     pub const ALL: [Self; 6] =
         [Self::Json, Self::Ocsf, Self::Ecs, Self::Cef, Self::Otlp, Self::Teleport];
 
-    /// The name that the configuration has for it.
+    /// Its name in the configuration.
     pub fn name(self) -> &'static str {
         match self {
             Self::Json => "json",
@@ -154,7 +154,7 @@ impl FormatName {
         }
     }
 
-    /// What one item is: it decides which destinations can take it, and how.
+    /// The kind of its items, which decides which destinations accept them, and how.
     pub fn item_kind(self) -> ItemKind {
         match self {
             Self::Json | Self::Ocsf | Self::Ecs | Self::Teleport => ItemKind::Json,
@@ -163,7 +163,7 @@ impl FormatName {
         }
     }
 
-    /// Whether its items have a field `@timestamp` at their top.
+    /// Whether its items have a top-level field `@timestamp`.
     pub fn has_timestamp(self) -> bool {
         self == Self::Ecs
     }

@@ -1,4 +1,4 @@
-//! Retention waits for a delivery, within limits.
+//! Makes retention wait for a delivery, within limits.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -22,13 +22,13 @@ pub struct HoldLimits {
     pub age: Option<Duration>,
 }
 
-/// Holds what is not delivered, for as long as the delivery lives.
+/// Holds undelivered records for as long as the delivery exists.
 pub struct DeliveryHold {
     name: String,
     limits: HoldLimits,
     state: Weak<DeliveryState>,
     hub: Weak<Hub>,
-    /// Changes when the position of the delivery does.
+    /// Notifies of changes of the delivery's position.
     progress: watch::Receiver<()>,
 }
 
@@ -49,7 +49,7 @@ impl DeliveryHold {
         }
     }
 
-    /// Whether a limit is reached, so that retention goes on.
+    /// Whether a limit is reached, so that retention continues.
     fn is_exceeded(&self, state: &DeliveryState) -> bool {
         let too_large = self.limits.bytes.is_some_and(|max| {
             let storage = self.hub.upgrade().and_then(|hub| hub.storage());
@@ -73,7 +73,7 @@ impl RetentionHold for DeliveryHold {
     }
 
     fn records_max(&self) -> Option<u64> {
-        // Bytes and age are looked at when records are to go.
+        // Bytes and age are checked when records would be removed.
         None
     }
 

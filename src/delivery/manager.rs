@@ -1,4 +1,4 @@
-//! All deliveries of a gateway: started, changed, looked at, and ended together.
+//! Starts, replaces, reports, controls and ends the deliveries of a gateway.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -32,21 +32,21 @@ pub use report::DeliveryReport;
 
 mod report;
 
-/// How long what is in flight may take to arrive when a delivery is changed or removed.
+/// Time limit for batches in flight when a delivery is changed or removed.
 const SETTLE_TIME: Duration = Duration::from_secs(5);
-/// How much longer than its time a delivery may take to end.
+/// Additional time that a delivery may take to end.
 const END_GRACE: Duration = Duration::from_secs(3);
-/// Requests of operators that wait for a runner.
+/// The most requests of operators that wait for a runner.
 const COMMANDS_MAX: usize = 16;
 
 /// The deliveries of a gateway.
 pub struct Deliveries {
     hub: Arc<Hub>,
     path: Option<PathBuf>,
-    /// The lock on the directory of cursors and dead letters, as soon as there is a delivery.
+    /// The lock on the directory of cursors and dead letters; `None` until there is a delivery.
     directory: Mutex<Option<DirectoryLock>>,
     running: Mutex<BTreeMap<String, RunningDelivery>>,
-    /// What other gateways of a shared log run.
+    /// Deliveries that other gateways of a shared log run.
     elsewhere: Mutex<BTreeMap<String, DeliveryConfig>>,
 }
 
@@ -69,7 +69,7 @@ pub enum StartError {
     Directory {
         /// Its path.
         path: PathBuf,
-        /// Why.
+        /// The error.
         error: io::Error,
     },
     /// Others may write the directory.
@@ -89,7 +89,7 @@ pub enum StartError {
         /// Its path.
         path: PathBuf,
     },
-    /// The state of a delivery is not known.
+    /// The state of a delivery cannot be read.
     #[error("delivery {name}: {error}")]
     State {
         /// The delivery.
@@ -117,7 +117,7 @@ pub enum StartError {
 
 impl Deliveries {
     /// Starts deliveries that read the log of `hub` and keep their files in `directory`. Returns
-    /// them, and what of their configuration changed since they ran last.
+    /// them, and the keys that changed since they last ran.
     ///
     /// # Errors
     /// If the directory, or the file of a delivery, cannot be used.
@@ -192,11 +192,11 @@ impl Deliveries {
         Ok(())
     }
 
-    /// Goes on with other deliveries: unchanged ones are left alone, changed ones go on at their
-    /// cursor. Returns what of their configuration changed.
+    /// Replaces the deliveries. Unchanged ones keep running, changed ones continue at their cursor.
+    /// Returns the changed keys.
     ///
     /// # Errors
-    /// If the file of a delivery cannot be used: those that were changed before it run.
+    /// If the file of a delivery cannot be used; deliveries that were changed before it run.
     pub async fn replace(&self, configs: Vec<DeliveryConfig>) -> Result<Vec<String>, StartError> {
         if configs.iter().any(|config| config.elsewhere.is_none()) {
             self.locked_directory()?;
@@ -246,10 +246,10 @@ impl Deliveries {
         reports
     }
 
-    /// Does what an operator asks for. Returns the delivery as it is then.
+    /// Executes a request of an operator. Returns the state of the delivery afterwards.
     ///
     /// # Errors
-    /// If there is no such delivery, or it cannot do that.
+    /// If there is no such delivery, or it refuses the request.
     pub async fn control(
         &self,
         name: &str,
@@ -275,13 +275,13 @@ impl Deliveries {
         Ok(DeliveryReport::of(&config, &state, self.hub.extent().last))
     }
 
-    /// Ends all deliveries when everything in the log has arrived, or within this time.
+    /// Ends all deliveries when all records are delivered, or after this time.
     pub async fn stop(&self, within: Duration) {
         let ending: Vec<RunningDelivery> =
             std::mem::take(&mut *self.running.lock()).into_values().collect();
         let deadline = Instant::now() + within;
         end_all(ending, StopRequest::Drain(deadline), deadline).await;
-        // Another gateway may go on with them.
+        // Another gateway may now run them.
         *self.directory.lock() = None;
     }
 }
@@ -305,7 +305,7 @@ async fn end_all(mut ending: Vec<RunningDelivery>, request: StopRequest, deadlin
     }
 }
 
-/// The state of a delivery under its present configuration, and what of that has changed.
+/// The state of a delivery under its present configuration; changed keys are added to `changed`.
 fn with_changes(
     found: Option<SavedState>,
     config: &DeliveryConfig,
@@ -324,7 +324,7 @@ fn with_changes(
     SavedState { format, filter, ..saved }
 }
 
-/// Makes the directory, unless there is one, and locks it.
+/// Creates the directory if necessary, and locks it.
 fn lock(path: &Path) -> Result<DirectoryLock, StartError> {
     let failed = |error| StartError::Directory { path: path.to_owned(), error };
     fs::DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path).map_err(failed)?;

@@ -7,7 +7,7 @@ use crate::delivery::batch::{Batch, ItemSource};
 use crate::delivery::dead_letters::Replay;
 use crate::delivery::shipper::Shipper;
 
-/// Sends the letters of a replay, in the present format. On return each of them is delivered, or a
+/// Sends the letters of a replay in the current format. On return each of them is delivered, or a
 /// dead letter again.
 pub async fn replay(
     mut letters: Replay,
@@ -32,7 +32,7 @@ pub async fn replay(
                     break;
                 }
                 Err(error) => {
-                    // The rest stays in the file, and is taken up at the next start.
+                    // The rest stays in the file, and is restored at the next start.
                     tracing::error!(delivery = %config.name, %error, "cannot read dead letters");
                     return;
                 }

@@ -1,5 +1,5 @@
-//! Runs one delivery: reads the log as a subscription, fills batches, keeps them in flight, and
-//! moves the cursor behind what is acknowledged.
+//! Runs one delivery: reads the log as a subscription, fills batches, sends them, and moves the
+//! cursor after the acknowledged records.
 
 mod filling;
 mod orders;
@@ -30,9 +30,9 @@ use crate::record::{GATEWAY_PRINCIPAL, Sequence};
 use crate::time::Time;
 use filling::Filling;
 
-/// How long to wait after the log could not be read, or the cursor not be written.
+/// The wait after the log could not be read, or the cursor not be written.
 const FAULT_WAIT: Duration = Duration::from_secs(1);
-/// How often the end of the log is looked at while the gateway stops.
+/// How often the end of the log is checked while the gateway stops.
 const LAST_LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// When a delivery is to end.
@@ -40,9 +40,9 @@ const LAST_LOOK_INTERVAL: Duration = Duration::from_millis(20);
 pub enum StopRequest {
     /// Not yet.
     Run,
-    /// When what is in flight has arrived, or at this time.
+    /// When the batches in flight have arrived, or at this time.
     Settle(Instant),
-    /// When everything in the log has arrived, or at this time.
+    /// When all records of the log have arrived, or at this time.
     Drain(Instant),
 }
 
@@ -53,42 +53,42 @@ pub struct Runner {
     pub(super) hub: Arc<Hub>,
     pub(super) state: Arc<DeliveryState>,
     pub(super) file: StateFile,
-    /// As it is on disk.
+    /// The state on disk.
     pub(super) saved: SavedState,
-    /// The file exists.
+    /// Whether the state file exists.
     pub(super) is_saved: bool,
     pub(super) letters: Arc<Mutex<DeadLetters>>,
     pub(super) commands: mpsc::Receiver<DeliveryOrder>,
     pub(super) stop: watch::Receiver<StopRequest>,
-    /// Wakes those who wait for retention.
+    /// Wakes retention, which waits for the delivery.
     pub(super) progress: watch::Sender<()>,
 }
 
-/// A batch on its way.
+/// A batch in flight.
 type Flight = Pin<Box<dyn Future<Output = FlightId> + Send>>;
-/// Dead letters on their way.
+/// A running replay of dead letters.
 type Replaying = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// The way of a delivery along the log, from one place on.
+/// One pass along the log from a start position.
 struct FollowSession {
     subscription: Subscription,
     filling: Filling,
     window: FlightWindow,
     flights: FuturesUnordered<Flight>,
-    /// What is known of each of them, the oldest first.
+    /// Notes about the batches in flight, the oldest first.
     flying: Vec<FlightNote>,
     shipper: Arc<Shipper>,
     replaying: Option<Replaying>,
-    /// When the log is looked at again, after its end was reached while the gateway stops.
+    /// When the end of the log is checked again, while the gateway stops.
     look_again: Option<Instant>,
-    /// The log could not be read.
+    /// Whether the log could not be read.
     read_failed: bool,
 }
 
-/// What is known of a batch in flight.
+/// Notes about a batch in flight.
 struct FlightNote {
     id: FlightId,
-    /// What it holds in memory, in bytes.
+    /// Memory that it holds, in bytes.
     bytes: usize,
     /// When its oldest record was accepted.
     accepted: Option<Time>,
@@ -130,7 +130,7 @@ impl Runner {
         self.state.fail(DeliveryPhase::Ended, "it was stopped".to_owned());
     }
 
-    /// Begins at the saved cursor, or where the configuration says.
+    /// Begins at the saved cursor, or at the start of the configuration.
     async fn begin(&mut self) -> Result<FollowSession, String> {
         let cursor = match self.saved.cursor.as_str() {
             "" => None,
@@ -148,10 +148,10 @@ impl Runner {
         let subscription = self.hub.subscribe(query, start, subscriber).await;
         let subscription = subscription.map_err(|error| format!("cannot read the log: {error}"))?;
         let begun = subscription.cursor();
-        // A cursor of another log is kept: the gap that follows is told first.
+        // A cursor of another log is kept until the gap that it causes is reported.
         let is_of_this_log = cursor.is_none_or(|cursor| cursor.log_id == begun.log_id);
         if !self.is_saved && is_of_this_log {
-            // So that a restart goes on from here, whatever the start is then.
+            // So that a restart continues here, whatever `start` is then.
             self.save(begun).await;
         }
         self.state.set_position(begun.sequence);
@@ -240,7 +240,7 @@ impl Runner {
         }
     }
 
-    /// Lets the batch go, if it is due and may.
+    /// Sends the batch if it is due and the window has room.
     fn depart(&mut self, session: &mut FollowSession, paused: bool, request: StopRequest) {
         let has_seat = session.window.len() < self.config.in_flight;
         let is_last = matches!(request, StopRequest::Drain(_));
@@ -267,7 +267,7 @@ impl Runner {
         }));
     }
 
-    /// Moves the cursor over records that the filter leaves out.
+    /// Moves the cursor over records that the filter excludes.
     async fn skip(&mut self, session: &mut FollowSession) {
         let Some(through) = session.filling.left_out() else { return };
         if session.window.skip(through) {
@@ -275,7 +275,7 @@ impl Runner {
         }
     }
 
-    /// Everything up to `covered` is dealt with.
+    /// Moves the cursor: every record up to `covered` is delivered or excluded.
     async fn advance(&mut self, cursor: Cursor, covered: Sequence) {
         self.save(Cursor { sequence: covered, ..cursor }).await;
         self.state.set_position(covered);
@@ -285,8 +285,8 @@ impl Runner {
         }
     }
 
-    /// Writes the cursor, until that succeeds: without it, a crash would repeat more than what is
-    /// in flight.
+    /// Writes the cursor, and retries until that succeeds. Otherwise a crash would repeat more than
+    /// the batches in flight.
     async fn save(&mut self, cursor: Cursor) {
         self.saved.cursor = cursor.to_string();
         self.saved.complete = false;
@@ -317,7 +317,7 @@ impl Runner {
         let flying = session.window.len();
         let bytes = session.flying.iter().map(|one| one.bytes).sum::<usize>();
         self.state.set_held(session.filling.held_bytes() + bytes, flying);
-        // They are in the order of the log.
+        // The notes are in the order of the log.
         let oldest = session.flying.first().and_then(|one| one.accepted);
         self.state.set_oldest(oldest.or_else(|| session.filling.oldest()));
     }
@@ -333,7 +333,7 @@ impl Runner {
             }
             _ => is_idle,
         };
-        // Nothing is gained by waiting for a destination that is not there.
+        // Waiting for an unavailable destination is useless.
         let is_hopeless = self.state.trouble().is_some() || self.state.control().paused;
         if !is_done && !is_hopeless && Instant::now() < deadline {
             return None;
@@ -346,7 +346,7 @@ impl Runner {
     }
 }
 
-/// Ends when a replay does.
+/// Waits for the end of a replay.
 async fn ended(replaying: &mut Option<Replaying>) {
     match replaying {
         Some(replaying) => replaying.await,
@@ -354,7 +354,7 @@ async fn ended(replaying: &mut Option<Replaying>) {
     }
 }
 
-/// Ends at a time, if there is one.
+/// Waits until a time; for ever if there is none.
 async fn at(time: Option<Instant>) {
     match time {
         Some(time) => sleep_until(time).await,

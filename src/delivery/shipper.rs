@@ -1,5 +1,5 @@
-//! Brings a batch to its destination: again and again where that is not available, in parts where it
-//! refuses the batch, and to the dead letters what it refuses for good.
+//! Delivers a batch to its destination: retries while that is unavailable, splits a refused batch,
+//! and turns refused records into dead letters.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,22 +16,22 @@ use crate::delivery::state::{DeliveryPhase, DeliveryState, add};
 
 /// The longest wait between two attempts, unless the destination asks for more.
 pub const RETRY_WAIT_MAX: Duration = Duration::from_secs(30);
-/// How often a delivery that is blocked is tried again.
+/// How often a blocked delivery retries.
 pub const BLOCKED_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Brings batches to one destination.
+/// Delivers batches to one destination.
 pub struct Shipper {
     state: Arc<DeliveryState>,
     config: Config,
     kind: ItemKind,
-    /// Opened when it is needed, and opened anew when it was blocked: secrets and certificates may
+    /// Opened when needed, and again after it was blocked, because secrets and certificates may
     /// have changed.
     destination: Mutex<Option<Arc<dyn Destination>>>,
     letters: Arc<Mutex<DeadLetters>>,
 }
 
 impl Shipper {
-    /// A shipper to a destination that takes items of this kind.
+    /// A shipper to a destination that accepts items of this kind.
     pub fn new(
         state: Arc<DeliveryState>,
         config: Config,
@@ -46,8 +46,8 @@ impl Shipper {
         &self.letters
     }
 
-    /// Returns when the destination has each item, or a dead letter has it. That may take for
-    /// ever; dropping the future leaves it open what arrived.
+    /// Returns when each item is accepted or a dead letter, which may take for ever. If the future
+    /// is dropped, items may or may not have arrived.
     pub async fn ship(&self, batch: Batch, misfits: Vec<Misfit>) {
         if !misfits.is_empty() {
             let letters = misfits.into_iter().map(|misfit| {
@@ -95,7 +95,7 @@ impl Shipper {
         }
     }
 
-    /// Ends the connection to the destination in order.
+    /// Closes the connection to the destination in order.
     pub async fn close(&self) {
         let open = self.destination.lock().take();
         if let Some(destination) = open {
@@ -107,7 +107,7 @@ impl Shipper {
         let open = self.destination.lock().clone();
         let destination = match open {
             Some(destination) => destination,
-            // Reads files, small ones.
+            // This reads small files.
             None => match self.config.open(self.kind) {
                 Ok(opened) => Arc::clone(self.destination.lock().insert(opened)),
                 Err(error) => return Reply::Blocked(format!("destination.{error}")),
@@ -116,8 +116,7 @@ impl Shipper {
         destination.send(part).await
     }
 
-    /// Deals with what a destination said of each item. Returns the items that are to be sent
-    /// again.
+    /// Handles the replies for each item. Returns the items to send again.
     async fn settle(&self, part: &Batch, replies: ItemReplies) -> Option<(Batch, Delay)> {
         let accepted =
             part.len().saturating_sub(replies.rejected.len() + replies.unavailable.len());
@@ -152,7 +151,7 @@ impl Shipper {
         self.state.succeeded();
     }
 
-    /// Keeps dead letters. Waits while there is no room for them: nothing is dropped.
+    /// Keeps dead letters. Waits while there is no room for them, so that none is dropped.
     async fn bury(&self, letters: Vec<DeadLetter>) {
         loop {
             let keeping = Arc::clone(&self.letters);
@@ -177,7 +176,8 @@ impl Shipper {
                 record = %letter.id,
                 status = %letter.status,
                 count = letters.len(),
-                // Its words may repeat values of the records, or a secret: they stay in the file.
+                // The destination's text may repeat values of the records or a secret, so it is
+                // only in the file.
                 "the destination refuses records, which are dead letters now",
             );
         }
@@ -191,7 +191,7 @@ impl Shipper {
         self.pause_for(wait).await;
     }
 
-    /// Waits until it is worth trying again what a person has to mend.
+    /// Waits before a blocked delivery retries.
     async fn blocked(&self, why: String) {
         self.state.fail(DeliveryPhase::Blocked, why);
         self.pause_for(BLOCKED_INTERVAL).await;
@@ -200,7 +200,7 @@ impl Shipper {
         *self.destination.lock() = None;
     }
 
-    /// Waits for some time, or until an operator resumes the delivery.
+    /// Waits for this time, or until an operator resumes the delivery.
     async fn pause_for(&self, wait: Duration) {
         let mut controls = self.state.controls();
         let attempt = controls.borrow_and_update().attempt;

@@ -19,11 +19,11 @@ pub struct DeliveryCounters {
     pub bytes: AtomicU64,
     /// Batches that the destination accepted.
     pub batches: AtomicU64,
-    /// Attempts that were followed by another one.
+    /// Failed attempts that were retried.
     pub retries: AtomicU64,
     /// Records and gaps that became dead letters.
     pub rejected: AtomicU64,
-    /// Records that the destination said it had before.
+    /// Records that the destination reported as duplicates.
     pub repeated: AtomicU64,
     /// Gaps that were found.
     pub gaps: AtomicU64,
@@ -31,18 +31,18 @@ pub struct DeliveryCounters {
     pub missed: AtomicU64,
 }
 
-/// What a delivery does at the moment.
+/// The phase of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryPhase {
     /// It delivers, or waits for records.
     Running,
-    /// The destination is not available: the batch is sent again and again.
+    /// The destination is unavailable, and the batch is retried.
     Retrying,
-    /// Nothing is delivered before a person changes something. It is tried again every minute.
+    /// Nothing can be delivered before a person changes something. It retries every minute.
     Blocked,
     /// An operator paused it.
     Paused,
-    /// It needs to be told where to begin.
+    /// An operator must say where to begin.
     Undecided,
     /// It has ended.
     Ended,
@@ -51,7 +51,7 @@ pub enum DeliveryPhase {
 }
 
 impl DeliveryPhase {
-    /// What a delivery that this gateway runs can do.
+    /// The phases of a delivery that this gateway runs.
     pub const OWN: [Self; 6] =
         [Self::Running, Self::Retrying, Self::Blocked, Self::Paused, Self::Undecided, Self::Ended];
 
@@ -69,19 +69,19 @@ impl DeliveryPhase {
     }
 }
 
-/// The state of one delivery, shared by its runner and those who look at it.
+/// The state of one delivery, shared by its runner, status, metrics and retention.
 #[derive(Debug)]
 pub struct DeliveryState {
     name: String,
     /// Totals since the start.
     pub counters: DeliveryCounters,
-    /// The newest record that is delivered, or that the filter leaves out.
+    /// The newest record that is delivered or excluded by the filter.
     position: AtomicU64,
-    /// When the oldest record on its way was accepted; [`NONE`] if there is none.
+    /// When the oldest undelivered record was accepted; [`NONE`] if there is none.
     oldest: AtomicI64,
-    /// When everything was delivered last.
+    /// When all records were last delivered.
     caught_up: AtomicI64,
-    /// What the batches hold in memory.
+    /// Memory of the batches, in bytes.
     held_bytes: AtomicU64,
     in_flight: AtomicU64,
     dead_letters: AtomicU64,
@@ -99,20 +99,20 @@ const NONE: i64 = i64::MIN;
 /// Why a delivery does not run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
-    /// What it does instead.
+    /// Its phase.
     pub phase: DeliveryPhase,
-    /// Why.
+    /// The reason.
     pub why: String,
     /// Since when.
     pub since: Time,
 }
 
-/// What an operator asked for.
+/// The requests of an operator that are in force.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Control {
-    /// The delivery is paused.
+    /// Whether the delivery is paused.
     pub paused: bool,
-    /// Raised to try again at once.
+    /// Incremented to retry at once.
     pub attempt: u64,
 }
 
@@ -141,33 +141,33 @@ impl DeliveryState {
         &self.name
     }
 
-    /// The newest record that is delivered, or that the filter leaves out.
+    /// The newest record that is delivered or excluded by the filter.
     pub fn position(&self) -> Sequence {
         Sequence(self.position.load(Ordering::Relaxed))
     }
 
-    /// Everything up to `position` is delivered or left out.
+    /// Sets the newest record that is delivered or excluded.
     pub fn set_position(&self, position: Sequence) {
         self.position.store(position.0, Ordering::Relaxed);
     }
 
-    /// When the oldest record on its way was accepted.
+    /// When the oldest undelivered record was accepted.
     pub fn oldest(&self) -> Option<Time> {
         time(&self.oldest)
     }
 
-    /// The oldest record on its way was accepted at this time; `None` if none is on its way.
+    /// Sets when the oldest undelivered record was accepted; `None` if there is none.
     pub fn set_oldest(&self, oldest: Option<Time>) {
         self.oldest.store(oldest.map_or(NONE, |time| time.0), Ordering::Relaxed);
     }
 
-    /// Everything in the log is delivered.
+    /// Notes that all records are delivered.
     pub fn set_caught_up(&self) {
         self.caught_up.store(Time::now().0, Ordering::Relaxed);
     }
 
-    /// How old the oldest record is that is not delivered, in a log whose newest record is
-    /// `last`. Where that record was not read yet: how long ago everything was delivered.
+    /// The age of the oldest undelivered record, in a log whose newest record is `last`. If that
+    /// record was not read yet, the time since all records were delivered.
     pub fn lag(&self, last: Sequence) -> Duration {
         if self.position() >= last {
             return Duration::ZERO;
@@ -177,52 +177,52 @@ impl DeliveryState {
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
     }
 
-    /// What its batches hold in memory, in bytes, and how many of them are in flight.
+    /// Memory of the batches, in bytes, and the number of batches in flight.
     pub fn held(&self) -> (u64, u64) {
         (self.held_bytes.load(Ordering::Relaxed), self.in_flight.load(Ordering::Relaxed))
     }
 
-    /// Its batches hold so many bytes, and so many of them are in flight.
+    /// Sets the memory of the batches, in bytes, and the number of batches in flight.
     pub fn set_held(&self, bytes: usize, in_flight: usize) {
         self.held_bytes.store(bytes as u64, Ordering::Relaxed);
         self.in_flight.store(in_flight as u64, Ordering::Relaxed);
     }
 
-    /// How many dead letters there are, and their bytes.
+    /// The number of dead letters, and their bytes.
     pub fn dead_letters(&self) -> (u64, u64) {
         let read = |total: &AtomicU64| total.load(Ordering::Relaxed);
         (read(&self.dead_letters), read(&self.dead_letter_bytes))
     }
 
-    /// There are so many dead letters, of so many bytes.
+    /// Sets the number of dead letters, and their bytes.
     pub fn set_dead_letters(&self, count: u64, bytes: u64) {
         self.dead_letters.store(count, Ordering::Relaxed);
         self.dead_letter_bytes.store(bytes, Ordering::Relaxed);
     }
 
-    /// From acceptance to acknowledgement.
+    /// Times from acceptance to acknowledgement.
     pub fn latency(&self) -> HistogramSnapshot {
         self.latency.snapshot()
     }
 
-    /// A batch whose oldest record was accepted at this time is acknowledged.
+    /// Notes that a batch is acknowledged whose oldest record was accepted at this time.
     pub fn record_latency(&self, accepted: Time) {
         let nanos = Time::now().0.saturating_sub(accepted.0);
         self.latency.record(Duration::from_nanos(u64::try_from(nanos).unwrap_or(0)));
     }
 
-    /// When the destination accepted a batch last.
+    /// When the destination last accepted a batch.
     pub fn last_success(&self) -> Option<Time> {
         time(&self.last_success)
     }
 
-    /// The destination accepted a batch: whatever the trouble was, it is over.
+    /// Notes that the destination accepted a batch, which ends any trouble.
     pub fn succeeded(&self) {
         self.last_success.store(Time::now().0, Ordering::Relaxed);
         self.recovered();
     }
 
-    /// The trouble is over.
+    /// Notes that the trouble is over.
     pub fn recovered(&self) {
         if let Some(trouble) = self.trouble.lock().take() {
             let Trouble { phase, .. } = trouble;
@@ -230,7 +230,7 @@ impl DeliveryState {
         }
     }
 
-    /// The delivery cannot go on. Says so in the log where that is news.
+    /// Notes that the delivery cannot continue. Logs it if the reason is new.
     pub fn fail(&self, phase: DeliveryPhase, why: String) {
         let mut trouble = self.trouble.lock();
         let before = trouble.as_ref().map(|trouble| trouble.phase);
@@ -258,7 +258,7 @@ impl DeliveryState {
         self.trouble.lock().clone()
     }
 
-    /// What it does at the moment, and why.
+    /// Its phase, and the reason.
     pub fn phase(&self) -> (DeliveryPhase, String) {
         let trouble = self.trouble.lock();
         match trouble.as_ref() {
@@ -271,17 +271,17 @@ impl DeliveryState {
         }
     }
 
-    /// What an operator asked for.
+    /// The requests of an operator that are in force.
     pub fn control(&self) -> Control {
         *self.control.borrow()
     }
 
-    /// What an operator asks for, as that changes.
+    /// Watches the requests of an operator.
     pub fn controls(&self) -> watch::Receiver<Control> {
         self.control.subscribe()
     }
 
-    /// Pauses or resumes. Resuming also tries again at once what waits.
+    /// Pauses or resumes. Resuming also retries at once.
     pub fn set_paused(&self, paused: bool) {
         self.control.send_modify(|control| {
             control.paused = paused;

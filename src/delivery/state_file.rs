@@ -1,4 +1,4 @@
-//! The file in which a delivery keeps its cursor.
+//! Reads and writes the file with a delivery's cursor.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,15 +9,15 @@ use crate::log::disk::storage::{self, SystemStorage};
 
 /// The version of the file.
 const VERSION: u32 = 1;
-/// What follows the name of the delivery in the name of the file.
+/// The suffix of the file name, after the name of the delivery.
 const SUFFIX: &str = ".cursor";
 
-/// What a delivery knows after a restart.
+/// The state of a delivery that survives a restart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedState {
     /// The version of the file.
     pub version: u32,
-    /// Covers the records that are delivered, as subscribers have it.
+    /// The cursor after the delivered records.
     pub cursor: String,
     /// Where the records went: [`crate::delivery::destination::Config::identity`].
     pub destination: String,
@@ -25,14 +25,14 @@ pub struct SavedState {
     pub format: String,
     /// Digest of the filter.
     pub filter: String,
-    /// An operator paused the delivery.
+    /// Whether an operator paused the delivery.
     pub paused: bool,
-    /// Every record of the log was delivered when the gateway stopped.
+    /// Whether every record of the log was delivered when the gateway stopped.
     pub complete: bool,
 }
 
 impl SavedState {
-    /// A state behind `cursor`.
+    /// A state after `cursor`.
     pub fn new(cursor: String, destination: String, format: String, filter: String) -> Self {
         Self {
             version: VERSION,
@@ -50,7 +50,7 @@ impl SavedState {
 #[derive(Debug, Clone)]
 pub struct StateFile(PathBuf);
 
-/// Why the state of a delivery is not known.
+/// Why the state of a delivery cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// The file cannot be read.
@@ -58,7 +58,7 @@ pub enum StateError {
     Unreadable {
         /// Its path.
         file: PathBuf,
-        /// Why.
+        /// The error.
         error: io::Error,
     },
     /// The file has the wrong content.
@@ -69,13 +69,13 @@ pub enum StateError {
     Malformed {
         /// Its path.
         file: PathBuf,
-        /// What is wrong.
+        /// The error.
         what: String,
     },
 }
 
 impl StateFile {
-    /// The file of the delivery `name` in a directory.
+    /// The state file of the delivery `name` in a directory.
     pub fn of(directory: &Path, name: &str) -> Self {
         Self(directory.join(format!("{name}{SUFFIX}")))
     }
@@ -83,8 +83,8 @@ impl StateFile {
     /// The state; `None` if the delivery has none yet.
     ///
     /// # Errors
-    /// If there is a file that cannot be read or used. The delivery must not begin anew then: it
-    /// would repeat or leave out records.
+    /// If the file exists and is not valid. The delivery must not begin anew then, because it would
+    /// repeat or skip records.
     pub fn read(&self) -> Result<Option<SavedState>, StateError> {
         let bytes = match storage::read(&self.0) {
             Ok(bytes) => bytes,
@@ -103,7 +103,7 @@ impl StateFile {
     /// Replaces the state: after a crash, the file has this state or the previous one.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system.
     pub fn write(&self, state: &SavedState) -> io::Result<()> {
         let mut bytes = serde_json::to_vec_pretty(state)?;
         bytes.push(b'\n');

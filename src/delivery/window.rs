@@ -1,4 +1,4 @@
-//! The flight window: batches on their way, and the prefix that is acknowledged.
+//! The flight window: batches in flight, and their acknowledged prefix.
 
 use std::collections::VecDeque;
 
@@ -27,28 +27,29 @@ pub struct FlightId(u64);
 #[derive(Debug)]
 struct Flight {
     id: FlightId,
-    /// The newest record that it deals with, those that its filter leaves out included.
+    /// The newest record that it covers, excluded records included.
     through: Sequence,
     is_acknowledged: bool,
 }
 
 impl FlightWindow {
-    /// A window without batches; everything up to `covered` is dealt with.
+    /// A window without batches, which covers everything up to `covered`.
     pub fn new(covered: Sequence) -> Self {
         Self { open: VecDeque::new(), next: 0, covered }
     }
 
-    /// How many batches the cursor does not cover. That bounds what is sent again after a crash.
+    /// The number of batches that the cursor does not cover. It bounds what is sent again after a
+    /// crash.
     pub fn len(&self) -> usize {
         self.open.len()
     }
 
-    /// Whether no batch is on its way.
+    /// Whether no batch is in flight.
     pub fn is_empty(&self) -> bool {
         self.open.is_empty()
     }
 
-    /// A batch leaves that deals with everything up to `through`.
+    /// Adds a batch that covers everything up to `through`.
     pub fn depart(&mut self, through: Sequence) -> FlightId {
         let id = FlightId(self.next);
         self.next += 1;
@@ -56,8 +57,8 @@ impl FlightWindow {
         id
     }
 
-    /// The records behind the newest batch up to `through` do not match the filter. Returns
-    /// whether the acknowledged prefix grew.
+    /// Notes that the records after the newest batch up to `through` do not match the filter.
+    /// Returns whether the acknowledged prefix grew.
     pub fn skip(&mut self, through: Sequence) -> bool {
         match self.open.back_mut() {
             Some(newest) => {
@@ -72,7 +73,7 @@ impl FlightWindow {
         }
     }
 
-    /// A batch is acknowledged. Returns whether the acknowledged prefix grew.
+    /// Notes that a batch is acknowledged. Returns whether the acknowledged prefix grew.
     pub fn acknowledge(&mut self, id: FlightId) -> bool {
         if let Some(flight) = self.open.iter_mut().find(|flight| flight.id == id) {
             flight.is_acknowledged = true;

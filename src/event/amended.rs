@@ -1,22 +1,21 @@
-//! The note of what redaction and trimming changed in an event.
+//! The changes that redaction and trimming made to an event.
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::proto::pb;
 
-/// What redaction and trimming did to an event before it was stored.
+/// The changes that redaction and trimming made to an event before it was stored.
 #[derive(Clone)]
 pub struct Amended {
-    /// Each change, as the record tells of it.
+    /// Each change, as in the record.
     pub amendments: Vec<pb::Amendment>,
-    /// Redacts what the client sent once more, where other keys could have given
-    /// another content.
+    /// Redacts the client's event again, if another key would give other content.
     pub again: Option<Arc<dyn Reredact>>,
 }
 
 impl Amended {
-    /// Bytes of memory that it holds.
+    /// Memory that it holds, in bytes.
     pub fn held_bytes(&self) -> usize {
         let of_one = |amendment: &pb::Amendment| {
             size_of_val(amendment)
@@ -32,7 +31,7 @@ impl Amended {
 
 /// Redacts an event again, with another key.
 pub trait Reredact: Send + Sync {
-    /// Bytes of memory that it holds.
+    /// Memory that it holds, in bytes.
     fn held_bytes(&self) -> usize;
 
     /// The client's part of the event, redacted with the key of this id; `None` if
@@ -40,7 +39,7 @@ pub trait Reredact: Send + Sync {
     fn with_key(&self, key_id: &str) -> Option<Vec<u8>>;
 }
 
-/// Shows the amendments alone: the rest leads to what was redacted.
+/// Shows the amendments only, because the rest contains redacted values.
 impl fmt::Debug for Amended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Amended").field("amendments", &self.amendments).finish_non_exhaustive()

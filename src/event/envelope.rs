@@ -1,4 +1,4 @@
-//! The fields of the envelope that the gateway looks at, read off the bytes.
+//! Reads the fields of the envelope that the gateway needs from the encoded event.
 
 use crate::event::VARIANT_NUMBER_MIN;
 use crate::wire::{self, WireValue};

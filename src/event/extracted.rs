@@ -1,5 +1,5 @@
-//! The fields that the gateway needs from an event, extracted during validation: so each
-//! event is walked once.
+//! Extracts the fields that the gateway needs during the validation of an event, so that each event
+//! is walked once.
 
 use std::ops::Range;
 
@@ -9,13 +9,13 @@ use super::{Error, VARIANT_NUMBER_MIN};
 use crate::catalog::{self, TypeId};
 use crate::wire::{FieldNumbers, WireValue};
 
-/// Fields of an event, as bytes: whether they are text is the validation's
-/// business. As everywhere in protobuf, the last of several values counts, and
-/// parts of one message are merged. Absent and empty differ.
+/// Fields of an event, as bytes; the validation checks whether they are text. As everywhere in
+/// protobuf, the last of several values counts, and parts of one message are merged. Absent and
+/// empty differ.
 #[derive(Debug, Default)]
 pub struct ExtractedFields<'a> {
     pub id: &'a [u8],
-    /// Encoded.
+    /// The encoded payload.
     pub time: Option<&'a [u8]>,
     pub code: Option<&'a [u8]>,
     pub success: Option<bool>,
@@ -29,7 +29,7 @@ pub struct ExtractedFields<'a> {
     variants: (Option<u32>, Option<u32>),
 }
 
-/// Under which keys a record is found: see `key`. 0 where a field is absent.
+/// The index keys of a record, see `key`. 0 if a field is absent.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct IndexKeys {
     /// Of `event.id`.
@@ -45,7 +45,7 @@ pub struct IndexKeys {
 }
 
 impl<'a> ExtractedFields<'a> {
-    /// Fields whose messages have some that are noted.
+    /// Fields whose messages have fields to extract.
     pub const WITHIN: FieldNumbers = FieldNumbers::NONE
         .and(number::USER)
         .and(number::SESSION)

@@ -1,4 +1,4 @@
-//! Keys under which texts are indexed.
+//! Hashes texts to the keys of indexes.
 
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::{LazyLock, OnceLock};
@@ -6,7 +6,7 @@ use std::sync::{LazyLock, OnceLock};
 use foldhash::SharedSeed;
 use foldhash::quality::SeedableRandomState;
 
-/// Of all keys of this process, once one was asked for.
+/// The seed of all keys of this process, once it was needed.
 static SEED: OnceLock<u64> = OnceLock::new();
 
 static HASHER: LazyLock<SeedableRandomState> = LazyLock::new(|| {
@@ -29,10 +29,9 @@ pub fn key_of(text: &[u8]) -> u32 {
     ((hasher.finish() >> 32) as u32).max(1)
 }
 
-/// What all keys of this process are mixed with: a secret, so that nobody chooses texts
-/// whose keys collide, with which look-ups would take long. It is `known`, where an
-/// index was kept that was made with that, unless there is one already; else it is
-/// random.
+/// The seed of all keys of this process. It is secret, so that nobody can choose texts whose keys
+/// collide, which would make look-ups slow. The first call sets it: to `known`, the seed of an
+/// existing index, or to a random number.
 pub fn key_seed(known: Option<u64>) -> u64 {
     let random = || std::hash::RandomState::new().build_hasher().finish();
     *SEED.get_or_init(|| known.unwrap_or_else(random))

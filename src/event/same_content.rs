@@ -1,9 +1,9 @@
 //! Compares the content of two encoded events.
 //!
-//! One message has several encodings: the order of fields and of map entries is free, a
-//! message may come in parts, and the last of several values counts. The canonical form
-//! is one encoding for all of them. It is computed in a time that grows with the length
-//! of the event, whatever stands in it.
+//! One message has several encodings: the order of fields and of map entries is free, a message may
+//! come in parts, and the last of several values counts. The canonical form is one encoding for all
+//! of them. Computing it takes time proportional to the length of the event, whatever the event
+//! contains.
 
 use std::cmp::Ordering;
 use std::hash::{BuildHasher as _, RandomState};
@@ -51,10 +51,9 @@ pub fn content_digest(event: &[u8]) -> ContentDigest {
 /// Writes the canonical form of an event.
 struct Canonical<'a> {
     event: &'a [u8],
-    /// A stack: the fields of each message that is being written, behind those of the
-    /// message around it. The number in the upper half, in the lower half where in the
-    /// event the field begins. So sorted fields are grouped by number, in the order in
-    /// which they were sent.
+    /// A stack: the fields of each message that is being written, after those of the enclosing
+    /// message. The upper half is the field number, the lower half the position of the field in the
+    /// event. So sorted fields are grouped by number, in the order in which they were sent.
     fields: Vec<u64>,
     out: Vec<u8>,
 }
@@ -63,12 +62,12 @@ struct Canonical<'a> {
 struct Entry<'a> {
     hash: u64,
     key: &'a [u8],
-    /// Where the entry lies in the event.
+    /// The range of the entry in the event.
     at: Range<usize>,
 }
 
 impl<'a> Canonical<'a> {
-    /// Writes the fields of a message that comes in these parts of the event.
+    /// Writes the fields of a message that consists of these parts of the event.
     fn put_message(&mut self, message: MessageId, parts: &[Range<usize>]) {
         let start = self.fields.len();
         for part in parts {
@@ -119,7 +118,7 @@ impl<'a> Canonical<'a> {
         self.fields.truncate(start);
     }
 
-    /// From where on in the event values of the field count: behind the last value of
+    /// The position in the event from which values of the field count: after the last value of
     /// another field of the same oneof.
     fn set_since(&self, message: MessageId, field: &Field, extracted: Range<usize>) -> usize {
         let Some(oneof) = field.oneof else { return 0 };
@@ -135,7 +134,7 @@ impl<'a> Canonical<'a> {
         last.max().unwrap_or_default()
     }
 
-    /// Values that the schema does not know, in their order.
+    /// Writes unknown fields, in their order.
     fn put_unknown(&mut self, extracted: Range<usize>) {
         for extracted in extracted {
             let number = self.number(extracted);
@@ -148,7 +147,7 @@ impl<'a> Canonical<'a> {
         }
     }
 
-    /// The value of a field that has one: the last one, or a message of all parts.
+    /// Writes the value of a singular field: the last value, or a message of all parts.
     fn put_single(&mut self, field: &Field, extracted: Range<usize>) {
         if let FieldKind::Message(inner) = field.kind {
             self.put_key(field.number, BEGIN);
@@ -222,7 +221,7 @@ impl<'a> Canonical<'a> {
                 Entry { hash: HASHER.hash_one(key), key, at }
             })
             .collect();
-        // By hash: to compare texts that begin alike takes long.
+        // Sorted by hash, because comparing texts with equal prefixes is slow.
         entries.sort_unstable_by(|one, other| {
             let by_key = one.hash.cmp(&other.hash).then_with(|| one.key.cmp(other.key));
             by_key.then(one.at.start.cmp(&other.at.start))
@@ -239,7 +238,7 @@ impl<'a> Canonical<'a> {
         }
     }
 
-    /// An entry: its value may be left out where it is the default.
+    /// Writes an entry; a default value is omitted.
     fn put_entry(&mut self, entry: MessageId, own: &Entry<'_>) {
         const VALUE: u32 = 2;
         wire::put_bytes_field(&mut self.out, 1, own.key);
@@ -271,7 +270,7 @@ impl<'a> Canonical<'a> {
         }
     }
 
-    /// The key of an entry, as bytes: of a number, its encoding.
+    /// The key of an entry, as bytes; the encoding of a number.
     fn key_of_entry(&self, at: Range<usize>) -> &'a [u8] {
         const KEY: u32 = 1;
         let entry: &'a [u8] = self.event.get(at).unwrap_or_default();
@@ -313,17 +312,17 @@ impl<'a> Canonical<'a> {
         (self.fields.get(extracted).copied().unwrap_or_default() >> 32) as u32
     }
 
-    /// Where in the event a field begins.
+    /// The position of a field in the event.
     fn place(&self, extracted: usize) -> usize {
         self.fields.get(extracted).copied().unwrap_or_default() as u32 as usize
     }
 
-    /// The value of a field, and where in the event its bytes lie, if it has a length.
+    /// The value of a field, and the range of its bytes in the event, if it is length-delimited.
     fn value(&self, extracted: usize) -> (WireValue<'a>, Range<usize>) {
         let mut fields = wire::fields(self.event.get(self.place(extracted)..).unwrap_or_default());
         let value = match fields.next() {
             Some(Ok((_, value))) => value,
-            // It was read before.
+            // The field was read before, so it is valid.
             _ => WireValue::Bytes(&[]),
         };
         let end = self.event.len() - fields.rest().len();
@@ -340,8 +339,7 @@ fn is_default(value: WireValue<'_>) -> bool {
     }
 }
 
-/// The varint of which all encodings of a value are one: more bits than the type has do
-/// not count.
+/// The canonical varint of a value: bits beyond the width of the type are dropped.
 fn normal(kind: FieldKind, value: u64) -> u64 {
     match kind {
         FieldKind::Bool => u64::from(value != 0),

@@ -259,8 +259,7 @@ const BY_NAME: &[(&str, &str)] = &[
     ("working_directory", "/home/alice"),
 ];
 
-/// The example of a field, as text; for one without an entry, what its name and
-/// type suggest.
+/// The example of a field, as text; for a field without an entry, a guess from its name and type.
 pub fn of(field: &FieldDescriptor) -> &str {
     let message = field.parent_message();
     BY_PATH

@@ -12,12 +12,12 @@ use super::values;
 /// Bits of an IPv6 address that precede a mapped IPv4 address.
 const MAPPED_PREFIX_BITS: u8 = 96;
 
-/// Blocks of addresses, of which one must match; no bound where there are none.
+/// Blocks of addresses, one of which must match; every address matches if there are none.
 #[derive(Debug)]
 pub(super) struct CidrBlocks(Vec<IpNet>);
 
 impl CidrBlocks {
-    /// What it takes in memory, in bytes.
+    /// Memory that it takes, in bytes.
     pub(super) fn held_bytes(&self) -> usize {
         self.0.capacity() * size_of::<IpNet>()
     }
@@ -33,13 +33,12 @@ impl CidrBlocks {
         values.iter().enumerate().map(parse).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether the filter leaves the address open.
+    /// Whether every address matches.
     pub(super) fn is_any(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether the address matches, which may carry a port. What is not an
-    /// address does not match.
+    /// Whether the address, with or without a port, matches. Other texts do not match.
     pub(super) fn matches(&self, address: Option<&str>) -> bool {
         if self.is_any() {
             return true;
@@ -64,8 +63,8 @@ fn block(text: &str) -> Option<IpNet> {
     })
 }
 
-/// The text without the zone of an IPv6 address (RFC 4007, section 11): it names an
-/// interface of the host that saw the address, which says nothing to others.
+/// The text without the zone of an IPv6 address (RFC 4007, section 11): it names an interface of
+/// one host, which means nothing elsewhere.
 fn without_zone(text: &str) -> Cow<'_, str> {
     let Some((address, rest)) = text.split_once('%') else { return Cow::Borrowed(text) };
     let zone = rest.find([']', '/']).unwrap_or(rest.len());

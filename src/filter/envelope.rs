@@ -7,8 +7,7 @@ use crate::event::field;
 use crate::proto::pb;
 use crate::wire::{self, WireValue};
 
-/// Which envelopes match: for each field that is not left open, those with one of
-/// its values.
+/// The conditions on the fields of the envelope: each field must have one of its values.
 #[derive(Debug)]
 pub(super) struct EnvelopeFilter {
     pub users: ExactValues,
@@ -18,12 +17,11 @@ pub(super) struct EnvelopeFilter {
     cluster_names: ExactValues,
     sources: ExactValues,
     remote_addresses: CidrBlocks,
-    /// Every envelope matches.
+    /// Whether every envelope matches.
     is_any: bool,
 }
 
-/// What an event has in these fields, as bytes: filters compare them and need not
-/// know that they are UTF-8.
+/// The values of an event in these fields, as bytes, which is enough to compare them.
 #[derive(Default)]
 struct EnvelopeValues<'a> {
     code: Option<&'a [u8]>,
@@ -61,7 +59,7 @@ impl EnvelopeFilter {
         Ok(compiled)
     }
 
-    /// What it takes in memory, in bytes.
+    /// Memory that it takes, in bytes.
     pub(super) fn held_bytes(&self) -> usize {
         let values = [
             &self.users,
@@ -96,8 +94,8 @@ impl EnvelopeFilter {
             && self.remote_addresses.matches(address)
     }
 
-    /// Reads the fields that are not left open. As everywhere in protobuf, the last
-    /// of several values counts, and parts of one message are merged.
+    /// Reads the fields with a condition. As everywhere in protobuf, the last of several values
+    /// counts, and parts of one message are merged.
     fn read<'a>(&self, event: &'a [u8]) -> EnvelopeValues<'a> {
         let mut found = EnvelopeValues::default();
         for (number, value) in wire::trusted(event) {

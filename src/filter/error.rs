@@ -45,13 +45,13 @@ pub enum Error {
     TooManyValues {
         /// The field to blame, within the filter.
         field: &'static str,
-        /// How many values it has.
+        /// The number of values.
         count: usize,
     },
     /// There are too many labels.
     #[error("labels has {count} entries, limit {LABELS_MAX}")]
     TooManyLabels {
-        /// How many there are.
+        /// The number of labels.
         count: usize,
     },
     /// A value is too long.
@@ -64,7 +64,7 @@ pub enum Error {
         /// The greatest length.
         limit: usize,
     },
-    /// A value is empty where that could match nothing.
+    /// A value is empty, which could match nothing.
     #[error("{field} is empty")]
     Empty {
         /// The field to blame, within the filter.
@@ -77,10 +77,10 @@ pub enum Error {
         field: String,
         /// The number.
         number: i32,
-        /// What the enum tells.
+        /// The name of the enum.
         of: &'static str,
     },
-    /// The value is no address.
+    /// The value is not an address.
     #[error("{field} is {value:?}, which is neither an IP address nor a CIDR block")]
     AddressInvalid {
         /// The field to blame, within the filter.
@@ -91,11 +91,11 @@ pub enum Error {
     /// The expression does not parse, calls what does not exist, or mixes types.
     #[error("expression is not valid at {at}: {problem}")]
     ExpressionInvalid {
-        /// Where.
+        /// The position.
         at: Position,
-        /// What is wrong there.
+        /// The error.
         problem: String,
-        /// The name that may be meant, if one is near.
+        /// A similar name, if there is one.
         nearest: Vec<String>,
     },
     /// The expression names neither a variable nor a field.
@@ -104,35 +104,35 @@ pub enum Error {
         nearest.join(", ")
     )]
     ExpressionNameUnknown {
-        /// Where.
+        /// The position.
         at: Position,
         /// The beginning of the name.
         name: String,
-        /// What may be meant.
+        /// Similar names.
         nearest: Vec<String>,
     },
     /// The expression compares `type`, `severity` or `result` with a text that it never is.
     #[error("expression is not valid at {at}: {of} is never {literal:?}{}", did_you_mean(nearest))]
     ExpressionNeverEqual {
-        /// Where the text stands.
+        /// The position of the text.
         at: Position,
         /// The variable.
         of: &'static str,
         /// The beginning of the text.
         literal: String,
-        /// The names that may be meant.
+        /// Similar names.
         nearest: Vec<&'static str>,
     },
     /// The expression names a field or a variable that does not exist.
     #[error("expression names {name:?} at {at}, which {of} does not have{}", did_you_mean(nearest))]
     ExpressionPathUnknown {
-        /// Where.
+        /// The position.
         at: Position,
         /// The beginning of the name.
         name: String,
-        /// What was expected to have it.
+        /// The message or scope that lacks it.
         of: String,
-        /// The name that is nearest to it, if one is near.
+        /// A similar name, if there is one.
         nearest: Vec<&'static str>,
     },
     /// The expression is too long.
@@ -144,7 +144,7 @@ pub enum Error {
     /// Operators and brackets are nested too deep.
     #[error("expression is nested more than {DEPTH_MAX} levels deep at {at}")]
     ExpressionTooDeep {
-        /// Where.
+        /// The position.
         at: Position,
     },
     /// Macros that visit each element are nested too deep.
@@ -152,13 +152,13 @@ pub enum Error {
         "expression nests all, exists, exists_one, filter or map too deep at {at}, limit {NESTING_MAX} within another"
     )]
     ExpressionNesting {
-        /// Where.
+        /// The position.
         at: Position,
     },
     /// The expression has too many patterns.
     #[error("expression has another call of matches at {at}, limit {PATTERNS_MAX}")]
     ExpressionTooManyPatterns {
-        /// Where.
+        /// The position.
         at: Position,
     },
     /// The expression would cost too much to evaluate.
@@ -196,7 +196,7 @@ impl Error {
 }
 
 impl Error {
-    /// Where in the expression the fault lies; `None` where it is not about a place in it.
+    /// The position of the fault in the expression; `None` if it is not about a position.
     pub fn position(&self) -> Option<Position> {
         match self {
             Error::ExpressionInvalid { at, .. }
@@ -220,8 +220,7 @@ impl Error {
         }
     }
 
-    /// The same about the value at another position of its field, where it is about the
-    /// first one.
+    /// The same error for the value at another position of its field, if it is about the first one.
     pub(super) fn of_value(mut self, name: &str, position: usize) -> Self {
         match &mut self {
             Error::TypeUnknown { field, .. }
@@ -236,7 +235,7 @@ impl Error {
         self
     }
 
-    /// Names that may be meant, the nearest first.
+    /// Similar names, the nearest first.
     pub fn nearest(&self) -> Vec<String> {
         match self {
             Error::TypeUnknown { nearest, .. }

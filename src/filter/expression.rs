@@ -1,11 +1,11 @@
 //! CEL expressions over records.
 //!
-//! A text is parsed, and its tree checked against the descriptor tables (every path,
-//! function and type). What comes out is evaluated straight off the encoded bytes: only
-//! the fields that it names are read, and only when they are needed. Neither needs more
-//! stack than any thread has, whatever the text.
+//! A text is parsed, and the tree is checked against the descriptor tables: every path, function
+//! and type. The checked tree is evaluated on the encoded bytes: only the fields that it names are
+//! read, when they are needed. The stack that parsing and evaluation need is bounded for every
+//! text.
 //!
-//! What holds, beyond <https://github.com/google/cel-spec>'s langdef:
+//! Differences from the language definition of <https://github.com/google/cel-spec>:
 //! - Types are checked as far as they are known; only JSON (`Struct`) is not.
 //! - `int`, `uint` and `double` compare with each other by value. In arithmetic
 //!   they do not mix, but an `int` literal adapts to the other side.
@@ -13,13 +13,11 @@
 //! - `severity` is ordered with a literal by severity, not by text. A literal that `type`,
 //!   `severity` or `result` never equals is refused.
 //!
-//! Cost, in steps a record: each node is one, a list literal one more for each
-//! element, and what visits a list whose length is not known is taken to visit
-//! [`LENGTH_ASSUMED`] elements. A longer list costs what it costs: evaluation
-//! counts what it does, bytes that it looks at included, and fails after
-//! [`STEPS_MAX`] steps. So no record holds up its thread for longer than a time slice
-//! of its reader, whatever is in it; and the same expression fails on the same records
-//! in a stream, a search and a count.
+//! The cost is estimated in steps a record: one for each node, and one for each element of a list
+//! literal; a list of unknown length counts as [`LENGTH_ASSUMED`] elements. Evaluation counts the
+//! actual steps, the bytes that it reads included, and fails after [`STEPS_MAX`] steps. So no
+//! record occupies its thread for longer than a time slice, and an expression fails on the same
+//! records in a stream, a search and a count.
 
 mod arithmetic;
 mod body;
@@ -64,11 +62,11 @@ const TICKS_PER_STEP: u64 = 10;
 #[derive(Debug)]
 pub(super) struct Expression {
     root: ExprNode,
-    /// What it takes in memory, in bytes, about.
+    /// Estimated memory that it takes, in bytes.
     pub(super) held_bytes: usize,
 }
 
-/// What one byte of an expression takes at most once it is compiled, in bytes, about.
+/// Estimate of the most memory that one byte of an expression takes when it is compiled, in bytes.
 const HELD_BYTES_PER_BYTE: usize = 64;
 
 /// The expression has no value on a record: a key is missing, types do not
@@ -77,7 +75,7 @@ const HELD_BYTES_PER_BYTE: usize = 64;
 pub(super) struct Failed;
 
 impl Expression {
-    /// `None` where the text is blank.
+    /// Compiles an expression; `None` if the text is blank.
     pub(super) fn compile(source: &str) -> Result<Option<Self>, Error> {
         if source.len() > BYTES_MAX {
             return Err(Error::ExpressionTooLong { bytes: source.len() });

@@ -1,4 +1,4 @@
-//! Everything that is wrong with a filter, and not only the first thing.
+//! Finds all errors of a filter, not only the first one.
 
 use std::sync::Arc;
 
@@ -10,9 +10,9 @@ use crate::proto::pb;
 /// Most problems of a filter that are returned.
 pub const PROBLEMS_MAX: usize = 100;
 
-/// What is wrong with a filter of a reader of these types, in the order of its fields, at
-/// most [`PROBLEMS_MAX`] problems; of an expression, the first. There are none where
-/// [`Filter::compile_for`] accepts the filter.
+/// The errors of a filter for a reader of these types, in the order of its fields: at most
+/// [`PROBLEMS_MAX`], and the first one of an expression. There are none if [`Filter::compile_for`]
+/// accepts the filter.
 pub fn problems(filter: &pb::Filter, readable: &Arc<TypeSet>) -> Vec<Error> {
     let mut found = Problems { readable, found: Vec::new() };
     found.types("types", &filter.types, Some(readable));

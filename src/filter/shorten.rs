@@ -1,4 +1,4 @@
-//! Filters as they are shown to people: long ones lack most of their values.
+//! Shortens filters for people: long ones lose most of their values.
 
 use std::borrow::Cow;
 
@@ -7,11 +7,11 @@ use prost::Message as _;
 use crate::proto::pb;
 use crate::text::prefix;
 
-/// Stands for what is left out.
+/// The mark for omitted values.
 pub const MARK: &str = "…";
 
-/// The filter, with at most about so many bytes of values. Where values are left out, or
-/// cut, [`MARK`] stands at their place.
+/// The filter with about `bytes_max` bytes of values at most. [`MARK`] replaces values that are
+/// omitted or cut.
 pub fn shorten(filter: &pb::Filter, bytes_max: usize) -> Cow<'_, pb::Filter> {
     if filter.encoded_len() <= bytes_max {
         return Cow::Borrowed(filter);
@@ -71,7 +71,7 @@ impl Left {
     }
 }
 
-/// Numbers of an enum: there are few of them, but for repeats.
+/// The numbers of an enum without repeats, which are few.
 fn numbers(numbers: &[i32]) -> Vec<i32> {
     let different: std::collections::BTreeSet<i32> = numbers.iter().copied().collect();
     different.into_iter().collect()

@@ -11,21 +11,20 @@ use super::TEXT_BYTES_MAX;
 use super::error::Error;
 use part::SubstringFinder;
 
-/// The most bytes of a place at which a text occurs: letters fold to such as have at most
-/// three times their bytes.
+/// The most bytes of an occurrence of a text: case folding makes letters at most three times as
+/// long.
 const FOLDED_BYTES_MAX: usize = 3 * TEXT_BYTES_MAX;
 
-/// Text to find within one string value, in upper or lower case by Unicode's
-/// simple case folding.
+/// A text to find within one string value, case-insensitive by Unicode's simple case folding.
 #[derive(Debug)]
 pub(super) struct TextFilter {
     regex: Regex,
-    /// A part that can be looked for faster; `None` where there is none.
+    /// A part of the text that can be found faster; `None` if there is none.
     part: Option<SubstringFinder>,
 }
 
 impl TextFilter {
-    /// `None` where there is no text to find.
+    /// Compiles a text; `None` if it is empty.
     pub(super) fn compile(text: &str) -> Result<Option<Self>, Error> {
         if text.is_empty() {
             return Ok(None);
@@ -50,14 +49,14 @@ impl TextFilter {
         self.find(event, 0).is_some() && self.occurs(EVENT, event)
     }
 
-    /// Where in the bytes, at `from` or behind it, the text may occur first. What
-    /// occurs in a string occurs in the bytes of its event.
+    /// The first position at or after `from` where the text may occur. A text in a string also
+    /// occurs in the bytes of its event.
     pub(super) fn find(&self, bytes: &[u8], from: usize) -> Option<usize> {
         let from = match &self.part {
             Some(part) => match part.find(bytes, from) {
                 Ok(found) => return found,
-                // Bytes made so that the part nearly occurs everywhere.
-                // The text may begin before its part.
+                // The bytes were chosen so that the part nearly occurs everywhere. The text may
+                // begin before its part.
                 Err(part::TooManyTries { at }) => at.saturating_sub(FOLDED_BYTES_MAX).max(from),
             },
             None => from,
@@ -65,7 +64,7 @@ impl TextFilter {
         self.regex.find_at(bytes, from).map(|found| found.start())
     }
 
-    /// Recursion ends with the nesting that validation let through.
+    /// The depth of the recursion is bounded by validation.
     fn occurs(&self, message: MessageId, bytes: &[u8]) -> bool {
         let shape = message.get();
         wire::trusted(bytes).any(|(number, value)| {
@@ -75,7 +74,7 @@ impl TextFilter {
             match field.kind {
                 // The keys of a map are names, not values.
                 FieldKind::String if shape.map_entry && number == field::MAP_KEY => false,
-                // Many short strings are told apart faster by the part.
+                // For many short strings, the part is faster.
                 FieldKind::String => self.find(bytes, 0).is_some() && self.regex.is_match(bytes),
                 FieldKind::Message(inner) => self.occurs(inner, bytes),
                 _ => false,

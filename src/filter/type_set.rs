@@ -4,7 +4,7 @@ use super::error::{self, Error, excerpt, nearest};
 use crate::catalog::{self, TypeId};
 use crate::glob::NamePattern;
 
-/// How many names an error suggests.
+/// The most names that an error suggests.
 pub(super) const NEAREST_MAX: usize = 3;
 
 /// A set of event types.
@@ -13,14 +13,14 @@ pub struct TypeSet {
     /// Whether the type is in it, by type id. The type of custom events is if some
     /// of them may be.
     by_id: Vec<bool>,
-    /// What names the custom types in it.
+    /// Patterns of the custom types in it.
     custom: Vec<NamePattern>,
-    /// All custom types are in it.
+    /// Whether all custom types are in it.
     all_custom: bool,
 }
 
 impl TypeSet {
-    /// The types that one of the patterns names. `field` is what errors blame.
+    /// The types that match one of the patterns. Errors blame `field`.
     ///
     /// # Errors
     /// If a pattern names no event type.
@@ -59,7 +59,7 @@ impl TypeSet {
         Self { by_id, custom: Vec::new(), all_custom: false }
     }
 
-    /// Takes away the types that only the gateway itself emits.
+    /// Removes the types that only the gateway itself emits.
     #[must_use]
     pub fn without_reserved(mut self) -> Self {
         for (has, (_, event_type)) in self.by_id.iter_mut().zip(catalog::all()) {
@@ -80,8 +80,7 @@ impl TypeSet {
         self.all_custom |= other.all_custom;
     }
 
-    /// Whether a type is in it, by id and, where that is the one of custom events, by
-    /// name, such as `custom.deploy`.
+    /// Whether a type is in it: by id and, for custom events, by name, such as `custom.deploy`.
     pub fn contains(&self, type_id: TypeId, name: &str) -> bool {
         let has_id = self.has(type_id);
         has_id && (!type_id.is_custom() || self.has_custom(name))
@@ -105,8 +104,7 @@ impl TypeSet {
         !self.by_id.iter().any(|has| *has)
     }
 
-    /// What names the types in it: names of the catalog, in their order, and for custom
-    /// events patterns.
+    /// The names of the types in it: names of the catalog, in order, and patterns of custom events.
     pub fn names(&self) -> Vec<String> {
         let ids = catalog::all().filter(|(id, _)| !id.is_custom() && self.has(*id));
         let mut names: Vec<String> = ids.map(|(_, own)| own.name.to_owned()).collect();
@@ -118,7 +116,7 @@ impl TypeSet {
         names
     }
 
-    /// What tells it from every other set.
+    /// Bytes that differ for all different sets.
     pub fn identity(&self) -> Vec<u8> {
         let mut identity: Vec<u8> = self.by_id.iter().map(|has| u8::from(*has)).collect();
         identity.push(u8::from(self.all_custom));
@@ -143,8 +141,7 @@ impl TypeSet {
         self.all_custom || !self.custom.is_empty()
     }
 
-    /// Whether all custom types of another set are in it; may be false where they
-    /// are.
+    /// Whether all custom types of another set are in it; may be false although they are.
     pub(super) fn has_custom_of(&self, other: &TypeSet) -> bool {
         self.all_custom
             || (!other.all_custom
@@ -157,7 +154,7 @@ impl TypeSet {
     }
 }
 
-/// The pattern, if it stands for a type that is known.
+/// Parses a pattern, which must match a known type.
 pub(super) fn known(field: &str, position: usize, value: &str) -> Result<NamePattern, Error> {
     let pattern = NamePattern::new(value);
     let field = || error::path(field, position);

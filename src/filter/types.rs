@@ -18,21 +18,21 @@ pub(super) struct TypeFilter {
     /// some of them do.
     by_id: Vec<bool>,
     custom: CustomTypes,
-    /// What was asked for.
+    /// The types that the filter names.
     wanted: Arc<Wanted>,
-    /// The custom types that may be read, unless those are all.
+    /// The custom types that the reader may read; `None` if these are all.
     readable: Option<Arc<TypeSet>>,
-    /// Every type matches.
+    /// Whether every type matches.
     all: bool,
 }
 
-/// The types that were asked for, whoever asks.
+/// The types that a filter names, independent of the reader.
 #[derive(Debug)]
 struct Wanted {
-    /// All, where there are none.
+    /// All types if there are none.
     include: Vec<NamePattern>,
     exclude: Vec<NamePattern>,
-    /// All, where there are none.
+    /// All types if there are none.
     categories: Vec<i32>,
 }
 
@@ -41,16 +41,16 @@ struct Wanted {
 enum CustomTypes {
     None,
     All,
-    /// Those whose type is included, and not excluded. Without a look at what is
-    /// included, if all of them are.
+    /// Those whose type is included, and not excluded. The included patterns are not checked if all
+    /// are included.
     Named {
         all_included: bool,
     },
 }
 
 impl TypeFilter {
-    /// The types of a filter, of those that may be read. A type that is named and
-    /// may not be read is an error; a pattern stands for those that may.
+    /// Compiles the types of a filter for a reader. Naming a type that may not be read is an error;
+    /// a pattern matches only readable types.
     pub(super) fn compile(filter: &pb::Filter, readable: &Arc<TypeSet>) -> Result<Self, Error> {
         let include = patterns("types", &filter.types)?;
         check_readable(&include, readable)?;
@@ -59,13 +59,13 @@ impl TypeFilter {
         Ok(Self::of(Arc::new(Wanted { include, exclude, categories }), readable))
     }
 
-    /// The same for somebody who may read these types.
+    /// The same filter for another reader.
     pub(super) fn for_reader(&self, readable: &Arc<TypeSet>) -> Result<Self, Error> {
         check_readable(&self.wanted.include, readable)?;
         Ok(Self::of(Arc::clone(&self.wanted), readable))
     }
 
-    /// What it takes in memory, in bytes, about.
+    /// Estimated memory that it takes, in bytes.
     pub(super) fn held_bytes(&self) -> usize {
         let wanted = &self.wanted;
         let patterns = wanted.include.iter().chain(&wanted.exclude);
@@ -115,7 +115,7 @@ impl TypeFilter {
         Some(ids.filter(|(_, matches)| **matches).map(|(id, _)| id).collect())
     }
 
-    /// What the type alone says.
+    /// Decides by the type id alone.
     pub(super) fn verdict(&self, type_id: TypeId) -> Verdict {
         let by_name = matches!(self.custom, CustomTypes::Named { .. }) || self.readable.is_some();
         match self.by_id.get(usize::from(type_id.0)) {
@@ -161,7 +161,7 @@ impl TypeFilter {
 
 impl CustomTypes {
     fn new(include: &[NamePattern], exclude: &[NamePattern]) -> Self {
-        // `custom` is the name under which the catalog lists them all.
+        // `custom` is the catalog's name of all custom types.
         let covers = |pattern: &NamePattern| {
             pattern.matches(catalog::CUSTOM) || pattern.matches_all_after(catalog::CUSTOM_PREFIX)
         };
@@ -177,8 +177,8 @@ impl CustomTypes {
     }
 }
 
-/// Refuses patterns that stand for no type that is known and, where the types that may be
-/// read are given, names of others.
+/// Refuses patterns that match no known type and, if `readable` is given, names of types that may
+/// not be read.
 pub(super) fn check_patterns(
     field: &'static str,
     values: &[String],

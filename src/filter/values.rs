@@ -8,7 +8,7 @@ use crate::wire;
 use super::error::{self, Error};
 use super::{LABELS_MAX, VALUE_BYTES_MAX, VALUES_MAX};
 
-/// Strings of which one must match; no bound where there are none.
+/// Strings, one of which must match; every value matches if there are none.
 #[derive(Debug)]
 pub(super) struct ExactValues {
     /// Sorted.
@@ -24,12 +24,12 @@ impl ExactValues {
         Ok(Self { values })
     }
 
-    /// Whether the filter leaves the field open.
+    /// Whether every value matches.
     pub(super) fn is_any(&self) -> bool {
         self.values.is_empty()
     }
 
-    /// What it takes in memory, in bytes.
+    /// Memory that it takes, in bytes.
     pub(super) fn held_bytes(&self) -> usize {
         let texts: usize = self.values.iter().map(String::capacity).sum();
         texts + self.values.capacity() * size_of::<String>()
@@ -44,7 +44,7 @@ impl ExactValues {
         self.values.binary_search_by(|known| known.as_bytes().cmp(value)).is_ok()
     }
 
-    /// What `key` makes of each, sorted; `None` where the field is open.
+    /// The keys of all values, sorted; `None` if every value matches.
     pub(super) fn keys(&self, key: impl Fn(&str) -> u32) -> Option<Vec<u32>> {
         if self.is_any() {
             return None;
@@ -87,12 +87,12 @@ impl LabelFilter {
         Ok(Self { wanted })
     }
 
-    /// Whether the filter asks for no label.
+    /// Whether the filter requires no label.
     pub(super) fn is_any(&self) -> bool {
         self.wanted.is_empty()
     }
 
-    /// What it takes in memory, in bytes.
+    /// Memory that it takes, in bytes.
     pub(super) fn held_bytes(&self) -> usize {
         let entry = size_of::<(String, String)>();
         self.wanted.iter().map(|(key, value)| key.capacity() + value.capacity() + entry).sum()
@@ -140,7 +140,7 @@ pub(super) fn check_count(field: &'static str, count: usize) -> Result<(), Error
     if count > VALUES_MAX { Err(Error::TooManyValues { field, count }) } else { Ok(()) }
 }
 
-/// Refuses too many values, and those that are empty or too long.
+/// Refuses too many values, and values that are empty or too long.
 pub(super) fn check(field: &'static str, values: &[String], bytes_max: usize) -> Result<(), Error> {
     check_count(field, values.len())?;
     for (position, value) in values.iter().enumerate() {

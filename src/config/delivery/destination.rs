@@ -27,7 +27,7 @@ pub struct DeliveryDestination {
     #[serde(default)]
     #[schemars(extend("value_name" = "DIR"))]
     pub path: Option<PathBuf>,
-    /// `http`: how a batch is written. By default a JSON array, or lines if the format is not JSON.
+    /// `http`: the body of a request. By default a JSON array, or lines if the format is not JSON.
     #[serde(default)]
     pub body: Option<BatchBody>,
     /// `otlp`: the protocol. By default `grpc`.
@@ -45,15 +45,15 @@ pub struct DeliveryDestination {
     #[serde(default)]
     pub token_env: Option<String>,
     /// `http`, `otlp`: the header that has the token. By default `authorization`, with the token
-    /// behind the word Bearer; any other header has the token alone.
+    /// after the word Bearer; any other header has the token alone.
     #[serde(default)]
     pub token_header: Option<String>,
     /// `http`, `otlp`, `elasticsearch`: name of the user whose password the token is (basic
     /// authentication). Without it, `elasticsearch` sends the token as an API key.
     #[serde(default)]
     pub user: Option<String>,
-    /// `http`: file with the secret that signs requests as Standard Webhooks has it: `whsec_` and
-    /// base64 for HMAC, or `whsk_` and base64 for Ed25519.
+    /// `http`: file with the secret that signs requests (Standard Webhooks): `whsec_` and base64
+    /// for HMAC, or `whsk_` and base64 for Ed25519.
     #[serde(default)]
     #[schemars(extend("value_name" = "FILE"))]
     pub signing_secret_file: Option<PathBuf>,
@@ -75,7 +75,7 @@ pub struct DeliveryDestination {
     /// Time limit of a request; from 1s to 10m. By default 30s.
     #[serde(default)]
     pub timeout: Option<Period>,
-    /// `otlp`: the attribute `service.name`. By default `auditgate`.
+    /// `otlp`: the resource attribute `service.name`. By default `auditgate`.
     #[serde(default)]
     pub service_name: Option<String>,
     /// `elasticsearch`: the index or data stream. `splunk`: the index; by default that of the token.
@@ -106,16 +106,14 @@ pub struct DeliveryDestination {
     /// `auditgate@32473`, with the number that is reserved for examples.
     #[serde(default)]
     pub sd_id: Option<String>,
-    /// `syslog`: how much of what was written last is sent again after a broken connection, since
-    /// syslog acknowledges nothing; at most 16MiB. By default 64KiB.
+    /// `syslog`: how many of the last bytes are sent again after a broken connection, because
+    /// syslog has no acknowledgements; at most 16MiB. By default 64KiB.
     #[serde(default)]
     pub resend_bytes: Option<ByteSize>,
-    /// `file`: a file that has reached this size is followed by another one; from 1MiB. By default
-    /// 128MiB.
+    /// `file`: the size at which the next file begins; from 1MiB. By default 128MiB.
     #[serde(default)]
     pub rotate_bytes: Option<ByteSize>,
-    /// `file`: a file that was begun so long ago is followed by another one; from 1s. By default
-    /// 1d.
+    /// `file`: the age at which the next file begins; from 1s. By default 1d.
     #[serde(default)]
     pub rotate_age: Option<Period>,
     /// `file`: whether the group of the gateway may read the files. By default only their owner may.
@@ -162,7 +160,7 @@ pub enum OtlpProtocol {
 }
 
 impl DestinationKind {
-    /// The name that the configuration has for it.
+    /// Its name in the configuration.
     pub fn name(self) -> &'static str {
         match self {
             Self::Http => "http",
@@ -176,7 +174,7 @@ impl DestinationKind {
 }
 
 impl DeliveryDestination {
-    /// The format of a delivery that names none.
+    /// The format of a delivery without `format`.
     pub(super) fn default_format(&self) -> FormatName {
         match self.kind {
             DestinationKind::Otlp => FormatName::Otlp,
@@ -184,7 +182,7 @@ impl DeliveryDestination {
         }
     }
 
-    /// Which formats the destination takes, for people.
+    /// The formats that the destination accepts, as a sentence.
     pub(super) fn formats(&self) -> &'static str {
         match self.kind {
             DestinationKind::Otlp => "use format = \"otlp\"",
@@ -196,7 +194,7 @@ impl DeliveryDestination {
         }
     }
 
-    /// What the gateway works with, checked.
+    /// The checked configuration of the destination.
     pub(super) fn config(
         &self,
         format: FormatName,

@@ -40,12 +40,12 @@ pub struct DeliveryFilter {
     pub labels: Vec<String>,
     /// Text that occurs in some string of the event, in any case.
     pub text: String,
-    /// A CEL expression, as searches have it.
+    /// A CEL expression, as in searches.
     pub expression: String,
 }
 
 impl DeliveryFilter {
-    /// The filter as requests have it, checked.
+    /// The filter message, checked.
     pub(super) fn filter(&self, key: &dyn Fn(&str) -> String) -> Result<pb::Filter, Error> {
         let least = self.min_severity.as_deref();
         let least = least.map(|name| number::<pb::Severity>(&|| key("min_severity"), name));
@@ -82,7 +82,7 @@ impl DeliveryFilter {
     }
 }
 
-/// The numbers of the values that a list names.
+/// The numbers of the values in a list.
 fn numbers<T: PlainName>(
     key: &dyn Fn(&str) -> String,
     list: &str,

@@ -1,25 +1,25 @@
-//! Lists of texts, and what the fields around them tell of them.
+//! Lists of texts in an event, and hints about them from the fields around them.
 
 use super::super::secrets::Arguments;
 use super::{Redactor, STRING_VALUE};
 use crate::wire::{self, FieldKind, LIST_VALUE, MessageId, STRUCT, VALUE};
 
-/// A message on the way to a field.
+/// A message that encloses a field.
 pub(super) struct Around<'b> {
     pub(super) id: MessageId,
     pub(super) bytes: &'b [u8],
-    /// Its other fields as they tell of a list in it, once they were looked at.
+    /// Hints of its other fields about a list in it, once they were read.
     pub(super) arguments: Option<Arguments>,
 }
 
 impl Redactor<'_, '_> {
-    /// Whether a text of a message like this stands in a list of JSON.
+    /// Whether a text of a message like this is in a JSON list.
     pub(super) fn is_in_json_list(&self, id: MessageId) -> bool {
         let list = self.around.len().checked_sub(2).and_then(|at| self.around.get(at));
         id == VALUE && list.is_some_and(|around| around.id == LIST_VALUE)
     }
 
-    /// The list in which the text stands.
+    /// The list with the text.
     pub(super) fn list(&mut self) -> &mut Arguments {
         let position = match self.lists.iter().rposition(|(path, _)| *path == self.path) {
             Some(position) => position,
@@ -33,8 +33,8 @@ impl Redactor<'_, '_> {
         list
     }
 
-    /// What the fields around a list tell of it: which program has these arguments,
-    /// or that a query has them as secrets.
+    /// The hints of the fields around a list: which program has these arguments, or that a query
+    /// has them as secrets.
     pub(super) fn told_around(&mut self) -> Arguments {
         let around = self.around.iter_mut().rev();
         let mut around = around.filter(|around| !matches!(around.id, VALUE | LIST_VALUE));
@@ -43,8 +43,8 @@ impl Redactor<'_, '_> {
     }
 }
 
-/// What the texts of a message tell of a list in it. Those of a message in it are
-/// looked at, too, as it may be about the process.
+/// The hints of the texts of a message about a list in it. Nested messages are read, too, because
+/// they may describe the process.
 fn told_by(id: MessageId, bytes: &[u8]) -> Arguments {
     let mut told = Arguments::default();
     for (number, value) in wire::trusted(bytes) {
@@ -52,7 +52,7 @@ fn told_by(id: MessageId, bytes: &[u8]) -> Arguments {
         match found.kind {
             FieldKind::String if !found.repeated => told.tell(value.text().unwrap_or_default()),
             FieldKind::Message(inner) if !found.repeated || id == STRUCT => {
-                // An entry of a JSON object holds a value, which holds a text.
+                // An entry of a JSON object has a value, which has a text.
                 let inner_bytes = value.bytes().unwrap_or_default();
                 for (number, value) in wire::trusted(inner_bytes) {
                     let Some(found) = inner.get().field(number) else { continue };
@@ -70,7 +70,7 @@ fn told_by(id: MessageId, bytes: &[u8]) -> Arguments {
     told
 }
 
-/// The text of a JSON value that is one.
+/// The text of a JSON value, if it is a string.
 fn json_text(value: &[u8]) -> Option<&str> {
     let texts = wire::trusted(value).filter(|(number, _)| *number == STRING_VALUE);
     texts.last().and_then(|(_, value)| value.text())

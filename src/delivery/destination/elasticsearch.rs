@@ -1,5 +1,5 @@
 //! The bulk API of Elasticsearch and OpenSearch: one `create` an item, with the record's id as
-//! `_id`, so that a record is stored once however often it is sent.
+//! `_id`, so that a record is stored once, however often it is sent.
 //!
 //! Written from <https://www.elastic.co/docs/api/doc/elasticsearch/operation/operation-bulk> and
 //! <https://docs.opensearch.org/latest/api-reference/document-apis/bulk/>.
@@ -29,7 +29,7 @@ pub struct Config {
     pub endpoint: Endpoint,
     /// The index or data stream.
     pub index: String,
-    /// What the gateway proves itself by.
+    /// The credential of the gateway.
     pub credential: Option<DestinationCredential>,
     /// Whether bodies are compressed.
     pub gzip: bool,
@@ -44,7 +44,8 @@ pub struct ElasticsearchDestination {
     adds_timestamp: bool,
 }
 
-/// Path and query of the bulk API of an index. Of the answer only what is looked at is asked for.
+/// Path and query of the bulk API of an index. The query restricts the answer to the fields that
+/// are read.
 pub fn bulk_path(base: &str, index: &str) -> String {
     let base = base.trim_end_matches('/');
     format!("{base}/{index}/_bulk?filter_path=errors,items.*.status,items.*.error")
@@ -124,7 +125,7 @@ impl Destination for ElasticsearchDestination {
     }
 }
 
-/// What an answer to a bulk request with this many items means.
+/// Interprets the answer to a bulk request with `count` items.
 fn read(answer: &HttpAnswer, count: usize) -> Reply {
     if !answer.status.is_success() {
         return answer.reply();
@@ -157,7 +158,7 @@ fn read(answer: &HttpAnswer, count: usize) -> Reply {
         let words = || shown(&create.error.to_string());
         match create.status {
             200..=299 => {}
-            // The record is there already.
+            // The record exists already.
             409 => replies.repeated += 1,
             401 | 403 | 404 => {
                 return Reply::Blocked(format!("answers {}: {}", create.status, words()));

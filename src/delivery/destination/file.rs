@@ -15,11 +15,11 @@ use crate::log::BoxFuture;
 use crate::log::disk::storage::{DIRECTORY_MODE, FILE_MODE};
 use crate::record::Sequence;
 
-/// What the names of files begin and end with.
+/// Prefix and suffix of file names.
 const PREFIX: &str = "records-";
 const SUFFIX: &str = ".ndjson";
 const SEQUENCE_DIGITS: usize = 20;
-/// How much of the end of a file is looked at for the end of its last line, in bytes at a time.
+/// How many bytes of the end of a file are read at a time to find its last line break.
 const TAIL_BYTES: u64 = 64 * 1024;
 /// Permissions for the group to read and to search.
 const GROUP_READ: u32 = 0o040;
@@ -30,9 +30,9 @@ const GROUP_SEARCH: u32 = 0o050;
 pub struct Config {
     /// The directory.
     pub directory: PathBuf,
-    /// A file that has reached this size is followed by another one, in bytes.
+    /// The size at which the next file begins, in bytes.
     pub rotate_bytes: u64,
-    /// So is a file that was begun so long ago.
+    /// The age at which the next file begins.
     pub rotate_age: Duration,
     /// Whether the group of the gateway may read the files.
     pub group_readable: bool,
@@ -56,10 +56,10 @@ struct CurrentFile {
 }
 
 impl FileDestination {
-    /// Makes the directory, unless there is one.
+    /// Creates the directory if necessary.
     ///
     /// # Errors
-    /// If that is not possible.
+    /// If the directory cannot be created.
     pub fn open(config: &Config) -> Result<Self, OpenError> {
         let group = if config.group_readable { GROUP_SEARCH } else { 0 };
         let failed = |error: io::Error| {
@@ -112,7 +112,7 @@ impl FileWriter {
         let Some(current) = &mut self.current else { return Ok(()) };
         let written = current.file.write_all(lines).and_then(|()| current.file.sync_data());
         if let Err(error) = written {
-            // The lines come again: what is written of them must not stay.
+            // The lines will be written again, so the written part is removed.
             let _ = current.file.set_len(current.bytes);
             self.current = None;
             return Err(error);
@@ -121,7 +121,7 @@ impl FileWriter {
         Ok(())
     }
 
-    /// A file whose name has the sequence of its first record.
+    /// Begins a file, whose name has the sequence of its first record.
     fn begin(&self, first: Sequence) -> io::Result<CurrentFile> {
         let name = format!("{PREFIX}{:0SEQUENCE_DIGITS$}{SUFFIX}", first.0);
         let current = self.open(&self.config.directory.join(name))?;
@@ -129,7 +129,7 @@ impl FileWriter {
         Ok(current)
     }
 
-    /// The newest file, without the part of a line that a crash left behind.
+    /// Opens the newest file, and removes a partial last line, which a crash may have left.
     fn newest(&self) -> io::Result<Option<CurrentFile>> {
         let mut newest = None;
         for entry in fs::read_dir(&self.config.directory)? {
@@ -156,8 +156,8 @@ impl FileWriter {
 }
 
 impl CurrentFile {
-    /// Whether the file is still what its name leads to: what is appended to a file that was
-    /// removed is lost.
+    /// Whether the path still leads to this file: text that is appended to a removed file would be
+    /// lost.
     fn is_in_place(&self) -> bool {
         let number = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
         let named = fs::metadata(&self.path).map(number).ok();
@@ -170,7 +170,7 @@ impl CurrentFile {
     }
 }
 
-/// Where the last whole line of a file ends.
+/// The end of the last complete line of a file.
 fn end_of_lines(file: &mut File) -> io::Result<u64> {
     let mut end = file.metadata()?.len();
     while end > 0 {

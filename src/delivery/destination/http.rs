@@ -17,22 +17,22 @@ use crate::time::Time;
 /// The key of the secret for signatures.
 const SECRET_KEY: &str = "signing_secret_file";
 
-/// An HTTP endpoint that takes batches.
+/// An HTTP endpoint that accepts batches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Where it is.
+    /// The endpoint.
     pub endpoint: Endpoint,
-    /// How a batch is written.
+    /// The body of a request.
     pub body: BodyForm,
     /// Whether bodies are compressed.
     pub gzip: bool,
-    /// What the gateway proves itself by.
+    /// The credential of the gateway.
     pub credential: Option<DestinationCredential>,
     /// The secret for the signatures of Standard Webhooks.
     pub signing_secret: Option<SecretSource>,
 }
 
-/// How a batch is written.
+/// The body of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyForm {
     /// A JSON array.
@@ -82,7 +82,8 @@ impl HttpDestination {
         if let Some(signer) = &self.signer {
             let (seconds, _) = Time::now().parts();
             let (first, last) = batch.range();
-            // The same at each attempt. The separator of the signed text must not be in it.
+            // The id is the same at each attempt, and must not contain the separator of the signed
+            // text.
             let id = format!("{}-{first}-{last}", batch.log_id());
             headers.extend(signer.headers(&id, seconds, &body));
         }

@@ -22,9 +22,9 @@ use crate::delivery::destination::secret::SecretSource;
 use crate::delivery::destination::tls::DestinationTls;
 use crate::delivery::destination::{Delay, OpenError, RETRY_AFTER_MAX, Rejection, Reply};
 
-/// The most bytes of an answer that are read, where the destination does not need more.
+/// The default of the most bytes of an answer that are read.
 pub const ANSWER_BYTES_MAX: usize = 64 * 1024;
-/// The most bytes of the headers of an answer, about.
+/// The most bytes of the headers of an answer, approximately.
 const HEADER_BYTES_MAX: usize = 64 * 1024;
 /// The longest time that a connection is kept without a request.
 const IDLE_MAX: Duration = Duration::from_secs(30);
@@ -41,7 +41,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// The URL without its query, which may hold what is not to be shown.
+    /// The URL without its query, which may contain secrets.
     pub fn shown(&self) -> String {
         let text = self.url.to_string();
         text.split_once('?').map_or(text.clone(), |(shown, _)| shown.to_owned())
@@ -57,23 +57,23 @@ pub struct DestinationCredential {
     pub key: &'static str,
     /// The header.
     pub header: HeaderName,
-    /// How the secret becomes the value of the header.
+    /// How the header's value is made of the secret.
     pub scheme: Scheme,
 }
 
-/// How a secret becomes the value of a header.
+/// How a header's value is made of a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scheme {
-    /// The secret behind a word: `Bearer `, `Splunk `, or nothing.
+    /// The secret after a prefix: `Bearer `, `Splunk `, or nothing.
     Prefix(&'static str),
     /// The secret is the password of this user.
     Basic(String),
 }
 
-/// Which HTTP the endpoint speaks.
+/// The HTTP version of the endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientHttp {
-    /// HTTP/1.1, or HTTP/2 where TLS agrees on it.
+    /// HTTP/1.1, or HTTP/2 if TLS negotiates it.
     Negotiated,
     /// HTTP/2, also without TLS.
     Http2,
@@ -89,21 +89,21 @@ pub struct HttpClient {
     headers: HeaderMap,
 }
 
-/// What an endpoint answered.
+/// The answer of an endpoint.
 #[derive(Debug)]
 pub struct HttpAnswer {
     /// The status.
     pub status: StatusCode,
-    /// The headers, and behind them the trailers.
+    /// The headers, followed by the trailers.
     pub headers: HeaderMap,
     /// The body, as far as it was read.
     pub body: Vec<u8>,
-    /// There was more of the body.
+    /// Whether the body was longer.
     pub is_cut: bool,
 }
 
 impl HttpClient {
-    /// A client, which opens no connection yet.
+    /// A client that has not connected yet.
     ///
     /// # Errors
     /// If a certificate or the credential cannot be used.
@@ -142,7 +142,7 @@ impl HttpClient {
     /// Posts a body to the URL of the endpoint.
     ///
     /// # Errors
-    /// What is to be done where there is no answer.
+    /// The reply that stands for a missing answer.
     pub async fn post(
         &self,
         headers: HeaderMap,
@@ -155,7 +155,7 @@ impl HttpClient {
     /// Posts a body to another URL of the same host.
     ///
     /// # Errors
-    /// What is to be done where there is no answer.
+    /// The reply that stands for a missing answer.
     pub async fn post_to(
         &self,
         url: Uri,
@@ -197,7 +197,7 @@ impl HttpClient {
                     let room = answer_bytes_max - answer.body.len();
                     answer.body.extend_from_slice(data.get(..room).unwrap_or(&data));
                     if data.len() > room {
-                        // The rest is not read, and the connection is not used again.
+                        // The rest is not read, and the connection is not reused.
                         answer.is_cut = true;
                         return Ok(answer);
                     }
@@ -228,7 +228,7 @@ impl DestinationCredential {
 }
 
 impl HttpAnswer {
-    /// What the answer means by its status alone.
+    /// Interprets the status of the answer.
     pub fn reply(&self) -> Reply {
         let status = self.status.as_u16();
         match status {
@@ -247,7 +247,7 @@ impl HttpAnswer {
         }
     }
 
-    /// The answer as the refusal of a record.
+    /// The answer as a rejection of a record.
     pub fn rejection(&self) -> Rejection {
         Rejection { status: self.status.as_u16().to_string(), words: self.words() }
     }
@@ -260,7 +260,7 @@ impl HttpAnswer {
         }
     }
 
-    /// What the body says, as text.
+    /// The body as text.
     pub fn words(&self) -> String {
         String::from_utf8_lossy(&self.body).trim().to_owned()
     }
@@ -279,7 +279,7 @@ fn retry_after(value: &HeaderValue) -> Option<Duration> {
     Some(wait.min(RETRY_AFTER_MAX))
 }
 
-/// What is to be done where there is no answer: a failure of TLS needs a person.
+/// The reply for a failed exchange: a TLS error blocks the delivery, others are retried.
 fn failure(error: &(dyn StdError + 'static)) -> Reply {
     let sentence = sentence(error);
     match is_of_tls(error) {
@@ -302,7 +302,7 @@ fn sentence(error: &(dyn StdError + 'static)) -> String {
     shown(&parts.join(": "))
 }
 
-/// Whether an error, or what caused it, is one of TLS.
+/// Whether an error or one of its causes is a TLS error.
 pub fn is_of_tls(error: &(dyn StdError + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {
@@ -324,7 +324,7 @@ pub async fn compressed(body: Vec<u8>, gzip: bool, headers: &mut HeaderMap) -> B
     gzipped(body).await.into()
 }
 
-/// The bytes, compressed by gzip: some milliseconds of a processor, where it holds nobody up.
+/// Compresses bytes by gzip on a blocking thread: it takes some milliseconds.
 pub async fn gzipped(bytes: Vec<u8>) -> Vec<u8> {
     let compressing = tokio::task::spawn_blocking(move || {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());

@@ -1,8 +1,8 @@
 //! Receivers of OpenTelemetry logs: OTLP over gRPC or HTTP,
 //! <https://opentelemetry.io/docs/specs/otlp/>.
 //!
-//! The gRPC side is written here, since a call is one request and one response over HTTP/2: so both
-//! sides have the same bounds, time limits and certificates.
+//! gRPC is implemented here on the HTTP client, because a call is one request and one response. So
+//! both protocols have the same bounds, time limits and certificates.
 
 mod export;
 mod grpc_answer;
@@ -21,21 +21,21 @@ use crate::proto::codec::{PREFIX_BYTES, set_prefix};
 
 pub use export::PartialSuccess;
 
-/// The path of the call of gRPC.
+/// The path of the gRPC method.
 pub const GRPC_PATH: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
 /// The path of OTLP/HTTP.
 pub const HTTP_PATH: &str = "/v1/logs";
-/// The flag of a compressed message of gRPC.
+/// The flag of a compressed gRPC message.
 const COMPRESSED: u8 = 1;
 
 /// A receiver of OpenTelemetry logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Where it is, path included.
+    /// The URL, path included.
     pub endpoint: Endpoint,
     /// gRPC or HTTP.
     pub protocol: Protocol,
-    /// What the gateway proves itself by.
+    /// The credential of the gateway.
     pub credential: Option<DestinationCredential>,
     /// Whether requests are compressed.
     pub gzip: bool,
@@ -135,8 +135,8 @@ impl Destination for OtlpDestination {
     }
 }
 
-/// What a response to an export of `count` records means. A partial success says how many are
-/// refused, and not which: so the batch is, unless it is all of them.
+/// Interprets the response to an export of `count` records. A partial success has the number of
+/// refused records, but not which ones. So the batch is refused and split, unless all are refused.
 fn read(response: &[u8], count: usize) -> Reply {
     let Some(partial) = export::partial_success(response) else {
         return Reply::unavailable("the answer is not an ExportLogsServiceResponse");

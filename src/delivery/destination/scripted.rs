@@ -1,4 +1,4 @@
-//! A destination within a test, which answers as the test says.
+//! A destination whose answers a test decides.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use crate::log::BoxFuture;
 /// Answers for the ids of a batch.
 type Script = dyn Fn(Vec<String>) -> BoxFuture<'static, Reply> + Send + Sync;
 
-/// A destination that a test plays.
+/// A destination with the answers of a test.
 #[derive(Clone)]
 pub struct Scripted {
-    /// What its identity says.
+    /// The name in its identity.
     pub name: &'static str,
     /// Its answers.
     pub script: Arc<Script>,

@@ -1,4 +1,4 @@
-//! Secrets of destinations: from a file or a variable of the environment, and never shown.
+//! Reads secrets of destinations from a file or an environment variable. They are never shown.
 
 use std::fmt;
 use std::io::Read as _;
@@ -13,9 +13,9 @@ const SECRET_BYTES_MAX: u64 = 16 * 1024;
 /// Where a secret comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretSource {
-    /// A file, which its owner alone may use.
+    /// A file that only its owner may access.
     File(PathBuf),
-    /// A variable of the environment.
+    /// An environment variable.
     Variable(String),
 }
 
@@ -27,7 +27,7 @@ impl SecretSource {
     /// The secret, without white space around it.
     ///
     /// # Errors
-    /// If there is none, others may read the file, or it is not one line of visible text.
+    /// If it is missing, others may read the file, or it is not one line of visible text.
     pub fn read(&self, key: &'static str) -> Result<Secret, OpenError> {
         let (text, of) = match self {
             Self::File(file) => {

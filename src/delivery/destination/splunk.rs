@@ -1,4 +1,4 @@
-//! Splunk's HTTP Event Collector, with acknowledgement by the indexers where the token has it.
+//! Splunk's HTTP Event Collector, with indexer acknowledgement if the token has it.
 //!
 //! Written from <https://help.splunk.com/en/splunk-enterprise/get-data-in/get-started-with-getting-data-in/get-data-with-http-event-collector>:
 //! its pages on the format of events, on error codes and on indexer acknowledgement.
@@ -22,15 +22,15 @@ use crate::delivery::destination::{Destination, OpenError, Reply};
 use crate::delivery::format::ItemKind;
 use crate::log::BoxFuture;
 
-/// The path that takes events.
+/// The path that accepts events.
 pub const EVENT_PATH: &str = "/services/collector/event";
-/// The path that tells which requests are indexed.
+/// The path that returns which requests are indexed.
 pub const ACK_PATH: &str = "/services/collector/ack";
 /// The channel of acknowledgements.
 const CHANNEL: HeaderName = HeaderName::from_static("x-splunk-request-channel");
-/// How often the collector is asked for an acknowledgement: at first, and at the longest.
+/// The first and the longest interval at which the collector is asked for an acknowledgement.
 const POLL_INTERVAL: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
-/// Codes with which the collector refuses what the configuration says, and no event.
+/// Codes of errors in the configuration, not in an event.
 const CODES_OF_CONFIGURATION: [u32; 5] = [7, 10, 11, 14, 16];
 
 /// An HTTP Event Collector.
@@ -48,10 +48,10 @@ pub struct Config {
     pub source_type: String,
     /// Whether bodies are compressed.
     pub gzip: bool,
-    /// Whether a batch counts as delivered only when the indexers have it. If not, it does where
-    /// the collector offers no acknowledgement.
+    /// Whether indexer acknowledgement is required. If not, a batch also counts as delivered if the
+    /// collector offers none.
     pub requires_ack: bool,
-    /// Whether the collector is asked for acknowledgements, where it offers them.
+    /// Whether the collector is asked for acknowledgements that it offers.
     pub asks_for_ack: bool,
     /// How long to wait for an acknowledgement before the batch is sent again.
     pub ack_timeout: Duration,
@@ -65,7 +65,7 @@ pub struct SplunkDestination {
     channel: Uuid,
 }
 
-/// What the collector says.
+/// The answer of the collector.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct CollectorAnswer {
@@ -80,10 +80,10 @@ struct AckAnswer {
     acks: BTreeMap<String, bool>,
 }
 
-/// What an event takes beside its content, about, in bytes.
+/// Estimated size of an event beside its content, in bytes.
 const HEAD_BYTES: usize = 256;
 
-/// An event as the collector takes it, up to its content.
+/// The fields of an event before its content.
 #[derive(Serialize)]
 struct EventHead<'a> {
     time: String,
@@ -132,7 +132,7 @@ impl SplunkDestination {
         }
     }
 
-    /// Waits until the indexers have a request.
+    /// Waits until a request is indexed.
     async fn acknowledgement(&self, id: u64) -> Reply {
         let deadline = Instant::now() + self.config.ack_timeout;
         let (mut interval, longest) = POLL_INTERVAL;
@@ -177,7 +177,7 @@ impl SplunkDestination {
         ])
     }
 
-    /// Appends an item as the collector takes it.
+    /// Appends an item as an event of the collector.
     fn add_event(&self, item: &ItemView<'_>, body: &mut Vec<u8>) {
         let (seconds, nanos) = item.time().parts();
         let head = EventHead {
@@ -188,7 +188,7 @@ impl SplunkDestination {
             fields: IndexedFields { record_id: item.id() },
         };
         serde_json::to_writer(&mut *body, &head).expect("texts are JSON");
-        // The content comes last, as it is.
+        // The content comes last, unchanged.
         body.pop();
         body.extend_from_slice(b",\"event\":");
         match self.kind {
@@ -212,7 +212,7 @@ fn collector_answer(answer: &HttpAnswer) -> CollectorAnswer {
     serde_json::from_slice(&answer.body).unwrap_or_default()
 }
 
-/// What an answer means: by its status, but for refusals of what the configuration says.
+/// Interprets an answer by its status, except for errors in the configuration.
 fn reply(answer: &HttpAnswer) -> Reply {
     match answer.reply() {
         Reply::Rejected(_)

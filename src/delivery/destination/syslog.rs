@@ -1,6 +1,6 @@
 //! Syslog receivers: RFC 5424 messages in the framing of RFC 5425 and RFC 6587, over TLS or TCP.
 //!
-//! Syslog has no acknowledgement: what is written may be lost where the connection breaks. The
+//! Syslog has no acknowledgement, so written messages may be lost if the connection breaks. The
 //! last messages are kept, and sent again on the next connection.
 
 mod message;
@@ -27,23 +27,23 @@ use crate::log::BoxFuture;
 
 pub use message::{FACILITIES, MessageForm};
 
-/// How long a receiver may take to end the connection from its side.
+/// Time limit for the receiver to close the connection.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Bytes of one write, about.
+/// Approximate size of one write, in bytes.
 const WRITE_BYTES: usize = 64 * 1024;
 
 /// A syslog receiver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Where it is.
+    /// The address.
     pub address: SyslogAddress,
     /// Certificates.
     pub tls: DestinationTls,
     /// The time limit to connect, and to write a batch.
     pub timeout: Duration,
-    /// How much of what was written last is sent again after a break, in bytes.
+    /// How many of the last bytes are sent again after a broken connection.
     pub resend_bytes: usize,
-    /// What messages have in common.
+    /// The common fields of messages.
     pub form: MessageForm,
 }
 
@@ -75,12 +75,12 @@ pub struct SyslogDestination {
     link: Mutex<Link>,
 }
 
-/// The connection, and what was written last.
+/// The connection, and the last written frames.
 #[derive(Default)]
 struct Link {
     stream: Option<Box<dyn SyslogStream>>,
     recent: RecentFrames,
-    /// Frames of `recent` were written to a connection that broke.
+    /// Whether frames of `recent` were written to a connection that broke.
     is_broken: bool,
 }
 
@@ -89,7 +89,7 @@ trait SyslogStream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> SyslogStream for S {}
 
-/// The frames that were written last, up to a number of bytes.
+/// The last written frames, up to a number of bytes.
 #[derive(Debug, Default)]
 struct RecentFrames {
     frames: VecDeque<Vec<u8>>,
@@ -151,8 +151,7 @@ impl SyslogDestination {
         }
     }
 
-    /// Sees to it that there is a connection, on which the last messages are written again if the
-    /// one before broke.
+    /// Connects if necessary, and writes the last messages again if the previous connection broke.
     async fn connect(&self, link: &mut Link) -> io::Result<()> {
         if let Some(stream) = &mut link.stream
             && has_ended(stream)
@@ -180,8 +179,8 @@ impl SyslogDestination {
     }
 }
 
-/// Whether the receiver has ended the connection. Syslog receivers say nothing: what one says is
-/// thrown away.
+/// Whether the receiver has closed the connection. Syslog receivers send nothing, so received bytes
+/// are dropped.
 fn has_ended(stream: &mut Box<dyn SyslogStream>) -> bool {
     let mut thrown_away = [0; 1024];
     match stream.read(&mut thrown_away).now_or_never() {
@@ -212,7 +211,7 @@ impl Destination for SyslogDestination {
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             let Some(mut stream) = self.link.lock().await.stream.take() else { return };
-            // A receiver that gets no end of the stream may throw away what it has not read.
+            // Without an orderly end, a receiver may drop bytes that it has not read.
             let closing = async {
                 stream.shutdown().await?;
                 let mut thrown_away = [0; 1024];

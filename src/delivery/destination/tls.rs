@@ -1,4 +1,4 @@
-//! TLS to destinations.
+//! Configures TLS to destinations.
 
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use rustls::{ClientConfig, RootCertStore};
 use crate::delivery::destination::OpenError;
 use crate::secret_file;
 
-/// Whom the gateway trusts, and with which certificate it comes.
+/// The CAs that the gateway trusts, and its client certificate.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct DestinationTls {
     /// File with the CAs of the destination, in PEM; those of the system if `None`.

@@ -1,4 +1,4 @@
-//! Signatures of webhooks: Standard Webhooks 1.0,
+//! Signs webhooks: Standard Webhooks 1.0,
 //! <https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>.
 
 use base64::Engine as _;
@@ -15,7 +15,7 @@ use crate::delivery::destination::secret::Secret;
 const SYMMETRIC: &str = "whsec_";
 /// The prefix of a secret key of Ed25519.
 const ASYMMETRIC: &str = "whsk_";
-/// Lengths of secrets for HMAC, in bytes, as the specification has them.
+/// Allowed lengths of secrets for HMAC, in bytes, by the specification.
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
 /// Signs webhooks.
@@ -27,11 +27,11 @@ pub enum WebhookSigner {
 }
 
 impl WebhookSigner {
-    /// A signer with a secret as the specification writes it: `whsec_` and base64, or `whsk_` and
-    /// base64 of an Ed25519 key (its seed, which may be followed by the public key).
+    /// A signer with a secret in the encoding of the specification: `whsec_` and base64, or `whsk_`
+    /// and base64 of an Ed25519 key (its seed, which may be followed by the public key).
     ///
     /// # Errors
-    /// If it is neither.
+    /// If the secret is neither.
     pub fn new(secret: &Secret, key: &'static str) -> Result<Self, OpenError> {
         let invalid = |what: &str| OpenError::new(key, what);
         let (decoded, is_symmetric) = match secret.reveal() {

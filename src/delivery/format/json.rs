@@ -1,5 +1,5 @@
-//! The record as protobuf JSON: what `auditgate search -o ndjson` writes, with its id. Fields that
-//! this version does not know are kept in `unknown_fields` of their message, as base64.
+//! Encodes records as protobuf JSON: the output of `auditgate search -o ndjson`, with an id. Fields
+//! that this version does not know are kept in `unknown_fields` of their message, as base64.
 
 use serde_json::json;
 
@@ -10,7 +10,7 @@ use crate::mapping::wire_json;
 use crate::proto::pb;
 use crate::wire::RECORD;
 
-/// Records as protobuf JSON, behind a field `id`, which no field of a record is called.
+/// Records as protobuf JSON after an additional field `id`; records have no field of this name.
 #[derive(Debug, Clone, Copy)]
 pub struct JsonFormat;
 

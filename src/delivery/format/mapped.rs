@@ -1,4 +1,4 @@
-//! The formats that mapping tables describe: `ocsf`, `ecs`, `cef` and `otlp`.
+//! Encodes records by mapping tables: `ocsf`, `ecs`, `cef` and `otlp`.
 
 use super::{DeliveryGap, Format, FormatError, SourceRecord};
 use crate::mapping::{MappingInput, MissingRecords, TargetSchema};
@@ -10,7 +10,7 @@ pub struct MappedFormat {
 }
 
 impl MappedFormat {
-    /// Compiles the tables of the schema, unless that was done before.
+    /// Compiles the tables of the schema, unless that is done.
     pub fn new(schema: TargetSchema) -> Self {
         schema.prepare();
         Self { schema }

@@ -1,5 +1,5 @@
-//! Teleport's audit log: flat JSON, one event a line, as `auditgate export` writes it, with the
-//! stable id as `auditgate.id`.
+//! Encodes records as lines of Teleport's audit log: flat JSON, as `auditgate export` writes it,
+//! with the stable id as `auditgate.id`.
 
 use prost::Message as _;
 use serde_json::json;

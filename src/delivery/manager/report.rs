@@ -1,4 +1,4 @@
-//! A delivery at one moment, for status and metrics.
+//! Reports a delivery for status and metrics.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,30 +9,30 @@ use crate::histogram::HistogramSnapshot;
 use crate::record::Sequence;
 use crate::time::Time;
 
-/// A delivery at one moment.
+/// The state of a delivery at one moment.
 #[derive(Debug, Clone)]
 pub struct DeliveryReport {
     /// Its name.
     pub name: String,
     /// The name of its format.
     pub format: &'static str,
-    /// Where the records go.
+    /// The identity of its destination.
     pub destination: String,
     /// Whether an acknowledgement means that the destination has the records.
     pub acknowledges: bool,
-    /// What it does.
+    /// Its phase.
     pub phase: DeliveryPhase,
-    /// Why, if it does not run.
+    /// The reason, if it does not run.
     pub reason: String,
     /// Since when it does not run.
     pub since: Option<Time>,
-    /// The newest record that is delivered, or that the filter leaves out.
+    /// The newest record that is delivered or excluded by the filter.
     pub position: Sequence,
-    /// How many records of the log come after it.
+    /// The number of records after it.
     pub lag_records: u64,
-    /// How old the oldest of them is that the filter matches, about.
+    /// The approximate age of the oldest of them that matches the filter.
     pub lag: Duration,
-    /// When the destination accepted a batch last.
+    /// When the destination last accepted a batch.
     pub last_success: Option<Time>,
     /// Records and gaps that the destination accepted since the start.
     pub delivered: u64,
@@ -40,11 +40,11 @@ pub struct DeliveryReport {
     pub bytes: u64,
     /// Batches that the destination accepted since the start.
     pub batches: u64,
-    /// Attempts that were followed by another one.
+    /// Failed attempts that were retried.
     pub retries: u64,
     /// Records that became dead letters since the start.
     pub rejected: u64,
-    /// Records that the destination said it had before.
+    /// Records that the destination reported as duplicates.
     pub repeated: u64,
     /// Gaps that were found since the start.
     pub gaps: u64,
@@ -56,13 +56,13 @@ pub struct DeliveryReport {
     pub dead_letter_bytes: u64,
     /// Batches in flight.
     pub in_flight: u64,
-    /// How many there may be.
+    /// The most batches that may be in flight.
     pub in_flight_max: usize,
-    /// What the batches hold in memory, in bytes, about.
+    /// Estimated memory of the batches, in bytes.
     pub held_bytes: u64,
     /// Whether retention waits for it.
     pub holds: bool,
-    /// From acceptance to acknowledgement.
+    /// Times from acceptance to acknowledgement.
     pub latency: HistogramSnapshot,
 }
 

@@ -1,4 +1,4 @@
-//! The batch that is being filled, and the records that wait for it.
+//! Fills a batch with records of a subscription.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,41 +16,41 @@ use crate::log::cursor::Cursor;
 use crate::record::{Record, Sequence};
 use crate::time::Time;
 
-/// Fills a batch with what a subscription brings.
+/// The batch that is being filled, and the records that wait for it.
 pub struct Filling {
     log_id: Arc<str>,
     batch: Batch,
     misfits: Vec<Misfit>,
     /// Bytes of their records.
     misfit_bytes: usize,
-    /// Records of the last message that are not in the batch yet: views of that message.
+    /// Records of the last message that are not in the batch yet; they share its memory.
     waiting: VecDeque<Bytes>,
     /// A gap that precedes them.
     gap: Option<Gap>,
-    /// What the last message covers.
+    /// The newest record that the last message covers.
     covered: Sequence,
-    /// The newest record that the batch deals with.
+    /// The newest record that the batch covers.
     through: Sequence,
     caught_up: bool,
-    /// When the first record came into the batch.
+    /// When the first record was added to the batch.
     begun: Option<Instant>,
-    /// The cursor of another log, whose rest is lost.
+    /// A cursor of another log, whose undelivered records are lost.
     other_log: Option<Cursor>,
 }
 
-/// A batch that leaves.
+/// A finished batch.
 pub struct Filled {
     /// The items.
     pub batch: Batch,
-    /// Records without a form.
+    /// Records that the format cannot encode.
     pub misfits: Vec<Misfit>,
-    /// The newest record that it deals with.
+    /// The newest record that it covers.
     pub through: Sequence,
 }
 
 impl Filling {
-    /// An empty batch for records of this log, behind `cursor`. The rest of another log is not
-    /// missed if all of it was delivered.
+    /// An empty batch for records of this log after `cursor`. With a cursor of another log,
+    /// `is_complete` says that all of its records were delivered, so that there is no gap.
     pub fn new(log: Identity, cursor: Option<Cursor>, is_complete: bool) -> Self {
         let log_id: Arc<str> = log.id.to_string().into();
         Self {
@@ -90,7 +90,7 @@ impl Filling {
         }
     }
 
-    /// The gap that the destination is told of.
+    /// The gap that is reported to the destination.
     fn missing(&self, gap: Gap) -> Option<Gap> {
         let Gap { first, last, reason } = gap;
         match reason {
@@ -98,13 +98,13 @@ impl Filling {
                 let first = self.other_log?.sequence.next();
                 Some(Gap { first, last: Sequence::ZERO, reason })
             }
-            // Where to start was a time, and what was accepted since then is not known.
+            // The start was a time, and the records accepted since then are unknown.
             GapReason::Evicted if first == Sequence::ZERO => None,
             _ => Some(Gap { first, last, reason }),
         }
     }
 
-    /// The end of the log was reached, by records that the filter leaves out.
+    /// Notes that the end of the log was reached by records that the filter excludes.
     pub fn reached_end(&mut self, end: Sequence) {
         self.caught_up = true;
         self.covered = self.covered.max(end);
@@ -135,7 +135,7 @@ impl Filling {
         }
     }
 
-    /// The batch tells of records of another log.
+    /// Whether the batch reports records of another log.
     fn is_of_other_log(&self) -> bool {
         &*self.log_id != self.batch.log_id()
     }
@@ -154,8 +154,8 @@ impl Filling {
         self.through = before_records.map_or(self.covered, Sequence::previous);
     }
 
-    /// Whether the batch must leave before more comes into it. Records without a form are not in
-    /// it, and count as if they were: while a destination is away, nothing may grow.
+    /// Whether the batch must be sent before more is added. Records that cannot be encoded count,
+    /// too, so that memory stays bounded while the destination is unavailable.
     fn is_full(&self, limits: &BatchLimits) -> bool {
         self.batch.is_full(limits)
             || self.misfits.len() >= limits.records
@@ -167,13 +167,13 @@ impl Filling {
         self.waiting.is_empty() && self.gap.is_none() && !self.is_full(limits)
     }
 
-    /// When the batch is to leave, though others are in flight.
+    /// When the batch is sent even if others are in flight.
     pub fn due(&self, limits: &BatchLimits) -> Option<Instant> {
         self.begun.map(|begun| begun + limits.time)
     }
 
-    /// Whether the batch is to leave now, with no other in flight if `is_idle`; whatever is in
-    /// it, if it `is_last`.
+    /// Whether the batch is sent now. If `is_idle`, no other batch is in flight; if `is_last`, it
+    /// is sent even if it is not full.
     pub fn is_due(&self, limits: &BatchLimits, is_idle: bool, is_last: bool) -> bool {
         let is_empty = self.batch.is_empty() && self.misfits.is_empty();
         let is_at_end = self.caught_up && self.waiting.is_empty();

@@ -11,7 +11,7 @@ use crate::log::cursor::Cursor;
 use crate::record::Sequence;
 
 impl Runner {
-    /// Where the cursor is that of another destination, waits to be told where to begin.
+    /// If the cursor belongs to another destination, waits until an operator says where to begin.
     pub(super) async fn await_decision(&mut self) -> ControlFlow<()> {
         let identity = self.config.destination.identity();
         if self.saved.destination == identity {
@@ -53,7 +53,7 @@ impl Runner {
         }
     }
 
-    /// Does what an operator asks for. Breaks where the session is to begin anew.
+    /// Executes a request of an operator. Breaks if the session must begin anew.
     pub(super) async fn obey(
         &mut self,
         command: DeliveryOrder,
@@ -91,7 +91,7 @@ impl Runner {
         let moves =
             matches!(action, ControlAction::Resume { from: Some(_) } | ControlAction::Skip { .. });
         let begins_anew = moves && done.is_ok();
-        // Whoever asked may be gone.
+        // The caller may be gone.
         let _ = reply.send(done);
         if begins_anew { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
@@ -104,7 +104,7 @@ impl Runner {
         }
     }
 
-    /// Goes on at this record.
+    /// Moves the cursor to this record.
     async fn move_to(&mut self, from: Sequence) -> Result<(), ControlError> {
         let extent = self.hub.extent();
         let next = extent.last.next();

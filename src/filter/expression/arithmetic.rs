@@ -31,7 +31,7 @@ pub(super) enum Arithmetic {
 }
 
 impl Comparison {
-    /// Whether two values stand in this order. A NaN stands in none.
+    /// Whether two values are in this order. NaN is in no order.
     pub(super) fn holds(
         self,
         a: &ExprValue<'_>,
@@ -41,7 +41,7 @@ impl Comparison {
         Ok(order(a, b, meter)?.is_some_and(|order| self.includes(order)))
     }
 
-    /// Whether it holds for values that stand in this order.
+    /// Whether the comparison holds for values in this order.
     pub(super) fn includes(self, order: Ordering) -> bool {
         match self {
             Comparison::Less => order.is_lt(),
@@ -63,7 +63,7 @@ impl Comparison {
 }
 
 impl Arithmetic {
-    /// The type of the result; `None` where the operator is not defined.
+    /// The type of the result; `None` if the operator is not defined.
     pub(super) fn result(self, a: &ExprType, b: &ExprType) -> Option<ExprType> {
         use Arithmetic::{Add, Remainder, Subtract};
         Some(match (self, a, b) {
@@ -180,7 +180,7 @@ fn equal_lists(a: &List<'_>, b: &List<'_>, meter: &StepBudget) -> Result<bool, F
     differs.unwrap_or(Ok(others.next().is_none()))
 }
 
-/// How two values stand to each other; `None` where one is NaN.
+/// The order of two values; `None` if one is NaN.
 fn order(
     a: &ExprValue<'_>,
     b: &ExprValue<'_>,
@@ -215,7 +215,7 @@ fn order_with_double(integer: i128, double: f64) -> Option<Ordering> {
     if double.is_nan() {
         return None;
     }
-    // The conversion saturates, beyond what an integer of 64 bits reaches.
+    // The conversion saturates beyond the range of 64-bit integers.
     let whole = integer.cmp(&(double.trunc() as i128));
     let fraction = || 0.0.partial_cmp(&double.fract()).unwrap_or(Ordering::Equal);
     Some(if double.is_finite() { whole.then_with(fraction) } else { whole })

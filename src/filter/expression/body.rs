@@ -1,4 +1,4 @@
-//! Messages as they stand in the bytes of a record, and the meter of an evaluation.
+//! Reads messages in the bytes of a record, and counts the steps of an evaluation.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -6,12 +6,11 @@ use std::sync::Arc;
 use super::{Failed, TICKS_PER_STEP};
 use crate::wire;
 
-/// Counts the work of an evaluation down, in ticks: the tenth part of a step, by measure
-/// some 2 ns.
+/// The remaining work of an evaluation, in ticks: a tenth of a step, measured as some 2 ns.
 ///
-/// Whatever loops over bytes of a record pays for them before it looks at them, and ends
-/// once nothing is left. What it gives then is of no use, and [`StepBudget::check`] fails from
-/// then on, also at the end of the evaluation.
+/// Every loop over bytes of a record pays before it reads them, and ends when the budget is used
+/// up. Its result is then useless, and [`StepBudget::check`] fails from then on, also at the end of
+/// the evaluation.
 #[derive(Debug)]
 pub(super) struct StepBudget(Cell<u64>);
 
@@ -30,7 +29,7 @@ impl StepBudget {
         self.0.get()
     }
 
-    /// Fails once everything is spent, and from then on.
+    /// Fails after the budget is used up.
     #[inline]
     pub(super) fn check(&self) -> Result<(), Failed> {
         if self.0.get() == 0 { Err(Failed) } else { Ok(()) }
@@ -42,7 +41,7 @@ impl StepBudget {
         self.spend(steps.saturating_mul(TICKS_PER_STEP));
     }
 
-    /// Counts a field that is passed. Returns whether it may be looked at.
+    /// Counts a field that is skipped or read. Returns whether it may be read.
     #[inline]
     fn pass_field(&self) -> bool {
         self.spend(1);
@@ -51,7 +50,7 @@ impl StepBudget {
 
     /// Counts memory that is allocated and filled.
     pub(super) fn spend_on_memory(&self, bytes: usize) {
-        /// By measure of an allocation, whatever its size.
+        /// The measured cost of an allocation of any size, in ticks.
         const ALLOCATION: u64 = 20;
         self.spend(ALLOCATION);
         self.spend_on_room(bytes);
@@ -63,30 +62,29 @@ impl StepBudget {
         self.spend(bytes as u64 / BYTES_PER_TICK);
     }
 
-    /// Counts bytes that are compared, or passed many at a time.
+    /// Counts bytes that are compared, or skipped many at a time.
     pub(super) fn spend_on_pass(&self, bytes: usize) {
         const BYTES_PER_TICK: u64 = 32;
         self.spend(bytes as u64 / BYTES_PER_TICK);
     }
 
-    /// Counts bytes in which a text is sought.
+    /// Counts bytes in which a text is searched.
     pub(super) fn spend_on_search(&self, bytes: usize) {
         const BYTES_PER_TICK: u64 = 4;
         self.spend(bytes as u64 / BYTES_PER_TICK);
     }
 
-    /// Counts bytes that are looked at one by one: parsed, or hashed.
+    /// Counts bytes that are parsed or hashed one by one.
     pub(super) fn spend_on_each(&self, bytes: usize) {
         self.spend(bytes as u64);
     }
 
-    /// Counts a search by a pattern that takes so many thousandths of a tick for each
-    /// byte.
+    /// Counts a search by a pattern that takes this many thousandths of a tick a byte.
     pub(super) fn spend_on_pattern(&self, bytes: usize, milliticks_per_byte: u64) {
         self.spend((bytes as u64).saturating_mul(milliticks_per_byte) / 1_000);
     }
 
-    /// A text of the record; empty where it can no longer be paid for.
+    /// A text of the record; empty if the budget is used up.
     pub(super) fn text<'a>(&self, value: wire::WireValue<'a>) -> &'a str {
         let bytes = value.bytes().unwrap_or_default();
         self.spend_on_pass(bytes.len());
@@ -118,7 +116,7 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// All its fields, in order, as far as they can be paid for.
+    /// All its fields, in order, until the budget is used up.
     pub(super) fn fields<'b>(
         &'b self,
         meter: &'b StepBudget,
@@ -151,12 +149,12 @@ impl<'a> Body<'a> {
     }
 }
 
-/// A message whose parts come one after the other. New events have few parts in a
-/// message; logs of earlier versions may have records with very many.
+/// A message that is merged from parts. Events of current versions have few parts; logs of earlier
+/// versions may have records with very many.
 #[derive(Default)]
 pub(super) struct Merge<'a> {
     first: &'a [u8],
-    /// The first part and those behind it, where there is more than one.
+    /// The first part, and the following ones if there are several.
     parts: Vec<&'a [u8]>,
 }
 

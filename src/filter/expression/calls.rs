@@ -78,7 +78,7 @@ impl Checker<'_> {
         self.called(at, function, (subject, argument), kind)
     }
 
-    /// The call of a function; the result, where that is known by now.
+    /// The call of a function, or its result if that is known already.
     fn called(
         &self,
         at: &Name,

@@ -1,5 +1,4 @@
-//! Checks a parsed tree: names, types and cost. Recursion ends with the depth of the
-//! tree, which the parser bounds.
+//! Checks a parsed tree: names, types and cost. The parser bounds the depth of the recursion.
 
 use std::ops::Range;
 
@@ -12,21 +11,21 @@ use super::value::ExprValue;
 use crate::filter::error::{Error, excerpt, nearest};
 use crate::wire::{ENUMS, EVENT, FieldKind, MessageId, RECORD};
 
-/// What precedes a name of the schema where it is written in full.
+/// The package prefix of a full name of the schema.
 const PACKAGE_PREFIX: &str = "auditgate.v1.";
 
 /// Turns a parsed tree into one that can be evaluated.
 pub(super) struct Checker<'s> {
     source: &'s str,
-    /// Variables of the macros around, from the outermost in.
+    /// Variables of the enclosing macros, the outermost first.
     pub(super) elements: Vec<(String, ExprType)>,
     /// Calls of `matches` so far.
     pub(super) patterns: usize,
-    /// What they take in memory, in bytes.
+    /// Memory of their patterns, in bytes.
     pub(super) pattern_bytes: usize,
 }
 
-/// A node with what is known of it.
+/// A checked node with its type and cost.
 pub(super) struct Checked {
     pub(super) node: ExprNode,
     pub(super) kind: ExprType,
@@ -45,8 +44,8 @@ impl<'s> Checker<'s> {
         Self { source, elements: Vec::new(), patterns: 0, pattern_bytes: 0 }
     }
 
-    /// Checks the whole expression.
-    /// The compiled tree, and what its patterns take in memory, in bytes.
+    /// Checks the whole expression. Returns the compiled tree, and the memory of its patterns, in
+    /// bytes.
     pub(super) fn root(mut self, root: &Expr) -> Result<(ExprNode, usize), Error> {
         let checked = self.check(root)?;
         if !checked.kind.may_be(&ExprType::Bool) {
@@ -146,7 +145,7 @@ impl<'s> Checker<'s> {
         }
     }
 
-    /// The path to a field of a message that another path may lead to.
+    /// The path to a field of a message, extending an earlier path if possible.
     fn path(&self, name: &Name, base: ExprNode, message: MessageId) -> Result<ExprPath, Error> {
         let shape = message.get();
         let field = shape.field_by_name(&name.text).ok_or_else(|| {
@@ -177,7 +176,7 @@ impl<'s> Checker<'s> {
         }
     }
 
-    /// The number of `UserKind.USER_KIND_BOT`, if that is what stands here.
+    /// The number of an enum value such as `UserKind.USER_KIND_BOT`, if the node is one.
     fn enum_value(&self, at: &Expr) -> Option<i32> {
         let mut names = Vec::new();
         let mut rest = &at.kind;
@@ -219,7 +218,7 @@ impl<'s> Checker<'s> {
         Ok(Checked::new(ExprNode::List(nodes), kind, cost))
     }
 
-    /// Checks what must be a bool.
+    /// Checks an expression that must be a bool.
     pub(super) fn check_condition(&mut self, at: &Expr) -> Result<Checked, Error> {
         let checked = self.check(at)?;
         if checked.kind.may_be(&ExprType::Bool) {
@@ -271,9 +270,9 @@ fn check_literal(literal: &Literal) -> Checked {
     Checked::new(ExprNode::Literal(value), kind, 1)
 }
 
-/// What may be meant by a name that means nothing: a variable, or a field of the event.
+/// Suggestions for an unknown name: variables, or fields of the event.
 fn meant<'a>(name: &str, bound: impl Iterator<Item = &'a str>) -> Vec<String> {
-    /// Whoever writes a bare word mostly looks for somebody.
+    /// People who write a bare word usually look for a user.
     const USUAL: &str = "user";
     let fields = || EVENT.get().fields.iter().map(|field| field.name);
     let of_event = |field: &str| format!("event.{field}");

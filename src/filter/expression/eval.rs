@@ -16,14 +16,13 @@ pub(super) const SEVERITIES: [&str; 5] = ["unspecified", "info", "warning", "err
 /// Names of the results, by number.
 pub(super) const RESULTS: [&str; 4] = ["unspecified", "success", "failure", "pending"];
 
-/// Evaluates on one record. Recursion ends with the depth of the tree, which
-/// is bounded.
+/// Evaluates on one record. The depth of the tree, which is bounded, bounds the recursion.
 pub(super) struct Evaluator<'a> {
     record: &'a Record<'a>,
     pub(super) meter: StepBudget,
 }
 
-/// The elements that macros visit at the moment, from the innermost macro out.
+/// The elements that macros currently visit, the innermost macro first.
 pub(super) struct Scope<'s, 'a> {
     pub(super) element: &'s ExprValue<'a>,
     pub(super) outer: Option<&'s Scope<'s, 'a>>,
@@ -39,12 +38,12 @@ impl<'a> Evaluator<'a> {
     /// The value of the whole expression.
     pub(super) fn root(&self, root: &'a ExprNode) -> Result<bool, Failed> {
         let value = self.test(root, None);
-        // What was read when the steps ran out may be anything.
+        // Values that were read after the steps ran out are meaningless.
         self.meter.check()?;
         value
     }
 
-    /// Steps that were taken so far.
+    /// The steps so far.
     pub(super) fn steps_spent(&self) -> u64 {
         STEPS_MAX - self.meter.left().div_ceil(TICKS_PER_STEP)
     }
@@ -163,8 +162,7 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    /// The message that holds the field of a path; empty where one on the way
-    /// to it is not set.
+    /// The message with the field of a path; empty if a message on the path is not set.
     fn body(&self, path: &'a ExprPath, elements: Elements<'_, 'a>) -> Result<Body<'a>, Failed> {
         let ExprValue::Message(mut body) = self.value(&path.base, elements)? else {
             return Err(Failed);
@@ -213,7 +211,7 @@ impl<'a> Evaluator<'a> {
     ) -> Result<bool, Failed> {
         let wanted = self.value(wanted, elements)?;
         if let ExprNode::List(nodes) = container {
-            // Without a list made of them.
+            // Avoids building a list of the elements.
             for node in nodes {
                 if self.equal(&wanted, &self.value(node, elements)?)? {
                     return Ok(true);

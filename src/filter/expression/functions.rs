@@ -1,4 +1,4 @@
-//! The functions of CEL's standard library that filters have a use for.
+//! The functions of CEL's standard library that filters support.
 
 use std::borrow::Cow;
 
@@ -64,7 +64,7 @@ pub(super) const FUNCTIONS: [(&str, CallForm, Function); 22] = [
 ];
 
 impl Function {
-    /// The type of the result; `None` where the function does not take these.
+    /// The type of the result; `None` if the function does not accept these types.
     pub(super) fn result(
         self,
         subject: &ExprType,
@@ -151,7 +151,7 @@ impl Function {
         result.ok_or(Failed)
     }
 
-    /// Pays for the bytes that a call will look at.
+    /// Pays for the bytes that a call will read.
     fn pay(
         self,
         subject: &ExprValue<'_>,
@@ -219,7 +219,7 @@ fn to_uint(value: &ExprValue<'_>) -> Option<u64> {
     }
 }
 
-/// Towards zero. Saturates beyond 128 bits, which no integer reaches.
+/// Rounds towards zero; saturates beyond 128 bits.
 fn whole(number: f64) -> Option<i128> {
     (!number.is_nan()).then_some(number as i128)
 }

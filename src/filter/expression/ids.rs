@@ -1,15 +1,15 @@
-//! Which ids an expression asks for: an index of ids then says where no record matches.
+//! Finds the ids that an expression requires, so that an index of ids can exclude segments.
 
 use super::Expression;
 use super::node::{ExprNode, ExprPath, Variable};
 use super::value::ExprValue;
 
-/// An expression that names more ids is not narrowed by them.
+/// The most ids; expressions with more ids do not use the index.
 const IDS_MAX: usize = 64;
 
 impl Expression {
-    /// The ids of which an event must have one; `None` where the expression may be true, or
-    /// may fail, on others, too. Of `a && b` only `a` is looked at: it is evaluated first.
+    /// The ids, one of which an event must have; `None` if the expression may also be true or fail
+    /// for other ids. Of `a && b` only `a` counts, because it is evaluated first.
     pub fn ids(&self) -> Option<Vec<&str>> {
         let (mut ids, mut open) = (Vec::new(), vec![&self.root]);
         while let Some(node) = open.pop() {

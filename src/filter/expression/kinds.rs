@@ -1,4 +1,4 @@
-//! Types of expressions, as far as they are known before a record is.
+//! The static types of expressions.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use crate::wire::{DURATION, Field, FieldKind, LIST_VALUE, MessageId, STRUCT, TIM
 /// The type of an expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ExprType {
-    /// Known only when it is evaluated.
+    /// Known only at evaluation.
     Dyn,
     Null,
     Bool,
@@ -20,7 +20,7 @@ pub(super) enum ExprType {
     Duration,
     Message(MessageId),
     List(Box<ExprType>),
-    /// From strings, as all maps of the schema.
+    /// A map with string keys, as all maps of the schema.
     Map(Box<ExprType>),
 }
 
@@ -73,7 +73,7 @@ impl ExprType {
         matches!(self, ExprType::Int | ExprType::Uint | ExprType::Double)
     }
 
-    /// The type that covers both; `None` where there is none.
+    /// The common type of both; `None` if there is none.
     pub(super) fn join(self, other: ExprType) -> Option<ExprType> {
         match (self, other) {
             (a, b) if a == b => Some(a),

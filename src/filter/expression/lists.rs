@@ -1,4 +1,4 @@
-//! Lists and maps, read where they stand.
+//! Reads lists and maps in place.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -8,12 +8,12 @@ use super::body::{Body, StepBudget};
 use super::value::{ExprValue, List, Map};
 use crate::wire::{self, Field, FieldKind};
 
-/// Steps for an entry of a map that is looked at for its key, by measure, where it has to be walked.
+/// Measured steps to read the key of a map entry that has to be walked.
 const STEPS_PER_ENTRY: u64 = 3;
 /// Field numbers of a map entry.
 const KEY: u32 = 1;
 const VALUE: u32 = 2;
-/// Steps of remembering a key, by measure.
+/// Measured steps to remember a key.
 const STEPS_PER_KEY: u64 = 4;
 
 impl<'a> List<'a> {
@@ -55,7 +55,7 @@ impl<'a> List<'a> {
         }
     }
 
-    /// How many elements there are.
+    /// The number of elements.
     pub(super) fn len(&self, meter: &StepBudget) -> usize {
         let mut count = 0;
         self.visit(meter, |_| {
@@ -109,7 +109,7 @@ impl<'a> Map<'a> {
         Some(ExprValue::read(&Body::Whole(entry), field, meter))
     }
 
-    /// Whether there is a key.
+    /// Whether the map has a key.
     pub(super) fn contains(&self, key: &str, meter: &StepBudget) -> bool {
         let mut entries =
             self.body.values(self.field.number, meter).filter_map(wire::WireValue::bytes);
@@ -130,7 +130,7 @@ impl<'a> Map<'a> {
     }
 }
 
-/// The key of an entry; absent, it is the empty one.
+/// The key of an entry; empty if absent.
 fn key_of<'a>(entry: &'a [u8], meter: &StepBudget) -> wire::WireValue<'a> {
     Body::Whole(entry).value(KEY, meter).unwrap_or(wire::WireValue::Bytes(&[]))
 }
@@ -147,11 +147,11 @@ fn has_key(entry: &[u8], key: &str, meter: &StepBudget) -> bool {
     found == key.as_bytes()
 }
 
-/// The key of an entry as encoders write it: a short key, and behind it the value alone.
+/// The key of an entry in the usual encoding: a short key, followed by the value only.
 fn plain_key(entry: &[u8]) -> Option<&[u8]> {
-    /// Of a length in one byte.
+    /// The longest length that takes one byte.
     const BYTES_MAX: u8 = 127;
-    /// The tag of field 1, and that of field 2, where they are of a length.
+    /// The tags of fields 1 and 2, length-delimited.
     const KEY_TAG: u8 = 0x0a;
     const VALUE_TAG: u8 = 0x12;
     let (&[tag, len], rest) = entry.split_first_chunk::<2>()?;

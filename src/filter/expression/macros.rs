@@ -13,13 +13,13 @@ pub(super) struct Call<'a> {
     body: Macro<'a>,
 }
 
-/// A macro, with what it was given besides range and variable.
+/// A macro with its arguments other than range and variable.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Macro<'a> {
     All(&'a Expr),
     Exists(&'a Expr),
     ExistsOne(&'a Expr),
-    /// `map` and `filter`: a condition, if there is one, and what is collected.
+    /// `map` and `filter`: an optional condition, and the collected expression.
     Collect(Option<&'a Expr>, &'a Expr),
 }
 
@@ -76,8 +76,8 @@ impl Checker<'_> {
         Ok(Checked::new(node, of, cost))
     }
 
-    /// What is done with each element: how, the type of all of it, and the cost
-    /// of each.
+    /// Checks the body of a macro: the kind of visit, the type of the result, and the cost of an
+    /// element.
     fn check_body(&mut self, found: Macro<'_>) -> Result<(VisitKind, ExprType, u64), Error> {
         Ok(match found {
             Macro::All(condition) => {

@@ -1,4 +1,4 @@
-//! The tree that is evaluated.
+//! The tree of a checked expression, ready for evaluation.
 
 use super::arithmetic::{Arithmetic, Comparison};
 use super::functions::Function;
@@ -43,7 +43,7 @@ pub(super) enum ExprNode {
     Visit(Box<Visit>),
 }
 
-/// What an expression can start from.
+/// A variable of expressions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Variable {
     Event,
@@ -62,7 +62,7 @@ pub(super) enum Variable {
 pub(super) struct ExprPath {
     /// The message where it begins.
     pub(super) base: ExprNode,
-    /// Field numbers of the messages on the way.
+    /// Field numbers of the messages along the path.
     pub(super) through: Vec<u32>,
     pub(super) field: &'static Field,
 }
@@ -80,6 +80,6 @@ pub(super) enum VisitKind {
     All(ExprNode),
     Exists(ExprNode),
     ExistsOne(ExprNode),
-    /// `map` and `filter`: a condition, if there is one, and what is collected.
+    /// `map` and `filter`: an optional condition, and the collected expression.
     Collect(Option<ExprNode>, ExprNode),
 }

@@ -198,7 +198,7 @@ fn joined(
     Checked::new(node(Box::new((a.node, b.node))), kind, cost)
 }
 
-/// Makes an `int` literal a number of the type that it is computed with.
+/// Converts an `int` literal to the number type of the other operand.
 fn adapt(operand: &mut Checked, other: &ExprType) {
     let ExprNode::Literal(ExprValue::Int(number)) = operand.node else { return };
     let adapted = match other {

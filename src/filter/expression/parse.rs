@@ -1,8 +1,7 @@
-//! From text to a tree: a Pratt parser for the grammar of CEL,
+//! Parses a text to a tree: a Pratt parser for the grammar of CEL,
 //! <https://github.com/google/cel-spec/blob/master/doc/langdef.md#syntax>.
 //!
-//! Neither its stack nor the depth of its tree depends on the text beyond the bounds
-//! below, so it runs on any thread.
+//! The bounds below limit its stack and the depth of its tree, so it runs on any thread.
 
 mod brackets;
 mod faults;
@@ -14,9 +13,9 @@ use super::syntax::{Binary, Expr, Kind, Literal, Name, Unary};
 use super::token::{Fault, FaultKind, Lexeme, Token, tokens};
 use faults::optional;
 
-/// How deep brackets, arguments and branches may stand within one another.
+/// How deep brackets, arguments and branches may be nested.
 const RECURSION_MAX: usize = DEPTH_MAX / 2;
-/// Names that the language keeps for itself.
+/// Reserved words of the language.
 const RESERVED: [&str; 17] = [
     "as",
     "break",
@@ -55,8 +54,8 @@ struct Parser {
     recursion: usize,
 }
 
-/// How strongly an operator binds: the more, the higher. Those of one precedence are taken
-/// from left to right.
+/// The precedence of a binary operator: a higher number binds tighter. Operators of one precedence
+/// associate to the left.
 fn precedence(token: &Token) -> Option<(Binary, u8)> {
     let operator = match token {
         Token::Sign("||") => (Binary::Or, 1),
@@ -94,7 +93,7 @@ impl Parser {
         matches!(&self.peek().token, Token::Sign(found) if *found == sign)
     }
 
-    /// Takes this sign, if it stands here.
+    /// Takes this sign, if it is next.
     fn take(&mut self, sign: &str) -> Option<Range<usize>> {
         self.is_sign(sign).then(|| self.next().span)
     }
@@ -139,8 +138,7 @@ impl Parser {
         Ok(left)
     }
 
-    /// All operands of `&&`, or of `||`, that follow each other: however many there are,
-    /// they do not nest deep.
+    /// Parses a chain of `&&` or `||`, which does not nest deep, however many operands it has.
     fn chain(&mut self, first: Expr, operator: Binary, strength: u8) -> Result<Expr, Fault> {
         let mut operands = vec![first];
         while precedence(&self.peek().token) == Some((operator, strength)) {
@@ -178,7 +176,7 @@ impl Parser {
         self.member()
     }
 
-    /// A value and the selections, calls and indexes behind it.
+    /// A value followed by selections, calls and indexes.
     fn member(&mut self) -> Result<Expr, Fault> {
         let mut operand = self.primary()?;
         loop {
@@ -201,7 +199,7 @@ impl Parser {
         }
     }
 
-    /// What follows a dot.
+    /// Parses a selection or call after a dot.
     fn select(&mut self, operand: Expr) -> Result<Expr, Fault> {
         if let Some(sign) = self.take("?") {
             return Err(optional(sign));
@@ -277,7 +275,7 @@ impl Parser {
         node(span, 0, Kind::Literal(literal))
     }
 
-    /// A number behind its sign.
+    /// Parses a number after its sign.
     fn negative(&mut self, sign: Range<usize>) -> Result<Expr, Fault> {
         let Lexeme { token, span } = self.next();
         let span = sign.start..span.end;
@@ -315,12 +313,12 @@ impl Parser {
     }
 }
 
-/// Whether a name is a value or an operator, and no name.
+/// Whether a name is a keyword: a literal or an operator.
 fn is_keyword(name: &str) -> bool {
     matches!(name, "in" | "true" | "false" | "null")
 }
 
-/// A node around others, of which the deepest is so deep.
+/// A node whose deepest child has this depth.
 fn node(span: Range<usize>, inner_depth: usize, kind: Kind) -> Result<Expr, Fault> {
     let depth = inner_depth + 1;
     if depth > DEPTH_MAX {
@@ -335,7 +333,7 @@ fn joined(operator: Binary, left: Expr, right: Expr) -> Result<Expr, Fault> {
     node(span, depth, Kind::Binary(operator, Box::new((left, right))))
 }
 
-/// Operands, at least one, joined so that the tree is as low as it can be: as cel-go does.
+/// Joins at least one operand to a tree of minimum depth, as cel-go does.
 fn balanced(operator: Binary, mut left: Vec<Expr>) -> Result<Expr, Fault> {
     if left.len() == 1 {
         return Ok(left.remove(0));

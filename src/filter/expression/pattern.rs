@@ -1,4 +1,4 @@
-//! Patterns of `matches`.
+//! Compiles and matches the patterns of `matches`.
 
 use regex::{Regex, RegexBuilder};
 use regex_automata::dfa::{Automaton as _, StartKind, dense};
@@ -9,32 +9,29 @@ use super::Failed;
 use super::body::StepBudget;
 use crate::filter::error::excerpt;
 
-/// Sizes between which compiled patterns are told apart, in bytes. Those larger
-/// than the last are refused.
+/// Size classes of compiled patterns, in bytes. Patterns larger than the last one are refused.
 const SIZES: [usize; 7] = [4_096, 8_192, 16_384, 32_768, 65_536, 131_072, 262_144];
 /// Largest cache of a pattern, in bytes.
 const CACHE_BYTES_MAX: usize = 256 * 1024;
-/// Largest automaton of one pattern, and most memory that is used to make it, in bytes.
-/// A `\w`, which knows all letters of Unicode, takes a quarter of it.
+/// Largest automaton of one pattern, and the most memory for building it, in bytes. A `\w`, with
+/// all letters of Unicode, takes a quarter of it.
 const AUTOMATON_BYTES_MAX: usize = 640 * 1024;
-/// Ticks for 1,000 bytes of text that an automaton passes. By measure it takes 1.8 ns a
-/// byte, whatever the text.
+/// Ticks for 1,000 bytes of text in an automaton. It takes 1.8 ns a byte, measured with any text.
 const AUTOMATON_MILLITICKS: u64 = 1_000;
 /// Size of a compiled pattern for which one more tick is counted for each byte of text.
 ///
-/// Without an automaton, each byte of the text may meet each state of the pattern. By
-/// measure that takes up to 0.09 ns a byte of the text and of the pattern.
+/// Without an automaton, each byte of the text may meet each state of the pattern. That takes up to
+/// 0.09 ns a byte of the text and of the pattern, measured.
 const SIZE_PER_TICK: u64 = 22;
 
 /// A compiled pattern.
 #[derive(Debug)]
 pub(super) struct RegexPattern {
-    /// Passes each byte of a text once, in constant time. `None` where it would be too
-    /// large.
+    /// An automaton that takes constant time a byte. `None` if it would be too large.
     automaton: Option<Box<dense::DFA<Vec<u32>>>>,
-    /// Takes what the automaton does not: texts that are not ASCII and word boundaries.
+    /// Matches what the automaton cannot: texts that are not ASCII, and word boundaries.
     regex: Regex,
-    /// Of [`SIZES`], the one that the regular expression does not exceed.
+    /// The size class of the regular expression, from [`SIZES`].
     size: usize,
 }
 
@@ -59,7 +56,7 @@ impl RegexPattern {
         Err(too_large)
     }
 
-    /// What it takes in memory, in bytes, about.
+    /// Estimated memory that it takes, in bytes.
     pub(super) fn held_bytes(&self) -> usize {
         // Forwards, backwards, and what is cut of them.
         let regex = 3 * self.size;
@@ -69,7 +66,7 @@ impl RegexPattern {
         }
     }
 
-    /// Whether it occurs in a text.
+    /// Whether the pattern occurs in a text.
     pub(super) fn is_match(&self, text: &str, meter: &StepBudget) -> Result<bool, Failed> {
         if let Some(automaton) = &self.automaton {
             meter.spend_on_pattern(text.len(), AUTOMATON_MILLITICKS);
@@ -101,7 +98,7 @@ fn automaton(pattern: &str) -> Option<Box<dense::DFA<Vec<u32>>>> {
 }
 
 fn not_valid(error: &regex::Error) -> String {
-    // The message draws the pattern over several lines; the last one says why.
+    // The message shows the pattern on several lines; the last one has the reason.
     let message = error.to_string();
     let why = message.lines().last().unwrap_or_default();
     format!("the pattern is not valid: {}", excerpt(why.trim_start_matches("error: ")))

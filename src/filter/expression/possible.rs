@@ -1,5 +1,5 @@
-//! Literals that are compared with `type`, `severity` and `result`: each has few values,
-//! so a slip would make an expression that never matches.
+//! Checks literals that are compared with `type`, `severity` and `result`. Each variable has few
+//! values, so a mistyped literal would never match.
 
 use super::arithmetic::Comparison;
 use super::check::{Checked, Checker};
@@ -12,8 +12,7 @@ use crate::filter::error::{Error, excerpt, nearest};
 use crate::filter::type_set::NEAREST_MAX;
 
 impl Checker<'_> {
-    /// Refuses the literal at `at` where the variable that it is compared with never has this
-    /// value.
+    /// Refuses the literal at `at` if the variable that it is compared with never has this value.
     pub(super) fn check_possible(
         &self,
         variable: &ExprNode,
@@ -37,7 +36,7 @@ impl Checker<'_> {
         }
     }
 
-    /// The comparison of `severity` with a literal, which goes by the order of severities.
+    /// Compares `severity` with a literal by the order of severities.
     pub(super) fn severity_order(
         &self,
         (left, a): (&Expr, &Checked),
@@ -77,7 +76,7 @@ fn text_of(literal: &ExprNode) -> Option<&str> {
     }
 }
 
-/// Whether records have this type: events of custom types say which.
+/// Whether records can have this type.
 fn is_type(name: &str) -> bool {
     match name.strip_prefix(catalog::CUSTOM_PREFIX) {
         Some(custom) => catalog::is_custom_name(custom),
@@ -85,9 +84,9 @@ fn is_type(name: &str) -> bool {
     }
 }
 
-/// The nearest name; all that there are, where none is near.
+/// The nearest name; all names if none is near.
 fn nearest_or_all(text: &str, known: &[&'static str]) -> Vec<&'static str> {
-    /// The first one means that nothing is known.
+    /// The position of `unspecified`, which is not suggested.
     const UNSPECIFIED: usize = 1;
     let known = known.get(UNSPECIFIED..).unwrap_or_default();
     let near = nearest(text, known.iter().copied(), 1);

@@ -1,20 +1,20 @@
-//! Places in the text of an expression.
+//! Positions in the text of an expression.
 
 use std::ops::Range;
 
-/// A place in an expression.
+/// A position in an expression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
-    /// From 1.
+    /// The line, from 1.
     pub line: usize,
-    /// In characters, from 1.
+    /// The column in characters, from 1.
     pub column: usize,
-    /// In characters; 0 at the end of the text.
+    /// The length in characters; 0 at the end of the text.
     pub length: usize,
 }
 
 impl Position {
-    /// Where bytes of a text stand.
+    /// The position of a range of bytes.
     pub(super) fn new(source: &str, span: Range<usize>) -> Self {
         let before = source.get(..span.start).unwrap_or(source);
         let line = before.rsplit('\n').next().unwrap_or(before);

@@ -1,17 +1,17 @@
-//! The tree of an expression as it is written.
+//! The syntax tree of an expression.
 
 use std::ops::Range;
 
-/// An expression, and the bytes of the source that it takes.
+/// An expression with its range in the source.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Expr {
     pub(super) span: Range<usize>,
-    /// How many expressions stand within one another here, this one included.
+    /// The depth of nested expressions, this one included.
     pub(super) depth: usize,
     pub(super) kind: Kind,
 }
 
-/// What an expression is.
+/// The kind of an expression.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Kind {
     Literal(Literal),
@@ -36,7 +36,7 @@ pub(super) enum Kind {
     Conditional(Box<(Expr, Expr, Expr)>),
 }
 
-/// A name, and where it stands.
+/// A name with its range in the source.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Name {
     pub(super) text: String,

@@ -1,4 +1,4 @@
-//! Checks a destination, and makes of it what the gateway works with.
+//! Checks the settings of a destination, and converts them to its configuration.
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -18,7 +18,7 @@ use crate::delivery::destination::{
 use crate::delivery::format::{FormatName, ItemKind};
 use crate::printable::first_hidden;
 
-/// The key to blame, and what is wrong.
+/// The key to blame, and a sentence about it.
 type Fault = (&'static str, String);
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -35,7 +35,7 @@ const TEXT_BYTES_MAX: usize = 256;
 
 use DestinationKind::{Elasticsearch, File, Http, Otlp, Splunk, Syslog};
 
-/// What the gateway works with.
+/// The checked configuration of a destination.
 pub fn config(told: &DeliveryDestination, format: FormatName) -> Result<Config, Fault> {
     check_keys(told)?;
     check_texts(told)?;
@@ -269,7 +269,7 @@ fn endpoint(told: &DeliveryDestination, url: Uri, has_secret: bool) -> Result<En
     Ok(Endpoint { url, tls: tls(told)?, timeout: timeout(told)? })
 }
 
-/// The URL, with `path` behind it unless it ends with that.
+/// The URL, with `path` appended unless it ends with that.
 fn url(told: &DeliveryDestination, path: &str) -> Result<Uri, Fault> {
     let text = told.url.as_deref().ok_or_else(|| missing("url", "where the records go"))?;
     let refused = |what: &str| ("url", format!("{} {what}", shown(text)));
@@ -293,7 +293,7 @@ fn url(told: &DeliveryDestination, path: &str) -> Result<Uri, Fault> {
     format!("{base}{path}").parse().map_err(|_| refused("is not a URL"))
 }
 
-/// A URL without what may be a password in it.
+/// A URL without its user part, which may have a password.
 fn shown(text: &str) -> String {
     match text.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1)))
     {

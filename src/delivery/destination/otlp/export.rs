@@ -1,4 +1,4 @@
-//! Requests and responses of the export of logs:
+//! Encodes requests and decodes responses of the export of logs:
 //! `opentelemetry/proto/collector/logs/v1/logs_service.proto`.
 
 use http::HeaderValue;
@@ -31,7 +31,7 @@ mod number {
     pub const STRING: u32 = 1;
 }
 
-/// What all requests have in common.
+/// The parts that all requests have in common.
 #[derive(Debug)]
 pub struct ExportFrame {
     resource: Vec<u8>,
@@ -60,7 +60,7 @@ impl ExportFrame {
 
     /// The encoded `ExportLogsServiceRequest` of a batch.
     pub fn request(&self, batch: &Batch) -> Vec<u8> {
-        // The log records are copied once: their size is known before.
+        // Log records are copied once, because their total size is known.
         let records: usize = batch.iter().map(|item| field_len(item.bytes.len())).sum();
         let scope_logs = field_len(self.scope.len()) + records;
         let resource_logs = field_len(self.resource.len()) + field_len(scope_logs);
@@ -76,7 +76,7 @@ impl ExportFrame {
     }
 }
 
-/// How long a field with a number below 16 is that holds so many bytes.
+/// The encoded length of a field with a number below 16 and `len` bytes.
 fn field_len(len: usize) -> usize {
     1 + crate::wire::varint_len(len as u64) + len
 }
@@ -84,7 +84,7 @@ fn field_len(len: usize) -> usize {
 /// `ExportLogsServiceResponse`.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct ExportResponse {
-    /// What was refused.
+    /// The refused log records, if any.
     #[prost(message, optional, tag = "1")]
     pub partial_success: Option<PartialSuccess>,
 }
@@ -92,21 +92,20 @@ pub struct ExportResponse {
 /// `ExportLogsPartialSuccess`.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct PartialSuccess {
-    /// How many log records are refused.
+    /// The number of refused log records.
     #[prost(int64, tag = "1")]
     pub rejected_log_records: i64,
-    /// Why, or a warning where none is.
+    /// The reason, or a warning if none is refused.
     #[prost(string, tag = "2")]
     pub error_message: String,
 }
 
-/// The partial success in an encoded response; `None` if that is no such response.
+/// The partial success in an encoded response; `None` if the response is not valid.
 pub fn partial_success(response: &[u8]) -> Option<PartialSuccess> {
     Some(ExportResponse::decode(response).ok()?.partial_success.unwrap_or_default())
 }
 
-/// The answer, whose body is replaced by what it says where that is an encoded
-/// `google.rpc.Status`.
+/// Replaces the body by its message if it is an encoded `google.rpc.Status`.
 pub fn in_words(mut answer: HttpAnswer) -> HttpAnswer {
     let content_type = answer.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
     if !answer.status.is_success()

@@ -18,13 +18,13 @@ const STATUS: &str = "grpc-status";
 const MESSAGE: &str = "grpc-message";
 /// The header of the details.
 const DETAILS: &str = "grpc-status-details-bin";
-/// The type of the detail that asks for a wait.
+/// The type of the detail with a retry delay.
 const RETRY_INFO: &str = "type.googleapis.com/google.rpc.RetryInfo";
 
 /// The encoded response.
 ///
 /// # Errors
-/// What is to be done where there is none.
+/// The reply that stands for a missing response.
 pub fn response(answer: &HttpAnswer) -> Result<Vec<u8>, Reply> {
     let text = |name: &str| answer.headers.get(name).and_then(|value| value.to_str().ok());
     let Some(code) = text(STATUS).and_then(|code| code.parse::<u32>().ok()) else {
@@ -64,14 +64,14 @@ const CODES: [&str; 17] = [
     "UNAUTHENTICATED",
 ];
 
-/// What a code other than OK means.
+/// Interprets a code other than OK.
 fn reply(code: u32, words: String, retry_after: Option<Duration>) -> Reply {
     let name = usize::try_from(code).ok().and_then(|code| CODES.get(code));
     let name = name.map_or_else(|| format!("code {code}"), |name| (*name).to_owned());
     let why = format!("answers {name}: {}", shown(&words));
     match name.as_str() {
         "INVALID_ARGUMENT" => Reply::Rejected(Rejection { status: name, words }),
-        // Receivers say so of a message that is too large, and of a load that is.
+        // Receivers use this code for a message that is too large, and for overload.
         "RESOURCE_EXHAUSTED" | "OUT_OF_RANGE"
             if retry_after.is_none() && words.contains("larger than max") =>
         {
@@ -92,9 +92,9 @@ fn message(body: &[u8]) -> Option<Vec<u8>> {
     (flag == 0 && message.len() == len).then(|| message.to_vec())
 }
 
-/// The wait that the details of a status ask for.
+/// The retry delay in the details of a status.
 fn retry_delay(details: &HeaderValue) -> Option<Duration> {
-    // Of binary headers the padding may be left out.
+    // The padding of binary headers is optional.
     let lenient = GeneralPurposeConfig::new()
         .with_decode_padding_mode(base64::engine::DecodePaddingMode::Indifferent);
     let engine = GeneralPurpose::new(&base64::alphabet::STANDARD, lenient);

@@ -1,4 +1,4 @@
-//! Messages of RFC 5424, with octet counting: `LENGTH SP MESSAGE`.
+//! Encodes messages of RFC 5424, with octet counting: `LENGTH SP MESSAGE`.
 
 use crate::delivery::batch::ItemView;
 use crate::proto::pb;
@@ -19,7 +19,7 @@ const MSGID_BYTES_MAX: usize = 32;
 /// The longest HOSTNAME, in bytes.
 const HOSTNAME_BYTES_MAX: usize = 255;
 
-/// What the messages of one delivery have in common.
+/// The common fields of the messages of one delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessageForm {
     /// The number of the facility: a position in [`FACILITIES`].
@@ -70,7 +70,8 @@ fn severity(number: u8) -> u8 {
     }
 }
 
-/// A field of the header: visible ASCII characters without spaces, cut; `-` if there is none.
+/// A header field: the visible ASCII characters of the text without spaces, cut; `-` if there are
+/// none.
 fn header_field(text: &str, bytes_max: usize) -> String {
     let visible = text.chars().filter(char::is_ascii_graphic);
     let field: String = visible.take(bytes_max).collect();
