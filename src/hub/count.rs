@@ -19,21 +19,21 @@ pub const BUCKETS_MAX: usize = 10_000;
 
 /// The maximum number of gaps in a result.
 const GAPS_MAX: usize = 1_000;
-/// What a count in an answer takes beside its name, in bytes, at least; and a bucket.
+/// The least size of a count in an answer beside its name, and of a bucket, in bytes.
 const COUNT_BYTES: usize = 6;
-/// Records that are counted before others may run on the thread.
+/// Records that are counted before other tasks may run on the thread.
 const RECORDS_PER_LOOK: usize = 4 * 1024;
-/// What a count with its name takes in memory beside the bytes of the name, in bytes, about; and a bucket.
+/// Estimated memory of a named count beside its name, and of a bucket, in bytes.
 const NAMED_COUNT_BYTES: usize = 96;
 const BUCKET_BYTES: usize = 256;
 
 /// A query and its bucket length.
 pub struct CountRequest {
-    /// Which records.
+    /// Which records are counted.
     pub query: ScanQuery,
     /// Length of a bucket in nanoseconds, positive; `None` for a single bucket.
     pub bucket: Option<i64>,
-    /// By what.
+    /// The group of the counts.
     pub group: Group,
 }
 
@@ -49,7 +49,7 @@ pub struct CountResult {
     pub gaps: Vec<Gap>,
 }
 
-/// Why there is no count.
+/// Why a count fails.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The records fall into too many buckets.
@@ -57,7 +57,7 @@ pub enum Error {
         "the records fall into more than {BUCKETS_MAX} buckets: make bucket longer or the time range shorter"
     )]
     TooManyBuckets,
-    /// The counts are larger than clients take.
+    /// The counts are larger than clients accept.
     #[error(
         "counts are more than {limit} bytes: make bucket longer, or the filter or the time range narrower", limit = PAGE_BYTES_MAX
     )]
@@ -67,12 +67,12 @@ pub enum Error {
     Log(#[from] log::Error),
 }
 
-/// Counts on their way.
+/// Counts in progress.
 struct CountTables {
     group: Group,
     /// Length of a bucket; `None` for a single one.
     bucket: Option<i64>,
-    /// Where in `tables` the bucket with a number is.
+    /// The position in `tables` of the bucket with a number.
     places: HashMap<i64, usize, foldhash::fast::RandomState>,
     tables: Vec<CountTable>,
     /// The bucket that was counted into last, and the times in it. Neighbours in
@@ -80,23 +80,23 @@ struct CountTables {
     /// lookup that find another one.
     current: usize,
     times: RangeInclusive<i64>,
-    /// What was counted into that bucket lately, by number of the group: one table for
-    /// all buckets, since most of them have few groups.
+    /// Recent counts of that bucket, by number of the group: one table for all buckets, because
+    /// most of them have few groups.
     recent: Box<[i64]>,
-    /// Where `recent` is not 0.
+    /// The positions at which `recent` is not 0.
     touched: Vec<u16>,
-    /// What the answer takes, in bytes, at least.
+    /// The least size of the answer, in bytes.
     answer_bytes: usize,
-    /// How many counts there are.
+    /// The number of counts.
     counts: usize,
 }
 
 /// The counts of one bucket.
 struct CountTable {
     number: i64,
-    /// By number of the group, ascending.
+    /// Counts by number of the group, ascending.
     counts: Vec<(u16, i64)>,
-    /// Custom types by name.
+    /// Counts of custom types by name.
     custom: BTreeMap<String, i64>,
 }
 
@@ -104,7 +104,7 @@ struct CountTable {
 type Full = ControlFlow<Error>;
 
 impl Hub {
-    /// Counts records. `memory` is told what the count holds.
+    /// Counts records. `memory` learns how much memory the count holds.
     ///
     /// # Errors
     /// If there are more than [`BUCKETS_MAX`] buckets, the answer would be larger than
@@ -199,8 +199,8 @@ impl CountTables {
         }
     }
 
-    /// Counts all records of a range: as [`CountTables::add`] of each, but a table is
-    /// looked for once for all that follow each other in its bucket.
+    /// Counts all records of a range, like [`CountTables::add`] for each, but looks up the table
+    /// once for consecutive records of a bucket.
     fn add_all(&mut self, view: &SegmentView<'_>, range: Range<usize>) -> Full {
         let mut at = range.start;
         while let Some(rows) = view.columns.get(at..range.end).filter(|rows| !rows.is_empty()) {
@@ -216,8 +216,8 @@ impl CountTables {
         Full::Continue(())
     }
 
-    /// Counts those behind the first row that are of the same bucket, until one is not
-    /// or has a name. Returns how many.
+    /// Counts the rows after the first one that are in the same bucket, until one is not or has a
+    /// named group. Returns their number.
     #[inline]
     fn add_run(
         &mut self,
@@ -266,7 +266,7 @@ impl CountTables {
         self.take(name.len() + COUNT_BYTES)
     }
 
-    /// The answer takes so many bytes more.
+    /// Adds to the size of the answer; breaks if it is too large.
     fn take(&mut self, bytes: usize) -> Full {
         self.answer_bytes += bytes;
         if self.answer_bytes > PAGE_BYTES_MAX {
@@ -276,7 +276,7 @@ impl CountTables {
         }
     }
 
-    /// Brings what was counted lately into the table of its bucket.
+    /// Adds the recent counts to the table of their bucket.
     fn settle(&mut self) -> Full {
         let Some(table) = self.tables.get_mut(self.current) else { return Full::Continue(()) };
         let mut bytes = 0;
@@ -327,7 +327,7 @@ impl CountTables {
         Full::Continue(())
     }
 
-    /// What the counts take in memory, in bytes, about, also once they have names.
+    /// Estimated memory of the counts, in bytes, names included.
     fn held_bytes(&self) -> usize {
         self.tables.len() * BUCKET_BYTES + self.counts * NAMED_COUNT_BYTES + self.answer_bytes
     }

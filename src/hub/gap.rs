@@ -7,16 +7,16 @@ use crate::record::Sequence;
 /// Records that a reader did not get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gap {
-    /// The first of them; zero if unknown.
+    /// The first missing record; zero if unknown.
     pub first: Sequence,
-    /// The last of them; zero if unknown.
+    /// The last missing record; zero if unknown.
     pub last: Sequence,
-    /// Why.
+    /// Why they are missing.
     pub reason: GapReason,
 }
 
 impl Gap {
-    /// How many records are missing, as far as that is known.
+    /// The number of missing records, if known; otherwise 0.
     pub fn records(&self) -> u64 {
         (self.last.0 + 1).saturating_sub(self.first.0.max(1))
     }
@@ -43,7 +43,7 @@ impl From<Gap> for pb::Gap {
     }
 }
 
-/// The reason as the protocol has it.
+/// The reason as a value of the protocol.
 impl From<GapReason> for pb::GapReason {
     fn from(reason: GapReason) -> Self {
         match reason {

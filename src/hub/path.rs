@@ -13,7 +13,7 @@ pub const PATH_BYTES_MAX: usize = 256;
 /// A path to a single value of a record.
 #[derive(Debug, Clone)]
 pub enum Path {
-    /// What the gateway says of the record.
+    /// A fact that the gateway adds to the record.
     Group(Group),
     /// A field of the event.
     Event(EventPath),
@@ -22,14 +22,13 @@ pub enum Path {
 /// A path to a single value of an event.
 #[derive(Debug, Clone)]
 pub struct EventPath {
-    /// The numbers of the fields that lead there; the last one is the value's.
+    /// The field numbers along the path; the last one is the value's.
     numbers: Vec<u32>,
-    /// What the value is.
+    /// The kind of the value.
     kind: FieldKind,
-    /// The name of the payload that it leads into: an event of another type has no value
-    /// there.
+    /// The name of the payload that it leads into. Events of other types have no value there.
     payload: Option<&'static str>,
-    /// The value is an address, whose port is left aside.
+    /// Whether the value is an address, whose port is ignored.
     without_port: bool,
 }
 
@@ -52,9 +51,9 @@ pub enum Error {
     Unknown {
         /// The beginning of the path.
         path: String,
-        /// The name in it that is not known.
+        /// The unknown name in it.
         name: String,
-        /// A name that is like it.
+        /// A similar name.
         nearest: Option<&'static str>,
     },
     /// It leads to a list or a map.
@@ -86,10 +85,10 @@ fn near(nearest: &Option<&'static str>) -> String {
 }
 
 impl Path {
-    /// The path that `text` writes.
+    /// Parses a path.
     ///
     /// # Errors
-    /// If it leads to no single value.
+    /// If the path does not lead to a single value.
     pub fn parse(text: &str) -> Result<Self, Error> {
         Ok(match text {
             "type" => Self::Group(Group::Type),
@@ -156,14 +155,14 @@ impl EventPath {
         Err(Error::NoValue { path: shown() })
     }
 
-    /// The value in a record, as text; `None` where it is absent. As everywhere in
-    /// protobuf, the last of several values counts, and parts of one message are merged.
+    /// The value in a record, as text; `None` if it is absent. As everywhere in protobuf, the last
+    /// of several values counts, and parts of one message are merged.
     pub fn read<'a>(&self, record: &Record<'a>) -> Option<Cow<'a, [u8]>> {
         let mut values = Self::read_all(&[self], record);
         values.pop().flatten()
     }
 
-    /// The values of several paths in a record, which is gone through once.
+    /// The values of several paths in a record, in one pass over it.
     pub fn read_all<'a>(paths: &[&Self], record: &Record<'a>) -> Vec<Option<Cow<'a, [u8]>>> {
         let is_possible = |path: &&&Self| {
             path.payload.is_none_or(|payload| is_payload_of(payload, record.type_name))
@@ -195,13 +194,13 @@ fn without_port(address: &[u8]) -> &[u8] {
     match host {
         _ if !is_port => address,
         [b'[', inner @ .., b']'] => inner,
-        // An address of version 6 by itself is full of colons.
+        // An IPv6 address without a port has several colons.
         host if host.contains(&b':') => address,
         host => host,
     }
 }
 
-/// The rest of a path, and where its value goes.
+/// The rest of a path, and the position of its value in the result.
 struct PathRest<'p> {
     place: usize,
     numbers: &'p [u32],
@@ -247,7 +246,7 @@ fn find<'a>(message: &'a [u8], wanted: &[PathRest<'_>], found: &mut [Option<Wire
     }
 }
 
-/// A value as people read it.
+/// A value as text for people.
 fn shown(value: WireValue<'_>, kind: FieldKind) -> Option<Cow<'_, [u8]>> {
     let text = match (kind, value) {
         (FieldKind::String, WireValue::Bytes(bytes)) => return Some(Cow::Borrowed(bytes)),
@@ -286,7 +285,7 @@ fn shown(value: WireValue<'_>, kind: FieldKind) -> Option<Cow<'_, [u8]>> {
     Some(Cow::Owned(text.into_bytes()))
 }
 
-/// The field whose name is most like this one.
+/// The field with the most similar name.
 fn nearest(fields: &'static [Field], name: &str) -> Option<&'static str> {
     let name: String = name.chars().take(64).collect();
     let near = fields.iter().map(|field| (strsim::jaro_winkler(&name, field.name), field.name));

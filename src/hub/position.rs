@@ -1,5 +1,5 @@
-//! Positions that clients send: cursors, page tokens and sequences. Another gateway of a
-//! shared log may have given them out, and this one may not have their records yet.
+//! Waits for positions that clients send: cursors, page tokens and sequences. Another gateway of a
+//! shared log may have issued them, and this one may not have their records yet.
 
 use std::future::pending;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,48 +12,47 @@ use crate::hub::Hub;
 use crate::log::{Error, Log, TailKind};
 use crate::record::Sequence;
 
-/// How long a reader waits for a record that the log has, and this gateway does not have
-/// yet.
+/// How long a reader waits for a record of the log that this gateway does not have yet.
 pub const POSITION_WAIT_MAX: Duration = Duration::from_secs(5);
 /// The most readers that wait at a time.
 const WAITERS_MAX: usize = 1_024;
-/// The shortest time between two questions for the tail of the whole log.
+/// The shortest time between two queries for the tail of the whole log.
 const TAIL_QUERY_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A position in the log that a client sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogPosition {
-    /// The epoch that gave it out, if the client says so.
+    /// The epoch in which it was issued, if the client sent it.
     pub epoch: Option<u64>,
     /// The record.
     pub sequence: Sequence,
 }
 
-/// Where a position lies.
+/// Whether the log has a position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
-    /// This gateway has come so far.
+    /// This gateway has the position.
     Here,
-    /// The whole log has not: its newest record is this one.
+    /// The whole log does not have it; this is its newest record.
     Beyond(Sequence),
 }
 
-/// Readers that wait for a position, and what was done for them.
+/// Counts of readers that wait for a position, and of the outcomes.
 pub(super) struct PositionWaits {
     places: Semaphore,
     tail: TailQueries,
-    /// Waits that ended at the record, ...
+    /// Waits that ended because the record arrived.
     reached: AtomicU64,
-    /// ... beyond the log, ...
+    /// Waits that ended because the log does not have the position.
     beyond: AtomicU64,
-    /// ... and without either.
+    /// Waits that were given up.
     given_up: AtomicU64,
 }
 
-/// How waits for positions went, since the start.
+/// The outcomes of waits for positions since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PositionReport {
-    /// Readers that wait at the moment.
+    /// Readers that wait now.
     pub waiting: usize,
     /// Waits that ended with the record.
     pub reached: u64,
@@ -61,7 +60,7 @@ pub struct PositionReport {
     pub beyond: u64,
     /// Waits that were given up.
     pub given_up: u64,
-    /// How often the tail of the whole log was asked for.
+    /// The number of queries for the tail of the whole log.
     pub tail_queries: u64,
 }
 
@@ -84,18 +83,17 @@ impl PositionWaits {
 }
 
 impl Hub {
-    /// Whether a reader may have to wait for this position: other gateways append to the
-    /// log, and this one does not have its record.
+    /// Whether a reader may have to wait for this position, because other gateways append to the
+    /// log and this one does not have the record.
     pub fn must_wait_for(&self, position: LogPosition) -> bool {
         self.log.is_shared() && !self.has(position)
     }
 
-    /// Where a position lies. If the log has its record, returns once this gateway has it,
-    /// too.
+    /// Whether the log has a position. If it does, returns once this gateway has the record, too.
     ///
     /// # Errors
-    /// [`Error::Behind`] if that takes longer than [`POSITION_WAIT_MAX`], or the log cannot
-    /// be asked; of a log to which only this process appends, as [`Sequencer::tail`].
+    /// [`Error::Behind`] if that takes longer than [`POSITION_WAIT_MAX`], or the tail is
+    /// unavailable; the errors of [`Sequencer::tail`] if only this process appends to the log.
     ///
     /// [`Sequencer::tail`]: crate::log::Sequencer::tail
     pub async fn reach(&self, position: LogPosition) -> Result<Reach, Error> {
@@ -121,7 +119,7 @@ impl Hub {
         reach
     }
 
-    /// How waits for positions went.
+    /// The outcomes of waits for positions.
     pub fn position_report(&self) -> PositionReport {
         let waits = &self.positions;
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
@@ -148,7 +146,7 @@ impl Hub {
             Ok(Reach::Beyond(tail))
         };
         tokio::select! {
-            // The record decides, whatever else is known.
+            // The record decides, if it has arrived meanwhile.
             biased;
             () = self.arrival(position) => Ok(Reach::Here),
             beyond = asked => beyond,
@@ -157,9 +155,9 @@ impl Hub {
         }
     }
 
-    /// Returns once this gateway has come to a position.
+    /// Returns once this gateway has a position.
     async fn arrival(&self, position: LogPosition) {
-        // Before the first look: what changes after it is not missed.
+        // Subscribed before the first check, so that no change is missed.
         let (mut changes, mut identity) = (self.log.changes(), self.identity.clone());
         while !self.has(position) {
             let changed = tokio::select! {
@@ -176,26 +174,26 @@ impl Hub {
         position.sequence <= self.log.extent().last && self.is_of_known_epoch(position)
     }
 
-    /// Whether the epoch of a position is not one that this gateway has not heard of yet.
+    /// Whether this gateway knows the epoch of a position.
     fn is_of_known_epoch(&self, position: LogPosition) -> bool {
         position.epoch.is_none_or(|epoch| epoch <= self.identity().epoch)
     }
 }
 
-/// Asks for the tail of the whole log: one question at a time, for all that came before it
+/// Queries the tail of the whole log: one query at a time, for all readers that came before it
 /// began.
 struct TailQueries {
-    /// How many questions have begun.
+    /// The number of queries that have begun.
     begun: AtomicU64,
     line: Mutex<TailAnswer>,
 }
 
 /// The last answer.
 struct TailAnswer {
-    /// The number of its question.
+    /// The number of its query.
     number: u64,
     tail: Result<Sequence, Error>,
-    /// When the last question began.
+    /// When the last query began.
     asked: Option<Instant>,
 }
 
@@ -208,8 +206,8 @@ impl TailQueries {
         }
     }
 
-    /// The tail at some time after this was called. An answer to an earlier question would
-    /// not do: the log may have given out the position after that.
+    /// The tail at some time after the call. The answer to an earlier query is not enough, because
+    /// the log may have issued the position after that.
     async fn ask(&self, log: &dyn Log) -> Result<Sequence, Error> {
         let wanted = self.begun.load(Ordering::Acquire) + 1;
         let mut answer = self.line.lock().await;
@@ -219,7 +217,7 @@ impl TailQueries {
             }
             answer.asked = Some(Instant::now());
             let number = self.begun.fetch_add(1, Ordering::AcqRel) + 1;
-            // Whoever is dropped here leaves the question to the next in line.
+            // If this future is dropped here, the next one in the queue makes the query.
             answer.tail = log.tail(TailKind::Consistent).await;
             answer.number = number;
         }

@@ -14,8 +14,8 @@ use crate::log::{
 use crate::proto::pb;
 use crate::record::Sequence;
 
-/// The most bytes of records in one page; one larger record alone excepted.
-/// Clients of gRPC take 4 MiB unless told otherwise.
+/// The most bytes of records in one page, except for a single larger record. gRPC clients accept 4
+/// MiB by default.
 pub const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024 - 64 * 1024;
 /// The most gaps in one page.
 const PAGE_GAPS_MAX: usize = 1_000;
@@ -23,7 +23,7 @@ const PAGE_GAPS_MAX: usize = 1_000;
 const PAGE_TIME_MAX: Duration = Duration::from_millis(500);
 /// The initial capacity of a page, in records: the usual page size.
 const PAGE_RECORDS_ALLOCATED: usize = 64;
-/// The initial capacity for each record, in bytes: a little more than most records have.
+/// The initial capacity for each record, in bytes: a little more than the size of most records.
 const RECORD_BYTES: usize = 400;
 
 /// Records of any sequence.
@@ -45,9 +45,9 @@ pub struct SearchRequest {
     pub token: Option<PageToken>,
 }
 
-/// What a search returns.
+/// The result of a search.
 pub struct SearchPage {
-    /// Frames of the records, in the order asked for.
+    /// Frames of the records, in the requested order.
     pub frames: Vec<u8>,
     /// The token of the next page; `None` after the last one.
     pub next: Option<PageToken>,
@@ -55,7 +55,7 @@ pub struct SearchPage {
     pub cursor: Cursor,
     /// Records that were evicted between the pages, or are damaged.
     pub gaps: Vec<Gap>,
-    /// What was done.
+    /// The work that was done.
     pub stats: ScanStats,
 }
 
@@ -73,8 +73,8 @@ pub enum Error {
     Log(#[from] log::Error),
 }
 
-/// A digest of what must stay the same from page to page: filter, times and
-/// order. SHA-256, cut, over the request without page size and token.
+/// A digest of the parts of a search that must not change between pages: filter, times and order.
+/// It is a truncated SHA-256 of the request without page size and token.
 pub fn query_digest(request: &pb::SearchRequest) -> [u8; QUERY_DIGEST_BYTES] {
     let same = pb::SearchRequest { page_size: 0, page_token: String::new(), ..request.clone() };
     let digest = Sha256::digest(same.encode_to_vec());
@@ -86,7 +86,7 @@ struct PageScan {
     order: ScanOrder,
     first: Sequence,
     last: Sequence,
-    /// The next record to look at; outside of the range when all is done.
+    /// The next record to examine; outside of the range at the end.
     next: Sequence,
 }
 
@@ -101,11 +101,11 @@ impl Hub {
     }
 
     /// Returns once this gateway has the records that a search names, by its page token or its
-    /// first sequence, if the log has them. The last sequence is a bound: where the log
-    /// cannot be asked for it, the search ends with what is here.
+    /// first sequence, if the log has them. The last sequence is a bound: if the log cannot be
+    /// queried, the search ends at the newest record here.
     ///
     /// # Errors
-    /// If the token does not fit, or the records do not come in time.
+    /// If the token does not fit, or the records do not arrive in time.
     pub async fn await_page(&self, search: &SearchRequest) -> Result<(), Error> {
         if let Some(token) = &search.token {
             let identity = self.identity();
@@ -128,13 +128,13 @@ impl Hub {
         let is_bounded = last != *ALL_SEQUENCES.end();
         if is_bounded && self.must_wait_for(last.into()) && !matches!(self.state(), State::Away(_))
         {
-            // What is here is served all the same.
+            // The records that are here are served nevertheless.
             let _ = self.reach(last.into()).await;
         }
         Ok(())
     }
 
-    /// One page of a search, of the records that are here.
+    /// One page of a search over the records that this gateway has.
     ///
     /// # Errors
     /// If the token does not fit, or the log cannot be read.
@@ -208,8 +208,7 @@ impl Hub {
             };
             return Ok(PageScan { order, first, last, next });
         };
-        // Nothing vouches for what a token says: what lies past the log was not
-        // given out by it either.
+        // A token can be forged: a position beyond the log was not issued by it.
         let is_past = token.last > extent.last || token.sequence > token.last.next();
         if token.log_id != identity.id || token.epoch != identity.epoch || is_past {
             return Err(Error::OtherLog);
@@ -230,7 +229,7 @@ impl PageScan {
         self.next < self.first || self.next > self.last || self.next == Sequence::ZERO
     }
 
-    /// The record looked at last.
+    /// The last examined record.
     fn before_next(&self) -> Sequence {
         match self.order {
             ScanOrder::Ascending => self.next.previous(),
@@ -238,7 +237,7 @@ impl PageScan {
         }
     }
 
-    /// The records before `kept` are gone: what is missing of this search.
+    /// Skips the evicted records before `kept`. Returns the gap in this search.
     fn skip_evicted(&mut self, kept: Sequence) -> Gap {
         let reason = GapReason::Evicted;
         match self.order {
@@ -256,7 +255,7 @@ impl PageScan {
         }
     }
 
-    /// These records cannot be read: what is missing of this search.
+    /// Skips damaged records. Returns the gap in this search.
     fn skip_damaged(&mut self, first: Sequence, last: Sequence) -> Gap {
         let reason = GapReason::Damaged;
         match self.order {
@@ -273,8 +272,7 @@ impl PageScan {
         }
     }
 
-    /// Reads on in one segment. Returns whether the page has no room for the
-    /// next match.
+    /// Continues in one segment. Returns whether the page has no room for the next match.
     fn read(
         &mut self,
         search: &SearchRequest,

@@ -9,20 +9,20 @@ use crate::time::Time;
 /// Where a subscription starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SubscriptionStart {
-    /// Behind the newest record.
+    /// After the newest record.
     Latest,
     /// At the oldest record kept.
     Earliest,
     /// At the first record accepted at this time or later.
     Since(Time),
-    /// Behind what a cursor covers.
+    /// After the records that a cursor covers.
     Cursor(Cursor),
 }
 
 /// Why a subscription cannot start.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SubscribeError {
-    /// The log never gave out the cursor.
+    /// The log never issued the cursor.
     #[error(
         "cursor is behind record {sequence}, which the log never had: its newest record is {last}"
     )]
@@ -38,9 +38,8 @@ pub enum SubscribeError {
 }
 
 impl Hub {
-    /// The first record to look at, and what is missing before it. After
-    /// [`SubscriptionStart::Since`], records that are accepted meanwhile may be too early, too: the
-    /// subscription leaves them out.
+    /// The first record to examine, and the gap before it. After [`SubscriptionStart::Since`],
+    /// records that are accepted meanwhile may be too early, too; the subscription skips them.
     pub(super) async fn resolve(
         &self,
         start: SubscriptionStart,
@@ -51,9 +50,9 @@ impl Hub {
             SubscriptionStart::Earliest => (extent.first, None),
             SubscriptionStart::Since(time) => {
                 let next = self.log.accepted_since(time).await?;
-                // Looked up after that: what was evicted meanwhile counts as lost.
+                // Looked up afterwards, so that records evicted meanwhile count as lost.
                 let extent = self.log.extent();
-                // How many of those evicted were accepted since then is not known.
+                // It is unknown how many of the evicted records were accepted since then.
                 let lost =
                     next <= extent.first && extent.evicted_until.is_some_and(|until| until >= time);
                 let gap = Gap {
@@ -80,15 +79,14 @@ impl Hub {
                     };
                     (kept.next(), Some(gap))
                 } else {
-                    // What was evicted meanwhile is noticed when it is read.
+                    // Records evicted meanwhile are noticed when they are read.
                     (cursor.sequence.next(), None)
                 }
             }
         })
     }
 
-    /// The last record that is left of what a cursor covers, if the newest of it
-    /// was lost.
+    /// The last remaining record that a cursor covers, if the newest ones were lost.
     async fn lost_behind(&self, cursor: Cursor) -> Result<Option<Sequence>, SubscribeError> {
         let kept_of_epoch = || self.log.kept_of_epoch(cursor.epoch);
         let Cursor { epoch, sequence, .. } = cursor;
@@ -96,7 +94,7 @@ impl Hub {
             Some(_) => Reach::Here,
             None => self.reach(LogPosition { epoch: Some(epoch), sequence }).await?,
         };
-        // That the epoch has ended may be news, which came with the tail of the log.
+        // The end of the epoch may have become known with the tail of the log.
         match (kept_of_epoch(), reach) {
             (Some(kept), _) => {
                 let kept = kept.min(self.log.extent().last);

@@ -17,22 +17,22 @@ use crate::proto::pb;
 use crate::record::Sequence;
 use crate::time::Time;
 
-/// The most bytes of a filter that are kept to be shown, about.
+/// The approximate most bytes of a filter that are kept to be shown.
 const FILTER_SHOWN_BYTES_MAX: usize = 2 * 1024;
 
-/// One open subscription, as others may look at it.
+/// The public state of one open subscription.
 pub struct SubscriberState {
-    /// The principal; empty if there is no authentication.
+    /// The principal; empty if authentication is off.
     pub principal: String,
     /// Network address.
     pub peer: String,
-    /// What it asked for; the beginning of what is long.
+    /// Its filter, shortened if it is long.
     pub filter: pb::Filter,
-    /// The filter lacks values.
+    /// Whether the shown filter lacks values.
     pub filter_shortened: bool,
-    /// Of the whole filter.
+    /// Digest of the whole filter.
     pub(super) filter_digest: [u8; 32],
-    /// Since when.
+    /// When it began.
     pub started: Time,
     waiter: ArcSwapOption<Waiter>,
     sequence: AtomicU64,
@@ -41,13 +41,12 @@ pub struct SubscriberState {
 }
 
 impl SubscriberState {
-    /// A subscriber that asks for `filter` from `peer`. Of a long filter only the beginning
-    /// is kept.
+    /// A subscriber at `peer` with this filter. Only the beginning of a long filter is kept.
     pub fn new(peer: String, filter: &pb::Filter) -> Self {
         let filter_digest = Sha256::digest(filter.encode_to_vec()).into();
         let shown = shorten(filter, FILTER_SHOWN_BYTES_MAX);
         let filter_shortened = matches!(shown, Cow::Owned(_));
-        // A copy of what is shown: decoding may have left room behind it.
+        // A copy of the shown part, because the decoded one may have spare capacity.
         let filter = shown.into_owned();
         Self {
             principal: String::new(),
@@ -63,33 +62,33 @@ impl SubscriberState {
         }
     }
 
-    /// The same, of this principal.
+    /// Sets the principal.
     pub fn named(self, principal: &str) -> Self {
         Self { principal: principal.to_owned(), ..self }
     }
 
-    /// The last record that it has got or that was filtered out for it.
+    /// The last record that it received or that its filter excluded.
     pub fn sequence(&self) -> Sequence {
         let next = Sequence(self.sequence.load(Ordering::Relaxed)).next();
         self.waiter.load().as_ref().map_or(next, |waiter| waiter.skip(next)).previous()
     }
 
-    /// What it takes in memory, in bytes, about.
+    /// Estimated memory that it takes, in bytes.
     pub fn held_bytes(&self) -> usize {
         size_of::<Self>() + self.peer.len() + self.principal.len() + 2 * self.filter.encoded_len()
     }
 
-    /// How many records it was sent.
+    /// The number of records that it was sent.
     pub fn delivered(&self) -> u64 {
         self.delivered.load(Ordering::Relaxed)
     }
 
-    /// How many records its expression failed on.
+    /// The number of records on which its expression failed.
     pub fn expression_errors(&self) -> u64 {
         self.expression_errors.load(Ordering::Relaxed)
     }
 
-    /// What is skipped for it from now on is what this one skips.
+    /// Sets the waiter, which knows the records that were skipped.
     pub(super) fn set_waiter(&self, waiter: Arc<Waiter>) {
         self.waiter.store(Some(waiter));
     }

@@ -23,43 +23,43 @@ use uniform::Uniform;
 pub const FIELDS_MAX: usize = 8;
 /// The most values of a field that are returned.
 pub const VALUES_MAX: usize = 1_000;
-/// How many values of a field are returned if the request does not say.
+/// The default number of values of a field.
 pub const VALUES: usize = 10;
-/// Longer values are cut, in bytes; and the longest prefix.
+/// The longest value, in bytes, and the longest prefix. Longer values are cut.
 pub const VALUE_BYTES_MAX: usize = 1_024;
-/// A count that has taken so long ends as it is.
+/// Time limit; a longer count is incomplete.
 const TIME_MAX: Duration = Duration::from_millis(500);
-/// Records that are read before others may run on the thread, ...
+/// Records that are read before other tasks may run on the thread.
 const RECORDS_PER_LOOK: usize = 1_024;
-/// ... bytes of records between two looks at the clock, ...
+/// Bytes of records between two readings of the clock.
 const BYTES_PER_LOOK: usize = 32 * 1024;
-/// ... and what a record counts beside its own.
+/// The work of a record beside its bytes, in bytes.
 const RECORD_WORK: usize = 256;
-/// The most gaps that are told of.
+/// The most gaps that are returned.
 const GAPS_MAX: usize = 1_000;
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
 /// Which values to count.
 pub struct TopValues {
-    /// Over which records.
+    /// The query of the records.
     pub query: ScanQuery,
-    /// Of which fields.
+    /// The fields.
     pub fields: Vec<Path>,
-    /// The most values of each that are returned.
+    /// The most values of each field that are returned.
     pub limit: usize,
-    /// Only values that begin with it are returned.
+    /// The prefix of the values that are returned.
     pub prefix: String,
 }
 
-/// The values.
+/// The most frequent values.
 #[derive(Debug, Default)]
 pub struct Top {
-    /// Of each field.
+    /// The values of each field.
     pub fields: Vec<Values>,
-    /// How many records matched and were counted.
+    /// The number of matching records that were counted.
     pub examined: u64,
-    /// Not all records were counted: only the newest were.
+    /// Whether only the newest records were counted.
     pub partial: bool,
     /// Records on which the expression failed.
     pub expression_errors: u64,
@@ -70,27 +70,27 @@ pub struct Top {
 /// The values of one field.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Values {
-    /// The most frequent first.
+    /// The values, the most frequent first.
     pub values: Vec<Counted>,
-    /// How many records have none.
+    /// The number of records without a value.
     pub absent: u64,
-    /// How many records have others.
+    /// The number of records with a value that is not listed.
     pub others: u64,
 }
 
-/// A value and how many records have it.
+/// A value with its count.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Counted {
     /// The value, as text.
     pub value: String,
-    /// How many records have it.
+    /// The number of records with this value.
     pub count: u64,
-    /// The value is longer.
+    /// Whether the value was cut.
     pub cut: bool,
 }
 
 impl Hub {
-    /// Counts values, from the newest record back. `memory` is told what the count holds.
+    /// Counts values, from the newest record back. `memory` learns how much memory the count holds.
     ///
     /// # Errors
     /// If the log cannot be read.
@@ -127,7 +127,7 @@ impl Hub {
             };
             let view = segment.view(extent.last);
             if view.base > next {
-                // What is older was evicted meanwhile.
+                // Older records were evicted meanwhile.
                 break;
             }
             let end = view.position(next.next());
@@ -176,7 +176,7 @@ fn before(view: &SegmentView<'_>, start: usize) -> Sequence {
     if start == 0 { view.base.previous() } else { view.sequence(start).previous() }
 }
 
-/// Looks at the clock now and then, by the bytes that were worked on.
+/// Reads the clock from time to time, by the number of processed bytes.
 struct WorkSlice {
     began: Instant,
     bytes: usize,

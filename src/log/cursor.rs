@@ -1,9 +1,8 @@
-//! Cursors and page tokens: places in a log, as opaque strings.
+//! Cursors and page tokens: positions in a log, as opaque strings.
 //!
-//! Both are the base64url form of a version, a kind, the fields in fixed width
-//! and big-endian order, and a check: the first bytes of the SHA-256 of what
-//! precedes. The check tells a damaged string from a valid one; it is no
-//! signature, since a forged cursor gives its bearer nothing.
+//! Both are the base64url form of a version, a kind, the fields in fixed width and big-endian
+//! order, and a check: the first bytes of the SHA-256 of what precedes. The check detects damaged
+//! strings. It is not a signature, because a forged cursor is of no use.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -17,39 +16,39 @@ const VERSION: u8 = 1;
 const CHECK_BYTES: usize = 4;
 /// Length of the digest of a search in its page tokens, in bytes.
 pub const QUERY_DIGEST_BYTES: usize = 16;
-/// Longer strings are not looked at, in bytes.
+/// Longest string that is parsed, in bytes.
 const TEXT_BYTES_MAX: usize = 256;
 
-/// The string is not one that a gateway gave out.
+/// The string was not issued by a gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("is not valid: it is damaged, truncated, or of another version")]
 pub struct Malformed;
 
-/// Where a subscriber resumes: behind a record.
+/// The position at which a subscriber resumes: after a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
     /// Id of the log.
     pub log_id: Uuid,
-    /// Epoch of the log when the cursor was given out.
+    /// Epoch of the log when the cursor was issued.
     pub epoch: u64,
     /// The last record that it covers.
     pub sequence: Sequence,
 }
 
-/// Where a search goes on.
+/// The position at which a search continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageToken {
     /// Id of the log.
     pub log_id: Uuid,
-    /// Epoch of the log when the token was given out.
+    /// Epoch of the log when the token was issued.
     pub epoch: u64,
     /// Digest of filter, times and order: see `hub::search`.
     pub query: [u8; QUERY_DIGEST_BYTES],
-    /// The last record that was looked at.
+    /// The last examined record.
     pub sequence: Sequence,
-    /// The oldest record kept when the first page was asked for.
+    /// The oldest kept record at the first page.
     pub first: Sequence,
-    /// The newest record when the first page was asked for.
+    /// The newest record at the first page.
     pub last: Sequence,
 }
 
@@ -60,15 +59,15 @@ enum TokenKind {
 }
 
 impl Cursor {
-    /// The cursor behind `sequence` in this log.
+    /// The cursor after `sequence` in this log.
     pub fn new(identity: Identity, sequence: Sequence) -> Self {
         Self { log_id: identity.id, epoch: identity.epoch, sequence }
     }
 
-    /// Reads a cursor.
+    /// Parses a cursor.
     ///
     /// # Errors
-    /// If it is not one that [`Cursor`]'s `Display` made.
+    /// If the text was not made by [`Cursor`]'s `Display`.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
         let mut reader = TokenReader::open(text, TokenKind::Cursor)?;
         let cursor = Self {
@@ -89,10 +88,10 @@ impl std::fmt::Display for Cursor {
 }
 
 impl PageToken {
-    /// Reads a page token.
+    /// Parses a page token.
     ///
     /// # Errors
-    /// If it is not one that [`PageToken`]'s `Display` made.
+    /// If the text was not made by [`PageToken`]'s `Display`.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
         let mut reader = TokenReader::open(text, TokenKind::PageToken)?;
         let token = Self {
@@ -157,7 +156,7 @@ impl TokenReader {
         let mut bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| Malformed)?;
         let body = bytes.len().checked_sub(CHECK_BYTES).ok_or(Malformed)?;
         let found = bytes.split_off(body);
-        // A fuzzer would get no further than this.
+        // Without this, a fuzzer would never get past the check.
         if found != check(&bytes) && !cfg!(fuzzing) {
             return Err(Malformed);
         }

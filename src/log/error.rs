@@ -2,7 +2,7 @@
 
 use crate::record::Sequence;
 
-/// Why a draft is not stored although nothing is wrong with it: its id is taken.
+/// Why a valid draft is not stored: its id is taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("id {id:?} was accepted before{}", what(*.sequence, *.reason))]
 pub struct Conflict {
@@ -12,7 +12,7 @@ pub struct Conflict {
     pub id: String,
     /// The record with that id; `None` if it is another draft of the call.
     pub sequence: Option<Sequence>,
-    /// What is known of the record.
+    /// Why it is not a duplicate.
     pub reason: ConflictReason,
 }
 
@@ -21,45 +21,45 @@ pub struct Conflict {
 pub enum ConflictReason {
     /// The record has another content.
     Content,
-    /// The record is damaged, so that its content cannot be compared. What is left
-    /// of it says that it is this event's.
+    /// The record is damaged, so its content cannot be compared. Its index shows that it has the
+    /// id.
     Damaged,
-    /// To compare the content would exceed the budget of the call.
+    /// Comparing the content would exceed the budget of the call.
     Unchecked,
 }
 
-/// Why a log refuses.
+/// Why a log refuses an append or a read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The id is taken by an event with another content.
     #[error(transparent)]
     Conflict(#[from] Conflict),
-    /// The log keeps fewer records than were handed in at once.
+    /// The log cannot keep that many records of one call.
     #[error("{records} events are more than this log takes at once, limit {limit}")]
     TooManyRecords {
-        /// How many were handed in.
+        /// The number of records in the call.
         records: usize,
-        /// The most that it takes.
+        /// The largest number.
         limit: usize,
     },
-    /// The log keeps fewer bytes than were handed in at once.
+    /// The log cannot keep that many bytes of one call.
     #[error("{bytes} bytes, index included, are more than this log takes at once, limit {limit}")]
     TooManyBytes {
-        /// What the records would take.
+        /// The size of the records.
         bytes: usize,
-        /// The most that it takes.
+        /// The largest size.
         limit: usize,
     },
     /// There is no space on disk.
     #[error("no space for more events: {why}; retry when there is")]
     Full {
-        /// What the system says.
+        /// The error of the system.
         why: String,
     },
-    /// The log is not reachable at the moment, or not up to date.
+    /// The log is not reachable, or not up to date.
     #[error("the log accepts no events at the moment: {why}; retry later")]
     Away {
-        /// What is known of it.
+        /// The reason.
         why: String,
     },
     /// The storage has failed.
@@ -74,7 +74,7 @@ pub enum Error {
         "it is not known whether the events were stored: {why}; emit them again with the same ids"
     )]
     OutcomeUnknown {
-        /// What happened.
+        /// The reason.
         why: String,
     },
     /// The log was closed.
@@ -88,7 +88,7 @@ pub enum Error {
     Behind {
         /// The record.
         sequence: Sequence,
-        /// What is known of it.
+        /// The reason.
         why: String,
     },
     /// A record cannot be read, since its storage is damaged.
@@ -100,9 +100,9 @@ pub enum Error {
     /// The storage cannot be read.
     #[error("records from {from} on cannot be read from disk: {why}")]
     Unreadable {
-        /// Where the reader stands.
+        /// The position of the reader.
         from: Sequence,
-        /// What the system says.
+        /// The error of the system.
         why: String,
     },
 }

@@ -1,4 +1,4 @@
-//! Retention holds: who needs records before they are removed for good.
+//! Retention holds: readers that need records before retention removes them.
 
 use std::sync::Arc;
 
@@ -7,37 +7,37 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::log::BoxFuture;
 use crate::record::Sequence;
 
-/// Follows a log, and needs each record once before it is removed.
+/// A reader that follows a log and needs each record once before it is removed.
 pub trait RetentionHold: Send + Sync {
-    /// What holds, for status: `proof`.
+    /// Its name in the status, such as `proof`.
     fn name(&self) -> &str;
 
-    /// The newest record that the holder has done with.
+    /// The newest record that the holder no longer needs.
     fn position(&self) -> Sequence;
 
-    /// The most records behind the newest that it may hold; `None` for no bound. What
-    /// lies further behind is removed without asking.
+    /// The most records before the newest one that it may hold; `None` for no bound. Older records
+    /// are removed without asking.
     fn records_max(&self) -> Option<u64>;
 
-    /// The holder needs nothing any more: the log forgets it.
+    /// Whether the holder needs no more records, so that the log forgets it.
     fn is_over(&self) -> bool;
 
-    /// Whether the records before `first` may go now. A holder that agrees has done with
-    /// them. It may write a file first: a log asks where that may be, and seldom.
+    /// Whether the records before `first` may be removed now. A holder that agrees no longer needs
+    /// them. The call may write a file, so a log asks seldom, and where that is allowed.
     fn release(&self, first: Sequence) -> bool;
 
     /// Waits until it is worth asking again.
     fn released(&self, first: Sequence) -> BoxFuture<'_, ()>;
 }
 
-/// A hold at one moment.
+/// The state of a hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HoldReport {
-    /// What holds.
+    /// Its name.
     pub name: String,
-    /// The newest record that it has done with.
+    /// The newest record that it no longer needs.
     pub position: Sequence,
-    /// The most records behind the newest that it may hold; `None` for no bound.
+    /// The most records before the newest one that it may hold; `None` for no bound.
     pub records_max: Option<u64>,
 }
 
@@ -46,7 +46,7 @@ pub struct HoldReport {
 pub struct Holds(Mutex<Vec<Arc<dyn RetentionHold>>>);
 
 impl Holds {
-    /// Another one is asked from now on.
+    /// Adds a hold.
     pub fn add(&self, hold: Arc<dyn RetentionHold>) {
         self.lock().push(hold);
     }
@@ -58,8 +58,8 @@ impl Holds {
         holds.clone()
     }
 
-    /// The first hold that needs a record before `first`, in a log whose newest is
-    /// `last`. Asks all, so that each can get ready.
+    /// A hold that needs a record before `first`, in a log whose newest record is `last`. All holds
+    /// are asked, so that each can prepare.
     pub fn needing(&self, first: Sequence, last: Sequence) -> Option<Arc<dyn RetentionHold>> {
         let mut needing = None;
         for hold in self.list() {
@@ -71,7 +71,7 @@ impl Holds {
         needing
     }
 
-    /// Each of them.
+    /// The state of each hold.
     pub fn report(&self) -> Vec<HoldReport> {
         let report = |hold: &Arc<dyn RetentionHold>| HoldReport {
             name: hold.name().to_owned(),

@@ -5,16 +5,13 @@ use crate::record::Sequence;
 
 /// Maps the key of an event id to the sequences of records with such an id.
 ///
-/// Open addressing with linear probing. A slot holds the whole key, so that a
-/// look-up nearly always reads one cache line and no record. Slots lie in the
-/// order of their keys but for collisions, which is why any number of slots will
-/// do, and why one that is freed can be closed by moving those behind it: there
-/// are no tombstones, and nothing is ever rehashed while the ring keeps its
-/// bounds.
+/// Open addressing with linear probing. A slot holds the whole key, so that a look-up nearly always
+/// reads one cache line and no record. Slots are in the order of their keys except for collisions.
+/// So any number of slots is possible, and a freed slot is closed by moving the following ones:
+/// there are no tombstones, and no rehashing while the ring keeps its bounds.
 pub struct IdTable {
-    /// The key in the upper half, the lower 32 bits of the sequence in the other
-    /// one: no ring keeps four thousand million records. Keys are never 0, so 0
-    /// is a free slot.
+    /// The upper half is the key, the lower half the low 32 bits of the sequence, because no ring
+    /// keeps 2^32 records. Keys are never 0, so 0 is a free slot.
     slots: Box<[u64]>,
     used: usize,
 }
@@ -25,21 +22,19 @@ impl IdTable {
         Self { slots: free_slots(slots_for(capacity)), used: 0 }
     }
 
-    /// What the table takes in memory, in bytes.
+    /// Memory of the table, in bytes.
     pub fn byte_size(&self) -> usize {
         size_of_val(&*self.slots)
     }
 
-    /// Reads the slots where these keys belong. Each is likely to miss the cache;
-    /// read one behind the other with nothing in between, the processor waits
-    /// for many of them at once, and finds them in the cache afterwards.
+    /// Reads the home slots of these keys. Each read is likely to miss the cache; in a row, the
+    /// processor waits for many of them at once, and later reads find them in the cache.
     pub fn touch(&self, keys: impl Iterator<Item = u32>) {
         let slots = keys.map(|key| self.slots.get(self.home(key)).copied().unwrap_or_default());
         std::hint::black_box(slots.fold(0, |seen, slot| seen ^ slot));
     }
 
-    /// A record with this key for which `is_it` holds. `last` is the newest
-    /// record kept.
+    /// A record with this key for which `is_it` returns true. `last` is the newest kept record.
     pub fn find(
         &self,
         key: u32,
@@ -81,7 +76,7 @@ impl IdTable {
             }
             hole = self.after(hole);
         }
-        // What follows without a gap moves up if it still lies behind its home.
+        // Following slots without a free one between move up if they are not at their home.
         let mut next = self.after(hole);
         loop {
             let slot = self.slot(next);
@@ -112,7 +107,7 @@ impl IdTable {
         self.set(at, slot);
     }
 
-    /// Where a key belongs: its share of the range of keys, in slots.
+    /// The home slot of a key, in proportion to the range of keys.
     fn home(&self, key: u32) -> usize {
         ((u64::from(key) * self.slots.len() as u64) >> 32) as usize
     }
@@ -121,7 +116,7 @@ impl IdTable {
         if at + 1 == self.slots.len() { 0 } else { at + 1 }
     }
 
-    /// How many slots `to` lies behind `from`.
+    /// The number of slots from `from` to `to`.
     fn distance(&self, from: usize, to: usize) -> usize {
         if to >= from { to - from } else { to + self.slots.len() - from }
     }
@@ -135,16 +130,16 @@ impl IdTable {
     }
 }
 
-/// So many slots. They are used here and there, so that the first records would wait for the
-/// memory of each.
+/// `count` free slots. Their memory is populated at once, because the first records would otherwise
+/// wait for a page fault at each random slot.
 fn free_slots(count: usize) -> Box<[u64]> {
     let mut slots: Box<[u64]> = vec![0; count].into();
     append_buffer::populate(&mut slots);
     slots
 }
 
-/// So many slots hold `records`, with a quarter of them free at least: what is
-/// not there is found missing after some eight slots at most, on average.
+/// The number of slots for `records`, with at least a quarter free: the look-up of a missing key
+/// reads at most some eight slots on average.
 fn slots_for(records: usize) -> usize {
     records + records / 3 + 2
 }

@@ -16,7 +16,7 @@ pub use postings::{Positions, sort_by_key};
 /// each key occurs.
 pub struct SegmentIndex {
     records: usize,
-    /// When the first and the last of the events happened.
+    /// The earliest and the latest time of the events.
     times: RangeInclusive<Time>,
     types: PostingLists,
     results: PostingLists,
@@ -41,8 +41,8 @@ pub enum IndexedField {
 }
 
 impl IndexedField {
-    /// The keys of a record in this field, as [`RecordColumns`] have them; of types and
-    /// results, which may be 0, one more. 0 stands for an absent value.
+    /// The keys of a record in this field, from its [`RecordColumns`]. Types and results, which may
+    /// be 0, are raised by one. 0 means an absent value.
     pub fn keys(self, row: &RecordColumns) -> [u32; 2] {
         match self {
             Self::Type => [u32::from(row.type_id.0) + 1, 0],
@@ -56,9 +56,8 @@ impl IndexedField {
 }
 
 impl SegmentIndex {
-    /// The most that the index takes for each record, in bytes: in each of five
-    /// fields a position and, if every key is new, key and end; a record has up
-    /// to two users.
+    /// The most memory that the index takes a record, in bytes: in each of five fields a position
+    /// and, if every key is new, key and end; a record has up to two users.
     pub const RECORD_BYTES_MAX: usize = 6 * (size_of::<u16>() + 2 * size_of::<u32>());
 
     /// Builds the index of these records.
@@ -89,7 +88,7 @@ impl SegmentIndex {
         postings.lists()
     }
 
-    /// Its size in memory, in bytes.
+    /// Memory that it takes, in bytes.
     pub fn byte_size(&self) -> usize {
         [&self.types, &self.results, &self.users, &self.sessions, &self.servers]
             .map(PostingLists::byte_size)
@@ -97,8 +96,8 @@ impl SegmentIndex {
             .sum()
     }
 
-    /// Whether no record can match: none is of the time from `start` on and before
-    /// `end`, or one of the selected fields has none of its values.
+    /// Whether no record can match: no event is between `start` and `end`, or a selected field has
+    /// none of its values.
     pub fn rules_out(&self, start: Time, end: Time, selection: &Selection) -> bool {
         let is_outside =
             *self.times.end() < start || (*self.times.start() >= end && end != Time::MAX);
@@ -116,9 +115,8 @@ impl SegmentIndex {
             || lacks_types()
     }
 
-    /// The positions that a selection leaves, ascending, by the field that
-    /// leaves the fewest; `None` where that is more than half of the records, so
-    /// that going through all of them is cheaper.
+    /// The positions that may match a selection, ascending, from the most selective field; `None`
+    /// if these are more than half of the records, so that scanning all of them is cheaper.
     pub fn candidates(&self, selection: &Selection) -> Option<Cow<'_, [u16]>> {
         let shifted = |number: u32| number + 1;
         let types = selection

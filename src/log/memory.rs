@@ -1,4 +1,4 @@
-//! The log in memory: the ring and nothing else.
+//! The log in memory: a ring and nothing else.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
@@ -17,12 +17,11 @@ use crate::log::{
 use crate::record::{Draft, Sequence};
 use crate::time::Time;
 
-/// The largest segment, in bytes of records. A search visits each that may hold a
-/// match, so they should be few; when one is full, whoever filled it waits for its
-/// index, some milliseconds.
+/// The largest segment, in bytes of records. A search visits each segment that may have a match, so
+/// there should be few. The append that fills one waits some milliseconds for its index.
 const SEGMENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// A log that keeps its newest records in memory, for as long as it runs.
+/// A log that keeps its newest records in memory while the process runs.
 pub struct MemoryLog {
     identity: watch::Sender<Identity>,
     state: watch::Sender<State>,
@@ -56,7 +55,7 @@ impl MemoryLog {
         }
     }
 
-    /// The same, under another id.
+    /// Replaces the id.
     #[cfg(test)]
     pub fn with_id(self, id: Uuid) -> Self {
         self.identity.send_modify(|identity| identity.id = id);
@@ -64,12 +63,11 @@ impl MemoryLog {
     }
 
     fn lock(&self) -> MutexGuard<'_, RingWriter> {
-        // A panic while appending leaves whole records only: what was not
-        // published is written over.
+        // A panic while appending leaves only whole records: unpublished ones are overwritten.
         self.writer.lock()
     }
 
-    /// Wakes who waits for changes, if anybody does.
+    /// Wakes the receivers of changes, if there are any.
     fn notify(&self) {
         // Between publishing a record and looking for receivers; see `changes`.
         fence(Ordering::SeqCst);
@@ -93,7 +91,7 @@ impl MemoryLog {
                     if !append.validate_only() {
                         self.notify();
                     }
-                    // Outside of the lock: it takes milliseconds.
+                    // Outside of the lock, because it takes milliseconds.
                     sealed.iter().for_each(|segment| segment.seal());
                     return Ok(appended);
                 }
@@ -121,7 +119,7 @@ impl Sequencer for MemoryLog {
     }
 
     fn tail(&self, _tail: TailKind) -> BoxFuture<'_, Result<Sequence, Error>> {
-        // Nobody else appends, and what is written is readable.
+        // No other process appends, and all written records are readable.
         Box::pin(std::future::ready(Ok(self.shared.last())))
     }
 
@@ -141,8 +139,8 @@ impl Sequencer for MemoryLog {
 
 impl Store for MemoryLog {
     fn extent(&self) -> Extent {
-        // The segments before the newest record: a segment that is dropped in
-        // between makes the extent smaller, never larger than it was.
+        // The segments are read before the newest record, so a segment that is dropped in between
+        // makes the extent smaller, never larger.
         let first = self.shared.first();
         let last = self.shared.last();
         Extent {

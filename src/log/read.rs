@@ -1,4 +1,4 @@
-//! Reading: what a reader asks a log for, and what it gets.
+//! Requests and results of reads from a log.
 
 use std::future::{Ready, ready};
 use std::sync::Arc;
@@ -10,18 +10,17 @@ use crate::log::segment::Segment;
 use crate::log::{BoxFuture, Error};
 use crate::record::Sequence;
 
-/// What a reader wants of the records from a place on. It narrows what has to
-/// be read from disk: who reads must still look at each record that it gets.
+/// What a reader needs of the records from a position on. It reduces what is read from disk; the
+/// reader must still check each record.
 #[derive(Debug, Clone, Copy)]
 pub struct ReadHint<'a> {
-    /// Which records: those that it does not match may be left out. All, if
-    /// `None`.
+    /// The query: records that do not match may be missing. All records if `None`.
     pub query: Option<&'a ScanQuery>,
-    /// In which direction the reader goes on.
+    /// The direction in which the reader continues.
     pub order: ScanOrder,
-    /// What it looks at.
+    /// The parts of records that it needs.
     pub content: ReadContent,
-    /// It has enough when so many match.
+    /// The number of matches after which the reader stops.
     pub records: usize,
 }
 
@@ -30,19 +29,19 @@ pub struct ReadHint<'a> {
 pub enum ReadContent {
     /// Columns and frames.
     Frames,
-    /// Columns; frames only of records that they do not decide on, and of custom
-    /// events, whose name they lack. The other frames may be empty.
+    /// Columns, and frames only of records that they do not decide, and of custom events, whose
+    /// name they lack. Other frames may be empty.
     Columns,
 }
 
-/// Reading at a place of the log. What is in memory is there at once, and takes no
-/// future that has to be allocated: a search may read at many places.
+/// A read at a position of the log. Records in memory need no allocated future, because a search
+/// may read at many positions.
 pub type ReadFuture<'a> = Either<
     Ready<Result<Option<ReadResult>, Error>>,
     BoxFuture<'a, Result<Option<ReadResult>, Error>>,
 >;
 
-/// What was read at once.
+/// A read that is complete.
 pub fn at_once<'a>(found: Option<ReadResult>) -> ReadFuture<'a> {
     Either::Left(ready(Ok(found)))
 }
@@ -50,7 +49,7 @@ pub fn at_once<'a>(found: Option<ReadResult>) -> ReadFuture<'a> {
 /// The result of a read at a position of the log.
 #[derive(Clone)]
 pub enum ReadResult {
-    /// A run of records with that place in it.
+    /// A run of records with the position.
     Records(Arc<Segment>),
     /// Records that cannot be read, since their storage is damaged.
     Damaged {
@@ -62,7 +61,7 @@ pub enum ReadResult {
 }
 
 impl ReadHint<'static> {
-    /// All records from a place on, with their frames.
+    /// All records from a position on, with their frames.
     pub fn all(order: ScanOrder) -> Self {
         Self { query: None, order, content: ReadContent::Frames, records: usize::MAX }
     }

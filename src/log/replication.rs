@@ -1,4 +1,4 @@
-//! How a log that several gateways append to does.
+//! The state of a log that several gateways append to.
 
 /// The state of a log that several gateways append to, as one of them sees it. Counts are
 /// totals since it was opened.
@@ -8,37 +8,36 @@ pub struct ReplicationReport {
     pub stream: String,
     /// The server to which this gateway is connected; empty while it is not.
     pub server: String,
-    /// On how many servers each message is.
+    /// The number of servers that store each message.
     pub replicas: u32,
     /// The last message of the stream that this gateway has applied.
     pub position: u64,
     /// The newest message of the stream, as far as this gateway knows.
     pub end: u64,
-    /// Messages of this gateway on their way to the stream.
+    /// Publications in flight of this gateway.
     pub in_flight: usize,
     /// Appends that wait for a message.
     pub pending: usize,
     /// Messages of this gateway that were published again.
     pub repeats: u64,
-    /// Records of this gateway that were looked up again, since their id was published by
-    /// another one.
+    /// Records of this gateway that were decided again, because another gateway published their id.
     pub seen: u64,
-    /// The same, since their unit is stored as a whole or not at all.
+    /// Records that were decided again, because their unit is stored as a whole or not at all.
     pub void: u64,
-    /// The same, since they had waited for too long.
+    /// Records that were decided again, because they had waited for too long.
     pub stale: u64,
     /// Messages that no cluster key authenticates, or that are malformed.
     pub invalid: u64,
-    /// How often another gateway had another state.
+    /// The number of disagreements with another gateway.
     pub disagreements: u64,
-    /// The last time that it had, in a sentence.
+    /// The last disagreement, as a sentence.
     pub disagreement: Option<String>,
-    /// What the operator should change at the servers, a sentence each.
+    /// Changes that the operator should make at the servers, a sentence each.
     pub warnings: Vec<String>,
 }
 
 impl ReplicationReport {
-    /// How many messages of the stream this gateway has not applied.
+    /// The number of messages that this gateway has not applied.
     pub fn lag(&self) -> u64 {
         self.end.saturating_sub(self.position)
     }

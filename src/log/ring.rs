@@ -25,7 +25,7 @@ pub const RING_RECORDS: usize = 1_000_000;
 /// Smallest [`Bounds::bytes`].
 pub const BYTES_MIN: usize = 1024 * 1024;
 
-/// A ring is at least so many segments, so that eviction leaves most of it.
+/// The fewest segments of a ring, so that eviction leaves most of it.
 const SEGMENTS_MIN: usize = 16;
 
 /// The bounds of a ring. When one is reached, the oldest segment is evicted.
@@ -46,10 +46,10 @@ pub struct SegmentSizes {
     pub bytes: usize,
 }
 
-/// Where a ring begins.
+/// The start of a ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RingStart {
-    /// The newest record that the log has already.
+    /// The newest record of the log.
     pub last: Sequence,
     /// When that was accepted.
     pub accepted: Time,
@@ -68,7 +68,7 @@ impl Default for RingStart {
 }
 
 impl Bounds {
-    /// The segments of such a ring, with at most `bytes_max` of frames each.
+    /// The sizes of the segments of such a ring, with at most `bytes_max` of frames each.
     pub fn sizes(self, bytes_max: usize) -> SegmentSizes {
         SegmentSizes {
             records: (self.records / SEGMENTS_MIN).clamp(1, SEGMENT_RECORDS_MAX),
@@ -76,8 +76,8 @@ impl Bounds {
         }
     }
 
-    /// The most records of one call: all of them are kept when it returns,
-    /// though a whole segment may go to make room.
+    /// The most records of one call: all of them are kept when it returns, even if a whole segment
+    /// is evicted.
     fn batch_records_max(self) -> usize {
         (self.records - self.sizes(usize::MAX).records).max(1)
     }
@@ -87,7 +87,7 @@ impl Bounds {
         self.bytes / 2
     }
 
-    /// Whether the ring takes the drafts of one call.
+    /// Checks whether the ring can keep the drafts of one call.
     ///
     /// # Errors
     /// If there are too many, or they are too large.
@@ -111,7 +111,7 @@ pub struct RingReader {
     segments: ArcSwap<Vec<Arc<Segment>>>,
     /// The newest readable record.
     last: AtomicU64,
-    /// What is kept takes so many bytes.
+    /// Memory of the kept records, in bytes.
     bytes: AtomicUsize,
     /// Accept time of the newest evicted record, in nanoseconds; `i64::MIN` as
     /// bits before the first eviction.
@@ -122,7 +122,7 @@ pub struct RingReader {
 }
 
 impl RingReader {
-    /// What is to be seen of this writer's ring.
+    /// The reading side of this writer's ring.
     pub fn new(writer: &RingWriter) -> Self {
         Self {
             segments: ArcSwap::from_pointee(writer.segments()),
@@ -133,7 +133,7 @@ impl RingReader {
         }
     }
 
-    /// The oldest record in the ring; the next one's sequence if none is.
+    /// The oldest record in the ring; the sequence of the next one if it is empty.
     pub fn first(&self) -> Sequence {
         self.segments.load().first().map_or(Sequence::FIRST, |segment| segment.base())
     }
@@ -143,7 +143,7 @@ impl RingReader {
         Sequence(self.last.load(Ordering::Acquire))
     }
 
-    /// What is kept takes so many bytes.
+    /// Memory of the kept records, in bytes.
     pub fn byte_size(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }
@@ -165,17 +165,16 @@ impl RingReader {
         self.last_accepted.store(last_accepted.0 as u64, Ordering::Relaxed);
     }
 
-    /// Lets readers see the records up to `last`.
+    /// Makes the records up to `last` readable.
     pub fn publish(&self, last: Sequence) {
         self.last.store(last.0, Ordering::Release);
     }
 
-    /// The segment that holds the record at `at`; if that is not kept any more,
-    /// the one with the oldest record that is; `None` past the newest. Where its
-    /// index rules out what the reader wants, an empty run in its place, and in
-    /// that of the segments behind which it says the same.
+    /// The segment with the record at `at`. If that is not kept any more, the oldest segment;
+    /// `None` past the newest record. If indexes rule out the reader's query, an empty run replaces
+    /// the segment and the following ones that are ruled out, too.
     pub fn read(&self, at: Sequence, hint: &ReadHint<'_>) -> Option<Arc<Segment>> {
-        // Before the segments: they hold at least the records up to here.
+        // Read before the segments, so that these have at least the records up to here.
         let last = self.last();
         if at > last {
             return None;
@@ -215,20 +214,19 @@ impl RingReader {
         }
     }
 
-    /// The segment that holds a record, readable or not; `None` if it is not kept any
-    /// more.
+    /// The segment with a record, readable or not; `None` if it is not kept any more.
     pub fn segment(&self, at: Sequence) -> Option<Arc<Segment>> {
         let segments = self.segments.load();
         let behind = segments.partition_point(|segment| segment.base() <= at);
         segments.get(behind.checked_sub(1)?).cloned()
     }
 
-    /// The first record in the ring that was accepted at `time` or later; the
-    /// one that comes next, if none was.
+    /// The first record in the ring that was accepted at `time` or later; the sequence of the next
+    /// record if there is none.
     pub fn accepted_since(&self, time: Time) -> Sequence {
         let segments = self.segments.load();
         let last = self.last();
-        // The last segment that begins earlier: accept times never decrease.
+        // The last segment that begins earlier, because accept times never decrease.
         let after = segments.partition_point(|segment| {
             let view = segment.view(last);
             !view.is_empty() && view.record(0).accept_time < time

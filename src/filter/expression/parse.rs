@@ -156,7 +156,7 @@ impl Parser {
                 self.at += 1;
                 count += 1;
             }
-            // A single sign belongs to the number: so -9223372036854775808 is one.
+            // A single sign belongs to the number, so that -9223372036854775808 is a literal.
             let is_number = matches!(self.peek().token, Token::Int(_) | Token::Double(_));
             if sign == "-" && count == 1 && is_number {
                 self.at -= 1;
@@ -166,7 +166,7 @@ impl Parser {
                 continue;
             }
             let operand = self.member()?;
-            // Two of them are none, as in other parsers.
+            // Two signs cancel out, as in other parsers.
             if count.is_multiple_of(2) {
                 return Ok(operand);
             }

@@ -21,7 +21,7 @@ const DURATIONS: RangeInclusive<i128> =
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TimePart {
     FullYear,
-    /// From 0.
+    /// The milliseconds, from 0.
     Month,
     /// From 1.
     Date,
@@ -37,34 +37,34 @@ pub(super) enum TimePart {
     Milliseconds,
 }
 
-/// The nanoseconds, if they are a timestamp's.
+/// The nanoseconds, if they are in the range of timestamps.
 pub(super) fn timestamp(nanos: i128) -> Option<i128> {
     TIMESTAMPS.contains(&nanos).then_some(nanos)
 }
 
-/// The nanoseconds, if they are a duration's.
+/// The nanoseconds, if they are in the range of durations.
 pub(super) fn duration(nanos: i128) -> Option<i128> {
     DURATIONS.contains(&nanos).then_some(nanos)
 }
 
-/// Reads a timestamp as RFC 3339 has it.
+/// Parses a timestamp in RFC 3339.
 pub(super) fn parse_timestamp(text: &str) -> Option<i128> {
     let parsed: Timestamp = text.parse().ok()?;
     timestamp(i128::from(parsed.seconds) * NANOS_PER_SECOND + i128::from(parsed.nanos))
 }
 
-/// Writes a timestamp as RFC 3339 has it.
+/// Formats a timestamp in RFC 3339.
 pub(super) fn format_timestamp(nanos: i128) -> String {
     let seconds = nanos.div_euclid(NANOS_PER_SECOND) as i64;
     Timestamp { seconds, nanos: nanos.rem_euclid(NANOS_PER_SECOND) as i32 }.to_string()
 }
 
-/// Reads a duration: numbers with units, `1h30m` or `-1.5s`.
+/// Parses a duration: numbers with units, `1h30m` or `-1.5s`.
 pub(super) fn parse_duration(text: &str) -> Option<i128> {
     duration(go_duration::parse(text)?)
 }
 
-/// Writes a duration in seconds: `1.5s`.
+/// Formats a duration in seconds: `1.5s`.
 pub(super) fn format_duration(nanos: i128) -> String {
     let sign = if nanos < 0 { "-" } else { "" };
     let (seconds, nanos) = (nanos.abs() / NANOS_PER_SECOND, nanos.abs() % NANOS_PER_SECOND);
@@ -92,8 +92,8 @@ pub(super) fn part_of_timestamp(nanos: i128, part: TimePart) -> i64 {
     }
 }
 
-/// A part of a duration: the whole of it in hours, minutes or seconds, or the
-/// milliseconds within its second. `None` for what only a timestamp has.
+/// A part of a duration: the whole of it in hours, minutes or seconds, or the milliseconds within
+/// its second. `None` for parts that only a timestamp has.
 pub(super) fn part_of_duration(nanos: i128, part: TimePart) -> Option<i64> {
     let seconds = (nanos / NANOS_PER_SECOND) as i64;
     match part {
@@ -118,7 +118,7 @@ fn civil(days: i64) -> (i64, i64, i64) {
     let leaps = day_of_era / 1_460 - day_of_era / 36_524 + day_of_era / 146_096;
     let year_of_era = (day_of_era - leaps) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    // Five months from March on have 153 days, twice, and again from January.
+    // From March, each group of five months has 153 days.
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
     let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };

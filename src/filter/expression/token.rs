@@ -1,6 +1,6 @@
-//! Tokens of an expression.
+//! Splits an expression into tokens.
 //!
-//! By the lexical rules of the language definition,
+//! It follows the lexical rules of the language definition,
 //! <https://github.com/google/cel-spec/blob/master/doc/langdef.md#syntax>.
 
 mod text;
@@ -12,7 +12,7 @@ use text::text_prefix;
 /// A token.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Token {
-    /// A name, or a keyword of the parser's.
+    /// A name, or a keyword.
     Name(String),
     /// A name in backquotes: only a selection may have one.
     QuotedName(String),
@@ -26,26 +26,26 @@ pub(super) enum Token {
     End,
 }
 
-/// A token, and the bytes of the source that it takes.
+/// A token with its range in the source.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Lexeme {
     pub(super) token: Token,
     pub(super) span: Range<usize>,
 }
 
-/// What is wrong with a text, and in which bytes.
+/// An error in the source, with its range.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fault {
     pub(super) span: Range<usize>,
     pub(super) kind: FaultKind,
 }
 
-/// What is wrong with a text.
+/// The kind of an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum FaultKind {
     /// A sentence.
     Syntax(String),
-    /// Too many brackets, operators, calls or selections stand within one another.
+    /// Brackets, operators, calls or selections are nested too deep.
     TooDeep,
 }
 
@@ -55,7 +55,7 @@ impl Fault {
     }
 }
 
-/// Longest first where one begins as another.
+/// The signs; a longer one comes before its prefixes.
 const SIGNS: [&str; 25] = [
     "&&", "||", "==", "!=", "<=", ">=", "<", ">", "+", "-", "*", "/", "%", "!", "?", ":", "(", ")",
     "[", "]", "{", "}", ".", ",", "=",
@@ -171,7 +171,7 @@ impl<'s> Lexer<'s> {
         let span = start..self.at;
         match u64::from_str_radix(digits, radix) {
             Ok(number) if is_unsigned => Ok(Token::Uint(number)),
-            // The parser knows whether it is negative.
+            // The parser checks the range, because it knows whether the number is negative.
             Ok(number) if number <= i64::MIN.unsigned_abs() => Ok(Token::Int(number)),
             _ if digits.is_empty() => Err(Fault::new(span, "a digit must follow 0x")),
             _ if is_unsigned => Err(Fault::new(span, "this number is too large for a uint")),
@@ -179,7 +179,7 @@ impl<'s> Lexer<'s> {
         }
     }
 
-    /// Refuses letters right behind a number.
+    /// Refuses letters right after a number.
     fn end_number(&mut self, start: usize) -> Result<(), Fault> {
         if self.take_while(is_name_part).is_empty() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! Values, borrowed from the record wherever they can be.
+//! Values of expressions, borrowed from the record if possible.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub(super) enum ExprValue<'a> {
 pub(super) enum List<'a> {
     /// A repeated field of a message.
     Field(Body<'a>, &'static Field),
-    /// What the expression made.
+    /// A list that the expression built.
     Values(Arc<[ExprValue<'a>]>),
 }
 
@@ -55,7 +55,7 @@ impl<'a> ExprValue<'a> {
         self.clone()
     }
 
-    /// The same value, without a copy of what it holds.
+    /// The same value, borrowed.
     pub(super) fn borrowed(&'a self) -> ExprValue<'a> {
         match self {
             ExprValue::String(text) => ExprValue::String(Cow::Borrowed(text)),
@@ -64,7 +64,7 @@ impl<'a> ExprValue<'a> {
         }
     }
 
-    /// What a message holds in a field; the default where it is not set.
+    /// The value of a field of a message; the default if it is not set.
     pub(super) fn read(body: &Body<'a>, field: &'static Field, meter: &StepBudget) -> Self {
         match field.kind {
             FieldKind::Message(entry) if field.repeated && entry.get().map_entry => {
@@ -108,8 +108,8 @@ impl<'a> ExprValue<'a> {
         }
     }
 
-    /// What a `google.protobuf.Value` holds: the last of its kinds counts, and
-    /// parts of one struct or list are merged.
+    /// The value in a `google.protobuf.Value`: the last of its kinds counts, and parts of one
+    /// struct or list are merged.
     fn of_json(body: &Body<'a>, meter: &StepBudget) -> Self {
         let mut found: Option<(&'static Field, wire::WireValue<'a>, Merge<'a>)> = None;
         for (number, value) in body.fields(meter) {
@@ -164,7 +164,7 @@ impl<'a> ExprValue<'a> {
         match kind {
             FieldKind::Double => ExprValue::Double(f64::from_bits(bits)),
             FieldKind::Float => ExprValue::Double(f64::from(f32::from_bits(bits as u32))),
-            // Of 32-bit numbers the lower half counts.
+            // Only the lower half of 32-bit numbers counts.
             FieldKind::Int32 | FieldKind::Sfixed32 | FieldKind::Enum(_) => {
                 ExprValue::Int(i64::from(bits as i32))
             }
@@ -183,7 +183,7 @@ impl<'a> ExprValue<'a> {
     }
 }
 
-/// Whether a field of a message is set, as CEL's `has` means it.
+/// Whether a field of a message is set, in the sense of CEL's `has`.
 pub(super) fn is_set(body: &Body<'_>, field: &'static Field, meter: &StepBudget) -> bool {
     if field.repeated || field.presence {
         return body.values(field.number, meter).next().is_some();
@@ -196,7 +196,7 @@ pub(super) fn is_set(body: &Body<'_>, field: &'static Field, meter: &StepBudget)
     }
 }
 
-/// Signed numbers, the small ones small: protobuf's encoding of `sint`.
+/// Decodes protobuf's `sint`.
 fn zigzag(bits: u64) -> i64 {
     (bits >> 1) as i64 ^ -((bits & 1) as i64)
 }

@@ -1,4 +1,4 @@
-//! Evaluation of macros that visit elements.
+//! Evaluates macros that visit elements.
 
 use std::ops::ControlFlow;
 
@@ -57,8 +57,8 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    /// Whether one test comes out as `decisive`, if so that, else the opposite.
-    /// A failure counts only where none does.
+    /// Returns `decisive` if one test has that result, else the opposite. A failure counts only if
+    /// no test is decisive.
     fn fold(
         &self,
         list: &List<'a>,
@@ -71,7 +71,7 @@ impl<'a> Evaluator<'a> {
             Ok(_) => ControlFlow::Continue(()),
             Err(Failed) => {
                 so_far = Err(Failed);
-                // Nothing can be tested any more once the steps are spent.
+                // No test is possible after the steps are used up.
                 if self.meter.check().is_err() {
                     ControlFlow::Break(())
                 } else {

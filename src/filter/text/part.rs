@@ -1,52 +1,48 @@
-//! Finds a part of a text in many bytes, fast.
+//! Finds a part of a text in many bytes quickly.
 //!
-//! The regular expression takes a third of a nanosecond for each byte, which is
-//! most of the time of a search for text. Here two letters of the text are looked
-//! for, at their distance: the ones that are rarest in general, so that next to
-//! nothing else is to be looked at. A loop over arrays of fixed length does it for
-//! 16 bytes and more at a time, without a look at any one of them, and so as fast
-//! as memory is read.
+//! The regular expression takes a third of a nanosecond a byte, which is most of the time of a text
+//! search. This module looks for two letters of the text at their distance: the rarest ones, so
+//! that there are few false candidates. A loop over arrays of fixed length compares 16 bytes or
+//! more at a time, and so is as fast as memory can be read.
 
 use memchr::arch::all::packedpair::Pair;
 
-/// Bytes that are looked at together.
+/// Bytes that are compared together.
 const STRIDE: usize = 64;
 /// The bit in which the cases of an ASCII letter differ.
 const CASE_BIT: u8 = 0x20;
 
-/// A part of a text: ASCII, in any case.
+/// A part of a text: ASCII, case-insensitive.
 #[derive(Debug)]
 pub(super) struct SubstringFinder {
-    /// In lower case.
+    /// The part in lower case.
     text: Vec<u8>,
     first: CaselessByte,
-    /// Comes behind the first.
+    /// The second letter, after the first one.
     second: CaselessByte,
 }
 
 /// One byte of the part, in either case.
 #[derive(Debug, Clone, Copy)]
 struct CaselessByte {
-    /// Where in the part it is.
+    /// Its position in the part.
     at: usize,
-    /// In lower case.
+    /// The letter in lower case.
     byte: u8,
-    /// The case bit, of a letter that has cases.
+    /// The case bit if the letter has cases, else 0.
     fold: u8,
 }
 
-/// The part nearly occurs in so many places that it must be sought in another way: from
-/// `at` on. In bytes that are made for it, each byte could be compared as often as the part
-/// has letters.
+/// The part nearly occurs at too many positions, so another method must continue from `at`. In
+/// chosen bytes, each byte could be compared as often as the part has letters.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TooManyTries {
     pub(super) at: usize,
 }
 
 impl SubstringFinder {
-    /// The longest part of `text` whose letters have no case but the two of ASCII;
-    /// `None` if that is too short. K and S have others: the signs of Kelvin and
-    /// the long s fold to them.
+    /// The longest part of `text` whose letters have only the two cases of ASCII; `None` if it is
+    /// too short. K and S have more: the Kelvin sign and the long s fold to them.
     pub(super) fn of(text: &str) -> Option<Self> {
         let is_plain = |byte: &u8| byte.is_ascii() && !matches!(byte, b'k' | b'K' | b's' | b'S');
         let parts = text.as_bytes().split(|byte| !is_plain(byte));
@@ -62,14 +58,12 @@ impl SubstringFinder {
         Some(Self { text, first, second })
     }
 
-    /// Where in the bytes, at `from` or behind it, the part occurs first. Takes time linear
-    /// in the bytes.
+    /// The first position of the part at or after `from`. Takes time linear in the bytes.
     pub(super) fn find(&self, bytes: &[u8], from: usize) -> Result<Option<usize>, TooManyTries> {
-        /// Bytes that may be compared in one stride on average, beyond those that any text
-        /// takes.
+        /// Bytes that may be compared in one stride on average, beyond the usual number.
         const COMPARED_PER_STRIDE: usize = 4 * STRIDE;
         const COMPARED_MIN: usize = 4_096;
-        // Where the first letter is, and where the second one is with it.
+        // The positions of the first letter, and of the second one at the same match.
         let (Some(firsts), Some(seconds)) =
             (bytes.get(from + self.first.at..), bytes.get(from + self.second.at..))
         else {
@@ -94,7 +88,7 @@ impl SubstringFinder {
         Ok(self.starts_in(bytes, start..start + rest.len(), &mut compared))
     }
 
-    /// Whether both letters are at one of these places.
+    /// Whether both letters are at one of these positions.
     #[inline]
     fn may_start(&self, first: &[u8; STRIDE], second: &[u8; STRIDE]) -> bool {
         let CaselessByte { byte: one, fold: fold_one, .. } = self.first;
@@ -106,7 +100,7 @@ impl SubstringFinder {
         any != 0
     }
 
-    /// Adds to `compared` how many bytes were compared, at most.
+    /// Adds the number of compared bytes, at most, to `compared`.
     fn starts_in(
         &self,
         bytes: &[u8],

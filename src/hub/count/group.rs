@@ -4,7 +4,7 @@ use crate::catalog::{self, TypeId};
 use crate::proto::{PlainName, pb};
 use crate::record::RecordColumns;
 
-/// What records are counted by.
+/// The groups of a count.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub enum Group {
     /// Their type; custom types by name.
@@ -41,7 +41,7 @@ impl Group {
         }
     }
 
-    /// How many groups with numbers there are.
+    /// The number of groups with numbers.
     pub(super) fn len(self) -> usize {
         match self {
             Self::Type => catalog::EVENT_TYPES.len(),
@@ -51,7 +51,7 @@ impl Group {
     }
 }
 
-/// The name of an enum's value; empty where it has none.
+/// The name of an enum's value; empty if it has none.
 fn plain<T: PlainName>(number: u16) -> String {
     T::try_from(i32::from(number)).map(T::plain_name).unwrap_or_default()
 }

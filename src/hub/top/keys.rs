@@ -1,4 +1,4 @@
-//! Counts rows by their keys in a column, and knows the values of keys from earlier rows.
+//! Counts rows by their keys in a column, and remembers the values of keys.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::LazyLock;
@@ -7,51 +7,52 @@ use crate::hub::path::Keyed;
 use crate::log::{Segment, SegmentView};
 use crate::record::Sequence;
 
-/// Where a segment has more keys, each record is read: it is hardly more work.
+/// The most keys of a segment. With more keys, each record is read, which is hardly more work.
 pub const KEYS_MAX: usize = 4_096;
-/// Slots of the table, a power of two: twice as many as there are keys at most.
+/// Slots of the table, a power of two, at least twice the number of keys.
 const SLOTS: usize = 4 * KEYS_MAX;
 /// The most keys that are remembered from segment to segment.
 const REMEMBERED_MAX: usize = KEYS_MAX;
 
-/// Tells values apart. Its key is random, so that nobody can make two values that it takes for one.
+/// Hashes values. Its key is random, so that nobody can choose two values with one hash.
 static DIGESTS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
-/// A digest of a key with its value. A sum of them, which wraps, is one of a set of keys with their values.
+/// A digest of a key with its value. The wrapping sum of such digests is a digest of a set of keys
+/// with their values.
 pub fn digest(key: u32, value: &[u8]) -> u64 {
     DIGESTS.hash_one((key, value))
 }
 
 /// The keys of a column.
 pub struct KeyTable {
-    /// One more than the place of a key; 0 where there is none.
+    /// The position of a key plus one; 0 for a free slot.
     slots: Vec<u16>,
-    /// Odd and random: nobody can choose values whose keys fall into one slot.
+    /// An odd random number, so that nobody can choose values whose keys fall into one slot.
     multiplier: u32,
     keys: Vec<KeyEntry>,
-    /// The places of keys that were met since they were settled last.
+    /// The positions of keys that occurred since the last [`KeyTable::settle`].
     met: Vec<u16>,
-    /// The segment that is counted, and its number among those that were.
+    /// The current segment, and its number among the counted segments.
     segment: Option<Sequence>,
     number: u32,
-    /// All keys of this segment have the values that are known.
+    /// Whether all keys of this segment have the known values.
     is_known: bool,
 }
 
-/// A key.
+/// A key with its counts.
 #[derive(Debug, Clone, Copy)]
 pub struct KeyEntry {
-    /// It.
+    /// The key.
     pub key: u32,
-    /// How many rows have it since it was settled last, ...
+    /// The number of rows with it since the last [`KeyTable::settle`].
     pub count: u32,
-    /// ... and where one of them is.
+    /// The position of one of these rows.
     pub position: u32,
-    /// The number of the segment whose value is the known one.
+    /// The number of the segment with the known value.
     verified: u32,
-    /// The number of the segment in which it was looked for.
+    /// The number of the segment in which it was last looked up.
     seen: u32,
-    /// The digest of the known value with the key, and where it is counted.
+    /// The digest of the known value with the key, and the position of its count.
     pub known: Option<(u64, Option<u32>)>,
 }
 
@@ -70,13 +71,13 @@ impl Default for KeyTable {
 }
 
 impl KeyTable {
-    /// What it takes in memory, in bytes.
+    /// Memory that it takes, in bytes.
     pub fn byte_size(&self) -> usize {
         let places = (self.slots.capacity() + self.met.capacity()) * size_of::<u16>();
         places + self.keys.capacity() * size_of::<KeyEntry>()
     }
 
-    /// From now on rows of this segment are counted, where rows with equal keys have equal values.
+    /// Begins to count rows of a segment in which rows with equal keys have equal values.
     pub fn begin(&mut self, keyed: Keyed, segment: &Segment, view: &SegmentView<'_>) {
         if self.segment == Some(view.base) {
             return;
@@ -94,7 +95,7 @@ impl KeyTable {
         });
     }
 
-    /// The digest of these keys with their known values, each once; `None` if one is not known.
+    /// The digest of these keys with their known values; `None` if a value is unknown.
     fn digest_of(&mut self, keys: impl Iterator<Item = u32>) -> Option<u64> {
         let mut sum = 0_u64;
         let mut last = 0;
@@ -113,7 +114,7 @@ impl KeyTable {
         Some(sum)
     }
 
-    /// The place of a key, or else the free slot for it.
+    /// The position of a key, or else the free slot for it.
     #[inline]
     fn find(&self, key: u32) -> Result<usize, usize> {
         const SHIFT: u32 = u32::BITS - SLOTS.trailing_zeros();
@@ -131,7 +132,7 @@ impl KeyTable {
         }
     }
 
-    /// The place of a key, which is added if it is new.
+    /// The position of a key, which is added if it is new.
     #[inline]
     pub fn place(&mut self, key: u32) -> usize {
         match self.find(key) {
@@ -148,7 +149,7 @@ impl KeyTable {
         }
     }
 
-    /// Counts a row with the key at this place. Returns whether its value will have to be read for that.
+    /// Counts a row with the key at this position. Returns whether its value must be read.
     #[inline]
     pub fn count(&mut self, place: usize, position: usize) -> bool {
         let Some(entry) = self.keys.get_mut(place) else { return false };
@@ -161,8 +162,8 @@ impl KeyTable {
         !self.is_known && entry.verified != self.number
     }
 
-    /// The keys that were met since the last call, each with its place, and whether its known value is that of
-    /// the segment.
+    /// The keys that occurred since the last call, each with its position, and whether its known
+    /// value is that of the segment.
     pub fn settle(&mut self) -> Vec<(usize, KeyEntry, bool)> {
         let (is_known, number) = (self.is_known, self.number);
         let met = std::mem::take(&mut self.met);

@@ -1,4 +1,4 @@
-//! Values of fields on their way: how often each was met, within a bound.
+//! Counts values of fields, within a bound.
 
 use super::keys::{self, KeyTable};
 use super::uniform::{Uniform, uniform};
@@ -10,42 +10,43 @@ use crate::record::{Record, RecordColumns};
 
 /// The most different values of all fields.
 const DIFFERENT_MAX: usize = 100_000;
-/// The most that they take in memory, in bytes.
+/// The most memory that they take, in bytes.
 const HELD_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// What a value takes beside its bytes, in bytes, about.
+/// Estimated memory of a value beside its bytes, in bytes.
 const VALUE_BYTES: usize = 64;
-/// Rows of columns that are counted before others may run on the thread, ...
+/// Rows of columns that are counted before other tasks may run on the thread.
 const ROWS_PER_LOOK: usize = 4 * 1024;
-/// ... and bytes of records that are read for their keys; one larger record alone excepted.
+/// Bytes of records that are read for their keys before other tasks may run, except for a single
+/// larger record.
 const KEY_BYTES_PER_LOOK: usize = 256 * 1024;
 
 /// The tables of all fields.
 pub struct Tables<'a> {
     fields: Vec<Table<'a>>,
-    /// Those of the fields that are read from records.
+    /// The tables of fields that are read from records.
     paths: Vec<&'a EventPath>,
     room: Room,
 }
 
-/// What there is room for.
+/// The remaining bounds.
 struct Room {
     values: usize,
     bytes: usize,
-    /// A value was left out for want of it.
+    /// Whether a value was omitted because of them.
     is_full: bool,
 }
 
-/// Values of one field on their way.
+/// The counts of one field.
 pub struct Table<'a> {
     path: &'a Path,
     prefix: &'a [u8],
-    /// By number of the group, where those are counted.
+    /// Counts by number of the group, if the field is a group.
     groups: Vec<u64>,
-    /// Where each value is counted, by value and whether that is cut.
+    /// The position of the count of each value; the key is the value and whether it was cut.
     values: Map<(Box<[u8]>, bool), u32>,
-    /// Where `values` leads.
+    /// The counts to which `values` points.
     counts: Vec<u64>,
-    /// The keys of the column that has them, and the one that was met last.
+    /// The keys, if the field has a column, and the last one.
     keys: Option<KeyTable>,
     last: (u32, usize),
     absent: u64,
@@ -53,7 +54,7 @@ pub struct Table<'a> {
 }
 
 impl<'a> Tables<'a> {
-    /// Nothing is counted yet.
+    /// Empty tables.
     pub fn new(asked: &'a TopValues) -> Self {
         let table = |path: &'a Path| Table {
             path,
@@ -77,12 +78,12 @@ impl<'a> Tables<'a> {
         }
     }
 
-    /// Whether a value was left out for want of room.
+    /// Whether a value was omitted because of the bounds.
     pub fn is_full(&self) -> bool {
         self.room.is_full
     }
 
-    /// What the values take in memory, in bytes, about.
+    /// Estimated memory of the values, in bytes.
     pub fn held_bytes(&self) -> usize {
         let keys = self.fields.iter().filter_map(|table| table.keys.as_ref());
         HELD_BYTES_MAX - self.room.bytes + keys.map(KeyTable::byte_size).sum::<usize>()
@@ -93,8 +94,8 @@ impl<'a> Tables<'a> {
         self.fields
     }
 
-    /// Whether the columns of a segment say enough to count by them. Compares some more
-    /// records if that is not known.
+    /// Whether the columns of a segment are enough to count. Compares some more records if that is
+    /// unknown.
     pub fn uniform(&self, segment: &Segment, view: &SegmentView<'_>) -> Uniform {
         let keyed = self.fields.iter().filter_map(|table| table.path.keyed());
         let each = keyed.map(|keyed| uniform(segment, view, keyed));
@@ -140,7 +141,7 @@ impl<'a> Tables<'a> {
         start
     }
 
-    /// Counts the values of a record, which is gone through once for all fields.
+    /// Counts the values of a record, in one pass for all fields.
     pub fn count_record(&mut self, record: &Record<'_>) {
         let mut values = EventPath::read_all(&self.paths, record).into_iter();
         for table in &mut self.fields {
@@ -159,7 +160,7 @@ impl<'a> Tables<'a> {
 }
 
 impl Table<'_> {
-    /// Counts a row by its group or its key. Returns how many bytes are to be read for it.
+    /// Counts a row by its group or its key. Returns the number of bytes to read for it.
     #[inline]
     fn count_row(
         &mut self,
@@ -216,8 +217,8 @@ impl Table<'_> {
         if keys.count(self.last.1, position) { view.record_bytes(position).len() } else { 0 }
     }
 
-    /// Counts the values of the keys that were met. Reads the value of a key once a segment, and not at all
-    /// where the segment has the values of those before.
+    /// Counts the values of the keys that occurred. Reads the value of a key once a segment, or not
+    /// at all if the segment has the values of earlier ones.
     fn settle_keys(&mut self, view: &SegmentView<'_>, room: &mut Room) {
         let Path::Event(path) = self.path else { return };
         let Some(mut keys) = self.keys.take() else { return };
@@ -254,7 +255,7 @@ impl Table<'_> {
         }
     }
 
-    /// Where records with this value are counted; `None` where they are others.
+    /// The position of the count of this value; `None` if it is counted as other.
     fn place(&mut self, value: &[u8], room: &mut Room) -> Option<u32> {
         if !value.starts_with(self.prefix) {
             return None;
@@ -273,7 +274,7 @@ impl Table<'_> {
         Some(place)
     }
 
-    /// The most frequent values: at most so many, and of so many bytes.
+    /// The most frequent values: at most `limit`, in at most `bytes_max` bytes.
     pub fn finish(mut self, limit: usize, bytes_max: usize) -> Values {
         /// A value and whether it was cut.
         type Value = (Box<[u8]>, bool);
@@ -295,7 +296,7 @@ impl Table<'_> {
         let mut values: Vec<_> =
             counted.map(|(value, place)| (value, count(place))).chain(groups).collect();
         let mut others = self.others;
-        // To sort a hundred thousand would take long.
+        // Sorting a hundred thousand would take long.
         if values.len() > limit {
             values.select_nth_unstable_by(limit, by_count);
             others += values.drain(limit..).map(|(_, count)| count).sum::<u64>();
@@ -331,12 +332,12 @@ impl Room {
     }
 }
 
-/// A value as it is counted, and whether it is longer.
+/// The counted part of a value, and whether the value is longer.
 fn cut(value: &[u8]) -> (&[u8], bool) {
     if value.len() <= VALUE_BYTES_MAX {
         return (value, false);
     }
-    // Not within a letter.
+    // Not within a character.
     let is_begin = |length: &usize| value.get(*length).is_none_or(|byte| byte & 0xC0 != 0x80);
     let end = (0..=VALUE_BYTES_MAX).rev().find(is_begin).unwrap_or_default();
     (value.get(..end).unwrap_or_default(), true)

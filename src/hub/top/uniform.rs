@@ -1,5 +1,5 @@
-//! Whether records with equal keys in the columns have equal values, so that the keys can be
-//! counted instead of the values.
+//! Checks whether records with equal keys in the columns have equal values, so that keys can be
+//! counted instead of values.
 
 use super::Map;
 use super::keys::{self, KEYS_MAX};
@@ -7,19 +7,19 @@ use crate::hub::path::Keyed;
 use crate::log::{ComparedRecords, Segment, SegmentView};
 use crate::record::{Record, RecordColumns};
 
-/// Records whose keys are compared with their values before others may run, ...
+/// Records whose keys are compared with their values before other tasks may run.
 const COMPARED_PER_LOOK: usize = 8 * 1024;
-/// ... and bytes of records that are read for that; one larger record alone excepted.
+/// Bytes of records that are read for that, except for a single larger record.
 const BYTES_PER_LOOK: usize = 512 * 1024;
 
 /// Whether records with equal keys have equal values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Uniform {
-    /// They have.
+    /// They have equal values.
     Yes,
-    /// Or it is not worth finding out.
+    /// They have not, or finding out is not worthwhile.
     No,
-    /// They are not all compared yet.
+    /// Unknown: not all records are compared yet.
     NotYet,
 }
 
@@ -45,9 +45,8 @@ impl Keyed {
     }
 }
 
-/// Whether records of a segment with equal keys have equal values, as far as that is
-/// known after some more are compared. The segment remembers it: what is published never
-/// changes.
+/// Whether records of a segment with equal keys have equal values, after comparing some more
+/// records. The segment remembers the result, because published records never change.
 pub fn uniform(segment: &Segment, view: &SegmentView<'_>, keyed: Keyed) -> Uniform {
     let compared = segment.compared(keyed as usize);
     let Some(before) = compared.get() else { return Uniform::No };

@@ -1,4 +1,4 @@
-//! Parses what stands in brackets: arguments, lists, maps and messages.
+//! Parses the content of brackets: arguments, lists, maps and messages.
 
 use std::ops::Range;
 
@@ -8,7 +8,7 @@ use crate::filter::expression::syntax::{Expr, Kind, Name};
 use crate::filter::expression::token::{Fault, Lexeme, Token};
 
 impl Parser {
-    /// The arguments of a call, and where its bracket ends.
+    /// The arguments of a call, and the end of its bracket.
     pub(super) fn arguments(&mut self, open: &Range<usize>) -> Result<(Vec<Expr>, usize), Fault> {
         let mut arguments = Vec::new();
         if let Some(close) = self.take(")") {

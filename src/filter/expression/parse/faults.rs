@@ -1,4 +1,4 @@
-//! The sentences about faults of an expression.
+//! Makes the sentences about syntax errors of an expression.
 
 use std::ops::Range;
 
@@ -26,7 +26,7 @@ impl Parser {
         }
     }
 
-    /// The fault of what stands behind a value, where an operator or the end must.
+    /// The error about a token after a value, where an operator or the end is expected.
     pub(super) fn behind_value(&self) -> Fault {
         let Lexeme { token, span } = self.peek();
         let before = self.at.checked_sub(1).and_then(|before| self.tokens.get(before));
@@ -49,7 +49,7 @@ impl Parser {
         Fault::new(span.clone(), problem)
     }
 
-    /// The fault of what stands where something else must.
+    /// The error about an unexpected token.
     pub(super) fn unexpected(&self, wanted: &str) -> Fault {
         let Lexeme { token, span } = self.peek();
         let before = self.at.checked_sub(1).and_then(|before| self.tokens.get(before));
@@ -64,7 +64,7 @@ impl Parser {
     }
 }
 
-/// As much of a token as an error repeats.
+/// The part of a token that an error shows.
 fn shown(token: &Token) -> String {
     match token {
         Token::Name(name) | Token::QuotedName(name) => excerpt(name),

@@ -1,9 +1,9 @@
-//! Strings and bytes.
+//! Reads string and bytes literals.
 
 use super::{Fault, Lexer, Token};
 
 impl Lexer<'_> {
-    /// A string or bytes, with the letters that stand before the quote.
+    /// Reads a string or bytes, with the prefix before the quote.
     pub(super) fn text(&mut self, prefix: &str) -> Result<Token, Fault> {
         let start = self.at;
         self.at += prefix.len();
@@ -26,10 +26,10 @@ impl Lexer<'_> {
                 None => return Err(self.unterminated(start, end)),
                 Some('\n' | '\r') if !is_triple => return Err(self.unterminated(start, end)),
                 Some('\\') if !is_raw => self.escape(is_bytes, &mut out)?,
-                // Also in raw texts, no quote behind a backslash ends the text: langdef.
+                // A quote after a backslash does not end the text, also in raw texts: langdef.
                 Some(letter) => {
                     self.at += letter.len_utf8();
-                    // A line ends in one way, whatever the text was written on.
+                    // Line breaks are normalized.
                     if letter == '\r' {
                         if !self.rest().starts_with('\n') {
                             out.push(b'\n');
@@ -58,7 +58,7 @@ impl Lexer<'_> {
         )
     }
 
-    /// Reads an escape sequence and appends what it stands for.
+    /// Reads an escape sequence and appends its value.
     fn escape(&mut self, is_bytes: bool, out: &mut Vec<u8>) -> Result<(), Fault> {
         let start = self.at;
         let mut letters = self.rest().chars().skip(1);
@@ -116,7 +116,7 @@ impl Lexer<'_> {
     }
 }
 
-/// The letters before the quote of a string or bytes, if one stands here.
+/// The prefix before the quote of a string or bytes literal, if there is one here.
 pub(super) fn text_prefix(rest: &str) -> Option<&str> {
     let end = rest.find(['"', '\''])?;
     let prefix = rest.get(..end)?;
