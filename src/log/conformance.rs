@@ -1,7 +1,8 @@
 //! The conformance tests: one suite, run against every kind of log.
 //!
-//! Each test is a function that is given `open`, which makes an empty log with the bounds
-//! given. `conformance!(name, open)` runs them all. A log that keeps no more than its ring runs `eviction!`, too.
+//! Each test is a function with an argument `open`, which opens an empty log with the given bounds.
+//! `conformance!(name, open)` runs them all. A log that keeps no more than its ring runs
+//! `eviction!`, too.
 
 pub mod clock;
 mod eviction;
@@ -99,7 +100,7 @@ macro_rules! eviction {
     };
 }
 
-/// What a log does whose order is decided here, by the clock of this process.
+/// Tests of logs whose order is decided in this process, by its clock.
 macro_rules! own_clock {
     ($name:ident, $open:expr) => {
         mod $name {
@@ -112,12 +113,12 @@ macro_rules! own_clock {
 
 mod kinds;
 
-/// What a kind of log needs to be tested is always there.
+/// For kinds of logs that can always be tested.
 fn always() -> bool {
     true
 }
 
-/// Lets nobody else read a directory, whatever the umask is: a log warns of it.
+/// Makes a directory private, whatever the umask is; otherwise a log warns.
 pub fn make_private(folder: &tempfile::TempDir) {
     let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
     std::fs::set_permissions(folder.path(), private).expect("it is our own");
@@ -161,7 +162,7 @@ pub async fn append(log: &Arc<dyn Log>, drafts: Vec<Draft>) -> Vec<Receipt> {
     appended.into_iter().collect::<Result<_, _>>().expect("a conflict refuses all")
 }
 
-/// A run of records from `at` on.
+/// Reads a run of records from `at`.
 pub async fn run(log: &Arc<dyn Log>, at: Sequence) -> Arc<Segment> {
     match log.read(at, ReadHint::all(ScanOrder::Ascending)).await.expect("readable") {
         Some(ReadResult::Records(segment)) => segment,

@@ -12,19 +12,19 @@ use crate::log::segment::{BLOCK_RECORDS, Segment, SegmentView};
 use crate::record::RecordColumns;
 use crate::time::Time;
 
-/// How long a reader runs before it lets others run on its thread. One record takes about
-/// as long at most.
+/// How long a reader runs before it yields to other tasks of its thread. A single record takes
+/// about as long at most.
 pub const SLICE: Duration = Duration::from_millis(2);
-/// Steps of a filter between two looks at the clock: by measure a tenth of a slice.
+/// Steps of a filter between two readings of the clock: measured as a tenth of a slice.
 const STEPS_PER_LOOK: u64 = 10_000;
 /// Steps after which a slice ends, whatever the clock says.
 const STEPS_PER_SLICE: u64 = 10 * STEPS_PER_LOOK;
-/// What a record takes that is only found to be one that may not be read, in steps.
+/// Steps of a record that the reader may not read.
 const STEPS_PER_RECORD: u64 = 2;
 
-/// Records that are searched for a text in one go.
+/// Records that are searched for a text together.
 const TEXT_RECORDS: usize = 256;
-/// Bytes that are searched for a text in one go; one larger record alone excepted.
+/// Bytes that are searched for a text together, except for a single larger record.
 const TEXT_BYTES: usize = 256 * 1024;
 
 /// A filter and a time range.
@@ -50,9 +50,9 @@ pub enum ScanOrder {
 /// Statistics of a scan.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct ScanStats {
-    /// Records that the reader may read and that their columns do not rule out: the
-    /// type, the time, and the keys of the index. It does not depend on how the records
-    /// were found, nor on any record that the reader may not read.
+    /// Records that the reader may read and that their columns do not rule out: the type, the time,
+    /// and the keys of the index. The number does not depend on how the records were found, or on
+    /// records that the reader may not read.
     pub examined: u64,
     /// Records on which the expression failed.
     pub expression_errors: u64,
@@ -61,16 +61,16 @@ pub struct ScanStats {
 /// How a scan ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScanEnd {
-    /// All positions were looked at.
+    /// All positions were examined.
     Whole,
-    /// The visitor has enough. The position is the one visited last.
+    /// The visitor ended the scan. The position is the last visited one.
     Enough(usize),
-    /// The time slice is over. The scan goes on behind this position.
+    /// The time slice is over. The scan continues after this position.
     Paused(usize),
 }
 
 impl ScanQuery {
-    /// All records that the filter matches.
+    /// A query for all records that the filter matches.
     pub fn new(filter: Arc<Filter>) -> Self {
         Self { filter, start: Time::MIN, end: Time::MAX }
     }
@@ -103,12 +103,12 @@ impl ScanQuery {
         }
     }
 
-    /// Whether the index of a segment knows that no record matches.
+    /// Whether the index of a segment shows that no record matches.
     pub fn is_ruled_out_in(&self, segment: &Segment) -> bool {
         segment.rules_out(self.start, self.end, self.filter.selection())
     }
 
-    /// Whether marks may say that no record matches.
+    /// Whether block filters may show that no record matches.
     fn is_narrow(&self) -> bool {
         self.is_timed() || !self.filter.selection().is_empty()
     }
@@ -122,7 +122,7 @@ impl ScanQuery {
         self.filter.matches_all() && !self.is_timed()
     }
 
-    /// What the columns say of a record.
+    /// Checks a record by its columns only.
     #[inline]
     pub fn columns(&self, columns: &RecordColumns) -> Verdict {
         if columns.time < self.start || (columns.time >= self.end && self.end != Time::MAX) {
@@ -188,8 +188,7 @@ impl<V: FnMut(usize) -> ControlFlow<()>> Scan<'_, '_, V> {
         }
     }
 
-    /// Goes through records that no index narrows, and passes over blocks whose
-    /// mark says that none matches.
+    /// Scans records without an index, and skips blocks whose filter shows that none matches.
     fn blocks(&mut self, range: Range<usize>, order: ScanOrder) -> ScanEnd {
         let query = self.query;
         if range.is_empty() || !query.is_narrow() {
@@ -216,8 +215,8 @@ impl<V: FnMut(usize) -> ControlFlow<()>> Scan<'_, '_, V> {
         ScanEnd::Whole
     }
 
-    /// Goes through records that neither index nor mark narrows. Where a column
-    /// must have one value, that is looked at before anything else.
+    /// Scans records that neither an index nor a block filter excludes. A column that must have one
+    /// value is checked first.
     fn block(&mut self, range: Range<usize>, order: ScanOrder) -> ScanEnd {
         fn only<T: Copy>(values: Option<&Vec<T>>) -> Option<T> {
             values.and_then(|values| if let [only] = **values { Some(only) } else { None })
@@ -240,8 +239,8 @@ impl<V: FnMut(usize) -> ControlFlow<()>> Scan<'_, '_, V> {
         }
     }
 
-    /// Searches for a text in the bytes of many records at once, and looks into
-    /// those records alone in which it may occur.
+    /// Searches for a text in the bytes of many records at once, and examines only records in which
+    /// it may occur.
     fn text(&mut self, range: Range<usize>, order: ScanOrder) -> ScanEnd {
         let (mut readable, mut found) = (Vec::new(), Vec::new());
         let mut rest = range;
@@ -263,7 +262,7 @@ impl<V: FnMut(usize) -> ControlFlow<()>> Scan<'_, '_, V> {
             self.find_text(&readable, &mut found);
             let before = self.stats.examined;
             let ended = self.all(found.iter().copied(), order);
-            // Those without the text were examined, too, as far as the scan has come.
+            // Records without the text count as examined, too, as far as the scan has come.
             let examined = match (ended, order) {
                 (ScanEnd::Whole, _) => readable.len(),
                 (ScanEnd::Enough(at) | ScanEnd::Paused(at), ScanOrder::Ascending) => {
@@ -286,7 +285,7 @@ impl<V: FnMut(usize) -> ControlFlow<()>> Scan<'_, '_, V> {
         ScanEnd::Whole
     }
 
-    /// The next records of `rest`, at least one, to search for a text in one go.
+    /// The next records of `rest`, at least one, to search for a text together.
     fn text_part(&self, rest: &Range<usize>, order: ScanOrder) -> Range<usize> {
         let mut count = rest.len().min(TEXT_RECORDS);
         loop {
@@ -318,8 +317,8 @@ impl<V: FnMut(usize) -> ControlFlow<()>> Scan<'_, '_, V> {
         }
     }
 
-    /// Adds those of these positions at which the text may occur, ascending. No byte of
-    /// other records is looked at.
+    /// Adds those of these positions at which the text may occur, ascending. Other records are not
+    /// read.
     fn find_text(&mut self, readable: &[usize], found: &mut Vec<usize>) {
         for run in readable.chunk_by(|one, next| one + 1 == *next) {
             let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
@@ -329,7 +328,7 @@ impl<V: FnMut(usize) -> ControlFlow<()>> Scan<'_, '_, V> {
             while let Some(at) = self.query.filter.find_text(bytes, from) {
                 let position = self.view.position_of(start + at);
                 found.push(position);
-                // The next one is in a record behind this one.
+                // The next occurrence is in a later record.
                 from = self.view.frames(position..position + 1).end - start;
             }
         }
@@ -360,13 +359,13 @@ fn has(
     columns.get(position).is_some_and(matches)
 }
 
-/// Looks at the time now and then, by the work that was done: scanning columns needs no
-/// slices, since a segment's take well below one.
+/// Reads the clock from time to time, by the number of steps. Scanning columns is not counted,
+/// because those of a segment take much less than a slice.
 #[derive(Default)]
 struct ScanClock {
-    /// Steps of the filter since the last look.
+    /// Steps since the last reading.
     steps: u64,
-    /// Those before it.
+    /// Steps before it.
     steps_before: u64,
     started: Option<Instant>,
 }
@@ -377,7 +376,7 @@ impl ScanClock {
             return false;
         }
         self.steps_before += std::mem::take(&mut self.steps);
-        // The clock starts with the first look: the work before it is known by its steps.
+        // The clock starts at the first reading; the work before it is known by its steps.
         let time = self.started.get_or_insert_with(Instant::now).elapsed();
         self.steps_before >= STEPS_PER_SLICE || time >= SLICE
     }

@@ -21,39 +21,38 @@ pub use view::SegmentView;
 
 /// The most records that a segment holds: positions in it are 16 bits wide.
 pub const SEGMENT_RECORDS_MAX: usize = u16::MAX as usize;
-/// What the columns of one record take, in bytes, with its share of a mark.
+/// Memory of the columns of one record, in bytes, with its share of a block filter.
 pub const COLUMNS_BYTES: usize = size_of::<RecordColumns>()
     + size_of::<u32>()
     + size_of::<BlockFilter>().div_ceil(BLOCK_RECORDS);
 
-/// A run of records. What is published of it never changes. In memory the
-/// records are consecutive; a run that was read from disk may lack some that the
-/// reader does not want.
+/// A run of records, whose published part never changes. In memory the records are consecutive; a
+/// run that was read from disk may lack records that the reader does not need.
 pub struct Segment {
     base: Sequence,
-    /// Frames, one behind the other: see [`Draft::frame`].
+    /// Concatenated frames: see [`Draft::frame`].
     data: AppendBuffer<u8>,
-    /// Where in `data` each frame ends.
+    /// The end of each frame in `data`.
     ends: AppendBuffer<u32>,
     columns: AppendBuffer<RecordColumns>,
-    /// Of each block that is full.
+    /// The filter of each full block.
     marks: AppendBuffer<BlockFilter>,
     index: OnceLock<SegmentIndex>,
     sparse: Option<SparseFrames>,
     compared: [Compared; 3],
 }
 
-/// Up to which position it is known that records with equal keys in a column have equal
-/// values. Readers find it out, and leave it for others.
+/// The position up to which records with equal keys in a column are known to have equal values.
+/// Readers extend it for later readers.
 #[derive(Debug)]
 pub struct Compared(Mutex<Option<ComparedRecords>>);
 
 /// Records whose keys have one value each.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ComparedRecords {
-    /// They stand before this position.
+    /// The position after them.
     pub until: usize,
-    /// A digest of their keys with the values, for those who find it out.
+    /// A digest of their keys with the values, for the readers that extend it.
     pub digest: u64,
 }
 
@@ -64,13 +63,13 @@ impl Default for Compared {
 }
 
 impl Compared {
-    /// Which records; `None` where some key has several values, or it is not worth finding out.
+    /// The compared records; `None` if some key has several values, or comparing is not worthwhile.
     pub fn get(&self) -> Option<ComparedRecords> {
         *self.0.lock()
     }
 
-    /// `more` is known now, by comparing what follows `known`. Of several readers who find that
-    /// out, one leaves it.
+    /// Replaces `known` by `more`, after the following records were compared. Of several readers
+    /// that do so, one succeeds.
     pub fn extend(&self, known: ComparedRecords, more: ComparedRecords) {
         let mut compared = self.0.lock();
         if *compared == Some(known) {
@@ -78,17 +77,17 @@ impl Compared {
         }
     }
 
-    /// Nothing is found out any more.
+    /// Notes that comparing is not worthwhile.
     pub fn give_up(&self) {
         *self.0.lock() = None;
     }
 }
 
-/// Where the records of a run lie that lacks some.
+/// The offsets of the records of a run that lacks some.
 struct SparseFrames {
-    /// For each record, how far behind the run's first place it is; ascending.
+    /// The offset of each record from the first sequence of the run, ascending.
     offsets: Box<[u32]>,
-    /// How many places the run covers.
+    /// The number of sequences that the run covers.
     covers: u32,
     /// See [`SegmentParts::left_out`].
     left_out: Box<[u32]>,
@@ -97,16 +96,16 @@ struct SparseFrames {
 /// Records that were read from disk, to become a segment.
 #[derive(Default)]
 pub struct SegmentParts {
-    /// How far behind the base each is, ascending.
+    /// The offset of each record from the base, ascending.
     pub offsets: Vec<u32>,
     /// Their columns.
     pub columns: Vec<RecordColumns>,
-    /// Their frames, one behind the other.
+    /// Their concatenated frames.
     pub data: Vec<u8>,
-    /// Where in `data` each frame ends.
+    /// The end of each frame in `data`.
     pub ends: Vec<u32>,
-    /// How far behind the base each record is that was examined and left out, since it
-    /// does not match; ascending.
+    /// The offset from the base of each record that was examined and omitted, because it does not
+    /// match; ascending.
     pub left_out: Vec<u32>,
 }
 
@@ -117,7 +116,7 @@ pub struct SegmentWriter {
     ends: append_buffer::AppendBufferWriter<u32>,
     columns: append_buffer::AppendBufferWriter<RecordColumns>,
     marks: append_buffer::AppendBufferWriter<BlockFilter>,
-    /// Of the block that is written.
+    /// The filter of the block that is being written.
     mark: Box<BlockFilter>,
     scratch: FrameScratch,
 }
@@ -134,8 +133,7 @@ impl Segment {
         SegmentBuffers::new(bytes, records).begin(base)
     }
 
-    /// The records of `covers` places from `base` on, as they were read from
-    /// disk.
+    /// A segment of records that were read from disk, covering `covers` sequences from `base`.
     ///
     /// # Panics
     /// If the parts are not of the same length, or a record lies past the end.
@@ -162,7 +160,7 @@ impl Segment {
         }
     }
 
-    /// What is known of the values of a column, by its number below 3.
+    /// The compared records of a column, by its number below 3.
     pub fn compared(&self, column: usize) -> &Compared {
         let [first, second, third] = &self.compared;
         match column {
@@ -172,34 +170,33 @@ impl Segment {
         }
     }
 
-    /// The first place that the run covers.
+    /// The first sequence that the run covers.
     pub fn base(&self) -> Sequence {
         self.base
     }
 
-    /// How many records are published.
+    /// The number of published records.
     pub fn len(&self) -> usize {
         self.columns.as_slice().len()
     }
 
-    /// Whether none is.
+    /// Whether no record is published.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Builds the index of a segment that is full. Others may read meanwhile.
+    /// Builds the index of a full segment, which may be read meanwhile.
     pub fn seal(&self) {
         self.index.get_or_init(|| SegmentIndex::build(self.columns.as_slice()));
     }
 
-    /// Whether the index knows that no record matches; a segment that is not full
-    /// has none.
+    /// Whether the index shows that no record matches; a segment that is not full has no index.
     pub fn rules_out(&self, start: Time, end: Time, selection: &Selection) -> bool {
         self.index.get().is_some_and(|index| index.rules_out(start, end, selection))
     }
 
-    /// What the published records take in memory, in bytes; for an index that
-    /// is not built yet, the most that it may take.
+    /// Memory of the published records, in bytes; an index that is not built yet counts with its
+    /// largest size.
     pub fn byte_size(&self) -> usize {
         let records = self.len();
         let index = self
@@ -251,18 +248,17 @@ impl Segment {
 }
 
 impl SegmentWriter {
-    /// The segment that is written.
+    /// The segment that is being written.
     pub fn segment(&self) -> &Arc<Segment> {
         &self.segment
     }
 
-    /// How many records were written, published or not.
+    /// The number of written records, published or not.
     pub fn len(&self) -> usize {
         self.columns.written()
     }
 
-    /// Bytes that the records take that were written, published or not, without
-    /// an index.
+    /// Memory of the written records, published or not, without an index, in bytes.
     pub fn byte_size(&self) -> usize {
         self.data.written() + self.len() * COLUMNS_BYTES
     }
@@ -272,7 +268,7 @@ impl SegmentWriter {
         self.data.written()
     }
 
-    /// How many more records, and bytes of frames, fit.
+    /// The free space: records, and bytes of frames.
     pub fn room(&self) -> (usize, usize) {
         (self.columns.room(), self.data.room())
     }
@@ -314,7 +310,7 @@ impl SegmentWriter {
         }
     }
 
-    /// Makes readable what was written.
+    /// Makes the written records readable.
     pub fn publish(&mut self) {
         self.data.publish();
         self.columns.publish();

@@ -1,21 +1,21 @@
-//! The first pass over a record: finds the values that a plan has a place for.
+//! The first pass over a record: captures the values that have a place in a plan.
 
 use prost_reflect::DynamicMessage;
 
 use crate::proto::descriptor_pool;
 use crate::wire::{self, WireValue};
 
-/// The most places that a plan has for values.
+/// The most slots of a plan.
 pub const SLOTS_MAX: usize = 128;
 
-/// What a plan does with the fields of one message.
+/// The actions of a plan for the fields of one message.
 #[derive(Debug, Default, Clone)]
 pub struct CaptureNode {
     /// By field number.
     actions: Vec<CaptureAction>,
 }
 
-/// What a plan does with a field.
+/// The action of a plan for a field.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub enum CaptureAction {
     /// It has no place: the catch-all gets it.
@@ -23,11 +23,11 @@ pub enum CaptureAction {
     Leave,
     /// It has a place.
     Slot(u8),
-    /// As `Slot`, of a field that is a list or a map.
+    /// Like `Slot`, for a list or a map.
     List(u8),
-    /// As `Slot`, of a message, which protobuf lets an encoder send in parts.
+    /// Like `Slot`, for a message, which may be encoded in parts.
     Whole(u8),
-    /// Fields of it have places: the node of its message.
+    /// Its fields have places: the node of its message.
     Inner(u16),
 }
 
@@ -49,7 +49,7 @@ impl CaptureNode {
     }
 }
 
-/// The values of a record that a plan has a place for.
+/// The values of a record that have a place in a plan.
 #[derive(Debug)]
 pub struct Captured<'a> {
     values: [WireValue<'a>; SLOTS_MAX],
@@ -57,7 +57,7 @@ pub struct Captured<'a> {
     lists: Vec<(u8, WireValue<'a>)>,
     /// A bit for each slot that has a value.
     pub present: u128,
-    /// A message with a place was sent in parts.
+    /// Whether a message with a place was encoded in parts.
     in_parts: bool,
 }
 
@@ -71,14 +71,14 @@ impl<'a> Captured<'a> {
         }
     }
 
-    /// Reads an encoded record; `None` where a message with a place was sent in parts.
+    /// Reads an encoded record; `None` if a message with a place was encoded in parts.
     pub fn read(nodes: &[CaptureNode], record: &'a [u8]) -> Option<Self> {
         let mut captured = Self::new();
         captured.message(nodes, 0, record);
         (!captured.in_parts).then_some(captured)
     }
 
-    /// Recursion ends with the nodes, which a plan has as deep as its rows.
+    /// The depth of the nodes bounds the recursion.
     fn message(&mut self, nodes: &[CaptureNode], node: usize, bytes: &'a [u8]) {
         let Some(actions) = nodes.get(node) else { return };
         for (number, value) in wire::trusted(bytes) {
@@ -133,26 +133,26 @@ pub fn without_parts(record: &[u8]) -> Vec<u8> {
     DynamicMessage::decode(shape, record).map(|record| record.encode_to_vec()).unwrap_or_default()
 }
 
-/// What a plan leaves of a record for the catch-all.
+/// The part of a record that goes to the catch-all.
 #[derive(Debug, Clone, Copy)]
 pub struct Remainder<'p> {
     nodes: &'p [CaptureNode],
-    /// `None` for all of a message.
+    /// The node of the message; `None` if all of it is left.
     node: Option<&'p CaptureNode>,
-    /// A bit for each slot whose value was written as it is.
+    /// A bit for each slot whose value was written without loss.
     kept: u128,
 }
 
 impl<'p> Remainder<'p> {
-    /// Leaves everything.
+    /// Everything is left.
     pub const ALL: Remainder<'static> = Remainder { nodes: &[], node: None, kept: 0 };
 
-    /// What slots that were not `kept`, and fields without a slot, have of a record.
+    /// The slots that were not `kept`, and fields without a slot.
     pub fn left(nodes: &'p [CaptureNode], kept: u128) -> Self {
         Self { nodes, node: nodes.first(), kept }
     }
 
-    /// What is left of a field; `None` for nothing.
+    /// The remainder of a field; `None` if nothing is left.
     pub fn inner(self, number: u32) -> Option<Self> {
         let Some(node) = self.node else { return Some(self) };
         let all = Remainder { nodes: &[], node: None, kept: 0 };
@@ -167,7 +167,7 @@ impl<'p> Remainder<'p> {
         }
     }
 
-    /// Whether something of a message may be left out.
+    /// Whether a part of a message may be omitted.
     pub fn is_partial(self) -> bool {
         self.node.is_some()
     }

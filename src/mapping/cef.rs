@@ -16,7 +16,7 @@ use crate::wire::RECORD;
 const SIGNATURE: &str = "header.signature";
 const NAME: &str = "header.name";
 const SEVERITY: &str = "header.severity";
-/// What the key begins with that names the custom field of the same key.
+/// The suffix of the key that names a custom field.
 const LABEL: &str = "Label";
 
 /// Appends a record as one line, without a line feed.
@@ -125,7 +125,7 @@ impl CefWriter<'_, '_> {
         true
     }
 
-    /// The value of a leaf, and notes that it was kept.
+    /// The value of a leaf, which is noted as kept.
     fn leaf_text(&mut self, leaf: &LeafPlan) -> Option<String> {
         let is_header = leaf.name.starts_with("header.");
         for source in &leaf.sources {
@@ -197,9 +197,8 @@ impl CefWriter<'_, '_> {
     }
 }
 
-/// Whether parsers read a value of the extension back as it is. Many trim it, and receivers of
-/// syslog change control characters; what does not fit is JSON in the catch-all, which has
-/// escapes for all of them.
+/// Whether parsers read a value of the extension unchanged. Many trim it, and syslog receivers
+/// change control characters. Other values go to the catch-all as JSON, which escapes them.
 fn fits(value: &str) -> bool {
     !value.is_empty()
         && !value.starts_with([' ', '\n', '\r'])
@@ -233,13 +232,13 @@ fn extension_text(out: &mut Vec<u8>, value: &str) {
     }
 }
 
-/// Appends JSON as a value of the extension. Hidden characters, which stand in its strings alone,
+/// Appends JSON as a value of the extension. Hidden characters, which occur only in its strings,
 /// become escapes.
 fn extension_json(out: &mut Vec<u8>, json: &str) {
     for letter in json.chars() {
         if is_hidden(letter) {
             for unit in letter.encode_utf16(&mut [0; 2]) {
-                // The backslash of JSON's escape is one of CEF's, too.
+                // The backslash of the JSON escape must be escaped for CEF, too.
                 out.extend_from_slice(b"\\\\u");
                 let [high, low] = unit.to_be_bytes();
                 out.extend(text::hex(high));

@@ -2,10 +2,10 @@
 
 use crate::wire::{self, FieldKind};
 
-/// How a value is converted, by the word that a table has for it.
+/// How a value is converted, named as in tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Conversion {
-    /// `text`: a text, as it is.
+    /// `text`: a text, unchanged.
     Text,
     /// `number`: a whole number.
     Number,
@@ -27,7 +27,7 @@ pub enum Conversion {
     Base64,
     /// `ip`: the address of `ADDRESS:PORT`, or of a text that is one.
     Ip,
-    /// `host`: the name of `NAME:PORT`, or all of a text that is no address.
+    /// `host`: the name of `NAME:PORT`, or a whole text that is not an address.
     Host,
     /// `ip4`: as `ip`, of an IPv4 address.
     Ip4,
@@ -37,7 +37,7 @@ pub enum Conversion {
     HostPart,
     /// `whole_ip`: a text that is an IP address.
     WholeIp,
-    /// `whole_host`: a text that is no IP address.
+    /// `whole_host`: a text that is not an IP address.
     WholeHost,
     /// `port`: the port of `HOST:PORT`.
     Port,
@@ -65,15 +65,14 @@ pub enum Conversion {
     JsonText,
     /// `id`: the stable id of the record.
     Id,
-    /// `meaning`: what the code of the event means, in words.
+    /// `meaning`: the description of the event's code.
     Meaning,
     /// `trace_id`: a text of 32 hexadecimal digits, as 16 bytes.
     TraceId,
 }
 
 impl Conversion {
-    /// The conversion of this name, which is followed by the name of a table of values for one
-    /// of them.
+    /// The conversion with this name; `map` is followed by the name of a value table.
     pub fn by_name(name: &str) -> Option<Self> {
         Some(match name {
             "text" => Self::Text,
@@ -111,7 +110,7 @@ impl Conversion {
         })
     }
 
-    /// The conversion of a row that names none.
+    /// The default conversion of a kind of field.
     pub fn usual(kind: FieldKind, repeated: bool) -> Self {
         match kind {
             FieldKind::String if repeated => Self::Texts,
@@ -128,13 +127,13 @@ impl Conversion {
         }
     }
 
-    /// Whether it is part of an address.
+    /// Whether its result is a part of an address.
     pub fn is_part(self) -> bool {
         let is_port = self == Self::Port;
         is_port || matches!(self, Self::Ip | Self::Ip4 | Self::Ip6 | Self::Host | Self::HostPart)
     }
 
-    /// Whether what it writes tells the value, where nothing else is written of it.
+    /// Whether its result determines the value.
     pub fn is_lossless(self) -> bool {
         match self {
             Self::Text
@@ -156,9 +155,9 @@ impl Conversion {
             | Self::JsonText
             | Self::Id
             | Self::TraceId => true,
-            // Of a time that is in the range of the number.
+            // For times in the range of the number.
             Self::Nanos => true,
-            // Tables of values and rows with all parts of an address are told apart by the plan.
+            // The plan decides for value tables, and for rows with all parts of an address.
             Self::Values(_) | Self::Ip | Self::Ip4 | Self::Ip6 | Self::Host | Self::HostPart => {
                 false
             }

@@ -1,8 +1,8 @@
-//! Conversions: how the value of a field becomes the value of another schema's field.
+//! Converts the value of a field to the value of another schema's field.
 //!
-//! A conversion that loses nothing may refuse a value that does not fit: then the catch-all gets
-//! it. One that loses something, such as a time in milliseconds, leaves the value to a row that
-//! does not, or to the catch-all.
+//! A lossless conversion may refuse a value that does not fit, which then goes to the catch-all.
+//! After a lossy conversion, such as a time in milliseconds, the value also goes to a lossless row
+//! or to the catch-all.
 
 use std::net::IpAddr;
 
@@ -20,20 +20,20 @@ const IP_BYTES_MAX: usize = 39;
 pub struct ValueTable {
     /// Its name.
     pub name: String,
-    /// From the names of an enum's values: by number. From texts: by text.
+    /// The entries: by number for an enum, by text otherwise.
     pub entries: Vec<(String, Scalar<'static>)>,
-    /// No two of them have the same value, so that a value tells what it was made of.
+    /// Whether no two entries have the same value, so that a value determines its source.
     pub is_lossless: bool,
 }
 
-/// A value to be written.
+/// A converted value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Scalar<'a> {
     /// A text.
     Text(&'a str),
     /// A number.
     Int(i64),
-    /// A number that may be greater.
+    /// An unsigned number.
     Uint(u64),
     /// True or false.
     Flag(bool),
@@ -45,7 +45,7 @@ pub enum Scalar<'a> {
     Bytes(&'a [u8]),
 }
 
-/// The value of a slot as a scalar, where the conversion makes one and the value fits.
+/// The value of a slot as a scalar, if the conversion makes one and the value fits.
 pub fn scalar<'a>(
     conversion: Conversion,
     kind: FieldKind,
@@ -145,7 +145,7 @@ pub fn join(captured: &Captured<'_>, slot: u8, out: &mut String) {
     }
 }
 
-/// Appends all that a slot has as protobuf JSON.
+/// Appends the whole value of a slot as protobuf JSON.
 pub fn json(captured: &Captured<'_>, slot: u8, field: &wire::Field, out: &mut Vec<u8>) {
     let values: Vec<_> = if field.repeated {
         captured.list(slot).map(|value| (field.number, value)).collect()
@@ -178,7 +178,7 @@ fn number(kind: FieldKind, value: WireValue<'_>) -> Option<Scalar<'static>> {
     })
 }
 
-/// The number that a text is, where it is written in the one way in which numbers are.
+/// The number in a text, if the text is its canonical form.
 fn decimal(digits: &str) -> Option<i64> {
     let number: i64 = digits.parse().ok()?;
     let mut again = Vec::new();
@@ -190,8 +190,8 @@ fn is_ip(host: &str) -> bool {
     host.len() <= IP_BYTES_MAX && host.parse::<IpAddr>().is_ok()
 }
 
-/// Host and port of an address, so that the address can be told from both: `HOST:PORT`, with
-/// brackets around an IPv6 address and without anywhere else. What is not of this form is a host.
+/// Host and port of an address, such that they determine the address: `HOST:PORT`, with brackets
+/// only around an IPv6 address. Any other text is a host.
 pub fn host_and_port(address: &str) -> (&str, Option<u16>) {
     let whole = (address, None);
     let Some((host, port)) = address.rsplit_once(':') else { return whole };

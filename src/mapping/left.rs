@@ -1,20 +1,20 @@
-//! Collects the values that a plan has no place for, as paths and values.
+//! Collects the values without a place in a plan, as paths and values.
 
 use super::captured::Remainder;
 use super::text;
 use super::wire_json::{self, UNKNOWN_FIELDS};
 use crate::wire::{self, Field, FieldKind, MessageId, RECORD, WireValue};
 
-/// Receives what is left.
+/// Receives the values without a place.
 pub trait LeftSink {
-    /// A field, the names on the way to it, and its occurrences in the message. Of a field that
-    /// is no list, the last occurrence counts, but for a message, whose parts are merged.
+    /// A field, the names along its path, and its occurrences in the message. The last occurrence
+    /// of a singular field counts; the parts of a message are merged.
     fn field(&mut self, path: &[&str], field: &'static Field, values: &[(u32, WireValue<'_>)]);
-    /// The encoding of fields of a message that the schema does not know.
+    /// The encoded unknown fields of a message.
     fn unknown(&mut self, path: &[&str], encoded: &[u8]);
 }
 
-/// Calls the sink for each field of a record that the filter leaves.
+/// Calls the sink for each remaining field of a record.
 pub fn each(record: &[u8], filter: Remainder<'_>, sink: &mut dyn LeftSink) {
     LeftWalk { sink, path: Vec::new() }.message(RECORD, record, filter);
 }
@@ -25,7 +25,7 @@ struct LeftWalk<'s> {
 }
 
 impl LeftWalk<'_> {
-    /// Recursion ends with the schema, which is not recursive but within JSON values.
+    /// The schema bounds the recursion: only JSON values are recursive.
     fn message(&mut self, id: MessageId, bytes: &[u8], filter: Remainder<'_>) {
         let shape = id.get();
         let mut fields: Vec<_> = wire::trusted(bytes).collect();
@@ -75,17 +75,17 @@ impl LeftWalk<'_> {
     }
 }
 
-/// A message that is a value by itself.
+/// Whether a message is a value by itself.
 fn is_value(id: MessageId) -> bool {
     matches!(id, wire::TIMESTAMP | wire::DURATION | wire::STRUCT | wire::VALUE | wire::LIST_VALUE)
 }
 
-/// Writes what is left as members of a JSON object, whose values are texts or lists of texts.
+/// Writes the remaining values as members of a JSON object: texts, or lists of texts.
 #[derive(Debug)]
 pub struct LeftJson<'o> {
-    /// Behind the opening brace, or a comma.
+    /// The output, after an opening brace or a comma.
     pub out: &'o mut Vec<u8>,
-    /// What the names begin with.
+    /// The prefix of the names.
     pub prefix: &'static str,
 }
 
@@ -108,8 +108,8 @@ impl LeftSink for LeftJson<'_> {
         self.name(path);
         let before = self.out.len();
         wire_json::write_value(self.out, field, values);
-        // Texts, and lists of them, are written as they are; numbers and flags in quotes, and
-        // whatever is more than one value as the text of its JSON.
+        // Texts and lists of texts are written unchanged, numbers and booleans in quotes, and
+        // compound values as a text with their JSON.
         let is_text = self.out.get(before) == Some(&b'"');
         let is_texts = field.repeated && matches!(field.kind, FieldKind::String);
         if !is_text && !is_texts {

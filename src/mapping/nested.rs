@@ -1,5 +1,5 @@
-//! The second pass over a record, for schemas of JSON objects: writes what a plan has places
-//! for, then what is left.
+//! The second pass over a record, for schemas of JSON objects: writes the values with a place, then
+//! the others.
 
 use super::captured::{Captured, Remainder};
 use super::conversion::Conversion;
@@ -10,16 +10,16 @@ use super::wire_json::close;
 use super::{MappingInput, text, wire_json};
 use crate::wire::RECORD;
 
-/// The greatest number that is the same in every reader of JSON (RFC 8259, section 6).
+/// The greatest number that every JSON parser reads exactly (RFC 8259, section 6).
 const EXACT_MAX: u64 = (1 << 53) - 1;
 
-/// How what is left of a record is written.
+/// How the values without a place are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CatchAll {
-    /// As an object like the record.
+    /// As an object with the structure of the record.
     Object,
-    /// As members whose names are the paths of fields, behind this prefix, with `_` for each
-    /// dot, and whose values are texts or lists of texts.
+    /// As members named by this prefix and the path of the field, with `_` for each dot. Their
+    /// values are texts or lists of texts.
     Texts(&'static str),
 }
 
@@ -82,8 +82,8 @@ fn write_captured(
     close(out, b'}');
 }
 
-/// Whether a label's key can be the name of a field wherever it goes: a plain word, and not one
-/// that stands for a field that is left.
+/// Whether a label's key can be a field name in any system: a plain word without the prefix of
+/// other fields.
 fn is_plain_label(key: &str, prefix: &str) -> bool {
     const BYTES_MAX: usize = 64;
     (1..=BYTES_MAX).contains(&key.len())
@@ -108,7 +108,7 @@ struct NestedWriter<'w, 'a> {
     values: &'w [ValueTable],
     source: &'w MappingInput<'w>,
     captured: &'w Captured<'a>,
-    /// A bit for each slot whose value can be told from what is written.
+    /// A bit for each slot whose value was written without loss.
     kept: u128,
 }
 
@@ -202,7 +202,7 @@ impl NestedWriter<'_, '_> {
         }
     }
 
-    /// Labels become members of the catch-all; all of them are left where some cannot.
+    /// Writes labels as members of the catch-all; if one cannot be, none is.
     fn labels(&mut self, slot: u8) {
         let entries = convert::text_entries(self.captured, slot);
         if entries.iter().all(|(key, _)| is_plain_label(key, super::LABEL_PREFIX)) {
@@ -210,7 +210,7 @@ impl NestedWriter<'_, '_> {
         }
     }
 
-    /// Writes the value of a slot; whether it fits.
+    /// Writes the value of a slot. Returns whether it fits.
     fn value(&mut self, source: &LeafSource) -> bool {
         let captured = self.captured;
         let Some(slot) = self.plan.slots.get(usize::from(source.slot)) else { return false };
@@ -282,7 +282,7 @@ impl NestedWriter<'_, '_> {
     }
 }
 
-/// Appends a scalar as JSON; `false` for a number that not every reader of JSON reads exactly.
+/// Appends a scalar as JSON. Returns false for a number that not every JSON parser reads exactly.
 pub fn scalar(out: &mut Vec<u8>, value: Scalar<'_>) -> bool {
     match value {
         Scalar::Text(of) => text::string(out, of),

@@ -24,7 +24,7 @@ const SEVERITY_TEXT: &str = "severity_text";
 const EVENT_NAME: &str = "event_name";
 const TRACE_ID: &str = "trace_id";
 const BODY: &str = "body";
-/// What names of attributes begin with that stand for fields without a place.
+/// Prefix of the attributes of fields without a place.
 const PREFIX: &str = "auditgate";
 /// Length of a trace id.
 const TRACE_ID_BYTES: usize = 16;
@@ -146,7 +146,7 @@ impl OtlpWriter<'_, '_> {
         }
     }
 
-    /// Writes a field of the log record, or an attribute; whether it has one for the value.
+    /// Writes a field of the log record, or an attribute. Returns whether it could hold the value.
     fn scalar(&mut self, place: &str, value: Scalar<'_>) -> bool {
         let out = &mut *self.out;
         match (place, value) {
@@ -174,7 +174,7 @@ impl OtlpWriter<'_, '_> {
                 return false;
             }
             (place, Scalar::Text(of)) => {
-                // The most frequent by far: all lengths are known beforehand.
+                // The most frequent case; all lengths are known before.
                 let value = text_len(of);
                 let pair = field_len(place.len()) + field_len(value);
                 put_bytes_header(out, number::ATTRIBUTES, pair);
@@ -189,7 +189,7 @@ impl OtlpWriter<'_, '_> {
     }
 }
 
-/// Attributes of what has no place.
+/// Writes the values without a place as attributes.
 struct LeftAttributes<'o> {
     out: &'o mut Vec<u8>,
     name: &'o mut String,
@@ -223,7 +223,7 @@ fn trace_id(digits: &str) -> Option<[u8; TRACE_ID_BYTES]> {
     if digits.len() != 2 * TRACE_ID_BYTES || digits.bytes().any(|byte| byte.is_ascii_uppercase()) {
         return None;
     }
-    // A sign would be taken for part of the number.
+    // The parser would accept a sign.
     let is_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     let number = u128::from_str_radix(digits, 16).ok().filter(|number| is_hex && *number != 0)?;
     Some(number.to_be_bytes())

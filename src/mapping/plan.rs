@@ -10,27 +10,27 @@ use super::wire_json::enum_name;
 use crate::catalog;
 use crate::wire::{self, Field, FieldKind};
 
-/// How the places of a schema are written.
+/// How the fields of a schema are structured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PlaceLayout {
-    /// As objects within objects, at each dot.
+    /// As nested objects, one for each dot.
     Nested,
     /// As a list.
     Flat,
 }
 
-/// What is done with the records of one type, or of one case of it.
+/// The plan for records of one type, or of one case of it.
 #[derive(Debug)]
 pub struct TypePlan {
     /// The fields that have places. The first node is the record's.
     pub nodes: Vec<CaptureNode>,
     /// The slots, by number.
     pub slots: Vec<FieldSlot>,
-    /// What is written, in its order.
+    /// The members to write, in order.
     pub members: Vec<PlanMember>,
-    /// What the type means, for people.
+    /// The description of the type.
     pub description: String,
-    /// What each code of the type means.
+    /// The descriptions of the type's codes.
     pub meanings: Vec<(&'static str, &'static str)>,
 }
 
@@ -41,10 +41,10 @@ pub struct FieldSlot {
     pub field: &'static Field,
 }
 
-/// What is written.
+/// A member of the output.
 #[derive(Debug)]
 pub enum PlanMember {
-    /// A value that is always the same.
+    /// A constant.
     Constant(PlanConstant),
     /// A value of the record.
     Leaf(LeafPlan),
@@ -52,18 +52,18 @@ pub enum PlanMember {
     Object(ObjectPlan),
 }
 
-/// A value that is always the same.
+/// A constant.
 #[derive(Debug)]
 pub struct PlanConstant {
     /// Name of the place.
     pub name: String,
-    /// `"name":value,`; of constants that follow each other the first has all.
+    /// `"name":value,`; the first of consecutive constants has all of them.
     pub json: Vec<u8>,
     /// The value as text, for schemas without objects.
     pub value: TableValue,
 }
 
-/// A value that stands in a table.
+/// A value in a table.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TableValue {
     /// A text.
@@ -81,26 +81,26 @@ pub enum TableValue {
 pub struct LeafPlan {
     /// Name of the place.
     pub name: String,
-    /// `"name":`, with a bracket where the value is the one element of a list.
+    /// `"name":`, with a bracket if the value is the only element of a list.
     pub key: Vec<u8>,
-    /// It is the one element of a list.
+    /// Whether it is the only element of a list.
     pub is_element: bool,
-    /// Where the value comes from: the first that has one which fits.
+    /// The sources of the value: the first one with a value that fits is used.
     pub sources: Vec<LeafSource>,
-    /// A bit for each slot of them.
+    /// A bit for each of their slots.
     pub mask: u128,
-    /// What is written where none has.
+    /// The value if no source has one.
     pub fallback: Option<(TableValue, Vec<u8>)>,
 }
 
-/// Where a value comes from.
+/// A source of a value.
 #[derive(Debug, Clone, Copy)]
 pub struct LeafSource {
     /// The slot.
     pub slot: u8,
-    /// What becomes of it.
+    /// The conversion.
     pub conversion: Conversion,
-    /// Whether what is written tells the value.
+    /// Whether the result determines the value.
     pub is_lossless: bool,
 }
 
@@ -109,27 +109,27 @@ pub struct LeafSource {
 pub struct ObjectPlan {
     /// Name of the place.
     pub name: String,
-    /// `"name":{`, or `"name":[{` where it is the one element of a list.
+    /// `"name":{`, or `"name":[{` if it is the only element of a list.
     pub open: Vec<u8>,
-    /// It is the one element of a list.
+    /// Whether it is the only element of a list.
     pub is_element: bool,
     /// Its members.
     pub members: Vec<PlanMember>,
     /// A bit for each slot within.
     pub mask: u128,
-    /// It is written also where the record has nothing for it.
+    /// Whether it is written even if the record has no value for it.
     pub is_required: bool,
-    /// Of each group, a bit for each member of which one has to be there, and what is written
-    /// where the object is required and none is.
+    /// For each group of members, one of which must be present, a bit for each member, and the text
+    /// to write if the object is required and none is present.
     pub needs: Vec<(u64, Vec<u8>)>,
 }
 
 /// All plans of a table.
 #[derive(Debug)]
 pub struct MappingPlans {
-    /// By type, in the order of the catalog.
+    /// The plans by type, in the order of the catalog.
     types: Vec<CasePlans>,
-    /// Of `auditgate.gap`.
+    /// The plan of `auditgate.gap`.
     gap: CasePlans,
     /// The tables of values.
     pub values: Vec<ValueTable>,
@@ -140,19 +140,19 @@ pub struct MappingPlans {
 /// The plans of a type.
 #[derive(Debug)]
 pub struct CasePlans {
-    /// What is done where no case fits.
+    /// The plan if no case matches.
     pub usual: TypePlan,
-    /// Path of the field that tells the cases apart, as field numbers, with its shape.
+    /// The path of the field that selects the case, as field numbers, with its descriptor.
     pub by: Option<(Vec<u32>, &'static Field)>,
-    /// By value.
+    /// The plans by the value of that field.
     pub cases: Vec<(String, TypePlan)>,
 }
 
 /// The case of all values but the empty one.
 const ANY: &str = "*";
-/// Name of the type of an item that reports a gap. It is no type of the catalog.
+/// The type name of an item that reports a gap. It is not in the catalog.
 pub const GAP: &str = "auditgate.gap";
-/// What such an item means.
+/// The description of such an item.
 pub const GAP_DESCRIPTION: &str = "Records are missing: the destination will not get them.";
 
 impl MappingPlans {
@@ -177,7 +177,7 @@ impl MappingPlans {
 }
 
 impl TypePlan {
-    /// What an event with this code reports, in words.
+    /// The description of an event with this code.
     pub fn meaning(&self, code: Option<&str>) -> &str {
         let found = self.meanings.iter().find(|(of, _)| Some(*of) == code);
         found.map_or(&self.description, |(_, meaning)| meaning)

@@ -1,4 +1,4 @@
-//! The mapping tables as they stand in `catalog/`.
+//! The mapping tables in `catalog/`, as plain data.
 
 use std::collections::BTreeMap;
 
@@ -11,26 +11,26 @@ use toml::Value;
 pub struct MappingTable {
     /// Name and version of the other schema.
     pub schema: String,
-    /// Where its documentation stands.
+    /// The URL of its documentation.
     pub reference: String,
-    /// Where values go that have no place of their own.
+    /// The name of the catch-all, for values without a place.
     pub catch_all: String,
     /// Rows of the record and of its event's envelope, the same for all types: lines of
     /// `SOURCE = PLACE, PLACE`; `-` stands for the catch-all.
     pub envelope: String,
-    /// Values that are always the same, by place.
+    /// Constants by place.
     #[serde(default, rename = "const")]
     pub constants: BTreeMap<String, Value>,
-    /// What stands in a place where the row for it has nothing.
+    /// The value of a place if its row has none.
     #[serde(default)]
     pub fallback: BTreeMap<String, Value>,
     /// Tables for the conversion `map`, by name: from a value to what is written.
     #[serde(default)]
     pub values: BTreeMap<String, BTreeMap<String, Value>>,
-    /// What objects need in order to be written, by place.
+    /// Rules for objects, by place.
     #[serde(default)]
     pub object: BTreeMap<String, ObjectRule>,
-    /// Places at the top that every class has. Empty where there are no classes.
+    /// Top-level places that every class has. Empty if there are no classes.
     #[serde(default)]
     pub common: Vec<String>,
     /// Classes of the other schema, by number.
@@ -41,13 +41,13 @@ pub struct MappingTable {
     pub types: BTreeMap<String, TypeRow>,
 }
 
-/// What an object needs in order to be written.
+/// The condition for writing an object.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ObjectRule {
-    /// Of each group of members, one has to be there.
+    /// Groups of members, one of which must be present.
     pub needs: Vec<Vec<String>>,
-    /// What stands there, where the object is required and none of a group is there.
+    /// The member to write if the object is required and none of a group is present.
     #[serde(default)]
     pub default: BTreeMap<String, Value>,
 }
@@ -64,13 +64,13 @@ pub struct OcsfClass {
     pub category_name: String,
     /// Names of its activities, by number.
     pub activity: BTreeMap<String, String>,
-    /// Its places at the top, beside the common ones.
+    /// Its top-level places beside the common ones.
     #[serde(default)]
     pub has: Vec<String>,
     /// Objects that are always written.
     #[serde(default)]
     pub required: Vec<String>,
-    /// Values that are always the same, by place.
+    /// Constants by place.
     #[serde(default, rename = "const")]
     pub constants: BTreeMap<String, Value>,
     /// Rows of the envelope that differ for this class.
@@ -82,20 +82,20 @@ pub struct OcsfClass {
 #[derive(Debug, Default, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TypeRow {
-    /// Number of its class, where the schema has classes.
+    /// Number of its class, if the schema has classes.
     pub class: Option<u32>,
     /// Number of its activity in the class.
     pub activity: Option<u32>,
-    /// Values that are always the same, by place.
+    /// Constants by place.
     #[serde(default, rename = "const")]
     pub constants: BTreeMap<String, Value>,
-    /// Rows of the fields of the payload, as in the envelope. A source that begins with `event.`
-    /// is one of the envelope, and its row comes before that of the envelope.
+    /// Rows of the fields of the payload, as in the envelope. A source that begins with `event.` is
+    /// a field of the envelope, and overrides its row.
     #[serde(default)]
     pub fields: String,
-    /// A field, by whose value the cases are told apart.
+    /// The field whose value selects a case.
     pub by: Option<String>,
-    /// By value: what differs from the row.
+    /// The differences from the row, by value.
     #[serde(default)]
     pub case: BTreeMap<String, TypeRow>,
 }
@@ -105,12 +105,11 @@ pub struct TypeRow {
 pub struct MappingRow {
     /// Path of the field, from the record or from the payload.
     pub source: String,
-    /// Where it goes: a conversion, unless it is the usual one, and a place. Empty for the
-    /// catch-all.
+    /// Its places, each with a conversion unless it is the default. Empty for the catch-all.
     pub places: Vec<(Option<String>, String)>,
 }
 
-/// Reads lines of rows.
+/// Parses lines of rows.
 ///
 /// # Errors
 /// The line that is wrong.
@@ -139,7 +138,7 @@ fn place(text: &str) -> Option<(Option<String>, String)> {
 }
 
 impl TypeRow {
-    /// The row with what differs in a case.
+    /// The row with the differences of a case.
     pub fn with(&self, case: &TypeRow) -> TypeRow {
         let mut merged = TypeRow {
             class: case.class.or(self.class),

@@ -1,12 +1,12 @@
-//! Pieces of text that all formats write.
+//! Writes strings, numbers, times and base64 for all formats.
 
 use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-/// What follows the backslash for each byte that JSON does not take as it is: `u` where that is
-/// a number, and 0 for all others.
+/// The character after the backslash for each byte that JSON escapes (`u` for a numeric escape),
+/// and 0 for all other bytes.
 static ESCAPES: LazyLock<[u8; 256]> = LazyLock::new(|| {
     std::array::from_fn(|byte| match byte as u8 {
         b'"' => b'"',
@@ -37,7 +37,7 @@ pub fn string_bytes(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
 }
 
-/// Appends what is between the quotes of a JSON string.
+/// Appends the content of a JSON string, without the quotes.
 pub fn string_body(out: &mut Vec<u8>, text: &str) {
     body_bytes(out, text.as_bytes());
 }
@@ -92,7 +92,7 @@ pub fn int(out: &mut Vec<u8>, number: i64) {
     uint(out, number.unsigned_abs());
 }
 
-/// Appends a number as JSON; one that is infinite or no number as protobuf's JSON has it.
+/// Appends a number as JSON; infinite numbers and NaN as in protobuf JSON.
 pub fn double(out: &mut Vec<u8>, number: f64) {
     if number.is_nan() {
         out.extend_from_slice(b"\"NaN\"");
@@ -147,7 +147,7 @@ fn civil(days: i64) -> (i64, i64, i64) {
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
-/// Appends the digits behind the second, in groups of three.
+/// Appends the fraction of a second, in groups of three digits.
 fn fraction(out: &mut Vec<u8>, nanos: i64) {
     if nanos == 0 {
         return;
@@ -161,7 +161,7 @@ fn fraction(out: &mut Vec<u8>, nanos: i64) {
     }
 }
 
-/// Appends a duration as protobuf's JSON has it, such as `90s` or `-0.500s`.
+/// Appends a duration as in protobuf JSON, such as `90s` or `-0.500s`.
 pub fn duration(out: &mut Vec<u8>, seconds: i64, nanos: i64) {
     if seconds < 0 || nanos < 0 {
         out.push(b'-');

@@ -1,8 +1,8 @@
-//! Encoded messages as protobuf JSON, written from their bytes.
+//! Writes encoded messages as protobuf JSON directly from their bytes.
 //!
 //! The result is that of `json::line`, byte for byte: names as in the proto files, fields by
-//! number, entries of maps by key. Beside it, the bytes of fields that the schema does not know
-//! stand in `unknown_fields`, as base64 of their encoding.
+//! number, entries of maps by key. In addition, unknown fields are in `unknown_fields`, as base64
+//! of their encoding.
 
 use prost::Message as _;
 
@@ -13,12 +13,12 @@ use crate::wire::{
     WireValue,
 };
 
-/// The member that holds fields which the schema does not know. No field has this name.
+/// The member with unknown fields. No field has this name.
 pub const UNKNOWN_FIELDS: &str = "unknown_fields";
-/// How deep messages are written; deeper ones are `null`. Validation and decoders let through
+/// The deepest level that is written; deeper messages are `null`. Validation and decoders allow
 /// fewer levels.
 const DEPTH_MAX: usize = 128;
-/// How many fields a record nearly always has on its longest way down.
+/// The initial capacity for the fields of nested messages; few records need more.
 const FIELDS_USUAL: usize = 64;
 /// Field of an entry of a map.
 const ENTRY_KEY: u32 = 1;
@@ -30,7 +30,7 @@ pub fn write(out: &mut Vec<u8>, message: MessageId, bytes: &[u8]) {
     write_filtered(out, message, bytes, Remainder::ALL);
 }
 
-/// Appends what `filter` leaves of a message as a JSON value.
+/// Appends the part of a message that `filter` selects as a JSON value.
 pub fn write_filtered(out: &mut Vec<u8>, message: MessageId, bytes: &[u8], filter: Remainder<'_>) {
     MessageWriter { out, fields: Vec::with_capacity(FIELDS_USUAL), depth: 0 }
         .message(message, bytes, filter);
@@ -58,7 +58,7 @@ pub fn close(out: &mut Vec<u8>, with: u8) {
 
 struct MessageWriter<'o, 'a> {
     out: &'o mut Vec<u8>,
-    /// The fields of the messages on the way down.
+    /// The fields of the enclosing messages.
     fields: Vec<(u32, WireValue<'a>)>,
     depth: usize,
 }
@@ -133,8 +133,8 @@ impl<'a> MessageWriter<'_, 'a> {
         close(self.out, b'}');
     }
 
-    /// Ends a member whose value begins at `before`. One of which the filter left nothing is
-    /// taken back.
+    /// Ends a member whose value begins at `before`. A member of which the filter selects nothing
+    /// is removed.
     fn drop_empty(&mut self, before: usize, field: &Field, filter: Remainder<'_>) {
         if filter.is_partial() && self.out.get(before..) == Some(b"{}") {
             // The name in quotes, and the colon.
@@ -144,7 +144,7 @@ impl<'a> MessageWriter<'_, 'a> {
         }
     }
 
-    /// The value of a field, whose occurrences lie in this range of `self.fields`.
+    /// Writes the value of a field, whose occurrences are this range of `self.fields`.
     fn value(&mut self, field: &Field, range: std::ops::Range<usize>, filter: Remainder<'_>) {
         if !field.repeated {
             return self.singular(field, range, filter);
@@ -204,7 +204,7 @@ impl<'a> MessageWriter<'_, 'a> {
             (FieldKind::Uint32, WireValue::Varint(number)) => {
                 text::uint(self.out, u64::from(number as u32));
             }
-            // JSON's numbers are too short for these.
+            // JSON numbers cannot hold all of their values.
             (FieldKind::Int64, WireValue::Varint(number)) => {
                 self.out.push(b'"');
                 text::int(self.out, number as i64);
@@ -292,10 +292,10 @@ impl<'a> MessageWriter<'_, 'a> {
         }
     }
 
-    /// A value that has several kinds, of which the last counts, or one in parts.
+    /// Writes a value with several kinds, of which the last counts, or in parts.
     fn merged_value(&mut self, bytes: &[u8]) {
         let merged = prost_types::Value::decode(bytes).unwrap_or_default();
-        // Encoded anew, it has one kind at each level.
+        // After re-encoding, it has one kind at each level.
         let merged = merged.encode_to_vec();
         let depth = self.depth;
         let mut writer = MessageWriter { out: self.out, fields: Vec::new(), depth };
@@ -352,7 +352,7 @@ fn entry_of(entry: &[u8]) -> (&str, Option<WireValue<'_>>) {
     (key, found)
 }
 
-/// Appends fields as they were encoded.
+/// Appends fields in their encoded form.
 pub fn put_fields(out: &mut Vec<u8>, fields: &[(u32, WireValue<'_>)]) {
     for (number, value) in fields.iter().copied() {
         let key = u64::from(number) << 3;

@@ -8,16 +8,16 @@ use super::key::{SignatureKind, SigningKey, VerifierKey};
 /// The largest signed checkpoint that is read, in bytes.
 pub const SIGNED_BYTES_MAX: usize = 64 * 1024;
 
-/// What a checkpoint says: the first `size` records of the log have this root.
+/// The content of a checkpoint: the first `size` records of the log have this root.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Checkpoint {
-    /// How many records: the sequence of the last of them.
+    /// The number of records, which is the sequence of the last one.
     pub size: u64,
     /// Root of the tree.
     pub root: Hash,
 }
 
-/// A checkpoint with its signatures, as the note that it came as.
+/// A checkpoint with its signatures: a signed note.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SignedCheckpoint {
     text: String,
@@ -37,7 +37,7 @@ pub struct Cosignature {
 /// Why a text is not a valid checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// It is too large to be one.
+    /// It is too large.
     #[error("{bytes} bytes are more than a checkpoint has, limit {SIGNED_BYTES_MAX}")]
     TooLarge {
         /// Its size.
@@ -49,12 +49,12 @@ pub enum Error {
     /// It is not a checkpoint.
     #[error("not a checkpoint as C2SP tlog-checkpoint has it: origin, size and root hash")]
     NotCheckpoint,
-    /// It is another log's.
+    /// It belongs to another log.
     #[error("it is of the log {found:?}, and the key is that of {wanted:?}")]
     Origin {
         /// The origin that it names.
         found: String,
-        /// The key's.
+        /// The name of the key.
         wanted: String,
     },
     /// The key did not sign it.
@@ -63,13 +63,13 @@ pub enum Error {
         /// The key.
         key: String,
     },
-    /// The signature is not right.
+    /// The signature is wrong.
     #[error("the signature that it carries in the name of {name} is not valid")]
     BadSignature {
-        /// Who is said to have signed.
+        /// The name of the signer.
         name: String,
     },
-    /// The witness's signature stands on another checkpoint.
+    /// The witness's signature is on another checkpoint.
     #[error("the checkpoints are not the same, so the signatures of one do not hold for the other")]
     OtherText,
     /// It cannot be signed.
@@ -111,17 +111,17 @@ impl SignedCheckpoint {
         })
     }
 
-    /// What it says.
+    /// Its content.
     pub fn checkpoint(&self) -> &Checkpoint {
         &self.checkpoint
     }
 
-    /// How many records it covers.
+    /// The number of records that it covers.
     pub fn size(&self) -> u64 {
         self.checkpoint.size
     }
 
-    /// Which log it is of.
+    /// The origin of its log.
     pub fn origin(&self) -> &str {
         &self.origin
     }
@@ -131,9 +131,9 @@ impl SignedCheckpoint {
         &self.text
     }
 
-    /// The checkpoint with the signature of a witness added, who has seen that
-    /// it is consistent with all that it signed before, at a time in seconds
-    /// since 1970. An earlier one by the same witness is replaced.
+    /// The checkpoint with the signature of a witness, which has checked that it is consistent with
+    /// all checkpoints that it signed before. The time is in seconds since 1970. An earlier
+    /// signature of the same witness is replaced.
     ///
     /// # Errors
     /// [`Error::Sign`].
@@ -147,7 +147,7 @@ impl SignedCheckpoint {
     /// The signature of a witness.
     ///
     /// # Errors
-    /// If the checkpoint does not carry it, or it is not valid.
+    /// If the checkpoint lacks it, or it is not valid.
     pub fn cosignature(&self, key: &VerifierKey) -> Result<Cosignature, Error> {
         let (note, _) = parse(&self.text)?;
         let signature = check_signature(&note, key)?;

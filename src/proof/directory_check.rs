@@ -1,5 +1,5 @@
-//! Verifies a data directory: every frame, hash, tile, sidecar and checkpoint, with
-//! nothing but the log's public key.
+//! Verifies a data directory: every frame, hash, tile, sidecar and checkpoint, with only the log's
+//! public key.
 //!
 //! It reads the files by their documented format, not through the log. So people who do
 //! not trust the gateway can run it, also on a copy.
@@ -26,23 +26,23 @@ pub const FINDINGS_MAX: usize = 100;
 /// The result of a check.
 #[derive(Debug, Default)]
 pub struct CheckReport {
-    /// Sequence of the oldest record that must be there.
+    /// Sequence of the oldest record that must exist.
     pub first: u64,
     /// Sequence of the newest record.
     pub last: u64,
-    /// How many records are whole.
+    /// The number of valid records.
     pub records: u64,
-    /// How many tiles are what the records make them.
+    /// The number of tiles that match the records.
     pub tiles: u64,
-    /// How many sidecars are.
+    /// The number of sidecars that match the records.
     pub sidecars: u64,
     /// The newest checkpoint of the directory.
     pub checkpoint: Option<SignedCheckpoint>,
-    /// What is wrong, in the order in which it was found; the first ones.
+    /// The first findings, in the order in which they were found.
     pub findings: Vec<Finding>,
-    /// How many findings there are.
+    /// The number of findings.
     pub found: u64,
-    /// What was begun at the end of the log and never acknowledged, in bytes.
+    /// Bytes at the end of the log that were begun and never acknowledged.
     pub torn: Option<usize>,
 }
 
@@ -51,7 +51,7 @@ pub struct CheckReport {
 pub struct Finding {
     /// The first record that it concerns, if that is known.
     pub sequence: Option<u64>,
-    /// What is wrong, in a sentence.
+    /// A sentence about it.
     pub what: String,
 }
 
@@ -63,10 +63,10 @@ pub enum Error {
     Read {
         /// Its path.
         path: PathBuf,
-        /// Why.
+        /// The error.
         error: io::Error,
     },
-    /// A gateway runs on it.
+    /// A gateway uses the directory.
     #[error(
         "a gateway runs on {}, and its files change: stop it, check a snapshot, or ask it by --since alone", folder.display()
     )]
@@ -74,7 +74,7 @@ pub enum Error {
         /// The folder.
         folder: PathBuf,
     },
-    /// There is no log.
+    /// The directory has no log.
     #[error("{} holds no log of auditgate: the file {} is not there", folder.display(), LOG)]
     NoLog {
         /// The folder.
@@ -86,12 +86,12 @@ pub enum Error {
 const LOG: &str = "log";
 
 impl CheckReport {
-    /// Whether nothing is wrong.
+    /// Whether there are no findings.
     pub fn is_good(&self) -> bool {
         self.found == 0
     }
 
-    /// The first record that is wrong, if it is known.
+    /// The first record with a finding, if known.
     pub fn first_bad(&self) -> Option<u64> {
         self.findings.iter().filter_map(|finding| finding.sequence).min()
     }
@@ -109,26 +109,26 @@ struct DirectoryCheck<'a> {
     folder: &'a Path,
     report: CheckReport,
     tree: Tree,
-    /// What was signed, by size: the directory's checkpoint, and those kept.
+    /// Signed checkpoints by size: the one of the directory, and those kept elsewhere.
     heads: Vec<(Checkpoint, String)>,
-    /// Records whose hash is not that of their tile.
+    /// Records whose hash differs from their tile.
     differing: Vec<u64>,
-    /// A hash is missing, so nothing after it can be compared.
+    /// Whether a hash is missing, so that later ones cannot be compared.
     is_blind: bool,
 }
 
-/// Verifies the data directory `folder` of the log whose key this is. Each of
-/// `kept` is a checkpoint that was kept elsewhere, with what to call it.
+/// Verifies the data directory `folder` of the log whose key this is. Each of `kept` is a
+/// checkpoint that was kept elsewhere, with its name in the report.
 ///
 /// # Errors
-/// If it cannot be read. What is wrong with it is in the report.
+/// If it cannot be read. Findings are in the report.
 pub fn check_directory(
     folder: &Path,
     key: &VerifierKey,
     kept: &[(SignedCheckpoint, String)],
 ) -> Result<CheckReport, Error> {
     let _lock = lock(folder)?;
-    // Sidecars are made anew with the keys that they were made with.
+    // Sidecars are compared with new ones, which need the same key seed.
     event::key_seed(known_seed(folder));
     let mut audit = DirectoryCheck {
         folder,
@@ -150,8 +150,7 @@ pub fn check_directory(
     Ok(audit.report)
 }
 
-/// Keeps a gateway from starting on the folder meanwhile. A copy may lack the
-/// file.
+/// Locks the directory, so that no gateway starts on it meanwhile. A copy may lack the lock file.
 fn lock(folder: &Path) -> Result<Option<File>, Error> {
     directory_lock::share(folder).map_err(|error| match error {
         TryLockError::WouldBlock => Error::InUse { folder: folder.to_owned() },
@@ -220,8 +219,7 @@ impl DirectoryCheck<'_> {
         Ok(())
     }
 
-    /// Takes the hashes of the records that were removed from their tiles: the
-    /// root shows whether they are right.
+    /// Takes the hashes of removed records from their tiles. The root shows whether they are right.
     fn begin(&mut self) -> Result<(), Error> {
         self.check_heads();
         while self.tree.size() + 1 < self.report.first {
@@ -239,13 +237,13 @@ impl DirectoryCheck<'_> {
         Ok(())
     }
 
-    /// From here on a hash is missing.
+    /// Notes that a hash is missing from here on.
     fn end_comparing(&mut self) {
         self.is_blind = true;
         self.heads.clear();
     }
 
-    /// Appends a leaf, and compares what it completes.
+    /// Appends a leaf, and compares the tiles that it completes.
     fn push(&mut self, leaf: Hash) -> Result<(), Error> {
         if self.is_blind {
             return Ok(());
@@ -259,7 +257,7 @@ impl DirectoryCheck<'_> {
         Ok(())
     }
 
-    /// Compares the tree with what was signed at its size.
+    /// Compares the tree with the checkpoints of its size.
     fn check_heads(&mut self) {
         let size = self.tree.size();
         while self.heads.first().is_some_and(|(head, _)| head.size == size) {
@@ -273,8 +271,8 @@ impl DirectoryCheck<'_> {
                 };
                 self.report.find(sequence, format!("{records} are not those of {name}"));
             } else {
-                // Where records and tile differ, the tile is wrong: the root is
-                // right with the record.
+                // If record and tile differ, the tile is wrong, because the root matches the
+                // record.
                 for sequence in self.differing.drain(..) {
                     self.report.find(
                         None,
@@ -285,7 +283,7 @@ impl DirectoryCheck<'_> {
         }
     }
 
-    /// What was signed and is not there.
+    /// Reports checkpoints of more records than the log has.
     fn end(&mut self) -> Result<(), Error> {
         let last = self.report.last;
         for (head, name) in std::mem::take(&mut self.heads) {

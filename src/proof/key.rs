@@ -1,4 +1,4 @@
-//! Keys: Ed25519, in the encodings of C2SP signed-note.
+//! Ed25519 keys in the encodings of C2SP signed-note.
 
 use std::fmt;
 
@@ -7,12 +7,12 @@ use base64::prelude::BASE64_STANDARD;
 use ed25519_dalek::{Signer as _, Verifier as _};
 use signed_note::{Signer, Verifier};
 
-/// What a signature says, which the key's first byte tells.
+/// The kind of a signature, which is the key's first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignatureKind {
-    /// The log's own: of the note as it stands.
+    /// A log's signature, of the note itself.
     Log,
-    /// A witness's: `cosignature/v1`, of the note and a time.
+    /// A witness's `cosignature/v1`, of the note and a time.
     Cosignature,
 }
 
@@ -52,34 +52,34 @@ pub const NAME_BYTES_MAX: usize = 255;
 /// The first line of the note with a minimum index: no log may have it as its origin, so that the
 /// note is no checkpoint of any log.
 pub const MINIMUM_HEADER: &str = "auditgate-minimum/v1";
-/// What precedes the signature of a witness: the time, in seconds.
+/// Length of the time before the signature of a witness.
 const TIMESTAMP_BYTES: usize = 8;
 
 /// Why a text is not a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The text is not of the form of a verifier key.
+    /// The text does not have the form of a verifier key.
     #[error("not a verifier key: it has the form NAME+HASH+BASE64, as keygen writes it")]
     NotVerifierKey,
-    /// The text is not of the form of a signing key.
+    /// The text does not have the form of a signing key.
     #[error("not a signing key: it has the form PRIVATE+KEY+NAME+HASH+BASE64, as keygen writes it")]
     NotSigningKey,
-    /// The hash of a key is not that of its name and bytes.
+    /// The hash of a key does not match its name and bytes.
     #[error(
         "the key's hash does not belong to its name and bytes: a character was changed or lost"
     )]
     Hash,
-    /// The name cannot be that of a key.
+    /// The name is not valid for a key.
     #[error(
         "{0:?} cannot name a key: a name has 1 to {NAME_BYTES_MAX} bytes, without spaces, plus signs and control characters"
     )]
     Name(String),
-    /// The key serves for something else.
+    /// The key is of another kind.
     #[error("the key is {found}, but {wanted} is needed")]
     Use {
-        /// What it is.
+        /// The kind of the key.
         found: &'static str,
-        /// What it should be.
+        /// The expected kind.
         wanted: &'static str,
     },
     /// The system has no random numbers.
@@ -87,7 +87,7 @@ pub enum Error {
     Random(String),
 }
 
-/// A key that signs.
+/// A private key.
 #[derive(Clone)]
 pub struct SigningKey {
     name: String,
@@ -95,7 +95,7 @@ pub struct SigningKey {
     key: ed25519_dalek::SigningKey,
 }
 
-/// A public key, with its name and what it signs.
+/// A public key, with its name and kind.
 #[derive(Clone, PartialEq, Eq)]
 pub struct VerifierKey {
     name: String,
@@ -103,11 +103,11 @@ pub struct VerifierKey {
     key: ed25519_dalek::VerifyingKey,
 }
 
-/// The first lines of what a log's key signs beside checkpoints: the minimum index, and the
-/// beginning of an epoch of a shared log.
+/// The first lines of notes other than checkpoints that a log's key signs: the minimum index, and
+/// the beginning of an epoch of a shared log.
 const RESERVED_NAMES: [&str; 2] = [MINIMUM_HEADER, "auditgate-epoch/v1"];
 
-/// Names are what signed-note allows, and short.
+/// Checks a name: signed-note must allow it, and it must be short.
 ///
 /// # Errors
 /// [`Error::Name`].
@@ -123,7 +123,7 @@ impl SigningKey {
     /// A new key for a log or a witness.
     ///
     /// # Errors
-    /// If the name cannot be one, or the system has no random numbers.
+    /// If the name is not valid, or the system gives no random numbers.
     pub fn generate(name: &str, kind: SignatureKind) -> Result<Self, Error> {
         check_name(name)?;
         let mut seed = [0; ed25519_dalek::SECRET_KEY_LENGTH];
@@ -132,10 +132,10 @@ impl SigningKey {
         Ok(Self { name: name.to_owned(), kind, key })
     }
 
-    /// Reads a key as [`SigningKey::encoded`] writes it.
+    /// Parses a key in the form of [`SigningKey::encoded`].
     ///
     /// # Errors
-    /// If it is none.
+    /// If the text is not a key.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let rest = text.trim().strip_prefix("PRIVATE+KEY+").ok_or(Error::NotSigningKey)?;
         let (name, hash, bytes) = parts(rest).ok_or(Error::NotSigningKey)?;
@@ -151,7 +151,7 @@ impl SigningKey {
         Ok(key)
     }
 
-    /// The key as text: whoever has it signs.
+    /// The key as text, which is secret.
     pub fn encoded(&self) -> String {
         let bytes = [&[self.kind.byte()], self.key.to_bytes().as_slice()].concat();
         let (name, id) = (&self.name, self.verifier().id());
@@ -168,7 +168,7 @@ impl SigningKey {
         VerifierKey { name: self.name.clone(), kind: self.kind, key: self.key.verifying_key() }
     }
 
-    /// The key, if it serves for this.
+    /// Returns the key if it is of this kind.
     ///
     /// # Errors
     /// [`Error::Use`].
@@ -212,16 +212,16 @@ impl Signer for TimedSigner<'_> {
     }
 }
 
-/// What a witness signs.
+/// The text that a witness signs.
 fn cosigned(time: u64, text: &[u8]) -> Vec<u8> {
     [format!("cosignature/v1\ntime {time}\n").as_bytes(), text].concat()
 }
 
 impl VerifierKey {
-    /// Reads a key as its `Display` writes it: a log's or a witness's.
+    /// Parses a key in the form of its `Display`: a log's or a witness's.
     ///
     /// # Errors
-    /// If it is none.
+    /// If the text is not a key.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let (name, hash, bytes) = parts(text.trim()).ok_or(Error::NotVerifierKey)?;
         check_name(name)?;
@@ -237,7 +237,7 @@ impl VerifierKey {
         Ok(key)
     }
 
-    /// The key, if it serves for this.
+    /// Returns the key if it is of this kind.
     ///
     /// # Errors
     /// [`Error::Use`].
@@ -250,12 +250,12 @@ impl VerifierKey {
         &self.name
     }
 
-    /// What it verifies.
+    /// The kind of signatures that it verifies.
     pub fn kind(&self) -> SignatureKind {
         self.kind
     }
 
-    /// The hash by which signatures name it.
+    /// The hash that identifies it in signatures.
     pub fn id(&self) -> u32 {
         signed_note::key_id(&self.name, &self.bytes())
     }

@@ -10,7 +10,7 @@ use signed_note::Note;
 use super::checkpoint;
 use super::key::{MINIMUM_HEADER, SigningKey, VerifierKey};
 
-/// Records with a leaf index below this may be gone; all others must be there.
+/// Records with a leaf index below this may be removed; all others must exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Minimum {
     /// The index of the oldest record's leaf, from 0.
@@ -23,7 +23,7 @@ pub enum Error {
     /// It is not a note of this form.
     #[error("not a minimum index: {MINIMUM_HEADER}, origin and number")]
     Form,
-    /// It is another log's.
+    /// It belongs to another log.
     #[error("it is of another log than {0:?}")]
     Origin(String),
     /// The signature is missing or not valid.
@@ -47,10 +47,10 @@ impl Minimum {
         Ok(String::from_utf8(note.to_bytes()).expect("a note is made of strings"))
     }
 
-    /// Reads a note that must be signed by the log's key.
+    /// Parses a note, which must be signed by the log's key.
     ///
     /// # Errors
-    /// If it is not.
+    /// If it is not such a note, or not signed by the key.
     pub fn verify(text: &str, key: &VerifierKey) -> Result<Self, Error> {
         let note = Note::from_bytes(text.as_bytes()).map_err(|_| Error::Form)?;
         let body = std::str::from_utf8(note.text()).map_err(|_| Error::Form)?;

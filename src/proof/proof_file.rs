@@ -10,7 +10,7 @@ use super::{InvalidProof, VerifierKey, check_inclusion};
 
 /// The first line of a proof file.
 const HEADER: &str = "c2sp.org/tlog-proof@v1";
-/// A path through a tree of 64-bit size has at most so many hashes.
+/// The most hashes of a path: the tree's size has 64 bits.
 pub const HASHES_MAX: usize = 64;
 /// The largest proof file that is read, in bytes: that of a record of 16 MiB.
 pub const FILE_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -36,10 +36,10 @@ pub enum Error {
     Line {
         /// Its number, from 1.
         line: usize,
-        /// What should stand there.
+        /// What was expected.
         what: &'static str,
     },
-    /// The checkpoint does not hold.
+    /// The checkpoint is not valid.
     #[error("the checkpoint does not hold: {0}")]
     Checkpoint(#[from] checkpoint::Error),
     /// The record is not in the checkpoint's tree.
@@ -48,7 +48,7 @@ pub enum Error {
     /// The record does not have the sequence of its leaf.
     #[error("the record says that its sequence is {sequence}, but leaf {index} is that of {}", index + 1)]
     Sequence {
-        /// What the record says.
+        /// The sequence in the record.
         sequence: u64,
         /// Index of the leaf, from 0.
         index: u64,
@@ -68,11 +68,10 @@ impl ProofFile {
         text
     }
 
-    /// Reads a proof file, which may still prove nothing: see
-    /// [`ProofFile::check`].
+    /// Parses a proof file without checking it: see [`ProofFile::check`].
     ///
     /// # Errors
-    /// If it is none.
+    /// If the text is not a proof file.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let wrong = |line, what| move || Error::Line { line, what };
         let (head, checkpoint) = text
@@ -102,8 +101,7 @@ impl ProofFile {
         Ok(Self { record, index, hashes, checkpoint: checkpoint.to_owned() })
     }
 
-    /// Checks that the log whose key this is has the record. Gives its
-    /// checkpoint.
+    /// Checks that the log with this key has the record. Returns its checkpoint.
     ///
     /// # Errors
     /// Why nothing is proven.
@@ -118,7 +116,7 @@ impl ProofFile {
     }
 }
 
-/// The sequence that a record says it has.
+/// The sequence in a record.
 fn sequence(record: &[u8]) -> u64 {
     /// Field number of `Record.sequence`.
     const SEQUENCE: u32 = 1;

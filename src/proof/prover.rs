@@ -1,4 +1,4 @@
-//! The tree that follows a log, its checkpoints, and proofs from it.
+//! The prover: follows a log with a tree, signs checkpoints, and makes proofs.
 
 mod agree;
 mod error;
@@ -27,7 +27,7 @@ use hold::ProofHold;
 
 pub use error::{CheckpointFailure, Error};
 
-/// A checkpoint is made at least so often while records arrive.
+/// The longest time between checkpoints while records arrive.
 pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(2);
 /// How long a caller waits for a checkpoint.
 pub const CHECKPOINT_TIME_MAX: Duration = Duration::from_secs(8);
@@ -37,15 +37,15 @@ pub const CHECKPOINT_TIME_MAX: Duration = Duration::from_secs(8);
 pub struct OpenedTree {
     /// The newest checkpoint that was signed.
     pub signed: Option<SignedCheckpoint>,
-    /// The tree, as far as its tiles are there: it has the checkpoint's root.
+    /// The tree of the stored tiles, which has the checkpoint's root.
     pub tree: Option<Tree>,
     /// Records with a leaf index below this were released by the log.
     pub minimum: u64,
-    /// Another gateway signed another tree, before the log was opened.
+    /// A checkpoint of another gateway that signed another tree, before the log was opened.
     pub conflict: bool,
 }
 
-/// The tree, and tiles that are full but not in the store yet.
+/// The tree, and full tiles that are not in the store yet.
 struct GrowingTree {
     tree: Tree,
     pending: BTreeMap<TilePosition, FullTile>,
@@ -54,30 +54,29 @@ struct GrowingTree {
 /// The progress of the follower.
 #[derive(Debug, Clone)]
 struct FollowState {
-    /// So many records were hashed.
+    /// The number of hashed records.
     hashed: u64,
     /// The newest checkpoint; `None` while no gateway has signed one.
     signed: Option<Arc<SignedCheckpoint>>,
-    /// When it was; `None` if that was before the start.
+    /// When it was signed; `None` if that was before the start.
     signed_at: Option<Time>,
     failure: Option<CheckpointFailure>,
     /// When a checkpoint came that the log's key did not sign.
     stranger: Option<(tokio::time::Instant, CheckpointFailure)>,
-    /// How often a checkpoint was tried.
+    /// The number of attempts to make a checkpoint.
     attempts: u64,
-    /// The follower has ended.
+    /// Whether the follower has ended.
     ended: bool,
 }
 
-/// A tree that follows a log. It proves for as long as it lives, and holds
-/// back what the log would forget before it was hashed.
+/// A tree that follows a log and makes proofs. It holds retention until records are hashed.
 pub struct Prover {
     log: Arc<dyn log::Store>,
     key: TreeKey,
     store: Box<dyn TileStore>,
     growing: Mutex<GrowingTree>,
     state: watch::Sender<FollowState>,
-    /// Somebody waits for a checkpoint that covers so many records.
+    /// The number of records that a waiting caller needs in a checkpoint.
     wanted: AtomicU64,
     strangers: AtomicU64,
     demand: Notify,
@@ -88,13 +87,13 @@ pub struct Prover {
 /// The progress of a tree.
 #[derive(Debug, Clone)]
 pub struct TreeProgress {
-    /// So many records are in it.
+    /// The number of records in the tree.
     pub size: u64,
     /// The newest checkpoint; `None` while no gateway of the log has signed one.
     pub signed: Option<Arc<SignedCheckpoint>>,
-    /// When that was signed; `None` if before the start.
+    /// When it was signed; `None` if that was before the start.
     pub signed_at: Option<Time>,
-    /// Why none is made, if none is.
+    /// Why no checkpoint can be made, if so.
     pub failure: Option<CheckpointFailure>,
 }
 
@@ -119,8 +118,8 @@ pub struct ConsistencyProof {
 }
 
 impl Prover {
-    /// Begins to follow `log`, from what was `opened`. Where other gateways write to the
-    /// log, too, checkpoints are agreed with them.
+    /// Begins to follow `log` from the `opened` state. If other gateways append to the log, too,
+    /// checkpoints are agreed with them.
     ///
     /// # Errors
     /// If the first checkpoint cannot be signed or kept.
@@ -139,7 +138,7 @@ impl Prover {
         let is_first = opened.signed.is_none();
         let signed = match (opened.signed, key.signing()) {
             (Some(signed), _) => Some(signed),
-            // That nothing is in the log is true of every one of its gateways.
+            // An empty log needs no agreement of its gateways.
             (None, Some(key)) => {
                 let signed =
                     SignedCheckpoint::sign(tree.head(), key).map_err(std::io::Error::other)?;
@@ -192,12 +191,12 @@ impl Prover {
         self.key.verifier()
     }
 
-    /// Why no checkpoint is made, if none is.
+    /// Why no checkpoint can be made, if so.
     pub fn failure(&self) -> Option<CheckpointFailure> {
         self.state.borrow().failure.clone()
     }
 
-    /// How far it has come.
+    /// The progress of the tree.
     pub fn progress(&self) -> TreeProgress {
         let FollowState { hashed, signed, signed_at, failure, stranger, .. } =
             self.state.borrow().clone();
@@ -209,16 +208,15 @@ impl Prover {
     /// A checkpoint of all records that are durable now.
     ///
     /// # Errors
-    /// If none can be made.
+    /// If no checkpoint can be made.
     pub async fn checkpoint(&self) -> Result<Arc<SignedCheckpoint>, Error> {
         self.covering(self.log.extent().synced.0).await
     }
 
-    /// The newest checkpoint, or, where that does not cover the first `size`
-    /// records, one that does.
+    /// The newest checkpoint or, if it does not cover the first `size` records, a new one.
     ///
     /// # Errors
-    /// If none can be made, or not in time.
+    /// If no checkpoint can be made, or not in time.
     pub async fn covering(&self, size: u64) -> Result<Arc<SignedCheckpoint>, Error> {
         let mut states = self.state.subscribe();
         let attempts = states.borrow().attempts;
@@ -249,7 +247,7 @@ impl Prover {
     /// records, or in that of the newest checkpoint.
     ///
     /// # Errors
-    /// If there is no proof.
+    /// If no proof is possible.
     pub async fn inclusion(
         self: &Arc<Self>,
         sequence: Sequence,
@@ -276,11 +274,11 @@ impl Prover {
         .await
     }
 
-    /// Proves that the log begins with its first `old` records: that whoever has
-    /// a checkpoint of this size sees the same log.
+    /// Proves that the log still begins with its first `old` records, for a client with a
+    /// checkpoint of this size.
     ///
     /// # Errors
-    /// If there is no proof.
+    /// If no proof is possible.
     pub async fn consistency(self: &Arc<Self>, old: u64) -> Result<ConsistencyProof, Error> {
         let extent = self.log.extent();
         let signed = self.covering(extent.synced.0.max(old.min(extent.last.0))).await?;
@@ -325,7 +323,7 @@ impl Prover {
         })
     }
 
-    /// Reads full tiles: those that are not in the store yet are `pending`.
+    /// Reads full tiles; those in `pending` are not in the store yet.
     fn tiles<'a>(
         &'a self,
         pending: &'a BTreeMap<TilePosition, FullTile>,
@@ -341,8 +339,7 @@ impl Prover {
         }
     }
 
-    /// Hashes and signs what the log has, and ends. Nothing waits for it longer
-    /// than it takes.
+    /// Hashes and signs the rest of the log, and ends.
     pub async fn stop(&self) {
         self.stopping.cancel();
         let task = self.task.lock().take();
@@ -363,7 +360,7 @@ impl Prover {
 }
 
 impl FollowState {
-    /// So many records the newest checkpoint covers.
+    /// The number of records that the newest checkpoint covers.
     fn signed_size(&self) -> u64 {
         self.signed.as_ref().map_or(0, |signed| signed.size())
     }

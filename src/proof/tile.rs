@@ -10,7 +10,7 @@ pub const HEIGHT: u8 = 8;
 pub const WIDTH: usize = 1 << HEIGHT;
 /// Size of a full tile, in bytes.
 pub const BYTES: usize = WIDTH * HASH_BYTES;
-/// A tree of 64-bit size has so many levels of tiles.
+/// The most levels of tiles: the tree's size has 64 bits.
 pub const LEVELS_MAX: u8 = 8;
 
 /// The level and index of a tile.
@@ -23,7 +23,7 @@ pub struct TilePosition {
 }
 
 impl TilePosition {
-    /// Path of the tile of so many hashes, such as `tile/0/x001/234.p/17`.
+    /// Path of the tile with `width` hashes, such as `tile/0/x001/234.p/17`.
     pub fn path(self, width: usize) -> String {
         let Self { level, index } = self;
         let width = u32::try_from(width.clamp(1, WIDTH)).expect("a tile is 256 hashes wide");
@@ -33,14 +33,14 @@ impl TilePosition {
     }
 }
 
-/// How many hashes a tree of this size has at the level: each stands for a full
-/// tile of the level below.
+/// The number of hashes of a tree of this size at a level: one for each full tile of the level
+/// below.
 pub fn hashes(size: u64, level: u8) -> u64 {
     size.checked_shr(u32::from(HEIGHT) * u32::from(level)).unwrap_or_default()
 }
 
-/// The tile at the right edge of the level, for a tree of this size, and how
-/// many hashes it has: 0, if all tiles are full.
+/// The tile at the right edge of the level in a tree of this size, and its number of hashes; 0 if
+/// all tiles are full.
 pub fn edge(size: u64, level: u8) -> (TilePosition, usize) {
     let hashes = hashes(size, level);
     let width = hashes % WIDTH as u64;

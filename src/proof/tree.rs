@@ -1,4 +1,4 @@
-//! The tree: appending to it, and proofs from it.
+//! The Merkle tree: appends leaves, and makes proofs.
 //!
 //! Only the right edge of the tree is in memory: one tile of each level. A tile store has
 //! the full tiles.
@@ -14,15 +14,15 @@ use super::{Checkpoint, HASH_BYTES};
 /// The hashes of a full tile.
 pub type FullTile = Arc<[u8]>;
 
-/// The right edge of a tree: all that is needed to append to it.
+/// The right edge of a tree, which is enough to append to it.
 #[derive(Debug, Clone, Default)]
 pub struct Tree {
     size: u64,
-    /// Hashes of the tile of each level that is not full.
+    /// The hashes of the incomplete tile of each level.
     edges: Vec<Vec<u8>>,
 }
 
-/// Why there is no proof.
+/// Why a proof cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A tile cannot be read.
@@ -30,22 +30,22 @@ pub enum Error {
     Read {
         /// Its path.
         path: String,
-        /// Why.
+        /// The error.
         error: std::io::Error,
     },
-    /// A tile is not there.
+    /// A tile does not exist.
     #[error("tile {path} is not kept")]
     Missing {
         /// Its path.
         path: String,
     },
-    /// A tile is not what it was.
+    /// A tile has changed.
     #[error("a tile of the tree of {size} records is not what was hashed into its root")]
     Damaged {
         /// Size of the tree.
         size: u64,
     },
-    /// The tree is not that large.
+    /// The tree is smaller.
     #[error("there is no proof from {old} records to {size}")]
     Sizes {
         /// Size of the earlier tree, or index of the leaf.
@@ -56,10 +56,10 @@ pub enum Error {
 }
 
 impl Tree {
-    /// The tree of this size whose edges `read` gives, by level.
+    /// Loads the tree of this size; `read` returns its edges by level.
     ///
     /// # Errors
-    /// As `read`, and if an edge has another length than it should.
+    /// The errors of `read`, or that an edge has a wrong length.
     pub fn load(
         size: u64,
         mut read: impl FnMut(TilePosition, usize) -> Result<Vec<u8>, Error>,
@@ -76,12 +76,12 @@ impl Tree {
         Ok(Self { size, edges })
     }
 
-    /// How many leaves it has.
+    /// The number of leaves.
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// Appends a leaf. `full` gets each tile that it completes, leaves first.
+    /// Appends a leaf. `full` is called with each tile that it completes, the lowest level first.
     pub fn push(&mut self, leaf: Hash, mut full: impl FnMut(TilePosition, FullTile)) {
         let index = self.size;
         self.size += 1;
@@ -124,7 +124,7 @@ impl Tree {
     }
 }
 
-/// The hashes of subtrees that lie in the edges.
+/// Reads the hashes of subtrees from the edges.
 impl HashReader for Tree {
     fn read_hashes(&self, indexes: &[u64]) -> Result<Vec<Hash>, tlog_tiles::Error> {
         let read = |index: &u64| {
@@ -137,11 +137,11 @@ impl HashReader for Tree {
     }
 }
 
-/// What proves: a tree, at its size or any earlier one, and its full tiles.
+/// Makes proofs from a tree, at its size or any earlier one, and its full tiles.
 ///
-/// A tile may be damaged where it is kept, so each proof is checked before it is
-/// given out. (`tlog_tiles::TileHashReader` would check the tiles, but where a
-/// tree's right edge has several subtrees in one tile it leaves some out.)
+/// A stored tile may be damaged, so each proof is checked before it is returned.
+/// (`tlog_tiles::TileHashReader` would check the tiles, but where a tree's right edge has several
+/// subtrees in one tile it leaves some out.)
 pub struct TreeProver<'a, R> {
     tree: &'a Tree,
     read: R,
@@ -149,7 +149,7 @@ pub struct TreeProver<'a, R> {
 }
 
 impl<'a, R: Fn(TilePosition) -> Result<FullTile, Error>> TreeProver<'a, R> {
-    /// Proofs from a tree, whose full tiles `read` gives.
+    /// A prover for a tree; `read` returns its full tiles.
     pub fn new(tree: &'a Tree, read: R) -> Self {
         Self { tree, read, failed: RefCell::default() }
     }
@@ -157,7 +157,7 @@ impl<'a, R: Fn(TilePosition) -> Result<FullTile, Error>> TreeProver<'a, R> {
     /// The path from a leaf, at `index`, to the root of `head`.
     ///
     /// # Errors
-    /// If that leaf is not there, or tiles are missing or damaged.
+    /// If there is no such leaf, or tiles are missing or damaged.
     pub fn inclusion(&self, leaf: Hash, index: u64, head: &Checkpoint) -> Result<Vec<Hash>, Error> {
         let Checkpoint { size, root } = *head;
         if index >= size {
@@ -169,10 +169,10 @@ impl<'a, R: Fn(TilePosition) -> Result<FullTile, Error>> TreeProver<'a, R> {
         Ok(path)
     }
 
-    /// Shows that the tree of `head` begins with that of `old` leaves.
+    /// The proof that the tree of `head` begins with that of `old` leaves.
     ///
     /// # Errors
-    /// If it is smaller, or tiles are missing or damaged.
+    /// If the tree is smaller, or tiles are missing or damaged.
     pub fn consistency(&self, old: u64, head: &Checkpoint) -> Result<Vec<Hash>, Error> {
         let Checkpoint { size, root } = *head;
         if old > size {
@@ -188,7 +188,7 @@ impl<'a, R: Fn(TilePosition) -> Result<FullTile, Error>> TreeProver<'a, R> {
         Ok(steps)
     }
 
-    /// Size and root of the tree as it was when it had `size` leaves.
+    /// Size and root of the tree when it had `size` leaves.
     ///
     /// # Errors
     /// If tiles are missing.

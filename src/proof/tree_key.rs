@@ -5,12 +5,12 @@ use signed_note::{Signer as _, Verifier as _};
 use super::key::{SigningKey, VerifierKey};
 use crate::log::shared::message::{EpochChange, EpochKey};
 
-/// What a gateway has of the log's key.
+/// The part of the log's key that a gateway has.
 #[derive(Debug, Clone)]
 pub enum TreeKey {
-    /// It signs checkpoints.
+    /// The signing key: the gateway signs checkpoints.
     Signs(SigningKey),
-    /// Other gateways of the log sign them; it verifies them and gives them out.
+    /// The verifier key: other gateways sign checkpoints, and this one verifies and serves them.
     Verifies(VerifierKey),
 }
 
@@ -23,7 +23,7 @@ impl TreeKey {
         }
     }
 
-    /// The key that signs, if the gateway has it.
+    /// The signing key, if the gateway has it.
     pub fn signing(&self) -> Option<&SigningKey> {
         match self {
             Self::Signs(key) => Some(key),
@@ -58,7 +58,7 @@ impl EpochKey for VerifierKey {
 
 /// Signs the beginning of an epoch, with the key of the log.
 pub fn sign_epoch(change: &mut EpochChange, log_id: uuid::Uuid, key: &SigningKey) {
-    // It fails for no text.
+    // Signing cannot fail.
     change.signature = key.at(0).sign(&change.signed_text(log_id)).unwrap_or_default();
 }
 

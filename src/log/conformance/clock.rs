@@ -1,4 +1,4 @@
-//! Accept times, by a clock that goes on and by one that goes back.
+//! Conformance tests of accept times, with a clock that runs forward or backward.
 
 use prost_types::Duration;
 
@@ -8,13 +8,13 @@ use crate::time::paused;
 pub const SECOND: i64 = 1_000_000_000;
 pub const DAY: i64 = 86_400 * SECOND;
 
-/// What the gateway says of a record's time.
+/// The times of a record.
 #[derive(Debug, PartialEq, Eq)]
 pub struct AcceptedRecord {
     pub accept_time: Option<Time>,
-    /// What is noted in the record.
+    /// The fields of the record about its time.
     pub raised: Option<Duration>,
-    /// The event's time, which it did not come with.
+    /// The event's time, which the gateway set.
     pub event_time: Option<Time>,
 }
 
@@ -67,7 +67,7 @@ pub async fn a_clock_that_went_back_is_noted(open: impl AsyncFn(Bounds) -> Arc<d
         assert_eq!(append_at(&log, clock, id).await, accepted(clock, ahead, Some(raised)));
         assert_eq!(log.extent().last_accepted, Some(ahead));
     }
-    // Clocks are corrected by less all the time.
+    // Clocks are often corrected by less.
     let nearly = ahead.saturating_add(-SECOND);
     assert_eq!(append_at(&log, nearly, "nearly").await, accepted(nearly, ahead, None));
     let behind = ahead.saturating_add(1);

@@ -54,7 +54,7 @@ pub async fn a_batch_that_the_log_cannot_keep_is_refused(
     let large = vec![draft("large", &"x".repeat(1024 * 1024))];
     assert!(matches!(log.append(&large, ALL).await, Err(Error::TooManyBytes { .. })));
     assert_eq!(log.extent().last, Sequence(0));
-    // What is taken is kept as a whole.
+    // An accepted batch is kept as a whole.
     append(&log, (0..10).map(|number| draft(&format!("a{number}"), "ls")).collect()).await;
     let placed =
         append(&log, (0..15).map(|number| draft(&number.to_string(), "ls")).collect()).await;

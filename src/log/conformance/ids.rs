@@ -1,4 +1,4 @@
-//! Records by the ids of their events.
+//! Conformance tests of finding records by event id.
 
 use super::*;
 use crate::filter::TypeSet;

@@ -1,4 +1,4 @@
-//! The kinds of logs, each of which passes the suite.
+//! Runs the suite for every kind of log.
 
 use super::*;
 use crate::log::disk::{self, DiskLog};
@@ -58,7 +58,7 @@ async fn open_disk(ring: Bounds) -> Arc<dyn Log> {
     Arc::new(log)
 }
 
-/// Owns what a log lives on, and needs none of its records.
+/// A retention hold that only owns the storage of a log, such as a temporary directory.
 struct Owner<T>(#[allow(dead_code, reason = "it is there to be dropped")] T);
 
 impl<T: Send + Sync> RetentionHold for Owner<T> {

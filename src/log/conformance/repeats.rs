@@ -1,4 +1,4 @@
-//! Events that are handed in again: what is a repeat, and what it costs to find out.
+//! Conformance tests of repeated events: what counts as a repeat, and what the comparison costs.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,7 +31,7 @@ fn outcomes(placed: &[Appended]) -> Vec<Result<(u64, bool), Option<u64>>> {
     placed.iter().map(outcome).collect()
 }
 
-/// Each draft gets what it would get if it came alone, whatever stands before it.
+/// Each draft gets the outcome that it would get alone, whatever precedes it.
 pub async fn drafts_with_one_key_are_each_compared_with_the_record(
     open: impl AsyncFn(Bounds) -> Arc<dyn Log>,
 ) {

@@ -1,38 +1,35 @@
-//! Posting lists: positions by key.
+//! Posting lists: the positions of each key.
 
 use std::borrow::Cow;
 
 use crate::record::RecordColumns;
 
-/// How far around the place where a key is likely to stand it is looked for
-/// first, in keys.
+/// The half-width of the first range in which a key is searched, in keys.
 const REACH_MIN: usize = 32;
 
-/// Where a key occurs.
+/// The positions of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Positions<'a> {
     /// At these positions, ascending.
     At(&'a [u16]),
-    /// In more than half of the records: where, only their columns tell.
+    /// In more than half of the records; only their columns say where.
     Most,
 }
 
 /// Positions by key, for one field.
 pub struct PostingLists {
-    /// Keys of more than half of the records. Their positions are not kept: to go
-    /// through all records is cheaper than through such a list.
+    /// Keys of more than half of the records. Their positions are not stored, because scanning all
+    /// records is cheaper than such a list.
     common: Box<[u32]>,
     /// The other keys that occur, ascending.
     keys: Box<[u32]>,
-    /// For each key, where its positions end in `positions`; they begin where
-    /// those of the key before end.
+    /// The end of each key's positions in `positions`; they begin at the end of the previous key.
     ends: Box<[u32]>,
     /// Positions, ascending within a key.
     positions: Box<[u16]>,
 }
 
-/// The posting lists of one key, or of several. A search mostly asks for one, in
-/// many segments: for that, nothing is allocated.
+/// The posting lists of one or several keys. One key, which is the usual case, needs no allocation.
 pub enum PostingMatches<'a> {
     /// One list.
     One(&'a [u16]),
@@ -43,7 +40,7 @@ pub enum PostingMatches<'a> {
 }
 
 impl<'a> PostingMatches<'a> {
-    /// How many positions there are, at most.
+    /// The largest possible number of positions.
     pub fn len(&self) -> usize {
         match self {
             Self::One(list) => list.len(),
@@ -61,7 +58,7 @@ impl<'a> PostingMatches<'a> {
         }
     }
 
-    /// The positions, ascending; `None` for most of them.
+    /// The positions, ascending; `None` if they are most of the records.
     pub fn merge(self) -> Option<Cow<'a, [u16]>> {
         Some(match self {
             Self::Most => return None,
@@ -77,8 +74,8 @@ impl<'a> PostingMatches<'a> {
 }
 
 impl PostingLists {
-    /// `keys_of` gives the keys of a record; 0 stands for an absent value,
-    /// which is not indexed.
+    /// Builds the lists. `keys_of` returns the keys of a record; 0 means an absent value, which is
+    /// not indexed.
     pub fn build(columns: &[RecordColumns], keys_of: impl Fn(&RecordColumns) -> [u32; 2]) -> Self {
         let mut pairs: Vec<(u32, u16)> = Vec::with_capacity(columns.len());
         for (position, row) in columns.iter().enumerate() {
@@ -124,7 +121,7 @@ impl PostingLists {
         })
     }
 
-    /// Its size in memory, in bytes.
+    /// Memory that it takes, in bytes.
     pub fn byte_size(&self) -> usize {
         size_of_val(&*self.common)
             + size_of_val(&*self.keys)
@@ -132,7 +129,7 @@ impl PostingLists {
             + size_of_val(&*self.positions)
     }
 
-    /// Where any of these keys occurs.
+    /// The positions at which any of these keys occurs.
     pub fn find(&self, keys: impl Iterator<Item = u32>) -> PostingMatches<'_> {
         let mut found = PostingMatches::One(&[]);
         for key in keys {
@@ -152,10 +149,9 @@ impl PostingLists {
         self.common.contains(&key) || self.place_of(key).is_some()
     }
 
-    /// Where among the keys this one stands. Most are hashes, spread evenly, so
-    /// the key itself tells about where to look: a look-up in a segment of
-    /// thousands of keys reads two cache lines or three, and the search of a rare
-    /// one has to look into every segment.
+    /// The position of a key among the keys. Most keys are evenly distributed hashes, so the key
+    /// itself predicts its position: a look-up among thousands of keys reads two or three cache
+    /// lines. That matters because a search for a rare key looks into every segment.
     fn place_of(&self, key: u32) -> Option<usize> {
         let len = self.keys.len();
         let guess = ((u64::from(key) * len as u64) >> 32) as usize;

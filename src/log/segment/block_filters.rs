@@ -7,11 +7,11 @@ use crate::time::Time;
 
 /// Records of a block.
 pub const BLOCK_RECORDS: usize = 512;
-/// Bits of a block's filter. Where it has 200 keys, about one in 30 that do not
-/// occur seems to; where every record has keys of its own, every second one.
+/// Bits of a block's filter. With 200 keys, about one in 30 absent keys seems present; if every
+/// record has its own keys, every second one.
 const FILTER_BITS: usize = 2_048;
 const WORD_BITS: usize = u64::BITS as usize;
-/// A filter with more values than these is rarely narrow.
+/// The most values of a field for which block filters are used; more values rarely exclude a block.
 const KEYS_MAX: usize = 16;
 
 /// The keys and times of a block: a Bloom filter with two bits a key.
@@ -22,9 +22,8 @@ pub struct BlockFilter {
     filter: [u64; FILTER_BITS / WORD_BITS],
 }
 
-/// Fields whose keys a mark has: odd multipliers, which scatter the same key
-/// differently for each of them. The digits are those of the golden ratio and of
-/// square roots of primes.
+/// The fields whose keys a block filter has, each with an odd multiplier, which scatters equal keys
+/// of different fields. The digits are those of the golden ratio and of square roots of primes.
 #[derive(Clone, Copy)]
 #[repr(u64)]
 enum FilteredField {
@@ -35,11 +34,11 @@ enum FilteredField {
 }
 
 impl BlockFilter {
-    /// Of no record.
+    /// The filter of an empty block.
     pub const EMPTY: Self =
         Self { first: Time::MAX, last: Time::MIN, filter: [0; FILTER_BITS / WORD_BITS] };
 
-    /// Takes note of a record.
+    /// Adds a record.
     pub fn add(&mut self, row: &RecordColumns) {
         self.first = self.first.min(row.time);
         self.last = self.last.max(row.time);
@@ -50,7 +49,7 @@ impl BlockFilter {
             (FilteredField::Session, row.session),
             (FilteredField::Server, row.server),
         ];
-        // 0 stands for an absent value, which nobody asks for.
+        // 0 means an absent value, which no query selects.
         for (field, key) in keys.into_iter().filter(|(_, key)| *key != 0) {
             for (word, bit) in places(field, key) {
                 if let Some(word) = self.filter.get_mut(word) {
@@ -60,8 +59,8 @@ impl BlockFilter {
         }
     }
 
-    /// Whether no record of the block can match: none is of the time from `start`
-    /// on and before `end`, or one of the selected fields has none of its values.
+    /// Whether no record of the block can match: no event is between `start` and `end`, or a
+    /// selected field has none of its values.
     pub fn rules_out(&self, start: Time, end: Time, selection: &Selection) -> bool {
         let lacks = |field: FilteredField, keys: &Option<Vec<u32>>| {
             keys.as_ref().is_some_and(|keys| {

@@ -1,4 +1,4 @@
-//! The memory of a segment, which is reused for later segments.
+//! Allocates the memory of segments, and reuses that of evicted ones.
 
 use std::sync::{Arc, OnceLock};
 
@@ -6,8 +6,8 @@ use super::{BLOCK_RECORDS, BlockFilter, Segment, SegmentWriter};
 use crate::log::append_buffer::{self, AppendBuffer};
 use crate::record::{FrameScratch, RecordColumns, Sequence};
 
-/// Room for a segment. Fresh memory costs a page fault for every 4 KiB, which is
-/// as much as to write a dozen records: what was evicted is used again.
+/// The memory of a segment. Fresh memory costs a page fault for every 4 KiB, as much as writing a
+/// dozen records, so the memory of evicted segments is reused.
 pub struct SegmentBuffers {
     data: (append_buffer::AppendBufferWriter<u8>, AppendBuffer<u8>),
     ends: (append_buffer::AppendBufferWriter<u32>, AppendBuffer<u32>),
@@ -16,7 +16,7 @@ pub struct SegmentBuffers {
 }
 
 impl SegmentBuffers {
-    /// Fresh memory for so many bytes and records.
+    /// Fresh memory for this many bytes and records.
     pub fn new(bytes: usize, records: usize) -> Self {
         Self {
             data: append_buffer::new(bytes),
@@ -26,8 +26,7 @@ impl SegmentBuffers {
         }
     }
 
-    /// The buffers of a segment that nobody reads any more; `None` while somebody
-    /// does.
+    /// The buffers of a segment without readers; `None` while it has readers.
     pub fn of(segment: Arc<Segment>) -> Option<Self> {
         let Segment { data, ends, columns, marks, .. } = Arc::into_inner(segment)?;
         Some(Self {
@@ -38,7 +37,7 @@ impl SegmentBuffers {
         })
     }
 
-    /// Whether [`SegmentBuffers::new`] would make them just as large.
+    /// Whether they have the sizes that [`SegmentBuffers::new`] would allocate.
     pub fn are_for(&self, bytes: usize, records: usize) -> bool {
         (self.data.1.capacity(), self.columns.1.capacity()) == (bytes, records)
     }

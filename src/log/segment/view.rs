@@ -11,7 +11,7 @@ use crate::time::Time;
 /// count the records that the segment has.
 #[derive(Clone, Copy)]
 pub struct SegmentView<'a> {
-    /// The first place that the view covers.
+    /// The first sequence that the view covers.
     pub base: Sequence,
     /// Their columns.
     pub columns: &'a [RecordColumns],
@@ -19,16 +19,16 @@ pub struct SegmentView<'a> {
     pub(super) data: &'a [u8],
     pub(super) marks: &'a [BlockFilter],
     pub(super) index: Option<&'a SegmentIndex>,
-    /// How far behind `base` each record is, where some are lacking.
+    /// The offset of each record from `base`, if some records are missing.
     pub(super) offsets: Option<&'a [u32]>,
-    /// How far behind `base` each record is that was examined and left out.
+    /// The offset from `base` of each record that was examined and omitted.
     pub(super) left_out: &'a [u32],
-    /// Behind the last place that the view covers.
+    /// The sequence after the view.
     pub(super) end: Sequence,
 }
 
 impl<'a> SegmentView<'a> {
-    /// How many records there are.
+    /// The number of records.
     pub fn len(&self) -> usize {
         self.columns.len()
     }
@@ -43,14 +43,12 @@ impl<'a> SegmentView<'a> {
         self.index
     }
 
-    /// What is known of the block of records with this number, until there is an
-    /// index; a block holds `BLOCK_RECORDS`.
+    /// The filter of a full block of `BLOCK_RECORDS` records, until the segment has an index.
     pub fn mark(&self, block: usize) -> Option<&'a BlockFilter> {
         self.marks.get(block)
     }
 
-    /// Sequence of the record at `position`; behind the last one, where the view
-    /// ends.
+    /// The sequence of the record at `position`; after the last one, the end of the view.
     pub fn sequence(&self, position: usize) -> Sequence {
         match self.offsets {
             None => Sequence(self.base.0 + position as u64),
@@ -60,14 +58,14 @@ impl<'a> SegmentView<'a> {
         }
     }
 
-    /// Where the reader goes on behind the view: records of the log before this
-    /// place are in the view, or are none that the reader wants.
+    /// The sequence at which the reader continues. Earlier records of the log are in the view, or
+    /// do not match.
     pub fn end(&self) -> Sequence {
         self.end
     }
 
-    /// Position of the record with this sequence or, where it is lacking, of the
-    /// next one; past the end for a later one, 0 for an earlier one.
+    /// The position of the record with this sequence or, if it is missing, of the next one; past
+    /// the end for a later one, 0 for an earlier one.
     pub fn position(&self, sequence: Sequence) -> usize {
         let offset = sequence.0.saturating_sub(self.base.0);
         match self.offsets {
@@ -76,8 +74,8 @@ impl<'a> SegmentView<'a> {
         }
     }
 
-    /// How many records at these places were examined when the run was read, and left
-    /// out since they do not match.
+    /// The number of records in this range that were examined when the run was read, and omitted
+    /// because they do not match.
     pub fn left_out(&self, places: Range<Sequence>) -> u64 {
         let before = |place: Sequence| {
             let offset = place.0.saturating_sub(self.base.0);
@@ -92,8 +90,7 @@ impl<'a> SegmentView<'a> {
         position < self.len() && self.sequence(position) == sequence
     }
 
-    /// Where in the segment's data the frames of these positions lie: they are
-    /// consecutive.
+    /// The range of the frames of these positions in the segment's data; they are consecutive.
     pub fn frames(&self, positions: Range<usize>) -> Range<usize> {
         let before = |position: usize| match position.checked_sub(1) {
             Some(previous) => {
@@ -109,7 +106,7 @@ impl<'a> SegmentView<'a> {
         self.data.get(self.frames(position..position + 1)).expect("frames lie within the data")
     }
 
-    /// The frames of these positions, one behind the other.
+    /// The concatenated frames of these positions.
     pub fn bytes(&self, positions: Range<usize>) -> &'a [u8] {
         self.data.get(self.frames(positions)).expect("frames lie within the data")
     }

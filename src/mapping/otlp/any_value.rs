@@ -1,4 +1,4 @@
-//! Values of OpenTelemetry: `AnyValue`, and what is within.
+//! Encodes values of OpenTelemetry: `AnyValue` and nested messages.
 
 use super::super::convert::Scalar;
 use super::super::text;
@@ -8,10 +8,10 @@ use crate::wire::{
     put_bytes_field, put_bytes_header, put_varint_field,
 };
 
-/// How deep values are written; deeper ones, which validation does not let through, are empty.
+/// The deepest level that is written; deeper values, which validation refuses, are empty.
 const DEPTH_MAX: usize = 128;
 
-/// Field numbers of `LogRecord`, `KeyValue`, `AnyValue` and what is within.
+/// Field numbers of `LogRecord`, `KeyValue`, `AnyValue` and nested messages.
 pub mod number {
     pub const TIME: u32 = 1;
     pub const SEVERITY_NUMBER: u32 = 2;
@@ -38,7 +38,7 @@ pub fn put_fixed64(out: &mut Vec<u8>, number: u32, value: u64) {
     out.extend_from_slice(&value.to_le_bytes());
 }
 
-/// Length of a field whose number is below 16, of so many bytes.
+/// The encoded length of a field with a number below 16 and `bytes` bytes.
 pub fn field_len(bytes: usize) -> usize {
     1 + wire::varint_len(bytes as u64) + bytes
 }
@@ -72,7 +72,7 @@ pub fn message(out: &mut Vec<u8>, number: u32, fill: impl FnOnce(&mut Vec<u8>)) 
     let begun = out.len();
     fill(out);
     let length = out.len() - begun;
-    // Nearly all are shorter than what one byte tells.
+    // Nearly all lengths fit one byte.
     if let (Ok(length @ 0..=127), Some(place)) = (u8::try_from(length), out.get_mut(begun - 1)) {
         *place = length;
         return;

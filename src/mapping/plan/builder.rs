@@ -13,9 +13,9 @@ use crate::wire::{Field, FieldKind};
 /// Collects the parts of a plan.
 pub struct TypePlanBuilder {
     layout: PlaceLayout,
-    /// As in the plan.
+    /// The nodes of the plan.
     pub nodes: Vec<CaptureNode>,
-    /// As in the plan.
+    /// The slots of the plan.
     pub slots: Vec<FieldSlot>,
     by_path: HashMap<String, u8>,
     /// The members of the plan.
@@ -124,14 +124,14 @@ impl TypePlanBuilder {
         found.is_ok_and(|(object, name)| object.member(&name).is_some())
     }
 
-    /// Adds a value that is always the same.
+    /// Adds a constant.
     pub fn constant(&mut self, place: &str, value: &toml::Value) -> Result<(), String> {
         let (value, json) = literal(value)?;
         let (object, name) = self.object(place)?;
         let json = [json_key(&name), json, vec![b',']].concat();
         let constant = PlanMember::Constant(PlanConstant { name: name.clone(), json, value });
         match object.member(&name) {
-            // What a type says comes after what its class and the table say.
+            // Constants of a type override those of its class and of the table.
             Some(member @ PlanMember::Constant(_)) => *member = constant,
             Some(PlanMember::Leaf(leaf)) if leaf.fallback.is_none() => {
                 return Err(format!("{place} is a constant, and has a row"));
@@ -142,7 +142,7 @@ impl TypePlanBuilder {
         Ok(())
     }
 
-    /// Sets what stands in a place that has a row; other places stay empty.
+    /// Sets the fallback of a place that has a row; other places are ignored.
     pub fn fallback(&mut self, place: &str, value: &toml::Value) -> Result<(), String> {
         let found = literal(value)?;
         let (object, name) = self.object(place)?;
@@ -152,7 +152,7 @@ impl TypePlanBuilder {
         Ok(())
     }
 
-    /// Ends a plan: objects that are required, and what objects need.
+    /// Finishes a plan with the required objects and the rules of objects.
     pub fn finish(
         &mut self,
         rules: &BTreeMap<String, ObjectRule>,
@@ -174,7 +174,8 @@ impl TypePlanBuilder {
 }
 
 impl PlanMember {
-    /// An object into which nothing is ever written. Looking for a place may leave one.
+    /// Whether nothing is ever written into the object. Looking up a place may create such an
+    /// object.
     fn is_bare(&self) -> bool {
         match self {
             PlanMember::Object(object) => {
@@ -190,7 +191,7 @@ impl ObjectPlan {
         self.members.iter_mut().find(|member| member.name() == name)
     }
 
-    /// The object within, made if it is not there. `name[]` is the one element of a list.
+    /// The nested object, created if necessary. `name[]` is the only element of a list.
     fn inner(&mut self, part: &str) -> Result<&mut ObjectPlan, String> {
         let (name, is_element) = element(part);
         if self.member(name).is_none() {
@@ -206,7 +207,7 @@ impl ObjectPlan {
         }
     }
 
-    /// Sets what follows from the members, and from what objects need.
+    /// Derives the fields of the object from its members and rules.
     fn settle(&mut self, place: &str, rules: &BTreeMap<String, ObjectRule>) -> Result<(), String> {
         self.members.retain(|member| !member.is_bare());
         for member in &mut self.members {
@@ -231,7 +232,7 @@ impl ObjectPlan {
             }
             _ => false,
         });
-        // What is always the same, and part of a whole, is written with it.
+        // A constant within an object is written only with the object.
         self.is_required |= self.mask == 0;
         if self.members.len() > u64::BITS as usize {
             return Err(format!("{place:?} has more than {} members", u64::BITS));
@@ -259,7 +260,7 @@ impl ObjectPlan {
     }
 }
 
-/// A place, and whether it is the one element of a list: `name[]`.
+/// A place, and whether it is the only element of a list: `name[]`.
 fn element(place: &str) -> (&str, bool) {
     match place.strip_suffix("[]") {
         Some(name) => (name, true),
@@ -274,7 +275,7 @@ fn json_key(name: &str) -> Vec<u8> {
     key
 }
 
-/// A value of a table, and as JSON.
+/// A value of a table, with its JSON.
 fn literal(value: &toml::Value) -> Result<(TableValue, Vec<u8>), String> {
     let mut json = Vec::new();
     let value = match value {

@@ -8,7 +8,7 @@ use crate::mapping::convert::{Scalar, ValueTable};
 use crate::mapping::table::{MappingRow, MappingTable, ObjectRule, OcsfClass, TypeRow, rows};
 use crate::wire::{self, Field, FieldKind, MessageId, RECORD};
 
-/// What paths of the event's fields begin with.
+/// The prefix of paths of the event's fields.
 const EVENT_PATH: &str = "event.";
 
 impl MappingPlans {
@@ -42,7 +42,7 @@ fn value_tables(table: &MappingTable) -> Result<Vec<ValueTable>, String> {
         for (from, to) in entries {
             let to = match to {
                 toml::Value::Integer(number) => Scalar::Int(*number),
-                // Tables live as long as the program.
+                // Tables are never freed, because they are compiled once.
                 toml::Value::String(text) => Scalar::Text(text.clone().leak()),
                 _ => return Err(format!("values.{name}.{from} is neither text nor number")),
             };
@@ -116,7 +116,7 @@ impl TypeCompiler<'_> {
             for MappingRow { source, places } in rows(text)? {
                 let path = if is_of_type { self.full_path(&source) } else { source };
                 let (numbers, field) = self.resolve(&path)?;
-                // The address of one field and the port of another one are no address.
+                // The address of one field and the port of another one do not make an address.
                 let is_taken = self.is_taken(&mut builder, &places);
                 let is_whole = places.iter().any(|(of, _)| of.as_deref() == Some("port"));
                 for (conversion, place) in places {
@@ -184,7 +184,7 @@ impl TypeCompiler<'_> {
         codes.iter().map(|code| (code.code, code.description)).collect()
     }
 
-    /// A value of a table, with what stands in braces filled in.
+    /// A value of a table, with its placeholders in braces filled in.
     fn filled(&self, value: &toml::Value) -> toml::Value {
         match value {
             toml::Value::String(text) => toml::Value::String(
@@ -205,7 +205,7 @@ impl TypeCompiler<'_> {
         format!("{EVENT_PATH}{variant}.{source}")
     }
 
-    /// The field at a path from the record, and the numbers on the way.
+    /// The field at a path from the record, and the field numbers along the path.
     fn resolve(&self, path: &str) -> Result<(Vec<u32>, &'static Field), String> {
         let mut message: MessageId = RECORD;
         let mut numbers = Vec::new();
@@ -238,7 +238,7 @@ impl TypeCompiler<'_> {
     }
 }
 
-/// What OCSF says of a class and its activity.
+/// Adds the constants of an OCSF class and its activity.
 fn class_constants(
     builder: &mut TypePlanBuilder,
     number: u32,

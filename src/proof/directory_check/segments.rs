@@ -1,4 +1,4 @@
-//! Segment files: frames, their checksums, and the order of the records.
+//! Checks segment files: frames, checksums, and the order of the records.
 
 use super::{DirectoryCheck, Error};
 use crate::log::disk::format::{FileHeader, FrameEntry, HEADER_BYTES, align};
@@ -18,7 +18,7 @@ const ENDING: &str = ".log";
 const DIGITS: usize = 20;
 
 impl DirectoryCheck<'_> {
-    /// Goes through all records.
+    /// Checks all records.
     pub(super) fn records(&mut self, identity: Option<&IdentityFile>) -> Result<(), Error> {
         let bases = self.bases()?;
         self.report.last = self.report.first - 1;
@@ -26,7 +26,7 @@ impl DirectoryCheck<'_> {
         for (position, base) in bases.iter().enumerate() {
             let next_base = bases.get(position + 1).copied();
             if next_base.is_some_and(|next| next.0 <= self.report.first) {
-                // Removed, and only its file is left.
+                // The records are removed, and only the file is left.
                 continue;
             }
             self.file(*base, next_base, identity, &mut accepted)?;
@@ -105,7 +105,7 @@ impl DirectoryCheck<'_> {
         Ok(())
     }
 
-    /// The header, of which both copies must be whole.
+    /// Checks the header, both copies of which must be valid.
     fn header(
         &mut self,
         name: &str,
@@ -137,13 +137,13 @@ impl DirectoryCheck<'_> {
         Some(header)
     }
 
-    /// Between groups there are zeros.
+    /// Checks that there are only zeros between groups.
     fn padding(&mut self, name: &str, bytes: &[u8], walk: &SegmentWalk) {
         let mut end = HEADER_BYTES;
         let ends = walk.groups.iter().map(|group| (group.at, group.at + group.header.len()));
         for (start, next) in ends {
             let between = bytes.get(end..start).unwrap_or_default();
-            // Where a group is lost, what lies between is that group.
+            // After a lost group, the bytes between are that group.
             if start == align(end) && between.iter().any(|byte| *byte != 0) {
                 self.report
                     .find(None, format!("{name} has bytes at {end} that belong to no group"));
@@ -213,7 +213,7 @@ impl DirectoryCheck<'_> {
                 format!("record {sequence} was accepted before the one before it"),
             );
         }
-        // It is raised to that of the record before, and no further.
+        // An accept time is raised only to that of the record before.
         let is_raised = record.accept_time_raised().is_some();
         if is_raised && before.0 + 1 == sequence && record.accept_time != before.1 {
             self.report.find(
@@ -231,8 +231,8 @@ impl DirectoryCheck<'_> {
         self.push(leaf(&entry(bytes)))
     }
 
-    /// Records that are lost. Their tiles have their hashes, so that what comes
-    /// after them can be compared.
+    /// Reports lost records. Their hashes are taken from tiles, so that later records can be
+    /// compared.
     fn lost(&mut self, first: u64, last: u64, why: &str) -> Result<(), Error> {
         let which = if first == last {
             format!("record {first} is lost")
@@ -254,8 +254,8 @@ impl DirectoryCheck<'_> {
     }
 }
 
-/// Whether a frame is what it should be beyond what the tree's hashes cover: the
-/// key of `records`, the record's length and the record.
+/// Whether a frame consists of the key of `records`, the record's length and the record. The tree's
+/// hashes cover only the record.
 fn is_frame_of(frame: &[u8], record: &[u8]) -> bool {
     /// Field 1, length-delimited.
     const KEY: u8 = 0x0a;

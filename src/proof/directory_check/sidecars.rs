@@ -1,12 +1,11 @@
-//! Sidecars, from which a gateway answers searches, compared with the records.
+//! Compares sidecars, from which a gateway answers searches, with the records.
 
 use super::{DirectoryCheck, Error};
 use crate::log::disk::sidecar::{self, EXTENSION, SegmentRef};
 
 impl DirectoryCheck<'_> {
-    /// Checks the sidecar of a segment file, if it has one: a gateway makes it again
-    /// where it is missing. `whole` is the file, unless it lacks records: then the
-    /// checksums alone are looked at.
+    /// Checks the sidecar of a segment file, if it has one; a gateway rebuilds a missing one.
+    /// `whole` is the file unless it lacks records; then only the checksums are checked.
     pub(super) fn sidecar(
         &mut self,
         segment: &str,

@@ -1,4 +1,4 @@
-//! Tiles, compared with the records.
+//! Compares tiles with the records.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use crate::proof::tile_store::disk;
 use crate::proof::{HASH_BYTES, Hash};
 
 impl DirectoryCheck<'_> {
-    /// The leaf hash that a tile says a record has; none, if no tile does.
+    /// The leaf hash of a record in its tile; `None` if no tile has it.
     pub(super) fn leaf_of_tile(&self, index: u64) -> Result<Option<Hash>, Error> {
         let place = TilePosition { level: 0, index: index / WIDTH as u64 };
         let position = (index % WIDTH as u64) as usize;
@@ -68,8 +68,7 @@ impl DirectoryCheck<'_> {
         self.differing.extend(sequences);
     }
 
-    /// Compares the tiles that are not full, and looks for files that are no
-    /// tiles of this log.
+    /// Compares the incomplete tiles, and finds files that are not tiles of this log.
     pub(super) fn tiles(&mut self) -> Result<(), Error> {
         let mut folders = vec![PathBuf::from(tile::FOLDER)];
         while let Some(folder) = folders.pop() {
@@ -107,7 +106,7 @@ impl DirectoryCheck<'_> {
         Ok(())
     }
 
-    /// Looks at one file of a tile, whose path is relative.
+    /// Checks one tile file at a relative path.
     fn tile(&mut self, path: &Path) -> Result<(), Error> {
         let text = path.to_string_lossy().into_owned();
         if path.extension().is_some_and(|ending| ending == disk::TEMPORARY_EXTENSION) {
@@ -128,7 +127,7 @@ impl DirectoryCheck<'_> {
             return Ok(());
         }
         if width == WIDTH {
-            // It was compared when the records completed it.
+            // A full tile was compared when the records completed it.
             return Ok(());
         }
         let found = self.read(&text)?.unwrap_or_default();
@@ -150,7 +149,7 @@ impl DirectoryCheck<'_> {
     }
 }
 
-/// The place and width of the tile at a path.
+/// The position and width of the tile at a path.
 fn parse(path: &str) -> Option<(TilePosition, usize)> {
     let rest = path.strip_prefix("tile/")?;
     let tile = tlog_tiles::Tile::from_path(&format!("tile/{}/{rest}", tile::HEIGHT)).ok()?;
