@@ -1,4 +1,4 @@
-//! Responses as bytes, and the frames of gRPC.
+//! Encoded responses, and the framing of gRPC messages.
 //!
 //! The handlers decode requests, so that a malformed request gets the same error details
 //! as any other refusal. They encode the responses, too.
@@ -46,10 +46,10 @@ impl EncodedResponse {
 /// Flag and length before each message of gRPC, in bytes.
 pub const PREFIX_BYTES: usize = 5;
 
-/// Writes the prefix of a message, for which there is a place before it.
+/// Writes the prefix of a message into the space before it.
 ///
 /// # Panics
-/// If there is none, or the message has more than 4 GiB.
+/// If there is no such space, or the message is larger than 4 GiB.
 pub fn set_prefix(frame: &mut [u8], flag: u8) {
     let (prefix, message) =
         frame.split_first_chunk_mut::<PREFIX_BYTES>().expect("the frame begins with a prefix");
@@ -58,12 +58,11 @@ pub fn set_prefix(frame: &mut [u8], flag: u8) {
     *prefix = [flag, a, b, c, d];
 }
 
-/// A response as it goes over the wire: in the frame of gRPC, not compressed. All
-/// who get the same response share its bytes.
+/// A response in its uncompressed gRPC frame. Clients that get the same response share its bytes.
 #[derive(Debug, Clone)]
 pub struct FramedMessage(Bytes);
 
-/// A message on its way into its frame.
+/// A frame whose message is being written.
 #[derive(Debug, Default)]
 pub struct Frame(Vec<u8>);
 
@@ -78,7 +77,7 @@ impl Frame {
         self.len() == 0
     }
 
-    /// Makes room for so many more bytes; the first time, for no more than these.
+    /// Reserves space for this many more bytes; the first time, exactly.
     pub fn reserve(&mut self, bytes: usize) {
         if self.0.is_empty() {
             self.0.reserve_exact(PREFIX_BYTES + bytes);
@@ -112,7 +111,7 @@ impl Frame {
     /// The message in its frame.
     ///
     /// # Panics
-    /// If it has more than 4 GiB.
+    /// If it is larger than 4 GiB.
     pub fn finish(self) -> FramedMessage {
         FramedMessage(self.into_bytes().into())
     }
@@ -122,7 +121,7 @@ impl FramedMessage {
     /// Frames a message.
     ///
     /// # Panics
-    /// If it has more than 4 GiB.
+    /// If it is larger than 4 GiB.
     pub fn of(message: &impl prost::Message) -> Self {
         Frame::of(message).finish()
     }
@@ -132,7 +131,7 @@ impl FramedMessage {
         self.0.slice(PREFIX_BYTES..)
     }
 
-    /// The encoded message, where it lies.
+    /// The encoded message, borrowed.
     pub fn bytes(&self) -> &[u8] {
         self.0.get(PREFIX_BYTES..).unwrap_or_default()
     }

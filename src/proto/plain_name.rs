@@ -4,7 +4,7 @@ use super::pb;
 
 /// An enum whose values have such names.
 pub trait PlainName: TryFrom<i32> + Into<i32> + Copy {
-    /// What its names in the protocol begin with.
+    /// The prefix of its names in the protocol.
     const PREFIX: &'static str;
 
     /// The name in the protocol.
@@ -20,14 +20,14 @@ pub trait PlainName: TryFrom<i32> + Into<i32> + Copy {
     }
 
     /// The value of a plain name, in any case, with dashes or underscores; `None` also for the
-    /// value that says that none was given.
+    /// unspecified value.
     fn from_plain_name(name: &str) -> Option<Self> {
         let upper = name.to_ascii_uppercase().replace('-', "_");
         let value = Self::from_proto_name(&format!("{}{upper}", Self::PREFIX));
         value.filter(|value| (*value).into() != 0)
     }
 
-    /// The plain names of all values but that one, by number.
+    /// The plain names of all values except the unspecified one, by number.
     fn plain_names() -> Vec<String> {
         (1..).map_while(|number| Self::try_from(number).ok()).map(Self::plain_name).collect()
     }

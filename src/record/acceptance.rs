@@ -4,8 +4,8 @@ use prost_types::Duration;
 
 use crate::time::{NANOS_PER_SECOND, Time};
 
-/// An accept time that was raised by more than this is noted in the record, in
-/// nanoseconds. Clocks are corrected by less every day.
+/// The smallest raise of an accept time that the record states, in nanoseconds. Clocks are often
+/// corrected by less.
 const NOTED_RAISE_NANOS: i64 = NANOS_PER_SECOND;
 
 /// When a record is accepted. Accept times never decrease along the log, but clocks may go
@@ -19,7 +19,8 @@ pub struct Acceptance {
 }
 
 impl Acceptance {
-    /// Of a record after one with the accept time `newest`, at the clock's time `clock`.
+    /// The acceptance of a record after one with the accept time `newest`, at the clock's time
+    /// `clock`.
     pub fn after(newest: Time, clock: Time) -> Self {
         Self { time: clock.max(newest), clock }
     }
@@ -35,7 +36,7 @@ impl Acceptance {
     }
 }
 
-/// By a clock that has not gone back.
+/// An acceptance by a clock that has not gone back.
 impl From<Time> for Acceptance {
     fn from(time: Time) -> Self {
         Self { time, clock: time }

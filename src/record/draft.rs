@@ -37,7 +37,7 @@ impl From<pb::Emitter> for EmitterIdentity {
     }
 }
 
-/// An event that is ready to become a record: all but its place in the log.
+/// An event that is ready to become a record: only its position in the log is missing.
 #[derive(Debug, Clone)]
 pub struct Draft {
     event: Event,
@@ -47,30 +47,30 @@ pub struct Draft {
     notes: Vec<u8>,
 }
 
-/// A record without its place in the log: what a shared log hands to other gateways.
+/// A record without its position in the log, as a shared log sends it to other gateways.
 #[derive(Debug, Clone, Copy)]
 pub struct UnplacedRecord<'a> {
-    /// The fields of the record between those that say its place and the event.
+    /// The fields of the record between its position and the event.
     pub head: &'a [u8],
     /// The event.
     pub event: &'a [u8],
-    /// The event has no time: it gets the clock's.
+    /// Whether the event has no time, so that it gets the clock's.
     pub is_untimed: bool,
 }
 
-/// Scratch space for frames. What records have in common that are accepted together
-/// stays in it.
+/// Scratch space for frames. It caches the fields that records accepted at the same time have in
+/// common.
 #[derive(Debug, Default)]
 pub struct FrameScratch {
     head: Vec<u8>,
-    /// When the records of late were accepted.
+    /// When the last records were accepted.
     accepted: Option<Acceptance>,
-    /// The fields `accept_time` and `accept_time_raised` with that, encoded.
+    /// The encoded fields `accept_time` and `accept_time_raised` for that time.
     accept_time: Vec<u8>,
 }
 
 impl FrameScratch {
-    /// An empty head and the encoded fields that say when the record was accepted.
+    /// Returns an empty head and the encoded fields of the accept time.
     fn begin(&mut self, accepted: Acceptance) -> (&mut Vec<u8>, &[u8]) {
         if self.accepted != Some(accepted) {
             let fields = &mut self.accept_time;
@@ -88,7 +88,7 @@ impl FrameScratch {
 }
 
 impl Draft {
-    /// Prepares the record of an event that `emitter` handed in.
+    /// Prepares the record of an event of `emitter`.
     pub fn new(event: Event, emitter: &EmitterIdentity) -> Self {
         let notes = notes(&event);
         Self { event, emitter: emitter.clone(), notes }
@@ -114,17 +114,17 @@ impl Draft {
         self.event.id_bytes() == other.event.id_bytes() && self.principal() == other.principal()
     }
 
-    /// What the gateway changed in the event, as its record will tell.
+    /// The changes that the gateway made to the event, as in its record.
     pub fn amendments(&self) -> &[pb::Amendment] {
         self.event.amended.as_ref().map_or(&[], |amended| &amended.amendments)
     }
 
-    /// What is compared with the content of others, encoded.
+    /// The encoded content, for comparison with others.
     pub fn content(&self) -> Bytes {
         self.event.bytes.slice(..self.event.client_len)
     }
 
-    /// Bytes of memory that the draft holds, with what it shares with others of its
+    /// Memory that the draft holds, in bytes, including memory that it shares with others of its
     /// request.
     pub fn held_bytes(&self) -> usize {
         let amended = self.event.amended.as_ref().map_or(0, |amended| amended.held_bytes());
@@ -136,41 +136,41 @@ impl Draft {
         self.event.client_bytes() == other.event.client_bytes() && self.is_cut_like_draft(other)
     }
 
-    /// Whether a record has the same content, byte for byte: a quick look.
+    /// Whether a record has the same content, byte for byte, which is quick to check.
     pub fn repeats_exactly(&self, kept: &Record<'_>) -> bool {
         self.event.client_bytes() == kept.client_bytes()
             && self.is_cut_like(&kept.amendments().collect::<Vec<_>>())
     }
 
-    /// Of a text that was cut, what is kept does not tell all: whether the same texts
-    /// were cut in a record with these amendments.
+    /// Whether the same texts were cut in a record with these amendments. The kept part of a cut
+    /// text is not enough to compare.
     pub fn is_cut_like(&self, kept: &[pb::Amendment]) -> bool {
         cuts(self.amendments()).eq(cuts(kept))
     }
 
-    /// As [`Draft::is_cut_like`], of another draft.
+    /// Like [`Draft::is_cut_like`], for another draft.
     pub fn is_cut_like_draft(&self, other: &Draft) -> bool {
         cuts(self.amendments()).eq(cuts(other.amendments()))
     }
 
-    /// The content, redacted once more with the key of a record with these amendments;
-    /// `None` where that would change nothing, or the key is not known any more.
+    /// The content, redacted again with the key of a record with these amendments; `None` if that
+    /// would change nothing, or the key is unknown.
     pub fn redacted_like(&self, kept: &[pb::Amendment]) -> Option<Vec<u8>> {
         let again = self.event.amended.as_ref()?.again.as_ref()?;
         let kept = key_id(kept)?;
         if key_id(self.amendments()) == Some(kept) { None } else { again.with_key(kept) }
     }
 
-    /// Whether the record with these columns may be that of this draft: its event
-    /// has the same id, time, type, user, session and server, by their keys. That
-    /// is all that can be told of a record whose bytes are lost.
+    /// Whether the record with these columns may be that of this draft: its event has the same id,
+    /// time, type, user, session and server, by their keys. Only these are known of a record whose
+    /// bytes are lost.
     pub fn has_columns(&self, kept: &RecordColumns) -> bool {
         let own = self.columns(kept.time);
-        // Those two follow from the catalog, too, and so may change with it.
+        // Severity and result also depend on the catalog, and so may change with it.
         own == RecordColumns { severity: own.severity, result: own.result, ..*kept }
     }
 
-    /// What the index keeps of the record.
+    /// The columns of the record.
     fn columns(&self, clock: Time) -> RecordColumns {
         let event = &self.event;
         RecordColumns {
@@ -196,9 +196,8 @@ impl Draft {
         self.event.bytes.len() + described + REST_BYTES_MAX
     }
 
-    /// Encodes the record as a frame: key of `records`, length, record. The frame is
-    /// handed to `write` in parts. Returns what the index keeps. An event without a time
-    /// gets the clock's.
+    /// Encodes the record as a frame: key of `records`, length, record. The frame is passed to
+    /// `write` in parts. Returns the columns. An event without a time gets the clock's.
     pub fn frame(
         &self,
         sequence: Sequence,
@@ -219,7 +218,7 @@ impl Draft {
         self.event.time.is_none()
     }
 
-    /// Encodes the fields of the record between those that say its place and the event:
+    /// Encodes the fields of the record between its position and the event:
     /// [`UnplacedRecord::head`].
     pub fn describe(&self, head: &mut Vec<u8>) {
         let event = &self.event;
@@ -255,7 +254,7 @@ impl UnplacedRecord<'_> {
     }
 }
 
-/// Hands a frame to `write` in parts; `describe` adds the fields before the event.
+/// Passes a frame to `write` in parts; `describe` adds the fields before the event.
 fn write_frame(
     sequence: Sequence,
     accepted: Acceptance,
@@ -285,7 +284,7 @@ fn write_frame(
     }
 }
 
-/// The fields of the record that tell what the gateway noted about an event.
+/// The encoded fields `amendments` and `clock_skew` of an event.
 fn notes(event: &Event) -> Vec<u8> {
     let mut notes = Vec::new();
     for amendment in event.amended.iter().flat_map(|amended| &amended.amendments) {
@@ -305,7 +304,7 @@ fn duration(nanos: i64) -> prost_types::Duration {
     }
 }
 
-/// The texts that were cut, by what they were.
+/// The cut texts: path and digest of the original.
 fn cuts(amendments: &[pb::Amendment]) -> impl Iterator<Item = (&str, &[u8])> {
     let cut = amendments.iter().filter(|amendment| !amendment.original_sha256.is_empty());
     cut.map(|amendment| (amendment.path.as_str(), amendment.original_sha256.as_slice()))

@@ -1,10 +1,10 @@
-//! The part of a record that filters read. A search reads many records, so it decodes
-//! nothing else.
+//! Reads the part of a record that filters need, and nothing else, because a search reads many
+//! records.
 
 use super::number;
 use crate::wire::{self, WireValue};
 
-/// Part of a [`Record`](super::Record): see there.
+/// The part of a [`Record`](super::Record) that filters need.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct FilterView<'a> {
     /// Its type, as bytes.

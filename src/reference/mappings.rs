@@ -1,4 +1,4 @@
-//! The page of all mapping tables, `docs/MAPPINGS.md`.
+//! Generates the page of all mapping tables, `docs/MAPPINGS.md`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! The reference as a Markdown page.
+//! Generates the reference of event types, `docs/EVENTS.md`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -119,7 +119,7 @@ impl MarkdownPage {
         self.shadows(KeyPlan::of(type_id));
     }
 
-    /// Fields of the envelope whose key is the payload's.
+    /// Writes which fields of the envelope have a key that the payload uses.
     fn shadows(&mut self, plan: &KeyPlan) {
         for entry in plan.entries() {
             let is_shadowed = entry.path.len() > 1
@@ -235,7 +235,7 @@ fn teleport_key(field: &FieldDescriptor, key: Option<String>) -> String {
     if field.parent_message() != key_map::event() {
         return key.map_or_else(String::new, |key| format!("`{key}`"));
     }
-    // The envelope's are the same for each type, but for what a payload takes.
+    // The keys of the envelope are the same for each type, except for those that a payload uses.
     let plan =
         KeyPlan::of(catalog::by_name(catalog::CUSTOM).expect("the protocol has custom events"));
     let entry = plan.entries().iter().find(|entry| entry.path_name() == field.name());
@@ -254,7 +254,7 @@ fn link(name: &str) -> String {
     format!("[{name}](#{anchor})")
 }
 
-/// Text that may stand in a cell of a table.
+/// Escapes a text for a cell of a table.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|")
 }

@@ -1,4 +1,4 @@
-//! Limits the open connections, in all and by remote address.
+//! Limits the open connections, in total and by remote address.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -17,7 +17,7 @@ const CONNECTIONS_MIN: usize = 16;
 /// The maximum number of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionLimits {
-    /// In all.
+    /// In total.
     pub connections: usize,
     /// From one IPv4 address, or from one IPv6 network of 64 bits.
     pub connections_per_peer: usize,
@@ -34,7 +34,7 @@ impl ConnectionLimits {
 /// Why a connection is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectionRefused {
-    /// The limit in all is reached.
+    /// The total limit is reached.
     #[error("{limit} connections are open, which is the limit")]
     Full {
         /// The limit.
@@ -69,7 +69,7 @@ pub struct ConnectionPermit {
 }
 
 impl Admission {
-    /// No connections yet.
+    /// An admission without connections.
     pub fn new(limits: ConnectionLimits) -> Arc<Self> {
         Arc::new(Self { limits, open: Mutex::default() })
     }

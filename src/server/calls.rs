@@ -43,13 +43,14 @@ use outbound::{CallDeadline, ResponseBody};
 /// Header of the encoded `google.rpc.Status`.
 const DETAILS: &str = "grpc-status-details-bin";
 
-/// What a call takes in memory, in bytes. Its headers are freed as soon as it has begun.
+/// Memory of a call, in bytes. Its headers are freed as soon as it has begun.
 const CALL_BYTES: usize = 8 * 1024;
-/// What a call of another service takes: tonic keeps a buffer for its requests, and one for its answers.
+/// Memory of a call of another service, in bytes: tonic keeps a buffer for requests, and one for
+/// answers.
 const FOREIGN_CALL_BYTES: usize = CALL_BYTES + 3 * FOREIGN_REQUEST_BYTES_MAX;
 /// The most bytes of a request of another service: health and reflection take short names.
 const FOREIGN_REQUEST_BYTES_MAX: usize = 8 * 1024;
-/// What a refused call takes until the client has taken the refusal.
+/// Memory of a refused call until the client has read the refusal, in bytes.
 const REFUSED_CALL_BYTES: usize = 4 * 1024;
 
 /// The state that all calls share.
@@ -64,7 +65,7 @@ pub struct CallRules {
     pub quotas: Arc<Quotas>,
     /// The counters of calls.
     pub stats: Arc<CallStats>,
-    /// Where streams that end by an error are noted.
+    /// The log of streams that ended with an error.
     pub connections: Arc<ConnectionCounters>,
     /// Limits the log lines about calls.
     pub log_limiter: Arc<LogLimiter>,
@@ -144,7 +145,8 @@ where
             },
         };
         let answering = match refused {
-            // Its headers are freed at once: thousands of calls may be refused before one of them is answered.
+            // The headers are freed at once, because thousands of calls may be refused before one
+            // is answered.
             Some(refused) => {
                 drop(request);
                 Either::Left(ready(Ok(refused)))
@@ -160,7 +162,8 @@ where
                     cost: method.of_service.map_or(Cost::NONE, Cost::of),
                     streams: method.client_streams,
                 };
-                // No service reads them, and a value of two bytes may hold the whole buffer that it came in.
+                // No service reads these headers, and a value of two bytes may hold the whole
+                // buffer in which it arrived.
                 drop(std::mem::take(request.headers_mut()));
                 let work = WorkRoom::default();
                 request.extensions_mut().insert(Arc::clone(&quota));
@@ -186,7 +189,7 @@ where
             }
             if refused {
                 if origin.audit(&rules.auditor, response.headers()) {
-                    // The gateway's own records are the caller's.
+                    // The gateway's own records are charged to the caller.
                     quota.events(1);
                 }
                 // A refusal, or a response without a body, has its code in the headers.
@@ -198,7 +201,7 @@ where
                 response =
                     response.map(|body| Body::new(CompressedBody::new(body, encoding, quota)));
             }
-            // Unary answers of the service, and what was compressed here, are on the account already.
+            // Unary answers of the service and compressed messages are charged already.
             let charged = (method.server_streams || !is_ours) && (refused || packing.is_none());
             let charged = charged.then_some(quota);
             let flow = connection.map(|connection| connection.flows().open(reset));
@@ -277,7 +280,7 @@ fn hold(
 /// The client and method of a call, for its denial record.
 struct CallOrigin {
     method: Arc<MethodStats>,
-    /// The path, where the method is not known.
+    /// The path of an unknown method.
     path: Option<String>,
     principal: Option<Arc<str>>,
     connection: Option<Arc<Connection>>,
@@ -312,7 +315,7 @@ impl CallOrigin {
         if !matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied) {
             return false;
         }
-        // Clients check the health by themselves, each time they connect.
+        // Clients check the health automatically at each connection.
         if status.code() == Code::PermissionDenied
             && method_rule(&self.path()) == Some(MethodRule::Health)
         {
@@ -330,7 +333,7 @@ impl CallOrigin {
     }
 }
 
-/// The beginning of a path, as denial records and refusals repeat it.
+/// The beginning of a path, for denial records and refusals.
 fn shown(path: &str) -> String {
     /// In characters. The paths of the protocol are shorter.
     const PATH_CHARS_MAX: usize = 128;

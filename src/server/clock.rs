@@ -1,4 +1,4 @@
-//! A warning while the accept times of records are ahead of the clock.
+//! Warns while the accept times of records are ahead of the clock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::hub::Hub;
 /// The interval between checks.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// Warns while the newest record of the log was accepted later than it is by the clock.
+/// Warns while the accept time of the newest record is later than the clock's time.
 pub async fn watch(hub: Arc<Hub>, stopping: CancellationToken) {
     let mut warnings = LastingWarning::default();
     loop {

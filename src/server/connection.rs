@@ -48,15 +48,15 @@ pub use transport::{
     BROWSER_BOUNDS, EMITTER_BOUNDS, HEADER_BYTES_MAX, Http2Bounds, HttpVersion, Transport,
 };
 
-/// What a connection takes in memory, in bytes: buffers of h2 and of headers.
+/// Memory of a connection, in bytes: buffers of h2 and of headers.
 const MEMORY_BYTES: usize = 20 * 1024;
-/// What it takes beside that where it is encrypted.
+/// Additional memory of an encrypted connection, in bytes.
 const TLS_MEMORY_BYTES: usize = 48 * 1024;
 
-/// How long a client has to close a connection that the gateway has ended: the last
-/// bytes of its streams may still be on their way.
+/// Time limit for a client to close a connection that the gateway has ended, so that the last bytes
+/// of its streams can arrive.
 const LINGER_TIME_MAX: Duration = Duration::from_secs(1);
-/// How often a connection is looked at.
+/// How often a connection is checked.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Time limits of a connection.
@@ -65,13 +65,13 @@ pub struct ConnectionTimeouts {
     /// How long the preface, a frame or the headers of a call may take from
     /// their beginning.
     pub unfinished: Duration,
-    /// How long a client may read nothing of what waits for it.
+    /// How long a client may read nothing while data waits for it.
     pub write_stall: Duration,
     /// How long a connection may have no call.
     pub idle: Duration,
-    /// How often a silent client is asked whether it is there.
+    /// The interval of keepalive pings to a silent client.
     pub keepalive_interval: Duration,
-    /// How long it has to answer.
+    /// Time limit for the answer to a ping.
     pub keepalive_timeout: Duration,
 }
 
@@ -96,13 +96,13 @@ impl From<&Limits> for ConnectionTimeouts {
 /// Why the gateway closed a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CutReason {
-    /// It never began to speak HTTP.
+    /// The client never began to speak HTTP.
     Silent,
-    /// It began something and did not finish it.
+    /// The client did not finish a frame or the headers of a call.
     Unfinished,
-    /// It did not read what was sent to it.
+    /// The client did not read data that was sent to it.
     NotReading,
-    /// It sent too many frames that carry nothing.
+    /// The client sent too many frames that carry nothing.
     IdleFrames,
 }
 
@@ -120,7 +120,7 @@ impl CutReason {
         }
     }
 
-    /// What the peer did.
+    /// A sentence about what the peer did.
     pub fn sentence(self) -> &'static str {
         match self {
             Self::Silent => "the peer did not begin to speak HTTP in time",
@@ -138,26 +138,26 @@ countable!(CutReason);
 pub struct Connection {
     /// The client's address.
     pub remote: SocketAddr,
-    /// The gateway's own.
+    /// The gateway's address.
     pub local: SocketAddr,
-    /// What it shows of its client.
+    /// The certificate and remembered callers of its client.
     pub channel: ConnectionIdentity,
-    /// What it is spoken over.
+    /// The protocol, and whether it is encrypted.
     pub transport: Transport,
     established: AtomicBool,
-    /// Requests that have begun: the headers of each have come whole.
+    /// The number of requests that have begun, with complete headers.
     requests: AtomicU64,
     calls: AtomicUsize,
-    /// Since when there is no call.
+    /// Since when it has no call.
     idle_since: Mutex<Instant>,
     cut: Mutex<Option<CutReason>>,
     quota: OnceLock<Arc<Quota>>,
     clock: Arc<ConnectionClock>,
     flows: Arc<Flows>,
     peer: Arc<Peer>,
-    /// How often it was gone on with.
+    /// How often its task was polled.
     turns: AtomicU64,
-    /// Small frames that its calls have not read.
+    /// The number of small frames that its calls have not read.
     unread_frames: UnreadFrames,
 }
 
@@ -166,7 +166,7 @@ pub struct Connection {
 pub struct RunningCall(Arc<Connection>);
 
 impl Connection {
-    /// A connection that was accepted just now.
+    /// A connection that was just accepted.
     pub fn new(
         remote: SocketAddr,
         local: SocketAddr,
@@ -199,12 +199,12 @@ impl Connection {
         RunningCall(Arc::clone(self))
     }
 
-    /// What a connection takes in memory, in bytes.
+    /// Memory of a connection, in bytes.
     pub fn memory(encrypted: bool) -> usize {
         MEMORY_BYTES + if encrypted { TLS_MEMORY_BYTES } else { 0 }
     }
 
-    /// What the peer may use, as long as it is known by its address only.
+    /// The quota of the peer's address, while its principal is unknown.
     pub fn quota(&self, quotas: &Quotas) -> Arc<Quota> {
         let quota = self.quota.get_or_init(|| quotas.of(&ClientKey::at(self.remote.ip())));
         Arc::clone(quota)
@@ -215,12 +215,12 @@ impl Connection {
         &self.flows
     }
 
-    /// When it was gone on with last: see `ConnectionClock::recent`.
+    /// When its task was last polled: see `ConnectionClock::recent`.
     pub fn recent(&self) -> Instant {
         self.clock.recent()
     }
 
-    /// Its turn on a thread: what has been read in the former ones has been looked at.
+    /// The number of its current poll. Data that was read in earlier polls has been processed.
     fn turn(&self) -> u64 {
         self.turns.load(Ordering::Relaxed)
     }
@@ -230,7 +230,7 @@ impl Connection {
         *self.cut.lock()
     }
 
-    /// A request has begun.
+    /// Notes that a request has begun.
     fn note_request(&self) {
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.establish();
@@ -256,7 +256,7 @@ impl Connection {
         self.cut.lock().get_or_insert(why);
     }
 
-    /// When it will have had no call for so long; later if it has one now.
+    /// When it will have been without a call for this long; later if it has a call now.
     fn idle_at(&self, idle: Duration) -> Instant {
         if self.has_calls() {
             return Instant::now() + idle;
@@ -280,11 +280,10 @@ impl Drop for RunningCall {
     }
 }
 
-/// Serves a connection until the client ends it, breaks a rule or is idle for too
-/// long, or until `stopping` is cancelled and the calls that run have ended. A
-/// connection that has not begun to speak by then is dropped at once. `tail` is that
-/// of the socket below `io`. `resets` counts the streams that are reset since the client does not take
-/// what waits for it.
+/// Serves a connection until the client ends it, breaks a rule or is idle for too long, or until
+/// `stopping` is cancelled and the calls that run have ended. A connection without a preface by
+/// then is dropped at once. `flusher` belongs to the socket below `io`. `resets` counts the streams
+/// that are reset because the client does not read.
 pub async fn serve<IO, S>(
     io: IO,
     flusher: SocketFlusher,
@@ -329,7 +328,7 @@ pub async fn serve<IO, S>(
     }
 }
 
-/// Goes on with a connection until it ends or has to.
+/// Polls a connection until it ends or must be closed.
 async fn watch(
     served: impl GracefulConnection,
     flusher: SocketFlusher,
@@ -341,7 +340,7 @@ async fn watch(
     let mut served = pin!(served);
     loop {
         tokio::select! {
-            // How a connection ended is of no interest beyond why it was cut.
+            // Only the reason of a cut matters, not how the connection ended.
             _ = drive(served.as_mut(), connection, &flusher) => return,
             () = stopping.cancelled() => break,
             () = tokio::time::sleep(WATCH_INTERVAL) => {
@@ -369,7 +368,7 @@ async fn watch(
     }
 }
 
-/// Goes on with a connection; sends, each time, all that it wrote.
+/// Polls a connection, and flushes its socket after each poll.
 async fn drive<F: Future>(
     mut served: Pin<&mut F>,
     connection: &Connection,
@@ -379,7 +378,7 @@ async fn drive<F: Future>(
         connection.turns.fetch_add(1, Ordering::Relaxed);
         connection.clock.now();
         let polled = served.as_mut().poll(cx);
-        // If the socket is broken, the next one to read from it is told so.
+        // If the socket is broken, the next read returns the error.
         let _ = flusher.flush();
         polled
     })

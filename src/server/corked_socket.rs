@@ -1,19 +1,15 @@
 //! A socket that sends large writes together.
 //!
-//! h2 hands each frame of data over by itself, and has it flushed before it
-//! prepares the next; most clients take frames of 16 KiB only. Each of them would
-//! make its own way through the network stack and wake the client: that costs more
-//! than to copy what is in it. So the system is told of each large write that more
-//! follows (`MSG_MORE`): it sends what makes a full segment, and keeps the rest
-//! until the next write or until [`SocketFlusher::flush`], which is called when h2 has
-//! nothing more to write. Small writes, such as answers of unary calls, go out at
-//! once, and with them what was kept. Where the system has no such flag, all of
-//! them do.
+//! h2 writes and flushes each DATA frame by itself, and most clients accept only frames of 16 KiB.
+//! Each frame would pass through the network stack and wake the client, which costs more than
+//! copying its content. So large writes have the flag `MSG_MORE`: the system sends full segments,
+//! and keeps the rest until the next write or until [`SocketFlusher::flush`], which is called when
+//! h2 has nothing more to write. Small writes, such as answers of unary calls, are sent at once,
+//! together with the kept rest. On systems without this flag, all writes are.
 //!
-//! The system would take megabytes for a client that does not keep up, and copy them
-//! for each of many. It is told to take no more than a little beyond what is on its
-//! way (`TCP_NOTSENT_LOWAT`): the rest waits in the gateway, where all who get the
-//! same share it, and where it is counted.
+//! The system would buffer megabytes for each slow client. `TCP_NOTSENT_LOWAT` limits the unsent
+//! bytes, so that the rest waits in the gateway, where clients with the same messages share it, and
+//! where it is counted.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -32,12 +28,12 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 /// A smaller write is usually the last one.
 const LARGE_BYTES_MIN: usize = 8 * 1024;
 
-/// The most bytes that the system holds of what it may not send yet, up to one
-/// segment more: about a message, so that there is always one to send.
+/// The most unsent bytes that the system buffers, up to one segment more: about a message, so that
+/// there is always data to send.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const UNSENT_BYTES_MAX: u32 = 128 * 1024;
 
-/// Says that more follows, where the system can be told so.
+/// The flag that more data follows, if the system has one.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const MORE: SendFlags = SendFlags::MORE;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -61,11 +57,11 @@ struct SocketWriter {
     keeps: AtomicBool,
 }
 
-/// Makes the large writes of a socket go out together, once the tail was sent for
-/// the first time: before, nobody is there to do so. Nagle's algorithm must be off.
+/// Sends the large writes of a socket together, after the first [`SocketFlusher::flush`]; before
+/// it, nobody would flush. Nagle's algorithm must be off.
 pub fn cork(stream: TcpStream) -> (CorkedSocket, SocketFlusher) {
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    // Without it, more is held.
+    // Without it, the system buffers more.
     let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
     let (read, socket) = stream.into_split();
     let (gathers, keeps) = (AtomicBool::new(false), AtomicBool::new(false));
@@ -87,9 +83,9 @@ impl SocketFlusher {
         }
     }
 
-    /// Waits, once all was sent and the socket shut down, until the client has closed its side,
-    /// for as long as `at_most`; throws away what it still sends. A socket that is
-    /// closed with something unread takes back what is still on its way.
+    /// After the socket is shut down, waits until the client has closed its side, for `at_most`,
+    /// and drops the data that the client still sends. Closing a socket with unread data would
+    /// reset it, and lose data in flight.
     pub async fn linger(&self, at_most: Duration) {
         let stream = self.0.stream();
         let closed = async {
@@ -102,7 +98,7 @@ impl SocketFlusher {
                 }
             }
         };
-        // A client that does not close may lose what it did not read.
+        // A client that does not close may lose unread data.
         let _ = tokio::time::timeout(at_most, closed).await;
     }
 }

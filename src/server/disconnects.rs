@@ -1,5 +1,5 @@
-//! The connections that the gateway closed and the streams that ended by an error, the newest of them,
-//! for GetStatus.
+//! Keeps the newest disconnects for GetStatus: connections that the gateway closed, and streams
+//! that ended with an error.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use crate::proto::pb::DisconnectKind;
 use crate::text::truncated;
 use crate::time::Time;
 
-/// How many are kept.
+/// The number of kept disconnects.
 pub const DISCONNECTS_KEPT: usize = 50;
 /// The most bytes of a reason.
 const REASON_BYTES_MAX: usize = 64;
@@ -19,15 +19,15 @@ const REASON_BYTES_MAX: usize = 64;
 /// A connection or stream that ended.
 #[derive(Debug, Clone)]
 pub struct Disconnect {
-    /// When.
+    /// When it ended.
     pub time: Time,
-    /// What ended.
+    /// Whether a connection or a stream ended.
     pub kind: DisconnectKind,
-    /// Whose it was; empty if that is not known.
+    /// The principal; empty if unknown.
     pub principal: Arc<str>,
     /// The client's address.
     pub peer: Option<SocketAddr>,
-    /// Why: a name.
+    /// The name of the reason.
     pub reason: String,
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::time::Time;
 
-/// How long before its end a certificate is warned of.
+/// How long before the end of a certificate the warnings begin.
 pub const WARNING_TIME: Duration = Duration::from_secs(30 * DAY_SECONDS as u64);
 /// How often a running gateway repeats the warning.
 pub const WARNING_INTERVAL: Duration = Duration::from_secs(DAY_SECONDS as u64);
@@ -29,7 +29,7 @@ impl Expiry {
         self.at < seconds(now)
     }
 
-    /// What to tell the operator; `None` if the end is further than [`WARNING_TIME`] away.
+    /// The warning for the operator; `None` if the end is further than [`WARNING_TIME`] away.
     pub fn warning(&self, now: SystemTime) -> Option<String> {
         let left = self.at.saturating_sub(seconds(now));
         if left >= WARNING_TIME.as_secs() as i64 {
@@ -54,7 +54,7 @@ impl Expiry {
 
     /// The day of the end in UTC, such as `2027-01-31`.
     pub fn date(&self) -> String {
-        /// Of the text of a time, those that are the date.
+        /// The length of the date in the text of a time.
         const DATE_BYTES: usize = 10;
         let time = Time::from_parts(self.at, 0).map(|time| time.to_string()).unwrap_or_default();
         time.get(..DATE_BYTES).unwrap_or_default().to_owned()

@@ -1,4 +1,4 @@
-//! Watches the free space of the log on disk, and warns before it ends.
+//! Watches the free disk space of the log, and warns before it is used up.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,11 +13,11 @@ use super::lasting_warning::{LastingWarning, WarningDue};
 
 /// The interval between checks.
 const INTERVAL: Duration = Duration::from_secs(10);
-/// Little is a twentieth of the file system ...
+/// Free space is low below this part of the file system.
 const LITTLE_PART: u64 = 20;
-/// ... but at least this many bytes: some segments, ...
+/// The lower bound of that part, in bytes: some segments.
 const LITTLE_BYTES_MIN: u64 = 256 * 1024 * 1024;
-/// ... and at most this many.
+/// The upper bound of that part, in bytes.
 const LITTLE_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 const MIB: u64 = 1024 * 1024;
 
@@ -26,7 +26,7 @@ const MIB: u64 = 1024 * 1024;
 pub struct Space {
     /// Bytes that this process may still write.
     pub free: u64,
-    /// Bytes in all.
+    /// Bytes in total.
     pub total: u64,
 }
 
@@ -41,13 +41,13 @@ impl Space {
         Ok(Self { free: bytes(found.f_bavail), total: bytes(found.f_blocks) })
     }
 
-    /// Below how many free bytes the operator is warned.
+    /// The number of free bytes below which the operator is warned.
     fn little(self) -> u64 {
         (self.total / LITTLE_PART).clamp(LITTLE_BYTES_MIN, LITTLE_BYTES_MAX)
     }
 }
 
-/// The free space as the watch found it last. A disk may hang, so nobody else asks it.
+/// The free space at the last check of the watch. A disk may hang, so only the watch reads it.
 #[derive(Debug)]
 pub struct LastSpace {
     folder: PathBuf,
@@ -61,7 +61,7 @@ impl LastSpace {
         Arc::new(Self { folder: folder.to_owned(), found })
     }
 
-    /// What was found last; `None` if the file system could not be asked.
+    /// The result of the last check; `None` if it failed.
     pub fn get(&self) -> Option<Space> {
         *self.found.lock()
     }
@@ -72,7 +72,7 @@ pub async fn watch(last: Arc<LastSpace>, stopping: CancellationToken) {
     let mut warnings = Warnings::default();
     let folder = last.folder.clone();
     loop {
-        // The disk may hang, so nothing waits for this.
+        // The disk may hang, so nothing waits for the check.
         let path = folder.clone();
         let space = tokio::task::spawn_blocking(move || Space::of(&path)).await;
         if let Ok(space) = space {
@@ -109,7 +109,7 @@ impl Warnings {
 
     fn judge(&mut self, space: Space, now: Instant) -> WarningDue {
         let little = space.little();
-        // A little more than little, or else the two lines would alternate.
+        // Slightly above the limit, or else the two lines would alternate.
         self.0.judge(space.free < little, space.free > little + little / 4, now)
     }
 }

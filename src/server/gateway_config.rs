@@ -40,10 +40,10 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// The key that signs checkpoints. Without it, the gateway keeps no Merkle tree.
     pub signing_key: Option<SigningKey>,
-    /// The public key of a shared log, for a gateway without the key that signs: other
-    /// gateways of the log sign checkpoints, and this one verifies them and gives them out.
+    /// The verifier key of a shared log, for a gateway without the signing key: other gateways sign
+    /// checkpoints, and this one verifies and serves them.
     pub verifier_key: Option<VerifierKey>,
-    /// The signing key lies in the data directory, which the status says.
+    /// Whether the signing key is in the data directory, for the status.
     pub key_beside_log: bool,
     /// The data directory, for tiles, checkpoints and the watch of free space; in memory if `None`.
     pub tiles: Option<PathBuf>,

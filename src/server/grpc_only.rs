@@ -1,10 +1,9 @@
-//! The gRPC port answers gRPC only.
+//! Refuses requests that are not gRPC.
 //!
-//! A page in a browser can send requests to any address that the browser reaches, and with
-//! them the certificate of the person in front of it. It cannot set the content type of
-//! gRPC unless the server allows that in its answer to an OPTIONS request, which this one
-//! never does. So whatever has another method or content type is refused before anything
-//! looks at it.
+//! A page in a browser can send requests to any address that the browser reaches, and with them the
+//! certificate of the person in front of it. It cannot set the content type of gRPC unless the
+//! server allows that in its answer to an OPTIONS request, which the gateway never does. So
+//! requests with another method or content type are refused before they are processed.
 
 use std::future::{Ready, ready};
 use std::task::{Context, Poll};
@@ -15,10 +14,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use tonic::body::Body;
 use tower::Service;
 
-/// The content types of gRPC with protobuf, as the gRPC specification has them.
+/// The content types of gRPC with protobuf, by the gRPC specification.
 const CONTENT_TYPES: [&str; 2] = ["application/grpc", "application/grpc+proto"];
 
-/// The header that says what is wrong, as gRPC names it.
+/// The header of gRPC with the error message.
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 /// Forwards gRPC requests, and refuses others.
@@ -28,7 +27,7 @@ pub struct GrpcOnly<S> {
 }
 
 impl<S> GrpcOnly<S> {
-    /// Hands on to `inner`.
+    /// Forwards gRPC requests to `inner`.
     pub fn new(inner: S) -> Self {
         Self { inner }
     }
@@ -54,8 +53,8 @@ where
     }
 }
 
-/// The response to a request that is not a gRPC request. It has no body: no window has to be open for it, so
-/// that nothing of it waits for a client that takes nothing.
+/// The response to a request that is not a gRPC request. It has no body, so it needs no
+/// flow-control window, and never waits for a client.
 fn refusal(method: &Method, headers: &HeaderMap) -> Option<Response<Body>> {
     if method != Method::POST {
         let mut refused = answer(StatusCode::METHOD_NOT_ALLOWED, "gRPC calls are POST requests");
@@ -73,7 +72,7 @@ fn refusal(method: &Method, headers: &HeaderMap) -> Option<Response<Body>> {
     })
 }
 
-/// The value of a header that is there exactly once.
+/// The value of a header that occurs exactly once.
 pub fn only(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {

@@ -22,8 +22,8 @@ pub const NAMES: [&str; 2] = ["", service::NAME];
 /// The status of an unknown service.
 const UNKNOWN: i32 = tonic_health::pb::health_check_response::ServingStatus::ServiceUnknown as i32;
 
-/// The service. A stream that watches an unknown service says so and stays open, as the
-/// protocol of health has it; tonic-health refuses it.
+/// The service. A stream that watches an unknown service reports that and stays open, as the health
+/// protocol requires; tonic-health refuses it.
 pub struct Watchable {
     known: HealthService,
     stopping: CancellationToken,
@@ -63,8 +63,8 @@ impl Health for Watchable {
     }
 }
 
-/// Lets the health follow the log: a gateway whose log accepts no events at the moment, or
-/// never again, does not serve. It may still be read.
+/// Makes the health follow the state of the log: a gateway whose log accepts no events is
+/// NOT_SERVING, although it can still be read.
 pub async fn follow(
     mut state: watch::Receiver<State>,
     health: HealthReporter,

@@ -1,4 +1,4 @@
-//! Warns of something that lasts: when it begins, once an hour, and when it is over.
+//! Decides when to warn of a lasting condition: when it begins, once an hour, and when it is over.
 
 use std::time::Duration;
 
@@ -23,8 +23,8 @@ pub enum WarningDue {
 }
 
 impl LastingWarning {
-    /// What to tell now. Between `lasts` and `is_over` there may be room, or else the lines
-    /// would alternate.
+    /// The line that is due now. There should be a range in which neither `lasts` nor `is_over`
+    /// holds, or else the lines would alternate.
     pub fn judge(&mut self, lasts: bool, is_over: bool, now: Instant) -> WarningDue {
         match self.0 {
             Some(last) if lasts && now - last < REPEAT_INTERVAL => WarningDue::Nothing,

@@ -37,7 +37,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct ConnectionCounters {
     /// Accepted connections.
     pub accepted: AtomicU64,
-    /// Connections refused at the limit in all.
+    /// Connections refused at the total limit.
     pub refused_full: AtomicU64,
     /// Connections refused at the limit for an address.
     pub refused_peer: AtomicU64,
@@ -45,9 +45,9 @@ pub struct ConnectionCounters {
     pub refused_tls: AtomicU64,
     /// Connections that could not be accepted, for lack of files or memory.
     pub failed: AtomicU64,
-    /// Streams that were reset since their client did not take what waited.
+    /// Streams that were reset because their client did not read.
     pub streams_reset: AtomicU64,
-    /// The newest connections and streams that ended by an error.
+    /// The newest disconnects.
     pub disconnects: DisconnectLog,
     /// The connections that the gateway closed, by reason.
     pub cut: Counters<CutReason>,
@@ -180,7 +180,7 @@ impl Listener {
         let (tls, client) = (Arc::clone(&self.tls), self.client);
         Some(async move {
             let _permit = permit;
-            // A handshake that does not end has buffers, too.
+            // An unfinished handshake has buffers, too.
             let memory = Connection::memory(tls.is_on());
             let _memory = quota.account().charge(MemoryKind::Connections, memory);
             let accepted = tokio::select! {
@@ -223,7 +223,7 @@ impl Listener {
     }
 }
 
-/// What a connection of such a client is spoken over, without TLS or after this handshake.
+/// The transport of a connection of such a client, without TLS or after this handshake.
 fn transport(client: ClientKind, session: Option<&Session>) -> Transport {
     let version = match client {
         ClientKind::Grpc => HttpVersion::Http2(EMITTER_BOUNDS),

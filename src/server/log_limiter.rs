@@ -1,4 +1,4 @@
-//! Limits log lines that clients can cause in any number.
+//! Limits log lines that clients can cause without bound.
 
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};

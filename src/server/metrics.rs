@@ -43,7 +43,7 @@ pub struct MetricSources {
     pub stats: Arc<CallStats>,
     /// The counters of connections.
     pub connections: Arc<listener::ConnectionCounters>,
-    /// Certificates, and how reloads ended.
+    /// Certificates and reloads.
     pub reloader: Arc<Reloader>,
     /// Open connections.
     pub admission: Arc<Admission>,
@@ -57,7 +57,7 @@ pub struct MetricSources {
     pub auditor: Auditor,
     /// The free space for a log on disk.
     pub space: Option<Arc<LastSpace>>,
-    /// The signing key lies in the data directory.
+    /// Whether the signing key is in the data directory.
     pub key_beside_log: bool,
     /// The listener of the page, if there is one.
     pub web: Option<WebSources>,
@@ -74,7 +74,7 @@ impl fmt::Debug for MetricSources {
 /// The metrics page, in one of its formats.
 ///
 /// # Errors
-/// If a name or label is not one that OpenMetrics has.
+/// If a name or label is not valid in OpenMetrics.
 pub fn text(sources: &Arc<MetricSources>, form: Form) -> Result<String, fmt::Error> {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Arc::clone(sources)));
@@ -285,7 +285,7 @@ fn read(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
 }
 
-/// The name of a code as other metrics of gRPC have it.
+/// The name of a code, as in other gRPC metrics.
 pub fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",

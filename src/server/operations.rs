@@ -1,4 +1,4 @@
-//! The server's part of a status.
+//! Reports the server's part of the status.
 
 use std::sync::atomic::Ordering;
 

@@ -2,8 +2,8 @@
 
 use crate::proto;
 
-/// Reflection over the protocol and what its errors and health are made of, so
-/// that clients print them without a proto file.
+/// Reflection over the protocol and the messages of errors and health, so that clients can print
+/// them without proto files.
 pub fn builder() -> tonic_reflection::server::Builder<'static> {
     tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(proto::DESCRIPTOR_SET)

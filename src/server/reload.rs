@@ -32,7 +32,7 @@ pub struct Reloader {
     outcomes: ReloadCounters,
 }
 
-/// How reloads ended.
+/// Counts reloads by outcome.
 #[derive(Debug, Default)]
 pub struct ReloadCounters {
     applied: AtomicU64,
@@ -40,12 +40,13 @@ pub struct ReloadCounters {
     last: Mutex<Option<LastReload>>,
 }
 
-/// How the last reload ended.
+/// The outcome of the last reload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastReload {
-    /// When.
+    /// When it happened.
     pub time: Time,
-    /// Why it was refused, so that files and running gateway differ; `None` if it was applied.
+    /// Why it was refused, so that the files differ from the running configuration; `None` if it
+    /// was applied.
     pub error: Option<String>,
 }
 
@@ -65,7 +66,7 @@ impl ReloadCounters {
         self.last.lock().clone()
     }
 
-    /// The results and how many reloads had each.
+    /// The number of reloads by result.
     pub fn totals(&self) -> [(&'static str, u64); 2] {
         let read = |total: &AtomicU64| total.load(Ordering::Relaxed);
         [("applied", read(&self.applied)), ("refused", read(&self.refused))]
@@ -88,16 +89,16 @@ struct ActiveConfig {
 type FileStamps = BTreeMap<PathBuf, Option<(SystemTime, u64)>>;
 
 impl Reloader {
-    /// Reads all that the configuration names. Replaces `policy` when it is told to.
+    /// Reads all files that the configuration names. A reload replaces `policy`.
     ///
     /// # Errors
-    /// If a file cannot be read or has the wrong content.
+    /// If a file cannot be read or has invalid content.
     pub fn load(
         tls: config::Tls,
         access: config::Access,
         policy: ActivePolicy,
     ) -> Result<Self, config::Error> {
-        // Before they are read: what is written meanwhile is read again.
+        // Recorded before reading, so that files that change meanwhile are read again.
         let files = look(&tls, &access);
         Ok(Self {
             access: AccessControl::load(&tls, &access)?,
@@ -118,7 +119,7 @@ impl Reloader {
         &self.tls
     }
 
-    /// How reloads ended.
+    /// The outcomes of reloads.
     pub fn outcomes(&self) -> &ReloadCounters {
         &self.outcomes
     }

@@ -18,9 +18,9 @@ use crate::service::tonic_errors;
 type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 type Other = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
 
-/// One service that answers almost all calls, and others.
+/// A main service, which answers almost all calls, and other services.
 ///
-/// All are ready at any time, as the services that tonic generates are.
+/// All of them must always be ready, like the services that tonic generates.
 #[derive(Clone)]
 pub struct Routes<S> {
     main: S,
@@ -28,7 +28,7 @@ pub struct Routes<S> {
 }
 
 impl<S: NamedService> Routes<S> {
-    /// Routes to this service alone.
+    /// Routes that have only this service.
     pub fn new(main: S) -> Self {
         Self { main, others: Arc::default() }
     }

@@ -1,4 +1,4 @@
-//! Reports what still runs when the gateway has to end.
+//! Reports calls and connections that still run when the gateway has to end.
 
 use std::sync::Arc;
 

@@ -28,9 +28,9 @@ pub struct MethodStats {
     pub name: String,
     /// The method, if it belongs to the service of the gateway.
     pub of_service: Option<Method>,
-    /// The client sends a stream.
+    /// Whether the client sends a stream.
     pub client_streams: bool,
-    /// The gateway sends a stream.
+    /// Whether the gateway sends a stream.
     pub server_streams: bool,
     started: AtomicU64,
     handled: Counters<Code>,
@@ -68,7 +68,7 @@ impl MethodStats {
         format!("/{}/{}", self.service, self.name)
     }
 
-    /// The shape of its calls, as metrics of gRPC name it.
+    /// The type of its calls, as in other gRPC metrics.
     pub fn shape(&self) -> &'static str {
         match (self.client_streams, self.server_streams) {
             (false, false) => "unary",
@@ -115,7 +115,7 @@ pub struct CallStats {
 }
 
 impl CallStats {
-    /// No calls yet; of all methods that the gateway has.
+    /// Counters of all methods of the gateway, without calls.
     pub fn begin() -> Self {
         let mut methods = methods_of(proto::descriptor_pool());
         for set in [

@@ -1,4 +1,4 @@
-//! TLS: reloadable certificates, and handshakes.
+//! Performs TLS handshakes with reloadable certificates.
 
 use std::io::{self, BufReader};
 use std::path::Path;
@@ -21,23 +21,23 @@ use crate::secret_file;
 use crate::server::corked_socket::CorkedSocket;
 use crate::server::expiry::Expiry;
 
-/// HTTP/2, as clients negotiate it.
+/// The ALPN name of HTTP/2.
 const HTTP2: &[u8] = b"h2";
-/// HTTP/1.1, as browsers negotiate it.
+/// The ALPN name of HTTP/1.1.
 const HTTP1: &[u8] = b"http/1.1";
 
-/// How long a client that is refused may take to read why.
+/// How long a refused client may take to read the reason.
 const LINGER_TIME_MAX: Duration = Duration::from_secs(1);
-/// How much of what it has sent is read meanwhile, in bytes.
+/// How many bytes of a refused client are read meanwhile.
 const LINGER_BYTES_MAX: u64 = 64 * 1024;
 
-/// Who connects to a listener.
+/// The kind of clients of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientKind {
     /// Clients of gRPC.
     Grpc,
-    /// Browsers, which would ask the person in front of them for a certificate if the gateway asked for one:
-    /// it does only if clients must have one.
+    /// Browsers. A browser asks its user for a certificate if the gateway requests one, so it
+    /// requests one only if clients must have one.
     Browsers,
 }
 
@@ -61,15 +61,15 @@ pub struct LoadedTls {
 
 /// An accepted connection, with or without TLS.
 pub enum AcceptedStream {
-    /// As it came.
+    /// A connection without TLS.
     Plain(CorkedSocket),
-    /// Encrypted.
+    /// A connection with TLS.
     Encrypted(Box<TlsStream<CorkedSocket>>, Session),
 }
 
-/// What was agreed on in a handshake.
+/// The result of a handshake.
 pub struct Session {
-    /// The certificate that the client showed, followed by those between it and its CA.
+    /// The client certificate, followed by its intermediate certificates.
     pub certificates: Option<Arc<[CertificateDer<'static>]>>,
     /// Whether client and gateway agreed on HTTP/2.
     pub is_http2: bool,
@@ -105,11 +105,11 @@ impl TlsSetup {
         self.loaded.load().as_ref().map(|loaded| loaded.expiries.clone()).unwrap_or_default()
     }
 
-    /// The handshake of a connection, where connections are encrypted.
+    /// Performs the handshake of a connection, if connections are encrypted.
     ///
     /// # Errors
-    /// If the client does not speak TLS, agrees on nothing, shows a certificate that
-    /// is not taken, or takes too long.
+    /// If the client does not speak TLS, has no common protocol or cipher, has a certificate that
+    /// is not accepted, or takes too long.
     pub async fn accept(
         &self,
         stream: CorkedSocket,
@@ -139,15 +139,15 @@ impl TlsSetup {
     }
 }
 
-/// Reads what a refused client has sent meanwhile. A socket that is closed with unread bytes is
-/// reset, and its client may not see the alert that says why.
+/// Reads the data that a refused client has sent. A socket that is closed with unread data is
+/// reset, and its client may not see the alert with the reason.
 async fn linger(mut stream: CorkedSocket) -> io::Result<()> {
     stream.shutdown().await?;
     tokio::io::copy(&mut stream.take(LINGER_BYTES_MAX), &mut tokio::io::sink()).await?;
     Ok(())
 }
 
-/// Reads certificates, key and CAs; `None` if there is to be no TLS.
+/// Reads certificates, key and CAs; `None` if TLS is not configured.
 ///
 /// # Errors
 /// If certificate, key or CAs cannot be read or do not match, or the certificate has ended.
@@ -186,7 +186,7 @@ pub fn load(tls: &config::Tls) -> Result<Option<Arc<LoadedTls>>, config::Error> 
         true => Arc::clone(&verifier),
         false => WebPkiClientVerifier::no_client_auth(),
     };
-    // Each has sessions of its own: none is resumed where another certificate would be asked for.
+    // Each has its own sessions, so that none is resumed under other certificate rules.
     let build = |verifier, protocols: &[&[u8]]| {
         let certified = builder
             .clone()
@@ -207,7 +207,7 @@ pub fn load(tls: &config::Tls) -> Result<Option<Arc<LoadedTls>>, config::Error> 
     Ok(Some(Arc::new(LoadedTls { config, for_browsers, names, expiries })))
 }
 
-/// The host names of a certificate, as far as it can be read.
+/// The host names of a certificate; none if it cannot be parsed.
 fn names(der: Option<&CertificateDer<'_>>) -> Arc<[String]> {
     let read = der.and_then(|der| X509Certificate::from_der(der).ok());
     let found = read.as_ref().and_then(|(_, read)| read.subject_alternative_name().ok().flatten());
@@ -219,7 +219,7 @@ fn names(der: Option<&CertificateDer<'_>>) -> Arc<[String]> {
     hosts.collect()
 }
 
-/// When the first of these certificates of a file ends, as far as they can be read.
+/// The earliest end of these certificates of a file that can be parsed.
 fn first_expiry(
     key: &'static str,
     file: &Path,

@@ -1,8 +1,8 @@
-//! The page for browsers: a listener of its own, for the files of the page and for calls that read, in the
-//! form of gRPC that browsers can send (gRPC-Web).
+//! The page for browsers: a separate listener that serves the files of the page, and calls that
+//! read over gRPC-Web.
 //!
-//! Calls go through the same layer as on the gRPC port, with the same rights, limits and accounts. What a
-//! browser may be made to send by pages of others is refused before anything else: see `checks`.
+//! Calls pass through the same layer as on the gRPC port, with the same rights, limits and
+//! accounts. Requests that pages of other sites may cause are refused first: see `checks`.
 
 mod body;
 mod checks;
@@ -50,14 +50,14 @@ use refusal::WebRefusal;
 pub use counters::WebSources;
 pub use read_only::ReadOnly;
 
-/// How long the connection of a browser may have no call: it opens a new one in no time.
+/// How long the connection of a browser may be without a call; opening a new one is quick.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(60);
-/// One part in so many of the files that the process may open is for browsers.
+/// The divisor of the process's limit of open files: that part is for browsers.
 const FILES_PART: usize = 4;
-/// What must not be kept by a browser or a proxy.
+/// The `cache-control` of responses that must not be cached.
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
-/// What the page shares with the gRPC port.
+/// The state that the page shares with the gRPC port.
 pub struct WebContext {
     /// The time limits of connections.
     pub timeouts: ConnectionTimeouts,
@@ -67,7 +67,7 @@ pub struct WebContext {
     pub access: Arc<AccessControl>,
     /// The certificates.
     pub tls: Arc<TlsSetup>,
-    /// Where gRPC is served.
+    /// The address of the gRPC port.
     pub grpc: SocketAddr,
 }
 
@@ -78,7 +78,7 @@ pub struct WebListener {
     admission: Arc<Admission>,
 }
 
-/// What holds for every request.
+/// The rules for every request.
 struct WebRules {
     origins: Vec<WebOrigin>,
     tls: Arc<TlsSetup>,
@@ -89,11 +89,11 @@ struct WebRules {
 }
 
 impl WebListener {
-    /// Listens beside a gateway that listens at `gateway`, in a process that may open so many `files`; `None`
-    /// if there is to be no page, or nobody asked for it and its port is taken.
+    /// Binds the page of a gateway that listens at `gateway`, in a process that may open `files`
+    /// files; `None` if the page is off, or its default port is taken.
     ///
     /// # Errors
-    /// If the operator asked for an address that cannot be bound.
+    /// If the configured address cannot be bound.
     pub async fn bind(
         web: &config::Web,
         gateway: SocketAddr,
@@ -146,7 +146,7 @@ impl WebListener {
         self.listener.address()
     }
 
-    /// What it counts.
+    /// The counters of the page.
     pub fn sources(&self) -> WebSources {
         WebSources {
             connections: self.listener.counters(),
@@ -260,7 +260,7 @@ impl WebRules {
     }
 }
 
-/// A response that is watched until the client has taken it; without its content for HEAD.
+/// A response that is tracked until the client has read it; without its content for HEAD.
 fn send(response: Response<Bytes>, request: &mut Parts) -> Response<Body> {
     let (mut head, bytes) = response.into_parts();
     if !head.status.is_redirection() {

@@ -1,4 +1,4 @@
-//! CheckFilter.
+//! The method CheckFilter.
 
 use bytes::Bytes;
 use tonic::Request;
@@ -9,8 +9,7 @@ use crate::proto::pb;
 use crate::service::{Error, Service, decode, request_query};
 
 impl Service {
-    /// Compiles a filter as the other calls do. It reads no record, so it leaves no
-    /// `auditgate.read`.
+    /// Compiles a filter as the other calls do. It reads no record, so it is not recorded.
     pub(super) async fn check(&self, request: Request<Bytes>) -> Result<EncodedResponse, Error> {
         let reader = self.reader(&request)?;
         let request: pb::CheckFilterRequest = decode(request.into_inner())?;

@@ -1,4 +1,4 @@
-//! ControlDelivery.
+//! The method ControlDelivery.
 
 use bytes::Bytes;
 use tonic::Request;
@@ -12,7 +12,7 @@ use crate::service::list_deliveries::delivery;
 use crate::service::{Error, Service, decode};
 
 impl Service {
-    /// What an operator changes is recorded as `auditgate.config_change`.
+    /// Executes a request of an operator, and records it as `auditgate.config_change`.
     pub(super) async fn controlled_delivery(
         &self,
         request: Request<Bytes>,
@@ -39,7 +39,7 @@ impl Service {
     }
 }
 
-/// What has changed, for the record of it.
+/// The change, as a sentence for its record.
 fn changed(name: &str, action: ControlAction) -> String {
     match action {
         ControlAction::Pause => format!("delivery.{name}: paused"),

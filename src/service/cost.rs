@@ -4,19 +4,19 @@ use crate::access::Method;
 use crate::event::EVENT_BYTES_MAX;
 use crate::service::BATCH_EVENTS_MAX;
 
-/// What an event takes on its way to the log beside its bytes, with its receipt.
+/// Memory of an event that is being appended beside its bytes, with its receipt.
 pub const EVENT_WORK_BYTES: usize = 512;
-/// The most bytes of an answer: gRPC clients take no larger one unless they are told to.
+/// The most bytes of an answer: the default limit of gRPC clients.
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The most bytes of an answer about the catalog or the tree.
 const SMALL_ANSWER_BYTES_MAX: usize = 256 * 1024;
 /// The most bytes of a record, with what the gateway adds to the event.
 const RECORD_BYTES_MAX: usize = EVENT_BYTES_MAX + 64 * 1024;
-/// A filter takes up to so many times its encoded bytes once it is decoded and compiled: a value of two
+/// The size of a decoded and compiled filter, as a multiple of its encoded size: a value of two
 /// bytes becomes a string of 24.
 const FILTER_FACTOR: usize = 16;
 
-/// How the work on the requests of a method grows.
+/// How the memory for the work on a request depends on its size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cost {
     /// The most events of a request.
@@ -28,10 +28,10 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// What a request of another service takes: less than a call is charged for.
+    /// The cost of a request of another service, which the charge of a call covers.
     pub const NONE: Self = Self { events_max: 0, copies: 0, answer: 0 };
 
-    /// That of a method of the service.
+    /// The cost of a method of the service.
     pub fn of(method: Method) -> Self {
         let answers = |answer| Self { events_max: 0, copies: 1, answer };
         match method {
@@ -59,14 +59,14 @@ impl Cost {
         }
     }
 
-    /// What a request of so many bytes may take.
+    /// The most memory that the work on a request of this size takes.
     pub fn of_request(self, bytes: usize) -> usize {
-        // An event in a request has two bytes or more.
+        // An event in a request has at least two bytes.
         let events = self.events_max.min(bytes / 2 + 1);
         self.copies * bytes + events * EVENT_WORK_BYTES + self.answer
     }
 
-    /// What a request takes that turned out to hold so many bytes and events.
+    /// The memory for a request with this number of bytes and events.
     pub fn of_events(bytes: usize, events: usize) -> usize {
         bytes + events * EVENT_WORK_BYTES
     }

@@ -1,4 +1,4 @@
-//! CountRecords.
+//! The method CountRecords.
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -45,7 +45,7 @@ impl Service {
         Ok(EncodedResponse::new(response.into()))
     }
 
-    /// The encoded response. There may be some hundred thousand counts: others run between.
+    /// Encodes the response. With some hundred thousand counts, it yields to other tasks.
     async fn encode(
         &self,
         counted: CountResult,
@@ -55,7 +55,7 @@ impl Service {
         let mut turns = TimeSlices::begin();
         let mut buckets = counted.buckets;
         if !split {
-            // Exactly one, also without records.
+            // Exactly one bucket, also without records.
             buckets.entry(Time::EPOCH).or_default();
         }
         let mut encoded = Vec::new();
@@ -81,7 +81,7 @@ impl Service {
     }
 }
 
-/// Counts that are encoded between two looks at the clock.
+/// Counts that are encoded between two readings of the clock.
 const COUNTS_PER_LOOK: usize = 256;
 
 /// Field numbers of the response, of its buckets, and of an entry of a map.

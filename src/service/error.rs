@@ -32,10 +32,10 @@ pub enum Error {
         "the request is compressed by {0:?}, which is not accepted: use gzip, zstd or identity"
     )]
     Compression(String),
-    /// The call is not framed as gRPC has it, or badly compressed.
+    /// The call is not framed as gRPC requires, or badly compressed.
     #[error("request is not framed as a gRPC call: {0}")]
     Framing(String),
-    /// The client ended the request before all of it had come, or broke a rule of HTTP/2.
+    /// The client ended the request before it was complete, or violated HTTP/2.
     #[error("the request ended before all of it had come: {0}")]
     RequestCutOff(String),
     /// The method does not exist.
@@ -44,7 +44,7 @@ pub enum Error {
     /// The method is not one of those that browsers may call.
     #[error("method {0} is not served to browsers, which only read: call it on the gRPC port")]
     MethodNotForBrowsers(String),
-    /// A call that takes one message got several.
+    /// A method that takes one message got several.
     #[error("the request has more than one message, and this method takes one")]
     SeveralMessages,
     /// The event of Emit is not valid.
@@ -53,7 +53,7 @@ pub enum Error {
     /// Events of a batch are not valid.
     #[error("{}", batch_sentence(errors, *total))]
     Events {
-        /// Position and fault of the first of them; never empty.
+        /// Position and error of the first of them; never empty.
         errors: Vec<(usize, event::Error)>,
         /// The number of events.
         total: usize,
@@ -67,9 +67,9 @@ pub enum Error {
     /// The log refuses an event of Emit, or of a batch.
     #[error("{error}")]
     Append {
-        /// Why.
+        /// The reason.
         error: log::Error,
-        /// The request was a batch.
+        /// Whether the request was a batch.
         batch: bool,
     },
     /// The log cannot be read.
@@ -114,9 +114,9 @@ pub enum Error {
     /// The time range is empty.
     #[error("start_time {start} is not before end_time {end}")]
     TimesContradict {
-        /// From.
+        /// The start.
         start: String,
-        /// Until.
+        /// The end.
         end: String,
     },
     /// The cursor is not valid.
@@ -144,12 +144,12 @@ pub enum Error {
     /// The request has no fields, or too many.
     #[error("fields has {0} paths: it must have 1 to {max}", max = top::FIELDS_MAX)]
     FieldCount(usize),
-    /// A path leads to no single value.
+    /// A path does not lead to a single value.
     #[error("fields[{position}]: {error}")]
     Field {
-        /// Which one.
+        /// Its position.
         position: usize,
-        /// Why.
+        /// The error.
         error: path::Error,
     },
     /// The limit is negative.
@@ -158,13 +158,13 @@ pub enum Error {
     /// The prefix is too long.
     #[error("prefix is {0} bytes, limit {max}", max = top::VALUE_BYTES_MAX)]
     PrefixTooLong(usize),
-    /// The bucket is not a length of time.
+    /// The bucket is not a positive duration.
     #[error("bucket must be a valid duration of 1 nanosecond to 292 years")]
     Bucket,
-    /// The times of the request hold too many buckets.
+    /// The time range has too many buckets.
     #[error("start_time to end_time holds {buckets} buckets, limit {max}: make bucket longer or the time range shorter", max = crate::hub::BUCKETS_MAX)]
     TooManyBuckets {
-        /// How many.
+        /// The number of buckets.
         buckets: u64,
     },
     /// The response would be too large for clients.
@@ -208,23 +208,23 @@ pub enum Error {
         rate: RateKind,
         /// The limit a second.
         limit: u64,
-        /// When the next one is accepted.
+        /// The time until the next one is accepted.
         wait: Duration,
     },
-    /// The caller begins too many kinds of reads.
+    /// The caller makes too many distinct reads.
     #[error(
         "reads with different filters, or of different records, come too fast for their records in the log: try again in {} ms", wait.as_millis() + 1
     )]
     ReadsTooFast {
-        /// When the next one is let through.
+        /// The time until the next one is accepted.
         wait: Duration,
     },
     /// The range of sequences is empty.
     #[error("first_sequence {first} is greater than last_sequence {last}")]
     SequencesContradict {
-        /// From.
+        /// The first sequence.
         first: u64,
-        /// Up to.
+        /// The last sequence.
         last: u64,
     },
     /// The principal, or all principals together, exceed a limit.
@@ -243,15 +243,15 @@ pub enum Error {
         /// The timeout of the client.
         asked: Duration,
     },
-    /// The request comes too slowly.
+    /// The request arrives too slowly.
     #[error("the gateway received {bytes} bytes of a message in {seconds} s: send at least {rate} bytes a second", rate = crate::service::REQUEST_BYTES_PER_SECOND_MIN)]
     RequestTooSlow {
-        /// How much came.
+        /// The received bytes.
         bytes: usize,
-        /// In which time.
+        /// The time in which they arrived.
         seconds: u64,
     },
-    /// There is no record with this sequence, or it is not for this reader.
+    /// There is no record with this sequence that the reader may read.
     #[error("no record {0} that you may read is kept")]
     SequenceHidden(Sequence),
     /// Authentication or authorization failed.
@@ -260,9 +260,9 @@ pub enum Error {
     /// The reader of an open stream lost its rights.
     #[error("{error}: what was read ends at the cursor {cursor}")]
     AccessEnded {
-        /// Why not.
+        /// The error.
         error: access::Error,
-        /// Where the stream ended.
+        /// The cursor at the end of the stream.
         cursor: cursor::Cursor,
     },
     /// The gateway keeps no tree.
@@ -270,22 +270,22 @@ pub enum Error {
         "this gateway keeps no Merkle tree, so it cannot prove anything: start it with --merkle or --data-dir"
     )]
     ProofOff,
-    /// The prover has no proof.
+    /// The prover cannot make a proof.
     #[error("{0}")]
     Proof(prover::Error),
-    /// The delivery does not do what it is asked for.
+    /// The delivery refuses the request.
     #[error("{0}")]
     Delivery(delivery::ControlError),
     /// The action needs a sequence.
     #[error("sequence is missing: say up to which record to skip")]
     SequenceMissing,
-    /// The action has no sequence.
+    /// The action does not take a sequence.
     #[error("sequence has no meaning with this action: leave it out")]
     SequenceUnexpected,
     /// The gateway stops.
     #[error("the gateway is stopping: resume with the cursor {cursor}")]
     Stopping {
-        /// Where the stream ended.
+        /// The cursor at the end of the stream.
         cursor: cursor::Cursor,
     },
 }
@@ -309,7 +309,7 @@ fn subscribe_sentence(error: &SubscribeError) -> String {
 
 fn read_sentence(error: &log::Error) -> String {
     match error {
-        // It says all.
+        // The error itself is enough.
         log::Error::Behind { .. } => error.to_string(),
         error => format!("the log cannot be read: {error}"),
     }

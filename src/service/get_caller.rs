@@ -1,4 +1,4 @@
-//! GetCaller.
+//! The method GetCaller.
 
 use bytes::Bytes;
 use tonic::Request;

@@ -1,4 +1,4 @@
-//! GetRecord.
+//! The method GetRecord.
 
 use bytes::Bytes;
 use tonic::Request;
@@ -31,9 +31,9 @@ impl Service {
         self.frame(Method::GetRecord, key, &reader).await.map(EncodedResponse::new)
     }
 
-    /// The frame of one record, for a call of this method. Before the caller gets it, or
-    /// is told that it is not there, that is recorded; a look at the gateway's own records
-    /// is not.
+    /// The frame of one record, for a call of this method. The read is recorded before the caller
+    /// gets an answer, also if there is no such record. Reads of the gateway's own records are not
+    /// recorded.
     pub(super) async fn frame(
         &self,
         method: Method,

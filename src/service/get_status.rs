@@ -1,4 +1,4 @@
-//! GetStatus.
+//! The method GetStatus.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -46,7 +46,7 @@ impl Service {
         let operations = if sees_all { operations } else { operations.seen_by(caller.principal()) };
         let emits = &self.hub.counters().refused;
         let refusals = refusals(&operations.refused_calls, emits.named());
-        // A filter tells what others look for, by names of types among other things.
+        // A filter shows what another client looks for, so it needs a right.
         let shows_filters = caller.grants().read().is_all();
         let subscriber_count = subscribers.len() as u64;
         let shown = shown(&subscribers, extent.last, |found| {
@@ -100,10 +100,10 @@ impl Service {
 
 /// The most accounts that are shown.
 const ACCOUNTS_MAX: usize = 100;
-/// The most ranges of damaged records that are told.
+/// The most ranges of damaged records that are shown.
 const DAMAGED_RANGES_MAX: usize = 1_000;
 
-/// How often there was each reason, the most frequent first: for calls, and for events.
+/// The number of refused calls and events by reason, the most frequent first.
 fn refusals<'a>(
     calls: &[(&'a str, u64)],
     events: impl Iterator<Item = (&'a str, u64)>,
@@ -145,7 +145,7 @@ fn account_limits(quotas: &Quotas) -> pb::AccountLimits {
     }
 }
 
-/// `space` is what is free in the file system, and what it has in all.
+/// `space` is the free and the total bytes of the file system.
 fn disk(report: StorageReport, state: State, extent: &Extent, space: (u64, u64)) -> pb::DiskStatus {
     let (state, reason) = match state {
         State::Ready => (pb::StorageState::Ready, String::new()),
@@ -228,17 +228,17 @@ fn proof(prover: &Prover, key_beside_log: bool) -> pb::ProofStatus {
 
 /// The most subscribers that are shown.
 const SUBSCRIBERS_MAX: usize = 1_000;
-/// The most bytes of them: clients of gRPC take 4 MiB unless told otherwise.
+/// The most bytes of subscribers: the default limit of gRPC clients is 4 MiB.
 const SUBSCRIBERS_BYTES_MAX: usize = 3 * 1024 * 1024;
 
-/// The subscribers that are furthest behind, as many as are shown.
+/// The subscribers with the largest lag, as many as are shown.
 fn shown(
     subscribers: &[Arc<SubscriberState>],
     last: Sequence,
     shows_filter: impl Fn(&SubscriberState) -> bool,
 ) -> Vec<pb::Subscriber> {
     let mut by_lag: Vec<_> = subscribers.iter().map(|own| (own.sequence(), own)).collect();
-    // Equally far ones in the order in which they came.
+    // Subscribers with equal lag are in the order in which they began.
     by_lag.sort_by_key(|(sequence, _)| *sequence);
     let mut bytes = 0;
     let shown = by_lag.into_iter().take(SUBSCRIBERS_MAX).map(|(_, found)| {

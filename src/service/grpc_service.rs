@@ -1,7 +1,7 @@
-//! The service as a server of gRPC, without the codec of tonic: that keeps a buffer of twice the largest
-//! request for each stream, and copies each message into buffers of its own. Here the bytes of a request, a
-//! response or a message that several subscribers share are handed over as they are, and each carries
-//! its share of its client's room until it is freed.
+//! Serves the calls over gRPC without tonic's codec, which keeps a buffer of twice the largest
+//! request for each stream, and copies each message. Here the bytes of requests, responses and
+//! shared messages are passed on without a copy, and each holds its share of its client's room
+//! until it is freed.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -71,13 +71,13 @@ impl tower::Service<Request<Body>> for GrpcService {
                     let mut call = GrpcCall::begin(request);
                     let request = call.only().await?;
                     let heavy = call.quota.clone().filter(|_| method.load() == MethodLoad::Heavy);
-                    // The room for the call is there already: a call that holds a place waits
-                    // for nothing but the log.
+                    // The room for the call is acquired already, so that a call with a place waits
+                    // only for the log.
                     let place = match &heavy {
                         Some(quota) => Some(quota.read().await),
                         None => None,
                     };
-                    // Without a turn, where it waits for what other gateways appended.
+                    // This part may wait for records of other gateways, so it has no turn.
                     $(let request = service.$prepare(request).await.map_err(Status::from)?;)?
                     let turn = match &heavy {
                         Some(quota) => Some(quota.reading().await),
@@ -138,7 +138,7 @@ fn answering(
 struct GrpcCall {
     request: tonic::Request<Body>,
     work: WorkRoom,
-    /// That of the client, where the call came through a listener.
+    /// The quota of the client, if the call came through a listener.
     quota: Option<Arc<Quota>>,
 }
 
@@ -161,7 +161,7 @@ impl GrpcCall {
         Ok(tonic::Request::from_parts(metadata, extensions, message))
     }
 
-    /// The answer, which keeps its share of the room, and the place, until the client has taken it.
+    /// The answer, which holds its share of the room, and the place, until the client has read it.
     fn answer(self, response: EncodedResponse, place: Option<fair::Share>) -> Response<Body> {
         let frame = response.into_frame();
         let frame = match self.work.take() {

@@ -1,4 +1,4 @@
-//! ListDeliveries, and deliveries as messages.
+//! The method ListDeliveries, and the conversion of deliveries to messages.
 
 use bytes::Bytes;
 use tonic::Request;
@@ -10,7 +10,7 @@ use crate::service::{Error, Service, decode};
 use crate::time::Time;
 
 impl Service {
-    /// It reads no record, so it leaves no `auditgate.read`.
+    /// Lists the deliveries. It reads no record, so it is not recorded.
     pub(super) async fn all_deliveries(
         &self,
         request: Request<Bytes>,

@@ -1,4 +1,4 @@
-//! ListEventTypes.
+//! The method ListEventTypes.
 
 use bytes::Bytes;
 use tonic::Request;
@@ -9,7 +9,7 @@ use crate::proto::pb;
 use crate::service::{Error, Service, decode};
 
 impl Service {
-    /// The whole catalog: that a type exists is no secret.
+    /// Lists the whole catalog: the existence of a type is not secret.
     pub(super) async fn event_types(
         &self,
         request: Request<Bytes>,

@@ -2,33 +2,33 @@
 
 use crate::proto::pb;
 
-/// Knows what goes on around the service.
+/// A source of the server's state for the status.
 pub trait OperationsReport: Send + Sync {
-    /// What goes on now.
+    /// The present state.
     fn report(&self) -> Operations;
 }
 
-/// What goes on around the service, for a caller who may see all of it.
+/// The server's state around the service, for a caller who may see all of it.
 #[derive(Debug, Default)]
 pub struct Operations {
-    /// How many calls of any method were refused, by the name of the reason.
+    /// The number of refused calls of all methods, by the name of the reason.
     pub refused_calls: Vec<(&'static str, u64)>,
     /// Connections.
     pub connections: pb::ConnectionStatus,
-    /// What ended lately, the newest first.
+    /// The newest disconnects, the newest first.
     pub disconnects: Vec<pb::Disconnect>,
-    /// How the last reload ended.
+    /// The last reload.
     pub last_reload: Option<pb::ReloadStatus>,
     /// When certificates end.
     pub certificates: Vec<pb::CertificateStatus>,
-    /// Bytes that are free in the file system of the log, and its bytes in all.
+    /// The free and the total bytes of the log's file system.
     pub space: Option<(u64, u64)>,
-    /// The signing key lies in the data directory.
+    /// Whether the signing key is in the data directory.
     pub key_beside_log: bool,
 }
 
 impl Operations {
-    /// The part of it that `principal` may see without the right to see other clients.
+    /// The part that `principal` may see without the right to see other clients.
     pub fn seen_by(mut self, principal: &str) -> Self {
         self.disconnects.retain(|one| one.principal == principal);
         self.last_reload.iter_mut().for_each(|reload| reload.error.clear());

@@ -9,12 +9,12 @@ use tonic::Request;
 use crate::proto::pb;
 use crate::record::EmitterIdentity;
 
-/// Who is at the other end of a connection. A listener puts it into the extensions of each
-/// request, so that what is the same for all of them is made once.
+/// The peer of a connection. A listener puts it into the extensions of each request, so that its
+/// emitter identity is encoded once for all of them.
 #[derive(Debug)]
 pub struct Peer {
     address: String,
-    /// Of the call that emitted last.
+    /// The emitter identity of the last emitting call.
     emitter: Mutex<Option<EmitterIdentity>>,
 }
 
@@ -24,7 +24,7 @@ impl Peer {
         Arc::new(Self { address: address.to_string(), emitter: Mutex::new(None) })
     }
 
-    /// Calls of a connection nearly always have one principal.
+    /// Returns the cached identity if the principal is the same, which is nearly always so.
     fn emitter(&self, principal: &str) -> EmitterIdentity {
         let mut last = self.emitter.lock();
         match &*last {
@@ -34,7 +34,7 @@ impl Peer {
     }
 }
 
-/// The network address of the client; empty where it is not known.
+/// The network address of the client; empty if unknown.
 pub fn address<T>(request: &Request<T>) -> String {
     match request.extensions().get::<Arc<Peer>>() {
         Some(peer) => peer.address.clone(),
@@ -42,7 +42,7 @@ pub fn address<T>(request: &Request<T>) -> String {
     }
 }
 
-/// Who emits by this request, as this principal.
+/// The emitter identity of this request, with this principal.
 pub fn emitter<T>(principal: &str, request: &Request<T>) -> EmitterIdentity {
     match request.extensions().get::<Arc<Peer>>() {
         Some(peer) => peer.emitter(principal),

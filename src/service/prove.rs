@@ -1,4 +1,4 @@
-//! GetCheckpoint, GetInclusionProof and GetConsistencyProof.
+//! The methods GetCheckpoint, GetInclusionProof and GetConsistencyProof.
 
 use std::sync::Arc;
 
@@ -42,14 +42,14 @@ impl Service {
             Some(Requested::Id(id)) => RecordKey::Id(id),
             Some(Requested::Sequence(sequence)) => RecordKey::Sequence(Sequence(*sequence)),
         };
-        // Another gateway may have given out the size.
+        // Another gateway may have issued the size.
         self.reach(&reader, Sequence(request.size).into()).await.map_err(Error::Read)?;
         let frame = self.frame(Method::GetInclusionProof, key, &reader).await?;
         let record = unframed(&frame);
         let sequence = Record::read(record).sequence;
         let size = Some(request.size).filter(|size| *size > 0);
         let shown = prover.inclusion(sequence, record, size).await.map_err(Error::Proof)?;
-        // A caller who names a size has the checkpoint.
+        // A caller that names a size has the checkpoint.
         let checkpoint = size.map_or(shown.signed.text(), |_| "").to_owned();
         Ok(EncodedResponse::message(&pb::GetInclusionProofResponse {
             record: record.to_vec(),
@@ -66,7 +66,7 @@ impl Service {
         let reader = self.reader(&request)?;
         let request: pb::GetConsistencyProofRequest = decode(request.into_inner())?;
         let prover = self.prover()?;
-        // Another gateway may have given out the size.
+        // Another gateway may have issued the size.
         self.reach(&reader, Sequence(request.old_size).into()).await.map_err(Error::Read)?;
         let shown = prover.consistency(request.old_size).await.map_err(Error::Proof)?;
         Ok(EncodedResponse::message(&pb::GetConsistencyProofResponse {

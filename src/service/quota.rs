@@ -1,7 +1,7 @@
 //! Quotas: the rates, streams, memory and turns of each client.
 //!
-//! A client is a principal. Where there is no authentication, or before it has succeeded, the network of the
-//! address stands for the principal: see [`ClientKey`].
+//! A client is a principal. Without a principal, the network of the address is the client: see
+//! [`ClientKey`].
 
 mod account;
 mod client;
@@ -27,13 +27,13 @@ use parking_lot::{Mutex, MutexGuard};
 pub use rate_limiter::RateLimiter;
 pub use room::{ReadMemory, WorkRoom};
 
-/// Clients that use nothing are forgotten when there are more than this.
+/// The number of clients beyond which unused ones are forgotten.
 const CLIENTS_KEPT: usize = 1_024;
 
-/// How many searches and counts of one client run at once; twice as many of all.
+/// The most running searches and counts of one client; twice as many of all clients.
 const READING_OF_ONE_MAX: usize = 4;
 
-/// How much one client may use, and all of them together.
+/// The limits of one client, and of all clients together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QuotaLimits {
     /// Calls a second of one client; 0 for any number.
@@ -46,16 +46,17 @@ pub struct QuotaLimits {
     pub subscribers: usize,
     /// Open emit streams of one client.
     pub emit_streams: usize,
-    /// Searches and counts of one client that run, or whose answer waits to be
-    /// read. Others wait their turn.
+    /// Searches and counts of one client that run, or whose answer is unread. Others wait for their
+    /// turn.
     pub reads: usize,
     /// Searches and counts of all clients.
     pub reads_in_all: usize,
-    /// Bytes of unfinished requests of one client: what comes before there is room for the whole of them.
+    /// Bytes of incomplete requests of one client that arrive before there is room for the whole
+    /// request.
     pub receiving_bytes: usize,
-    /// Bytes of unfinished requests of all clients.
+    /// Bytes of incomplete requests of all clients.
     pub receiving_bytes_in_all: usize,
-    /// Room of one client, in bytes: for requests that are worked on, and for answers that it has not taken.
+    /// Room of one client, in bytes: for requests in work, and for unread answers.
     pub waiting_bytes: usize,
     /// Room of all clients.
     pub waiting_bytes_in_all: usize,
@@ -76,7 +77,7 @@ impl RateKind {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Calls, Self::Events, Self::Bytes];
 
-    /// What is counted, in the plural.
+    /// The plural of the unit.
     pub fn name(self) -> &'static str {
         match self {
             Self::Calls => "calls",
@@ -86,7 +87,7 @@ impl RateKind {
     }
 }
 
-/// What a client has too many of.
+/// A resource of which a client may hold a limited amount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeldKind {
     /// Open subscriptions.
@@ -126,7 +127,7 @@ pub struct Quotas {
     limited: Arc<Counters<RateKind>>,
 }
 
-/// What one client holds.
+/// The memory and streams of one client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountReport {
     /// Whose account it is.
@@ -169,7 +170,7 @@ impl Drop for QuotaSlot {
 }
 
 impl Quotas {
-    /// Nobody has used anything.
+    /// Quotas without clients.
     pub fn new(limits: QuotaLimits) -> Self {
         Self {
             limits,
@@ -196,27 +197,27 @@ impl Quotas {
         quota
     }
 
-    /// How often rates were over their limits.
+    /// The number of times that rates exceeded their limits.
     pub fn limited(&self) -> &Counters<RateKind> {
         &self.limited
     }
 
-    /// What is allowed.
+    /// The limits.
     pub fn limits(&self) -> QuotaLimits {
         self.limits
     }
 
-    /// How much memory one client may hold; 0 for a kind without a limit of its own.
+    /// The memory limits of one client; 0 for a kind without its own limit.
     pub fn memory_limits(&self) -> Holding {
         self.accounts.limits()
     }
 
-    /// What all clients hold.
+    /// The memory of all clients.
     pub fn holding(&self) -> Holding {
         self.accounts.holding()
     }
 
-    /// The clients that hold most, the first one most, and how many clients hold something.
+    /// The clients with the most memory, in descending order, and the number of clients with any.
     pub fn largest(&self, at_most: usize) -> (Vec<AccountReport>, usize) {
         let holds = |quota: &&Arc<Quota>| quota.account.holding().total() > 0;
         let mut holders: Vec<_> =
@@ -254,12 +255,12 @@ impl Quotas {
 }
 
 impl Quota {
-    /// Whose quota it is.
+    /// The client.
     pub fn client(&self) -> &ClientKey {
         &self.client
     }
 
-    /// What the client holds.
+    /// The memory and streams of the client.
     pub fn report(&self) -> AccountReport {
         AccountReport {
             client: self.client.clone(),
@@ -272,11 +273,11 @@ impl Quota {
     /// Counts a call.
     ///
     /// # Errors
-    /// If calls, events or bytes came too fast.
+    /// If calls, events or bytes exceed their rate.
     pub fn call(&self) -> Result<(), Error> {
         let now = Instant::now();
         self.take(RateKind::Calls, 1, now)?;
-        // Events and bytes are known only later, and leave a debt.
+        // Events and bytes are known only later, and may leave a debt.
         self.take(RateKind::Events, 0, now)?;
         self.take(RateKind::Bytes, 0, now)
     }
@@ -291,8 +292,7 @@ impl Quota {
         self.bytes.charge_since_take(bytes as u64);
     }
 
-    /// How long a stream has to pause until its rates are kept; `None` if they
-    /// are.
+    /// How long a stream has to pause because of its rates; `None` if it need not.
     pub fn pause(&self) -> Option<Duration> {
         let now = Instant::now();
         let events = self.take(RateKind::Events, 0, now);
@@ -316,13 +316,13 @@ impl Quota {
         slot(&self.emit_streams, self.limits.emit_streams, HeldKind::EmitStreams)
     }
 
-    /// What the client holds in memory.
+    /// The memory account of the client.
     pub fn account(&self) -> &Arc<Account> {
         &self.account
     }
 
-    /// How many units of the room to ask for where so many bytes may be needed: a request is never so large
-    /// that it has to wait until the client holds nothing else.
+    /// The units of room to request for up to `bytes` bytes: never so many that the request would
+    /// have to wait until the client holds nothing else.
     pub fn room_units(&self, bytes: usize) -> usize {
         bytes.min(self.limits.waiting_bytes / 2).min(self.limits.waiting_bytes_in_all / 2)
     }
@@ -332,13 +332,14 @@ impl Quota {
         self.reads.acquire(1).await
     }
 
-    /// Waits until a search or count may run. Few run at once, so that one of a client that asks for little
-    /// takes turns with few others.
+    /// Waits until a search or count may run. Few run at once, so that a small one competes with
+    /// few others.
     pub async fn reading(&self) -> Share {
         self.reading.acquire(1).await
     }
 
-    /// Waits for a turn at this. Clients take turns, however much work one of them has waiting.
+    /// Waits for a turn for this work. Clients take turns, however much work one of them has
+    /// waiting.
     pub async fn turn(&self, work: HeavyWork) -> Share {
         self.turns.at(work).acquire(1).await
     }

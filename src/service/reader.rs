@@ -1,4 +1,4 @@
-//! Callers that read, and the record that they leave.
+//! Callers that read, and the records about their reads.
 
 use std::sync::Arc;
 
@@ -17,11 +17,11 @@ use crate::service::{Error, Service, peer};
 
 /// A caller that reads.
 pub struct Reader {
-    /// Who it is.
+    /// Its principal and grants.
     pub caller: Arc<Caller>,
     /// Its network address.
     pub peer: String,
-    /// What it may use; `None` where no layer counts that.
+    /// Its quota; `None` if the call did not come through a listener.
     quota: Option<Arc<Quota>>,
     room: WorkRoom,
 }
@@ -32,33 +32,33 @@ impl Reader {
         self.caller.grants().read()
     }
 
-    /// What it may use; `None` where no layer counts that.
+    /// Its quota; `None` if the call did not come through a listener.
     pub fn quota(&self) -> Option<&Quota> {
         self.quota.as_deref()
     }
 
-    /// Puts the count of equal reads on the account of the caller.
+    /// Charges the count of equal reads to the account of the caller.
     pub fn hold_count(&self, bytes: usize) -> Option<HeldMemory> {
         let account = self.quota.as_ref()?.account();
         Some(Box::new(account.charge(MemoryKind::Reads, bytes)))
     }
 
-    /// The account of what a read with this filter holds.
+    /// The memory of a read with this filter.
     pub fn memory(&self, filter: &Filter) -> ReadMemory {
         ReadMemory::new(self.room.clone(), filter.held_bytes())
     }
 }
 
 impl Service {
-    /// Who calls, to read.
+    /// The reader of a request.
     pub(super) fn reader<T>(&self, request: &Request<T>) -> Result<Reader, Error> {
         let quota = request.extensions().get::<Arc<Quota>>().map(Arc::clone);
         let room = request.extensions().get::<WorkRoom>().cloned().unwrap_or_default();
         Ok(Reader { caller: self.caller(request)?, peer: peer::address(request), quota, room })
     }
 
-    /// Where a position that the caller sends lies. Waits for its record, if the log has it,
-    /// and this gateway does not yet.
+    /// Finds out whether the log has a position that the caller sent. Waits for its record, if the
+    /// log has it and this gateway does not yet.
     pub(super) async fn reach(
         &self,
         reader: &Reader,
@@ -67,8 +67,8 @@ impl Service {
         self.waiting(reader, position, self.hub.reach(position)).await
     }
 
-    /// Does what may wait for the record at a position. Such a wait counts as one of the reads
-    /// of the caller, and is bounded with the time until the caller has a place for it.
+    /// Runs work that may wait for the record at a position. Such a wait takes one of the read
+    /// places of the caller, and the time to get the place counts as waiting, too.
     pub(super) async fn waiting<T, E: From<log::Error>>(
         &self,
         reader: &Reader,
@@ -89,14 +89,14 @@ impl Service {
             let why = "the reads of this caller, or those of all, are in use".to_owned();
             Err(log::Error::Behind { sequence: position.sequence, why }.into())
         };
-        // A little longer than the wait itself, which says more.
+        // Slightly longer than the wait itself, whose error says more.
         let time_max = POSITION_WAIT_MAX + POSITION_WAIT_MAX / 10;
         timeout(time_max, placed).await.unwrap_or_else(late)
     }
 
-    /// Records that a query was read by a call of this method, if its records are not all
-    /// the gateway's own. It belongs behind the read, so that its record is not among
-    /// what was found, and before the answer.
+    /// Records that a query was read by a call of this method, if its records are not all the
+    /// gateway's own. Called after the read, so that its record is not among the results, and
+    /// before the answer.
     pub(super) async fn record_query(
         &self,
         reader: &Reader,
@@ -111,8 +111,7 @@ impl Service {
         self.record_read(reader, method, Asked::Filter(asked), times).await
     }
 
-    /// Records that something was read by a call of this method, and charges the caller with
-    /// the record.
+    /// Records a read by a call of this method, and charges the caller for the record.
     pub(super) async fn record_read(
         &self,
         reader: &Reader,

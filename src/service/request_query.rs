@@ -39,8 +39,8 @@ pub async fn query(
 /// Filters without an expression up to this size are compiled in less than a time slice, in bytes.
 const COMPILED_AT_ONCE_BYTES_MAX: usize = 4 * 1024;
 
-/// A compiled filter, of a reader; an absent one matches all that it may read.
-/// Compiling an expression or many globs takes milliseconds, so that is done where it holds nobody up.
+/// A compiled filter, of a reader; an absent one matches all that it may read. Compiling an
+/// expression or many globs takes milliseconds, so it is done on a blocking thread.
 pub async fn compile(filter: Option<&pb::Filter>, reader: &Reader) -> Result<Arc<Filter>, Error> {
     let readable = reader.types();
     let compiled = match filter {
@@ -62,14 +62,14 @@ pub async fn compile(filter: Option<&pb::Filter>, reader: &Reader) -> Result<Arc
     compiled.map(Arc::new).map_err(Error::Filter)
 }
 
-/// Everything that is wrong with a filter, of a reader.
+/// All errors of a filter, for a reader.
 pub async fn problems(filter: pb::Filter, reader: &Reader) -> Vec<filter::Error> {
     let readable = Arc::clone(reader.types());
     in_turn(reader.quota(), HeavyWork::Compile, move || filter::problems(&filter, &readable)).await
 }
 
-/// A time of a request. What lies beyond the range of [`Time`] is cut to it:
-/// no event lies there.
+/// Converts a time of a request. Times beyond the range of [`Time`] are clamped to it: no event is
+/// there.
 pub fn time(field: &'static str, timestamp: &Timestamp) -> Result<Time, Error> {
     let valid = TIMESTAMP_SECONDS.contains(&timestamp.seconds)
         && (0..1_000_000_000).contains(&timestamp.nanos);

@@ -1,4 +1,4 @@
-//! The requests of a call as they come from the listener, which gives each message in a frame of its own.
+//! Reads the requests of a call from the listener, which returns each message in its own frame.
 
 use bytes::{Buf as _, Bytes};
 use http_body::Body as _;
@@ -9,13 +9,13 @@ use tonic::body::Body;
 use crate::proto::codec::PREFIX_BYTES;
 use crate::service::Error;
 
-/// The requests of a call, in their order.
+/// The requests of a call, in order.
 pub struct Requests {
     body: Body,
 }
 
 impl Requests {
-    /// The requests that this body gives: one in each frame, with its prefix, not compressed.
+    /// The requests in this body: one in each frame, with its prefix, decompressed.
     pub fn new(body: Body) -> Self {
         Self { body }
     }
@@ -23,7 +23,7 @@ impl Requests {
     /// The next request; `None` after the last one. Cancelling this loses nothing.
     ///
     /// # Errors
-    /// If it could not be received; then nothing more comes.
+    /// If it could not be received; then no more follow.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Status> {
         while let Some(frame) = self.body.frame().await {
             let Ok(mut message) = frame?.into_data() else { continue };
@@ -36,10 +36,10 @@ impl Requests {
         Ok(None)
     }
 
-    /// The only request, once the client has sent all.
+    /// The only request, when the client has ended its side.
     ///
     /// # Errors
-    /// If there is none, or more than one.
+    /// If there is no request, or more than one.
     pub async fn only(&mut self) -> Result<Bytes, Status> {
         let Some(request) = self.next().await? else {
             return Err(Error::Framing("the request message is missing".to_owned()).into());

@@ -1,4 +1,4 @@
-//! Search.
+//! The method Search.
 
 use std::ops::RangeInclusive;
 
@@ -21,7 +21,7 @@ pub const PAGE_SIZE: usize = 50;
 /// The maximum number of records of a page.
 pub const PAGE_SIZE_MAX: usize = 1_000;
 
-/// A search that can run: the records that it names are here.
+/// A search that is ready to run: this gateway has the records that it names.
 pub struct PreparedSearch {
     reader: Reader,
     request: pb::SearchRequest,
@@ -29,8 +29,8 @@ pub struct PreparedSearch {
 }
 
 impl Service {
-    /// Checks a search, and waits for the records that it names. Behind this, the search does
-    /// not wait for other gateways, so that it may take one of the few turns.
+    /// Checks a search, and waits for the records that it names. After this, the search does not
+    /// wait for other gateways, so it may take one of the few turns.
     pub(super) async fn prepare_search(
         &self,
         request: Request<Bytes>,

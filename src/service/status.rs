@@ -1,5 +1,5 @@
-//! Turns refusals into `Status`: the only place that makes one. An error that is
-//! not here does not compile, so each has a code, a reason and its fields.
+//! Converts errors to `Status`; no other module makes one. The matches are exhaustive, so each
+//! error has a code, a reason and its fields.
 
 mod bounds;
 mod deliveries;
@@ -33,7 +33,7 @@ const RETRY_DELAY: std::time::Duration = std::time::Duration::from_secs(1);
 struct Parts {
     code: Code,
     reason: ErrorReason,
-    /// Fields to blame, each with what is wrong.
+    /// Fields to blame, each with a sentence.
     fields: Vec<(String, String)>,
     /// Whether a retry may succeed.
     retry: bool,
@@ -44,7 +44,7 @@ impl Parts {
         Self { code, reason, fields: Vec::new(), retry: false }
     }
 
-    /// A retry may succeed.
+    /// A status after which a retry may succeed.
     fn unavailable(reason: ErrorReason) -> Self {
         Self { retry: true, ..Self::new(Code::Unavailable, reason) }
     }
@@ -125,9 +125,9 @@ fn parts(error: &Error) -> Parts {
         Error::Malformed(_) | Error::Framing(_) => {
             Parts::new(Code::InvalidArgument, ErrorReason::RequestMalformed)
         }
-        // Most often the client is gone, and nobody reads this; it is no failure of the gateway.
+        // Usually the client is gone, and nobody reads this; it is not a failure of the gateway.
         Error::RequestCutOff(_) => Parts::new(Code::Cancelled, ErrorReason::RequestMalformed),
-        // As gRPC has it for a violation of the cardinality of requests.
+        // The code that gRPC defines for a wrong number of requests.
         Error::SeveralMessages => Parts::new(Code::Unimplemented, ErrorReason::RequestMalformed),
         Error::RequestTooLarge { .. } => {
             Parts::new(Code::ResourceExhausted, ErrorReason::RequestTooLarge)

@@ -1,4 +1,4 @@
-//! Subscribe.
+//! The method Subscribe.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ impl Service {
         let filter = compile(Some(&asked), &reader).await?;
         let start = start(request.start)?;
         let query = ScanQuery::new(Arc::clone(&filter));
-        // Before the stream begins: it is not the first that comes.
+        // Recorded before the stream begins, so that the record is not part of it.
         self.record_query(&reader, Method::Subscribe, &query, &asked, (None, None)).await?;
         let subscriber =
             SubscriberState::new(reader.peer.clone(), &asked).named(reader.caller.principal());
@@ -64,23 +64,22 @@ impl Service {
 struct OpenStream {
     subscription: Subscription,
     session: StreamAuth,
-    /// What was asked for, and what of it may be read.
+    /// The request, and the types that may be read.
     filter: Arc<Filter>,
     auditor: Auditor,
     peer: String,
-    /// What the subscription holds, on the account of the client.
+    /// The charge of the subscription's memory.
     held: Option<MemoryCharge>,
 }
 
 impl OpenStream {
-    /// The next message. An error of access is for the reader to be told, with a
-    /// cursor.
+    /// The next message. The reader gets an access error with a cursor.
     async fn next(&mut self) -> Result<Option<SubscribeMessage>, StreamRefused> {
         loop {
             let ended = match self.session.check() {
                 Some(ended) => ended,
-                // Both may be dropped and begun again without a loss. Where there is
-                // a message, nobody waits for the other.
+                // Both futures may be dropped and begun again without loss. If there is a message,
+                // the other is not waited for.
                 None => tokio::select! {
                     biased;
                     message = self.subscription.next() => return message.map_err(StreamRefused::Log),
@@ -102,7 +101,7 @@ impl OpenStream {
         if !self.filter.is_within(caller.grants().read()) {
             return Err(access::Error::TypesForbidden);
         }
-        // What was acceptable before, and is within what may be read, is acceptable.
+        // A filter that was accepted before, and matches only readable types, is accepted.
         if let Ok(filter) = self.filter.for_reader(caller.grants().read()) {
             self.filter = Arc::new(filter);
             self.subscription.set_query(ScanQuery::new(Arc::clone(&self.filter)));
@@ -142,10 +141,10 @@ fn start(start: Option<pb::subscribe_request::Start>) -> Result<SubscriptionStar
     })
 }
 
-/// How a stream ends: with a last cursor, then with a status.
+/// The phases of a stream: at the end it sends a last cursor, then a status.
 enum StreamPhase {
     Open(Box<OpenStream>),
-    /// The last cursor is sent; then comes this.
+    /// The last cursor is sent; this status follows.
     Ending(Error),
     Over,
 }

@@ -1,7 +1,7 @@
-//! Refusals that tonic makes by itself, as ours.
+//! Replaces statuses that tonic makes itself by statuses with details.
 //!
-//! tonic answers calls of unknown services and methods, and calls of health and reflection that it cannot
-//! read, with a bare status. Ours always carry details.
+//! tonic answers calls of unknown services and methods, and unreadable calls of health and
+//! reflection, with a bare status. The gateway's statuses always have details.
 
 use tonic::{Code, Status};
 
@@ -10,8 +10,8 @@ use crate::service::Error;
 /// The maximum length of an unknown path in a refusal, in characters.
 const PATH_CHARS_MAX: usize = 256;
 
-/// What to say instead of a bare status that a call of `path` got; `None` where
-/// the status is not one of those that tonic makes for want of a method.
+/// The error that replaces a bare status of a call of `path`; `None` if tonic does not make this
+/// status for an unknown method.
 pub fn explain(bare: &Status, path: &str) -> Option<Error> {
     (bare.code() == Code::Unimplemented).then(|| method_unknown(path))
 }

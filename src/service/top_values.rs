@@ -1,4 +1,4 @@
-//! TopValues.
+//! The method TopValues.
 
 use bytes::Bytes;
 use tonic::Request;

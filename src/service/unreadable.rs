@@ -1,8 +1,8 @@
-//! The property that nothing is learned about records that may not be read.
+//! Tests the property that a reader learns nothing about records that it may not read.
 //!
-//! Two logs have the same records that a reader may read. At every other place stand
-//! records that it may not read, and these differ between the logs in type, content,
-//! emitter and size. Every answer and refusal must be the same, byte for byte.
+//! Two logs have the same readable records. All other records are hidden from the reader, and
+//! differ between the logs in type, content, emitter and size. Every answer and refusal must be the
+//! same, byte for byte.
 
 mod generate;
 
@@ -34,7 +34,7 @@ use generate::{Place, Spec, event, filter, places};
 
 /// Segments of four records, and records that are evicted.
 const RECORDS_MAX: usize = 64;
-/// What a hidden record may say and a reader may look for.
+/// A text that may be in hidden records and that a reader may search.
 const SECRET: &str = "4929-1234";
 /// When the first record is accepted.
 const BEGAN: i64 = 1_750_000_000_000_000_000;
@@ -152,7 +152,7 @@ async fn settle() {
     }
 }
 
-/// What a stream gives without waiting for more.
+/// The answers of a stream that are ready.
 async fn received(stream: &mut Stream) -> Vec<Answer> {
     let mut messages = Vec::new();
     loop {
@@ -164,7 +164,7 @@ async fn received(stream: &mut Stream) -> Vec<Answer> {
     }
 }
 
-/// Everything that a reader is told by searches with this filter, from page to page.
+/// All answers of a search with this filter, page by page.
 async fn pages(side: &Side, request: &pb::SearchRequest) -> Vec<Answer> {
     let mut request = request.clone();
     let mut answers = Vec::new();
@@ -184,7 +184,7 @@ async fn pages(side: &Side, request: &pb::SearchRequest) -> Vec<Answer> {
     }
 }
 
-/// Everything that a reader is told about the log as it is now.
+/// All answers about the present log.
 async fn everything(side: &Side, asked: &[pb::Filter], page_size: i32) -> Vec<Answer> {
     let mut answers = Vec::new();
     let last = side.hub.extent().last.0;
@@ -250,7 +250,7 @@ async fn everything(side: &Side, asked: &[pb::Filter], page_size: i32) -> Vec<An
     answers
 }
 
-/// What readers who wait are sent while the records are appended.
+/// Opens streams before the records are appended.
 async fn live(side: &Side, asked: &[pb::Filter]) -> Vec<Stream> {
     let mut streams = Vec::new();
     for filter in asked {

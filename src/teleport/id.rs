@@ -6,21 +6,20 @@ use sha2::{Digest as _, Sha256};
 
 use super::json::{CanonicalJson, Json};
 
-/// How many different lines a generation of [`LineOrdinals`] holds. It fills its
-/// hash table of 2^20 places: 17 MiB.
+/// The number of different lines in a generation of [`LineOrdinals`]. It fills its hash table of
+/// 2^20 slots: 17 MiB.
 const GENERATION_LINES_MAX: usize = (1 << 20) / 8 * 7;
 /// How much of an id's hash makes a UUID, in bytes.
 const UUID_BYTES: usize = 16;
 
 /// Numbers equal lines: the first is 0, the next 1.
 ///
-/// Lines are told apart by 64 bits of their hash; two different ones that agree
-/// in them are numbered together, which does no harm, since the id is made of
-/// the whole hash. The counts of the most recent 917,504 to 1,835,008 different
-/// lines are held, in two generations of which the older is dropped when the
-/// newer is full: 34 MiB at most, however long the import. An equal line that
-/// comes after more others than that is numbered from 0 again, and so counts as
-/// a repetition of the first.
+/// Lines are distinguished by 64 bits of their hash. Two different lines with equal bits are
+/// numbered together, which is harmless, because the id is made of the whole hash. The counts of
+/// the most recent 917,504 to 1,835,008 different lines are held, in two generations of which the
+/// older is dropped when the newer is full: 34 MiB at most, however long the import. An equal line
+/// that comes after more others than that is numbered from 0 again, and so counts as a repetition
+/// of the first.
 #[derive(Debug, Default)]
 pub struct LineOrdinals {
     newer: HashMap<u64, u64>,

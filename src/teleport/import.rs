@@ -1,4 +1,4 @@
-//! Writes a line as an encoded event, straight from its JSON by tables.
+//! Writes a line as an encoded event, directly from its JSON by tables.
 
 mod differences;
 mod tables;
@@ -22,7 +22,7 @@ const CUSTOM_NAME: u32 = 1;
 const CUSTOM_DATA: u32 = 2;
 const KEY: u32 = 1;
 const VALUE: u32 = 2;
-/// What fields take beside their values, roughly, in bytes.
+/// Estimated size of fields beside their values, in bytes.
 const EVENT_BYTES: usize = 512;
 
 /// Maps a line to an event, losing nothing. The id of a line that has none, or
@@ -48,7 +48,7 @@ pub fn import_line(line: &str, ordinals: &mut LineOrdinals) -> Result<ImportedEv
         writer.derived_id(members, &id);
     }
     if !members.contains_key(key_map::TIME) {
-        // The gateway will append one, which is not the line's.
+        // The gateway will append a time, which is not that of the line.
         writer.values.differences.note_key(key_map::TIME, ABSENT.to_owned());
     }
     if kind.type_id.is_custom() {
@@ -59,7 +59,7 @@ pub fn import_line(line: &str, ordinals: &mut LineOrdinals) -> Result<ImportedEv
     Ok(ImportedEvent { id, encoded, unknown_type, time_fault })
 }
 
-/// Why no event can have the time of a line; `None` where one can.
+/// Why no event can have the time of a line; `None` if it can.
 fn time_fault(time: Option<&Json<'_>>) -> Option<Error> {
     let timestamp = time.and_then(Json::as_str).and_then(text::to_timestamp_noting);
     match timestamp {
@@ -69,11 +69,11 @@ fn time_fault(time: Option<&Json<'_>>) -> Option<Error> {
     }
 }
 
-/// What is written of a key of the line.
+/// The written field of a key of the line.
 struct WrittenField {
-    /// Which field it is.
+    /// The rank of the field.
     rank: u16,
-    /// Where it begins and ends in the writer's output.
+    /// Its range in the writer's output.
     start: usize,
     end: usize,
 }
@@ -81,9 +81,9 @@ struct WrittenField {
 /// The type of a line.
 struct LineType<'a> {
     type_id: TypeId,
-    /// Name of the event, where it is custom.
+    /// Name of the event, if it is custom.
     custom_name: Cow<'a, str>,
-    /// What the line has.
+    /// The type in the line.
     name: &'a str,
 }
 
@@ -103,7 +103,7 @@ impl<'a> LineType<'a> {
     }
 }
 
-/// `name`, with an underscore for what a custom event's name may not have.
+/// `name`, with underscores for characters that a custom event's name must not have.
 fn custom_name(name: &str) -> Cow<'_, str> {
     if catalog::is_custom_name(name) {
         return Cow::Borrowed(name);
@@ -135,7 +135,7 @@ impl<'k, 'j> LineWriter<'k, 'j> {
         Self { kind, table, values, parts: Vec::with_capacity(24) }
     }
 
-    /// Adds as the part of this rank what was written from `start` on.
+    /// Adds the output from `start` on as the part of this rank.
     fn part(&mut self, rank: u16, start: usize) {
         self.parts.push(WrittenField { rank, start, end: self.values.out.len() });
     }
@@ -165,7 +165,7 @@ impl<'k, 'j> LineWriter<'k, 'j> {
                     self.values.member(field, key, json, depth)
                 }
                 None => {
-                    // Whether the message has fields shows at the end.
+                    // It is known at the end whether the message has fields.
                     let is_empty = json.as_object().is_some_and(|members| members.is_empty());
                     if !is_empty {
                         self.values.differences.note_key(key, json.to_string());
@@ -180,7 +180,7 @@ impl<'k, 'j> LineWriter<'k, 'j> {
         self.full_groups(members);
     }
 
-    /// A message that has fields is not told by a key of its own in an export.
+    /// An export writes the key of a message only if the message has no fields.
     fn full_groups(&mut self, members: &'j Object<'_>) {
         for (key, _) in members.range(Cow::Borrowed(key_map::OWN_PREFIX)..) {
             if !key.starts_with(key_map::OWN_PREFIX) {
@@ -219,7 +219,7 @@ impl<'k, 'j> LineWriter<'k, 'j> {
             let text = Json::String(self.kind.name.into()).to_string();
             self.values.differences.note_key(key_map::TYPE, text);
         }
-        // An export says that the event is custom where the catalog has its name.
+        // An export marks an event as custom if the catalog has its name.
         let says_type = by_name(name).is_some();
         match members.get(OWN_TYPE) {
             Some(Json::String(text)) if says_type && text == catalog::CUSTOM => {}
@@ -238,7 +238,7 @@ impl<'k, 'j> LineWriter<'k, 'j> {
             }
         }
         let own = members.get(DATA);
-        // Members that an export writes elsewhere are kept as they are.
+        // Members that an export writes elsewhere are kept unchanged.
         let own_members =
             own.and_then(Json::as_object).filter(|own| !own.keys().any(|key| self.is_data(key)));
         let mut own_held = 0;
@@ -291,7 +291,7 @@ impl<'k, 'j> LineWriter<'k, 'j> {
         event
     }
 
-    /// Writes parts that lie in the same messages down to `depth`.
+    /// Writes parts with the same enclosing messages down to `depth`.
     fn level(&self, parts: &[WrittenField], depth: usize, out: &mut Vec<u8>) {
         let mut rest = parts;
         while let Some(first) = rest.first() {

@@ -1,8 +1,8 @@
 //! JSON that keeps the spelling of its values.
 //!
-//! Numbers stay text (`1.0` is not `1`, and no integer is too big), and an
-//! object that names a key twice is refused, since one of its values would be
-//! lost without a word. What is read borrows from the text.
+//! Numbers stay text (`1.0` is not `1`, and no integer is too big), and an object that names a key
+//! twice is refused, because one of its values would be lost silently. Parsed values borrow from
+//! the text.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ pub enum Json<'a> {
     Null,
     /// `true` or `false`.
     Bool(bool),
-    /// A number, as it was written.
+    /// A number, in its original spelling.
     Number(Cow<'a, str>),
     /// A string, unescaped.
     String(Cow<'a, str>),
@@ -59,7 +59,7 @@ impl<'a> Json<'a> {
         read(text, 0, false)
     }
 
-    /// The same, without borrowing from the text.
+    /// An owned copy.
     pub fn into_owned(self) -> Json<'static> {
         let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
         match self {
@@ -94,7 +94,7 @@ impl<'a> Json<'a> {
     }
 }
 
-/// Reads a value. That it is one was checked before for the values within another one.
+/// Reads a value. Nested values were checked with the outer one.
 fn read(text: &str, depth: usize, is_checked: bool) -> Result<Json<'_>, Error> {
     if depth > DEPTH_MAX {
         return Err(Error::TooDeep);
@@ -133,7 +133,7 @@ fn read(text: &str, depth: usize, is_checked: bool) -> Result<Json<'_>, Error> {
     })
 }
 
-/// A string, borrowed where it has no escapes.
+/// A string, borrowed if it has no escapes.
 #[derive(serde::Deserialize)]
 struct JsonString<'a>(#[serde(borrow)] Cow<'a, str>);
 

@@ -19,17 +19,17 @@ pub const TYPE: &str = "event";
 pub const ID: &str = "uid";
 /// Key of the event time.
 pub const TIME: &str = "time";
-/// What precedes the path of a field that Teleport has no key for.
+/// The prefix of the keys of fields for which Teleport has no key.
 pub const OWN_PREFIX: &str = "auditgate.";
 
 const EVENT: &str = "auditgate.v1.Event";
-/// Field of `Event` that is no field of a line: see [`super::unmapped`].
+/// The field of `Event` that is not a field of a line: see [`super::unmapped`].
 const UNMAPPED: &str = "unmapped";
 /// Fields of `Event` that Teleport has no key for.
 const OWN: [&str; 3] = ["source", "trace_id", "labels"];
 /// Fields of `Event` whose fields are keys of the line itself.
 const GROUPS: [&str; 6] = ["user", "session", "server", "connection", "outcome", "resource"];
-/// Messages whose fields are keys of the line itself where a payload has them.
+/// Messages whose fields are keys of the line itself in a payload.
 const PAYLOAD_GROUPS: [&str; 9] = [
     "App",
     "AwsRequest",
@@ -41,8 +41,8 @@ const PAYLOAD_GROUPS: [&str; 9] = [
     "KubernetesResource",
     "MfaDevice",
 ];
-/// The field of a payload that is an object of its own, although its message is
-/// one of [`PAYLOAD_GROUPS`].
+/// The field of a payload that is a nested object, although its message is one of
+/// [`PAYLOAD_GROUPS`].
 const NESTED: (&str, &str) = ("UserLogin", "mfa_device");
 
 /// The key of a field, within the object of its message.
@@ -65,7 +65,7 @@ pub fn is_group(field: &FieldDescriptor) -> bool {
         && (parent.name(), field.name()) != NESTED
 }
 
-/// The shape of an event.
+/// The descriptor of an event.
 pub fn event() -> &'static MessageDescriptor {
     static EVENT_SHAPE: LazyLock<MessageDescriptor> = LazyLock::new(|| {
         descriptor_pool().get_message_by_name(EVENT).expect("the protocol has the message Event")
@@ -78,10 +78,10 @@ pub fn event() -> &'static MessageDescriptor {
 pub struct KeyMapping {
     /// The key.
     pub key: String,
-    /// The field, from the event down.
+    /// The path of fields from the event.
     pub path: Vec<FieldDescriptor>,
-    /// Whether the field is a group: its own key serves only to say that the
-    /// message is there although it has no field.
+    /// Whether the field is a group: its own key only says that the message exists although it has
+    /// no field.
     pub is_group: bool,
 }
 
@@ -123,7 +123,7 @@ fn value_of<'a>(message: &'a DynamicMessage, field: &FieldDescriptor) -> Option<
     }
     match message.get_field(field) {
         Cow::Borrowed(value) => Some(value),
-        // A default, of a field that is not set.
+        // The field is not set, and this is its default.
         Cow::Owned(_) => None,
     }
 }
@@ -155,7 +155,7 @@ impl KeyPlan {
 
     fn new(type_id: TypeId) -> Self {
         let mut plan = Self { entries: Vec::new(), by_key: HashMap::new() };
-        // The payload of a custom event is what is left of the line.
+        // The payload of a custom event is the rest of the line.
         if !type_id.is_custom() {
             let variant = event()
                 .get_field(type_id.get().number)
@@ -184,7 +184,7 @@ impl KeyPlan {
         let own = format!("{OWN_PREFIX}{}", path_name(path));
         let is_own = is_group(field) || path.len() == 1 && OWN.contains(&field.name());
         let key = if is_own { own.clone() } else { key(field).to_owned() };
-        // What comes first, the payload's field, has the key.
+        // The first field, that of the payload, has the key.
         let key = if self.by_key.contains_key(&key) { own } else { key };
         self.by_key.insert(key.clone(), self.entries.len());
         self.entries.push(KeyMapping::new(key, path));

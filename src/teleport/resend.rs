@@ -1,5 +1,5 @@
-//! Changes an imported event so that a gateway that refused it may accept it. What is
-//! changed stands in `Event.unmapped`, and an export writes the line as it was.
+//! Changes an imported event so that a gateway that refused it may accept it. The originals are
+//! kept in `Event.unmapped`, so that an export writes the line unchanged.
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -8,22 +8,22 @@ use super::json::Json;
 use super::{id, key_map, text};
 use crate::proto::pb;
 
-/// An encoded event without its time, and its id; `None` where it has none.
+/// Removes the time of an encoded event. Returns its id and the event; `None` if it has no time.
 pub fn without_time(encoded: &Bytes) -> Option<(String, Bytes)> {
     let mut event = pb::Event::decode(encoded.clone()).ok()?;
     let time = event.time.take()?;
-    // Where the line spells it in another way, that is noted already.
+    // If the line spells it in another way, the spelling is noted already.
     let own = event.unmapped.entry(key_map::TIME.to_owned());
     own.or_insert_with(|| Json::String(text::of_timestamp(time).into()).to_string());
     Some((event.id.clone()?, event.encode_to_vec().into()))
 }
 
-/// An encoded event whose id is the one that its line has, `#` and a number, and that id;
-/// `None` where that is too long for an id.
+/// Replaces the id of an encoded event by the id of its line, `#` and a number. Returns the id and
+/// the event; `None` if the id is too long.
 pub fn with_numbered_id(encoded: &Bytes, number: u32) -> Option<(String, Bytes)> {
     let mut event = pb::Event::decode(encoded.clone()).ok()?;
     let present = event.id.take()?;
-    // What the line has is noted where the event has another id.
+    // The id of the line is noted if the event has another one.
     let noted = event.unmapped.get(key_map::ID);
     let own = noted.and_then(|text| Json::parse(text).ok()?.as_str().map(str::to_owned));
     let own = own.filter(|own| id::is_id(own)).unwrap_or(present);

@@ -1,4 +1,4 @@
-//! Times and durations in the formats of Go.
+//! Parses and formats times and durations as Go does.
 
 use prost_types::{Duration, Timestamp};
 
@@ -7,7 +7,7 @@ use crate::wire::{DURATION_SECONDS_MAX, TIMESTAMP_SECONDS};
 
 const NANOS_PER_SECOND: i128 = 1_000_000_000;
 
-/// RFC 3339 in UTC, with as many digits of the second as are needed.
+/// A time in RFC 3339 and UTC, with as many digits of the second as needed.
 pub fn of_timestamp(timestamp: Timestamp) -> String {
     let text = timestamp.to_string();
     match text.strip_suffix('Z') {
@@ -16,14 +16,14 @@ pub fn of_timestamp(timestamp: Timestamp) -> String {
     }
 }
 
-/// Reads RFC 3339 with any offset. Without one, it is UTC.
+/// Parses RFC 3339 with any offset. Without one, it is UTC.
 pub fn to_timestamp(text: &str) -> Option<Timestamp> {
     text.parse::<Timestamp>()
         .ok()
         .filter(|timestamp| TIMESTAMP_SECONDS.contains(&timestamp.seconds))
 }
 
-/// Reads a time as [`to_timestamp`], and says whether [`of_timestamp`] writes it so.
+/// Parses a time like [`to_timestamp`], and returns whether [`of_timestamp`] writes the same text.
 pub fn to_timestamp_noting(text: &str) -> Option<(Timestamp, bool)> {
     if let Some(timestamp) = to_own_timestamp(text.as_bytes()) {
         return Some((timestamp, true));
@@ -32,8 +32,8 @@ pub fn to_timestamp_noting(text: &str) -> Option<(Timestamp, bool)> {
     Some((timestamp, of_timestamp(timestamp) == text))
 }
 
-/// Reads a time in the form that [`of_timestamp`] writes. `None` for other forms, and
-/// for the rare times that need more than arithmetic.
+/// Parses a time in the form that [`of_timestamp`] writes. `None` for other forms, and for rare
+/// times that need a calendar.
 fn to_own_timestamp(text: &[u8]) -> Option<Timestamp> {
     const FRACTION_DIGITS_MAX: usize = 9;
     let (fixed, rest) = text.split_first_chunk::<19>()?;
@@ -102,7 +102,7 @@ fn decimal(nanos: i128, unit: i128) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// Reads Go's duration text: numbers, each with a unit, after an optional sign.
+/// Parses Go's durations: numbers, each with a unit, after an optional sign.
 pub fn to_duration(text: &str) -> Option<Duration> {
     let nanos = go_duration::parse(text)?;
     let seconds = i64::try_from(nanos / NANOS_PER_SECOND).ok()?;

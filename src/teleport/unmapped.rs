@@ -1,23 +1,21 @@
 //! `Event.unmapped`: the keys of a line without a field, as JSON text by key.
 //!
-//! A key is that of the line, or, where it begins with `/`, a JSON pointer (RFC
-//! 6901) to a value further down: `/identity/traits/level`, `/resource_ids/0/x`.
-//! A key of the line that itself begins with `/` is written as a pointer. The
-//! value is the JSON text as the line had it; it takes the place of what the
-//! fields of the event say. An empty value says that the line did not have the
-//! key at all.
+//! A key is that of the line or, if it begins with `/`, a JSON pointer (RFC 6901) to a nested
+//! value: `/identity/traits/level`, `/resource_ids/0/x`. A key of the line that itself begins with
+//! `/` is written as a pointer. The value is the JSON text of the line, which replaces that of the
+//! event's fields. An empty value means that the line did not have the key.
 
 use std::collections::BTreeMap;
 
 use super::json::{Json, Object};
 
-/// The value that says that a key was not there.
+/// The value of a key that the line did not have.
 pub const ABSENT: &str = "";
 /// Keys and texts.
 pub type Unmapped = BTreeMap<String, String>;
 
-/// Lays `unmapped` over a line. Returns the entries that have no place in it or
-/// are not JSON, which no importer writes.
+/// Applies `unmapped` to a line. Returns the entries that have no place in it or are not JSON,
+/// which no importer writes.
 pub fn apply(unmapped: &Unmapped, line: &mut Object<'static>) -> Unmapped {
     let mut left = Unmapped::new();
     for (key, value) in unmapped {

@@ -1,4 +1,4 @@
-//! Values of fields in Teleport's JSON.
+//! Writes values of fields as Teleport's JSON.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -17,10 +17,10 @@ const STRUCT: &str = "google.protobuf.Struct";
 const STRING_LIST: &str = "auditgate.v1.StringList";
 /// The field of `StringList`.
 const VALUES: u32 = 1;
-/// Enums whose zero Teleport uses for a value. Ours has no meaning, so the
+/// Enums in which Teleport uses zero for a value. In the protocol zero is unspecified, so the
 /// numbers are one higher.
 const SHIFTED_ENUMS: [&str; 2] = ["NetworkAction", "NetworkOperation"];
-/// Up to here each integer is a double; above, some are not.
+/// The largest number up to which every integer is a double.
 pub const DOUBLE_INTEGER_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// Writes the value of a field.
@@ -109,16 +109,16 @@ fn write_struct_value(value: prost_types::Value) -> Json<'static> {
     }
 }
 
-/// An integer where it is one, else the shortest text that reads as the number.
+/// An integer if it is one, else the shortest text that parses as the number.
 pub fn write_double(number: f64) -> String {
     if number.fract() == 0.0 && number.abs() <= DOUBLE_INTEGER_MAX {
-        // Also -0, which reads as itself.
+        // Also -0, which parses as itself.
         return format!("{number:.0}");
     }
     serde_json::Number::from_f64(number).map_or_else(|| "null".to_owned(), |text| text.to_string())
 }
 
-/// What our number of an enum value is above Teleport's.
+/// The difference of the protocol's numbers of an enum from Teleport's.
 pub fn shift(shape: &EnumDescriptor) -> i64 {
     i64::from(SHIFTED_ENUMS.contains(&shape.name()))
 }

@@ -1,4 +1,4 @@
-//! Singular messages that are sent in parts.
+//! Bounds the parts in which singular messages are sent.
 //!
 //! Protobuf lets an encoder send a singular message field several times; a reader merges
 //! the parts. Every reader has to keep track of them, so an event may have only a few.
@@ -18,15 +18,14 @@ pub(super) fn check(message: MessageId, bytes: &[u8]) -> Result<(), Box<Error>> 
 }
 
 struct PartsChecker<'a> {
-    /// The parts of the messages on the way from the event down, each with the number of
-    /// its field.
+    /// The parts of the enclosing messages, each with the number of its field.
     parts: Vec<(u32, &'a [u8])>,
 }
 
 impl<'a> PartsChecker<'a> {
     /// Checks the message whose parts lie in this range of `self.parts`.
     ///
-    /// Recursion ends with the depth that validation let through.
+    /// Validation bounds the depth of the recursion.
     fn message(&mut self, id: MessageId, own: Range<usize>) -> Result<(), Box<Error>> {
         let shape = id.get();
         let from = self.parts.len();

@@ -1,4 +1,4 @@
-//! The shape of the messages, as tables that the build generates.
+//! Descriptors of the messages, as tables that the build generates.
 
 /// A message of [`MESSAGES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -8,52 +8,52 @@ pub struct MessageId(pub u16);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EnumId(pub u16);
 
-/// The shape of a message.
+/// The descriptor of a message.
 #[derive(Debug)]
 pub struct Message {
-    /// Such as `auditgate.v1.User`.
+    /// The full name, such as `auditgate.v1.User`.
     pub full_name: &'static str,
-    /// The message is an entry of a map: `key` is field 1, `value` field 2.
+    /// Whether the message is a map entry: `key` is field 1, `value` field 2.
     pub map_entry: bool,
-    /// The rule for the message beside the types of its fields.
+    /// The additional rule for the message.
     pub rule: MessageRule,
     /// The fields, in the order of their numbers.
     pub fields: &'static [Field],
-    /// By number, what a walk has to know of each field.
+    /// The walk steps, by field number.
     pub steps: &'static [WalkStep],
 }
 
-/// A rule for a message beside the types of its fields.
+/// A rule for a message in addition to the types of its fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MessageRule {
-    /// Nothing.
+    /// No rule.
     None,
     /// A time within the years 1 to 9999.
     Timestamp,
     /// A duration within its range.
     Duration,
-    /// A JSON value, which has a kind.
+    /// A JSON value, which must have a kind.
     Value,
-    /// An entry of a map of JSON values, which has one.
+    /// An entry of a map of JSON values, which must have a value.
     ValueEntry,
 }
 
-/// What a walk has to know of a field. [`Field`] says the same and more in the
-/// room of a cache line; the steps of most messages share one.
+/// The facts about a field that a walk needs. A [`Field`] takes a whole cache line; the steps of
+/// most messages share one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WalkStep {
-    /// How a value is encoded.
+    /// The encoding of a value.
     pub form: WireForm,
-    /// A list or a map. Many scalars of a list may be encoded as one value.
+    /// Whether the field is a list or a map. Scalars of a list may be packed into one value.
     pub repeated: bool,
-    /// The message that a value is.
+    /// The message of a value.
     pub inner: MessageId,
 }
 
-/// How a value is encoded, as far as a walk tells it apart.
+/// The encoding of a value, as far as a walk distinguishes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WireForm {
-    /// There is no such field: anything will do.
+    /// An unknown field, with any encoding.
     Unknown,
     /// As a varint.
     Varint,
@@ -69,7 +69,7 @@ pub enum WireForm {
     Message,
 }
 
-/// The shape of a field.
+/// The descriptor of a field.
 #[derive(Debug)]
 pub struct Field {
     /// Its number.
@@ -80,9 +80,9 @@ pub struct Field {
     pub json_name: &'static str,
     /// The type of its value or, if repeated, of each value.
     pub kind: FieldKind,
-    /// A list, or a map (then the kind is a map entry).
+    /// Whether it is a list, or a map (then the kind is a map entry).
     pub repeated: bool,
-    /// Whether a default value can be told from an absent one.
+    /// Whether it has presence: a default value differs from an absent one.
     pub presence: bool,
     /// The oneof to which it belongs.
     pub oneof: Option<&'static str>,
@@ -114,14 +114,14 @@ pub enum FieldKind {
 /// The values of an enum.
 #[derive(Debug)]
 pub struct Enum {
-    /// Such as `auditgate.v1.UserKind`.
+    /// The full name, such as `auditgate.v1.UserKind`.
     pub full_name: &'static str,
     /// Number and name of each value.
     pub values: &'static [(i32, &'static str)],
 }
 
 impl MessageId {
-    /// The shape of the message.
+    /// The descriptor of the message.
     #[inline]
     pub fn get(self) -> &'static Message {
         MESSAGES.get(usize::from(self.0)).expect("the build numbers the messages that it writes")
@@ -136,11 +136,11 @@ impl EnumId {
 }
 
 impl WalkStep {
-    /// Of a number that no field has.
+    /// The step of an unknown field.
     pub const UNKNOWN: Self =
         Self { form: WireForm::Unknown, repeated: false, inner: MessageId(0) };
 
-    /// Of a field with values of this type; repeated, if it is a list or a map.
+    /// The step of a field with values of this type; `repeated` for a list or a map.
     pub const fn of(kind: FieldKind, repeated: bool) -> Self {
         let form = match kind {
             FieldKind::Int32
@@ -163,7 +163,7 @@ impl WalkStep {
 }
 
 impl Message {
-    /// What a walk has to know of the field with this number.
+    /// The step of the field with this number.
     #[inline(always)]
     pub fn step(&self, number: u32) -> WalkStep {
         self.steps.get(number as usize).copied().unwrap_or(WalkStep::UNKNOWN)

@@ -1,5 +1,5 @@
-//! Checks an encoded message against its shape: what passes decodes in every
-//! language, and prints as JSON.
+//! Validates an encoded message against its descriptor: a valid message decodes in every language,
+//! and has a JSON form.
 
 use std::cell::Cell;
 
@@ -68,10 +68,9 @@ pub enum WireFault {
 /// A fault and its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
-    /// What is wrong.
+    /// The fault.
     pub fault: WireFault,
-    /// The field to blame, from the message down: `user.traits.value`. Empty
-    /// where it is the message itself.
+    /// The path of the field to blame, such as `user.traits.value`. Empty for the message itself.
     pub path: String,
 }
 
@@ -94,9 +93,9 @@ pub fn validate(message: MessageId, bytes: &[u8]) -> Result<(), Error> {
     validate_noting(message, bytes, FieldNumbers::NONE, ignore)
 }
 
-/// As [`validate`], and calls `note` for each checked field of the message and of the messages
-/// in its fields `noted`, including unknown fields. Its arguments are the number of the
-/// containing field (0 for the message itself), the number of the field and its value.
+/// Like [`validate`], and calls `note` for each checked field of the message and of the messages in
+/// its fields `noted`, including unknown fields. Its arguments are the number of the containing
+/// field (0 for the message itself), the number of the field and its value.
 pub fn validate_noting<'a>(
     message: MessageId,
     bytes: &'a [u8],
@@ -106,7 +105,7 @@ pub fn validate_noting<'a>(
     let in_parts = Cell::new(false);
     let place = Nesting { depth: 1, within: 0, noted, in_parts: &in_parts };
     walk(message, bytes, place, &mut note)
-        // Hardly any encoder sends a message in parts, so only here are they counted.
+        // Few encoders send a message in parts, so parts are counted only here.
         .and_then(|()| if in_parts.get() { parts::check(message, bytes) } else { Ok(()) })
         .map_err(|error| *error)
 }
@@ -119,7 +118,7 @@ impl FieldNumbers {
     /// No number.
     pub const NONE: Self = Self(0);
 
-    /// These numbers, and another one.
+    /// Adds a number.
     pub const fn and(self, number: u32) -> Self {
         Self(self.0 | 1 << number)
     }
@@ -135,15 +134,15 @@ impl FieldNumbers {
 struct Nesting<'p> {
     /// 1 for the outermost one.
     depth: usize,
-    /// The number of the field that holds it.
+    /// The number of the enclosing field.
     within: u32,
     /// Fields of this message whose own fields are noted.
     noted: FieldNumbers,
-    /// Set where a message that is not repeated occurs twice.
+    /// Set if a singular message occurs twice.
     in_parts: &'p Cell<bool>,
 }
 
-/// Numbers of the singular messages that occurred in a message. Numbers from 63 on share a bit.
+/// The field numbers of singular messages that occurred in a message. Numbers from 63 share a bit.
 #[derive(Clone, Copy)]
 struct Seen(u64);
 
@@ -158,10 +157,10 @@ impl Seen {
     }
 }
 
-/// Takes no note.
+/// Ignores fields.
 fn ignore(_: u32, _: u32, _: WireValue<'_>) {}
 
-/// What each level returns is small: the error is in a box.
+/// The error is boxed, so that each level returns a small value.
 type ValidationResult = Result<(), Box<Error>>;
 
 #[cold]
@@ -225,7 +224,7 @@ fn is_encoded_as(form: WireForm, value: WireValue<'_>) -> bool {
     form == own || form == WireForm::Unknown
 }
 
-/// A value with a length that is neither text nor a message.
+/// Checks a length-delimited value that is neither text nor a message.
 fn check_other(step: WalkStep, value: &[u8]) -> Result<(), WireFault> {
     match step.form {
         WireForm::Bytes | WireForm::Unknown => Ok(()),
@@ -235,7 +234,7 @@ fn check_other(step: WalkStep, value: &[u8]) -> Result<(), WireFault> {
 }
 
 impl Message {
-    /// The error, as one within this field.
+    /// The error, with this field added to its path.
     #[cold]
     pub(super) fn blame(&self, number: u32, error: Box<Error>) -> Box<Error> {
         match self.field(number) {
@@ -286,12 +285,12 @@ pub fn seconds_and_nanos(bytes: &[u8]) -> (i64, i64) {
     found
 }
 
-/// The same, of what nearly every timestamp is: the two fields in their order, and
-/// nothing else. `None` where it is not.
+/// The same for the usual encoding of a timestamp: exactly the two fields in order. `None` for
+/// other encodings.
 fn plain_seconds_and_nanos(bytes: &[u8]) -> Option<(i64, i64)> {
     /// Key of `seconds`.
     const SECONDS: u8 = 1 << 3;
-    /// Key of `nanos`, which is left out where it is 0.
+    /// Key of `nanos`, which is omitted if it is 0.
     const NANOS: u8 = 2 << 3;
     let (seconds, rest) = plain_varint(SECONDS, bytes)?;
     if rest.is_empty() {
@@ -310,7 +309,7 @@ fn plain_varint(key: u8, bytes: &[u8]) -> Option<(u64, &[u8])> {
     Some((number, rest.get(length..)?))
 }
 
-/// An int32 is its lower half, sign and all.
+/// An int32 is the lower half of the varint.
 fn nanos_of(varint: u64) -> i64 {
     i64::from(varint as i32)
 }
@@ -319,8 +318,7 @@ fn is_timestamp((seconds, nanos): (i64, i64)) -> bool {
     TIMESTAMP_SECONDS.contains(&seconds) && (0..NANOS).contains(&nanos)
 }
 
-/// Whether there is nothing else to look for in a timestamp; `false` where it
-/// takes a walk to say.
+/// Whether a timestamp has the usual encoding and is valid; `false` if it needs a walk.
 fn is_plain_timestamp(bytes: &[u8]) -> bool {
     plain_seconds_and_nanos(bytes).is_some_and(is_timestamp)
 }
@@ -351,8 +349,7 @@ fn check_value(bytes: &[u8]) -> Result<(), WireFault> {
     if has_kind { Ok(()) } else { Err(WireFault::NoKind) }
 }
 
-/// An entry of a map may leave its value out; a JSON value that is left out has
-/// no kind.
+/// A map entry may omit its value; an omitted JSON value has no kind.
 fn check_entry(entry: &Message, bytes: &[u8]) -> ValidationResult {
     /// `value` of every entry of a map.
     const MAP_VALUE: u32 = 2;

@@ -6,8 +6,8 @@ use super::WireFault;
 /// Longest encoding of a 64-bit varint, in bytes.
 pub const VARINT_BYTES_MAX: usize = 10;
 
-/// Reads a varint off the front of `rest`. Keys and lengths mostly have one byte,
-/// and hardly ever more than two.
+/// Reads the first varint of `rest`. Keys and lengths usually have one byte, and rarely more than
+/// two.
 #[inline(always)]
 pub fn read_varint(rest: &mut &[u8]) -> Result<u64, WireFault> {
     let (number, after) = match **rest {
@@ -16,8 +16,7 @@ pub fn read_varint(rest: &mut &[u8]) -> Result<u64, WireFault> {
             (u64::from(low & 0x7f) | u64::from(high) << 7, after)
         }
         _ => {
-            // By value: a call that took `rest` would keep it out of registers
-            // also where there is none.
+            // Passed by value, so that the caller can keep `rest` in registers.
             let (number, length) = long_varint(rest);
             match rest.split_at_checked(length) {
                 Some((read, after)) if !read.is_empty() => (number, after),
@@ -29,15 +28,14 @@ pub fn read_varint(rest: &mut &[u8]) -> Result<u64, WireFault> {
     Ok(number)
 }
 
-/// The varint at the front of `bytes` and its length; the length is 0 where there
-/// is none. Up to eight bytes are taken as one word, of which the highest bit of
-/// each byte is left out, in steps: of pairs of bytes, of pairs of these, and of both
-/// halves.
+/// The first varint of `bytes` and its length; the length is 0 if there is none. Up to eight bytes
+/// are read as one word, from which the highest bit of each byte is removed in steps: pairs of
+/// bytes, pairs of these, and both halves.
 pub(super) fn long_varint(bytes: &[u8]) -> (u64, usize) {
     const MORE: u64 = 0x8080_8080_8080_8080;
     let word = match (bytes.first_chunk::<8>(), bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
         (Some(word), ..) => u64::from_le_bytes(*word),
-        // Where they overlap, both have the same bytes.
+        // Both have the same bytes where they overlap.
         (None, Some(first), Some(last)) => {
             let behind = 8 * (bytes.len() - last.len());
             u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << behind

@@ -1,5 +1,6 @@
-//! Agreement on checkpoints with the other gateways of a log. What they signed is compared
-//! with the own tree in the order in which all gateways get it, and only then given out.
+//! Agrees on checkpoints with the other gateways of a log: compares signed checkpoints with the
+//! gateway's own tree, in the order in which all gateways receive them, and only then publishes
+//! them.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,21 +14,21 @@ use crate::log::{CheckpointExchange, PublishedCheckpoint};
 use crate::proof::tree::{self, Tree};
 use crate::proof::{SignedCheckpoint, tile::WIDTH};
 
-/// Whoever has the key and has seen no checkpoint for so long more than the interval signs
-/// one: a random part of it, so that it is not all of them.
+/// A gateway with the key signs a checkpoint if none came for the interval plus a random part of
+/// this time, so that not all gateways sign one.
 const JITTER_MAX: Duration = Duration::from_millis(500);
-/// A gateway signs no more often than this, whoever waits.
+/// The shortest time between two checkpoints of a gateway.
 const PROPOSAL_PAUSE: Duration = Duration::from_millis(200);
-/// So many checkpoints wait for the own tree to be as large.
+/// The most checkpoints that wait until the gateway's own tree is as large.
 const WAITING_MAX: usize = 256;
-/// For so long the status tells of a checkpoint that the log's key did not sign.
+/// How long the status reports a checkpoint that the log's key did not sign.
 pub const STRANGER_TIME: Duration = Duration::from_secs(300);
 
 /// The agreement of one gateway with the others.
 pub struct Agreement {
     exchange: Arc<dyn CheckpointExchange>,
     waiting: VecDeque<PublishedCheckpoint>,
-    /// When a checkpoint came.
+    /// When the last checkpoint came.
     seen: Instant,
     jitter: Duration,
     proposal: Option<Proposal>,
@@ -40,15 +41,15 @@ struct Proposal {
     size: u64,
 }
 
-/// What a checkpoint of some gateway is to this one.
+/// The result of comparing a checkpoint with the gateway's own tree.
 enum Judgement {
-    /// It has the own root, and is the newest.
+    /// It has the same root, and is the newest one.
     Newest,
-    /// It has the own root, and says no more than an earlier one.
+    /// It has the same root, and covers no more than an earlier one.
     Known,
-    /// The own tree is not as large yet.
+    /// The gateway's own tree is not as large yet.
     Later,
-    /// What it covers was removed, so that it cannot be compared.
+    /// Its records were removed, so that it cannot be compared.
     Gone,
     /// The log's key did not sign it.
     Stranger(String),
@@ -64,7 +65,7 @@ impl Agreement {
         self.exchange.changes()
     }
 
-    /// Compares what came with the own tree, and gives out what is equal.
+    /// Compares received checkpoints with the gateway's own tree, and publishes equal ones.
     pub async fn judge(&mut self, prover: &Arc<Prover>) -> Result<(), CheckpointFailure> {
         if let Some(failure) = prover.failure().filter(CheckpointFailure::is_denial) {
             return Err(failure);
@@ -88,7 +89,7 @@ impl Agreement {
                 Ok(Judgement::Stranger(why)) => prover.note_stranger(why),
                 Ok(Judgement::Known | Judgement::Gone) => {}
                 Err(failure) => {
-                    // It is compared again, unless it is the last thing that is.
+                    // It will be compared again.
                     self.waiting.push_front(next);
                     return Err(failure);
                 }
@@ -97,26 +98,26 @@ impl Agreement {
         Ok(())
     }
 
-    /// Signs a checkpoint and sends it to all, if one is due. It is not given out here.
+    /// Signs a checkpoint if one is due, and sends it to all gateways. It is not published yet.
     pub async fn propose(&mut self, prover: &Arc<Prover>) -> Result<(), CheckpointFailure> {
         if self.due(prover).is_none_or(|due| due > Instant::now()) {
             return Ok(());
         }
         let signed = prover.blocking(Prover::proposal).await?;
         let (at, size) = (Instant::now(), signed.size());
-        // If it is not taken, that is what the log's state tells.
+        // If it is not accepted, the state of the log says why.
         self.exchange.publish(signed.text().to_owned());
         self.proposal = Some(Proposal { at, size });
         Ok(())
     }
 
-    /// When this gateway is to sign; `None` if it has nothing to sign, or no key.
+    /// When this gateway signs next; `None` if it has nothing to sign, or no key.
     pub fn due(&self, prover: &Prover) -> Option<Instant> {
         let (hashed, signed) = {
             let state = prover.state.borrow();
             (state.hashed, state.signed_size())
         };
-        // What others signed and is not compared yet covers more.
+        // A checkpoint that is not compared yet covers more.
         if prover.key.signing().is_none() || hashed <= signed || !self.waiting.is_empty() {
             return None;
         }
@@ -132,13 +133,13 @@ impl Agreement {
 
 fn jitter() -> Duration {
     let mut bytes = [0; 8];
-    // Without a random number, several may sign at once, which does no harm.
+    // Without a random number, several gateways may sign at once, which is harmless.
     let _ = getrandom::fill(&mut bytes);
     JITTER_MAX.mul_f64(u64::from_le_bytes(bytes) as f64 / u64::MAX as f64)
 }
 
 impl Prover {
-    /// Signs the tree as it is, and does not give it out.
+    /// Signs the current tree without publishing the checkpoint.
     fn proposal(&self) -> Result<SignedCheckpoint, CheckpointFailure> {
         let head = self.grow().tree.head();
         let failed = |why: &str| CheckpointFailure::Passing(format!("a checkpoint: {why}"));
@@ -146,8 +147,8 @@ impl Prover {
         SignedCheckpoint::sign(head, key).map_err(|error| failed(&error.to_string()))
     }
 
-    /// Compares a checkpoint with the tree; where they are equal and it is the newest, keeps
-    /// it and gives it out.
+    /// Compares a checkpoint with the tree. If they agree and it is the newest, stores and
+    /// publishes it.
     fn judge(&self, published: &PublishedCheckpoint) -> Result<Judgement, CheckpointFailure> {
         let signed = match SignedCheckpoint::verify(&published.text, &self.key.verifier()) {
             Ok(signed) => signed,
@@ -170,14 +171,14 @@ impl Prover {
                 return self.give_out(&tree, signed);
             }
         }
-        // So that it is known after a restart, too, and can be shown to others.
+        // Stored, so that it is known after a restart, and can be shown to others.
         if let Err(error) = self.store.keep_conflict(&published.text) {
             tracing::error!("cannot keep the other gateway's checkpoint: {error}");
         }
         Err(CheckpointFailure::OtherTree { size })
     }
 
-    /// Keeps a checkpoint of this tree, and then gives it out, if it is the newest.
+    /// Stores a checkpoint of this tree, and then publishes it, if it is the newest.
     fn give_out(
         &self,
         tree: &Tree,
@@ -192,7 +193,7 @@ impl Prover {
         Ok(Judgement::Newest)
     }
 
-    /// The tree as it was when it had `size` leaves.
+    /// The tree when it had `size` leaves.
     fn tree_at(&self, size: u64) -> Result<Tree, tree::Error> {
         let (tree, pending) = {
             let growing = self.grow();
@@ -215,7 +216,7 @@ impl Prover {
         })
     }
 
-    /// A checkpoint came that the log's key did not sign.
+    /// Notes a checkpoint that the log's key did not sign.
     fn note_stranger(&self, why: String) {
         self.strangers.fetch_add(1, Ordering::Relaxed);
         let failure = CheckpointFailure::OtherKey(why);
@@ -226,7 +227,7 @@ impl Prover {
         self.state.send_modify(|state| state.stranger = Some((Instant::now(), failure)));
     }
 
-    /// How many checkpoints came that the log's key did not sign.
+    /// The number of checkpoints that the log's key did not sign.
     pub fn strangers(&self) -> u64 {
         self.strangers.load(Ordering::Relaxed)
     }

@@ -3,20 +3,20 @@
 use super::CHECKPOINT_TIME_MAX;
 use crate::proof::tree;
 
-/// Why no checkpoint is made.
+/// Why no checkpoint can be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CheckpointFailure {
-    /// The log is shorter than what was signed.
+    /// The log is shorter than a signed checkpoint.
     #[error(
         "the log has {kept} records, but a checkpoint of {signed} was signed: it was rolled back, and nothing is signed any more"
     )]
     RolledBack {
         /// Size of the checkpoint.
         signed: u64,
-        /// How many records the log has had.
+        /// The number of records of the log.
         kept: u64,
     },
-    /// The log is not what was signed.
+    /// The log does not match a signed checkpoint.
     #[error(
         "the first {signed} records of the log are not those of the checkpoint that was signed: they were changed, and nothing is signed any more"
     )]
@@ -24,7 +24,7 @@ pub enum CheckpointFailure {
         /// Size of the checkpoint.
         signed: u64,
     },
-    /// Records are gone that the log did not release.
+    /// Records are missing that the log did not release.
     #[error(
         "the oldest record is {first}, but only those before {} were released: others removed them, or it was done while no tree was kept; nothing is signed any more", minimum + 1
     )]
@@ -42,7 +42,7 @@ pub enum CheckpointFailure {
         /// Size of the tree.
         size: u64,
     },
-    /// The same, before the gateway was started.
+    /// Another gateway signed another tree before this gateway was started.
     #[error(
         "another gateway had signed another tree before this one was started: nothing is signed here; compare both data directories with auditgate verify, seed the wrong one from the other, and remove the file checkpoint-conflict of the right one"
     )]
@@ -71,18 +71,18 @@ pub enum CheckpointFailure {
         /// Its sequence.
         sequence: u64,
     },
-    /// The log cannot be read, or a checkpoint cannot be kept, at the moment.
+    /// The log cannot be read, or a checkpoint cannot be stored, at the moment.
     #[error("no checkpoint can be made at the moment: {0}")]
     Passing(String),
 }
 
 impl CheckpointFailure {
-    /// Whether it stays until somebody mends the log.
+    /// Whether it lasts until an operator repairs the log.
     pub fn is_lasting(&self) -> bool {
         !matches!(self, CheckpointFailure::Passing(_) | CheckpointFailure::OtherKey(_))
     }
 
-    /// Whether what was signed before is not to be relied on.
+    /// Whether earlier signed checkpoints are unreliable.
     pub fn is_denial(&self) -> bool {
         match self {
             CheckpointFailure::RolledBack { .. }
@@ -99,10 +99,10 @@ impl CheckpointFailure {
     }
 }
 
-/// Why there is no proof.
+/// Why no proof can be made.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No checkpoint is made.
+    /// No checkpoint can be made.
     #[error("{0}")]
     NoCheckpoint(CheckpointFailure),
     /// No checkpoint that covers enough was made in time.
@@ -110,7 +110,7 @@ pub enum Error {
         "no checkpoint of {size} records was made within {} s", CHECKPOINT_TIME_MAX.as_secs()
     )]
     Late {
-        /// How many records it should cover.
+        /// The number of records that it should cover.
         size: u64,
     },
     /// The caller's checkpoint is larger than the log.
@@ -123,12 +123,12 @@ pub enum Error {
         /// Size of the newest one.
         size: u64,
     },
-    /// The tree that the caller names does not have the record, or is not there.
+    /// The tree that the caller names does not have the record, or does not exist.
     #[error(
         "size is {size}, which must be from {sequence}, the record's sequence, to {newest}, the newest record's"
     )]
     Size {
-        /// What was asked for.
+        /// The requested size.
         size: u64,
         /// The record's sequence.
         sequence: u64,
@@ -140,7 +140,7 @@ pub enum Error {
         "what proves it is not kept any more: {path}; records and checkpoints from {minimum} on can be proven"
     )]
     Pruned {
-        /// The tile that is missed.
+        /// The missing tile.
         path: String,
         /// The oldest record.
         minimum: u64,

@@ -14,14 +14,13 @@ use crate::proof::{Hash, SignedCheckpoint, entry, leaf};
 use crate::record::Sequence;
 use crate::time::Time;
 
-/// The most records hashed in one go, which keep the tree from those who prove
-/// for a millisecond.
+/// The most records that are hashed at a time, which locks the tree for a millisecond.
 const RUN_RECORDS_MAX: usize = 4_096;
-/// The follower looks no more often than this unless somebody waits: so that it
-/// works on many records at a time, and an append seldom has to wake it.
+/// The shortest time between two runs of the follower unless a caller waits, so that it hashes many
+/// records at a time, and appends seldom wake it.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Follows the log until the prover is to stop; then once more.
+/// Follows the log until the prover stops, and then runs once more.
 pub async fn follow(prover: Arc<Prover>, agreement: Option<Agreement>) {
     let mut changes = prover.log.changes();
     let mut signing = Signing { at: Instant::now(), agreement };
@@ -53,13 +52,13 @@ pub async fn follow(prover: Arc<Prover>, agreement: Option<Agreement>) {
 
 /// When and with whom checkpoints are signed.
 struct Signing {
-    /// When one was signed.
+    /// When the last checkpoint was signed.
     at: Instant,
-    /// Other gateways sign them, too.
+    /// The agreement with other gateways, if they sign, too.
     agreement: Option<Agreement>,
 }
 
-/// Hashes what there is, and makes a checkpoint if one is due.
+/// Hashes new records, and makes a checkpoint if one is due.
 async fn turn(
     prover: &Arc<Prover>,
     signing: &mut Signing,
@@ -118,7 +117,7 @@ async fn idle(prover: &Prover, changes: &mut tokio::sync::watch::Receiver<()>, s
         }
     };
     tokio::select! {
-        // A log that is gone changes no more.
+        // A closed log changes no more.
         Ok(()) = changes.changed() => {}
         () = due => {}
     }
@@ -175,7 +174,7 @@ impl Prover {
         let size = signed.map_or(0, |signed| signed.size);
         let mut to = view.len().min(from + RUN_RECORDS_MAX);
         if let Some(missing) = size.checked_sub(next.previous().0).filter(|size| *size > 0) {
-            // What was signed before is compared where it was signed.
+            // The tree is compared with an earlier checkpoint at its size.
             to = to.min(from.saturating_add(usize::try_from(missing).unwrap_or(usize::MAX)));
         }
         let leaves: Vec<Hash> =
@@ -188,7 +187,7 @@ impl Prover {
         self.flush()
     }
 
-    /// Appends to the tree. Gives its size.
+    /// Appends leaves to the tree. Returns its size.
     fn push(&self, leaves: &[Hash]) -> u64 {
         let mut growing = self.grow();
         let super::GrowingTree { tree, pending } = &mut *growing;
@@ -200,11 +199,11 @@ impl Prover {
         tree.size()
     }
 
-    /// Hands the store the tiles that became full.
+    /// Writes full tiles to the store.
     fn flush(&self) -> Result<(), CheckpointFailure> {
         let full = self.grow().pending.clone();
         for (place, tile) in full {
-            // What is not written stays pending, and nothing more is hashed.
+            // Unwritten tiles stay pending, and hashing stops.
             let written = self.store.write(place, &tile);
             written.map_err(|error| {
                 CheckpointFailure::Passing(format!("a tile of the tree: {error}"))
@@ -214,7 +213,7 @@ impl Prover {
         Ok(())
     }
 
-    /// Signs the tree as it is, keeps the checkpoint, and then gives it out.
+    /// Signs the current tree, stores the checkpoint, and then publishes it.
     fn sign(&self) -> Result<(), CheckpointFailure> {
         let tree = self.grow().tree.clone();
         let head = tree.head();
@@ -227,7 +226,7 @@ impl Prover {
         self.keep_checkpoint(&tree, signed)
     }
 
-    /// Keeps a checkpoint of this tree, and then gives it out.
+    /// Stores a checkpoint of this tree, and then publishes it.
     pub(super) fn keep_checkpoint(
         &self,
         tree: &Tree,

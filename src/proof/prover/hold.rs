@@ -7,8 +7,8 @@ use super::{CheckpointFailure, FollowState, Prover};
 use crate::log::{BoxFuture, RetentionHold};
 use crate::record::Sequence;
 
-/// Holds what the tree lacks, for as long as the prover lives: the log must not keep it
-/// alive.
+/// Holds records that are not hashed, for as long as the prover exists. The reference is weak,
+/// because the log must not keep the prover alive.
 pub struct ProofHold(Weak<Prover>);
 
 impl ProofHold {
@@ -28,7 +28,7 @@ impl RetentionHold for ProofHold {
     }
 
     fn records_max(&self) -> Option<u64> {
-        // A tree with a hole proves nothing: emitters wait for it.
+        // A tree with a hole proves nothing, so emitters wait instead.
         None
     }
 
@@ -44,7 +44,7 @@ impl RetentionHold for ProofHold {
         let prover = self.0.upgrade();
         Box::pin(async move {
             if let Some(mut states) = prover.map(|prover| prover.state.subscribe()) {
-                // A prover that is gone needs nothing more.
+                // A dropped prover needs no more records.
                 let _ = states.wait_for(|state| state.has_done_with(first)).await;
             }
         })
@@ -52,12 +52,12 @@ impl RetentionHold for ProofHold {
 }
 
 impl FollowState {
-    /// Whether the records before `first` need not be waited for.
+    /// Whether the prover no longer needs the records before `first`.
     fn has_done_with(&self, first: Sequence) -> bool {
         self.hashed >= first.previous().0 || self.is_over()
     }
 
-    /// Nothing more will be hashed.
+    /// Whether no more records will be hashed.
     fn is_over(&self) -> bool {
         self.ended || self.failure.as_ref().is_some_and(CheckpointFailure::is_lasting)
     }

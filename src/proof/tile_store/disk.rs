@@ -1,4 +1,4 @@
-//! Tiles and checkpoints in a directory with the layout of C2SP tlog-tiles, so a static
+//! Stores tiles and checkpoints in a directory with the layout of C2SP tlog-tiles, so that a static
 //! file server can serve it to other tools.
 
 use std::collections::BTreeSet;
@@ -17,13 +17,13 @@ use crate::proof::{Checkpoint, HASH_BYTES, SignedCheckpoint, TreeKey, VerifierKe
 
 /// The newest checkpoint: a log that has fewer records was rolled back.
 pub use crate::log::disk::CHECKPOINT;
-/// The signed minimum index; it is not there before the first record was removed.
+/// The signed minimum index; it does not exist before the first record was removed.
 pub const MINIMUM: &str = "minimum";
 /// The checkpoint of another gateway, whose tree was not this one.
 pub const CONFLICT: &str = "checkpoint-conflict";
-/// What a file is called while it is written.
+/// The extension of a file while it is written.
 pub const TEMPORARY_EXTENSION: &str = "new";
-/// So many files are synced each by itself; for more, their file system is.
+/// The most files that are synced individually; for more, the whole file system is synced.
 #[cfg(target_os = "linux")]
 const SYNCED_EACH_MAX: usize = 16;
 
@@ -35,10 +35,10 @@ pub enum Error {
     Read {
         /// Its path.
         path: PathBuf,
-        /// Why.
+        /// The error.
         error: io::Error,
     },
-    /// The checkpoint is not this key's.
+    /// The checkpoint is not signed by this key.
     #[error(
         "{}: {error}; a log keeps the key with which it began", path.display()
     )]
@@ -48,7 +48,7 @@ pub enum Error {
         /// What is wrong with it.
         error: checkpoint::Error,
     },
-    /// The minimum index is not this key's.
+    /// The minimum index is not signed by this key.
     #[error("{}: {error}", path.display())]
     Minimum {
         /// Its path.
@@ -61,15 +61,15 @@ pub enum Error {
 /// Full tiles, the tiles at the edge of each checkpoint, and the newest
 /// checkpoint, in a directory.
 ///
-/// A tile is durable before the checkpoint that covers it is. One that was
-/// written after the newest checkpoint is made again when the log is opened.
+/// A tile is durable before the checkpoint that covers it. Tiles that were written after the newest
+/// checkpoint are rebuilt when the log is opened.
 pub struct DiskTileStore {
     folder: PathBuf,
     key: TreeKey,
     unsynced: Mutex<UnsyncedTiles>,
 }
 
-/// What was written since the last checkpoint.
+/// Files that were written since the last checkpoint.
 #[derive(Default)]
 struct UnsyncedTiles {
     files: BTreeSet<PathBuf>,
@@ -77,11 +77,10 @@ struct UnsyncedTiles {
 }
 
 impl DiskTileStore {
-    /// Opens what there is in `folder`, the data directory of a log whose
-    /// checkpoints this key signs.
+    /// Opens the tree in `folder`, the data directory of a log whose checkpoints this key signs.
     ///
     /// # Errors
-    /// If a checkpoint is there that cannot be read, or that the key did not sign.
+    /// If the checkpoint cannot be read, or the key did not sign it.
     pub fn open(folder: &Path, key: impl Into<TreeKey>) -> Result<(Self, OpenedTree), Error> {
         let key = key.into();
         let public = key.verifier();
@@ -106,7 +105,7 @@ impl DiskTileStore {
         Ok(path)
     }
 
-    /// Makes a folder, and notes those whose entries changed by that.
+    /// Creates a folder, and notes the folders whose entries changed.
     fn make_folder(&self, folder: &Path) -> io::Result<()> {
         fs::create_dir_all(folder)?;
         let above = folder.ancestors().take_while(|above| *above != self.folder);
@@ -144,7 +143,7 @@ impl TileStore for DiskTileStore {
 
     fn write(&self, place: TilePosition, tile: &FullTile) -> io::Result<()> {
         let path = self.put(&place.path(WIDTH), tile)?;
-        // Its partial ones are not needed any more.
+        // The partial versions of the tile are not needed any more.
         let mut partial = path.clone().into_os_string();
         partial.push(".p");
         match fs::remove_dir_all(&partial) {
@@ -166,7 +165,7 @@ impl TileStore for DiskTileStore {
         };
         let synced = unsynced.sync(&self.folder);
         if synced.is_err() {
-            // What was not synced must be, before a later checkpoint.
+            // Unsynced files must be synced before a later checkpoint.
             let mut again = self.unsynced.lock();
             again.files.extend(unsynced.files);
             again.folders.extend(unsynced.folders);
@@ -184,7 +183,7 @@ impl TileStore for DiskTileStore {
     }
 
     fn release(&self, first: u64, _covered: Option<&Checkpoint>) -> io::Result<()> {
-        // A gateway without the key cannot vouch for what it removes.
+        // A gateway without the signing key cannot sign what it removes.
         let Some(key) = self.key.signing() else { return Ok(()) };
         let index = first.saturating_sub(1);
         let note = Minimum { index }.sign(key).map_err(io::Error::other)?;
@@ -196,15 +195,15 @@ impl UnsyncedTiles {
     fn sync(&self, folder: &Path) -> io::Result<()> {
         #[cfg(target_os = "linux")]
         if self.files.len() > SYNCED_EACH_MAX {
-            // Each by itself is a commit of the file system's journal, and the log's
-            // own syncs wait for it. A thousand tiles are one commit, too.
+            // Each file sync is a commit of the file system's journal, for which the log's own
+            // syncs wait. One commit covers a thousand tiles, too.
             let folder = File::open(folder.join(tile::FOLDER))?;
             return Ok(rustix::fs::syncfs(&folder)?);
         }
         for path in self.files.iter().chain(&self.folders) {
             match File::open(path) {
                 Ok(file) => file.sync_all()?,
-                // A partial tile, or its folder, that has become a full one.
+                // The file was a partial tile, which has become a full one.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
@@ -213,7 +212,7 @@ impl UnsyncedTiles {
     }
 }
 
-/// The tree of a checkpoint, if its edges are there and are those of its root.
+/// Loads the tree of a checkpoint, if its edges exist and match its root.
 fn load(folder: &Path, head: &Checkpoint) -> Option<Tree> {
     let tree = Tree::load(head.size, |place, width| {
         let path = || place.path(width);
@@ -224,8 +223,8 @@ fn load(folder: &Path, head: &Checkpoint) -> Option<Tree> {
     tree.ok().filter(|tree| tree.head() == *head)
 }
 
-/// The first hashes of a tile: of the partial one of this width, or of the full
-/// one. A file that is too short is as good as none.
+/// The first hashes of a tile: of the partial one of this width, or of the full one. A file that is
+/// too short counts as missing.
 pub fn read_tile(folder: &Path, place: TilePosition, width: usize) -> io::Result<Option<Vec<u8>>> {
     for width_of in [width, WIDTH] {
         if let Some(mut bytes) = read_file(&folder.join(place.path(width_of)))? {
@@ -265,11 +264,11 @@ pub fn read_minimum(folder: &Path, key: &VerifierKey) -> Result<Option<Minimum>,
 fn read_text(path: &Path) -> Result<Option<String>, Error> {
     let failed = |error| Error::Read { path: path.to_owned(), error };
     let bytes = read_file(path).map_err(failed)?;
-    // Text that is not UTF-8 is no note, and is refused as one.
+    // Text that is not UTF-8 is refused later, because it is not a note.
     Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }
 
-/// The bytes of a file, if it is there.
+/// The bytes of a file; `None` if it does not exist.
 ///
 /// # Errors
 /// If it cannot be read.

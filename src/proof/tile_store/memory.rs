@@ -1,4 +1,4 @@
-//! Tiles in memory.
+//! Stores tiles in memory.
 
 use std::collections::VecDeque;
 use std::io;
@@ -10,13 +10,13 @@ use crate::proof::tile::{self, TilePosition, WIDTH};
 use crate::proof::tree::{FullTile, Tree};
 use crate::proof::{Checkpoint, SignedCheckpoint};
 
-/// So many bytes of tiles are kept beyond what the kept records need, so that
-/// checkpoints stay provable when their records have left the ring. A record
-/// takes 32 bytes in its leaf tile and an eighth of a byte above that.
+/// Bytes of tiles that are kept beyond those of kept records, so that checkpoints stay provable
+/// when their records have left the ring. A record takes 32 bytes in its leaf tile and an eighth of
+/// a byte in higher levels.
 pub const TILES_BYTES: usize = 64 * 1024 * 1024;
 
-/// Full tiles, bounded: where they take more than [`TILES_BYTES`], the oldest go
-/// whose records have left the log. No proof about a kept record needs them.
+/// Full tiles, bounded: beyond [`TILES_BYTES`], the oldest tiles whose records have left the log
+/// are dropped. No proof about a kept record needs them.
 #[derive(Default)]
 pub struct MemoryTileStore {
     levels: RwLock<TileLevels>,
@@ -30,8 +30,8 @@ struct TileLevels {
 }
 
 impl TileLevels {
-    /// Drops the oldest leaf tiles as far as is allowed and needed, and all above
-    /// them that they alone needed.
+    /// Drops the oldest leaf tiles as far as allowed and needed, and the higher tiles that only
+    /// they need.
     fn prune(&mut self, first: u64, bytes_max: usize) {
         let released = first.saturating_sub(1);
         while self.tiles * tile::BYTES > bytes_max {
@@ -53,7 +53,7 @@ impl TileLevels {
 }
 
 impl MemoryTileStore {
-    /// What the tiles take, in bytes.
+    /// Memory of the tiles, in bytes.
     pub fn byte_size(&self) -> usize {
         self.levels.read().tiles * tile::BYTES
     }

@@ -1,9 +1,9 @@
 //! Chooses which connections of the admin listener stay open.
 //!
 //! A probe sends its request as soon as it has connected, and gets a small answer. So a new
-//! connection is always taken: where there are too many, an old one gives up its slot, of
-//! the client that holds most of them, and one that has not sent a request before one that
-//! has. Clients that hold connections without using them only push out their own.
+//! connection is always accepted. If there are too many, the client with the most connections loses
+//! its oldest one, first those without a request. Clients that hold idle connections only push out
+//! their own.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -55,8 +55,8 @@ pub struct ConnectionSlot {
 }
 
 impl ConnectionSlots {
-    /// A slot for a new connection of `client`, and the client of the connection that has
-    /// to go for it, if one has.
+    /// Takes a slot for a new connection of `client`. Also returns the client of the connection
+    /// that must close for it, if any.
     pub fn take(self: &Arc<Self>, client: Network) -> (ConnectionSlot, Option<Network>) {
         let mut open = self.lock();
         let cut = open.victim(client).and_then(|victim| open.by_age.remove(&victim));

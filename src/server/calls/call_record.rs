@@ -21,7 +21,7 @@ use crate::service::quota::{MemoryCharge, QuotaSlot};
 /// The header and trailer with the gRPC code.
 pub const CODE: HeaderName = HeaderName::from_static("grpc-status");
 
-/// Why a stream ended whose client ended it, or lost its connection.
+/// The reason of a stream that its client ended, or whose connection was lost.
 const CLIENT_LEFT: &str = "client_left";
 
 /// The resources that a call holds until its response was sent.
@@ -31,7 +31,7 @@ pub struct CallResources {
     pub call: Option<RunningCall>,
     /// Counts the stream of its principal.
     pub slot: Option<QuotaSlot>,
-    /// What the call itself takes, on the account of its client.
+    /// The memory of the call, on the account of its client.
     pub memory: Option<MemoryCharge>,
 }
 
@@ -45,16 +45,16 @@ pub struct CallRecord {
     pub context: CallContext,
     /// The principal, if known.
     pub principal: Option<Arc<str>>,
-    /// The gateway reset it since its client did not take what waited.
+    /// Whether the gateway reset it because its client did not read.
     pub was_reset: bool,
     disconnects: Arc<ConnectionCounters>,
     log_limiter: Arc<LogLimiter>,
-    /// Held until the response was sent.
+    /// The resources that it holds until the response was sent.
     pub holds: CallResources,
 }
 
 impl CallRecord {
-    /// A call that begins.
+    /// The record of a call that begins.
     pub fn begin(
         rules: &CallRules,
         method: Arc<MethodStats>,
@@ -78,7 +78,7 @@ impl CallRecord {
         }
     }
 
-    /// The call ended with a status.
+    /// Notes that the call ended with a status.
     pub fn finish(&mut self, status: &Status) {
         let info = status.get_details_error_info();
         let reason = info.as_ref().map_or("", |info| &info.reason);
@@ -88,7 +88,7 @@ impl CallRecord {
         self.finish_with(status.code(), reason);
     }
 
-    /// The call ended as these trailers say.
+    /// Notes that the call ended with these trailers.
     pub fn trailers(&mut self, trailers: &HeaderMap) {
         // Most calls succeed, and need no more work.
         let Some(code) = trailers.get(CODE) else { return };
@@ -140,7 +140,7 @@ impl CallRecord {
         }
     }
 
-    /// Notes the end of a stream. That of a connection that was cut is noted there.
+    /// Notes the end of a stream, unless its connection was cut, which is noted there.
     fn note_disconnect(&self, reason: &str) {
         let kind = match (self.method.service == NAME, self.method.client_streams) {
             (false, _) => return,

@@ -2,8 +2,8 @@
 //! would compress a page of 4 MiB in one step, which blocks a thread for a tenth of a
 //! second.
 //!
-//! This keeps a promise, as [`super::decompress`] does, and goes with it: see the scene of
-//! compressed pages in `tests/hostile`.
+//! This module is needed for the same promise as [`super::decompress`], and can be deleted with it:
+//! see the scene of compressed pages in `tests/hostile`.
 
 use std::io::{self, Write};
 use std::pin::Pin;
@@ -27,7 +27,8 @@ use crate::service::quota::{HeavyWork, Quota, hold};
 const PIECE_BYTES: usize = 16 * 1024;
 /// Smaller messages are not compressed.
 const PACKED_BYTES_MIN: usize = 512;
-/// Larger messages have separate slots: smaller ones do not wait behind them.
+/// The largest small message. Larger ones have separate slots, so that small ones do not wait for
+/// them.
 const SMALL_BYTES_MAX: usize = 64 * 1024;
 
 /// The body of a response whose messages are compressed if that saves bytes.
@@ -61,7 +62,7 @@ impl http_body::Body for CompressedBody {
         let this = self.get_mut();
         loop {
             if let Some(packed) = ready!(this.packing.poll_join_next(cx)) {
-                // Only the end of the runtime aborts it.
+                // The task is aborted only with the runtime.
                 let Ok(packed) = packed else {
                     return Poll::Ready(Some(Err(Error::StoppingCall.into())));
                 };
@@ -109,7 +110,7 @@ async fn pack(encoding: MessageEncoding, message: Bytes, quota: Arc<Quota>) -> i
     let mut frame = packer.finish()?;
     set_prefix(&mut frame, COMPRESSED);
     frame.shrink_to_fit();
-    // In use already. What it was made of is given back right after.
+    // The memory is in use already, and that of the source is freed right after.
     let share = quota.account().room().force(frame.capacity());
     Ok(hold(frame, share))
 }

@@ -24,7 +24,8 @@ impl CallContext {
     /// Reads the identifiers from the headers of a request.
     pub fn of(headers: &HeaderMap) -> Self {
         let request_id = headers.get(REQUEST_ID).filter(|id| is_request_id(id));
-        // A copy: it is kept until the call ends, and the header may hold the whole buffer that it came in.
+        // A copy, because it is kept until the call ends, and the header may hold the whole buffer
+        // in which it arrived.
         let request_id = request_id.and_then(|id| HeaderValue::from_bytes(id.as_bytes()).ok());
         let trace_id = headers.get(TRACE_PARENT).and_then(trace_id);
         Self { request_id, trace_id }

@@ -1,14 +1,14 @@
-//! Messages that are compressed.
+//! Decompresses messages, in pieces and under limits.
 //!
-//! A small message may keep a thread for the time that 4 MiB take, and many of them one after the other keep
-//! all threads. Here a message is decompressed in pieces, between which others run, and of one client and of
-//! all of them only so many at once: see [`Quota::turn`]. How large a message is turns out only while it is
-//! decompressed: one that is larger than a piece is given up, and begun again at a turn for large ones, once
-//! there is room for the largest.
+//! A small message may expand to 4 MiB, and many of them could block all threads. So a message is
+//! decompressed in pieces, between which other tasks run, and each client and all clients together
+//! have a bounded number of turns: see [`Quota::turn`]. The size of a message shows only while it
+//! is decompressed: if it is larger than a piece, decompression stops, and begins again at a turn
+//! for large messages, when there is room for the largest.
 //!
-//! This keeps a promise: compressed messages of one client do not hold up the calls of others. Delete
-//! it when tonic decompresses in pieces, within a limit, and lets the caller choose the thread; the
-//! scenes of bombs and of compressed batches in `tests/hostile` say whether it does.
+//! The promise behind it: compressed messages of one client do not delay the calls of others.
+//! Delete it when tonic decompresses in pieces, within a limit, on a thread that the caller
+//! chooses; the scenes of bombs and of compressed batches in `tests/hostile` show whether it does.
 
 use std::io::{self, BufRead, Read};
 use std::sync::Arc;
@@ -22,8 +22,7 @@ use crate::service::quota::fair::Share;
 use crate::service::quota::{HeavyWork, MemoryCharge, Quota};
 use crate::service::{Cost, Error};
 
-/// The most bytes that are decompressed at one go: some 100 us. A message that has more is a
-/// large one.
+/// The most bytes that are decompressed in one step: some 100 us. Larger messages are large ones.
 const PIECE_BYTES: usize = 64 * 1024;
 /// The maximum number of compressed bytes to read in one step. They may contain many empty
 /// blocks.
@@ -33,13 +32,13 @@ const PIECE_BYTES_MIN: usize = 1024;
 
 /// A compressed message, without its prefix.
 pub struct Packed {
-    /// How it is compressed.
+    /// Its compression.
     pub encoding: MessageEncoding,
     /// The message.
     pub message: Bytes,
-    /// The message on the account of its client, where there is no room for it.
+    /// The charge of the message on the account of its client, if there is no room for it yet.
     pub held: MemoryCharge,
-    /// Room for the message and for what comes of it, where that was acquired already.
+    /// Room for the message and the work on it, if it was acquired already.
     pub room: Option<Share>,
 }
 
@@ -88,7 +87,7 @@ pub async fn unpack(
 struct Decompression {
     reader: Box<dyn Read + Send>,
     limit: usize,
-    /// A place for the prefix, what has been unpacked, and room for more.
+    /// Space for the prefix, the decompressed bytes, and spare capacity.
     frame: Vec<u8>,
     filled: usize,
 }
@@ -143,7 +142,7 @@ fn reader(
     })
 }
 
-/// A compressed message, with the number of bytes that may be read in this step.
+/// The compressed source, with the number of bytes that may be read in this step.
 struct CompressedMessage {
     packed: Bytes,
     allowed: usize,
@@ -153,7 +152,7 @@ impl BufRead for CompressedMessage {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         let allowed = self.allowed.min(self.packed.len());
         if allowed == 0 && !self.packed.is_empty() {
-            // Who asks again has let others run.
+            // The reader yields before it asks again.
             self.allowed = PACKED_PIECE_BYTES;
             return Err(io::ErrorKind::WouldBlock.into());
         }

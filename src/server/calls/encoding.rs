@@ -1,5 +1,4 @@
-//! How messages may be compressed, and the frames that they come in: a flag, the length
-//! in four bytes, and so many bytes.
+//! Compressions and frames of gRPC messages: a flag, the length in four bytes, and the message.
 
 use std::borrow::Cow;
 
@@ -9,16 +8,16 @@ use crate::proto::codec::PREFIX_BYTES;
 
 /// Header that names the compression of the messages.
 pub const ENCODING: &str = "grpc-encoding";
-/// Header that names the compressions which its sender takes.
+/// Header that lists the compressions that its sender accepts.
 pub const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
 /// The name for messages that are not compressed.
 const IDENTITY: &str = "identity";
-/// What requests may be, as [`ACCEPT_ENCODING`] lists it.
+/// The accepted compressions of requests, for [`ACCEPT_ENCODING`].
 pub const ACCEPTED: &str = "gzip,zstd,identity";
 /// Flag before a message that is compressed.
 pub const COMPRESSED: u8 = 1;
 
-/// How messages are compressed.
+/// A compression of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MessageEncoding {
     /// RFC 1952.
@@ -28,21 +27,21 @@ pub enum MessageEncoding {
 }
 
 impl MessageEncoding {
-    /// How the messages of a request are compressed, if they are in a way that is
-    /// known. Takes it off the headers: who comes after is to see them unpacked.
+    /// The known compression of a request's messages, if any. Removes the header, because later
+    /// layers see decompressed messages.
     pub fn take(headers: &mut HeaderMap) -> Option<Self> {
         let encoding = Self::of(headers.get(ENCODING)?.to_str().ok()?)?;
         headers.remove(ENCODING);
         Some(encoding)
     }
 
-    /// The name of the compression of a request, where it is not known.
+    /// The name of the unknown compression of a request, if any.
     pub fn unknown(headers: &HeaderMap) -> Option<Cow<'_, str>> {
         let name = String::from_utf8_lossy(headers.get(ENCODING)?.as_bytes());
         (name != IDENTITY && Self::of(&name).is_none()).then_some(name)
     }
 
-    /// The first of those which the client of this request takes.
+    /// The first compression that the client of this request accepts.
     pub fn accepted(headers: &HeaderMap) -> Option<Self> {
         let accepted = headers.get_all(ACCEPT_ENCODING).iter();
         accepted
@@ -64,13 +63,13 @@ impl MessageEncoding {
     }
 }
 
-/// How long the first message is, without its prefix, once that has come.
+/// The length of the first message without its prefix, if the prefix is complete.
 pub fn message_len(bytes: &[u8]) -> Option<usize> {
     let [_, a, b, c, d] = bytes.first_chunk::<PREFIX_BYTES>()?;
     Some(u32::from_be_bytes([*a, *b, *c, *d]) as usize)
 }
 
-/// How long the first message is, with its prefix, if it has come whole.
+/// The length of the first message with its prefix, if it is complete.
 pub fn whole_len(bytes: &[u8]) -> Option<usize> {
     let whole = message_len(bytes)?.saturating_add(PREFIX_BYTES);
     (bytes.len() >= whole).then_some(whole)

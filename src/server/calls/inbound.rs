@@ -1,9 +1,9 @@
-//! The body of a request on its way in: cut into messages, decompressed, on the account of its client, and not
-//! waited for if it comes too slowly.
+//! Receives the body of a request: splits it into messages, decompresses them, charges them to the
+//! client's account, and gives up on slow ones.
 //!
-//! The first bytes of a message are charged as they come. Once its length is known, and more than
-//! [`FIRST_BYTES`] of it have come or all of it, room is acquired for the whole of the message and for the work
-//! on it; until then nothing more is read. See [`Account`](crate::service::quota::Account).
+//! The first bytes of a message are charged as they arrive. When its length is known, and all of it
+//! or more than [`FIRST_BYTES`] has arrived, room is acquired for the whole message and the work on
+//! it; until then nothing more is read. See [`Account`](crate::service::quota::Account).
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -29,45 +29,45 @@ use crate::service::{
 /// The most bytes of a message that are received before there is room for all of it.
 pub const FIRST_BYTES: usize = 64 * 1024;
 
-/// What holds for the messages of a call.
+/// The rules for the messages of a call.
 #[derive(Debug, Clone)]
 pub struct Rules {
-    /// How they may be compressed.
+    /// Their compression, if any.
     pub encoding: Option<MessageEncoding>,
-    /// The most bytes of one, decompressed or not.
+    /// The most bytes of a message, decompressed or not.
     pub limit: usize,
-    /// What the work on one takes.
+    /// The cost of the work on a message.
     pub cost: Cost,
-    /// The client may pause between messages, and its stream may be paused.
+    /// Whether it is a stream: the client may pause between messages, and its stream may be paused.
     pub streams: bool,
 }
 
-/// A body that gives each message in a frame of its own, not compressed.
+/// A body that returns each message decompressed, in its own frame.
 pub struct RequestBody {
     inner: Body,
     quota: Arc<Quota>,
     rules: Rules,
-    /// What has come and is not yet looked at.
+    /// Received bytes that are not processed yet.
     rest: Bytes,
-    /// The message that has begun, with its prefix.
+    /// The current message, with its prefix.
     message: Vec<u8>,
-    /// The room for it and for the work on it, once that is there.
+    /// The room for it and for the work on it, if acquired.
     room: Option<Share>,
     waiting: Option<Pin<Box<dyn Future<Output = Share> + Send>>>,
-    /// What it holds beside the room.
+    /// The charge of the memory that it holds beside the room.
     receiving: MemoryCharge,
-    /// Decompresses it. Runs by itself: its turn must not last for as long as a client pleases.
+    /// The task that decompresses it. It is separate, so that a client cannot prolong its turn.
     unpacking: JoinSet<Result<DecompressedBody, Error>>,
-    /// Takes the room for the work.
+    /// Receives the room for the work.
     work: WorkRoom,
-    /// A message was given on.
+    /// Whether a message was returned.
     is_given: bool,
     pace: Pace,
     pause: Option<Pin<Box<Sleep>>>,
 }
 
 impl RequestBody {
-    /// The messages of `inner`. The room for the work on each is put into `work`.
+    /// The messages of `inner`. The room for the work on each is moved into `work`.
     pub fn new(inner: Body, quota: Arc<Quota>, rules: Rules, work: WorkRoom) -> Self {
         let receiving = quota.account().charge(MemoryKind::Receiving, 0);
         Self {
@@ -89,7 +89,7 @@ impl RequestBody {
 
     /// The next message in its frame; `None` after the last one.
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Status>> {
-        // What h2 may hold is its own affair while the body is read on.
+        // While the body is being read, the data that h2 may hold is not charged.
         self.receiving.set(self.held());
         loop {
             if !self.unpacking.is_empty() {
@@ -97,7 +97,7 @@ impl RequestBody {
                     return self.idle();
                 };
                 if let Some(unpacked) = unpacked {
-                    // It is aborted with the runtime alone.
+                    // The task is aborted only with the runtime.
                     let DecompressedBody { frame, room } =
                         unpacked.unwrap_or(Err(Error::StoppingCall))?;
                     return Poll::Ready(Ok(Some(self.finish(frame, room))));
@@ -162,7 +162,7 @@ impl RequestBody {
         }
     }
 
-    /// The body is not read on for now: what h2 may hold of it, unread, is on the account of the client.
+    /// Pauses reading: the unread data that h2 may hold is charged to the client.
     fn idle<T>(&mut self) -> Poll<Result<T, Status>> {
         self.pace.rest();
         let unread = if self.inner.is_end_stream() { 0 } else { STREAM_WINDOW_BYTES };
@@ -172,13 +172,13 @@ impl RequestBody {
         }
     }
 
-    /// What is held of the body beside the room.
+    /// Memory of the body that is held beside the room, in bytes.
     fn held(&self) -> usize {
         let message = if self.room.is_some() { 0 } else { self.message.capacity() };
         message + self.rest.len()
     }
 
-    /// How long the message that has begun is, with its prefix, once that has come.
+    /// The length of the current message with its prefix, if the prefix is complete.
     fn whole_len(&self) -> Result<Option<usize>, Error> {
         let Some(bytes) = message_len(&self.message) else { return Ok(None) };
         if bytes > self.rules.limit {
@@ -204,7 +204,7 @@ impl RequestBody {
         self.message.first() == Some(&COMPRESSED)
     }
 
-    /// Moves bytes from the rest to the message, whose length may be known.
+    /// Moves received bytes to the message, whose length may be known.
     fn take(&mut self, whole: Option<usize>) -> Result<(), Error> {
         let end = match (whole, &self.room) {
             (None, _) => PREFIX_BYTES,
@@ -260,7 +260,7 @@ impl RequestBody {
         Ok(())
     }
 
-    /// Gives a message on, with its part of the room.
+    /// Returns a message with its part of the room.
     fn finish(&mut self, message: Vec<u8>, mut room: Share) -> Bytes {
         self.pace = Pace::default();
         self.is_given = true;
@@ -271,7 +271,7 @@ impl RequestBody {
         hold(message, room)
     }
 
-    /// Waits until the stream may go on.
+    /// Waits until the stream may continue.
     fn poll_pause(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.rules.streams {
             return Poll::Ready(());
@@ -289,12 +289,13 @@ impl RequestBody {
     }
 }
 
-/// Why the transport gave up on a request: the client reset its stream or left, or broke a rule of HTTP/2.
+/// The error of a request that the transport ended: the client reset the stream, disconnected, or
+/// violated HTTP/2.
 fn cut_off(status: Status) -> Error {
     Error::RequestCutOff(status.message().to_owned())
 }
 
-/// How long a message has been waited for.
+/// Measures how long a message has been waited for.
 #[derive(Default)]
 struct Pace {
     waited: Duration,
@@ -303,19 +304,19 @@ struct Pace {
 }
 
 impl Pace {
-    /// Something came.
+    /// Notes that data arrived.
     fn moved(&mut self) {
         if let Some(since) = self.waiting_since.take() {
             self.waited += since.elapsed();
         }
     }
 
-    /// The client is not waited for.
+    /// Notes that the gateway does not wait for the client.
     fn rest(&mut self) {
         self.moved();
     }
 
-    /// Nothing came, after so many bytes of a message. Ready when that lasts too long.
+    /// Checks a message of which `bytes` bytes arrived. Ready when it is too slow.
     fn poll_too_slow(&mut self, bytes: usize, cx: &mut Context<'_>) -> Poll<Error> {
         let now = Instant::now();
         let since = *self.waiting_since.get_or_insert(now);
@@ -328,7 +329,7 @@ impl Pace {
         }
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(moment)));
         timer.as_mut().reset(moment);
-        // Once it is over, this is asked again.
+        // This is polled again when the timer fires.
         let seconds = allowed.as_secs();
         timer.as_mut().poll(cx).map(|()| Error::RequestTooSlow { bytes, seconds })
     }

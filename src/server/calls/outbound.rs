@@ -1,5 +1,5 @@
-//! The body of a response on its way out: it goes in pieces, is on the account of its client until the client
-//! has taken it, ends at the deadline of its call, and what became of the call is known when it ends.
+//! Sends the body of a response: in pieces, charged to the client's account until the client has
+//! read them, up to the deadline of the call. Its end decides the outcome of the call.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,18 +19,18 @@ use crate::service::Error;
 use crate::service::quota::Quota;
 use crate::service::quota::fair::Share;
 
-/// A body that is watched.
+/// The body of a response.
 pub struct ResponseBody {
     inner: Option<Body>,
     deadline: Option<CallDeadline>,
     flow: Option<Arc<Flow>>,
-    /// Charges what goes out, where that is not on an account already.
+    /// Charges the response, if it is not charged already.
     charged: Option<Arc<Quota>>,
-    /// Waits until the client has taken enough of what is on its account.
+    /// Waits until the client has read enough of the charged data.
     gate: Option<Pin<Box<dyn Future<Output = Share> + Send>>>,
-    /// What is still to go out of a message, ...
+    /// The rest of a message that is being sent.
     rest: Bytes,
-    /// ... and its share of the client's room.
+    /// Its share of the client's room.
     share: Option<Share>,
     record: CallRecord,
 }
@@ -44,7 +44,7 @@ pub struct CallDeadline {
 }
 
 impl ResponseBody {
-    /// Watches the body of a response, whose bytes are charged here if `charged` says to which client.
+    /// Wraps the body of a response. Its bytes are charged to `charged`, if set.
     pub fn new(
         inner: Body,
         deadline: Option<CallDeadline>,
@@ -67,7 +67,7 @@ impl ResponseBody {
         Frame::trailers(trailers)
     }
 
-    /// The next piece of the message that goes out; nothing between messages.
+    /// The next piece of the current message; `None` between messages.
     fn piece(&mut self) -> Option<Bytes> {
         if self.rest.is_empty() {
             return None;
@@ -81,7 +81,7 @@ impl ResponseBody {
         Some(flow.piece(piece, share))
     }
 
-    /// Waits while the client has more to take than it has room for.
+    /// Waits while the client has more unread data than it has room for.
     fn poll_gate(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(quota) = &self.charged else { return Poll::Ready(()) };
         let room = quota.account().room();

@@ -1,6 +1,6 @@
-//! The clock of a connection. To read the system's clock takes a hundredth of what a small call
-//! takes, and a call needs to know the time at a dozen places: so it is read once each time the
-//! connection is gone on with, and most of them take that reading.
+//! Caches the time for the calls of a connection. Reading the system's clock takes a hundredth of a
+//! small call, and a call needs the time a dozen times. So the clock is read once for each poll of
+//! the connection, and most uses take that reading.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use hyper::rt::{Sleep, Timer};
 use hyper_util::rt::TokioTimer;
 use tokio::time::Instant;
 
-/// Remembers when it was read last.
+/// Remembers the last reading.
 #[derive(Debug)]
 pub struct ConnectionClock {
     begun: Instant,
@@ -20,7 +20,7 @@ pub struct ConnectionClock {
 }
 
 impl ConnectionClock {
-    /// It is read for the first time now.
+    /// Starts with a reading now.
     pub fn start() -> Arc<Self> {
         Arc::new(Self { begun: Instant::now(), read_at: AtomicU64::new(0) })
     }
@@ -32,14 +32,14 @@ impl ConnectionClock {
         now
     }
 
-    /// When the clock was read last. A connection that is open is gone on with once a second at
-    /// least, and whenever something comes or is to be sent.
+    /// When the clock was read last. An open connection is polled at least once a second, and
+    /// whenever data arrives or is sent.
     pub fn recent(&self) -> Instant {
         self.begun + Duration::from_nanos(self.read_at.load(Relaxed))
     }
 }
 
-/// Tells hyper the time, which asks for each frame where there is a keepalive.
+/// hyper's timer, which reads the time for each frame if keepalive is on.
 #[derive(Debug, Clone)]
 pub struct ConnectionTimer(pub Arc<ConnectionClock>);
 

@@ -1,12 +1,12 @@
 //! Tracks the data that waits on a connection for its client, and since when.
 //!
-//! A response is handed to the transport in pieces, and each piece tells when the transport has written it to
-//! the socket: that is the progress of its stream and of its connection. A client that has not opened the
-//! window of a stream, or does not read its socket, takes no pieces.
+//! A response is passed to the transport in pieces. Each piece is dropped when the transport has
+//! written it to the socket, which is the progress of its stream and of its connection. A client
+//! that does not open the window of a stream, or does not read its socket, takes no pieces.
 //!
-//! A connection is stalled if something waits on it for too long and it takes nothing at all. A stream of a
-//! connection that goes on is stalled if it takes nothing for as long, while the others took so much that its
-//! turn had come twice if its window were open: streams that share a slow connection are not to blame.
+//! A connection is stalled if data waits on it for too long and none is taken. On a connection with
+//! progress, a stream is stalled if it takes nothing for as long although the others took so much
+//! that its turn would have come twice: streams that share a slow connection are not to blame.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
@@ -26,7 +26,7 @@ use crate::service::quota::fair::Share;
 /// pieces a second.
 pub const PIECE_BYTES_MAX: usize = 32 * 1024;
 
-/// Ends the task of a stream, once that is known. h2 then resets the stream, and frees what it holds of it.
+/// Aborts the task of a stream, once it is known. h2 then resets the stream, and frees its memory.
 pub type Reset = Arc<OnceLock<AbortHandle>>;
 
 /// The responses of one connection.
@@ -35,9 +35,9 @@ pub struct Flows {
     clock: Arc<ConnectionClock>,
     begun: Instant,
     next: AtomicU64,
-    /// How many bytes were taken.
+    /// The number of bytes taken.
     taken: AtomicU64,
-    /// When something was taken last, in milliseconds after the beginning.
+    /// When bytes were last taken, in milliseconds after the beginning.
     moved_at: AtomicU64,
     open: Mutex<HashMap<u64, Arc<Flow>, RandomState>>,
 }
@@ -50,15 +50,15 @@ pub struct Flow {
     reset: Option<Reset>,
     /// Bytes of pieces that the transport holds.
     bytes: AtomicUsize,
-    /// There is nothing to send at this moment.
+    /// Whether there is nothing to send now.
     idle: AtomicBool,
-    /// There are no more pieces to come.
+    /// Whether no more pieces will follow.
     ended: AtomicBool,
-    /// It was reset.
+    /// Whether it was reset.
     is_reset: AtomicBool,
-    /// When a piece was taken last, or the first one began to wait, in milliseconds.
+    /// When a piece was last taken, or the first one began to wait, in milliseconds.
     moved_at: AtomicU64,
-    /// How much the connection had taken by then.
+    /// How many bytes the connection had taken by then.
     taken_at: AtomicU64,
 }
 
@@ -74,7 +74,7 @@ pub enum Stalled {
 }
 
 impl Flows {
-    /// Nothing waits on the connection with this clock.
+    /// The flows of a connection with this clock.
     pub fn new(clock: Arc<ConnectionClock>) -> Arc<Self> {
         Arc::new(Self {
             begun: clock.recent(),
@@ -86,7 +86,7 @@ impl Flows {
         })
     }
 
-    /// A response that waits to be taken from now on.
+    /// Adds a response, which waits to be taken from now on.
     pub fn open(self: &Arc<Self>, reset: Option<Reset>) -> Arc<Flow> {
         let flow = Arc::new(Flow {
             flows: Arc::clone(self),
@@ -103,7 +103,7 @@ impl Flows {
         flow
     }
 
-    /// What is stalled, where a client may take nothing for as long as `limit`.
+    /// The stalled streams; a client may take nothing for at most `limit`.
     pub fn stalled(&self, limit: Duration) -> Stalled {
         let (now, limit) = (self.millis(self.clock.now()), limit.as_millis() as u64);
         let waiting: Vec<Arc<Flow>> =
@@ -121,7 +121,7 @@ impl Flows {
         let passed_over = 2 * count * PIECE_BYTES_MAX as u64;
         let taken = self.taken.load(SeqCst);
         stalled.retain(|flow| taken.saturating_sub(flow.taken_at.load(SeqCst)) >= passed_over);
-        // Where a reset was of no use, the connection has to go.
+        // If a reset did not help, the whole connection is stalled.
         match stalled.iter().any(|flow| flow.is_reset.load(SeqCst) || flow.reset.is_none()) {
             true => Stalled::All,
             false if stalled.is_empty() => Stalled::Nothing,
@@ -129,7 +129,7 @@ impl Flows {
         }
     }
 
-    /// A moment, in milliseconds after the beginning.
+    /// Converts a time to milliseconds after the beginning.
     fn millis(&self, at: Instant) -> u64 {
         at.saturating_duration_since(self.begun).as_millis() as u64
     }
@@ -140,7 +140,7 @@ impl Flows {
 }
 
 impl Flow {
-    /// A piece, which waits until the transport drops it.
+    /// Adds a piece, which waits until the transport drops it.
     pub fn piece(self: &Arc<Self>, bytes: Bytes, share: Option<Share>) -> Bytes {
         if self.idle.swap(false, SeqCst) && self.bytes.load(SeqCst) == 0 {
             self.moved(self.flows.clock.now());
@@ -149,12 +149,12 @@ impl Flow {
         Bytes::from_owner(Piece { bytes, flow: Arc::clone(self), _share: share })
     }
 
-    /// There is nothing to send until the next piece.
+    /// Notes that there is nothing to send until the next piece.
     pub fn idle(&self) {
         self.idle.store(true, SeqCst);
     }
 
-    /// No piece is to come.
+    /// Notes that no piece will follow.
     pub fn end(&self) {
         self.ended.store(true, SeqCst);
         self.leave();
@@ -183,7 +183,7 @@ impl Flow {
         self.taken_at.store(self.flows.taken.load(SeqCst), SeqCst);
     }
 
-    /// Is forgotten if nothing of it waits or is to come.
+    /// Removes the flow if no piece waits or will follow.
     fn leave(&self) {
         if self.ended.load(SeqCst) && self.bytes.load(SeqCst) == 0 {
             self.flows.lock().remove(&self.number);
@@ -208,7 +208,7 @@ impl Drop for Piece {
     fn drop(&mut self) {
         let (flow, flows) = (&self.flow, &self.flow.flows);
         flows.taken.fetch_add(self.bytes.len() as u64, SeqCst);
-        // The transport has written it, while the connection was gone on with.
+        // The transport has written it, during a poll of the connection.
         let now = flows.clock.recent();
         flows.moved_at.store(flows.millis(now), SeqCst);
         flow.moved(now);

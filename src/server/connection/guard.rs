@@ -15,15 +15,15 @@ use super::lazy_timer::LazyTimer;
 use super::small_frames::SmallFrameLimit;
 use super::{Connection, ConnectionTimeouts, CutReason, HttpVersion};
 
-/// How long nothing may be written before nothing more is read: each call that is read has an answer, if
-/// only a refusal, and h2 keeps all that it cannot write.
+/// How long writing may be blocked before reading stops: each call that is read has an answer, at
+/// least a refusal, and h2 buffers answers that it cannot write.
 const READ_PAUSE_AFTER: Duration = Duration::from_millis(100);
-/// How many calls may begin while nothing can be written, before nothing more is read; ...
+/// How many calls may begin while writing is blocked, before reading stops.
 const CALLS_IN_STALL_MAX: u64 = 128;
-/// ... and how many before those that were read are looked at: h2 unpacks their headers first, and only once
-/// they are looked at are they on the account of their client, or refused and freed.
+/// How many calls may be read in one poll: h2 unpacks their headers first, and only processed calls
+/// are charged to their client, or refused and freed.
 const CALLS_IN_TURN_MAX: u64 = 64;
-/// How many small DATA frames may be read before the calls that they belong to can read them.
+/// How many small DATA frames may be read in one poll, before their calls can read them.
 const SMALL_FRAMES_IN_TURN_MAX: u64 = 1_024;
 
 /// A guarded transport.
@@ -34,28 +34,28 @@ pub struct GuardedIo<IO> {
     watch: Watch,
     /// Since when something is unfinished.
     unfinished_since: Option<Instant>,
-    /// Since when nothing could be written, ...
+    /// Since when writing is blocked.
     stalled_since: Option<Instant>,
-    /// ... and how many calls had begun by then.
+    /// How many calls had begun by then.
     calls_at_stall: u64,
-    /// The turn of the connection in which something was read last, and how many calls and small frames had
-    /// begun before it.
+    /// The last poll of the connection in which data was read, and how many calls and small frames
+    /// had begun before it.
     turn: (u64, u64, u64),
     small_frames: SmallFrameLimit,
-    /// Wakes the task that reads once something could be written.
+    /// Wakes the reading task when writing succeeds.
     paused: Option<Waker>,
     read_timer: LazyTimer,
     write_timer: LazyTimer,
 }
 
-/// Follows what is read.
+/// Follows the data that is read.
 enum Watch {
     Http1(Http1Watch),
     Http2(Box<Http2Watch>),
 }
 
 impl Watch {
-    /// How many small DATA frames have begun.
+    /// The number of small DATA frames that have begun.
     fn small_frames(&self) -> u64 {
         match self {
             Watch::Http1(_) => 0,
@@ -63,7 +63,7 @@ impl Watch {
         }
     }
 
-    /// How many calls have begun, where several may before one of them is looked at.
+    /// The number of calls that have begun; 0 for HTTP/1.1, which has one at a time.
     fn calls(&self) -> u64 {
         match self {
             Watch::Http1(_) => 0,
@@ -73,7 +73,7 @@ impl Watch {
 }
 
 impl<IO> GuardedIo<IO> {
-    /// Watches `io`, which was accepted just now.
+    /// Guards `io`, which was just accepted.
     pub fn new(io: IO, connection: Arc<Connection>, limits: ConnectionTimeouts) -> Self {
         let watch = match connection.transport.version {
             HttpVersion::Http1 => Watch::Http1(Http1Watch::default()),
@@ -95,7 +95,7 @@ impl<IO> GuardedIo<IO> {
         }
     }
 
-    /// Looks at what was read.
+    /// Checks the data that was read.
     fn look_at(&mut self, from: usize, buffer: &ReadBuf<'_>) -> io::Result<()> {
         let read = buffer.filled().get(from..).unwrap_or_default();
         if read.is_empty() {
@@ -126,7 +126,7 @@ impl<IO> GuardedIo<IO> {
         Ok(())
     }
 
-    /// There is nothing more to read for now: says since when something is unfinished.
+    /// Called when there is nothing more to read: returns since when a frame or head is unfinished.
     fn unfinished_since(&mut self) -> Option<Instant> {
         if let Watch::Http1(watch) = &mut self.watch
             && watch.has_begun(&self.connection)
@@ -136,14 +136,14 @@ impl<IO> GuardedIo<IO> {
         self.unfinished_since
     }
 
-    /// Whether nothing is to be read until something can be written.
+    /// Whether reading is paused until writing succeeds.
     fn is_paused(&self) -> bool {
         let Some(since) = self.stalled_since else { return false };
         since.elapsed() >= READ_PAUSE_AFTER
             || self.watch.calls() - self.calls_at_stall >= CALLS_IN_STALL_MAX
     }
 
-    /// Whether as many calls or small frames as may be have begun in this turn of the connection.
+    /// Whether the most allowed calls or small frames have begun in this poll of the connection.
     fn has_begun_enough(&mut self) -> bool {
         let turn = self.connection.turn();
         let (calls, frames) = (self.watch.calls(), self.watch.small_frames());
@@ -158,7 +158,7 @@ impl<IO> GuardedIo<IO> {
         io::Error::new(io::ErrorKind::TimedOut, why.sentence())
     }
 
-    /// What came of an attempt to write.
+    /// Handles the result of a write.
     fn wrote(
         &mut self,
         written: Poll<io::Result<usize>>,
@@ -168,7 +168,7 @@ impl<IO> GuardedIo<IO> {
             Poll::Ready(result) => {
                 self.stalled_since = None;
                 if let Some(paused) = self.paused.take() {
-                    // The time in which nothing was read is not the peer's.
+                    // A pause of reading does not count against the peer.
                     self.unfinished_since = self.unfinished_since.map(|_| Instant::now());
                     paused.wake();
                 }
@@ -207,7 +207,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for GuardedIo<IO> {
             return Poll::Pending;
         }
         if this.small_frames.holds_back(&this.connection, cx) {
-            // The time in which nothing was read is not the peer's.
+            // A pause of reading does not count against the peer.
             this.unfinished_since = this.unfinished_since.map(|_| Instant::now());
             return Poll::Pending;
         }
@@ -229,7 +229,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for GuardedIo<IO> {
     }
 }
 
-/// Reads at most so many bytes.
+/// Reads at most `at_most` bytes.
 fn poll_read_some<IO: AsyncRead>(
     io: Pin<&mut IO>,
     cx: &mut Context<'_>,

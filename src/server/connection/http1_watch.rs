@@ -1,11 +1,11 @@
 //! Follows the requests of a connection over HTTP/1.1.
 //!
-//! What is read while no call runs belongs to the head of a request, which has come whole once the request
-//! has begun.
+//! Data that is read while no call runs belongs to the head of a request, which is complete once
+//! the request has begun.
 
 use super::Connection;
 
-/// How far the connection has come.
+/// The progress of the connection.
 #[derive(Debug, Default)]
 pub struct Http1Watch {
     /// Requests that had begun.
@@ -13,7 +13,7 @@ pub struct Http1Watch {
 }
 
 impl Http1Watch {
-    /// Whether a request has begun since this was asked last.
+    /// Whether a request has begun since the last call.
     pub fn has_begun(&mut self, connection: &Connection) -> bool {
         let begun = connection.requests();
         std::mem::replace(&mut self.begun, begun) != begun

@@ -1,16 +1,15 @@
 //! Reads the headers of HTTP/2 frames as they arrive.
 //!
-//! h2 bounds what it keeps of a connection, but not how often it is made to work
-//! for nothing: a peer may send PING, SETTINGS or RST_STREAM for as long as it
-//! likes. This counts such frames and says whether something has begun that is
-//! not finished. Format: RFC 9113, sections 3.4 and 4.1.
+//! h2 bounds the memory of a connection, but not the number of frames that only cost work: a peer
+//! may send PING, SETTINGS or RST_STREAM for ever. This module counts such frames, and finds
+//! unfinished ones. Format: RFC 9113, sections 3.4 and 4.1.
 //!
-//! This keeps a promise: a peer cannot keep a processor busy with frames that carry nothing. Delete
-//! it when h2 bounds them itself; the floods in `tests/hostile` say whether it does.
+//! The promise behind it: a peer cannot keep a processor busy with frames that carry nothing.
+//! Delete it when h2 bounds them itself; the floods in `tests/hostile` show whether it does.
 
 use super::small_frames::is_small;
 
-/// What a client sends first.
+/// The connection preface of a client.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Bytes of the header of a frame.
 const HEADER_BYTES: usize = 9;
@@ -38,29 +37,29 @@ pub struct IdleFrames {
 #[derive(Debug)]
 pub struct FrameReader {
     state: FrameState,
-    /// Headers were begun that need a CONTINUATION.
+    /// Whether a block of headers needs a CONTINUATION.
     block_is_open: bool,
     preface_is_done: bool,
-    /// How many frames have ended, those within a block of headers apart.
+    /// The number of finished frames, except those within a block of headers.
     finished: u64,
-    /// How many calls have begun, or ended with trailers.
+    /// The number of frames with headers, which begin calls or end them with trailers.
     calls: u64,
-    /// How many DATA frames carry little.
+    /// The number of small DATA frames.
     small_frames: u64,
 }
 
 #[derive(Debug)]
 enum FrameState {
-    /// Before the end of the preface, after so many of its bytes.
+    /// Within the preface, after this many of its bytes.
     Preface(usize),
-    /// Within the header of a frame, after so many of its bytes.
+    /// Within the header of a frame, after this many of its bytes.
     Header([u8; HEADER_BYTES], usize),
-    /// Within the payload of a frame, before so many bytes.
+    /// Within the payload of a frame, with this many bytes left.
     Payload(usize),
 }
 
 impl FrameReader {
-    /// A connection on which nothing was sent.
+    /// A reader for a new connection.
     pub fn new() -> Self {
         Self {
             state: FrameState::Preface(0),
@@ -72,8 +71,8 @@ impl FrameReader {
         }
     }
 
-    /// Takes the next bytes; gives which frames began in them that carry neither a
-    /// call nor its data. What is no HTTP/2 at all is left to h2.
+    /// Processes the next bytes. Returns the number of frames in them that carry neither a call nor
+    /// its data. Bytes that are not HTTP/2 are left to h2.
     pub fn take(&mut self, mut bytes: &[u8]) -> IdleFrames {
         let mut idle = IdleFrames::default();
         while !bytes.is_empty() {
@@ -113,35 +112,33 @@ impl FrameReader {
         idle
     }
 
-    /// The preface has come.
+    /// Whether the preface is complete.
     pub fn is_established(&self) -> bool {
         self.preface_is_done
     }
 
-    /// Something has begun that is not finished: the preface, a frame, or a
-    /// block of headers. What has not begun is not finished either before the
-    /// preface.
+    /// Whether the preface, a frame or a block of headers is unfinished. A connection without a
+    /// preface is unfinished.
     pub fn is_unfinished(&self) -> bool {
         self.block_is_open || !matches!(self.state, FrameState::Header(_, 0))
     }
 
-    /// Changes whenever something has ended: what is unfinished afterwards began
-    /// later.
+    /// A count that changes whenever a frame ends, so that a later unfinished frame began later.
     pub fn finished(&self) -> u64 {
         self.finished
     }
 
-    /// How many frames with headers have begun.
+    /// The number of frames with headers that have begun.
     pub fn calls(&self) -> u64 {
         self.calls
     }
 
-    /// How many small DATA frames have begun.
+    /// The number of small DATA frames that have begun.
     pub fn small_frames(&self) -> u64 {
         self.small_frames
     }
 
-    /// The state before so many bytes of a payload.
+    /// The state with this many bytes of a payload left.
     fn payload(&mut self, left: usize) -> FrameState {
         if left > 0 {
             return FrameState::Payload(left);

@@ -1,17 +1,17 @@
-//! A timer that is asked for a later moment again and again.
+//! A timer whose deadline is often postponed.
 
 use std::pin::Pin;
 use std::task::Context;
 
 use tokio::time::{Duration, Instant, Sleep};
 
-/// A timer that is set seldom: one that waits for an earlier moment than asked
-/// for is left as it is, and set again when that has come.
+/// A timer that is reset seldom: if it is set to an earlier time than needed, it is left as it is,
+/// and set again when it fires.
 #[derive(Default)]
 pub struct LazyTimer(Option<Pin<Box<Sleep>>>);
 
 impl LazyTimer {
-    /// Whether the moment has come; if not, the task is woken by then.
+    /// Whether the time has come; if not, the task is woken by then.
     pub fn is_over(&mut self, moment: Instant, cx: &mut Context<'_>) -> bool {
         if Instant::now() >= moment {
             return true;

@@ -1,8 +1,10 @@
-//! Small DATA frames that were read from a connection, and not yet by the calls that they belong to.
+//! Counts and charges small DATA frames that were read from a connection, but not yet by their
+//! calls.
 //!
-//! h2 keeps each of them apart, in as much memory whether it carries a byte or hundreds, and in a table that does
-//! not shrink while the connection is open. Windows count what frames carry, and so bound small ones by little:
-//! 130,000 frames of a byte held 45 MiB. Here they are counted, and are on the account of the client.
+//! h2 stores each frame separately, with the same overhead for one byte or hundreds, in a table
+//! that does not shrink while the connection is open. Flow-control windows count only the payload,
+//! so they hardly bound small frames: 130,000 frames of a byte held 45 MiB. This module counts
+//! them, and charges them to the client's account.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,34 +19,36 @@ use super::Connection;
 use super::lazy_timer::LazyTimer;
 use crate::service::quota::{MemoryCharge, MemoryKind};
 
-/// DATA frames that carry less are small, in bytes.
+/// DATA frames with a smaller payload are small, in bytes.
 pub const SMALL_FRAME_BYTES: usize = 256;
-/// What h2 keeps of a frame beside what it carries, in bytes, by measure.
+/// Memory of a frame in h2 beside its payload, in bytes, measured.
 const HELD_BYTES: usize = 360;
-/// How many may be unread before nothing more is read from the connection.
+/// The most unread small frames; beyond it, reading from the connection pauses.
 const UNREAD_MAX: u64 = 8_000;
-/// So many are not counted: they take as much as the buffers that a connection is charged for.
+/// The number that is not charged: it is covered by the buffers that a connection is charged for.
 const UNCHARGED_MAX: u64 = 64;
-/// Beyond so many, little is read at once: a read of 64 KiB may hold 6,500 frames of a byte.
+/// The number beyond which reads are short, because a read of 64 KiB may have 6,500 frames of a
+/// byte.
 const UNREAD_MANY: u64 = UNREAD_MAX / 2;
-/// How many are forgotten in a second while nothing is read: those of calls that have ended are never read.
+/// How many are forgotten a second while reading pauses, because frames of ended calls are never
+/// read.
 const FORGOTTEN_PER_SECOND: f64 = 500.0;
-/// How often it is looked whether reading may go on.
+/// How often a paused connection is checked.
 const PAUSE: Duration = Duration::from_millis(10);
-/// How much is read at once while many are unread, in bytes.
+/// The size of short reads, in bytes.
 const READ_BYTES_MAX: usize = 4 * 1024;
 
-/// How many are unread.
+/// The number of unread small frames.
 #[derive(Debug, Default)]
 pub struct UnreadFrames(AtomicU64);
 
 impl UnreadFrames {
-    /// So many were read from the connection.
+    /// Adds frames that were read from the connection.
     pub fn add(&self, frames: u64) {
         self.0.fetch_add(frames, Relaxed);
     }
 
-    /// So many were read by a call, or are no longer there.
+    /// Removes frames that were read by a call, or dropped.
     fn remove(&self, frames: u64) {
         let _ = self.0.fetch_update(Relaxed, Relaxed, |all| Some(all.saturating_sub(frames)));
     }
@@ -54,18 +58,18 @@ impl UnreadFrames {
     }
 }
 
-/// Holds a connection back while too many small frames are unread.
+/// Pauses reading from a connection while too many small frames are unread.
 #[derive(Default)]
 pub struct SmallFrameLimit {
-    /// The most that were unread so far are on the account of the client.
+    /// The charge for the most unread frames so far.
     charge: Option<MemoryCharge>,
-    /// Since when nothing is read.
+    /// Since when reading pauses.
     paused_since: Option<Instant>,
     timer: LazyTimer,
 }
 
 impl SmallFrameLimit {
-    /// Whether nothing may be read from the connection for now; the task is woken again.
+    /// Whether reading from the connection must pause; the task is woken again.
     pub fn holds_back(&mut self, connection: &Connection, cx: &mut Context<'_>) -> bool {
         let frames = &connection.unread_frames;
         let mut unread = frames.count();
@@ -74,7 +78,7 @@ impl SmallFrameLimit {
             return false;
         }
         if !connection.has_calls() {
-            // What calls leave unread, h2 drops with them.
+            // h2 drops unread frames of ended calls.
             frames.remove(unread);
             unread = 0;
         }
@@ -92,12 +96,12 @@ impl SmallFrameLimit {
         !self.timer.is_over(now + PAUSE, cx)
     }
 
-    /// How much may be read at once.
+    /// The most bytes of the next read.
     pub fn read_bytes(&self, connection: &Connection) -> usize {
         if connection.unread_frames.count() > UNREAD_MANY { READ_BYTES_MAX } else { usize::MAX }
     }
 
-    /// Charges the table in which h2 keeps so many frames; false if that is too much.
+    /// Charges h2's table of this many frames. Returns false if that is too much.
     fn charge(&mut self, connection: &Connection, unread: u64) -> bool {
         let Some(quota) = connection.quota.get() else { return true };
         let places = (unread as usize).next_power_of_two();
@@ -108,7 +112,7 @@ impl SmallFrameLimit {
     }
 }
 
-/// A request body that tells which small frames were read.
+/// A request body that counts the small frames that are read.
 pub struct CountedBody<B> {
     body: B,
     connection: Arc<Connection>,
@@ -148,7 +152,7 @@ impl<B: Body<Data = bytes::Bytes> + Unpin> Body for CountedBody<B> {
     }
 }
 
-/// Whether a DATA frame that carries so much is a small one.
+/// Whether a DATA frame with this payload is small.
 pub fn is_small(bytes: usize) -> bool {
     bytes > 0 && bytes < SMALL_FRAME_BYTES
 }

@@ -1,4 +1,4 @@
-//! Runs the tasks of a connection's streams, and makes known how each is ended.
+//! Spawns the tasks of a connection's streams, and keeps the handles that abort them.
 
 use std::sync::Arc;
 
@@ -7,15 +7,15 @@ use parking_lot::Mutex;
 
 use super::flow::Reset;
 
-/// Spawns tasks. hyper asks for the task of a stream right after it has called the service, on the same thread:
-/// so the call that began last is the one whose task comes next.
+/// Spawns tasks. hyper spawns the task of a stream right after it has called the service, on the
+/// same thread, so the next task belongs to the last call.
 #[derive(Debug, Clone, Default)]
 pub struct Tasks {
     begun: Arc<Mutex<Option<Reset>>>,
 }
 
 impl Tasks {
-    /// A call has begun: gives what will end its task.
+    /// Notes that a call has begun. Returns the handle that will abort its task.
     pub fn begin(&self) -> Reset {
         let reset = Reset::default();
         *self.begun.lock() = Some(Arc::clone(&reset));

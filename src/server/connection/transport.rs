@@ -10,32 +10,32 @@ use super::clock::{ConnectionClock, ConnectionTimer};
 use super::tasks::Tasks;
 use crate::service::STREAM_WINDOW_BYTES;
 
-/// The bounds of a client that emits: h2 gives up on a connection whose small frames, unread, cost more than
-/// half of the window, so that many streams of small events need it large.
+/// The bounds of a gRPC client. h2 closes a connection whose unread small frames cost more than
+/// half of the window, so many streams of small events need a large window.
 pub const EMITTER_BOUNDS: Http2Bounds =
     Http2Bounds { streams: 4_096, window_bytes: 64 * 1024 * 1024 };
-/// The bounds of a browser: it has a few calls at once, and its requests are small.
+/// The bounds of a browser, which has few calls at once and small requests.
 pub const BROWSER_BOUNDS: Http2Bounds = Http2Bounds { streams: 128, window_bytes: 1024 * 1024 };
-/// The largest frame that a client may send, in bytes. A batch comes in a fraction of
-/// the frames of the 16 KiB that are usual, and of the system calls; one that comes
-/// as slowly as messages may is still finished in time.
+/// The largest frame that a client may send, in bytes. A batch needs fewer frames than with the
+/// usual 16 KiB, and fewer system calls. A frame at the slowest allowed rate is still complete in
+/// time.
 const FRAME_BYTES_MAX: u32 = 64 * 1024;
 /// The most bytes of the headers of one call, and so of the CONTINUATION frames
 /// in which they may come.
 pub const HEADER_BYTES_MAX: u32 = 16 * 1024;
-/// How many streams a client may have reset before the gateway has looked at
-/// them: 20 is h2's own default, which stops rapid resets.
+/// The most streams that a client may reset before the gateway has processed them: 20 is h2's
+/// default, which stops rapid resets.
 const PENDING_RESETS_MAX: usize = 20;
-/// How many streams the gateway may have to reset for a client's mistakes.
+/// The most streams that the gateway resets because of a client's errors.
 const ERROR_RESETS_MAX: usize = 256;
-/// The most bytes that wait on one stream for a client that does not read.
+/// The most bytes that h2 buffers on one stream for a client that does not read.
 const SEND_BUFFER_BYTES: usize = 256 * 1024;
 /// The most headers of a request over HTTP/1.1; browsers send some twenty.
 const HTTP1_HEADERS_MAX: usize = 64;
 /// The most bytes that a connection over HTTP/1.1 buffers in either direction.
 const HTTP1_BUFFER_BYTES: usize = 64 * 1024;
 
-/// What a connection is spoken over.
+/// The transport of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Transport {
     /// Whether it is encrypted.
@@ -53,17 +53,17 @@ pub enum HttpVersion {
     Http2(Http2Bounds),
 }
 
-/// What a client may have open at once on a connection over HTTP/2.
+/// The bounds of a client's connection over HTTP/2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Http2Bounds {
-    /// Streams.
+    /// The most open streams.
     pub streams: u32,
-    /// Bytes that it may send ahead of the gateway.
+    /// The flow-control window of the connection, in bytes.
     pub window_bytes: u32,
 }
 
-/// Serves HTTP/1.1. Slow and silent peers are left to the guard, for which hyper has one limit where three are
-/// needed.
+/// The builder of HTTP/1.1 connections. The guard handles slow and silent peers, because hyper has
+/// one limit for three cases.
 pub(super) fn http1_builder() -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
@@ -72,12 +72,12 @@ pub(super) fn http1_builder() -> http1::Builder {
         .max_headers(HTTP1_HEADERS_MAX)
         .max_header_size(HEADER_BYTES_MAX as usize)
         .max_buf_size(HTTP1_BUFFER_BYTES)
-        // What is copied into one buffer would count as taken by the client.
+        // Data that is copied into a buffer would count as taken by the client.
         .writev(true);
     builder
 }
 
-/// Serves HTTP/2.
+/// The builder of HTTP/2 connections.
 pub(super) fn http2_builder(
     limits: ConnectionTimeouts,
     bounds: Http2Bounds,

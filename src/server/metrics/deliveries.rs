@@ -1,4 +1,4 @@
-//! Metrics of deliveries. Their names are those of the configuration.
+//! Metrics of deliveries, labelled with their configured names.
 
 use std::fmt;
 
@@ -6,9 +6,9 @@ use super::MetricSources;
 use super::page::MetricsPage;
 use crate::delivery::{DeliveryPhase, DeliveryReport};
 
-/// What counts up, of one delivery.
+/// A counter of a delivery.
 type Total = fn(&DeliveryReport) -> u64;
-/// What goes up and down, of one delivery.
+/// A gauge of a delivery.
 type Level = fn(&DeliveryReport) -> f64;
 
 const TOTALS: [(&str, &str, Total); 8] = [
@@ -57,7 +57,7 @@ const LEVELS: [(&str, &str, Level); 7] = [
 impl MetricSources {
     pub(super) fn deliveries(&self, page: &mut MetricsPage<'_>) -> fmt::Result {
         let mut all = self.deliveries.list();
-        // The gateway that runs a delivery counts it.
+        // Only the gateway that runs a delivery counts it.
         all.retain(|one| one.phase != DeliveryPhase::Elsewhere);
         if all.is_empty() {
             return Ok(());

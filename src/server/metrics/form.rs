@@ -1,9 +1,9 @@
-//! The text forms in which metrics are given: that of Prometheus, version 0.0.4, which
-//! every collector reads, and OpenMetrics for those that ask for it.
+//! The text formats of metrics: Prometheus 0.0.4, which every collector reads, and OpenMetrics for
+//! those that request it.
 
 use std::fmt::Write as _;
 
-/// A text form.
+/// A text format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// Prometheus' own: <https://prometheus.io/docs/instrumenting/exposition_formats/>.
@@ -13,7 +13,7 @@ pub enum Form {
 }
 
 impl Form {
-    /// The form that a client asks for with these values of the header `accept`.
+    /// The format that a client requests with these values of the header `accept`.
     pub fn accepted<'a>(values: impl Iterator<Item = &'a str>) -> Self {
         let (mut open, mut plain) = (0.0, 0.0);
         for range in values.flat_map(|value| value.split(',')) {
@@ -47,7 +47,7 @@ impl Form {
         }
     }
 
-    /// A page in this form, from one of OpenMetrics.
+    /// Converts a page of OpenMetrics to this format.
     pub fn of_open_metrics(self, page: String) -> String {
         match self {
             Self::OpenMetrics => page,
@@ -56,8 +56,8 @@ impl Form {
     }
 }
 
-/// The page in the form of Prometheus. There the descriptor of a counter or an info has
-/// the name of its samples, an info is a gauge, and nothing marks the end.
+/// Converts a page to Prometheus' format. There the descriptor of a counter or an info has the name
+/// of its samples, an info is a gauge, and there is no end mark.
 fn prometheus(page: &str) -> String {
     let mut out = String::with_capacity(page.len());
     let mut help = None;
@@ -72,7 +72,7 @@ fn prometheus(page: &str) -> String {
                 "info" => ("_info", "gauge"),
                 other => ("", other),
             };
-            // A string takes all that is written to it.
+            // Writing to a string cannot fail.
             if let Some((_, text)) = help.take() {
                 let _ = writeln!(out, "# HELP {name}{suffix} {text}");
             }

@@ -130,7 +130,7 @@ impl MetricSources {
     }
 }
 
-/// 1 for the current state, 0 for the others.
+/// Gauges that are 1 for the current state, and 0 for the others.
 fn of_states<const N: usize>(
     states: [(&'static str, bool); N],
 ) -> impl Iterator<Item = ([super::Label<'static>; 1], f64)> {

@@ -16,7 +16,7 @@ use crate::server::listener::ConnectionCounters;
 pub type Label<'a> = (&'static str, &'a str);
 type NoExemplar<'a> = Option<&'a Exemplar<[Label<'a>; 0], f64>>;
 
-/// The page that is written.
+/// The page that is being written.
 pub struct MetricsPage<'a>(pub DescriptorEncoder<'a>);
 
 impl MetricsPage<'_> {

@@ -1,4 +1,4 @@
-//! Metrics of readers, and of what they leave in the log.
+//! Metrics of readers, and of the gateway's own events about them.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ impl MetricSources {
         let counters = self.hub.counters();
         let last = self.hub.extent().last;
         let mut subscribers = self.hub.subscribers();
-        // Deliveries have gauges of their own.
+        // Deliveries have their own gauges.
         subscribers.retain(|one| one.principal != GATEWAY_PRINCIPAL);
         let lag = |sequence: u64| last.0.saturating_sub(sequence);
         let lags: Vec<u64> = subscribers.iter().map(|one| lag(one.sequence().0)).collect();
@@ -60,7 +60,7 @@ impl MetricSources {
         self.waits(page)
     }
 
-    /// Readers that wait for what other gateways appended.
+    /// Readers that wait for records of other gateways.
     fn waits(&self, page: &mut MetricsPage<'_>) -> fmt::Result {
         if !self.hub.is_shared() {
             return Ok(());

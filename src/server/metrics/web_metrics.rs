@@ -1,4 +1,4 @@
-//! The listener of the page.
+//! Metrics of the listener of the page.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use super::page::MetricsPage;
 use super::{MetricSources, read};
 
 impl MetricSources {
-    /// Nothing where there is no page.
+    /// Writes nothing if the page is off.
     pub(super) fn web(&self, page: &mut MetricsPage<'_>) -> fmt::Result {
         let Some(web) = &self.web else { return Ok(()) };
         let counters = &web.connections;

@@ -1,5 +1,5 @@
-//! The content of a file on its way out: it goes in pieces, so that a client that takes none is noticed, and
-//! counts as a call of its connection.
+//! Sends the content of a file in pieces, so that a client that takes none is noticed. It counts as
+//! a call of its connection.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -13,7 +13,7 @@ use http_body::{Frame, SizeHint};
 use crate::server::connection::flow::{Flow, PIECE_BYTES_MAX, Reset};
 use crate::server::connection::{Connection, RunningCall};
 
-/// Bytes that are watched.
+/// The body of a file.
 pub struct FileBody {
     rest: Bytes,
     flow: Option<Arc<Flow>>,
@@ -21,7 +21,7 @@ pub struct FileBody {
 }
 
 impl FileBody {
-    /// The answer to the request with these extensions.
+    /// The body of the answer to the request with these extensions.
     pub fn new(bytes: Bytes, request: &mut Extensions) -> Self {
         let reset = request.remove::<Reset>();
         let connection = request.get::<Arc<Connection>>();

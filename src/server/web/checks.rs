@@ -1,8 +1,8 @@
-//! Checks a request to the page before anything looks at its content.
+//! Checks a request to the page before its content is processed.
 //!
-//! Pages of others can make a browser send requests to any address that it reaches, with the certificate of
-//! the person in front of it. Each check stops some of them; none stops all: after DNS rebinding a GET carries
-//! no `origin`, and browsers send `sec-fetch-site` only to hosts that they trust to be what they say.
+//! Pages of other sites can make a browser send requests to any address that it reaches, with the
+//! certificate of its user. Each check stops some of these requests; none stops all: after DNS
+//! rebinding a GET has no `origin`, and browsers send `sec-fetch-site` only to trustworthy origins.
 
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
@@ -12,15 +12,16 @@ use super::hosts::Known;
 use super::refusal::WebRefusal;
 use crate::server::grpc_only::only;
 
-/// The content type of calls: gRPC-Web in its binary form. A form cannot have it, and a script of another
-/// origin only after an OPTIONS request that is answered in its favour, which never happens here.
+/// The content type of calls: gRPC-Web in its binary form. An HTML form cannot have it. A script of
+/// another origin can have it only if an OPTIONS request is answered in its favour, which the
+/// gateway never does.
 pub const CALL_TYPE: &str = "application/grpc-web+proto";
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
-/// What an admitted request is.
+/// The kind of an admitted request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admitted {
     /// A call.
@@ -32,7 +33,7 @@ pub enum Admitted {
 /// Checks a request.
 ///
 /// # Errors
-/// The first check that it does not pass.
+/// The first check that fails.
 pub fn admit(request: &Parts, known: Known<'_>) -> Result<Admitted, WebRefusal> {
     known.check(request)?;
     check_site(&request.method, &request.headers)?;
@@ -45,7 +46,8 @@ pub fn admit(request: &Parts, known: Known<'_>) -> Result<Admitted, WebRefusal> 
     }
 }
 
-/// Refuses what the browser says that another site has caused; a link from another site is none of that.
+/// Refuses requests that another site caused, according to the browser; following a link from
+/// another site is allowed.
 fn check_site(method: &Method, headers: &HeaderMap) -> Result<(), WebRefusal> {
     let all_are = |name: HeaderName, allowed: &[&str]| {
         let mut values = headers.get_all(name).iter();

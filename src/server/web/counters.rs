@@ -8,18 +8,18 @@ use crate::counters::Counters;
 use crate::server::admission::Admission;
 use crate::server::listener::ConnectionCounters;
 
-/// Counts requests by what became of them.
+/// Counts requests by outcome.
 #[derive(Debug, Default)]
 pub struct WebCounters {
     /// Calls.
     pub calls: AtomicU64,
-    /// Files that were sent, or that the browser had already.
+    /// Files that were sent, or that the browser had cached.
     pub files: AtomicU64,
     /// Refused requests, by reason.
     pub refused: Counters<WebRefusal>,
 }
 
-/// Where metrics of the page are read.
+/// The counters from which metrics of the page are read.
 pub struct WebSources {
     /// Its connections since the start.
     pub connections: Arc<ConnectionCounters>,

@@ -1,4 +1,4 @@
-//! The files of the page, which the program carries.
+//! Serves the files of the page, which are embedded in the program.
 
 use bytes::Bytes;
 use http::header::{
@@ -6,13 +6,13 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
-/// A file, as build.rs embeds it.
+/// A file that build.rs embeds.
 #[derive(Debug)]
 pub struct WebFile {
     /// Its path.
     path: &'static str,
     media: &'static str,
-    /// Identifies its content.
+    /// The tag of its content, for `etag`.
     tag: &'static str,
     plain: &'static [u8],
     gzip: &'static [u8],
@@ -23,8 +23,8 @@ static FILES: &[WebFile] = include!(concat!(env!("OUT_DIR"), "/web_files.rs"));
 
 /// The file at the root.
 const INDEX: &str = "/index.html";
-/// Browsers ask each time whether a file has changed, so that a page never runs against another gateway's
-/// version of itself.
+/// Browsers must check each time whether a file has changed, so that a page never runs with files
+/// of another version.
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 
 /// The answer to a request for a file; `None` if there is no such file.
@@ -36,7 +36,7 @@ pub fn answer(path: &str, headers: &HeaderMap) -> Option<Response<Bytes>> {
 impl WebFile {
     fn answer(&self, headers: &HeaderMap) -> Response<Bytes> {
         let packed = takes_gzip(headers);
-        // The two forms are different bytes, so they have different tags.
+        // The two encodings are different bytes, so they have different tags.
         let tag =
             if packed { format!("\"{}-gzip\"", self.tag) } else { format!("\"{}\"", self.tag) };
         let known = is_known(headers, &tag);
@@ -62,7 +62,7 @@ impl WebFile {
     }
 }
 
-/// Whether a client takes a file compressed by gzip.
+/// Whether a client accepts gzip.
 fn takes_gzip(headers: &HeaderMap) -> bool {
     let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     let mut gzip = values.flat_map(|value| value.split(',')).filter_map(|coding| {

@@ -1,14 +1,14 @@
-//! Headers of every answer to a browser: what a page from here may do, and what others may do with it.
+//! Adds security headers to every answer to a browser.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// Scripts, styles and images come from here, calls go here, and nothing else goes anywhere. Text never
-/// becomes a script, whatever a script does with it (trusted types).
+/// Scripts, styles, images and calls are allowed for the page's own origin only. Text never becomes
+/// a script (trusted types).
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
     require-trusted-types-for 'script'; trusted-types 'none'";
 
-/// There is no `strict-transport-security`: on localhost it would hold for other ports too.
+/// `strict-transport-security` is missing, because on localhost it would apply to other ports, too.
 const SECURE: [(&str, &str); 7] = [
     ("content-security-policy", POLICY),
     ("cross-origin-opener-policy", "same-origin"),
@@ -26,7 +26,7 @@ pub fn secure(headers: &mut HeaderMap) {
     }
 }
 
-/// Asks proxies to hand each message on at once.
+/// Asks proxies to forward each message at once.
 pub fn unbuffered(headers: &mut HeaderMap) {
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
 }

@@ -1,8 +1,8 @@
-//! For which hosts the page answers, and with which origin its own requests come.
+//! Checks the host of a request, and its origin.
 //!
-//! A page of somebody else can give its own name the address of the gateway (DNS rebinding): to the browser,
-//! its requests are then of one origin with itself. They name the host that the browser was told, which no
-//! gateway is meant to have.
+//! An attacker can point its own host name to the address of the gateway (DNS rebinding), so that
+//! the browser treats requests to the gateway as same-origin. These requests name the attacker's
+//! host, which is refused here.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -13,10 +13,10 @@ use http::request::Parts;
 use super::refusal::WebRefusal;
 use crate::config::WebOrigin;
 
-/// The name of this machine that no name server answers for.
+/// The host name that is never resolved by DNS.
 const LOCALHOST: &str = "localhost";
 
-/// What a request is compared with.
+/// The hosts that the gateway knows as its own.
 #[derive(Debug, Clone, Copy)]
 pub struct Known<'a> {
     /// The entries of `web.hosts`.
@@ -43,7 +43,7 @@ impl Known<'_> {
         }
     }
 
-    /// The origins that a page has whose browser asks for `host`.
+    /// The origins of the page at `host`.
     fn own_origins(&self, host: &str) -> Result<impl Iterator<Item = WebOrigin>, WebRefusal> {
         let as_is = |encrypted| WebOrigin::of(encrypted, host);
         let direct = as_is(self.encrypted).ok_or(WebRefusal::HostMalformed)?;
@@ -60,8 +60,8 @@ impl Known<'_> {
     }
 }
 
-/// The host and port for which a request is: HTTP/2 and absolute targets have them in the target, others in a
-/// header; where both are there, they must be the same.
+/// The host and port of a request: in the target for HTTP/2 and absolute targets, else in a header.
+/// If both are present, they must be equal.
 fn host(request: &Parts) -> Result<&str, WebRefusal> {
     let mut headers = request.headers.get_all(HOST).iter();
     let header = match (headers.next(), headers.next()) {
@@ -82,7 +82,7 @@ fn is_origin(header: &HeaderValue, own: &WebOrigin) -> bool {
     header.to_str().is_ok_and(|text| text.parse::<WebOrigin>().as_ref() == Ok(own))
 }
 
-/// Whether a host is an address, which no name server can give to somebody else.
+/// Whether a host is an IP address, which DNS cannot rebind.
 fn is_address(host: &str) -> bool {
     let in_brackets = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     match in_brackets {
@@ -91,7 +91,7 @@ fn is_address(host: &str) -> bool {
     }
 }
 
-/// Whether a name of a certificate is that of a host; `*` stands for one label.
+/// Whether a name of a certificate matches a host; `*` matches one label.
 fn is_named(name: &str, host: &str) -> bool {
     match name.strip_prefix("*.") {
         Some(parent) => {

@@ -1,4 +1,4 @@
-//! Browsers only read: methods that emit, health and reflection are refused here.
+//! Refuses calls of browsers that do not read: emitting, health and reflection.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -13,14 +13,14 @@ use tower::Service;
 use crate::access::{MethodRule, method_rule};
 use crate::service::tonic_errors;
 
-/// Hands on calls that read.
+/// Forwards calls that read, and refuses others.
 #[derive(Debug, Clone)]
 pub struct ReadOnly<S> {
     inner: S,
 }
 
 impl<S> ReadOnly<S> {
-    /// Hands on to `inner`.
+    /// Forwards to `inner`.
     pub fn new(inner: S) -> Self {
         Self { inner }
     }

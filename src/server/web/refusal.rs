@@ -1,4 +1,4 @@
-//! The refusals of requests to the page: their reasons and answers.
+//! The reasons and answers of refused requests to the page.
 
 use http::StatusCode;
 
@@ -7,23 +7,23 @@ use crate::counters::countable;
 /// Why a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WebRefusal {
-    /// It names no host, several, or what is not one.
+    /// It names no host, several hosts, or an invalid one.
     HostMalformed,
     /// It is for a host that is not the gateway's.
     Host,
     /// A page of another origin sent it.
     Origin,
-    /// The browser says that another site caused it.
+    /// Another site caused it, according to the browser.
     FetchSite,
-    /// It asks whether a page of another origin may send a call.
+    /// It is a preflight request of a page of another origin.
     Preflight,
-    /// It is neither a call nor asks for a file.
+    /// It is neither a call nor a request for a file.
     Method,
     /// It is a POST, but not a call.
     ContentType,
     /// There is no such file.
     NotFound,
-    /// The address sends more requests than it may.
+    /// The address exceeds its rate limit.
     Rate,
 }
 
@@ -71,7 +71,7 @@ impl WebRefusal {
         }
     }
 
-    /// What is wrong, and what to do.
+    /// A sentence about what is wrong, and what to do.
     pub fn sentence(self) -> &'static str {
         match self {
             Self::HostMalformed => "the request must name one host\n",

@@ -1,5 +1,5 @@
-//! How a browser has to authenticate, which the page asks before its first call: a call that only tried would
-//! leave a record of a refusal.
+//! Serves how a browser has to authenticate. The page requests this before its first call, because
+//! a refused call would leave a record.
 
 use std::net::SocketAddr;
 
@@ -12,8 +12,9 @@ use crate::access::AcceptedCredentials;
 /// The path.
 pub const PATH: &str = "/session.json";
 
-/// The answer on a connection that shows a client certificate or not. A person on this machine gets the address
-/// of gRPC for the commands that the page shows; elsewhere, that is not the address at which it is reached.
+/// The answer on a connection with or without a client certificate. A browser on the same machine
+/// gets the gRPC address for the commands that the page shows; for other machines, that address may
+/// not be reachable.
 pub fn answer(
     credentials: AcceptedCredentials,
     shows_certificate: bool,

@@ -52,7 +52,7 @@ pub struct CheckedEvents {
     /// Ids that the gateway appended, each with the position of its event,
     /// ascending.
     pub appended_ids: Vec<(u64, String)>,
-    /// The events are only validated.
+    /// Whether the events are only validated.
     pub validate_only: bool,
     /// Returns the queue space of the stream when dropped.
     _queued: OwnedSemaphorePermit,
@@ -66,13 +66,13 @@ pub struct RequestReader {
     pub access: Arc<AccessControl>,
     /// The identity of the emitter at the last check.
     pub caller: Arc<Caller>,
-    /// Who emits.
+    /// The peer of the emitter.
     pub emitter: EmitterIdentity,
     /// The caller of the stream, if the call came through a listener.
     pub quota: Option<Arc<Quota>>,
     /// The room for the newest request.
     pub work: WorkRoom,
-    /// What is accepted.
+    /// The rules for events.
     pub limits: ServiceLimits,
     /// The content policy.
     pub policy: ActivePolicy,
@@ -140,7 +140,7 @@ impl RequestReader {
             EventIntake { event_bytes: self.limits.event_bytes, policy: self.policy.now() };
         let mut work = 0;
         for (position, event) in (0..).zip(events) {
-            // Others may run between, also where redaction takes long.
+            // Yields to other tasks, because redaction may take long.
             work += event.len() + INTAKE_EVENT_COST;
             if work > INTAKE_COST_MAX {
                 tokio::task::yield_now().await;
@@ -162,8 +162,8 @@ impl RequestReader {
         QueuedItem::Events(checked)
     }
 
-    /// Waits for room in the queue of the stream. What h2 may hold of the stream meanwhile, unread, is on
-    /// the account of the client.
+    /// Waits for room in the queue of the stream. The unread data that h2 may hold meanwhile is
+    /// charged to the client.
     async fn queue_room(
         &self,
         room: &Arc<Semaphore>,

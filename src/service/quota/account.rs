@@ -1,8 +1,9 @@
-//! The memory that the bytes of one client hold, and that of all clients together.
+//! Accounts for the memory of each client, and of all clients together.
 //!
 //! Memory is charged by capacity, from the moment it is allocated until it is freed. There are two ways:
 //!
-//! - A [`MemoryCharge`] is taken or refused at once. It covers what a client holds before its request is worked
+//! - A [`MemoryCharge`] is granted or refused at once. It covers memory that a client holds before
+//!   its request is worked
 //!   on: connections, open calls with their headers, the first bytes of each message, filters.
 //! - A [`Share`] of the client's room is waited for. It covers what the work on a request takes, from the
 //!   moment that its size is known: its message, unpacked if need be, the events on their way to the log, and
@@ -16,18 +17,18 @@ use super::fair::{Member, Pool, Share};
 use super::{HeldKind, QuotaLimits};
 use crate::service::Error;
 
-/// What memory is charged for, beside the room.
+/// The kind of a charge, beside the room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MemoryKind {
     /// Open connections.
     Connections,
     /// Open calls: their state and their headers.
     Calls,
-    /// Requests that have not come whole, or that wait for room.
+    /// Requests that are incomplete, or that wait for room.
     Receiving,
-    /// Filters of open subscriptions, as they are kept.
+    /// Filters of open subscriptions.
     Filters,
-    /// What is counted of equal reads, for a minute.
+    /// Counts of equal reads, for a minute.
     Reads,
 }
 
@@ -57,7 +58,7 @@ impl Bytes {
         self.0.get(kind as usize).map_or(0, |bytes| bytes.load(Relaxed))
     }
 
-    /// Adds bytes; gives the sum.
+    /// Adds bytes, and returns the sum.
     fn add(&self, kind: MemoryKind, bytes: usize) -> usize {
         self.0.get(kind as usize).map_or(0, |sum| sum.fetch_add(bytes, Relaxed) + bytes)
     }
@@ -77,7 +78,7 @@ pub struct Accounts {
     room: Pool,
 }
 
-/// What one client holds.
+/// The account of one client.
 #[derive(Debug)]
 pub struct Account {
     charged: Bytes,
@@ -93,11 +94,11 @@ pub struct MemoryCharge {
     bytes: usize,
 }
 
-/// What an account, or all of them, held at one time.
+/// The memory of one account, or of all of them, at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Holding {
     charged: [usize; MemoryKind::ALL.len()],
-    /// Bytes of requests that are worked on, and of answers that are not taken.
+    /// Bytes of requests in work, and of unread answers.
     pub room: usize,
 }
 
@@ -107,14 +108,14 @@ impl Holding {
         self.charged.get(kind as usize).copied().unwrap_or(0)
     }
 
-    /// Bytes in all.
+    /// The total bytes.
     pub fn total(&self) -> usize {
         self.charged.iter().sum::<usize>() + self.room
     }
 }
 
 impl Accounts {
-    /// Nobody holds anything.
+    /// Accounts without clients.
     pub fn new(limits: QuotaLimits) -> Self {
         let room = Pool::new(limits.waiting_bytes_in_all, limits.waiting_bytes);
         Self { limits, charged: Arc::default(), room }
@@ -126,7 +127,7 @@ impl Accounts {
         Arc::new(Account { charged: Bytes::default(), room, all: self.clone() })
     }
 
-    /// What one client may hold; 0 for a kind without a limit of its own.
+    /// The limits of one client; 0 for a kind without its own limit.
     pub fn limits(&self) -> Holding {
         let limit = |kind| match kind {
             MemoryKind::Connections | MemoryKind::Reads => 0,
@@ -137,7 +138,7 @@ impl Accounts {
         Holding { charged: MemoryKind::ALL.map(limit), room: self.limits.waiting_bytes }
     }
 
-    /// What all clients hold.
+    /// The memory of all clients.
     pub fn holding(&self) -> Holding {
         Holding {
             charged: MemoryKind::ALL.map(|kind| self.charged.of(kind)),
@@ -147,7 +148,7 @@ impl Accounts {
 }
 
 impl Account {
-    /// What the client holds.
+    /// The memory of the client.
     pub fn holding(&self) -> Holding {
         Holding {
             charged: MemoryKind::ALL.map(|kind| self.charged.of(kind)),
@@ -155,12 +156,12 @@ impl Account {
         }
     }
 
-    /// The room for requests that are worked on, and for answers.
+    /// The room for requests in work, and for answers.
     pub fn room(&self) -> &Member {
         &self.room
     }
 
-    /// Charges bytes, although they may be too many: they are in use already.
+    /// Charges bytes even beyond the limit, because they are in use already.
     pub fn charge(self: &Arc<Self>, kind: MemoryKind, bytes: usize) -> MemoryCharge {
         let mut charge = MemoryCharge { account: Arc::clone(self), kind, bytes: 0 };
         charge.set(bytes);
@@ -170,7 +171,7 @@ impl Account {
     /// Charges bytes.
     ///
     /// # Errors
-    /// If they are too many; nothing is charged.
+    /// If they exceed a limit; then nothing is charged.
     pub fn try_charge(
         self: &Arc<Self>,
         kind: MemoryKind,
@@ -184,7 +185,7 @@ impl Account {
     fn check(&self, kind: MemoryKind, own: usize, all: usize) -> Result<(), Error> {
         let limits = self.all.limits;
         let (what, limit, limit_in_all) = match kind {
-            // Their number is limited where they begin.
+            // The number of connections is limited by admission.
             MemoryKind::Connections | MemoryKind::Reads => return Ok(()),
             MemoryKind::Calls => (HeldKind::CallBytes, CALL_BYTES_OF_ONE_MAX, CALL_BYTES_MAX),
             MemoryKind::Receiving => {
@@ -204,8 +205,8 @@ impl Account {
     }
 }
 
-/// What a client may hold even when all clients together hold too much: they do not keep out a client that
-/// holds little.
+/// What a client may hold even if all clients together hold too much, so that a client with little
+/// memory is not refused.
 const FREE_BYTES: usize = 4 * 1024 * 1024;
 /// The most bytes of open calls of one client, and of all clients.
 const CALL_BYTES_OF_ONE_MAX: usize = 64 * 1024 * 1024;
@@ -215,12 +216,12 @@ const FILTER_BYTES_OF_ONE_MAX: usize = 32 * 1024 * 1024;
 const FILTER_BYTES_MAX: usize = 128 * 1024 * 1024;
 
 impl MemoryCharge {
-    /// How many bytes are charged.
+    /// The charged bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Charges so many bytes from now on, although they may be too many.
+    /// Sets the charged bytes, even beyond the limit.
     pub fn set(&mut self, bytes: usize) {
         if bytes == self.bytes {
             return;
@@ -236,10 +237,10 @@ impl MemoryCharge {
         self.bytes = bytes;
     }
 
-    /// Charges so many bytes from now on.
+    /// Sets the charged bytes.
     ///
     /// # Errors
-    /// If they are too many; the charge stays as it was.
+    /// If they exceed a limit; then the charge does not change.
     pub fn try_set(&mut self, bytes: usize) -> Result<(), Error> {
         let before = self.bytes;
         let grows = bytes > before;
@@ -260,8 +261,8 @@ impl Drop for MemoryCharge {
     }
 }
 
-/// The same bytes, which keep a share of the room for as long as any slice of them is in use. The share has
-/// to cover their capacity.
+/// Bytes that hold a share of the room while any slice of them is in use. The share must cover
+/// their capacity.
 pub fn hold(bytes: Vec<u8>, share: Share) -> bytes::Bytes {
     bytes::Bytes::from_owner(HeldBytes { bytes, _share: share })
 }

@@ -1,11 +1,11 @@
-//! The client key: whose quota and account something is on.
+//! The key of a client's quota and account.
 
 use std::fmt;
 use std::net::IpAddr;
 
 use crate::network::Network;
 
-/// A client: a principal, or the network of the address where no principal is known.
+/// A client: a principal, or the network of the address if no principal is known.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ClientKey {
     /// A principal, by its name.

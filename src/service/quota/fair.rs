@@ -1,8 +1,8 @@
-//! A limited number of units that clients share max-min fair.
+//! Shares a limited number of units among clients, max-min fair.
 //!
-//! A semaphore serves whoever came first, so one client with a thousand requests makes all others wait for
-//! them. A [`Pool`] serves the waiting client that holds least. Each client waits in a queue of its own, in
-//! the order of its requests, and no client exceeds its own limit.
+//! A semaphore serves requests in order, so one client with a thousand requests makes all others
+//! wait. A [`Pool`] serves the waiting client that holds least. Each client waits in a queue of its
+//! own, in the order of its requests, and no client exceeds its own limit.
 //!
 //! A client that holds nothing does not wait for long: after [`FIRST_WAIT`] it gets its first share even
 //! if all units are taken, as long as another client holds two shares or more. Such shares exceed the capacity
@@ -18,7 +18,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
-/// How long a client that holds nothing waits at most while another one holds two shares.
+/// The longest wait of a client that holds nothing while another one holds two shares.
 pub const FIRST_WAIT: Duration = Duration::from_millis(50);
 /// The most units that are lent, as a multiple of the capacity, when clients get their first shares.
 const OVERDRAFT_FACTOR: usize = 2;
@@ -29,11 +29,11 @@ pub struct Pool(Arc<PoolShared>);
 
 #[derive(Debug)]
 struct PoolShared {
-    /// How many units there are.
+    /// The number of units.
     capacity: usize,
-    /// How many units one client may hold.
+    /// The number of units that one client may hold.
     capacity_of_one: usize,
-    /// How many units are lent. Changes under the lock of the state.
+    /// The number of lent units. Changes under the lock of the state.
     used: AtomicUsize,
     state: Mutex<PoolState>,
 }
@@ -42,13 +42,13 @@ struct PoolShared {
 struct PoolState {
     next_member: u64,
     next_ticket: u64,
-    /// How many clients hold two shares or more.
+    /// The number of clients with two shares or more.
     holders_of_two: usize,
-    /// The clients that wait, by number.
+    /// The waiting clients, by number.
     queues: BTreeMap<u64, MemberQueue>,
 }
 
-/// The requests of one client that wait, by ticket. There is at least one.
+/// The waiting requests of one client, by ticket; at least one.
 #[derive(Debug)]
 struct MemberQueue {
     member: Member,
@@ -84,7 +84,7 @@ pub struct Share {
 }
 
 impl Pool {
-    /// A pool of so many units, of which one client may hold so many.
+    /// A pool of `capacity` units, of which one client may hold `capacity_of_one`.
     pub fn new(capacity: usize, capacity_of_one: usize) -> Self {
         let state = Mutex::default();
         Self(Arc::new(PoolShared { capacity, capacity_of_one, used: AtomicUsize::new(0), state }))
@@ -101,7 +101,7 @@ impl Pool {
         Member { pool: self.clone(), holder: Arc::new(holder) }
     }
 
-    /// How many units are lent.
+    /// The number of lent units.
     pub fn used(&self) -> usize {
         self.0.used.load(Relaxed)
     }
@@ -111,11 +111,11 @@ impl Pool {
     }
 
     fn has_room(&self, units: usize, capacity: usize) -> bool {
-        // What alone exceeds the capacity passes when nothing else is lent.
+        // A request above the capacity is served when nothing else is lent.
         self.used() == 0 || self.used() + units <= capacity
     }
 
-    /// Serves the clients that wait, the one that holds least first, as far as there are units.
+    /// Serves waiting clients while there are units, the one that holds least first.
     fn serve(&self, state: &mut PoolState) -> Served {
         let mut served = Served::default();
         loop {
@@ -138,7 +138,7 @@ impl Pool {
 struct Served(Vec<(oneshot::Sender<Share>, Share)>);
 
 impl Served {
-    /// Serves the first request of a client if the pool has room for it within so many units.
+    /// Serves the first request of a client if it fits into `capacity` units.
     fn serve_first(
         &mut self,
         pool: &Pool,
@@ -162,15 +162,15 @@ impl Served {
 
     fn hand_out(self) {
         for (sender, share) in self.0 {
-            // A request that waits no longer gives its share back by dropping it.
+            // If the request no longer waits, its share is dropped, which returns it.
             let _ = sender.send(share);
         }
     }
 }
 
 impl Member {
-    /// Waits for so many units. Requests of one client are served in their order. A client that holds
-    /// nothing gets what it asks for, even if that exceeds its limit.
+    /// Waits for `units` units. Requests of one client are served in order. A client that holds
+    /// nothing is served even if the request exceeds its limit.
     pub async fn acquire(&self, units: usize) -> Share {
         let mut waiting = match self.acquire_or_queue(units) {
             Ok(share) => return share,
@@ -186,18 +186,18 @@ impl Member {
         }
     }
 
-    /// Takes so many units now, or none.
+    /// Takes `units` units now, or none.
     pub fn try_acquire(&self, units: usize) -> Option<Share> {
         let mut state = self.pool.lock();
         self.may_take_now(&state, units).then(|| self.lend(&mut state, units))
     }
 
-    /// Takes so many units although they may not be there: for memory that is in use already.
+    /// Takes units even beyond the capacity, for memory that is in use already.
     pub fn force(&self, units: usize) -> Share {
         self.lend(&mut self.pool.lock(), units)
     }
 
-    /// How many units the client holds.
+    /// The number of units that the client holds.
     pub fn held(&self) -> usize {
         self.holder.units.load(Relaxed)
     }
@@ -236,7 +236,7 @@ impl Member {
         Err(QueuedRequest { member: self, ticket, receiver })
     }
 
-    /// Serves this request if it is to be the client's first share, and another client holds two.
+    /// Serves this request if it is the client's first share, and another client holds two.
     fn insist(&self, ticket: u64) {
         let mut served = Served::default();
         let mut state = self.pool.lock();
@@ -258,7 +258,7 @@ impl Member {
         self.share(state, units)
     }
 
-    /// One more share, of units that the client holds.
+    /// Makes another share of units that the client holds.
     fn share(&self, state: &mut PoolState, units: usize) -> Share {
         if self.holder.shares.fetch_add(1, Relaxed) == 1 {
             state.holders_of_two += 1;
@@ -301,7 +301,7 @@ impl Drop for QueuedRequest<'_> {
         if queue.waiters.is_empty() {
             state.queues.remove(&number);
         }
-        // It may have been in the way of others.
+        // It may have blocked other requests.
         let served = pool.serve(&mut state);
         drop(state);
         served.hand_out();
@@ -309,12 +309,12 @@ impl Drop for QueuedRequest<'_> {
 }
 
 impl Share {
-    /// How many units it has.
+    /// The number of units.
     pub fn units(&self) -> usize {
         self.units
     }
 
-    /// Gives back what exceeds so many units, or takes what is missing although it may not be there.
+    /// Returns units above `units`, or takes missing ones even beyond the capacity.
     pub fn resize(&mut self, units: usize) {
         if let Some(more) = units.checked_sub(self.units).filter(|more| *more > 0) {
             self.member.pool.0.used.fetch_add(more, Relaxed);
@@ -325,7 +325,7 @@ impl Share {
         self.units = units;
     }
 
-    /// Splits so many units off, as far as it has them.
+    /// Splits off up to `units` units.
     pub fn split(&mut self, units: usize) -> Share {
         let units = units.min(self.units);
         self.units -= units;

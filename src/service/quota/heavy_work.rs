@@ -1,40 +1,40 @@
-//! Turns at what keeps a processor busy: to decompress and compress messages, to compile expressions, to redact
-//! large events.
+//! Limits concurrent CPU-bound work: decompressing and compressing messages, compiling expressions,
+//! redacting large events.
 
 use std::num::NonZero;
 
 use super::Quota;
 use super::fair::{Member, Pool};
 
-/// What there are turns for. Small messages have turns of their own: they do not wait behind
+/// A kind of CPU-bound work. Small messages have their own turns, so that they do not wait for
 /// large ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeavyWork {
-    /// To decompress a message, as far as it is small.
+    /// Decompressing a message up to the size of a small one.
     UnpackSmall,
-    /// To decompress a large message.
+    /// Decompressing a large message.
     UnpackLarge,
-    /// To compress a small message.
+    /// Compressing a small message.
     PackSmall,
-    /// To compress a large one, such as a page.
+    /// Compressing a large message, such as a page.
     PackLarge,
-    /// To compile an expression.
+    /// Compiling an expression.
     Compile,
-    /// To redact a large event.
+    /// Redacting a large event.
     Redact,
 }
 
-/// The turns of all clients: for each kind of work one for each processor, and two at least, so that one client
-/// leaves one to the others.
+/// The turns of all clients: one a processor for each kind of work, and at least two, so that one
+/// client leaves a turn to others.
 #[derive(Debug)]
 pub(super) struct HeavyWorkSlots([Pool; 6]);
 
-/// The turns of one client: for each kind of work one for each second processor.
+/// The turns of one client: one for every two processors for each kind of work.
 #[derive(Debug)]
 pub(super) struct OwnTurns([Member; 6]);
 
-/// Runs work of some milliseconds on a blocking thread, in the turn of its client; in no turn
-/// where no layer counts that.
+/// Runs work of some milliseconds on a blocking thread, in a turn of its client; without a turn if
+/// the call did not come through a listener.
 pub async fn in_turn<T: Send + 'static>(
     quota: Option<&Quota>,
     kind: HeavyWork,
@@ -44,7 +44,7 @@ pub async fn in_turn<T: Send + 'static>(
         Some(quota) => Some(quota.turn(kind).await),
         None => None,
     };
-    // The turn is given back with the end of the work, even if the caller is gone.
+    // The turn is returned at the end of the work, even if the caller is gone.
     let working = tokio::task::spawn_blocking(move || {
         let _turn = turn;
         work()

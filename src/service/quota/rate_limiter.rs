@@ -1,29 +1,27 @@
-//! The rate limiter of clients, of frames and of log lines.
+//! The rate limiter of clients, frames and log lines.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Lets through so many units a second, without a lock: the generic cell rate
-/// algorithm. Whatever finds it not in debt is let through, however large, and may
-/// leave a debt; that is how a batch larger than the burst passes.
+/// Limits units a second without a lock, by the generic cell rate algorithm. If there is no debt, a
+/// request of any size passes and may leave a debt, so that a batch larger than the burst can pass.
 #[derive(Debug)]
 pub struct RateLimiter {
     nanos_per_unit: f64,
-    /// How much may come at once, in nanoseconds of the rate.
+    /// The burst, in nanoseconds of the rate.
     burst_nanos: u64,
     begun: Instant,
-    /// When all that was let through will have been earned, in nanoseconds after
-    /// the beginning.
+    /// When all accepted units will be paid off, in nanoseconds after the beginning.
     paid_at: AtomicU64,
 }
 
 impl RateLimiter {
-    /// A rate of so many units a second, with a burst of one second; 0 lets everything through.
+    /// A limit of `per_second` units a second, with a burst of one second; 0 means no limit.
     pub fn new(per_second: u64) -> Self {
         Self::with_burst(per_second, per_second, Instant::now())
     }
 
-    /// A rate of so many units a second, of which `burst` may come at once.
+    /// A limit of `per_second` units a second, with a burst of `burst` units.
     pub fn with_burst(per_second: u64, burst: u64, begun: Instant) -> Self {
         let nanos = |units: u64| match per_second {
             0 => 0.0,
@@ -33,10 +31,10 @@ impl RateLimiter {
         Self { nanos_per_unit: nanos(1), burst_nanos, begun, paid_at: AtomicU64::new(0) }
     }
 
-    /// Lets `units` through that come `at` a moment.
+    /// Accepts `units` at a time.
     ///
     /// # Errors
-    /// How long to wait, if too much was let through lately; nothing was counted.
+    /// How long to wait, if there is a debt; then nothing is counted.
     pub fn take(&self, units: u64, at: Instant) -> Result<(), Duration> {
         if self.nanos_per_unit == 0.0 {
             return Ok(());
@@ -53,8 +51,7 @@ impl RateLimiter {
         }
     }
 
-    /// Counts `units` that came `at` a moment, whatever the debt. Returns whether they were
-    /// within the burst.
+    /// Counts `units` at a time, whatever the debt. Returns whether they were within the burst.
     pub fn charge(&self, units: u64, at: Instant) -> bool {
         if self.nanos_per_unit == 0.0 {
             return true;
@@ -66,8 +63,7 @@ impl RateLimiter {
         paid_at(before.unwrap_or_else(|before| before)) - now <= self.burst_nanos
     }
 
-    /// Counts `units` that came with what [`RateLimiter::take`] let through last, without another
-    /// look at the clock: as if they had come at that moment.
+    /// Counts `units` at the time of the last [`RateLimiter::take`], without reading the clock.
     pub fn charge_since_take(&self, units: u64) {
         if self.nanos_per_unit != 0.0 {
             let cost = self.cost(units);
@@ -76,7 +72,7 @@ impl RateLimiter {
         }
     }
 
-    /// Gives `units` back, up to the burst.
+    /// Returns `units`, up to the burst.
     pub fn give_back(&self, units: u64) {
         if self.paid_at.load(Ordering::Relaxed) > 0 {
             let cost = self.cost(units);
@@ -85,17 +81,17 @@ impl RateLimiter {
         }
     }
 
-    /// Nothing that was let through is still to be earned.
+    /// Whether there is no debt.
     pub fn is_full(&self) -> bool {
         self.paid_at.load(Ordering::Relaxed) <= self.nanos(Instant::now())
     }
 
-    /// What units cost, in nanoseconds.
+    /// The cost of units, in nanoseconds.
     fn cost(&self, units: u64) -> u64 {
         (units as f64 * self.nanos_per_unit) as u64
     }
 
-    /// A moment, in nanoseconds after the beginning.
+    /// Converts a time to nanoseconds after the beginning.
     fn nanos(&self, at: Instant) -> u64 {
         u64::try_from(at.saturating_duration_since(self.begun).as_nanos()).unwrap_or(u64::MAX)
     }

@@ -1,4 +1,4 @@
-//! Refusals of what operators ask of deliveries.
+//! Codes and reasons of refused requests to deliveries.
 
 use tonic::Code;
 

@@ -1,4 +1,4 @@
-//! Codes and reasons of what a log refuses.
+//! Codes and reasons of errors of the log.
 
 use tonic::Code;
 
@@ -6,7 +6,7 @@ use super::Parts;
 use crate::log::{self, ConflictReason};
 use crate::proto::pb::ErrorReason;
 
-/// Why the log does not read.
+/// The status of an error of reading.
 pub(super) fn read_shape(error: &log::Error) -> Parts {
     match error {
         log::Error::Damaged { .. } => Parts::new(Code::DataLoss, ErrorReason::RecordDamaged),
@@ -23,7 +23,7 @@ pub(super) fn read_shape(error: &log::Error) -> Parts {
     }
 }
 
-/// Why the log does not append.
+/// The status of an error of appending.
 pub(super) fn append_shape(error: &log::Error, batch: bool) -> Parts {
     match error {
         log::Error::Conflict(conflict) => {
@@ -53,7 +53,7 @@ pub(super) fn append_shape(error: &log::Error, batch: bool) -> Parts {
         log::Error::OutcomeUnknown { .. } => Parts::unavailable(ErrorReason::OutcomeUnknown),
         log::Error::Behind { .. } => Parts::unavailable(ErrorReason::GatewayBehind),
         log::Error::Away { .. } => Parts::unavailable(ErrorReason::LogUnavailable),
-        // Whether an id was accepted before cannot be told.
+        // It is unknown whether the id was accepted before.
         log::Error::Damaged { .. } | log::Error::Unreadable { .. } => {
             Parts::unavailable(ErrorReason::LogUnavailable)
         }

@@ -1,4 +1,4 @@
-//! Random events and filters for the property.
+//! Generates random events and filters for the property.
 
 use proptest::prelude::*;
 
@@ -25,7 +25,7 @@ pub(super) struct Spec {
     pub(super) padding: u16,
 }
 
-/// What stands at a place: a record for each of the logs where it is hidden.
+/// A record of both logs; a hidden one has an event for each log.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
     pub(super) spec: Spec,

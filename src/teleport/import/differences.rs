@@ -1,4 +1,4 @@
-//! Where a line differs from what the fields of its event say: the entries of
+//! Collects the differences between a line and the fields of its event: the entries of
 //! `Event.unmapped`.
 
 use std::borrow::Cow;
@@ -6,28 +6,28 @@ use std::fmt::Write as _;
 
 use crate::teleport::json::Json;
 
-/// How many differences below one key of the line are told one by one; where
-/// there are more, the whole value of the key is kept.
+/// The most differences below one key of the line that are noted individually; with more, the whole
+/// value of the key is kept.
 const DIFFERENCES_MAX: usize = 64;
-/// The most bytes of their names: each has the names of all that it lies in, which a line
-/// may make long.
+/// The most bytes of their names: each contains the names of its enclosing values, which may be
+/// long.
 const NAME_BYTES_MAX: usize = 64 * 1024;
 
-/// A step of the way to a value within a line.
+/// A step of the path to a value within a line.
 #[derive(Debug, Clone, Copy)]
 pub enum JsonStep<'j> {
-    /// To the member of an object.
+    /// The member of an object.
     Key(&'j str),
-    /// To the element of an array.
+    /// The element of an array.
     Index(usize),
 }
 
-/// The entries of `Event.unmapped`: where the line differs from the fields.
+/// The differences between the line and the fields.
 #[derive(Debug, Default)]
 pub struct Differences<'j> {
     found: Vec<(Cow<'j, str>, String)>,
     path: Vec<JsonStep<'j>>,
-    /// How many there were before the present key of the line.
+    /// The number of differences before the current key of the line.
     before_key: usize,
 }
 
@@ -37,7 +37,7 @@ impl<'j> Differences<'j> {
         &self.found
     }
 
-    /// Goes on to a part of the value. Returns how many differences there were before.
+    /// Descends to a part of the value. Returns the number of differences so far.
     pub fn enter(&mut self, step: JsonStep<'j>) -> usize {
         if self.path.is_empty() {
             self.before_key = self.found.len();
@@ -46,45 +46,45 @@ impl<'j> Differences<'j> {
         self.found.len()
     }
 
-    /// Goes back to the value that has the part.
+    /// Returns to the enclosing value.
     pub fn leave(&mut self) {
         self.path.pop();
     }
 
-    /// Forgets the differences behind the first `before`.
+    /// Drops the differences after the first `before`.
     pub fn forget_since(&mut self, before: usize) {
         self.found.truncate(before);
     }
 
-    /// Whether there are more behind the first `before` than are told one by one.
+    /// Whether there are more after the first `before` than are noted individually.
     pub fn are_many_since(&self, before: usize) -> bool {
         let found = self.found.get(before..).unwrap_or_default();
         found.len() > DIFFERENCES_MAX
             || found.iter().map(|(name, _)| name.len()).sum::<usize>() > NAME_BYTES_MAX
     }
 
-    /// Notes that the value at the present path is kept as text.
+    /// Keeps the value at the current path as text.
     pub fn note(&mut self, json: &Json<'_>) {
-        // Then the whole value of the key is kept instead.
+        // The whole value of the key will be kept instead.
         if !self.are_many_since(self.before_key) {
             let name = self.name();
             self.found.push((name, json.to_string()));
         }
     }
 
-    /// Notes the text of a key of the line; an empty one says that the line does not have it.
+    /// Keeps the text of a key of the line; an empty text means that the line does not have it.
     pub fn note_key(&mut self, key: &'j str, text: String) {
         self.found.push((name_of_key(key), text));
     }
 
-    /// Notes the text of a key of the line instead of what was noted of it and below it.
+    /// Keeps the text of a key of the line instead of the differences in it.
     pub fn replace_key(&mut self, key: &'j str, text: String) {
         let below = format!("/{key}/");
         self.found.retain(|(name, _)| *name != key && !name.starts_with(&below));
         self.note_key(key, text);
     }
 
-    /// The name of the present path.
+    /// The name of the current path.
     fn name(&self) -> Cow<'j, str> {
         if let [JsonStep::Key(key)] = self.path.as_slice() {
             return name_of_key(key);

@@ -1,4 +1,4 @@
-//! How the values of a line are encoded, by event type: tables that are made once, of
+//! Tables of how the values of a line are encoded, by event type. They are built once from
 //! [`KeyPlan`].
 
 use std::collections::HashMap;
@@ -11,7 +11,7 @@ use crate::catalog::{self, TypeId};
 use crate::teleport::key_map::{self, KeyMapping, KeyPlan};
 use crate::teleport::value;
 
-/// Texts by keys that the protocol has: nobody can choose them so that they collide.
+/// A map by keys of the protocol, which nobody can choose so that they collide.
 type ByKey<T> = HashMap<String, T, FixedState>;
 
 /// A field that a key of a line may set.
@@ -19,13 +19,13 @@ type ByKey<T> = HashMap<String, T, FixedState>;
 pub struct FieldTable {
     /// Its number.
     pub number: u32,
-    /// How one value is encoded.
+    /// The encoding of one value.
     pub kind: ValueForm,
-    /// How many values it has.
+    /// The number of its values.
     pub shape: FieldShape,
 }
 
-/// How many values a field has.
+/// The number of values of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FieldShape {
     /// One.
@@ -34,18 +34,18 @@ pub enum FieldShape {
     List,
     /// Any number, encoded as one field.
     Packed,
-    /// One for each key, which is a text.
+    /// One for each key of a map with text keys.
     Map,
 }
 
-/// How a value is encoded.
+/// The encoding of a value.
 #[derive(Debug)]
 pub enum ValueForm {
     /// A text.
     Text,
     /// Bytes, in base64 in the line.
     Bytes,
-    /// A truth value.
+    /// A boolean.
     Bool,
     /// A signed number of 32 bits.
     Int32,
@@ -55,9 +55,9 @@ pub enum ValueForm {
     Uint32,
     /// A number of 64 bits.
     Uint64,
-    /// The number of an enum value, and what ours is above Teleport's.
+    /// An enum, with the difference of its numbers from Teleport's.
     Enum(i64),
-    /// A time, as RFC 3339 has it.
+    /// A time in RFC 3339.
     Timestamp,
     /// A duration, as Go writes it.
     Duration,
@@ -67,7 +67,7 @@ pub enum ValueForm {
     StringList,
     /// An object with a field for each key.
     Message(MessageTable),
-    /// No value of a line is kept in such a field.
+    /// A field that holds no value of a line.
     Other,
 }
 
@@ -75,13 +75,13 @@ pub enum ValueForm {
 #[derive(Debug, Default)]
 pub struct MessageTable(ByKey<FieldTable>);
 
-/// What a key of the line itself sets.
+/// The field that a key of the line sets.
 #[derive(Debug)]
 pub struct LineEntry {
     /// Position among the entries of its event type, in the order of their paths.
     pub rank: u16,
-    /// `None` for a message whose fields are keys of the line: the key says that it is
-    /// there.
+    /// The table; `None` for a message whose fields are keys of the line: the key only says that it
+    /// exists.
     pub field: Option<FieldTable>,
 }
 
@@ -89,7 +89,7 @@ pub struct LineEntry {
 #[derive(Debug)]
 pub struct LineTable {
     by_key: ByKey<LineEntry>,
-    /// By rank, the numbers of the messages that hold the field.
+    /// The numbers of the enclosing messages of a field, by rank.
     paths: Vec<Vec<u32>>,
     /// Rank of the event's id.
     pub id: u16,
@@ -177,7 +177,7 @@ impl LineTable {
         self.by_key.get(key)
     }
 
-    /// The numbers of the messages that hold the field of this rank.
+    /// The numbers of the enclosing messages of the field with this rank.
     pub fn path(&self, rank: u16) -> &[u32] {
         self.paths.get(usize::from(rank)).map_or(&[], Vec::as_slice)
     }

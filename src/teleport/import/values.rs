@@ -1,6 +1,6 @@
-//! Values of a line, written as fields of an event.
+//! Writes values of a line as fields of an event.
 //!
-//! What a field cannot hold as it is written goes into the list of differences.
+//! Values that a field cannot hold unchanged are added to the differences.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -26,18 +26,18 @@ const KEY: u32 = 1;
 const VALUE: u32 = 2;
 /// The wire type of eight bytes.
 const FIXED64: u32 = 1;
-/// Writes fields, and notes what they do not hold.
+/// Writes fields, and collects the values that they cannot hold.
 #[derive(Debug, Default)]
 pub struct ValueWriter<'j> {
     /// The fields.
     pub out: Vec<u8>,
-    /// What they do not hold.
+    /// The values that they cannot hold.
     pub differences: Differences<'j>,
 }
 
 impl<'j> ValueWriter<'j> {
-    /// Writes the field of a key of the line, which is `depth` messages deep. Returns whether
-    /// the field holds something.
+    /// Writes the field of a key of the line, which is `depth` messages deep. Returns whether the
+    /// field holds a part of the value.
     pub fn member(
         &mut self,
         table: &FieldTable,
@@ -48,8 +48,8 @@ impl<'j> ValueWriter<'j> {
         self.below_key(key, json, |writer| writer.field(table, json, depth))
     }
 
-    /// Does `write` for a key of the line; where that finds nothing that the fields can
-    /// hold, or many differences, the whole value is kept as text.
+    /// Runs `write` for a key of the line. If the fields can hold nothing of the value, or there
+    /// are many differences, the whole value is kept as text.
     fn below_key(
         &mut self,
         key: &'j str,
@@ -70,8 +70,7 @@ impl<'j> ValueWriter<'j> {
         is_held
     }
 
-    /// Writes a field; where it cannot hold the value, returns false, and what was written is
-    /// to be dropped.
+    /// Writes a field. If it cannot hold the value, returns false, and the caller drops the output.
     fn field(&mut self, table: &FieldTable, json: &'j Json<'_>, depth: usize) -> bool {
         let FieldTable { number, kind, shape } = table;
         match (shape, json) {
@@ -102,7 +101,7 @@ impl<'j> ValueWriter<'j> {
         }
     }
 
-    /// Does `write` for each element; false where one cannot be held.
+    /// Runs `write` for each element. Returns false if one cannot be held.
     fn each(
         &mut self,
         elements: &'j [Json<'_>],
@@ -116,7 +115,7 @@ impl<'j> ValueWriter<'j> {
         })
     }
 
-    /// Does `write` for a part that may be left out: then it is noted as a difference.
+    /// Runs `write` for a part that may be omitted; an omitted part is noted as a difference.
     fn part(
         &mut self,
         step: JsonStep<'j>,
@@ -227,7 +226,7 @@ impl<'j> ValueWriter<'j> {
         };
         let Some(value) = value else { return false };
         wire::put_varint(&mut self.out, value);
-        // The only other spelling of an integer that JSON has.
+        // The only other spelling of an integer in JSON.
         if text == "-0" {
             self.differences.note(json);
         }
@@ -255,7 +254,7 @@ impl<'j> ValueWriter<'j> {
         true
     }
 
-    /// Writes the members that a `Struct`, `depth` messages deep, can hold.
+    /// Writes the members that a `Struct` at depth `depth` can hold.
     fn struct_fields(&mut self, members: &'j Object<'_>, depth: usize) -> bool {
         for (key, json) in members {
             self.part(JsonStep::Key(key), json, |writer| writer.struct_field(key, json, depth));
@@ -263,14 +262,14 @@ impl<'j> ValueWriter<'j> {
         true
     }
 
-    /// Writes a member of the line as a member of a `Struct`, `depth` messages deep, which
-    /// holds other members of the line.
+    /// Writes a member of the line as a member of a `Struct` at depth `depth`, which has other
+    /// members of the line.
     pub fn data_member(&mut self, key: &'j str, json: &'j Json<'_>, depth: usize) -> bool {
         self.below_key(key, json, |writer| writer.struct_field(key, json, depth))
     }
 
-    /// Writes the members of an object of the line as members of a `Struct`, `depth`
-    /// messages deep. Returns how many it holds.
+    /// Writes the members of an object of the line as members of a `Struct` at depth `depth`.
+    /// Returns the number of written members.
     pub fn data_object(
         &mut self,
         key: &'j str,
@@ -293,7 +292,7 @@ impl<'j> ValueWriter<'j> {
     fn struct_field(&mut self, key: &str, json: &'j Json<'_>, depth: usize) -> bool {
         self.nested(FIELDS, |writer| {
             wire::put_bytes_field(&mut writer.out, KEY, key.as_bytes());
-            // The entry of the map is a message between the two.
+            // The map entry is a message between the two.
             writer.nested(VALUE, |writer| writer.struct_value(json, depth + 2))
         })
     }
@@ -348,7 +347,7 @@ pub fn end_nested(out: &mut Vec<u8>, start: usize) {
         *place = length as u8;
         return;
     }
-    // The content makes room for the other bytes of its length.
+    // The content is moved to make room for a longer length.
     let mut bytes = [0; wire::VARINT_BYTES_MAX];
     let mut used = 0;
     for byte in &mut bytes {

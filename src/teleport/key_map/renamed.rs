@@ -2,7 +2,7 @@
 
 use super::ID;
 
-/// Message, field and key, where the key is not the name of the field.
+/// Message, field and key of fields whose key is not their name.
 #[rustfmt::skip]
 pub const RENAMED: &[(&str, &str, &str)] = &[
     ("Event", "id", ID),
