@@ -210,7 +210,7 @@ impl Auditor {
         if lost > 0 {
             tracing::error!(
                 events = lost,
-                "the log accepts none: the gateway's own events are lost"
+                "the log accepts no events: the gateway's own events are lost"
             );
         }
     }

@@ -152,8 +152,9 @@ mod tests {
 
         let again = Authority::from_pem(&ca, &ca_key).unwrap();
         assert_eq!(Leaf::from_pem(&again.certify(&key, &hosts).unwrap()).unwrap().hosts, hosts);
-        assert!(Authority::from_pem(&ca, "no key").is_err());
-        assert!(Leaf::from_pem(&ca_key).is_err());
+        let refused = Authority::from_pem(&ca, "no key").err().unwrap();
+        assert!(refused.starts_with("the key: "), "{refused}");
+        assert_eq!(Leaf::from_pem(&ca_key).err().unwrap(), "there is no certificate in PEM");
         for host in ["a b", "", "a..b", "*", "audit.*", "ü", "https://audit"] {
             let refused = authority.certify(&key, &[host.to_owned()]).unwrap_err();
             assert!(refused.contains(&format!("{host:?} is not the name of a host")), "{refused}");

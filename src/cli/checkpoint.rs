@@ -16,7 +16,7 @@ use crate::proof::SignedCheckpoint;
   auditgate verify --since monday.checkpoint --verifier-key prod.key.pub
 
 Exit status: 0 if it was fetched and, with --verifier-key, its signature is valid; 1 if the
-signature is not; 2 if the arguments are wrong, or the gateway cannot be reached or
+signature is not valid; 2 if the arguments are wrong, or the gateway cannot be reached or
 makes no checkpoint; 130 after Ctrl-C.")]
 pub struct Args {
     #[command(flatten)]

@@ -40,7 +40,7 @@ const VALUES: u64 = 20;
   auditgate count --since 30d --bucket 1d -o csv > month.csv
 
 Exit status: 0 if records were counted; 1 if none matches, or some could not be
-counted, which is reported; 2 if the arguments are wrong, or the gateway cannot be
+counted (reported on standard error); 2 if the arguments are wrong, or the gateway cannot be
 reached or refuses; 130 after Ctrl-C.")]
 pub struct Args {
     /// Group by type, category, severity, result, user, session, server, cluster, source,

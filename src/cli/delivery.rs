@@ -32,7 +32,7 @@ gateway cannot be reached or refuses.")]
     #[command(after_help = "Examples:
   auditgate delivery show siem
 
-Exit status: 0 if it runs; 1 if it does not, or has dead letters; 2 if there is no such
+Exit status: 0 if the delivery runs; 1 if it does not, or has dead letters; 2 if there is no such
 delivery, or the gateway cannot be reached or refuses.")]
     Show(OneArgs),
     /// Stop sending until the delivery is resumed, also after a restart
@@ -52,25 +52,25 @@ delivery, or the gateway cannot be reached or refuses.")]
 const PAUSE_HELP: &str = "Examples:
   auditgate delivery pause siem
 
-Exit status: 0 if it was done; 2 if there is no such delivery, it cannot do that, or the
-gateway cannot be reached or refuses.";
+Exit status: 0 if it was done; 2 if there is no such delivery, it cannot do that now, or
+the gateway cannot be reached or refuses.";
 const RESUME_HELP: &str = "Examples:
   auditgate delivery resume siem
   auditgate delivery resume siem --from earliest
   auditgate delivery resume siem --from 120000
 
-Exit status: 0 if it was done; 2 if there is no such delivery, it cannot do that, or the
-gateway cannot be reached or refuses.";
+Exit status: 0 if it was done; 2 if there is no such delivery, it cannot do that now, or
+the gateway cannot be reached or refuses.";
 const REPLAY_HELP: &str = "Examples:
   auditgate delivery replay siem
 
-Exit status: 0 if it was done; 2 if there is no such delivery, it cannot do that, or the
-gateway cannot be reached or refuses.";
+Exit status: 0 if it was done; 2 if there is no such delivery, it cannot do that now, or
+the gateway cannot be reached or refuses.";
 const SKIP_HELP: &str = "Examples:
   auditgate delivery skip siem --to 120000
 
-Exit status: 0 if it was done; 2 if there is no such delivery, it cannot do that, or the
-gateway cannot be reached or refuses.";
+Exit status: 0 if it was done; 2 if there is no such delivery, it cannot do that now, or
+the gateway cannot be reached or refuses.";
 
 #[derive(Debug, clap::Args)]
 struct ListArgs {
@@ -156,7 +156,7 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
                 control(args, action, None, "sends its dead letters again").await
             }
             DeliveryCommand::Skip(SkipArgs { one, to }) => {
-                let done = format!("continues behind record {to}");
+                let done = format!("skips the records up to {to}");
                 let to = Some(ResumeFrom::Sequence(to));
                 control(one, pb::DeliveryAction::Skip, to, &done).await
             }

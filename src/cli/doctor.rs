@@ -38,8 +38,8 @@ const WORD: usize = 8;
   auditgate doctor --server https://audit.example.org:50051 --token-file ops.token
   auditgate doctor -o json || page-somebody
 
-Exit status: 0 if nothing needs attention; 1 if something soon will (warning); 3 if
-something is wrong (critical); 2 if the arguments are wrong, or the gateway cannot be
+Exit status: 0 if nothing needs attention; 1 for a warning (something will need it soon);
+3 for a critical finding; 2 if the arguments are wrong, or the gateway cannot be
 reached or refuses; 130 after Ctrl-C.")]
 pub struct Args {
     /// Output format

@@ -38,8 +38,8 @@ const STDIN: &str = "-";
   auditgate example user.login | auditgate emit
   auditgate emit --file events.ndjson --validate-only
 
-Exit status: 0 if every event was accepted, now or before; 1 if some were not, each
-of which is reported with its reason; 2 if the arguments are wrong, the file cannot
+Exit status: 0 if every event was accepted, now or before; 1 if some were not (each is
+reported with its reason); 2 if the arguments are wrong, the file cannot
 be read, the gateway cannot be reached, or it does not accept the token or
 certificate; 130 after Ctrl-C.")]
 pub struct Args {

@@ -12,7 +12,7 @@ use super::{Error, ExitKind, print};
   auditgate example user.login \\
     | grpcurl -plaintext -d @ localhost:50051 auditgate.v1.AuditService/Emit
 
-Exit status: 0 if it was printed; 2 if there is no such type.")]
+Exit status: 0; 2 if there is no such type.")]
 pub struct Args {
     /// The event type, such as `user.login`; `auditgate types` lists them
     #[arg(value_name = "TYPE")]

@@ -23,8 +23,8 @@ use crate::proto::pb::get_record_request::Key;
   auditgate export --format teleport --type 'session.*' --since 1d
   auditgate export --format teleport --id 3f0f5d5e-1
 
-Exit status: 0 if every record was written; 1 if some were not, which is
-reported, or no record has the id; 2 if the arguments are wrong, or the gateway
+Exit status: 0 if every record was written; 1 if some were not (reported on standard
+error), or no record has the id; 2 if the arguments are wrong, or the gateway
 cannot be reached or refuses; 130 after Ctrl-C.")]
 pub struct Args {
     /// Output format

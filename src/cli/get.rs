@@ -35,7 +35,7 @@ const OTHERS_MAX: usize = 100;
   auditgate get 3f0f5d5e-1
   auditgate get --id 4711 -o json
 
-Exit status: 0 if it was found; 1 if there is no such record, or you may not read it; 2 if
+Exit status: 0 if the record was found; 1 if there is no such record, or you may not read it; 2 if
 the arguments are wrong, or the gateway cannot be reached or refuses; 130 after Ctrl-C.")]
 pub struct Args {
     /// Sequence of the record (digits), or the id of its event
@@ -81,7 +81,9 @@ fn key_of(text: &str) -> Result<Key, Error> {
         return Ok(Key::Id(text.to_owned()));
     }
     text.parse().map(Key::Sequence).map_err(|_| {
-        Error::Usage(format!("{text} is no sequence: it is too large; for an id use --id {text}"))
+        Error::Usage(format!(
+            "{text} is not a sequence: it is too large; for an id use --id {text}"
+        ))
     })
 }
 

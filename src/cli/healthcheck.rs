@@ -33,8 +33,8 @@ const PAUSE: Duration = Duration::from_millis(100);
   auditgate healthcheck --wait 10s && run-tests
   auditgate healthcheck --admin 127.0.0.1:9464
 
-Exit status: 0 if it serves; 1 if it says that it does not; 2 if the arguments are
-wrong or it cannot be reached; 130 after Ctrl-C.")]
+Exit status: 0 if the gateway serves; 1 if it answers that it does not; 2 if the
+arguments are wrong or it cannot be reached; 130 after Ctrl-C.")]
 pub struct Args {
     /// Retry until the gateway is ready, for at most this time
     #[arg(long, value_name = "TIME", value_parser = times::parse_duration)]

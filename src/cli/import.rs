@@ -62,8 +62,8 @@ const STDIN: &str = "-";
   kubectl logs deployment/teleport-auth | auditgate import --format teleport -
   tail -F events.log | auditgate import --format teleport -
 
-Exit status: 0 if every line was stored, now or before; 1 if some lines were
-not, each of which is reported with its reason; 2 if the arguments are wrong, a
+Exit status: 0 if every line was stored, now or before; 1 if some lines were not
+(each is reported with its reason); 2 if the arguments are wrong, a
 file cannot be read, or the gateway cannot be reached; 130 after a second Ctrl-C:
 the first one ends the reading.")]
 pub struct Args {

@@ -27,7 +27,7 @@ use crate::config::LISTEN;
   auditgate init gateway --host audit.example.org --listen 0.0.0.0:50051
   auditgate init /var/lib/auditgate/setup --print admin.token
 
-Exit status: 0 if all was written; 2 if nothing was; 130 after Ctrl-C, if nothing was.")]
+Exit status: 0 if all files were written; 2 if none was; 130 if Ctrl-C came first.")]
 pub struct Args {
     /// Folder to write to; created if it does not exist
     dir: PathBuf,

@@ -21,8 +21,7 @@ use crate::secret_file;
   auditgate serve --merkle --signing-key prod.key
   auditgate keygen --witness --name w1.example.org --out witness.key
 
-Exit status: 0 if both files were written; 2 if not: a file that exists is left as it
-is.")]
+Exit status: 0 if both files were written; 2 if not. Existing files are not changed.")]
 pub struct Args {
     /// Name of the key: for a gateway the origin of its log, which every
     /// checkpoint repeats and which no other log may have; by custom a host and

@@ -17,7 +17,7 @@ const DESCRIPTOR_SET_FILE: &str = "descriptor_set.binpb";
   protoc -I proto --go_out=gen proto/auditgate/v1/*.proto
   grpcurl -plaintext -protoset proto/descriptor_set.binpb localhost:50051 describe
 
-Exit status: 0 if all was written; 2 if not.")]
+Exit status: 0 if all files were written; 2 if not.")]
 pub struct Args {
     /// Folder to write to; created if it does not exist
     #[arg(long, value_name = "DIR")]

@@ -22,9 +22,9 @@ use crate::proto::pb::get_inclusion_proof_request::Key;
   auditgate receipt --sequence 17 --out 17.tlog-proof
   auditgate receipt 3f0f5d5e-1 --verifier-key prod.key.pub --checkpoint prod.cosigned
 
-Exit status: 0 if it was fetched and, with --verifier-key, proves what it should; 1 if it does
-not; 2 if the arguments are wrong, there is no such event, or the gateway cannot be
-reached or proves nothing; 130 after Ctrl-C.")]
+Exit status: 0 if the proof was fetched and, with --verifier-key, is valid; 1 if it is not
+valid; 2 if the arguments are wrong, there is no such event, or the gateway cannot be
+reached or makes no proof; 130 after Ctrl-C.")]
 pub struct Args {
     /// Id of the event
     #[arg(value_name = "ID", required_unless_present = "sequence")]
@@ -57,7 +57,7 @@ async fn fetch(args: Args) -> Result<ExitKind, Error> {
     let response = args.server.client().await?.get_inclusion_proof(wanted, size).await?;
     let hashes: Option<Vec<Hash>> = response.hashes.iter().map(|hash| hash_of(hash)).collect();
     let Some(hashes) = hashes else {
-        say("what the gateway sent proves nothing: its hashes are not 32 bytes long");
+        say("the proof of the gateway is not valid: its hashes are not 32 bytes long");
         return Ok(ExitKind::Some);
     };
     let receipt = ProofFile {
@@ -74,7 +74,7 @@ async fn fetch(args: Args) -> Result<ExitKind, Error> {
             signed.size()
         )),
         Some(Err(error)) => {
-            say(&format!("what the gateway sent proves nothing: {error}"));
+            say(&format!("the proof of the gateway is not valid: {error}"));
             return Ok(ExitKind::Some);
         }
         None => say("the proof was not checked, since no --verifier-key was given"),

@@ -46,8 +46,8 @@ const PAGE_RECORDS_MIN: u64 = 5;
   auditgate search --type user.login --fields time,user.name,user_login.method
   auditgate search --around 4711
 
-Exit status: 0 if records were found; 1 if none matches, or some could not be read:
-evicted meanwhile, or damaged; 2 if the arguments are wrong, or the gateway cannot be
+Exit status: 0 if records were found; 1 if none matches, or some could not be read
+(evicted meanwhile, or damaged); 2 if the arguments are wrong, or the gateway cannot be
 reached or refuses; 130 after Ctrl-C.")]
 pub struct Args {
     /// Maximum number of records [default: as many as fit on a terminal, otherwise all matches]

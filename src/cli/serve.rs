@@ -46,7 +46,7 @@ use served_log::ServedLog;
   auditgate serve --data-dir /data/log --setup /data/setup --setup-host audit.example.org
   auditgate serve --data-dir log --shared nats://n1 --cluster-key c.key --signing-key s.key
 
-Exit status: 0 if it was stopped by a signal; 2 if it cannot start.")]
+Exit status: 0 if a signal stopped it; 2 if it cannot start.")]
 pub struct Args {
     #[command(flatten)]
     source: ConfigSource,
@@ -119,7 +119,7 @@ async fn serve(
     for reached in [Some(address), web].into_iter().flatten() {
         if let Some(missing) = settings.missing_guard().filter(|_| !reached.ip().is_loopback()) {
             tracing::warn!(
-                "others can reach {reached}, and there is no {missing}, as --insecure allows"
+                "other machines can reach {reached} without {missing}, as --insecure allows"
             );
         }
     }

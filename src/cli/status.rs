@@ -43,7 +43,7 @@ const CLEAR_BELOW: &str = "\u{1b}[J";
   auditgate status --watch
   auditgate status -o json
 
-Exit status: 0 if it answers; 2 if the arguments are wrong, or the gateway cannot be
+Exit status: 0 if the gateway answers; 2 if the arguments are wrong, or the gateway cannot be
 reached; 130 after Ctrl-C.")]
 pub struct Args {
     /// Repeat every 2 seconds, or at the given interval

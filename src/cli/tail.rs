@@ -38,8 +38,8 @@ const LAST_RECORDS: u32 = 10;
   auditgate tail --since 1h --no-follow -o csv --fields time,type,user.name
   auditgate tail --from earliest --cursor-file ship.cursor -o ndjson | ship
 
-Exit status: 0 if it ended as it was asked to, or its reader closed the pipe; 1 if
-records were missing; 2 if the arguments are wrong, or the gateway cannot be
+Exit status: 0 if it ended at the requested record or time, or its reader closed the pipe;
+1 if records were missing; 2 if the arguments are wrong, or the gateway cannot be
 reached or refuses; 130 after Ctrl-C.")]
 pub struct Args {
     /// Show this many of the last matches first [default: 10]

@@ -123,15 +123,15 @@ mod tests {
         assert_eq!(resolved("2026-07-01 12:30"), "2026-07-01T10:30:00Z");
         assert_eq!(resolved("1969-12-31T23:59:59.25Z"), "1969-12-31T23:59:59.250Z");
         assert_eq!(resolved("-1h"), resolved("1h"), "a minus changes nothing");
-        for wrong in ["+1h", "+90 seconds", "--1h", "-", "+", "-2026-07-01", "-1"] {
-            assert!(parse(wrong).is_err(), "{wrong}");
+        for wrong in ["+1h", "+90 seconds", "+"] {
+            assert!(parse(wrong).unwrap_err().contains("1h is an hour ago"), "{wrong}");
         }
-        assert!(parse("+1h").unwrap_err().contains("1h is an hour ago"));
+        let wrong = ["--1h", "-", "-2026-07-01", "-1", "", "1", "yesterday", "1 month", "12:00"];
+        for wrong in wrong.into_iter().chain(["2026-13-01"]) {
+            assert!(parse(wrong).unwrap_err().contains("is not a time"), "{wrong}");
+        }
         for wrong in ["+1h", "-1h", "1h ago", "", "1"] {
-            assert!(parse_duration(wrong).is_err(), "{wrong}");
-        }
-        for wrong in ["", "1", "yesterday", "1 month", "12:00", "2026-13-01"] {
-            assert!(parse(wrong).is_err(), "{wrong}");
+            assert!(parse_duration(wrong).unwrap_err().contains("is not a duration"), "{wrong}");
         }
     }
 

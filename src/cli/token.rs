@@ -15,7 +15,7 @@ use crate::config::check_principal_name;
 #[command(after_help = "Examples:
   auditgate token orders orders.token >> auditgate.toml
 
-Exit status: 0 if it was made; 2 if not.")]
+Exit status: 0 if the token was created; 2 if not.")]
 pub struct Args {
     /// Name of the principal
     principal: String,

@@ -69,7 +69,7 @@ impl FetchedProof {
 /// The checkpoint in a file, with its signature verified.
 pub fn read_checkpoint(file: &Path, key: &VerifierKey) -> Result<SignedCheckpoint, Error> {
     let read = SignedCheckpoint::verify(&read(file)?, key);
-    read.map_err(|error| Error::Usage(format!("{} proves nothing: {error}", file.display())))
+    read.map_err(|error| Error::Usage(format!("{} is not a valid proof: {error}", file.display())))
 }
 
 /// Replaces a file in one step: a reader sees the old text or the new one, also after a crash.

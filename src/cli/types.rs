@@ -15,7 +15,7 @@ use crate::text;
   auditgate types user.login
   auditgate types 'session.*'
 
-Exit status: 0 if all was told; 2 if there is no such type.")]
+Exit status: 0; 2 if there is no such type.")]
 pub struct Args {
     /// Describe this type with its codes and fields; a glob lists types
     #[arg(value_name = "TYPE")]

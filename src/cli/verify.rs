@@ -40,9 +40,9 @@ auditgate verify --verifier-key <KEY> --proof <FILE> [OPTIONS]
   auditgate verify --proof login.tlog-proof --verifier-key prod.key.pub --witness witness.key.pub
   auditgate verify --data-dir audit --verifier-key prod.key.pub --since monday.checkpoint
 
-Exit status: 0 if all that was to be checked is good; 1 if something is bad; 2 if it
-cannot be checked: the arguments are wrong, a file cannot be read, or the gateway
-cannot be reached or proves nothing; 130 after Ctrl-C."
+Exit status: 0 if all checks succeeded; 1 if one failed; 2 if the check is not possible:
+the arguments are wrong, a file cannot be read, or the gateway cannot be reached or
+makes no proof; 130 after Ctrl-C."
 )]
 pub struct Args {
     /// Check this proof file, as `auditgate receipt` writes it

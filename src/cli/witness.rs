@@ -35,10 +35,10 @@ const INTERVAL: &str = "10s";
     --out prod.cosigned
   auditgate witness --log prod.key.pub --signing-key witness.key --state prod.state --once
 
-Exit status: 0 if it was told to look --once and all is good; 1 if the log was
-rewritten or rolled back, or what came is not signed by it: the two checkpoints that
-show it are printed; 2 if the arguments are wrong, a file cannot be read or written,
-or, with --once, the gateway cannot be reached or proves nothing; 130 after Ctrl-C.")]
+Exit status: 0 with --once, if the check succeeded; 1 if the log was rewritten or rolled
+back (the two checkpoints that prove it are printed), or a checkpoint is not signed by it;
+2 if the arguments are wrong, a file cannot be read or written, or, with --once, the
+gateway cannot be reached or makes no proof; 130 after Ctrl-C.")]
 pub struct Args {
     /// Verifier key of the log, or a file with it
     #[arg(long, value_name = "KEY")]
@@ -182,7 +182,7 @@ async fn checked(
 fn progress(old: Option<&SignedCheckpoint>, new: &SignedCheckpoint) -> String {
     match old {
         None => format!(
-            "begins with {} records of {}, as they are; what was before is not witnessed",
+            "begins with {} records of {}; their earlier history is not witnessed",
             new.size(),
             new.origin()
         ),

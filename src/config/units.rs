@@ -195,8 +195,16 @@ mod tests {
             assert_eq!(text.parse(), Ok(ByteSize(bytes)), "{text}");
             assert_eq!(ByteSize(bytes).to_string(), shown);
         }
-        for bad in ["", "MiB", "12XB", "-5MiB", "99999999999999GiB", "1.5MiB"] {
-            assert!(bad.parse::<ByteSize>().is_err(), "{bad}");
+        for (bad, why) in [
+            ("", "is not a number of bytes"),
+            ("MiB", "is not a number of bytes"),
+            ("12XB", "unknown unit"),
+            ("-5MiB", "unknown unit"),
+            ("99999999999999GiB", "more than this machine can address"),
+            ("1.5MiB", "unknown unit"),
+        ] {
+            let refused = bad.parse::<ByteSize>().unwrap_err();
+            assert!(refused.contains(why), "{refused}");
         }
     }
 
@@ -214,8 +222,11 @@ mod tests {
             assert_eq!(text.parse(), Ok(Period(Duration::from_millis(millis))), "{text}");
             assert_eq!(Period(Duration::from_millis(millis)).to_string(), shown);
         }
-        for bad in ["", "10", "s", "-1s", "1y", "99999999999999999d"] {
-            assert!(bad.parse::<Period>().is_err(), "{bad}");
+        for bad in ["", "10", "s", "-1s", "1y"] {
+            let refused = bad.parse::<Period>().unwrap_err();
+            assert!(refused.contains("is not a duration"), "{refused}");
         }
+        let refused = "99999999999999999d".parse::<Period>().unwrap_err();
+        assert!(refused.contains("is too long a time"), "{refused}");
     }
 }

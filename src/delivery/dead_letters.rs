@@ -63,7 +63,7 @@ pub struct DeadLetter {
 pub enum DeadLetterError {
     /// The file would become too large.
     #[error(
-        "the dead letters have reached their limit of {limit} bytes: see what the destination refuses, mend it, and run auditgate delivery replay"
+        "the dead letters have reached their limit of {limit} bytes: see what the destination refuses, fix it, and run auditgate delivery replay"
     )]
     Full {
         /// The limit.

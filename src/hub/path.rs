@@ -71,7 +71,7 @@ pub enum Error {
         path: String,
     },
     /// It leads through a value.
-    #[error("{path:?} goes on behind a value: {name} has no fields")]
+    #[error("{path:?} continues after a value: {name} has no fields")]
     BehindValue {
         /// The path.
         path: String,

@@ -24,7 +24,7 @@ pub enum SubscriptionStart {
 pub enum SubscribeError {
     /// The log never issued the cursor.
     #[error(
-        "cursor is behind record {sequence}, which the log never had: its newest record is {last}"
+        "cursor is after record {sequence}, which the log never had: its newest record is {last}"
     )]
     CursorBeyond {
         /// The last record that the cursor covers.

@@ -359,8 +359,9 @@ mod tests {
         renamed.replace_range(0..1, "b");
         assert_eq!(VerifierKey::parse(&renamed), Err(Error::Hash));
         for bad in ["", "a", "a+b", "a+00000000+", "a+00000000+AAAA", &public[..public.len() - 4]] {
-            assert!(VerifierKey::parse(bad).is_err(), "{bad}");
-            assert!(SigningKey::parse(&format!("PRIVATE+KEY+{bad}")).is_err(), "{bad}");
+            assert_eq!(VerifierKey::parse(bad), Err(Error::NotVerifierKey), "{bad}");
+            let refused = SigningKey::parse(&format!("PRIVATE+KEY+{bad}")).unwrap_err();
+            assert_eq!(refused, Error::NotSigningKey, "{bad}");
         }
         for bad in ["", "two words", "a+b", "line\nbreak", "bell\u{7}", &"x".repeat(256)] {
             let refused = SigningKey::generate(bad, SignatureKind::Log).map(drop);

@@ -66,8 +66,8 @@ pub fn sign_epoch(change: &mut EpochChange, log_id: uuid::Uuid, key: &SigningKey
 mod tests {
     use super::*;
     use crate::log::shared::message::EPOCH_HEADER;
-    use crate::proof::SignedCheckpoint;
-    use crate::proof::key::SignatureKind;
+    use crate::proof::key::{self, SignatureKind};
+    use crate::proof::{SignedCheckpoint, checkpoint};
     use crate::time::Time;
 
     #[test]
@@ -91,8 +91,10 @@ mod tests {
         assert!(!change.is_signed(log_id, &other.verifier()));
         assert!(!change.is_signed(uuid::Uuid::nil(), &key.verifier()));
         // What it signs is no checkpoint of any log.
-        assert!(SigningKey::generate(EPOCH_HEADER, SignatureKind::Log).is_err());
+        let refused = SigningKey::generate(EPOCH_HEADER, SignatureKind::Log).unwrap_err();
+        assert_eq!(refused, key::Error::Name(EPOCH_HEADER.to_owned()));
         let text = String::from_utf8(change.signed_text(log_id)).unwrap();
-        assert!(SignedCheckpoint::verify(&text, &key.verifier()).is_err());
+        let refused = SignedCheckpoint::verify(&text, &key.verifier()).unwrap_err();
+        assert_eq!(refused, checkpoint::Error::NotNote);
     }
 }

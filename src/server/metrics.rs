@@ -186,7 +186,7 @@ impl MetricSources {
         )?;
         page.counter(
             "auditgate_streams_reset",
-            "Calls that were reset since their client did not take what waited for it",
+            "Calls that were reset because their client did not read",
             read(&counters.streams_reset),
         )?;
         page.counter(
@@ -220,7 +220,7 @@ impl MetricSources {
         )?;
         page.gauge(
             "auditgate_waiting_bytes",
-            "Bytes of requests that are worked on and of answers that clients have not taken",
+            "Bytes of requests in work and of unread answers",
             holding.room as f64,
         )?;
         let kinds = MemoryKind::ALL.into_iter().map(|kind| (kind.name(), holding.of(kind)));
@@ -242,7 +242,7 @@ impl MetricSources {
         let limits = self.quotas.limits();
         page.gauge(
             "auditgate_account_bytes_limit",
-            "Limit of what requests and answers of one client hold: limits.waiting_bytes",
+            "Limit of bytes of requests and answers of one client: limits.waiting_bytes",
             limits.waiting_bytes as f64,
         )?;
         page.gauge(

@@ -36,7 +36,7 @@ pub enum Error {
     #[error("request is not framed as a gRPC call: {0}")]
     Framing(String),
     /// The client ended the request before it was complete, or violated HTTP/2.
-    #[error("the request ended before all of it had come: {0}")]
+    #[error("the request ended before it was complete: {0}")]
     RequestCutOff(String),
     /// The method does not exist.
     #[error("unknown method {0}: list the methods with grpcurl HOST list {name}", name = crate::service::NAME)]
@@ -153,7 +153,7 @@ pub enum Error {
         error: path::Error,
     },
     /// The limit is negative.
-    #[error("limit is {0}: it must not be negative; 0 stands for {size}", size = top::VALUES)]
+    #[error("limit is {0}: it must not be negative; 0 means {size}", size = top::VALUES)]
     Limit(i32),
     /// The prefix is too long.
     #[error("prefix is {0} bytes, limit {max}", max = top::VALUE_BYTES_MAX)]

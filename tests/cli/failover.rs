@@ -27,7 +27,7 @@ async fn tail_goes_on_where_a_gateway_is_lost() {
     }
     way.cut().await;
     let lost = err.next().unwrap().unwrap();
-    let going_on = format!("going on at {}", url(other.gateway.address()));
+    let going_on = format!("continuing at {}", url(other.gateway.address()));
     assert!(lost.contains(&format!("lost {}: ", url(way.address))), "{lost}");
     assert!(lost.ends_with(&going_on), "{lost}");
     emit(&other.gateway, (5..8).map(|number| login(number, "alice")).collect()).await;
@@ -71,7 +71,7 @@ async fn each_server_that_does_not_answer_is_named() {
     let ran = run(&format!("{dead},{live}"));
     assert_eq!((ran.code, ran.out.lines().count()), (Some(0), 1), "{ran:?}");
     assert!(ran.err.contains(&format!("lost {dead}: ")), "{ran:?}");
-    assert!(ran.err.trim_end().ends_with(&format!("going on at {live}")), "{ran:?}");
+    assert!(ran.err.trim_end().ends_with(&format!("continuing at {live}")), "{ran:?}");
     let ran = run(&format!("{dead},{other}"));
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(ran.err.contains(&format!("{dead}: ")) && ran.err.contains(&format!("{other}: ")));

@@ -217,7 +217,7 @@ fn beyond_loopback_it_asks_for_tls_and_authentication() {
     let gateway = Gateway::start(&["--listen", "0.0.0.0:0", "--insecure"], &[]);
     gateway.signal("-TERM");
     let (_, said) = gateway.end();
-    let warned = "there is no TLS and authentication, as --insecure allows";
+    let warned = "without TLS and authentication, as --insecure allows";
     let line = said.lines().find(|line| line.contains(warned)).expect(&said);
     assert!(line.contains("WARN"), "{line}");
     let started = said.lines().find(|line| line.contains("\"listens\"")).expect(&said);

@@ -135,7 +135,7 @@ async fn nothing_is_lost_or_doubled_where_gateways_die() {
     let told = told.lock().unwrap();
     let (first, second) = (url(ways[0].address), url(ways[1].address));
     assert!(told[0].starts_with(&format!("lost {first}: ")), "{told:?}");
-    assert!(told[0].ends_with(&format!("; going on at {second}")), "{told:?}");
+    assert!(told[0].ends_with(&format!("; continuing at {second}")), "{told:?}");
     assert!(told.iter().any(|notice| *notice == format!("connected to {second}")), "{told:?}");
 }
 
@@ -232,7 +232,7 @@ async fn the_first_that_answers_is_used_and_errors_name_each() {
     let told = told.lock().unwrap().clone();
     let [notice] = told.as_slice() else { panic!("{told:?}") };
     assert!(notice.starts_with(&format!("lost {dead}: ")), "{notice}");
-    assert!(notice.ends_with(&format!("going on at {live}")), "{notice}");
+    assert!(notice.ends_with(&format!("continuing at {live}")), "{notice}");
     let other = url(free_port().await);
     let none = Client::connect(&format!("{dead}, {other}")).await.expect_err("nobody listens");
     let said = none.to_string();

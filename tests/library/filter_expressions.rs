@@ -57,7 +57,7 @@ fn refusals() {
         (
             "event.user.name ==",
             "invalid",
-            "line 1, column 19: unexpected end: a value must stand here",
+            "line 1, column 19: unexpected end: a value is expected here",
         ),
         ("event.user.name = 'x'", "invalid", "line 1, column 17"),
         ("'abc", "invalid", "line 1, column 1: unterminated string: the closing ' is missing"),

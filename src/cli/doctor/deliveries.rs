@@ -67,7 +67,7 @@ fn state(one: &pb::Delivery, now: i64) -> Option<Diagnosis> {
         pb::DeliveryState::Blocked => found(
             Grade::Critical,
             "has been blocked",
-            "mend what the reason names: the gateway tries again every minute",
+            "fix the reason: the gateway retries every minute",
             "AuditgateDeliveryBlocked",
         ),
         pb::DeliveryState::Undecided => found(

@@ -60,7 +60,11 @@ pub fn disk(evidence: &Evidence<'_>) -> Vec<Diagnosis> {
     let Some(disk) = &evidence.status.disk else { return Vec::new() };
     if disk.size_bytes == 0 {
         let what = "the gateway does not know how much of the log's disk is free".to_owned();
-        return vec![Diagnosis::new(Grade::Note, what, "look at it there: df, mount, dmesg")];
+        return vec![Diagnosis::new(
+            Grade::Note,
+            what,
+            "check on the gateway's machine: df, mount, dmesg",
+        )];
     }
     let present = forecast::at_present(evidence.status);
     // A burst does not last for days, so the mean rate is used, too.
@@ -98,14 +102,14 @@ pub fn disk(evidence: &Evidence<'_>) -> Vec<Diagnosis> {
 pub fn proof(evidence: &Evidence<'_>) -> Vec<Diagnosis> {
     let Some(proof) = &evidence.status.proof else { return Vec::new() };
     if proof.broken {
-        let what = format!("the log is not what its checkpoints say: {}", proof.trouble);
+        let what = format!("the log does not match its checkpoints: {}", proof.trouble);
         let advice = "treat it as an incident: stop changes, copy the data directory, find out who \
                       had access; `auditgate verify --data-dir DIR` names the first wrong record";
         return vec![Diagnosis::new(Grade::Critical, what, advice).see("AuditgateProofBroken")];
     }
     if !proof.trouble.is_empty() {
         let what = format!("no checkpoints are signed: {}", proof.trouble);
-        let advice = "see to the disk, or to the record that cannot be read";
+        let advice = "check the disk, or the record that cannot be read";
         return vec![Diagnosis::new(Grade::Warning, what, advice).see("AuditgateProofStopped")];
     }
     let behind = evidence.status.last_sequence.saturating_sub(proof.checkpoint_size);
@@ -117,7 +121,7 @@ pub fn proof(evidence: &Evidence<'_>) -> Vec<Diagnosis> {
         length(age),
         grouped(behind)
     );
-    let advice = "look at the gateway's log; if it says nothing, the prover cannot keep up";
+    let advice = "look at the gateway's log; if it has no error, the prover cannot keep up";
     vec![Diagnosis::new(Grade::Warning, what, advice).see("AuditgateProofStopped")]
 }
 

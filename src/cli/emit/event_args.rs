@@ -197,7 +197,7 @@ fn value(field: &FieldDescriptor, text: &str) -> Result<Value, String> {
             let found = found.ok_or_else(|| {
                 let known: Vec<String> =
                     names.values().skip(1).map(|value| short(value.name())).collect();
-                format!("{text:?} is none of {}", known.join(", "))
+                format!("{text:?} is not one of {}", known.join(", "))
             })?;
             Value::EnumNumber(found.number())
         }
@@ -284,7 +284,7 @@ mod tests {
             build(&["user.login", &format!("--set={set}")]).expect_err("it does not fit")
         };
         assert!(refused("user.nam=x").contains("but there is \"name\""));
-        assert!(refused("user.kind=cat").contains("is none of human, bot, system"));
+        assert!(refused("user.kind=cat").contains("is not one of human, bot, system"));
         assert!(refused("index=ten").contains("not a number"));
         assert!(refused("labels=x").contains("labels.KEY=VALUE"));
         assert!(refused("id.x=1").contains("id has no fields"));

@@ -163,7 +163,7 @@ fn check_one(value: &Value, of: &Kind, path: &str, sample: Sample<'_>) -> Result
                     Some(near) => format!("; did you mean {near}?"),
                     None => format!(": use one of {}", known.join(", ")),
                 };
-                return Err(format!("{path}: {name:?} is no name of {}{near}", names.name()));
+                return Err(format!("{path}: {name:?} is not a value of {}{near}", names.name()));
             }
             Value::String(_) | Value::Number(_) => true,
             _ => false,

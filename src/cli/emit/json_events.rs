@@ -105,7 +105,7 @@ fn read(text: &str) -> ParseResult {
         Ok(value) => ParseResult::Whole(value),
         Err(error) if error.is_eof() => ParseResult::Part,
         Err(error) if error.to_string().starts_with("trailing characters") => {
-            ParseResult::Wrong("there is more behind the event: send one event a line".to_owned())
+            ParseResult::Wrong("there is text after the event: write one event a line".to_owned())
         }
         Err(error) if text.trim_start().starts_with(['{', '[']) => {
             ParseResult::Wrong(format!("not JSON: {error}"))

@@ -37,7 +37,9 @@ impl ProofKey {
         if settings.shared.is_on() && settings.signing_key.is_none() {
             let verifier = verifier_key(settings)?;
             let told = verifier.as_ref().map(|key| {
-                format!("gives out checkpoints that other gateways sign (docs/PROOF.md) with the key {key}")
+                format!(
+                    "serves checkpoints that other gateways sign (docs/PROOF.md) with the key {key}"
+                )
             });
             return Ok(Self { key: None, verifier, told, is_beside_log: false });
         }

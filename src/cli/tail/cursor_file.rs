@@ -30,7 +30,7 @@ fn read(file: &Path) -> Result<Option<String>, Error> {
     };
     match text.trim() {
         "" => Err(Error::Usage(format!(
-            "{}: the file is empty and holds no cursor\ndelete the file to start anew",
+            "{}: the file is empty and has no cursor\ndelete the file to start anew",
             file.display()
         ))),
         cursor => Ok(Some(cursor.to_owned())),

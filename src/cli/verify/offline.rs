@@ -70,7 +70,7 @@ fn told(report: &CheckReport, kept: &[(SignedCheckpoint, String)]) -> String {
     said.push('\n');
     if let Some(bytes) = report.torn {
         said.push_str(&format!(
-            "the last file ends in {bytes} bytes that are no whole group: what was begun and never acknowledged, or damage behind the last record\n"
+            "the last file ends in {bytes} bytes that are not a complete group: an append that was never acknowledged, or damage after the last record\n"
         ));
     }
     said

@@ -15,11 +15,11 @@ use crate::proto::pb;
 pub fn check(file: &Path, key: &VerifierKey, witnesses: &[VerifierKey]) -> Result<ExitKind, Error> {
     let receipt = match ProofFile::parse(&read(file)?) {
         Ok(receipt) => receipt,
-        Err(error) => return bad(&format!("{} proves nothing: {error}", file.display())),
+        Err(error) => return bad(&format!("{} is not a valid proof: {error}", file.display())),
     };
     let signed = match receipt.check(key) {
         Ok(signed) => signed,
-        Err(error) => return bad(&format!("{} proves nothing: {error}", file.display())),
+        Err(error) => return bad(&format!("{} is not a valid proof: {error}", file.display())),
     };
     let mut seen = String::new();
     for witness in witnesses {

@@ -29,7 +29,7 @@ impl std::fmt::Display for ServerNotice {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Lost { server, next, reason } => {
-                write!(f, "lost {server}: {reason}; going on at {next}")
+                write!(f, "lost {server}: {reason}; continuing at {next}")
             }
             Self::Connected { server } => write!(f, "connected to {server}"),
         }

@@ -109,11 +109,11 @@ async fn each_loss_is_told_once_until_one_answers() {
     servers.answered(0);
     servers.failed(0, &lost("reset"));
     let expected = [
-        "lost http://1: early; going on at http://0",
-        "lost http://0: reset; going on at http://1",
-        "lost http://1: refused; going on at http://0",
+        "lost http://1: early; continuing at http://0",
+        "lost http://0: reset; continuing at http://1",
+        "lost http://1: refused; continuing at http://0",
         "connected to http://0",
-        "lost http://0: reset; going on at http://1",
+        "lost http://0: reset; continuing at http://1",
     ];
     assert_eq!(*told.lock(), expected);
 }

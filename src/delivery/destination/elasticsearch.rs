@@ -141,7 +141,7 @@ fn read(answer: &HttpAnswer, count: usize) -> Reply {
         Err(error) => {
             let words = answer.words();
             return Reply::unavailable(format!(
-                "the answer is not one of a bulk request ({error}): {}",
+                "the answer is not that of a bulk request ({error}): {}",
                 shown(&words)
             ));
         }

@@ -41,7 +41,7 @@ impl WebhookSigner {
         };
         let bytes = BASE64
             .decode(decoded.unwrap_or_default())
-            .map_err(|_| invalid("is not base64 behind its prefix"))?;
+            .map_err(|_| invalid("is not base64 after its prefix"))?;
         if is_symmetric {
             if !SECRET_BYTES.contains(&bytes.len()) {
                 return Err(invalid("must have 24 to 64 bytes, in base64"));

@@ -84,7 +84,7 @@ impl Filling {
                 first = gap.first.0,
                 last = gap.last.0,
                 reason = gap.reason.name(),
-                "records are missing; the destination is told",
+                "records are missing; the gap is reported to the destination",
             );
             self.gap = Some(gap);
         }

@@ -283,7 +283,8 @@ mod tests {
     #[test]
     fn arithmetic_fails_where_there_is_no_result() {
         let meter = StepBudget::new(METER_STEPS);
-        let fails = |operator: Arithmetic, a, b| operator.apply(&a, &b, &meter).is_err();
+        let fails =
+            |operator: Arithmetic, a, b| matches!(operator.apply(&a, &b, &meter), Err(Failed));
         assert!(fails(Arithmetic::Divide, ExprValue::Int(1), ExprValue::Int(0)));
         assert!(fails(Arithmetic::Remainder, ExprValue::Uint(1), ExprValue::Uint(0)));
         assert!(fails(Arithmetic::Divide, ExprValue::Int(i64::MIN), ExprValue::Int(-1)));

@@ -224,7 +224,7 @@ impl<'s> Checker<'s> {
         if checked.kind.may_be(&ExprType::Bool) {
             Ok(checked)
         } else {
-            Err(self.invalid(at, format!("bool must stand here, not {}", checked.kind)))
+            Err(self.invalid(at, format!("a bool is expected here, not {}", checked.kind)))
         }
     }
 }

@@ -47,7 +47,7 @@ impl Checker<'_> {
     ) -> Result<Checked, Error> {
         let Syntax::Name(element_name) = &call.element.kind else {
             let problem =
-                format!("a simple name must stand here, as in roles.{0}(role, …)", name.text);
+                format!("a simple name is expected here, as in roles.{0}(role, …)", name.text);
             return Err(self.invalid(call.element, problem));
         };
         let range_at = range;

@@ -269,7 +269,7 @@ impl Parser {
             }
             Token::Sign(_) | Token::End => {
                 self.at -= 1;
-                return Err(self.unexpected("a value must stand here"));
+                return Err(self.unexpected("a value is expected here"));
             }
         };
         node(span, 0, Kind::Literal(literal))
@@ -287,7 +287,7 @@ impl Parser {
             Token::Double(number) => Literal::Double(-number),
             _ => {
                 self.at -= 1;
-                return Err(self.unexpected("a value must stand here"));
+                return Err(self.unexpected("a value is expected here"));
             }
         };
         node(span, 0, Kind::Literal(literal))
@@ -297,7 +297,7 @@ impl Parser {
         let bare = text.trim_start_matches('.');
         if bare == "in" {
             self.at -= 1;
-            return Err(self.unexpected("a value must stand before in"));
+            return Err(self.unexpected("a value is expected before in"));
         }
         if RESERVED.contains(&bare) {
             return Err(Fault::new(span, format!("{bare} is a reserved word")));

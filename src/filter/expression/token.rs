@@ -228,7 +228,7 @@ fn stray(letter: char) -> String {
         '&' => "use && for and".to_owned(),
         '|' => "use || for or".to_owned(),
         '“' | '”' | '„' | '‘' | '’' => {
-            format!("{letter} is no quote here: use ' or \"")
+            format!("{letter} is not a quote here: use ' or \"")
         }
         letter => format!("unexpected character {letter:?}"),
     }
@@ -297,7 +297,7 @@ mod tests {
             ("18446744073709551616u", 0..21, "too large for a uint"),
             ("1e999", 0..5, "too large for a double"),
             ("a & b", 2..3, "use && for and"),
-            ("a == “b”", 5..8, "is no quote here"),
+            ("a == “b”", 5..8, "is not a quote here"),
             ("é", 0..2, "unexpected character"),
         ] {
             let (found, problem) = fault(source);

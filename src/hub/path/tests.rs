@@ -102,7 +102,7 @@ fn what_has_no_single_value_is_refused() {
     for (path, part) in [
         ("", "is not known"),
         ("user", "does not lead to a value"),
-        ("user.name.x", "goes on behind a value"),
+        ("user.name.x", "continues after a value"),
         ("labels", "is a list or a map"),
         ("usr.name", "did you mean user?"),
         ("user.nam", "did you mean name?"),

@@ -196,14 +196,17 @@ mod tests {
 
     #[test]
     fn every_flipped_bit_and_missing_byte_is_noticed() {
+        use IdentityFault::{Damaged, Foreign};
         let bytes = identity().encode();
         for bit in 0..bytes.len() * 8 {
             let mut damaged = bytes.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
-            assert!(IdentityFile::decode(&damaged).is_err(), "bit {bit}");
+            let fault = if bit / 8 < MAGIC.len() { Foreign } else { Damaged };
+            assert_eq!(IdentityFile::decode(&damaged), Err(fault), "bit {bit}");
         }
         for len in 0..bytes.len() {
-            assert!(IdentityFile::decode(&bytes[..len]).is_err(), "{len} bytes");
+            let fault = if len < MAGIC.len() { Foreign } else { Damaged };
+            assert_eq!(IdentityFile::decode(&bytes[..len]), Err(fault), "{len} bytes");
         }
     }
 

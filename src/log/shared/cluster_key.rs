@@ -160,6 +160,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+    use crate::log::shared::message::MessageFault;
 
     #[test]
     fn keys_are_read_as_they_are_written_and_a_copied_wrong_one_is_noticed() {
@@ -176,8 +177,9 @@ mod tests {
         let mut message = b"message".to_vec();
         first.keys(log_id).authenticate(&mut message);
         assert_eq!(both.keys(log_id).authenticated(&message).unwrap(), b"message");
-        assert!(second.keys(log_id).authenticated(&message).is_err());
-        assert!(both.keys(Uuid::from_u128(8)).authenticated(&message).is_err());
+        let refused = Err(MessageFault::Unauthentic);
+        assert_eq!(second.keys(log_id).authenticated(&message), refused);
+        assert_eq!(both.keys(Uuid::from_u128(8)).authenticated(&message), refused);
         let line = first.encoded();
         let (prefix, key) = line.trim().rsplit_once('+').unwrap();
         let flipped = if key.starts_with('A') { "B" } else { "A" };

@@ -137,7 +137,7 @@ pub enum Error {
     },
     /// The hashes are not kept any more.
     #[error(
-        "what proves it is not kept any more: {path}; records and checkpoints from {minimum} on can be proven"
+        "the hashes of this proof are not kept any more: {path}; records and checkpoints from {minimum} on can be proven"
     )]
     Pruned {
         /// The missing tile.

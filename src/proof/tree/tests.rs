@@ -6,7 +6,7 @@ use sha2::Sha256;
 
 use super::*;
 use crate::proof::tile::WIDTH;
-use crate::proof::{self, check_consistency, check_inclusion};
+use crate::proof::{self, InvalidProof, check_consistency, check_inclusion};
 
 /// The size up to which all pairs are tried.
 const SIZE_MAX: u64 = 300;
@@ -96,23 +96,28 @@ fn proofs_prove_nothing_else() {
     (0..SIZE_MAX).for_each(|_| both.push());
     let head = both.heads[SIZE_MAX as usize];
     let path = both.prover().inclusion(leaf(17), 17, &head).unwrap();
-    assert!(check_inclusion(&record(18), 17, &path, &head).is_err(), "another record");
-    assert!(check_inclusion(&record(17), 18, &path, &head).is_err(), "another place");
-    assert!(check_inclusion(&record(17), 300, &path, &head).is_err(), "past the tree");
-    assert!(check_inclusion(&record(17), 17, &path[1..], &head).is_err(), "a short path");
+    let size = head.size;
+    let not_included = |index, size| Err(InvalidProof::NotIncluded { index, size });
     let longer = [path.as_slice(), &path[..1]].concat();
-    assert!(check_inclusion(&record(17), 17, &longer, &head).is_err(), "a long path");
+    assert_eq!(check_inclusion(&record(18), 17, &path, &head), not_included(17, size));
+    assert_eq!(check_inclusion(&record(17), 18, &path, &head), not_included(18, size));
+    assert_eq!(check_inclusion(&record(17), 17, &path[1..], &head), not_included(17, size));
+    assert_eq!(check_inclusion(&record(17), 17, &longer, &head), not_included(17, size));
     let larger = Checkpoint { size: 1_024, ..head };
-    assert!(check_inclusion(&record(17), 17, &path, &larger).is_err(), "another size");
+    assert_eq!(check_inclusion(&record(17), 17, &path, &larger), not_included(17, 1_024));
+    let past = Err(InvalidProof::LeafPastTree { index: 300, size });
+    assert_eq!(check_inclusion(&record(17), 300, &path, &head), past);
 
     let old = both.heads[100];
     let steps = both.prover().consistency(100, &head).unwrap();
     let other = Checkpoint { root: both.heads[99].root, ..old };
-    assert!(check_consistency(&other, &head, &steps).is_err(), "another root");
-    assert!(check_consistency(&both.heads[101], &head, &steps).is_err(), "another size");
-    assert!(check_consistency(&head, &old, &steps).is_err(), "a smaller tree");
+    let rewritten = |old| Err(InvalidProof::Rewritten { old, new: size });
+    assert_eq!(check_consistency(&other, &head, &steps), rewritten(100));
+    assert_eq!(check_consistency(&both.heads[101], &head, &steps), rewritten(101));
+    let smaller = Err(InvalidProof::Smaller { old: size, new: 100 });
+    assert_eq!(check_consistency(&head, &old, &steps), smaller);
     assert!(check_consistency(&both.heads[0], &head, &[]).is_ok(), "all begin with nothing");
-    assert!(check_consistency(&Checkpoint { size: 0, ..old }, &head, &[]).is_err(), "odd nothing");
+    assert_eq!(check_consistency(&Checkpoint { size: 0, ..old }, &head, &[]), rewritten(0));
     let too_large = |refused| assert!(matches!(refused, Err(Error::Sizes { .. })), "{refused:?}");
     too_large(both.prover().consistency(301, &head));
     too_large(both.prover().inclusion(leaf(300), 300, &head));

@@ -19,19 +19,17 @@ const TOTALS: [(&str, &str, Total); 8] = [
     ("auditgate_delivery_batches", "Batches that the destination accepted", |one| one.batches),
     ("auditgate_delivery_retries", "Attempts that were followed by another one", |one| one.retries),
     ("auditgate_delivery_rejected", "Records that became dead letters", |one| one.rejected),
-    (
-        "auditgate_delivery_repeated",
-        "Records of which the destination said that it had them before",
-        |one| one.repeated,
-    ),
-    ("auditgate_delivery_gaps", "Gaps that the destination was told of", |one| one.gaps),
+    ("auditgate_delivery_repeated", "Records that the destination reported as duplicates", |one| {
+        one.repeated
+    }),
+    ("auditgate_delivery_gaps", "Gaps that were reported to the destination", |one| one.gaps),
     ("auditgate_delivery_missed", "Records in these gaps", |one| one.missed),
 ];
 
 const LEVELS: [(&str, &str, Level); 7] = [
     (
         "auditgate_delivery_lag_records",
-        "Records of the log behind the newest that is delivered",
+        "Records of the log after the newest delivered one",
         |one| one.lag_records as f64,
     ),
     ("auditgate_delivery_lag_seconds", "Age of the oldest record that is to be delivered", |one| {
@@ -49,7 +47,7 @@ const LEVELS: [(&str, &str, Level); 7] = [
     }),
     (
         "auditgate_delivery_last_success_timestamp_seconds",
-        "When the destination accepted a batch last, in seconds since 1970; 0 if never",
+        "Time of the last batch that the destination accepted, in seconds since 1970; 0 if none",
         |one| one.last_success.map_or(0.0, |time| time.0 as f64 / 1e9),
     ),
 ];
@@ -72,7 +70,7 @@ impl MetricSources {
         }
         page.gauges(
             "auditgate_delivery_state",
-            "1 for what the delivery does at the moment",
+            "1 for the current phase of the delivery",
             all.iter().flat_map(|one| {
                 DeliveryPhase::OWN.into_iter().map(|phase| {
                     let labels = [("delivery", one.name.as_str()), ("state", phase.name())];

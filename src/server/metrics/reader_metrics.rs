@@ -18,7 +18,7 @@ impl MetricSources {
         page.gauge("auditgate_subscribers", "Open subscriptions", lags.len() as f64)?;
         page.gauge(
             "auditgate_audit_open_reads",
-            "Different reads whose repeats are counted for auditgate.read",
+            "Distinct reads whose repeats are counted for auditgate.read",
             self.auditor.open_reads() as f64,
         )?;
         page.gauge(
@@ -34,7 +34,7 @@ impl MetricSources {
         )?;
         page.counter(
             "auditgate_audit_dropped",
-            "The gateway's own events that found no room to wait, and are only counted",
+            "The gateway's own events that did not fit into the queue, and are only counted",
             backlog.dropped,
         )?;
         page.gauge(
@@ -75,12 +75,12 @@ impl MetricSources {
             [("reached", report.reached), ("beyond", report.beyond), ("given_up", report.given_up)];
         page.counters(
             "auditgate_position_waits",
-            "Waits for a record that another gateway accepted, by how they ended",
+            "Waits for a record that another gateway accepted, by outcome",
             ends.into_iter().map(|(end, count)| ([("end", end)], count)),
         )?;
         page.counter(
             "auditgate_tail_queries",
-            "How often the shared log was asked for its newest record",
+            "Queries for the newest record of the shared log",
             report.tail_queries,
         )
     }

@@ -32,7 +32,7 @@ impl MetricSources {
             ),
             (
                 "auditgate_shared_in_flight_messages",
-                "Messages of the gateway on their way to the stream",
+                "Messages of the gateway in flight to the stream",
                 report.in_flight as f64,
             ),
             (
@@ -42,7 +42,7 @@ impl MetricSources {
             ),
             (
                 "auditgate_shared_warnings",
-                "What should be changed at the servers of the stream: GetStatus names it",
+                "Changes that the operator should make at the servers of the stream: GetStatus lists them",
                 report.warnings.len() as f64,
             ),
         ] {
@@ -56,7 +56,7 @@ impl MetricSources {
         let placements = [("seen", report.seen), ("void", report.void), ("stale", report.stale)];
         page.counters(
             "auditgate_shared_looked_up_again",
-            "Records of the gateway that were looked up again, by what the message came to",
+            "Records of the gateway that were decided again, by placement",
             placements.into_iter().map(|(placement, count)| ([("placement", placement)], count)),
         )?;
         page.counter(
@@ -66,7 +66,7 @@ impl MetricSources {
         )?;
         page.counter(
             "auditgate_shared_disagreements",
-            "How often another gateway had another state of the log",
+            "Disagreements with another gateway about the state of the log",
             report.disagreements,
         )
     }

@@ -36,7 +36,7 @@ pub fn response(answer: &HttpAnswer) -> Result<Vec<u8>, Reply> {
     };
     if code == 0 {
         return message(&answer.body)
-            .ok_or_else(|| Reply::unavailable("the answer has no whole message of gRPC"));
+            .ok_or_else(|| Reply::unavailable("the answer has no complete gRPC message"));
     }
     let words = text(MESSAGE).unwrap_or_default().to_owned();
     let retry_after = answer.headers.get(DETAILS).and_then(retry_delay);

@@ -81,7 +81,7 @@ impl Parser {
                 Token::QuotedName(text) => text,
                 _ => {
                     self.at -= 1;
-                    return Err(self.unexpected("the name of a field must stand here"));
+                    return Err(self.unexpected("a field name is expected here"));
                 }
             };
             if self.take(":").is_none() {

@@ -44,7 +44,7 @@ impl Parser {
             Token::Name(_) if matches!(before, Some(Token::Name(name)) if name.eq_ignore_ascii_case("not")) => {
                 "use ! for not".to_owned()
             }
-            token => format!("an operator must stand before {}", shown(token)),
+            token => format!("an operator is expected before {}", shown(token)),
         };
         Fault::new(span.clone(), problem)
     }

@@ -100,7 +100,7 @@ impl Lexer<'_> {
         let end = (from + digits).min(self.source.len());
         let Some(number) = number else {
             let what = if radix == 16 { "hexadecimal" } else { "octal" };
-            let problem = format!("{digits} {what} digits must stand in this escape sequence");
+            let problem = format!("this escape sequence needs {digits} {what} digits");
             return Err(Fault::new(start..end, problem));
         };
         self.at = end;
@@ -127,7 +127,7 @@ pub(super) fn text_prefix(rest: &str) -> Option<&str> {
 fn bad_escape(letter: char, is_bytes: bool) -> String {
     match letter {
         'u' | 'U' if is_bytes => "bytes have no escape sequence \\u or \\U: use \\x".to_owned(),
-        ' ' => "an escape sequence must follow \\; \\\\ stands for a backslash".to_owned(),
-        letter => format!("there is no escape sequence \\{letter}; \\\\ stands for a backslash"),
+        ' ' => "an escape sequence must follow \\; write \\\\ for a backslash".to_owned(),
+        letter => format!("there is no escape sequence \\{letter}; write \\\\ for a backslash"),
     }
 }

@@ -102,7 +102,8 @@ fn every_flipped_bit_and_missing_byte_is_noticed() {
             assert_eq!(decoded, Err(MessageFault::Unauthentic), "bit {bit}");
         }
         for len in 0..bytes.len() {
-            assert!(SharedMessage::decode(&bytes[..len], &keys(1)).is_err(), "{len} bytes");
+            let decoded = SharedMessage::decode(&bytes[..len], &keys(1));
+            assert_eq!(decoded, Err(MessageFault::Unauthentic), "{len} bytes");
         }
     }
 }
@@ -224,9 +225,11 @@ fn texts_are_bounded_and_printable() {
     for (place, fault) in [(0, 2), (1, 65), (3, 17), (3, 1)] {
         let mut changed = content.clone();
         changed[place] = fault;
-        assert!(MessageContent::decode(kind::MEMBER, changed).is_err(), "byte {place}");
+        let decoded = MessageContent::decode(kind::MEMBER, changed);
+        assert!(matches!(decoded, Err(MessageFault::Malformed(_))), "byte {place}: {decoded:?}");
     }
-    assert!(MessageContent::decode(kind::MEMBER, [&content[..], &[0]].concat()).is_err());
+    let decoded = MessageContent::decode(kind::MEMBER, [&content[..], &[0]].concat());
+    assert!(matches!(decoded, Err(MessageFault::Malformed(_))), "{decoded:?}");
 }
 
 #[test]

@@ -19,7 +19,9 @@ use crate::log::conformance::{ALL, EACH, draft, draft_by, make_private, run};
 use crate::log::shared::machine::WindowLimits;
 use crate::log::shared::message::{AuthenticationKey, SharedMessage};
 use crate::log::shared::stream::simulated::{Faults, SimulatedStream};
-use crate::log::{Append, Bounds, Log, Receipt, Sequencer as _, Store as _, TailKind};
+use crate::log::{
+    Append, Bounds, ConflictReason, Log, Receipt, Sequencer as _, Store as _, TailKind,
+};
 use crate::record::Sequence;
 
 const RING: Bounds = Bounds { bytes: 8 * 1024 * 1024, records: 100_000 };
@@ -294,5 +296,6 @@ async fn the_consistent_tail_knows_what_others_appended() {
         assert_eq!(two.log.tail(TailKind::Fast).await, Ok(sequence));
     }
     let checked = two.log.append(&[draft("5", "rm")], Append::Each { validate_only: true }).await;
-    assert!(checked.expect("checked")[0].is_err());
+    let conflict = checked.expect("checked").remove(0).unwrap_err();
+    assert_eq!(conflict.reason, ConflictReason::Content);
 }

@@ -164,7 +164,8 @@ async fn a_stream_made_anew_goes_on_after_the_copies() {
     caught_up(&two.log).await;
     let (one, two) = (closed(one).await, closed(two).await);
     let anew = SimulatedStream::new(34, Faults::UNNOTICED, settings());
-    assert!(try_open(&one, &anew).await.is_err());
+    let refused = try_open(&one, &anew).await.err().unwrap();
+    assert!(refused.contains("rolled back or made anew"), "{refused}");
     let accepted = accept(two.path(), &anew).await.unwrap();
     assert_eq!((accepted.position, accepted.records), (1, 5));
     let (one, two) = (reopen(one, &anew).await, reopen(two, &anew).await);
