@@ -1,9 +1,14 @@
-//! Parses an address with a port.
+//! Parses an address with a port, and reads the name of this machine.
 
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 
 /// The host name that is not looked up in DNS.
 const LOCALHOST: &str = "localhost";
+
+/// The host name of this machine; empty if it has none.
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
 
 /// Parses `127.0.0.1:50051`, `[::1]:50051` or `NAME:50051`. `localhost` is 127.0.0.1; other names
 /// are resolved, and the first address is used.

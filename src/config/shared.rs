@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Period, Settings};
+use crate::address;
 use crate::log::shared::stream::jetstream::{
     NatsServers, NatsUser, Subjects, check_address, check_monitor,
 };
@@ -178,10 +179,9 @@ impl Settings {
     /// The name of this gateway among those that share a log.
     pub fn gateway_name(&self) -> String {
         self.shared.name.clone().unwrap_or_else(|| {
-            let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
-            let machine = text::truncated(machine.replace(is_hidden, "?"), NAME_BYTES_MAX - 6);
-            // The address distinguishes several gateways on one machine.
-            format!("{machine}:{}", self.listen.port())
+            let host = address::host_name().replace(is_hidden, "?");
+            // The port distinguishes several gateways on one machine.
+            format!("{}:{}", text::truncated(host, NAME_BYTES_MAX - 6), self.listen.port())
         })
     }
 

@@ -199,7 +199,7 @@ mod tests {
             ("", "is not a number of bytes"),
             ("MiB", "is not a number of bytes"),
             ("12XB", "unknown unit"),
-            ("-5MiB", "unknown unit"),
+            ("-5MiB", "is not a number of bytes"),
             ("99999999999999GiB", "more than this machine can address"),
             ("1.5MiB", "unknown unit"),
         ] {

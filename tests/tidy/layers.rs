@@ -37,7 +37,7 @@ const LAYERS: [(&str, &str); 35] = [
     ("wire", "the wire format of protobuf, by tables"),
     ("glob", "patterns of names"),
     ("go_duration", "durations as Go reads them"),
-    ("network", "the network of an address, which stands for a client without a name"),
+    ("network", "the network of an address, which identifies a client without a principal"),
     ("secret_file", "files that only their owner may read"),
     ("printable", "which characters of a text may be shown on a terminal"),
     ("text", "shortens texts, and finds the nearest names"),

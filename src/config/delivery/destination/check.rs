@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::{HeaderName, Uri};
 
 use super::{BatchBody, DeliveryDestination, DestinationKind, OtlpProtocol};
+use crate::address;
 use crate::config::{ByteSize, Period};
 use crate::delivery::destination::http_client::{DestinationCredential, Endpoint, Scheme};
 use crate::delivery::destination::secret::SecretSource;
@@ -221,10 +222,6 @@ fn syslog(told: &DeliveryDestination) -> Result<syslog::Config, Fault> {
         let key = if told.ca_file.is_some() { "ca_file" } else { "cert_file" };
         return Err((key, "has no effect without TLS: use tls:// in url".to_owned()));
     }
-    let host = || {
-        let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        if name.is_empty() { "-".to_owned() } else { name }
-    };
     Ok(syslog::Config {
         address,
         tls: tls(told)?,
@@ -232,7 +229,7 @@ fn syslog(told: &DeliveryDestination) -> Result<syslog::Config, Fault> {
         resend_bytes,
         form: MessageForm {
             facility: number,
-            hostname: told.hostname.clone().unwrap_or_else(host),
+            hostname: told.hostname.clone().unwrap_or_else(address::host_name),
             app_name: told.app_name.clone().unwrap_or_else(|| "auditgate".to_owned()),
             sd_id,
         },

@@ -23,77 +23,68 @@ impl Parser {
     }
 
     pub(super) fn list(&mut self, open: Range<usize>) -> Result<Expr, Fault> {
-        let mut elements = Vec::new();
-        let close = loop {
-            if let Some(close) = self.take("]") {
-                break close;
-            }
-            if let Some(sign) = self.take("?") {
-                return Err(optional(sign));
-            }
-            elements.push(self.expression()?);
-            if self.take(",").is_none() {
-                break self.close(&open, "[", "]")?;
-            }
-        };
+        let (elements, close) = self.entries(&open, ("[", "]"), Self::expression)?;
         let depth = deepest(&elements);
         node(open.start..close.end, depth, Kind::List(elements))
     }
 
     pub(super) fn map(&mut self, open: Range<usize>) -> Result<Expr, Fault> {
-        let mut entries = Vec::new();
-        let mut depth = 0;
-        let close = loop {
-            if let Some(close) = self.take("}") {
-                break close;
-            }
-            if let Some(sign) = self.take("?") {
-                return Err(optional(sign));
-            }
-            let key = self.expression()?;
-            if self.take(":").is_none() {
-                return Err(self.unexpected("a : must follow the key of a map"));
-            }
-            let value = self.expression()?;
-            depth = depth.max(key.depth).max(value.depth);
-            entries.push((key, value));
-            if self.take(",").is_none() {
-                break self.close(&open, "{", "}")?;
-            }
-        };
-        node(open.start..close.end, depth, Kind::Map(entries))
+        let (entries, close) = self.entries(&open, ("{", "}"), |parser| {
+            let key = parser.expression()?;
+            Ok((key, parser.entry_value("a : must follow the key of a map")?))
+        })?;
+        let depth = entries.iter().map(|(key, value)| key.depth.max(value.depth)).max();
+        node(open.start..close.end, depth.unwrap_or_default(), Kind::Map(entries))
     }
 
     pub(super) fn message(&mut self, start: usize, name: String) -> Result<Expr, Fault> {
         let open = self.next().span;
-        let mut fields = Vec::new();
-        let mut depth = 0;
-        let close = loop {
-            if let Some(close) = self.take("}") {
-                break close;
-            }
-            if let Some(sign) = self.take("?") {
-                return Err(optional(sign));
-            }
-            let Lexeme { token, span } = self.next();
+        let (fields, close) = self.entries(&open, ("{", "}"), |parser| {
+            let Lexeme { token, span } = parser.next();
             let text = match token {
                 Token::Name(text) if !is_keyword(&text) => text,
                 Token::QuotedName(text) => text,
                 _ => {
-                    self.at -= 1;
-                    return Err(self.unexpected("a field name is expected here"));
+                    parser.at -= 1;
+                    return Err(parser.unexpected("a field name is expected here"));
                 }
             };
-            if self.take(":").is_none() {
-                return Err(self.unexpected("a : must follow the name of a field"));
+            let value = parser.entry_value("a : must follow the name of a field")?;
+            Ok((Name { text, span }, value))
+        })?;
+        let depth = fields.iter().map(|(_, value)| value.depth).max();
+        node(start..close.end, depth.unwrap_or_default(), Kind::Message(name, fields))
+    }
+
+    /// Entries with commas between them, and optionally after the last one.
+    /// Returns them with the closing bracket.
+    fn entries<T>(
+        &mut self,
+        open: &Range<usize>,
+        (bracket, sign): (&str, &str),
+        mut entry: impl FnMut(&mut Self) -> Result<T, Fault>,
+    ) -> Result<(Vec<T>, Range<usize>), Fault> {
+        let mut entries = Vec::new();
+        loop {
+            if let Some(close) = self.take(sign) {
+                return Ok((entries, close));
             }
-            let value = self.expression()?;
-            depth = depth.max(value.depth);
-            fields.push((Name { text, span }, value));
+            if let Some(sign) = self.take("?") {
+                return Err(optional(sign));
+            }
+            entries.push(entry(self)?);
             if self.take(",").is_none() {
-                break self.close(&open, "{", "}")?;
+                let close = self.close(open, bracket, sign)?;
+                return Ok((entries, close));
             }
-        };
-        node(start..close.end, depth, Kind::Message(name, fields))
+        }
+    }
+
+    /// The value of an entry, after its colon.
+    fn entry_value(&mut self, colon_missing: &str) -> Result<Expr, Fault> {
+        if self.take(":").is_none() {
+            return Err(self.unexpected(colon_missing));
+        }
+        self.expression()
     }
 }

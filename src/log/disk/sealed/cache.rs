@@ -1,4 +1,13 @@
-//! A cache for pieces of segments that were read from disk.
+//! A cache for pieces of segments that were read from disk: the CLOCK algorithm over a bound in
+//! bytes.
+//!
+//! `quick_cache` 0.7 was tried instead, in a simulation with 64 MiB, scans that read each chunk in
+//! four turns, and posting lists with a skewed distribution. With its default share of new pieces
+//! (1 %) a chunk is evicted before its scan has finished it: 16 to 200 scans hit 40 to 54 % instead
+//! of 64 to 75 %. With a share of 50 % scans hit as often as here, but lists beside 16 scans hit
+//! 50 % instead of 65 %, and beside 64 scans 17 % instead of 22 %. Several shards also make its
+//! bound inexact. Delete this module when a library has a single exact bound in bytes and no
+//! protected region that scans of new pieces lose against.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -12,34 +21,34 @@ use crate::record::Sequence;
 /// The overhead of a piece, in bytes.
 const PIECE_BYTES: usize = 512;
 
-/// The pieces, within a bound. What was not asked for since it was passed over last
-/// goes first.
+/// The pieces, within a bound. The clock hand evicts the first piece that was not used since the
+/// hand last passed it.
 pub struct PieceCache {
     bytes_max: usize,
-    kept: Mutex<CacheEntry>,
+    kept: Mutex<CacheState>,
 }
 
-/// Which piece.
+/// The key of a piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PieceKey {
-    /// Neighbouring records, from here on.
+    /// Consecutive records from this sequence.
     Chunk(Sequence),
     /// The records of a posting list in the segment with this base.
     List(Sequence, ListRef),
 }
 
 #[derive(Default)]
-struct CacheEntry {
+struct CacheState {
     pieces: HashMap<PieceKey, CachedPiece, foldhash::fast::RandomState>,
-    /// In which order they are passed over.
-    line: VecDeque<PieceKey>,
+    /// The order in which the hand passes them.
+    ring: VecDeque<PieceKey>,
     bytes: usize,
 }
 
 struct CachedPiece {
     segment: Arc<Segment>,
     bytes: usize,
-    /// It was asked for since it was passed over.
+    /// Whether it was used since the hand last passed it.
     used: bool,
 }
 
@@ -76,18 +85,18 @@ impl PieceCache {
         let piece = CachedPiece { segment: Arc::clone(segment), bytes, used: false };
         match kept.pieces.insert(key, piece) {
             Some(before) => kept.bytes -= before.bytes,
-            None => kept.line.push_back(key),
+            None => kept.ring.push_back(key),
         }
         while kept.bytes > self.bytes_max {
-            kept.pass_over();
+            kept.advance_hand();
         }
     }
 
     /// Removes the pieces before `base`.
     pub fn remove_before(&self, base: Sequence) {
         let mut kept = self.lock();
-        let CacheEntry { pieces, line, bytes } = &mut *kept;
-        line.retain(|key| {
+        let CacheState { pieces, ring, bytes } = &mut *kept;
+        ring.retain(|key| {
             let stays = key.base() >= base;
             if let Some(gone) = (!stays).then(|| pieces.remove(key)).flatten() {
                 *bytes -= gone.bytes;
@@ -96,19 +105,18 @@ impl PieceCache {
         });
     }
 
-    fn lock(&self) -> MutexGuard<'_, CacheEntry> {
+    fn lock(&self) -> MutexGuard<'_, CacheState> {
         self.kept.lock()
     }
 }
 
-impl CacheEntry {
-    /// Takes the next piece out of the line, or sends it back to its end if it was
-    /// asked for.
-    fn pass_over(&mut self) {
-        let key = self.line.pop_front().expect("bytes are those of pieces in the line");
-        let piece = self.pieces.get_mut(&key).expect("what is in the line is kept");
+impl CacheState {
+    /// Evicts the next piece, or gives it another round if it was used.
+    fn advance_hand(&mut self) {
+        let key = self.ring.pop_front().expect("bytes are those of pieces in the ring");
+        let piece = self.pieces.get_mut(&key).expect("each key of the ring has a piece");
         if std::mem::take(&mut piece.used) {
-            self.line.push_back(key);
+            self.ring.push_back(key);
         } else {
             self.bytes -= piece.bytes;
             self.pieces.remove(&key);
@@ -144,7 +152,7 @@ mod tests {
         cache.remove_before(Sequence(4));
         assert!(cache.get(key(3)).is_none() && cache.get(key(4)).is_some());
         let kept = cache.lock();
-        assert_eq!((kept.line.len(), kept.pieces.len()), (1, 1));
+        assert_eq!((kept.ring.len(), kept.pieces.len()), (1, 1));
         assert_eq!(kept.bytes, kept.pieces.values().map(|piece| piece.bytes).sum::<usize>());
     }
 }

@@ -156,7 +156,7 @@ async fn what_the_transport_gives_up_on_is_refused_with_a_reason() {
     let refused = all(inbound(body, None, &alice(&quotas))).await.unwrap_err();
     assert_eq!(refused.code(), tonic::Code::Cancelled, "the gateway did not fail");
     assert_eq!(refused.get_details_error_info().unwrap().reason, "REQUEST_MALFORMED");
-    assert!(refused.message().contains("before all of it had come: h2 protocol"), "{refused}");
+    assert!(refused.message().contains("before it was complete: h2 protocol"), "{refused}");
 }
 
 /// From the first byte until the last slice of the message is gone.

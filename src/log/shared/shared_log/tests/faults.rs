@@ -170,7 +170,7 @@ async fn a_copy_is_no_log_of_its_own_and_the_other_way_round() {
         });
     });
     let refused = try_open(&one, &other).await.err().unwrap();
-    assert!(refused.contains("rolled back or made anew"), "{refused}");
+    assert!(refused.contains("connect the gateway to the stream of its log"), "{refused}");
     let own = folder();
     drop(disk::DiskLog::open(own.path(), disk::Config::default()).unwrap());
     let refused = try_open(&own, &stream).await.map(|_| ()).unwrap_err();
