@@ -327,7 +327,10 @@ mod tests {
                 r#"{"outcome": {"success": "yes"}}"#,
                 "outcome.success: expected true or false, not a string",
             ),
-            (r#"{"user": {"kind": "bot"}}"#, "user.kind: \"bot\" is not a value of UserKind: use one of"),
+            (
+                r#"{"user": {"kind": "bot"}}"#,
+                "user.kind: \"bot\" is not a value of UserKind: use one of",
+            ),
             (r#"{"user": {"roles": "admin"}}"#, "user.roles: expected an array such as ["),
             (r#"{"index": true}"#, "index: expected a number, not a boolean"),
             (r#"{"user_login": true}"#, "user_login: expected an object such as {"),

@@ -1,13 +1,13 @@
 //! The examples do what they say: nothing is missed when the subscriber is
 //! killed, and both go on when the gateway is restarted.
 
-#[path = "../../examples/embed.rs"]
+#[path = "../../../examples/embed.rs"]
 #[allow(dead_code, reason = "the example's own main is not called")]
 mod embed;
-#[path = "../../examples/emit.rs"]
+#[path = "../../../examples/emit.rs"]
 #[allow(dead_code, reason = "the example's own main is not called")]
 mod emit;
-#[path = "../../examples/tail.rs"]
+#[path = "../../../examples/tail.rs"]
 #[allow(dead_code, reason = "the example's own main is not called")]
 mod tail;
 
