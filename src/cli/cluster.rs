@@ -4,6 +4,7 @@ mod accept_loss;
 mod init;
 mod join;
 mod key;
+mod retire_key;
 mod status;
 
 use std::path::Path;
@@ -33,6 +34,7 @@ enum ClusterCommand {
     Join(Box<join::Args>),
     AcceptLoss(Box<accept_loss::Args>),
     Key(key::Args),
+    RetireKey(retire_key::Args),
 }
 
 /// Runs the command.
@@ -43,6 +45,7 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
         ClusterCommand::Join(args) => join::run(*args).await,
         ClusterCommand::AcceptLoss(args) => accept_loss::run(*args).await,
         ClusterCommand::Key(args) => key::run(&args),
+        ClusterCommand::RetireKey(args) => retire_key::run(&args),
     }
 }
 

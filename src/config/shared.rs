@@ -44,7 +44,8 @@ pub struct SharedSettings {
     pub cluster_key: Option<PathBuf>,
     /// File with the public key of the log, for a gateway without the signing key; `auditgate
     /// cluster init` writes it to signing.key.pub. Other gateways sign checkpoints; this one
-    /// verifies them, compares them with its own copy, and serves them.
+    /// verifies them, compares them with its own copy, and serves them. Further lines name
+    /// former keys of the log, under which an operator accepted a loss.
     #[schemars(extend("value_name" = "FILE"))]
     pub verifier_key: Option<PathBuf>,
     /// File with the CAs of the servers, in PEM. Without it, the CAs of the system are trusted.

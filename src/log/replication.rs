@@ -34,6 +34,8 @@ pub struct ReplicationReport {
     pub disagreement: Option<String>,
     /// Changes that the operator should make at the servers, a sentence each.
     pub warnings: Vec<String>,
+    /// In what settings other gateways differ from this one, a sentence each.
+    pub differences: Vec<String>,
 }
 
 impl ReplicationReport {

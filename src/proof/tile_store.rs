@@ -2,6 +2,7 @@
 
 pub mod disk;
 mod memory;
+pub mod retired;
 
 use std::io;
 

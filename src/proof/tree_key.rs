@@ -56,6 +56,13 @@ impl EpochKey for VerifierKey {
     }
 }
 
+/// The present key of a log and its former ones: epochs may have begun under each.
+impl EpochKey for Vec<VerifierKey> {
+    fn verifies(&self, text: &[u8], signature: &[u8]) -> bool {
+        self.iter().any(|key| key.verify(text, signature))
+    }
+}
+
 /// Signs the beginning of an epoch, with the key of the log.
 pub fn sign_epoch(change: &mut EpochChange, log_id: uuid::Uuid, key: &SigningKey) {
     // Signing cannot fail.

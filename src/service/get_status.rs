@@ -188,7 +188,7 @@ fn shared(report: ReplicationReport) -> pb::SharedLogStatus {
         invalid: report.invalid,
         disagreements: report.disagreements,
         disagreement: report.disagreement.unwrap_or_default(),
-        warnings: report.warnings,
+        warnings: [report.warnings, report.differences].concat(),
     }
 }
 

@@ -44,10 +44,10 @@ POLL_SECONDS = 0.1
 # A volume that is full soon: a few segments and the tree.
 VOLUME_BYTES = 64 * 1024 * 1024
 # Alerts that only `promtool test rules` shows: their faults need a wrong clock, a broken device,
-# a full table of files, a gateway that differs from others, clients that hold tens of MiB for a minute, or a quarter of an hour.
+# a full table of files, clients that hold tens of MiB for a minute, or a quarter of an hour.
 BY_PROMTOOL = {
-    "AuditgateAccountsNearlyFull", "AuditgateClock", "AuditgateCopyBehind", "AuditgateDeliveryBehind",
-    "AuditgateDisagreement", "AuditgateFilesNearlyUsedUp", "AuditgateLogFailed", "AuditgateProofStopped",
+    "AuditgateAccountsNearlyFull", "AuditgateClock", "AuditgateDeliveryBehind", "AuditgateFilesNearlyUsedUp",
+    "AuditgateLogFailed", "AuditgateProofStopped",
 }
 # A NATS server, which keeps a shared log.
 NATS = Path(os.environ.get("AUDITGATE_NATS_SERVER", TARGET / "venv/bin/nats-server"))
@@ -410,7 +410,7 @@ class Alerts(unittest.TestCase):
         gateway.stop()
 
     def check_shared(self) -> None:
-        """A gateway of a shared log: its server is gone, syncs late, and takes forged messages."""
+        """Gateways of a shared log: their server is gone, syncs late, and takes forged messages."""
         folder = self.folder / "nats"
         folder.mkdir()
         server = NatsServer(folder)
@@ -432,8 +432,73 @@ class Alerts(unittest.TestCase):
             server.start(sync_interval)
 
         self.shows("AuditgateSharedWarning", lambda: restart("2m"), lambda: restart("always"))
+        other = self.check_copies(cluster, gateway)
         gateway.stop()
+        if os.geteuid() == 0:
+            self.check_full_copy(cluster, other)
+        other.stop()
         server.stop()
+
+    def check_copies(self, cluster: Path, gateway: Gateway) -> Gateway:
+        """Another gateway of the log, which redacts more, and then has another copy. It runs on."""
+        config = cluster / "other.toml"
+        good = (cluster / "gateway.toml").read_text().replace('data_dir = "data"', 'data_dir = "other"')
+        config.write_text(good + '[redact]\ncommands = "mask"\n')
+        (self.folder / "other").mkdir()
+        started: list[Gateway] = []
+
+        def start() -> None:
+            started.append(Gateway(self.folder / "other", "--config", str(config)))
+            self.addCleanup(started[0].stop)
+
+        def agree() -> None:
+            config.write_text(good)
+            started[0].signal(signal.SIGHUP)
+
+        self.shows("AuditgateSettingsDiffer", start, agree)
+        (other,) = started
+        copy = cluster / "other"
+
+        def flip() -> None:
+            # As a flipped bit would: the digest of all records that it has.
+            other.stop()
+            mark = bytearray((copy / "follower").read_bytes()[:-4])
+            mark[48] ^= 1
+            (copy / "follower").write_bytes(mark + crc32c(mark).to_bytes(4, "little"))
+            other.start()
+
+        def seed() -> None:
+            # As docs/cluster-loss.md has it.
+            other.stop()
+            gateway.stop()
+            shutil.rmtree(copy)
+            self.command("cluster", "join", "--config", config, "--from", cluster / "data", "--to", copy)
+            gateway.start()
+            other.start()
+
+        self.shows("AuditgateDisagreement", flip, seed)
+        return other
+
+    def check_full_copy(self, cluster: Path, other: Gateway) -> None:
+        """A gateway whose disk is full, while another one accepts events."""
+        volume = self.folder / "copy"
+        volume.mkdir()
+        options = f"size={4 * VOLUME_BYTES},mode=0700"
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", volume], check=True)
+        self.addCleanup(subprocess.run, ["umount", "--lazy", volume], check=False)
+        config = str(cluster / "gateway.toml")
+        gateway = self.gateway("behind", "--config", config, "--data-dir", str(volume / "log"))
+        large = (json.dumps({"user": {"name": "x" * 60_000}, "userLogin": {}}) + "\n") * 40
+        filler = volume / "filler"
+
+        def fall_behind() -> None:
+            fill(filler)
+            deadline = time.monotonic() + ALERT_SECONDS_MAX
+            while "AuditgateCopyBehind" not in self.firing() and time.monotonic() < deadline:
+                self.command("emit", "--server", f"http://127.0.0.1:{other.port}", input=large)
+
+        self.shows("AuditgateCopyBehind", fall_behind, filler.unlink)
+        gateway.stop()
 
     def check_storage(self) -> None:
         """A gateway with its log on a small volume: full disk, damage, roll-back."""
@@ -449,12 +514,6 @@ class Alerts(unittest.TestCase):
         large = (json.dumps(event) + "\n") * 40
         filler = volume / "filler"
 
-        def fill() -> None:
-            with filler.open("wb") as file, contextlib.suppress(OSError):
-                while True:
-                    file.write(bytes(1024 * 1024))
-                    file.flush()
-
         def refuse() -> None:
             deadline = time.monotonic() + ALERT_SECONDS_MAX
             while "AuditgateLogFull" not in self.firing() and time.monotonic() < deadline:
@@ -466,8 +525,8 @@ class Alerts(unittest.TestCase):
                     )
 
         self.command("emit", *server, input=large)
-        self.shows("AuditgateDiskNearlyFull", fill, filler.unlink)
-        self.shows("AuditgateLogFull", lambda: (fill(), refuse()), filler.unlink)
+        self.shows("AuditgateDiskNearlyFull", lambda: fill(filler), filler.unlink)
+        self.shows("AuditgateLogFull", lambda: (fill(filler), refuse()), filler.unlink)
 
         # Older records, put back while the newer checkpoint stays.
         gateway.stop()
@@ -574,6 +633,24 @@ def metrics(folder: Path, *flags: str) -> str:
         return urllib.request.urlopen(f"http://127.0.0.1:{gateway.admin}/metrics", timeout=10).read().decode()
     finally:
         gateway.stop()
+
+
+def fill(filler: Path) -> None:
+    """Takes all space of a volume."""
+    with filler.open("wb") as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(1024 * 1024))
+            file.flush()
+
+
+def crc32c(content: bytes) -> int:
+    """The checksum of files of the log."""
+    register = 0xFFFFFFFF
+    for byte in content:
+        register ^= byte
+        for _ in range(8):
+            register = register >> 1 ^ (0x82F63B78 if register & 1 else 0)
+    return register ^ 0xFFFFFFFF
 
 
 def read_slowly(pipe: IO[bytes]) -> None:

@@ -6,9 +6,10 @@ use std::process::Stdio;
 
 use auditgate::proof::SigningKey;
 use auditgate::proof::key::SignatureKind;
+use auditgate::proto::pb;
 
 use crate::serve::{Gateway, auditgate, refused};
-use crate::shared::{emit, records, run, stop, text, write_private};
+use crate::shared::{emit, head, records, run, stop, text, write_private};
 use crate::support::nats::{NatsServer, program_or_skip};
 
 const SETTINGS: &str = "max_payload: 8MB\njetstream { STORE }\n";
@@ -101,4 +102,88 @@ async fn gateways_are_seen_and_seeded_and_go_on_after_a_loss() {
     assert_eq!(emit(&one, "five").await.sequence, 5);
     assert!(emit(&one, "four").await.duplicate);
     stop(one);
+}
+
+/// How a gateway's proofs are.
+async fn proof(gateway: &Gateway) -> pb::ProofStatus {
+    let status = gateway.client().await.get_status(pb::GetStatusRequest {}).await;
+    status.expect("a status").into_inner().proof.expect("a tree")
+}
+
+/// A checkpoint was signed of a record that is lost: its key signs nothing any more, and the log
+/// goes on with another one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_key_signs_after_the_former_one_has_signed_what_is_lost() {
+    let Some(program) = program_or_skip("a new signing key") else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let [cluster, a, b, c] = ["cluster", "a", "b", "c"].map(|name| folder.path().join(name));
+    let store = || tempfile::tempdir().expect("a folder");
+    let server = NatsServer::start(&program, SETTINGS, store()).expect("a server");
+    let at = ["--shared", server.url()];
+    done(&[&["cluster", "init"], &at[..], &["--replicas", "1", "--out", text(&cluster)]].concat());
+    let [config, key, former] =
+        ["gateway.toml", "signing.key", "signing.key.pub"].map(|name| cluster.join(name));
+    let config = ["--config", text(&config)];
+    let given = |data: &'static str, url: &str| {
+        let data = folder.path().join(data);
+        let given = ["--data-dir", text(&data), "--shared", url];
+        config.iter().chain(&given).map(|flag| (*flag).to_owned()).collect::<Vec<_>>()
+    };
+    let start = |data: &'static str, url: &str, more: &[&str]| {
+        let given = given(data, url);
+        let given = given.iter().map(String::as_str).chain(more.iter().copied());
+        Gateway::start(&given.collect::<Vec<_>>(), &[])
+    };
+    let (one, two) = (start("a", server.url(), &[]), start("b", server.url(), &[]));
+    for id in ["one", "two", "three"] {
+        emit(&one, id).await;
+    }
+    let kept = records(&two, 3).await;
+    stop(two);
+    assert_eq!(emit(&one, "four").await.sequence, 4);
+    head(&one, 4).await;
+    stop(one);
+    drop(server);
+    // The operator goes on with the copy that lacks the fourth record.
+    let server = NatsServer::start(&program, SETTINGS, store()).expect("a server");
+    let loss = ["--shared", server.url(), "--data-dir", text(&b), "--signing-key", text(&key)];
+    let create = ["--create", "--replicas", "1", "--retain-age", "30d"];
+    let said = done(&[&["cluster", "accept-loss"], &config[..], &loss, &create].concat());
+    assert!(said.contains("after record 3"), "{said}");
+    let (two, one) = (start("b", server.url(), &[]), start("a", server.url(), &[]));
+    assert_eq!(emit(&two, "five").await.sequence, 4);
+    assert_eq!(records(&one, 4).await[..3], kept);
+    let ended = proof(&one).await;
+    assert!(ended.broken && ended.trouble.contains("signed"), "{ended:?}");
+    let retire = |data: &Path| run(&["cluster", "retire-key", "--data-dir", text(data)]);
+    let (code, said) = retire(&a);
+    assert!(code == Some(2) && said.contains("in use by a gateway"), "{said}");
+    stop(one);
+    stop(two);
+
+    let next = folder.path().join("next.key");
+    done(&["keygen", "--name", "another.example/log", "--out", text(&next)]);
+    for data in [&a, &b] {
+        let (code, said) = retire(data);
+        assert!(code == Some(0) && said.contains("retired/1"), "{said}");
+        assert!(data.join("retired/1/checkpoint").exists());
+    }
+    let (code, said) = retire(&b);
+    assert!(code == Some(2) && said.contains("no checkpoint"), "{said}");
+    let keys = ["--signing-key", text(&next), "--shared-verifier-key", text(&former)];
+    let (one, two) = (start("a", server.url(), &keys), start("b", server.url(), &keys));
+    assert_eq!(emit(&two, "six").await.sequence, 5);
+    let (own, other) = (head(&one, 5).await, head(&two, 5).await);
+    assert!(own == other && own[0] == "another.example/log", "{own:?} {other:?}");
+    assert!(!proof(&one).await.broken && !proof(&two).await.broken);
+    // A gateway that begins with the stream verifies the epoch by the former key.
+    let alone = given("c", server.url());
+    let more = ["--listen", "127.0.0.1:0", keys[0], keys[1]];
+    let alone: Vec<&str> = alone.iter().map(String::as_str).chain(more).collect();
+    let said = refused(&alone);
+    assert!(said.contains("epoch") || said.contains("state to join with"), "{said}");
+    let three = start("c", server.url(), &keys);
+    assert_eq!(records(&three, 2).await[..], records(&one, 5).await[3..]);
+    assert!(c.exists());
+    [one, two, three].into_iter().for_each(stop);
 }

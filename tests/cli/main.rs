@@ -5,6 +5,7 @@
 mod cluster;
 mod connect;
 mod count_emit;
+mod credentials;
 mod failover;
 mod get;
 mod operate;

@@ -68,7 +68,7 @@ pub async fn emit(gateway: &Gateway, id: &str) -> pb::Receipt {
 }
 
 /// Origin, size and root of the checkpoint that covers so many records.
-async fn head(gateway: &Gateway, size: u64) -> Vec<String> {
+pub async fn head(gateway: &Gateway, size: u64) -> Vec<String> {
     let begun = Instant::now();
     loop {
         let found = gateway.client().await.get_checkpoint(pb::GetCheckpointRequest {}).await;

@@ -137,7 +137,9 @@ pub async fn emit(doors: &[Door], door: &mut usize, ids: &[String]) -> Receipts 
 
 fn may_be_repeated(status: &Status) -> bool {
     let passing = [Code::Unavailable, Code::DeadlineExceeded, Code::Cancelled, Code::Unknown];
-    passing.contains(&status.code())
+    // A gateway that stops may end a connection as a call begins: the status is the library's then,
+    // whatever its code.
+    passing.contains(&status.code()) || std::error::Error::source(status).is_some()
 }
 
 /// Half of the events are alice's.

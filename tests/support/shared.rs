@@ -12,8 +12,8 @@ use auditgate::log::shared::message::{AuthenticationKey, ClusterKeys};
 use auditgate::log::shared::publisher::PublishTimes;
 use auditgate::log::shared::shared_log::{Config, SharedLog};
 use auditgate::log::shared::stream::{
-    LIVE_ENTRIES_MAX, READ_ENTRIES_MAX, Stream, StreamEnds, StreamEntry, StreamError,
-    StreamSettings,
+    LiveReceiver, LiveSender, READ_ENTRIES_MAX, Stream, StreamEnds, StreamEntry, StreamError,
+    StreamSettings, live_channel,
 };
 use auditgate::log::{BoxFuture, Log, Sequencer as _, State};
 use auditgate::server::{self, Gateway};
@@ -21,7 +21,6 @@ use auditgate::time::Time;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tempfile::TempDir;
-use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::soon;
@@ -37,7 +36,7 @@ pub struct MemoryStream {
 /// Where live messages go.
 struct Listener {
     is_held: Arc<AtomicBool>,
-    sender: mpsc::Sender<StreamEntry>,
+    sender: LiveSender,
 }
 
 /// A gateway's way to the stream.
@@ -78,11 +77,7 @@ impl MemoryStream {
         let entry = StreamEntry { position, timestamp: Time::now(), bytes };
         entries.push(entry.clone());
         self.listeners.lock().retain(|listener| {
-            if listener.is_held.load(Ordering::SeqCst) {
-                return true;
-            }
-            let sent = listener.sender.try_send(entry.clone());
-            !matches!(sent, Err(mpsc::error::TrySendError::Closed(_)))
+            listener.is_held.load(Ordering::SeqCst) || listener.sender.send(entry.clone())
         });
         position
     }
@@ -111,10 +106,10 @@ impl Stream for StreamWay {
         })
     }
 
-    fn live(&self) -> BoxFuture<'_, Result<mpsc::Receiver<StreamEntry>, StreamError>> {
+    fn live(&self) -> BoxFuture<'_, Result<LiveReceiver, StreamError>> {
         Box::pin(async move {
             self.stream.check()?;
-            let (sender, receiver) = mpsc::channel(LIVE_ENTRIES_MAX);
+            let (sender, receiver) = live_channel();
             let is_held = Arc::clone(&self.is_held);
             self.stream.listeners.lock().push(Listener { is_held, sender });
             Ok(receiver)

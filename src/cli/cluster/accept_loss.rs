@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 
+use super::init::plan;
 use super::{cluster_keys, connect, usage};
 use crate::cli::keygen::read_signing_key;
 use crate::cli::settings::SharedSource;
 use crate::cli::{Error, ExitKind, say};
+use crate::config::{ByteSize, Period};
 use crate::log::shared::shared_log::{AcceptedLoss, LossAcceptance, accept_loss, log_id_of};
 use crate::log::shared::stream::Stream as _;
-use crate::log::shared::stream::jetstream::{self, JetStream, StreamPlan};
+use crate::log::shared::stream::jetstream::{self, JetStream};
 use crate::proof::key::SignatureKind;
 use crate::proof::sign_epoch;
 use crate::proof::tile_store::disk::read_checkpoint;
@@ -46,6 +48,13 @@ pub struct Args {
     /// With --create: on how many servers each message is stored
     #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=5))]
     replicas: u32,
+    /// With --create: how long records are stored; without it and --retain-bytes, all are. At
+    /// least 1m
+    #[arg(long, value_name = "TIME")]
+    retain_age: Option<Period>,
+    /// With --create: the most bytes that the stream takes on each server. At least 64MiB
+    #[arg(long, value_name = "BYTES")]
+    retain_bytes: Option<ByteSize>,
 }
 
 /// Runs the command.
@@ -57,7 +66,7 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
     let signed = read_checkpoint(&args.data_dir, &key.verifier()).map_err(usage)?;
     if args.create {
         let (servers, subjects) = (shared.connection()?, shared.subjects()?);
-        let plan = StreamPlan { replicas: args.replicas, age_max: None, bytes_max: None };
+        let plan = plan(args.replicas, args.retain_age, args.retain_bytes)?;
         match JetStream::create(&servers, &subjects, plan, log_id).await {
             Ok(_) | Err(jetstream::Error::Exists(_)) => {}
             Err(error) => return Err(usage(error)),

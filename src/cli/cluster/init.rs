@@ -69,7 +69,7 @@ const RETAIN_BYTES_MIN: usize = 64 * 1024 * 1024;
 /// Runs the command.
 pub async fn run(args: Args) -> Result<ExitKind, Error> {
     let shared = args.source.load()?;
-    let plan = plan(&args)?;
+    let plan = plan(args.replicas, args.retain_age, args.retain_bytes)?;
     let (servers, subjects) = (shared.connection()?, shared.subjects()?);
     let log_id = Uuid::now_v7();
     let made = ClusterFiles::new(&args, &shared, &subjects, log_id)?;
@@ -98,24 +98,28 @@ wrote {dir}: the cluster key, the signing key, permissions for NATS and a config
     Ok(ExitKind::All)
 }
 
-fn plan(args: &Args) -> Result<StreamPlan, Error> {
-    if args.replicas.is_multiple_of(2) {
+/// How a stream is made by these flags.
+pub(super) fn plan(
+    replicas: u32,
+    retain_age: Option<Period>,
+    retain_bytes: Option<ByteSize>,
+) -> Result<StreamPlan, Error> {
+    if replicas.is_multiple_of(2) {
         let what = format!(
-            "--replicas is {}: choose an odd number, since an even one survives no more failures than one less",
-            args.replicas
+            "--replicas is {replicas}: choose an odd number, since an even one survives no more failures than one less"
         );
         return Err(Error::Usage(what));
     }
-    if args.retain_age.is_some_and(|Period(age)| age < RETAIN_AGE_MIN) {
+    if retain_age.is_some_and(|Period(age)| age < RETAIN_AGE_MIN) {
         return Err(Error::Usage("--retain-age must be at least 1m".to_owned()));
     }
-    if args.retain_bytes.is_some_and(|ByteSize(bytes)| bytes < RETAIN_BYTES_MIN) {
+    if retain_bytes.is_some_and(|ByteSize(bytes)| bytes < RETAIN_BYTES_MIN) {
         return Err(Error::Usage("--retain-bytes must be at least 64MiB".to_owned()));
     }
     Ok(StreamPlan {
-        replicas: args.replicas,
-        age_max: args.retain_age.map(|Period(age)| age),
-        bytes_max: args.retain_bytes.map(|ByteSize(bytes)| bytes as u64),
+        replicas,
+        age_max: retain_age.map(|Period(age)| age),
+        bytes_max: retain_bytes.map(|ByteSize(bytes)| bytes as u64),
     })
 }
 

@@ -64,6 +64,10 @@ struct ClusterStatus {
     invalid_messages: u64,
     gateways: Vec<GatewayStatus>,
     differences: Vec<String>,
+    /// On how many servers each message is.
+    replicas: u32,
+    /// What should be changed at the stream or its servers.
+    warnings: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -143,13 +147,15 @@ impl ClusterStatus {
             invalid_messages: invalid,
             gateways: gateways.collect(),
             differences,
+            replicas: stream.plan().replicas,
+            warnings: stream.report().warnings,
         }
     }
 }
 
 fn draw(status: &ClusterStatus, width: Option<usize>, color: terminal::Color) -> String {
-    let mut lines: Vec<String> =
-        status.differences.iter().map(|difference| format!("! {difference}")).collect();
+    let troubles = status.warnings.iter().chain(&status.differences);
+    let mut lines: Vec<String> = troubles.map(|trouble| format!("! {trouble}")).collect();
     if status.invalid_messages > 0 {
         lines.push(format!(
             "! {} of the newest messages are not of a gateway with the cluster key",
@@ -159,8 +165,8 @@ fn draw(status: &ClusterStatus, width: Option<usize>, color: terminal::Color) ->
     let epoch = status.epoch.map_or_else(|| "-".to_owned(), |epoch| epoch.to_string());
     lines.push(format!("log         {}, epoch {epoch}", status.log_id));
     lines.push(format!(
-        "stream      messages {} to {}, on server {}",
-        status.first_message, status.last_message, status.server
+        "stream      messages {} to {}, {} replicas, connected to {}",
+        status.first_message, status.last_message, status.replicas, status.server
     ));
     lines.push(match (status.checkpoint_records, status.checkpoint_message) {
         (Some(records), Some(position)) => {

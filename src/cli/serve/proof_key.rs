@@ -61,16 +61,24 @@ impl ProofKey {
 }
 
 /// The verifier key of a shared log, if this gateway has it.
-pub(super) fn verifier_key(settings: &Settings) -> io::Result<Option<VerifierKey>> {
+fn verifier_key(settings: &Settings) -> io::Result<Option<VerifierKey>> {
+    Ok(verifier_keys(settings)?.into_iter().next())
+}
+
+/// The verifier keys of a shared log, as far as this gateway has them: the present one first, and
+/// then former ones, under which epochs may have begun.
+pub(super) fn verifier_keys(settings: &Settings) -> io::Result<Vec<VerifierKey>> {
     let failed = |error: Error| io::Error::other(error.to_string());
+    let mut keys = Vec::new();
     if let Some(file) = &settings.signing_key {
-        let key = read_signing_key(file, SignatureKind::Log).map_err(failed)?;
-        return Ok(Some(key.verifier()));
+        keys.push(read_signing_key(file, SignatureKind::Log).map_err(failed)?.verifier());
     }
-    let Some(file) = &settings.shared.verifier_key else { return Ok(None) };
-    let text = read(file).map_err(failed)?;
-    let key = VerifierKey::parse(text.trim()).and_then(|key| key.used_for(SignatureKind::Log));
-    key.map(Some).map_err(|error| io::Error::other(format!("{}: {error}", file.display())))
+    let Some(file) = &settings.shared.verifier_key else { return Ok(keys) };
+    for line in read(file).map_err(failed)?.lines().filter(|line| !line.trim().is_empty()) {
+        let key = VerifierKey::parse(line.trim()).and_then(|key| key.used_for(SignatureKind::Log));
+        keys.push(key.map_err(|error| io::Error::other(format!("{}: {error}", file.display())))?);
+    }
+    Ok(keys)
 }
 
 /// Whether a file is in a folder or below it.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::LogOutput;
-use super::proof_key::verifier_key;
+use super::proof_key::verifier_keys;
 use super::served_log::{ServedLog, retained};
 use crate::cli::Error;
 use crate::config::{ByteSize, Period, Settings, SharedSettings};
@@ -34,18 +34,26 @@ pub(super) async fn open(
     let shared = &settings.shared;
     let file = shared.cluster_key.as_deref().unwrap_or(Path::new(""));
     let secrets = ClusterSecrets::read(file).map_err(|error| failed(&error))?;
-    let stream = connect(shared, logs).await?;
+    let begun = Instant::now();
+    let epoch_keys = verifier_keys(settings).map_err(|error| failed(&error))?;
+    let epoch_key = (!epoch_keys.is_empty()).then(|| Arc::new(epoch_keys) as Arc<dyn EpochKey>);
+    let (log, notices, stream) = loop {
+        let stream = Arc::new(connect(shared, begun, logs).await?);
+        let keys = secrets.keys(stream.settings().log_id);
+        let mut disk = settings.disk();
+        disk.retain = disk::Retention { bytes: None, age: stream.plan().age_max };
+        let (times, epoch_key) = (PublishTimes::default(), epoch_key.clone());
+        let config = shared_log::Config { disk, keys, times, epoch_key };
+        match SharedLog::open(folder, config, Arc::clone(&stream) as _).await {
+            Ok((log, notices)) => break (log, notices, stream),
+            Err(error) if error.is_passing() => {
+                pause(shared, begun, &error.to_string(), logs).await?;
+            }
+            Err(error) => return Err(failed(&error)),
+        }
+    };
     stream.watch_servers(shared.monitor.clone());
-    let keys = secrets.keys(stream.settings().log_id);
-    let plan = stream.plan();
     let kept = kept(shared, folder, &stream);
-    let mut disk = settings.disk();
-    disk.retain = disk::Retention { bytes: None, age: plan.age_max };
-    let epoch_key = verifier_key(settings).map_err(|error| failed(&error))?;
-    let epoch_key = epoch_key.map(|key| Arc::new(key) as Arc<dyn EpochKey>);
-    let config = shared_log::Config { disk, keys, times: PublishTimes::default(), epoch_key };
-    let opened = SharedLog::open(folder, config, Arc::new(stream)).await;
-    let (log, notices) = opened.map_err(|error| failed(&error))?;
     notices.iter().for_each(|notice| logs.notice(notice));
     let mut state = log.state();
     let ready = state.wait_for(|state| *state == State::Ready);
@@ -65,10 +73,32 @@ pub(super) fn profile(settings: &Settings) -> MemberReport {
     }
 }
 
-/// Connects to the stream; tries again, visibly, for as long as the configuration says.
-async fn connect(shared: &SharedSettings, logs: &LogOutput) -> Result<JetStream, Error> {
+/// After a failed attempt: waits for the next one, visibly, for as long as the configuration says.
+async fn pause(
+    shared: &SharedSettings,
+    begun: Instant,
+    error: &str,
+    logs: &LogOutput,
+) -> Result<(), Error> {
+    let Period(patience) = shared.connect_timeout;
+    if begun.elapsed() + CONNECT_PAUSE >= patience {
+        let limit = shared.connect_timeout;
+        return Err(Error::Usage(format!(
+            "{error}; gave up after {limit}, see --shared-connect-timeout"
+        )));
+    }
+    logs.refuse(&format!("{error}; trying again"));
+    tokio::time::sleep(CONNECT_PAUSE).await;
+    Ok(())
+}
+
+/// Connects to the stream; tries again while that may help.
+async fn connect(
+    shared: &SharedSettings,
+    begun: Instant,
+    logs: &LogOutput,
+) -> Result<JetStream, Error> {
     let (servers, subjects) = (shared.connection()?, shared.subjects()?);
-    let begun = Instant::now();
     let Period(patience) = shared.connect_timeout;
     loop {
         let left = patience.saturating_sub(begun.elapsed());
@@ -80,14 +110,7 @@ async fn connect(shared: &SharedSettings, logs: &LogOutput) -> Result<JetStream,
             Ok(Err(error)) => return Err(Error::Usage(error.to_string())),
             Err(_) => jetstream::Error::NoAnswer("it was not reached in time".into()).to_string(),
         };
-        if begun.elapsed() + CONNECT_PAUSE >= patience {
-            let limit = shared.connect_timeout;
-            return Err(Error::Usage(format!(
-                "{error}; gave up after {limit}, see --shared-connect-timeout"
-            )));
-        }
-        logs.refuse(&format!("{error}; trying again"));
-        tokio::time::sleep(CONNECT_PAUSE).await;
+        pause(shared, begun, &error, logs).await?;
     }
 }
 

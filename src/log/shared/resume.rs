@@ -111,6 +111,13 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Whether it may be over soon: the servers have no majority at the moment.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Stream(StreamError::Unknown(_)))
+    }
+}
+
 /// Where a gateway begins.
 pub struct ResumePoint {
     /// The machine, which has recalled its window.

@@ -2,18 +2,20 @@
 //! messages.
 
 pub mod jetstream;
+mod live;
 #[cfg(test)]
 pub mod simulated;
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::log::BoxFuture;
 use crate::log::shared::machine::WindowLimits;
 use crate::time::Time;
+
+pub use live::{LiveReceiver, LiveSender, live_channel};
 
 /// A read returns so many messages at most.
 pub const READ_ENTRIES_MAX: usize = 256;
@@ -30,7 +32,7 @@ pub trait Stream: Send + Sync + 'static {
 
     /// How it does.
     fn report(&self) -> StreamReport {
-        StreamReport::default()
+        StreamReport { age_max: self.settings().age_max, ..StreamReport::default() }
     }
 
     /// Appends a message, and returns its position. On success, it is on stable storage
@@ -47,7 +49,7 @@ pub trait Stream: Send + Sync + 'static {
     ///
     /// # Errors
     /// If they cannot be had at the moment.
-    fn live(&self) -> BoxFuture<'_, Result<mpsc::Receiver<StreamEntry>, StreamError>>;
+    fn live(&self) -> BoxFuture<'_, Result<LiveReceiver, StreamError>>;
 
     /// Messages from a position on, without holes among them: none past the newest, and
     /// from the oldest on where the position was removed. `from_leader` asks a
@@ -114,6 +116,8 @@ pub struct StreamReport {
     pub warnings: Vec<String>,
     /// When the stream took its oldest message, as of the last [`Stream::ends`].
     pub kept_since: Option<Time>,
+    /// For how long the stream keeps messages, as of the last [`Stream::ends`]; `None` for ever.
+    pub age_max: Option<Duration>,
 }
 
 /// Why a stream does not do what it is asked.
@@ -128,4 +132,7 @@ pub enum StreamError {
     /// It refuses, and would again.
     #[error("{0}")]
     Refused(String),
+    /// It was changed so that gateways cannot use it as they agreed. It may be changed back.
+    #[error("{0}")]
+    Unfit(String),
 }

@@ -45,6 +45,11 @@ impl MetricSources {
                 "Changes that the operator should make at the servers of the stream: GetStatus lists them",
                 report.warnings.len() as f64,
             ),
+            (
+                "auditgate_shared_setting_differences",
+                "Settings in which other gateways of the log differ from this one: GetStatus names them",
+                report.differences.len() as f64,
+            ),
         ] {
             page.gauge(name, help, value)?;
         }

@@ -1,6 +1,7 @@
 //! Random histories: several gateways publish to one stream, late, twice and out of
 //! order. Whoever applies it, from wherever, comes to the same log.
 
+mod bounds;
 mod epochs;
 
 use std::collections::{BTreeMap, HashMap};

@@ -105,7 +105,9 @@ impl SharedLogInner {
             UnitOutcome::Refused(error) => Err(refusal(
                 match error {
                     StreamError::Full(why) => Error::Full { why },
-                    StreamError::Unknown(why) | StreamError::Refused(why) => Error::Away { why },
+                    StreamError::Unknown(why)
+                    | StreamError::Refused(why)
+                    | StreamError::Unfit(why) => Error::Away { why },
                 },
                 stored,
             )),

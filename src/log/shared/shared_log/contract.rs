@@ -83,7 +83,8 @@ impl Sequencer for SharedLog {
             invalid: report.invalid,
             disagreements: report.disagreements,
             disagreement: report.disagreement.map(|found| found.to_string()),
-            warnings: [stream.warnings, report.differences].concat(),
+            warnings: stream.warnings,
+            differences: report.differences,
         })
     }
 

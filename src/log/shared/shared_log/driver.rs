@@ -11,14 +11,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::{Core, SharedLogInner, write_mark};
 use crate::log::shared::mark::FollowerMark;
 use crate::log::shared::members::MEMBER_INTERVAL;
+use crate::log::shared::message::SharedMessage;
 use crate::log::shared::publisher::Publication;
-use crate::log::shared::stream::{LIVE_ENTRIES_MAX, StreamEnds, StreamEntry, StreamError};
+use crate::log::shared::stream::{
+    LIVE_ENTRIES_MAX, LiveReceiver, StreamEnds, StreamEntry, StreamError,
+};
 use crate::log::{Sequencer as _, State, Store as _};
 use condition::Condition;
 use keepalive::Keepalive;
@@ -42,7 +44,7 @@ pub struct Driver {
     inner: Arc<SharedLogInner>,
     /// What was asked of the stream.
     work: JoinSet<StreamReply>,
-    live: Option<mpsc::Receiver<StreamEntry>>,
+    live: Option<LiveReceiver>,
     is_live_asked: bool,
     live_at: Instant,
     ends_at: Instant,
@@ -61,9 +63,12 @@ pub struct Driver {
 /// What the stream has answered.
 enum StreamReply {
     Published(u64, Result<u64, StreamError>),
+    /// What is at a position where an answer says that a message of this gateway is.
+    Looked(u64, Result<Vec<StreamEntry>, StreamError>),
     Read(Option<Vec<StreamEntry>>),
-    Live(Result<mpsc::Receiver<StreamEntry>, StreamError>),
-    Ends(Result<StreamEnds, StreamError>),
+    Live(Result<LiveReceiver, StreamError>),
+    /// What it says, and when it was asked.
+    Ends(Instant, Result<StreamEnds, StreamError>),
     Marked,
 }
 
@@ -177,7 +182,7 @@ impl Driver {
         if self.ends_at <= now {
             self.ends_at = now + ENDS_INTERVAL;
             let stream = Arc::clone(&inner.stream);
-            self.work.spawn(async move { StreamReply::Ends(in_time(stream.ends()).await) });
+            self.work.spawn(async move { StreamReply::Ends(now, in_time(stream.ends()).await) });
         }
         if self.mark_at <= now {
             self.mark_at = now + MARK_INTERVAL;
@@ -243,7 +248,7 @@ impl Driver {
         core.tail.live(entry, now);
         let Some(live) = &mut self.live else { return };
         for _ in 0..LIVE_ENTRIES_MAX {
-            let Ok(entry) = live.try_recv() else { break };
+            let Some(entry) = live.try_recv() else { break };
             core.tail.live(entry, now);
         }
     }
@@ -256,13 +261,18 @@ impl Driver {
                 let mut core = inner.lock();
                 let own = (core.publisher.sender(), counter);
                 if core.machine.origin(position).is_some_and(|origin| origin != own) {
-                    return Err(format!(
-                        "the stream says that it has a message of this gateway at position \
-                         {position}, where another one was applied: it was rolled back or made anew"
-                    ));
+                    // Whoever may publish can have the answer to a message sent to others.
+                    let stream = Arc::clone(&inner.stream);
+                    self.work.spawn(async move {
+                        StreamReply::Looked(position, in_time(stream.read(position, true)).await)
+                    });
+                } else {
+                    core.tail.told(position, now);
                 }
-                core.tail.told(position, now);
             }
+            StreamReply::Looked(position, Ok(entries)) => self.compare_with(position, &entries)?,
+            // The message is published again, and the answer tells again.
+            StreamReply::Looked(_, Err(_)) => {}
             StreamReply::Published(counter, Err(error)) => {
                 if let StreamError::Full(why) = &error {
                     self.condition.is_full(why.clone());
@@ -279,23 +289,42 @@ impl Driver {
                 self.live_at = now + LIVE_PAUSE;
                 self.live = live.ok();
             }
-            StreamReply::Ends(Ok(ends)) => {
+            StreamReply::Ends(_, Ok(ends)) => {
                 let mut core = inner.lock();
                 core.tail.told(ends.last, now);
                 self.condition.ends(ends, core.machine.state().position, now)?;
-                if let Some(time) = inner.stream.report().kept_since {
+                let report = inner.stream.report();
+                self.keepalive.follow(report.age_max, now);
+                if let Some(time) = report.kept_since {
                     inner.disk.keep_since(time);
                 }
             }
-            StreamReply::Ends(Err(StreamError::Refused(why))) => {
+            StreamReply::Ends(_, Err(StreamError::Unfit(why))) => self.condition.is_unfit(why),
+            StreamReply::Ends(_, Err(StreamError::Refused(why))) => {
                 self.condition.is_refused(why, now)?
             }
-            StreamReply::Ends(Err(StreamError::Unknown(why) | StreamError::Full(why))) => {
-                self.condition.is_unanswered(why, now);
+            StreamReply::Ends(asked, Err(StreamError::Unknown(why) | StreamError::Full(why))) => {
+                self.condition.is_unanswered(why, asked, now);
             }
             StreamReply::Marked => {}
         }
         Ok(())
+    }
+
+    /// Compares the message at a position with the one that was applied there.
+    fn compare_with(&self, position: u64, entries: &[StreamEntry]) -> Result<(), Failure> {
+        let found = entries.first().filter(|entry| entry.position == position);
+        let Some(applied) = self.inner.lock().machine.origin(position) else { return Ok(()) };
+        let Some(found) = found else { return Ok(()) };
+        let message = SharedMessage::decode(&found.bytes, &self.inner.keys);
+        match message.is_ok_and(|message| (message.sender, message.counter) == applied) {
+            true => Ok(()),
+            false => Err(format!(
+                "the stream has another message at position {position} than the one that this \
+                 gateway has applied: it was rolled back or made anew; nothing is changed until an \
+                 operator accepts the loss (auditgate cluster accept-loss)"
+            )),
+        }
     }
 
     /// Tells all what the log's state is, if that is news.

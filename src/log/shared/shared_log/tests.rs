@@ -5,6 +5,7 @@ mod faults;
 mod hostile;
 mod nats;
 mod nats_loss;
+mod reconfigured;
 mod settings;
 
 use std::collections::{HashMap, HashSet};

@@ -7,6 +7,7 @@
 mod api;
 mod connection;
 mod direct_get;
+mod fitness;
 mod monitor;
 pub mod servers;
 #[cfg(test)]
@@ -15,26 +16,26 @@ pub mod test_server;
 mod tests;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::RequestErrorKind;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use uuid::Uuid;
 
 use crate::log::BoxFuture;
-use crate::log::shared::machine::{WINDOW_KEYS_MAX, WindowLimits};
 use crate::log::shared::stream::{
-    LIVE_ENTRIES_MAX, Stream, StreamEnds, StreamEntry, StreamError, StreamReport, StreamSettings,
+    LiveReceiver, Stream, StreamEnds, StreamEntry, StreamError, StreamReport, StreamSettings,
+    live_channel,
 };
 use crate::time::Time;
-use api::{PublishAnswer, StreamAnswer, StreamConfig};
-use connection::NatsConnection;
+use api::{PublishAnswer, StreamAnswer, StreamConfig, StreamInfo};
+use connection::{NatsConnection, unanswered};
 use direct_get::entry_of;
-use monitor::Warnings;
+use fitness::ReplicaWatch;
+use monitor::{Warnings, warn};
 
 pub use monitor::check_monitor;
 pub use servers::{Error, NatsServers, NatsUser, check_address};
@@ -114,11 +115,20 @@ pub struct StreamPlan {
 
 /// A log's stream.
 pub struct JetStream {
+    /// For messages that are published, and requests.
     connection: Arc<NatsConnection>,
+    /// For messages that are read. Whoever may publish to the stream can add headers that the
+    /// client library does not read: it gives the connection up then, and what was published
+    /// over it would be unanswered.
+    reader: NatsConnection,
     subjects: Subjects,
     settings: StreamSettings,
-    plan: StreamPlan,
+    plan: Mutex<StreamPlan>,
+    /// Of the servers.
     warnings: Warnings,
+    /// Of the stream.
+    stream_warnings: Warnings,
+    replicas: Mutex<ReplicaWatch>,
     kept_since: Mutex<Option<Time>>,
     watching: Mutex<Option<AbortHandle>>,
 }
@@ -139,7 +149,7 @@ impl JetStream {
         let mut tries = 0;
         loop {
             let created =
-                api::request(&connection.client, "STREAM.CREATE", &subjects.stream, &config).await;
+                api::request(&connection, "STREAM.CREATE", &subjects.stream, &config).await;
             match created {
                 Ok(StreamAnswer::Info(_)) => break,
                 // It may be this one, of a try whose answer did not come.
@@ -149,7 +159,8 @@ impl JetStream {
                 Err(_) => tries += 1,
             }
         }
-        let found = Self::of_connection(connection, subjects.clone()).await?;
+        let reader = servers::connect(servers).await?;
+        let found = Self::of_connections(connection, reader, subjects.clone()).await?;
         match found.settings.log_id == log_id {
             true => Ok(found),
             false => Err(Error::Exists(subjects.stream.clone())),
@@ -162,25 +173,36 @@ impl JetStream {
     /// If the servers are not reachable, or have no such stream.
     pub async fn open(servers: &NatsServers, subjects: &Subjects) -> Result<Self, Error> {
         let connection = servers::connect(servers).await?;
-        Self::of_connection(connection, subjects.clone()).await
+        let reader = servers::connect(servers).await?;
+        Self::of_connections(connection, reader, subjects.clone()).await
     }
 
-    async fn of_connection(connection: NatsConnection, subjects: Subjects) -> Result<Self, Error> {
-        let info = match api::info(&connection.client, &subjects.stream).await? {
+    async fn of_connections(
+        connection: NatsConnection,
+        reader: NatsConnection,
+        subjects: Subjects,
+    ) -> Result<Self, Error> {
+        let info = match api::info(&connection, &subjects.stream).await? {
             StreamAnswer::Info(info) => info,
             StreamAnswer::Error(error) if error.is_not_found() => {
                 return Err(Error::NoStream(subjects.stream));
             }
+            StreamAnswer::Error(error) if error.is_passing() => {
+                return Err(Error::NoAnswer(error.to_string()));
+            }
             StreamAnswer::Error(error) => return Err(Error::Refused(error.to_string())),
         };
         let settings = info.config.settings(&subjects, connection.client.max_payload())?;
-        let plan = info.config.plan();
+        let plan = Mutex::new(info.config.plan());
         Ok(Self {
             connection: Arc::new(connection),
+            reader,
             subjects,
             settings,
             plan,
             warnings: Warnings::default(),
+            stream_warnings: Warnings::default(),
+            replicas: Mutex::default(),
             kept_since: Mutex::default(),
             watching: Mutex::default(),
         })
@@ -199,9 +221,32 @@ impl JetStream {
         }
     }
 
-    /// How the stream was made.
+    /// How the stream was made, or changed since.
     pub fn plan(&self) -> StreamPlan {
-        self.plan
+        *self.plan.lock()
+    }
+
+    /// What should be changed at the servers, or at the stream.
+    fn all_warnings(&self) -> Vec<String> {
+        let of_stream = self.stream_warnings.lock().clone();
+        let of_servers = self.warnings.lock().clone();
+        let refusals = [&*self.connection, &self.reader].map(NatsConnection::refusals).concat();
+        [refusals, of_stream, of_servers].concat()
+    }
+
+    /// Compares the stream with what the gateways agreed on when this one began.
+    fn compare(&self, info: &StreamInfo) -> Result<(), StreamError> {
+        let stream = &self.subjects.stream;
+        if info.config.log_id().is_some_and(|log_id| log_id != self.settings.log_id) {
+            return Err(StreamError::Refused(format!(
+                "stream {stream} was made anew, for another log"
+            )));
+        }
+        let now = info.config.settings(&self.subjects, self.settings.message_bytes_max);
+        *self.plan.lock() = info.config.plan();
+        let missing = self.replicas.lock().missing(&info.cluster.replicas, Instant::now());
+        warn(&self.stream_warnings, info.warnings(&missing));
+        now.map(drop).map_err(|error| StreamError::Unfit(error.to_string()))
     }
 
     /// The server to which the gateway is connected.
@@ -227,9 +272,10 @@ impl Stream for JetStream {
         StreamReport {
             name: self.subjects.stream.clone(),
             server: self.server_name(),
-            replicas: self.plan.replicas,
-            warnings: self.warnings.lock().clone(),
+            replicas: self.plan().replicas,
+            warnings: self.all_warnings(),
             kept_since: *self.kept_since.lock(),
+            age_max: self.plan().age_max,
         }
     }
 
@@ -245,7 +291,7 @@ impl Stream for JetStream {
                     RequestErrorKind::TimedOut
                     | RequestErrorKind::NoResponders
                     | RequestErrorKind::InvalidSubject
-                    | RequestErrorKind::Other => StreamError::Unknown(error.to_string()),
+                    | RequestErrorKind::Other => StreamError::Unknown(unanswered(&error)),
                 })
             };
             let answer = self.connection.answer(asked).await?;
@@ -259,12 +305,12 @@ impl Stream for JetStream {
         })
     }
 
-    fn live(&self) -> BoxFuture<'_, Result<mpsc::Receiver<StreamEntry>, StreamError>> {
+    fn live(&self) -> BoxFuture<'_, Result<LiveReceiver, StreamError>> {
         Box::pin(async move {
-            let subscribed = self.connection.client.subscribe(self.subjects.live.clone()).await;
+            let subscribed = self.reader.client.subscribe(self.subjects.live.clone()).await;
             let mut messages =
                 subscribed.map_err(|error| StreamError::Unknown(error.to_string()))?;
-            let (sender, receiver) = mpsc::channel(LIVE_ENTRIES_MAX);
+            let (sender, receiver) = live_channel();
             tokio::spawn(async move {
                 loop {
                     let message = tokio::select! {
@@ -273,8 +319,7 @@ impl Stream for JetStream {
                     };
                     let Some(message) = message else { break };
                     if let Some(entry) = entry_of(&message) {
-                        // One for which there is no room is read later.
-                        let _ = sender.try_send(entry);
+                        sender.send(entry);
                     }
                 }
             });
@@ -288,14 +333,19 @@ impl Stream for JetStream {
         from_leader: bool,
     ) -> BoxFuture<'_, Result<Vec<StreamEntry>, StreamError>> {
         Box::pin(async move {
-            let client = &self.connection.client;
-            if from_leader {
-                let read = direct_get::read_from_leader(client, &self.subjects, from);
-                self.connection.answer(read).await
-            } else {
-                let read = direct_get::read(client, &self.subjects.stream, from);
-                self.connection.answer(read).await
+            if !from_leader {
+                let losses = self.reader.losses();
+                let read = direct_get::read(&self.reader.client, &self.subjects.stream, from);
+                let read = self.reader.answer(read).await;
+                let is_lost = read.is_err() && self.reader.losses() > losses;
+                // A message that the client library does not read ends that connection again
+                // and again. The leader sends it in another form.
+                if !is_lost || self.connection.server_name().is_empty() {
+                    return read;
+                }
             }
+            let read = direct_get::read_from_leader(&self.connection, &self.subjects, from);
+            self.connection.answer(read).await
         })
     }
 
@@ -303,18 +353,12 @@ impl Stream for JetStream {
         Box::pin(async move {
             let unknown = |error: Error| StreamError::Unknown(error.to_string());
             let asked = async {
-                let info = api::info(&self.connection.client, &self.subjects.stream).await;
+                let info = api::info(&self.connection, &self.subjects.stream).await;
                 info.map_err(unknown)
             };
             match self.connection.answer(asked).await? {
                 StreamAnswer::Info(info) => {
-                    let log_id = info.config.log_id();
-                    if log_id != Some(self.settings.log_id) {
-                        return Err(StreamError::Refused(format!(
-                            "stream {} was made anew, for another log",
-                            self.subjects.stream
-                        )));
-                    }
+                    self.compare(&info)?;
                     *self.kept_since.lock() = info.state.kept_since();
                     Ok(StreamEnds { first: info.state.first_seq.max(1), last: info.state.last_seq })
                 }
@@ -324,33 +368,5 @@ impl Stream for JetStream {
                 StreamAnswer::Error(error) => Err(error.into()),
             }
         })
-    }
-}
-
-impl StreamConfig {
-    /// What the gateways of the stream agree on.
-    fn settings(&self, subjects: &Subjects, max_payload: usize) -> Result<StreamSettings, Error> {
-        let unfit = |why: &str| Error::Unfit(subjects.stream.clone(), why.to_owned());
-        let of = |key: &str| self.metadata.get(key).map(String::as_str);
-        let log_id = self.log_id().ok_or_else(|| unfit("has no log id in its metadata"))?;
-        if of(FORMAT_KEY) != Some(FORMAT) {
-            return Err(unfit("has messages of another format: use another auditgate"));
-        }
-        let messages = of(WINDOW_KEY).and_then(|text| text.parse().ok()).filter(|some| *some > 0);
-        let messages = messages.ok_or_else(|| unfit("has no window in its metadata"))?;
-        if !self.has_subjects(subjects) {
-            return Err(unfit("has other subjects, or does not republish to its live subject"));
-        }
-        if !self.allow_direct || !self.deny_delete || !self.deny_purge {
-            return Err(unfit("must have allow_direct, deny_delete and deny_purge"));
-        }
-        let message_max = usize::try_from(self.max_msg_size).unwrap_or(usize::MAX);
-        let window = WindowLimits { messages, keys: WINDOW_KEYS_MAX };
-        let message_bytes_max = max_payload.min(message_max);
-        Ok(StreamSettings { log_id, window, message_bytes_max, age_max: self.plan().age_max })
-    }
-
-    fn log_id(&self) -> Option<Uuid> {
-        self.metadata.get(LOG_ID_KEY)?.parse().ok()
     }
 }

@@ -4,15 +4,18 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use fastrand::Rng;
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
-use super::{LIVE_ENTRIES_MAX, Stream, StreamEnds, StreamEntry, StreamError, StreamSettings};
+use super::{
+    LiveReceiver, LiveSender, Stream, StreamEnds, StreamEntry, StreamError, StreamSettings,
+    live_channel,
+};
 use crate::log::BoxFuture;
 use crate::time::Time;
 
@@ -241,12 +244,16 @@ pub struct SimulatedStream {
 
 struct StreamShared {
     simulation: Mutex<Simulation>,
-    listeners: Mutex<Vec<mpsc::Sender<StreamEntry>>>,
+    listeners: Mutex<Vec<LiveSender>>,
     begun: Instant,
     /// Nothing is stored or answered.
     is_stalled: AtomicBool,
     /// Nothing more is stored.
     is_full: AtomicBool,
+    /// An operator has changed it so that it does not fit.
+    is_unfit: AtomicBool,
+    /// The next answers name this position; none if it is 0.
+    false_position: AtomicU64,
 }
 
 impl SimulatedStream {
@@ -257,6 +264,8 @@ impl SimulatedStream {
             begun: Instant::now(),
             is_stalled: AtomicBool::new(false),
             is_full: AtomicBool::new(false),
+            is_unfit: AtomicBool::new(false),
+            false_position: AtomicU64::new(0),
         };
         Arc::new(Self { shared: Arc::new(shared), settings })
     }
@@ -272,6 +281,16 @@ impl SimulatedStream {
 
     pub fn fill(&self, is_full: bool) {
         self.shared.is_full.store(is_full, Ordering::Relaxed);
+    }
+
+    pub fn unfit(&self, is_unfit: bool) {
+        self.shared.is_unfit.store(is_unfit, Ordering::Relaxed);
+    }
+
+    /// From now on, answers to what is appended name this position instead of the right one;
+    /// the right one again if it is 0.
+    pub fn answer_falsely(&self, position: u64) {
+        self.shared.false_position.store(position, Ordering::Relaxed);
     }
 
     /// Stores a message that no gateway has sent.
@@ -295,8 +314,7 @@ impl StreamShared {
         self.listeners.lock().retain(|listener| {
             let mut entry = entry.clone();
             let is_missed = simulation.live(&mut entry).is_none();
-            let sent = if is_missed { Ok(()) } else { listener.try_send(entry) };
-            !matches!(sent, Err(mpsc::error::TrySendError::Closed(_)))
+            is_missed || listener.send(entry)
         });
         position
     }
@@ -328,15 +346,21 @@ impl Stream for SimulatedStream {
             tokio::time::sleep(after).await;
             match error {
                 Some(error) => Err(error),
-                None => Ok(*position.wait_for(|position| *position > 0).await.expect("stored")),
+                None => {
+                    let right = *position.wait_for(|position| *position > 0).await.expect("stored");
+                    match self.shared.false_position.load(Ordering::Relaxed) {
+                        0 => Ok(right),
+                        position => Ok(position),
+                    }
+                }
             }
         })
     }
 
-    fn live(&self) -> BoxFuture<'_, Result<mpsc::Receiver<StreamEntry>, StreamError>> {
+    fn live(&self) -> BoxFuture<'_, Result<LiveReceiver, StreamError>> {
         Box::pin(async move {
             self.check()?;
-            let (sender, receiver) = mpsc::channel(LIVE_ENTRIES_MAX);
+            let (sender, receiver) = live_channel();
             self.shared.listeners.lock().push(sender);
             Ok(receiver)
         })
@@ -357,6 +381,9 @@ impl Stream for SimulatedStream {
     fn ends(&self) -> BoxFuture<'_, Result<StreamEnds, StreamError>> {
         Box::pin(async move {
             self.check()?;
+            if self.shared.is_unfit.load(Ordering::Relaxed) {
+                return Err(StreamError::Unfit("the stream has another format".into()));
+            }
             Ok(self.shared.simulation.lock().ends())
         })
     }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{Driver, Failure};
+use super::{Driver, Failure, in_time};
 use crate::log::disk::FrameRun;
 use crate::log::shared::machine::{Applied, Placement};
 use crate::log::shared::message::{MessageContent, SharedMessage};
@@ -95,7 +95,14 @@ impl Driver {
                 Err(Error::Full { why }) => {
                     self.condition.lacks_space(why);
                     self.show_condition();
+                    if self.inner.is_closing.load(Ordering::Acquire) {
+                        return Err("the log was closed while its copy had no space".to_owned());
+                    }
                     tokio::time::sleep(SPACE_PAUSE).await;
+                    // Meanwhile it shows how far the copy falls behind.
+                    if let Ok(ends) = in_time(self.inner.stream.ends()).await {
+                        self.inner.lock().tail.told(ends.last, Instant::now());
+                    }
                 }
                 Err(error) => return Err(error.to_string()),
             }

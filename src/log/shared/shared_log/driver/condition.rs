@@ -22,6 +22,8 @@ pub struct Condition {
     away: Option<String>,
     /// The stream is full.
     full: Option<String>,
+    /// The stream was changed so that gateways cannot use it.
+    unfit: Option<String>,
     /// The copy has no space.
     no_space: Option<String>,
     /// So many messages are not in the copy yet; more than a few.
@@ -34,6 +36,8 @@ pub struct Condition {
     silent: Option<(Instant, String)>,
     /// It has not answered for too long.
     is_silent: bool,
+    /// The last time that it did.
+    answered: Option<Instant>,
 }
 
 impl Condition {
@@ -42,12 +46,14 @@ impl Condition {
         Self {
             away: None,
             full: None,
+            unfit: None,
             no_space: None,
             behind: Some(0),
             joined,
             too_short: None,
             silent: None,
             is_silent: false,
+            answered: None,
         }
     }
 
@@ -59,6 +65,11 @@ impl Condition {
     /// The stream was full.
     pub fn is_full(&mut self, why: String) {
         self.full = Some(why);
+    }
+
+    /// The stream was changed so that gateways cannot use it as they agreed.
+    pub fn is_unfit(&mut self, why: String) {
+        self.unfit = Some(why);
     }
 
     /// A message of this gateway was applied.
@@ -84,16 +95,20 @@ impl Condition {
         self.behind = is_behind.then_some(missing);
     }
 
-    /// The stream did not say where it ends.
-    pub fn is_unanswered(&mut self, why: String, now: Instant) {
-        let since = self.silent.as_ref().map_or(now, |(since, _)| *since);
+    /// The stream did not say where it ends, as it was `asked` to.
+    pub fn is_unanswered(&mut self, why: String, asked: Instant, now: Instant) {
+        if self.answered.is_some_and(|answered| asked <= answered) {
+            return;
+        }
+        let since = self.silent.as_ref().map_or(asked, |(since, _)| *since);
         self.is_silent = now >= since + SILENCE_TIME_MAX;
         self.silent = Some((since, why));
     }
 
     /// The ends of the stream are these; `applied` is the last message that was applied.
     pub fn ends(&mut self, ends: StreamEnds, applied: u64, now: Instant) -> Result<(), Failure> {
-        (self.silent, self.is_silent) = (None, false);
+        (self.silent, self.is_silent, self.unfit) = (None, false, None);
+        self.answered = Some(now);
         if ends.first > self.joined {
             // What this gateway does not know, the stream does not keep either.
             self.joined = 0;
@@ -103,7 +118,8 @@ impl Condition {
         } else if now >= *self.too_short.get_or_insert(now) + ROLLED_BACK_TIME {
             return Err(format!(
                 "this gateway has applied message {applied} of the stream, which ends at {}: it \
-                 was rolled back or made anew",
+                 was rolled back or made anew; nothing is changed until an operator accepts the \
+                 loss (auditgate cluster accept-loss)",
                 ends.last
             ));
         }
@@ -127,7 +143,7 @@ impl Condition {
         if let Some(why) = self.no_space.as_ref().or(self.full.as_ref()) {
             return State::Full(why.clone());
         }
-        if let Some(why) = &self.away {
+        if let Some(why) = self.unfit.as_ref().or(self.away.as_ref()) {
             return State::Away(why.clone());
         }
         if let Some((_, why)) = self.silent.as_ref().filter(|_| self.is_silent) {
@@ -192,7 +208,7 @@ mod tests {
         let mut condition = Condition::new(0);
         condition.is_behind(&Tail::new(1, now), 100);
         let asked = |condition: &mut Condition, after| {
-            condition.is_unanswered("no leader".into(), now + after);
+            condition.is_unanswered("no leader".into(), now + after / 2, now + after);
             condition.state()
         };
         assert_eq!(asked(&mut condition, Duration::ZERO), State::Ready);
@@ -201,7 +217,27 @@ mod tests {
         assert_eq!(away, State::Away("the stream does not answer: no leader".into()));
         condition.ends(StreamEnds { first: 1, last: 0 }, 0, now).unwrap();
         assert_eq!(condition.state(), State::Ready);
-        assert_eq!(asked(&mut condition, SILENCE_TIME_MAX * 2), State::Ready, "it begins anew");
+        condition.is_unanswered("asked before".into(), now, now + SILENCE_TIME_MAX * 2);
+        assert_eq!(condition.state(), State::Ready, "it has answered since");
+        let anew = now + SILENCE_TIME_MAX * 2;
+        condition.is_unanswered("no leader".into(), anew, anew + SILENCE_TIME_MAX / 2);
+        assert_eq!(condition.state(), State::Ready, "it begins anew");
+        condition.is_unanswered("no leader".into(), anew, anew + SILENCE_TIME_MAX);
+        assert!(matches!(condition.state(), State::Away(_)), "since it was asked");
+    }
+
+    #[test]
+    fn a_stream_that_was_changed_is_away_until_it_is_changed_back() {
+        let now = Instant::now();
+        let mut condition = Condition::new(0);
+        condition.is_behind(&Tail::new(1, now), 100);
+        condition.is_away("silence".into());
+        condition.is_unfit("another format".into());
+        condition.is_taken();
+        assert_eq!(condition.state(), State::Away("another format".into()));
+        assert!(!condition.wants_probe());
+        condition.ends(StreamEnds { first: 1, last: 0 }, 0, now).unwrap();
+        assert_eq!(condition.state(), State::Ready);
     }
 
     #[test]

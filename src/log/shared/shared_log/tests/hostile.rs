@@ -147,6 +147,74 @@ async fn a_client_without_the_cluster_key_changes_nothing() {
     attack([&one.log, &two.log], &*stream, 4).await;
 }
 
+/// Publishes over a socket of its own, with headers that no client library writes.
+async fn publish_raw(address: &str, subject: &str, header: &[u8], body: &[u8]) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut socket = tokio::net::TcpStream::connect(address).await.expect("a connection");
+    let (head, all) = (header.len(), header.len() + body.len());
+    let mut sent = b"CONNECT {\"verbose\":false,\"headers\":true}\r\n".to_vec();
+    sent.extend_from_slice(format!("HPUB {subject} {head} {all}\r\n").as_bytes());
+    sent.extend_from_slice(&[header, body, b"\r\nPING\r\n"].concat());
+    socket.write_all(&sent).await.expect("sent");
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"PONG\r\n") {
+        assert!(socket.read_buf(&mut answer).await.expect("an answer") > 0);
+    }
+    assert!(!String::from_utf8_lossy(&answer).contains("-ERR"), "{answer:?}");
+}
+
+/// Headers go through a server as they come. Some make the client library of a gateway give its
+/// connection up, each time that the message is read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn headers_that_cannot_be_read_stop_nobody() {
+    let Some(program) = program_or_skip() else { return };
+    let server = TestServer::start(program, "max_payload: 8MB\njetstream { STORE }");
+    let stream = Arc::new(server.stream("headers").await);
+    let (folder_one, folder_two, folder_three) = (folder(), folder(), folder());
+    let one = open(&folder_one, RING, Arc::clone(&stream) as _).await;
+    let other = server.open("headers").await.expect("a stream");
+    let two = open(&folder_two, RING, Arc::new(other)).await;
+    let servers = server.connection();
+    let address = servers.addresses[0].strip_prefix("nats://").expect("an address");
+    receipt(&one, "first", "ls").await;
+    let recorded = stream.read(one.report().position, true).await.expect("read")[0].clone();
+    let headers: [&[u8]; 9] = [
+        b"garbage\r\n\r\n",
+        b"\r\n\r\n",
+        b"NATS/1.0 word\r\n\r\n",
+        b"NATS/1.0 404 No Messages\r\n\r\n",
+        b"NATS/1.0\r\nno colon\r\n\r\n",
+        b"NATS/1.0\r\n\xff\xfe: x\r\n\r\n",
+        b"NATS/1.0\r\nNats-Sequence: 1\r\nNats-Time-Stamp: 2001-01-01T00:00:00Z\r\n\r\n",
+        b"NATS/1.0\r\nNats-Sequence: 18446744073709551615\r\n\r\n",
+        b"NATS/1.0\r\nNats-Sequence: x",
+    ];
+    let begun = Instant::now();
+    let mut records = 1;
+    for round in 0..3 {
+        for (number, header) in headers.iter().enumerate() {
+            // Forged ones, and one that a gateway has sent.
+            let body: &[u8] = if round == 1 { &recorded.bytes } else { b"forged" };
+            publish_raw(address, "auditgate.headers.log", header, body).await;
+            let log = if number % 2 == 0 { &one } else { &two };
+            assert!(!receipt(log, &format!("{round} {number}"), "ls").await.duplicate);
+            records += 1;
+        }
+    }
+    println!("{} receipts after headers that cannot be read: {:?}", records - 1, begun.elapsed());
+    let other = server.open("headers").await.expect("a stream");
+    let three = open(&folder_three, RING, Arc::new(other)).await;
+    let all = frames(&one).await;
+    assert_eq!(all.len(), records);
+    for log in [&two, &three] {
+        assert!(frames(log).await == all, "the same bytes");
+        let report = log.report();
+        assert_eq!(*log.state().borrow(), State::Ready);
+        assert_eq!((report.invalid, report.disagreement), (18, None));
+    }
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_of_a_real_server_changes_nothing() {
     let Some(program) = program_or_skip() else { return };

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use async_nats::Client;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::connection::{NatsConnection, unanswered};
 use super::{
     Error, FORMAT, FORMAT_KEY, LOG_ID_KEY, REQUEST_TIME_MAX, StreamError, StreamPlan, Subjects,
     WINDOW_KEY,
@@ -23,6 +23,8 @@ const NOT_FOUND_CODE: u32 = 10_059;
 const NAME_IN_USE_CODE: u32 = 10_058;
 /// There is no such message.
 const NO_MESSAGE_CODE: u32 = 10_037;
+/// No server can answer at the moment.
+const UNAVAILABLE_STATUS: u32 = 503;
 /// A message is larger than the stream takes.
 const TOO_LARGE_CODE: u32 = 10_054;
 
@@ -30,6 +32,7 @@ const TOO_LARGE_CODE: u32 = 10_054;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StreamConfig {
     name: String,
+    #[serde(default)]
     subjects: Vec<String>,
     storage: String,
     retention: String,
@@ -51,6 +54,23 @@ pub struct StreamConfig {
     republish: Option<Republish>,
     #[serde(default)]
     pub metadata: BTreeMap<String, String>,
+    /// What a stream of ours does not have.
+    #[serde(flatten, skip_serializing)]
+    pub foreign: ForeignConfig,
+}
+
+/// Parts of a stream's configuration that `auditgate cluster init` leaves out, and that
+/// somebody may have added.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(default)]
+pub struct ForeignConfig {
+    pub allow_rollup_hdrs: bool,
+    pub allow_msg_ttl: bool,
+    pub sealed: bool,
+    pub compression: String,
+    pub persist_mode: String,
+    pub mirror: Option<IgnoredAny>,
+    pub subject_transform: Option<IgnoredAny>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,7 +107,13 @@ impl StreamConfig {
             deny_purge: true,
             republish: Some(Republish { src: publish, dest: live }),
             metadata: metadata.map(|(key, value)| (key.to_owned(), value)).into(),
+            foreign: ForeignConfig::default(),
         }
+    }
+
+    /// The stream's name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// How the stream was made.
@@ -112,6 +138,27 @@ impl StreamConfig {
 pub struct StreamInfo {
     pub config: StreamConfig,
     pub state: StreamExtent,
+    #[serde(default)]
+    pub cluster: StreamCluster,
+}
+
+/// The servers that have a stream.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct StreamCluster {
+    /// The server that leads it; `None` during an election.
+    pub leader: Option<String>,
+    /// The others.
+    pub replicas: Vec<StreamReplica>,
+}
+
+/// A server that follows a stream's leader.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct StreamReplica {
+    pub name: String,
+    /// It has what the leader has.
+    pub current: bool,
 }
 
 /// What a stream holds.
@@ -141,8 +188,7 @@ pub enum StreamAnswer {
 }
 
 /// Why JetStream refuses.
-#[derive(Debug, Clone, Deserialize, thiserror::Error)]
-#[error("{description} (error {err_code})")]
+#[derive(Debug, Clone, Deserialize)]
 pub struct ApiError {
     code: u32,
     #[serde(default)]
@@ -151,7 +197,22 @@ pub struct ApiError {
     description: String,
 }
 
+impl std::fmt::Display for ApiError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { err_code, description, .. } = self;
+        if self.is_passing() {
+            f.write_str("the servers have no majority, or elect a leader: ")?;
+        }
+        write!(f, "{description} (error {err_code})")
+    }
+}
+
 impl ApiError {
+    /// It may be over soon.
+    pub fn is_passing(&self) -> bool {
+        self.code == UNAVAILABLE_STATUS
+    }
+
     /// There is no such stream.
     pub fn is_not_found(&self) -> bool {
         self.err_code == NOT_FOUND_CODE
@@ -196,18 +257,18 @@ struct OrError<T> {
 }
 
 /// Asks what a stream is.
-pub async fn info(client: &Client, stream: &str) -> Result<StreamAnswer, Error> {
-    request(client, "STREAM.INFO", stream, &serde_json::Map::new()).await
+pub async fn info(connection: &NatsConnection, stream: &str) -> Result<StreamAnswer, Error> {
+    request(connection, "STREAM.INFO", stream, &serde_json::Map::new()).await
 }
 
 /// Makes a request about a stream.
 pub async fn request(
-    client: &Client,
+    connection: &NatsConnection,
     what: &str,
     stream: &str,
     request: &impl Serialize,
 ) -> Result<StreamAnswer, Error> {
-    Ok(match ask::<StreamInfo>(client, what, stream, request).await? {
+    Ok(match ask::<StreamInfo>(connection, what, stream, request).await? {
         Ok(info) => StreamAnswer::Info(Box::new(info)),
         Err(error) => StreamAnswer::Error(error),
     })
@@ -215,7 +276,7 @@ pub async fn request(
 
 /// Makes a request of the API.
 pub async fn ask<T: DeserializeOwned>(
-    client: &Client,
+    connection: &NatsConnection,
     what: &str,
     stream: &str,
     request: &impl Serialize,
@@ -225,7 +286,11 @@ pub async fn ask<T: DeserializeOwned>(
     let request =
         async_nats::Request::new().payload(payload.into()).timeout(Some(REQUEST_TIME_MAX));
     let subject = format!("$JS.API.{what}.{stream}");
-    let answer = client.send_request(subject, request).await.map_err(|error| no_answer(&error))?;
+    let asked = async {
+        let answer = connection.client.send_request(subject, request).await;
+        answer.map_err(|error| StreamError::Unknown(unanswered(&error)))
+    };
+    let answer = connection.answer(asked).await.map_err(|error| no_answer(&error))?;
     let answer: OrError<T> =
         serde_json::from_slice(&answer.payload).map_err(|error| no_answer(&error))?;
     match answer {

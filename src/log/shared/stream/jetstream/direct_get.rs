@@ -8,7 +8,9 @@ use base64::engine::general_purpose::STANDARD;
 use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 
-use super::{Subjects, api};
+use super::Subjects;
+use super::api::{self, StreamAnswer};
+use super::connection::NatsConnection;
 use crate::log::shared::stream::{READ_BYTES_MAX, READ_ENTRIES_MAX, StreamEntry, StreamError};
 
 /// So many messages are read from the leader at once, at most.
@@ -91,7 +93,7 @@ pub async fn read(
 
 /// Reads messages from the leader.
 pub async fn read_from_leader(
-    client: &Client,
+    connection: &NatsConnection,
     subjects: &Subjects,
     from: u64,
 ) -> Result<Vec<StreamEntry>, StreamError> {
@@ -100,15 +102,21 @@ pub async fn read_from_leader(
     while entries.len() < LEADER_ENTRIES_MAX && bytes < READ_BYTES_MAX {
         let request = LeaderRequest { seq: next, next_by_subj: &subjects.publish };
         let answer =
-            api::ask::<LeaderAnswer>(client, "STREAM.MSG.GET", &subjects.stream, &request).await;
+            api::ask::<LeaderAnswer>(connection, "STREAM.MSG.GET", &subjects.stream, &request)
+                .await;
         let message = match answer.map_err(|error| unknown(&error))? {
-            Ok(answer) => answer.message,
-            Err(error) if error.is_no_message() => break,
+            Ok(answer) => Some(answer.message),
+            Err(error) if error.is_no_message() => None,
             Err(error) => return Err(error.into()),
         };
-        if !entries.is_empty() && message.seq != next {
-            break;
+        if entries.is_empty() {
+            check_first(connection, subjects, next, message.as_ref().map(|message| message.seq))
+                .await?;
         }
+        let Some(message) = message.filter(|message| entries.is_empty() || message.seq == next)
+        else {
+            break;
+        };
         let data = STANDARD.decode(&message.data).map_err(|error| unknown(&error))?;
         let timestamp =
             api::time_of(&message.time).ok_or_else(|| unknown(&"a timestamp cannot be read"))?;
@@ -117,6 +125,32 @@ pub async fn read_from_leader(
         entries.push(StreamEntry { position: message.seq, timestamp, bytes: data.into() });
     }
     Ok(entries)
+}
+
+/// Checks that the first message at or after `from` is the one at `found`. Whoever may make
+/// requests can have answers to them sent to others, and a gateway that took one of these for
+/// its own would think that messages are gone.
+async fn check_first(
+    connection: &NatsConnection,
+    subjects: &Subjects,
+    from: u64,
+    found: Option<u64>,
+) -> Result<(), StreamError> {
+    let unknown = |error: &dyn std::fmt::Display| StreamError::Unknown(error.to_string());
+    if found == Some(from) {
+        return Ok(());
+    }
+    let info = api::info(connection, &subjects.stream).await;
+    let info = match info.map_err(|error| unknown(&error))? {
+        StreamAnswer::Info(info) => info.state,
+        StreamAnswer::Error(error) => return Err(error.into()),
+    };
+    let is_empty = info.first_seq > info.last_seq;
+    let is_right = match found {
+        Some(found) => found > from && info.first_seq > from,
+        None => is_empty || info.last_seq < from,
+    };
+    if is_right { Ok(()) } else { Err(unknown(&"the stream's answer is not to what was asked")) }
 }
 
 /// The message of the stream that was sent to a subscriber.

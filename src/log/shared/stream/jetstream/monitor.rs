@@ -65,15 +65,19 @@ pub async fn watch(connection: Arc<NatsConnection>, monitors: Vec<String>, warni
                 }
             }
         }
-        let new: Vec<String> = found.into_iter().collect();
-        let before = std::mem::replace(&mut *warnings.lock(), new.clone());
-        for warning in new.iter().filter(|warning| !before.contains(warning)) {
-            tracing::warn!("{warning}");
-        }
-        for over in before.iter().filter(|warning| !new.contains(warning)) {
-            tracing::info!("over: {over}");
-        }
+        warn(&warnings, found.into_iter().collect());
         tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+}
+
+/// From now on warns of these: tells what is new, and what is over.
+pub fn warn(warnings: &Warnings, new: Vec<String>) {
+    let before = std::mem::replace(&mut *warnings.lock(), new.clone());
+    for warning in new.iter().filter(|warning| !before.contains(warning)) {
+        tracing::warn!("{warning}");
+    }
+    for over in before.iter().filter(|warning| !new.contains(warning)) {
+        tracing::info!("over: {over}");
     }
 }
 

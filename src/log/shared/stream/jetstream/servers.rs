@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_nats::{ConnectOptions, ServerAddr};
 
-use super::connection::{Losses, NatsConnection};
+use super::connection::{ConnectionEvents, NatsConnection};
 use crate::secret_file;
 
 /// A server that was stopped keeps its sockets: so often the client asks whether it lives.
@@ -90,7 +90,7 @@ pub enum Error {
         version: String,
     },
     /// JetStream does not answer.
-    #[error("JetStream does not answer: {0}; is it enabled, and may the user publish $JS.API.> ?")]
+    #[error("JetStream does not answer: {0}")]
     NoAnswer(String),
     /// JetStream refuses.
     #[error("JetStream refuses: {0}")]
@@ -113,8 +113,8 @@ pub enum Error {
 pub async fn connect(servers: &NatsServers) -> Result<NatsConnection, Error> {
     let addresses = servers.addresses.iter().map(|server| parse_address(server));
     let addresses = addresses.collect::<Result<Vec<_>, _>>()?;
-    let losses = Losses::new();
-    let seeing = losses.clone();
+    let events = ConnectionEvents::new();
+    let seeing = events.clone();
     let mut options = ConnectOptions::new()
         .name("auditgate")
         .event_callback(move |event| {
@@ -147,7 +147,8 @@ pub async fn connect(servers: &NatsServers) -> Result<NatsConnection, Error> {
         }
     };
     let failed = |why: String| Error::Connect { servers: servers.addresses.join(","), why };
-    let client = options.connect(addresses).await.map_err(|error| failed(error.to_string()))?;
+    let connected = options.connect(addresses).await;
+    let client = connected.map_err(|error| failed(with_advice(&error.to_string())))?;
     // Only then is it known what the server takes.
     client.flush().await.map_err(|error| failed(error.to_string()))?;
     let (major, minor, patch) = SERVER_VERSION_MIN;
@@ -155,7 +156,30 @@ pub async fn connect(servers: &NatsServers) -> Result<NatsConnection, Error> {
         let info = client.server_info();
         return Err(Error::Old { name: info.server_name, version: info.version });
     }
-    Ok(NatsConnection::new(client, losses))
+    Ok(NatsConnection::new(client, events))
+}
+
+/// Why there is no connection, and what to do where that is known.
+fn with_advice(why: &str) -> String {
+    let lower = why.to_ascii_lowercase();
+    let advice = [
+        (
+            "authorization violation",
+            "the servers do not know this user: set shared.credentials, or shared.user and shared.password_file",
+        ),
+        ("invalidcontenttype", "the server does not use TLS: write nats:// instead of tls://"),
+        (
+            "unknownissuer",
+            "set shared.ca to the certificate of the authority that signed the server's",
+        ),
+        ("notvalidforname", "the server's certificate does not name the host in shared.servers"),
+        (
+            "certificaterequired",
+            "the server asks for a certificate: set shared.cert and shared.key",
+        ),
+    ];
+    let known = advice.into_iter().find(|(sign, _)| lower.contains(sign));
+    known.map_or_else(|| why.to_owned(), |(_, advice)| format!("{why}; {advice}"))
 }
 
 impl Error {

@@ -6,6 +6,8 @@ mod nats;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use super::{JetStream, NatsServers, StreamPlan, Subjects};
 
 pub use nats::program;
@@ -30,6 +32,11 @@ impl TestServer {
     /// The stream of a log, as soon as the server makes it.
     pub async fn stream(&self, log: &str) -> JetStream {
         stream(&self.connection(), log, 1).await
+    }
+
+    /// The stream that was made before.
+    pub async fn open(&self, log: &str) -> Result<JetStream, super::Error> {
+        JetStream::open(&self.connection(), &Subjects::of_log(log).unwrap()).await
     }
 
     pub fn connection(&self) -> NatsServers {
@@ -66,11 +73,31 @@ pub async fn create(
 /// Deletes the stream, as whoever may do that can.
 pub async fn delete(stream: &JetStream) {
     let JetStream { connection, subjects, .. } = stream;
-    let client = &connection.client;
     let nothing = serde_json::Map::new();
-    let deleted =
-        super::api::ask::<serde_json::Value>(client, "STREAM.DELETE", &subjects.stream, &nothing);
+    let deleted = super::api::ask::<Value>(connection, "STREAM.DELETE", &subjects.stream, &nothing);
     deleted.await.expect("an answer").expect("it is deleted");
+}
+
+/// Changes the stream, as whoever may do that can; returns its configuration since.
+pub async fn update(stream: &JetStream, change: fn(&mut Value)) -> Value {
+    let nothing = serde_json::Map::new();
+    let info = super::api::ask::<Value>(
+        &stream.connection,
+        "STREAM.INFO",
+        &stream.subjects.stream,
+        &nothing,
+    );
+    let mut config = info.await.expect("an answer").expect("a stream")["config"].take();
+    change(&mut config);
+    replace(stream, config.clone()).await;
+    config
+}
+
+/// Gives the stream this configuration.
+pub async fn replace(stream: &JetStream, config: Value) {
+    let (connection, name) = (&stream.connection, &stream.subjects.stream);
+    let updated = super::api::ask::<Value>(connection, "STREAM.UPDATE", name, &config);
+    updated.await.expect("an answer").expect("it is changed");
 }
 
 /// Several servers that replicate their streams, until they are dropped.

@@ -84,13 +84,9 @@ async fn the_first_creator_wins_and_others_read_what_it_agreed_on() {
     }
     // A stream that is deleted is not taken for one that is empty.
     let nothing = serde_json::Map::new();
-    let deleted = api::ask::<serde_json::Value>(
-        &stream.connection.client,
-        "STREAM.DELETE",
-        "AUDIT_test",
-        &nothing,
-    )
-    .await;
+    let deleted =
+        api::ask::<serde_json::Value>(&stream.connection, "STREAM.DELETE", "AUDIT_test", &nothing)
+            .await;
     assert!(deleted.unwrap().is_ok());
     assert!(
         matches!(stream.ends().await, Err(StreamError::Refused(why)) if why.contains("deleted"))
