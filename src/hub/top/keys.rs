@@ -30,30 +30,54 @@ pub struct KeyTable {
     /// An odd random number, so that nobody can choose values whose keys fall into one slot.
     multiplier: u32,
     keys: Vec<KeyEntry>,
+    /// The known value of each key. Each row needs `keys` only, which stay in the fastest cache
+    /// without the values.
+    known: Vec<Option<KnownValue>>,
     /// The positions of keys that occurred since the last [`KeyTable::settle`].
     met: Vec<u16>,
     /// The current segment, and its number among the counted segments.
     segment: Option<Sequence>,
     number: u32,
-    /// Whether all keys of this segment have the known values.
-    is_known: bool,
+    /// Whether [`KeyTable::begin`] has counted all rows of this segment.
+    is_counted: bool,
 }
 
 /// A key with its counts.
-#[derive(Debug, Clone, Copy)]
-pub struct KeyEntry {
-    /// The key.
-    pub key: u32,
+#[derive(Clone, Copy)]
+struct KeyEntry {
+    key: u32,
     /// The number of rows with it since the last [`KeyTable::settle`].
-    pub count: u32,
-    /// The position of one of these rows.
-    pub position: u32,
+    count: u32,
+    /// The position of one of these rows, unless all rows were counted at once.
+    position: u32,
     /// The number of the segment with the known value.
     verified: u32,
-    /// The number of the segment in which it was last looked up.
-    seen: u32,
-    /// The digest of the known value with the key, and the position of its count.
-    pub known: Option<(u64, Option<u32>)>,
+}
+
+/// The last value that was read of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownValue {
+    /// The digest of the key with the value.
+    pub digest: u64,
+    /// The position of its count; `None` if it counts as one of the others.
+    pub count_at: Option<u32>,
+}
+
+/// A key that occurred.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MetKey {
+    /// The position of the key.
+    pub place: usize,
+    /// The key.
+    pub key: u32,
+    /// The number of rows with it.
+    pub count: u32,
+    /// The position of one of these rows, unless the value is verified.
+    pub position: u32,
+    /// The known value.
+    pub known: Option<KnownValue>,
+    /// Whether the key has the known value in this segment.
+    pub is_verified: bool,
 }
 
 impl Default for KeyTable {
@@ -62,10 +86,11 @@ impl Default for KeyTable {
             slots: vec![0; SLOTS],
             multiplier: fastrand::u32(..) | 1,
             keys: Vec::new(),
+            known: Vec::new(),
             met: Vec::new(),
             segment: None,
             number: 0,
-            is_known: false,
+            is_counted: false,
         }
     }
 }
@@ -74,13 +99,23 @@ impl KeyTable {
     /// Memory that it takes, in bytes.
     pub fn byte_size(&self) -> usize {
         let places = (self.slots.capacity() + self.met.capacity()) * size_of::<u16>();
-        places + self.keys.capacity() * size_of::<KeyEntry>()
+        places
+            + self.keys.capacity() * size_of::<KeyEntry>()
+            + self.known.capacity() * size_of::<Option<KnownValue>>()
     }
 
-    /// Begins to count rows of a segment in which rows with equal keys have equal values.
-    pub fn begin(&mut self, keyed: Keyed, segment: &Segment, view: &SegmentView<'_>) {
+    /// Begins to count rows of a segment in which rows with equal keys have equal values. With
+    /// `is_whole`, if all keys have the known values, it counts all rows at once and returns
+    /// the number of rows without a key.
+    pub fn begin(
+        &mut self,
+        keyed: Keyed,
+        segment: &Segment,
+        view: &SegmentView<'_>,
+        is_whole: bool,
+    ) -> Option<u64> {
         if self.segment == Some(view.base) {
-            return;
+            return None;
         }
         if self.keys.len() > REMEMBERED_MAX {
             *self = Self::default();
@@ -88,30 +123,56 @@ impl KeyTable {
         self.segment = Some(view.base);
         self.number += 1;
         let compared = segment.compared(keyed as usize).get();
-        let compared = compared.filter(|compared| compared.until == view.len());
-        self.is_known = compared.is_some_and(|compared| {
-            let keys = view.columns.iter().map(|row| keyed.key(row));
-            self.digest_of(keys) == Some(compared.digest)
+        let compared = compared.filter(|compared| is_whole && compared.until == view.len());
+        let absent = compared.and_then(|compared| {
+            self.count_known(view.columns.iter().map(|row| keyed.key(row)), compared.digest)
         });
+        self.is_counted = absent.is_some();
+        absent
     }
 
-    /// The digest of these keys with their known values; `None` if a value is unknown.
-    fn digest_of(&mut self, keys: impl Iterator<Item = u32>) -> Option<u64> {
-        let mut sum = 0_u64;
-        let mut last = 0;
-        for key in keys {
-            if key == 0 || key == last {
-                continue;
-            }
-            last = key;
-            let place = self.find(key).ok()?;
-            let entry = self.keys.get_mut(place)?;
-            if entry.seen != self.number {
-                entry.seen = self.number;
-                sum = sum.wrapping_add(entry.known?.0);
+    /// Whether [`KeyTable::begin`] has counted all rows of the segment.
+    pub fn is_counted(&self) -> bool {
+        self.is_counted
+    }
+
+    /// Counts rows with these keys if `digest` is the digest of the keys with their known
+    /// values. Returns the number of rows without a key.
+    fn count_known(&mut self, keys: impl Iterator<Item = u32>, digest: u64) -> Option<u64> {
+        let counted = self.count_all(keys);
+        if let Some((absent, _)) = counted.filter(|(_, own)| *own == digest) {
+            return Some(absent);
+        }
+        for place in self.met.drain(..) {
+            if let Some(entry) = self.keys.get_mut(usize::from(place)) {
+                entry.count = 0;
             }
         }
-        Some(sum)
+        None
+    }
+
+    /// Counts rows with these keys, up to the first key without a known value. Returns the
+    /// number of rows without a key, and the digest of the keys with their known values.
+    fn count_all(&mut self, keys: impl Iterator<Item = u32>) -> Option<(u64, u64)> {
+        let (mut absent, mut sum) = (0, 0_u64);
+        let mut last = (0, 0);
+        for key in keys {
+            if key == 0 {
+                absent += 1;
+                continue;
+            }
+            if key != last.0 {
+                last = (key, self.find(key).ok()?);
+            }
+            let entry = self.keys.get_mut(last.1)?;
+            if entry.count == 0 {
+                let known = (*self.known.get(last.1)?)?;
+                sum = sum.wrapping_add(known.digest);
+                self.met.push(last.1 as u16);
+            }
+            entry.count += 1;
+        }
+        Some((absent, sum))
     }
 
     /// The position of a key, or else the free slot for it.
@@ -142,8 +203,8 @@ impl KeyTable {
                 if let Some(free) = self.slots.get_mut(slot) {
                     *free = place as u16 + 1;
                 }
-                let (count, position, verified, seen) = (0, 0, 0, 0);
-                self.keys.push(KeyEntry { key, count, position, verified, seen, known: None });
+                self.keys.push(KeyEntry { key, count: 0, position: 0, verified: 0 });
+                self.known.push(None);
                 place
             }
         }
@@ -159,28 +220,28 @@ impl KeyTable {
         }
         entry.position = position as u32;
         self.met.push(place as u16);
-        !self.is_known && entry.verified != self.number
+        entry.verified != self.number
     }
 
-    /// The keys that occurred since the last call, each with its position, and whether its known
-    /// value is that of the segment.
-    pub fn settle(&mut self) -> Vec<(usize, KeyEntry, bool)> {
-        let (is_known, number) = (self.is_known, self.number);
+    /// The keys that occurred since the last call.
+    pub fn settle(&mut self) -> Vec<MetKey> {
         let met = std::mem::take(&mut self.met);
         let settled = met.iter().filter_map(|place| {
             let place = usize::from(*place);
             let entry = self.keys.get_mut(place)?;
-            let found = (place, *entry, is_known || entry.verified == number);
-            entry.count = 0;
-            Some(found)
+            let is_verified = self.is_counted || entry.verified == self.number;
+            let KeyEntry { key, position, .. } = *entry;
+            let count = std::mem::take(&mut entry.count);
+            let known = self.known.get(place).copied().flatten();
+            Some(MetKey { place, key, count, position, known, is_verified })
         });
         settled.collect()
     }
 
     /// Remembers the value that a key has in this segment.
-    pub fn remember(&mut self, place: usize, digest: u64, count_at: Option<u32>) {
-        if let Some(entry) = self.keys.get_mut(place) {
-            entry.known = Some((digest, count_at));
+    pub fn remember(&mut self, place: usize, value: KnownValue) {
+        if let (Some(entry), Some(known)) = (self.keys.get_mut(place), self.known.get_mut(place)) {
+            *known = Some(value);
             entry.verified = self.number;
         }
     }
@@ -201,24 +262,39 @@ mod tests {
         assert!(!count(&mut table, 7, 4), "once");
         assert!(count(&mut table, 9, 3));
         let settled = table.settle();
-        let told: Vec<_> = settled
-            .iter()
-            .map(|(_, own, known)| (own.key, own.count, own.position, *known))
-            .collect();
+        let told: Vec<_> =
+            settled.iter().map(|met| (met.key, met.count, met.position, met.is_verified)).collect();
         assert_eq!(told, [(7, 2, 5, false), (9, 1, 3, false)]);
-        assert_eq!(table.digest_of([7, 9, 7].into_iter()), None);
-        for (place, own, _) in settled {
-            table.remember(place, digest(own.key, b"x"), None);
+        for met in settled {
+            let value = KnownValue { digest: digest(met.key, b"x"), count_at: None };
+            table.remember(met.place, value);
         }
         assert!(!count(&mut table, 7, 2), "it is known in this segment");
         assert_eq!(table.settle().len(), 1);
         table.number = 2;
-        let both = digest(7, b"x").wrapping_add(digest(9, b"x"));
-        assert_eq!(table.digest_of([7, 0, 9, 7].into_iter()), Some(both));
-        assert_eq!(table.digest_of([11].into_iter()), None);
         assert!(count(&mut table, 7, 1), "in the next segment it is not known");
         assert_ne!(digest(9, b"x"), digest(9, b"y"));
         assert!(table.settle().len() == 1 && table.settle().is_empty());
+    }
+
+    #[test]
+    fn rows_are_counted_at_once_if_all_of_their_keys_have_the_known_values() {
+        let mut table = KeyTable::default();
+        for key in [7, 9] {
+            let place = table.place(key);
+            table.remember(place, KnownValue { digest: digest(key, b"x"), count_at: Some(key) });
+        }
+        let both = digest(7, b"x").wrapping_add(digest(9, b"x"));
+        let other = digest(7, b"x").wrapping_add(digest(9, b"y"));
+        let rows = [7, 0, 9, 7, 7, 0, 9];
+        assert_eq!(table.count_known(rows.into_iter(), other), None, "9 has another value");
+        assert_eq!(table.count_known([7, 11].into_iter(), both), None, "11 has no value");
+        table.place(11);
+        assert_eq!(table.count_known([7, 11].into_iter(), both), None, "11 has no known value");
+        assert!(table.settle().is_empty(), "what was not counted leaves nothing");
+        assert_eq!(table.count_known(rows.into_iter(), both), Some(2));
+        let counted = table.settle().into_iter().map(|met| (met.key, met.count));
+        assert_eq!(counted.collect::<Vec<_>>(), [(7, 3), (9, 2)]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Counts values of fields, within a bound.
 
-use super::keys::{self, KeyTable};
+use super::keys::{self, KeyTable, KnownValue};
 use super::uniform::{Uniform, uniform};
 use super::{Counted, Map, TopValues, VALUE_BYTES_MAX, Values};
 use crate::hub::count::Group;
@@ -119,15 +119,18 @@ impl<'a> Tables<'a> {
         end: usize,
     ) -> usize {
         let (mut start, mut bytes) = (end, 0);
+        let is_whole = end == view.len();
+        let mut is_counted = is_whole;
         for table in &mut self.fields {
-            if let (Some(keys), Some(keyed)) = (&mut table.keys, table.path.keyed()) {
-                keys.begin(keyed, segment, view);
-                table.last = (0, 0);
-            }
+            table.begin(segment, view, is_whole);
+            is_counted &= table.is_counted();
         }
-        let rows = view.columns.iter().enumerate().take(end).rev().take(ROWS_PER_LOOK);
+        if is_counted {
+            start = 0;
+        }
+        let rows = view.columns.iter().enumerate().take(start).rev().take(ROWS_PER_LOOK);
         for (position, row) in rows {
-            for table in &mut self.fields {
+            for table in self.fields.iter_mut().filter(|table| !table.is_counted()) {
                 bytes += table.count_row(view, position, row, &mut self.room);
             }
             start = position;
@@ -160,6 +163,19 @@ impl<'a> Tables<'a> {
 }
 
 impl Table<'_> {
+    /// Begins to count rows of a segment; counts all of them if that can be done at once.
+    fn begin(&mut self, segment: &Segment, view: &SegmentView<'_>, is_whole: bool) {
+        if let (Some(keys), Some(keyed)) = (&mut self.keys, self.path.keyed()) {
+            self.absent += keys.begin(keyed, segment, view, is_whole).unwrap_or_default();
+            self.last = (0, 0);
+        }
+    }
+
+    /// Whether [`Table::begin`] has counted all rows of the segment.
+    fn is_counted(&self) -> bool {
+        self.keys.as_ref().is_some_and(KeyTable::is_counted)
+    }
+
     /// Counts a row by its group or its key. Returns the number of bytes to read for it.
     #[inline]
     fn count_row(
@@ -222,10 +238,10 @@ impl Table<'_> {
     fn settle_keys(&mut self, view: &SegmentView<'_>, room: &mut Room) {
         let Path::Event(path) = self.path else { return };
         let Some(mut keys) = self.keys.take() else { return };
-        for (place, met, is_known) in keys.settle() {
+        for met in keys.settle() {
             let count = u64::from(met.count);
-            if let Some((_, count_at)) = met.known.filter(|_| is_known) {
-                self.count_at(count_at, count);
+            if let Some(known) = met.known.filter(|_| met.is_verified) {
+                self.count_at(known.count_at, count);
                 continue;
             }
             let Some(value) = path.read(&view.record(met.position as usize)) else {
@@ -233,11 +249,11 @@ impl Table<'_> {
                 continue;
             };
             let digest = keys::digest(met.key, &value);
-            let count_at = match met.known.filter(|(known, _)| *known == digest) {
-                Some((_, count_at)) => count_at,
+            let count_at = match met.known.filter(|known| known.digest == digest) {
+                Some(known) => known.count_at,
                 None => self.place(&value, room),
             };
-            keys.remember(place, digest, count_at);
+            keys.remember(met.place, KnownValue { digest, count_at });
             self.count_at(count_at, count);
         }
         self.keys = Some(keys);
