@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use auditgate::log::{Error, Sequencer as _};
+use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use super::{EACH, Member, Place, row};
+use crate::nats::NatsCluster;
 use crate::ring::{drafts, emitter};
 use crate::rounds::{Row, median};
 use crate::{Result, Scale, ensure, events};
@@ -20,20 +22,21 @@ const CALM_TIME: Duration = Duration::from_secs(2);
 const GONE_TIME: Duration = Duration::from_secs(10);
 /// An emitter emits fewer events in a round.
 const ROUND_EVENTS_MAX: u64 = 100_000;
+/// A server that has come back has the whole stream after so long at the latest.
+const CURRENT_TIME_MAX: Duration = Duration::from_secs(60);
 /// After a refusal, an emitter waits so long.
 const RETRY_PAUSE: Duration = Duration::from_millis(5);
 
-/// Lets a server go and come back, some times; the longest wait of any emitter.
+/// Lets a server go and come back, some times; the longest wait of any emitter. A server goes when
+/// all have the whole stream: NATS may hand a stream over to one that is behind, which then takes
+/// as long as it has to catch up.
 pub fn failover(place: &mut Place, name: &'static str, scale: Scale) -> Result<Row> {
     let member = place.member(name)?;
     let mut rounds = Vec::new();
     for round in 0..scale.pick(5, 1) {
         let emitters = Emitters::start(place, &member, round);
         std::thread::sleep(scale.pick(CALM_TIME, CALM_TIME / 10));
-        let leader = place.stage.run(async {
-            let leader = place.servers.leader(&format!("AUDIT_{name}")).await?;
-            Ok(leader.ok_or("the stream has no leader")?)
-        })?;
+        let leader = place.stage.run(leader_of_current(&place.servers, name))?;
         let victim = match name {
             "shared_failover_follower" => (leader + 1) % place.servers.len(),
             _ => leader,
@@ -51,6 +54,25 @@ pub fn failover(place: &mut Place, name: &'static str, scale: Scale) -> Result<R
     let longest = rounds.iter().copied().fold(0.0, f64::max);
     eprintln!("{name}: {:.0} ms in the median of the rounds", median(&rounds));
     Ok(row(name, "ms, longest", &rounds, longest))
+}
+
+/// The leader of the log's stream, once all other servers have what it has.
+async fn leader_of_current(servers: &NatsCluster, log: &str) -> Result<usize> {
+    let stream = format!("AUDIT_{log}");
+    let begun = Instant::now();
+    loop {
+        let info = servers.info(&stream).await?;
+        let replicas = info.pointer("/cluster/replicas").and_then(Value::as_array);
+        let is_current = |replica: &Value| replica.get("current").and_then(Value::as_bool);
+        let are_current = replicas.is_some_and(|replicas| {
+            replicas.iter().all(|replica| is_current(replica) == Some(true))
+        });
+        if let Some(leader) = servers.leader(&stream).await?.filter(|_| are_current) {
+            return Ok(leader);
+        }
+        ensure(begun.elapsed() < CURRENT_TIME_MAX, || format!("a server is behind: {info}"))?;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// Emitters that go on until they are told to end.
