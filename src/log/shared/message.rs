@@ -26,6 +26,7 @@ use crate::time::Time;
 use group::MessageGroup;
 
 pub use authentication::{AuthenticationKey, ClusterKeys};
+pub use body::BodyEncoder;
 pub use epoch::{EPOCH_HEADER, EpochChange, EpochKey};
 pub use member::{MemberReport, SettingsDigest};
 
@@ -163,7 +164,7 @@ impl SharedMessage {
             self.sender,
             self.counter,
             self.basis,
-            &self.content.encode(),
+            (&self.content.encode(), &mut BodyEncoder::default()),
             keys,
         )
     }
@@ -194,10 +195,10 @@ pub fn encode_group(
     sender: u64,
     counter: u64,
     basis: Basis,
-    group: &[u8],
+    (group, encoder): (&[u8], &mut BodyEncoder),
     keys: &ClusterKeys,
 ) -> Vec<u8> {
-    encode_parts(kind::GROUP, sender, counter, basis, group, keys)
+    encode_parts(kind::GROUP, sender, counter, basis, (group, encoder), keys)
 }
 
 fn encode_parts(
@@ -205,10 +206,10 @@ fn encode_parts(
     sender: u64,
     counter: u64,
     basis: Basis,
-    content: &[u8],
+    (content, encoder): (&[u8], &mut BodyEncoder),
     keys: &ClusterKeys,
 ) -> Vec<u8> {
-    let (encoding, body) = body::encode(content);
+    let (encoding, body) = encoder.encode(content);
     let mut bytes = Vec::with_capacity(OVERHEAD_BYTES + body.len());
     bytes.extend_from_slice(&MAGIC);
     bytes.extend_from_slice(&[VERSION, kind, encoding]);

@@ -1,6 +1,7 @@
 //! Publishing: collects units into messages, and repeats a message until it was applied.
 //! It is pure: it is told what happened and when, and says what to publish.
 
+mod in_flight;
 #[cfg(test)]
 mod tests;
 
@@ -10,18 +11,29 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::machine::{Applied, Placement};
-use super::message::group::{self, EncodedUnit, GROUP_BYTES_MAX, GROUP_RECORDS_MAX};
-use super::message::{Basis, ClusterKeys, MessageContent, SharedMessage, encode_group};
+use super::message::group::{self, EncodedUnit, GROUP_BYTES_MAX, GROUP_RECORDS_MAX, MessageGroup};
+use super::message::{
+    Basis, BodyEncoder, ClusterKeys, MessageContent, SharedMessage, encode_group,
+};
 use super::stream::StreamError;
 use crate::time::Time;
+use in_flight::{GroupSize, InFlight};
 
 /// So many messages are on their way at most. With more, groups get small.
 pub const IN_FLIGHT_MAX: usize = 3;
+/// While another message is on its way, units wait so long at most until they are worth one.
+const GATHER_TIME_MAX: Duration = Duration::from_millis(2);
+
+/// A message that took so many times as long as others do is published again,
+const REPEAT_TRIPS: u32 = 8;
+/// but not sooner than after so long.
+const REPEAT_TIME_MIN: Duration = Duration::from_millis(250);
 
 /// How long a publisher waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PublishTimes {
-    /// Until a message that was not applied is published again.
+    /// Until a message that was not applied is published again, at the latest: at first it depends
+    /// on how long others took.
     pub repeat: Duration,
     /// Until a message that the stream did not take is published again.
     pub retry: Duration,
@@ -83,24 +95,19 @@ pub type Ended<W> = Vec<(W, UnitOutcome)>;
 pub struct Publisher<W> {
     sender: u64,
     keys: ClusterKeys,
+    encoder: BodyEncoder,
     times: PublishTimes,
     counter: u64,
     pending: VecDeque<StagedUnit<W>>,
+    /// What is pending.
+    pending_size: GroupSize,
+    /// Until when what is pending waits for more.
+    gather_until: Option<Instant>,
     in_flight: HashMap<u64, InFlight<W>>,
+    /// How long messages take of late until they are applied.
+    trip: Option<Duration>,
     /// Messages that were published again.
     repeats: u64,
-}
-
-#[derive(Debug)]
-struct InFlight<W> {
-    bytes: Bytes,
-    /// How many records each unit has, and who waits for it.
-    units: Vec<(usize, W)>,
-    begun: Instant,
-    repeat_at: Instant,
-    attempts: u64,
-    /// Why it was not taken, of late.
-    failure: Option<String>,
 }
 
 impl<W> Publisher<W> {
@@ -109,10 +116,14 @@ impl<W> Publisher<W> {
         Self {
             sender,
             keys,
+            encoder: BodyEncoder::default(),
             times,
             counter: 0,
             pending: VecDeque::new(),
+            pending_size: GroupSize::default(),
+            gather_until: None,
             in_flight: HashMap::new(),
+            trip: None,
             repeats: 0,
         }
     }
@@ -137,38 +148,68 @@ impl<W> Publisher<W> {
         self.repeats
     }
 
-    /// Takes a unit.
-    pub fn stage(&mut self, unit: StagedUnit<W>) {
+    /// Takes a unit. Returns whether [`next_message`](Self::next_message) should be called: of
+    /// many units, only some make a difference.
+    pub fn stage(&mut self, unit: StagedUnit<W>) -> bool {
+        let is_first = self.pending.is_empty();
+        self.pending_size = self.pending_size.with(GroupSize::of(&unit.unit));
         self.pending.push_back(unit);
+        self.in_flight.len() < IN_FLIGHT_MAX && (is_first || self.is_worth_a_message())
     }
 
-    /// The next message, if there are units and few messages are on their way. Units whose
-    /// basis `is_old` are not published: they are added to `ended`, to be looked up again.
+    /// Whether what is pending is published at once. A message costs the servers the same, however
+    /// many records it has. So one is not followed by a few units that happen to come first: it
+    /// waits until they are a fair share of what is under way, which soon makes messages equal.
+    fn is_worth_a_message(&self) -> bool {
+        let in_flight = self.in_flight.values();
+        let all = in_flight.fold(self.pending_size, |all, message| all.with(message.size));
+        let GroupSize { records, bytes } = self.pending_size;
+        self.in_flight.is_empty()
+            || records >= all.records.div_ceil(IN_FLIGHT_MAX).min(GROUP_RECORDS_MAX)
+            || bytes >= GROUP_BYTES_MAX
+    }
+
+    /// Whether units are gathered until they are worth a message, or have waited long enough.
+    fn gathers(&mut self, now: Instant) -> bool {
+        if self.pending.is_empty() || self.is_worth_a_message() {
+            return false;
+        }
+        now < *self.gather_until.get_or_insert(now + GATHER_TIME_MAX)
+    }
+
+    /// The next message, if there are units that are worth one and few messages are on their way.
+    /// Units whose basis `is_old` are not published: they are added to `ended`, to be looked up
+    /// again.
     pub fn next_message(
         &mut self,
         is_old: impl Fn(u64) -> bool,
         now: Instant,
         ended: &mut Ended<W>,
     ) -> Option<Publication> {
-        if self.in_flight.len() >= IN_FLIGHT_MAX {
+        if self.in_flight.len() >= IN_FLIGHT_MAX || self.gathers(now) {
             return None;
         }
+        self.gather_until = None;
         let (mut units, mut basis): (Vec<StagedUnit<W>>, Option<Basis>) = (Vec::new(), None);
-        let (mut records, mut bytes) = (0, 0);
+        let mut size = GroupSize::default();
         while let Some(next) = self.pending.pop_front() {
+            let own = GroupSize::of(&next.unit);
             if is_old(next.basis.position) {
+                self.pending_size = self.pending_size.without(own);
                 let placements = vec![Placement::Stale; next.unit.records()];
                 let outcome = UnitOutcome::Placed { placements, accept_time: Time::MIN };
                 ended.push((next.waiter, outcome));
                 continue;
             }
-            records += next.unit.records();
-            bytes += next.unit.byte_len();
-            let is_full = records > GROUP_RECORDS_MAX || bytes > GROUP_BYTES_MAX;
+            let with_next = size.with(own);
+            let is_full =
+                with_next.records > GROUP_RECORDS_MAX || with_next.bytes > GROUP_BYTES_MAX;
             if is_full && !units.is_empty() {
                 self.pending.push_front(next);
                 break;
             }
+            size = with_next;
+            self.pending_size = self.pending_size.without(own);
             // All of them were looked up at the oldest basis or later.
             basis = Some(match basis {
                 Some(basis) if basis.position <= next.basis.position => basis,
@@ -181,13 +222,13 @@ impl<W> Publisher<W> {
         }
         let content = group::encode(units.iter().map(|unit| &unit.unit));
         let units = units.into_iter().map(|unit| (unit.unit.records(), unit.waiter)).collect();
-        Some(self.publish(basis?, &content, units, now))
+        Some(self.publish(basis?, content, (size, units), now))
     }
 
     /// A message without records: it shows whether messages are taken, and leaves a basis
     /// in the stream.
     pub fn probe(&mut self, basis: Basis, now: Instant) -> Publication {
-        self.publish(basis, &group::encode([]), Vec::new(), now)
+        self.publish(basis, group::encode([]), (GroupSize::default(), Vec::new()), now)
     }
 
     /// A message for which nobody waits.
@@ -195,30 +236,43 @@ impl<W> Publisher<W> {
         let (sender, counter) = (self.sender, self.counter + 1);
         let message = SharedMessage { sender, counter, basis, content };
         let bytes = Bytes::from(message.encode(&self.keys));
-        self.send(bytes, Vec::new(), now)
+        self.send(bytes, None, (GroupSize::default(), Vec::new()), now)
     }
 
     fn publish(
         &mut self,
         basis: Basis,
-        content: &[u8],
-        units: Vec<(usize, W)>,
+        content: Vec<u8>,
+        units: (GroupSize, Vec<(usize, W)>),
         now: Instant,
     ) -> Publication {
         let counter = self.counter + 1;
-        let bytes = encode_group(self.sender, counter, basis, content, &self.keys);
-        self.send(Bytes::from(bytes), units, now)
+        let group = (content.as_slice(), &mut self.encoder);
+        let bytes = encode_group(self.sender, counter, basis, group, &self.keys);
+        // One large unit is not worth the memory.
+        let group = Some((basis, content)).filter(|(_, group)| group.len() <= 2 * GROUP_BYTES_MAX);
+        self.send(Bytes::from(bytes), group, units, now)
     }
 
     /// Sends the message that comes next.
-    fn send(&mut self, bytes: Bytes, units: Vec<(usize, W)>, now: Instant) -> Publication {
+    fn send(
+        &mut self,
+        bytes: Bytes,
+        group: Option<(Basis, Vec<u8>)>,
+        (size, units): (GroupSize, Vec<(usize, W)>),
+        now: Instant,
+    ) -> Publication {
         self.counter += 1;
         let counter = self.counter;
+        let pause = self.first_pause();
         let message = InFlight {
             bytes: bytes.clone(),
+            group,
+            size,
             units,
             begun: now,
-            repeat_at: now + self.times.repeat,
+            pause,
+            repeat_at: now + pause,
             attempts: 1,
             failure: None,
         };
@@ -226,11 +280,19 @@ impl<W> Publisher<W> {
         Publication { counter, bytes }
     }
 
+    /// After how long a message is published again for the first time. One that went down with a
+    /// server is not answered at all.
+    fn first_pause(&self) -> Duration {
+        let usual = self.trip.map_or(self.times.repeat, |trip| trip * REPEAT_TRIPS);
+        usual.max(REPEAT_TIME_MIN).min(self.times.repeat)
+    }
+
     /// Messages that should be published again.
     pub fn repeats_due(&mut self, now: Instant) -> Vec<Publication> {
         let due = self.in_flight.iter_mut().filter(|(_, message)| message.repeat_at <= now);
         let again = due.map(|(counter, message)| {
-            message.repeat_at = now + self.times.repeat;
+            message.pause = (2 * message.pause).min(self.times.repeat);
+            message.repeat_at = now + message.pause;
             message.attempts += 1;
             Publication { counter: *counter, bytes: message.bytes.clone() }
         });
@@ -253,9 +315,24 @@ impl<W> Publisher<W> {
         units.map(|(_, waiter)| (waiter, UnitOutcome::Refused(error.clone()))).collect()
     }
 
+    /// A message that came, if it is one of those on their way to the last bit: it need not be
+    /// authenticated and decompressed again.
+    pub fn own(&mut self, bytes: &[u8]) -> Option<SharedMessage> {
+        let mut in_flight = self.in_flight.iter_mut();
+        let (counter, message) = in_flight.find(|(_, message)| message.bytes == bytes)?;
+        let (basis, content) = message.group.take()?;
+        let content = MessageContent::Group(MessageGroup::decode(content).ok()?);
+        Some(SharedMessage { sender: self.sender, counter: *counter, basis, content })
+    }
+
     /// A message of this publisher was applied: the first of its copies decides.
-    pub fn applied(&mut self, counter: u64, applied: &Applied) -> Ended<W> {
+    pub fn applied(&mut self, counter: u64, applied: &Applied, now: Instant) -> Ended<W> {
         let Some(message) = self.in_flight.remove(&counter) else { return Vec::new() };
+        if message.attempts == 1 {
+            // Of others it is not known which of the attempts it was.
+            let trip = now.saturating_duration_since(message.begun);
+            self.trip = Some(self.trip.map_or(trip, |before| (7 * before + trip) / 8));
+        }
         let mut placements = applied.placements.iter().copied();
         let outcome = |(records, waiter)| {
             let placements = placements.by_ref().take(records).collect();
@@ -285,6 +362,7 @@ impl<W> Publisher<W> {
     pub fn refuse_pending(&mut self, error: &StreamError, ended: &mut Ended<W>) {
         let refused = |unit: StagedUnit<W>| (unit.waiter, UnitOutcome::Refused(error.clone()));
         ended.extend(self.pending.drain(..).map(refused));
+        (self.pending_size, self.gather_until) = (GroupSize::default(), None);
     }
 
     /// Ends all units: those that wait are refused, of others it is open.
@@ -297,6 +375,7 @@ impl<W> Publisher<W> {
     /// When something is due, if nothing happens before.
     pub fn wake_at(&self) -> Option<Instant> {
         let due = |message: &InFlight<W>| message.repeat_at.min(message.begun + self.times.give_up);
-        self.in_flight.values().map(due).min()
+        let gathered = self.gather_until.filter(|_| self.in_flight.len() < IN_FLIGHT_MAX);
+        self.in_flight.values().map(due).chain(gathered).min()
     }
 }

@@ -1,5 +1,7 @@
 //! The body of a message: as it is, or compressed.
 
+use zstd::bulk::Compressor;
+
 use super::{BODY_BYTES_MAX, MessageFault};
 
 /// The encoding of a body as it is.
@@ -11,18 +13,35 @@ const LEVEL: i32 = 1;
 /// Shorter contents are not compressed, in bytes.
 const COMPRESSED_BYTES_MIN: usize = 128;
 
-/// The encoding and the body: compressed where that is shorter.
-pub fn encode(content: &[u8]) -> (u8, Vec<u8>) {
-    let compressed = (content.len() >= COMPRESSED_BYTES_MIN)
-        .then(|| zstd::bulk::compress(content, LEVEL).ok())
-        .flatten()
-        .filter(|compressed| compressed.len() + size_of::<u32>() < content.len());
-    match compressed {
-        Some(compressed) => {
-            let len = (content.len() as u32).to_le_bytes();
-            (ZSTD, [&len, compressed.as_slice()].concat())
+/// Encodes bodies. It keeps the memory that compression takes, some hundred KiB.
+pub struct BodyEncoder(Option<Compressor<'static>>);
+
+impl Default for BodyEncoder {
+    fn default() -> Self {
+        Self(Compressor::new(LEVEL).ok())
+    }
+}
+
+impl BodyEncoder {
+    /// The encoding and the body: compressed where that is shorter.
+    pub fn encode(&mut self, content: &[u8]) -> (u8, Vec<u8>) {
+        let compressor = self.0.as_mut().filter(|_| content.len() >= COMPRESSED_BYTES_MIN);
+        let compressed = compressor
+            .and_then(|compressor| compressor.compress(content).ok())
+            .filter(|compressed| compressed.len() + size_of::<u32>() < content.len());
+        match compressed {
+            Some(compressed) => {
+                let len = (content.len() as u32).to_le_bytes();
+                (ZSTD, [&len, compressed.as_slice()].concat())
+            }
+            None => (RAW, content.to_vec()),
         }
-        None => (RAW, content.to_vec()),
+    }
+}
+
+impl std::fmt::Debug for BodyEncoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BodyEncoder").finish_non_exhaustive()
     }
 }
 

@@ -51,9 +51,47 @@ fn units_are_collected_while_three_messages_are_on_their_way() {
         disagreement: None,
     };
     for counter in [2, 1, 3] {
-        publisher.applied(counter, &applied);
+        publisher.applied(counter, &applied, now);
     }
     assert_eq!(messages(&mut publisher, now), [(9, 1), (9, 1_024), (9, 1)]);
+}
+
+#[test]
+fn messages_become_equal_and_few_units_do_not_wait_long() {
+    let now = Instant::now();
+    let mut publisher = Publisher::new(7, keys(), PublishTimes::default());
+    let one = || staged(9, 1, b"event", 0);
+    let applied = Applied {
+        placements: vec![Placement::Seen; 300],
+        accept_time: Time(1),
+        disagreement: None,
+    };
+    for _ in 0..IN_FLIGHT_MAX {
+        assert!(publisher.stage(one()));
+        assert_eq!(messages(&mut publisher, now), [(9, 1)], "nothing is gained by waiting");
+    }
+    for _ in 0..300 {
+        assert!(!publisher.stage(one()), "it cannot be published");
+    }
+    publisher.applied(1, &applied, now);
+    assert_eq!(messages(&mut publisher, now), [(9, 300)]);
+    publisher.applied(2, &applied, now);
+    publisher.applied(3, &applied, now);
+    // A third of what is under way, and not the first one that comes.
+    assert!(publisher.stage(one()), "it waits for a while only");
+    assert_eq!(messages(&mut publisher, now), []);
+    assert_eq!(publisher.wake_at(), Some(now + GATHER_TIME_MAX));
+    let mut staged = 1;
+    while !publisher.stage(one()) {
+        assert_eq!(messages(&mut publisher, now), []);
+        staged += 1;
+    }
+    assert_eq!(messages(&mut publisher, now), [(9, 150)]);
+    assert_eq!(staged + 1, 150);
+    assert!(publisher.stage(one()));
+    assert_eq!(messages(&mut publisher, now), []);
+    assert_eq!(messages(&mut publisher, now + GATHER_TIME_MAX), [(9, 1)]);
+    assert_eq!(publisher.wake_at(), Some(now + REPEAT_TIME_MIN));
 }
 
 #[test]
@@ -67,13 +105,19 @@ fn each_unit_gets_its_placements_and_copies_are_ignored() {
     let message = publisher.next_message(|basis| basis < 5, now, &mut ended).expect("units");
     let old = UnitOutcome::Placed { placements: vec![Placement::Stale], accept_time: Time::MIN };
     assert_eq!(ended, [(1, old)], "its basis is too old");
+    let decoded = SharedMessage::decode(&message.bytes, &keys()).expect("its own");
+    let mut other = message.bytes.to_vec();
+    *other.last_mut().expect("a tag") ^= 1;
+    assert_eq!(publisher.own(&other), None, "it is not authentic");
+    assert_eq!(publisher.own(&message.bytes), Some(decoded));
+    assert_eq!(publisher.own(&message.bytes), None, "a copy is decoded");
     let placements = vec![Placement::Seen, Placement::Void, Placement::Stale];
     let applied = Applied { placements, accept_time: Time(8), disagreement: None };
-    let ended = publisher.applied(message.counter, &applied);
+    let ended = publisher.applied(message.counter, &applied, now);
     let placed = |placements| UnitOutcome::Placed { placements, accept_time: Time(8) };
     let first = placed(vec![Placement::Seen, Placement::Void]);
     assert_eq!(ended, [(0, first), (2, placed(vec![Placement::Stale]))]);
-    assert_eq!(publisher.applied(message.counter, &applied), []);
+    assert_eq!(publisher.applied(message.counter, &applied, now), []);
 }
 
 #[test]
@@ -93,6 +137,28 @@ fn a_message_is_repeated_each_second_until_it_is_given_up() {
     assert!(publisher.give_up(begun + 10 * SECOND, &mut ended).is_some());
     assert!(matches!(ended[..], [(1, UnitOutcome::Unknown(_))]));
     assert_eq!((publisher.in_flight(), publisher.repeats(), publisher.wake_at()), (0, 9, None));
+}
+
+#[test]
+fn a_message_that_takes_unusually_long_is_repeated_sooner() {
+    let mut now = Instant::now();
+    let mut publisher = Publisher::<u32>::new(7, keys(), PublishTimes::default());
+    let applied = Applied { placements: Vec::new(), accept_time: Time(1), disagreement: None };
+    // How long it takes, and after how long the next one is repeated.
+    let trips = [(2, 250), (2, 250), (402, 416), (52, 416), (10_052, 1_000), (52, 1_000)];
+    for (trip, repeated) in trips.map(|(a, b)| (Duration::from_millis(a), Duration::from_millis(b)))
+    {
+        let probe = publisher.probe(Basis::default(), now);
+        now += trip;
+        publisher.applied(probe.counter, &applied, now);
+        let next = publisher.probe(Basis::default(), now);
+        assert_eq!(publisher.wake_at(), Some(now + repeated), "{trip:?}");
+        // One that was repeated says nothing of how long it takes.
+        assert_eq!(publisher.repeats_due(now + repeated).len(), 1);
+        let pause = (2 * repeated).min(SECOND);
+        assert_eq!(publisher.wake_at(), Some(now + repeated + pause));
+        publisher.applied(next.counter, &applied, now + SECOND * 5);
+    }
 }
 
 #[test]

@@ -18,12 +18,20 @@ const SPARE_BYTES: usize = 64 * 1024;
 
 /// The drafts of a call that the copy does not have.
 struct NewDrafts {
-    /// Their positions in the call.
-    positions: Vec<usize>,
-    /// The position of each of their keys.
-    by_key: HashMap<EventKey, usize>,
+    drafts: Vec<NewDraft>,
     unit: EncodedUnit,
 }
+
+#[derive(Clone, Copy)]
+struct NewDraft {
+    /// Its position in the call.
+    position: usize,
+    key: EventKey,
+}
+
+/// What a call has stored, by the position of the draft; empty as long as it is nothing.
+#[derive(Default)]
+struct StoredDrafts(Vec<Option<Receipt>>);
 
 impl SharedLogInner {
     pub(super) async fn append_all(
@@ -40,79 +48,86 @@ impl SharedLogInner {
             Append::Each { .. } => Append::Each { validate_only: true },
         };
         // What this call has stored itself is no duplicate.
-        let mut stored: HashMap<usize, Receipt> = HashMap::new();
+        let mut stored = StoredDrafts::default();
         loop {
             self.check_ready().map_err(|error| refusal(error, &stored))?;
             // Before the copy is asked: it has at least what was applied up to here.
             let basis = *self.applied.borrow();
             let mut appended =
                 self.disk.append(drafts, check).await.map_err(|error| refusal(error, &stored))?;
-            let NewDrafts { positions, by_key, unit } =
+            let NewDrafts { drafts: new, unit } =
                 new_drafts(drafts, &appended, append.is_all_or_nothing());
-            if !positions.is_empty() {
+            if !new.is_empty() {
                 let bytes = unit.byte_len();
                 let limit = self.settings.message_bytes_max.saturating_sub(SPARE_BYTES);
                 if bytes > limit {
                     return Err(refusal(Error::TooManyBytes { bytes, limit }, &stored));
                 }
                 let (waiter, outcome) = oneshot::channel();
-                self.lock().publisher.stage(StagedUnit { unit, basis, waiter });
-                self.wake.notify_one();
+                if self.lock().publisher.stage(StagedUnit { unit, basis, waiter }) {
+                    self.wake.notify_one();
+                }
                 let outcome = outcome.await.map_err(|_| Error::OutcomeUnknown {
                     why: "the log was closed meanwhile".to_owned(),
                 })?;
-                let is_stored = self.take_outcome(outcome, &positions, &mut stored)?;
-                if !is_stored {
+                if !take_outcome(outcome, &new, drafts.len(), &mut stored)? {
                     continue;
                 }
             }
-            let newest = stored.values().map(|receipt| receipt.sequence).max();
-            if let Some(newest) = newest {
-                self.disk.committed(newest).await?;
-            }
-            for (position, appended) in appended.iter_mut().enumerate() {
-                settle(appended, position, &stored, || {
-                    let draft = drafts.get(position)?;
-                    stored.get(by_key.get(&key(draft))?).copied()
-                });
-            }
+            settle(&mut appended, drafts, &new, &stored);
             return Ok(appended);
         }
     }
+}
 
-    /// Takes what became of the drafts that were new. Returns whether all of them are
-    /// stored.
-    fn take_outcome(
-        &self,
-        outcome: UnitOutcome,
-        positions: &[usize],
-        stored: &mut HashMap<usize, Receipt>,
-    ) -> Result<bool, Error> {
-        match outcome {
-            UnitOutcome::Placed { placements, accept_time } => {
-                let mut are_all = placements.len() == positions.len();
-                for (position, placement) in positions.iter().zip(placements) {
-                    if let Placement::Stored(sequence) = placement {
-                        let accept_time = Some(accept_time);
-                        stored
-                            .insert(*position, Receipt { sequence, accept_time, duplicate: false });
-                    } else {
-                        are_all = false;
-                    }
-                }
-                Ok(are_all)
-            }
-            UnitOutcome::Refused(error) => Err(refusal(
-                match error {
-                    StreamError::Full(why) => Error::Full { why },
-                    StreamError::Unknown(why)
-                    | StreamError::Refused(why)
-                    | StreamError::Unfit(why) => Error::Away { why },
-                },
-                stored,
-            )),
-            UnitOutcome::Unknown(why) => Err(Error::OutcomeUnknown { why }),
+impl StoredDrafts {
+    fn get(&self, position: usize) -> Option<Receipt> {
+        *self.0.get(position)?
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn insert(&mut self, position: usize, drafts: usize, receipt: Receipt) {
+        self.0.resize(drafts, None);
+        if let Some(place) = self.0.get_mut(position) {
+            *place = Some(receipt);
         }
+    }
+}
+
+/// Takes what became of the new ones of so many drafts. Returns whether all of them are stored.
+fn take_outcome(
+    outcome: UnitOutcome,
+    new: &[NewDraft],
+    drafts: usize,
+    stored: &mut StoredDrafts,
+) -> Result<bool, Error> {
+    match outcome {
+        UnitOutcome::Placed { placements, accept_time } => {
+            let mut are_all = placements.len() == new.len();
+            for (draft, placement) in new.iter().zip(placements) {
+                if let Placement::Stored(sequence) = placement {
+                    let accept_time = Some(accept_time);
+                    let receipt = Receipt { sequence, accept_time, duplicate: false };
+                    stored.insert(draft.position, drafts, receipt);
+                } else {
+                    are_all = false;
+                }
+            }
+            Ok(are_all)
+        }
+        UnitOutcome::Refused(error) => Err(refusal(
+            match error {
+                StreamError::Full(why) => Error::Full { why },
+                StreamError::Unknown(why) | StreamError::Refused(why) | StreamError::Unfit(why) => {
+                    Error::Away { why }
+                }
+            },
+            stored,
+        )),
+        UnitOutcome::Unknown(why) => Err(Error::OutcomeUnknown { why }),
     }
 }
 
@@ -124,33 +139,34 @@ fn new_drafts(drafts: &[Draft], appended: &[Appended], is_all_or_none: bool) -> 
     let new = || drafts.iter().zip(appended).enumerate().filter(|(_, (_, at))| is_new(at));
     let bytes = new().map(|(_, (draft, _))| RECORD_OVERHEAD_BYTES + draft.frame_len_max()).sum();
     let mut unit = EncodedUnit::with_capacity(is_all_or_none, bytes);
-    let (mut positions, mut by_key, mut head) = (Vec::new(), HashMap::new(), Vec::new());
+    let (mut of_unit, mut head) = (Vec::new(), Vec::new());
     for (position, (draft, _)) in new() {
         let key = key(draft);
         head.clear();
         draft.describe(&mut head);
         let is_added = unit.add(key, draft.is_untimed(), &head, &draft.event().bytes);
         assert!(is_added, "a log accepts at most 65,535 records at once");
-        by_key.insert(key, position);
-        positions.push(position);
+        of_unit.push(NewDraft { position, key });
     }
-    NewDrafts { positions, by_key, unit }
+    NewDrafts { drafts: of_unit, unit }
 }
 
-/// What a draft gets: of what was new, the receipt that came since.
-fn settle(
-    appended: &mut Appended,
-    position: usize,
-    stored: &HashMap<usize, Receipt>,
-    first: impl FnOnce() -> Option<Receipt>,
-) {
-    let Ok(receipt) = appended else { return };
-    if let Some(own) = stored.get(&position) {
-        *receipt = *own;
-    } else if receipt.sequence == Sequence::ZERO
-        && let Some(first) = first()
-    {
-        *receipt = Receipt { duplicate: true, ..first };
+/// What the drafts get: of what was new, the receipts that came since.
+fn settle(appended: &mut [Appended], drafts: &[Draft], new: &[NewDraft], stored: &StoredDrafts) {
+    // Few calls repeat an event.
+    let mut by_key: Option<HashMap<EventKey, usize>> = None;
+    for (position, (appended, draft)) in appended.iter_mut().zip(drafts).enumerate() {
+        let Ok(receipt) = appended else { continue };
+        if let Some(own) = stored.get(position) {
+            *receipt = own;
+        } else if receipt.sequence == Sequence::ZERO {
+            let by_key = by_key
+                .get_or_insert_with(|| new.iter().map(|new| (new.key, new.position)).collect());
+            let first = by_key.get(&key(draft)).and_then(|position| stored.get(*position));
+            if let Some(first) = first {
+                *receipt = Receipt { duplicate: true, ..first };
+            }
+        }
     }
 }
 
@@ -159,6 +175,6 @@ fn key(draft: &Draft) -> EventKey {
 }
 
 /// A refusal says that nothing was stored: where something was, it is open.
-fn refusal(error: Error, stored: &HashMap<usize, Receipt>) -> Error {
+fn refusal(error: Error, stored: &StoredDrafts) -> Error {
     if stored.is_empty() { error } else { Error::OutcomeUnknown { why: error.to_string() } }
 }

@@ -44,6 +44,8 @@ pub struct Driver {
     inner: Arc<SharedLogInner>,
     /// What was asked of the stream.
     work: JoinSet<StreamReply>,
+    /// So many messages of this gateway are applied, and not readable yet.
+    committing: usize,
     live: Option<LiveReceiver>,
     is_live_asked: bool,
     live_at: Instant,
@@ -70,6 +72,7 @@ enum StreamReply {
     /// What it says, and when it was asked.
     Ends(Instant, Result<StreamEnds, StreamError>),
     Marked,
+    Readable,
 }
 
 impl Driver {
@@ -80,6 +83,7 @@ impl Driver {
         Self {
             inner,
             work: JoinSet::new(),
+            committing: 0,
             live: None,
             is_live_asked: false,
             live_at: now,
@@ -160,7 +164,8 @@ impl Driver {
         }
         self.ask(now);
         let core = inner.lock();
-        Ok(is_closing && core.publisher.in_flight() == 0 && core.publisher.pending() == 0)
+        let is_done = core.publisher.in_flight() == 0 && core.publisher.pending() == 0;
+        Ok(is_closing && is_done && self.committing == 0)
     }
 
     fn publish(&mut self, publication: Publication) {
@@ -307,6 +312,7 @@ impl Driver {
                 self.condition.is_unanswered(why, asked, now);
             }
             StreamReply::Marked => {}
+            StreamReply::Readable => self.committing -= 1,
         }
         Ok(())
     }

@@ -263,7 +263,7 @@ impl World {
             node.mark = node.machine.state();
         }
         if message.sender == node.publisher.sender() {
-            node.publisher.applied(message.counter, &applied)
+            node.publisher.applied(message.counter, &applied, self.begun + self.now)
         } else {
             Vec::new()
         }
@@ -292,7 +292,7 @@ impl World {
             }
         }
         if unit.records() > 0 {
-            node.publisher.stage(StagedUnit { unit, basis, waiter: number });
+            let _ = node.publisher.stage(StagedUnit { unit, basis, waiter: number });
             return;
         }
         call.is_done = true;

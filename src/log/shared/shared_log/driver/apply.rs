@@ -1,12 +1,15 @@
 //! Applying a message: the machine decides, the copy gets the records.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{Driver, Failure, in_time};
+use super::{Driver, Failure, StreamReply, in_time};
 use crate::log::disk::FrameRun;
 use crate::log::shared::machine::{Applied, Placement};
 use crate::log::shared::message::{MessageContent, SharedMessage};
+use crate::log::shared::publisher::{Ended, UnitOutcome};
+use crate::log::shared::shared_log::Waiter;
 use crate::log::shared::stream::StreamEntry;
 use crate::log::{Error, ReadHint, ReadResult, Store as _};
 use crate::record::{Acceptance, FrameScratch, Record, Sequence, UnplacedRecord};
@@ -18,7 +21,9 @@ impl Driver {
     /// Applies the message that comes next.
     pub(super) async fn apply(&mut self, entry: StreamEntry) -> Result<(), Failure> {
         let inner = self.inner.clone();
-        let message = match SharedMessage::decode(&entry.bytes, &inner.keys) {
+        let own = inner.lock().publisher.own(&entry.bytes).map(Ok);
+        let decoded = own.unwrap_or_else(|| SharedMessage::decode(&entry.bytes, &inner.keys));
+        let message = match decoded {
             Ok(message) => message,
             // One replica may have damaged it.
             Err(fault)
@@ -65,11 +70,36 @@ impl Driver {
         if is_own {
             self.condition.is_taken();
             self.count(&applied);
-            let ended = inner.lock().publisher.applied(message.counter, &applied);
-            inner.end(ended);
+            let ended = inner.lock().publisher.applied(message.counter, &applied, Instant::now());
+            self.end_when_readable(ended, &applied);
         }
         self.take_announcement(&entry, message, &applied);
         Ok(())
+    }
+
+    /// Gives those who wait for a message their receipts as soon as its records are readable: one
+    /// wait for all of them.
+    fn end_when_readable(&mut self, ended: Ended<Waiter>, applied: &Applied) {
+        let sequence = |placement: &Placement| match placement {
+            Placement::Stored(sequence) => Some(*sequence),
+            Placement::Seen | Placement::Void | Placement::Stale => None,
+        };
+        let Some(newest) = applied.placements.iter().rev().find_map(sequence) else {
+            return self.inner.end(ended);
+        };
+        let inner = Arc::clone(&self.inner);
+        self.committing += 1;
+        self.work.spawn(async move {
+            match inner.disk.committed(newest).await {
+                Ok(()) => inner.end(ended),
+                Err(error) => {
+                    let unknown = UnitOutcome::Unknown(error.to_string());
+                    let waiters = ended.into_iter().map(|(waiter, _)| (waiter, unknown.clone()));
+                    inner.end(waiters.collect());
+                }
+            }
+            StreamReply::Readable
+        });
     }
 
     /// The copy has all up to this message.
