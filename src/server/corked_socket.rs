@@ -7,6 +7,11 @@
 //! h2 has nothing more to write. Small writes, such as answers of unary calls, are sent at once,
 //! together with the kept rest. On systems without this flag, all writes are.
 //!
+//! For 40 subscribers that accept frames of 16 KiB, gateway and clients together take 1.20 times the
+//! processor time without this (`h2load`, median of eight rounds in turn). With frames of 256 KiB, as
+//! the Rust client accepts them, `fanout_100` is the same with it and without it. Delete it when h2
+//! writes the frames that are ready together, or when that figure is below 1.05.
+//!
 //! The system would buffer megabytes for each slow client. `TCP_NOTSENT_LOWAT` limits the unsent
 //! bytes, so that the rest waits in the gateway, where clients with the same messages share it, and
 //! where it is counted.
