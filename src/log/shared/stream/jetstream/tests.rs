@@ -33,6 +33,8 @@ async fn messages_come_back_as_they_were_appended() {
     assert_eq!(stream.read(1, false).await, Ok(Vec::new()));
     assert_eq!(stream.read(1, true).await, Ok(Vec::new()));
     let mut live = stream.live().await.unwrap();
+    // Over the same connection: from then on, live messages come.
+    assert_eq!(stream.read(1, false).await, Ok(Vec::new()));
     for number in 1..=600 {
         assert_eq!(stream.append(message(number)).await, Ok(number as u64));
     }
