@@ -43,10 +43,9 @@ pub fn source(pool: &DescriptorPool) -> Result<String, Box<dyn Error>> {
                 .map(|oneof| oneof.name().to_owned());
             let _ = writeln!(
                 out,
-                "        Field {{ number: {}, name: {:?}, json_name: {:?}, kind: FieldKind::{}, repeated: {}, presence: {}, oneof: {oneof:?} }},",
+                "        Field {{ number: {}, name: {:?}, kind: FieldKind::{}, repeated: {}, presence: {}, oneof: {oneof:?} }},",
                 field.number(),
                 field.name(),
-                field.json_name(),
                 positions.kind(&field.kind()),
                 field.is_list() || field.is_map(),
                 field.supports_presence(),

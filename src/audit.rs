@@ -77,8 +77,8 @@ pub struct ReadCall<'a> {
     pub peer: &'a str,
     /// Path of the call.
     pub rpc: &'static str,
-    /// What was asked for.
-    pub asked: Asked<'a>,
+    /// What the call reads.
+    pub target: ReadTarget<'a>,
     /// From when on.
     pub start_time: Option<Timestamp>,
     /// Until when.
@@ -89,7 +89,7 @@ pub struct ReadCall<'a> {
 
 /// What a call reads.
 #[derive(Clone, Copy)]
-pub enum Asked<'a> {
+pub enum ReadTarget<'a> {
     /// Records that match a filter.
     Filter(&'a pb::Filter),
     /// One record.
@@ -182,10 +182,10 @@ impl Auditor {
     pub async fn read(&self, read: ReadCall<'_>) -> Result<Charge, std::time::Duration> {
         let Some(on) = &self.0 else { return Ok(Charge(0)) };
         let client = if read.principal.is_empty() { address(read.peer) } else { read.principal };
-        let key = reads::Key { client: client.into(), rpc: read.rpc, digest: read.digest() };
+        let key = reads::ReadKey { client: client.into(), rpc: read.rpc, digest: read.digest() };
         let event = || {
             let payload = read.payload(&key.digest);
-            by("AG005I", read.principal, read.peer, Payload::AuditgateRead(payload))
+            principal_event("AG005I", read.principal, read.peer, Payload::AuditgateRead(payload))
         };
         let noted = on.reads.note(key.clone(), event, read.hold)?;
         noted
@@ -267,10 +267,12 @@ impl ReadCall<'_> {
     /// Digest of everything that the call reads.
     fn digest(&self) -> [u8; 32] {
         let mut digest = Sha256::new();
-        match &self.asked {
-            Asked::Filter(filter) => digest.update(filter.encode_to_vec()),
-            Asked::Record(RecordKey::Id(id)) => digest.update(id),
-            Asked::Record(RecordKey::Sequence(sequence)) => digest.update(sequence.0.to_le_bytes()),
+        match &self.target {
+            ReadTarget::Filter(filter) => digest.update(filter.encode_to_vec()),
+            ReadTarget::Record(RecordKey::Id(id)) => digest.update(id),
+            ReadTarget::Record(RecordKey::Sequence(sequence)) => {
+                digest.update(sequence.0.to_le_bytes())
+            }
         }
         for time in [self.start_time, self.end_time] {
             // A fixed length, so that no other input has the same bytes.
@@ -288,18 +290,18 @@ impl ReadCall<'_> {
             end_time: self.end_time,
             ..Default::default()
         };
-        match self.asked {
-            Asked::Filter(filter) => {
+        match self.target {
+            ReadTarget::Filter(filter) => {
                 let (text, is_whole) = json(filter);
                 payload.filter = Some(text);
                 payload.filter_digest = (!is_whole).then(|| hex(digest));
                 payload.filter_byte_size = (!is_whole).then(|| filter.encoded_len() as u64);
             }
-            Asked::Record(RecordKey::Id(id)) => {
+            ReadTarget::Record(RecordKey::Id(id)) => {
                 payload.record_id = Some(excerpt(id, ID_BYTES_MAX));
                 payload.filter_digest = (id.len() > ID_BYTES_MAX).then(|| hex(digest));
             }
-            Asked::Record(RecordKey::Sequence(sequence)) => {
+            ReadTarget::Record(RecordKey::Sequence(sequence)) => {
                 payload.record_sequence = Some(sequence.0)
             }
         }
@@ -333,7 +335,7 @@ fn event(code: &str, payload: Payload) -> pb::Event {
 }
 
 /// An event about an action of a principal.
-fn by(code: &str, principal: &str, peer: &str, payload: Payload) -> pb::Event {
+fn principal_event(code: &str, principal: &str, peer: &str, payload: Payload) -> pb::Event {
     let named = (!principal.is_empty()).then(|| excerpt(principal, NAME_BYTES_MAX));
     let connection = pb::Connection { remote_address: Some(peer.to_owned()), ..Default::default() };
     pb::Event {

@@ -54,7 +54,7 @@ pub struct Filter {
     types: TypeFilter,
     min_severity: u8,
     /// The part that does not depend on the reader, shared by all readers with this filter.
-    rest: Arc<Rest>,
+    shared: Arc<SharedConditions>,
     selection: Selection,
     /// Whether a condition needs more than the columns of the record.
     needs_record: bool,
@@ -62,7 +62,7 @@ pub struct Filter {
 
 /// The part of a filter that does not depend on the reader.
 #[derive(Debug)]
-struct Rest {
+struct SharedConditions {
     envelope: EnvelopeFilter,
     labels: LabelFilter,
     text: Option<TextFilter>,
@@ -168,9 +168,9 @@ impl Filter {
             types,
             min_severity,
             needs_record: false,
-            rest: Arc::new(Rest::compile(filter, envelope)?),
+            shared: Arc::new(SharedConditions::compile(filter, envelope)?),
         };
-        compiled.needs_record = compiled.rest.needs_record();
+        compiled.needs_record = compiled.shared.needs_record();
         Ok(compiled)
     }
 
@@ -186,7 +186,7 @@ impl Filter {
             readable: Arc::clone(readable),
             types,
             min_severity: self.min_severity,
-            rest: Arc::clone(&self.rest),
+            shared: Arc::clone(&self.shared),
             needs_record: self.needs_record,
         })
     }
@@ -194,7 +194,7 @@ impl Filter {
     /// Memory that it takes, in bytes, estimated: its values and their index keys.
     pub fn held_bytes(&self) -> usize {
         size_of::<Self>()
-            + self.rest.held_bytes
+            + self.shared.held_bytes
             + self.types.held_bytes()
             + self.selection.held_bytes()
     }
@@ -226,13 +226,13 @@ impl Filter {
 
     /// Whether records must contain a text.
     pub fn has_text(&self) -> bool {
-        self.rest.text.is_some()
+        self.shared.text.is_some()
     }
 
     /// The first position at or after `from` in the bytes of one or more records where the text may
     /// occur. A record without it does not match.
     pub fn find_text(&self, bytes: &[u8], from: usize) -> Option<usize> {
-        self.rest.text.as_ref()?.find(bytes, from)
+        self.shared.text.as_ref()?.find(bytes, from)
     }
 
     /// The types that the reader may read.
@@ -253,7 +253,7 @@ impl Filter {
     /// The keys of [`record::key`] of the ids of which an event must have one to match; `None` if
     /// the filter does not require an id. An id table finds the segments that may have them.
     pub fn id_keys(&self) -> Option<&[u32]> {
-        self.rest.ids.as_deref()
+        self.shared.ids.as_deref()
     }
 
     /// Checks a record by its columns only.
@@ -293,10 +293,10 @@ impl Filter {
         let seen = FilterView::read(record);
         let fields_match = self.type_matches(seen.type_name)
             && self.assessment_matches(seen.severity, seen.result)
-            && self.rest.envelope.matches(seen.event)
-            && self.rest.labels.match_event(seen.event)
-            && self.rest.text.as_ref().is_none_or(|text| text.matches_event(seen.event));
-        match &self.rest.expression {
+            && self.shared.envelope.matches(seen.event)
+            && self.shared.labels.match_event(seen.event)
+            && self.shared.text.as_ref().is_none_or(|text| text.matches_event(seen.event));
+        match &self.shared.expression {
             _ if !fields_match => (Outcome::NoMatch, passed),
             None => (Outcome::Match, passed),
             Some(expression) => {
@@ -321,7 +321,7 @@ impl Filter {
     }
 }
 
-impl Rest {
+impl SharedConditions {
     fn compile(filter: &pb::Filter, envelope: EnvelopeFilter) -> Result<Self, Error> {
         let labels = LabelFilter::compile(&filter.labels)?;
         let text = TextFilter::compile(&filter.text)?;

@@ -272,12 +272,6 @@ impl Hub {
         self.subscribers.list()
     }
 
-    /// Bytes of encoded messages that subscribers with equal filters share. They are bounded, and
-    /// are on no client's account.
-    pub fn shared_message_bytes(&self) -> usize {
-        self.groups.held_bytes()
-    }
-
     /// When the hub was created.
     pub fn started(&self) -> Time {
         self.started

@@ -11,10 +11,10 @@
 //! fit its place, goes to the schema's catch-all as protobuf JSON, so that nothing is lost.
 
 mod captured;
+mod catch_all;
 mod cef;
 mod conversion;
 mod convert;
-mod left;
 mod nested;
 mod otlp;
 mod plan;

@@ -10,13 +10,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::allowance::{Allowance, Allowances, Rate};
-use super::{AuditorInner, Denial, by, excerpt};
+use super::{AuditorInner, Denial, excerpt, principal_event};
 use crate::proto::pb::{self, event::Payload};
 
 /// Denials recorded of one principal, and of all unauthenticated callers together.
-const OF_ONE: Rate = Rate { burst: 50, per_second: 10 };
+const ONE_RATE: Rate = Rate { burst: 50, per_second: 10 };
 /// Denials recorded of all principals together.
-const OF_ALL: Rate = Rate { burst: 500, per_second: 100 };
+const ALL_RATE: Rate = Rate { burst: 500, per_second: 100 };
 /// The maximum length of each queue.
 const WAITING_MAX: usize = 1_024;
 
@@ -44,16 +44,16 @@ struct Queue {
 }
 
 /// The receiving side: denials that wait to be recorded.
-pub(super) struct Waiting {
+pub(super) struct QueuedDenials {
     known: Receiver<Denial>,
     unknown: Receiver<Denial>,
 }
 
 impl DenialQueue {
-    pub(super) fn new() -> (Self, Waiting) {
+    pub(super) fn new() -> (Self, QueuedDenials) {
         let (known, of_known) = Queue::new();
         let (unknown, of_unknown) = Queue::new();
-        (Self { known, unknown }, Waiting { known: of_known, unknown: of_unknown })
+        (Self { known, unknown }, QueuedDenials { known: of_known, unknown: of_unknown })
     }
 
     /// Queues the denial of an authenticated (`known`) or unauthenticated caller. Each kind has its
@@ -94,12 +94,12 @@ trait Limit {
     fn wrote(&mut self, _bytes: usize) {}
 }
 
-struct OfKnown {
+struct PrincipalLimit {
     each: Allowances,
     all: Allowance,
 }
 
-struct OfUnknown {
+struct AnonymousLimit {
     rate: Allowance,
     /// When the day began.
     began: Instant,
@@ -109,21 +109,21 @@ struct OfUnknown {
     next_count: Instant,
 }
 
-impl Limit for OfKnown {
+impl Limit for PrincipalLimit {
     fn allows(&mut self, denial: &Denial) -> bool {
         self.each.take(&Arc::from(denial.principal.as_str())).is_ok() && self.all.take().is_ok()
     }
 }
 
-impl OfUnknown {
+impl AnonymousLimit {
     fn new() -> Self {
         let now = Instant::now();
         let left = UNKNOWN_BYTES_A_DAY_MAX - UNKNOWN_BYTES_KEPT;
-        Self { rate: Allowance::new(OF_ONE), began: now, left, next_count: now }
+        Self { rate: Allowance::new(ONE_RATE), began: now, left, next_count: now }
     }
 }
 
-impl Limit for OfUnknown {
+impl Limit for AnonymousLimit {
     fn allows(&mut self, _: &Denial) -> bool {
         let now = Instant::now();
         if now.duration_since(self.began) >= DAY {
@@ -182,12 +182,14 @@ impl<L: Limit> LimitedDenials<L> {
 /// Records denials until `stopping` is cancelled, and then those that are left.
 pub(super) async fn record(
     on: Arc<AuditorInner>,
-    mut waiting: Waiting,
+    mut waiting: QueuedDenials,
     stopping: CancellationToken,
 ) {
-    let mut known =
-        LimitedDenials::new(OfKnown { each: Allowances::new(OF_ONE), all: Allowance::new(OF_ALL) });
-    let mut unknown = LimitedDenials::new(OfUnknown::new());
+    let mut known = LimitedDenials::new(PrincipalLimit {
+        each: Allowances::new(ONE_RATE),
+        all: Allowance::new(ALL_RATE),
+    });
+    let mut unknown = LimitedDenials::new(AnonymousLimit::new());
     loop {
         let is_behind = known.last.is_some() || unknown.last.is_some();
         tokio::select! {
@@ -223,6 +225,11 @@ fn denied(denial: &Denial, suppressed: u64) -> pb::Event {
         error: Some(excerpt(&denial.message, TEXT_BYTES_MAX)),
         ..Default::default()
     };
-    let event = by("AG004W", &denial.principal, &denial.peer, Payload::AuditgateDenied(payload));
+    let event = principal_event(
+        "AG004W",
+        &denial.principal,
+        &denial.peer,
+        Payload::AuditgateDenied(payload),
+    );
     pb::Event { outcome: Some(outcome), ..event }
 }

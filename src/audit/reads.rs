@@ -35,9 +35,9 @@ pub(super) struct Reads {
 }
 
 struct ReadWindows {
-    windows: HashMap<Key, Window, foldhash::fast::RandomState>,
+    windows: HashMap<ReadKey, ReadWindow, foldhash::fast::RandomState>,
     /// The windows, in the order in which they opened.
-    order: VecDeque<(Instant, Key)>,
+    order: VecDeque<(Instant, ReadKey)>,
     /// Records of closed windows, to be appended.
     closed: Vec<pb::Event>,
     allowances: Allowances,
@@ -46,7 +46,7 @@ struct ReadWindows {
 
 /// The key of equal reads.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Key {
+pub(super) struct ReadKey {
     /// The principal, or the address if there is none.
     pub client: Arc<str>,
     /// Path of the call.
@@ -56,7 +56,7 @@ pub(super) struct Key {
 }
 
 /// Equal reads, from the first one on.
-struct Window {
+struct ReadWindow {
     /// The event of the first read.
     event: Bytes,
     recorded: Arc<OnceCell<()>>,
@@ -69,7 +69,7 @@ struct Window {
 pub type HeldMemory = Box<dyn Send + Sync>;
 
 /// A read that was noted.
-pub(super) struct Noted {
+pub(super) struct NotedRead {
     /// Becomes set when the first read of the window is recorded; no equal read is answered before
     /// that.
     pub recorded: Arc<OnceCell<()>>,
@@ -100,15 +100,15 @@ impl Reads {
     /// How long to wait, if the client made too many distinct reads lately.
     pub fn note(
         &self,
-        key: Key,
+        key: ReadKey,
         event: impl FnOnce() -> pb::Event,
         hold: impl FnOnce(usize) -> Option<HeldMemory>,
-    ) -> Result<Noted, Duration> {
+    ) -> Result<NotedRead, Duration> {
         let mut state = self.lock();
         if let Some(window) = state.windows.get_mut(&key) {
             window.repeats += 1;
             let (recorded, event) = (Arc::clone(&window.recorded), window.event.clone());
-            return Ok(Noted { recorded, event, is_first: false });
+            return Ok(NotedRead { recorded, event, is_first: false });
         }
         state.allowances.take(&key.client)?;
         if state.windows.len() >= WINDOWS_MAX && state.close_oldest() {
@@ -119,14 +119,14 @@ impl Reads {
         let bytes = event.len() + WINDOW_BYTES;
         state.bytes += bytes;
         state.order.push_back((Instant::now(), key.clone()));
-        let window = Window {
+        let window = ReadWindow {
             event: event.clone(),
             recorded: Arc::clone(&recorded),
             repeats: 0,
             _held: hold(bytes),
         };
         state.windows.insert(key, window);
-        Ok(Noted { recorded, event, is_first: true })
+        Ok(NotedRead { recorded, event, is_first: true })
     }
 
     /// The number of open windows.

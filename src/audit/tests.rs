@@ -40,21 +40,22 @@ impl Scene {
 
     async fn search(&self, principal: &str, user: &str) -> Result<Charge, Duration> {
         let asked = pb::Filter { users: vec![user.to_owned()], ..Default::default() };
-        self.read(principal, "Search", Asked::Filter(&asked)).await
+        self.read(principal, "Search", ReadTarget::Filter(&asked)).await
     }
 
     async fn read(
         &self,
         principal: &str,
         rpc: &'static str,
-        asked: Asked<'_>,
+        target: ReadTarget<'_>,
     ) -> Result<Charge, Duration> {
         let peer = "10.0.0.1:5000";
         let hold = &|bytes| {
             self.held.fetch_add(bytes, Ordering::Relaxed);
             Some(Box::new(HeldBytes(Arc::clone(&self.held), bytes)) as HeldMemory)
         };
-        let read = ReadCall { principal, peer, rpc, asked, start_time: None, end_time: None, hold };
+        let read =
+            ReadCall { principal, peer, rpc, target, start_time: None, end_time: None, hold };
         self.auditor.read(read).await
     }
 
@@ -133,10 +134,13 @@ async fn what_was_counted_is_written_at_drain() {
     let scene = Scene::new();
     for _ in 0..3 {
         scene
-            .read("alice", "GetRecord", Asked::Record(RecordKey::Sequence(Sequence(7))))
+            .read("alice", "GetRecord", ReadTarget::Record(RecordKey::Sequence(Sequence(7))))
             .await
             .expect("ok");
-        scene.read("alice", "GetRecord", Asked::Record(RecordKey::Id("e-1"))).await.expect("ok");
+        scene
+            .read("alice", "GetRecord", ReadTarget::Record(RecordKey::Id("e-1")))
+            .await
+            .expect("ok");
     }
     scene.stopping.cancel();
     scene.auditor.drain().await;
@@ -162,11 +166,14 @@ async fn a_long_filter_leaves_its_beginning_and_a_digest() {
     let users: Vec<String> =
         (0..1_000).map(|number| format!("{number}{}", "x".repeat(900))).collect();
     let mut asked = pb::Filter { users, ..Default::default() };
-    scene.read("alice", "Search", Asked::Filter(&asked)).await.expect("let through");
+    scene.read("alice", "Search", ReadTarget::Filter(&asked)).await.expect("let through");
     asked.users.pop();
-    scene.read("alice", "Search", Asked::Filter(&asked)).await.expect("let through");
+    scene.read("alice", "Search", ReadTarget::Filter(&asked)).await.expect("let through");
     let id = "i".repeat(1_000_000);
-    scene.read("alice", "GetRecord", Asked::Record(RecordKey::Id(&id))).await.expect("let through");
+    scene
+        .read("alice", "GetRecord", ReadTarget::Record(RecordKey::Id(&id)))
+        .await
+        .expect("let through");
     for (record, bytes) in scene.records().await {
         assert!(bytes < 1_200, "{bytes} bytes: {record:?}");
     }
@@ -251,7 +258,7 @@ async fn events_of_the_gateway_are_redacted() {
     let policy = ContentPolicy::compile(config).expect("valid");
     let scene = Scene::redacting(ActivePolicy::new(policy));
     let asked = pb::Filter { text: "PGPASSWORD=hunter2 psql".to_owned(), ..Default::default() };
-    scene.read("alice", "Search", Asked::Filter(&asked)).await.expect("recorded");
+    scene.read("alice", "Search", ReadTarget::Filter(&asked)).await.expect("recorded");
     let reads = scene.reads().await;
     let filter = reads.first().expect("a read").1.filter();
     assert!(filter.contains("PGPASSWORD=[redacted]") && !filter.contains("hunter2"), "{filter}");

@@ -93,7 +93,7 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
             CountKey::Group { group, .. } => groups(&args, &client, *group, &zone).await?,
             CountKey::Values { path, .. } => values(&args, &client, path, &zone).await?,
         };
-        print(&written(&args, &table, zone))?;
+        print(&render(&args, &table, zone))?;
         Ok(if table.total() == 0 || !is_whole { ExitKind::Some } else { ExitKind::All })
     })
     .await
@@ -180,7 +180,7 @@ fn report(expression_errors: u64, gaps: &[pb::Gap]) -> bool {
     gaps.is_empty()
 }
 
-fn written(args: &Args, table: &CountReport, zone: TimeZone) -> String {
+fn render(args: &Args, table: &CountReport, zone: TimeZone) -> String {
     let terminal = std::io::stdout().is_terminal();
     let format =
         args.output.unwrap_or(if terminal { CountFormat::Pretty } else { CountFormat::Csv });

@@ -85,7 +85,7 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
     let is_partial =
         matches!(done, Ok(ExitKind::Some | ExitKind::Interrupted) | Err(Error::Stopped { .. }));
     if !is_single && (is_partial || done.is_err() && sums.accepted > 0) {
-        say(&sums.told());
+        say(&sums.text());
     }
     done
 }
@@ -107,7 +107,7 @@ struct EmitSummary {
 }
 
 impl EmitSummary {
-    fn told(&self) -> String {
+    fn text(&self) -> String {
         match self.refused {
             0 => format!("{} accepted", self.accepted),
             refused => format!("{} accepted, {refused} refused", self.accepted),
@@ -233,6 +233,6 @@ mod tests {
         let stopped = receipts(awaited, &mut sums).await.expect_err("there is no gateway");
         let said = stopped.to_string();
         assert!(said.starts_with("stopped at stdin:7, which was not stored: gave up"), "{said}");
-        assert_eq!(sums.told(), "0 accepted");
+        assert_eq!(sums.text(), "0 accepted");
     }
 }

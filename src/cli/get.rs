@@ -108,7 +108,7 @@ async fn show(args: &Args, client: &Client, key: Key) -> Result<ExitKind, Error>
     };
     let count = others.len() as u64 + 1;
     let records: Vec<pb::Record> = std::iter::once(record).chain(others).collect();
-    print(&written(args, &records))?;
+    print(&render(args, &records))?;
     if count > 1 {
         say(&format!("{} have this id, the newest first", counted(count, "record")));
     }
@@ -150,7 +150,7 @@ async fn others(client: &Client, id: &str, newest: u64) -> Result<Vec<pb::Record
     Ok(found)
 }
 
-fn written(args: &Args, records: &[pb::Record]) -> String {
+fn render(args: &Args, records: &[pb::Record]) -> String {
     let terminal = std::io::stdout().is_terminal();
     let page = |record: &pb::Record| match args.output {
         RecordView::Json => {

@@ -52,7 +52,11 @@ async fn fetch(args: Args) -> Result<ExitKind, Error> {
     let wanted = args.id.map(Key::Id).or(args.sequence.map(Key::Sequence));
     let wanted = wanted
         .ok_or_else(|| Error::Usage("no event given: pass its id, or --sequence".to_owned()))?;
-    let held = args.checkpoint.as_deref().map(|file| held(file, key.as_ref())).transpose()?;
+    let held = args
+        .checkpoint
+        .as_deref()
+        .map(|file| read_own_checkpoint(file, key.as_ref()))
+        .transpose()?;
     let size = held.as_ref().map_or(0, SignedCheckpoint::size);
     let response = args.server.client().await?.get_inclusion_proof(wanted, size).await?;
     let hashes: Option<Vec<Hash>> = response.hashes.iter().map(|hash| hash_of(hash)).collect();
@@ -83,7 +87,7 @@ async fn fetch(args: Args) -> Result<ExitKind, Error> {
 }
 
 /// Reads a checkpoint from a file, and verifies its signature.
-fn held(file: &Path, key: Option<&VerifierKey>) -> Result<SignedCheckpoint, Error> {
+fn read_own_checkpoint(file: &Path, key: Option<&VerifierKey>) -> Result<SignedCheckpoint, Error> {
     let key = key.ok_or_else(|| Error::Usage("--checkpoint needs --verifier-key".to_owned()))?;
     read_checkpoint(file, key)
 }

@@ -93,36 +93,23 @@ async fn serve(
             return Ok(ExitKind::All);
         }
     };
-    let mut config = Config::from(&settings);
     let proofs = ProofKey::of(&settings, &*log)?;
-    config.signing_key = proofs.key.clone();
-    config.verifier_key = proofs.verifier.clone();
-    config.key_beside_log = proofs.is_beside_log;
-    config.tiles = settings.data_dir.clone();
-    config.content = content;
-    config.deliveries = settings.deliveries().map_err(io::Error::other)?;
+    let config = Config {
+        signing_key: proofs.key.clone(),
+        verifier_key: proofs.verifier.clone(),
+        key_beside_log: proofs.is_beside_log,
+        tiles: settings.data_dir.clone(),
+        content,
+        deliveries: settings.deliveries().map_err(io::Error::other)?,
+        ..Config::from(&settings)
+    };
     let gateway = Gateway::start_on(config, Arc::clone(&log)).await?;
     let failure = gateway.prover().and_then(|prover| prover.failure());
     if let Some(failure) = failure.filter(CheckpointFailure::is_lasting) {
         tracing::error!("ALARM: {failure}");
     }
-    let address = gateway.address();
-    if let Some(file) = &settings.port_file {
-        write_port(file, address.port())
-            .map_err(|error| with_context(error, format!("cannot write {}", file.display())))?;
-    }
-    let web = gateway.web_address();
-    if let (Some(file), Some(web)) = (&settings.web.port_file, web) {
-        write_port(file, web.port())
-            .map_err(|error| with_context(error, format!("cannot write {}", file.display())))?;
-    }
-    for reached in [Some(address), web].into_iter().flatten() {
-        if let Some(missing) = settings.missing_guard().filter(|_| !reached.ip().is_loopback()) {
-            tracing::warn!(
-                "other machines can reach {reached} without {missing}, as --insecure allows"
-            );
-        }
-    }
+    write_ports(&gateway, &settings)?;
+    warn_of_open_addresses(&gateway, &settings);
     if let Some(notice) = notice {
         logs.announce(&notice);
     }
@@ -130,23 +117,7 @@ async fn serve(
         kept.push('\n');
         kept.push_str(told);
     }
-    let admin = gateway.admin_address();
-    let page = web.map(|web| page_url(web, &settings));
-    if logs.is_text() {
-        kept.extend(page.map(|page| format!("\npage for browsers: {page}")));
-        let served = admin.map(|admin| {
-            format!("\nmetrics and probes on http://{admin}: /metrics, /livez, /readyz")
-        });
-        kept.extend(served);
-        greet(address, &settings, &kept);
-    } else {
-        let admin = admin.map(tracing::field::display);
-        let version = env!("CARGO_PKG_VERSION");
-        let (tls, authentication) = (settings.tls.is_on(), settings.authenticates());
-        let web = web.map(tracing::field::display);
-        tracing::info!(version, listen = %address, tls, authentication, admin, web, page, "listens");
-        kept.lines().for_each(|line| logs.announce(line));
-    }
+    announce_start(&gateway, &settings, kept, &logs);
 
     let on_terminal = io::stderr().is_terminal();
     // Tells systemd that the gateway is ready, if systemd waits for that.
@@ -235,6 +206,48 @@ impl Signals {
                 name => return name,
             }
         }
+    }
+}
+
+/// Writes the ports on which the gateway listens into the files for them.
+fn write_ports(gateway: &Gateway, settings: &Settings) -> io::Result<()> {
+    let grpc = settings.port_file.as_ref().map(|file| (file, gateway.address()));
+    let web = settings.web.port_file.as_ref().zip(gateway.web_address());
+    for (file, address) in grpc.into_iter().chain(web) {
+        write_port(file, address.port())
+            .map_err(|error| with_context(error, format!("cannot write {}", file.display())))?;
+    }
+    Ok(())
+}
+
+/// Warns if other machines can reach the gateway without TLS or authentication.
+fn warn_of_open_addresses(gateway: &Gateway, settings: &Settings) {
+    let Some(missing) = settings.missing_guard() else { return };
+    let addresses = [Some(gateway.address()), gateway.web_address()];
+    for reached in addresses.into_iter().flatten().filter(|reached| !reached.ip().is_loopback()) {
+        tracing::warn!(
+            "other machines can reach {reached} without {missing}, as --insecure allows"
+        );
+    }
+}
+
+/// Says where the gateway listens and what it keeps (`kept`): in text, or as one log line.
+fn announce_start(gateway: &Gateway, settings: &Settings, mut kept: String, logs: &LogOutput) {
+    let (address, admin, web) = (gateway.address(), gateway.admin_address(), gateway.web_address());
+    let page = web.map(|web| page_url(web, settings));
+    if logs.is_text() {
+        kept.extend(page.map(|page| format!("\npage for browsers: {page}")));
+        kept.extend(admin.map(|admin| {
+            format!("\nmetrics and probes on http://{admin}: /metrics, /livez, /readyz")
+        }));
+        greet(address, settings, &kept);
+    } else {
+        let admin = admin.map(tracing::field::display);
+        let version = env!("CARGO_PKG_VERSION");
+        let (tls, authentication) = (settings.tls.is_on(), settings.authenticates());
+        let web = web.map(tracing::field::display);
+        tracing::info!(version, listen = %address, tls, authentication, admin, web, page, "listens");
+        kept.lines().for_each(|line| logs.announce(line));
     }
 }
 

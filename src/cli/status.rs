@@ -1,7 +1,7 @@
 //! `auditgate status`: shows the log, the rates and the subscribers of a gateway.
 
 mod accounts;
-mod ended;
+mod disconnects;
 mod operations;
 mod problems;
 mod shared;

@@ -123,14 +123,14 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
     let tail = TailCommand { args: &args, client, until };
     let done = interruptible(tail.run(start, &mut printer)).await;
     printer.finish()?;
-    match done.map_err(|error| named(error, of_file))? {
+    match done.map_err(|error| name_cursor_file(error, of_file))? {
         ExitKind::All if printer.is_lacking() => Ok(ExitKind::Some),
         done => Ok(done),
     }
 }
 
 /// Adds the name of the cursor file to an error about an invalid cursor.
-fn named(error: Error, file: Option<&Path>) -> Error {
+fn name_cursor_file(error: Error, file: Option<&Path>) -> Error {
     /// A name of `auditgate.v1.ErrorReason`.
     const CURSOR_INVALID: &str = "CURSOR_INVALID";
     let (Error::Client(refused), Some(file)) = (&error, file) else { return error };

@@ -90,7 +90,7 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
 }
 
 /// Prints that a check failed, and ends the command.
-fn bad(what: &str) -> Result<ExitKind, Error> {
+fn report_failure(what: &str) -> Result<ExitKind, Error> {
     say(&format!("BAD: {what}"));
     Ok(ExitKind::Some)
 }

@@ -50,7 +50,7 @@ pub async fn run(args: Args) -> Result<ExitKind, Error> {
         let text = match args.output {
             CallerView::Pretty => {
                 let width = if std::io::stdout().is_terminal() { terminal::width() } else { None };
-                told(&caller, width, &terminal::zone(args.utc), now())
+                render(&caller, width, &terminal::zone(args.utc), now())
             }
             CallerView::Json => {
                 let reflected = reflect("GetCallerResponse", &caller);
@@ -67,7 +67,12 @@ fn now() -> i64 {
 }
 
 /// The caller in a few lines; `now` is in seconds since 1970.
-fn told(caller: &pb::GetCallerResponse, width: Option<usize>, zone: &TimeZone, now: i64) -> String {
+fn render(
+    caller: &pb::GetCallerResponse,
+    width: Option<usize>,
+    zone: &TimeZone,
+    now: i64,
+) -> String {
     let name = match (caller.authenticated, caller.principal.as_str()) {
         (false, _) => "anybody: authentication is off, and every client may do everything",
         (true, "") => "nobody: the gateway asks for no credential for this call",
@@ -131,7 +136,7 @@ mod tests {
             ..Default::default()
         };
         assert_eq!(
-            told(&caller, Some(80), &TimeZone::UTC, 1_700_000_000),
+            render(&caller, Some(80), &TimeZone::UTC, 1_700_000_000),
             "name     alice\n\
              reads    all event types\n\
              emits    exec, user.login\n\
@@ -139,7 +144,7 @@ mod tests {
              until    2023-11-14 23:13:20, ends in 1 h 0 min\n"
         );
         let open = pb::GetCallerResponse::default();
-        let text = told(&open, Some(40), &TimeZone::UTC, 0);
+        let text = render(&open, Some(40), &TimeZone::UTC, 0);
         assert!(text.starts_with("name     anybody: authentication is off,\n"), "{text}");
         assert!(text.lines().all(|line| terminal::columns(line) <= 40), "{text}");
     }

@@ -17,7 +17,7 @@ pub(super) fn tls_error(error: &(dyn Error + 'static)) -> Option<String> {
     /// The errors of both sides if they have no common protocol.
     const NO_HTTP2: [&str; 2] =
         ["received fatal alert: NoApplicationProtocol", "HTTP/2 was not negotiated."];
-    chain(error).find_map(tls::told).or_else(|| {
+    chain(error).find_map(tls::explain).or_else(|| {
         if NO_HTTP2.contains(&root(error).as_str()) {
             return Some(
                 "the server does not speak HTTP/2, as gRPC does: check host and port".to_owned(),
@@ -67,7 +67,7 @@ mod tls {
         error.downcast_ref().or_else(|| wrapped?.downcast_ref())
     }
 
-    pub(super) fn told(error: &(dyn Error + 'static)) -> Option<String> {
+    pub(super) fn explain(error: &(dyn Error + 'static)) -> Option<String> {
         Some(match of(error)? {
             rustls::Error::InvalidMessage(_) => {
                 "the server does not use TLS: if that is intended, use http:// without certificates"
@@ -108,7 +108,7 @@ mod tls {
 mod tls {
     use std::error::Error;
 
-    pub(super) fn told(_: &(dyn Error + 'static)) -> Option<String> {
+    pub(super) fn explain(_: &(dyn Error + 'static)) -> Option<String> {
         None
     }
 }

@@ -167,7 +167,7 @@ impl ContentPolicy {
                 redact(sent, root, key, limit).map_err(|_| event::Error::GrownTooLarge { limit })?
             }
         };
-        let redacted = redacted.map(|(kept, changes)| (kept, told(&changes, key)));
+        let redacted = redacted.map(|(kept, changes)| (kept, amendments(&changes, key)));
         let size = redacted.as_ref().map_or(sent.len(), |(kept, _)| kept.len());
         if size <= bytes_max || self.oversize == OversizeAction::Reject {
             return Ok(redacted);
@@ -209,10 +209,6 @@ struct ClientEvent {
 }
 
 impl Reredact for ClientEvent {
-    fn held_bytes(&self) -> usize {
-        size_of::<Self>() + self.sent.len()
-    }
-
     fn with_key(&self, key_id: &str) -> Option<Vec<u8>> {
         let key = self.policy.keys.as_ref()?.get(key_id)?;
         let amended = self.policy.amend(&self.sent, self.type_id, Some(key), self.bytes_max);
@@ -221,7 +217,7 @@ impl Reredact for ClientEvent {
 }
 
 /// The changes as amendments of the record.
-fn told(changes: &[FieldChange<'_>], key: Option<&HmacKey>) -> Vec<pb::Amendment> {
+fn amendments(changes: &[FieldChange<'_>], key: Option<&HmacKey>) -> Vec<pb::Amendment> {
     let tell = |change: &FieldChange<'_>| pb::Amendment {
         path: text_of(&change.path),
         action: change.action.done().to_owned(),

@@ -74,13 +74,6 @@ impl FilterGroups {
     }
 }
 
-impl FilterGroups {
-    /// What is kept for others to follow, in bytes.
-    pub fn held_bytes(&self) -> usize {
-        self.bytes.load(Ordering::Relaxed)
-    }
-}
-
 impl FilterGroup {
     /// The query of the group.
     pub fn query(&self) -> &ScanQuery {

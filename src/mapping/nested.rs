@@ -2,9 +2,9 @@
 //! the others.
 
 use super::captured::{Captured, Remainder};
+use super::catch_all::{self, CatchAllJson};
 use super::conversion::Conversion;
 use super::convert::{self, Scalar, ValueTable};
-use super::left::{self, LeftJson};
 use super::plan::{LeafPlan, LeafSource, MappingPlans, ObjectPlan, PlanMember, TypePlan};
 use super::wire_json::close;
 use super::{MappingInput, text, wire_json};
@@ -70,7 +70,7 @@ fn write_captured(
             if let Some(slot) = labels {
                 label_members(captured, slot, prefix, out);
             }
-            left::each(source.record, filter, &mut LeftJson { out, prefix });
+            catch_all::each(source.record, filter, &mut CatchAllJson { out, prefix });
             if out.len() == begun {
                 out.truncate(before);
             } else {

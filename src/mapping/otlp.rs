@@ -7,9 +7,9 @@ mod any_value;
 
 use super::MappingInput;
 use super::captured::{Captured, Remainder};
+use super::catch_all::{self, CatchAllSink};
 use super::conversion::Conversion;
 use super::convert::{self, Scalar};
-use super::left::{self, LeftSink};
 use super::plan::{LeafPlan, LeafSource, MappingPlans, PlanMember, TableValue, TypePlan};
 use crate::wire::{Field, WireValue, put_bytes_field, put_bytes_header, put_varint_field};
 use any_value::{
@@ -53,8 +53,8 @@ fn write_captured(
     }
     let kept = writer.kept;
     let mut name = String::new();
-    let mut sink = LeftAttributes { out, name: &mut name };
-    left::each(source.record, Remainder::left(&plan.nodes, kept), &mut sink);
+    let mut sink = CatchAllAttributes { out, name: &mut name };
+    catch_all::each(source.record, Remainder::left(&plan.nodes, kept), &mut sink);
 }
 
 struct OtlpWriter<'w, 'a> {
@@ -190,12 +190,12 @@ impl OtlpWriter<'_, '_> {
 }
 
 /// Writes the values without a place as attributes.
-struct LeftAttributes<'o> {
+struct CatchAllAttributes<'o> {
     out: &'o mut Vec<u8>,
     name: &'o mut String,
 }
 
-impl LeftAttributes<'_> {
+impl CatchAllAttributes<'_> {
     fn set_name(&mut self, path: &[&str]) {
         self.name.clear();
         self.name.push_str(PREFIX);
@@ -206,7 +206,7 @@ impl LeftAttributes<'_> {
     }
 }
 
-impl LeftSink for LeftAttributes<'_> {
+impl CatchAllSink for CatchAllAttributes<'_> {
     fn field(&mut self, path: &[&str], field: &'static Field, values: &[(u32, WireValue<'_>)]) {
         self.set_name(path);
         attribute(self.out, self.name, |out| field_value(out, field, values, 0));

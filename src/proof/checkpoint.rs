@@ -69,9 +69,6 @@ pub enum Error {
         /// The name of the signer.
         name: String,
     },
-    /// The witness's signature is on another checkpoint.
-    #[error("the checkpoints are not the same, so the signatures of one do not hold for the other")]
-    OtherText,
     /// It cannot be signed.
     #[error("it cannot be signed: {0}")]
     Sign(String),

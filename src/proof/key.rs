@@ -7,6 +7,8 @@ use base64::prelude::BASE64_STANDARD;
 use ed25519_dalek::{Signer as _, Verifier as _};
 use signed_note::{Signer, Verifier};
 
+use crate::log::shared::message::EPOCH_HEADER;
+
 /// The kind of a signature, which is the key's first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignatureKind {
@@ -105,7 +107,7 @@ pub struct VerifierKey {
 
 /// The first lines of notes other than checkpoints that a log's key signs: the minimum index, and
 /// the beginning of an epoch of a shared log.
-const RESERVED_NAMES: [&str; 2] = [MINIMUM_HEADER, "auditgate-epoch/v1"];
+const RESERVED_NAMES: [&str; 2] = [MINIMUM_HEADER, EPOCH_HEADER];
 
 /// Checks a name: signed-note must allow it, and it must be short.
 ///

@@ -12,8 +12,6 @@ use super::{InvalidProof, VerifierKey, check_inclusion};
 const HEADER: &str = "c2sp.org/tlog-proof@v1";
 /// The most hashes of a path: the tree's size has 64 bits.
 pub const HASHES_MAX: usize = 64;
-/// The largest proof file that is read, in bytes: that of a record of 16 MiB.
-pub const FILE_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Proves that a log has a record. Only the key of the log is needed to check it.
 #[derive(Debug, Clone, PartialEq)]

@@ -124,13 +124,6 @@ impl Draft {
         self.event.bytes.slice(..self.event.client_len)
     }
 
-    /// Memory that the draft holds, in bytes, including memory that it shares with others of its
-    /// request.
-    pub fn held_bytes(&self) -> usize {
-        let amended = self.event.amended.as_ref().map_or(0, |amended| amended.held_bytes());
-        size_of::<Self>() + self.event.bytes.len() + self.notes.capacity() + amended
-    }
-
     /// Whether another draft is the same byte for byte.
     pub fn repeats_draft_exactly(&self, other: &Draft) -> bool {
         self.event.client_bytes() == other.event.client_bytes() && self.is_cut_like_draft(other)

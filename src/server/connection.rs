@@ -138,8 +138,6 @@ countable!(CutReason);
 pub struct Connection {
     /// The client's address.
     pub remote: SocketAddr,
-    /// The gateway's address.
-    pub local: SocketAddr,
     /// The certificate and remembered callers of its client.
     pub channel: ConnectionIdentity,
     /// The protocol, and whether it is encrypted.
@@ -167,16 +165,10 @@ pub struct RunningCall(Arc<Connection>);
 
 impl Connection {
     /// A connection that was just accepted.
-    pub fn new(
-        remote: SocketAddr,
-        local: SocketAddr,
-        channel: ConnectionIdentity,
-        transport: Transport,
-    ) -> Arc<Self> {
+    pub fn new(remote: SocketAddr, channel: ConnectionIdentity, transport: Transport) -> Arc<Self> {
         let clock = ConnectionClock::start();
         Arc::new(Self {
             remote,
-            local,
             channel,
             transport,
             established: AtomicBool::new(false),

@@ -171,7 +171,6 @@ impl Listener {
         self.counters.accepted.fetch_add(1, Ordering::Relaxed);
         // Small responses must not be delayed. If this fails, the peer has gone.
         stream.set_nodelay(true).ok()?;
-        let local = stream.local_addr().ok()?;
         let (stream, flusher) = cork(stream);
         let (limits, stopping) = (self.limits, stopping.clone());
         let log_limiter = Arc::clone(&self.log_limiter);
@@ -203,7 +202,7 @@ impl Listener {
             let transport = transport(client, session.as_ref());
             let certificates = session.and_then(|session| session.certificates);
             let identity = ConnectionIdentity::new(certificates);
-            let connection = Connection::new(remote, local, identity, transport);
+            let connection = Connection::new(remote, identity, transport);
             let (task, resets) = (Arc::clone(&connection), &counters.streams_reset);
             connection::serve(stream, flusher, task, service, limits, resets, stopping).await;
             let Some(why) = connection.cut_reason() else { return };

@@ -295,10 +295,10 @@ fn differing(before: &serde_json::Value, after: &serde_json::Value) -> Vec<Strin
 fn look(tls: &config::Tls, access: &config::Access) -> FileStamps {
     let of_tls = [&tls.cert, &tls.key, &tls.client_ca].into_iter().flatten();
     let files = of_tls.chain(access.jwt.iter().map(|jwt| &jwt.jwks));
-    files.map(|file| (file.clone(), written(file))).collect()
+    files.map(|file| (file.clone(), stamp(file))).collect()
 }
 
-fn written(file: &Path) -> Option<(SystemTime, u64)> {
+fn stamp(file: &Path) -> Option<(SystemTime, u64)> {
     let found = std::fs::metadata(file).ok()?;
     Some((found.modified().ok()?, found.len()))
 }

@@ -190,7 +190,7 @@ pub enum Error {
         id: String,
     },
     /// There is no record with this sequence.
-    #[error("record {sequence} is not kept: {}", kept(*first, *last))]
+    #[error("record {sequence} is not kept: {}", kept_range(*first, *last))]
     SequenceNotFound {
         /// The sequence.
         sequence: Sequence,
@@ -324,7 +324,7 @@ fn batch_sentence(errors: &[(usize, event::Error)], total: usize) -> String {
     }
 }
 
-fn kept(first: Sequence, last: Sequence) -> String {
+fn kept_range(first: Sequence, last: Sequence) -> String {
     if last < first {
         "no record is".to_owned()
     } else {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tonic::Request;
 
 use crate::access::Method;
-use crate::audit::Asked;
+use crate::audit::ReadTarget;
 use crate::catalog;
 use crate::filter::TypeSet;
 use crate::hub::RecordKey;
@@ -50,7 +50,7 @@ impl Service {
         let found = self.hub.record(key, reader.types()).await.map_err(Error::Read)?;
         let is_own = |frame: &Bytes| catalog::is_reserved(Record::read_frame(frame).type_name);
         if !found.as_ref().is_some_and(is_own) {
-            self.record_read(reader, method, Asked::Record(key), (None, None)).await?;
+            self.record_read(reader, method, ReadTarget::Record(key), (None, None)).await?;
         }
         found.ok_or_else(|| self.not_found(key, reader.types()))
     }

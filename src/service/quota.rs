@@ -255,11 +255,6 @@ impl Quotas {
 }
 
 impl Quota {
-    /// The client.
-    pub fn client(&self) -> &ClientKey {
-        &self.client
-    }
-
     /// The memory and streams of the client.
     pub fn report(&self) -> AccountReport {
         AccountReport {

@@ -6,7 +6,7 @@ use tokio::time::timeout;
 use tonic::Request;
 
 use crate::access::{Caller, Method};
-use crate::audit::{Asked, Auditor, HeldMemory, ReadCall};
+use crate::audit::{Auditor, HeldMemory, ReadCall, ReadTarget};
 use crate::event::EVENT_BYTES_MAX;
 use crate::filter::{Filter, TypeSet};
 use crate::hub::{LogPosition, POSITION_WAIT_MAX, Reach};
@@ -108,7 +108,7 @@ impl Service {
         if Auditor::is_own(&query.filter) {
             return Ok(());
         }
-        self.record_read(reader, method, Asked::Filter(asked), times).await
+        self.record_read(reader, method, ReadTarget::Filter(asked), times).await
     }
 
     /// Records a read by a call of this method, and charges the caller for the record.
@@ -116,14 +116,14 @@ impl Service {
         &self,
         reader: &Reader,
         method: Method,
-        asked: Asked<'_>,
+        target: ReadTarget<'_>,
         times: (Option<prost_types::Timestamp>, Option<prost_types::Timestamp>),
     ) -> Result<(), Error> {
         let (start_time, end_time) = times;
         let (principal, peer) = (reader.caller.principal(), reader.peer.as_str());
         let rpc = method.path();
         let hold = &|bytes| reader.hold_count(bytes);
-        let read = ReadCall { principal, peer, rpc, asked, start_time, end_time, hold };
+        let read = ReadCall { principal, peer, rpc, target, start_time, end_time, hold };
         let charge = self.auditor.read(read).await.map_err(|wait| Error::ReadsTooFast { wait })?;
         if let Some(quota) = reader.quota.as_ref().filter(|_| charge.0 > 0) {
             debug_assert!(charge.0 <= 2 * EVENT_BYTES_MAX);

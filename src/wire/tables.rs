@@ -76,8 +76,6 @@ pub struct Field {
     pub number: u32,
     /// Its name in the proto file.
     pub name: &'static str,
-    /// Its name in protobuf's JSON form.
-    pub json_name: &'static str,
     /// The type of its value or, if repeated, of each value.
     pub kind: FieldKind,
     /// Whether it is a list, or a map (then the kind is a map entry).

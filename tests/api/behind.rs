@@ -40,7 +40,7 @@ async fn scene() -> Scene {
     emit_all(&mut at_ahead, numbered(1..=5)).await;
     let (mut tail, _) = Tail::begin(&mut at_behind, earliest()).await;
     tail.records(5).await;
-    behind.way.hold(true);
+    behind.link.hold(true);
     emit_all(&mut at_ahead, numbered(6..=10)).await;
     Scene { ahead, behind, at_ahead, at_behind }
 }
@@ -126,7 +126,7 @@ async fn readers_wait_for_what_another_gateway_gave_out() {
     assert_eq!(search(&mut other, page(100)).await.records.len(), 5);
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     assert!(readers.iter().all(|reader| !reader.is_finished()));
-    behind.way.hold(false);
+    behind.link.hold(false);
     emit(&mut at_ahead, login("e-11", "alice")).await;
     for reader in readers {
         soon(reader).await.expect("no panic");
@@ -175,7 +175,7 @@ async fn who_waits_too_long_is_told_to_retry() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_no_gateway_gave_out_is_refused() {
     let Scene { ahead, behind, mut at_ahead, mut at_behind } = scene().await;
-    behind.way.hold(false);
+    behind.link.hold(false);
     let first = search(&mut at_ahead, page(4)).await;
     let identity = ahead.gateway.hub().identity();
     assert_eq!(identity, behind.gateway.hub().identity(), "cursors are valid on both");

@@ -469,6 +469,6 @@ async fn on_shutdown_the_emitter_learns_from_where_to_send_again() {
     stop.await.expect("no panic");
     assert_eq!(status.code(), Code::Unavailable);
     assert!(status.message().contains(&format!("from event {answered}")), "{status:?}");
-    assert!(answered < 10_000, "it was stopped on its way");
+    assert!(answered < 10_000, "it was stopped midway");
     assert_eq!(hub.extent().last.0, answered, "what has no answer was not stored");
 }

@@ -1,7 +1,7 @@
 //! Commands with several servers.
 
 use crate::support::cli::{command, emit, field, finish, login};
-use crate::support::client::{Way, free_port, url};
+use crate::support::client::{Proxy, free_port, url};
 use crate::support::shared::{self, MemoryStream};
 use crate::support::{soon, start};
 use auditgate::server::Config;
@@ -14,9 +14,9 @@ async fn tail_goes_on_where_a_gateway_is_lost() {
     let one = shared::start(&stream, config()).await;
     let other = shared::start(&stream, config()).await;
     emit(&one.gateway, (0..5).map(|number| login(number, "alice")).collect()).await;
-    let mut way = Way::to(one.gateway.address()).await;
-    let servers = format!("{},{}", url(way.address), url(other.gateway.address()));
-    let mut tail = command(way.address, 80, &["tail", "--from", "earliest", "-o", "ndjson"]);
+    let mut proxy = Proxy::to(one.gateway.address()).await;
+    let servers = format!("{},{}", url(proxy.address), url(other.gateway.address()));
+    let mut tail = command(proxy.address, 80, &["tail", "--from", "earliest", "-o", "ndjson"]);
     let mut tail = tail.env("AUDITGATE_SERVER", &servers).spawn().unwrap();
     let mut out = BufReader::new(tail.stdout.take().unwrap()).lines();
     let mut err = BufReader::new(tail.stderr.take().unwrap()).lines();
@@ -25,10 +25,10 @@ async fn tail_goes_on_where_a_gateway_is_lost() {
     for _ in 0..5 {
         sequences.push(next());
     }
-    way.cut().await;
+    proxy.cut().await;
     let lost = err.next().unwrap().unwrap();
     let going_on = format!("continuing at {}", url(other.gateway.address()));
-    assert!(lost.contains(&format!("lost {}: ", url(way.address))), "{lost}");
+    assert!(lost.contains(&format!("lost {}: ", url(proxy.address))), "{lost}");
     assert!(lost.ends_with(&going_on), "{lost}");
     emit(&other.gateway, (5..8).map(|number| login(number, "alice")).collect()).await;
     for _ in 0..3 {
@@ -45,13 +45,13 @@ async fn tail_goes_on_where_a_gateway_is_lost() {
 async fn tail_ends_where_the_other_gateway_has_another_log() {
     let (one, other) = (start().await, start().await);
     emit(&one, vec![login(0, "alice")]).await;
-    let mut way = Way::to(one.address()).await;
-    let servers = format!("{},{}", url(way.address), url(other.address()));
+    let mut proxy = Proxy::to(one.address()).await;
+    let servers = format!("{},{}", url(proxy.address), url(other.address()));
     let arguments = ["tail", "--from", "earliest", "-o", "ndjson", "--server", &servers];
-    let mut tail = command(way.address, 80, &arguments).spawn().unwrap();
+    let mut tail = command(proxy.address, 80, &arguments).spawn().unwrap();
     let mut out = BufReader::new(tail.stdout.take().unwrap()).lines();
     assert_eq!(field(&out.next().unwrap().unwrap(), "/sequence"), "1");
-    way.cut().await;
+    proxy.cut().await;
     let ran = soon(tokio::task::spawn_blocking(|| finish(tail))).await.unwrap();
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(ran.err.contains("has another log than"), "{ran:?}");

@@ -172,7 +172,7 @@ async fn open(place: &Place, gateway: usize) -> Arc<Hub> {
         Place::Memory => Arc::new(MemoryLog::new(ring)),
         Place::Shared(stream, folders) => {
             let config = Config { ring, ..Config::default() };
-            shared::open(&folders[gateway], shared::way(stream), config).await
+            shared::open(&folders[gateway], shared::link(stream), config).await
         }
         Place::Disk(folder) => {
             let config = Config { ring, sync: SyncPolicy::None, ..Config::default() };

@@ -1,6 +1,6 @@
-//! Subscribers who do not read: they cost the emitters nothing, the gateway a
-//! bounded sum each, and themselves only what left the ring meanwhile, of which
-//! they are told.
+//! Subscribers who do not read: they do not slow emitters down, each takes a bounded
+//! amount of memory, and they lose only the records that left the ring meanwhile,
+//! which a gap names.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "../support/mod.rs"]

@@ -1,5 +1,5 @@
-//! What the tests of the client share: gateways that go and come back, and a way
-//! to them that breaks.
+//! What the tests of the client share: gateways that go and come back, and a proxy
+//! before them that breaks.
 
 use std::net::SocketAddr;
 
@@ -32,29 +32,29 @@ pub fn login(user: &str) -> pb::Event {
     pb::Event { id: None, ..super::login("", user) }
 }
 
-/// Passes connections on, until it is told to break them.
-pub struct Way {
+/// A proxy whose connections a test can break.
+pub struct Proxy {
     pub address: SocketAddr,
     gateway: SocketAddr,
     task: JoinHandle<()>,
 }
 
-impl Way {
-    /// A way to a gateway.
+impl Proxy {
+    /// A proxy before a gateway.
     pub async fn to(gateway: SocketAddr) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         Self { address, gateway, task: pass(listener, gateway, true) }
     }
 
-    /// A way on which calls reach the gateway, but answers are lost.
+    /// A proxy through which calls reach the gateway, but answers are lost.
     pub async fn without_answers(gateway: SocketAddr) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         Self { address, gateway, task: pass(listener, gateway, false) }
     }
 
-    /// Breaks the connections there are, and takes no new ones until it is mended.
+    /// Breaks the connections there are, and takes no new ones until it is restored.
     pub async fn cut(&mut self) {
         self.task.abort();
         let _ = (&mut self.task).await;
@@ -62,7 +62,7 @@ impl Way {
     }
 
     /// Breaks the connections there are; new ones are passed on.
-    pub async fn mend(&mut self) {
+    pub async fn restore(&mut self) {
         self.task.abort();
         let _ = (&mut self.task).await;
         let listener = TcpListener::bind(self.address).await.expect("the port was ours");

@@ -1,5 +1,5 @@
-//! What the tests over the wire share: a gateway on a port of its own, clients
-//! on connections of their own, and waits that end.
+//! What the test programs share: gateways on free ports, clients on connections of
+//! their own, and waits with a limit.
 #![allow(dead_code, reason = "each test binary uses its part of this")]
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may panic")]
 
@@ -26,7 +26,7 @@ use tonic::{Status, Streaming};
 
 pub type Client = AuditServiceClient<Channel>;
 
-/// How long a test waits for what must come.
+/// The longest that a test waits.
 pub const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// A gateway with default bounds.
@@ -54,17 +54,17 @@ pub fn endpoint(gateway: &Gateway) -> Endpoint {
     Endpoint::from_shared(format!("http://{}", gateway.address())).unwrap()
 }
 
-/// A connection of its own.
+/// A new connection.
 pub async fn channel(gateway: &Gateway) -> Channel {
     endpoint(gateway).connect().await.expect("the gateway listens")
 }
 
-/// A client on a connection of its own.
+/// A client on a new connection.
 pub async fn connect(gateway: &Gateway) -> Client {
     Client::new(channel(gateway).await)
 }
 
-/// What `work` comes to, within [`WAIT_MAX`].
+/// The output of `work`, within [`WAIT_MAX`].
 pub async fn soon<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(WAIT_MAX, work).await.expect("it comes in time")
 }

@@ -1,4 +1,4 @@
-//! Gateways on one shared log, whose stream is in memory. A gateway's way to the stream can
+//! Gateways on one shared log, whose stream is in memory. A gateway's link to the stream can
 //! be held up: its copy of the log then falls behind.
 
 use std::os::unix::fs::PermissionsExt as _;
@@ -39,8 +39,8 @@ struct Listener {
     sender: LiveSender,
 }
 
-/// A gateway's way to the stream.
-pub struct StreamWay {
+/// A gateway's link to the stream.
+pub struct StreamLink {
     stream: Arc<MemoryStream>,
     /// Messages do not come.
     is_held: Arc<AtomicBool>,
@@ -50,7 +50,7 @@ pub struct StreamWay {
 pub struct SharedGateway {
     pub gateway: Gateway,
     pub log: Arc<SharedLog>,
-    pub way: Arc<StreamWay>,
+    pub link: Arc<StreamLink>,
     _folder: TempDir,
 }
 
@@ -83,13 +83,13 @@ impl MemoryStream {
     }
 }
 
-impl StreamWay {
+impl StreamLink {
     pub fn hold(&self, is_held: bool) {
         self.is_held.store(is_held, Ordering::SeqCst);
     }
 }
 
-impl Stream for StreamWay {
+impl Stream for StreamLink {
     fn settings(&self) -> StreamSettings {
         StreamSettings {
             log_id: Uuid::from_u128(0x7e57),
@@ -141,10 +141,10 @@ impl Stream for StreamWay {
 }
 
 /// A log on the stream, with its copy in `folder`.
-pub async fn open(folder: &TempDir, way: Arc<StreamWay>, disk: disk::Config) -> Arc<SharedLog> {
+pub async fn open(folder: &TempDir, link: Arc<StreamLink>, disk: disk::Config) -> Arc<SharedLog> {
     let private = std::fs::Permissions::from_mode(0o700);
     std::fs::set_permissions(folder.path(), private).expect("its owner sets its mode");
-    let key = AuthenticationKey::new(&[7; 32], way.settings().log_id);
+    let key = AuthenticationKey::new(&[7; 32], link.settings().log_id);
     let times = PublishTimes {
         repeat: Duration::from_millis(200),
         retry: Duration::from_millis(20),
@@ -154,7 +154,7 @@ pub async fn open(folder: &TempDir, way: Arc<StreamWay>, disk: disk::Config) -> 
     let config = Config { disk, keys, times, epoch_key: None };
     let opened = async {
         loop {
-            let opened = SharedLog::open(folder.path(), config.clone(), Arc::clone(&way) as _);
+            let opened = SharedLog::open(folder.path(), config.clone(), Arc::clone(&link) as _);
             match opened.await {
                 // The one before lets go of the folder soon.
                 Err(error) if error.to_string().contains("in use") => {
@@ -171,15 +171,15 @@ pub async fn open(folder: &TempDir, way: Arc<StreamWay>, disk: disk::Config) -> 
     Arc::new(log)
 }
 
-pub fn way(stream: &Arc<MemoryStream>) -> Arc<StreamWay> {
-    Arc::new(StreamWay { stream: Arc::clone(stream), is_held: Arc::default() })
+pub fn link(stream: &Arc<MemoryStream>) -> Arc<StreamLink> {
+    Arc::new(StreamLink { stream: Arc::clone(stream), is_held: Arc::default() })
 }
 
 /// A gateway on the stream.
 pub async fn start(stream: &Arc<MemoryStream>, config: server::Config) -> SharedGateway {
     let folder = tempfile::tempdir().expect("a folder");
-    let way = way(stream);
-    let log = open(&folder, Arc::clone(&way), disk::Config::default()).await;
+    let link = link(stream);
+    let log = open(&folder, Arc::clone(&link), disk::Config::default()).await;
     let gateway = Gateway::start_on(config, Arc::clone(&log) as Arc<dyn Log>).await;
-    SharedGateway { gateway: gateway.expect("a free port"), log, way, _folder: folder }
+    SharedGateway { gateway: gateway.expect("a free port"), log, link, _folder: folder }
 }

@@ -1,5 +1,5 @@
-//! The rules of the house, as far as a program can check them: CONTRIBUTING.md
-//! says why. Each rule is first shown to object to what breaks it.
+//! Rules of CONTRIBUTING.md, checked by reading the source files. Each rule is first
+//! given an example that breaks it, to which it must object.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may panic")]
 
 mod circles;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tokio::time::Instant;
 
 use super::super::reads::READ_WINDOW;
-use super::super::{Asked, Auditor, Charge, ConfigChange, Denial, ReadCall};
+use super::super::{Auditor, Charge, ConfigChange, Denial, ReadCall, ReadTarget};
 use super::*;
 use crate::content::ActivePolicy;
 use crate::hub::Hub;
@@ -43,10 +43,10 @@ impl Scene {
     /// A read. Returns how long it took.
     async fn read(&self, principal: &str, user: &str) -> Duration {
         let filter = pb::Filter { users: vec![user.to_owned()], ..Default::default() };
-        let (rpc, asked) = ("Search", Asked::Filter(&filter));
+        let (rpc, target) = ("Search", ReadTarget::Filter(&filter));
         let peer = "10.0.0.1:5000";
         let (start_time, end_time, hold) = (None, None, &|_| None);
-        let read = ReadCall { principal, peer, rpc, asked, start_time, end_time, hold };
+        let read = ReadCall { principal, peer, rpc, target, start_time, end_time, hold };
         let began = Instant::now();
         let Charge(bytes) = self.auditor.read(read).await.expect("let through");
         assert!(bytes > 0, "a record to come is charged, too");
@@ -197,10 +197,10 @@ async fn equal_reads_are_counted_while_the_log_is_away() {
     scene.read("alice", "bob").await;
     let filter = pb::Filter { users: vec!["bob".to_owned()], ..Default::default() };
     for _ in 0..9 {
-        let asked = Asked::Filter(&filter);
+        let target = ReadTarget::Filter(&filter);
         let (principal, peer, rpc) = ("alice", "10.0.0.1:5000", "Search");
         let (start_time, end_time, hold) = (None, None, &|_| None);
-        let read = ReadCall { principal, peer, rpc, asked, start_time, end_time, hold };
+        let read = ReadCall { principal, peer, rpc, target, start_time, end_time, hold };
         assert_eq!(scene.auditor.read(read).await, Ok(Charge(0)));
     }
     tokio::time::sleep(2 * READ_WINDOW).await;

@@ -96,7 +96,8 @@ impl CountReport {
         let key = &self.key;
         let mut out = if timed { format!("time,{key},count\n") } else { format!("{key},count\n") };
         for bucket in &self.buckets {
-            let time = bucket.start.map(|start| format!("{},", told(&start))).unwrap_or_default();
+            let time =
+                bucket.start.map(|start| format!("{},", rfc3339(&start))).unwrap_or_default();
             for (name, count) in &bucket.counts {
                 let name = if terminal { escape::escaped(name) } else { name.into() };
                 out.push_str(&format!("{time}{},{count}\n", quoted(name)));
@@ -127,7 +128,7 @@ struct JsonBucket<'a> {
 impl<'a> JsonBucket<'a> {
     fn of(bucket: &'a TimeBucket) -> Self {
         Self {
-            start_time: bucket.start.as_ref().map(told),
+            start_time: bucket.start.as_ref().map(rfc3339),
             counts: JsonCounts(&bucket.counts),
             absent: bucket.absent,
             others: bucket.others,
@@ -153,7 +154,7 @@ fn is_zero(count: &u64) -> bool {
 }
 
 /// RFC 3339, in UTC.
-fn told(time: &Stamp) -> String {
+fn rfc3339(time: &Stamp) -> String {
     match Timestamp::new(time.seconds, time.nanos) {
         Ok(time) => time.to_string(),
         Err(_) => time.seconds.to_string(),

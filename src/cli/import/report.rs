@@ -55,7 +55,7 @@ impl ImportReport {
     }
 
     /// Counts and reports a line that is not stored. `kind` is its reason in the summary.
-    pub fn bad(&mut self, place: &LinePosition, kind: &str, reason: &str) {
+    pub fn count_invalid(&mut self, place: &LinePosition, kind: &str, reason: &str) {
         *self.bad.entry(kind.to_owned()).or_default() += 1;
         (self.say)(&format!("{place}: {reason}"));
     }

@@ -133,7 +133,9 @@ impl<G: EventSink> Settler<'_, G> {
     ) -> Result<(), Error> {
         while let Some(ReadLine { place, fate }) = lines.recv().await {
             match fate {
-                LineOutcome::Bad { kind, reason } => self.report.bad(&place, kind, &reason),
+                LineOutcome::Bad { kind, reason } => {
+                    self.report.count_invalid(&place, kind, &reason)
+                }
                 LineOutcome::Skipped => self.report.skipped(),
                 LineOutcome::Sent(sent) => self.settle(place, sent).await?,
             }
@@ -201,7 +203,7 @@ impl<G: EventSink> Settler<'_, G> {
             Some(blamed) => (blamed.field.as_str(), blamed.description.clone()),
             None => (EVENT, error_text(&error)),
         };
-        self.report.bad(&place, kind, &reason);
+        self.report.count_invalid(&place, kind, &reason);
         Ok(())
     }
 }

@@ -53,7 +53,7 @@ pub(super) async fn open(
         }
     };
     stream.watch_servers(shared.monitor.clone());
-    let kept = kept(shared, folder, &stream);
+    let kept = describe(shared, folder, &stream);
     notices.iter().for_each(|notice| logs.notice(notice));
     let mut state = log.state();
     let ready = state.wait_for(|state| *state == State::Ready);
@@ -115,7 +115,7 @@ async fn connect(
 }
 
 /// What the log keeps, and what a receipt means.
-fn kept(shared: &SharedSettings, folder: &Path, stream: &JetStream) -> String {
+fn describe(shared: &SharedSettings, folder: &Path, stream: &JetStream) -> String {
     let plan = stream.plan();
     let receipt = match plan.replicas {
         1 => "durability: on one server before acknowledgement".to_owned(),

@@ -58,7 +58,7 @@ fn row(subscriber: &pb::Subscriber, screen: &Screen) -> Vec<Cell> {
         principal => format!("{principal} {}", subscriber.peer),
     };
     let since = subscriber.start_time.map(|time| times::format(&time, &screen.zone, "%m-%d %T"));
-    let filter = subscriber.filter.as_ref().map(told).filter(|told| !told.is_empty());
+    let filter = subscriber.filter.as_ref().map(filter_text).filter(|told| !told.is_empty());
     let filter = match (filter, &subscriber.filter) {
         (Some(filter), _) => filter,
         (None, Some(_)) => "everything".to_owned(),
@@ -76,7 +76,7 @@ fn row(subscriber: &pb::Subscriber, screen: &Screen) -> Vec<Cell> {
 }
 
 /// `types=session.*,exec text=drop`.
-fn told(filter: &pb::Filter) -> String {
+fn filter_text(filter: &pb::Filter) -> String {
     let (shape, reflected) = (shape("Filter"), reflect("Filter", filter));
     let fields = shape.fields().filter_map(|field| {
         let path = FieldPath::new(field.name(), &shape).ok()?;

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 
 use super::Screen;
 use super::accounts;
-use super::ended;
+use super::disconnects;
 use super::operations;
 use super::problems::problems;
 use super::shared;
@@ -41,7 +41,7 @@ pub fn draw(status: &pb::GetStatusResponse, screen: &Screen) -> String {
     }
     if ended > 0 {
         lines.push(String::new());
-        lines.extend(ended::lines(status, screen, ended));
+        lines.extend(disconnects::lines(status, screen, ended));
     }
     lines.truncate(most);
     lines.into_iter().map(|line| line + "\n").collect()

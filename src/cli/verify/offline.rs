@@ -21,7 +21,7 @@ pub fn check(
     }
     let report = check_directory(folder, key, &kept)
         .map_err(|error| Error::Unverifiable(error.to_string()))?;
-    let mut said = told(&report, &kept);
+    let mut said = render(&report, &kept);
     let mut is_good = report.is_good();
     for witness in witnesses {
         let found = report.checkpoint.as_ref().map(|signed| signed.cosignature(witness));
@@ -35,7 +35,7 @@ pub fn check(
 }
 
 /// The report: what was checked, and what was found.
-fn told(report: &CheckReport, kept: &[(SignedCheckpoint, String)]) -> String {
+fn render(report: &CheckReport, kept: &[(SignedCheckpoint, String)]) -> String {
     let mut said = String::new();
     for finding in &report.findings {
         said.push_str(&format!("BAD: {}\n", finding.what));

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::bad;
+use super::report_failure;
 use crate::cli::client::{GatewayArgs, error_text};
 use crate::cli::receipt::hash_of;
 use crate::cli::trusted_keys::{read_checkpoint, replace};
@@ -22,7 +22,7 @@ pub async fn check(
     let response = match server.client().await?.get_consistency_proof(old.size()).await {
         Ok(response) => response,
         Err(error) if is_denial(&error) => {
-            return bad(&format!(
+            return report_failure(&format!(
                 "the gateway cannot show that its log begins with the {} records of {}: {}",
                 old.size(),
                 since.display(),
@@ -33,12 +33,12 @@ pub async fn check(
     };
     let new = match SignedCheckpoint::verify(&response.checkpoint, key) {
         Ok(new) => new,
-        Err(error) => return bad(&format!("the gateway's checkpoint: {error}")),
+        Err(error) => return report_failure(&format!("the gateway's checkpoint: {error}")),
     };
     let hashes: Option<Vec<Hash>> = response.hashes.iter().map(|hash| hash_of(hash)).collect();
     let hashes = hashes.unwrap_or_default();
     if let Err(error) = check_consistency(old.checkpoint(), new.checkpoint(), &hashes) {
-        return bad(&format!(
+        return report_failure(&format!(
             "{error}; the two signed checkpoints, which show it, are {} and this one:\n{}",
             since.display(),
             new.text()

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use prost::Message as _;
 
-use super::bad;
+use super::report_failure;
 use crate::cli::keygen::read;
 use crate::cli::{Error, ExitKind, print, times};
 use crate::proof::VerifierKey;
@@ -15,11 +15,15 @@ use crate::proto::pb;
 pub fn check(file: &Path, key: &VerifierKey, witnesses: &[VerifierKey]) -> Result<ExitKind, Error> {
     let receipt = match ProofFile::parse(&read(file)?) {
         Ok(receipt) => receipt,
-        Err(error) => return bad(&format!("{} is not a valid proof: {error}", file.display())),
+        Err(error) => {
+            return report_failure(&format!("{} is not a valid proof: {error}", file.display()));
+        }
     };
     let signed = match receipt.check(key) {
         Ok(signed) => signed,
-        Err(error) => return bad(&format!("{} is not a valid proof: {error}", file.display())),
+        Err(error) => {
+            return report_failure(&format!("{} is not a valid proof: {error}", file.display()));
+        }
     };
     let mut seen = String::new();
     for witness in witnesses {
@@ -29,7 +33,9 @@ pub fn check(file: &Path, key: &VerifierKey, witnesses: &[VerifierKey]) -> Resul
                 found.name,
                 times::unix(found.time)
             )),
-            Err(error) => return bad(&format!("the checkpoint was not witnessed: {error}")),
+            Err(error) => {
+                return report_failure(&format!("the checkpoint was not witnessed: {error}"));
+            }
         }
     }
     // The record is the log's own, so it decodes; a proof does not depend on it.

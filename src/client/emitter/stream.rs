@@ -219,12 +219,12 @@ fn outcomes(response: &pb::EmitStreamResponse, first: u64, sent: u64) -> Option<
         }
     }
     for refusal in &response.refusals {
-        tell(refusal.event, Err(told(refusal)))?;
+        tell(refusal.event, Err(refusal_of(refusal)))?;
     }
     outcomes.into_iter().collect()
 }
 
-fn told(refusal: &pb::Refusal) -> Refusal {
+fn refusal_of(refusal: &pb::Refusal) -> Refusal {
     let reason = refusal.reason().as_str_name();
     let blamed = !refusal.field.is_empty();
     let violation =

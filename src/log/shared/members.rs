@@ -1,4 +1,4 @@
-//! The gateways of a log, as each tells the others of itself.
+//! The gateways of a shared log, as each reports itself in the stream.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,11 +6,11 @@ use std::time::Duration;
 use super::message::{Basis, MemberReport};
 use crate::time::Time;
 
-/// A gateway tells of itself after so long, whatever else it publishes.
+/// How often a gateway publishes a report of itself.
 pub const MEMBER_INTERVAL: Duration = Duration::from_secs(30);
-/// A gateway of which nothing came for so long is gone.
+/// A gateway without a report for this long is not listed any more.
 const SILENCE_MAX: Duration = Duration::from_secs(100);
-/// More gateways than these are not remembered: those that told of themselves last are.
+/// The most gateways that are kept: those with the newest reports.
 const MEMBERS_MAX: usize = 256;
 
 /// A gateway of the log.
@@ -18,19 +18,19 @@ const MEMBERS_MAX: usize = 256;
 pub struct ClusterMember {
     /// The random number of its process.
     pub sender: u64,
-    /// Which of its messages told it.
+    /// The number of its message with the report.
     pub counter: u64,
-    /// What it told.
+    /// The report.
     pub report: MemberReport,
-    /// What it had applied then.
+    /// The state that it had applied then.
     pub basis: Basis,
-    /// Where in the stream it told so.
+    /// The position of the report in the stream.
     pub position: u64,
-    /// When, by the clock of the stream.
+    /// When the stream stored the report, by its own clock.
     pub time: Time,
 }
 
-/// The gateways that have told of themselves of late.
+/// The gateways with a recent report.
 #[derive(Debug, Default, Clone)]
 pub struct Members {
     by_sender: BTreeMap<u64, ClusterMember>,
@@ -39,19 +39,19 @@ pub struct Members {
 }
 
 impl Members {
-    /// A message of the stream came at this time.
+    /// Notes the time of a message of the stream.
     pub fn at(&mut self, time: Time) {
         self.time = self.time.max(Some(time));
     }
 
-    /// Whether a member has told of itself of late.
+    /// Whether the report of a member is recent.
     fn is_present(newest: Option<Time>, member: &ClusterMember) -> bool {
         let silence = SILENCE_MAX.as_nanos() as i64;
         newest.is_none_or(|newest| newest.0.saturating_sub(member.time.0) <= silence)
     }
 
-    /// A gateway has told of itself. A message that came before, and is sent again, says
-    /// nothing.
+    /// Notes a gateway's report, unless it is older than the last one of the gateway: messages
+    /// may arrive again.
     pub fn note(&mut self, member: ClusterMember) {
         self.at(member.time);
         let newest = self.time;
@@ -68,7 +68,7 @@ impl Members {
         }
     }
 
-    /// All of them, by name.
+    /// All gateways with a recent report, by name.
     pub fn all(&self) -> Vec<ClusterMember> {
         let present = self.by_sender.values().filter(|member| Self::is_present(self.time, member));
         let mut all: Vec<_> = present.cloned().collect();

@@ -63,9 +63,9 @@ pub enum Error {
         "none of the newest {0} messages of the stream is authenticated by a key in this gateway's cluster key file: the other gateways have another key"
     )]
     OtherKey(u64),
-    /// No message tells a state to join with.
+    /// No message has a state to join with.
     #[error(
-        "the stream begins at message {0}, and no message in it tells a state to join with: seed the data directory with a copy of another gateway's"
+        "the stream begins at message {0}, and no message in it has a state to join with: seed the data directory with a copy of another gateway's"
     )]
     NoBasis(u64),
     /// The stream is that of another log.
@@ -336,7 +336,7 @@ async fn join(
         next = newest + 1;
     }
     let state = search.state().ok_or(Error::NoBasis(first))?;
-    // The message there tells whether the stream is the same one later.
+    // By the message there, a later start sees whether the stream is the same.
     let entries = read(stream, state.position).await?;
     let entry = entries.first().filter(|entry| entry.position == state.position);
     Ok(FollowerMark {

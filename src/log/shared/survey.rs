@@ -1,4 +1,4 @@
-//! What the stream of a shared log tells of its gateways, for somebody who keeps no copy.
+//! Reads the gateways of a shared log from its stream, for a program without a copy of the log.
 
 use std::time::{Duration, Instant};
 
@@ -7,9 +7,9 @@ use super::message::{ClusterKeys, MessageContent, SharedMessage};
 use super::stream::{Stream, StreamEnds, StreamError};
 use crate::time::Time;
 
-/// So many messages at most are read that came before.
+/// The most messages that are read of those before the survey.
 const MESSAGES_MAX: u64 = 1_024;
-/// Between two looks for newer messages.
+/// The pause between two reads of newer messages.
 const LOOK_PAUSE: Duration = Duration::from_millis(250);
 
 /// What was found in the newest messages of a stream.
@@ -17,9 +17,9 @@ const LOOK_PAUSE: Duration = Duration::from_millis(250);
 pub struct Survey {
     /// Both ends of the stream.
     pub ends: StreamEnds,
-    /// The gateways that have told of themselves.
+    /// The gateways that reported themselves.
     pub members: Vec<ClusterMember>,
-    /// The epoch of the log, as the newest message tells it; `None` if none does.
+    /// The epoch of the log in the newest message; `None` without a valid message.
     pub epoch: Option<u16>,
     /// The newest signed checkpoint, not verified, and its position.
     pub checkpoint: Option<(u64, String)>,
@@ -29,9 +29,8 @@ pub struct Survey {
     pub time: Option<Time>,
 }
 
-/// Reads the newest messages, and those that come until `period` of the stream was seen:
-/// every gateway tells of itself within
-/// [`MEMBER_INTERVAL`](super::members::MEMBER_INTERVAL).
+/// Reads the newest messages, and those that come until `period` of the stream was seen. Every
+/// gateway reports itself within [`MEMBER_INTERVAL`](super::members::MEMBER_INTERVAL).
 ///
 /// # Errors
 /// If the stream cannot be read.

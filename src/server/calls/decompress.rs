@@ -95,7 +95,7 @@ struct Decompression {
 impl Decompression {
     fn new(encoding: MessageEncoding, packed: Bytes, limit: usize) -> Result<Self, Error> {
         let source = CompressedMessage { packed, allowed: PACKED_PIECE_BYTES };
-        let reader = reader(encoding, source).map_err(bad)?;
+        let reader = reader(encoding, source).map_err(compression_error)?;
         Ok(Self { reader, limit, frame: vec![0; PREFIX_BYTES], filled: PREFIX_BYTES })
     }
 
@@ -111,7 +111,7 @@ impl Decompression {
                 Ok(0) => return Ok(true),
                 Ok(read) => self.filled += read,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return Err(bad(error)),
+                Err(error) => return Err(compression_error(error)),
             }
             if self.filled > PREFIX_BYTES + self.limit {
                 return Err(Error::RequestTooLarge { bytes: None, limit: self.limit });
@@ -128,7 +128,7 @@ impl Decompression {
     }
 }
 
-fn bad(error: io::Error) -> Error {
+fn compression_error(error: io::Error) -> Error {
     Error::Framing(format!("it is badly compressed: {error}"))
 }
 

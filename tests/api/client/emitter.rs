@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::client::{Way, free_port, login, url};
+use crate::support::client::{Proxy, free_port, login, url};
 use crate::support::{soon, start, start_at};
 use auditgate::client::{Client, Error, Options};
 use auditgate::proto::pb;
@@ -145,8 +145,8 @@ async fn a_gateway_that_has_no_room_is_connected_to() {
 #[tokio::test]
 async fn a_lost_answer_does_not_store_twice() {
     let gateway = start().await;
-    let mut way = Way::without_answers(gateway.address()).await;
-    let client = Client::connect_lazy(&url(way.address)).expect("it is a URL");
+    let mut proxy = Proxy::without_answers(gateway.address()).await;
+    let client = Client::connect_lazy(&url(proxy.address)).expect("it is a URL");
     let emitter = client.emitter(Options { batch_events: 2, ..patient() });
     let first = emitter.send(login("alice")).await.expect("it is open");
     let second = emitter.send(login("bob")).await.expect("it is open");
@@ -158,7 +158,7 @@ async fn a_lost_answer_does_not_store_twice() {
         }
     };
     soon(stored).await;
-    way.mend().await;
+    proxy.restore().await;
     for (pending, sequence) in [(first, 1), (second, 2)] {
         let receipt = soon(pending).await.expect("it is accepted");
         assert_eq!((receipt.sequence, receipt.duplicate), (sequence, true));
@@ -238,7 +238,7 @@ async fn what_a_stopping_gateway_did_not_answer_is_sent_again() {
     let gateway = start().await;
     let address = gateway.address();
     let client = Client::connect(&url(address)).await.expect("it listens");
-    // Few at a time, so that it is stopped on its way.
+    // Few at a time, so that it is stopped midway.
     let options = Options { queue_bytes: 200_000, linger: Duration::ZERO, ..Options::default() };
     let emitter = client.emitter(options);
     let send = tokio::spawn(async move {
@@ -264,7 +264,7 @@ async fn what_a_stopping_gateway_did_not_answer_is_sent_again() {
         let receipt = pending.await.expect("it is accepted");
         assert_eq!((Some(receipt.sequence), receipt.duplicate), (expected.next(), false));
     }
-    assert!(first < EVENTS, "it was stopped on its way");
+    assert!(first < EVENTS, "it was stopped midway");
     assert_eq!(first + next.hub().extent().last.0, EVENTS);
 }
 

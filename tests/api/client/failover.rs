@@ -4,28 +4,28 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::support::client::{Way, free_port, login, url};
+use crate::support::client::{Proxy, free_port, login, url};
 use crate::support::shared::{self, MemoryStream, SharedGateway};
 use crate::support::{soon, start};
 use auditgate::client::{Client, Error, Item, Options, Start};
 use auditgate::proto::pb;
 use auditgate::server::Config;
 
-/// Gateways on one log, each behind a way that can be cut.
-async fn cluster(count: usize) -> (Vec<SharedGateway>, Vec<Way>) {
+/// Gateways on one log, each behind a proxy that can be cut.
+async fn cluster(count: usize) -> (Vec<SharedGateway>, Vec<Proxy>) {
     let stream = MemoryStream::new();
-    let (mut gateways, mut ways) = (Vec::new(), Vec::new());
+    let (mut gateways, mut proxies) = (Vec::new(), Vec::new());
     for _ in 0..count {
         let listen = "127.0.0.1:0".parse().unwrap();
         let gateway = shared::start(&stream, Config { listen, ..Config::default() }).await;
-        ways.push(Way::to(gateway.gateway.address()).await);
+        proxies.push(Proxy::to(gateway.gateway.address()).await);
         gateways.push(gateway);
     }
-    (gateways, ways)
+    (gateways, proxies)
 }
 
-fn list(ways: &[Way]) -> String {
-    let urls: Vec<_> = ways.iter().map(|way| url(way.address)).collect();
+fn list(proxies: &[Proxy]) -> String {
+    let urls: Vec<_> = proxies.iter().map(|proxy| url(proxy.address)).collect();
     urls.join(",")
 }
 
@@ -61,8 +61,8 @@ async fn all_records(client: &Client) -> Vec<pb::Record> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_or_doubled_where_gateways_die() {
     const EVENTS: usize = 900;
-    let (gateways, mut ways) = cluster(3).await;
-    let servers = list(&ways);
+    let (gateways, mut proxies) = cluster(3).await;
+    let servers = list(&proxies);
     let reader = Client::connect(&servers).await.expect("one listens");
     let told = notices(&reader);
     let filter = pb::Filter { users: vec!["alice".into()], ..Default::default() };
@@ -109,7 +109,7 @@ async fn nothing_is_lost_or_doubled_where_gateways_die() {
     let mut progress = progress;
     for (dead, wanted) in [(0, EVENTS / 12), (1, EVENTS / 6)] {
         soon(progress.wait_for(|seen| *seen >= wanted)).await.expect("it reads");
-        ways[dead].cut().await;
+        proxies[dead].cut().await;
     }
     let mut receipts = Vec::new();
     for emitter in emitters {
@@ -133,7 +133,7 @@ async fn nothing_is_lost_or_doubled_where_gateways_die() {
     assert_eq!(sequences, expected, "exactly filter(log)");
     assert!(lost >= 2, "{lost}");
     let told = told.lock().unwrap();
-    let (first, second) = (url(ways[0].address), url(ways[1].address));
+    let (first, second) = (url(proxies[0].address), url(proxies[1].address));
     assert!(told[0].starts_with(&format!("lost {first}: ")), "{told:?}");
     assert!(told[0].ends_with(&format!("; continuing at {second}")), "{told:?}");
     assert!(told.iter().any(|notice| *notice == format!("connected to {second}")), "{told:?}");
@@ -141,8 +141,8 @@ async fn nothing_is_lost_or_doubled_where_gateways_die() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_search_goes_on_at_its_page_and_a_call_under_its_id() {
-    let (_gateways, mut ways) = cluster(2).await;
-    let client = Client::connect(&list(&ways)).await.expect("one listens");
+    let (_gateways, mut proxies) = cluster(2).await;
+    let client = Client::connect(&list(&proxies)).await.expect("one listens");
     let emitter = client.emitter(Options::default());
     for number in 0..50 {
         drop(emitter.send(login(&number.to_string())).await.expect("it is open"));
@@ -153,17 +153,17 @@ async fn a_search_goes_on_at_its_page_and_a_call_under_its_id() {
     while let Some(record) = soon(results.next()).await.expect("a page") {
         sequences.push(record.sequence);
         if sequences.len() == 15 {
-            ways[0].cut().await;
+            proxies[0].cut().await;
         }
     }
     assert_eq!(sequences, (1..=50).rev().collect::<Vec<_>>());
     let own = pb::Event { id: Some("mine".into()), ..login("alice") };
     let first = soon(client.emit(own.clone())).await.expect("it is accepted");
-    ways[0].mend().await;
-    ways[1].cut().await;
+    proxies[0].restore().await;
+    proxies[1].cut().await;
     let again = soon(client.emit(own)).await.expect("it is accepted");
     assert_eq!((again.sequence, again.duplicate), (first.sequence, true));
-    assert_eq!(client.server(), url(ways[0].address));
+    assert_eq!(client.server(), url(proxies[0].address));
 }
 
 /// Gateways of separate logs are no replacement for each other: a cursor of one is not sent
@@ -171,8 +171,8 @@ async fn a_search_goes_on_at_its_page_and_a_call_under_its_id() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_with_another_log_is_refused() {
     let (one, other) = (start().await, start().await);
-    let mut way = Way::to(one.address()).await;
-    let servers = format!("{},{}", url(way.address), url(other.address()));
+    let mut proxy = Proxy::to(one.address()).await;
+    let servers = format!("{},{}", url(proxy.address), url(other.address()));
     let connect = async || Client::connect(&servers).await.expect("both listen");
     let client = connect().await;
     for number in 0..30 {
@@ -194,7 +194,7 @@ async fn a_gateway_with_another_log_is_refused() {
     let emitting = connect().await;
     // It knows the log by its first call.
     soon(emitting.get_status()).await.expect("a status");
-    way.cut().await;
+    proxy.cut().await;
     let refused = loop {
         match soon(subscriber.next()).await {
             Ok(Item::Gap(gap)) => panic!("{gap:?}"),
@@ -202,7 +202,7 @@ async fn a_gateway_with_another_log_is_refused() {
             Err(error) => break error,
         }
     };
-    let sentence = format!("{} has another log than {}", url(other.address()), url(way.address));
+    let sentence = format!("{} has another log than {}", url(other.address()), url(proxy.address));
     assert!(matches!(refused, Error::Refused(_)), "{refused:?}");
     assert!(refused.to_string().contains(&sentence), "{refused}");
     let searched = tokio::spawn(async move {
@@ -214,7 +214,7 @@ async fn a_gateway_with_another_log_is_refused() {
     });
     let emitted = tokio::spawn(async move { emitting.emit(login("late")).await });
     until(&told, "has another log than").await;
-    way.mend().await;
+    proxy.restore().await;
     let sequences = soon(searched).await.expect("no panic");
     assert_eq!(sequences, (1..=20).rev().collect::<Vec<_>>(), "all of one log");
     assert_eq!(soon(emitted).await.expect("no panic").expect("it is accepted").sequence, 31);
@@ -263,13 +263,13 @@ async fn attempts_are_bounded_and_the_end_names_each_server() {
 /// A gateway that cannot reach the stream lets clients go to one that can.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_that_is_behind_is_left() {
-    let (gateways, ways) = cluster(2).await;
-    let ahead = Client::connect(&url(ways[1].address)).await.expect("it listens");
-    gateways[0].way.hold(true);
+    let (gateways, proxies) = cluster(2).await;
+    let ahead = Client::connect(&url(proxies[1].address)).await.expect("it listens");
+    gateways[0].link.hold(true);
     let receipt = soon(ahead.emit(login("alice"))).await.expect("it is accepted");
-    let client = Client::connect(&list(&ways)).await.expect("one listens");
+    let client = Client::connect(&list(&proxies)).await.expect("one listens");
     let key = pb::get_record_request::Key::Sequence(receipt.sequence);
     let record = soon(client.get_record(key)).await.expect("the other one has it");
     assert_eq!(record.sequence, receipt.sequence);
-    assert_eq!(client.server(), url(ways[1].address));
+    assert_eq!(client.server(), url(proxies[1].address));
 }

@@ -1,6 +1,6 @@
 //! Following the log across broken connections, gaps and restarts; paging.
 
-use crate::support::client::{Way, login, start_small, url};
+use crate::support::client::{Proxy, login, start_small, url};
 use crate::support::{soon, start, start_at};
 use auditgate::client::{Client, Error, Item, Options, Start, Subscriber};
 use auditgate::proto::pb;
@@ -13,7 +13,7 @@ async fn emit(client: &Client, users: impl IntoIterator<Item = u32>) {
     soon(emitter.close()).await;
 }
 
-/// The sequences of the next records, and what else was met on the way.
+/// The sequences of the next records, and the other items before them.
 async fn records(subscriber: &mut Subscriber, count: usize) -> (Vec<u64>, Vec<Item>) {
     let (mut sequences, mut others) = (Vec::new(), Vec::new());
     // All of it in time: a gateway never falls silent, even if nothing comes.
@@ -43,8 +43,8 @@ async fn until_caught_up(subscriber: &mut Subscriber) -> String {
 async fn a_broken_connection_is_resumed_without_loss() {
     let gateway = start().await;
     let direct = Client::connect(&url(gateway.address())).await.expect("it listens");
-    let mut way = Way::to(gateway.address()).await;
-    let client = Client::connect(&url(way.address)).await.expect("it is passed on");
+    let mut proxy = Proxy::to(gateway.address()).await;
+    let client = Client::connect(&url(proxy.address)).await.expect("it is passed on");
     let mut subscriber = client.subscribe(pb::Filter::default(), Start::Latest);
     until_caught_up(&mut subscriber).await;
     emit(&direct, 0..10).await;
@@ -52,7 +52,7 @@ async fn a_broken_connection_is_resumed_without_loss() {
     assert_eq!(sequences, (1..=10).collect::<Vec<_>>());
     assert_eq!(others, []);
 
-    way.mend().await;
+    proxy.restore().await;
     emit(&direct, 10..20).await;
     let (sequences, others) = records(&mut subscriber, 10).await;
     assert_eq!(sequences, (11..=20).collect::<Vec<_>>(), "no loss, no repetition");
@@ -151,14 +151,14 @@ async fn a_search_outlives_a_broken_connection() {
     let gateway = start().await;
     let direct = Client::connect(&url(gateway.address())).await.expect("it listens");
     emit(&direct, 0..20).await;
-    let mut way = Way::to(gateway.address()).await;
-    let client = Client::connect(&url(way.address)).await.expect("it is passed on");
+    let mut proxy = Proxy::to(gateway.address()).await;
+    let client = Client::connect(&url(proxy.address)).await.expect("it is passed on");
     let mut results = client.search(pb::SearchRequest { page_size: 5, ..Default::default() });
     let mut count = 0;
     while soon(results.next()).await.expect("a page").is_some() {
         count += 1;
         if count == 5 {
-            way.mend().await;
+            proxy.restore().await;
         }
     }
     assert_eq!(count, 20);

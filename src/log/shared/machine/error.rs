@@ -1,4 +1,4 @@
-//! What is wrong between gateways, and with a message.
+//! Errors about messages that cannot be applied, and about gateways with different states.
 
 use crate::log::shared::message::Basis;
 
@@ -9,7 +9,7 @@ use crate::log::shared::message::Basis;
     own.position, own.count, own.digest, sender.count, sender.digest
 )]
 pub struct Disagreement {
-    /// The message that tells.
+    /// The position of the message that shows it.
     pub at: u64,
     /// The state here.
     pub own: Basis,

@@ -8,7 +8,7 @@
 
 use crate::log::shared::message::{Basis, EpochChange};
 
-/// Looks for the state to join with: is shown the messages from the oldest on.
+/// Looks for the state to join with in the messages of a stream, from the oldest on.
 #[derive(Debug)]
 pub struct JoinSearch {
     first: u64,
@@ -17,9 +17,9 @@ pub struct JoinSearch {
     unjudged: u64,
     /// The first state at or behind that.
     state: Option<Basis>,
-    /// The newest epoch that a message told of.
+    /// The newest epoch of a message.
     epoch: Option<u16>,
-    /// Where the last epoch began that began in the messages so far; 0 if none did.
+    /// The position of the newest beginning of an epoch in the messages so far; 0 without one.
     epoch_at: u64,
 }
 
@@ -60,12 +60,12 @@ impl JoinSearch {
         }
     }
 
-    /// Where the last epoch began that began in the messages so far; 0 if none did.
+    /// The position of the newest beginning of an epoch in the messages so far; 0 without one.
     pub fn epoch_at(&self) -> u64 {
         self.epoch_at
     }
 
-    /// The state to join with; `None` if no message so far tells one.
+    /// The state to join with; `None` if no message so far has one.
     pub fn state(&self) -> Option<Basis> {
         self.state
     }

@@ -1,4 +1,4 @@
-//! What a gateway tells the others of itself.
+//! The report that a gateway publishes of itself.
 //!
 //! ```text
 //! flags u8 (1 = has the signing key), name, version: each a u8 length and text
@@ -7,23 +7,23 @@
 
 use super::MessageFault;
 
-/// Names and versions are cut to so many bytes.
+/// The greatest length of a name and of a version; longer ones are cut.
 const TEXT_BYTES_MAX: usize = 64;
-/// More digests than these are not told.
+/// The most digests of a report.
 const DIGESTS_MAX: usize = 16;
 /// Flag of a gateway with the signing key.
 const SIGNER: u8 = 1;
 
-/// Which part of the settings, and a digest of it.
+/// A digest of a part of the settings.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SettingsDigest {
     /// The part: `roles`, `redaction` and so on.
     pub name: String,
-    /// Equal where the part is.
+    /// Equal for gateways whose part is the same.
     pub digest: [u8; 8],
 }
 
-/// A gateway, as it tells the others.
+/// A gateway, as it reports itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MemberReport {
     /// Its name, at most 64 bytes.
@@ -37,7 +37,7 @@ pub struct MemberReport {
 }
 
 impl MemberReport {
-    /// The parts of the settings that are not the same at the other.
+    /// The parts of the settings in which the other gateway differs.
     pub fn differences<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a str> {
         let of_other = |own: &SettingsDigest| {
             other.digests.iter().find(|digest| digest.name == own.name).map(|found| found.digest)

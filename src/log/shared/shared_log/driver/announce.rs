@@ -1,4 +1,4 @@
-//! Messages without records: signed checkpoints, and what gateways tell of themselves.
+//! Messages without records: signed checkpoints, and gateways' reports of themselves.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use crate::log::shared::publisher::{IN_FLIGHT_MAX, Publication};
 use crate::log::shared::stream::StreamEntry;
 
 impl Driver {
-    /// What this gateway has to tell, unless messages are not taken at the moment.
+    /// The announcements that are due; none while the stream does not accept messages.
     pub(super) fn announcements(&mut self, core: &mut Core, now: Instant) -> Vec<Publication> {
         let mut publications = Vec::new();
         if self.condition.wants_probe() || core.publisher.in_flight() >= IN_FLIGHT_MAX {
@@ -35,7 +35,7 @@ impl Driver {
         publications
     }
 
-    /// Takes what another gateway, or this one, has told.
+    /// Applies an announcement of another gateway, or of this one.
     pub(super) fn take_announcement(
         &mut self,
         entry: &StreamEntry,

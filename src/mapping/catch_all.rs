@@ -6,7 +6,7 @@ use super::wire_json::{self, UNKNOWN_FIELDS};
 use crate::wire::{self, Field, FieldKind, MessageId, RECORD, WireValue};
 
 /// Receives the values without a place.
-pub trait LeftSink {
+pub trait CatchAllSink {
     /// A field, the names along its path, and its occurrences in the message. The last occurrence
     /// of a singular field counts; the parts of a message are merged.
     fn field(&mut self, path: &[&str], field: &'static Field, values: &[(u32, WireValue<'_>)]);
@@ -15,16 +15,16 @@ pub trait LeftSink {
 }
 
 /// Calls the sink for each remaining field of a record.
-pub fn each(record: &[u8], filter: Remainder<'_>, sink: &mut dyn LeftSink) {
-    LeftWalk { sink, path: Vec::new() }.message(RECORD, record, filter);
+pub fn each(record: &[u8], filter: Remainder<'_>, sink: &mut dyn CatchAllSink) {
+    CatchAllWalk { sink, path: Vec::new() }.message(RECORD, record, filter);
 }
 
-struct LeftWalk<'s> {
-    sink: &'s mut dyn LeftSink,
+struct CatchAllWalk<'s> {
+    sink: &'s mut dyn CatchAllSink,
     path: Vec<&'static str>,
 }
 
-impl LeftWalk<'_> {
+impl CatchAllWalk<'_> {
     /// The schema bounds the recursion: only JSON values are recursive.
     fn message(&mut self, id: MessageId, bytes: &[u8], filter: Remainder<'_>) {
         let shape = id.get();
@@ -82,14 +82,14 @@ fn is_value(id: MessageId) -> bool {
 
 /// Writes the remaining values as members of a JSON object: texts, or lists of texts.
 #[derive(Debug)]
-pub struct LeftJson<'o> {
+pub struct CatchAllJson<'o> {
     /// The output, after an opening brace or a comma.
     pub out: &'o mut Vec<u8>,
     /// The prefix of the names.
     pub prefix: &'static str,
 }
 
-impl LeftJson<'_> {
+impl CatchAllJson<'_> {
     fn name(&mut self, path: &[&str]) {
         self.out.push(b'"');
         self.out.extend_from_slice(self.prefix.as_bytes());
@@ -103,7 +103,7 @@ impl LeftJson<'_> {
     }
 }
 
-impl LeftSink for LeftJson<'_> {
+impl CatchAllSink for CatchAllJson<'_> {
     fn field(&mut self, path: &[&str], field: &'static Field, values: &[(u32, WireValue<'_>)]) {
         self.name(path);
         let before = self.out.len();
