@@ -206,17 +206,7 @@ impl Error {
             | Error::ExpressionTooDeep { at }
             | Error::ExpressionNesting { at }
             | Error::ExpressionTooManyPatterns { at } => Some(*at),
-            Error::TypeUnknown { .. }
-            | Error::GlobUnmatched { .. }
-            | Error::TypeForbidden { .. }
-            | Error::TooManyValues { .. }
-            | Error::TooManyLabels { .. }
-            | Error::TooLong { .. }
-            | Error::Empty { .. }
-            | Error::EnumUnknown { .. }
-            | Error::AddressInvalid { .. }
-            | Error::ExpressionTooLong { .. }
-            | Error::ExpressionTooCostly { .. } => None,
+            _ => None,
         }
     }
 

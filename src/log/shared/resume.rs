@@ -11,9 +11,9 @@ use crate::log::shared::message::{
 };
 use crate::log::shared::stream::{Stream, StreamEnds, StreamEntry, StreamError};
 
-/// A stream that does not answer is asked again so often.
+/// How often a request is repeated that the stream does not answer.
 const TRIES_MAX: usize = 50;
-/// Between two of these.
+/// The pause before a request is repeated.
 const TRY_PAUSE: Duration = Duration::from_millis(200);
 
 /// Why a shared log cannot be opened.
@@ -196,7 +196,7 @@ pub async fn begun_epochs(
     after: u16,
 ) -> Result<(Vec<BegunEpoch>, u64), Error> {
     let log_id = stream.settings().log_id;
-    let ends = with_tries(async || stream.ends().await).await?;
+    let ends = with_tries(async || stream.ends().await).await.map_err(Error::Stream)?;
     let (mut next, mut epochs) = (ends.first, Vec::new());
     while next <= ends.last {
         let entries = read(stream, next).await?;
@@ -224,7 +224,7 @@ async fn follow(
     mark: Option<FollowerMark>,
 ) -> Result<ResumePoint, Error> {
     let settings = stream.settings();
-    let ends = with_tries(async || stream.ends().await).await?;
+    let ends = with_tries(async || stream.ends().await).await.map_err(Error::Stream)?;
     check_keys(stream, keys, ends).await?;
     let limits = settings.window;
     let mark = match mark {
@@ -292,7 +292,8 @@ async fn check_keys(
     let mut next = ends.first.max((ends.last + 1).saturating_sub(MESSAGES_MAX));
     let mut seen = 0;
     while next <= ends.last {
-        let entries = with_tries(async || stream.read(next, false).await).await?;
+        let entries =
+            with_tries(async || stream.read(next, false).await).await.map_err(Error::Stream)?;
         let Some(newest) = entries.last().map(|entry| entry.position) else { break };
         if entries.iter().any(|entry| keys.authenticated(&entry.bytes).is_ok()) {
             return Ok(());
@@ -351,11 +352,16 @@ async fn join(
 }
 
 async fn read(stream: &dyn Stream, from: u64) -> Result<Vec<StreamEntry>, Error> {
-    with_tries(async || stream.read(from, true).await).await
+    with_tries(async || stream.read(from, true).await).await.map_err(Error::Stream)
 }
 
-/// Tries again what may succeed later.
-async fn with_tries<T>(mut work: impl AsyncFnMut() -> Result<T, StreamError>) -> Result<T, Error> {
+/// Repeats a request to the stream while it does not answer, for at most 10 s.
+///
+/// # Errors
+/// That of the last request.
+pub async fn with_tries<T>(
+    mut work: impl AsyncFnMut() -> Result<T, StreamError>,
+) -> Result<T, StreamError> {
     let mut tries = 0;
     loop {
         match work().await {
@@ -364,7 +370,7 @@ async fn with_tries<T>(mut work: impl AsyncFnMut() -> Result<T, StreamError>) ->
                 tries += 1;
                 tokio::time::sleep(TRY_PAUSE).await;
             }
-            Err(error) => return Err(Error::Stream(error)),
+            Err(error) => return Err(error),
         }
     }
 }

@@ -14,13 +14,13 @@ use crate::log::shared::mark::{FOLLOWER, FollowerMark};
 use crate::log::shared::message::{
     Basis, ClusterKeys, EpochChange, EpochKey, MessageContent, SharedMessage,
 };
-use crate::log::shared::resume::{self, Resumption};
+use crate::log::shared::resume::{self, Resumption, with_tries};
 use crate::log::shared::stream::{Stream, StreamError};
 use crate::log::{Sequencer as _, Store as _};
 
-/// A stream that does not answer is asked again so often.
+/// How often the message is published again while the stream does not answer.
 const TRIES_MAX: usize = 20;
-/// Between two of these.
+/// The pause before it is published again.
 const TRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// Why a loss is not accepted. Nothing has changed, unless the error says so.
@@ -117,7 +117,7 @@ pub async fn accept_loss(
     let digest = digest_at(&disk, mark.state, count).await;
     let digest = digest.ok_or_else(|| AcceptLossError::Unreadable(directory.to_owned()))?;
     let number = mark.state.epoch.checked_add(1).ok_or(AcceptLossError::LastEpoch)?;
-    let ends = with_tries(async || stream.ends().await).await?;
+    let ends = with_tries(async || stream.ends().await).await.map_err(AcceptLossError::Stream)?;
     let mut change = EpochChange {
         number,
         position: ends.last + 1,
@@ -180,7 +180,8 @@ async fn publish(
             Err(other) => return Err(AcceptLossError::Stream(other)),
         }
         // It may have been taken, though that was not said, or before this one.
-        let there = with_tries(async || stream.read(position, true).await).await?;
+        let there = with_tries(async || stream.read(position, true).await).await;
+        let there = there.map_err(AcceptLossError::Stream)?;
         match there.first().filter(|entry| entry.position == position) {
             Some(entry) if entry.bytes == message => return Ok(()),
             Some(_) => return Err(AcceptLossError::Busy),
@@ -188,20 +189,4 @@ async fn publish(
         }
     }
     Err(AcceptLossError::Stream(error))
-}
-
-async fn with_tries<T>(
-    mut work: impl AsyncFnMut() -> Result<T, StreamError>,
-) -> Result<T, AcceptLossError> {
-    let mut tries = 0;
-    loop {
-        match work().await {
-            Ok(done) => return Ok(done),
-            Err(StreamError::Unknown(_)) if tries < TRIES_MAX => {
-                tries += 1;
-                tokio::time::sleep(TRY_PAUSE).await;
-            }
-            Err(error) => return Err(AcceptLossError::Stream(error)),
-        }
-    }
 }
