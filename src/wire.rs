@@ -185,6 +185,7 @@ pub fn put_varint_field(out: &mut Vec<u8>, number: u32, value: u64) {
 }
 
 /// Appends a length-delimited field.
+#[inline]
 pub fn put_bytes_field(out: &mut Vec<u8>, number: u32, value: &[u8]) {
     put_bytes_header(out, number, value.len());
     out.extend_from_slice(value);

@@ -297,6 +297,7 @@ impl SegmentWriter {
         self.end_record(columns);
     }
 
+    #[inline]
     fn end_record(&mut self, columns: RecordColumns) {
         self.columns.extend(&[columns]);
         self.mark.add(&columns);
