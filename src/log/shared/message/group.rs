@@ -17,7 +17,7 @@ use super::MessageFault;
 /// A group is not made larger than this, in records, by adding units.
 pub const GROUP_RECORDS_MAX: usize = 1_024;
 /// A group is not made larger than this, in bytes before compression, by adding units.
-pub const GROUP_BYTES_MAX: usize = 256 * 1024;
+pub const GROUP_BYTES_MAX: usize = 384 * 1024;
 /// What a record takes beside its head and event, in bytes.
 pub const RECORD_OVERHEAD_BYTES: usize = EventKey::BYTES + 1 + 2 * size_of::<u32>();
 /// The bytes of a group before its units.
