@@ -4,6 +4,7 @@
 //! They are applied once, after an event is validated and before it is stored, indexed,
 //! compared or shown. docs/content.md has the guarantees.
 
+mod abandoned;
 mod field_path;
 mod hmac_keys;
 mod policy;
@@ -21,6 +22,7 @@ use bytes::Bytes;
 use crate::event::{self, EVENT_BYTES_MAX, Event};
 use crate::time::Time;
 
+pub use abandoned::{AbandonOnDrop, Abandoned};
 pub use hmac_keys::{
     HMAC_PREFIX, HmacKeys, HmacKeysError, KEY_BYTES_MIN, KEY_ID_BYTES_MAX, KEYS_MAX,
 };
@@ -131,7 +133,24 @@ impl EventIntake {
     pub fn admit(&self, bytes: Bytes, now: Time) -> Result<Event, event::Error> {
         match &self.policy {
             None => Event::check(bytes, now, self.event_bytes),
-            Some(policy) => policy.admit(bytes, now, self.event_bytes),
+            Some(policy) => policy.admit(bytes, now, self.event_bytes, None),
+        }
+    }
+
+    /// As [`Self::admit`], of a large event. It ends soon after it was abandoned: what it returns then is of no
+    /// use.
+    ///
+    /// # Errors
+    /// As [`Self::admit`].
+    pub fn admit_large(
+        &self,
+        bytes: Bytes,
+        now: Time,
+        abandoned: &Abandoned,
+    ) -> Result<Event, event::Error> {
+        match &self.policy {
+            None => Event::check(bytes, now, self.event_bytes),
+            Some(policy) => policy.admit(bytes, now, self.event_bytes, Some(abandoned)),
         }
     }
 }

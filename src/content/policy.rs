@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::hmac_keys::HmacKey;
 use super::redact::{FieldChange, redact};
 use super::rule_tree::{PathName, RuleCursor, RuleNode};
-use super::{Action, Config, HmacKeys, OversizeAction, RedactionRule, field_path, trim};
+use super::{Abandoned, Action, Config, HmacKeys, OversizeAction, RedactionRule, field_path, trim};
 use crate::catalog::{self, TypeId};
 use crate::event::{
     self, Amended, Envelope, Event, Reredact, VARIANT_NUMBER_MIN, custom_name, field,
@@ -116,6 +116,7 @@ impl ContentPolicy {
         bytes: Bytes,
         now: Time,
         bytes_max: usize,
+        abandoned: Option<&Abandoned>,
     ) -> Result<Event, event::Error> {
         let checked_max = match self.oversize {
             OversizeAction::Reject => bytes_max,
@@ -125,7 +126,8 @@ impl ContentPolicy {
         let sent = bytes.clone();
         let mut event = Event::check(bytes, now, checked_max)?;
         let key = self.keys.as_ref().map(HmacKeys::active);
-        if let Some((kept, amendments)) = self.amend(&sent, event.type_id, key, bytes_max)? {
+        let amended = self.amend(&sent, event.type_id, key, bytes_max, abandoned)?;
+        if let Some((kept, amendments)) = amended {
             let by_key = amendments.iter().any(|amendment| !amendment.key_id.is_empty());
             // Everything derived from the event is derived from its stored form.
             event = Event::check(kept.into(), now, bytes_max)?;
@@ -152,6 +154,7 @@ impl ContentPolicy {
         type_id: TypeId,
         key: Option<&HmacKey>,
         bytes_max: usize,
+        abandoned: Option<&Abandoned>,
     ) -> Result<Option<StoredEvent>, event::Error> {
         let tree = self.trees.get(usize::from(type_id.0)).and_then(Option::as_ref);
         let enabled = self.enabled(type_id, sent);
@@ -164,7 +167,8 @@ impl ContentPolicy {
                     OversizeAction::Reject => bytes_max,
                     OversizeAction::Trim => sent.len().saturating_add(bytes_max),
                 };
-                redact(sent, root, key, limit).map_err(|_| event::Error::GrownTooLarge { limit })?
+                let redacted = redact(sent, root, key, limit, abandoned);
+                redacted.map_err(|_| event::Error::GrownTooLarge { limit })?
             }
         };
         let redacted = redacted.map(|(kept, changes)| (kept, amendments(&changes, key)));
@@ -211,7 +215,7 @@ struct ClientEvent {
 impl Reredact for ClientEvent {
     fn with_key(&self, key_id: &str) -> Option<Vec<u8>> {
         let key = self.policy.keys.as_ref()?.get(key_id)?;
-        let amended = self.policy.amend(&self.sent, self.type_id, Some(key), self.bytes_max);
+        let amended = self.policy.amend(&self.sent, self.type_id, Some(key), self.bytes_max, None);
         amended.ok()?.map(|(kept, _)| kept)
     }
 }

@@ -6,10 +6,10 @@
 
 mod lists;
 
-use super::Action;
 use super::hmac_keys::HmacKey;
 use super::rule_tree::{PathName, RuleCursor};
-use super::secrets::{self, Arguments, MARKER};
+use super::secrets::{self, Arguments, MARKER, MaskBudget};
+use super::{Abandoned, Action};
 use lists::Around;
 
 use crate::event::field;
@@ -66,15 +66,19 @@ struct Redactor<'p, 'b> {
     within_secret: bool,
     /// Whether the text is an element of a list.
     listed: bool,
+    /// For the secrets of all texts.
+    budget: MaskBudget,
     changes: Vec<FieldChange<'p>>,
 }
 
 /// Redacts a checked event; `None` if nothing changes. `key` is for rules with an HMAC.
+/// What it returns is of no use once the work is abandoned.
 pub(super) fn redact<'p>(
     event: &[u8],
     root: RuleCursor<'p>,
     key: Option<&'p HmacKey>,
     bytes_max: usize,
+    abandoned: Option<&Abandoned>,
 ) -> Result<Option<Redacted<'p>>, TooLarge> {
     let mut redactor = Redactor {
         key,
@@ -85,6 +89,7 @@ pub(super) fn redact<'p>(
         around: Vec::new(),
         within_secret: false,
         listed: false,
+        budget: MaskBudget::new(event.len(), abandoned.cloned()),
         changes: Vec::new(),
     };
     let changed = redactor.message(EVENT, event, root)?;
@@ -227,9 +232,10 @@ impl<'p, 'b> Redactor<'p, 'b> {
     /// An unknown field is removed with a message that is redacted. If secrets are masked, it is
     /// removed if it may hold one.
     fn unknown(&mut self, place: RuleCursor<'p>, value: WireValue<'_>) -> FieldAction<'p> {
-        let has_secret = || {
+        let mut has_secret = || {
             let text = value.bytes().map(String::from_utf8_lossy);
-            self.within_secret || text.is_some_and(|text| secrets::mask(&text).is_some())
+            let budget = &mut self.budget;
+            self.within_secret || text.is_some_and(|text| secrets::mask(&text, budget).is_some())
         };
         match place.action {
             Some(Action::Hmac | Action::Mask | Action::Drop) => self.drop(),
@@ -267,9 +273,12 @@ impl<'p, 'b> Redactor<'p, 'b> {
             Action::Secrets if self.within_secret => {
                 (!text.is_empty() && text != MARKER).then(|| self.quoted(MARKER.to_owned()))
             }
-            Action::Secrets if self.listed => self.list().mask(text),
+            Action::Secrets if self.listed => {
+                let (list, budget) = self.list();
+                list.mask(text, budget)
+            }
             Action::Secrets => {
-                let masked = secrets::mask(text)?;
+                let masked = secrets::mask(text, &mut self.budget)?;
                 let is_json =
                     |text: &str| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
                 if self.is_unmapped() && !is_json(&masked) {

@@ -4,6 +4,7 @@
 //! forms. If a form is ambiguous, the text is masked.
 
 mod arguments;
+mod budget;
 mod forms;
 mod keywords;
 mod lexer;
@@ -21,6 +22,7 @@ use std::sync::LazyLock;
 use aho_corasick::{AhoCorasick, AhoCorasickKind, Anchored, Input, StartKind};
 
 pub(super) use arguments::Arguments;
+pub(super) use budget::MaskBudget;
 use scan::SecretScan;
 
 /// What stands for what was masked.
@@ -159,8 +161,8 @@ static HINT: LazyLock<AhoCorasick> = LazyLock::new(|| {
 });
 
 /// The text with its secrets masked; `None` where there are none.
-pub(super) fn mask(text: &str) -> Option<String> {
-    has_hint(text).then(|| masked(text))?
+pub(super) fn mask(text: &str, budget: &mut MaskBudget) -> Option<String> {
+    has_hint(text).then(|| masked(text, budget))?
 }
 
 /// Whether the text may hold a secret.
@@ -170,17 +172,16 @@ fn has_hint(text: &str) -> bool {
 }
 
 /// The text masked; `None` where nothing is to be masked.
-fn masked(text: &str) -> Option<String> {
+fn masked(text: &str, budget: &mut MaskBudget) -> Option<String> {
     /// What was masked is looked through again, as often: what is left by itself may
-    /// announce something else. Not where that takes long.
+    /// announce something else.
     const ROUNDS_MAX: usize = 4;
-    const AGAIN_BYTES_MAX: usize = 16 * 1024;
-    let mut masked = once(text)?;
+    let mut masked = once(text, budget)?;
     for _ in 1..ROUNDS_MAX {
-        if masked.len() > AGAIN_BYTES_MAX {
+        if !budget.take_again(masked.len()) {
             return Some(masked);
         }
-        match once(&masked) {
+        match once(&masked, budget) {
             Some(again) if again != masked => masked = again,
             _ => return Some(masked),
         }
@@ -188,8 +189,8 @@ fn masked(text: &str) -> Option<String> {
     Some(MARKER.to_owned())
 }
 
-fn once(text: &str) -> Option<String> {
-    let found = SecretScan::new(text).run();
+fn once(text: &str, budget: &mut MaskBudget) -> Option<String> {
+    let found = SecretScan::new(text, budget).run();
     if found.is_empty() {
         return None;
     }
@@ -209,10 +210,10 @@ fn once(text: &str) -> Option<String> {
 }
 
 /// Whether a query has a parameter in the place of a secret.
-fn binds_secret(text: &str) -> bool {
+fn binds_secret(text: &str, budget: &mut MaskBudget) -> bool {
     has_hint(text)
         && text.contains(['?', '$', ':', '@', '%'])
-        && SecretScan::new(text).binds_secret()
+        && SecretScan::new(text, budget).binds_secret()
 }
 
 /// The values of a URL's query masked; `None` where there are none.

@@ -8,7 +8,7 @@ use tonic::Request;
 use uuid::Uuid;
 
 use crate::access::Grants;
-use crate::content::EventIntake;
+use crate::content::{Abandoned, EventIntake};
 use crate::event::{self, Event};
 use crate::hub::TimeSlices;
 use crate::log::{Append, Receipt};
@@ -204,7 +204,8 @@ fn response<'a>(
 }
 
 /// As [`EventIntake::admit`]. A large event that is redacted takes longer than a time slice: a thread of its own
-/// works on it, in the turn of its client, so that no other call waits for it.
+/// works on it, in the turn of its client, so that no other call waits for it. The thread looks again and again
+/// whether the call has ended.
 pub(super) async fn admit(
     intake: &EventIntake,
     quota: Option<&Quota>,
@@ -214,8 +215,9 @@ pub(super) async fn admit(
     if intake.policy.is_none() || event.len() <= INTAKE_COST_MAX {
         return intake.admit(event, now);
     }
-    let intake = intake.clone();
-    in_turn(quota, HeavyWork::Redact, move || intake.admit(event, now)).await
+    let (intake, abandoned) = (intake.clone(), Abandoned::default());
+    let _waits = abandoned.on_drop();
+    in_turn(quota, HeavyWork::Redact, move || intake.admit_large(event, now, &abandoned)).await
 }
 
 /// Whether an event of this type may be emitted.

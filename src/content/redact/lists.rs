@@ -1,6 +1,6 @@
 //! Lists of texts in an event, and hints about them from the fields around them.
 
-use super::super::secrets::Arguments;
+use super::super::secrets::{Arguments, MaskBudget};
 use super::{Redactor, STRING_VALUE};
 use crate::wire::{self, FieldKind, LIST_VALUE, MessageId, STRUCT, VALUE};
 
@@ -19,8 +19,8 @@ impl Redactor<'_, '_> {
         id == VALUE && list.is_some_and(|around| around.id == LIST_VALUE)
     }
 
-    /// The list with the text.
-    pub(super) fn list(&mut self) -> &mut Arguments {
+    /// The list with the text, and the budget that is left.
+    pub(super) fn list(&mut self) -> (&mut Arguments, &mut MaskBudget) {
         let position = match self.lists.iter().rposition(|(path, _)| *path == self.path) {
             Some(position) => position,
             None => {
@@ -30,7 +30,7 @@ impl Redactor<'_, '_> {
             }
         };
         let (_, list) = self.lists.get_mut(position).expect("it was found or added");
-        list
+        (list, &mut self.budget)
     }
 
     /// The hints of the fields around a list: which program has these arguments, or that a query
@@ -39,18 +39,21 @@ impl Redactor<'_, '_> {
         let around = self.around.iter_mut().rev();
         let mut around = around.filter(|around| !matches!(around.id, VALUE | LIST_VALUE));
         let Some(around) = around.next() else { return Arguments::default() };
-        around.arguments.get_or_insert_with(|| told_by(around.id, around.bytes)).clone()
+        let told = || told_by(around.id, around.bytes, &mut self.budget);
+        around.arguments.get_or_insert_with(told).clone()
     }
 }
 
 /// The hints of the texts of a message about a list in it. Nested messages are read, too, because
 /// they may describe the process.
-fn told_by(id: MessageId, bytes: &[u8]) -> Arguments {
+fn told_by(id: MessageId, bytes: &[u8], budget: &mut MaskBudget) -> Arguments {
     let mut told = Arguments::default();
     for (number, value) in wire::trusted(bytes) {
         let Some(found) = id.get().field(number) else { continue };
         match found.kind {
-            FieldKind::String if !found.repeated => told.tell(value.text().unwrap_or_default()),
+            FieldKind::String if !found.repeated => {
+                told.tell(value.text().unwrap_or_default(), budget);
+            }
             FieldKind::Message(inner) if !found.repeated || id == STRUCT => {
                 // An entry of a JSON object has a value, which has a text.
                 let inner_bytes = value.bytes().unwrap_or_default();
@@ -61,7 +64,7 @@ fn told_by(id: MessageId, bytes: &[u8]) -> Arguments {
                         FieldKind::Message(VALUE) => json_text(value.bytes().unwrap_or_default()),
                         _ => None,
                     };
-                    told.tell(text.unwrap_or_default());
+                    told.tell(text.unwrap_or_default(), budget);
                 }
             }
             _ => {}

@@ -2,7 +2,7 @@
 
 use super::keywords::Keyword;
 use super::shell::Shell;
-use super::{MARKER, binds_secret, has_hint, lookup, masked, names};
+use super::{MARKER, MaskBudget, binds_secret, has_hint, lookup, masked, names};
 
 /// The arguments of a command so far.
 #[derive(Debug, Clone, Default)]
@@ -28,11 +28,11 @@ enum Next {
 impl Arguments {
     /// Takes a text that stands beside the list: the program, or a query whose
     /// parameters these are.
-    pub(crate) fn tell(&mut self, text: &str) {
+    pub(crate) fn tell(&mut self, text: &str, budget: &mut MaskBudget) {
         if self.shell.program.is_none() {
             self.start(text);
         }
-        self.all_secret |= binds_secret(text);
+        self.all_secret |= binds_secret(text, budget);
     }
 
     fn start(&mut self, text: &str) -> bool {
@@ -73,7 +73,7 @@ impl Arguments {
     }
 
     /// The next argument masked; `None` where it stays.
-    pub(crate) fn mask(&mut self, text: &str) -> Option<String> {
+    pub(crate) fn mask(&mut self, text: &str, budget: &mut MaskBudget) -> Option<String> {
         let next = if self.all_secret { Next::Parameter } else { std::mem::take(&mut self.next) };
         let is_flag = text.starts_with('-');
         match next {
@@ -133,7 +133,7 @@ impl Arguments {
             return None;
         }
         self.announce_by_words(text);
-        masked(text)
+        masked(text, budget)
     }
 
     /// Whether this word is the name of a secret, of which the value follows.

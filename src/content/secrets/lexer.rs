@@ -217,6 +217,11 @@ impl Text<'_> {
     fn prefixed(&self, at: usize) -> Option<Open> {
         /// Of the longest name of a character set, in bytes.
         const PREFIX_BYTES_MAX: usize = 20;
+        // All prefixes but those of character sets have one letter or two.
+        let may_quote = |at| matches!(self.byte(at), b'"' | b'\'' | b'\\');
+        if self.byte(at) != b'_' && !may_quote(at + 1) && !may_quote(at + 2) {
+            return None;
+        }
         let bytes = self.from(at).iter().take(PREFIX_BYTES_MAX);
         let len = bytes
             .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'&'))

@@ -13,11 +13,21 @@ pub(super) struct KnownWord {
     pub(super) keyword: Option<Keyword>,
 }
 
-struct Words {
-    /// By the first letter.
-    by_letter: Vec<Vec<(&'static [u8], KnownWord)>>,
-    /// By the first letter of words, their lengths as bits.
-    lengths: [u32; 256],
+/// Longer words are not known, in bytes.
+const WORD_BYTES_MAX: usize = 31;
+
+/// Words by their first letter and their length.
+type Words = Vec<Vec<(&'static [u8], KnownWord)>>;
+
+/// The place among the words of those that begin so and have this length.
+fn place(first: u8, len: usize) -> Option<usize> {
+    let first = match first {
+        b'a'..=b'z' => first - b'a',
+        b'A'..=b'Z' => first - b'A',
+        b'0'..=b'9' => first - b'0' + 26,
+        _ => return None,
+    };
+    (len <= WORD_BYTES_MAX).then_some(usize::from(first) * (WORD_BYTES_MAX + 1) + len)
 }
 
 static WORDS: LazyLock<Words> = LazyLock::new(|| {
@@ -32,15 +42,11 @@ static WORDS: LazyLock<Words> = LazyLock::new(|| {
             known.entry(word.as_bytes()).or_default().keyword = Some(keyword);
         }
     }
-    let mut words = Words { by_letter: vec![Vec::new(); 256], lengths: [0; 256] };
+    let mut words = vec![Vec::new(); 36 * (WORD_BYTES_MAX + 1)];
     for (word, of_word) in known {
-        let Some(first) = word.first().map(|first| usize::from(*first)) else { continue };
-        if let (Some(list), Some(bits)) =
-            (words.by_letter.get_mut(first), words.lengths.get_mut(first))
-        {
-            list.push((word, of_word));
-            *bits |= 1 << word.len();
-        }
+        let place = word.first().and_then(|first| place(*first, word.len()));
+        let list = place.and_then(|place| words.get_mut(place));
+        list.expect("a word begins with a letter or a digit, and is short").push((word, of_word));
     }
     words
 });
@@ -48,7 +54,11 @@ static WORDS: LazyLock<Words> = LazyLock::new(|| {
 /// A word without the `.exe` that programs of Windows may have.
 fn without_ending(word: &[u8]) -> &[u8] {
     match word.split_last_chunk::<4>() {
-        Some((name, ending)) if ending.eq_ignore_ascii_case(b".exe") => name,
+        Some((name, ending))
+            if ending.first() == Some(&b'.') && ending.eq_ignore_ascii_case(b".exe") =>
+        {
+            name
+        }
         _ => word,
     }
 }
@@ -56,15 +66,9 @@ fn without_ending(word: &[u8]) -> &[u8] {
 /// What is known of a word; nothing of most.
 pub(super) fn find(word: &[u8]) -> KnownWord {
     let word = without_ending(word);
-    let Some(first) = word.first().map(|first| usize::from(first.to_ascii_lowercase())) else {
-        return KnownWord::default();
-    };
-    let bits = WORDS.lengths.get(first).copied().unwrap_or(0);
-    if word.len() >= 32 || bits >> word.len() & 1 == 0 {
-        return KnownWord::default();
-    }
-    let mut list = WORDS.by_letter.get(first).into_iter().flatten();
-    let found = list.find(|(known, _)| known.eq_ignore_ascii_case(word));
+    let place = word.first().and_then(|first| place(*first, word.len()));
+    let list = place.and_then(|place| WORDS.get(place)).map_or(&[][..], Vec::as_slice);
+    let found = list.iter().find(|(known, _)| known.eq_ignore_ascii_case(word));
     found.map(|(_, of_word)| *of_word).unwrap_or_default()
 }
 

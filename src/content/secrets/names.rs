@@ -60,11 +60,21 @@ const SECRET_ENDS: [&[u8]; 49] = [
     b"passphrasecommand",
     b"passcommand",
 ];
-/// The ends, by their last letter.
-static ENDS_BY_LETTER: LazyLock<Vec<Vec<&'static [u8]>>> = LazyLock::new(|| {
-    let ends = |letter: u8| SECRET_ENDS.into_iter().filter(move |end| end.last() == Some(&letter));
-    (b'a'..=b'z').map(|letter| ends(letter).collect()).collect()
+/// The ends, and then the whole words, by their last two letters.
+static BY_LAST_LETTERS: LazyLock<Vec<[Vec<&'static [u8]>; 2]>> = LazyLock::new(|| {
+    let of = |place: usize, ends: &[&'static [u8]]| {
+        ends.iter().copied().filter(|end| last_letters(end) == Some(place)).collect()
+    };
+    (0..26 * 26).map(|place| [of(place, &SECRET_ENDS), of(place, &SECRET_WORDS)]).collect()
 });
+
+/// The place of the last two letters among all pairs of letters in lower case.
+fn last_letters(name: &[u8]) -> Option<usize> {
+    let [first, second] = name.last_chunk::<2>()?;
+    let place = |letter: u8| letter.is_ascii_lowercase().then(|| usize::from(letter - b'a'));
+    Some(place(*first)? * 26 + place(*second)?)
+}
+
 /// Whether a name of a secret may end with a byte.
 static ENDS_SECRET: LazyLock<[bool; 256]> = LazyLock::new(|| {
     let ends = SECRET_ENDS.iter().chain(&SECRET_WORDS);
@@ -244,11 +254,13 @@ fn is_secret_lower(lower: &[u8]) -> bool {
         true => lower,
         false => without_signs(lower, &mut buffer),
     };
-    let by_letter = ENDS_BY_LETTER.get(usize::from(lower.last().map_or(0, |last| last - b'a')));
-    if by_letter.is_some_and(|ends| ends.iter().any(|end| joined.ends_with(end))) {
+    // What ends with a word ends with its letters without signs, too.
+    let by_letters = last_letters(joined).and_then(|place| BY_LAST_LETTERS.get(place));
+    let Some([ends, words]) = by_letters else { return false };
+    if ends.iter().any(|end| joined.ends_with(end)) {
         return true;
     }
-    SECRET_WORDS.iter().any(|word| {
+    words.iter().any(|word| {
         lower.strip_suffix(*word).is_some_and(|before| {
             before.last().is_none_or(|byte| !byte.is_ascii_alphanumeric())
                 && (*word == b"pass" || *word == b"pw" || *word == b"psw" || !before.is_empty())
@@ -272,7 +284,11 @@ pub(super) fn is_neutral(word: &[u8]) -> bool {
 pub(super) fn is_no_value(word: &[u8]) -> bool {
     const NONE: [&str; 11] =
         ["null", "none", "nil", "default", "true", "false", "yes", "no", "on", "off", "undefined"];
-    NONE.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes()))
+    let may_be = matches!(word.len(), 2..=9)
+        && word.first().is_some_and(|first| {
+            matches!(first.to_ascii_lowercase(), b'd' | b'f' | b'n' | b'o' | b't' | b'u' | b'y')
+        });
+    may_be && NONE.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes()))
 }
 
 /// Whether a word is the type of a column: `VARCHAR2(30)`.

@@ -14,6 +14,7 @@ mod words;
 
 use std::ops::Range;
 
+use super::MaskBudget;
 use super::forms::TokenFinder;
 use super::lexer::{Close, Open, Quotes, Text};
 use super::names;
@@ -71,7 +72,7 @@ struct Comment {
 }
 
 /// A walk through a text.
-pub(super) struct SecretScan<'t> {
+pub(super) struct SecretScan<'t, 'b> {
     text: Text<'t>,
     at: usize,
     /// What is to be masked.
@@ -105,11 +106,12 @@ pub(super) struct SecretScan<'t> {
     userless: usize,
     /// The digit that was looked for last.
     digit: usize,
+    budget: &'b mut MaskBudget,
 }
 
-impl<'t> SecretScan<'t> {
+impl<'t, 'b> SecretScan<'t, 'b> {
     /// A walk through this text.
-    pub(super) fn new(text: &'t str) -> Self {
+    pub(super) fn new(text: &'t str, budget: &'b mut MaskBudget) -> Self {
         Self {
             text: Text(text.as_bytes()),
             at: 0,
@@ -132,15 +134,18 @@ impl<'t> SecretScan<'t> {
             tokens: TokenFinder::default(),
             userless: 0,
             digit: 0,
+            budget,
         }
     }
 
     /// Whether a placeholder stands where a secret would.
     pub(super) fn binds_secret(mut self) -> bool {
-        while self.at < self.text.len() && !self.binds {
+        while self.at < self.text.len() && !self.binds && !self.budget.is_spent() {
             self.step();
+            self.budget.step();
         }
-        self.binds
+        // In doubt it does.
+        self.binds || self.budget.is_spent()
     }
 
     /// All that is to be masked, in order, without overlap.
@@ -148,7 +153,12 @@ impl<'t> SecretScan<'t> {
         while self.at < self.text.len() {
             let before = self.at;
             self.step();
+            self.budget.step();
             debug_assert!(self.at > before || self.expect == Expect::Nothing, "it goes on");
+            if self.budget.is_spent() {
+                self.mask(self.at..self.text.len());
+                break;
+            }
         }
         if self.shell.unordered {
             self.found.sort_by_key(|range| (range.start, std::cmp::Reverse(range.end)));
@@ -302,6 +312,7 @@ impl<'t> SecretScan<'t> {
     }
 
     fn mask(&mut self, range: Range<usize>) {
+        self.budget.spend();
         if !range.is_empty() && !self.text.is_marker(range.clone()) {
             self.found.push(range);
         }

@@ -2,6 +2,11 @@
 
 use super::*;
 
+/// The text masked as that of an event by itself.
+fn mask(text: &str) -> Option<String> {
+    super::mask(text, &mut MaskBudget::new(text.len(), None))
+}
+
 const SECRET: &str = "S3cr3t!Value";
 
 /// The secret is gone, and the rest is as written: `*` stands for the marker, `$` for
@@ -111,8 +116,9 @@ fn queries_by_themselves_lose_their_values() {
 
 fn list(program: Option<&str>, texts: &[&str]) -> Vec<String> {
     let mut arguments = Arguments::default();
-    program.into_iter().for_each(|program| arguments.tell(program));
-    let mask = |text: &&str| arguments.mask(text).unwrap_or_else(|| (*text).to_owned());
+    let budget = &mut MaskBudget::new(0, None);
+    program.into_iter().for_each(|program| arguments.tell(program, budget));
+    let mask = |text: &&str| arguments.mask(text, budget).unwrap_or_else(|| (*text).to_owned());
     texts.iter().map(mask).map(|text| text.replace(MARKER, "*")).collect()
 }
 
@@ -205,6 +211,44 @@ fn long_texts_are_masked_in_full() {
     assert!(masked.ends_with(" --password=[redacted]"));
 }
 
+/// In some bytes each that announces something there is dozens of times as much work as in ordinary text.
+#[test]
+fn a_text_that_is_all_secrets_is_masked_to_its_end() {
+    const TIMES: usize = 10_000;
+    let names = ["pass=a&", "pass ", "psw a1 ", "user:pw=x "].map(|unit| unit.repeat(TIMES));
+    for text in names {
+        let masked = mask(&format!("{text} kept for now")).expect("masked");
+        assert!(masked.ends_with(MARKER), "{}", &masked[masked.len() - 40..]);
+        assert!(masked.len() < 2 * text.len(), "{} bytes", masked.len());
+        let spent = &mut MaskBudget::new(text.len(), None);
+        super::mask(&text, spent);
+        assert!(super::mask("token then", spent).is_some_and(|masked| masked.ends_with(MARKER)));
+        assert_eq!(super::mask("then", spent), None, "nothing is announced");
+    }
+    // As dense as they come.
+    for line in ["{\"token\":\"a1b2c3d4\"},", "token=a1b2c3d4&n=1&", "--password hunter2 -v "] {
+        let masked = mask(&format!("{} kept", line.repeat(TIMES))).expect("masked");
+        assert_eq!(masked.matches(MARKER).count(), TIMES);
+        assert!(masked.ends_with(" kept"));
+    }
+    assert_eq!(mask("a pass "), None);
+}
+
+/// A call that has ended does not keep its thread.
+#[test]
+fn what_nobody_waits_for_is_not_looked_through() {
+    let text = format!("{} password=x", "word ".repeat(100_000));
+    let abandoned = crate::content::Abandoned::default();
+    let waits = abandoned.on_drop();
+    let masked =
+        |text: &str| super::mask(text, &mut MaskBudget::new(text.len(), Some(abandoned.clone())));
+    assert_eq!(masked(&text), Some(format!("{} password=[redacted]", "word ".repeat(100_000))));
+    drop(waits);
+    // Nothing of it is shown, either.
+    let rest = masked(&text).expect("masked");
+    assert!(rest.ends_with(MARKER) && rest.len() < text.len() / 10, "{} bytes", rest.len());
+}
+
 /// What was read again and again: 128 KiB of some of them took 13 s of a release build.
 #[test]
 fn what_is_read_in_vain_is_not_read_again() {
@@ -278,8 +322,9 @@ fn nothing_is_left_in_arguments_that_were_held_out() {
     assert!(lists.len() > 500, "{}", lists.len());
     for list in &lists {
         let mut arguments = Arguments::default();
-        let shown = list.iter().map(|text| arguments.mask(text).unwrap_or_else(|| text.clone()));
-        let shown: Vec<String> = shown.collect();
+        let budget = &mut MaskBudget::new(0, None);
+        let mask = |text: &String| arguments.mask(text, budget).unwrap_or_else(|| text.clone());
+        let shown: Vec<String> = list.iter().map(mask).collect();
         assert!(!shown.concat().contains("CNRY"), "{list:?}\n{shown:?}");
     }
 }

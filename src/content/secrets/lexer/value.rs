@@ -118,6 +118,10 @@ impl Text<'_> {
 
     /// Whether a quote here closes one that was opened around the value.
     pub(in super::super) fn closes_outer(&self, at: usize, quotes: &Quotes) -> bool {
+        // Mostly nothing is quoted.
+        if quotes.depth() == 0 {
+            return false;
+        }
         let Some((quote, backslashes, len)) = self.plain_quote(at) else { return false };
         // Not where a shell writes a quote within quotes.
         if self.from(at).starts_with(br"'\'") || self.from(at).starts_with(br#"'"'"'"#) {
@@ -307,7 +311,15 @@ impl Text<'_> {
     pub(in super::super) fn ends_word(&self, at: usize, quotes: &Quotes) -> bool {
         /// Enough for the longest escape.
         const LOOK_BYTES: usize = 8;
-        self.until(at + LOOK_BYTES).word_end(at, quotes) == at
+        match self.byte(at) {
+            byte if is_within_word(byte) => at >= self.len(),
+            b' ' | b'\t'..=b'\r' | b'"' | b'\'' => true,
+            _ => self.ends_word_by_mark(at, quotes, LOOK_BYTES),
+        }
+    }
+
+    fn ends_word_by_mark(&self, at: usize, quotes: &Quotes, look_bytes: usize) -> bool {
+        self.until(at + look_bytes).word_end(at, quotes) == at
     }
 
     /// Whether what stands here goes on with something else.

@@ -5,7 +5,7 @@ use memchr::{memchr, memmem};
 use super::super::{forms, names, url};
 use super::{Expect, How, SecretName, SecretScan};
 
-impl SecretScan<'_> {
+impl SecretScan<'_, '_> {
     pub(super) fn quote(&mut self) {
         let Some((quote, backslashes, len)) = self.text.plain_quote(self.at) else {
             // What a shell would take for the end of a command is escaped.

@@ -8,7 +8,7 @@ use super::super::{MARKER, forms};
 use super::super::{lookup, names};
 use super::{Expect, How, SecretName, SecretScan};
 
-impl SecretScan<'_> {
+impl SecretScan<'_, '_> {
     /// Behind the name of a secret.
     pub(super) fn separator(&mut self, name: SecretName) {
         let text = self.text;
@@ -193,7 +193,7 @@ impl SecretScan<'_> {
         if how.colon && self.marked_value(how) {
             return;
         }
-        let is_marker = text.from(self.at).starts_with(MARKER.as_bytes());
+        let is_marker = byte == b'[' && text.from(self.at).starts_with(MARKER.as_bytes());
         match byte {
             b'(' | b'[' if !is_marker => {
                 self.bracket = self.bracket.or(Some(self.depth + 1));
@@ -252,7 +252,10 @@ impl SecretScan<'_> {
         // Most values are a word, and white space behind it.
         let is_word =
             identifier > self.at && matches!(text.byte(identifier), b' ' | b'\n' | b'\t' | b'\r');
-        if !is_word {
+        // What stands for a value begins so.
+        let may_stand_in =
+            matches!(text.byte(self.at), b'?' | b'$' | b'%' | b':' | b'@' | b'*' | b'<' | b'"');
+        if !is_word && may_stand_in {
             let end = text.until(self.at + STAND_IN_BYTES_MAX).word_end(self.at, &self.quotes);
             let word = text.slice(self.at..end);
             let is_placeholder = forms::is_placeholder(word, self.sql.is_query());

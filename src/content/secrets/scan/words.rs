@@ -14,7 +14,7 @@ fn is_setting(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"requirepass") || name.eq_ignore_ascii_case(b"masterauth")
 }
 
-impl SecretScan<'_> {
+impl SecretScan<'_, '_> {
     pub(super) fn word(&mut self) {
         let start = self.at;
         let end = self.word_at(start);
@@ -86,6 +86,7 @@ impl SecretScan<'_> {
 
     /// The name of a secret was read.
     pub(super) fn name(&mut self, name: SecretName) {
+        self.budget.spend();
         self.named = true;
         self.mask_compared(name.start);
         self.sql.secret_name();
@@ -116,8 +117,12 @@ impl SecretScan<'_> {
         /// Enough for what people write.
         const SPACE_BYTES_MAX: usize = 64;
         let mut next = at;
-        while next < at + SPACE_BYTES_MAX && self.text.space_len(next) > 0 {
-            next += self.text.space_len(next);
+        while next < at + SPACE_BYTES_MAX {
+            let space = self.text.space_len(next);
+            if space == 0 {
+                break;
+            }
+            next += space;
         }
         next
     }
