@@ -225,10 +225,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let done = match cli.command {
         #[cfg(feature = "server")]
-        Command::Serve(args) => {
-            crate::server::map_large_buffers();
-            block_on(serve::run(args))
-        }
+        Command::Serve(args) => block_on(serve::run(args)),
         #[cfg(feature = "server")]
         Command::Config(args) => config::run(&args),
         #[cfg(feature = "server")]

@@ -68,7 +68,6 @@ use web::WebListener;
 
 pub use crate::config::DRAIN_TIMEOUT;
 pub use gateway_config::Config;
-pub use heap::map_large_buffers;
 pub use reload::{changed_keys, check, check_delivery, restart_keys};
 
 /// A running gateway.
