@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 const LOCALHOST: &str = "localhost";
 
 /// The host name of this machine; empty if it has none.
+#[cfg(feature = "server")]
 pub fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

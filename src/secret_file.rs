@@ -1,7 +1,7 @@
 //! Reads files with secrets, and refuses files that other users may access.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
@@ -42,7 +42,10 @@ pub fn open(path: &Path) -> Result<File, Error> {
 ///
 /// # Errors
 /// If it cannot be read, or others may use it.
+#[cfg(feature = "server")]
 pub fn read(path: &Path, bytes_max: u64) -> Result<String, Error> {
+    use std::io::Read as _;
+
     let mut text = String::new();
     open(path)?.take(bytes_max).read_to_string(&mut text)?;
     Ok(text)

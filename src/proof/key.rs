@@ -7,8 +7,6 @@ use base64::prelude::BASE64_STANDARD;
 use ed25519_dalek::{Signer as _, Verifier as _};
 use signed_note::{Signer, Verifier};
 
-use crate::log::shared::message::EPOCH_HEADER;
-
 /// The kind of a signature, which is the key's first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignatureKind {
@@ -104,6 +102,10 @@ pub struct VerifierKey {
     kind: SignatureKind,
     key: ed25519_dalek::VerifyingKey,
 }
+
+/// The first line of what a key of a shared log signs for an epoch: `log::shared::message::EPOCH_HEADER`,
+/// which a build without the gateway lacks.
+const EPOCH_HEADER: &str = "auditgate-epoch/v1";
 
 /// The first lines of notes other than checkpoints that a log's key signs: the minimum index, and
 /// the beginning of an epoch of a shared log.

@@ -26,7 +26,7 @@ pub struct LiveReceiver {
     bytes: Arc<AtomicUsize>,
 }
 
-/// A channel for live messages: at most [`LIVE_ENTRIES_MAX`] and [`LIVE_BYTES_MAX`] wait.
+/// A channel for live messages: at most `LIVE_ENTRIES_MAX` and `LIVE_BYTES_MAX` wait.
 pub fn live_channel() -> (LiveSender, LiveReceiver) {
     let (sender, receiver) = mpsc::channel(LIVE_ENTRIES_MAX);
     let bytes = Arc::new(AtomicUsize::new(0));

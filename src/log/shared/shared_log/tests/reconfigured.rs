@@ -90,7 +90,8 @@ async fn a_format_that_is_not_known_is_refused_and_never_changed() {
     receipt(&log, "a", "ls").await;
     let raised = "auditgate.format";
     let set = async |change: fn(&mut serde_json::Value)| test_server::update(&stream, change).await;
-    let changes: [(fn(&mut serde_json::Value), &str); 4] = [
+    type Change = fn(&mut serde_json::Value);
+    let changes: [(Change, &str); 4] = [
         (|config| config["metadata"]["auditgate.format"] = "2".into(), "use a newer auditgate"),
         (|config| config["metadata"]["auditgate.window"] = "9".into(), "set it back to 1024"),
         (|config| config["republish"] = serde_json::Value::Null, "republish"),
