@@ -285,14 +285,13 @@ impl SharedLogInner {
 
     /// Refuses, unless events are accepted.
     fn check_ready(&self) -> Result<(), Refusal> {
-        if self.is_closing.load(Ordering::Acquire) {
-            return Err(Refusal::Closed);
-        }
         match &*self.state.borrow() {
+            // A log that failed is closed, too: the reason says more.
+            State::Failed(why) => Err(Refusal::Failed { why: why.clone() }),
+            _ if self.is_closing.load(Ordering::Acquire) => Err(Refusal::Closed),
             State::Ready => Ok(()),
             State::Full(why) => Err(Refusal::Full { why: why.clone() }),
             State::Away(why) => Err(Refusal::Away { why: why.clone() }),
-            State::Failed(why) => Err(Refusal::Failed { why: why.clone() }),
         }
     }
 

@@ -348,7 +348,6 @@ impl Driver {
     /// Closes the copy, and notes what it has.
     async fn finish(mut self, outcome: Result<(), Failure>) {
         let inner = Arc::clone(&self.inner);
-        inner.is_closing.store(true, Ordering::Release);
         let why = match outcome {
             Ok(()) => "the log is closed".to_owned(),
             Err(why) => {
@@ -356,6 +355,7 @@ impl Driver {
                 why
             }
         };
+        inner.is_closing.store(true, Ordering::Release);
         let mut ended = Vec::new();
         inner.lock().publisher.end(&StreamError::Refused(why), &mut ended);
         inner.end(ended);
