@@ -131,10 +131,7 @@ impl EventIntake {
     /// As [`Event::check`]; if redaction makes the event too large.
     #[inline]
     pub fn admit(&self, bytes: Bytes, now: Time) -> Result<Event, event::Error> {
-        match &self.policy {
-            None => Event::check(bytes, now, self.event_bytes),
-            Some(policy) => policy.admit(bytes, now, self.event_bytes, None),
-        }
+        self.admit_unless(bytes, now, None)
     }
 
     /// As [`Self::admit`], of a large event. It ends soon after it was abandoned: what it returns then is of no
@@ -148,9 +145,19 @@ impl EventIntake {
         now: Time,
         abandoned: &Abandoned,
     ) -> Result<Event, event::Error> {
+        self.admit_unless(bytes, now, Some(abandoned))
+    }
+
+    #[inline]
+    fn admit_unless(
+        &self,
+        bytes: Bytes,
+        now: Time,
+        abandoned: Option<&Abandoned>,
+    ) -> Result<Event, event::Error> {
         match &self.policy {
             None => Event::check(bytes, now, self.event_bytes),
-            Some(policy) => policy.admit(bytes, now, self.event_bytes, Some(abandoned)),
+            Some(policy) => policy.admit(bytes, now, self.event_bytes, abandoned),
         }
     }
 }

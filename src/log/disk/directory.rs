@@ -8,12 +8,11 @@ use std::sync::Arc;
 use crate::event;
 use crate::log::disk::directory_lock::{DirectoryLock, mode, writable_by_others};
 use crate::log::disk::error::{Error, IoContext as _};
-use crate::log::disk::identity::IdentityFile;
+use crate::log::disk::identity::{IDENTITY, IdentityFile};
 use crate::log::disk::notice::Notice;
 use crate::log::disk::storage::{self, Storage};
 use crate::record::Sequence;
 
-const IDENTITY: &str = "log";
 const SEED: &str = "index-seed";
 const SEGMENTS: &str = "segments";
 /// The newest signed checkpoint, where a tree is kept over the log: its second line is

@@ -7,6 +7,8 @@ use crate::log::disk::format::{VERSION, checksum};
 use crate::record::Sequence;
 use crate::time::Time;
 
+/// The name of the file in the data directory.
+pub const IDENTITY: &str = "log";
 /// The most epochs of which the file tells where they began. Of older ones it
 /// is known only that they ended before the oldest of these began.
 pub const EPOCHS_MAX: usize = 1_000;

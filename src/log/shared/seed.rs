@@ -10,13 +10,13 @@ use uuid::Uuid;
 
 use super::mark::{FOLLOWER, FollowerMark};
 use crate::log::disk::directory_lock::{self, LOCK};
-use crate::log::disk::identity::IdentityFile;
+use crate::log::disk::identity::{IDENTITY, IdentityFile};
 use crate::log::disk::storage::{self, Storage as _, SystemStorage};
 
 /// What is copied. Keys, the state of deliveries, lock and what was set aside are not: they
 /// belong to the one gateway.
 const COPIED: [&str; 7] =
-    ["log", FOLLOWER, "index-seed", "segments", "checkpoint", "minimum", "tile"];
+    [IDENTITY, FOLLOWER, "index-seed", "segments", "checkpoint", "minimum", "tile"];
 /// Below `segments`, not copied: filled with zeros for later.
 const PREPARED: &str = "next.tmp";
 
@@ -117,7 +117,7 @@ fn check_source(from: &Path, log_id: Uuid) -> Result<FollowerMark, SeedError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(no_copy()),
         Err(error) => Err(failed("read", &from.join(name), error)),
     };
-    let identity = IdentityFile::decode(&read("log")?).ok().filter(|identity| identity.is_copy);
+    let identity = IdentityFile::decode(&read(IDENTITY)?).ok().filter(|identity| identity.is_copy);
     let found = identity.ok_or_else(no_copy)?.log_id;
     let mark = FollowerMark::decode(&read(FOLLOWER)?).ok_or_else(no_copy)?;
     if found != log_id || mark.log_id != log_id {

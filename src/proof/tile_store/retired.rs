@@ -1,18 +1,20 @@
 //! Sets the tree of a data directory aside, so that a new key can sign a new one: after records
 //! were lost of which the former key had signed a checkpoint, that key signs nothing any more.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::disk::{CHECKPOINT, CONFLICT, MINIMUM};
 use crate::log::disk::directory_lock::DirectoryLock;
-use crate::log::disk::identity::IdentityFile;
+use crate::log::disk::identity::{IDENTITY, IdentityFile};
+use crate::log::disk::storage::{Storage as _, SystemStorage};
+use crate::proof::tile;
 
 /// The folder of the data directory with the trees that were set aside, by number.
 pub const RETIRED: &str = "retired";
 /// What belongs to a tree. The checkpoint goes last: until then, the tree is not set aside.
-const PARTS: [&str; 4] = ["tile", MINIMUM, CONFLICT, CHECKPOINT];
+const PARTS: [&str; 4] = [tile::FOLDER, MINIMUM, CONFLICT, CHECKPOINT];
 
 /// Why a tree was not set aside.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +56,7 @@ pub enum RetireError {
 /// unless a file cannot be moved: trying again moves the rest.
 pub fn set_aside(folder: &Path) -> Result<PathBuf, RetireError> {
     let failed = |path: &Path, error: io::Error| RetireError::Io { path: path.to_owned(), error };
-    let identity = match fs::read(folder.join("log")) {
+    let identity = match fs::read(folder.join(IDENTITY)) {
         Ok(bytes) => IdentityFile::decode(&bytes).ok(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(failed(folder, error)),
@@ -78,8 +80,7 @@ pub fn set_aside(folder: &Path) -> Result<PathBuf, RetireError> {
         fs::rename(&from, target.join(part)).map_err(|error| failed(&from, error))?;
     }
     for changed in [&target, &retired, folder] {
-        let synced = File::open(changed).and_then(|folder| folder.sync_all());
-        synced.map_err(|error| failed(changed, error))?;
+        SystemStorage.sync_directory(changed).map_err(|error| failed(changed, error))?;
     }
     Ok(target)
 }
