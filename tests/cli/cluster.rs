@@ -8,6 +8,8 @@ use auditgate::proof::SigningKey;
 use auditgate::proof::key::SignatureKind;
 use auditgate::proto::pb;
 
+use tempfile::TempDir;
+
 use crate::serve::{Gateway, auditgate, refused};
 use crate::shared::{emit, head, records, run, stop, text, write_private};
 use crate::support::nats::{NatsServer, program_or_skip};
@@ -20,15 +22,25 @@ fn done(args: &[&str]) -> String {
     said
 }
 
+fn temporary() -> TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+/// A server with the stream of a new log; the gateways' files are in `cluster`.
+fn server_of_new_log(program: &Path, cluster: &Path) -> NatsServer {
+    let server = NatsServer::start(program, SETTINGS, temporary()).expect("a server");
+    let at = ["--shared", server.url(), "--replicas", "1", "--out", text(cluster)];
+    done(&[&["cluster", "init"], &at[..]].concat());
+    server
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn gateways_are_seen_and_seeded_and_go_on_after_a_loss() {
     let Some(program) = program_or_skip("gateways after a loss") else { return };
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = temporary();
     let [cluster, a, b, c] = ["cluster", "a", "b", "c"].map(|name| folder.path().join(name));
-    let store = || tempfile::tempdir().expect("a folder");
-    let server = NatsServer::start(&program, SETTINGS, store()).expect("a server");
+    let server = server_of_new_log(&program, &cluster);
     let at = ["--shared", server.url()];
-    done(&[&["cluster", "init"], &at[..], &["--replicas", "1", "--out", text(&cluster)]].concat());
     let [config, key] = ["gateway.toml", "signing.key"].map(|name| cluster.join(name));
     let config = ["--config", text(&config)];
     let start = |data: &Path, url: &str| {
@@ -82,7 +94,7 @@ async fn gateways_are_seen_and_seeded_and_go_on_after_a_loss() {
     assert!(said.contains("nothing is lost"), "{said}");
     stop(one);
     drop(server);
-    let server = NatsServer::start(&program, SETTINGS, store()).expect("a server");
+    let server = NatsServer::start(&program, SETTINGS, temporary()).expect("a server");
     let create = ["--create", "--replicas", "1"];
     let (code, said) = accept(server.url(), &key, &[]);
     assert!(code == Some(2) && said.contains("there is no stream"), "{said}");
@@ -115,12 +127,10 @@ async fn proof(gateway: &Gateway) -> pb::ProofStatus {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_key_signs_after_the_former_one_has_signed_what_is_lost() {
     let Some(program) = program_or_skip("a new signing key") else { return };
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = temporary();
     let [cluster, a, b, c] = ["cluster", "a", "b", "c"].map(|name| folder.path().join(name));
-    let store = || tempfile::tempdir().expect("a folder");
-    let server = NatsServer::start(&program, SETTINGS, store()).expect("a server");
+    let server = server_of_new_log(&program, &cluster);
     let at = ["--shared", server.url()];
-    done(&[&["cluster", "init"], &at[..], &["--replicas", "1", "--out", text(&cluster)]].concat());
     let [config, key, former] =
         ["gateway.toml", "signing.key", "signing.key.pub"].map(|name| cluster.join(name));
     let config = ["--config", text(&config)];
@@ -147,7 +157,7 @@ async fn a_new_key_signs_after_the_former_one_has_signed_what_is_lost() {
     stop(one);
     drop(server);
     // The operator goes on with the copy that lacks the fourth record.
-    let server = NatsServer::start(&program, SETTINGS, store()).expect("a server");
+    let server = NatsServer::start(&program, SETTINGS, temporary()).expect("a server");
     let loss = ["--shared", server.url(), "--data-dir", text(&b), "--signing-key", text(&key)];
     let create = ["--create", "--replicas", "1", "--retain-age", "30d"];
     let said = done(&[&["cluster", "accept-loss"], &config[..], &loss, &create].concat());
