@@ -15,6 +15,9 @@ use crate::log::shared::stream::{Stream, StreamEnds, StreamEntry, StreamError};
 const TRIES_MAX: usize = 50;
 /// The pause before a request is repeated.
 const TRY_PAUSE: Duration = Duration::from_millis(200);
+/// A stream that ends too early is asked so often, since a leader that was suspended answers
+/// before it learns that there is another one.
+const SHORT_TRIES_MAX: usize = 5;
 
 /// Why a shared log cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -224,7 +227,8 @@ async fn follow(
     mark: Option<FollowerMark>,
 ) -> Result<ResumePoint, Error> {
     let settings = stream.settings();
-    let ends = with_tries(async || stream.ends().await).await.map_err(Error::Stream)?;
+    let applied = mark.map_or(0, |mark| mark.state.position);
+    let ends = ends_from(stream, applied).await.map_err(Error::Stream)?;
     check_keys(stream, keys, ends).await?;
     let limits = settings.window;
     let mark = match mark {
@@ -278,6 +282,19 @@ async fn follow(
         next = machine.state().position + 1;
     }
     Ok(ResumePoint { machine, mark, end: ends.last })
+}
+
+/// The ends of a stream that has so many messages, unless it was rolled back.
+async fn ends_from(stream: &dyn Stream, applied: u64) -> Result<StreamEnds, StreamError> {
+    let mut tries = 0;
+    loop {
+        let ends = with_tries(async || stream.ends().await).await?;
+        tries += 1;
+        if ends.last >= applied || tries >= SHORT_TRIES_MAX {
+            return Ok(ends);
+        }
+        tokio::time::sleep(TRY_PAUSE).await;
+    }
 }
 
 /// A gateway with another cluster key would apply nothing of the others, and they nothing of

@@ -18,6 +18,8 @@ use crate::time::Time;
 
 /// Who asks for the consistent tail waits so long at most until the copy has it.
 const TAIL_TIME_MAX: Duration = Duration::from_secs(5);
+/// A stream that has nothing new is asked again after so long.
+const DOUBT_TIME: Duration = Duration::from_millis(300);
 /// Closing waits so long at most for what is on its way.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(12);
 
@@ -37,7 +39,14 @@ impl Sequencer for SharedLog {
                 return Ok(Sequence(inner.applied.borrow().count));
             }
             let away = |why: String| Error::Away { why };
-            let ends = inner.stream.ends().await.map_err(|error| away(error.to_string()))?;
+            let ask = async || inner.stream.ends().await.map_err(|error| away(error.to_string()));
+            let known = inner.applied.borrow().position;
+            let mut ends = ask().await?;
+            if ends.last <= known {
+                // A leader that was suspended answers before it learns that there is another one.
+                tokio::time::sleep(DOUBT_TIME).await;
+                ends = ask().await?;
+            }
             inner.lock().tail.told(ends.last, std::time::Instant::now());
             inner.wake.notify_one();
             let mut applied = inner.applied.subscribe();

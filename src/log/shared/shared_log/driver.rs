@@ -22,7 +22,7 @@ use crate::log::shared::stream::{
     LIVE_ENTRIES_MAX, LiveReceiver, StreamEnds, StreamEntry, StreamError,
 };
 use crate::log::{Sequencer as _, State, Store as _};
-use condition::Condition;
+use condition::{Condition, Question};
 use keepalive::Keepalive;
 
 /// A gateway whose messages are not taken tries again after so long.
@@ -69,8 +69,7 @@ enum StreamReply {
     Looked(u64, Result<Vec<StreamEntry>, StreamError>),
     Read(Option<Vec<StreamEntry>>),
     Live(Result<LiveReceiver, StreamError>),
-    /// What it says, and when it was asked.
-    Ends(Instant, Result<StreamEnds, StreamError>),
+    Ends(Question, Result<StreamEnds, StreamError>),
     Marked,
     Readable,
 }
@@ -187,7 +186,9 @@ impl Driver {
         if self.ends_at <= now {
             self.ends_at = now + ENDS_INTERVAL;
             let stream = Arc::clone(&inner.stream);
-            self.work.spawn(async move { StreamReply::Ends(now, in_time(stream.ends()).await) });
+            let question = Question { asked: now, applied: inner.lock().machine.state().position };
+            self.work
+                .spawn(async move { StreamReply::Ends(question, in_time(stream.ends()).await) });
         }
         if self.mark_at <= now {
             self.mark_at = now + MARK_INTERVAL;
@@ -294,10 +295,9 @@ impl Driver {
                 self.live_at = now + LIVE_PAUSE;
                 self.live = live.ok();
             }
-            StreamReply::Ends(_, Ok(ends)) => {
-                let mut core = inner.lock();
-                core.tail.told(ends.last, now);
-                self.condition.ends(ends, core.machine.state().position, now)?;
+            StreamReply::Ends(question, Ok(ends)) => {
+                inner.lock().tail.told(ends.last, now);
+                self.condition.ends(ends, question, now)?;
                 let report = inner.stream.report();
                 self.keepalive.follow(report.age_max, now);
                 if let Some(time) = report.kept_since {
@@ -308,8 +308,11 @@ impl Driver {
             StreamReply::Ends(_, Err(StreamError::Refused(why))) => {
                 self.condition.is_refused(why, now)?
             }
-            StreamReply::Ends(asked, Err(StreamError::Unknown(why) | StreamError::Full(why))) => {
-                self.condition.is_unanswered(why, asked, now);
+            StreamReply::Ends(
+                question,
+                Err(StreamError::Unknown(why) | StreamError::Full(why)),
+            ) => {
+                self.condition.is_unanswered(why, question, now);
             }
             StreamReply::Marked => {}
             StreamReply::Readable => self.committing -= 1,

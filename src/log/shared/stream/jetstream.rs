@@ -359,6 +359,11 @@ impl Stream for JetStream {
             match self.connection.answer(asked).await? {
                 StreamAnswer::Info(info) => {
                     self.compare(&info)?;
+                    if !info.cluster.is_of_leader() {
+                        return Err(StreamError::Unknown(
+                            "the servers elect a leader of the stream".to_owned(),
+                        ));
+                    }
                     *self.kept_since.lock() = info.state.kept_since();
                     Ok(StreamEnds { first: info.state.first_seq.max(1), last: info.state.last_seq })
                 }

@@ -1,10 +1,10 @@
-//! A stream in memory, with the faults of a real one, drawn from a seed: it loses
-//! requests and answers, stores messages twice and late, stalls, is full, and replicas
-//! are behind. It can be trimmed and rolled back.
+//! A stream in memory, with the faults of a real one, drawn from a seed: it loses requests and
+//! answers, stores messages twice and late, stalls, is full, and replicas are behind. It can be
+//! trimmed and rolled back.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -254,6 +254,8 @@ struct StreamShared {
     is_unfit: AtomicBool,
     /// The next answers name this position; none if it is 0.
     false_position: AtomicU64,
+    /// So many answers about the ends are those of a server that lacks all messages.
+    stale_answers: AtomicU64,
 }
 
 impl SimulatedStream {
@@ -266,6 +268,7 @@ impl SimulatedStream {
             is_full: AtomicBool::new(false),
             is_unfit: AtomicBool::new(false),
             false_position: AtomicU64::new(0),
+            stale_answers: AtomicU64::new(0),
         };
         Arc::new(Self { shared: Arc::new(shared), settings })
     }
@@ -276,21 +279,25 @@ impl SimulatedStream {
     }
 
     pub fn stall(&self, is_stalled: bool) {
-        self.shared.is_stalled.store(is_stalled, Ordering::Relaxed);
+        self.shared.is_stalled.store(is_stalled, Relaxed);
     }
 
     pub fn fill(&self, is_full: bool) {
-        self.shared.is_full.store(is_full, Ordering::Relaxed);
+        self.shared.is_full.store(is_full, Relaxed);
     }
 
     pub fn unfit(&self, is_unfit: bool) {
-        self.shared.is_unfit.store(is_unfit, Ordering::Relaxed);
+        self.shared.is_unfit.store(is_unfit, Relaxed);
     }
 
-    /// From now on, answers to what is appended name this position instead of the right one;
-    /// the right one again if it is 0.
+    /// Answers to what is appended name this position from now on; the right one if it is 0.
     pub fn answer_falsely(&self, position: u64) {
-        self.shared.false_position.store(position, Ordering::Relaxed);
+        self.shared.false_position.store(position, Relaxed);
+    }
+
+    /// So many answers about the ends come from such a server.
+    pub fn forget(&self, answers: u64) {
+        self.shared.stale_answers.store(answers, Relaxed);
     }
 
     /// Stores a message that no gateway has sent.
@@ -299,7 +306,7 @@ impl SimulatedStream {
     }
 
     fn check(&self) -> Result<(), StreamError> {
-        if self.shared.is_stalled.load(Ordering::Relaxed) {
+        if self.shared.is_stalled.load(Relaxed) {
             return Err(StreamError::Unknown("there is no leader".into()));
         }
         Ok(())
@@ -328,7 +335,7 @@ impl Stream for SimulatedStream {
     fn append(&self, message: Bytes) -> BoxFuture<'_, Result<u64, StreamError>> {
         Box::pin(async move {
             self.check()?;
-            if self.shared.is_full.load(Ordering::Relaxed) {
+            if self.shared.is_full.load(Relaxed) {
                 return Err(StreamError::Full("the stream is full".into()));
             }
             let now = self.shared.begun.elapsed();
@@ -348,7 +355,7 @@ impl Stream for SimulatedStream {
                 Some(error) => Err(error),
                 None => {
                     let right = *position.wait_for(|position| *position > 0).await.expect("stored");
-                    match self.shared.false_position.load(Ordering::Relaxed) {
+                    match self.shared.false_position.load(Relaxed) {
                         0 => Ok(right),
                         position => Ok(position),
                     }
@@ -381,10 +388,13 @@ impl Stream for SimulatedStream {
     fn ends(&self) -> BoxFuture<'_, Result<StreamEnds, StreamError>> {
         Box::pin(async move {
             self.check()?;
-            if self.shared.is_unfit.load(Ordering::Relaxed) {
+            if self.shared.is_unfit.load(Relaxed) {
                 return Err(StreamError::Unfit("the stream has another format".into()));
             }
-            Ok(self.shared.simulation.lock().ends())
+            let stale = &self.shared.stale_answers;
+            let stale = stale.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok();
+            let StreamEnds { first, last } = self.shared.simulation.lock().ends();
+            Ok(StreamEnds { first, last: if stale { 0 } else { last } })
         })
     }
 }

@@ -7,13 +7,25 @@ use crate::log::State;
 use crate::log::shared::stream::StreamEnds;
 use crate::log::shared::tail::Tail;
 
-/// A stream that ends before what was applied for so long was rolled back. A new leader
-/// may not know its end for a moment.
+/// A stream that ends before what was applied was rolled back, if it says so for so long,
 const ROLLED_BACK_TIME: Duration = Duration::from_secs(10);
+/// and so many times, with no other answer in between. Once does not tell: a leader that was
+/// suspended answers before it learns that there is another one.
+const ROLLED_BACK_ANSWERS: u32 = 4;
 
 /// A stream that does not say where it ends for so long is away, although nobody appends.
 /// Elections take less.
 const SILENCE_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// A stream was asked where it ends.
+#[derive(Debug, Clone, Copy)]
+pub struct Question {
+    /// When.
+    pub asked: Instant,
+    /// The last message that was applied then. More can be when the answer comes, which does not
+    /// know of them.
+    pub applied: u64,
+}
 
 /// The condition of a shared log.
 #[derive(Debug)]
@@ -30,8 +42,10 @@ pub struct Condition {
     behind: Option<u64>,
     /// Where the gateway joined; 0 if it has all that the stream has.
     joined: u64,
-    /// Since when the stream ends too early, or is another one.
-    too_short: Option<Instant>,
+    /// The stream ends too early.
+    too_short: Suspicion,
+    /// The stream is another one, or none.
+    refused: Suspicion,
     /// Since when the stream does not answer, and why.
     silent: Option<(Instant, String)>,
     /// It has not answered for too long.
@@ -50,7 +64,8 @@ impl Condition {
             no_space: None,
             behind: Some(0),
             joined,
-            too_short: None,
+            too_short: Suspicion::default(),
+            refused: Suspicion::default(),
             silent: None,
             is_silent: false,
             answered: None,
@@ -95,8 +110,11 @@ impl Condition {
         self.behind = is_behind.then_some(missing);
     }
 
-    /// The stream did not say where it ends, as it was `asked` to.
-    pub fn is_unanswered(&mut self, why: String, asked: Instant, now: Instant) {
+    /// The stream did not say where it ends.
+    pub fn is_unanswered(&mut self, why: String, question: Question, now: Instant) {
+        let asked = question.asked;
+        // Who answered before may not be who leads the stream next.
+        (self.too_short, self.refused) = Default::default();
         if self.answered.is_some_and(|answered| asked <= answered) {
             return;
         }
@@ -105,17 +123,24 @@ impl Condition {
         self.silent = Some((since, why));
     }
 
-    /// The ends of the stream are these; `applied` is the last message that was applied.
-    pub fn ends(&mut self, ends: StreamEnds, applied: u64, now: Instant) -> Result<(), Failure> {
+    /// The ends of the stream are these.
+    pub fn ends(
+        &mut self,
+        ends: StreamEnds,
+        question: Question,
+        now: Instant,
+    ) -> Result<(), Failure> {
+        let applied = question.applied;
         (self.silent, self.is_silent, self.unfit) = (None, false, None);
         self.answered = Some(now);
         if ends.first > self.joined {
             // What this gateway does not know, the stream does not keep either.
             self.joined = 0;
         }
+        self.refused = Suspicion::default();
         if ends.last >= applied {
-            self.too_short = None;
-        } else if now >= *self.too_short.get_or_insert(now) + ROLLED_BACK_TIME {
+            self.too_short = Suspicion::default();
+        } else if self.too_short.is_sure(now) {
             return Err(format!(
                 "this gateway has applied message {applied} of the stream, which ends at {}: it \
                  was rolled back or made anew; nothing is changed until an operator accepts the \
@@ -129,8 +154,7 @@ impl Condition {
     /// The stream is another one, or none. A server that has just started may not know it
     /// for a moment.
     pub fn is_refused(&mut self, why: String, now: Instant) -> Result<(), Failure> {
-        let is_sure = now >= *self.too_short.get_or_insert(now) + ROLLED_BACK_TIME;
-        if is_sure { Err(why) } else { Ok(()) }
+        if self.refused.is_sure(now) { Err(why) } else { Ok(()) }
     }
 
     /// Whether a message should show if messages are taken again.
@@ -166,9 +190,29 @@ impl Condition {
     }
 }
 
+/// What a server says and another one may deny.
+#[derive(Debug, Default)]
+struct Suspicion {
+    since: Option<Instant>,
+    answers: u32,
+}
+
+impl Suspicion {
+    /// Notes one more answer. Returns whether they are enough.
+    fn is_sure(&mut self, now: Instant) -> bool {
+        self.answers += 1;
+        let is_old = now >= *self.since.get_or_insert(now) + ROLLED_BACK_TIME;
+        is_old && self.answers >= ROLLED_BACK_ANSWERS
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn question(asked: Instant, applied: u64) -> Question {
+        Question { asked, applied }
+    }
 
     #[test]
     fn the_state_is_what_is_worst_and_recovers() {
@@ -181,9 +225,9 @@ mod tests {
         condition.is_behind(&Tail::new(5, now), 100);
         assert!(matches!(condition.state(), State::Away(why) if why.contains("joined late")));
         let ends = |first, last| StreamEnds { first, last };
-        condition.ends(ends(7, 9), 9, now).unwrap();
+        condition.ends(ends(7, 9), question(now, 9), now).unwrap();
         assert!(matches!(condition.state(), State::Away(_)));
-        condition.ends(ends(8, 9), 9, now).unwrap();
+        condition.ends(ends(8, 9), question(now, 9), now).unwrap();
         assert_eq!((condition.state(), condition.wants_probe()), (State::Ready, false));
         tail.told(104, now);
         condition.is_behind(&tail, 100);
@@ -208,21 +252,25 @@ mod tests {
         let mut condition = Condition::new(0);
         condition.is_behind(&Tail::new(1, now), 100);
         let asked = |condition: &mut Condition, after| {
-            condition.is_unanswered("no leader".into(), now + after / 2, now + after);
+            condition.is_unanswered("no leader".into(), question(now + after / 2, 0), now + after);
             condition.state()
         };
         assert_eq!(asked(&mut condition, Duration::ZERO), State::Ready);
         assert_eq!(asked(&mut condition, SILENCE_TIME_MAX / 2), State::Ready);
         let away = asked(&mut condition, SILENCE_TIME_MAX);
         assert_eq!(away, State::Away("the stream does not answer: no leader".into()));
-        condition.ends(StreamEnds { first: 1, last: 0 }, 0, now).unwrap();
+        condition.ends(StreamEnds { first: 1, last: 0 }, question(now, 0), now).unwrap();
         assert_eq!(condition.state(), State::Ready);
-        condition.is_unanswered("asked before".into(), now, now + SILENCE_TIME_MAX * 2);
+        condition.is_unanswered(
+            "asked before".into(),
+            question(now, 0),
+            now + SILENCE_TIME_MAX * 2,
+        );
         assert_eq!(condition.state(), State::Ready, "it has answered since");
         let anew = now + SILENCE_TIME_MAX * 2;
-        condition.is_unanswered("no leader".into(), anew, anew + SILENCE_TIME_MAX / 2);
+        condition.is_unanswered("no leader".into(), question(anew, 0), anew + SILENCE_TIME_MAX / 2);
         assert_eq!(condition.state(), State::Ready, "it begins anew");
-        condition.is_unanswered("no leader".into(), anew, anew + SILENCE_TIME_MAX);
+        condition.is_unanswered("no leader".into(), question(anew, 0), anew + SILENCE_TIME_MAX);
         assert!(matches!(condition.state(), State::Away(_)), "since it was asked");
     }
 
@@ -236,25 +284,56 @@ mod tests {
         condition.is_taken();
         assert_eq!(condition.state(), State::Away("another format".into()));
         assert!(!condition.wants_probe());
-        condition.ends(StreamEnds { first: 1, last: 0 }, 0, now).unwrap();
+        condition.ends(StreamEnds { first: 1, last: 0 }, question(now, 0), now).unwrap();
         assert_eq!(condition.state(), State::Ready);
     }
 
     #[test]
     fn a_stream_that_stays_too_short_was_rolled_back() {
         let now = Instant::now();
+        let at = |seconds| now + Duration::from_secs(seconds);
         let mut condition = Condition::new(0);
         let ends = |last| StreamEnds { first: 1, last };
-        condition.ends(ends(8), 9, now).unwrap();
-        condition.ends(ends(9), 9, now + ROLLED_BACK_TIME).unwrap();
-        condition.ends(ends(8), 9, now + ROLLED_BACK_TIME).unwrap();
-        condition.ends(ends(8), 9, now + ROLLED_BACK_TIME * 2 - Duration::from_secs(1)).unwrap();
-        condition
-            .is_refused("deleted".into(), now + ROLLED_BACK_TIME + ROLLED_BACK_TIME / 2)
-            .unwrap();
-        let gone = condition.is_refused("deleted".into(), now + ROLLED_BACK_TIME * 2);
-        assert_eq!(gone, Err("deleted".into()));
-        let failure = condition.ends(ends(8), 9, now + ROLLED_BACK_TIME * 2).unwrap_err();
+        for second in [0, 2, 4, 6, 8] {
+            condition.ends(ends(8), question(at(second), 9), at(second)).unwrap();
+        }
+        let failure = condition.ends(ends(8), question(at(10), 9), at(10)).unwrap_err();
         assert!(failure.contains("message 9") && failure.contains("ends at 8"), "{failure}");
+    }
+
+    #[test]
+    fn a_stream_that_says_something_else_in_between_was_not_rolled_back() {
+        let now = Instant::now();
+        let at = |seconds| now + Duration::from_secs(seconds);
+        let mut condition = Condition::new(0);
+        let ends = |last| StreamEnds { first: 1, last };
+        // Few answers are those of servers that do not lead the stream.
+        condition.ends(ends(8), question(at(0), 9), at(0)).unwrap();
+        condition.ends(ends(8), question(at(30), 9), at(30)).unwrap();
+        condition.ends(ends(8), question(at(31), 9), at(31)).unwrap();
+        condition.ends(ends(9), question(at(32), 9), at(32)).unwrap();
+        for second in [33, 35, 37, 39, 41] {
+            condition.ends(ends(8), question(at(second), 9), at(second)).unwrap();
+        }
+        condition.is_unanswered("no leader".into(), question(at(42), 9), at(43));
+        condition.ends(ends(8), question(at(44), 9), at(44)).unwrap();
+        condition.ends(ends(8), question(at(45), 9), at(45)).unwrap();
+    }
+
+    #[test]
+    fn a_stream_that_stays_away_was_deleted() {
+        let now = Instant::now();
+        let at = |seconds| now + Duration::from_secs(seconds);
+        let mut condition = Condition::new(0);
+        let deleted =
+            |condition: &mut Condition, second| condition.is_refused("deleted".into(), at(second));
+        for second in [0, 4, 8] {
+            deleted(&mut condition, second).unwrap();
+        }
+        condition.ends(StreamEnds { first: 1, last: 9 }, question(at(9), 9), at(9)).unwrap();
+        for second in [10, 14, 18] {
+            deleted(&mut condition, second).unwrap();
+        }
+        assert_eq!(deleted(&mut condition, 20), Err("deleted".into()));
     }
 }

@@ -30,6 +30,26 @@ pub async fn closed(gateway: Gateway) -> TempDir {
     folder
 }
 
+/// A server that was suspended while it led the stream, or has just started, may say that the
+/// stream ends earlier than it does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_lacks_messages_for_a_moment_is_not_believed() {
+    let stream = SimulatedStream::new(12, Faults::default(), settings());
+    let (one, two) = (gateway(&stream).await, gateway(&stream).await);
+    for id in ["1", "2", "3"] {
+        receipt(&one.log, id, "ls").await;
+    }
+    caught_up(&two.log).await;
+    stream.forget(1);
+    assert_eq!(two.log.tail(TailKind::Consistent).await, Ok(Sequence(3)));
+    let two = closed(two).await;
+    receipt(&one.log, "4", "ls").await;
+    stream.forget(3);
+    let two = try_open(&two, &stream).await.unwrap();
+    assert_eq!(two.tail(TailKind::Consistent).await, Ok(Sequence(4)));
+    ready(&two).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_leader_a_gateway_is_away_and_comes_back() {
     let stream = SimulatedStream::new(11, Faults::default(), settings());

@@ -152,6 +152,19 @@ pub struct StreamCluster {
     pub replicas: Vec<StreamReplica>,
 }
 
+impl StreamCluster {
+    /// Whether this was said by the server that leads the stream. Another one answers, too,
+    /// while there is no leader, or when it has just started: it may lack messages.
+    pub fn is_of_leader(&self) -> bool {
+        match &self.leader {
+            // A server names itself as the leader, and the others as replicas.
+            Some(leader) => self.replicas.iter().all(|replica| replica.name != *leader),
+            // A server alone has no cluster.
+            None => self.replicas.is_empty(),
+        }
+    }
+}
+
 /// A server that follows a stream's leader.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]

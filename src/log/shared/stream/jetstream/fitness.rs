@@ -209,6 +209,18 @@ mod tests {
     }
 
     #[test]
+    fn only_the_leader_knows_where_the_stream_ends() {
+        let is_of_leader = |change: fn(&mut serde_json::Value)| {
+            info(|info| change(&mut info["cluster"])).cluster.is_of_leader()
+        };
+        assert!(is_of_leader(|_| ()));
+        assert!(is_of_leader(|it| it["replicas"] = serde_json::json!([])), "one replica");
+        assert!(is_of_leader(|it| *it = serde_json::json!({})), "no cluster");
+        assert!(!is_of_leader(|it| it["leader"] = serde_json::Value::Null));
+        assert!(!is_of_leader(|it| it["leader"] = "n3".into()), "said by n1");
+    }
+
+    #[test]
     fn missing_servers_and_weak_settings_are_warned_of() {
         let warned = |change: fn(&mut serde_json::Value)| info(change).warnings(&[]).join("\n");
         let begun = Instant::now();
