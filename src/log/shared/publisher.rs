@@ -36,7 +36,8 @@ pub struct PublishTimes {
     /// Until a message that was not applied is published again, at the latest: at first it depends
     /// on how long others took.
     pub repeat: Duration,
-    /// Until a message that the stream did not take is published again.
+    /// Until a message that the stream did not take is published again: twice as long each time,
+    /// up to `repeat`.
     pub retry: Duration,
     /// Until it is given up.
     pub give_up: Duration,
@@ -273,6 +274,7 @@ impl<W> Publisher<W> {
             units,
             begun: now,
             pause,
+            retry: self.times.retry,
             repeat_at: now + pause,
             attempts: 1,
             failure: None,
@@ -306,7 +308,9 @@ impl<W> Publisher<W> {
     pub fn failed(&mut self, counter: u64, error: StreamError, now: Instant) -> Ended<W> {
         let Some(message) = self.in_flight.get_mut(&counter) else { return Vec::new() };
         message.failure = Some(error.to_string());
-        message.repeat_at = message.repeat_at.min(now + self.times.retry);
+        message.repeat_at = message.repeat_at.min(now + message.retry);
+        // An election takes seconds, a handover less than one.
+        message.retry = (2 * message.retry).min(self.times.repeat);
         // An earlier attempt may have been taken.
         if matches!(error, StreamError::Unknown(_)) || message.attempts > 1 {
             return Vec::new();

@@ -19,6 +19,8 @@ pub struct InFlight<W> {
     pub begun: Instant,
     /// How long it was waited for before it is repeated.
     pub pause: Duration,
+    /// After how long it is repeated if the stream does not take it.
+    pub retry: Duration,
     pub repeat_at: Instant,
     pub attempts: u64,
     /// Why it was not taken, of late.

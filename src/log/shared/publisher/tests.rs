@@ -184,6 +184,37 @@ fn what_was_tried_twice_is_never_refused() {
     assert_eq!(ended, [(2, UnitOutcome::Unknown("full".into()))]);
 }
 
+/// While a stream has no leader, it says so at once.
+#[test]
+fn a_message_that_is_not_taken_is_repeated_less_and_less_often() {
+    let begun = Instant::now();
+    let mut publisher = Publisher::new(7, keys(), PublishTimes::default());
+    publisher.stage(staged(5, 1, b"event", 1));
+    let first = publisher.next_message(|_| false, begun, &mut Vec::new()).expect("a unit");
+    let error = StreamError::Unknown("there is no leader".into());
+    let (mut now, mut repeated) = (begun, Vec::new());
+    loop {
+        assert_eq!(publisher.failed(first.counter, error.clone(), now), []);
+        now = publisher.wake_at().expect("it is on its way");
+        if publisher.give_up(now, &mut Vec::new()).is_some() {
+            break;
+        }
+        assert_eq!(publisher.repeats_due(now), std::slice::from_ref(&first));
+        repeated.push((now - begun).as_millis());
+    }
+    // So a wait is at most twice as long as the stream was without a leader, and 1 s longer.
+    let seconds = (1_500..10_000).step_by(1_000);
+    assert!(
+        repeated.iter().copied().eq([100, 300, 700].into_iter().chain(seconds)),
+        "{repeated:?}"
+    );
+    // The next message begins anew.
+    let next = publisher.probe(Basis::default(), now);
+    publisher.failed(next.counter, error, now);
+    assert_eq!(publisher.in_flight(), 1);
+    assert_eq!(publisher.wake_at(), Some(now + SECOND / 10));
+}
+
 #[test]
 fn at_the_end_it_is_said_what_is_open() {
     let now = Instant::now();
