@@ -73,6 +73,8 @@ pub mod record;
 #[doc(hidden)]
 pub mod reference;
 #[cfg(any(feature = "cli", feature = "server"))]
+mod reserved_names;
+#[cfg(any(feature = "cli", feature = "server"))]
 mod secret_file;
 #[cfg(feature = "server")]
 pub mod server;

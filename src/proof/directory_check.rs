@@ -17,7 +17,7 @@ use super::tree::Tree;
 use super::{Checkpoint, Hash, SignedCheckpoint, VerifierKey};
 use crate::event;
 use crate::log::disk::directory_lock::{self, LOCK};
-use crate::log::disk::identity::IdentityFile;
+use crate::log::disk::identity::{IDENTITY, IdentityFile};
 use crate::log::disk::known_seed;
 
 /// The most findings that are listed; more are counted.
@@ -75,15 +75,12 @@ pub enum Error {
         folder: PathBuf,
     },
     /// The directory has no log.
-    #[error("{} holds no log of auditgate: the file {} is not there", folder.display(), LOG)]
+    #[error("{} holds no log of auditgate: the file {} is not there", folder.display(), IDENTITY)]
     NoLog {
         /// The folder.
         folder: PathBuf,
     },
 }
-
-/// The file that says which log a directory holds.
-const LOG: &str = "log";
 
 impl CheckReport {
     /// Whether there are no findings.
@@ -165,7 +162,7 @@ impl DirectoryCheck<'_> {
     }
 
     fn identity(&mut self) -> Result<Option<IdentityFile>, Error> {
-        let Some(bytes) = self.read(LOG)? else {
+        let Some(bytes) = self.read(IDENTITY)? else {
             return Err(Error::NoLog { folder: self.folder.to_owned() });
         };
         match IdentityFile::decode(&bytes) {
@@ -175,7 +172,7 @@ impl DirectoryCheck<'_> {
             }
             Err(fault) => {
                 self.report.first = 1;
-                self.report.find(None, format!("the file {LOG} {fault}"));
+                self.report.find(None, format!("the file {IDENTITY} {fault}"));
                 Ok(None)
             }
         }

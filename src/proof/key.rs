@@ -7,6 +7,8 @@ use base64::prelude::BASE64_STANDARD;
 use ed25519_dalek::{Signer as _, Verifier as _};
 use signed_note::{Signer, Verifier};
 
+use crate::reserved_names::RESERVED_NAMES;
+
 /// The kind of a signature, which is the key's first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignatureKind {
@@ -49,9 +51,6 @@ impl SignatureKind {
 
 /// The longest name of a key, in bytes.
 pub const NAME_BYTES_MAX: usize = 255;
-/// The first line of the note with a minimum index: no log may have it as its origin, so that the
-/// note is no checkpoint of any log.
-pub const MINIMUM_HEADER: &str = "auditgate-minimum/v1";
 /// Length of the time before the signature of a witness.
 const TIMESTAMP_BYTES: usize = 8;
 
@@ -102,14 +101,6 @@ pub struct VerifierKey {
     kind: SignatureKind,
     key: ed25519_dalek::VerifyingKey,
 }
-
-/// The first line of what a key of a shared log signs for an epoch: `log::shared::message::EPOCH_HEADER`,
-/// which a build without the gateway lacks.
-const EPOCH_HEADER: &str = "auditgate-epoch/v1";
-
-/// The first lines of notes other than checkpoints that a log's key signs: the minimum index, and
-/// the beginning of an epoch of a shared log.
-const RESERVED_NAMES: [&str; 2] = [MINIMUM_HEADER, EPOCH_HEADER];
 
 /// Checks a name: signed-note must allow it, and it must be short.
 ///

@@ -8,7 +8,8 @@
 use signed_note::Note;
 
 use super::checkpoint;
-use super::key::{MINIMUM_HEADER, SigningKey, VerifierKey};
+use super::key::{SigningKey, VerifierKey};
+use crate::reserved_names::MINIMUM_HEADER;
 
 /// Records with a leaf index below this may be removed; all others must exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -72,9 +72,9 @@ pub fn sign_epoch(change: &mut EpochChange, log_id: uuid::Uuid, key: &SigningKey
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::shared::message::EPOCH_HEADER;
     use crate::proof::key::{self, SignatureKind};
     use crate::proof::{SignedCheckpoint, checkpoint};
+    use crate::reserved_names::EPOCH_HEADER;
     use crate::time::Time;
 
     #[test]

@@ -95,7 +95,6 @@ impl Stream for StreamLink {
             log_id: Uuid::from_u128(0x7e57),
             window: WindowLimits::default(),
             message_bytes_max: 8 * 1024 * 1024,
-            age_max: None,
         }
     }
 

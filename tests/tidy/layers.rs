@@ -2,7 +2,7 @@
 
 /// The modules at the top of `src` and what each is for, from the top layer down: each may
 /// use those below it. A module within the log may use all of the log, and so on.
-const LAYERS: [(&str, &str); 35] = [
+const LAYERS: [(&str, &str); 36] = [
     ("main", "the program: arguments in, exit status out"),
     ("cli", "the commands"),
     (
@@ -38,6 +38,7 @@ const LAYERS: [(&str, &str); 35] = [
     ("glob", "patterns of names"),
     ("go_duration", "durations as Go reads them"),
     ("network", "the network of an address, which identifies a client without a principal"),
+    ("reserved_names", "names that no key may have, since what a log's key signs begins with them"),
     ("secret_file", "files that only their owner may read"),
     ("printable", "which characters of a text may be shown on a terminal"),
     ("text", "shortens texts, and finds the nearest names"),

@@ -27,7 +27,7 @@ use group::MessageGroup;
 
 pub use authentication::{AuthenticationKey, ClusterKeys};
 pub use body::BodyEncoder;
-pub use epoch::{EPOCH_HEADER, EpochChange, EpochKey};
+pub use epoch::{EpochChange, EpochKey};
 pub use member::{MemberReport, SettingsDigest};
 
 /// The most bytes of a body, decoded. The engine takes messages of at most 64 MiB.

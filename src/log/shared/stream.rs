@@ -32,7 +32,7 @@ pub trait Stream: Send + Sync + 'static {
 
     /// How it does.
     fn report(&self) -> StreamReport {
-        StreamReport { age_max: self.settings().age_max, ..StreamReport::default() }
+        StreamReport::default()
     }
 
     /// Appends a message, and returns its position. On success, it is on stable storage
@@ -99,8 +99,6 @@ pub struct StreamSettings {
     pub window: WindowLimits,
     /// The largest message that the stream takes, in bytes.
     pub message_bytes_max: usize,
-    /// For how long the stream keeps messages; `None` for ever.
-    pub age_max: Option<Duration>,
 }
 
 /// What an operator should know of a stream.

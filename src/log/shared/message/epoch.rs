@@ -9,11 +9,8 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::{Basis, CHECKPOINT_BYTES_MAX, MessageFault};
+use crate::reserved_names::EPOCH_HEADER;
 use crate::time::Time;
-
-/// The first line of what is signed. No key may have this name, so that it is nothing else
-/// that a log's key signs.
-pub const EPOCH_HEADER: &str = "auditgate-epoch/v1";
 
 /// Length of a signature, in bytes.
 const SIGNATURE_BYTES: usize = 64;

@@ -13,8 +13,8 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::{
-    LiveReceiver, LiveSender, Stream, StreamEnds, StreamEntry, StreamError, StreamSettings,
-    live_channel,
+    LiveReceiver, LiveSender, Stream, StreamEnds, StreamEntry, StreamError, StreamReport,
+    StreamSettings, live_channel,
 };
 use crate::log::BoxFuture;
 use crate::time::Time;
@@ -240,6 +240,8 @@ impl Simulation {
 pub struct SimulatedStream {
     shared: Arc<StreamShared>,
     settings: StreamSettings,
+    /// For how long it says that it keeps messages.
+    age_max: Mutex<Option<Duration>>,
 }
 
 struct StreamShared {
@@ -270,12 +272,16 @@ impl SimulatedStream {
             false_position: AtomicU64::new(0),
             stale_answers: AtomicU64::new(0),
         };
-        Arc::new(Self { shared: Arc::new(shared), settings })
+        Arc::new(Self { shared: Arc::new(shared), settings, age_max: Mutex::default() })
     }
 
     /// Looks at the simulation, or changes it.
     pub fn with<T>(&self, look: impl FnOnce(&mut Simulation) -> T) -> T {
         look(&mut self.shared.simulation.lock())
+    }
+
+    pub fn keep_for(&self, age_max: Duration) {
+        *self.age_max.lock() = Some(age_max);
     }
 
     pub fn stall(&self, is_stalled: bool) {
@@ -330,6 +336,10 @@ impl StreamShared {
 impl Stream for SimulatedStream {
     fn settings(&self) -> StreamSettings {
         self.settings
+    }
+
+    fn report(&self) -> StreamReport {
+        StreamReport { age_max: *self.age_max.lock(), ..StreamReport::default() }
     }
 
     fn append(&self, message: Bytes) -> BoxFuture<'_, Result<u64, StreamError>> {

@@ -251,8 +251,8 @@ async fn a_message_that_one_replica_damages_is_not_skipped() {
 /// Retention removes all but the newest messages of a stream to which nobody appends.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_quiet_stream_keeps_a_basis_to_join_from() {
-    let settings = StreamSettings { age_max: Some(Duration::from_secs(4)), ..settings() };
-    let stream = SimulatedStream::new(6, Faults::default(), settings);
+    let stream = SimulatedStream::new(6, Faults::default(), settings());
+    stream.keep_for(Duration::from_secs(4));
     let (first, second) = (folder(), folder());
     let log = open(&first, RING, Arc::clone(&stream) as Arc<dyn Stream>).await;
     log.append(&[draft("one", "ls")], ALL).await.expect("appended");
