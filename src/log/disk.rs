@@ -188,8 +188,9 @@ impl DiskLog {
         path: &Path,
         config: Config,
         origin: CopyOrigin,
+        storage: Arc<dyn Storage>,
     ) -> Result<(Self, Vec<Notice>), error::Error> {
-        Self::open_with(path, config, Arc::new(storage::SystemStorage), Some(origin))
+        Self::open_with(path, config, storage, Some(origin))
     }
 
     fn open_with(

@@ -18,6 +18,7 @@ pub mod shared_log;
 pub mod stream;
 pub mod survey;
 pub mod tail;
+mod window_file;
 
 #[cfg(test)]
 mod tests;

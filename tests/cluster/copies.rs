@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
+use auditgate::log::disk::storage::SystemStorage;
 use auditgate::log::disk::{Config, CopyOrigin, DiskLog};
 use auditgate::log::{ReadHint, ReadResult, ScanOrder, Sequencer as _, Store as _};
 use auditgate::record::{Record, Sequence};
@@ -23,7 +25,8 @@ impl Copy {
     pub async fn read(data: &Path, log_id: &str) -> Self {
         let log_id: Uuid = log_id.parse().unwrap();
         let origin = CopyOrigin { log_id, first: Sequence(1), epoch: 1 };
-        let (log, _) = DiskLog::open_copy(data, Config::default(), origin).unwrap();
+        let storage = Arc::new(SystemStorage);
+        let (log, _) = DiskLog::open_copy(data, Config::default(), origin, storage).unwrap();
         let extent = log.extent();
         let (mut next, mut frames) = (extent.first, Vec::new());
         while next <= extent.last {

@@ -8,6 +8,14 @@
 //! the last `window` messages alone, and a gateway that begins in the middle comes to the
 //! same ones.
 //!
+//! The keys that occurred in those messages are needed, stored or not: a key makes a later
+//! record `Seen` even where its own record became void or stale, since a gateway that begins
+//! in the middle cannot tell. So a copy of the log cannot stand in for them. A gateway that
+//! stops keeps them in a file ([`KeyWindow`]), since the stream may have removed the messages
+//! when it goes on, and decides then as if it had never stopped. Only a gateway that *joins*
+//! a stream whose beginning was removed has nothing to look them up in: what it cannot judge
+//! is [`ApplyError::Undecidable`], until it has applied `window` messages.
+//!
 //! Why nothing is stored twice: let a record be stored from message x, and a later message
 //! y carry the same key. If x lies behind the basis of y, y is refused by the rule.
 //! Otherwise y's sender had applied x and would have found the record.
@@ -15,6 +23,7 @@
 mod digest;
 mod error;
 mod join;
+mod key_window;
 
 #[cfg(test)]
 mod tests;
@@ -29,6 +38,7 @@ use crate::time::Time;
 pub use digest::{mix, unmix};
 pub use error::{ApplyError, Disagreement};
 pub use join::JoinSearch;
+pub use key_window::{KeyWindow, MessageKeys};
 
 /// The default of how many messages behind a message its basis may be.
 pub const WINDOW_MESSAGES: u64 = 1_024;
@@ -42,7 +52,7 @@ pub struct Machine {
     limits: WindowLimits,
     state: Basis,
     /// The keys of the messages in `(floor, applied]`, stored or not.
-    keys: VecDeque<Box<[EventKey]>>,
+    keys: VecDeque<MessageKeys>,
     keys_len: usize,
     floor: u64,
     /// What lies at `floor` and before is not known because the machine began there, not
@@ -150,11 +160,15 @@ impl Machine {
         group: Option<&MessageGroup>,
     ) -> Result<(), ApplyError> {
         self.expect(position)?;
-        self.remember(position, group.map_or(&[], MessageGroup::records));
+        self.recall_keys(position, keys_of(group.map_or(&[], MessageGroup::records)));
+        Ok(())
+    }
+
+    fn recall_keys(&mut self, position: u64, keys: MessageKeys) {
+        self.remember(position, keys);
         self.state.position = position;
         // The state is that of the last one.
         self.past = VecDeque::from([PastState { state: self.state, origin: None }]);
-        Ok(())
     }
 
     /// A machine of any gateway that has just applied the beginning of an epoch. What was
@@ -205,7 +219,7 @@ impl Machine {
     /// If it is not the next one.
     pub fn skip(&mut self, position: u64) -> Result<(), ApplyError> {
         self.expect(position)?;
-        self.remember(position, &[]);
+        self.remember(position, keys_of(&[]));
         self.end(position, None);
         Ok(())
     }
@@ -234,9 +248,9 @@ impl Machine {
             let is_stale = self.is_stale(position, message.basis.position)?;
             let verdicts = Verdicts { is_stale, basis: message.basis.position, timestamp };
             applied.placements = self.place(group, verdicts, accept_time, store);
-            self.remember(position, group.records());
+            self.remember(position, keys_of(group.records()));
         } else {
-            self.remember(position, &[]);
+            self.remember(position, keys_of(&[]));
         }
         self.end(position, Some((message.sender, message.counter)));
         Ok(applied)
@@ -329,8 +343,7 @@ impl Machine {
     }
 
     /// Remembers the keys of the next message, and forgets what is too old.
-    fn remember(&mut self, position: u64, records: &[GroupRecord]) {
-        let keys: Box<[EventKey]> = records.iter().map(|record| record.key).collect();
+    fn remember(&mut self, position: u64, keys: MessageKeys) {
         self.latest.extend(keys.iter().map(|key| (*key, position)));
         self.keys_len += keys.len();
         self.keys.push_back(keys);
@@ -339,9 +352,9 @@ impl Machine {
             self.floor += 1;
             self.is_floor_of_start = false;
             self.keys_len -= oldest.len();
-            for key in oldest {
-                if self.latest.get(&key) == Some(&self.floor) {
-                    self.latest.remove(&key);
+            for key in oldest.iter() {
+                if self.latest.get(key) == Some(&self.floor) {
+                    self.latest.remove(key);
                 }
             }
         }
@@ -360,6 +373,10 @@ impl Default for WindowLimits {
     fn default() -> Self {
         Self { messages: WINDOW_MESSAGES, keys: WINDOW_KEYS_MAX }
     }
+}
+
+fn keys_of(records: &[GroupRecord]) -> MessageKeys {
+    records.iter().map(|record| record.key).collect()
 }
 
 /// What the records of one message have in common.

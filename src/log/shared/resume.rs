@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::log::disk;
-use crate::log::shared::machine::{JoinSearch, Machine};
+use crate::log::shared::machine::{JoinSearch, KeyWindow, Machine};
 use crate::log::shared::mark::FollowerMark;
 use crate::log::shared::message::{
     ClusterKeys, EpochChange, EpochKey, MessageContent, SharedMessage,
@@ -84,9 +84,9 @@ pub enum Error {
     },
     /// The log goes on with records that the copy does not have.
     #[error(
-        "an operator accepted a loss: the log goes on in epoch {epoch} with {count} records, \
-         which are not the first ones of this copy of {last}: seed the data directory with a copy \
-         of another gateway's (auditgate cluster join --from)"
+        "an operator accepted a loss: the log goes on in epoch {epoch} with {count} records, and \
+         this copy of {last} records does not begin with them: seed a new data directory with a \
+         copy of another gateway's (auditgate cluster join --from)"
     )]
     OtherHistory {
         /// The epoch.
@@ -156,15 +156,16 @@ pub struct BegunEpoch {
     pub entry: StreamEntry,
 }
 
-/// Finds out where a gateway goes on that has this mark.
+/// Finds out where a gateway goes on that has this mark, and remembers these keys.
 pub async fn resume(
     stream: &dyn Stream,
     keys: &ClusterKeys,
     epoch_key: Option<&dyn EpochKey>,
     mark: Option<FollowerMark>,
+    window: Option<KeyWindow>,
 ) -> Result<Resumption, Error> {
     let Some(mark) = mark else {
-        return follow(stream, keys, epoch_key, None)
+        return follow(stream, keys, epoch_key, None, None)
             .await
             .map(|point| Resumption::At(Box::new(point)));
     };
@@ -175,7 +176,7 @@ pub async fn resume(
     let lost = if mark.pending > 0 {
         Error::NoEpoch(mark.pending)
     } else {
-        match follow(stream, keys, epoch_key, Some(mark)).await {
+        match follow(stream, keys, epoch_key, Some(mark), window).await {
             Ok(point) => return Ok(Resumption::At(Box::new(point))),
             Err(
                 lost @ (Error::RolledBack { .. } | Error::OtherMessage(_) | Error::Removed { .. }),
@@ -225,6 +226,7 @@ async fn follow(
     keys: &ClusterKeys,
     epoch_key: Option<&dyn EpochKey>,
     mark: Option<FollowerMark>,
+    window: Option<KeyWindow>,
 ) -> Result<ResumePoint, Error> {
     let settings = stream.settings();
     let applied = mark.map_or(0, |mark| mark.state.position);
@@ -247,10 +249,17 @@ async fn follow(
         return Ok(ResumePoint { machine: Machine::new(limits), mark, end: ends.last });
     }
     // What was sent before an epoch is stale in it.
-    let from = Machine::recall_from(limits, applied, ends.first).max(mark.epoch_at + 1);
+    let wanted = Machine::recall_from(limits, applied, 1).max(mark.epoch_at + 1);
+    let mut from = wanted.max(ends.first);
     let mut machine = Machine::resume(limits, mark.state, from);
     if from == mark.epoch_at + 1 && mark.epoch_at > 0 {
         machine.knows_all();
+    }
+    // What the stream does not have any more, the gateway may remember.
+    let window = window
+        .filter(|window| from > wanted && (window.floor + 1 < from || !window.is_floor_of_start));
+    if let Some(restored) = window.and_then(|of| Machine::restore(limits, mark.state, of)) {
+        (machine, from) = (restored, applied + 1);
     }
     // The last message is compared in any case, unless retention has removed it.
     let mut next = from.min(applied).max(ends.first);

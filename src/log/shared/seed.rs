@@ -9,14 +9,15 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 use super::mark::{FOLLOWER, FollowerMark};
+use super::window_file::WINDOW;
 use crate::log::disk::directory_lock::{self, LOCK};
 use crate::log::disk::identity::{IDENTITY, IdentityFile};
 use crate::log::disk::storage::{self, Storage as _, SystemStorage};
 
 /// What is copied. Keys, the state of deliveries, lock and what was set aside are not: they
 /// belong to the one gateway.
-const COPIED: [&str; 7] =
-    [IDENTITY, FOLLOWER, "index-seed", "segments", "checkpoint", "minimum", "tile"];
+const COPIED: [&str; 8] =
+    [IDENTITY, FOLLOWER, WINDOW, "index-seed", "segments", "checkpoint", "minimum", "tile"];
 /// Below `segments`, not copied: filled with zeros for later.
 const PREPARED: &str = "next.tmp";
 

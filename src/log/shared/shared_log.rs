@@ -18,9 +18,10 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use crate::log::disk::{self, DiskLog, Notice, SyncPolicy, storage};
+use crate::log::disk::storage::{self, Storage};
+use crate::log::disk::{self, DiskLog, Notice, SyncPolicy};
 use crate::log::shared::machine::{Disagreement, Machine};
-use crate::log::shared::mark::{FOLLOWER, FollowerMark};
+use crate::log::shared::mark::FollowerMark;
 use crate::log::shared::members::{ClusterMember, Members};
 use crate::log::shared::message::{Basis, ClusterKeys, EpochKey, MemberReport};
 use crate::log::shared::publisher::{Ended, PublishTimes, Publisher, UnitOutcome};
@@ -81,7 +82,8 @@ struct SharedLogInner {
     /// The position and count that the copy has.
     applied: watch::Sender<Basis>,
     is_closing: AtomicBool,
-    path: PathBuf,
+    directory: PathBuf,
+    storage: Arc<dyn Storage>,
     counts: Counts,
 }
 
@@ -161,14 +163,24 @@ impl SharedLog {
     /// If a bound of the ring is below its minimum.
     pub async fn open(
         path: &Path,
+        config: Config,
+        stream: Arc<dyn Stream>,
+    ) -> Result<(Self, Vec<Notice>), Error> {
+        Self::open_on(path, config, stream, opening::system_storage()).await
+    }
+
+    /// As [`SharedLog::open`], with the copy on storage of another kind.
+    async fn open_on(
+        path: &Path,
         mut config: Config,
         stream: Arc<dyn Stream>,
+        storage: Arc<dyn Storage>,
     ) -> Result<(Self, Vec<Notice>), Error> {
         let settings = stream.settings();
         if config.disk.sync == SyncPolicy::Always {
             config.disk.sync = SyncPolicy::Interval(SYNC_INTERVAL);
         }
-        let opened = opening::open_copy(path, &config, &*stream).await?;
+        let opened = opening::open_copy(path, &config, &*stream, &storage).await?;
         let OpenedCopy { disk, notices, machine, mark, end, checkpoint } = opened;
         let Config { keys, times, epoch_key, .. } = config;
         let state = mark.state;
@@ -204,7 +216,8 @@ impl SharedLog {
             identity: watch::Sender::new(Identity { kind: "shared", ..disk_identity }),
             applied: watch::Sender::new(state),
             is_closing: AtomicBool::new(false),
-            path: path.join(FOLLOWER),
+            directory: path.to_owned(),
+            storage,
             counts: Counts::default(),
         });
         let driver = tokio::spawn(Driver::new(Arc::clone(&inner), mark).run());

@@ -4,6 +4,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -18,6 +19,8 @@ pub struct Faults {
     syncs: Option<u64>,
     /// There is no space: no file can be filled with zeros.
     full: bool,
+    /// Each write takes so much longer.
+    write_time: Duration,
 }
 
 impl Faults {
@@ -31,6 +34,10 @@ impl Faults {
 
     pub fn full() -> Self {
         Self { full: true, ..Self::default() }
+    }
+
+    pub fn slow_writes(write_time: Duration) -> Self {
+        Self { write_time, ..Self::default() }
     }
 
     /// Counts down; an error when it is time.
@@ -108,7 +115,9 @@ impl StorageFile for FaultyFile {
         if !is_filling {
             Faults::count(&mut faults.writes)?;
         }
+        let write_time = faults.write_time;
         drop(faults);
+        std::thread::sleep(write_time);
         self.file.write(parts, at)
     }
 

@@ -3,6 +3,7 @@
 
 mod bounds;
 mod epochs;
+mod key_window;
 
 use std::collections::{BTreeMap, HashMap};
 

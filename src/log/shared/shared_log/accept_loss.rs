@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::opening::{digest_at, open_disk};
+use super::opening::{digest_at, open_disk, system_storage};
 use super::{random, read_mark};
 use crate::log::disk;
 use crate::log::shared::mark::{FOLLOWER, FollowerMark};
@@ -112,7 +112,7 @@ pub async fn accept_loss(
     let mark = mark_of(directory)?;
     check_lost(stream, keys, key, mark).await?;
     // Until the epoch has begun, no gateway uses the directory.
-    let (disk, _) = open_disk(directory, disk::Config::default(), &mark).await?;
+    let (disk, _) = open_disk(directory, disk::Config::default(), &mark, &system_storage()).await?;
     let (count, accepted) = (disk.extent().last.0, disk.extent().last_accepted);
     let digest = digest_at(&disk, mark.state, count).await;
     let digest = digest.ok_or_else(|| AcceptLossError::Unreadable(directory.to_owned()))?;
@@ -148,7 +148,7 @@ async fn check_lost(
     key: &dyn EpochKey,
     mark: FollowerMark,
 ) -> Result<(), AcceptLossError> {
-    match resume::resume(stream, keys, Some(key), Some(mark)).await {
+    match resume::resume(stream, keys, Some(key), Some(mark), None).await {
         // What comes later in the stream may still be such a message.
         Ok(Resumption::At(_)) => {
             let (epochs, _) = resume::begun_epochs(stream, keys, key, mark.state.epoch).await?;

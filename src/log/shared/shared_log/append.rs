@@ -3,10 +3,11 @@
 
 use std::collections::HashMap;
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::SharedLogInner;
 use crate::log::shared::machine::Placement;
+use crate::log::shared::message::Basis;
 use crate::log::shared::message::group::{EncodedUnit, EventKey, RECORD_OVERHEAD_BYTES};
 use crate::log::shared::publisher::{StagedUnit, UnitOutcome};
 use crate::log::shared::stream::StreamError;
@@ -51,10 +52,8 @@ impl SharedLogInner {
         let mut stored = StoredDrafts::default();
         loop {
             self.check_ready().map_err(|error| refusal(error, &stored))?;
-            // Before the copy is asked: it has at least what was applied up to here.
-            let basis = *self.applied.borrow();
-            let mut appended =
-                self.disk.append(drafts, check).await.map_err(|error| refusal(error, &stored))?;
+            let (basis, checked) = with_basis(&self.applied, self.disk.append(drafts, check)).await;
+            let mut appended = checked.map_err(|error| refusal(error, &stored))?;
             let NewDrafts { drafts: new, unit } =
                 new_drafts(drafts, &appended, append.is_all_or_nothing());
             if !new.is_empty() {
@@ -78,6 +77,16 @@ impl SharedLogInner {
             return Ok(appended);
         }
     }
+}
+
+/// Looks something up in the copy, and returns at which state: one from before it was looked
+/// up, of which the copy has all.
+async fn with_basis<T>(
+    applied: &watch::Sender<Basis>,
+    look_up: impl Future<Output = T>,
+) -> (Basis, T) {
+    let basis = *applied.borrow();
+    (basis, look_up.await)
 }
 
 impl StoredDrafts {
@@ -177,4 +186,20 @@ fn key(draft: &Draft) -> EventKey {
 /// A refusal says that nothing was stored: where something was, it is open.
 fn refusal(error: Error, stored: &StoredDrafts) -> Error {
     if stored.is_empty() { error } else { Error::OutcomeUnknown { why: error.to_string() } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A record that is applied while its id is looked up may not be found: the machine has to
+    /// see that it lies behind the basis.
+    #[tokio::test]
+    async fn a_basis_is_from_before_the_ids_are_looked_up() {
+        let before = Basis { position: 7, ..Basis::default() };
+        let applied = watch::Sender::new(before);
+        let look_up = async { applied.send_replace(Basis { position: 8, ..before }).position };
+        assert_eq!(with_basis(&applied, look_up).await, (before, 7));
+        assert_eq!(with_basis(&applied, async {}).await.0.position, 8);
+    }
 }

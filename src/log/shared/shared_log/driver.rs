@@ -6,6 +6,7 @@ mod apply;
 mod condition;
 mod epoch;
 mod keepalive;
+mod mark_schedule;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use super::{Core, SharedLogInner, write_mark};
+use super::{Core, SharedLogInner};
 use crate::log::shared::mark::FollowerMark;
 use crate::log::shared::members::MEMBER_INTERVAL;
 use crate::log::shared::message::SharedMessage;
@@ -21,16 +22,16 @@ use crate::log::shared::publisher::Publication;
 use crate::log::shared::stream::{
     LIVE_ENTRIES_MAX, LiveReceiver, StreamEnds, StreamEntry, StreamError,
 };
+use crate::log::shared::window_file::WrittenPart;
 use crate::log::{Sequencer as _, State, Store as _};
 use condition::{Condition, Question};
 use keepalive::Keepalive;
+use mark_schedule::MarkSchedule;
 
 /// A gateway whose messages are not taken tries again after so long.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 /// After so long, both ends of the stream are asked for.
 const ENDS_INTERVAL: Duration = Duration::from_secs(2);
-/// After so long, what the copy has on stable storage is noted.
-const MARK_INTERVAL: Duration = Duration::from_secs(1);
 /// Between two attempts to get live messages.
 const LIVE_PAUSE: Duration = Duration::from_millis(500);
 /// An answer of the stream is waited for so long.
@@ -50,7 +51,6 @@ pub struct Driver {
     is_live_asked: bool,
     live_at: Instant,
     ends_at: Instant,
-    mark_at: Instant,
     probe_at: Instant,
     /// When this gateway told the others of itself.
     told_at: Option<Instant>,
@@ -58,8 +58,7 @@ pub struct Driver {
     keepalive: Keepalive,
     /// The state that the copy has.
     mark: FollowerMark,
-    /// One that it had, to be noted when it is on stable storage.
-    marking: Option<FollowerMark>,
+    marks: MarkSchedule,
 }
 
 /// What the stream has answered.
@@ -70,14 +69,14 @@ enum StreamReply {
     Read(Option<Vec<StreamEntry>>),
     Live(Result<LiveReceiver, StreamError>),
     Ends(Question, Result<StreamEnds, StreamError>),
-    Marked,
+    Marked(Option<WrittenPart>),
     Readable,
 }
 
 impl Driver {
     pub fn new(inner: Arc<SharedLogInner>, mark: FollowerMark) -> Self {
         let now = Instant::now();
-        let age_max = inner.settings.age_max;
+        let age_max = inner.stream.report().age_max;
         let keepalive = Keepalive::new(age_max, super::random(), now);
         Self {
             inner,
@@ -87,13 +86,12 @@ impl Driver {
             is_live_asked: false,
             live_at: now,
             ends_at: now,
-            mark_at: now + MARK_INTERVAL,
             probe_at: now,
             told_at: None,
             condition: Condition::new(mark.joined),
             keepalive,
             mark,
-            marking: None,
+            marks: MarkSchedule::new(now),
         }
     }
 
@@ -190,20 +188,14 @@ impl Driver {
             self.work
                 .spawn(async move { StreamReply::Ends(question, in_time(stream.ends()).await) });
         }
-        if self.mark_at <= now {
-            self.mark_at = now + MARK_INTERVAL;
+        if self.marks.due() <= now {
             let synced = inner.disk.extent().synced.0;
-            match self.marking.filter(|mark| mark.state.count <= synced) {
-                Some(mark) => {
-                    let path = inner.path.clone();
-                    self.marking = None;
-                    self.work.spawn_blocking(move || {
-                        // The one before is still right.
-                        let _ = write_mark(&path, &mark);
-                        StreamReply::Marked
-                    });
-                }
-                None => self.marking = self.marking.or(Some(self.mark)),
+            let next = self.marks.take_due(now, synced, &self.mark, &inner.lock().machine);
+            if let Some(marking) = next {
+                let inner = Arc::clone(inner);
+                self.work.spawn_blocking(move || {
+                    StreamReply::Marked(marking.write(&*inner.storage, &inner.directory))
+                });
             }
         }
     }
@@ -213,7 +205,7 @@ impl Driver {
         let due = {
             let core = self.inner.lock();
             let due = [core.tail.wake_at(), core.publisher.wake_at()];
-            let own = [self.ends_at, self.mark_at].into_iter();
+            let own = [self.ends_at, self.marks.due()].into_iter();
             let live = (self.live.is_none() && !self.is_live_asked).then_some(self.live_at);
             let probe = self.condition.wants_probe().then_some(self.probe_at);
             let keepalive = self.keepalive.wake_at();
@@ -223,7 +215,7 @@ impl Driver {
             due.into_iter().flatten().chain(own).chain(live).chain(later).min()
         };
         let left = due.map(|due| due.saturating_duration_since(Instant::now()));
-        let left = left.unwrap_or(MARK_INTERVAL).max(Duration::from_millis(1));
+        let left = left.unwrap_or(ENDS_INTERVAL).max(Duration::from_millis(1));
         let live = async {
             match &mut self.live {
                 Some(live) => live.recv().await,
@@ -314,7 +306,9 @@ impl Driver {
             ) => {
                 self.condition.is_unanswered(why, question, now);
             }
-            StreamReply::Marked => {}
+            StreamReply::Marked(written) => {
+                self.marks.wrote(written);
+            }
             StreamReply::Readable => self.committing -= 1,
         }
         Ok(())
@@ -364,10 +358,12 @@ impl Driver {
         inner.end(ended);
         self.work.shutdown().await;
         inner.disk.close().await;
-        if inner.disk.extent().synced.0 >= self.mark.state.count {
-            let (path, mark) = (inner.path.clone(), self.mark);
-            // The one before is still right.
-            let _ = tokio::task::spawn_blocking(move || write_mark(&path, &mark)).await;
+        let synced = inner.disk.extent().synced.0;
+        let last = self.marks.last(synced, &self.mark, &inner.lock().machine);
+        if let Some(last) = last {
+            let write = move || last.write(&*inner.storage, &inner.directory);
+            // What was noted before is still right.
+            let _ = tokio::task::spawn_blocking(write).await;
         }
     }
 }

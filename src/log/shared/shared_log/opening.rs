@@ -2,15 +2,18 @@
 //! lost are set aside, if an operator has accepted that.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::{Config, read_mark, write_mark};
 use crate::log::disk::identity::EpochEntry;
+use crate::log::disk::storage::{self, Storage};
 use crate::log::disk::{self, CopyOrigin, DiskLog, Notice, set_aside};
 use crate::log::shared::machine::{Machine, mix, unmix};
 use crate::log::shared::mark::{FOLLOWER, FollowerMark};
 use crate::log::shared::message::{Basis, EpochChange};
 use crate::log::shared::resume::{self, BegunEpoch, Error, ResumePoint, Resumption};
 use crate::log::shared::stream::Stream;
+use crate::log::shared::window_file::{self, WINDOW};
 use crate::log::{
     PublishedCheckpoint, ReadHint, ReadResult, ScanOrder, Sequencer as _, Store as _,
 };
@@ -36,13 +39,17 @@ pub async fn open_copy(
     path: &Path,
     config: &Config,
     stream: &dyn Stream,
+    storage: &Arc<dyn Storage>,
 ) -> Result<OpenedCopy, Error> {
     let mark = read_mark(&path.join(FOLLOWER))?;
+    // Without it, the keys are taken from the stream, as far as it has them.
+    let window = mark.zip(storage::read(&path.join(WINDOW)).ok());
+    let window = window.and_then(|(mark, bytes)| window_file::decode(&bytes, &mark));
     let key = config.epoch_key.as_deref();
-    match resume::resume(stream, &config.keys, key, mark).await? {
+    match resume::resume(stream, &config.keys, key, mark, window).await? {
         Resumption::At(point) => {
             let ResumePoint { machine, mark, end } = *point;
-            let (disk, notices) = open_disk(path, config.disk, &mark).await?;
+            let (disk, notices) = open_disk(path, config.disk, &mark, storage).await?;
             let (last, wanted) = (disk.extent().last.0, mark.state.count);
             if last < wanted {
                 return Err(Error::CopyLost { last, wanted });
@@ -51,21 +58,21 @@ pub async fn open_copy(
             Ok(OpenedCopy { disk, notices, machine, mark, end, checkpoint: None })
         }
         Resumption::Epochs { mark, epochs, end } => {
-            go_on(path, config.disk, stream, mark, epochs, end).await
+            go_on((path, storage), config.disk, stream, mark, epochs, end).await
         }
     }
 }
 
 /// Goes on with the first of the epochs of whose records the copy has all.
 async fn go_on(
-    path: &Path,
+    (path, storage): (&Path, &Arc<dyn Storage>),
     config: disk::Config,
     stream: &dyn Stream,
     mark: FollowerMark,
     epochs: Vec<BegunEpoch>,
     end: u64,
 ) -> Result<OpenedCopy, Error> {
-    let (mut disk, mut notices) = open_disk(path, config, &mark).await?;
+    let (mut disk, mut notices) = open_disk(path, config, &mark, storage).await?;
     let last = disk.extent().last;
     let BegunEpoch { change, entry } = choose(path, &disk, &mark, epochs).await?;
     let EpochChange { number, count, .. } = change;
@@ -77,13 +84,13 @@ async fn go_on(
         let (directory, aside) = (path.to_owned(), folder.clone());
         let stay = tokio::task::spawn_blocking(move || set_aside(&directory, epoch, &aside)).await;
         let stay = stay.expect("moving files does not panic")?;
-        let (reopened, _) = open_disk(path, config, &mark).await?;
+        let (reopened, _) = open_disk(path, config, &mark, storage).await?;
         let pushed = reopened.push(&stay).await;
         pushed.map_err(|error| mark_error(path, &error.to_string()))?;
         // What was pushed is on stable storage before the mark says so.
         reopened.close().await;
         drop(reopened);
-        disk = open_disk(path, config, &mark).await?.0;
+        disk = open_disk(path, config, &mark, storage).await?.0;
         notices.push(Notice::error(format!(
             "an operator accepted a loss: epoch {number} begins after record {count}; records \
              {} to {last} of this copy are not in the log any more, and lie in {}",
@@ -162,16 +169,22 @@ fn lost_folder(path: &Path, change: &EpochChange) -> PathBuf {
     path.join(LOST).join(format!("epoch-{number}-after-{count}-{digest:016x}"))
 }
 
+pub fn system_storage() -> Arc<dyn Storage> {
+    Arc::new(storage::SystemStorage)
+}
+
 pub async fn open_disk(
     path: &Path,
     config: disk::Config,
     mark: &FollowerMark,
+    storage: &Arc<dyn Storage>,
 ) -> Result<(DiskLog, Vec<Notice>), Error> {
     let FollowerMark { log_id, state, .. } = *mark;
     let origin = CopyOrigin { log_id, first: Sequence(state.count + 1), epoch: state.epoch.into() };
-    let directory = path.to_owned();
-    let opened =
-        tokio::task::spawn_blocking(move || DiskLog::open_copy(&directory, config, origin));
+    let (directory, storage) = (path.to_owned(), Arc::clone(storage));
+    let opened = tokio::task::spawn_blocking(move || {
+        DiskLog::open_copy(&directory, config, origin, storage)
+    });
     Ok(opened.await.expect("opening does not panic")?)
 }
 

@@ -1,11 +1,13 @@
 //! Several gateways on one simulated stream, with their copies on disk.
 
+mod copy;
 mod epochs;
 mod faults;
 mod hostile;
 mod nats;
 mod nats_loss;
 mod reconfigured;
+mod replays;
 mod settings;
 
 use std::collections::{HashMap, HashSet};
@@ -18,6 +20,7 @@ use uuid::Uuid;
 use super::*;
 use crate::log::conformance::{ALL, EACH, draft, draft_by, make_private, run};
 use crate::log::shared::machine::WindowLimits;
+use crate::log::shared::mark::FOLLOWER;
 use crate::log::shared::message::{AuthenticationKey, SharedMessage};
 use crate::log::shared::stream::simulated::{Faults, SimulatedStream};
 use crate::log::{
@@ -30,7 +33,7 @@ const LOG_ID: Uuid = Uuid::from_u128(0x5a5a);
 
 pub fn settings() -> StreamSettings {
     let window = WindowLimits::default();
-    StreamSettings { log_id: LOG_ID, window, message_bytes_max: 8 * 1024 * 1024, age_max: None }
+    StreamSettings { log_id: LOG_ID, window, message_bytes_max: 8 * 1024 * 1024 }
 }
 
 pub fn keys() -> ClusterKeys {

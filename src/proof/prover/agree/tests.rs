@@ -312,6 +312,10 @@ async fn strangers_and_replays_change_nothing() {
     assert!(!failure.is_denial() && !failure.is_lasting());
     one.comes(&one.published().await);
     assert_eq!(one.prover.checkpoint().await.unwrap().size(), 20);
+    // An older one is not given out again.
+    one.comes(&first);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(one.given_out(), 20);
 }
 
 /// A new gateway reads what was signed long ago, and compares it when it has the records.

@@ -7,8 +7,10 @@ use sha2::{Digest as _, Sha512};
 
 use super::faults::{closed, failure, try_open};
 use super::*;
+use crate::log::BoxFuture;
 use crate::log::shared::message::{EpochChange, MessageContent};
 use crate::log::shared::seed::{SeedError, seed};
+use crate::log::shared::stream::{LiveReceiver, StreamEnds, StreamEntry, StreamError};
 
 /// The operator's key, as far as this module knows of keys.
 struct OperatorKey;
@@ -184,6 +186,60 @@ async fn a_stream_made_anew_goes_on_after_the_copies() {
     assert_eq!((epoch(&one.log), one.log.kept_of_epoch(1)), (3, Some(Sequence(5))));
 }
 
+/// A stream in which a gateway publishes just before the message that is appended first.
+struct BusyStream {
+    stream: Arc<SimulatedStream>,
+    first: Mutex<Option<bytes::Bytes>>,
+}
+
+impl Stream for BusyStream {
+    fn settings(&self) -> StreamSettings {
+        self.stream.settings()
+    }
+
+    fn append(&self, message: bytes::Bytes) -> BoxFuture<'_, Result<u64, StreamError>> {
+        if let Some(first) = self.first.lock().take() {
+            self.stream.inject(first);
+        }
+        self.stream.append(message)
+    }
+
+    fn live(&self) -> BoxFuture<'_, Result<LiveReceiver, StreamError>> {
+        self.stream.live()
+    }
+
+    fn read(
+        &self,
+        from: u64,
+        from_leader: bool,
+    ) -> BoxFuture<'_, Result<Vec<StreamEntry>, StreamError>> {
+        self.stream.read(from, from_leader)
+    }
+
+    fn ends(&self) -> BoxFuture<'_, Result<StreamEnds, StreamError>> {
+        self.stream.ends()
+    }
+}
+
+/// The message that accepts a loss is valid at one position only.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_loss_is_not_accepted_while_gateways_publish() {
+    let stream = SimulatedStream::new(39, Faults::default(), settings());
+    let one = gateway(&stream).await;
+    receipts(&one.log, 0..6).await;
+    let one = closed(one).await;
+    lose(&stream, 3);
+    let first = Mutex::new(Some(bytes::Bytes::from_static(b"of a gateway")));
+    let busy = Arc::new(BusyStream { stream: Arc::clone(&stream), first });
+    let refused = accept(one.path(), &busy).await;
+    assert!(matches!(refused, Err(AcceptLossError::Busy)), "{refused:?}");
+    let why = try_open(&one, &stream).await.map(|_| ()).unwrap_err();
+    assert!(why.contains("accept-loss"), "{why}");
+    let accepted = accept(one.path(), &busy).await.expect("nobody publishes");
+    assert_eq!((accepted.epoch, accepted.records), (2, 6));
+    assert_eq!(epoch(&reopen(one, &stream).await.log), 2);
+}
+
 /// A gateway that follows a stream which was rolled back goes on, or stops with a sentence
 /// and sets its records aside.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -209,7 +265,7 @@ async fn running_gateways_apply_an_epoch() {
     let three = closed(three).await;
     // Its records 5 and 6 are others.
     let why = try_open(&three, &stream).await.map(|_| ()).unwrap_err();
-    assert!(why.contains("not the first ones of this copy"), "{why}");
+    assert!(why.contains("does not begin with them"), "{why}");
     let one = reopen(one, &stream).await;
     receipt(&one.log, "more", "ls").await;
     // One that has what the epoch begins with applies it while it runs.
@@ -232,7 +288,7 @@ async fn running_gateways_apply_an_epoch() {
 
 /// Publishes the message by which a log goes on after this state, changed before or after it
 /// was signed.
-fn inject_epoch(stream: &SimulatedStream, state: Basis, change_it: impl Fn(&mut EpochChange)) {
+pub fn inject_epoch(stream: &SimulatedStream, state: Basis, change_it: impl Fn(&mut EpochChange)) {
     let mut change = EpochChange {
         number: state.epoch + 1,
         position: state.position + 1,
