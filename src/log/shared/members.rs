@@ -10,6 +10,9 @@ use crate::time::Time;
 pub const MEMBER_INTERVAL: Duration = Duration::from_secs(30);
 /// A gateway without a report for this long is not listed any more.
 const SILENCE_MAX: Duration = Duration::from_secs(100);
+/// One that misses its next report is not listed beside another process of its name, which came
+/// later: it was restarted.
+const REPORT_LATE: Duration = Duration::from_secs(MEMBER_INTERVAL.as_secs() + 5);
 /// The most gateways that are kept: those with the newest reports.
 const MEMBERS_MAX: usize = 256;
 
@@ -44,10 +47,18 @@ impl Members {
         self.time = self.time.max(Some(time));
     }
 
-    /// Whether the report of a member is recent.
-    fn is_present(newest: Option<Time>, member: &ClusterMember) -> bool {
-        let silence = SILENCE_MAX.as_nanos() as i64;
+    /// Whether the report of a member is no older than this.
+    fn is_within(newest: Option<Time>, member: &ClusterMember, silence: Duration) -> bool {
+        let silence = silence.as_nanos() as i64;
         newest.is_none_or(|newest| newest.0.saturating_sub(member.time.0) <= silence)
+    }
+
+    /// Whether a later process of the same gateway has taken the place of a member.
+    fn is_replaced(&self, member: &ClusterMember) -> bool {
+        let is_later = |other: &ClusterMember| {
+            other.report.name == member.report.name && other.position > member.position
+        };
+        !Self::is_within(self.time, member, REPORT_LATE) && self.by_sender.values().any(is_later)
     }
 
     /// Notes a gateway's report, unless it is older than the last one of the gateway: messages
@@ -55,7 +66,7 @@ impl Members {
     pub fn note(&mut self, member: ClusterMember) {
         self.at(member.time);
         let newest = self.time;
-        self.by_sender.retain(|_, member| Self::is_present(newest, member));
+        self.by_sender.retain(|_, member| Self::is_within(newest, member, SILENCE_MAX));
         if self.by_sender.get(&member.sender).is_some_and(|of| of.counter >= member.counter) {
             return;
         }
@@ -70,8 +81,10 @@ impl Members {
 
     /// All gateways with a recent report, by name.
     pub fn all(&self) -> Vec<ClusterMember> {
-        let present = self.by_sender.values().filter(|member| Self::is_present(self.time, member));
-        let mut all: Vec<_> = present.cloned().collect();
+        let is_listed = |member: &&ClusterMember| {
+            Self::is_within(self.time, member, SILENCE_MAX) && !self.is_replaced(member)
+        };
+        let mut all: Vec<_> = self.by_sender.values().filter(is_listed).cloned().collect();
         all.sort_by(|a, b| (&a.report.name, a.sender).cmp(&(&b.report.name, b.sender)));
         all
     }
@@ -126,6 +139,36 @@ mod tests {
         members.at(Time(0));
         members.at(Time(106 * 1_000_000_000));
         assert!(members.all().is_empty());
+    }
+
+    /// A gateway was restarted with other settings.
+    #[test]
+    fn a_process_that_another_one_replaced_is_soon_not_listed() {
+        let mut members = Members::default();
+        let at = |sender, position| {
+            let mut of = member(sender, position, sender as u8);
+            of.report.name = "gateway".into();
+            of
+        };
+        let senders = |members: &Members| {
+            members.all().iter().map(|member| member.sender).collect::<Vec<_>>()
+        };
+        let own = member(9, 1, 2);
+        members.note(own.clone());
+        members.note(at(1, 10));
+        members.note(at(2, 20));
+        members.at(Time(45 * 1_000_000_000));
+        assert_eq!(senders(&members), [1, 2, 9], "both may run");
+        assert_eq!(members.differences(&own.report, 9).len(), 1);
+        members.at(Time(46 * 1_000_000_000));
+        assert_eq!(senders(&members), [2, 9]);
+        assert!(members.differences(&own.report, 9).is_empty());
+        // Two gateways with one name are both listed as long as both report.
+        for (sender, position) in [(1, 47), (2, 50), (1, 77), (2, 80)] {
+            members.note(at(sender, position));
+        }
+        members.at(Time(110 * 1_000_000_000));
+        assert_eq!(senders(&members), [1, 2]);
     }
 
     #[test]
