@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{Error, Period, Settings};
 use crate::address;
 use crate::log::shared::stream::jetstream::{
-    NatsServers, NatsUser, Subjects, check_address, check_monitor,
+    NatsServers, NatsUser, Subjects, check_address, check_monitor, check_name,
 };
 use crate::printable::is_hidden;
 use crate::text;
@@ -67,6 +67,12 @@ pub struct SharedSettings {
     /// File with the password of the user; only its owner may have access.
     #[schemars(extend("value_name" = "FILE"))]
     pub password_file: Option<PathBuf>,
+    /// Name of the gateway's inbox, where the servers send their answers: letters, digits, - and _.
+    /// The NATS user must be able to subscribe to `_INBOX.auditgate.NAME.>`, and should be the only
+    /// one. By default, the name of the user with its other characters as _, or `gateway` where
+    /// the gateway does not know a name.
+    #[schemars(extend("value_name" = "NAME"))]
+    pub inbox: Option<String>,
     /// URLs of the monitoring ports of the servers: http://HOST:8222. The gateway checks there
     /// whether the servers sync before they acknowledge, and warns if one does not.
     #[schemars(extend("value_name" = "URLS"))]
@@ -89,6 +95,7 @@ impl Default for SharedSettings {
             credentials: None,
             user: None,
             password_file: None,
+            inbox: None,
             monitor: Vec::new(),
             connect_timeout: Period(Duration::from_secs(60)),
         }
@@ -134,7 +141,8 @@ impl SharedSettings {
             }
         };
         let addresses = self.servers.clone();
-        Ok(NatsServers { addresses, ca: self.ca.clone(), certificate, user })
+        let inbox = self.inbox.clone();
+        Ok(NatsServers { addresses, ca: self.ca.clone(), certificate, user, inbox })
     }
 
     /// The names of the stream and its subjects in NATS.
@@ -169,6 +177,9 @@ impl SharedSettings {
         {
             let what = format!("{name:?}, which must be 1 to {NAME_BYTES_MAX} visible characters");
             return Err(Error::value("shared.name", what));
+        }
+        if let Some(inbox) = &self.inbox {
+            check_name(inbox).map_err(|error| Error::value("shared.inbox", error))?;
         }
         self.subjects()?;
         self.connection()?;

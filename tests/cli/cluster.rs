@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use auditgate::proof::SigningKey;
 use auditgate::proof::key::SignatureKind;
@@ -12,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::serve::{Gateway, auditgate, refused};
 use crate::shared::{emit, head, records, run, stop, text, write_private};
-use crate::support::nats::{NatsServer, program_or_skip};
+use crate::support::nats::{NatsCluster, NatsServer, program_or_skip};
 
 const SETTINGS: &str = "max_payload: 8MB\njetstream { STORE }\n";
 
@@ -114,6 +115,71 @@ async fn gateways_are_seen_and_seeded_and_go_on_after_a_loss() {
     assert_eq!(emit(&one, "five").await.sequence, 5);
     assert!(emit(&one, "four").await.duplicate);
     stop(one);
+}
+
+/// A server that was killed is shown with its state, to whoever looks once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_down_is_shown() {
+    let Some(program) = program_or_skip("the servers of a stream") else { return };
+    let folder = temporary();
+    let cluster = folder.path().join("cluster");
+    let mut servers = NatsCluster::start(&program, 3, temporary()).expect("servers");
+    let url = servers.urls().join(",");
+    let init = ["cluster", "init", "--shared", &url, "--out", text(&cluster)];
+    let begun = Instant::now();
+    // Servers that have just started elect a leader first.
+    while run(&init).0 != Some(0) {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{}", run(&init).1);
+    }
+    let config = cluster.join("gateway.toml");
+    let status = |more: &[&str]| {
+        let given = [&["cluster", "status", "--config", text(&config)], more].concat();
+        let output = auditgate().args(&given).stdout(Stdio::piped()).output().expect("built");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let states = || -> Option<Vec<(String, String, bool)>> {
+        let status: serde_json::Value =
+            serde_json::from_str(&status(&["-o", "json"])).unwrap_or_default();
+        let of = |server: &serde_json::Value| {
+            let [name, state] =
+                ["name", "state"].map(|key| server[key].as_str().map(str::to_owned));
+            Some((name?, state?, server["seconds_ago"].as_f64().is_some_and(|ago| ago > 10.0)))
+        };
+        status["servers"].as_array()?.iter().map(of).collect()
+    };
+    let until = |what: &str, is_so: &dyn Fn(&[(String, String, bool)]) -> bool| loop {
+        let found = states();
+        if found.as_ref().is_some_and(|found| is_so(found)) {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(150), "not {what}: {found:?}");
+        std::thread::sleep(Duration::from_millis(300));
+    };
+    until("whole", &|servers| {
+        let [(_, leader, _), others @ ..] = servers else { return false };
+        let are_current =
+            others.iter().all(|(_, state, is_silent)| state == "current" && !is_silent);
+        leader == "leader" && others.len() == 2 && are_current
+    });
+    let leader = servers.leader("AUDIT_main").await.expect("an answer").expect("a leader");
+    let killed = (leader + 1) % 3;
+    servers.kill(killed).expect("killed");
+    let name = format!("n{killed}");
+    until("down", &|servers| {
+        servers.len() == 3
+            && servers.iter().any(|(server, state, is_silent)| {
+                *server == name && matches!(state.as_str(), "offline" | "behind") && *is_silent
+            })
+    });
+    let shown = status(&[]);
+    assert!(shown.contains(&format!("! NATS server {name} is down")), "{shown}");
+    let line = shown.lines().find(|line| line.starts_with(&name)).expect("its line");
+    assert!(line.contains("s ago") && shown.contains("SERVER"), "{shown}");
+    servers.restore(killed).expect("it starts");
+    until("whole again", &|servers| {
+        servers.iter().skip(1).all(|(_, state, is_silent)| state == "current" && !is_silent)
+    });
+    assert!(!status(&[]).contains("! NATS server"));
 }
 
 /// How a gateway's proofs are.

@@ -189,18 +189,25 @@ async fn gateways_share_a_log() {
 
     // From here on with the permissions that were written, and no others.
     let permissions = std::fs::read_to_string(cluster.join("nats-permissions.conf")).unwrap();
+    // Earlier versions wrote that each gateway may see the answers to all.
+    let own = "\"_INBOX.auditgate.gateway.>\"";
+    assert_eq!(permissions.matches(own).count(), 1, "{permissions}");
+    let of_all = permissions.replace(own, "\"_INBOX.>\"");
     let users = format!(
-        "{SETTINGS}authorization {{ users = [ {{ user: gateway, password: \"a word\"\n{permissions} }} ] }}\n"
+        "{SETTINGS}authorization {{ users = [
+          {{ user: gateway, password: \"a word\"\n{permissions} }}
+          {{ user: gateway-2, password: \"a word\"\n{of_all} }} ] }}\n"
     );
     server.restart(&program, &users).expect("a server");
     let password = folder.path().join("password");
     write_private(&password, "a word\n");
     let config = cluster.join("gateway.toml");
-    let start = |data: &Path| {
-        let user = ["--shared-user", "gateway", "--shared-password-file", text(&password)];
+    let start_as = |user: &str, data: &Path| {
+        let user = ["--shared-user", user, "--shared-password-file", text(&password)];
         let given = ["--config", text(&config), "--data-dir", text(data), "--log-format", "text"];
         Gateway::start(&[&given[..], &user].concat(), &[])
     };
+    let start = |data: &Path| start_as("gateway", data);
     let mut first = start(&a);
     let said = first.line() + &first.line() + &first.line() + &first.line();
     for part in [
@@ -215,10 +222,19 @@ async fn gateways_share_a_log() {
         let said = said.replace('\n', " ");
         assert!(said.contains(part), "{part}: {said}");
     }
-    let second = start(&b);
+    let second = start_as("gateway-2", &b);
     for id in ["one", "two", "three"] {
         assert!(!emit(&first, id).await.duplicate);
     }
+    let refused_subjects = refused_subscriptions(
+        server.url(),
+        ["_INBOX.auditgate.gateway-2.>", "_INBOX.>", "_INBOX.auditgate.gateway.mine"],
+    );
+    let refused_subjects = refused_subjects.await;
+    assert!(
+        refused_subjects.len() == 2 && refused_subjects[0].contains("auditgate.gateway-2.>"),
+        "{refused_subjects:?}"
+    );
     let on_a = records(&first, 3).await;
     let on_b = records(&second, 3).await;
     assert_eq!(on_a, on_b, "sequences and times are the same");
@@ -258,6 +274,31 @@ async fn gateways_share_a_log() {
     let said = refused(&["--data-dir", text(&a)]);
     assert!(said.contains("copy of a shared log"), "{said}");
     drop(server);
+}
+
+/// What the server says to a client with a gateway's user that subscribes to these.
+async fn refused_subscriptions(url: &str, subjects: [&'static str; 3]) -> Vec<String> {
+    let (sender, mut refusals) = tokio::sync::mpsc::unbounded_channel();
+    let options = async_nats::ConnectOptions::new()
+        .user_and_password("gateway".to_owned(), "a word".to_owned())
+        .event_callback(move |event| {
+            if let async_nats::Event::ServerError(error) = event {
+                let _ = sender.send(error.to_string());
+            }
+            std::future::ready(())
+        });
+    let client = options.connect(url).await.expect("a connection");
+    let mut subscriptions = Vec::new();
+    for subject in subjects {
+        subscriptions.push(client.subscribe(subject).await.expect("it is sent"));
+    }
+    client.flush().await.expect("an answer");
+    let mut said = Vec::new();
+    let pause = std::time::Duration::from_millis(500);
+    while let Ok(Some(refusal)) = tokio::time::timeout(pause, refusals.recv()).await {
+        said.push(refusal);
+    }
+    said
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -12,7 +12,9 @@ use crate::cli::settings::SharedSource;
 use crate::cli::{Error, ExitKind, say};
 use crate::config::{ByteSize, Period, SharedSettings};
 use crate::log::shared::cluster_key::ClusterSecrets;
-use crate::log::shared::stream::jetstream::{self, JetStream, StreamPlan, Subjects};
+use crate::log::shared::stream::jetstream::{
+    self, INBOX, JetStream, NatsServers, StreamPlan, Subjects,
+};
 use crate::proof::SigningKey;
 use crate::proof::key::SignatureKind;
 
@@ -165,10 +167,13 @@ fn permissions(subjects: &Subjects) -> String {
             text
         })
     };
+    let inbox = NatsServers::default().inbox();
     format!(
         "# For the user of each gateway in the configuration of the NATS servers:
-#   authorization {{ users = [ {{ user: gateway, password: ..., permissions: {{ ... }} }} ] }}
+#   authorization {{ users = [ {{ user: {INBOX}, password: ..., permissions: {{ ... }} }} ] }}
 # Nobody else may publish to {publish}, and nobody at all to live.>.
+# The inbox is named as the user: {inbox} for the user {INBOX}. Give each gateway a user
+# of its own, and write that user's name there; without one, set shared.inbox to a name.
 permissions: {{
   publish: {{
     allow: [
@@ -182,7 +187,7 @@ permissions: {{
 ",
         publish = subjects.published().first().map_or("", String::as_str),
         published = list(&subjects.published()),
-        subscribed = list(&subjects.subscribed()),
+        subscribed = list(&subjects.subscribed(&inbox)),
     )
 }
 

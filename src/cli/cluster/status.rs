@@ -12,7 +12,7 @@ use crate::cli::settings::SharedSource;
 use crate::cli::{Error, ExitKind, interruptible, print, terminal};
 use crate::log::shared::members::MEMBER_INTERVAL;
 use crate::log::shared::stream::Stream as _;
-use crate::log::shared::stream::jetstream::JetStream;
+use crate::log::shared::stream::jetstream::{JetStream, ReplicaState, ReplicaStatus};
 use crate::log::shared::survey::{Survey, survey};
 use crate::text::hex;
 
@@ -25,6 +25,9 @@ const PERIOD: Duration = Duration::from_secs(MEMBER_INTERVAL.as_secs() + 2);
 /// too short to have heard of every gateway. Each gateway tells its name, version, how far
 /// it is, whether it signs checkpoints, and digests of its settings; where these differ, a
 /// line says so. What one gateway knows is in `auditgate status`.
+///
+/// The leader of the stream tells of the NATS servers with a copy: whether each has all, by how
+/// much it is behind, and how long ago the leader heard of it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   auditgate cluster status --config gateway.toml
@@ -64,8 +67,10 @@ struct ClusterStatus {
     invalid_messages: u64,
     gateways: Vec<GatewayStatus>,
     differences: Vec<String>,
-    /// On how many servers each message is.
+    /// On how many servers each message should be.
     replicas: u32,
+    /// The servers with a copy of the stream, as the leader knows them.
+    servers: Vec<ServerStatus>,
     /// What should be changed at the stream or its servers.
     warnings: Vec<String>,
 }
@@ -81,6 +86,53 @@ struct GatewayStatus {
     is_signer: bool,
     seconds_ago: f64,
     digests: std::collections::BTreeMap<String, String>,
+}
+
+#[derive(Debug, Serialize)]
+struct ServerStatus {
+    name: String,
+    state: ServerState,
+    /// Steps of replication that it lacks.
+    lag: u64,
+    /// How long ago the leader heard of it; null for the leader, and if it never did.
+    seconds_ago: Option<f64>,
+}
+
+/// The state of a server's copy of the stream.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum ServerState {
+    Leader,
+    Current,
+    Behind,
+    Offline,
+}
+
+impl ServerState {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Leader => "leader",
+            Self::Current => "current",
+            Self::Behind => "behind",
+            Self::Offline => "offline",
+        }
+    }
+}
+
+impl From<ReplicaStatus> for ServerStatus {
+    fn from(replica: ReplicaStatus) -> Self {
+        Self {
+            name: replica.server,
+            state: match replica.state {
+                ReplicaState::Leader => ServerState::Leader,
+                ReplicaState::Current => ServerState::Current,
+                ReplicaState::Behind => ServerState::Behind,
+                ReplicaState::Offline => ServerState::Offline,
+            },
+            lag: replica.lag,
+            seconds_ago: replica.silent.map(|silent| silent.as_secs_f64()),
+        }
+    }
 }
 
 /// Runs the command.
@@ -148,6 +200,7 @@ impl ClusterStatus {
             gateways: gateways.collect(),
             differences,
             replicas: stream.plan().replicas,
+            servers: stream.replicas().into_iter().map(ServerStatus::from).collect(),
             warnings: stream.report().warnings,
         }
     }
@@ -174,6 +227,17 @@ fn draw(status: &ClusterStatus, width: Option<usize>, color: terminal::Color) ->
         }
         _ => "checkpoint  none in the newest messages".to_owned(),
     });
+    // A server without a cluster tells of no copies.
+    if !status.servers.is_empty() {
+        let columns = vec![
+            Column::new("SERVER", 8, 24),
+            Column::new("COPY", 7, 8),
+            Column::new("LAG", 3, 12).of_numbers(),
+            Column::new("SEEN", 4, 12).of_numbers(),
+        ];
+        lines.push(String::new());
+        lines.extend(table(columns, status.servers.iter().map(server_row), width, color));
+    }
     lines.push(String::new());
     if status.gateways.is_empty() {
         lines.push("no gateway has told of itself".to_owned());
@@ -187,13 +251,33 @@ fn draw(status: &ClusterStatus, width: Option<usize>, color: terminal::Color) ->
             Column::new("SIGNS", 5, 5),
             Column::new("TOLD", 4, 10).of_numbers(),
         ];
-        let mut table = Grid::new(columns, width);
-        let rows: Vec<Vec<Cell>> = status.gateways.iter().map(row).collect();
-        table.fit(rows.iter().map(Vec::as_slice));
-        lines.push(table.headings(color));
-        lines.extend(rows.iter().map(|row| table.line(row, color)));
+        lines.extend(table(columns, status.gateways.iter().map(row), width, color));
     }
     lines.into_iter().map(|line| line + "\n").collect()
+}
+
+/// The lines of a table, with headings.
+fn table(
+    columns: Vec<Column>,
+    rows: impl Iterator<Item = Vec<Cell>>,
+    width: Option<usize>,
+    color: terminal::Color,
+) -> Vec<String> {
+    let mut table = Grid::new(columns, width);
+    let rows: Vec<_> = rows.collect();
+    table.fit(rows.iter().map(Vec::as_slice));
+    let headings = table.headings(color);
+    std::iter::once(headings).chain(rows.iter().map(|row| table.line(row, color))).collect()
+}
+
+fn server_row(server: &ServerStatus) -> Vec<Cell> {
+    let seen = |seconds: f64| format!("{seconds:.1} s ago");
+    vec![
+        Cell::plain(server.name.as_str()),
+        Cell::plain(server.state.name()),
+        Cell::plain(server.lag.to_string()),
+        Cell::plain(server.seconds_ago.map_or_else(|| "-".to_owned(), seen)),
+    ]
 }
 
 fn row(gateway: &GatewayStatus) -> Vec<Cell> {

@@ -31,14 +31,15 @@ use crate::log::shared::stream::{
     live_channel,
 };
 use crate::time::Time;
-use api::{PublishAnswer, StreamAnswer, StreamConfig, StreamInfo};
+use api::{PublishAnswer, StreamAnswer, StreamCluster, StreamConfig, StreamInfo};
 use connection::{NatsConnection, unanswered};
 use direct_get::entry_of;
 use fitness::ReplicaWatch;
 use monitor::{Warnings, warn};
 
+pub use fitness::{ReplicaState, ReplicaStatus};
 pub use monitor::check_monitor;
-pub use servers::{Error, NatsServers, NatsUser, check_address};
+pub use servers::{Error, INBOX, NatsServers, NatsUser, check_address};
 
 /// A stream without a leader is asked again by whoever asked; so long an answer is
 /// waited for.
@@ -68,10 +69,7 @@ impl Subjects {
     /// # Errors
     /// If it is no such name.
     pub fn of_log(name: &str) -> Result<Self, Error> {
-        let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_".contains(letter);
-        if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.chars().all(is_plain) {
-            return Err(Error::Name(name.to_owned()));
-        }
+        check_name(name)?;
         let publish = format!("auditgate.{name}.log");
         let live = format!("live.{publish}");
         Ok(Self { stream: format!("AUDIT_{name}"), publish, live })
@@ -79,6 +77,17 @@ impl Subjects {
 }
 
 const NAME_BYTES_MAX: usize = 100;
+
+/// Checks a name that stands in a subject: letters, digits, `-` and `_`.
+///
+/// # Errors
+/// [`Error::Name`], if it is none.
+pub fn check_name(name: &str) -> Result<(), Error> {
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.chars().all(servers::is_plain) {
+        return Err(Error::Name(name.to_owned()));
+    }
+    Ok(())
+}
 
 impl Subjects {
     /// The stream.
@@ -92,9 +101,9 @@ impl Subjects {
         std::iter::once(self.publish.clone()).chain(api).collect()
     }
 
-    /// What a gateway subscribes to: messages, and answers.
-    pub fn subscribed(&self) -> [String; 2] {
-        [self.live.clone(), "_INBOX.>".to_owned()]
+    /// What a gateway subscribes to that has this inbox: messages, and answers.
+    pub fn subscribed(&self, inbox: &str) -> [String; 2] {
+        [self.live.clone(), format!("{inbox}.>")]
     }
 }
 
@@ -129,6 +138,8 @@ pub struct JetStream {
     /// Of the stream.
     stream_warnings: Warnings,
     replicas: Mutex<ReplicaWatch>,
+    /// The servers with a copy, as they were of late.
+    cluster: Mutex<StreamCluster>,
     kept_since: Mutex<Option<Time>>,
     watching: Mutex<Option<AbortHandle>>,
 }
@@ -203,6 +214,7 @@ impl JetStream {
             warnings: Warnings::default(),
             stream_warnings: Warnings::default(),
             replicas: Mutex::default(),
+            cluster: Mutex::new(info.cluster),
             kept_since: Mutex::default(),
             watching: Mutex::default(),
         })
@@ -226,6 +238,11 @@ impl JetStream {
         *self.plan.lock()
     }
 
+    /// The servers with a copy of the stream, as of the last [`Stream::ends`].
+    pub fn replicas(&self) -> Vec<ReplicaStatus> {
+        self.cluster.lock().status()
+    }
+
     /// What should be changed at the servers, or at the stream.
     fn all_warnings(&self) -> Vec<String> {
         let of_stream = self.stream_warnings.lock().clone();
@@ -244,6 +261,7 @@ impl JetStream {
         }
         let now = info.config.settings(&self.subjects, self.settings.message_bytes_max);
         *self.plan.lock() = info.config.plan();
+        *self.cluster.lock() = info.cluster.clone();
         let missing = self.replicas.lock().missing(&info.cluster.replicas, Instant::now());
         warn(&self.stream_warnings, info.warnings(&missing));
         now.map(drop).map_err(|error| StreamError::Unfit(error.to_string()))

@@ -143,7 +143,7 @@ pub struct StreamInfo {
 }
 
 /// The servers that have a stream.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Clone, Deserialize)]
 #[serde(default)]
 pub struct StreamCluster {
     /// The server that leads it; `None` during an election.
@@ -166,12 +166,18 @@ impl StreamCluster {
 }
 
 /// A server that follows a stream's leader.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Clone, Deserialize)]
 #[serde(default)]
 pub struct StreamReplica {
     pub name: String,
     /// It has what the leader has.
     pub current: bool,
+    /// The leader does not reach it.
+    pub offline: bool,
+    /// How long ago the leader heard of it, in nanoseconds; 0 if never.
+    pub active: u64,
+    /// So many steps of replication it is behind.
+    pub lag: u64,
 }
 
 /// What a stream holds.

@@ -56,7 +56,7 @@ impl StreamConfig {
         let message_max = usize::try_from(self.max_msg_size).unwrap_or(usize::MAX);
         let window = WindowLimits { messages: WINDOW_MESSAGES, keys: WINDOW_KEYS_MAX };
         let message_bytes_max = max_payload.min(message_max);
-        Ok(StreamSettings { log_id, window, message_bytes_max, age_max: self.plan().age_max })
+        Ok(StreamSettings { log_id, window, message_bytes_max })
     }
 
     /// What lets messages be removed or changed one by one, or be somewhere else.
@@ -113,7 +113,10 @@ impl ReplicaWatch {
         let behind = replicas.iter().filter(|replica| !replica.current);
         let behind = behind.map(|replica| {
             let since = self.0.get(&replica.name).copied().unwrap_or(now);
-            (replica.name.clone(), since)
+            // The leader has watched it for longer.
+            let silent = Duration::from_nanos(replica.active);
+            let silent = now.checked_sub(silent).unwrap_or(since);
+            (replica.name.clone(), since.min(silent))
         });
         self.0 = behind.collect();
         let missing = self.0.iter().filter(|(_, since)| now >= **since + MISSING_TIME);
@@ -121,7 +124,56 @@ impl ReplicaWatch {
     }
 }
 
+/// A server's copy of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicaStatus {
+    /// The server.
+    pub server: String,
+    /// How its copy is.
+    pub state: ReplicaState,
+    /// By how many steps of replication it is behind.
+    pub lag: u64,
+    /// How long ago the leader heard of the server; `None` for the leader, and if it never did.
+    pub silent: Option<Duration>,
+}
+
+/// How a server's copy of a stream is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplicaState {
+    /// It decides on the order.
+    Leader,
+    /// It has all.
+    Current,
+    /// It lacks something.
+    Behind,
+    /// The server is not reached.
+    Offline,
+}
+
 impl StreamCluster {
+    /// All copies: the leader's, then the others by name.
+    pub fn status(&self) -> Vec<ReplicaStatus> {
+        let leader = self.leader.clone().map(|server| ReplicaStatus {
+            server,
+            state: ReplicaState::Leader,
+            lag: 0,
+            silent: None,
+        });
+        let others = self.replicas.iter().map(|replica| ReplicaStatus {
+            server: replica.name.clone(),
+            state: match (replica.offline, replica.current) {
+                (true, _) => ReplicaState::Offline,
+                (false, true) => ReplicaState::Current,
+                (false, false) => ReplicaState::Behind,
+            },
+            lag: replica.lag,
+            silent: Some(Duration::from_nanos(replica.active)).filter(|silent| !silent.is_zero()),
+        });
+        let mut others: Vec<_> = others.collect();
+        others.sort_by(|a, b| a.server.cmp(&b.server));
+        leader.into_iter().chain(others).collect()
+    }
+
     /// Servers that are missing.
     fn warnings(&self, stream: &str, wanted: u32, missing: &[String]) -> Vec<String> {
         let told = |name: &String| {
@@ -177,7 +229,7 @@ mod tests {
     fn a_stream_that_was_changed_is_refused_in_a_sentence() {
         let whole = info(|_| ());
         let settings = whole.config.settings(&subjects(), 1 << 20).unwrap();
-        assert_eq!((settings.log_id, settings.age_max), (Uuid::from_u128(7), None));
+        assert_eq!(settings.log_id, Uuid::from_u128(7));
         assert_eq!((settings.window.messages, settings.message_bytes_max), (1_024, 1 << 20));
         assert_eq!(whole.warnings(&[]), [""; 0]);
         type Change = fn(&mut serde_json::Value);
@@ -236,6 +288,23 @@ mod tests {
         assert_eq!(found, ["n3"]);
         let told = gone.warnings(&found).join("\n");
         assert!(told.contains("n3 is down") && told.contains("majority of the 3"), "{told}");
+        // One that watches from now on believes the leader.
+        let long = info(|info| {
+            let replica = &mut info["cluster"]["replicas"][1];
+            *replica = serde_json::json!({"name": "n3", "current": false, "offline": true, "active": 12_000_000_000_u64, "lag": 7});
+        });
+        assert_eq!(missing(&mut ReplicaWatch::default(), &long, MISSING_TIME), ["n3"]);
+        let status = long.cluster.status();
+        let shown: Vec<_> =
+            status.iter().map(|of| (of.server.as_str(), of.state, of.lag, of.silent)).collect();
+        let silent = Some(Duration::from_secs(12));
+        let expected = [
+            ("n1", ReplicaState::Leader, 0, None),
+            ("n2", ReplicaState::Current, 0, None),
+            ("n3", ReplicaState::Offline, 7, silent),
+        ];
+        assert_eq!(shown, expected);
+        assert_eq!(gone.cluster.status()[2].state, ReplicaState::Behind);
         let few = warned(|info| {
             info["cluster"]["replicas"].as_array_mut().unwrap().pop();
         });

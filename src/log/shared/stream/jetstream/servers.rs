@@ -32,7 +32,12 @@ pub struct NatsServers {
     pub certificate: Option<(PathBuf, PathBuf)>,
     /// As whom.
     pub user: NatsUser,
+    /// The name of the gateway's inbox; by default the user's, or [`INBOX`].
+    pub inbox: Option<String>,
 }
+
+/// The name of the inbox of a gateway whose user has no name that the gateway knows.
+pub const INBOX: &str = "gateway";
 
 /// A user of NATS.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -54,8 +59,8 @@ pub enum NatsUser {
 /// Why a stream cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It cannot have that name.
-    #[error("{0:?} is no name of a log: it has 1 to 100 letters, digits, - and _")]
+    /// A log, or an inbox, cannot have that name.
+    #[error("{0:?} is not a valid name: it has 1 to 100 letters, digits, - and _")]
     Name(String),
     /// The address of a server is malformed.
     #[error("{server:?} is no address of a NATS server, as nats://HOST:4222: {why}")]
@@ -96,7 +101,9 @@ pub enum Error {
     #[error("JetStream refuses: {0}")]
     Refused(String),
     /// There is no such stream.
-    #[error("there is no stream {0}: `auditgate cluster init` makes it")]
+    #[error(
+        "there is no stream {0}: `auditgate cluster init` makes it; if gateways have copies of the log that it carried, `auditgate cluster accept-loss --create` does, for the same log"
+    )]
     NoStream(String),
     /// There is one already.
     #[error("there is a stream {0} already")]
@@ -104,6 +111,25 @@ pub enum Error {
     /// The stream is not one of a shared log.
     #[error("stream {0} {1}")]
     Unfit(String, String),
+}
+
+impl NatsServers {
+    /// What the subjects begin with to which the servers send their answers. No other user should
+    /// be able to subscribe to them: whoever sees the answers can have others sent there.
+    pub fn inbox(&self) -> String {
+        let name = match (&self.inbox, &self.user) {
+            (Some(name), _) => name,
+            (None, NatsUser::Password { name, .. }) => name,
+            (None, NatsUser::Nobody | NatsUser::Credentials(_)) => INBOX,
+        };
+        let plain = name.chars().map(|letter| if is_plain(letter) { letter } else { '_' });
+        format!("_INBOX.auditgate.{}", plain.collect::<String>())
+    }
+}
+
+/// Whether a name in a subject may have this letter.
+pub fn is_plain(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || "-_".contains(letter)
 }
 
 /// Connects to one of the servers.
@@ -117,6 +143,7 @@ pub async fn connect(servers: &NatsServers) -> Result<NatsConnection, Error> {
     let seeing = events.clone();
     let mut options = ConnectOptions::new()
         .name("auditgate")
+        .custom_inbox_prefix(servers.inbox())
         .event_callback(move |event| {
             seeing.see(&event);
             std::future::ready(())
@@ -220,4 +247,24 @@ fn parse_address(server: &str) -> Result<ServerAddr, Error> {
 fn read_secret(path: &Path) -> Result<String, Error> {
     secret_file::read(path, SECRET_BYTES_MAX)
         .map_err(|error| Error::Secret { path: path.to_owned(), why: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_user_has_an_inbox_of_its_own() {
+        let inbox = |user, inbox: Option<&str>| {
+            let inbox = inbox.map(str::to_owned);
+            NatsServers { user, inbox, ..NatsServers::default() }.inbox()
+        };
+        let user = |name: &str| NatsUser::Password { name: name.into(), file: PathBuf::new() };
+        let credentials = || NatsUser::Credentials(PathBuf::new());
+        assert_eq!(inbox(user("gateway-1"), None), "_INBOX.auditgate.gateway-1");
+        assert_eq!(inbox(user("a.b >*ü"), None), "_INBOX.auditgate.a_b____");
+        assert_eq!(inbox(credentials(), None), "_INBOX.auditgate.gateway");
+        assert_eq!(inbox(credentials(), Some("zone-1")), "_INBOX.auditgate.zone-1");
+        assert_eq!(inbox(user("gateway-1"), Some("one")), "_INBOX.auditgate.one");
+    }
 }
