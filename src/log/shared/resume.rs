@@ -84,9 +84,7 @@ pub enum Error {
     },
     /// The log goes on with records that the copy does not have.
     #[error(
-        "an operator accepted a loss: the log goes on in epoch {epoch} with {count} records, and \
-         this copy of {last} records does not begin with them: seed a new data directory with a \
-         copy of another gateway's (auditgate cluster join --from)"
+        "an operator accepted a loss: the log goes on in epoch {epoch} with {count} records, and this copy of {last} records does not begin with them: seed a new data directory with a copy of another gateway's (auditgate cluster join --from)"
     )]
     OtherHistory {
         /// The epoch.
@@ -256,8 +254,7 @@ async fn follow(
         machine.knows_all();
     }
     // What the stream does not have any more, the gateway may remember.
-    let window = window
-        .filter(|window| from > wanted && (window.floor + 1 < from || !window.is_floor_of_start));
+    let window = window.filter(|window| from > wanted && window.knows_more_than(from));
     if let Some(restored) = window.and_then(|of| Machine::restore(limits, mark.state, of)) {
         (machine, from) = (restored, applied + 1);
     }

@@ -27,6 +27,11 @@ impl KeyWindow {
     pub fn end(&self) -> u64 {
         self.floor + self.messages.len() as u64
     }
+
+    /// Whether later messages can be judged that cannot be with the messages from `first` on.
+    pub fn knows_more_than(&self, first: u64) -> bool {
+        self.floor + 1 < first || !self.is_floor_of_start
+    }
 }
 
 impl Machine {

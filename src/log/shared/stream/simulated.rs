@@ -224,16 +224,6 @@ impl Simulation {
     pub fn roll_back(&mut self, last: u64) {
         self.entries.truncate((last.saturating_sub(self.removed)) as usize);
     }
-
-    /// Changes a message.
-    pub fn damage(&mut self, position: u64) {
-        let place = position.saturating_sub(self.removed + 1) as usize;
-        if let Some(entry) = self.entries.get_mut(place) {
-            let mut bytes = entry.bytes.to_vec();
-            bytes[0] ^= 1;
-            entry.bytes = bytes.into();
-        }
-    }
 }
 
 /// The same, for whole gateways: what it does takes real time.
