@@ -20,7 +20,7 @@
 //!   that populates holds the allocation alone, and looks at nothing in it.
 //! - A buffer that is made [`full`] has no writer and is published as a whole.
 //! - What the system is told of memory changes nothing of what is in it, but for
-//!   pages that a writer gives back: those lie past all that it has written. To populate
+//!   pages that a writer gives back: those lie within the allocation, past all that it has written. To populate
 //!   pages writes nothing, so another thread may do so while the writer writes.
 //!
 //! # Page faults
@@ -106,6 +106,17 @@ impl<T> AppendBufferShared<T> {
 }
 
 impl Memory {
+    /// The pages behind this place that hold nothing but the allocation, whose ends are within pages, in bytes.
+    #[cfg(target_os = "linux")]
+    fn whole_pages(&self, from: usize) -> std::ops::Range<usize> {
+        // Of the system: a page that began within would be given back with what follows it.
+        let page = rustix::param::page_size();
+        let start = self.start.as_ptr().addr();
+        let end = (start + self.layout.size()) / page * page;
+        let from = (start + from).next_multiple_of(page);
+        if from < end { from - start..end - start } else { 0..0 }
+    }
+
     /// Whether it is whole large pages.
     fn has_large_pages(&self) -> bool {
         self.layout.align() == LARGE_PAGE_BYTES
@@ -220,22 +231,33 @@ pub fn prefer_large_pages<T>(memory: &mut [T]) {
 }
 
 impl<T> AppendBufferWriter<T> {
-    /// Gives back what is not needed of the large pages that were begun or populated: for
-    /// when nothing more is to be written, though it may be.
+    /// Gives back the pages that hold nothing: for when nothing more is to be written, though it may be.
+    ///
+    /// Large pages were begun or populated. Of smaller buffers, the allocator may have handed out pages that were written to
+    /// before, and it does not give back what it has handed out: of a segment of large records, most of the columns
+    /// are never written.
     pub fn give_back(&mut self) {
         #[cfg(target_os = "linux")]
-        if self.shared.memory.has_large_pages() {
+        {
             use rustix::mm::{Advice, madvise};
             let memory = &self.shared.memory;
             let written = self.written * size_of::<T>();
-            let from = written.next_multiple_of(PAGE_BYTES);
-            let begun = written.next_multiple_of(LARGE_PAGE_BYTES);
-            let bytes = begun.max(memory.wanted.swap(0, Ordering::Relaxed)) - from;
+            let unused = if memory.has_large_pages() {
+                let from = written.next_multiple_of(PAGE_BYTES);
+                let begun = written.next_multiple_of(LARGE_PAGE_BYTES);
+                from..begun.max(memory.wanted.swap(0, Ordering::Relaxed))
+            } else {
+                memory.whole_pages(written)
+            };
             self.populate_at = usize::MAX;
-            // SAFETY: pages of the allocation, which is whole large pages, that lie
-            // past what was written, by its only writer, which is `self`.
+            if unused.is_empty() {
+                return;
+            }
+            // SAFETY: pages that lie within the allocation, past what was written, by its only
+            // writer, which is `self`.
             let _ = unsafe {
-                madvise(memory.start.add(from).as_ptr().cast(), bytes, Advice::LinuxDontNeed)
+                let start = memory.start.add(unused.start).as_ptr().cast();
+                madvise(start, unused.len(), Advice::LinuxDontNeed)
             };
         }
     }
