@@ -232,9 +232,9 @@ impl<'p, 'b> Redactor<'p, 'b> {
     /// An unknown field is removed with a message that is redacted. If secrets are masked, it is
     /// removed if it may hold one.
     fn unknown(&mut self, place: RuleCursor<'p>, value: WireValue<'_>) -> FieldAction<'p> {
-        let mut has_secret = || {
+        let has_secret = || {
             let text = value.bytes().map(String::from_utf8_lossy);
-            let budget = &mut self.budget;
+            let budget = &self.budget;
             self.within_secret || text.is_some_and(|text| secrets::mask(&text, budget).is_some())
         };
         match place.action {
@@ -267,7 +267,8 @@ impl<'p, 'b> Redactor<'p, 'b> {
             Action::Mask => Some(self.quoted(MARKER.to_owned())),
             Action::Hmac => {
                 let key = self.key.expect("a policy with such a rule has keys");
-                Some(self.quoted(key.stand_in(text)))
+                let is_abandoned = || self.budget.is_abandoned();
+                Some(self.quoted(key.stand_in(text, is_abandoned)))
             }
             Action::Query => secrets::mask_query(text),
             Action::Secrets if self.within_secret => {
@@ -278,7 +279,7 @@ impl<'p, 'b> Redactor<'p, 'b> {
                 list.mask(text, budget)
             }
             Action::Secrets => {
-                let masked = secrets::mask(text, &mut self.budget)?;
+                let masked = secrets::mask(text, &self.budget)?;
                 let is_json =
                     |text: &str| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
                 if self.is_unmapped() && !is_json(&masked) {

@@ -161,18 +161,34 @@ static HINT: LazyLock<AhoCorasick> = LazyLock::new(|| {
 });
 
 /// The text with its secrets masked; `None` where there are none.
-pub(super) fn mask(text: &str, budget: &mut MaskBudget) -> Option<String> {
-    has_hint(text).then(|| masked(text, budget))?
+pub(super) fn mask(text: &str, budget: &MaskBudget) -> Option<String> {
+    has_hint(text, budget).then(|| masked(text, budget))?
 }
 
-/// Whether the text may hold a secret.
-fn has_hint(text: &str) -> bool {
-    let input = Input::new(text).anchored(Anchored::No).earliest(true);
-    matches!(HINT.try_find(input), Ok(Some(_)))
+/// Whether the text may hold a secret. Once the work is abandoned, it may.
+fn has_hint(text: &str, budget: &MaskBudget) -> bool {
+    /// As much as is read until it is looked whether the caller still waits.
+    const SLICE_BYTES: usize = 64 * 1024;
+    /// A hint may begin in one slice and end in the next one.
+    const HINT_BYTES_MAX: usize = 16;
+    let mut from = 0;
+    loop {
+        let end = text.len().min(from + SLICE_BYTES);
+        let span = from..text.len().min(end + HINT_BYTES_MAX);
+        let input = Input::new(text).span(span).anchored(Anchored::No).earliest(true);
+        if matches!(HINT.try_find(input), Ok(Some(_))) {
+            return true;
+        }
+        budget.work(end - from);
+        if end == text.len() || budget.is_abandoned() {
+            return end < text.len();
+        }
+        from = end;
+    }
 }
 
 /// The text masked; `None` where nothing is to be masked.
-fn masked(text: &str, budget: &mut MaskBudget) -> Option<String> {
+fn masked(text: &str, budget: &MaskBudget) -> Option<String> {
     /// What was masked is looked through again, as often: what is left by itself may
     /// announce something else.
     const ROUNDS_MAX: usize = 4;
@@ -189,7 +205,7 @@ fn masked(text: &str, budget: &mut MaskBudget) -> Option<String> {
     Some(MARKER.to_owned())
 }
 
-fn once(text: &str, budget: &mut MaskBudget) -> Option<String> {
+fn once(text: &str, budget: &MaskBudget) -> Option<String> {
     let found = SecretScan::new(text, budget).run();
     if found.is_empty() {
         return None;
@@ -210,8 +226,8 @@ fn once(text: &str, budget: &mut MaskBudget) -> Option<String> {
 }
 
 /// Whether a query has a parameter in the place of a secret.
-fn binds_secret(text: &str, budget: &mut MaskBudget) -> bool {
-    has_hint(text)
+fn binds_secret(text: &str, budget: &MaskBudget) -> bool {
+    has_hint(text, budget)
         && text.contains(['?', '$', ':', '@', '%'])
         && SecretScan::new(text, budget).binds_secret()
 }

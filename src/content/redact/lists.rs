@@ -20,7 +20,7 @@ impl Redactor<'_, '_> {
     }
 
     /// The list with the text, and the budget that is left.
-    pub(super) fn list(&mut self) -> (&mut Arguments, &mut MaskBudget) {
+    pub(super) fn list(&mut self) -> (&mut Arguments, &MaskBudget) {
         let position = match self.lists.iter().rposition(|(path, _)| *path == self.path) {
             Some(position) => position,
             None => {
@@ -30,7 +30,7 @@ impl Redactor<'_, '_> {
             }
         };
         let (_, list) = self.lists.get_mut(position).expect("it was found or added");
-        (list, &mut self.budget)
+        (list, &self.budget)
     }
 
     /// The hints of the fields around a list: which program has these arguments, or that a query
@@ -39,14 +39,14 @@ impl Redactor<'_, '_> {
         let around = self.around.iter_mut().rev();
         let mut around = around.filter(|around| !matches!(around.id, VALUE | LIST_VALUE));
         let Some(around) = around.next() else { return Arguments::default() };
-        let told = || told_by(around.id, around.bytes, &mut self.budget);
+        let told = || told_by(around.id, around.bytes, &self.budget);
         around.arguments.get_or_insert_with(told).clone()
     }
 }
 
 /// The hints of the texts of a message about a list in it. Nested messages are read, too, because
 /// they may describe the process.
-fn told_by(id: MessageId, bytes: &[u8], budget: &mut MaskBudget) -> Arguments {
+fn told_by(id: MessageId, bytes: &[u8], budget: &MaskBudget) -> Arguments {
     let mut told = Arguments::default();
     for (number, value) in wire::trusted(bytes) {
         let Some(found) = id.get().field(number) else { continue };

@@ -28,7 +28,7 @@ enum Next {
 impl Arguments {
     /// Takes a text that stands beside the list: the program, or a query whose
     /// parameters these are.
-    pub(crate) fn tell(&mut self, text: &str, budget: &mut MaskBudget) {
+    pub(crate) fn tell(&mut self, text: &str, budget: &MaskBudget) {
         if self.shell.program.is_none() {
             self.start(text);
         }
@@ -73,7 +73,7 @@ impl Arguments {
     }
 
     /// The next argument masked; `None` where it stays.
-    pub(crate) fn mask(&mut self, text: &str, budget: &mut MaskBudget) -> Option<String> {
+    pub(crate) fn mask(&mut self, text: &str, budget: &MaskBudget) -> Option<String> {
         let next = if self.all_secret { Next::Parameter } else { std::mem::take(&mut self.next) };
         let is_flag = text.starts_with('-');
         match next {
@@ -129,7 +129,7 @@ impl Arguments {
             self.next = Next::Secret;
             return None;
         }
-        if !has_hint(text) && !is_flag {
+        if !has_hint(text, budget) && !is_flag {
             return None;
         }
         self.announce_by_words(text);

@@ -4,7 +4,7 @@ use super::lexer::Text;
 use super::names;
 
 /// Beginnings of tokens, and how many bytes must follow.
-const TOKENS: [(&[u8], usize); 30] = [
+pub(super) static TOKENS: [(&[u8], usize); 30] = [
     (b"AKIA", 12),
     (b"ASIA", 12),
     (b"ghp_", 20),
@@ -56,6 +56,12 @@ fn may_begin(first: u8, second: u8) -> bool {
     }
 }
 
+/// The beginning of a token that stands here, and how many bytes must follow.
+fn beginning(rest: &[u8]) -> Option<&'static (&'static [u8], usize)> {
+    let first = rest.first();
+    TOKENS.iter().find(|(prefix, _)| prefix.first() == first && rest.starts_with(prefix))
+}
+
 /// Looks for tokens in a text from the front. What was read on in vain is not read again.
 #[derive(Debug, Default)]
 pub(super) struct TokenFinder {
@@ -72,11 +78,22 @@ impl TokenFinder {
         {
             return None;
         }
+        let from = at.max(self.without_digit).max(self.without_web_token);
+        let len = self.find_len(text, at);
+        let read = self.without_digit.max(self.without_web_token).max(at + len.unwrap_or(0));
+        text.count_read(from, read);
+        len
+    }
+
+    fn find_len(&mut self, text: Text<'_>, at: usize) -> Option<usize> {
         let rest = text.from(at);
         if rest.starts_with(b"eyJ") {
+            text.count_announced();
             return self.web_token_len(rest, at);
         }
-        let (prefix, least) = TOKENS.iter().find(|(prefix, _)| rest.starts_with(prefix))?;
+        let (prefix, least) = beginning(rest)?;
+        // Much is compared and read on to tell that it is none.
+        text.count_announced();
         let body = rest.get(prefix.len()..)?;
         let is_part = |byte: &&u8| is_word_byte(**byte) || matches!(**byte, b'-' | b'.');
         if matches!(*prefix, b"AKIA" | b"ASIA") {

@@ -5,7 +5,7 @@ mod value;
 
 use std::ops::Range;
 
-use super::MARKER;
+use super::{MARKER, MaskBudget};
 
 /// How a quoted piece ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,28 +84,46 @@ impl Quotes {
 
 /// A text, by byte. What lies behind the end is read as zero.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Text<'t>(pub(super) &'t [u8]);
+pub(super) struct Text<'t> {
+    bytes: &'t [u8],
+    /// What is read ahead is counted here.
+    budget: &'t MaskBudget,
+}
 
-impl Text<'_> {
+impl<'t> Text<'t> {
+    pub(super) fn new(text: &'t str, budget: &'t MaskBudget) -> Self {
+        Self { bytes: text.as_bytes(), budget }
+    }
+
     pub(super) fn len(self) -> usize {
-        self.0.len()
+        self.bytes.len()
     }
 
     /// The text up to this place, or to its end.
     pub(super) fn until(self, end: usize) -> Self {
-        Self(self.0.get(..end).unwrap_or(self.0))
+        Self { bytes: self.bytes.get(..end).unwrap_or(self.bytes), ..self }
+    }
+
+    /// Counts what looks as if it announced a secret.
+    pub(super) fn count_announced(self) {
+        self.budget.spend();
+    }
+
+    /// Counts what was read between these places to find an end.
+    pub(super) fn count_read(self, from: usize, to: usize) {
+        self.budget.read(to.saturating_sub(from));
     }
 
     pub(super) fn byte(self, at: usize) -> u8 {
-        self.0.get(at).copied().unwrap_or(0)
+        self.bytes.get(at).copied().unwrap_or(0)
     }
 
     pub(super) fn slice(&self, range: Range<usize>) -> &[u8] {
-        self.0.get(range).unwrap_or_default()
+        self.bytes.get(range).unwrap_or_default()
     }
 
     pub(super) fn from(&self, at: usize) -> &[u8] {
-        self.0.get(at..).unwrap_or_default()
+        self.bytes.get(at..).unwrap_or_default()
     }
 
     /// Length of the white space at this place; 0 where there is none.

@@ -9,7 +9,7 @@ use foldhash::fast::FixedState;
 const NAME_BYTES_MAX: usize = 64;
 
 /// Ends of names whose values are secrets, in lower case, without `-`, `_` and `.`.
-const SECRET_ENDS: [&[u8]; 49] = [
+pub(super) const SECRET_ENDS: [&[u8]; 49] = [
     b"password",
     b"passwd",
     b"passwort",
@@ -82,7 +82,8 @@ static ENDS_SECRET: LazyLock<[bool; 256]> = LazyLock::new(|| {
     std::array::from_fn(|byte| last.contains(&(byte as u8)))
 });
 /// Names that are secret as whole words of a name: `DB_PASS`, not `bypass`.
-const SECRET_WORDS: [&[u8]; 7] = [b"pass", b"pw", b"psw", b"pin", b"otp", b"auth", b"psk"];
+pub(super) const SECRET_WORDS: [&[u8]; 7] =
+    [b"pass", b"pw", b"psw", b"pin", b"otp", b"auth", b"psk"];
 
 /// Words that stand where a secret may, and are none: values that say that there is
 /// no secret, keywords of SQL, and words of prose.

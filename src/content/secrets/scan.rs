@@ -72,7 +72,7 @@ struct Comment {
 }
 
 /// A walk through a text.
-pub(super) struct SecretScan<'t, 'b> {
+pub(super) struct SecretScan<'t> {
     text: Text<'t>,
     at: usize,
     /// What is to be masked.
@@ -106,14 +106,14 @@ pub(super) struct SecretScan<'t, 'b> {
     userless: usize,
     /// The digit that was looked for last.
     digit: usize,
-    budget: &'b mut MaskBudget,
+    budget: &'t MaskBudget,
 }
 
-impl<'t, 'b> SecretScan<'t, 'b> {
+impl<'t> SecretScan<'t> {
     /// A walk through this text.
-    pub(super) fn new(text: &'t str, budget: &'b mut MaskBudget) -> Self {
+    pub(super) fn new(text: &'t str, budget: &'t MaskBudget) -> Self {
         Self {
-            text: Text(text.as_bytes()),
+            text: Text::new(text, budget),
             at: 0,
             found: Vec::new(),
             expect: Expect::Nothing,

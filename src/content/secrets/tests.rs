@@ -1,10 +1,12 @@
 //! What is masked within text, and what is not. The secret is `S3cr3t!Value`.
 
+mod dense;
+
 use super::*;
 
 /// The text masked as that of an event by itself.
 fn mask(text: &str) -> Option<String> {
-    super::mask(text, &mut MaskBudget::new(text.len(), None))
+    super::mask(text, &MaskBudget::new(text.len(), None))
 }
 
 const SECRET: &str = "S3cr3t!Value";
@@ -116,7 +118,7 @@ fn queries_by_themselves_lose_their_values() {
 
 fn list(program: Option<&str>, texts: &[&str]) -> Vec<String> {
     let mut arguments = Arguments::default();
-    let budget = &mut MaskBudget::new(0, None);
+    let budget = &MaskBudget::new(0, None);
     program.into_iter().for_each(|program| arguments.tell(program, budget));
     let mask = |text: &&str| arguments.mask(text, budget).unwrap_or_else(|| (*text).to_owned());
     texts.iter().map(mask).map(|text| text.replace(MARKER, "*")).collect()
@@ -215,12 +217,13 @@ fn long_texts_are_masked_in_full() {
 #[test]
 fn a_text_that_is_all_secrets_is_masked_to_its_end() {
     const TIMES: usize = 10_000;
-    let names = ["pass=a&", "pass ", "psw a1 ", "user:pw=x "].map(|unit| unit.repeat(TIMES));
+    let names = ["pass=a&", "pass ", "psw a1 ", "user:pw=x ", "http://'", "http://a.b ", "sk-.."]
+        .map(|unit| unit.repeat(TIMES));
     for text in names {
         let masked = mask(&format!("{text} kept for now")).expect("masked");
         assert!(masked.ends_with(MARKER), "{}", &masked[masked.len() - 40..]);
         assert!(masked.len() < 2 * text.len(), "{} bytes", masked.len());
-        let spent = &mut MaskBudget::new(text.len(), None);
+        let spent = &MaskBudget::new(text.len(), None);
         super::mask(&text, spent);
         assert!(super::mask("token then", spent).is_some_and(|masked| masked.ends_with(MARKER)));
         assert_eq!(super::mask("then", spent), None, "nothing is announced");
@@ -241,12 +244,28 @@ fn what_nobody_waits_for_is_not_looked_through() {
     let abandoned = crate::content::Abandoned::default();
     let waits = abandoned.on_drop();
     let masked =
-        |text: &str| super::mask(text, &mut MaskBudget::new(text.len(), Some(abandoned.clone())));
+        |text: &str| super::mask(text, &MaskBudget::new(text.len(), Some(abandoned.clone())));
     assert_eq!(masked(&text), Some(format!("{} password=[redacted]", "word ".repeat(100_000))));
     drop(waits);
-    // Nothing of it is shown, either.
+    // Nothing of it is shown, either, though it is not known yet whether there are secrets in it.
+    let plain = "x ".repeat(100_000);
+    assert!(masked(&plain).is_some_and(|masked| masked.len() < plain.len() / 10));
     let rest = masked(&text).expect("masked");
     assert!(rest.ends_with(MARKER) && rest.len() < text.len() / 10, "{} bytes", rest.len());
+}
+
+/// Hints are looked for in slices of 64 KiB.
+#[test]
+fn a_hint_is_found_wherever_it_is() {
+    let hints = || HINTS.iter().chain(&MORE_HINTS);
+    assert!(hints().all(|hint| hint.len() <= 16));
+    for begin in (64 * 1024 - 16)..=(64 * 1024) {
+        for hint in ["://", "openssl", "securestring"] {
+            let text = format!("{}{hint}", " ".repeat(begin));
+            assert!(has_hint(&text, &MaskBudget::new(0, None)), "{hint} at {begin}");
+        }
+        assert!(!has_hint(&" ".repeat(begin + 16), &MaskBudget::new(0, None)));
+    }
 }
 
 /// What was read again and again: 128 KiB of some of them took 13 s of a release build.
@@ -322,7 +341,7 @@ fn nothing_is_left_in_arguments_that_were_held_out() {
     assert!(lists.len() > 500, "{}", lists.len());
     for list in &lists {
         let mut arguments = Arguments::default();
-        let budget = &mut MaskBudget::new(0, None);
+        let budget = &MaskBudget::new(0, None);
         let mask = |text: &String| arguments.mask(text, budget).unwrap_or_else(|| text.clone());
         let shown: Vec<String> = list.iter().map(mask).collect();
         assert!(!shown.concat().contains("CNRY"), "{list:?}\n{shown:?}");

@@ -36,6 +36,12 @@ impl Text<'_> {
     /// Reads on from an opened quote to behind its end: where the content ends, and
     /// where reading goes on. `None` where it is not closed.
     pub(super) fn closed(&self, open: &Open, in_doubt: &mut bool) -> Option<(usize, usize)> {
+        let closed = self.find_close(open, in_doubt);
+        self.count_read(open.inner, closed.map_or(self.len(), |(_, end)| end));
+        closed
+    }
+
+    fn find_close(&self, open: &Open, in_doubt: &mut bool) -> Option<(usize, usize)> {
         match open.close {
             Close::Quote { quote, backslashes } => {
                 self.closed_by(open, quote, backslashes, in_doubt)
@@ -184,9 +190,13 @@ impl Text<'_> {
                 at = next;
                 continue;
             }
-            let end = self.word_end(at, quotes);
+            // Before the word is read: it may be long, and is no part of the value.
             let parts = matches!(self.byte(at), b',' | b')' | b']' | b'}' | b':' | b'@');
-            if end == at || single.is_some() && parts {
+            if single.is_some() && parts {
+                break;
+            }
+            let end = self.word_end(at, quotes);
+            if end == at {
                 break;
             }
             pieces += 1;
@@ -304,7 +314,9 @@ impl Text<'_> {
                 _ => at += 1,
             }
         }
-        at.min(self.len())
+        let end = at.min(self.len());
+        self.count_read(start, end);
+        end
     }
 
     /// Whether nothing of an unquoted piece stands here.

@@ -7,7 +7,7 @@ pub(super) fn may_begin_with(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r' | b'\\' | b'*' | b'/' | b'-' | b'#' | 0xc2 | 0xe1..=0xe3 | 0xef)
 }
 
-impl SecretScan<'_, '_> {
+impl SecretScan<'_> {
     /// Passes white space and the beginnings and ends of comments.
     pub(super) fn blank(&mut self) -> bool {
         let byte = self.text.byte(self.at);

@@ -8,7 +8,7 @@ use super::{Expect, SecretScan};
 /// Of what stands before a login, in bytes.
 const LEAD_BYTES: usize = 8;
 
-impl SecretScan<'_, '_> {
+impl SecretScan<'_> {
     /// A name and a secret.
     pub(super) fn pair(&mut self, between: u8) {
         self.expect = Expect::Nothing;

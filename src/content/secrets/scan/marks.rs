@@ -5,7 +5,7 @@ use memchr::{memchr, memmem};
 use super::super::{forms, names, url};
 use super::{Expect, How, SecretName, SecretScan};
 
-impl SecretScan<'_, '_> {
+impl SecretScan<'_> {
     pub(super) fn quote(&mut self) {
         let Some((quote, backslashes, len)) = self.text.plain_quote(self.at) else {
             // What a shell would take for the end of a command is escaped.
@@ -209,10 +209,17 @@ impl SecretScan<'_, '_> {
         let before = self.found.len();
         let (text, found) = (self.text, &mut self.found);
         let end = url::find(text, start, &self.quotes, |range| {
+            text.count_announced();
             if !text.is_marker(range.clone()) {
                 found.push(range);
             }
         });
+        text.count_read(start, end);
+        if has_scheme {
+            // It has as much to be looked at as a name and a value.
+            text.count_announced();
+            text.count_announced();
+        }
         if !has_scheme && memchr(b'@', self.text.slice(start..end)).is_none() {
             self.found.truncate(before);
             self.userless = end;

@@ -5,7 +5,7 @@ use memchr::memchr;
 use super::super::names;
 use super::{Expect, How, SecretName, SecretScan};
 
-impl SecretScan<'_, '_> {
+impl SecretScan<'_> {
     /// `<password>X</password>`, of which the name was read.
     pub(super) fn element(&mut self, start: usize, end: usize) -> bool {
         /// Of a prefix such as `db:`, and of the attributes, in bytes.

@@ -8,7 +8,7 @@ use super::super::{MARKER, forms};
 use super::super::{lookup, names};
 use super::{Expect, How, SecretName, SecretScan};
 
-impl SecretScan<'_, '_> {
+impl SecretScan<'_> {
     /// Behind the name of a secret.
     pub(super) fn separator(&mut self, name: SecretName) {
         let text = self.text;

@@ -14,7 +14,7 @@ fn is_setting(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"requirepass") || name.eq_ignore_ascii_case(b"masterauth")
 }
 
-impl SecretScan<'_, '_> {
+impl SecretScan<'_> {
     pub(super) fn word(&mut self) {
         let start = self.at;
         let end = self.word_at(start);
