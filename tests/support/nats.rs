@@ -209,6 +209,19 @@ impl NatsCluster {
         Ok(leader.and_then(|name| name.strip_prefix('n')?.parse().ok()))
     }
 
+    /// Starts a server that has ended without routes: the others and it do not find each other.
+    pub fn isolate(&mut self, number: usize) -> Result<()> {
+        let file = self.member(number)?.folder.join("nats.conf");
+        let settings = std::fs::read_to_string(&file)?;
+        let alone = settings.lines().filter(|line| !line.starts_with("cluster "));
+        // A cluster has to have a route: nothing listens there.
+        let route =
+            "cluster { name: test, listen: \"127.0.0.1:-1\", routes: [\"nats://127.0.0.1:1\"] }";
+        let alone = alone.chain([route]);
+        std::fs::write(file, alone.collect::<Vec<_>>().join("\n"))?;
+        self.restore(number)
+    }
+
     /// Kills a server.
     pub fn kill(&mut self, number: usize) -> Result<()> {
         let process = &mut self.member_mut(number)?.process;

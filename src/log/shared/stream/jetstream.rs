@@ -32,7 +32,7 @@ use crate::log::shared::stream::{
 };
 use crate::time::Time;
 use api::{PublishAnswer, StreamAnswer, StreamCluster, StreamConfig, StreamInfo};
-use connection::{NatsConnection, unanswered};
+use connection::{LeaderWatch, NatsConnection, unanswered};
 use direct_get::entry_of;
 use fitness::ReplicaWatch;
 use monitor::{Warnings, warn};
@@ -41,8 +41,7 @@ pub use fitness::{ReplicaState, ReplicaStatus};
 pub use monitor::check_monitor;
 pub use servers::{Error, INBOX, NatsServers, NatsUser, check_address};
 
-/// A stream without a leader is asked again by whoever asked; so long an answer is
-/// waited for.
+/// A stream without a leader is asked again by whoever asked; so long an answer is waited for.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(5);
 /// A stream whose making was not answered is tried again so often.
 const CREATE_TRIES_MAX: usize = 2;
@@ -138,6 +137,7 @@ pub struct JetStream {
     /// Of the stream.
     stream_warnings: Warnings,
     replicas: Mutex<ReplicaWatch>,
+    leader_watch: Mutex<LeaderWatch>,
     /// The servers with a copy, as they were of late.
     cluster: Mutex<StreamCluster>,
     kept_since: Mutex<Option<Time>>,
@@ -214,6 +214,7 @@ impl JetStream {
             warnings: Warnings::default(),
             stream_warnings: Warnings::default(),
             replicas: Mutex::default(),
+            leader_watch: Mutex::default(),
             cluster: Mutex::new(info.cluster),
             kept_since: Mutex::default(),
             watching: Mutex::default(),
@@ -265,6 +266,24 @@ impl JetStream {
         let missing = self.replicas.lock().missing(&info.cluster.replicas, Instant::now());
         warn(&self.stream_warnings, info.warnings(&missing));
         now.map(drop).map_err(|error| StreamError::Unfit(error.to_string()))
+    }
+
+    async fn ask_ends(&self) -> Result<StreamEnds, StreamError> {
+        let asked = async {
+            let info = api::info(&self.connection, &self.subjects.stream).await;
+            info.map_err(|error| StreamError::Unknown(error.to_string()))
+        };
+        match self.connection.answer(asked).await? {
+            StreamAnswer::Info(info) => {
+                self.compare(&info)?;
+                *self.kept_since.lock() = info.state.kept_since();
+                info.ends()
+            }
+            StreamAnswer::Error(error) if error.is_not_found() => {
+                Err(StreamError::Refused(format!("stream {} was deleted", self.subjects.stream)))
+            }
+            StreamAnswer::Error(error) => Err(error.into()),
+        }
     }
 
     /// The server to which the gateway is connected.
@@ -369,27 +388,13 @@ impl Stream for JetStream {
 
     fn ends(&self) -> BoxFuture<'_, Result<StreamEnds, StreamError>> {
         Box::pin(async move {
-            let unknown = |error: Error| StreamError::Unknown(error.to_string());
-            let asked = async {
-                let info = api::info(&self.connection, &self.subjects.stream).await;
-                info.map_err(unknown)
-            };
-            match self.connection.answer(asked).await? {
-                StreamAnswer::Info(info) => {
-                    self.compare(&info)?;
-                    if !info.cluster.is_of_leader() {
-                        return Err(StreamError::Unknown(
-                            "the servers elect a leader of the stream".to_owned(),
-                        ));
-                    }
-                    *self.kept_since.lock() = info.state.kept_since();
-                    Ok(StreamEnds { first: info.state.first_seq.max(1), last: info.state.last_seq })
-                }
-                StreamAnswer::Error(error) if error.is_not_found() => Err(StreamError::Refused(
-                    format!("stream {} was deleted", self.subjects.stream),
-                )),
-                StreamAnswer::Error(error) => Err(error.into()),
+            let ends = self.ask_ends().await;
+            let is_led = !matches!(ends, Err(StreamError::Unknown(_)));
+            if self.leader_watch.lock().is_lost(is_led, Instant::now()) {
+                self.connection.move_on().await;
+                self.reader.move_on().await;
             }
+            ends
         })
     }
 }

@@ -106,3 +106,41 @@ async fn no_receipt_is_lost_when_servers_die() {
         gateway.log.close().await;
     }
 }
+
+/// The connection to a server that the others do not reach stays open. It must not keep the
+/// gateway from those which have a majority.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_leaves_a_server_that_is_cut_off() {
+    let Some(program) = program_or_skip() else { return };
+    let mut cluster = TestCluster::start(program, 3);
+    let stream = test_server::stream(&cluster.servers(), "cut", 3).await;
+    let folder = folder();
+    let log = open(&folder, RING, Arc::new(stream)).await;
+    receipt(&log, "before", "ls").await;
+    cluster.terminate(0);
+    cluster.isolate(0);
+    // It is the only one to connect to, and then the others are back.
+    cluster.terminate(1);
+    cluster.terminate(2);
+    let server = async || log.replication().expect("a shared log").server;
+    let begun = Instant::now();
+    while server().await != "n0" {
+        assert!(begun.elapsed() < OUTAGE_TIME_MAX, "connected to {}", server().await);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    cluster.restore(1);
+    cluster.restore(2);
+    let begun = Instant::now();
+    loop {
+        match log.append(&[draft("after", "ls")], ALL).await {
+            Ok(_) => break,
+            Err(Refusal::OutcomeUnknown { .. } | Refusal::Away { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+        assert!(begun.elapsed() < Duration::from_secs(90), "connected to {}", server().await);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert_ne!(server().await, "n0");
+    println!("moved on after {:?}", begun.elapsed());
+    log.close().await;
+}

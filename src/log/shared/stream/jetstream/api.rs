@@ -13,6 +13,7 @@ use super::{
     WINDOW_KEY,
 };
 use crate::log::shared::machine::WINDOW_MESSAGES;
+use crate::log::shared::stream::StreamEnds;
 use crate::time::Time;
 
 /// The errors that say that there is no space.
@@ -152,9 +153,24 @@ pub struct StreamCluster {
     pub replicas: Vec<StreamReplica>,
 }
 
+impl StreamInfo {
+    /// Both ends of the stream.
+    ///
+    /// # Errors
+    /// If a server said this that does not lead the stream. It answers while there is no leader,
+    /// or when it has just started, and may lack messages.
+    pub fn ends(&self) -> Result<StreamEnds, StreamError> {
+        if !self.cluster.is_of_leader() {
+            return Err(StreamError::Unknown(
+                "the servers elect a leader of the stream".to_owned(),
+            ));
+        }
+        Ok(StreamEnds { first: self.state.first_seq.max(1), last: self.state.last_seq })
+    }
+}
+
 impl StreamCluster {
-    /// Whether this was said by the server that leads the stream. Another one answers, too,
-    /// while there is no leader, or when it has just started: it may lack messages.
+    /// Whether this was said by the server that leads the stream.
     pub fn is_of_leader(&self) -> bool {
         match &self.leader {
             // A server names itself as the leader, and the others as replicas.

@@ -3,8 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::time::{Duration, Instant};
 
-use async_nats::{Client, Event, RequestError, RequestErrorKind, ServerError};
+use async_nats::{
+    Client, Event, ReconnectToServer, RequestError, RequestErrorKind, Server, ServerError,
+};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -27,6 +32,11 @@ struct Events {
     refused: watch::Sender<u64>,
     /// What they refuse since the connection was made.
     refusals: Mutex<BTreeSet<String>>,
+    /// The server was left: which one comes next is not up to the client library, which would
+    /// take it again, since it has not failed.
+    is_moving: AtomicBool,
+    /// So often one was left.
+    moves: AtomicUsize,
 }
 
 impl ConnectionEvents {
@@ -35,6 +45,8 @@ impl ConnectionEvents {
             losses: watch::Sender::new(0),
             refused: watch::Sender::new(0),
             refusals: Mutex::default(),
+            is_moving: AtomicBool::new(false),
+            moves: AtomicUsize::new(0),
         }))
     }
 
@@ -58,6 +70,17 @@ impl ConnectionEvents {
             }
             _ => {}
         }
+    }
+
+    /// Where to connect after a server was left: to each of the servers in turn. `None` leaves it
+    /// to the client library.
+    pub fn next_server(&self, servers: &[Server]) -> Option<ReconnectToServer> {
+        if !self.0.is_moving.swap(false, Relaxed) {
+            return None;
+        }
+        let turn = self.0.moves.fetch_add(1, Relaxed).checked_rem(servers.len())?;
+        let addr = servers.get(turn)?.addr.clone();
+        Some(ReconnectToServer { addr, delay: Some(Duration::ZERO) })
     }
 
     /// What the servers refuse, in sentences.
@@ -112,6 +135,13 @@ impl NatsConnection {
         *self.events.0.losses.borrow()
     }
 
+    /// Leaves the server, and connects to the next one.
+    pub async fn move_on(&self) {
+        self.events.0.is_moving.store(true, Relaxed);
+        // It fails if the client has ended.
+        let _ = self.client.force_reconnect().await;
+    }
+
     /// What the servers refuse since the connection was made, in sentences.
     pub fn refusals(&self) -> Vec<String> {
         self.events.refusals()
@@ -124,6 +154,30 @@ impl NatsConnection {
             async_nats::connection::State::Pending
             | async_nats::connection::State::Disconnected => String::new(),
         }
+    }
+}
+
+/// A server that finds no leader for so long may be cut off from the others: elections are shorter.
+const LEADERLESS_TIME_MAX: Duration = Duration::from_secs(12);
+
+/// Since when the server knows no leader of the stream.
+#[derive(Debug, Default)]
+pub struct LeaderWatch(Option<Instant>);
+
+impl LeaderWatch {
+    /// Notes whether there is a leader. Returns whether another server should be asked: a
+    /// connection to a server that the others do not reach stays open, and nothing comes of it.
+    pub fn is_lost(&mut self, is_led: bool, now: Instant) -> bool {
+        if is_led {
+            self.0 = None;
+            return false;
+        }
+        let is_lost = now >= *self.0.get_or_insert(now) + LEADERLESS_TIME_MAX;
+        if is_lost {
+            // The next one has as much time.
+            self.0 = Some(now);
+        }
+        is_lost
     }
 }
 
@@ -146,6 +200,18 @@ pub fn unanswered(error: &RequestError) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_without_a_leader_is_left_after_a_while() {
+        let begun = Instant::now();
+        let mut watch = LeaderWatch::default();
+        let mut is_lost =
+            |is_led, seconds| watch.is_lost(is_led, begun + Duration::from_secs(seconds));
+        assert!(!is_lost(false, 0) && !is_lost(false, 11), "an election");
+        assert!(!is_lost(true, 12) && !is_lost(false, 13) && !is_lost(false, 24));
+        assert!(is_lost(false, 25));
+        assert!(!is_lost(false, 26) && is_lost(false, 37), "the next one, too");
+    }
 
     #[test]
     fn what_the_servers_refuse_is_told_and_bounded() {

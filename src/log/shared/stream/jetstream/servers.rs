@@ -140,13 +140,16 @@ pub async fn connect(servers: &NatsServers) -> Result<NatsConnection, Error> {
     let addresses = servers.addresses.iter().map(|server| parse_address(server));
     let addresses = addresses.collect::<Result<Vec<_>, _>>()?;
     let events = ConnectionEvents::new();
-    let seeing = events.clone();
+    let (seeing, moving) = (events.clone(), events.clone());
     let mut options = ConnectOptions::new()
         .name("auditgate")
         .custom_inbox_prefix(servers.inbox())
         .event_callback(move |event| {
             seeing.see(&event);
             std::future::ready(())
+        })
+        .reconnect_to_server_callback(move |servers, _| {
+            std::future::ready(moving.next_server(&servers))
         })
         .ping_interval(PING_INTERVAL)
         .connection_timeout(CONNECT_TIME_MAX)

@@ -134,6 +134,11 @@ impl TestCluster {
         self.0.suspend(number).unwrap();
     }
 
+    /// Starts a server that has ended, so that the others and it do not find each other.
+    pub fn isolate(&mut self, number: usize) {
+        self.0.isolate(number).unwrap();
+    }
+
     /// Lets a server go on, or starts it anew with what it has on disk.
     pub fn restore(&mut self, number: usize) {
         self.0.restore(number).unwrap();
