@@ -206,6 +206,7 @@ impl<W> Publisher<W> {
             let with_next = size.with(own);
             let is_full =
                 with_next.records > GROUP_RECORDS_MAX || with_next.bytes > GROUP_BYTES_MAX;
+            // One that is larger than a group goes alone.
             if is_full && !units.is_empty() {
                 self.pending.push_front(next);
                 break;
@@ -218,9 +219,6 @@ impl<W> Publisher<W> {
                 _ => next.basis,
             });
             units.push(next);
-            if is_full {
-                break;
-            }
         }
         let content = group::encode(units.iter().map(|unit| &unit.unit));
         let units = units.into_iter().map(|unit| (unit.unit.records(), unit.waiter)).collect();

@@ -36,7 +36,6 @@ const SURPLUS_BYTES: usize = 1024 * 1024;
 /// What the file has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Written {
-    epoch: u16,
     /// The last message.
     end: u64,
     bytes: usize,
@@ -71,10 +70,10 @@ impl WindowFile {
     /// What the file lacks of the keys that a machine remembers, whose copy has this mark. It
     /// is written before anything else is asked for.
     pub fn next(&mut self, machine: &Machine, mark: &FollowerMark) -> WindowPart {
-        let (epoch, end) = (mark.state.epoch, mark.state.position);
+        let end = mark.state.position;
         // If it fails, it is not known what the file has.
-        let before = self.written.take().filter(|written| written.epoch == epoch);
-        let added = before.and_then(|before| {
+        let added = self.written.take().and_then(|before| {
+            // A machine that has begun an epoch has forgotten what came before.
             let messages = machine.keys_after(before.end)?;
             let added = if messages.is_empty() { 0 } else { part_bytes(&messages) };
             let bytes = before.bytes + added;
@@ -89,7 +88,7 @@ impl WindowFile {
         added.unwrap_or_else(|| {
             let window = machine.key_window();
             let bytes = HEADER_BYTES + part_bytes(&window.messages);
-            let after = Written { epoch, end, bytes, bytes_at_first: bytes };
+            let after = Written { end, bytes, bytes_at_first: bytes };
             let header = Some(header(mark, &window));
             WindowPart { header, messages: window.messages, at: HEADER_BYTES, after }
         })

@@ -94,6 +94,56 @@ fn messages_become_equal_and_few_units_do_not_wait_long() {
     assert_eq!(messages(&mut publisher, now), []);
     assert_eq!(messages(&mut publisher, now + GATHER_TIME_MAX), [(9, 1)]);
     assert_eq!(publisher.wake_at(), Some(now + REPEAT_TIME_MIN));
+    // The next ones wait as long.
+    publisher.applied(4, &applied, now);
+    let later = now + 2 * GATHER_TIME_MAX;
+    for _ in 0..10 {
+        publisher.stage(one());
+    }
+    assert_eq!(messages(&mut publisher, later), [(9, 10)], "more than what is under way");
+    publisher.applied(5, &applied, later);
+    assert!(publisher.stage(one()));
+    assert_eq!(messages(&mut publisher, later), []);
+    assert_eq!(publisher.wake_at(), Some(later + GATHER_TIME_MAX));
+}
+
+/// What is refused, or too old, does not make the next message seem larger.
+#[test]
+fn what_is_not_published_does_not_count() {
+    let now = Instant::now();
+    let refuse = |publisher: &mut Publisher<u32>| {
+        let mut ended = Vec::new();
+        publisher.refuse_pending(&StreamError::Unknown("away".into()), &mut ended);
+        assert_eq!((ended.len(), publisher.pending()), (100, 0));
+    };
+    let drop_old = |publisher: &mut Publisher<u32>| {
+        assert_eq!(messages(publisher, now), []);
+        assert_eq!(publisher.pending(), 0);
+    };
+    type Drop = dyn Fn(&mut Publisher<u32>);
+    for (basis, drop) in [(9, &refuse as &Drop), (1, &drop_old)] {
+        let mut publisher = Publisher::new(7, keys(), PublishTimes::default());
+        publisher.stage(staged(9, 10, b"event", 0));
+        assert_eq!(messages(&mut publisher, now), [(9, 10)]);
+        for _ in 0..100 {
+            publisher.stage(staged(basis, 1, b"event", 0));
+        }
+        drop(&mut publisher);
+        assert!(publisher.stage(staged(9, 1, b"event", 0)));
+        assert_eq!(messages(&mut publisher, now), [], "it waits for others");
+        assert_eq!(publisher.wake_at(), Some(now + GATHER_TIME_MAX));
+    }
+}
+
+#[test]
+fn a_large_message_is_not_kept_twice() {
+    let now = Instant::now();
+    let mut publisher = Publisher::new(7, keys(), PublishTimes::default());
+    for (bytes, is_kept) in [(GROUP_BYTES_MAX, true), (2 * GROUP_BYTES_MAX, false)] {
+        publisher.stage(staged(9, 1, &vec![7; bytes], 0));
+        let message = publisher.next_message(|_| false, now, &mut Vec::new()).expect("a unit");
+        assert_eq!(publisher.own(&message.bytes).is_some(), is_kept, "{bytes} bytes");
+    }
 }
 
 #[test]
@@ -192,6 +242,11 @@ fn a_message_that_is_not_taken_is_repeated_less_and_less_often() {
     publisher.stage(staged(5, 1, b"event", 1));
     let first = publisher.next_message(|_| false, begun, &mut Vec::new()).expect("a unit");
     let error = StreamError::Unknown("there is no leader".into());
+    // A failure that comes late does not put off what is due.
+    let mut late = Publisher::<u32>::new(7, keys(), PublishTimes::default());
+    let probe = late.probe(Basis::default(), begun);
+    late.failed(probe.counter, error.clone(), begun + SECOND - SECOND / 20);
+    assert_eq!(late.wake_at(), Some(begun + SECOND));
     let (mut now, mut repeated) = (begun, Vec::new());
     loop {
         assert_eq!(publisher.failed(first.counter, error.clone(), now), []);
@@ -202,6 +257,7 @@ fn a_message_that_is_not_taken_is_repeated_less_and_less_often() {
         assert_eq!(publisher.repeats_due(now), std::slice::from_ref(&first));
         repeated.push((now - begun).as_millis());
     }
+    assert_eq!(now, begun + 10 * SECOND, "it is woken to be given up");
     // So a wait is at most twice as long as the stream was without a leader, and 1 s longer.
     let seconds = (1_500..10_000).step_by(1_000);
     assert!(

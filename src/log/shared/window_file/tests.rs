@@ -51,6 +51,10 @@ fn a_window_is_read_as_it_was_whatever_was_added() {
             for _ in 0..rng.u8(0..6) {
                 apply(&mut machine, &mut rng);
             }
+            // It is started anew, and replaces the file.
+            if rng.u8(0..4) == 0 {
+                file = WindowFile::default();
+            }
             let is_whole = write(&mut file, &machine, &path);
             assert!(is_whole || round > 0);
             let bytes = storage::read(&path).expect("a file");
