@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{cluster_keys, connect, usage};
 use crate::cli::columns::{Cell, Column, Grid};
+use crate::cli::numbers::counted;
 use crate::cli::settings::SharedSource;
 use crate::cli::{Error, ExitKind, interruptible, print, terminal};
 use crate::log::shared::members::MEMBER_INTERVAL;
@@ -223,7 +224,7 @@ fn draw(status: &ClusterStatus, width: Option<usize>, color: terminal::Color) ->
     ));
     lines.push(match (status.checkpoint_records, status.checkpoint_message) {
         (Some(records), Some(position)) => {
-            format!("checkpoint  of {records} records, in message {position}")
+            format!("checkpoint  of {}, in message {position}", counted(records, "record"))
         }
         _ => "checkpoint  none in the newest messages".to_owned(),
     });
@@ -271,12 +272,16 @@ fn table(
 }
 
 fn server_row(server: &ServerStatus) -> Vec<Cell> {
-    let seen = |seconds: f64| format!("{seconds:.1} s ago");
+    let seen = match (server.state, server.seconds_ago) {
+        (ServerState::Leader, _) => "-".to_owned(),
+        (_, Some(seconds)) => format!("{seconds:.1} s ago"),
+        (_, None) => "never".to_owned(),
+    };
     vec![
         Cell::plain(server.name.as_str()),
         Cell::plain(server.state.name()),
         Cell::plain(server.lag.to_string()),
-        Cell::plain(server.seconds_ago.map_or_else(|| "-".to_owned(), seen)),
+        Cell::plain(seen),
     ]
 }
 
@@ -290,4 +295,61 @@ fn row(gateway: &GatewayStatus) -> Vec<Cell> {
         Cell::plain(if gateway.is_signer { "yes" } else { "no" }),
         Cell::plain(format!("{:.0} s ago", gateway.seconds_ago)),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_server_has_a_line_with_its_state() {
+        let replica = |server: &str, state, lag, silent| ReplicaStatus {
+            server: server.to_owned(),
+            state,
+            lag,
+            silent,
+        };
+        let seconds = |seconds| Some(Duration::from_secs_f64(seconds));
+        let replicas = [
+            replica("n2", ReplicaState::Leader, 0, None),
+            replica("n1", ReplicaState::Current, 0, seconds(0.2)),
+            replica("n3", ReplicaState::Behind, 9, None),
+            replica("n4", ReplicaState::Offline, 31, seconds(43.14)),
+        ];
+        let status = ClusterStatus {
+            log_id: "a-log".to_owned(),
+            server: "n1".to_owned(),
+            first_message: 1,
+            last_message: 5,
+            epoch: Some(1),
+            checkpoint_records: Some(1),
+            checkpoint_message: Some(4),
+            invalid_messages: 0,
+            gateways: Vec::new(),
+            differences: Vec::new(),
+            replicas: 5,
+            servers: replicas.map(ServerStatus::from).into(),
+            warnings: vec!["n4 is down".to_owned()],
+        };
+        let drawn = draw(&status, None, terminal::Color(false));
+        let expected = "! n4 is down
+log         a-log, epoch 1
+stream      messages 1 to 5, 5 replicas, connected to n1
+checkpoint  of 1 record, in message 4
+
+SERVER  COPY     LAG        SEEN
+n2      leader     0           -
+n1      current    0   0.2 s ago
+n3      behind     9       never
+n4      offline   31  43.1 s ago
+
+no gateway has told of itself
+";
+        let lines =
+            |text: &str| text.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>();
+        assert_eq!(lines(&drawn), lines(expected));
+        let json = serde_json::to_value(&status).expect("JSON");
+        assert_eq!(json["servers"][3]["state"], "offline");
+        assert_eq!(json["servers"][0]["seconds_ago"], serde_json::Value::Null);
+    }
 }
