@@ -119,7 +119,9 @@ impl Arithmetic {
             .map(ExprValue::Double),
             (ExprValue::String(a), ExprValue::String(b)) if self == Add => {
                 meter.spend_on_memory(a.len() + b.len());
-                Some(ExprValue::String(Cow::Owned(format!("{a}{b}"))))
+                // A text of some MiB takes longer than a slice to copy.
+                meter.check()?;
+                Some(ExprValue::String(Cow::Owned([&**a, &**b].concat())))
             }
             (ExprValue::List(a), ExprValue::List(b)) if self == Add => {
                 Some(ExprValue::List(List::concat(a, b, meter)))
@@ -278,6 +280,16 @@ mod tests {
         for other in [vec![1], vec![1, 2, 3], vec![2, 1], vec![]] {
             assert_eq!(equal(&list(&[1, 2]), &list(&other), &meter), Ok(false), "{other:?}");
         }
+    }
+
+    #[test]
+    fn texts_are_not_joined_beyond_the_budget() {
+        let text = ExprValue::String("x".repeat(1_000_000).into());
+        let join = |steps| Arithmetic::Add.apply(&text, &text, &StepBudget::new(steps));
+        assert!(
+            matches!(join(METER_STEPS), Ok(ExprValue::String(joined)) if joined.len() == 2_000_000)
+        );
+        assert!(matches!(join(METER_STEPS), Err(Failed)));
     }
 
     #[test]

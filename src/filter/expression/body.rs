@@ -59,7 +59,10 @@ impl StepBudget {
     /// Counts memory that is filled.
     pub(super) fn spend_on_room(&self, bytes: usize) {
         const BYTES_PER_TICK: u64 = 8;
-        self.spend(bytes as u64 / BYTES_PER_TICK);
+        /// From this size on, the system has to find pages for it and to fill them with zeros first.
+        const FRESH_BYTES_MIN: u64 = 128 * 1024;
+        let bytes = bytes as u64;
+        self.spend(bytes / BYTES_PER_TICK * if bytes < FRESH_BYTES_MIN { 1 } else { 2 });
     }
 
     /// Counts bytes that are compared, or skipped many at a time.

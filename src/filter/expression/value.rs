@@ -45,14 +45,14 @@ pub(super) struct Map<'a> {
 }
 
 impl<'a> ExprValue<'a> {
-    /// A copy, whose memory is counted.
+    /// A copy, whose memory is counted. It is of no use, and empty, once the budget is used up.
     pub(super) fn copied(&self, meter: &StepBudget) -> Self {
         match self {
             ExprValue::String(Cow::Owned(text)) => meter.spend_on_memory(text.len()),
             ExprValue::Bytes(Cow::Owned(bytes)) => meter.spend_on_memory(bytes.len()),
             _ => {}
         }
-        self.clone()
+        if meter.check().is_ok() { self.clone() } else { ExprValue::Null }
     }
 
     /// The same value, borrowed.
@@ -210,6 +210,14 @@ mod tests {
             ExprValue::Int(number) => number,
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_text_is_not_copied_beyond_the_budget() {
+        let text = ExprValue::String(Cow::Owned("x".repeat(1_000_000)));
+        let copied = |steps| text.copied(&StepBudget::new(steps));
+        assert!(matches!(copied(100_000), ExprValue::String(copy) if copy.len() == 1_000_000));
+        assert!(matches!(copied(1_000), ExprValue::Null));
     }
 
     #[test]
