@@ -356,4 +356,19 @@ impl<T: Copy + Send + Sync + 'static> AppendBufferWriter<T> {
 }
 
 #[cfg(test)]
+impl Memory {
+    /// Writes to all of it, as somebody did who had it before.
+    fn fill(&self, byte: u8) {
+        // SAFETY: the allocation, of which nothing is published and no slice was made yet.
+        unsafe { self.start.as_ptr().write_bytes(byte, self.layout.size()) };
+    }
+
+    /// All of it, once it was filled: nothing writes to it meanwhile.
+    fn content(&self) -> &[u8] {
+        // SAFETY: all of the allocation was written to, and the system gives zeros for what it took back.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.layout.size()) }
+    }
+}
+
+#[cfg(test)]
 mod tests;

@@ -98,17 +98,14 @@ fn what_was_never_written_of_smaller_buffers_is_given_back() {
     for written in [0, 1, 2_048, 100_001, BYTES / 2] {
         let (mut writer, buffer) = new::<u16>(BYTES / 2);
         let memory = Arc::clone(&buffer.0.memory);
-        // SAFETY: within the allocation, of which nothing is published.
-        unsafe { memory.start.as_ptr().write_bytes(7, BYTES) };
+        memory.fill(7);
         writer.extend(&numbers[..written]);
         writer.publish();
         let unused = memory.whole_pages(2 * written);
         drop(writer);
         assert!(buffer.as_slice() == &numbers[..written], "{written} items");
         assert!(unused.len() + 2 * page >= BYTES - 2 * written, "{written} items: {unused:?}");
-        // SAFETY: within the allocation; all of it was written to, and the system gives zeros for
-        // pages that it took back.
-        let behind = unsafe { std::slice::from_raw_parts(memory.start.as_ptr(), BYTES) };
+        let behind = memory.content();
         assert!(behind[unused.clone()].iter().all(|byte| *byte == 0), "{written} items");
         let kept = behind[2 * written..unused.start.max(2 * written)].iter();
         assert!(kept.chain(&behind[unused.end.max(2 * written)..]).all(|byte| *byte == 7));
