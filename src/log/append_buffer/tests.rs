@@ -105,6 +105,9 @@ fn what_was_never_written_of_smaller_buffers_is_given_back() {
         drop(writer);
         assert!(buffer.as_slice() == &numbers[..written], "{written} items");
         assert!(unused.len() + 2 * page >= BYTES - 2 * written, "{written} items: {unused:?}");
+        // Nothing of a page that goes on behind the allocation.
+        let end = memory.start.as_ptr().addr() + unused.end;
+        assert!(unused.is_empty() || end.is_multiple_of(page), "{unused:?}");
         let behind = memory.content();
         assert!(behind[unused.clone()].iter().all(|byte| *byte == 0), "{written} items");
         let kept = behind[2 * written..unused.start.max(2 * written)].iter();
