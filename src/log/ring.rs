@@ -16,7 +16,9 @@ use crate::time::Time;
 
 pub use compare::{CallComparisons, Comparer};
 pub use duplicate_check::{ContentMatch, DuplicateCheck, Outside};
-pub use writer::{AppendAttempt, ConflictCandidate, RingWriter, SpaceNeed, StageOutcome};
+pub use writer::{
+    AppendAttempt, ConflictCandidate, FramedRecord, RingWriter, SpaceNeed, StageOutcome,
+};
 
 /// Default of [`Bounds::bytes`].
 pub const RING_BYTES: usize = 256 * 1024 * 1024;

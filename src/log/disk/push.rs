@@ -2,6 +2,7 @@
 
 use crate::log::disk::DiskLog;
 use crate::log::disk::stage::Stage;
+use crate::log::ring::FramedRecord;
 use crate::log::{Error, State};
 use crate::record::Sequence;
 
@@ -57,7 +58,9 @@ impl DiskLog {
     /// If the first of them does not follow on.
     pub async fn push(&self, frames: &FrameRun) -> Result<(), Error> {
         let inner = &*self.inner;
-        let mut next = 0;
+        let records = (0..frames.len()).filter_map(|place| frames.get(place));
+        let records: Vec<_> = records.map(FramedRecord::read).collect();
+        let mut rest = records.as_slice();
         loop {
             // Before the mutex is taken: whatever comes later is noticed.
             let rolled = inner.rolled.notified();
@@ -68,11 +71,12 @@ impl DiskLog {
                     return Err(inner.why_refused());
                 }
                 if stage.roll.is_none() {
-                    while let Some(frame) = frames.get(next) {
+                    stage.writer.touch_frames(rest);
+                    while let Some((framed, others)) = rest.split_first() {
                         let (room, staged) = (stage.room, stage.staged());
                         let admit = |need| Stage::admits(room, staged, need);
-                        match stage.writer.stage_frame(frame, &inner.shared, admit) {
-                            Ok(()) => next += 1,
+                        match stage.writer.stage_frame(framed, &inner.shared, admit) {
+                            Ok(()) => rest = others,
                             Err(need) => {
                                 stage.roll = Some(need);
                                 break;
@@ -82,7 +86,7 @@ impl DiskLog {
                 }
                 inner.wake(&stage);
             }
-            if next == frames.len() {
+            if rest.is_empty() {
                 return Ok(());
             }
             rolled.await;

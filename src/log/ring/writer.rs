@@ -23,6 +23,7 @@ use crate::record::{Acceptance, Draft, Record, Sequence, key};
 use crate::time::Time;
 use draft_outcomes::refused;
 
+pub use frames::FramedRecord;
 pub use outcome::{AppendAttempt, ConflictCandidate, SpaceNeed, StageOutcome, size_max};
 
 /// A record is at least this large, frame and columns, in bytes: bounds the id

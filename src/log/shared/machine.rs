@@ -28,7 +28,10 @@ mod key_window;
 #[cfg(test)]
 mod tests;
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
+
+use foldhash::fast::RandomState;
 
 use crate::log::shared::message::group::{EventKey, GroupRecord, MessageGroup};
 use crate::log::shared::message::{Basis, EpochChange, MessageContent, SharedMessage};
@@ -59,7 +62,7 @@ pub struct Machine {
     /// because it was forgotten.
     is_floor_of_start: bool,
     /// The newest message with a key.
-    latest: HashMap<EventKey, u64>,
+    latest: HashMap<EventKey, u64, RandomState>,
     /// The state after each of the last messages, with who sent it.
     past: VecDeque<PastState>,
 }
@@ -139,7 +142,7 @@ impl Machine {
             keys_len: 0,
             floor,
             is_floor_of_start: floor > 0,
-            latest: HashMap::new(),
+            latest: HashMap::default(),
             past: VecDeque::from([PastState { state, origin: None }]),
         }
     }
@@ -165,7 +168,10 @@ impl Machine {
     }
 
     fn recall_keys(&mut self, position: u64, keys: MessageKeys) {
-        self.remember(position, keys);
+        for key in keys.iter() {
+            self.note(*key, position);
+        }
+        self.remember(keys);
         self.state.position = position;
         // The state is that of the last one.
         self.past = VecDeque::from([PastState { state: self.state, origin: None }]);
@@ -219,7 +225,7 @@ impl Machine {
     /// If it is not the next one.
     pub fn skip(&mut self, position: u64) -> Result<(), ApplyError> {
         self.expect(position)?;
-        self.remember(position, keys_of(&[]));
+        self.remember(keys_of(&[]));
         self.end(position, None);
         Ok(())
     }
@@ -246,11 +252,12 @@ impl Machine {
         let mut applied = Applied { placements: Vec::new(), accept_time, disagreement };
         if let MessageContent::Group(group) = &message.content {
             let is_stale = self.is_stale(position, message.basis.position)?;
-            let verdicts = Verdicts { is_stale, basis: message.basis.position, timestamp };
-            applied.placements = self.place(group, verdicts, accept_time, store);
-            self.remember(position, keys_of(group.records()));
+            let basis = (!is_stale).then_some(message.basis.position);
+            let rules = PlaceRules { position, basis, accept_time, timestamp };
+            applied.placements = self.place(group, rules, store);
+            self.remember(keys_of(group.records()));
         } else {
-            self.remember(position, keys_of(&[]));
+            self.remember(keys_of(&[]));
         }
         self.end(position, Some((message.sender, message.counter)));
         Ok(applied)
@@ -288,36 +295,26 @@ impl Machine {
     fn place(
         &mut self,
         group: &MessageGroup,
-        verdicts: Verdicts,
-        accept_time: Time,
+        rules: PlaceRules,
         mut store: impl FnMut(NewRecord<'_>) -> u32,
     ) -> Vec<Placement> {
-        let Verdicts { is_stale, basis, timestamp } = verdicts;
         let mut placements = Vec::with_capacity(group.records().len());
-        if is_stale {
-            placements.resize(group.records().len(), Placement::Stale);
-            return placements;
-        }
-        let mut own = HashMap::with_capacity(group.records().len());
-        for (number, unit) in group.units().iter().enumerate() {
+        let mut seen = Vec::new();
+        for unit in group.units() {
             let records = group.records_of(unit);
-            // Twice in one unit counts, too: whoever sends it has not looked.
-            let seen: Vec<bool> = records
-                .iter()
-                .map(|record| {
-                    let is_own = own.insert(record.key, number).is_some();
-                    is_own || self.latest.get(&record.key).is_some_and(|at| *at > basis)
-                })
-                .collect();
-            if unit.is_all_or_none && seen.contains(&true) {
-                placements.extend(records.iter().map(|_| Placement::Void));
-                continue;
-            }
-            for (record, is_seen) in records.iter().zip(seen) {
-                placements.push(if is_seen {
-                    Placement::Seen
-                } else {
-                    self.store(group, record, accept_time, timestamp, &mut store)
+            seen.clear();
+            // Twice in one message counts, too: whoever sends it has not looked.
+            seen.extend(records.iter().map(|record| {
+                let before = self.note(record.key, rules.position);
+                rules.basis.is_some_and(|basis| before.is_some_and(|before| before > basis))
+            }));
+            let is_void = unit.is_all_or_none && seen.contains(&true);
+            for (record, is_seen) in records.iter().zip(&seen) {
+                placements.push(match (rules.basis, is_void, is_seen) {
+                    (None, ..) => Placement::Stale,
+                    (_, true, _) => Placement::Void,
+                    (_, _, true) => Placement::Seen,
+                    _ => self.store(group, record, rules, &mut store),
                 });
             }
         }
@@ -328,10 +325,10 @@ impl Machine {
         &mut self,
         group: &MessageGroup,
         record: &GroupRecord,
-        accept_time: Time,
-        timestamp: Time,
+        rules: PlaceRules,
         store: &mut impl FnMut(NewRecord<'_>) -> u32,
     ) -> Placement {
+        let PlaceRules { accept_time, timestamp, .. } = rules;
         self.state.count += 1;
         self.state.time = accept_time;
         let sequence = Sequence(self.state.count);
@@ -342,9 +339,13 @@ impl Machine {
         Placement::Stored(sequence)
     }
 
-    /// Remembers the keys of the next message, and forgets what is too old.
-    fn remember(&mut self, position: u64, keys: MessageKeys) {
-        self.latest.extend(keys.iter().map(|key| (*key, position)));
+    /// Notes that a key occurs in the message at this position. Returns where it did before.
+    fn note(&mut self, key: EventKey, position: u64) -> Option<u64> {
+        self.latest.insert(key, position)
+    }
+
+    /// Remembers the keys of the next message, which are noted, and forgets what is too old.
+    fn remember(&mut self, keys: MessageKeys) {
         self.keys_len += keys.len();
         self.keys.push_back(keys);
         while self.keys.len() as u64 > self.limits.messages || self.keys_len > self.limits.keys {
@@ -353,8 +354,10 @@ impl Machine {
             self.is_floor_of_start = false;
             self.keys_len -= oldest.len();
             for key in oldest.iter() {
-                if self.latest.get(key) == Some(&self.floor) {
-                    self.latest.remove(key);
+                if let Entry::Occupied(latest) = self.latest.entry(*key)
+                    && *latest.get() == self.floor
+                {
+                    latest.remove();
                 }
             }
         }
@@ -381,8 +384,10 @@ fn keys_of(records: &[GroupRecord]) -> MessageKeys {
 
 /// What the records of one message have in common.
 #[derive(Clone, Copy)]
-struct Verdicts {
-    is_stale: bool,
-    basis: u64,
+struct PlaceRules {
+    position: u64,
+    /// Up to where their sender had looked; `None` if that is stale.
+    basis: Option<u64>,
+    accept_time: Time,
     timestamp: Time,
 }

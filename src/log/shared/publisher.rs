@@ -4,26 +4,29 @@
 mod in_flight;
 #[cfg(test)]
 mod tests;
+mod unit_group;
 
 use std::collections::{HashMap, VecDeque};
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use super::machine::{Applied, Placement};
-use super::message::group::{self, EncodedUnit, GROUP_BYTES_MAX, GROUP_RECORDS_MAX, MessageGroup};
-use super::message::{
-    Basis, BodyEncoder, ClusterKeys, MessageContent, SharedMessage, encode_group,
-};
+use super::message::group::{GROUP_BYTES_MAX, GROUP_RECORDS_MAX, MessageGroup};
+use super::message::{Basis, ClusterKeys, MessageContent, SharedMessage};
 use super::stream::StreamError;
 use crate::time::Time;
 use in_flight::{GroupSize, InFlight};
 
+pub use unit_group::{SealedGroup, StagedUnit, UnitGroup};
+
 /// So many messages are on their way at most. With more, groups get small, and a message costs the
 /// servers some 1.5 ms of processor time, whatever is in it.
 pub const IN_FLIGHT_MAX: usize = 2;
-/// While another message is on its way, units wait so long at most until they are worth one.
-const GATHER_TIME_MAX: Duration = Duration::from_millis(2);
+/// While another message is on its way, units wait until they are worth one: for half of the time
+/// that messages take of late, within these bounds.
+const GATHER_TIMES: RangeInclusive<Duration> = Duration::from_millis(2)..=Duration::from_millis(10);
 
 /// A message that took so many times as long as others do is published again,
 const REPEAT_TRIPS: u32 = 8;
@@ -51,17 +54,6 @@ impl Default for PublishTimes {
             give_up: Duration::from_secs(10),
         }
     }
-}
-
-/// Records to be stored, and who waits for the outcome.
-#[derive(Debug)]
-pub struct StagedUnit<W> {
-    /// The records.
-    pub unit: EncodedUnit,
-    /// The state at which their ids were looked up.
-    pub basis: Basis,
-    /// Who waits.
-    pub waiter: W,
 }
 
 /// What became of a unit.
@@ -97,10 +89,12 @@ pub type Ended<W> = Vec<(W, UnitOutcome)>;
 pub struct Publisher<W> {
     sender: u64,
     keys: ClusterKeys,
-    encoder: BodyEncoder,
     times: PublishTimes,
     counter: u64,
-    pending: VecDeque<StagedUnit<W>>,
+    /// Units that wait; of a call that has several, its number.
+    pending: VecDeque<(Option<u64>, StagedUnit<W>)>,
+    /// How many calls had several units.
+    calls: u64,
     /// What is pending.
     pending_size: GroupSize,
     /// Until when what is pending waits for more.
@@ -118,10 +112,10 @@ impl<W> Publisher<W> {
         Self {
             sender,
             keys,
-            encoder: BodyEncoder::default(),
             times,
             counter: 0,
             pending: VecDeque::new(),
+            calls: 0,
             pending_size: GroupSize::default(),
             gather_until: None,
             in_flight: HashMap::new(),
@@ -150,12 +144,20 @@ impl<W> Publisher<W> {
         self.repeats
     }
 
-    /// Takes a unit. Returns whether [`next_message`](Self::next_message) should be called: of
-    /// many units, only some make a difference.
-    pub fn stage(&mut self, unit: StagedUnit<W>) -> bool {
+    /// Takes the units of a call. They keep their order: one that follows in another message is
+    /// published after the stream has that of the one before. Returns whether
+    /// [`next_group`](Self::next_group) should be called: of many units, only some make a
+    /// difference.
+    pub fn stage(&mut self, units: impl ExactSizeIterator<Item = StagedUnit<W>>) -> bool {
         let is_first = self.pending.is_empty();
-        self.pending_size = self.pending_size.with(GroupSize::of(&unit.unit));
-        self.pending.push_back(unit);
+        if units.len() > 1 {
+            self.calls += 1;
+        }
+        let call = (units.len() > 1).then_some(self.calls);
+        for unit in units {
+            self.pending_size = self.pending_size.with(GroupSize::of(&unit.unit));
+            self.pending.push_back((call, unit));
+        }
         self.in_flight.len() < IN_FLIGHT_MAX && (is_first || self.is_worth_a_message())
     }
 
@@ -176,25 +178,30 @@ impl<W> Publisher<W> {
         if self.pending.is_empty() || self.is_worth_a_message() {
             return false;
         }
-        now < *self.gather_until.get_or_insert(now + GATHER_TIME_MAX)
+        let (least, most) = GATHER_TIMES.into_inner();
+        let time = self.trip.map_or(least, |trip| (trip / 2).clamp(least, most));
+        now < *self.gather_until.get_or_insert(now + time)
     }
 
-    /// The next message, if there are units that are worth one and few messages are on their way.
+    /// The units of the next message, if there are some that are worth one and few messages are on
+    /// their way: to be [sealed](UnitGroup::seal) and [published](Self::publish).
     /// Units whose basis `is_old` are not published: they are added to `ended`, to be looked up
     /// again.
-    pub fn next_message(
+    pub fn next_group(
         &mut self,
         is_old: impl Fn(u64) -> bool,
         now: Instant,
         ended: &mut Ended<W>,
-    ) -> Option<Publication> {
+    ) -> Option<UnitGroup<W>> {
         if self.in_flight.len() >= IN_FLIGHT_MAX || self.gathers(now) {
             return None;
         }
         self.gather_until = None;
-        let (mut units, mut basis): (Vec<StagedUnit<W>>, Option<Basis>) = (Vec::new(), None);
-        let mut size = GroupSize::default();
-        while let Some(next) = self.pending.pop_front() {
+        let (mut units, mut calls) = (Vec::new(), Vec::new());
+        let (mut size, mut basis): (_, Option<Basis>) = (GroupSize::default(), None);
+        // Units that must follow those of a message of which it is not known that it is stored.
+        let mut held = VecDeque::new();
+        while let Some((call, next)) = self.pending.pop_front() {
             let own = GroupSize::of(&next.unit);
             if is_old(next.basis.position) {
                 self.pending_size = self.pending_size.without(own);
@@ -203,12 +210,16 @@ impl<W> Publisher<W> {
                 ended.push((next.waiter, outcome));
                 continue;
             }
+            if call.is_some_and(|call| self.is_on_its_way(call)) {
+                held.push_front((call, next));
+                continue;
+            }
             let with_next = size.with(own);
             let is_full =
                 with_next.records > GROUP_RECORDS_MAX || with_next.bytes > GROUP_BYTES_MAX;
             // One that is larger than a group goes alone.
             if is_full && !units.is_empty() {
-                self.pending.push_front(next);
+                self.pending.push_front((call, next));
                 break;
             }
             size = with_next;
@@ -218,57 +229,58 @@ impl<W> Publisher<W> {
                 Some(basis) if basis.position <= next.basis.position => basis,
                 _ => next.basis,
             });
+            if let Some(call) = call.filter(|call| calls.last() != Some(call)) {
+                calls.push(call);
+            }
             units.push(next);
         }
-        let content = group::encode(units.iter().map(|unit| &unit.unit));
-        let units = units.into_iter().map(|unit| (unit.unit.records(), unit.waiter)).collect();
-        Some(self.publish(basis?, content, (size, units), now))
+        held.into_iter().for_each(|unit| self.pending.push_front(unit));
+        let basis = basis?;
+        self.counter += 1;
+        let (sender, counter) = (self.sender, self.counter);
+        Some(UnitGroup { sender, counter, basis, size, calls, units })
+    }
+
+    /// Whether a message has units of this call, and may have to be published again.
+    fn is_on_its_way(&self, call: u64) -> bool {
+        let mut open = self.in_flight.values().filter(|message| !message.is_stored);
+        open.any(|message| message.calls.contains(&call))
+    }
+
+    /// The stream says that it has a message.
+    pub fn stored(&mut self, counter: u64) {
+        if let Some(message) = self.in_flight.get_mut(&counter) {
+            message.is_stored = true;
+        }
     }
 
     /// A message without records: it shows whether messages are taken, and leaves a basis
     /// in the stream.
     pub fn probe(&mut self, basis: Basis, now: Instant) -> Publication {
-        self.publish(basis, group::encode([]), (GroupSize::default(), Vec::new()), now)
+        self.announce(MessageContent::Group(MessageGroup::of([])), basis, now)
     }
 
     /// A message for which nobody waits.
     pub fn announce(&mut self, content: MessageContent, basis: Basis, now: Instant) -> Publication {
-        let (sender, counter) = (self.sender, self.counter + 1);
-        let message = SharedMessage { sender, counter, basis, content };
-        let bytes = Bytes::from(message.encode(&self.keys));
-        self.send(bytes, None, (GroupSize::default(), Vec::new()), now)
-    }
-
-    fn publish(
-        &mut self,
-        basis: Basis,
-        content: Vec<u8>,
-        units: (GroupSize, Vec<(usize, W)>),
-        now: Instant,
-    ) -> Publication {
-        let counter = self.counter + 1;
-        let group = (content.as_slice(), &mut self.encoder);
-        let bytes = encode_group(self.sender, counter, basis, group, &self.keys);
-        // One large unit is not worth the memory.
-        let group = Some((basis, content)).filter(|(_, group)| group.len() <= 2 * GROUP_BYTES_MAX);
-        self.send(Bytes::from(bytes), group, units, now)
-    }
-
-    /// Sends the message that comes next.
-    fn send(
-        &mut self,
-        bytes: Bytes,
-        group: Option<(Basis, Vec<u8>)>,
-        (size, units): (GroupSize, Vec<(usize, W)>),
-        now: Instant,
-    ) -> Publication {
         self.counter += 1;
-        let counter = self.counter;
+        let (sender, counter) = (self.sender, self.counter);
+        let message = SharedMessage { sender, counter, basis, content };
+        let bytes = message.encode(&self.keys).into();
+        self.publish(SealedGroup::without_units(counter, basis, bytes), now)
+    }
+
+    /// Publishes a message.
+    pub fn publish(&mut self, group: SealedGroup<W>, now: Instant) -> Publication {
+        let SealedGroup { counter, basis, content, bytes, size, calls, units } = group;
         let pause = self.first_pause();
         let message = InFlight {
             bytes: bytes.clone(),
-            group,
+            // One large unit is not worth the memory.
+            group: (!units.is_empty() && content.len() <= 2 * GROUP_BYTES_MAX)
+                .then_some((basis, content)),
             size,
+            calls,
+            is_stored: false,
             units,
             begun: now,
             pause,
@@ -363,8 +375,8 @@ impl<W> Publisher<W> {
 
     /// Refuses the units that wait for a message.
     pub fn refuse_pending(&mut self, error: &StreamError, ended: &mut Ended<W>) {
-        let refused = |unit: StagedUnit<W>| (unit.waiter, UnitOutcome::Refused(error.clone()));
-        ended.extend(self.pending.drain(..).map(refused));
+        let units = self.pending.drain(..).map(|(_, unit)| unit);
+        ended.extend(units.map(|unit| (unit.waiter, UnitOutcome::Refused(error.clone()))));
         (self.pending_size, self.gather_until) = (GroupSize::default(), None);
     }
 

@@ -6,7 +6,28 @@ use crate::log::index::SegmentIndex;
 use crate::log::segment::COLUMNS_BYTES;
 use crate::record::{Record, RecordColumns};
 
+/// A record that another gateway framed, with its columns: to read these takes longer than to
+/// write the frame, so it is done before the mutex is taken.
+pub struct FramedRecord<'a> {
+    frame: &'a [u8],
+    record: Record<'a>,
+    columns: RecordColumns,
+}
+
+impl<'a> FramedRecord<'a> {
+    /// Reads a frame.
+    pub fn read(frame: &'a [u8]) -> Self {
+        let record = Record::read_frame(frame);
+        Self { frame, record, columns: RecordColumns::of(&record) }
+    }
+}
+
 impl RingWriter {
+    /// Prepares the id table for these records: see [`IdTable::touch`](crate::log::id_table::IdTable::touch).
+    pub fn touch_frames(&self, records: &[FramedRecord<'_>]) {
+        self.ids.touch(records.iter().map(|framed| framed.columns.id));
+    }
+
     /// Writes a frame to the head without making it readable, if the head has room for it
     /// and `admit` agrees. A record that the log has already is passed over.
     ///
@@ -17,11 +38,11 @@ impl RingWriter {
     /// If the record does not follow on, or was accepted before the newest one.
     pub fn stage_frame(
         &mut self,
-        frame: &[u8],
+        framed: &FramedRecord<'_>,
         shared: &RingReader,
         admit: impl FnOnce(SpaceNeed) -> bool,
     ) -> Result<(), SpaceNeed> {
-        let record = Record::read_frame(frame);
+        let FramedRecord { frame, record, columns } = framed;
         if record.sequence <= self.last {
             return Ok(());
         }
@@ -37,8 +58,7 @@ impl RingWriter {
         }
         let made = self.make_room(need, shared, None);
         assert!(made.is_ok(), "what leaves this ring is on disk: nobody is asked");
-        let columns = RecordColumns::of(&record);
-        self.head.append_frame(frame, columns);
+        self.head.append_frame(frame, *columns);
         self.head.publish();
         self.last = record.sequence;
         self.last_accepted = record.accept_time;

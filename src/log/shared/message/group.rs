@@ -8,6 +8,7 @@
 //! `head` are the fields of the record between those that the stream decides and the
 //! event.
 
+use std::hash::{Hash, Hasher};
 use std::ops::Range;
 
 use sha2::{Digest as _, Sha256};
@@ -30,7 +31,7 @@ const ALL_OR_NONE: u8 = 1;
 const UNTIMED: u8 = 1;
 
 /// What identifies an event in all gateways: a digest of its principal and id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EventKey(pub [u8; EventKey::BYTES]);
 
 impl EventKey {
@@ -44,6 +45,12 @@ impl EventKey {
             .chain_update(id)
             .finalize();
         Self(digest.first_chunk().copied().unwrap_or_default())
+    }
+}
+
+impl Hash for EventKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u128(u128::from_le_bytes(self.0));
     }
 }
 

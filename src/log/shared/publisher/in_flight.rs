@@ -14,6 +14,10 @@ pub struct InFlight<W> {
     /// What it says, if that is a group: its basis, and the group before compression.
     pub group: Option<(Basis, Vec<u8>)>,
     pub size: GroupSize,
+    /// Calls with several units of which some are in it.
+    pub calls: Vec<u64>,
+    /// The stream says that it has it.
+    pub is_stored: bool,
     /// How many records each unit has, and who waits for it.
     pub units: Vec<(usize, W)>,
     pub begun: Instant,

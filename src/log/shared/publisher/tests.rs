@@ -3,8 +3,8 @@
 use uuid::Uuid;
 
 use super::*;
-use crate::log::shared::message::group::EventKey;
-use crate::log::shared::message::{AuthenticationKey, MessageContent, SharedMessage};
+use crate::log::shared::message::group::{EncodedUnit, EventKey};
+use crate::log::shared::message::{AuthenticationKey, BodyEncoder, MessageContent, SharedMessage};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -12,19 +12,36 @@ fn keys() -> ClusterKeys {
     ClusterKeys::new(AuthenticationKey::new(&[1; 32], Uuid::nil()), Vec::new())
 }
 
-fn staged(position: u64, records: usize, event: &[u8], waiter: u32) -> StagedUnit<u32> {
+fn staged(
+    position: u64,
+    records: usize,
+    event: &[u8],
+    waiter: u32,
+) -> std::iter::Once<StagedUnit<u32>> {
     let mut unit = EncodedUnit::with_capacity(false, 0);
     for _ in 0..records {
         assert!(unit.add(EventKey([1; 16]), false, b"head", event));
     }
-    StagedUnit { unit, basis: Basis { position, ..Basis::default() }, waiter }
+    let basis = Basis { position, ..Basis::default() };
+    std::iter::once(StagedUnit { unit, basis, waiter })
+}
+
+/// The next message.
+fn next_message(
+    publisher: &mut Publisher<u32>,
+    is_old: impl Fn(u64) -> bool,
+    now: Instant,
+    ended: &mut Ended<u32>,
+) -> Option<Publication> {
+    let group = publisher.next_group(is_old, now, ended)?;
+    Some(publisher.publish(group.seal(&keys(), &mut BodyEncoder::default()), now))
 }
 
 /// Basis and number of records of the next messages.
 fn messages(publisher: &mut Publisher<u32>, now: Instant) -> Vec<(u64, usize)> {
     let mut ended = Vec::new();
     let messages =
-        std::iter::from_fn(|| publisher.next_message(|basis| basis < 5, now, &mut ended));
+        std::iter::from_fn(|| next_message(publisher, |basis| basis < 5, now, &mut ended));
     let messages = messages.map(|message| {
         let message = SharedMessage::decode(&message.bytes, &keys()).expect("its own");
         let MessageContent::Group(group) = message.content else { panic!("a group") };
@@ -81,7 +98,7 @@ fn messages_become_equal_and_few_units_do_not_wait_long() {
     // Half of what is under way, and not the first one that comes.
     assert!(publisher.stage(one()), "it waits for a while only");
     assert_eq!(messages(&mut publisher, now), []);
-    assert_eq!(publisher.wake_at(), Some(now + GATHER_TIME_MAX));
+    assert_eq!(publisher.wake_at(), Some(now + *GATHER_TIMES.start()));
     let mut staged = 1;
     while !publisher.stage(one()) {
         assert_eq!(messages(&mut publisher, now), []);
@@ -92,7 +109,7 @@ fn messages_become_equal_and_few_units_do_not_wait_long() {
     publisher.applied(3, &applied, now);
     assert!(publisher.stage(one()));
     assert_eq!(messages(&mut publisher, now), []);
-    assert_eq!(messages(&mut publisher, now + GATHER_TIME_MAX), [(9, 1)]);
+    assert_eq!(messages(&mut publisher, now + *GATHER_TIMES.start()), [(9, 1)]);
     assert_eq!(publisher.wake_at(), Some(now + REPEAT_TIME_MIN));
     // The next ones wait as long.
     publisher.applied(4, &applied, now);
@@ -154,7 +171,7 @@ fn each_unit_gets_its_placements_and_copies_are_ignored() {
         publisher.stage(staged(position, records, b"event", waiter as u32));
     }
     let mut ended = Vec::new();
-    let message = publisher.next_message(|basis| basis < 5, now, &mut ended).expect("units");
+    let message = next_message(&mut publisher, |basis| basis < 5, now, &mut ended).expect("units");
     let old = UnitOutcome::Placed { placements: vec![Placement::Stale], accept_time: Time::MIN };
     assert_eq!(ended, [(1, old)], "its basis is too old");
     let decoded = SharedMessage::decode(&message.bytes, &keys()).expect("its own");
@@ -177,7 +194,7 @@ fn a_message_is_repeated_each_second_until_it_is_given_up() {
     let begun = Instant::now();
     let mut publisher = Publisher::new(7, keys(), PublishTimes::default());
     publisher.stage(staged(5, 1, b"event", 1));
-    let first = publisher.next_message(|_| false, begun, &mut Vec::new()).expect("a unit");
+    let first = next_message(&mut publisher, |_| false, begun, &mut Vec::new()).expect("a unit");
     for second in 1..10 {
         let now = begun + second * SECOND;
         assert_eq!(publisher.repeats_due(now - SECOND / 100), []);
@@ -221,7 +238,8 @@ fn what_was_tried_twice_is_never_refused() {
         publisher.stage(staged(5, 1_024, b"event", waiter));
     }
     let mut ended = Vec::new();
-    let mut next = || publisher.next_message(|_| false, now, &mut ended).expect("a unit").counter;
+    let mut next =
+        || next_message(&mut publisher, |_| false, now, &mut ended).expect("a unit").counter;
     let (first, second) = (next(), next());
     let full = StreamError::Full("full".into());
     let refused = publisher.failed(first, full.clone(), now);
@@ -277,7 +295,7 @@ fn at_the_end_it_is_said_what_is_open() {
     let mut publisher = Publisher::new(7, keys(), PublishTimes::default());
     publisher.stage(staged(5, 1, b"event", 1));
     let mut ended = Vec::new();
-    assert!(publisher.next_message(|_| false, now, &mut ended).is_some());
+    assert!(next_message(&mut publisher, |_| false, now, &mut ended).is_some());
     publisher.stage(staged(5, 1, b"event", 2));
     publisher.end(&StreamError::Refused("over".into()), &mut ended);
     let refused = UnitOutcome::Refused(StreamError::Refused("over".into()));
@@ -285,4 +303,41 @@ fn at_the_end_it_is_said_what_is_open() {
     let probe = publisher.probe(Basis::default(), now);
     let probe = SharedMessage::decode(&probe.bytes, &keys()).expect("its own");
     assert_eq!((probe.sender, probe.counter), (7, 2));
+}
+
+#[test]
+fn units_of_a_call_follow_each_other() {
+    let now = Instant::now();
+    let mut publisher = Publisher::new(7, keys(), PublishTimes::default());
+    let unit = |waiter| staged(9, 600, b"event", waiter).next().expect("a unit");
+    assert!(publisher.stage([unit(1), unit(2), unit(3)].into_iter()));
+    publisher.stage([unit(4)].into_iter());
+    publisher.stage([unit(5), unit(6)].into_iter());
+    // The second waits until the stream has the first; others do not.
+    let mut ended = Vec::new();
+    let mut next = |publisher: &mut Publisher<u32>| {
+        next_message(publisher, |_| false, now, &mut ended).map(|message| message.counter)
+    };
+    let applied = Applied {
+        placements: vec![Placement::Seen; 600],
+        accept_time: Time(1),
+        disagreement: None,
+    };
+    let waiters = |publisher: &mut Publisher<u32>, counter| {
+        let ended = publisher.applied(counter, &applied, now);
+        ended.into_iter().map(|(waiter, _)| waiter).collect::<Vec<_>>()
+    };
+    assert_eq!((next(&mut publisher), next(&mut publisher)), (Some(1), Some(2)));
+    assert_eq!(waiters(&mut publisher, 2), [4]);
+    assert_eq!(next(&mut publisher), Some(3), "the fifth");
+    assert_eq!(waiters(&mut publisher, 3), [5]);
+    assert_eq!(next(&mut publisher), Some(4), "the sixth");
+    assert_eq!(waiters(&mut publisher, 4), [6]);
+    assert_eq!((next(&mut publisher), publisher.pending()), (None, 2));
+    publisher.stored(1);
+    assert_eq!((next(&mut publisher), publisher.in_flight()), (Some(5), 2));
+    assert_eq!(waiters(&mut publisher, 1), [1]);
+    assert_eq!(next(&mut publisher), None, "the third after the second");
+    assert_eq!((waiters(&mut publisher, 5), next(&mut publisher)), (vec![2], Some(6)));
+    assert_eq!(waiters(&mut publisher, 6), [3]);
 }

@@ -13,14 +13,20 @@ use crate::log::shared::publisher::{StagedUnit, UnitOutcome};
 use crate::log::shared::stream::StreamError;
 use crate::log::{Append, Appended, Error, Receipt, Sequencer as _};
 use crate::record::{Draft, Sequence};
+use crate::time::Time;
 
 /// What is left of the largest message for headers.
 const SPARE_BYTES: usize = 64 * 1024;
 
+/// Records that need not be stored together become units of at most so many bytes, unless one is
+/// larger. Smaller ones are not better: what a message costs is for the most part the same for all.
+const UNIT_BYTES_MAX: usize = 2 * 1024 * 1024;
+
 /// The drafts of a call that the copy does not have.
 struct NewDrafts {
     drafts: Vec<NewDraft>,
-    unit: EncodedUnit,
+    /// The same, encoded.
+    units: Vec<EncodedUnit>,
 }
 
 #[derive(Clone, Copy)]
@@ -54,27 +60,66 @@ impl SharedLogInner {
             self.check_ready().map_err(|error| refusal(error, &stored))?;
             let (basis, checked) = with_basis(&self.applied, self.disk.append(drafts, check)).await;
             let mut appended = checked.map_err(|error| refusal(error, &stored))?;
-            let NewDrafts { drafts: new, unit } =
-                new_drafts(drafts, &appended, append.is_all_or_nothing());
+            let limit = self.settings.message_bytes_max.saturating_sub(SPARE_BYTES);
+            let unit_bytes = (!append.is_all_or_nothing()).then_some(limit.min(UNIT_BYTES_MAX));
+            let NewDrafts { drafts: new, units } = new_drafts(drafts, &appended, unit_bytes);
             if !new.is_empty() {
-                let bytes = unit.byte_len();
-                let limit = self.settings.message_bytes_max.saturating_sub(SPARE_BYTES);
+                let bytes = units.iter().map(EncodedUnit::byte_len).max().unwrap_or_default();
                 if bytes > limit {
                     return Err(refusal(Error::TooManyBytes { bytes, limit }, &stored));
                 }
-                let (waiter, outcome) = oneshot::channel();
-                if self.lock().publisher.stage(StagedUnit { unit, basis, waiter }) {
-                    self.wake.notify_one();
-                }
-                let outcome = outcome.await.map_err(|_| Error::OutcomeUnknown {
-                    why: "the log was closed meanwhile".to_owned(),
-                })?;
-                if !take_outcome(outcome, &new, drafts.len(), &mut stored)? {
+                if !self.publish(units, basis, &new, drafts.len(), &mut stored).await? {
                     continue;
                 }
             }
             settle(&mut appended, drafts, &new, &stored);
             return Ok(appended);
+        }
+    }
+
+    /// Has units published, which have the new ones of so many drafts, and waits until it is
+    /// known what became of each. Returns whether all of them are stored.
+    async fn publish(
+        &self,
+        units: Vec<EncodedUnit>,
+        basis: Basis,
+        new: &[NewDraft],
+        drafts: usize,
+        stored: &mut StoredDrafts,
+    ) -> Result<bool, Error> {
+        let mut waiting = Vec::with_capacity(units.len());
+        let units = units.into_iter().map(|unit| {
+            let (waiter, outcome) = oneshot::channel();
+            waiting.push((unit.records(), outcome));
+            StagedUnit { unit, basis, waiter }
+        });
+        if self.lock().publisher.stage(units) {
+            self.wake.notify_one();
+        }
+        let (mut rest, mut are_all) = (new, true);
+        // Of the units before and behind one that failed, some may be stored.
+        let (mut refused, mut unknown) = (None, None);
+        for (records, outcome) in waiting {
+            let (of_unit, others) = rest.split_at(records.min(rest.len()));
+            rest = others;
+            match outcome.await {
+                Ok(UnitOutcome::Placed { placements, accept_time }) => {
+                    are_all &= stored.add(of_unit, &placements, accept_time, drafts);
+                }
+                Ok(UnitOutcome::Refused(error)) => refused = Some(error),
+                Ok(UnitOutcome::Unknown(why)) => unknown = Some(why),
+                Err(_) => unknown = Some("the log was closed meanwhile".to_owned()),
+            }
+        }
+        if let Some(why) = unknown {
+            return Err(Error::OutcomeUnknown { why });
+        }
+        match refused {
+            None => Ok(are_all),
+            Some(StreamError::Full(why)) => Err(refusal(Error::Full { why }, stored)),
+            Some(
+                StreamError::Unknown(why) | StreamError::Refused(why) | StreamError::Unfit(why),
+            ) => Err(refusal(Error::Away { why }, stored)),
         }
     }
 }
@@ -98,66 +143,63 @@ impl StoredDrafts {
         self.0.is_empty()
     }
 
-    fn insert(&mut self, position: usize, drafts: usize, receipt: Receipt) {
-        self.0.resize(drafts, None);
-        if let Some(place) = self.0.get_mut(position) {
-            *place = Some(receipt);
-        }
-    }
-}
-
-/// Takes what became of the new ones of so many drafts. Returns whether all of them are stored.
-fn take_outcome(
-    outcome: UnitOutcome,
-    new: &[NewDraft],
-    drafts: usize,
-    stored: &mut StoredDrafts,
-) -> Result<bool, Error> {
-    match outcome {
-        UnitOutcome::Placed { placements, accept_time } => {
-            let mut are_all = placements.len() == new.len();
-            for (draft, placement) in new.iter().zip(placements) {
-                if let Placement::Stored(sequence) = placement {
-                    let accept_time = Some(accept_time);
-                    let receipt = Receipt { sequence, accept_time, duplicate: false };
-                    stored.insert(draft.position, drafts, receipt);
-                } else {
-                    are_all = false;
-                }
+    /// Takes what became of the records of a unit, which are of so many drafts in all. Returns
+    /// whether all of them are stored.
+    fn add(
+        &mut self,
+        unit: &[NewDraft],
+        placements: &[Placement],
+        accept_time: Time,
+        drafts: usize,
+    ) -> bool {
+        let mut are_all = placements.len() == unit.len();
+        for (draft, placement) in unit.iter().zip(placements) {
+            let Placement::Stored(sequence) = *placement else {
+                are_all = false;
+                continue;
+            };
+            self.0.resize(drafts, None);
+            if let Some(place) = self.0.get_mut(draft.position) {
+                let accept_time = Some(accept_time);
+                *place = Some(Receipt { sequence, accept_time, duplicate: false });
             }
-            Ok(are_all)
         }
-        UnitOutcome::Refused(error) => Err(refusal(
-            match error {
-                StreamError::Full(why) => Error::Full { why },
-                StreamError::Unknown(why) | StreamError::Refused(why) | StreamError::Unfit(why) => {
-                    Error::Away { why }
-                }
-            },
-            stored,
-        )),
-        UnitOutcome::Unknown(why) => Err(Error::OutcomeUnknown { why }),
+        are_all
     }
 }
 
-/// The drafts that are new, each key once.
-fn new_drafts(drafts: &[Draft], appended: &[Appended], is_all_or_none: bool) -> NewDrafts {
+/// The drafts that are new, each key once, in units of at most so many bytes; `None` is for one
+/// that is stored as a whole or not at all.
+fn new_drafts(drafts: &[Draft], appended: &[Appended], unit_bytes: Option<usize>) -> NewDrafts {
     let is_new = |appended: &Appended| {
         matches!(appended, Ok(Receipt { sequence: Sequence::ZERO, duplicate: false, .. }))
     };
     let new = || drafts.iter().zip(appended).enumerate().filter(|(_, (_, at))| is_new(at));
-    let bytes = new().map(|(_, (draft, _))| RECORD_OVERHEAD_BYTES + draft.frame_len_max()).sum();
-    let mut unit = EncodedUnit::with_capacity(is_all_or_none, bytes);
-    let (mut of_unit, mut head) = (Vec::new(), Vec::new());
+    let len = |draft: &Draft| RECORD_OVERHEAD_BYTES + draft.frame_len_max();
+    let mut left: usize = new().map(|(_, (draft, _))| len(draft)).sum();
+    let (mut of_units, mut units) = (Vec::new(), Vec::<EncodedUnit>::new());
+    let mut head = Vec::new();
     for (position, (draft, _)) in new() {
         let key = key(draft);
         head.clear();
         draft.describe(&mut head);
+        let has_room = |unit: &&mut EncodedUnit| {
+            unit_bytes.is_none_or(|most| unit.byte_len() + len(draft) <= most)
+        };
+        let unit = match units.last_mut().filter(has_room) {
+            Some(unit) => unit,
+            None => {
+                let room = unit_bytes.map_or(left, |most| most.min(left));
+                units.push(EncodedUnit::with_capacity(unit_bytes.is_none(), room));
+                units.last_mut().expect("it was added")
+            }
+        };
+        left -= len(draft);
         let is_added = unit.add(key, draft.is_untimed(), &head, &draft.event().bytes);
         assert!(is_added, "a log accepts at most 65,535 records at once");
-        of_unit.push(NewDraft { position, key });
+        of_units.push(NewDraft { position, key });
     }
-    NewDrafts { drafts: of_unit, unit }
+    NewDrafts { drafts: of_units, units }
 }
 
 /// What the drafts get: of what was new, the receipts that came since.

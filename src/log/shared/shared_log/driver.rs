@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use super::{Core, SharedLogInner};
+use super::{Core, SharedLogInner, Waiter};
 use crate::log::shared::mark::FollowerMark;
 use crate::log::shared::members::MEMBER_INTERVAL;
-use crate::log::shared::message::SharedMessage;
-use crate::log::shared::publisher::Publication;
+use crate::log::shared::message::{BodyEncoder, SharedMessage};
+use crate::log::shared::publisher::{Ended, Publication};
 use crate::log::shared::stream::{
     LIVE_ENTRIES_MAX, LiveReceiver, StreamEnds, StreamEntry, StreamError,
 };
@@ -43,6 +43,7 @@ type Failure = String;
 /// Drives a shared log until it is closed or fails.
 pub struct Driver {
     inner: Arc<SharedLogInner>,
+    encoder: BodyEncoder,
     /// What was asked of the stream.
     work: JoinSet<StreamReply>,
     /// So many messages of this gateway are applied, and not readable yet.
@@ -80,6 +81,7 @@ impl Driver {
         let keepalive = Keepalive::new(age_max, super::random(), now);
         Self {
             inner,
+            encoder: BodyEncoder::default(),
             work: JoinSet::new(),
             committing: 0,
             live: None,
@@ -120,15 +122,11 @@ impl Driver {
         let is_closing = inner.is_closing.load(Ordering::Acquire);
         let now = Instant::now();
         let mut ended = Vec::new();
-        let mut publications = Vec::new();
+        let mut publications = self.publish_units(now, &mut ended);
         let read = {
             let mut core = inner.lock();
             let core = &mut *core;
             publications.extend(core.publisher.repeats_due(now));
-            let is_old = |basis| core.machine.is_old(basis);
-            while let Some(next) = core.publisher.next_message(is_old, now, &mut ended) {
-                publications.push(next);
-            }
             if let Some(why) = core.publisher.give_up(now, &mut ended) {
                 core.publisher.refuse_pending(&StreamError::Unknown(why.clone()), &mut ended);
                 self.condition.is_away(why);
@@ -163,6 +161,20 @@ impl Driver {
         let core = inner.lock();
         let is_done = core.publisher.in_flight() == 0 && core.publisher.pending() == 0;
         Ok(is_closing && is_done && self.committing == 0)
+    }
+
+    /// The messages with units that wait. Appends go on while they are compressed.
+    fn publish_units(&mut self, now: Instant, ended: &mut Ended<Waiter>) -> Vec<Publication> {
+        let mut publications = Vec::new();
+        loop {
+            let group = {
+                let Core { publisher, machine, .. } = &mut *self.inner.lock();
+                publisher.next_group(|basis| machine.is_old(basis), now, ended)
+            };
+            let Some(group) = group else { return publications };
+            let sealed = group.seal(&self.inner.keys, &mut self.encoder);
+            publications.push(self.inner.lock().publisher.publish(sealed, now));
+        }
     }
 
     fn publish(&mut self, publication: Publication) {
@@ -265,6 +277,7 @@ impl Driver {
                         StreamReply::Looked(position, in_time(stream.read(position, true)).await)
                     });
                 } else {
+                    core.publisher.stored(counter);
                     core.tail.told(position, now);
                 }
             }

@@ -29,6 +29,8 @@ use crate::log::{
 use crate::record::Sequence;
 
 const RING: Bounds = Bounds { bytes: 8 * 1024 * 1024, records: 100_000 };
+/// What a message has room for beside a unit, in bytes.
+const SPARE: usize = 64 * 1024;
 const LOG_ID: Uuid = Uuid::from_u128(0x5a5a);
 
 pub fn settings() -> StreamSettings {
@@ -302,4 +304,27 @@ async fn the_consistent_tail_knows_what_others_appended() {
     let checked = two.log.append(&[draft("5", "rm")], Append::Each { validate_only: true }).await;
     let conflict = checked.expect("checked").remove(0).unwrap_err();
     assert_eq!(conflict.reason, ConflictReason::Content);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_records_of_a_call_go_in_several_messages_and_keep_their_order() {
+    const DRAFTS: u64 = 2_500;
+    let faults = Faults { lost: 250, ..Faults::UNNOTICED };
+    let message_bytes_max = SPARE + 128 * 1024;
+    let settings = StreamSettings { message_bytes_max, ..settings() };
+    let stream = SimulatedStream::new(7, faults, settings);
+    let one = gateway(&stream).await;
+    for call in 0..3 {
+        let drafts: Vec<_> =
+            (0..DRAFTS).map(|n| draft(&format!("{call}-{n}"), &"ls ".repeat(50))).collect();
+        let appended = one.log.append(&drafts, EACH).await.expect("accepted");
+        let sequences = appended.iter().map(|one| one.as_ref().expect("a receipt").sequence.0);
+        assert!(sequences.eq(call * DRAFTS + 1..=(call + 1) * DRAFTS), "in their order");
+        let together = one.log.append(&drafts[1..], ALL).await.expect("they are stored");
+        assert!(together.iter().all(|one| one.as_ref().is_ok_and(|one| one.duplicate)));
+        let fresh: Vec<_> =
+            (0..DRAFTS).map(|n| draft(&format!("{call}-{n}-all"), &"ls ".repeat(50))).collect();
+        let refused = one.log.append(&fresh, ALL).await;
+        assert!(matches!(refused, Err(Refusal::TooManyBytes { .. })), "one message has all");
+    }
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::log::shared::machine::{Machine, Placement, WindowLimits};
 use crate::log::shared::message::group::{EncodedUnit, EventKey};
 use crate::log::shared::message::{
-    AuthenticationKey, Basis, ClusterKeys, MessageContent, SharedMessage,
+    AuthenticationKey, Basis, BodyEncoder, ClusterKeys, MessageContent, SharedMessage,
 };
 use crate::log::shared::publisher::{
     Ended, Publication, PublishTimes, Publisher, StagedUnit, UnitOutcome,
@@ -200,10 +200,11 @@ impl World {
         let mut ended = Vec::new();
         let node = &mut self.nodes[place];
         let mut messages = node.publisher.repeats_due(now);
-        while let Some(message) =
-            node.publisher.next_message(|basis| node.machine.is_old(basis), now, &mut ended)
+        while let Some(group) =
+            node.publisher.next_group(|basis| node.machine.is_old(basis), now, &mut ended)
         {
-            messages.push(message);
+            let sealed = group.seal(&self.keys, &mut BodyEncoder::default());
+            messages.push(node.publisher.publish(sealed, now));
         }
         if node.publisher.give_up(now, &mut ended).is_some() {
             node.publisher.refuse_pending(&StreamError::Unknown("away".into()), &mut ended);
@@ -292,7 +293,8 @@ impl World {
             }
         }
         if unit.records() > 0 {
-            let _ = node.publisher.stage(StagedUnit { unit, basis, waiter: number });
+            let unit = StagedUnit { unit, basis, waiter: number };
+            let _ = node.publisher.stage(std::iter::once(unit));
             return;
         }
         call.is_done = true;
