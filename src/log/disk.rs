@@ -58,6 +58,7 @@ use storage::Storage;
 
 pub use copy_origin::CopyOrigin;
 pub use directory::{CHECKPOINT, known_seed};
+pub use group_commit::GroupCommit;
 pub use notice::{Notice, NoticeLevel};
 pub use push::FrameRun;
 pub use retention::Retention;

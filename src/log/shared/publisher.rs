@@ -1,13 +1,13 @@
 //! Publishing: collects units into messages, and repeats a message until it was applied.
 //! It is pure: it is told what happened and when, and says what to publish.
 
+mod gathering;
 mod in_flight;
 #[cfg(test)]
 mod tests;
 mod unit_group;
 
 use std::collections::{HashMap, VecDeque};
-use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -17,16 +17,11 @@ use super::message::group::{GROUP_BYTES_MAX, GROUP_RECORDS_MAX, MessageGroup};
 use super::message::{Basis, ClusterKeys, MessageContent, SharedMessage};
 use super::stream::StreamError;
 use crate::time::Time;
+use gathering::{Gathering, Load};
 use in_flight::{GroupSize, InFlight};
 
+pub use gathering::IN_FLIGHT_MAX;
 pub use unit_group::{SealedGroup, StagedUnit, UnitGroup};
-
-/// So many messages are on their way at most. With more, groups get small, and a message costs the
-/// servers some 1.5 ms of processor time, whatever is in it.
-pub const IN_FLIGHT_MAX: usize = 2;
-/// While another message is on its way, units wait until they are worth one: for half of the time
-/// that messages take of late, within these bounds.
-const GATHER_TIMES: RangeInclusive<Duration> = Duration::from_millis(2)..=Duration::from_millis(10);
 
 /// A message that took so many times as long as others do is published again,
 const REPEAT_TRIPS: u32 = 8;
@@ -97,8 +92,7 @@ pub struct Publisher<W> {
     calls: u64,
     /// What is pending.
     pending_size: GroupSize,
-    /// Until when what is pending waits for more.
-    gather_until: Option<Instant>,
+    gathering: Gathering,
     in_flight: HashMap<u64, InFlight<W>>,
     /// How long messages take of late until they are applied.
     trip: Option<Duration>,
@@ -117,7 +111,7 @@ impl<W> Publisher<W> {
             pending: VecDeque::new(),
             calls: 0,
             pending_size: GroupSize::default(),
-            gather_until: None,
+            gathering: Gathering::default(),
             in_flight: HashMap::new(),
             trip: None,
             repeats: 0,
@@ -158,29 +152,19 @@ impl<W> Publisher<W> {
             self.pending_size = self.pending_size.with(GroupSize::of(&unit.unit));
             self.pending.push_back((call, unit));
         }
-        self.in_flight.len() < IN_FLIGHT_MAX && (is_first || self.is_worth_a_message())
+        let load = self.load();
+        load.messages < IN_FLIGHT_MAX && (is_first || self.gathering.is_worth_a_message(load))
     }
 
-    /// Whether what is pending is published at once. A message costs the servers the same, however
-    /// many records it has. So one is not followed by a few units that happen to come first: it
-    /// waits until they are a fair share of what is under way, which soon makes messages equal.
-    fn is_worth_a_message(&self) -> bool {
-        let in_flight = self.in_flight.values();
-        let all = in_flight.fold(self.pending_size, |all, message| all.with(message.size));
-        let GroupSize { records, bytes } = self.pending_size;
-        self.in_flight.is_empty()
-            || records >= all.records.div_ceil(IN_FLIGHT_MAX).min(GROUP_RECORDS_MAX)
-            || bytes >= GROUP_BYTES_MAX
-    }
-
-    /// Whether units are gathered until they are worth a message, or have waited long enough.
-    fn gathers(&mut self, now: Instant) -> bool {
-        if self.pending.is_empty() || self.is_worth_a_message() {
-            return false;
+    /// What waits, and what is on its way.
+    fn load(&self) -> Load {
+        let messages = self.in_flight.values();
+        Load {
+            calls: self.pending.len(),
+            pending: self.pending_size,
+            messages: self.in_flight.len(),
+            in_flight: messages.fold(GroupSize::default(), |all, one| all.with(one.size)),
         }
-        let (least, most) = GATHER_TIMES.into_inner();
-        let time = self.trip.map_or(least, |trip| (trip / 2).clamp(least, most));
-        now < *self.gather_until.get_or_insert(now + time)
     }
 
     /// The units of the next message, if there are some that are worth one and few messages are on
@@ -193,10 +177,10 @@ impl<W> Publisher<W> {
         now: Instant,
         ended: &mut Ended<W>,
     ) -> Option<UnitGroup<W>> {
-        if self.in_flight.len() >= IN_FLIGHT_MAX || self.gathers(now) {
+        let load = self.load();
+        if load.messages >= IN_FLIGHT_MAX || self.gathering.waits(load, self.trip, now) {
             return None;
         }
-        self.gather_until = None;
         let (mut units, mut calls) = (Vec::new(), Vec::new());
         let (mut size, mut basis): (_, Option<Basis>) = (GroupSize::default(), None);
         // Units that must follow those of a message of which it is not known that it is stored.
@@ -348,6 +332,9 @@ impl<W> Publisher<W> {
             let trip = now.saturating_duration_since(message.begun);
             self.trip = Some(self.trip.map_or(trip, |before| (7 * before + trip) / 8));
         }
+        // A call with several units does not call again before all of them have ended.
+        let answered = if message.calls.is_empty() { message.units.len() } else { 0 };
+        self.gathering.after(message.size.records, answered, self.pending.len(), now);
         let mut placements = applied.placements.iter().copied();
         let outcome = |(records, waiter)| {
             let placements = placements.by_ref().take(records).collect();
@@ -377,7 +364,7 @@ impl<W> Publisher<W> {
     pub fn refuse_pending(&mut self, error: &StreamError, ended: &mut Ended<W>) {
         let units = self.pending.drain(..).map(|(_, unit)| unit);
         ended.extend(units.map(|unit| (unit.waiter, UnitOutcome::Refused(error.clone()))));
-        (self.pending_size, self.gather_until) = (GroupSize::default(), None);
+        (self.pending_size, self.gathering) = (GroupSize::default(), Gathering::default());
     }
 
     /// Ends all units: those that wait are refused, of others it is open.
@@ -390,7 +377,7 @@ impl<W> Publisher<W> {
     /// When something is due, if nothing happens before.
     pub fn wake_at(&self) -> Option<Instant> {
         let due = |message: &InFlight<W>| message.repeat_at.min(message.begun + self.times.give_up);
-        let gathered = self.gather_until.filter(|_| self.in_flight.len() < IN_FLIGHT_MAX);
+        let gathered = self.gathering.until().filter(|_| self.in_flight.len() < IN_FLIGHT_MAX);
         self.in_flight.values().map(due).chain(gathered).min()
     }
 }

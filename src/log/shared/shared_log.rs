@@ -74,6 +74,9 @@ struct SharedLogInner {
     epoch_key: Option<Arc<dyn EpochKey>>,
     /// Signed checkpoints that came.
     checkpoints: CheckpointQueue,
+    /// What the driver applies messages with: apart, so that appends do not wait meanwhile. Who
+    /// locks both locks it first.
+    machine: Mutex<Machine>,
     core: Mutex<Core>,
     /// Wakes the driver.
     wake: Notify,
@@ -89,7 +92,6 @@ struct SharedLogInner {
 
 /// What appends and the driver work on.
 struct Core {
-    machine: Machine,
     tail: Tail,
     publisher: Publisher<Waiter>,
     /// All gateways came to the same state, unless this says otherwise.
@@ -193,7 +195,6 @@ impl SharedLog {
         let checkpoints = CheckpointQueue::default();
         checkpoint.into_iter().for_each(|checkpoint| checkpoints.push(checkpoint));
         let core = Core {
-            machine,
             tail,
             publisher,
             disagreement: None,
@@ -210,6 +211,7 @@ impl SharedLog {
             keys,
             epoch_key,
             checkpoints,
+            machine: Mutex::new(machine),
             core: Mutex::new(core),
             wake: Notify::new(),
             state: watch::Sender::new(behind),

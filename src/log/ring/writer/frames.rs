@@ -23,7 +23,7 @@ impl<'a> FramedRecord<'a> {
 }
 
 impl RingWriter {
-    /// Prepares the id table for these records: see [`IdTable::touch`](crate::log::id_table::IdTable::touch).
+    /// Reads the places of these records in the id table, which are then in the cache.
     pub fn touch_frames(&self, records: &[FramedRecord<'_>]) {
         self.ids.touch(records.iter().map(|framed| framed.columns.id));
     }

@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::gathering::GATHER_TIMES;
 use super::*;
 use crate::log::shared::message::group::{EncodedUnit, EventKey};
 use crate::log::shared::message::{AuthenticationKey, BodyEncoder, MessageContent, SharedMessage};
@@ -85,10 +86,15 @@ fn messages_become_equal_and_few_units_do_not_wait_long() {
         accept_time: Time(1),
         disagreement: None,
     };
-    for _ in 0..IN_FLIGHT_MAX {
-        assert!(publisher.stage(one()));
-        assert_eq!(messages(&mut publisher, now), [(9, 1)], "nothing is gained by waiting");
+    assert!(publisher.stage(one()));
+    assert_eq!(messages(&mut publisher, now), [(9, 1)], "nothing is gained by waiting");
+    assert!(publisher.stage(one()), "it waits for a while only");
+    assert_eq!(messages(&mut publisher, now), []);
+    for _ in 2..256 {
+        assert!(!publisher.stage(one()), "they are few");
     }
+    assert!(publisher.stage(one()));
+    assert_eq!(messages(&mut publisher, now), [(9, 256)]);
     for _ in 0..300 {
         assert!(!publisher.stage(one()), "it cannot be published");
     }
@@ -113,15 +119,15 @@ fn messages_become_equal_and_few_units_do_not_wait_long() {
     assert_eq!(publisher.wake_at(), Some(now + REPEAT_TIME_MIN));
     // The next ones wait as long.
     publisher.applied(4, &applied, now);
-    let later = now + 2 * GATHER_TIME_MAX;
-    for _ in 0..10 {
+    let later = now + 2 * *GATHER_TIMES.start();
+    for _ in 0..256 {
         publisher.stage(one());
     }
-    assert_eq!(messages(&mut publisher, later), [(9, 10)], "more than what is under way");
+    assert_eq!(messages(&mut publisher, later), [(9, 256)], "many, and more than is under way");
     publisher.applied(5, &applied, later);
     assert!(publisher.stage(one()));
     assert_eq!(messages(&mut publisher, later), []);
-    assert_eq!(publisher.wake_at(), Some(later + GATHER_TIME_MAX));
+    assert_eq!(publisher.wake_at(), Some(later + *GATHER_TIMES.start()));
 }
 
 /// What is refused, or too old, does not make the next message seem larger.
@@ -131,7 +137,7 @@ fn what_is_not_published_does_not_count() {
     let refuse = |publisher: &mut Publisher<u32>| {
         let mut ended = Vec::new();
         publisher.refuse_pending(&StreamError::Unknown("away".into()), &mut ended);
-        assert_eq!((ended.len(), publisher.pending()), (100, 0));
+        assert_eq!((ended.len(), publisher.pending()), (300, 0));
     };
     let drop_old = |publisher: &mut Publisher<u32>| {
         assert_eq!(messages(publisher, now), []);
@@ -142,13 +148,13 @@ fn what_is_not_published_does_not_count() {
         let mut publisher = Publisher::new(7, keys(), PublishTimes::default());
         publisher.stage(staged(9, 10, b"event", 0));
         assert_eq!(messages(&mut publisher, now), [(9, 10)]);
-        for _ in 0..100 {
+        for _ in 0..300 {
             publisher.stage(staged(basis, 1, b"event", 0));
         }
         drop(&mut publisher);
         assert!(publisher.stage(staged(9, 1, b"event", 0)));
         assert_eq!(messages(&mut publisher, now), [], "it waits for others");
-        assert_eq!(publisher.wake_at(), Some(now + GATHER_TIME_MAX));
+        assert_eq!(publisher.wake_at(), Some(now + *GATHER_TIMES.start()));
     }
 }
 
@@ -158,9 +164,38 @@ fn a_large_message_is_not_kept_twice() {
     let mut publisher = Publisher::new(7, keys(), PublishTimes::default());
     for (bytes, is_kept) in [(GROUP_BYTES_MAX, true), (2 * GROUP_BYTES_MAX, false)] {
         publisher.stage(staged(9, 1, &vec![7; bytes], 0));
-        let message = publisher.next_message(|_| false, now, &mut Vec::new()).expect("a unit");
+        let message =
+            next_message(&mut publisher, |_| false, now, &mut Vec::new()).expect("a unit");
         assert_eq!(publisher.own(&message.bytes).is_some(), is_kept, "{bytes} bytes");
     }
+}
+
+#[test]
+fn a_message_waits_for_the_calls_that_the_last_one_answered() {
+    let now = Instant::now();
+    let mut publisher = Publisher::new(7, keys(), PublishTimes::default());
+    let one = || staged(9, 1, b"event", 0);
+    let placements = vec![Placement::Seen; 4];
+    let applied = Applied { placements, accept_time: Time(1), disagreement: None };
+    for _ in 0..3 {
+        publisher.stage(one());
+    }
+    assert_eq!(messages(&mut publisher, now), [(9, 3)]);
+    publisher.stage(one());
+    publisher.applied(1, &applied, now);
+    assert!(!publisher.stage(one()) && !publisher.stage(one()), "two more will come");
+    assert_eq!(messages(&mut publisher, now), []);
+    assert!(publisher.wake_at().is_some_and(|at| at < now + *GATHER_TIMES.start()));
+    assert!(publisher.stage(one()), "all are there");
+    assert_eq!(messages(&mut publisher, now), [(9, 4)]);
+    publisher.applied(2, &applied, now);
+    assert!(publisher.stage(one()));
+    assert_eq!(messages(&mut publisher, now), []);
+    let later = now + *GATHER_TIMES.start();
+    assert_eq!(messages(&mut publisher, later), [(9, 1)], "they do not call again");
+    publisher.applied(3, &applied, later);
+    publisher.stage(one());
+    assert_eq!(messages(&mut publisher, later), [(9, 1)], "one alone does not wait");
 }
 
 #[test]
@@ -258,7 +293,7 @@ fn a_message_that_is_not_taken_is_repeated_less_and_less_often() {
     let begun = Instant::now();
     let mut publisher = Publisher::new(7, keys(), PublishTimes::default());
     publisher.stage(staged(5, 1, b"event", 1));
-    let first = publisher.next_message(|_| false, begun, &mut Vec::new()).expect("a unit");
+    let first = next_message(&mut publisher, |_| false, begun, &mut Vec::new()).expect("a unit");
     let error = StreamError::Unknown("there is no leader".into());
     // A failure that comes late does not put off what is due.
     let mut late = Publisher::<u32>::new(7, keys(), PublishTimes::default());

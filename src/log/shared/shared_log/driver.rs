@@ -168,8 +168,8 @@ impl Driver {
         let mut publications = Vec::new();
         loop {
             let group = {
-                let Core { publisher, machine, .. } = &mut *self.inner.lock();
-                publisher.next_group(|basis| machine.is_old(basis), now, ended)
+                let machine = self.inner.machine.lock();
+                self.inner.lock().publisher.next_group(|basis| machine.is_old(basis), now, ended)
             };
             let Some(group) = group else { return publications };
             let sealed = group.seal(&self.inner.keys, &mut self.encoder);
@@ -196,13 +196,13 @@ impl Driver {
         if self.ends_at <= now {
             self.ends_at = now + ENDS_INTERVAL;
             let stream = Arc::clone(&inner.stream);
-            let question = Question { asked: now, applied: inner.lock().machine.state().position };
+            let question = Question { asked: now, applied: inner.machine.lock().state().position };
             self.work
                 .spawn(async move { StreamReply::Ends(question, in_time(stream.ends()).await) });
         }
         if self.marks.due() <= now {
             let synced = inner.disk.extent().synced.0;
-            let next = self.marks.take_due(now, synced, &self.mark, &inner.lock().machine);
+            let next = self.marks.take_due(now, synced, &self.mark, &inner.machine.lock());
             if let Some(marking) = next {
                 let inner = Arc::clone(inner);
                 self.work.spawn_blocking(move || {
@@ -268,9 +268,10 @@ impl Driver {
         let inner = Arc::clone(&self.inner);
         match answer {
             StreamReply::Published(counter, Ok(position)) => {
+                let origin = inner.machine.lock().origin(position);
                 let mut core = inner.lock();
                 let own = (core.publisher.sender(), counter);
-                if core.machine.origin(position).is_some_and(|origin| origin != own) {
+                if origin.is_some_and(|origin| origin != own) {
                     // Whoever may publish can have the answer to a message sent to others.
                     let stream = Arc::clone(&inner.stream);
                     self.work.spawn(async move {
@@ -330,7 +331,7 @@ impl Driver {
     /// Compares the message at a position with the one that was applied there.
     fn compare_with(&self, position: u64, entries: &[StreamEntry]) -> Result<(), Failure> {
         let found = entries.first().filter(|entry| entry.position == position);
-        let Some(applied) = self.inner.lock().machine.origin(position) else { return Ok(()) };
+        let Some(applied) = self.inner.machine.lock().origin(position) else { return Ok(()) };
         let Some(found) = found else { return Ok(()) };
         let message = SharedMessage::decode(&found.bytes, &self.inner.keys);
         match message.is_ok_and(|message| (message.sender, message.counter) == applied) {
@@ -372,7 +373,7 @@ impl Driver {
         self.work.shutdown().await;
         inner.disk.close().await;
         let synced = inner.disk.extent().synced.0;
-        let last = self.marks.last(synced, &self.mark, &inner.lock().machine);
+        let last = self.marks.last(synced, &self.mark, &inner.machine.lock());
         if let Some(last) = last {
             let write = move || last.write(&*inner.storage, &inner.directory);
             // What was noted before is still right.

@@ -43,6 +43,7 @@ impl Driver {
         applied: &Applied,
     ) {
         let inner = &self.inner;
+        let machine = inner.machine.lock();
         let mut core = inner.lock();
         if applied.disagreement.is_some() {
             inner.checkpoints.wake();
@@ -50,13 +51,13 @@ impl Driver {
         core.members.at(entry.timestamp);
         let SharedMessage { sender, counter, basis, content } = message;
         // What was recorded once, and is sent again, is no news.
-        if !core.machine.is_fresh(entry.position, basis.position) {
+        if !machine.is_fresh(entry.position, basis.position) {
             return;
         }
         match content {
             MessageContent::Checkpoint(text) => {
-                let records = core.machine.state().count;
-                drop(core);
+                let records = machine.state().count;
+                drop((core, machine));
                 inner.checkpoints.push(PublishedCheckpoint { text, records });
             }
             MessageContent::Member(report) => {

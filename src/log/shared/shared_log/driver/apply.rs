@@ -34,7 +34,7 @@ impl Driver {
             }
             Err(fault) if fault.is_skipped() => {
                 inner.counts.invalid.fetch_add(1, Ordering::Relaxed);
-                inner.lock().machine.skip(entry.position).map_err(|error| error.to_string())?;
+                inner.machine.lock().skip(entry.position).map_err(|error| error.to_string())?;
                 self.note(&entry);
                 return Ok(());
             }
@@ -47,21 +47,22 @@ impl Driver {
         }
         let mut frames = FrameRun::default();
         let mut scratch = FrameScratch::default();
-        let (applied, is_own) = {
-            let mut core = inner.lock();
-            let applied = core.machine.apply(entry.position, entry.timestamp, &message, |new| {
+        let applied =
+            inner.machine.lock().apply(entry.position, entry.timestamp, &message, |new| {
                 let parts =
                     UnplacedRecord { head: new.head, event: new.event, is_untimed: new.is_untimed };
                 let accepted = Acceptance { time: new.accept_time, clock: new.timestamp };
                 parts.frame(new.sequence, accepted, &mut scratch, |part| frames.extend(part));
                 crc32c::crc32c(frames.end_frame())
             });
-            let applied = applied.map_err(|error| error.to_string())?;
+        let applied = applied.map_err(|error| error.to_string())?;
+        let is_own = {
+            let mut core = inner.lock();
             if applied.disagreement.is_some() {
                 core.disagreement = applied.disagreement;
                 inner.counts.disagreements.fetch_add(1, Ordering::Relaxed);
             }
-            (applied, message.sender == core.publisher.sender())
+            message.sender == core.publisher.sender()
         };
         self.store(&frames).await?;
         // From now on, ids of the message are found.
@@ -104,7 +105,7 @@ impl Driver {
 
     /// The copy has all up to this message.
     pub(super) fn note(&mut self, entry: &StreamEntry) {
-        self.mark.state = self.inner.lock().machine.state();
+        self.mark.state = self.inner.machine.lock().state();
         self.mark.timestamp = entry.timestamp;
         self.mark.checksum = crc32c::crc32c(&entry.bytes);
         self.inner.applied.send_replace(self.mark.state);

@@ -22,8 +22,8 @@ impl Driver {
         let inner = Arc::clone(&self.inner);
         let position = entry.position;
         let (is_next, state) = {
-            let core = inner.lock();
-            (core.machine.is_next_epoch(position, &change), core.machine.state())
+            let machine = inner.machine.lock();
+            (machine.is_next_epoch(position, &change), machine.state())
         };
         let log_id = inner.settings.log_id;
         let is_signed = match inner.epoch_key.as_deref() {
@@ -46,7 +46,7 @@ impl Driver {
                     change.number
                 );
             }
-            inner.lock().machine.skip(position).map_err(|error| error.to_string())?;
+            inner.machine.lock().skip(position).map_err(|error| error.to_string())?;
             self.note(entry);
             return Ok(());
         }
@@ -64,7 +64,7 @@ impl Driver {
         let begun = tokio::task::spawn_blocking(move || of.disk.begin_epoch(epoch)).await;
         let begun = begun.map_err(|error| error.to_string())?;
         begun.map_err(|error| format!("epoch {number} cannot be noted: {error}"))?;
-        inner.lock().machine = Machine::of_epoch(inner.settings.window, &change);
+        *inner.machine.lock() = Machine::of_epoch(inner.settings.window, &change);
         self.mark.epoch_at = position;
         self.note(entry);
         inner.identity.send_modify(|identity| identity.epoch = number.into());

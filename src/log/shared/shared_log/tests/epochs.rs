@@ -274,7 +274,7 @@ async fn running_gateways_apply_an_epoch() {
     seed(one.path(), four.path(), LOG_ID).unwrap();
     let (one, four) = (reopen(one, &stream).await, reopen(four, &stream).await);
     let one = closed(one).await;
-    let state = four.log.inner.lock().machine.state();
+    let state = four.log.inner.machine.lock().state();
     inject_epoch(&stream, state, |_| {});
     let mut identity = four.log.identity();
     let begun = identity.wait_for(|identity| identity.epoch == 3);
@@ -312,7 +312,7 @@ async fn only_the_operator_begins_an_epoch_and_once() {
     receipts(&one.log, 0..3).await;
     let state = async || {
         caught_up(&one.log).await;
-        one.log.inner.lock().machine.state()
+        one.log.inner.machine.lock().state()
     };
     // Whoever has the cluster key, but not the operator's.
     inject_epoch(&stream, state().await, |change| change.signature[0] ^= 1);

@@ -119,7 +119,7 @@ async fn what_a_newer_version_says_stops_applying() {
     let one = gateway(&stream).await;
     receipt(&one.log, "a", "ls").await;
     let content = MessageContent::Group(MessageGroup::of(&[]));
-    let basis = one.log.inner.lock().machine.state();
+    let basis = one.log.inner.machine.lock().state();
     let message = SharedMessage { sender: 1, counter: 1, basis, content };
     let mut bytes = message.encode(&keys());
     bytes.truncate(bytes.len() - 20);

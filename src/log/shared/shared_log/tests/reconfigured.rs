@@ -40,7 +40,7 @@ async fn an_answer_to_another_message_stops_nobody() {
     receipt(&one.log, "a", "ls").await;
     caught_up(&two.log).await;
     let others = two.log.report().position;
-    assert_ne!(two.log.inner.lock().machine.origin(others), None);
+    assert_ne!(two.log.inner.machine.lock().origin(others), None);
     stream.answer_falsely(others);
     for number in 0..5 {
         receipt(&two.log, &format!("two {number}"), "ls").await;

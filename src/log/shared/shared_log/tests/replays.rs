@@ -22,7 +22,7 @@ fn late(id: &str, basis: Basis) -> Bytes {
 
 async fn state(log: &SharedLog) -> Basis {
     caught_up(log).await;
-    log.inner.lock().machine.state()
+    log.inner.machine.lock().state()
 }
 
 fn message(stream: &SimulatedStream, position: u64) -> Bytes {
