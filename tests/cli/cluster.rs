@@ -137,7 +137,9 @@ async fn a_server_that_is_down_is_shown() {
         let output = auditgate().args(&given).stdout(Stdio::piped()).output().expect("built");
         String::from_utf8(output.stdout).expect("text")
     };
-    let states = || -> Option<Vec<(String, String, bool)>> {
+    // Name, state, and whether it was not seen for 10 s.
+    type Server = (String, String, bool);
+    let states = || -> Option<Vec<Server>> {
         let status: serde_json::Value =
             serde_json::from_str(&status(&["-o", "json"])).unwrap_or_default();
         let of = |server: &serde_json::Value| {
@@ -147,7 +149,7 @@ async fn a_server_that_is_down_is_shown() {
         };
         status["servers"].as_array()?.iter().map(of).collect()
     };
-    let until = |what: &str, is_so: &dyn Fn(&[(String, String, bool)]) -> bool| loop {
+    let until = |what: &str, is_so: &dyn Fn(&[Server]) -> bool| loop {
         let found = states();
         if found.as_ref().is_some_and(|found| is_so(found)) {
             break;
