@@ -92,44 +92,18 @@ struct GatewayStatus {
 #[derive(Debug, Serialize)]
 struct ServerStatus {
     name: String,
-    state: ServerState,
+    state: ReplicaState,
     /// Steps of replication that it lacks.
     lag: u64,
     /// How long ago the leader heard of it; null for the leader, and if it never did.
     seconds_ago: Option<f64>,
 }
 
-/// The state of a server's copy of the stream.
-#[derive(Debug, Clone, Copy, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum ServerState {
-    Leader,
-    Current,
-    Behind,
-    Offline,
-}
-
-impl ServerState {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Leader => "leader",
-            Self::Current => "current",
-            Self::Behind => "behind",
-            Self::Offline => "offline",
-        }
-    }
-}
-
 impl From<ReplicaStatus> for ServerStatus {
     fn from(replica: ReplicaStatus) -> Self {
         Self {
             name: replica.server,
-            state: match replica.state {
-                ReplicaState::Leader => ServerState::Leader,
-                ReplicaState::Current => ServerState::Current,
-                ReplicaState::Behind => ServerState::Behind,
-                ReplicaState::Offline => ServerState::Offline,
-            },
+            state: replica.state,
             lag: replica.lag,
             seconds_ago: replica.silent.map(|silent| silent.as_secs_f64()),
         }
@@ -273,7 +247,7 @@ fn table(
 
 fn server_row(server: &ServerStatus) -> Vec<Cell> {
     let seen = match (server.state, server.seconds_ago) {
-        (ServerState::Leader, _) => "-".to_owned(),
+        (ReplicaState::Leader, _) => "-".to_owned(),
         (_, Some(seconds)) => format!("{seconds:.1} s ago"),
         (_, None) => "never".to_owned(),
     };

@@ -224,12 +224,18 @@ fn each_unit_gets_its_placements_and_copies_are_ignored() {
     assert_eq!(publisher.applied(message.counter, &applied, now), []);
 }
 
-#[test]
-fn a_message_is_repeated_each_second_until_it_is_given_up() {
-    let begun = Instant::now();
+/// A publisher whose first message is on its way.
+fn with_one_sent(begun: Instant) -> (Publisher<u32>, Publication) {
     let mut publisher = Publisher::new(7, keys(), PublishTimes::default());
     publisher.stage(staged(5, 1, b"event", 1));
     let first = next_message(&mut publisher, |_| false, begun, &mut Vec::new()).expect("a unit");
+    (publisher, first)
+}
+
+#[test]
+fn a_message_is_repeated_each_second_until_it_is_given_up() {
+    let begun = Instant::now();
+    let (mut publisher, first) = with_one_sent(begun);
     for second in 1..10 {
         let now = begun + second * SECOND;
         assert_eq!(publisher.repeats_due(now - SECOND / 100), []);
@@ -291,9 +297,7 @@ fn what_was_tried_twice_is_never_refused() {
 #[test]
 fn a_message_that_is_not_taken_is_repeated_less_and_less_often() {
     let begun = Instant::now();
-    let mut publisher = Publisher::new(7, keys(), PublishTimes::default());
-    publisher.stage(staged(5, 1, b"event", 1));
-    let first = next_message(&mut publisher, |_| false, begun, &mut Vec::new()).expect("a unit");
+    let (mut publisher, first) = with_one_sent(begun);
     let error = StreamError::Unknown("there is no leader".into());
     // A failure that comes late does not put off what is due.
     let mut late = Publisher::<u32>::new(7, keys(), PublishTimes::default());

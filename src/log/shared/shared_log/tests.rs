@@ -1,5 +1,6 @@
 //! Several gateways on one simulated stream, with their copies on disk.
 
+mod altered;
 mod copy;
 mod epochs;
 mod faults;

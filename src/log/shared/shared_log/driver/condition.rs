@@ -288,36 +288,43 @@ mod tests {
         assert_eq!(condition.state(), State::Ready);
     }
 
+    /// So many seconds after the beginning, the stream says that it ends here: 9 was applied.
+    fn ends_at(
+        condition: &mut Condition,
+        (begun, second): (Instant, u64),
+        last: u64,
+    ) -> Result<(), Failure> {
+        let now = begun + Duration::from_secs(second);
+        condition.ends(StreamEnds { first: 1, last }, question(now, 9), now)
+    }
+
     #[test]
     fn a_stream_that_stays_too_short_was_rolled_back() {
-        let now = Instant::now();
-        let at = |seconds| now + Duration::from_secs(seconds);
+        let begun = Instant::now();
         let mut condition = Condition::new(0);
-        let ends = |last| StreamEnds { first: 1, last };
         for second in [0, 2, 4, 6, 8] {
-            condition.ends(ends(8), question(at(second), 9), at(second)).unwrap();
+            ends_at(&mut condition, (begun, second), 8).unwrap();
         }
-        let failure = condition.ends(ends(8), question(at(10), 9), at(10)).unwrap_err();
+        let failure = ends_at(&mut condition, (begun, 10), 8).unwrap_err();
         assert!(failure.contains("message 9") && failure.contains("ends at 8"), "{failure}");
     }
 
     #[test]
     fn a_stream_that_says_something_else_in_between_was_not_rolled_back() {
-        let now = Instant::now();
-        let at = |seconds| now + Duration::from_secs(seconds);
+        let begun = Instant::now();
+        let at = |second| begun + Duration::from_secs(second);
         let mut condition = Condition::new(0);
-        let ends = |last| StreamEnds { first: 1, last };
         // Few answers are those of servers that do not lead the stream.
-        condition.ends(ends(8), question(at(0), 9), at(0)).unwrap();
-        condition.ends(ends(8), question(at(30), 9), at(30)).unwrap();
-        condition.ends(ends(8), question(at(31), 9), at(31)).unwrap();
-        condition.ends(ends(9), question(at(32), 9), at(32)).unwrap();
+        for (second, last) in [(0, 8), (30, 8), (31, 8), (32, 9)] {
+            ends_at(&mut condition, (begun, second), last).unwrap();
+        }
         for second in [33, 35, 37, 39, 41] {
-            condition.ends(ends(8), question(at(second), 9), at(second)).unwrap();
+            ends_at(&mut condition, (begun, second), 8).unwrap();
         }
         condition.is_unanswered("no leader".into(), question(at(42), 9), at(43));
-        condition.ends(ends(8), question(at(44), 9), at(44)).unwrap();
-        condition.ends(ends(8), question(at(45), 9), at(45)).unwrap();
+        for second in [44, 45] {
+            ends_at(&mut condition, (begun, second), 8).unwrap();
+        }
     }
 
     #[test]

@@ -5,12 +5,11 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha512};
 
+use super::altered::AlteredStream;
 use super::faults::{closed, failure, try_open};
 use super::*;
-use crate::log::BoxFuture;
 use crate::log::shared::message::{EpochChange, MessageContent};
 use crate::log::shared::seed::{SeedError, seed};
-use crate::log::shared::stream::{LiveReceiver, StreamEnds, StreamEntry, StreamError};
 
 /// The operator's key, as far as this module knows of keys.
 struct OperatorKey;
@@ -186,51 +185,23 @@ async fn a_stream_made_anew_goes_on_after_the_copies() {
     assert_eq!((epoch(&one.log), one.log.kept_of_epoch(1)), (3, Some(Sequence(5))));
 }
 
-/// A stream in which a gateway publishes just before the message that is appended first.
-struct BusyStream {
-    stream: Arc<SimulatedStream>,
-    first: Mutex<Option<bytes::Bytes>>,
-}
-
-impl Stream for BusyStream {
-    fn settings(&self) -> StreamSettings {
-        self.stream.settings()
-    }
-
-    fn append(&self, message: bytes::Bytes) -> BoxFuture<'_, Result<u64, StreamError>> {
-        if let Some(first) = self.first.lock().take() {
-            self.stream.inject(first);
-        }
-        self.stream.append(message)
-    }
-
-    fn live(&self) -> BoxFuture<'_, Result<LiveReceiver, StreamError>> {
-        self.stream.live()
-    }
-
-    fn read(
-        &self,
-        from: u64,
-        from_leader: bool,
-    ) -> BoxFuture<'_, Result<Vec<StreamEntry>, StreamError>> {
-        self.stream.read(from, from_leader)
-    }
-
-    fn ends(&self) -> BoxFuture<'_, Result<StreamEnds, StreamError>> {
-        self.stream.ends()
-    }
+/// A gateway's copy of six records, in a stream that was rolled back after so many messages.
+async fn copy_of_lost(stream: &Arc<SimulatedStream>, last: u64) -> TempDir {
+    let gateway = gateway(stream).await;
+    receipts(&gateway.log, 0..6).await;
+    let copy = closed(gateway).await;
+    lose(stream, last);
+    copy
 }
 
 /// The message that accepts a loss is valid at one position only.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_loss_is_not_accepted_while_gateways_publish() {
     let stream = SimulatedStream::new(39, Faults::default(), settings());
-    let one = gateway(&stream).await;
-    receipts(&one.log, 0..6).await;
-    let one = closed(one).await;
-    lose(&stream, 3);
+    let one = copy_of_lost(&stream, 3).await;
     let first = Mutex::new(Some(bytes::Bytes::from_static(b"of a gateway")));
-    let busy = Arc::new(BusyStream { stream: Arc::clone(&stream), first });
+    let busy = AlteredStream { stream: Arc::clone(&stream), first, ends_time: Duration::ZERO };
+    let busy = Arc::new(busy);
     let refused = accept(one.path(), &busy).await;
     assert!(matches!(refused, Err(AcceptLossError::Busy)), "{refused:?}");
     let why = try_open(&one, &stream).await.map(|_| ()).unwrap_err();
@@ -245,10 +216,7 @@ async fn a_loss_is_not_accepted_while_gateways_publish() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn running_gateways_apply_an_epoch() {
     let stream = SimulatedStream::new(36, Faults::default(), settings());
-    let one = gateway(&stream).await;
-    receipts(&one.log, 0..6).await;
-    let one = closed(one).await;
-    lose(&stream, 2);
+    let one = copy_of_lost(&stream, 2).await;
     let (two, three) = (gateway(&stream).await, gateway(&stream).await);
     // What follows the stream is chosen.
     receipt(&two.log, "new", "ls").await;

@@ -2,11 +2,10 @@
 
 use bytes::Bytes;
 
+use super::altered::AlteredStream;
 use super::*;
-use crate::log::BoxFuture;
 use crate::log::shared::message::group::MessageGroup;
 use crate::log::shared::message::{MessageContent, SharedMessage};
-use crate::log::shared::stream::{LiveReceiver, StreamEnds, StreamEntry, StreamError};
 
 /// Waits until the log has failed; why.
 pub async fn failure(log: &SharedLog) -> String {
@@ -295,44 +294,12 @@ async fn a_gateway_with_another_cluster_key_does_not_start() {
     with(ClusterKeys::new(key(6), vec![key(5)])).await.expect("it opens");
 }
 
-/// A stream whose answers about its ends take a while.
-struct SlowEnds(Arc<SimulatedStream>);
-
-impl Stream for SlowEnds {
-    fn settings(&self) -> StreamSettings {
-        self.0.settings()
-    }
-
-    fn append(&self, message: Bytes) -> BoxFuture<'_, Result<u64, StreamError>> {
-        self.0.append(message)
-    }
-
-    fn live(&self) -> BoxFuture<'_, Result<LiveReceiver, StreamError>> {
-        self.0.live()
-    }
-
-    fn read(
-        &self,
-        from: u64,
-        from_leader: bool,
-    ) -> BoxFuture<'_, Result<Vec<StreamEntry>, StreamError>> {
-        self.0.read(from, from_leader)
-    }
-
-    fn ends(&self) -> BoxFuture<'_, Result<StreamEnds, StreamError>> {
-        Box::pin(async {
-            let ends = self.0.ends().await;
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            ends
-        })
-    }
-}
-
 /// While an answer is on its way, more is applied: that is no roll-back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_that_a_busy_stream_has_outrun_are_no_roll_back() {
-    let simulated = SimulatedStream::new(13, Faults::default(), settings());
-    let stream = Arc::new(SlowEnds(simulated));
+    let stream = SimulatedStream::new(13, Faults::default(), settings());
+    let ends_time = Duration::from_millis(200);
+    let stream = Arc::new(AlteredStream { stream, first: Mutex::default(), ends_time });
     let folder = folder();
     let log = try_open(&folder, &stream).await.unwrap();
     ready(&log).await;

@@ -138,7 +138,8 @@ pub struct ReplicaStatus {
 }
 
 /// How a server's copy of a stream is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ReplicaState {
     /// It decides on the order.
     Leader,
@@ -148,6 +149,18 @@ pub enum ReplicaState {
     Behind,
     /// The server is not reached.
     Offline,
+}
+
+impl ReplicaState {
+    /// Its name, as in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Leader => "leader",
+            Self::Current => "current",
+            Self::Behind => "behind",
+            Self::Offline => "offline",
+        }
+    }
 }
 
 impl StreamCluster {
