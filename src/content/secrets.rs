@@ -192,11 +192,14 @@ fn masked(text: &str, budget: &MaskBudget) -> Option<String> {
     /// What was masked is looked through again, as often: what is left by itself may
     /// announce something else.
     const ROUNDS_MAX: usize = 4;
+    let mut before = budget.worked();
     let mut masked = once(text, budget)?;
     for _ in 1..ROUNDS_MAX {
-        if !budget.take_again(masked.len()) {
+        let work = budget.worked() - before;
+        if !budget.take_again(masked.len(), work) {
             return Some(masked);
         }
+        before = budget.worked();
         match once(&masked, budget) {
             Some(again) if again != masked => masked = again,
             _ => return Some(masked),

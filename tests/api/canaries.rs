@@ -43,6 +43,13 @@ fields = ["resource.name"]
 action = "hmac"
 "#;
 
+/// Texts are kept but for the secrets in them.
+const SECRETS_CONFIG: &str = r#"
+[redact]
+sql = "secrets"
+secrets = true
+"#;
+
 /// A gateway in a process of its own.
 struct Gateway {
     process: Child,
@@ -50,11 +57,11 @@ struct Gateway {
 }
 
 impl Gateway {
-    async fn start(folder: &Path, data: Option<&Path>) -> Self {
+    async fn start(folder: &Path, data: Option<&Path>, configured: &str) -> Self {
         use std::os::unix::fs::PermissionsExt as _;
         let (config, keys, port) =
             (folder.join("c.toml"), folder.join("keys"), folder.join("port"));
-        std::fs::write(&config, CONFIG).unwrap();
+        std::fs::write(&config, configured).unwrap();
         std::fs::write(&keys, "k1 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n").unwrap();
         std::fs::set_permissions(&keys, std::fs::Permissions::from_mode(0o600)).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_auditgate"));
@@ -302,7 +309,7 @@ fn files_below(folder: &Path) -> Vec<std::path::PathBuf> {
 async fn run(on_disk: bool) {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    let gateway = Gateway::start(folder.path(), on_disk.then_some(data.as_path())).await;
+    let gateway = Gateway::start(folder.path(), on_disk.then_some(data.as_path()), CONFIG).await;
     let mut canaries = Canaries::default();
     emit_all(&gateway, &mut canaries).await;
     for number in 0..20 {
@@ -333,6 +340,102 @@ async fn none_is_kept_in_memory_answered_or_said() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn none_is_on_disk() {
     run(true).await;
+}
+
+/// An event with three lines that hold a secret, of which one is a query, two arguments that do, and a line without.
+fn with_lines(number: usize) -> pb::Event {
+    let (path, argv) = secret_lines::arguments(number);
+    let payload = match number % 2 {
+        0 => pb::event::Payload::DbSessionQuery(pb::DbSessionQuery {
+            db_query: Some(secret_lines::sql_with_secret(number)),
+            ..Default::default()
+        }),
+        _ => pb::event::Payload::SessionCommand(pb::SessionCommand {
+            path,
+            argv,
+            ..Default::default()
+        }),
+    };
+    let unmapped = serde_json::to_string(&secret_lines::with_secret(LINES + number)).unwrap();
+    pb::Event {
+        id: Some(format!("e-{number}")),
+        payload: Some(payload),
+        labels: [("note".to_owned(), secret_lines::harmless(number))].into(),
+        unmapped: [("said".to_owned(), unmapped)].into(),
+        ..with_line(secret_lines::with_secret(number))
+    }
+}
+
+/// What the gateway refuses, quoting what it can: an id with another content, a line that is no text, a line as an id.
+async fn refuse_lines(gateway: &Gateway, number: usize) {
+    let other = pb::Event { id: Some("e-1".to_owned()), ..with_lines(number) };
+    let line = secret_lines::with_secret(number);
+    let as_name = pb::Event {
+        payload: Some(pb::event::Payload::Custom(pb::Custom {
+            name: Some(line.clone()),
+            data: None,
+        })),
+        ..with_lines(number)
+    };
+    let long_id = pb::Event { id: Some(line.repeat(9)), ..with_lines(number) };
+    let no_text = field(14, &field(2, &[line.as_bytes(), b"\xff"].concat()));
+    for event in [other.encode_to_vec(), as_name.encode_to_vec(), long_id.encode_to_vec(), no_text]
+    {
+        for method in ["Emit", "EmitBatch"] {
+            let refused = raw::call(&gateway.channel, method, field(1, &event)).await;
+            status_holds_none(method, &refused.expect_err("it is refused"));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lines_lose_their_secrets_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let gateway = Gateway::start(folder.path(), Some(&data), SECRETS_CONFIG).await;
+    let mut client = Client::new(gateway.channel.clone());
+    for first in (0..LINES).step_by(BATCH) {
+        let events = (first..first + BATCH).map(with_lines).collect();
+        let request = pb::EmitBatchRequest { events, validate_only: false };
+        let answer = client.emit_batch(request).await.unwrap().into_inner();
+        holds_none("an answer", &answer.encode_to_vec());
+    }
+    for number in 0..50 {
+        refuse_lines(&gateway, number).await;
+    }
+    let earliest = support::earliest().encode_to_vec();
+    let mut stream = raw::open(&gateway.channel, "Subscribe", earliest).await.unwrap();
+    let mut records = 0;
+    while records < LINES {
+        let message = support::soon(stream.message()).await.unwrap().expect("it goes on");
+        records += raw::values(&message, 1).len();
+        holds_none("a stream", &message);
+    }
+    let mut request = pb::SearchRequest { page_size: 1_000, ..Default::default() };
+    let mut changed = Vec::new();
+    let mut seen = 0;
+    loop {
+        let page = support::search(&mut client, request.clone()).await;
+        holds_none("a page", &page.encode_to_vec());
+        for event in page.records.iter().filter_map(|record| record.event.as_ref()) {
+            let Some(note) = event.labels.get("note") else { continue };
+            let number: usize = event.id()[2..].parse().unwrap();
+            seen += 1;
+            if *note != secret_lines::harmless(number) {
+                changed.push(note.clone());
+            }
+        }
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        request.page_token = page.next_page_token;
+    }
+    assert_eq!(seen, LINES);
+    assert!(changed.len() <= LINES / 100, "{}: {:?}", changed.len(), changed.first());
+    gateway.stop();
+    for path in files_below(folder.path()) {
+        holds_none(&path.display().to_string(), &std::fs::read(&path).unwrap());
+    }
 }
 
 /// Redacts secrets, and nothing else.

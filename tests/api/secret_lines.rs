@@ -339,6 +339,11 @@ pub fn with_secret(number: usize) -> String {
     }
 }
 
+/// A statement of SQL, or a line around one, with a secret.
+pub fn sql_with_secret(number: usize) -> String {
+    sql_line(number, &mut Dice(number as u64))
+}
+
 /// A command whose arguments hold a secret: the program, which stands apart or is the
 /// first argument, and the arguments.
 pub fn arguments(number: usize) -> (Option<String>, Vec<String>) {

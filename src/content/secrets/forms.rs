@@ -1,5 +1,6 @@
 //! Recognizes secrets by their form alone: tokens, variables, placeholders.
 
+use super::budget::Work;
 use super::lexer::Text;
 use super::names;
 
@@ -78,6 +79,7 @@ impl TokenFinder {
         {
             return None;
         }
+        text.count(Work::Flag);
         let from = at.max(self.without_digit).max(self.without_web_token);
         let len = self.find_len(text, at);
         let read = self.without_digit.max(self.without_web_token).max(at + len.unwrap_or(0));

@@ -5,6 +5,7 @@ mod value;
 
 use std::ops::Range;
 
+use super::budget::Work;
 use super::{MARKER, MaskBudget};
 
 /// How a quoted piece ends.
@@ -43,42 +44,58 @@ pub(super) struct Value {
 }
 
 /// Quotes that are open around a place, the outermost first.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(super) struct Quotes(Vec<(u8, usize)>);
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Quotes {
+    /// Behind those that are open there is `None`.
+    open: [Option<(u8, usize)>; Quotes::DEPTH_MAX],
+    depth: usize,
+}
 
 impl Quotes {
     /// More are not told apart: texts are not quoted that often.
     const DEPTH_MAX: usize = 6;
 
     pub(super) fn depth(&self) -> usize {
-        self.0.len()
+        self.depth
+    }
+
+    fn iter(&self) -> impl DoubleEndedIterator<Item = (u8, usize)> + ExactSizeIterator {
+        self.open.get(..self.depth).unwrap_or_default().iter().map(|open| open.unwrap_or_default())
     }
 
     pub(super) fn has(&self, quote: u8, backslashes: usize) -> bool {
-        self.0.contains(&(quote, backslashes))
+        self.iter().any(|open| open == (quote, backslashes))
     }
 
     /// Whether quotes behind so many backslashes are those of a text within.
     pub(super) fn has_within(&self, backslashes: usize) -> bool {
-        backslashes > 0
-            && self.0.iter().any(|(quote, open)| *quote == b'"' && open + 1 == backslashes)
+        backslashes > 0 && self.iter().any(|(quote, open)| quote == b'"' && open + 1 == backslashes)
     }
 
     /// A quote stands here: it closes what it opened, or opens.
     pub(super) fn toggle(&mut self, quote: u8, backslashes: usize) -> bool {
-        if let Some(at) = self.0.iter().rposition(|open| *open == (quote, backslashes)) {
-            self.0.truncate(at);
+        let opened = self.iter().rposition(|open| open == (quote, backslashes));
+        if let Some(at) = opened {
+            self.truncate(at);
             return false;
         }
-        if self.0.len() == Self::DEPTH_MAX {
-            self.0.clear();
+        if self.depth == Self::DEPTH_MAX {
+            self.truncate(0);
         }
-        self.0.push((quote, backslashes));
+        if let Some(open) = self.open.get_mut(self.depth) {
+            *open = Some((quote, backslashes));
+            self.depth += 1;
+        }
         true
     }
 
+    fn truncate(&mut self, depth: usize) {
+        self.open.iter_mut().skip(depth).for_each(|open| *open = None);
+        self.depth = depth;
+    }
+
     pub(super) fn top(&self) -> Option<(u8, usize)> {
-        self.0.last().copied()
+        self.iter().next_back()
     }
 }
 
@@ -109,11 +126,16 @@ impl<'t> Text<'t> {
         self.budget.spend();
     }
 
+    pub(super) fn count(self, work: Work) {
+        self.budget.count(work);
+    }
+
     /// Counts what was read between these places to find an end.
     pub(super) fn count_read(self, from: usize, to: usize) {
         self.budget.read(to.saturating_sub(from));
     }
 
+    #[inline]
     pub(super) fn byte(self, at: usize) -> u8 {
         self.bytes.get(at).copied().unwrap_or(0)
     }
@@ -127,6 +149,7 @@ impl<'t> Text<'t> {
     }
 
     /// Length of the white space at this place; 0 where there is none.
+    #[inline]
     pub(super) fn space_len(&self, at: usize) -> usize {
         match self.byte(at) {
             b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c => 1,
@@ -159,6 +182,7 @@ impl<'t> Text<'t> {
     }
 
     /// The plain quote here, behind backslashes or not, and its length with them.
+    #[inline]
     pub(super) fn plain_quote(&self, at: usize) -> Option<(u8, usize, usize)> {
         let backslashes = if self.byte(at) == b'\\' { self.backslashes(at) } else { 0 };
         match self.byte(at + backslashes) {
@@ -168,7 +192,19 @@ impl<'t> Text<'t> {
     }
 
     /// The quote that opens here, also behind a prefix.
+    #[inline]
     pub(super) fn open(&self, at: usize) -> Option<Open> {
+        match self.byte(at) {
+            b'"' | b'\'' | b'\\' | b'`' | b'&' | b'$' | b'@' | b'#' | 0xc2 | 0xe2 => {
+                self.opened(at)
+            }
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' => self.prefixed(at),
+            _ => None,
+        }
+    }
+
+    fn opened(&self, at: usize) -> Option<Open> {
+        self.count(Work::Quote);
         let opened = |inner, close| Open { inner, close, escapes: None };
         let first = self.byte(at);
         match first {
@@ -183,12 +219,19 @@ impl<'t> Text<'t> {
                 ..opened(at + 5, Close::Text { range: (at, at + 5) })
             }),
             b'"' | b'\'' | b'\\' => {
-                if let Some(len) = self.escaped_dollar(at) {
+                let next = self.byte(at + 1);
+                if first == b'\\'
+                    && next == b'$'
+                    && let Some(len) = self.escaped_dollar(at)
+                {
                     let close = Close::Text { range: (at, at + len) };
                     return Some(Open { escapes: Some(false), ..opened(at + len, close) });
                 }
                 if let Some((quote, backslashes, len)) = self.plain_quote(at) {
                     return Some(opened(at + len, Close::Quote { quote, backslashes }));
+                }
+                if !matches!(next, b'u' | b'x') {
+                    return None;
                 }
                 let escaped = ["\\u0027", "\\u0022", "\\x27", "\\x22"];
                 let found = escaped.iter().find(|it| self.from(at).starts_with(it.as_bytes()))?;
@@ -220,7 +263,6 @@ impl<'t> Text<'t> {
                     PAIRS.iter().find(|(it, _)| self.from(at).starts_with(it.as_bytes()))?;
                 Some(opened(at + found.0.len(), Close::Typographic(found.1)))
             }
-            b'a'..=b'z' | b'A'..=b'Z' | b'_' => self.prefixed(at),
             _ => None,
         }
     }
@@ -232,14 +274,18 @@ impl<'t> Text<'t> {
     }
 
     /// `N'x'`, `U&'x'`, `_utf8mb4'x'`, `q'[x]'`.
+    #[inline]
     fn prefixed(&self, at: usize) -> Option<Open> {
-        /// Of the longest name of a character set, in bytes.
-        const PREFIX_BYTES_MAX: usize = 20;
         // All prefixes but those of character sets have one letter or two.
         let may_quote = |at| matches!(self.byte(at), b'"' | b'\'' | b'\\');
-        if self.byte(at) != b'_' && !may_quote(at + 1) && !may_quote(at + 2) {
-            return None;
-        }
+        let may_be = self.byte(at) == b'_' || may_quote(at + 1) || may_quote(at + 2);
+        if may_be { self.opened_behind_prefix(at) } else { None }
+    }
+
+    fn opened_behind_prefix(&self, at: usize) -> Option<Open> {
+        self.count(Work::Step);
+        /// Of the longest name of a character set, in bytes.
+        const PREFIX_BYTES_MAX: usize = 20;
         let bytes = self.from(at).iter().take(PREFIX_BYTES_MAX);
         let len = bytes
             .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'&'))
@@ -252,9 +298,11 @@ impl<'t> Text<'t> {
             }
         }
         let plain = self.plain_quote(quote)?;
-        let prefix = self.slice(at..at + len).to_ascii_lowercase();
-        match prefix.as_slice() {
-            b"q" | b"nq" if plain.0 == b'\'' => {
+        let prefix = self.slice(at..at + len);
+        let is = |known: &[&[u8]]| known.iter().any(|known| prefix.eq_ignore_ascii_case(known));
+        match prefix {
+            [b'_', ..] => self.behind(quote, None),
+            _ if plain.0 == b'\'' && is(&[b"q", b"nq"]) => {
                 let inner = quote + plain.2;
                 let close = match self.byte(inner) {
                     b'[' => b']',
@@ -266,10 +314,9 @@ impl<'t> Text<'t> {
                 };
                 Some(Open { inner: inner + 1, close: Close::Bracket(close), escapes: Some(false) })
             }
-            b"e" | b"b" | b"rb" | b"br" | b"c" => self.behind(quote, Some(true)),
-            b"x" | b"u&" | b"r" => self.behind(quote, Some(false)),
-            b"n" => self.behind(quote, None),
-            prefix if prefix.first() == Some(&b'_') => self.behind(quote, None),
+            _ if is(&[b"e", b"b", b"rb", b"br", b"c"]) => self.behind(quote, Some(true)),
+            _ if is(&[b"x", b"u&", b"r"]) => self.behind(quote, Some(false)),
+            _ if is(&[b"n"]) => self.behind(quote, None),
             _ => None,
         }
     }

@@ -11,23 +11,52 @@ use super::programs::{self, Program};
 pub(super) struct KnownWord {
     pub(super) program: Option<&'static Program>,
     pub(super) keyword: Option<Keyword>,
+    pub(super) cue: Option<Cue>,
 }
 
-/// Longer words are not known, in bytes.
-const WORD_BYTES_MAX: usize = 31;
+/// A word that is looked for by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cue {
+    /// Ends a CASE.
+    End,
+    /// Sends its arguments to the next program: `echo`.
+    Print,
+    Sudo,
+    /// Commands of Redis: AUTH, and ACL SETUSER.
+    Auth,
+    SetUser,
+}
 
-/// Words by their first letter and their length.
-type Words = Vec<Vec<(&'static [u8], KnownWord)>>;
+/// Words and what they are, in lower case.
+const CUES: [(Cue, &[&str]); 5] = [
+    (Cue::End, &["end"]),
+    (Cue::Print, &["echo", "printf"]),
+    (Cue::Sudo, &["sudo"]),
+    (Cue::Auth, &["auth", "auth2"]),
+    (Cue::SetUser, &["setuser"]),
+];
 
-/// The place among the words of those that begin so and have this length.
-fn place(first: u8, len: usize) -> Option<usize> {
-    let first = match first {
-        b'a'..=b'z' => first - b'a',
-        b'A'..=b'Z' => first - b'A',
-        b'0'..=b'9' => first - b'0' + 26,
-        _ => return None,
+/// Known words by the hash of their beginning and length.
+struct Words {
+    /// Where in `words` those of a hash begin.
+    begin: Vec<u16>,
+    words: Vec<(&'static [u8], KnownWord)>,
+}
+
+/// Of a hash. With so many, most hashes have no word.
+const HASH_BITS: u32 = 12;
+
+/// A hash of the first eight bytes, in lower case, and of the length.
+#[inline]
+fn hash_of(word: &[u8]) -> usize {
+    let first = match word.first_chunk::<8>() {
+        Some(first) => u64::from_le_bytes(*first),
+        None => word.iter().rev().fold(0, |all, byte| all << 8 | u64::from(*byte)),
     };
-    (len <= WORD_BYTES_MAX).then_some(usize::from(first) * (WORD_BYTES_MAX + 1) + len)
+    /// In each byte the bit by which capital letters differ.
+    const LOWER: u64 = 0x2020_2020_2020_2020;
+    let mixed = (first | LOWER) ^ (word.len() as u64) << 57;
+    (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - HASH_BITS)) as usize
 }
 
 static WORDS: LazyLock<Words> = LazyLock::new(|| {
@@ -42,42 +71,43 @@ static WORDS: LazyLock<Words> = LazyLock::new(|| {
             known.entry(word.as_bytes()).or_default().keyword = Some(keyword);
         }
     }
-    let mut words = vec![Vec::new(); 36 * (WORD_BYTES_MAX + 1)];
-    for (word, of_word) in known {
-        let place = word.first().and_then(|first| place(*first, word.len()));
-        let list = place.and_then(|place| words.get_mut(place));
-        list.expect("a word begins with a letter or a digit, and is short").push((word, of_word));
+    for (cue, words) in CUES {
+        for word in words {
+            known.entry(word.as_bytes()).or_default().cue = Some(cue);
+        }
     }
-    words
+    let mut words: Vec<(&'static [u8], KnownWord)> = known.into_iter().collect();
+    words.sort_unstable_by_key(|(word, _)| hash_of(word));
+    let begin = |hash| words.partition_point(|(word, _)| hash_of(word) < hash) as u16;
+    Words { begin: (0..=1 << HASH_BITS).map(begin).collect(), words }
 });
 
 /// A word without the `.exe` that programs of Windows may have.
+#[inline]
 fn without_ending(word: &[u8]) -> &[u8] {
     match word.split_last_chunk::<4>() {
-        Some((name, ending))
-            if ending.first() == Some(&b'.') && ending.eq_ignore_ascii_case(b".exe") =>
-        {
-            name
-        }
+        Some((name, [b'.', ending @ ..])) if ending.eq_ignore_ascii_case(b"exe") => name,
         _ => word,
     }
 }
 
-/// What is known of a word; nothing of most.
-pub(super) fn find(word: &[u8]) -> KnownWord {
+/// What is known of a word; `None` of most.
+#[inline]
+pub(super) fn find(word: &[u8]) -> Option<&'static KnownWord> {
     let word = without_ending(word);
-    let place = word.first().and_then(|first| place(*first, word.len()));
-    let list = place.and_then(|place| WORDS.get(place)).map_or(&[][..], Vec::as_slice);
-    let found = list.iter().find(|(known, _)| known.eq_ignore_ascii_case(word));
-    found.map(|(_, of_word)| *of_word).unwrap_or_default()
+    let known = &*WORDS;
+    let hash = hash_of(word);
+    let [begin, end] = *known.begin.get(hash..)?.first_chunk::<2>()?;
+    let words = known.words.get(usize::from(begin)..usize::from(end))?;
+    words.iter().find(|(known, _)| known.eq_ignore_ascii_case(word)).map(|(_, of_word)| of_word)
 }
 
 /// What is known of the program by this name, of which a path was cut off.
 pub(super) fn program(name: &[u8]) -> Option<&'static Program> {
-    find(name).program
+    find(name)?.program
 }
 
 /// The keyword, if the word is one.
 pub(super) fn keyword(word: &[u8]) -> Option<Keyword> {
-    find(word).keyword
+    find(word)?.keyword
 }

@@ -75,6 +75,13 @@ fn last_letters(name: &[u8]) -> Option<usize> {
     Some(place(*first)? * 26 + place(*second)?)
 }
 
+/// Whether a name of a secret may end with two letters.
+static LAST_LETTERS: LazyLock<[bool; 26 * 26]> = LazyLock::new(|| {
+    let ends = SECRET_ENDS.iter().chain(&SECRET_WORDS);
+    let pairs: Vec<usize> = ends.filter_map(|end| last_letters(end)).collect();
+    std::array::from_fn(|place| pairs.contains(&place))
+});
+
 /// Whether a name of a secret may end with a byte.
 static ENDS_SECRET: LazyLock<[bool; 256]> = LazyLock::new(|| {
     let ends = SECRET_ENDS.iter().chain(&SECRET_WORDS);
@@ -235,10 +242,28 @@ impl Lower {
 
 /// Whether a value by this name is a secret: `DB_PASSWORD`, `x-api-key`.
 pub(super) fn is_secret(name: &[u8]) -> bool {
-    // Most words end otherwise. A digit may stand behind the name.
-    let last = name.last().map_or(0, u8::to_ascii_lowercase);
-    let may_end = last.is_ascii_digit() || ENDS_SECRET.get(usize::from(last)) == Some(&true);
-    may_end && is_secret_lower(Lower::new(name).get())
+    may_end_secret(name) && is_secret_lower(Lower::new(name).get())
+}
+
+/// Whether a name ends with two letters with which those of secrets end. Most words end otherwise.
+#[inline]
+fn may_end_secret(name: &[u8]) -> bool {
+    let mut name = name.get(name.len().saturating_sub(NAME_BYTES_MAX)..).unwrap_or_default();
+    // A digit may stand behind the name.
+    while let [before @ .., b'0'..=b'9'] = name {
+        name = before;
+    }
+    let [.., before, last] = name else { return false };
+    let last = last.to_ascii_lowercase();
+    match before {
+        b'a'..=b'z' | b'A'..=b'Z' => {
+            let place = last_letters(&[before.to_ascii_lowercase(), last]);
+            place.and_then(|place| LAST_LETTERS.get(place)) == Some(&true)
+        }
+        b'0'..=b'9' => false,
+        // A sign stands between two letters of the name.
+        _ => ENDS_SECRET.get(usize::from(last)) == Some(&true),
+    }
 }
 
 fn is_secret_lower(lower: &[u8]) -> bool {

@@ -9,12 +9,14 @@ mod blanks;
 mod logins;
 mod marks;
 mod markup;
+mod pass;
 mod values;
 mod words;
 
 use std::ops::Range;
 
 use super::MaskBudget;
+use super::budget::Work;
 use super::forms::TokenFinder;
 use super::lexer::{Close, Open, Quotes, Text};
 use super::names;
@@ -64,7 +66,7 @@ struct How {
 }
 
 /// Where a comment began, what was expected before it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 struct Comment {
     block: bool,
     expect: Expect,
@@ -106,6 +108,9 @@ pub(super) struct SecretScan<'t> {
     userless: usize,
     /// The digit that was looked for last.
     digit: usize,
+    /// Nothing is passed without a close look.
+    #[cfg(test)]
+    pub(super) closely: bool,
     budget: &'t MaskBudget,
 }
 
@@ -134,6 +139,8 @@ impl<'t> SecretScan<'t> {
             tokens: TokenFinder::default(),
             userless: 0,
             digit: 0,
+            #[cfg(test)]
+            closely: false,
             budget,
         }
     }
@@ -142,7 +149,7 @@ impl<'t> SecretScan<'t> {
     pub(super) fn binds_secret(mut self) -> bool {
         while self.at < self.text.len() && !self.binds && !self.budget.is_spent() {
             self.step();
-            self.budget.step();
+            self.budget.count(Work::Step);
         }
         // In doubt it does.
         self.binds || self.budget.is_spent()
@@ -152,8 +159,11 @@ impl<'t> SecretScan<'t> {
     pub(super) fn run(mut self) -> Vec<Range<usize>> {
         while self.at < self.text.len() {
             let before = self.at;
-            self.step();
-            self.budget.step();
+            self.pass();
+            if self.at < self.text.len() && !self.budget.is_spent() {
+                self.step();
+                self.budget.count(Work::Step);
+            }
             debug_assert!(self.at > before || self.expect == Expect::Nothing, "it goes on");
             if self.budget.is_spent() {
                 self.mask(self.at..self.text.len());
@@ -209,24 +219,8 @@ impl<'t> SecretScan<'t> {
             b'"' | b'\'' | b'\\' => self.quote(),
             b'/' if self.text.byte(self.at + 1) == b'/' => self.url(),
             b'/' => self.slash(),
-            b'(' | b'[' | b'{' => {
-                self.depth += 1;
-                if byte == b'(' {
-                    self.sql.open(self.depth);
-                }
-                self.at += 1;
-            }
-            b')' | b']' | b'}' => {
-                self.named &= byte != b'}';
-                self.depth = self.depth.saturating_sub(1);
-                if self.bracket.is_some_and(|depth| self.depth < depth) {
-                    self.bracket = None;
-                }
-                if byte == b')' {
-                    self.sql.close(self.depth);
-                }
-                self.at += 1;
-            }
+            b'(' | b'[' | b'{' => self.open_bracket(byte),
+            b')' | b']' | b'}' => self.close_bracket(byte),
             b',' => {
                 self.sql.comma(self.depth);
                 self.at += 1;
@@ -274,7 +268,13 @@ impl<'t> SecretScan<'t> {
     /// Masks the literal here, if there is one that is to be masked.
     fn literal(&mut self) -> bool {
         let byte = self.text.byte(self.at);
-        if byte == b'`' || self.text.closes_outer(self.at, &self.quotes) {
+        let opens = match byte {
+            b'`' => false,
+            b'"' | b'\'' => true,
+            b'0'..=b'9' => self.sql.in_tuple(),
+            _ => self.text.open(self.at).is_some(),
+        };
+        if !opens || self.text.closes_outer(self.at, &self.quotes) {
             return false;
         }
         // In a comment an apostrophe is one.
@@ -282,10 +282,6 @@ impl<'t> SecretScan<'t> {
             && self.text.byte(self.at - 1).is_ascii_alphabetic()
             && self.text.byte(self.at + 1).is_ascii_alphabetic();
         if byte == b'\'' && is_within_word && self.comment.is_some() {
-            return false;
-        }
-        let digit = byte.is_ascii_digit() && self.sql.in_tuple();
-        if !digit && self.text.open(self.at).is_none() {
             return false;
         }
         let value = self.text.value(self.at, &self.quotes, true);

@@ -5,6 +5,7 @@ use std::ops::Range;
 use memchr::{memchr, memmem};
 
 use super::super::MARKER;
+use super::super::budget::Work;
 use super::{Close, Open, Quotes, Text, Value};
 
 /// Whether a byte goes on with an unquoted piece, whatever is around it.
@@ -56,6 +57,7 @@ impl Text<'_> {
                 let mut at = open.inner;
                 loop {
                     at += memchr(first, self.from(at))?;
+                    self.count(Work::Mark);
                     let found = closing.iter().find(|it| self.from(at).starts_with(it.as_bytes()));
                     if let Some(found) = found {
                         return Some((at, at + found.len()));
@@ -71,6 +73,7 @@ impl Text<'_> {
                 let mut at = open.inner;
                 loop {
                     at += memchr(b'}', self.from(at))?;
+                    self.count(Work::Mark);
                     if self.byte(at + 1) != b'}' {
                         return Some((at, at + 1));
                     }
@@ -97,6 +100,7 @@ impl Text<'_> {
         let mut escaped = false;
         loop {
             at += memchr(quote, self.from(at))?;
+            self.count(Work::Mark);
             let before = self.slice(content..at);
             let found = before.iter().rev().take_while(|byte| **byte == b'\\').count();
             let is_inner = if backslashes == 0 {
@@ -123,11 +127,15 @@ impl Text<'_> {
     }
 
     /// Whether a quote here closes one that was opened around the value.
+    #[inline]
     pub(in super::super) fn closes_outer(&self, at: usize, quotes: &Quotes) -> bool {
-        // Mostly nothing is quoted.
-        if quotes.depth() == 0 {
-            return false;
-        }
+        // Mostly nothing is quoted, or there is no quote.
+        quotes.depth() > 0
+            && matches!(self.byte(at), b'"' | b'\'' | b'\\')
+            && self.quote_closes_outer(at, quotes)
+    }
+
+    fn quote_closes_outer(&self, at: usize, quotes: &Quotes) -> bool {
         let Some((quote, backslashes, len)) = self.plain_quote(at) else { return false };
         // Not where a shell writes a quote within quotes.
         if self.from(at).starts_with(br"'\'") || self.from(at).starts_with(br#"'"'"'"#) {
@@ -162,12 +170,14 @@ impl Text<'_> {
     /// other. Where `by_word` is not set, also white space and operators may stand
     /// between quoted pieces, as in SQL.
     pub(in super::super) fn value(&self, start: usize, quotes: &Quotes, sql: bool) -> Value {
+        self.count(Work::Value);
         let mut at = start;
         let mut pieces = 0;
         let mut single: Option<Range<usize>> = None;
         let mut in_doubt: Option<u8> = None;
         let whole = |end| Value { secret: start..end, end, quoted: false };
         loop {
+            self.count(Work::Piece);
             if !self.closes_outer(at, quotes)
                 && let Some(open) = self.open_within(at, quotes)
             {
@@ -260,6 +270,7 @@ impl Text<'_> {
                 break;
             }
         }
+        self.count_read(at, next);
         if next == at || self.closes_outer(next, quotes) {
             return at;
         }

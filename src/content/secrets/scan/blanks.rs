@@ -3,6 +3,7 @@
 use super::{Comment, Expect, How, SecretScan};
 
 /// Whether white space, a comment or its end may begin with this byte.
+#[inline]
 pub(super) fn may_begin_with(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r' | b'\\' | b'*' | b'/' | b'-' | b'#' | 0xc2 | 0xe1..=0xe3 | 0xef)
 }
@@ -64,8 +65,7 @@ impl SecretScan<'_> {
     }
 
     pub(super) fn begin_comment(&mut self, block: bool, len: usize) {
-        let (expect, quotes) = (self.expect, self.quotes.clone());
-        self.comment = Some(Comment { block, expect, quotes });
+        self.comment = Some(Comment { block, expect: self.expect, quotes: self.quotes });
         self.expect = Expect::Nothing;
         self.at += len;
     }

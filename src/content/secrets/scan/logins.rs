@@ -2,8 +2,9 @@
 
 use memchr::{memchr, memrchr};
 
+use super::super::lookup::Cue;
 use super::super::{forms, names};
-use super::{Expect, SecretScan};
+use super::{Expect, SecretScan, Work};
 
 /// Of what stands before a login, in bytes.
 const LEAD_BYTES: usize = 8;
@@ -39,9 +40,9 @@ impl SecretScan<'_> {
     }
 
     /// A command of Redis by which a secret is given.
-    pub(super) fn command(&mut self, word: &[u8], start: usize, end: usize) -> bool {
+    pub(super) fn command(&mut self, cue: Cue, word: &[u8], start: usize, end: usize) -> bool {
         let is_auth = matches!(word, b"AUTH" | b"AUTH2") || start == 0 && word == b"auth";
-        if word.eq_ignore_ascii_case(b"setuser") {
+        if cue == Cue::SetUser {
             self.rules = true;
             return true;
         }
@@ -77,13 +78,23 @@ impl SecretScan<'_> {
             return;
         }
         let is_program = self.shell.program.is_some_and(|program| program.slash);
+        if !is_program && !self.sql.connects && !matches!(before, b':' | b'=') {
+            return;
+        }
+        self.budget.count(Work::Login);
         let user = self.at - self.word_len_before(self.at);
+        self.budget.work(self.at - user);
+        let text = self.text;
         let is_url = before == b':'
             && [&b":thin:"[..], b":oci8:", b":oci:"]
                 .iter()
-                .any(|it| self.text.slice(0..user).ends_with(it));
-        let said = self.text.slice(user.saturating_sub(LEAD_BYTES)..user).to_ascii_lowercase();
-        let is_argument = said.ends_with(b"userid=");
+                .any(|it| text.slice(0..user).ends_with(it));
+        let said = text.slice(user.saturating_sub(LEAD_BYTES)..user);
+        let is_said = |words: &[u8]| {
+            let end = said.len().checked_sub(words.len()).and_then(|from| said.get(from..));
+            end.is_some_and(|end| end.eq_ignore_ascii_case(words))
+        };
+        let is_argument = is_said(b"userid=");
         if !is_program && !self.sql.connects && !is_url && !is_argument {
             return;
         }
@@ -96,8 +107,7 @@ impl SecretScan<'_> {
             self.at = end.max(start + 1);
             return;
         }
-        let commands = [&b"connect "[..], b"conn "];
-        let is_command = commands.iter().any(|it| said.ends_with(it));
+        let is_command = is_said(b"connect ") || is_said(b"conn ");
         /// Of secret and place, in bytes.
         const LOGIN_BYTES_MAX: usize = 128;
         // What was looked through for the login before is not again.

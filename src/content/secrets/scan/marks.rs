@@ -3,7 +3,7 @@
 use memchr::{memchr, memmem};
 
 use super::super::{forms, names, url};
-use super::{Expect, How, SecretName, SecretScan};
+use super::{Expect, How, SecretName, SecretScan, Work};
 
 impl SecretScan<'_> {
     pub(super) fn quote(&mut self) {
@@ -13,6 +13,7 @@ impl SecretScan<'_> {
             self.at += self.text.backslashes_to_pass(self.at) + usize::from(is_escaped);
             return;
         };
+        self.budget.count(Work::Quote);
         let before = if self.at == 0 { b' ' } else { self.text.byte(self.at - 1) };
         let behind = self.text.byte(self.at + len);
         let is_apostrophe =
@@ -62,6 +63,7 @@ impl SecretScan<'_> {
         }
         let dashes = text.from(start).iter().take_while(|byte| **byte == b'-').count();
         let name = start + dashes;
+        self.budget.work(dashes);
         let end = self.word_at(name);
         self.flag(name, end, dashes > 2);
     }
@@ -73,6 +75,7 @@ impl SecretScan<'_> {
         if none || word.is_empty() {
             return;
         }
+        self.budget.count(Work::Word);
         self.shell.flag(word);
         if let Some(name) = word.strip_suffix(b"-file")
             && names::is_secret(name)
@@ -119,6 +122,7 @@ impl SecretScan<'_> {
         else {
             return false;
         };
+        self.budget.count(Work::Flag);
         let find = |flags: &'static [&'static str]| {
             flags.iter().find(|flag| rest.starts_with(flag.as_bytes()))
         };
@@ -150,6 +154,7 @@ impl SecretScan<'_> {
             return true;
         }
         let cluster = rest.iter().skip(1).take_while(|byte| byte.is_ascii_alphabetic()).count();
+        self.budget.work(cluster);
         let ends_in_flag = cluster > 1
             && program.pair.contains(&"-u")
             && rest.first() == Some(&b'-')
@@ -175,6 +180,7 @@ impl SecretScan<'_> {
     pub(super) fn key(&mut self) -> bool {
         /// Of the first line, in bytes.
         const LABEL_BYTES_MAX: usize = 64;
+        self.budget.count(Work::Flag);
         let rest = self.text.from(self.at);
         let label = rest.get(..LABEL_BYTES_MAX).unwrap_or(rest);
         if memmem::find(label, b"PRIVATE KEY").is_none() {
@@ -206,6 +212,7 @@ impl SecretScan<'_> {
             self.at = start;
             return;
         }
+        self.budget.count(Work::Url);
         let before = self.found.len();
         let (text, found) = (self.text, &mut self.found);
         let end = url::find(text, start, &self.quotes, |range| {
@@ -238,6 +245,7 @@ impl SecretScan<'_> {
             .take(USER_BYTES_MAX)
             .take_while(|byte| !byte.is_ascii_whitespace() && !matches!(byte, b'"' | b'\'' | b'='))
             .count();
+        self.budget.work(len);
         let start = self.at - len;
         if let Some(colon) = memchr(b':', self.text.slice(start..self.at)) {
             self.shell.unordered = true;

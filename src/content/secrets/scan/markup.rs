@@ -3,7 +3,7 @@
 use memchr::memchr;
 
 use super::super::names;
-use super::{Expect, How, SecretName, SecretScan};
+use super::{Expect, How, SecretName, SecretScan, Work};
 
 impl SecretScan<'_> {
     /// `<password>X</password>`, of which the name was read.
@@ -21,6 +21,7 @@ impl SecretScan<'_> {
         if !is_tag {
             return false;
         }
+        self.budget.count(Work::Value);
         let tag = self.text.from(end);
         let tag = tag.get(..ATTRIBUTES_BYTES_MAX).unwrap_or(tag);
         let Some(close) = memchr(b'>', tag) else { return false };
@@ -57,6 +58,7 @@ impl SecretScan<'_> {
             let line = text.from(at);
             at += memchr(b'\n', line).map_or(line.len(), |end| end + 1);
         }
+        self.budget.work(at - start);
         self.mask(start..at.min(text.len()));
         self.at = at.max(start).min(text.len());
         true

@@ -6,7 +6,7 @@ use super::super::keywords::Keyword;
 use super::super::lexer::{Close, Open};
 use super::super::{MARKER, forms};
 use super::super::{lookup, names};
-use super::{Expect, How, SecretName, SecretScan};
+use super::{Expect, How, SecretName, SecretScan, Work};
 
 impl SecretScan<'_> {
     /// Behind the name of a secret.
@@ -247,6 +247,7 @@ impl SecretScan<'_> {
     pub(super) fn bare(&mut self, how: How) {
         /// Of a variable or a placeholder, in bytes.
         const STAND_IN_BYTES_MAX: usize = 80;
+        self.budget.count(Work::Value);
         let text = self.text;
         let identifier = self.word_at(self.at);
         // Most values are a word, and white space behind it.
@@ -362,6 +363,7 @@ impl SecretScan<'_> {
                 _ => at += 1,
             }
         }
+        self.budget.work(at - start);
         let value = self.text.slice(start..at.min(self.text.len()));
         let last = value.trim_ascii().rsplit(|byte| *byte == b' ').next().unwrap_or_default();
         let scheme = value.trim_ascii().strip_suffix(last).unwrap_or_default().trim_ascii();

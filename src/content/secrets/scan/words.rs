@@ -4,10 +4,10 @@ use memchr::{memmem, memrchr};
 
 use super::super::forms;
 use super::super::keywords::Keyword;
-use super::super::lookup;
+use super::super::lookup::{self, Cue};
 use super::super::names;
 use super::super::programs::Program;
-use super::{Expect, How, SecretName, SecretScan};
+use super::{Expect, How, SecretName, SecretScan, Work};
 
 /// Whether a name is that of a setting of Redis.
 fn is_setting(name: &[u8]) -> bool {
@@ -18,6 +18,7 @@ impl SecretScan<'_> {
     pub(super) fn word(&mut self) {
         let start = self.at;
         let end = self.word_at(start);
+        self.budget.count(Work::Word);
         let before = if start == 0 { b' ' } else { self.text.byte(start - 1) };
         if let Some(len) = self.tokens.token_len(self.text, start) {
             self.mask(start..start + len);
@@ -27,12 +28,20 @@ impl SecretScan<'_> {
         self.at = end;
         let text = self.text;
         let word = text.slice(start..end);
-        let known = lookup::find(word);
-        let secret = names::is_secret(word) && known.keyword != Some(Keyword::Procedure);
+        let found = lookup::find(word);
+        let is_secret = names::is_secret(word);
+        if found.is_none() && !is_secret && self.shell.program.is_none() {
+            return self.other_word(before, start, end);
+        }
+        self.budget.count(Work::Word);
+        let known = found.copied().unwrap_or_default();
+        let secret = is_secret && known.keyword != Some(Keyword::Procedure);
         if secret && self.sql.column() {
             return;
         }
-        if self.cased && word.eq_ignore_ascii_case(b"end") {
+        // Programs may end in `.exe`, but not these.
+        let cue = known.cue.filter(|_| !word.contains(&b'.'));
+        if cue == Some(Cue::End) {
             self.cased = false;
         }
         if self.shell.counts_words() && self.shell.counts_from(word) {
@@ -50,7 +59,7 @@ impl SecretScan<'_> {
             self.expect = Expect::Value(How { flag: true, ..How::default() });
             return;
         }
-        if word.eq_ignore_ascii_case(b"echo") || word.eq_ignore_ascii_case(b"printf") {
+        if cue == Some(Cue::Print) {
             self.shell.echo_from(end, self.quotes.depth());
         }
         if secret {
@@ -75,11 +84,25 @@ impl SecretScan<'_> {
         }
         if let Some(keyword) = known.keyword {
             self.keyword(keyword, start, end);
-        } else if !self.command(word, start, end) {
-            self.sql.other_word();
-            self.method(word, end);
+        } else if !cue.is_some_and(|cue| self.command(cue, word, start, end)) {
+            return self.other_word(before, start, end);
         }
-        if matches!(self.text.byte(end), b'/') && self.expect == Expect::Nothing {
+        self.login_behind(before, end);
+    }
+
+    /// A word of which nothing is known was read.
+    #[inline]
+    fn other_word(&mut self, before: u8, start: usize, end: usize) {
+        self.sql.other_word();
+        match self.text.byte(end) {
+            b'(' => self.method(start, end),
+            b'/' => self.login_behind(before, end),
+            _ => {}
+        }
+    }
+
+    fn login_behind(&mut self, before: u8, end: usize) {
+        if self.text.byte(end) == b'/' && self.expect == Expect::Nothing {
             self.login(before);
         }
     }
@@ -124,12 +147,15 @@ impl SecretScan<'_> {
             }
             next += space;
         }
+        self.budget.work(next - at);
         next
     }
 
     /// The last part of a name with dots: `System.Net.NetworkCredential(`.
-    fn method(&mut self, word: &[u8], end: usize) {
-        if self.text.byte(end) != b'(' {
+    fn method(&mut self, start: usize, end: usize) {
+        let text = self.text;
+        let word = text.slice(start..end);
+        if word.len() == 1 {
             return;
         }
         let Some(dot) = memrchr(b'.', word) else { return };
@@ -159,6 +185,7 @@ impl SecretScan<'_> {
     }
 
     pub(super) fn program(&mut self, program: &'static Program, word: &[u8]) {
+        self.budget.count(Work::Flag);
         self.shell.start(program, self.quotes.depth());
         if program.reads && !word.is_empty() {
             self.mask_echo();
@@ -280,6 +307,7 @@ impl SecretScan<'_> {
     fn takes_secret(&self, start: usize, end: usize) -> bool {
         /// Of the arguments that are looked at, in bytes.
         const ARGUMENTS_BYTES_MAX: usize = 256;
+        self.budget.count(Work::Value);
         let rest = self.text.from(end + 1);
         let rest = rest.get(..ARGUMENTS_BYTES_MAX).unwrap_or(rest);
         let name = self.text.slice(start..end);
@@ -294,6 +322,13 @@ impl SecretScan<'_> {
     /// Where the word that begins here ends: letters, digits and `_`, with `-` and
     /// `.` within.
     pub(super) fn word_at(&self, start: usize) -> usize {
+        let end = self.end_of_word(start);
+        self.budget.work(end - start);
+        end
+    }
+
+    #[inline]
+    fn end_of_word(&self, start: usize) -> usize {
         let mut at = start;
         loop {
             match self.text.byte(at) {
