@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::hmac_keys::HmacKey;
 use super::redact::{FieldChange, redact};
 use super::rule_tree::{PathName, RuleCursor, RuleNode};
+use super::secrets::MARKER;
 use super::{Abandoned, Action, Config, HmacKeys, OversizeAction, RedactionRule, field_path, trim};
 use crate::catalog::{self, TypeId};
 use crate::event::{
@@ -110,6 +111,16 @@ impl ContentPolicy {
         Ok((!does_nothing).then(|| Arc::new(policy)))
     }
 
+    /// A refusal is shown and written to the log: it quotes nothing of the event where something is redacted.
+    fn without_text(&self, error: event::Error) -> event::Error {
+        match error {
+            event::Error::CustomName { .. } if self.trees.iter().any(Option::is_some) => {
+                event::Error::CustomName { name: MARKER.to_owned() }
+            }
+            other => other,
+        }
+    }
+
     /// See [`super::EventIntake::admit`].
     pub(super) fn admit(
         self: &Arc<Self>,
@@ -124,7 +135,8 @@ impl ContentPolicy {
             OversizeAction::Trim => usize::MAX,
         };
         let sent = bytes.clone();
-        let mut event = Event::check(bytes, now, checked_max)?;
+        let mut event =
+            Event::check(bytes, now, checked_max).map_err(|error| self.without_text(error))?;
         let key = self.keys.as_ref().map(HmacKeys::active);
         let amended = self.amend(&sent, event.type_id, key, bytes_max, abandoned)?;
         if let Some((kept, amendments)) = amended {

@@ -81,7 +81,7 @@ fn batch(events: Vec<pb::Event>) -> Vec<u8> {
 }
 
 /// Texts in which everything announces a secret, or looks as if it did.
-const DENSE: [&str; 14] = [
+const DENSE: [&str; 23] = [
     "token ",
     "pass=a&",
     "pw=a ",
@@ -96,6 +96,15 @@ const DENSE: [&str; 14] = [
     "password=x ",
     "{\"pass\":\"x\"}",
     "?a=b&c=d",
+    "(a",
+    "a:b/p+",
+    "//)s ",
+    "_//?'",
+    "sk]",
+    "mc set x y ",
+    "mysql //N'",
+    "sqlplus a/p:",
+    "insert into t (pass) values (\\p\\p\\p\\p\\p\\p",
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

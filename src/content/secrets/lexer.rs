@@ -209,10 +209,11 @@ impl<'t> Text<'t> {
         let first = self.byte(at);
         match first {
             // A shell's way to write a quote within quotes.
-            b'\'' if self.from(at).starts_with(br"'\''") => Some(Open {
-                escapes: Some(false),
-                ..opened(at + 4, Close::Text { range: (at, at + 4) })
-            }),
+            b'\'' if self.shell_quote(at).is_some_and(|end| self.byte(end) == b'\'') => {
+                let end = self.shell_quote(at).map_or(at, |end| end + 1);
+                let close = Close::Text { range: (at, end) };
+                Some(Open { escapes: Some(false), ..opened(end, close) })
+            }
             // The same by other quotes around.
             b'\'' if self.from(at).starts_with(br#"'"'"'"#) => Some(Open {
                 escapes: Some(false),
@@ -265,6 +266,17 @@ impl<'t> Text<'t> {
             }
             _ => None,
         }
+    }
+
+    /// Behind `'\'`, with which a shell's way to write a quote within quotes begins. In a text of JSON the backslash is
+    /// doubled.
+    pub(super) fn shell_quote(&self, at: usize) -> Option<usize> {
+        if self.byte(at) != b'\'' || self.byte(at + 1) != b'\\' {
+            return None;
+        }
+        let backslashes = self.backslashes(at + 1);
+        let end = at + 1 + backslashes;
+        (matches!(backslashes, 1 | 2 | 4) && self.byte(end) == b'\'').then_some(end + 1)
     }
 
     /// The quote here, behind a prefix that tells how it is escaped.

@@ -196,6 +196,7 @@ fn values_are_read_as_shells_have_them() {
         ("mysql -p'a $' db", "mysql -p'*' db"),
         ("PASS=a\"b $\"'c'\\ d run", "PASS=* run"),
         ("sh -c 'PASS='\\''$'\\'' run'", "sh -c 'PASS='\\''*'\\'' run'"),
+        (r#""sh -c 'PASS='\\''$'\\'' run'""#, r#""sh -c 'PASS='\\''*'\\'' run'""#),
         (r#"["mysql", "-p$", "db"]"#, r#"["mysql", "-p*", "db"]"#),
         (r#"["login", "--password", "$", "db"]"#, r#"["login", "--password", "*", "db"]"#),
         ("echo $ | sudo -S ls", "echo * | sudo -S ls"),

@@ -138,7 +138,7 @@ impl Text<'_> {
     fn quote_closes_outer(&self, at: usize, quotes: &Quotes) -> bool {
         let Some((quote, backslashes, len)) = self.plain_quote(at) else { return false };
         // Not where a shell writes a quote within quotes.
-        if self.from(at).starts_with(br"'\'") || self.from(at).starts_with(br#"'"'"'"#) {
+        if self.shell_quote(at).is_some() || self.from(at).starts_with(br#"'"'"'"#) {
             return false;
         }
         let next = self.byte(at + len);
