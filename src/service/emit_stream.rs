@@ -23,7 +23,7 @@ use crate::proto::codec::EncodedResponse;
 use crate::proto::pb;
 use crate::record::{Draft, Sequence};
 use crate::service::emit::quota;
-use crate::service::quota::WorkRoom;
+use crate::service::quota::{InTurns, WorkRoom};
 use crate::service::requests::Requests;
 use crate::service::{Error, Responses, Service, peer, status};
 use crate::time::Time;
@@ -46,12 +46,24 @@ impl Service {
         let access = Arc::clone(&self.access);
         let (sender, queue) = mpsc::unbounded_channel();
         let (policy, limits) = (self.policy.clone(), self.limits);
-        let reader =
-            RequestReader { access, caller, emitter, quota, work, limits, policy, queue: sender };
-        tokio::spawn(reader.run(request.into_inner()));
+        let turns = quota.as_ref().map(|quota| quota.emitting().clone());
+        let in_turns = turns.as_ref();
+        let reader = RequestReader {
+            access,
+            caller,
+            emitter,
+            quota,
+            work,
+            limits,
+            policy,
+            queue: sender,
+            cost: 0,
+        };
+        tokio::spawn(InTurns::new(in_turns, Box::pin(reader.run(request.into_inner()))));
         let service = self.clone();
         let answers = AnswerStream { origin, service, queue, held: None, answered: 0, end: None };
-        Ok(Box::pin(stream::unfold(Some(answers), |answers| async { answers?.step().await })))
+        let answers = stream::unfold(Some(answers), |answers| async { answers?.step().await });
+        Ok(Box::pin(InTurns::new(in_turns, Box::pin(answers))))
     }
 }
 

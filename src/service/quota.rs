@@ -9,6 +9,7 @@ pub mod fair;
 mod heavy_work;
 mod rate_limiter;
 mod room;
+mod turns;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use heavy_work::{HeavyWorkSlots, OwnTurns};
 use parking_lot::{Mutex, MutexGuard};
 pub use rate_limiter::RateLimiter;
 pub use room::{ReadMemory, WorkRoom};
+pub use turns::{InTurns, PollTurns};
 
 /// The number of clients beyond which unused ones are forgotten.
 const CLIENTS_KEPT: usize = 1_024;
@@ -156,6 +158,7 @@ pub struct Quota {
     reads: Member,
     reading: Member,
     turns: OwnTurns,
+    emitting: PollTurns,
     limited: Arc<Counters<RateKind>>,
 }
 
@@ -249,6 +252,7 @@ impl Quotas {
             reads: self.reads.member(),
             reading: self.reading.member(),
             turns: self.turns.of_one(),
+            emitting: PollTurns::default(),
             limited: Arc::clone(&self.limited),
         }
     }
@@ -337,6 +341,11 @@ impl Quota {
     /// waiting.
     pub async fn turn(&self, work: HeavyWork) -> Share {
         self.turns.at(work).acquire(1).await
+    }
+
+    /// The turns in which the emit streams of the client are polled.
+    pub fn emitting(&self) -> &PollTurns {
+        &self.emitting
     }
 
     fn take(&self, rate: RateKind, units: u64, now: Instant) -> Result<(), Error> {

@@ -5,6 +5,7 @@
 //! docs/RELIABILITY.md.
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may panic")]
 
+mod busy;
 mod costs;
 mod expressions;
 mod fair;

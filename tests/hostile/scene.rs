@@ -234,15 +234,27 @@ impl Scene {
 
     /// As [`Scene::close`], of a scene with bad peers of so many addresses, that was watched.
     pub async fn close_watched_of(self, clients: u64, name: &str, cut: Option<Duration>) {
+        let beyond = self.finish_watched(clients, name, cut).await;
+        let judged = !cfg!(debug_assertions);
+        assert!(!judged || beyond <= 0, "{name}: {beyond} KiB too many are on no account");
+    }
+
+    /// As [`Scene::close_watched`], of streams that wait for their turn: what the connection holds for them is on no
+    /// account.
+    pub async fn close_watched_with_windows(self, name: &str) {
+        self.finish_watched(1, name, None).await;
+    }
+
+    /// Gives how many KiB too many were on no account.
+    async fn finish_watched(self, clients: u64, name: &str, cut: Option<Duration>) -> i64 {
         let watch = self.watch.lock().unwrap().take().expect("it was watched");
         watch.over.store(true, Ordering::Relaxed);
         let seen = tokio::task::spawn_blocking(|| watch.thread.join().unwrap()).await.unwrap();
         let growth_max = WATCHED_GROWTH_MAX * clients.min(2);
         self.finish(name, cut, seen.growth, growth_max).await;
-        let judged = !cfg!(debug_assertions);
         let beyond = seen.unaccounted / 1024;
         println!("figures: {name}: {beyond} KiB beyond what may be on no account");
-        assert!(!judged || beyond <= 0, "{name}: {beyond} KiB too many are on no account");
+        beyond
     }
 
     /// The good client was served well, and memory stayed within bounds. `cut` is when
@@ -414,7 +426,7 @@ impl Drop for Attended {
 }
 
 /// The next frame: its kind, its stream and its payload.
-async fn read_frame(from: &mut (impl AsyncRead + Unpin)) -> io::Result<(u8, u32, Vec<u8>)> {
+pub async fn read_frame(from: &mut (impl AsyncRead + Unpin)) -> io::Result<(u8, u32, Vec<u8>)> {
     let mut head = [0; FRAME_HEAD_BYTES];
     from.read_exact(&mut head).await?;
     let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);

@@ -26,6 +26,9 @@ const CALLS_IN_TURN_MAX: u64 = 64;
 /// How many small DATA frames may be read in one poll, before their calls can read them.
 const SMALL_FRAMES_IN_TURN_MAX: u64 = 1_024;
 
+/// How many bytes may be read in one poll, which then takes some 0.2 ms: clients may send without a pause.
+const BYTES_IN_TURN_MAX: u64 = 512 * 1024;
+
 /// A guarded transport.
 pub struct GuardedIo<IO> {
     io: IO,
@@ -38,14 +41,24 @@ pub struct GuardedIo<IO> {
     stalled_since: Option<Instant>,
     /// How many calls had begun by then.
     calls_at_stall: u64,
-    /// The last poll of the connection in which data was read, and how many calls and small frames
-    /// had begun before it.
-    turn: (u64, u64, u64),
+    /// The last poll of the connection in which data was read.
+    turn: Turn,
+    /// The number of bytes that were read.
+    read_bytes: u64,
     small_frames: SmallFrameLimit,
     /// Wakes the reading task when writing succeeds.
     paused: Option<Waker>,
     read_timer: LazyTimer,
     write_timer: LazyTimer,
+}
+
+/// One poll of a connection, and what had been read before it.
+#[derive(Default)]
+struct Turn {
+    number: u64,
+    calls: u64,
+    small_frames: u64,
+    bytes: u64,
 }
 
 /// Follows the data that is read.
@@ -87,7 +100,8 @@ impl<IO> GuardedIo<IO> {
             unfinished_since: Some(Instant::now()),
             stalled_since: None,
             calls_at_stall: 0,
-            turn: (0, 0, 0),
+            turn: Turn::default(),
+            read_bytes: 0,
             small_frames: SmallFrameLimit::default(),
             paused: None,
             read_timer: LazyTimer::default(),
@@ -101,6 +115,7 @@ impl<IO> GuardedIo<IO> {
         if read.is_empty() {
             return Ok(());
         }
+        self.read_bytes += read.len() as u64;
         let (progressed, unfinished) = match &mut self.watch {
             Watch::Http1(watch) => {
                 (watch.has_begun(&self.connection), !self.connection.has_calls())
@@ -143,14 +158,21 @@ impl<IO> GuardedIo<IO> {
             || self.watch.calls() - self.calls_at_stall >= CALLS_IN_STALL_MAX
     }
 
-    /// Whether the most allowed calls or small frames have begun in this poll of the connection.
-    fn has_begun_enough(&mut self) -> bool {
-        let turn = self.connection.turn();
-        let (calls, frames) = (self.watch.calls(), self.watch.small_frames());
-        if self.turn.0 != turn {
-            self.turn = (turn, calls, frames);
+    /// Whether as much was read in this poll of the connection as may be.
+    fn has_read_enough(&mut self) -> bool {
+        let now = Turn {
+            number: self.connection.turn(),
+            calls: self.watch.calls(),
+            small_frames: self.watch.small_frames(),
+            bytes: self.read_bytes,
+        };
+        if self.turn.number != now.number {
+            self.turn = now;
+            return false;
         }
-        calls - self.turn.1 >= CALLS_IN_TURN_MAX || frames - self.turn.2 >= SMALL_FRAMES_IN_TURN_MAX
+        now.calls - self.turn.calls >= CALLS_IN_TURN_MAX
+            || now.small_frames - self.turn.small_frames >= SMALL_FRAMES_IN_TURN_MAX
+            || now.bytes - self.turn.bytes >= BYTES_IN_TURN_MAX
     }
 
     fn cut(&self, why: CutReason) -> io::Error {
@@ -202,7 +224,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for GuardedIo<IO> {
             this.paused = Some(cx.waker().clone());
             return Poll::Pending;
         }
-        if this.has_begun_enough() {
+        if this.has_read_enough() {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }

@@ -14,9 +14,7 @@ use crate::event;
 use crate::proto::retyped;
 use crate::record::{Draft, EmitterIdentity};
 use crate::service::cost::{Cost, EVENT_WORK_BYTES};
-use crate::service::emit::{
-    INTAKE_COST_MAX, INTAKE_EVENT_COST, admit, charge, count_events, permit,
-};
+use crate::service::emit::{INTAKE_COST_MAX, admit, charge, count_events, permit};
 use crate::service::quota::fair::Share;
 use crate::service::quota::{MemoryKind, Quota, WorkRoom};
 use crate::service::requests::Requests;
@@ -30,6 +28,11 @@ pub const QUEUED_EVENT_BYTES: usize = EVENT_WORK_BYTES;
 /// How long the queue may be full before the gateway assumes that the emitter reads no
 /// responses.
 pub const STALL_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// What a request costs beside its events, in bytes whose check takes as long.
+const REQUEST_COST: usize = 128;
+/// What an event costs beside its bytes.
+const EVENT_COST: usize = 256;
 
 /// An item of the queue between reading and appending.
 pub enum QueuedItem {
@@ -78,6 +81,8 @@ pub struct RequestReader {
     pub policy: ActivePolicy,
     /// The queue of validated events.
     pub queue: UnboundedSender<QueuedItem>,
+    /// What was checked since other tasks could run, in bytes.
+    pub cost: usize,
 }
 
 impl RequestReader {
@@ -104,6 +109,7 @@ impl RequestReader {
 
     async fn check(&mut self, request: Bytes, room: &Arc<Semaphore>) -> QueuedItem {
         let bytes = request.len();
+        self.spend(REQUEST_COST).await;
         let events = count_events(&request);
         charge(self.quota.as_deref(), events);
         if events > BATCH_EVENTS_MAX {
@@ -138,14 +144,8 @@ impl RequestReader {
         let now = Time::now();
         let intake =
             EventIntake { event_bytes: self.limits.event_bytes, policy: self.policy.now() };
-        let mut work = 0;
         for (position, event) in (0..).zip(events) {
-            // Yields to other tasks, because redaction may take long.
-            work += event.len() + INTAKE_EVENT_COST;
-            if work > INTAKE_COST_MAX {
-                tokio::task::yield_now().await;
-                work = 0;
-            }
+            self.spend(event.len() + EVENT_COST).await;
             match admit(&intake, self.quota.as_deref(), event, now).await {
                 Ok(event) => match permit(&event, self.caller.grants()) {
                     Ok(()) => {
@@ -160,6 +160,16 @@ impl RequestReader {
             }
         }
         QueuedItem::Events(checked)
+    }
+
+    /// Counts what the next part of a request costs, and yields to other tasks after some of it: many small requests
+    /// take as long as a large one.
+    async fn spend(&mut self, cost: usize) {
+        self.cost += cost;
+        if self.cost > INTAKE_COST_MAX {
+            self.cost = cost;
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Waits for room in the queue of the stream. The unread data that h2 may hold meanwhile is
