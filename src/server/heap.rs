@@ -16,7 +16,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -33,13 +33,22 @@ const GROWTH_BYTES_MIN: usize = 16 * 1024 * 1024;
 /// Giving back takes at most one part in so many of a processor's time.
 const PAUSE_FACTOR: u32 = 20;
 
-/// Gives back the pages that hold nothing that is in use.
-fn give_back() {
+/// Gives back the pages that hold nothing that is in use. Returns the time that it took of a processor: on a busy
+/// machine it waits for one for longer.
+fn give_back() -> Duration {
+    let before = thread_time();
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: malloc_trim takes the locks of the allocator, and touches free memory only.
     unsafe {
         libc::malloc_trim(0);
     }
+    thread_time().saturating_sub(before)
+}
+
+/// The processor time of this thread.
+fn thread_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }
 
 /// Gives freed memory back until `stopping` is cancelled.
@@ -56,12 +65,9 @@ pub async fn watch(quotas: Arc<Quotas>, stopping: CancellationToken) {
         was_busy = is_busy;
         let Some(bytes) = resident.bytes() else { return };
         if rest.has_grown(bytes.saturating_sub(accounts)) {
-            let started = Instant::now();
             // It takes some milliseconds.
-            if tokio::task::spawn_blocking(give_back).await.is_err() {
-                return;
-            }
-            pause = pause.max(started.elapsed() * PAUSE_FACTOR);
+            let Ok(took) = tokio::task::spawn_blocking(give_back).await else { return };
+            pause = pause.max(took * PAUSE_FACTOR);
             let accounts = quotas.holding().total();
             rest.least = resident.bytes().map_or(0, |bytes| bytes.saturating_sub(accounts));
         }

@@ -171,14 +171,15 @@ impl MaskBudget {
         self.ahead.get() == 0
     }
 
-    /// Whether so many bytes, in which names and values were counted, may be looked through once more, which is about
-    /// as much work as the last time. Counts them.
+    /// Whether so many bytes, in which names and values were counted, may be looked through once more: where there is
+    /// room for twice as much work as the last time, since the texts that are the most work are more than is counted.
+    /// Counts them.
     pub(super) fn take_again(&self, bytes: usize, work: usize) -> bool {
         /// A name or a value is as much work as so many bytes of other text.
         const SECRET_BYTES: usize = 16;
         let again = bytes + self.counted.take() * SECRET_BYTES;
         let Some(rest) = self.again.get().checked_sub(again) else { return false };
         self.again.set(rest);
-        !self.is_spent() && self.worked() + work <= self.all_work
+        !self.is_spent() && self.worked() + 2 * work <= self.all_work
     }
 }
