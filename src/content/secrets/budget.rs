@@ -61,7 +61,7 @@ impl Work {
             Self::Piece => 24,
             Self::Flag | Self::Value => 30,
             Self::Login | Self::Secret => 40,
-            Self::Url => 50,
+            Self::Url => 100,
         }
     }
 }
