@@ -259,27 +259,40 @@ async fn emit_all(gateway: &Gateway, canaries: &mut Canaries) {
     }
 }
 
-async fn read_all(gateway: &Gateway) {
-    let mut client = Client::new(gateway.channel.clone());
+/// Reads so many records from a stream, in which no secret may be.
+async fn follow(gateway: &Gateway, count: usize) {
     let earliest = support::earliest().encode_to_vec();
     let mut stream = raw::open(&gateway.channel, "Subscribe", earliest).await.unwrap();
     let mut records = 0;
-    while records < EVENTS {
+    while records < count {
         let message = support::soon(stream.message()).await.unwrap().expect("it goes on");
         records += raw::values(&message, 1).len();
         holds_none("a stream", &message);
     }
+}
+
+/// All pages of a search for everything, in which no secret may be.
+async fn pages(client: &mut Client) -> Vec<pb::SearchResponse> {
     let mut request = pb::SearchRequest { page_size: 1_000, ..Default::default() };
+    let mut pages = Vec::new();
     loop {
-        let page = support::search(&mut client, request.clone()).await;
-        let shown = page.encode_to_vec();
-        holds_none("a page", &shown);
-        assert!(page.records.iter().all(|record| !record.amendments.is_empty()));
-        assert!(shown.windows(VISIBLE.len()).any(|window| window == VISIBLE.as_bytes()));
-        if page.next_page_token.is_empty() {
-            break;
+        let page = support::search(client, request.clone()).await;
+        holds_none("a page", &page.encode_to_vec());
+        request.page_token.clone_from(&page.next_page_token);
+        pages.push(page);
+        if request.page_token.is_empty() {
+            return pages;
         }
-        request.page_token = page.next_page_token;
+    }
+}
+
+async fn read_all(gateway: &Gateway) {
+    let mut client = Client::new(gateway.channel.clone());
+    follow(gateway, EVENTS).await;
+    for page in pages(&mut client).await {
+        assert!(page.records.iter().all(|record| !record.amendments.is_empty()));
+        let shown = page.encode_to_vec();
+        assert!(shown.windows(VISIBLE.len()).any(|window| window == VISIBLE.as_bytes()));
     }
     for text in [CANARY, "canary-17-end"] {
         let filter = Some(pb::Filter { text: text.into(), ..Default::default() });
@@ -402,20 +415,10 @@ async fn lines_lose_their_secrets_and_nothing_else() {
     for number in 2..50 {
         refuse_lines(&gateway, number).await;
     }
-    let earliest = support::earliest().encode_to_vec();
-    let mut stream = raw::open(&gateway.channel, "Subscribe", earliest).await.unwrap();
-    let mut records = 0;
-    while records < LINES {
-        let message = support::soon(stream.message()).await.unwrap().expect("it goes on");
-        records += raw::values(&message, 1).len();
-        holds_none("a stream", &message);
-    }
-    let mut request = pb::SearchRequest { page_size: 1_000, ..Default::default() };
+    follow(&gateway, LINES).await;
     let mut changed = Vec::new();
     let mut seen = 0;
-    loop {
-        let page = support::search(&mut client, request.clone()).await;
-        holds_none("a page", &page.encode_to_vec());
+    for page in pages(&mut client).await {
         for event in page.records.iter().filter_map(|record| record.event.as_ref()) {
             let Some(note) = event.labels.get("note") else { continue };
             let number: usize = event.id()[2..].parse().unwrap();
@@ -424,10 +427,6 @@ async fn lines_lose_their_secrets_and_nothing_else() {
                 changed.push(note.clone());
             }
         }
-        if page.next_page_token.is_empty() {
-            break;
-        }
-        request.page_token = page.next_page_token;
     }
     assert_eq!(seen, LINES);
     assert!(changed.len() <= LINES / 100, "{}: {:?}", changed.len(), changed.first());

@@ -103,6 +103,15 @@ impl Told {
         self.changed.notify_one();
     }
 
+    /// Sends what there is, or waits until something may be sent.
+    async fn send_or_wait(&self, writing: &mut OwnedWriteHalf, out: &[u8], until: Instant) {
+        if out.is_empty() {
+            let _ = tokio::time::timeout_at(until.into(), self.changed.notified()).await;
+        } else if writing.write_all(out).await.is_err() {
+            self.is_cut.store(true, Ordering::Relaxed);
+        }
+    }
+
     fn answers_to_pings(&self) -> Vec<u8> {
         self.pings.lock().drain(..).flat_map(|ping| frame(PING, ACK, 0, &ping)).collect()
     }
@@ -140,11 +149,7 @@ async fn stream_on(bad: Bad, requests: &[u8], until: Instant) -> usize {
                 }
             }
         }
-        if out.is_empty() {
-            let _ = tokio::time::timeout_at(until.into(), told.changed.notified()).await;
-        } else if writing.write_all(&out).await.is_err() {
-            break;
-        }
+        told.send_or_wait(&mut writing, &out, until).await;
     }
     assert!(!told.is_cut.load(Ordering::Relaxed), "it keeps to the rules");
     sent
@@ -164,11 +169,7 @@ async fn call_on(bad: Bad, path: &str, request: &[u8], at_once: u64, until: Inst
             out.extend(frame(DATA, END_STREAM, stream, request));
             begun += 1;
         }
-        if out.is_empty() {
-            let _ = tokio::time::timeout_at(until.into(), told.changed.notified()).await;
-        } else if writing.write_all(&out).await.is_err() {
-            break;
-        }
+        told.send_or_wait(&mut writing, &out, until).await;
     }
     assert!(!told.is_cut.load(Ordering::Relaxed), "it keeps to the rules");
     told.answers.load(Ordering::Relaxed)

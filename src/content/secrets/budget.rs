@@ -10,7 +10,7 @@ use crate::content::Abandoned;
 /// that is dozens of times as much work as for ordinary text. Such texts are nobody's: they are masked from
 /// where the budget is spent to their end.
 ///
-/// Work is counted in units of about a nanosecond of a processor of 2024.
+/// Work is counted in units of one to three nanoseconds of a processor of 2024: it depends on the text.
 #[derive(Debug)]
 pub(crate) struct MaskBudget {
     /// Names of secrets and values.
@@ -51,7 +51,7 @@ pub(super) enum Work {
 }
 
 impl Work {
-    /// In nanoseconds, about.
+    /// In units: see [`MaskBudget`].
     fn units(self) -> usize {
         match self {
             Self::Pass => 3,
@@ -85,7 +85,7 @@ impl MaskBudget {
         const AHEAD_FACTOR: usize = 8;
         /// However small the event is.
         const WORK_MIN: usize = 6_000;
-        /// For each byte. Ordinary texts need 1 to 6.
+        /// For each byte. Ordinary texts need 2 to 12.
         const WORK_FACTOR: usize = 16;
         let all_work = WORK_MIN + event_bytes * WORK_FACTOR;
         let until_look = all_work.min(LOOK_WORK);

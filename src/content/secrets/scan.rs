@@ -219,16 +219,7 @@ impl<'t> SecretScan<'t> {
             b'"' | b'\'' | b'\\' => self.quote(),
             b'/' if self.text.byte(self.at + 1) == b'/' => self.url(),
             b'/' => self.slash(),
-            b'(' | b'[' | b'{' => self.open_bracket(byte),
-            b')' | b']' | b'}' => self.close_bracket(byte),
-            b',' => {
-                self.sql.comma(self.depth);
-                self.at += 1;
-            }
-            b'=' => {
-                self.sql.assigned();
-                self.at += 1;
-            }
+            b'(' | b'[' | b'{' | b')' | b']' | b'}' | b',' | b'=' => self.structure(byte),
             b';' | b'|' | b'&' => {
                 if byte == b';' {
                     self.sql = Sql::default();

@@ -47,15 +47,12 @@ impl<T: Unpin> InTurns<T> {
         cx: &mut Context<'_>,
         poll: impl FnOnce(Pin<&mut T>, &mut Context<'_>) -> Poll<O>,
     ) -> Poll<O> {
-        let turn = match &mut self.turns {
-            Some(turns) => ready!(turns.poll_acquire(cx)),
-            None => None,
-        };
+        let inner = Pin::new(&mut self.inner);
+        let Some(turns) = &mut self.turns else { return poll(inner, cx) };
+        let turn = ready!(turns.poll_acquire(cx));
         let begun = Instant::now();
-        let polled = poll(Pin::new(&mut self.inner), cx);
-        if let Some(turn) = turn
-            && begun.elapsed() > SHORT_POLL_MAX
-        {
+        let polled = poll(inner, cx);
+        if begun.elapsed() > SHORT_POLL_MAX {
             tokio::spawn(end_behind_others(turn));
         }
         polled
@@ -63,7 +60,7 @@ impl<T: Unpin> InTurns<T> {
 }
 
 /// Ends a turn behind all tasks that wait for this thread.
-async fn end_behind_others(turn: OwnedSemaphorePermit) {
+async fn end_behind_others(turn: Option<OwnedSemaphorePermit>) {
     behind_others().await;
     drop(turn);
 }

@@ -54,16 +54,7 @@ impl SecretScan<'_> {
                     self.at += 1
                 }
                 b'<' if next != b'<' && !self.rules && self.shell.program.is_none() => self.at += 1,
-                b'(' | b'[' | b'{' => self.open_bracket(byte),
-                b')' | b']' | b'}' => self.close_bracket(byte),
-                b',' => {
-                    self.sql.comma(self.depth);
-                    self.at += 1;
-                }
-                b'=' => {
-                    self.sql.assigned();
-                    self.at += 1;
-                }
+                b'(' | b'[' | b'{' | b')' | b']' | b'}' | b',' | b'=' => self.structure(byte),
                 b'"' | b'\'' if !literals => self.quote(),
                 _ => return,
             }
@@ -96,15 +87,25 @@ impl SecretScan<'_> {
         is_quote(self.at + 1) || is_quote(self.at + 2)
     }
 
-    pub(super) fn open_bracket(&mut self, byte: u8) {
-        self.depth += 1;
-        if byte == b'(' {
-            self.sql.open(self.depth);
+    /// A sign that orders what stands around it, and announces nothing.
+    pub(super) fn structure(&mut self, byte: u8) {
+        match byte {
+            b'(' | b'[' | b'{' => self.open_bracket(byte),
+            b')' | b']' | b'}' => self.close_bracket(byte),
+            b',' => self.sql.comma(self.depth),
+            _ => self.sql.assigned(),
         }
         self.at += 1;
     }
 
-    pub(super) fn close_bracket(&mut self, byte: u8) {
+    fn open_bracket(&mut self, byte: u8) {
+        self.depth += 1;
+        if byte == b'(' {
+            self.sql.open(self.depth);
+        }
+    }
+
+    fn close_bracket(&mut self, byte: u8) {
         self.named &= byte != b'}';
         self.depth = self.depth.saturating_sub(1);
         if self.bracket.is_some_and(|depth| self.depth < depth) {
@@ -113,6 +114,5 @@ impl SecretScan<'_> {
         if byte == b')' {
             self.sql.close(self.depth);
         }
-        self.at += 1;
     }
 }
